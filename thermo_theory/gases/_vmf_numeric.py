@@ -17,12 +17,12 @@ carried instead, none of which cancels at either end of the temperature scale:
 
 Two branches give them, with ``nu = d/2 - 1``:
 
-1. *Expansion*, where ``nu >= 30`` or ``kappa >= 50``: the uniform (Debye) expansion of ``log I_nu(kappa)`` in powers of
+1. *Expansion*, where ``nu >= 30`` or ``kappa >= 64``: the uniform (Debye) expansion of ``log I_nu(kappa)`` in powers of
    ``1/s``, ``s = (nu^2 + kappa^2)^(1/2)``, with polynomials in ``q = nu^2/s^2`` as coefficients, differentiated term by
    term as polynomials with exact rational coefficients. The leading terms are written without differences of
    near-equal numbers. It reaches from ``kappa = 0`` (where it is Stirling's series) to infinity (Hankel's), and to
    ``nu = 0`` as long as ``s`` is large; the first term left out is below 1e-14 of the result.
-2. *Recurrence*, the rest (``d < 62`` and ``T > 0.02``): the expansion at ``d + 60``, then thirty steps down of
+2. *Recurrence*, the rest (``d < 62`` and ``T > 1/64``): the expansion at ``d + 60``, then thirty steps down of
    ``1/A_d = d/kappa + A_{d+2}`` and what follows from it for the other three. Downwards the recurrence is stable.
 
 Quadrature of the density was the alternative; it needs a substitution for the endpoint singularities of ``d < 3`` and
@@ -50,7 +50,7 @@ Polynomial = list[Fraction]
 
 ORDER_MIN = 30.0
 """Order ``nu`` from which the expansion is used at any temperature; also the number of steps of the recurrence."""
-COLD = 0.02
+COLD = 1.0 / 64.0
 """Temperature up to which the expansion is used in any dimension."""
 TERMS = 10
 """Terms of the expansion beyond the leading ones; the remainder of ``C_V``, the worst, is then below 1e-14."""
@@ -266,7 +266,7 @@ def _expansion(d: FloatArray, T: FloatArray) -> _State:
     heat = nu * inverse * leading + inverse_sq * (0.5 - q + _series(CURVATURE, u, q))
     # log(nu T + sigma) = asinh(nu T); R log(2 pi T) collects every log T, so that nothing is left to cancel as T -> 0.
     log_partition = 0.5 * (d - 1.0) * (LOG_2PI + np.log(T)) - nu * np.arcsinh(x) - 0.5 * np.log(sigma)
-    log_partition += nu * x / (sigma + 1.0) + _series(VALUE, u, q)
+    log_partition += nu * (x / (sigma + 1.0)) + _series(VALUE, u, q)
     return _State(length, gap, heat, log_partition)
 
 
@@ -369,6 +369,11 @@ def mean_resultant_length(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "rai
     return _evaluate(lambda d, T, state: state.length, d, T, invalid)
 
 
+def _energy(d: FloatArray, T: FloatArray, state: _State) -> FloatArray:
+    """Undo ``gap = U/T``; ``U < 1``, which rounding would break by a bit."""
+    return np.minimum(np.minimum(T, SATURATED / d) * state.gap, 1.0)
+
+
 def energy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the internal energy ``U = E L = 1 - A_d(1/T)`` of the von Mises-Fisher gas.
 
@@ -408,7 +413,7 @@ def energy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float |
     >>> energy(d=3, T=[0.5, -1.0], invalid="nan").round(6)
     array([0.462685,      nan])
     """
-    return _evaluate(lambda d, T, state: np.minimum(T, SATURATED / d) * state.gap, d, T, invalid)
+    return _evaluate(_energy, d, T, invalid)
 
 
 def entropy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
