@@ -1,0 +1,267 @@
+"""What a page is made of, before it is HTML or Markdown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+__all__ = [
+    "Card",
+    "Cards",
+    "Details",
+    "Figures",
+    "Formulas",
+    "Heading",
+    "Items",
+    "Law",
+    "Paper",
+    "Papers",
+    "Section",
+    "Strip",
+    "Table",
+    "Text",
+    "decimals",
+    "number",
+]
+
+
+def number(value: object, digits: int = 4) -> str:
+    """Write a number as a reader wants it.
+
+    Parameters
+    ----------
+    value : object
+        What to write; anything that is not a finite number becomes "not measured".
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> number(0.499812), number(-1232.0), number(float("nan")), number(1e-8)
+    ('0.4998', '−1232', 'not measured', '1e−08')
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        try:
+            value = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return "not measured"
+    if not math.isfinite(value):
+        return "not measured"
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def decimals(half_width: float) -> int:
+    """Return how many decimals show two digits of an interval's half width.
+
+    Parameters
+    ----------
+    half_width : float
+
+    Returns
+    -------
+    int
+        Between 0 and 8; 3 where the width says nothing.
+
+    Examples
+    --------
+    >>> decimals(0.0042), decimals(0.15), decimals(30.0)
+    (4, 2, 0)
+    """
+    if not math.isfinite(half_width) or half_width <= 0:
+        return 3
+    return min(8, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading below the section's own."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of lines."""
+
+    kind: ClassVar[str] = "items"
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of a row is the row's header.
+
+    Attributes
+    ----------
+    caption : str
+    head : tuple of str
+    rows : tuple of tuple of str
+    """
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Something a reader opens who wants it: a table or text as it stands in a file."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    table: Table | None = None
+    verbatim: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures beside each other where there is room."""
+
+    kind: ClassVar[str] = "figures"
+    pictures: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A verdict drawn on a line: the band theory ± margin, the interval, the measured value; all in percent.
+
+    Attributes
+    ----------
+    band_low, band_high, theory, low, high, measured : float
+        Places on the line.
+    """
+
+    band_low: float
+    band_high: float
+    theory: float
+    low: float
+    high: float
+    measured: float
+
+    @classmethod
+    def of(cls, theory: float, margin: float, measured: float, low: float, high: float) -> Strip | None:
+        """Place the numbers of a verdict on a line, None where one is missing."""
+        values = (theory - margin, theory + margin, theory, low, high, measured)
+        if not all(math.isfinite(value) for value in values) or margin <= 0:
+            return None
+        left, right = min(low, theory - 1.6 * margin), max(high, theory + 1.6 * margin)
+        return cls(*(round(3 + 94 * (value - left) / (right - left), 2) for value in values))
+
+
+@dataclass(frozen=True)
+class Card:
+    """A verdict in words.
+
+    Attributes
+    ----------
+    claim, title, protocol, family : str
+        The verdict's; `family` is its kind: identity, symmetry or physics.
+    verdict, mark : str
+        The word, and a sign of a shape of its own for each word.
+    claimed, meaning : str
+        What was claimed; what a claim of this kind proves and does not prove.
+    numbers : tuple of (str, str, float)
+        Label, text and the number itself.
+    reason : str
+        Why, where there is more to say.
+    strip : Strip or None
+        The drawing.
+    message : str
+        The drawing in words.
+    """
+
+    claim: str
+    title: str
+    protocol: str
+    family: str
+    verdict: str
+    mark: str
+    claimed: str
+    meaning: str
+    numbers: tuple[tuple[str, str, float | None], ...]
+    reason: str
+    strip: Strip | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Cards:
+    """All verdicts of an experiment."""
+
+    kind: ClassVar[str] = "cards"
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A formula that was compared, and where it comes from.
+
+    Attributes
+    ----------
+    title : str
+        In words.
+    mathml, latex : str
+        The formula.
+    needs : str
+        What it assumes.
+    source : str
+        Paper.
+    url : str
+        Where to read it, if known.
+    """
+
+    title: str
+    mathml: str
+    latex: str
+    needs: str
+    source: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """Formulas, each beside its source."""
+
+    kind: ClassVar[str] = "formulas"
+    laws: tuple[Law, ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper of the list of sources."""
+
+    text: str
+    what: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Papers:
+    """The list of sources."""
+
+    kind: ClassVar[str] = "papers"
+    papers: tuple[Paper, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with an identifier of its own."""
+
+    name: str
+    title: str
+    blocks: tuple[object, ...] = field(default_factory=tuple)

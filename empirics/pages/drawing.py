@@ -1,0 +1,156 @@
+"""From a matplotlib figure to SVG inside a page: readable in light, in dark and in print, with no file beside it.
+
+Figures are drawn in a few stand-in colours. In the SVG each becomes a CSS variable of the page, so that the reader's
+light or dark setting reaches the figures too.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["INK", "MUTED", "PAPER", "SERIES", "Picture", "canvas", "picture", "symbols_on"]
+
+# Colours that appear nowhere else; the page's style sheet says what each one means in light and in dark.
+INK, MUTED, FAINT, PAPER = "#010203", "#010204", "#010205", "#010206"
+SERIES = ("#0102a1", "#0102a2", "#0102a3", "#0102a4")
+_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper"} | {
+    colour: f"series-{i}" for i, colour in enumerate(SERIES, start=1)
+}
+
+# Points of type against a width of 350 points: drawn at 350 px on a phone, text stays at the size it is given here.
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "mathtext.fontset": "dejavusans",
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "thermo-theory",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 9,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes
+    ----------
+    name : str
+        Unique on the page.
+    title : str
+        What is drawn, a few words.
+    message : str
+        What the figure shows, in a sentence: its label for a reader who does not see it.
+    caption : str
+        How to read it.
+    svg : str
+        The drawing.
+    """
+
+    name: str
+    title: str
+    message: str
+    caption: str
+    svg: str
+
+
+@contextmanager
+def canvas(height: float = 3.5) -> Iterator[Figure]:
+    """Give an empty figure in the page's style; it is not known to pyplot and leaves nothing behind.
+
+    Parameters
+    ----------
+    height : float
+        In inches; the width is always 4.9 inches (350 points).
+
+    Yields
+    ------
+    matplotlib.figure.Figure
+    """
+    with mpl.rc_context(_STYLE):
+        yield Figure(figsize=(4.86, height), layout="constrained")
+
+
+def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:
+    """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The drawing.
+    name, title, message, caption : str
+        As in `Picture`.
+
+    Returns
+    -------
+    Picture
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    # Identifiers have to be unique on the page, which holds several figures.
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'xlink:href="#', rf'xlink:href="#{name}-', text)
+    text = re.sub(r"url\(#", rf"url(#{name}-", text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var(--{variable})")
+    viewbox = re.search(r'viewBox="[^"]+"', text)
+    opening = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox.group(0) if viewbox else ""} role="img"'
+    opening += f' aria-label="{html.escape(message, quote=True)}">'
+    text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
+    return Picture(name, title, message, caption, re.sub(r"\n\s*", "\n", text).strip())
+
+
+def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:
+    """Return black or white, whichever reads better on a filled cell.
+
+    Parameters
+    ----------
+    rgba : array_like
+        The fill, shape (4,) or (3,), each in [0, 1].
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> symbols_on((1.0, 1.0, 0.5)), symbols_on((0.1, 0.0, 0.3))
+    ('#000000', '#ffffff')
+    """
+    red, green, blue = (float(c) / 12.92 if c <= 0.04045 else ((float(c) + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    # Equal contrast (WCAG) against black and white is at 0.179.
+    return "#000000" if luminance > 0.179 else "#ffffff"

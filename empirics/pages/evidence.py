@@ -1,0 +1,257 @@
+"""The numbers a page shows, taken from the results of one experiment; what is missing stays missing.
+
+Nothing here judges: verdicts come from `empirics.claims`. The fits here only describe the pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from thermo_theory import FixedLR
+
+__all__ = ["Evidence", "Slopes", "slopes"]
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """A plane fitted over (log learning rate, log weight decay).
+
+    Attributes
+    ----------
+    lr, weight_decay, difference : float
+        Both slopes and the first minus the second.
+    lr_error, weight_decay_error, difference_error : float
+        Half widths of the 95 % intervals, from the scatter of the runs about the plane.
+    """
+
+    lr: float
+    weight_decay: float
+    difference: float
+    lr_error: float
+    weight_decay_error: float
+    difference_error: float
+
+
+def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> Slopes | None:
+    """Fit values = a + b log lr + c log weight_decay by least squares, runs as replicates.
+
+    Parameters
+    ----------
+    lr, weight_decay, values : numpy.ndarray, shape (run,)
+        Natural units; values that are not finite are left out.
+
+    Returns
+    -------
+    Slopes or None
+        None where fewer than four runs are left or they do not span both directions.
+
+    Examples
+    --------
+    >>> lr, wd = np.array([[0.1, 0.1, 0.2, 0.2, 0.4], [0.1, 0.3, 0.1, 0.3, 0.2]])
+    >>> fit = slopes(lr, wd, 2 * np.log(lr) - np.log(wd))
+    >>> round(fit.lr, 9), round(fit.weight_decay, 9), round(fit.difference, 9)
+    (2.0, -1.0, 3.0)
+    """
+    from scipy.stats import t as student
+
+    good = np.isfinite(values)
+    design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
+    freedom = len(design) - 3
+    if freedom < 1 or np.linalg.matrix_rank(design) < 3:
+        return None
+    inverse = np.linalg.inv(design.T @ design)
+    beta = inverse @ design.T @ values[good]
+    variance = float(np.sum((values[good] - design @ beta) ** 2)) / freedom
+    contrasts = np.array([[0, 1, 0], [0, 0, 1], [0, 1, -1]])
+    widths = student.ppf(0.975, freedom) * np.sqrt(variance * np.einsum("ij,jk,ik->i", contrasts, inverse, contrasts))
+    return Slopes(*(float(x) for x in contrasts @ beta), *(float(x) for x in widths))
+
+
+class Evidence:
+    """One experiment's results, by name, with None for what was not measured.
+
+    Parameters
+    ----------
+    runs : empirics.results.Runs
+        Anything with `.dataset` and, where there is more than the summary, `.tree`, `.provenance`, `.experiment`.
+    """
+
+    def __init__(self, runs: Any) -> None:
+        self.runs = runs
+        self.dataset: xr.Dataset = runs.dataset
+
+    def __len__(self) -> int:
+        return int(self.dataset.sizes["run"])
+
+    def get(self, name: str) -> np.ndarray | None:
+        """Return a variable of the summary, or None if it is absent or nothing in it was measured."""
+        if name not in self.dataset:
+            return None
+        values = self.dataset[name].values
+        if values.dtype.kind == "f" and not np.isfinite(values).any():
+            return None
+        return values if values.dtype.kind in "OSTU" else values.astype(float)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a variable, NaN where it was not measured; shape (run,)."""
+        values = self.get(name)
+        return np.full(len(self), np.nan) if values is None else values
+
+    def node(self, group: str) -> xr.Dataset | None:
+        """Return a group of the results, or None if it was not kept."""
+        tree = getattr(self.runs, "tree", None)
+        if tree is None or group not in tree.children:
+            return None
+        return tree[group].to_dataset()
+
+    @cached_property
+    def name(self) -> str:
+        """The experiment's name."""
+        return str(self.dataset.attrs.get("name", "") or getattr(self.runs, "path", "") or "the runs")
+
+    @cached_property
+    def lr(self) -> np.ndarray:
+        """Learning rate of every run."""
+        return self.column("lr")
+
+    @cached_property
+    def weight_decay(self) -> np.ndarray:
+        """Weight decay of every run."""
+        return self.column("weight_decay")
+
+    @cached_property
+    def product(self) -> np.ndarray:
+        """Learning rate times weight decay, the intrinsic learning rate."""
+        return self.lr * self.weight_decay
+
+    @cached_property
+    def dimension(self) -> int:
+        """Number of scale-invariant weights, 0 where it is not known."""
+        return int(self.dataset.attrs.get("dimension", 0))
+
+    @cached_property
+    def gas_constant(self) -> float:
+        """R = (d - 1)/2, NaN where d is not known."""
+        return (self.dimension - 1) / 2 if self.dimension > 1 else float("nan")
+
+    @cached_property
+    def status(self) -> np.ndarray:
+        """Status of every run, "not measured" where there is none."""
+        values = self.get("status")
+        return np.full(len(self), "not measured", object) if values is None else values.astype(str)
+
+    @cached_property
+    def ok(self) -> np.ndarray:
+        """Runs that enter the fits: all of them if no status was recorded."""
+        return np.isin(self.status, ["ok", "not measured"])
+
+    @cached_property
+    def entropy_theiler(self) -> np.ndarray | None:
+        """Entropy with neighbours in time left out, shape (run,)."""
+        sphere = self.get("entropy_sphere_theiler")
+        log_radius = self.get("log_radius")
+        return None if sphere is None or log_radius is None else sphere + (self.dimension - 1) * log_radius
+
+    def slopes_of(self, values: np.ndarray | None) -> Slopes | None:
+        """Fit the plane over the runs that are in order."""
+        if values is None:
+            return None
+        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok])
+
+    @cached_property
+    def radius(self) -> np.ndarray | None:
+        """Root mean square norm of every run's weights."""
+        squared = self.get("radius_sq")
+        return None if squared is None else np.sqrt(squared)
+
+    @cached_property
+    def sde_radius(self) -> np.ndarray | None:
+        """Radius of the stationary state by the stochastic differential equation, with each run's measured noise."""
+        noise = self.get("grad_variance_unit")
+        if noise is None or not self.dimension:
+            return None
+        sigma = np.sqrt(noise / (self.dimension - 1))
+        known = np.isfinite(sigma) & (sigma > 0)
+        radius = np.full(len(self), np.nan)
+        radius[known] = FixedLR.radius(
+            eta=self.lr[known], lam=self.weight_decay[known], sigma=sigma[known], d=self.dimension
+        )
+        return radius
+
+    @cached_property
+    def balance_radius(self) -> np.ndarray | None:
+        """Radius by the exact norm balance: the measured one times the fourth root of the measured balance.
+
+        The balance compares r^2 with lr E|g|^2/(wd (2 - lr wd)), and E|g|^2 itself falls as 1/r^2.
+        """
+        balance = self.get("balance")
+        return None if balance is None or self.radius is None else self.radius * balance**0.25
+
+    @cached_property
+    def radius_slopes(self) -> Slopes | None:
+        """Slopes of log r."""
+        squared = self.get("radius_sq")
+        return self.slopes_of(None if squared is None else 0.5 * np.log(squared))
+
+    def entropy_slopes(self, theiler: bool) -> Slopes | None:
+        """Slopes of the entropy in units of R, with or without the Theiler window."""
+        values = self.entropy_theiler if theiler else self.get("entropy")
+        return self.slopes_of(None if values is None or not self.dimension else values / self.gas_constant)
+
+    @cached_property
+    def lags(self) -> np.ndarray | None:
+        """Lag of every snapshot's nearest neighbour in snapshots, shape (run, snapshot)."""
+        snapshots = self.node("snapshots")
+        if snapshots is None or "neighbour_lag" not in snapshots:
+            return None
+        return snapshots["neighbour_lag"].transpose("run", ...).values.astype(float)
+
+    @cached_property
+    def adjacent(self) -> np.ndarray | None:
+        """Share of each run's snapshots whose nearest neighbour is the one before or after, shape (run,)."""
+        if self.lags is None:
+            return None
+        known = np.isfinite(self.lags) & (self.lags != 0)
+        counted = known.sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(counted > 0, ((np.abs(self.lags) == 1) & known).sum(1) / counted, np.nan)
+
+    @cached_property
+    def path_entropy(self) -> np.ndarray | None:
+        """Whether each run's entropy is that of its path, shape (run,)."""
+        values = self.get("path_entropy")
+        return None if values is None else values.astype(bool)
+
+    def statuses(self) -> dict[str, int]:
+        """Count the runs by status, most frequent first."""
+        names, counts = np.unique(self.status.astype(str), return_counts=True)
+        return {str(names[i]): int(counts[i]) for i in np.argsort(-counts)}
+
+    def grid(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Average over seeds on the grid.
+
+        Parameters
+        ----------
+        values : numpy.ndarray, shape (run,)
+            What to put on it.
+
+        Returns
+        -------
+        lr : numpy.ndarray, shape (i,)
+        weight_decay : numpy.ndarray, shape (j,)
+        table : numpy.ndarray, shape (j, i)
+            NaN where there is no run.
+        """
+        lr, column = np.unique(self.lr, return_inverse=True)
+        weight_decay, row = np.unique(self.weight_decay, return_inverse=True)
+        good = np.isfinite(values)
+        total, count = np.zeros((len(weight_decay), len(lr))), np.zeros((len(weight_decay), len(lr)))
+        np.add.at(total, (row[good], column[good]), values[good])
+        np.add.at(count, (row[good], column[good]), 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return lr, weight_decay, np.where(count > 0, total / count, np.nan)

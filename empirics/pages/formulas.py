@@ -1,0 +1,165 @@
+"""The formulas a page compares with, taken from their derivations, and the papers they come from."""
+
+from __future__ import annotations
+
+import re
+
+import sympy as sp
+from sympy.printing.mathml import mathml
+
+from empirics.pages.blocks import Law, Paper
+from thermo_theory import Derivation, derivations
+
+__all__ = ["laws", "papers", "to_mathml"]
+
+_PAPER = "https://arxiv.org/abs/2511.07308"
+
+
+def readable(equation: sp.Basic) -> sp.Basic:
+    """Raise an equation of positive quantities to the power that clears its roots.
+
+    Parameters
+    ----------
+    equation : sympy.Eq or another relation
+
+    Returns
+    -------
+    sympy relation
+
+    Examples
+    --------
+    >>> r, x = sp.symbols("r x", positive=True)
+    >>> readable(sp.Eq(r, (x / 2) ** sp.Rational(1, 4)))
+    Eq(r**4, x/2)
+    """
+    if not isinstance(equation, sp.Eq) or not equation.lhs.is_Symbol or not equation.lhs.is_positive:
+        return equation
+    roots = [power.exp for power in equation.rhs.atoms(sp.Pow) if power.exp.is_Rational and power.exp.q > 1]
+    if not roots or equation.rhs.is_Add:
+        return equation
+    power = sp.ilcm(*[root.q for root in roots])
+    return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
+
+
+def to_mathml(equation: sp.Basic) -> str:
+    """Write an equation as a MathML element, which browsers set by themselves.
+
+    Parameters
+    ----------
+    equation : sympy.Basic
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> to_mathml(sp.Eq(sp.Symbol("p") * sp.Symbol("V"), sp.Symbol("R") * sp.Symbol("T")))[:24]
+    '<math display="block"><m'
+    """
+    body = mathml(equation, printer="presentation", mul_symbol="None")
+    body = re.sub(r"<mo>&InvisibleTimes;</mo>", '<mspace width="0.15em"></mspace>', body)
+    return f'<math display="block">{body}</math>'
+
+
+def _address(source: str) -> str:
+    """Return the address of the first arXiv paper that a source names."""
+    found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
+    return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
+
+
+def _law(derivation: Derivation) -> Law:
+    """Turn a derivation's claim into a row of the page."""
+    equation = readable(derivation.claim.equation)
+    needs = ", ".join(derivation.assumptions) or "nothing"
+    title = derivation.summary[:1].upper() + derivation.summary[1:]
+    return Law(title, to_mathml(equation), sp.latex(equation), needs, derivation.source, _address(derivation.source))
+
+
+def laws(protocols: set[str]) -> tuple[Law, ...]:
+    """Return the formulas of the protocols that were run, as their derivations end.
+
+    Parameters
+    ----------
+    protocols : set of str
+        Keys, as "fixed-lr".
+
+    Returns
+    -------
+    tuple of Law
+    """
+    names = ("radius", "temperature", "ideal-gas-law", "maxwell")
+    return tuple(
+        _law(found)
+        for found in derivations()
+        if found.name in names and getattr(found.protocol, "key", None) in protocols
+    )
+
+
+def papers() -> tuple[Paper, ...]:
+    """Return the papers that what is shown rests on.
+
+    Returns
+    -------
+    tuple of Paper
+    """
+
+    def arxiv(number: str) -> str:
+        return f"https://arxiv.org/abs/{number}"
+
+    return (
+        Paper(
+            "Sadrtdinov, Lobacheva, Klimov, Burtsev, Katsnelson, Vetrov: Can Stationary Distributions of "
+            "Scale-Invariant Neural Networks Be Described by the Thermodynamics of an Ideal Gas? arXiv 2511.07308",
+            "the dictionary of optimisation and thermodynamics, the stationary radius, temperature, Maxwell relations",
+            _PAPER,
+        ),
+        Paper(
+            "Yaida: Fluctuation-dissipation relations for stochastic gradient descent. arXiv 1810.00004",
+            "exact relations of stationary SGD, of which the norm balance is one",
+            arxiv("1810.00004"),
+        ),
+        Paper(
+            "Li, Lyu, Arora: Reconciling Modern Deep Learning with Traditional Optimization Analyses: The Intrinsic "
+            "Learning Rate. arXiv 2010.02916",
+            "learning rate × weight decay as the one parameter that matters; time to settle",
+            arxiv("2010.02916"),
+        ),
+        Paper(
+            "Kosson, Messmer, Jaggi: Rotational Equilibrium: How Weight Decay Balances Learning Across Neural "
+            "Networks. arXiv 2305.17212",
+            "equilibrium norms and rotation a step",
+            arxiv("2305.17212"),
+        ),
+        Paper(
+            "Kodryan, Lobacheva, Nakhodnov, Vetrov: Training Scale-Invariant Neural Networks on the Sphere Can Happen "
+            "in Three Regimes. arXiv 2209.03695",
+            "when training settles, and when it diverges or interpolates instead",
+            arxiv("2209.03695"),
+        ),
+        Paper(
+            "Jastrzębski et al.: Three Factors Influencing Minima in SGD. arXiv 1711.04623",
+            "temperature as learning rate over batch size",
+            arxiv("1711.04623"),
+        ),
+        Paper(
+            "Chaudhari, Soatto: Stochastic gradient descent performs variational inference, converges to limit cycles "
+            "for deep networks. arXiv 1710.11029",
+            "with anisotropic noise the potential is not the loss",
+            arxiv("1710.11029"),
+        ),
+        Paper(
+            "Mandt, Hoffman, Blei: Stochastic Gradient Descent as Approximate Bayesian Inference. arXiv 1704.04289",
+            "SGD near a minimum as an Ornstein–Uhlenbeck process",
+            arxiv("1704.04289"),
+        ),
+        Paper(
+            "Kozachenko, Leonenko: Sample estimate of the entropy of a random vector. Probl. Inf. Transm. 23 (1987)",
+            "entropy from nearest neighbours",
+        ),
+        Paper(
+            "Theiler: Spurious dimension from correlation algorithms applied to limited time-series data. "
+            "Phys. Rev. A 34, 2427 (1986)",
+            "leaving out neighbours that are close in time",
+        ),
+    )

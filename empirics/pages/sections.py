@@ -1,0 +1,367 @@
+"""The seven sections of the page, made of blocks; HTML and Markdown say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from empirics.pages import figures
+from empirics.pages.blocks import (
+    Cards,
+    Details,
+    Figures,
+    Formulas,
+    Heading,
+    Items,
+    Papers,
+    Section,
+    Table,
+    Text,
+    number,
+)
+from empirics.pages.drawing import Picture
+from empirics.pages.evidence import Evidence, Slopes
+from empirics.pages.formulas import laws, papers
+from empirics.pages.words import PROTOCOL_WORDS, card, tally
+
+__all__ = ["SECTIONS", "sections", "summary"]
+
+_MISSING = Text("Not measured: these results do not hold what this section shows.")
+# Shares above which, and below which, a nearest-neighbour entropy is called what it is in words.
+_MOSTLY, _SELDOM = 0.5, 0.1
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def _interval(value: float, half: float) -> str:
+    return f"{value:.3f} ± {half:.3f}".replace("-", "−")
+
+
+def summary(evidence: Evidence) -> str:
+    """Say in a sentence or two what was done.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    str
+    """
+    protocols = [str(name) for name in np.unique(evidence.get("protocol"))] if "protocol" in evidence.dataset else []
+    how = " and ".join(PROTOCOL_WORDS.get(name, name) for name in protocols) or "a protocol that was not recorded"
+    lr, weight_decay = np.unique(evidence.lr), np.unique(evidence.weight_decay)
+    weights = f" with {evidence.dimension:,} scale-invariant weights" if evidence.dimension else ""
+    experiment = getattr(evidence.runs, "experiment", None)
+    images = f" on the {experiment.data.name} images" if hasattr(getattr(experiment, "data", None), "name") else ""
+    network = "a network" if evidence.dataset.attrs.get("kind", "network") == "network" else "a model"
+    steps = getattr(experiment, "total_steps", None)
+    length = f", {steps:,} steps each" if isinstance(steps, int) else ""
+    return (
+        f"{network.capitalize()}{weights} was trained by SGD{images} at {how}, "
+        f"{_plural(len(evidence), 'run')}{length}: {_plural(len(lr), 'learning rate')} from {number(lr[0], 3)} to "
+        f"{number(lr[-1], 3)}, each with {_plural(len(weight_decay), 'weight decay')} from "
+        f"{number(weight_decay[0], 3)} to {number(weight_decay[-1], 3)}. What the runs settled to is compared here "
+        "with what thermodynamics derives for them."
+    )
+
+
+def _figures(*pictures: Picture | None) -> tuple[Figures, ...]:
+    shown = tuple(picture for picture in pictures if picture is not None)
+    return (Figures(shown),) if shown else ()
+
+
+# verdicts ----------------------------------------------------------------------------------------
+def _verdicts(verdicts: Any, evidence: Evidence) -> list[object]:
+    cards = tuple(card(verdict) for verdict in verdicts)
+    blocks: list[object] = [Text(summary(evidence)), Text(tally(list(verdicts)))]
+    blocks.append(Cards(cards) if cards else _MISSING)
+    left_out = int((~evidence.ok).sum())
+    if left_out:
+        blocks.append(Text(f"{_plural(left_out, 'run')} of {len(evidence)} left out of the fits; see stationarity."))
+    notes = [str(note) for note in getattr(verdicts, "notes", ())]
+    if notes:
+        blocks += [Heading("Beside the verdicts, not judged"), Items(tuple(notes))]
+    return blocks
+
+
+# radius ------------------------------------------------------------------------------------------
+def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
+    fit = evidence.radius_slopes
+    blocks: list[object] = [
+        Text(
+            "Each gradient step is at right angles to the weights and so makes their norm r grow; weight decay "
+            "shrinks it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which "
+            "is exact for any step size and only says that the run has settled, and the formula of the "
+            "continuous-time theory, r⁴ = lr · tr Σ / (2 · wd), which is given the measured gradient noise tr Σ of "
+            "each run at unit norm and leaves out the mean gradient and terms of order lr × wd."
+        )
+    ]
+    found = _figures(figures.radius_map(evidence), figures.radius_plot(evidence), figures.radius_ratio(evidence))
+    if not found and fit is None:
+        return [*blocks, _MISSING]
+    blocks += found
+    if fit is None:
+        blocks.append(Text("Slopes of log r: not measured; the runs do not span both directions."))
+        return blocks
+    blocks += [
+        Table(
+            "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
+            ("Slope of log r", "Measured", "Theory", "Exact?"),
+            (
+                ("in log learning rate", _interval(fit.lr, fit.lr_error), "0.25", "no"),
+                ("in log weight decay", _interval(fit.weight_decay, fit.weight_decay_error), "−0.25", "no"),
+                ("difference", _interval(fit.difference, fit.difference_error), "0.5", "yes, by symmetry"),
+            ),
+        ),
+        Text(
+            "Why ±¼ are not exact: they take the gradient noise at unit norm to be the same in every run, but it "
+            "changes with lr × wd. That moves both slopes by the same amount, so their difference stays ½: "
+            "multiplying the weights by c, lr by c² and wd by 1/c² gives the same run on another scale, whatever the "
+            "noise."
+        ),
+    ]
+    return blocks
+
+
+# entropy -----------------------------------------------------------------------------------------
+def _slope_rows(label: str, fit: Slopes | None) -> tuple[str, ...]:
+    if fit is None:
+        return (label, "not measured", "not measured", "not measured")
+    return (
+        label,
+        _interval(fit.lr, fit.lr_error),
+        _interval(fit.weight_decay, fit.weight_decay_error),
+        _interval(fit.difference, fit.difference_error),
+    )
+
+
+def _slope_table(evidence: Evidence) -> Table:
+    return Table(
+        "Slopes of the entropy in units of R, with 95 % intervals from the scatter of the runs",
+        ("", "in log lr", "in log wd", "difference"),
+        (
+            _slope_rows("Measured, all neighbours", evidence.entropy_slopes(False)),
+            _slope_rows("Measured, neighbours in time left out", evidence.entropy_slopes(True)),
+            ("Reference: low-temperature gas", "1", "0", "1"),
+            ("Reference: path entropy", "1.5", "0.5", "1"),
+        ),
+    )
+
+
+def _entropy(verdicts: Any, evidence: Evidence) -> list[object]:
+    if evidence.get("entropy") is None or not evidence.dimension:
+        return [_MISSING]
+    r_text = f"R = (d − 1)/2 = {number(evidence.gas_constant, 6)}"
+    return [
+        Text(
+            "The entropy S says how large a part of weight space a run wanders over once it has settled: the entropy "
+            "of the directions of its snapshots, from the distances of nearest neighbours, plus (d − 1) times the "
+            f"mean log norm. It is shown in units of the gas constant {r_text}."
+        ),
+        *_figures(figures.entropy_map(evidence), figures.slope_plane(evidence), figures.collapse(evidence)),
+        _slope_table(evidence),
+        Text(
+            "What the collapse tests: scale invariance says that S/R − ½ log(lr/wd) depends on lr × wd alone, so runs "
+            "with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is shown: "
+            "the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
+            "physics. A cold gas would give the slopes 1 and 0; distances diffused between snapshots would give 3/2 "
+            "and ½."
+        ),
+    ]
+
+
+# stationarity ------------------------------------------------------------------------------------
+def _run_table(evidence: Evidence) -> Table:
+    names = (("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3))
+    columns = [(evidence.column(name), digits) for name, digits in names]
+    reasons = evidence.get("reason")
+    rows = [
+        (
+            str(i),
+            number(evidence.lr[i], 3),
+            number(evidence.weight_decay[i], 3),
+            *(number(column[i], digits) if np.isfinite(column[i]) else "–" for column, digits in columns),
+            str(evidence.status[i]),
+            "" if reasons is None else str(reasons[i]),
+        )
+        for i in range(len(evidence))
+    ]
+    head = ("Run", "lr", "wd", "balance", "± (s.e.)", "drift of log r", "eff. samples", "loss", "status", "reason")
+    return Table("Every run", head, tuple(rows))
+
+
+def _stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
+    counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
+    blocks: list[object] = [
+        Text(
+            "A verdict on a run that has not settled means nothing, so this is tested, not assumed. In a settled run "
+            "lr · E|g|² = wd · (2 − lr · wd) · E r², exactly and for steps of any size; the ratio of the two sides is "
+            "the norm balance. Runs that diverged, still drift, do not mix, or fit the data exactly are named, shown "
+            "and left out of every fit."
+        ),
+        Text(f"Status of the {_plural(len(evidence), 'run')}: {counts}."),
+    ]
+    found = _figures(figures.balance_plot(evidence), figures.traces(evidence))
+    if not found:
+        blocks.append(_MISSING)
+    blocks += found
+    blocks.append(Details(f"Table of all {_plural(len(evidence), 'run')}", _run_table(evidence)))
+    return blocks
+
+
+# neighbours --------------------------------------------------------------------------------------
+def _trap(evidence: Evidence) -> str:
+    """Say whether the entropy shown is that of a path."""
+    share = float(np.nanmean(evidence.adjacent[evidence.ok])) if evidence.adjacent is not None else float("nan")
+    recorded = evidence.path_entropy
+    paths = int(recorded[evidence.ok].sum()) if recorded is not None else None
+    if paths is None and not np.isfinite(share):
+        return "Whether the entropy shown here is a path entropy was not measured."
+    used = int(evidence.ok.sum())
+    measured = f" {100 * share:.0f} % of all nearest neighbours are adjacent in time." if np.isfinite(share) else ""
+    is_path = paths > used / 2 if paths is not None else share > _MOSTLY
+    count = f" ({paths} of {used} runs)" if paths is not None else ""
+    if is_path:
+        return (
+            f"Here it is a path entropy{count}.{measured} The Maxwell relation V3 may be read from it, because scale "
+            "invariance fixes it for either; no statement on the entropy itself, its separate slopes or a heat "
+            "capacity may."
+        )
+    return f"Here it is mostly not a path entropy{count}.{measured}"
+
+
+def _neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
+    blocks: list[object] = [
+        Text(
+            "The diffusive trap: in high dimension a snapshot's nearest neighbour is usually the snapshot taken just "
+            "before or after it. Its distance then says how far the weights diffuse between two snapshots, not how "
+            "large the region is that the run wanders over. Such a number is a path entropy: it would come out the "
+            "same in any landscape. Leaving out neighbours that are close in time (a Theiler window) is the remedy, "
+            "where the run is long enough."
+        ),
+        Text(_trap(evidence)),
+    ]
+    found = _figures(figures.lag_histogram(evidence), figures.adjacency(evidence))
+    if not found:
+        blocks.append(Text("Lags of the neighbours: not measured."))
+    blocks += found
+    if evidence.get("entropy") is not None and evidence.dimension:
+        blocks.append(_slope_table(evidence))
+        blocks.append(
+            Text(
+                "If the first line is near the path entropy and the second moves towards the gas, the trap is what was "
+                "measured first. The differences agree in any case."
+            )
+        )
+    return blocks
+
+
+# provenance --------------------------------------------------------------------------------------
+_FACTS = {"toml", "experiment"}
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Write nested facts as rows."""
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        name = f"{prefix}{str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}: ")
+        elif isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
+            for i, each in enumerate(value, start=1):
+                rows += _flat(each, f"{name} {i}: ")
+        elif isinstance(value, list | tuple):
+            rows.append((name, ", ".join(map(str, value))))
+        else:
+            rows.append((name, "not recorded" if value is None or value == "" else str(value)))
+    return rows
+
+
+def _provenance(verdicts: Any, evidence: Evidence) -> list[object]:
+    facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
+    experiment = getattr(evidence.runs, "experiment", None)
+    toml = experiment.to_toml() if hasattr(experiment, "to_toml") else str(facts.get("toml", ""))
+    rows = _flat({key: value for key, value in facts.items() if key not in _FACTS})
+    blocks: list[object] = [
+        Text("The same experiment file, run again with the same versions on the same machine, gives the same numbers.")
+        if rows
+        else Text("Not recorded: these results do not say how they were made.")
+    ]
+    if rows:
+        blocks.append(Table("How it was run", ("What", "Value"), tuple(rows)))
+    if toml:
+        blocks.append(Details("The experiment in full (TOML)", verbatim=toml.strip()))
+    return blocks
+
+
+# sources -----------------------------------------------------------------------------------------
+def _sources(every: Sequence[Evidence]) -> list[object]:
+    protocols = {str(name) for one in every if "protocol" in one.dataset for name in np.unique(one.get("protocol"))}
+    blocks: list[object] = []
+    found = laws(protocols)
+    if found:
+        blocks += [
+            Text(
+                "Each formula is the end of a derivation whose every step a machine has checked; "
+                "`thermo-theory derive NAME` prints it."
+            ),
+            Formulas(found),
+        ]
+    return [*blocks, Heading("Papers"), Papers(papers())]
+
+
+Builder = Callable[[Any, Evidence], list[object]]
+#: Identifier, title and builder of the sections that belong to one experiment, in the page's order.
+SECTIONS: tuple[tuple[str, str, Builder], ...] = (
+    ("verdicts", "Verdicts", _verdicts),
+    ("radius", "The norm of the weights", _radius),
+    ("entropy", "Entropy", _entropy),
+    ("stationarity", "Has every run settled?", _stationarity),
+    ("neighbours", "Nearest neighbours, and the diffusive trap", _neighbours),
+    ("provenance", "How it was run", _provenance),
+)
+
+
+def sections(every: Sequence[Any]) -> tuple[Section, ...]:
+    """Make the seven sections.
+
+    Parameters
+    ----------
+    every : sequence of Verdicts
+        One for each experiment; each with its `.runs`.
+
+    Returns
+    -------
+    tuple of Section
+    """
+    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    made = []
+    for name, title, build in SECTIONS:
+        blocks: list[object] = []
+        for verdicts, one in zip(every, evidence, strict=True):
+            blocks += [Heading(one.name)] if len(every) > 1 else []
+            blocks += build(verdicts, one)
+        made.append(Section(name, title, tuple(blocks)))
+    return (*made, Section("sources", "Sources", tuple(_sources(evidence))))
+
+
+def runs_table(evidence: Evidence) -> list[dict[str, Any]]:
+    """List every run with every number of the summary, for the JSON form; NaN becomes null."""
+    frame = evidence.dataset.reset_coords()
+    names = [str(name) for name, variable in frame.data_vars.items() if variable.dims == ("run",)]
+    return [{name: _plain(frame[name].values[i]) for name in names} for i in range(len(evidence))]
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return json.loads(json.dumps(value, default=str))

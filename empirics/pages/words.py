@@ -1,0 +1,144 @@
+"""Verdicts in words that a newcomer understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from empirics.pages.blocks import Card, Strip, number
+
+__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "card", "tally"]
+
+#: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
+MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
+
+#: What a claim of each kind proves, and what it does not.
+KIND_WORDS = {
+    "identity": (
+        "Identity: true of every run that has settled, whatever the network. It is a gate: a run that fails it may not "
+        "be used. Passing it is no evidence for the theory."
+    ),
+    "symmetry": (
+        "Symmetry: follows from scale invariance alone, for noise of any shape and steps of any size. It shows that "
+        "the network is scale-invariant and its norm is in balance; it says nothing about isotropic noise or the "
+        "Gibbs law."
+    ),
+    "physics": (
+        "Physics: needs assumptions that a network can break (constant or isotropic noise, small steps, the Gibbs "
+        "law). Only here does agreement speak for the thermodynamic picture, and disagreement against it."
+    ),
+}
+
+PROTOCOL_WORDS = {
+    "fixed-lr": "fixed learning rate",
+    "fixed-elr": "fixed effective learning rate",
+    "fixed-sphere": "fixed norm",
+}
+
+# What each claim says, by claim and kind.
+_CLAIMED = {
+    ("V0", "physics"): "From any start, the norm of the weights follows the curve that the formula predicts.",
+    ("V1", "identity"): (
+        "In a settled run, what weight decay takes off the norm of the weights equals what the gradient steps add to "
+        "it."
+    ),
+    ("V1", "symmetry"): (
+        "The norm of the weights responds to the learning rate and, the other way, to weight decay. "
+        "The two slopes of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½."
+    ),
+    ("V1", "physics"): (
+        "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
+        "gradient noise has been measured."
+    ),
+    ("V2", "physics"): "Each stationary state minimises its own free energy among all the others.",
+    ("V3", "symmetry"): (
+        "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
+        "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
+        "directions."
+    ),
+    ("V4", "physics"): "At a fixed learning rate, cold enough, weight decay does not change the entropy (adiabat).",
+    ("V5", "physics"): "The fluctuations of the loss tell the same heat capacity as its slope in temperature.",
+    ("V6", "physics"): "A thermometer made of slopes and curvatures of the loss reads the temperature of the noise.",
+}
+
+
+def _finite(value: Any) -> float:
+    """Return a float, NaN for anything that is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def card(verdict: Any) -> Card:
+    """Put one verdict into words.
+
+    Parameters
+    ----------
+    verdict : empirics.claims.Verdict
+        Anything with its attributes.
+
+    Returns
+    -------
+    Card
+    """
+    theory, measured, low, high, margin = (
+        _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
+    )
+    numbers: list[tuple[str, str, float | None]] = [("Theory", number(theory), theory)]
+    if measured == measured:
+        numbers.append(("Measured", number(measured), measured))
+        between = f"{number(low)} to {number(high)}" if low == low and high == high else "not measured"
+        numbers.append(("95 % interval", between, None))
+    else:
+        numbers.append(("Measured", "not measured", None))
+    if margin == margin:
+        numbers.append(("Counts as equal", f"within {number(margin)} of theory", margin))
+    claimed = _CLAIMED.get((verdict.claim, verdict.kind), "")
+    return Card(
+        claim=str(verdict.claim),
+        title=str(verdict.title),
+        protocol=PROTOCOL_WORDS.get(str(verdict.protocol), str(verdict.protocol)),
+        family=str(verdict.kind),
+        verdict=str(verdict.verdict),
+        mark=MARKS.get(str(verdict.verdict), "–"),
+        claimed=claimed or f"{verdict.title}.",
+        meaning=KIND_WORDS.get(str(verdict.kind), ""),
+        numbers=tuple(numbers),
+        reason=str(getattr(verdict, "reason", "") or ""),
+        strip=Strip.of(theory, margin, measured, low, high),
+        message=(
+            f"Theory {number(theory)}, counting as equal within {number(margin)}; measured {number(measured)}, "
+            f"95 percent interval {number(low)} to {number(high)}."
+        ),
+    )
+
+
+def tally(verdicts: list[Any]) -> str:
+    """Count the verdicts in a sentence, the gate apart from the claims it guards.
+
+    Parameters
+    ----------
+    verdicts : list of empirics.claims.Verdict
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as V
+    >>> tally([V(kind="identity", verdict="agrees"), V(kind="symmetry", verdict="agrees")])
+    'Gates: 1 agrees. Symmetry claims: 1 agrees.'
+    """
+    sentences = []
+    for kind, words in (("identity", "Gates"), ("symmetry", "Symmetry claims"), ("physics", "Physics claims")):
+        found = [str(verdict.verdict) for verdict in verdicts if verdict.kind == kind]
+        counts = [(found.count(mark), mark) for mark in MARKS if found.count(mark)]
+        if counts:
+            parts = [f"{count} {_plural(word) if count > 1 else word}" for count, word in counts]
+            sentences.append(f"{words}: {', '.join(parts)}.")
+    return " ".join(sentences) or "No claim was compared."
+
+
+def _plural(word: str) -> str:
+    return {"agrees": "agree", "disagrees": "disagree"}.get(word, word)
