@@ -1,1 +1,66 @@
-"""Placeholder."""
+"""Runs of scale-invariant networks: trained over whole grids, measured, and judged against :mod:`thermo_theory`.
+
+Importing this package is cheap: torch, xarray and the rest load when a name below is first used.
+
+>>> import empirics
+>>> "run" in dir(empirics)
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from empirics.claims import Verdict, Verdicts, compare
+    from empirics.experiment import Experiment, ExperimentError
+    from empirics.pages import report
+    from empirics.results import Runs, load
+    from empirics.runner import Status, resume, run, status
+
+__all__ = [
+    "Experiment",
+    "ExperimentError",
+    "Runs",
+    "Status",
+    "Verdict",
+    "Verdicts",
+    "compare",
+    "load",
+    "report",
+    "resume",
+    "run",
+    "status",
+]
+
+_HOME = {
+    "Experiment": "empirics.experiment",
+    "ExperimentError": "empirics.experiment",
+    "Runs": "empirics.results",
+    "load": "empirics.results",
+    "Status": "empirics.runner",
+    "resume": "empirics.runner",
+    "run": "empirics.runner",
+    "status": "empirics.runner",
+    "Verdict": "empirics.claims",
+    "Verdicts": "empirics.claims",
+    "compare": "empirics.claims",
+    "report": "empirics.pages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public name from the room it lives in.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,64 @@
+"""What every data set looks like to the rest."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images as rows, with their classes.
+
+    Attributes
+    ----------
+    name
+        The name used in experiment files.
+    inputs
+        Shape (sample, feature), float64, no unit (standardised).
+    labels
+        Shape (sample,), int64, ``0 ... classes - 1``.
+    classes
+        Number of classes.
+    """
+
+    name: str
+    inputs: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    classes: int
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of both arrays, their shapes and their types: equal checksums mean the same training data."""
+        digest = hashlib.sha256()
+        for array in (self.inputs, self.labels):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def standardise(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Drop the constant columns and give every other one mean 0 and variance 1.
+
+    A constant pixel says nothing, and its weight would receive no gradient: it would only decay, and count as a
+    dimension of the gas that does not move.
+
+    Parameters
+    ----------
+    images
+        Shape (sample, pixel).
+
+    Returns
+    -------
+    NDArray
+        Shape (sample, pixels that vary).
+
+    Examples
+    --------
+    >>> standardise(np.array([[1.0, 7.0], [3.0, 7.0]]))
+    array([[-1.],
+           [ 1.]])
+    """
+    varying = images[:, np.ptp(images, axis=0) > 0]
+    return np.ascontiguousarray((varying - varying.mean(axis=0)) / varying.std(axis=0))

@@ -1,0 +1,133 @@
+"""A multilayer perceptron with BatchNorm and a frozen last layer, many runs at once.
+
+Activations are laid out (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis, so
+that one call of a row-wise normalisation kernel does the whole ensemble, and each linear layer is one batched matrix
+product. The backward pass is written by hand: it is short, and a fifth of the time goes when autograd keeps no books.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from empirics.models.base import Block, Model
+
+
+class _Layer(NamedTuple):
+    """What the backward pass needs of one hidden layer; every tensor (run, feature, batch) but the statistics."""
+
+    entered: Tensor
+    linear: Tensor
+    mean: Tensor
+    rstd: Tensor
+    normed: Tensor
+    left: Tensor
+
+
+class EnsembleMLP(Model):
+    """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
+
+    BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` as long as `eps` is negligible against
+    the variance it is added to. With `affine`, its scales and shifts are trained too: *not* scale invariant.
+
+    Parameters
+    ----------
+    features, classes
+        Width of the input and of the output.
+    hidden
+        Widths of the hidden layers.
+    eps
+        Added to the variance in BatchNorm.
+    affine
+        Train a scale (from 1) and a shift (from 0) after every normalisation.
+    head_norm
+        Frobenius norm of the frozen last layer.
+
+    Examples
+    --------
+    The network of ``experiments/digits.toml``: 61·16 + 16·16 weights.
+
+    >>> EnsembleMLP(features=61, classes=10, hidden=(16, 16)).dimension
+    1232
+    """
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        hidden: Sequence[int],
+        eps: float = 1e-12,
+        affine: bool = False,
+        head_norm: float = 10.0,
+    ) -> None:
+        self.classes, self.hidden = classes, tuple(hidden)
+        self.eps, self.affine, self.head_norm = eps, affine, head_norm
+        widths = (features, *self.hidden)
+        linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1])) for i in range(1, len(widths)))
+        scale = tuple(Block(f"scale {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
+        shift = tuple(Block(f"shift {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
+        self.blocks = linear + (scale + shift if affine else ())
+
+    def draw(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw Gaussian weights of one run; scales are 1 and shifts 0."""
+        depth = len(self.hidden)
+        trained = [generator.standard_normal(block.shape) for block in self.blocks[:depth]]
+        if self.affine:
+            trained += [np.ones(block.shape) for block in self.blocks[depth : 2 * depth]]
+            trained += [np.zeros(block.shape) for block in self.blocks[2 * depth :]]
+        return trained
+
+    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw a Gaussian last layer, scaled to `head_norm`."""
+        head = generator.standard_normal((self.classes, self.hidden[-1]))
+        return [head * (self.head_norm / np.linalg.norm(head))]
+
+    def _forward(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
+    ) -> tuple[Tensor, list[_Layer]]:
+        """Logits (run, class, batch), and what the backward pass needs."""
+        depth, batch = len(self.hidden), inputs.shape[1]
+        signal, layers = inputs.transpose(1, 2), []
+        for i in range(depth):
+            linear = torch.bmm(weights[i], signal)
+            normed, mean, rstd = torch.native_layer_norm(linear, [batch], None, None, self.eps)
+            left = torch.addcmul(weights[2 * depth + i], normed, weights[depth + i]) if self.affine else normed
+            left = left.relu()
+            layers.append(_Layer(signal, linear, mean, rstd, normed, left))
+            signal = left
+        return torch.bmm(frozen[0], signal), layers
+
+    def loss_and_grad(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        depth, batch = len(self.hidden), inputs.shape[1]
+        logits, layers = self._forward(weights, frozen, inputs)
+        picked = labels.unsqueeze(1)
+        log_p = torch.log_softmax(logits, 1)
+        loss = log_p.gather(1, picked).sum((1, 2)).mul_(-1 / batch)
+        back = log_p.exp_().mul_(1 / batch)
+        back.scatter_add_(1, picked, back.new_full((1, 1, 1), -1 / batch).expand_as(picked))
+        back = torch.bmm(frozen[0].transpose(1, 2), back)
+        for i in reversed(range(depth)):
+            layer = layers[i]
+            back = torch.ops.aten.threshold_backward(back, layer.left, 0)
+            if self.affine:
+                torch.sum(back, 2, keepdim=True, out=out[2 * depth + i])
+                torch.sum(back * layer.normed, 2, keepdim=True, out=out[depth + i])
+                back = back * weights[depth + i]
+            back = torch.ops.aten.native_layer_norm_backward(
+                back, layer.linear, [batch], layer.mean, layer.rstd, None, None, [True, False, False]
+            )[0]
+            torch.bmm(back, layer.entered.transpose(1, 2), out=out[i])
+            if i:
+                back = torch.bmm(weights[i].transpose(1, 2), back)
+        return loss
+
+    def accuracy(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        """Share of each run's minibatch that is classified rightly, shape (run,), float64."""
+        logits, _ = self._forward(weights, frozen, inputs)
+        return (logits.argmax(1) == labels).double().mean(1)

@@ -1,0 +1,77 @@
+"""How a run came about: what is needed to trust its numbers, or to repeat them, years later."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("thermo-theory", "torch", "numpy", "scipy", "scikit-learn", "xarray", "zarr")
+
+
+def now() -> str:
+    """Tell the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def session(device: str) -> dict[str, Any]:
+    """Facts of the present session of work: command, versions, machine, time.
+
+    Returns
+    -------
+    dict
+        Ready for JSON.
+    """
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv[0] else "interactive Python",
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": _commit(),
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "threads_per_shard": 1,
+            "system": f"{platform.system()} {platform.machine()}",
+            "device": device,
+        },
+        "started": now(),
+        "ended": None,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _cpu() -> str:
+    """Find the processor's model, as far as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Find the git commit of this code, ``+`` if files differ from it; None outside a checkout of its own."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return None
+    try:
+        head = _git(home, "rev-parse", "HEAD")
+        return head + ("+" if _git(home, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(home: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

@@ -1,0 +1,246 @@
+"""Results on disk: a Zarr store that any xarray reads, every variable with its meaning, its unit and its origin."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from empirics.experiment import Experiment, ExperimentError, Run
+
+STORE = "results.zarr"
+EXPERIMENT = "experiment.toml"
+
+
+class Variable(NamedTuple):
+    """What a name in the results means."""
+
+    long_name: str
+    units: str
+
+
+# Units: losses and entropies in nat; weights have a unit of their own, so that every formula's units can be checked.
+VARIABLES: dict[str, Variable] = {
+    "lr": Variable("learning rate", "weight^2 nat^-1"),
+    "weight_decay": Variable("weight decay, coupled (pressure)", "nat weight^-2"),
+    "protocol": Variable("training protocol", "1"),
+    "optimizer": Variable("optimiser", "1"),
+    "seed": Variable("seed", "1"),
+    "step": Variable("training step", "step"),
+    "block": Variable("consecutive block of the measured part", "1"),
+    "snapshot": Variable("snapshot of the weights", "1"),
+    "parameter": Variable("index of the weight", "1"),
+    "radius_sq": Variable("squared norm of the weights, mean", "weight^2"),
+    "log_radius": Variable("logarithm of the norm of the weights, mean", "log(weight)"),
+    "grad_sq": Variable("squared norm of the minibatch gradient at the actual norm, mean", "nat^2 weight^-2"),
+    "grad_variance": Variable("trace of the gradient covariance at the actual norm", "nat^2 weight^-2"),
+    "grad_variance_unit": Variable("trace of the gradient covariance at unit norm", "nat^2"),
+    "grad_mean_sq": Variable("squared norm of the expected gradient, from independent minibatches", "nat^2 weight^-2"),
+    "loss": Variable("minibatch cross-entropy, mean", "nat"),
+    "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
+    "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),
+    "entropy_sphere": Variable("entropy of the directions, flat nearest neighbour", "nat"),
+    "entropy_sphere_theiler": Variable("the same, neighbours close in time left out", "nat"),
+    "entropy": Variable("entropy of the weights: directions plus (d-1) log radius", "nat"),
+    "temperature": Variable("temperature, half the effective learning rate times the noise per dimension", "nat"),
+    "balance": Variable("norm balance, 1 in every stationary run", "1"),
+    "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
+    "radius_drift": Variable("log radius, last quarter of the measured part minus the first", "1"),
+    "radius_drift_error": Variable("standard error of the drift of log radius", "1"),
+    "effective_sample_size": Variable("effective number of independent snapshots", "1"),
+    "accuracy": Variable("share of training images classified rightly", "1"),
+    "diverged_at": Variable("step at which the run became non-finite, -1 if it did not", "step"),
+    "neighbour_lag": Variable("lag of a snapshot's nearest neighbour (summary: median size)", "snapshot"),
+    "path_entropy": Variable("whether nearest neighbours are mostly the next in time", "1"),
+    "weights": Variable("weights at the snapshots", "weight"),
+    "status": Variable("whether the run may be used in a fit", "1"),
+    "reason": Variable("why the status is what it is", "1"),
+}
+
+_DIMS = {"summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block")}
+
+
+def label(
+    experiment: Experiment, dimension: int, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray]
+) -> xr.DataTree:
+    """Put names, coordinates and units on the arrays of all runs.
+
+    Parameters
+    ----------
+    experiment
+        What was run; its runs label the first axis.
+    dimension
+        The number d of trained weights.
+    provenance
+        How it was run.
+    arrays
+        ``group/variable``, the run first (``trace/step`` apart).
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``/summary``, ``/trace``, ``/blocks``, ``/snapshots``.
+    """
+    groups: dict[str, dict[str, xr.Variable]] = {}
+    for path, values in arrays.items():
+        group, name = path.split("/")
+        dims = ("step",) if name == "step" else _DIMS.get(group, ("run", "snapshot", "parameter"))[: values.ndim]
+        groups.setdefault(group, {})[name] = _variable(name, dims, values)
+    for group, variables in groups.items():
+        sizes = {dim: size for v in variables.values() for dim, size in zip(v.dims, v.shape, strict=True)}
+        indices = {
+            str(dim): _variable(str(dim), (str(dim),), np.arange(n))
+            for dim, n in sizes.items()
+            if dim not in ("run", "step")
+        }
+        groups[group] = _coordinates(experiment.runs) | indices | variables
+    names = [*_coordinates(experiment.runs), "step", "block", "snapshot", "parameter"]
+    tree = {f"/{g}": xr.Dataset(v).set_coords([n for n in names if n in v]) for g, v in groups.items()}
+    tree["/summary"].attrs = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind}
+    root = xr.Dataset(attrs={"dimension": dimension, "name": experiment.name, "kind": experiment.kind})
+    root.attrs |= {"experiment": experiment.to_toml(), "provenance": json.dumps(provenance)}
+    return xr.DataTree.from_dict({"/": root, **tree})
+
+
+def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
+    return xr.Variable(dims, values, VARIABLES[name]._asdict())
+
+
+def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
+    return {
+        name: _variable(name, ("run",), np.array([getattr(run, name) for run in runs]))
+        for name in ("lr", "weight_decay", "protocol", "optimizer", "seed")
+    }
+
+
+def write(tree: xr.DataTree, folder: Path) -> None:
+    """Write the results under `folder`, whole or not at all; results already there are replaced."""
+    store, aside = folder / STORE, folder / f"{STORE}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
+    if store.exists():
+        shutil.rmtree(store)
+    aside.rename(store)
+
+
+def _texts_for_zarr(dataset: xr.Dataset) -> xr.Dataset:
+    """Texts as Zarr 3 stores them: it has no stable form for numpy's fixed-length ones."""
+    texts = {n: v.astype(np.dtypes.StringDType()) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
+    return dataset.assign({n: v for n, v in texts.items() if n not in dataset.coords}).assign_coords(
+        {n: v for n, v in texts.items() if n in dataset.coords}
+    )
+
+
+def _texts_for_numpy(dataset: xr.Dataset) -> xr.Dataset:
+    """Texts as numpy's own fixed-length ones, which every function takes."""
+    texts = {
+        n: v.copy(data=np.array(v.values.tolist(), dtype=str))
+        for n, v in dataset.variables.items()
+        if v.dtype.kind in "TO"
+    }
+    return dataset.assign({n: v for n, v in texts.items() if n not in dataset.coords}).assign_coords(
+        {n: v for n, v in texts.items() if n in dataset.coords}
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Runs:
+    """Runs and what was measured of them.
+
+    Attributes
+    ----------
+    path
+        The output folder, or None if the runs are not on disk.
+    tree
+        All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/snapshots``.
+    experiment
+        What was run, where it is known.
+    provenance
+        How: command, versions, seeds, checksum of the data, machine, times.
+    """
+
+    path: Path | None
+    tree: xr.DataTree
+    experiment: Experiment | None
+    provenance: dict[str, Any]
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The summary: one number of each kind for every run."""
+        return self.tree["summary"].to_dataset()
+
+    def status_counts(self) -> dict[str, int]:
+        """How many runs have each status, the commonest first."""
+        names, counts = np.unique(self.dataset["status"].values, return_counts=True)
+        return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+
+    def _facts(self) -> dict[str, str]:
+        """Collect what a reader wants to know first."""
+        data = self.dataset
+        facts = {"runs": str(data.sizes["run"]), "d": str(data.attrs.get("dimension", "unknown"))}
+        for name in ("lr", "weight_decay", "effective_lr", "radius"):
+            if name in data.coords:
+                values = np.unique(data[name].values)
+                facts[name] = f"{values.min():.3g} to {values.max():.3g}, {len(values)} values"
+        for name in ("protocol", "optimizer", "seed"):
+            if name in data.coords:
+                facts[name] = ", ".join(map(str, np.unique(data[name].values)))
+        if "status" in data:
+            facts["status"] = ", ".join(f"{count} {status}" for status, count in self.status_counts().items())
+        if self.path is not None:
+            facts["folder"] = str(self.path)
+        return facts
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        width = max(map(len, facts))
+        title = f"Runs {self.dataset.attrs.get('name', '')!r}"
+        return "\n".join([title, *(f"  {key:<{width}}  {value}" for key, value in facts.items())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(key)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
+            for key, value in self._facts().items()
+        )
+        return f"<table><caption>Runs {escape(str(self.dataset.attrs.get('name', '')))}</caption>{rows}</table>"
+
+
+def load(path: str | Path) -> Runs:
+    """Read the results in an output folder.
+
+    Parameters
+    ----------
+    path
+        A folder that :func:`empirics.run` has filled.
+
+    Returns
+    -------
+    Runs
+        With everything in memory.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no such folder, or no finished results in it; the message says what is there instead.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ExperimentError(f"no folder {folder}: give one that `run` has filled")
+    if not (folder / STORE).is_dir():
+        if (folder / EXPERIMENT).exists():
+            raise ExperimentError(f"{folder} holds a run that is not finished: resume it first")
+        raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder that `run` has filled")
+    try:
+        with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
+            tree = stored.load().map_over_datasets(_texts_for_numpy)
+        text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
+    except (OSError, ValueError, KeyError) as error:
+        raise ExperimentError(f"cannot read the results {folder / STORE}: {str(error).splitlines()[0]}") from None
+    experiment = Experiment.from_toml(text, str(folder / STORE)) if text else None
+    return Runs(folder, tree, experiment, provenance)

@@ -1,0 +1,97 @@
+"""Checkpoints of a shard: small ones that hold the state, beside the snapshots taken since the one before.
+
+The weight vectors are most of what a run keeps. Each is written once, in a segment; a checkpoint names the segments it
+stands on. The last two checkpoints are kept: when the newest, or a segment of it, is damaged, the one before serves.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from empirics.files import DamagedFileError, checksum_path, read_arrays, write_arrays
+from empirics.training.ensemble import Ensemble, State
+
+KEPT = 2
+_NAME = re.compile(r"checkpoint-(\d{12})\.npz")
+
+
+def _host(tensor: torch.Tensor) -> NDArray:
+    return tensor.detach().cpu().numpy()
+
+
+class Checkpoints:
+    """The checkpoints in one folder.
+
+    Parameters
+    ----------
+    folder
+        Made when first needed.
+    measured_from, spacing
+        Step at which measuring begins, and steps between snapshots: they say how many snapshots a state holds.
+    """
+
+    def __init__(self, folder: Path, measured_from: int, spacing: int) -> None:
+        self.folder, self._from, self._spacing = folder, measured_from, spacing
+        self._segments: list[tuple[int, int]] = []
+
+    def _taken(self, step: int) -> int:
+        return max(0, step - self._from) // self._spacing
+
+    def _segment(self, start: int, stop: int) -> Path:
+        return self.folder / f"snapshots-{start:08d}-{stop:08d}.npz"
+
+    def save(self, state: State) -> None:
+        """Write the state; the older checkpoints but one are removed afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
+        if taken > written:
+            write_arrays(self._segment(written, taken), {"snapshots": _host(state.snapshots[written:taken])})
+            self._segments.append((written, taken))
+        arrays = {
+            "step": np.array(state.step),
+            "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
+            "total": _host(state.total),
+            "marks": _host(state.marks),
+            "pairs": _host(state.pairs),
+        }
+        arrays |= {f"weights.{i}": _host(w) for i, w in enumerate(state.weights)}
+        arrays |= {f"optimizer.{name}": _host(value) for name, value in state.optimizer.items()}
+        write_arrays(self.folder / f"checkpoint-{state.step:012d}.npz", arrays)
+        for old in self._newest_first()[KEPT:]:
+            old.unlink()
+            checksum_path(old).unlink(missing_ok=True)
+
+    def _newest_first(self) -> list[Path]:
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
+
+    def restore(self, ensemble: Ensemble) -> State:
+        """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        for path in self._newest_first():
+            try:
+                return self._read(path, ensemble.start())
+            except DamagedFileError:
+                path.unlink()  # or it would count as the newest of those kept
+                checksum_path(path).unlink(missing_ok=True)
+        self._segments = []
+        return ensemble.start()
+
+    def _read(self, path: Path, state: State) -> State:
+        """Fill a fresh state from one checkpoint and the segments it names."""
+        arrays = read_arrays(path)
+        segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
+        for start, stop in segments:
+            stored = read_arrays(self._segment(start, stop))["snapshots"]
+            state.snapshots[start:stop] = torch.from_numpy(stored).to(state.snapshots.device)
+        for name in ("total", "marks", "pairs"):
+            getattr(state, name).copy_(torch.from_numpy(arrays[name]))
+        for i, w in enumerate(state.weights):
+            w.copy_(torch.from_numpy(arrays[f"weights.{i}"]))
+        for name, value in state.optimizer.items():
+            value.copy_(torch.from_numpy(arrays[f"optimizer.{name}"]))
+        state.step = int(arrays["step"])
+        self._segments = segments
+        return state

@@ -1,0 +1,17 @@
+"""Fixed learning rate: ``w ← w − η(g + λw)`` as written."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from empirics.training.protocol import Protocol
+
+
+class FixedLR(Protocol):
+    """Constant learning rate and weight decay; the norm finds its own balance."""
+
+    name: ClassVar[str] = "fixed-lr"
+
+    def learning_rate(self, lr: Tensor, radius_sq: Tensor) -> Tensor:
+        """Return the grid's learning rates themselves."""
+        return lr

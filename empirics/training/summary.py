@@ -1,0 +1,138 @@
+"""From a trained shard's sums to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.experiment import Experiment
+from empirics.measure import block_error, norm_balance, run_status, sphere_entropy
+from empirics.training.ensemble import Ensemble, Pair, State, Sum, marked_steps
+
+Arrays = dict[str, NDArray]
+BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
+
+
+def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Arrays:
+    """Everything the results hold of a shard, names as ``group/variable``.
+
+    Parameters
+    ----------
+    experiment, ensemble, state
+        What was run, by what, and how it ended.
+
+    Returns
+    -------
+    dict
+        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``snapshots/...``
+        (run, snapshot[, parameter]), and ``trace/step`` (step,).
+    """
+    marks, pairs = state.marks.cpu().numpy(), state.pairs.cpu().numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN from there on
+        blocks = _blocks(experiment, marks, pairs)
+        summary = _moments(experiment, ensemble, marks, pairs) | _stationarity(blocks)
+    summary["diverged_at"] = _diverged_at(state)
+    summary |= _balance(ensemble, summary, blocks)
+    entropies, snapshots = _entropies(experiment, ensemble, state, summary)
+    summary |= entropies
+    summary |= _statuses(summary)
+    groups = {"summary": summary, "trace": _trace(experiment, marks), "blocks": blocks, "snapshots": snapshots}
+    return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
+
+
+def _between(experiment: Experiment, marks: NDArray, steps: NDArray) -> NDArray:
+    """Means of the sums between consecutive marked `steps`, shape (interval, Sum, run)."""
+    totals = marks[np.searchsorted(marked_steps(experiment), steps)]
+    return np.diff(totals, axis=0) / np.diff(steps)[:, None, None]
+
+
+def _trace(experiment: Experiment, marks: NDArray) -> Arrays:
+    """Curves over time: means between the points of the trace, at the step where each interval ends."""
+    steps = np.unique(np.linspace(0, experiment.total_steps, experiment.measure.trace_points + 1).astype(np.int64))
+    means = _between(experiment, marks, steps)
+    return {"step": steps[1:]} | {name: means[:, row].T for row, name in BLOCKED.items()}
+
+
+def _blocks(experiment: Experiment, marks: NDArray, pairs: NDArray) -> Arrays:
+    training, count = experiment.training, experiment.measure.blocks
+    steps = training.burn_in + training.steps // count * np.arange(count + 1)
+    means = _between(experiment, marks, steps)
+    arrays = {name: means[:, row].T for row, name in BLOCKED.items()}
+    per_block = pairs.reshape(count, -1, *pairs.shape[1:]).mean(1)
+    return arrays | {"grad_mean_sq": per_block[:, Pair.GRAD_MEAN_SQ].T}
+
+
+def _moments(experiment: Experiment, ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
+    """Means over the measured part."""
+    ends = np.array([experiment.training.burn_in, experiment.total_steps])
+    mean = _between(experiment, marks, ends)[0]
+    grad_mean_sq = pairs[:, Pair.GRAD_MEAN_SQ].mean(0)
+    grad_mean_sq_unit = (pairs[:, Pair.GRAD_MEAN_SQ] * pairs[:, Pair.RADIUS_SQ]).mean(0)
+    first, second = pairs[:, Pair.LOSS], pairs[:, Pair.SECOND_LOSS]
+    covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
+    variance_unit = mean[Sum.GRAD_SQ_UNIT] - grad_mean_sq_unit
+    lr = np.array([run.lr for run in ensemble.runs])
+    return {
+        **{name: mean[row] for row, name in BLOCKED.items()},
+        "grad_mean_sq": grad_mean_sq,
+        "grad_variance": mean[Sum.GRAD_SQ] - grad_mean_sq,
+        "grad_variance_unit": variance_unit,
+        "loss_variance": covariance,
+        "violation": pairs[:, Pair.VIOLATION].mean(0),
+        "accuracy": pairs[:, Pair.ACCURACY].mean(0),
+        "temperature": 0.5 * lr / mean[Sum.RADIUS_SQ] * variance_unit / (ensemble.model.dimension - 1),
+    }
+
+
+def _stationarity(blocks: Arrays) -> Arrays:
+    """Drift of log r: last quarter of the measured part against the first, with its standard error."""
+    log_radius = blocks["log_radius"]
+    quarter = log_radius.shape[1] // 4
+    first, last = log_radius[:, :quarter], log_radius[:, -quarter:]
+    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
+    return {"radius_drift": last.mean(1) - first.mean(1), "radius_drift_error": np.sqrt(2 * pooled / quarter)}
+
+
+def _diverged_at(state: State) -> NDArray[np.int64]:
+    finite = state.total[Sum.FINITE].cpu().numpy()
+    return np.where(finite < state.step, finite, -1).astype(np.int64)
+
+
+def _balance(ensemble: Ensemble, summary: Arrays, blocks: Arrays) -> Arrays:
+    lr = np.array([run.lr for run in ensemble.runs])
+    weight_decay = np.array([run.weight_decay for run in ensemble.runs])
+    by_block = norm_balance(lr[:, None], weight_decay[:, None], blocks["grad_sq"], blocks["radius_sq"])
+    return {
+        "balance": norm_balance(lr, weight_decay, summary["grad_sq"], summary["radius_sq"]),
+        "balance_error": block_error(by_block),
+    }
+
+
+def _entropies(experiment: Experiment, ensemble: Ensemble, state: State, summary: Arrays) -> tuple[Arrays, Arrays]:
+    """Entropy of the directions of every finite run, and what its neighbours say about mixing."""
+    runs, kept = len(ensemble.runs), state.snapshots.cpu().numpy()
+    names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
+    numbers = {name: np.full(runs, np.nan) for name in names}
+    path_entropy = np.zeros(runs, dtype=bool)
+    lags = np.full((runs, len(kept)), np.nan)
+    for i in np.flatnonzero(summary["diverged_at"] < 0):
+        plain = sphere_entropy(kept[:, i], method="flat", theiler=0)
+        apart = sphere_entropy(kept[:, i], method="flat", theiler="auto")
+        lags[i] = plain.lags
+        numbers["entropy_sphere"][i], numbers["entropy_sphere_theiler"][i] = plain.value, apart.value
+        numbers["effective_sample_size"][i] = plain.effective_sample_size
+        numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
+        path_entropy[i] = plain.path_entropy
+    numbers["entropy"] = numbers["entropy_sphere"] + (ensemble.model.dimension - 1) * summary["log_radius"]
+    snapshots = {"neighbour_lag": lags}
+    if experiment.measure.keep_snapshots:
+        snapshots["weights"] = np.ascontiguousarray(kept.transpose(1, 0, 2))
+    return numbers | {"path_entropy": path_entropy}, snapshots
+
+
+def _statuses(summary: Arrays) -> Arrays:
+    names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        snr = summary["grad_mean_sq"] / summary["grad_variance"]
+    found = [
+        run_status(snr=float(snr[i]), **{name: summary[name][i].item() for name in names}) for i in range(len(snr))
+    ]
+    return {"status": np.array([status for status, _ in found]), "reason": np.array([reason for _, reason in found])}
