@@ -125,6 +125,12 @@ class Evidence:
         return self.column("weight_decay")
 
     @cached_property
+    def protocols(self) -> list[str]:
+        """The training protocols among the runs."""
+        values = self.get("protocol")
+        return [] if values is None else sorted(set(values.astype(str)))
+
+    @cached_property
     def product(self) -> np.ndarray:
         """Learning rate times weight decay, the intrinsic learning rate."""
         return self.lr * self.weight_decay

@@ -20,6 +20,7 @@ from empirics.pages.blocks import (
     Section,
     Table,
     Text,
+    decimals,
     number,
 )
 from empirics.pages.drawing import Picture
@@ -27,7 +28,7 @@ from empirics.pages.evidence import Evidence, Slopes
 from empirics.pages.formulas import laws, papers
 from empirics.pages.words import PROTOCOL_WORDS, card, tally
 
-__all__ = ["SECTIONS", "sections", "summary"]
+__all__ = ["SECTIONS", "runs_table", "sections", "summary"]
 
 _MISSING = Text("Not measured: these results do not hold what this section shows.")
 # Shares above which, and below which, a nearest-neighbour entropy is called what it is in words.
@@ -39,7 +40,8 @@ def _plural(count: int, word: str) -> str:
 
 
 def _interval(value: float, half: float) -> str:
-    return f"{value:.3f} ± {half:.3f}".replace("-", "−")
+    places = decimals(half)
+    return f"{value:.{places}f} ± {half:.{places}f}".replace("-", "−")
 
 
 def summary(evidence: Evidence) -> str:
@@ -53,11 +55,11 @@ def summary(evidence: Evidence) -> str:
     -------
     str
     """
-    protocols = [str(name) for name in np.unique(evidence.get("protocol"))] if "protocol" in evidence.dataset else []
+    protocols = evidence.protocols
     how = " and ".join(PROTOCOL_WORDS.get(name, name) for name in protocols) or "a protocol that was not recorded"
     lr, weight_decay = np.unique(evidence.lr), np.unique(evidence.weight_decay)
     weights = f" with {evidence.dimension:,} scale-invariant weights" if evidence.dimension else ""
-    experiment = getattr(evidence.runs, "experiment", None)
+    experiment: Any = getattr(evidence.runs, "experiment", None)
     images = f" on the {experiment.data.name} images" if hasattr(getattr(experiment, "data", None), "name") else ""
     network = "a network" if evidence.dataset.attrs.get("kind", "network") == "network" else "a model"
     steps = getattr(experiment, "total_steps", None)
@@ -285,7 +287,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _provenance(verdicts: Any, evidence: Evidence) -> list[object]:
     facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
-    experiment = getattr(evidence.runs, "experiment", None)
+    experiment: Any = getattr(evidence.runs, "experiment", None)
     toml = experiment.to_toml() if hasattr(experiment, "to_toml") else str(facts.get("toml", ""))
     rows = _flat({key: value for key, value in facts.items() if key not in _FACTS})
     blocks: list[object] = [
@@ -302,7 +304,7 @@ def _provenance(verdicts: Any, evidence: Evidence) -> list[object]:
 
 # sources -----------------------------------------------------------------------------------------
 def _sources(every: Sequence[Evidence]) -> list[object]:
-    protocols = {str(name) for one in every if "protocol" in one.dataset for name in np.unique(one.get("protocol"))}
+    protocols = {name for one in every for name in one.protocols}
     blocks: list[object] = []
     found = laws(protocols)
     if found:

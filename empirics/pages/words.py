@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from empirics.pages.blocks import Card, Strip, number
+from empirics.pages.blocks import Card, Strip, decimals, number
 
 __all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "card", "tally"]
 
@@ -69,6 +69,11 @@ def _finite(value: Any) -> float:
         return float("nan")
 
 
+def _fixed(value: float, places: int) -> str:
+    """Write a number with the decimals its interval deserves."""
+    return f"{value:.{places}f}".replace("-", "−") if value == value else "not measured"
+
+
 def card(verdict: Any) -> Card:
     """Put one verdict into words.
 
@@ -85,10 +90,10 @@ def card(verdict: Any) -> Card:
         _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
     )
     numbers: list[tuple[str, str, float | None]] = [("Theory", number(theory), theory)]
+    places = decimals((high - low) / 2)
     if measured == measured:
-        numbers.append(("Measured", number(measured), measured))
-        between = f"{number(low)} to {number(high)}" if low == low and high == high else "not measured"
-        numbers.append(("95 % interval", between, None))
+        numbers.append(("Measured", _fixed(measured, places), measured))
+        numbers.append(("95 % interval", f"{_fixed(low, places)} to {_fixed(high, places)}", None))
     else:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:

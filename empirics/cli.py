@@ -1,0 +1,456 @@
+"""The command line: ``thermo-theory VERB``. Results go to stdout, progress and messages to stderr.
+
+Exit codes: 0 done; 1 a failure while working, or ``--strict`` and a symmetry or physics claim disagrees; 2 the request
+was wrong (one line says what, where and what would be right; nothing is written); 130 interrupted.
+
+What is heavy (torch, xarray, matplotlib) is imported inside the verbs that need it: `list` and `derive` need none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from empirics.claims import Verdicts
+
+__all__ = ["app", "main"]
+
+PROGRAM = "thermo-theory"
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_SUFFIXES: dict[str, Literal["html", "markdown", "json"]] = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".json": "json",
+}
+_DEBUG = "THERMO_THEORY_DEBUG"
+
+app = typer.Typer(
+    name=PROGRAM,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class RequestError(Exception):
+    """The request was wrong; the message is the line the user sees."""
+
+
+class ProtocolName(StrEnum):
+    """The training protocols."""
+
+    FIXED_LR = "fixed-lr"
+    FIXED_ELR = "fixed-elr"
+    FIXED_SPHERE = "fixed-sphere"
+
+
+class TableFormat(StrEnum):
+    """How `compare` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class PageFormat(StrEnum):
+    """What `report` writes."""
+
+    HTML = "html"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def _say(message: str) -> None:
+    """Tell the user something that is not a result."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _examples(*lines: str) -> str:
+    """Write examples for a verb's help, one a line (the first character stops re-wrapping)."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
+
+
+@contextmanager
+def _resumable(folder: Path, again: str = "") -> Iterator[None]:
+    """Say how to go on after Ctrl-C.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    Exit
+        With the code of an interruption.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "experiment.toml").is_file():
+            _say(f"\ninterrupted; to continue: {again or f'{PROGRAM} resume {folder}'}")
+        else:
+            _say("\ninterrupted before anything was written")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _shipped() -> dict[str, Path]:
+    """Find the experiments that come with the package: installed with it, or in its checkout."""
+    home = Path(__file__).resolve().parent
+    for folder in (home / "experiments", home.parent / "experiments"):
+        found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+        if found:
+            return found
+    return {}
+
+
+# Verbs -------------------------------------------------------------------------------------------
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:
+            print(f"{PROGRAM} (not installed)")
+        raise typer.Exit(DONE)
+
+
+@app.callback(
+    invoke_without_command=True,
+    help="Thermodynamics of SGD on scale-invariant networks: derive, train, compare, look.",
+    epilog=_examples("demo", "derive radius", "run experiments/digits.toml --out runs/digits", "report runs/digits"),
+)
+def _program(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks; so does {_DEBUG}=1.")] = False,
+) -> None:
+    """Hold what belongs to every verb."""
+    context.obj["debug"] = context.obj["debug"] or debug
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("list", help="List derivations, claims, networks and experiments.", epilog=_examples("list"))
+def list_everything() -> None:
+    """Print what there is, a line each."""
+    from empirics.data import DATASETS
+    from empirics.models import MODELS
+    from thermo_theory import derivations
+
+    def block(title: str, lines: Sequence[str]) -> None:
+        print(title, *(f"  {line}" for line in lines), "", sep="\n")
+
+    block(f"derivations ({PROGRAM} derive NAME --protocol PROTOCOL)", repr(derivations()).splitlines())
+    block(f"claims ({PROGRAM} compare DIR)", _claims())
+    block("networks ([model] name)", MODELS.names)
+    block("data sets ([data] name)", DATASETS.names)
+    block(f"experiments ({PROGRAM} run FILE)", [f"{name}  {path}" for name, path in _shipped().items()])
+
+
+def _claims() -> list[str]:
+    """List the claims, or say what has to be installed to know them."""
+    try:
+        from empirics import claims
+    except ModuleNotFoundError as error:
+        return [_missing(error)]
+    return [f"{claim.name}  {claim.title} ({', '.join(claim.protocols)})" for claim in getattr(claims, "CLAIMS", ())]
+
+
+@app.command(
+    help="Print a derivation: every step, what was done, and what it was checked against.",
+    epilog=_examples("derive radius", "derive maxwell --protocol fixed-elr", "derive adiabatic-index --latex"),
+)
+def derive(
+    name: Annotated[str, typer.Argument(help="Its name, as `list` shows it.", show_default=False)],
+    protocol: Annotated[
+        ProtocolName | None, typer.Option(help="The training protocol, by default fixed-lr where there are several.")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="The optimiser.")] = "sgd",
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Print a derivation.
+
+    Raises
+    ------
+    RequestError
+        If there is no such derivation.
+    """
+    import thermo_theory
+
+    if optimizer != "sgd":
+        raise RequestError(f"derive: no derivations for optimizer {optimizer!r}; known: sgd")
+    if latex and markdown:
+        raise RequestError("derive: give one of --latex and --markdown, not both")
+    # Without a protocol: the one derivation of that name, or the one at fixed LR where there are several.
+    candidates = [None, ProtocolName.FIXED_LR.value] if protocol is None else [protocol.value]
+    refusals = []
+    for candidate in candidates:
+        try:
+            found = thermo_theory.derive(name, candidate)
+        except LookupError as error:
+            refusals.append(str(error.args[0]).replace("derivations() lists them", f"`{PROGRAM} list` shows them"))
+            continue
+        print(found.to_latex() if latex else found.to_markdown() if markdown else found)
+        return
+    raise RequestError(f"derive: {refusals[0]}")
+
+
+@app.command(
+    help="Train a small network on digits over a grid, compare it with the theory, and write a page. A minute or two.",
+    epilog=_examples("demo", "demo --out /tmp/digits"),
+)
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for the results and the page.")] = Path("runs/digits"),
+) -> None:
+    """Go from an experiment to the page.
+
+    Raises
+    ------
+    RequestError
+        If the experiment is not part of the installation.
+    """
+    from empirics.experiment import Experiment
+
+    shipped = _shipped()
+    if "digits" not in shipped:
+        raise RequestError(
+            "demo: this installation has no experiments/digits.toml; run a file of yours with `run FILE`"
+        )
+    experiment = Experiment.from_file(shipped["digits"])
+    import empirics
+
+    with _resumable(out, f"{PROGRAM} demo --out {out}"):
+        runs = empirics.run(experiment, out)
+        verdicts = empirics.compare(runs)
+        print(verdicts)
+        page = empirics.report(verdicts, out / "report.html")
+    print(f"\nThe page with figures, to open in a browser:\n{page}")
+
+
+@app.command(
+    help="Train what an experiment file describes. A folder that holds the same experiment is continued.",
+    epilog=_examples("run experiments/digits.toml", "run mine.toml --out runs/mine --device cuda"),
+)
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a TOML file.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the results, by default runs/NAME.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+) -> None:
+    """Train a grid of runs."""
+    from empirics.experiment import Experiment
+
+    experiment = Experiment.from_file(file)  # before torch is imported: a wrong file is refused at once
+    import empirics
+
+    folder = out if out is not None else Path("runs") / experiment.name
+    with _resumable(folder):
+        empirics.run(experiment, folder, device=device)
+        print(empirics.status(folder))
+    _say(f"next: {PROGRAM} compare {folder}, {PROGRAM} report {folder}")
+
+
+@app.command(
+    help="Continue a run that was interrupted or killed, to the same numbers.", epilog=_examples("resume runs/digits")
+)
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.", show_default=False)],
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+) -> None:
+    """Continue a run."""
+    import empirics
+
+    if empirics.status(folder).finished:
+        _say("nothing to do: the run is finished")
+    with _resumable(folder):
+        empirics.resume(folder, device=device)
+        print(empirics.status(folder))
+
+
+@app.command(help="Say what is done, running and missing in a folder.", epilog=_examples("status runs/digits"))
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)],
+) -> None:
+    """Print the state of a run."""
+    import empirics
+
+    print(empirics.status(folder))
+
+
+@app.command(
+    help="Judge runs against the theory: every claim with its interval and a verdict.",
+    epilog=_examples("compare runs/digits", "compare runs/digits --format json", "compare runs/digits --strict"),
+)
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)],
+    form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.TABLE,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a symmetry or physics claim disagrees.")
+    ] = False,
+) -> None:
+    """Print verdicts.
+
+    Raises
+    ------
+    Exit
+        With 1 if it is strict and a claim disagrees.
+    """
+    verdicts = _compared(folder)
+    printed = {
+        TableFormat.TABLE: verdicts.__repr__,
+        TableFormat.JSON: verdicts.to_json,
+        TableFormat.MARKDOWN: verdicts.to_markdown,
+    }
+    print(printed[form]())
+    against = [v for v in verdicts if v.kind in ("symmetry", "physics") and v.verdict == "disagrees"]
+    if strict and against:
+        _say(f"--strict: {'; '.join(f'{v.claim} {v.title}: disagrees' for v in against)}")
+        raise typer.Exit(FAILED)
+
+
+@app.command(
+    help="Write the page: verdicts in words, figures, how it was run. One file, which loads nothing.",
+    epilog=_examples(
+        "report runs/digits",
+        "report runs/digits --out page.html",
+        "report runs/a runs/b --out both.html",
+        "report runs/digits --format markdown --out page.md",
+    ),
+)
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders of finished runs.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The file, by default report.html in the first folder.", show_default=False)
+    ] = None,
+    form: Annotated[
+        PageFormat | None,
+        typer.Option("--format", help="What to write, by default what the file's ending says.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a page about one run or several.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be what was asked for.
+    """
+    wanted = f".{form.value}" if form is not None else out.suffix.lower() if out is not None else ".html"
+    if wanted not in _SUFFIXES:
+        raise RequestError(f"report: --out {out} ends in none of {', '.join(_SUFFIXES)}; give --format")
+    chosen = _SUFFIXES[wanted]
+    ending = next(suffix for suffix, name in _SUFFIXES.items() if name == chosen)
+    target = out if out is not None else folders[0] / f"report{ending}"
+    if target.is_dir():
+        raise RequestError(f"report: --out {target} is a folder; give a file, as {target / f'report{ending}'}")
+    verdicts = [_compared(folder) for folder in folders]
+    import empirics
+
+    print(empirics.report(verdicts if len(verdicts) > 1 else verdicts[0], target, format=chosen))
+
+
+def _compared(folder: Path) -> Verdicts:
+    """Load runs and judge them."""
+    import empirics
+
+    return empirics.compare(empirics.load(folder))
+
+
+# Errors ------------------------------------------------------------------------------------------
+def _missing(error: ModuleNotFoundError) -> str:
+    """Say which extra holds a module that is not installed."""
+    module = (error.name or "a package").split(".")[0]
+    return f"this needs {module}, which is not installed: pip install '{PROGRAM}[empirics]'"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _usage(error: Any) -> str:
+    """Turn a command line that could not be read into one line."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    message = _one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
+    near = []
+    if message.startswith("No such command") and "Did you mean" not in message and context is not None:
+        near = difflib.get_close_matches(message.split("'")[1], list(context.command.commands), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{path}: {message}{hint} (see {path} --help)"
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """Report an exception in one line and return the exit code it stands for."""
+    from empirics.experiment import ExperimentError
+
+    if debug:
+        traceback.print_exception(error)
+    if hasattr(error, "format_message"):  # click's usage errors, wherever this version of typer keeps click
+        _say(_usage(error))
+        return WRONG
+    if isinstance(error, RequestError | ExperimentError):
+        _say(f"{PROGRAM}: {_one_line(str(error))}")
+        return WRONG
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("empirics", "thermo_theory")):
+        _say(f"{PROGRAM}: {_missing(error)}")
+        return FAILED
+    hint = "" if debug else f" (traceback: {PROGRAM} --debug ..., or {_DEBUG}=1)"
+    _say(f"{PROGRAM}: {type(error).__name__}: {_one_line(str(error)) or 'no message'}{hint}")
+    return FAILED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after the program's name; those of this process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> main(["derive", "ideal-gas-law", "--latex", "--markdown"])
+    2
+    """
+    settings = {"debug": os.environ.get(_DEBUG, "") not in ("", "0")}
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(words, prog_name=PROGRAM, standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; what is left in the buffer must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        _say("\ninterrupted")
+        return INTERRUPTED
+    except Exception as error:
+        return _failed(error, settings["debug"])
+    return code if isinstance(code, int) else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
