@@ -27,23 +27,23 @@ _VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper"} | {
     colour: f"series-{i}" for i, colour in enumerate(SERIES, start=1)
 }
 
-# Points of type against a width of 350 points: drawn at 350 px on a phone, text stays at the size it is given here.
+# Points of type against a width of 281 points: drawn at 350 px on a phone, text comes out a quarter larger, in px.
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": MUTED,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
-    "axes.labelsize": 10,
+    "axes.labelsize": 9,
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": "none",
     "font.family": "sans-serif",
-    "font.size": 9.5,
-    "legend.fontsize": 9,
+    "font.size": 9,
+    "legend.fontsize": 8.5,
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.6,
-    "lines.markersize": 5,
+    "lines.markersize": 4.5,
     "mathtext.fontset": "dejavusans",
     "savefig.facecolor": "none",
     "svg.fonttype": "path",
@@ -51,10 +51,10 @@ _STYLE: dict[Any, Any] = {
     "text.color": INK,
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
-    "xtick.labelsize": 9,
+    "xtick.labelsize": 8.5,
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
-    "ytick.labelsize": 9,
+    "ytick.labelsize": 8.5,
 }
 
 
@@ -84,20 +84,20 @@ class Picture:
 
 
 @contextmanager
-def canvas(height: float = 3.5) -> Iterator[Figure]:
+def canvas(height: float = 3.0) -> Iterator[Figure]:
     """Give an empty figure in the page's style; it is not known to pyplot and leaves nothing behind.
 
     Parameters
     ----------
     height : float
-        In inches; the width is always 4.9 inches (350 points).
+        In inches; the width is always 3.9 inches (281 points).
 
     Yields
     ------
     matplotlib.figure.Figure
     """
     with mpl.rc_context(_STYLE):
-        yield Figure(figsize=(4.86, height), layout="constrained")
+        yield Figure(figsize=(3.9, height), layout="constrained")
 
 
 def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:

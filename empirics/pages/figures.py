@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from empirics.pages.drawing import FAINT, INK, MUTED, PAPER, SERIES, Picture, canvas, picture, symbols_on
 from empirics.pages.evidence import Evidence
@@ -89,14 +89,14 @@ def _map(axes: Axes, figure: Figure, evidence: Evidence, values: np.ndarray, for
 def _cell_number(axes: Axes, mesh: Any, x: float, y: float, value: float, form: str) -> None:
     """Write a number into a cell of a map, a dash where there is none."""
     if not np.isfinite(value):
-        axes.text(x, y, "–", ha="center", va="center", size=8, color=MUTED)
+        axes.text(x, y, "–", ha="center", va="center", size=7.5, color=MUTED)
         return
     fill = tuple(mesh.to_rgba(value))
     text = format(value, form).replace("-", "−")
     text = text if text.strip("+−0.") else text.lstrip("+−")
     # The box in the cell's own colour keeps lines across the map from running through the number.
     box = {"facecolor": fill, "linewidth": 0, "boxstyle": "round,pad=0.12"}
-    axes.text(x, y, text, ha="center", va="center", size=8, color=symbols_on(fill), bbox=box, zorder=4)
+    axes.text(x, y, text, ha="center", va="center", size=7.5, color=symbols_on(fill), bbox=box, zorder=4)
 
 
 def _decimals(values: np.ndarray) -> str:
@@ -133,7 +133,7 @@ def radius_map(evidence: Evidence) -> Picture | None:
     """Draw the mean norm of the weights over the grid."""
     if evidence.radius is None:
         return None
-    with canvas(3.7) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         _map(axes, figure, evidence, evidence.radius, _decimals(evidence.radius), "norm r")
         low, high = np.nanmin(evidence.radius), np.nanmax(evidence.radius)
@@ -219,7 +219,7 @@ def entropy_map(evidence: Evidence) -> Picture | None:
         return None
     values = entropy / evidence.gas_constant
     values = values - np.nanmean(values[evidence.ok]) if evidence.ok.any() else values
-    with canvas(3.7) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         _map(axes, figure, evidence, values, "+.1f", "S/R − mean")
         _equal_products(axes, evidence)
@@ -237,12 +237,12 @@ def slope_plane(evidence: Evidence) -> Picture | None:
     """Draw the two slopes of the entropy as a point, beside the line and the references."""
     candidates = {
         "all neighbours": evidence.entropy_slopes(False),
-        "neighbours in time left out": evidence.entropy_slopes(True),
+        "Theiler window": evidence.entropy_slopes(True),
     }
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
     if not points:
         return None
-    with canvas(3.9) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         horizontal = [fit.lr for _, fit in points] + [1.0, 1.5]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
@@ -348,7 +348,7 @@ def balance_plot(evidence: Evidence, margin: float = 0.03) -> Picture | None:
         return picture(
             figure,
             "balance",
-            "Has every run settled?",
+            "Norm balance of every run",
             f"Norm balance of {len(evidence)} runs, from {np.nanmin(balance):.4g} to {np.nanmax(balance):.4g}; "
             "1 means that growth and shrinkage of the norm cancel.",
             f"Bars are 95 % intervals from block means; the band is 1 ± {margin:g}, beyond which a run is not used.",
@@ -379,6 +379,7 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
                 "measured from here", (measured, 0.985), (3, 0), xycoords=("data", "axes fraction"),
                 textcoords="offset points", size=8.5, va="top",
             )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("training step")
         axes.set_ylabel("norm r over its later mean")
         axes.margins(y=0.15)
@@ -419,7 +420,7 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
     shares = 100 * counts / len(lags)
     used = int(np.flatnonzero(counts)[-1]) + 1
     shares, labels = shares[:used], labels[:used]
-    with canvas(3.2) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         bars = axes.bar(range(len(shares)), shares, color=SERIES[0], width=0.72)
         texts = [f"{share:.0f}" if share >= 1 or share == 0 else "<1" for share in shares]
@@ -446,7 +447,7 @@ def adjacency(evidence: Evidence) -> Picture | None:
     if evidence.adjacent is None or not np.isfinite(evidence.adjacent).any():
         return None
     chance = 2 / evidence.lags.shape[1] if evidence.lags is not None else 0.0
-    with canvas(3.2) as figure:
+    with canvas() as figure:
         axes = figure.subplots()
         axes.axhline(100 * chance, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         axes.annotate(

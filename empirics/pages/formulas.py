@@ -59,6 +59,7 @@ def to_mathml(equation: sp.Basic) -> str:
     """
     body = mathml(equation, printer="presentation", mul_symbol="None")
     body = re.sub(r"<mo>&InvisibleTimes;</mo>", '<mspace width="0.15em"></mspace>', body)
+    body = body.replace("<mo>-</mo>", "<mo>−</mo>")
     return f'<math display="block">{body}</math>'
 
 
@@ -72,7 +73,9 @@ def _law(derivation: Derivation) -> Law:
     """Turn a derivation's claim into a row of the page."""
     equation = readable(derivation.claim.equation)
     needs = ", ".join(derivation.assumptions) or "nothing"
-    title = derivation.summary[:1].upper() + derivation.summary[1:]
+    words = derivation.summary
+    # A sentence starts with a capital; a formula in words (dS/dlog eta) does not.
+    title = words if words[1:2].isupper() else words[:1].upper() + words[1:]
     return Law(title, to_mathml(equation), sp.latex(equation), needs, derivation.source, _address(derivation.source))
 
 
