@@ -79,19 +79,23 @@ def _law(derivation: Derivation) -> Law:
     return Law(title, to_mathml(equation), sp.latex(equation), needs, derivation.source, _address(derivation.source))
 
 
-def laws(protocols: set[str]) -> tuple[Law, ...]:
+_COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
+
+
+def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
     """Return the formulas of the protocols that were run, as their derivations end.
 
     Parameters
     ----------
     protocols : set of str
         Keys, as "fixed-lr".
+    names : tuple of str
+        Names of derivations.
 
     Returns
     -------
     tuple of Law
     """
-    names = ("radius", "temperature", "ideal-gas-law", "maxwell")
     return tuple(
         _law(found)
         for found in derivations()

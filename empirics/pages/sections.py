@@ -95,14 +95,17 @@ def _verdicts(verdicts: Any, evidence: Evidence) -> list[object]:
 # radius ------------------------------------------------------------------------------------------
 def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
     fit = evidence.radius_slopes
+    formula = laws(set(evidence.protocols), ("radius",))
     blocks: list[object] = [
         Text(
-            "Each gradient step is at right angles to the weights and so makes their norm r grow; weight decay "
-            "shrinks it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which "
-            "is exact for any step size and only says that the run has settled, and the formula of the "
-            "continuous-time theory, r⁴ = lr · tr Σ / (2 · wd), which is given the measured gradient noise tr Σ of "
-            "each run at unit norm and leaves out the mean gradient and terms of order lr × wd."
-        )
+            "Each gradient step is at right angles to the weights and so makes their norm r grow; weight decay shrinks "
+            "it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which is exact "
+            "for steps of any size and only says that the run has settled, and the formula of the continuous-time "
+            "theory, below. The formula is given the gradient noise that was measured in each run, tr Σ = σ² (d − 1) "
+            "at unit norm, with η the learning rate and λ the weight decay; it leaves out the mean gradient and terms "
+            "of order lr × wd."
+        ),
+        *([Formulas(formula)] if formula else []),
     ]
     found = _figures(figures.radius_map(evidence), figures.radius_plot(evidence), figures.radius_ratio(evidence))
     if not found and fit is None:
