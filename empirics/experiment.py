@@ -276,7 +276,7 @@ class Measure(_Table):
     blocks
         Consecutive parts of the measured steps whose means give the error bars.
     trace_points
-        Points of the curves over time, burn-in included.
+        Points of the curves over time, burn-in included; fewer if the run has fewer steps.
     keep_snapshots
         Keep the weight vectors in the results (large) once the entropy is known.
     """
@@ -373,10 +373,6 @@ class Experiment(_Table):
         if measure.snapshots % measure.blocks:
             raise ExperimentError(
                 f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
-            )
-        if measure.trace_points > self.total_steps:
-            raise ExperimentError(
-                f"[measure] trace_points = {measure.trace_points}: must be at most burn_in + steps = {self.total_steps}"
             )
         if (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
             raise ExperimentError(

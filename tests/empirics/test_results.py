@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from tiny import tiny
+
+import empirics
+from empirics.experiment import ExperimentError
+from empirics.results import VARIABLES, label, write
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return empirics.run(tiny(), tmp_path_factory.mktemp("runs") / "tiny", progress=False)
+
+
+SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq loss loss_variance violation
+entropy_sphere entropy_sphere_theiler entropy temperature balance balance_error radius_drift radius_drift_error
+effective_sample_size accuracy diverged_at neighbour_lag path_entropy status reason""".split()
+
+
+def test_every_variable_is_there_with_its_name_and_unit(runs):
+    assert set(runs.dataset.data_vars) == set(SUMMARY)
+    assert set(runs.dataset.coords) == {"lr", "weight_decay", "protocol", "optimizer", "seed"}
+    for group in ("summary", "trace", "blocks", "snapshots"):
+        dataset = runs.tree[group].to_dataset()
+        for name, variable in dataset.variables.items():
+            assert variable.attrs["long_name"] == VARIABLES[name].long_name
+            assert variable.attrs["units"], name
+    assert runs.dataset.attrs == {"dimension": 61 * 5 + 5 * 4, "name": "tiny", "kind": "network"}
+
+
+def test_axes(runs):
+    assert dict(runs.tree["summary"].sizes) == {"run": 6}
+    assert dict(runs.tree["trace"].sizes) == {"run": 6, "step": 19}
+    assert dict(runs.tree["blocks"].sizes) == {"run": 6, "block": 10}
+    assert dict(runs.tree["snapshots"].sizes) == {"run": 6, "snapshot": 40}
+    assert set(runs.tree["blocks"].data_vars) == {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss"}
+    assert set(runs.tree["snapshots"].data_vars) == {"neighbour_lag"}
+    assert runs.tree["trace"]["step"].values[-1] == 190
+    np.testing.assert_array_equal(runs.dataset["lr"], [0.05] * 3 + [0.1] * 3)
+    np.testing.assert_array_equal(runs.dataset["weight_decay"], [0.01, 0.02, 0.05] * 2)
+
+
+def test_the_identities_between_the_variables(runs):
+    data = runs.dataset
+    d = data.attrs["dimension"]
+    np.testing.assert_allclose(data["entropy"], data["entropy_sphere"] + (d - 1) * data["log_radius"])
+    np.testing.assert_allclose(data["grad_variance"], data["grad_sq"] - data["grad_mean_sq"])
+    eta, lam = data["lr"], data["weight_decay"]
+    np.testing.assert_allclose(data["balance"], eta * data["grad_sq"] / (lam * (2 - eta * lam) * data["radius_sq"]))
+    np.testing.assert_allclose(data["temperature"], eta / 2 / data["radius_sq"] * data["grad_variance_unit"] / (d - 1))
+    blocks = runs.tree["blocks"]
+    for name in blocks.data_vars:
+        np.testing.assert_allclose(blocks[name].mean("block"), data[name], rtol=1e-9, err_msg=name)
+
+
+def test_read_back_it_is_the_same(runs):
+    again = empirics.load(runs.path)
+    xr.testing.assert_identical(again.tree, runs.tree)
+    assert again.experiment == tiny()
+    assert again.provenance == runs.provenance
+    assert again.dataset["status"].dtype.kind == "U"
+
+
+def test_provenance(runs):
+    kept = runs.provenance
+    assert kept["seeds"] == [3]
+    assert len(kept["data"]["sha256"]) == 64
+    session = kept["sessions"][-1]
+    assert {"python", "torch", "numpy", "xarray", "thermo-theory"} <= set(session["versions"])
+    assert session["started"] <= session["ended"]
+    assert session["machine"]["threads_per_shard"] == 1
+    assert json.loads(runs.tree.attrs["provenance"]) == kept
+
+
+def test_a_reader_sees_what_it_is(runs):
+    shown = repr(runs)
+    for piece in ("'tiny'", "6", "325", "0.05 to 0.1, 2 values", "fixed-lr", "sgd", "status"):
+        assert piece in shown
+    assert sum(runs.status_counts().values()) == 6
+    html = runs._repr_html_()
+    assert html.startswith("<table>")
+    assert "fixed-lr" in html
+
+
+def test_weights_are_kept_when_asked(tmp_path):
+    kept = empirics.run(tiny(("trace_points = 19", "keep_snapshots = true")), tmp_path / "kept", progress=False)
+    weights = kept.tree["snapshots"]["weights"]
+    assert weights.dims == ("run", "snapshot", "parameter")
+    assert weights.shape == (6, 40, 325)
+    assert np.isfinite(weights).all()
+
+
+def test_a_broken_store_is_named(runs, tmp_path):
+    write(label(tiny(), 325, {}, {"summary/loss": np.zeros(6)}), tmp_path)
+    assert empirics.load(tmp_path).dataset["loss"].attrs["units"] == "nat"
+    (tmp_path / "results.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(ExperimentError, match=r"results\.zarr"):
+        empirics.load(tmp_path)
+
+
+def test_a_folder_without_results_says_what_it_is(tmp_path):
+    with pytest.raises(ExperimentError, match="no folder .*nowhere"):
+        empirics.load(tmp_path / "nowhere")
+    with pytest.raises(ExperimentError, match="holds no results"):
+        empirics.load(tmp_path)
+    (tmp_path / "experiment.toml").write_text(tiny().to_toml())
+    with pytest.raises(ExperimentError, match="not finished: resume"):
+        empirics.load(tmp_path)
