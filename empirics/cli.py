@@ -353,14 +353,14 @@ def report(
     RequestError
         If the file cannot be what was asked for.
     """
+    if out is not None and out.is_dir():
+        raise RequestError(f"report: --out {out} is a folder; give a file, as {out / 'report.html'}")
     wanted = f".{form.value}" if form is not None else out.suffix.lower() if out is not None else ".html"
     if wanted not in _SUFFIXES:
         raise RequestError(f"report: --out {out} ends in none of {', '.join(_SUFFIXES)}; give --format")
     chosen = _SUFFIXES[wanted]
     ending = next(suffix for suffix, name in _SUFFIXES.items() if name == chosen)
     target = out if out is not None else folders[0] / f"report{ending}"
-    if target.is_dir():
-        raise RequestError(f"report: --out {target} is a folder; give a file, as {target / f'report{ending}'}")
     verdicts = [_compared(folder) for folder in folders]
     import empirics
 

@@ -1,0 +1,290 @@
+"""The command line: every verb, every refusal, what goes to stdout and what does not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import empirics
+from empirics import cli
+
+SMALL = """
+name = "small"
+kind = "network"
+seeds = [1]
+[data]
+name = "digits"
+[model]
+name = "mlp"
+hidden = [4]
+[training]
+protocol = "fixed-lr"
+optimizer = "sgd"
+batch_size = 16
+initial_radius = {noise = 10.0}
+burn_in = 40
+steps = 80
+[grid]
+lr = [0.05, 0.1, 0.2]
+weight_decay = [0.05, 0.1]
+[measure]
+snapshots = 20
+spacing = 4
+blocks = 5
+trace_points = 20
+[shards]
+runs_per_shard = 6
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A finished small run, made by the command line."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.toml").write_text(SMALL)
+    assert cli.main(["run", str(folder / "small.toml"), "--out", str(folder / "runs")]) == 0
+    return folder / "runs"
+
+
+def one_line(captured):
+    """The line on stderr of a refusal; nothing else may be printed."""
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_version_names_the_program(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("thermo-theory ")
+
+
+def test_no_verb_prints_the_help(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in ("list", "derive", "demo", "run", "resume", "status", "compare", "report"))
+
+
+@pytest.mark.parametrize("verb", ["list", "derive", "demo", "run", "resume", "status", "compare", "report"])
+def test_every_verb_has_a_help_with_an_example(verb, capsys):
+    assert cli.main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Examples:\n    thermo-theory {verb}" in out
+
+
+def test_list_and_derive_need_nothing_heavy():
+    code = """
+import sys
+from empirics.cli import main
+assert main(["list"]) == 0 and main(["derive", "radius"]) == 0
+heavy = {"torch", "matplotlib", "sklearn", "jinja2", "zarr"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_list_shows_derivations_claims_networks_and_experiments(capsys):
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    for title, entry in {"derivations": "maxwell", "claims": "V3", "networks": "mlp", "experiments": "digits"}.items():
+        assert entry in out.split(f"{title} (")[1].split("\n\n")[0], title
+
+
+def test_derive_prints_steps_and_takes_a_protocol(capsys):
+    assert cli.main(["derive", "radius"]) == 0
+    assert "radius, fixed LR" in capsys.readouterr().out
+    assert cli.main(["derive", "radius", "--protocol", "fixed-elr", "--markdown"]) == 0
+    assert "### radius, fixed ELR" in capsys.readouterr().out
+    assert cli.main(["derive", "radius", "--latex"]) == 0
+    assert r"\begin{equation}" in capsys.readouterr().out
+
+
+def test_derive_takes_a_name_without_a_protocol(capsys):
+    assert cli.main(["derive", "direction-diffusion"]) == 0
+    assert "direction-diffusion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["lsit"], "list"),
+        (["list", "--foo"], "--foo"),
+        (["derive"], "name"),
+        (["derive", "raduis"], "radius"),
+        (["derive", "zzzz"], "thermo-theory list"),
+        (["derive", "radius", "--protocol", "fixed"], "fixed-lr"),
+        (["derive", "radius", "--optimizer", "adamw"], "sgd"),
+        (["derive", "radius", "--latex", "--markdown"], "not both"),
+        (["run"], "FILE"),
+        (["run", "nowhere.toml"], "nowhere.toml"),
+        (["resume", "nowhere"], "nowhere"),
+        (["status", "nowhere"], "nowhere"),
+        (["compare", "nowhere"], "nowhere"),
+        (["compare", "nowhere", "--format", "pdf"], "markdown"),
+        (["report"], "DIR"),
+        (["report", "nowhere"], "nowhere"),
+        (["report", "nowhere", "--out", "page.pdf"], ".html"),
+        (["report", "nowhere", "--out", "."], "folder"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_writes_nothing(words, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    assert named in one_line(capsys.readouterr())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('name = "small"', 'lerning_rate = 3\nname = "small"', "lerning_rate"),
+        ("lr = [0.05, 0.1, 0.2]", "lr = []", "lr"),
+        ("lr = [0.05, 0.1, 0.2]", "lr = [-0.05]", "lr"),
+        ("batch_size = 16", 'batch_size = "many"', "batch_size"),
+        ("[grid]", "[[[", "small.toml"),
+    ],
+)
+def test_a_wrong_experiment_is_refused_before_anything_is_written(old, new, named, capsys, tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.replace(old, new))
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "runs")]) == 2
+    assert named in one_line(capsys.readouterr())
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_with_another_experiment_is_refused(small, capsys, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(SMALL.replace("batch_size = 16", "batch_size = 8"))
+    assert cli.main(["run", str(other), "--out", str(small)]) == 2
+    assert "batch_size" in one_line(capsys.readouterr())
+
+
+def test_an_unknown_device_is_refused(capsys, tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "runs"), "--device", "abacus"]) == 2
+    assert "abacus" in one_line(capsys.readouterr())
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_status_and_resume_of_a_finished_run_say_so(small, capsys):
+    assert cli.main(["status", str(small)]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert cli.main(["resume", str(small)]) == 0
+    captured = capsys.readouterr()
+    assert "finished" in captured.out
+    assert "nothing to do" in captured.err
+
+
+def test_compare_prints_only_json_when_asked(small, capsys):
+    assert cli.main(["compare", str(small), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "V3" in json.dumps(found)
+
+
+def test_compare_prints_a_table_and_markdown(small, capsys):
+    assert cli.main(["compare", str(small)]) == 0
+    assert "V3" in capsys.readouterr().out
+    assert cli.main(["compare", str(small), "--format", "markdown"]) == 0
+    assert "|" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("kind", "code"), [("identity", 0), ("symmetry", 1), ("physics", 1)])
+def test_strict_fails_on_symmetry_and_physics_only(kind, code, capsys, monkeypatch):
+    class Stand(list):
+        to_json = to_markdown = list.__repr__
+
+    judged = Stand([SimpleNamespace(kind=kind, verdict="disagrees", claim="V9", title="a claim")])
+    monkeypatch.setattr(empirics, "load", lambda folder: None, raising=False)
+    monkeypatch.setattr(empirics, "compare", lambda runs: judged, raising=False)
+    assert cli.main(["compare", "anywhere"]) == 0
+    capsys.readouterr()
+    assert cli.main(["compare", "anywhere", "--strict"]) == code
+    assert ("V9" in capsys.readouterr().err) is bool(code)
+
+
+def test_report_writes_beside_the_results_or_where_told(small, capsys, tmp_path):
+    assert cli.main(["report", str(small)]) == 0
+    assert capsys.readouterr().out.strip() == str(small / "report.html")
+    assert 'id="verdicts"' in (small / "report.html").read_text(encoding="utf-8")
+    for name, start in {"deep/page.md": "# ", "page.json": "{", "page.html": "<!DOCTYPE"}.items():
+        assert cli.main(["report", str(small), str(small), "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+    assert cli.main(["report", str(small), "--out", str(tmp_path / "page"), "--format", "json"]) == 0
+    assert json.loads((tmp_path / "page").read_text(encoding="utf-8"))["experiments"][0]["name"] == "small"
+
+
+def test_demo_ends_with_the_path_of_the_page(capsys, tmp_path, monkeypatch):
+    (tmp_path / "digits.toml").write_text(SMALL)
+    monkeypatch.setattr(cli, "_shipped", lambda: {"digits": tmp_path / "digits.toml"})
+    assert cli.main(["demo", "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert Path(captured.out.strip().splitlines()[-1]) == tmp_path / "out" / "report.html"
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "V3" in captured.out
+
+
+def test_the_shipped_experiment_is_readable():
+    from empirics.experiment import Experiment
+
+    assert len(Experiment.from_file(cli._shipped()["digits"]).runs) == 49
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_an_interrupted_run_says_how_to_go_on(started, capsys, tmp_path, monkeypatch):
+    (tmp_path / "small.toml").write_text(SMALL)
+    folder = tmp_path / "runs"
+
+    def interrupted(experiment, out, **options):
+        if started:
+            out.mkdir()
+            (out / "experiment.toml").write_text(SMALL)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(empirics, "run", interrupted, raising=False)
+    assert cli.main(["run", str(tmp_path / "small.toml"), "--out", str(folder)]) == 130
+    assert (f"thermo-theory resume {folder}" in capsys.readouterr().err) is started
+
+
+def test_an_unexpected_failure_is_one_line_and_a_traceback_on_request(capsys, monkeypatch):
+    def broken(folder):
+        raise RuntimeError("the disk\nis full")
+
+    monkeypatch.setattr(empirics, "status", broken, raising=False)
+    monkeypatch.delenv("THERMO_THEORY_DEBUG", raising=False)
+    assert cli.main(["status", "anywhere"]) == 1
+    line = one_line(capsys.readouterr())
+    assert "the disk is full" in line
+    assert "--debug" in line
+    assert cli.main(["--debug", "status", "anywhere"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("THERMO_THEORY_DEBUG", "1")
+    assert cli.main(["status", "anywhere"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_without_torch_one_line_names_the_extra(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
+    code = """
+import sys
+sys.modules["torch"] = None
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+del sys.modules["torch"]
+sys.meta_path.insert(0, Absent())
+from empirics.cli import main
+sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
+"""
+    words = [sys.executable, "-c", code, str(tmp_path / "small.toml"), str(tmp_path / "runs")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "thermo-theory: this needs torch, which is not installed: pip install 'thermo-theory[empirics]'"
+    )
+    assert not (tmp_path / "runs").exists()
