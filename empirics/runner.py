@@ -265,10 +265,12 @@ def _continue(
     data = DATASETS.get(experiment.data.name)()
     dimension = Ensemble(experiment, experiment.cut()[0][:1], data).model.dimension
     try:
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / EXPERIMENT).exists():
+            write_atomic(folder / EXPERIMENT, experiment.to_toml().encode())
+        (folder / "shards").mkdir(exist_ok=True)
     except OSError as error:
-        raise ExperimentError(f"cannot make the output folder {folder}: {error.strerror}") from None
-    write_atomic(folder / EXPERIMENT, experiment.to_toml().encode())
+        raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     record = _open_session(folder, experiment, data.checksum, device)
     tasks = _tasks(experiment, folder, device, checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)

@@ -107,7 +107,12 @@ class Ensemble:
         training, table = experiment.training, experiment.model
         self.device, self.dtype = torch.device(device), getattr(torch, training.dtype)
         self.model = MODELS.get(table.name)(
-            data.inputs.shape[1], data.classes, table.hidden, table.eps, table.affine, table.head_norm
+            features=data.inputs.shape[1],
+            classes=data.classes,
+            hidden=table.hidden,
+            eps=table.eps,
+            affine=table.affine,
+            head_norm=table.head_norm,
         )
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)()

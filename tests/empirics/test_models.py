@@ -76,7 +76,7 @@ def test_dimension_norms_and_a_head_that_all_runs_share():
 
 
 def test_accuracy_counts_the_largest_logit():
-    model, weights, frozen, inputs, labels = ensemble()
+    model, weights, frozen, inputs, _ = ensemble()
     logits, _ = model._forward(weights, frozen, inputs)
     assert model.accuracy(weights, frozen, inputs, logits.argmax(1)).tolist() == [1.0] * RUNS
     wrong = (logits.argmax(1) + 1) % CLASSES

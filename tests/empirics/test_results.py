@@ -17,11 +17,11 @@ def runs(tmp_path_factory):
 
 SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq loss loss_variance violation
 entropy_sphere entropy_sphere_theiler entropy temperature balance balance_error radius_drift radius_drift_error
-effective_sample_size accuracy diverged_at neighbour_lag path_entropy status reason""".split()
+effective_sample_size accuracy diverged_at neighbour_lag path_entropy status reason"""
 
 
 def test_every_variable_is_there_with_its_name_and_unit(runs):
-    assert set(runs.dataset.data_vars) == set(SUMMARY)
+    assert set(runs.dataset.data_vars) == set(SUMMARY.split())
     assert set(runs.dataset.coords) == {"lr", "weight_decay", "protocol", "optimizer", "seed"}
     for group in ("summary", "trace", "blocks", "snapshots"):
         dataset = runs.tree[group].to_dataset()
@@ -102,7 +102,7 @@ def test_a_broken_store_is_named(runs, tmp_path):
 
 
 def test_a_folder_without_results_says_what_it_is(tmp_path):
-    with pytest.raises(ExperimentError, match="no folder .*nowhere"):
+    with pytest.raises(ExperimentError, match=r"no folder .*nowhere"):
         empirics.load(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match="holds no results"):
         empirics.load(tmp_path)
