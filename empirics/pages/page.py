@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 
 from empirics.pages.evidence import Evidence
@@ -67,6 +69,19 @@ def _markdown(every: Sequence[Any]) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold; what is not a finite number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
 def _json(every: Sequence[Any]) -> str:
     reports = []
     for verdicts in every:
@@ -75,7 +90,7 @@ def _json(every: Sequence[Any]) -> str:
             {
                 "name": evidence.name,
                 "summary": summary(evidence),
-                "attributes": {str(key): value for key, value in evidence.dataset.attrs.items()},
+                "attributes": evidence.dataset.attrs,
                 "verdicts": json.loads(verdicts.to_json()),
                 "notes": [str(note) for note in getattr(verdicts, "notes", ())],
                 "runs": runs_table(evidence),
@@ -83,7 +98,7 @@ def _json(every: Sequence[Any]) -> str:
             }
         )
     made = {"thermo_theory": _version(), "experiments": reports}
-    return json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    return json.dumps(_plain(made), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def report(

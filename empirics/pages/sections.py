@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -223,10 +222,12 @@ def _stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
 # neighbours --------------------------------------------------------------------------------------
 def _trap(evidence: Evidence) -> str:
     """Say whether the entropy shown is that of a path."""
-    share = float(np.nanmean(evidence.adjacent[evidence.ok])) if evidence.adjacent is not None else float("nan")
+    shares = evidence.adjacent[evidence.ok] if evidence.adjacent is not None else np.array([])
+    shares = shares[np.isfinite(shares)]
+    share = float(shares.mean()) if len(shares) else float("nan")
     recorded = evidence.path_entropy
     paths = int(recorded[evidence.ok].sum()) if recorded is not None else None
-    if paths is None and not np.isfinite(share):
+    if not evidence.ok.any() or (paths is None and not np.isfinite(share)):
         return "Whether the entropy shown here is a path entropy was not measured."
     used = int(evidence.ok.sum())
     measured = f" {100 * share:.0f} % of all nearest neighbours are adjacent in time." if np.isfinite(share) else ""
@@ -357,16 +358,7 @@ def sections(every: Sequence[Any]) -> tuple[Section, ...]:
 
 
 def runs_table(evidence: Evidence) -> list[dict[str, Any]]:
-    """List every run with every number of the summary, for the JSON form; NaN becomes null."""
+    """List every run with every number of the summary, for the JSON form."""
     frame = evidence.dataset.reset_coords()
     names = [str(name) for name, variable in frame.data_vars.items() if variable.dims == ("run",)]
-    return [{name: _plain(frame[name].values[i]) for name in names} for i in range(len(evidence))]
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return json.loads(json.dumps(value, default=str))
+    return [{name: frame[name].values[i] for name in names} for i in range(len(evidence))]
