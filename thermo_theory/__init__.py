@@ -1,1 +1,30 @@
-"""Placeholder."""
+"""Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
+
+from thermo_theory import stochastic  # noqa: F401
+from thermo_theory.derivation import (
+    ASSUMPTIONS,
+    Derivation,
+    DerivationError,
+    StepFalse,
+    StepUnproved,
+    derivations,
+    derive,
+)
+from thermo_theory.formula import Formula
+from thermo_theory.gases import ideal  # noqa: F401
+from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+
+__all__ = [
+    "ASSUMPTIONS",
+    "Derivation",
+    "DerivationError",
+    "FixedELR",
+    "FixedLR",
+    "FixedSphere",
+    "Formula",
+    "Protocol",
+    "StepFalse",
+    "StepUnproved",
+    "derivations",
+    "derive",
+]

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Gases: equations of state, from the ideal one to what lies beyond."""

@@ -1,0 +1,226 @@
+"""Just enough vector algebra to write an SDE in d dimensions without coordinates.
+
+A `Vec` or `Mat` is a sympy symbol that the numeric worlds interpret as a column or a square matrix; sums and scalar
+multiples are ordinary sympy expressions. `Dot`, `Tr`, `Quad` and `Apply` are (bi)linear: scalars and sums come out of
+them by themselves.
+
+>>> import sympy as sp
+>>> a = sp.Symbol("a"); u, v = Vec("u"), Vec("v")
+>>> Dot(u + a * v, u)
+a*Dot(u, v) + Dot(u, u)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.printing.pretty.stringpict import prettyForm, stringPict
+
+__all__ = ["Apply", "Div", "Dot", "Expectation", "Generator", "Mat", "Quad", "Sandwich", "Tr", "Vec", "is_tensor"]
+
+
+class Vec(sp.Symbol):
+    """A vector of R^d."""
+
+
+class Mat(sp.Symbol):
+    """A symmetric d x d matrix."""
+
+
+def is_tensor(expression: sp.Basic) -> bool:
+    """Whether the expression is a vector or a matrix and not a scalar."""
+    if isinstance(expression, Vec | Mat | Apply | Div | Sandwich):
+        return True
+    if isinstance(expression, sp.Add | sp.Mul):
+        return any(is_tensor(argument) for argument in expression.args)
+    return False
+
+
+def _split(term: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Split a term into its scalar factor and its tensor."""
+    factors = sp.Mul.make_args(term)
+    tensors = [factor for factor in factors if is_tensor(factor)]
+    if len(tensors) > 1:
+        raise ValueError(f"{term} multiplies vectors; use Dot, Quad or Apply")
+    scalar = sp.Mul(*[factor for factor in factors if not is_tensor(factor)])
+    return scalar, tensors[0] if tensors else sp.S.Zero
+
+
+def _linear(build: Any, arguments: tuple[sp.Expr, ...], place: int) -> sp.Expr | None:
+    """Pull sums and scalars out of one argument; None if there is nothing to pull."""
+    argument = sp.expand(arguments[place])
+    if argument == 0:
+        return sp.S.Zero
+
+    def rebuilt(inner: sp.Expr) -> sp.Expr:
+        return build(*arguments[:place], inner, *arguments[place + 1 :])
+
+    if isinstance(argument, sp.Add):
+        return sp.Add(*[rebuilt(term) for term in argument.args])
+    scalar, tensor = _split(argument)
+    if tensor == 0:
+        raise ValueError(f"{argument} is a scalar where a vector or matrix is needed")
+    return None if scalar == 1 else scalar * rebuilt(tensor)
+
+
+def _pretty_joined(printer: Any, *parts: sp.Basic | str) -> Any:
+    """Print expressions and pieces of text side by side."""
+    printed = [prettyForm(part) if isinstance(part, str) else printer._print(part) for part in parts]
+    return prettyForm(*stringPict.next(*printed))
+
+
+class _Multilinear(sp.Function):
+    """A function that is linear in each argument listed in `linear_in`."""
+
+    linear_in: tuple[int, ...] = (0,)
+
+    @classmethod
+    def eval(cls, *arguments: sp.Expr) -> sp.Expr | None:
+        for place in cls.linear_in:
+            pulled = _linear(cls, arguments, place)
+            if pulled is not None:
+                return pulled
+        return None
+
+    def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
+        # Vec and Mat do not depend on scalars; what does is written out by the linear rules above.
+        return sp.S.Zero
+
+
+class Dot(_Multilinear):
+    """The inner product of two vectors."""
+
+    linear_in = (0, 1)
+
+    @classmethod
+    def eval(cls, left: sp.Expr, right: sp.Expr) -> sp.Expr | None:
+        pulled = super().eval(left, right)
+        if pulled is None and sp.default_sort_key(left) > sp.default_sort_key(right):
+            return cls(right, left)
+        return pulled
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"Dot({', '.join(map(printer._print, self.args))})"
+
+    def _pretty(self, printer: Any) -> Any:
+        left, right = self.args
+        return _pretty_joined(printer, "(", left, "·", right, ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = r" \cdot ".join(map(printer._print, self.args))
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+class Tr(_Multilinear):
+    """The trace of a matrix."""
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "tr(", self.args[0], ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\operatorname{{tr}} {printer._print(self.args[0])}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+class Quad(_Multilinear):
+    """The quadratic form ``v^T M v`` of a matrix M in a vector v: ``Quad(M, v)``."""
+
+    def _pretty(self, printer: Any) -> Any:
+        matrix, vector = self.args
+        return _pretty_joined(printer, "(", vector, "·", matrix, " ", vector, ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        matrix, vector = map(printer._print, self.args)
+        text = rf"{vector}^{{\top}} {matrix}\, {vector}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+class Apply(_Multilinear):
+    """The product ``M v`` of a matrix and a vector: ``Apply(M, v)``."""
+
+    linear_in = (0, 1)
+
+    def _pretty(self, printer: Any) -> Any:
+        matrix, vector = self.args
+        return _pretty_joined(printer, "(", matrix, " ", vector, ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return " ".join(map(printer._print, self.args))
+
+
+class Sandwich(_Multilinear):
+    """The matrix ``P M P`` for a projector P: ``Sandwich(P, M)``."""
+
+    linear_in = (1,)
+
+    def _pretty(self, printer: Any) -> Any:
+        projector, matrix = self.args
+        return _pretty_joined(printer, "(", projector, " ", matrix, " ", projector, ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        projector, matrix = map(printer._print, self.args)
+        return f"{projector} {matrix} {projector}"
+
+
+class Div(sp.Function):
+    """The divergence of a matrix field along the sphere, its tangential part; constants come out."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        argument = sp.expand(argument)
+        if isinstance(argument, sp.Add):
+            return sp.Add(*[cls(term) for term in argument.args])
+        scalar, matrix = _split(argument)
+        constant = sp.Mul(*[factor for factor in sp.Mul.make_args(scalar) if not _varies(factor)])
+        return None if constant == 1 else constant * cls(sp.cancel(scalar / constant) * matrix)
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "div(", self.args[0], ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"\operatorname{{div}} {printer._print(self.args[0])}"
+
+
+class Generator(sp.Function):
+    """The mean rate of change of a function of the weights: ``E[df]/dt``, or ``E[f(w')] - f(w)`` for discrete steps."""
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "E[d(", self.args[0], ")]/dt")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"\frac{{\mathbb{{E}}[\mathrm{{d}}({printer._print(self.args[0])})]}}{{\mathrm{{d}}t}}"
+
+
+class Expectation(sp.Function):
+    """The mean over the stationary distribution; linear, and constants come out of it."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        argument = sp.expand(argument)
+        if isinstance(argument, sp.Add):
+            return sp.Add(*[cls(term) for term in argument.args])
+        factors = sp.Mul.make_args(argument)
+        constant = [factor for factor in factors if not _varies(factor)]
+        if not constant:
+            return None
+        random = sp.Mul(*[factor for factor in factors if _varies(factor)])
+        return sp.Mul(*constant) * (1 if random == 1 else cls(random))
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "E[", self.args[0], "]")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+#: Scalars that vary over the stationary distribution, by name (symbols.py owns the symbols themselves).
+_RANDOM = {"r", "L", "tr_Sigma"}
+
+
+def _varies(expression: sp.Expr) -> bool:
+    """Whether an expression takes different values at different weights."""
+    if expression.has(Generator) or expression.has(Vec) or expression.has(Mat):
+        return True
+    return any(symbol.name in _RANDOM for symbol in expression.free_symbols)

@@ -1,0 +1,87 @@
+"""Entropies and heat capacities as integrals: densities on the sphere written out and integrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+import sympy as sp
+
+from thermo_theory import symbols as s
+from thermo_theory.worlds.evaluate import World
+from thermo_theory.worlds.sgd import Assumptions, sgd_world
+
+__all__ = ["entropy_of_cosine_density", "entropy_world", "sphere_area"]
+
+
+def sphere_area(n: int) -> Any:
+    """Area of the unit sphere in n dimensions.
+
+    >>> mp.nstr(sphere_area(3) / mp.pi, 5)
+    '4.0'
+    """
+    return 2 * mp.pi ** (mp.mpf(n) / 2) / mp.gamma(mp.mpf(n) / 2)
+
+
+def cosine_mean(function: Callable[[Any], Any], log_density: Callable[[Any], Any], n: int) -> Any:
+    """Integral over the unit sphere in n dimensions of function * density, both functions of the first coordinate."""
+
+    def integrand(angle: Any) -> Any:
+        cosine = mp.cos(angle)
+        return function(cosine) * mp.exp(log_density(cosine)) * mp.sin(angle) ** (n - 2)
+
+    return sphere_area(n - 1) * mp.quad(integrand, [0, mp.pi / 3, 2 * mp.pi / 3, mp.pi])
+
+
+def entropy_of_cosine_density(log_density: Callable[[Any], Any], n: int) -> Any:
+    """Differential entropy of a density on the unit sphere given by its unnormalised logarithm.
+
+    >>> mp.nstr(entropy_of_cosine_density(lambda cosine: 0, 3) / mp.log(4 * mp.pi), 8)
+    '1.0'
+    """
+    total = cosine_mean(lambda _: 1, log_density, n)
+    return mp.log(total) - cosine_mean(log_density, log_density, n) / total
+
+
+def entropy_world(protocol: str) -> Callable[[int, Assumptions], World]:
+    """Return the maker of worlds in which the stationary density of SGD's directions is integrated for its entropy.
+
+    ``S`` of what the protocol holds fixed is the entropy of the weights, ``S_sphere`` of T that of the directions;
+    radius and temperature come from the process (`sgd_world`).
+
+    Parameters
+    ----------
+    protocol : str
+        "fixed-lr", "fixed-elr" or "fixed-sphere".
+
+    Returns
+    -------
+    callable
+        ``maker(number, granted)``.
+    """
+    inner, held = sgd_world(protocol, lowest=2), _HELD[protocol]
+
+    def maker(number: int, granted: Assumptions) -> World:
+        world = inner(number, granted)
+        n, loss = int(world[s.d]), world.meanings["example"].loss_of_cosine
+
+        def directions(_: World, temperature: Any) -> Any:
+            return entropy_of_cosine_density(lambda cosine: -loss(cosine) / temperature, n)
+
+        def whole(world: World, *values: Any) -> Any:
+            there = world.at(dict(zip(held, values, strict=True)))
+            return directions(there, there[s.T]) + (n - 1) * mp.log(there[s.r])
+
+        return world.at({sp.Function("S"): whole, sp.Function("S_sphere"): directions, **_FREE.get(protocol, {})})
+
+    maker.__doc__ = (
+        f"entropies by quadrature on the sphere, radius and temperature from SGD itself at {protocol.replace('-', ' ')}"
+    )
+    return maker
+
+
+_HELD = {"fixed-lr": (s.eta, s.lam), "fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.T, s.r)}
+
+#: On the sphere temperature and radius are set by hand: any values will do.
+_FREE = {"fixed-sphere": {s.T: mp.mpf("0.37"), s.r: mp.mpf("1.7")}}

@@ -1,0 +1,434 @@
+"""SGD in explicit coordinates: a loss, a noise matrix and the update itself, in three to five dimensions.
+
+Nothing here knows a formula of the theory. Moments of a step are sums over a finite set of noise vectors, rates are
+limits of such sums, stationarity is a root, and the temperature is read off the stationary density of the directions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import mpmath as mp
+
+from thermo_theory import symbols as s
+from thermo_theory.worlds.evaluate import DIGITS, World
+
+__all__ = ["SGD", "sgd_world"]
+
+Assumptions = Collection[str]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """One explicit example of SGD.
+
+    Parameters
+    ----------
+    protocol : str
+        "fixed-lr", "fixed-elr" or "fixed-sphere".
+    rate : mpf
+        The learning rate, or the effective one at fixed ELR.
+    decay : mpf
+        Weight decay (0 on the sphere).
+    noise : mpf
+        Scale of the gradient noise.
+    curvature : mpf
+        The loss is ``-u_1 + curvature u_1^2`` of the direction u.
+    shape : mpmath.matrix
+        What the noise looks like before it is projected on the sphere; the identity if isotropic.
+    ripple : mpf
+        How much the strength of the noise changes over the sphere; 0 if homogeneous.
+    broken : mpf
+        Size of the part of loss and noise that is not scale-invariant.
+    discrete : bool
+        Whether time goes in steps of one iteration and not continuously.
+    """
+
+    protocol: str
+    rate: Any
+    decay: Any
+    noise: Any
+    curvature: Any
+    shape: Any
+    ripple: Any
+    broken: Any
+    discrete: bool
+
+    @property
+    def dimension(self) -> int:
+        """Number of weights."""
+        return int(self.shape.rows)
+
+    def loss_of_cosine(self, cosine: Any) -> Any:
+        """Scale-invariant part of the loss, a function of the first coordinate of the direction."""
+        return -cosine + self.curvature * cosine**2
+
+    def loss(self, w: Any) -> Any:
+        """Expected loss at w."""
+        radius = mp.norm(w, 2)
+        return self.loss_of_cosine(w[0] / radius) + self.broken * (w[1] + radius**2 / 5)
+
+    def gradient(self, w: Any) -> Any:
+        """Gradient of the expected loss at w, by central differences."""
+        step, n = mp.mpf(10) ** -(DIGITS // 3), self.dimension
+        gradient = mp.matrix(n, 1)
+        for i in range(n):
+            up, down = w.copy(), w.copy()
+            up[i] += step
+            down[i] -= step
+            # The cubic term of the difference is removed by a second, twice as wide one.
+            wide_up, wide_down = w.copy(), w.copy()
+            wide_up[i] += 2 * step
+            wide_down[i] -= 2 * step
+            narrow = (self.loss(up) - self.loss(down)) / (2 * step)
+            wide = (self.loss(wide_up) - self.loss(wide_down)) / (4 * step)
+            gradient[i] = (4 * narrow - wide) / 3
+        return gradient
+
+    def covariance(self, w: Any) -> Any:
+        """Covariance of a minibatch gradient at w."""
+        n, radius = self.dimension, mp.norm(w, 2)
+        u = w / radius
+        tangent = mp.eye(n) - u * u.T
+        matrix = tangent * self.shape * tangent
+        trace = mp.fsum(matrix[i, i] for i in range(n))
+        strength = self.noise**2 * (n - 1) * (1 + self.ripple * mp.tanh(2 * u[1] - u[0]))
+        return matrix * (strength / trace / radius**2) + mp.eye(n) * self.broken
+
+    def learning_rate(self, w: Any) -> Any:
+        """Learning rate at w: constant, or eta_eff r^2 at fixed ELR."""
+        return self.rate * mp.fdot(w, w) if self.protocol == "fixed-elr" else self.rate
+
+    def moved(self, w: Any, noise: Any, time: Any) -> Any:
+        """Weights after a step of length `time` (1: one iteration), before any projection."""
+        rate = self.learning_rate(w)
+        return w - (self.gradient_cached(w) + self.decay * w) * (rate * time) + noise * (rate * mp.sqrt(time))
+
+    def gradient_cached(self, w: Any) -> Any:
+        """Gradient, remembered for the last point: every noise vector of a step starts from it."""
+        key = tuple(w)
+        if self._memory.get("at") != key:
+            self._memory.update(at=key, gradient=self.gradient(w))
+        return self._memory["gradient"]
+
+    @cached_property
+    def _memory(self) -> dict[str, Any]:
+        return {}
+
+    def noise_vectors(self, w: Any) -> list[Any]:
+        """Equally likely noise vectors with mean 0 and the covariance at w (its square root's columns, both signs)."""
+        n = self.dimension
+        values, vectors = mp.eigsy(self.covariance(w))
+        columns = [vectors[:, i] * mp.sqrt(max(values[i], 0) * n) for i in range(n)]
+        return [sign * column for column in columns for sign in (1, -1)]
+
+    def rate_of(self, function: Callable[[Any], Any], w: Any) -> Any:
+        """Mean rate of change of a function of the weights: over one iteration if discrete, else the limit."""
+        if self.discrete:
+            return self._mean_change(function, w, mp.mpf(1))
+        time = mp.mpf(10) ** -(DIGITS // 3)
+        coarse, fine = (self._mean_change(function, w, h) / h for h in (time, time / 2))
+        return 2 * fine - coarse
+
+    def _mean_change(self, function: Callable[[Any], Any], w: Any, time: Any) -> Any:
+        vectors = self.noise_vectors(w)
+        start = function(w)
+        changes = [function(self.moved(w, noise, time)) - start for noise in vectors]
+        first = changes[0]
+        for change in changes[1:]:
+            first = first + change
+        return first / len(vectors)
+
+    def still_norm(self, u: Any, moment: Callable[[Any], Any]) -> Any:
+        """Norm in direction u at which the mean of `moment` (a function of r^2) does not drift."""
+
+        def drift(log_norm: Any) -> Any:
+            return self.rate_of(lambda w: moment(mp.fdot(w, w)), u * mp.exp(log_norm))
+
+        return mp.exp(_root(drift))
+
+    def density_slope(self, u: Any, norm: Any) -> Any:
+        """Gradient of the log of the density of the directions u at which no probability flows (zero flux).
+
+        For a process ``du = b dt + noise`` with covariance D a unit of time, the flux along the sphere is
+        ``rho b - (1/2) div(D rho)``; it is zero if ``D grad log rho = 2 b - div D``, all tangential.
+        """
+        tangent = mp.eye(self.dimension) - u * u.T
+        drift, diffusion = self.direction_moments(u, norm)
+        divergence = surface_divergence(lambda v: self.direction_moments(v, norm)[1], u)
+        return mp.lu_solve(diffusion + u * u.T, tangent * (2 * drift - divergence))
+
+    def direction_moments(self, u: Any, norm: Any) -> tuple[Any, Any]:
+        """Drift and covariance a unit of time of the direction of w, at the weights of direction u and that norm."""
+        w = u * norm
+        drift = self.rate_of(lambda v: v / mp.norm(v, 2), w)
+        spread = self.rate_of(lambda v: (v / mp.norm(v, 2) - u) * (v / mp.norm(v, 2) - u).T, w)
+        return drift, spread
+
+
+def surface_divergence(field: Callable[[Any], Any], u: Any) -> Any:
+    """Tangential part of the divergence of a matrix field along the unit sphere, by central differences."""
+    n = u.rows
+    tangent = mp.eye(n) - u * u.T
+    divergence = mp.matrix(n, 1)
+
+    def slope(j: int, step: Any) -> Any:
+        ahead, behind = u + tangent[:, j] * step, u - tangent[:, j] * step
+        change = field(ahead / mp.norm(ahead, 2)) - field(behind / mp.norm(behind, 2))
+        return change[:, j] / (2 * step)
+
+    step = mp.mpf(10) ** -(DIGITS // 5)
+    for j in range(n):
+        divergence += (4 * slope(j, step) - slope(j, 2 * step)) / 3
+    return tangent * divergence
+
+
+def _root(function: Callable[[Any], Any]) -> Any:
+    """Root of a decreasing function of one variable, by bisection to a bracket and then secants."""
+    low, high = mp.mpf(-1), mp.mpf(1)
+    while function(low) < 0:
+        low -= 1
+    while function(high) > 0:
+        high += 1
+    return mp.findroot(function, (low, high), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
+
+
+def _direction(n: int, dice: random.Random) -> Any:
+    """A random point of the unit sphere in R^n."""
+    w = mp.matrix([mp.mpf(dice.gauss(0, 1)) for _ in range(n)])
+    return w / mp.norm(w, 2)
+
+
+def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension: int) -> SGD:
+    """Draw one example: general, except where an assumption is granted."""
+    shape = mp.eye(dimension)
+    if "isotropic noise" not in granted:
+        shape = mp.diag([mp.mpf(1) / 4 + 2 * mp.mpf(i) / dimension for i in range(dimension)])
+    return SGD(
+        protocol=protocol,
+        rate=mp.mpf(dice.uniform(0.2, 0.4)),
+        decay=mp.mpf(0 if protocol == "fixed-sphere" else dice.uniform(0.1, 0.3)),
+        noise=mp.mpf(dice.uniform(0.7, 1.3)),
+        curvature=mp.mpf(dice.uniform(0.1, 0.4)),
+        shape=shape,
+        ripple=mp.mpf(0 if "homogeneous noise" in granted else 0.5),
+        broken=mp.mpf(0 if "scale invariance" in granted else 0.2),
+        discrete="continuous time" not in granted,
+    )
+
+
+def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callable[[int, Assumptions], World]:
+    """Return the maker of worlds in which SGD runs under a protocol.
+
+    Parameters
+    ----------
+    protocol : str
+        "fixed-lr", "fixed-elr" or "fixed-sphere".
+    ensemble : bool
+        Whether symbols stand for means over several weights (`Expectation`) and T for the mean noise temperature, and
+        not for one point and the temperature of the density there.
+
+    Returns
+    -------
+    callable
+        ``maker(number, granted)`` gives the world of that number under the granted assumptions.
+    """
+
+    def maker(number: int, granted: Assumptions) -> World:
+        with mp.workdps(DIGITS + 10):
+            dice = random.Random(f"{protocol} {number}")
+            dimension = lowest + number % 3
+            example = _example(protocol, dice, granted, dimension)
+            build = _ensemble if ensemble else _point
+            return build(example, dice, granted)
+
+    maker.__doc__ = (
+        f"SGD itself at {protocol.replace('-', ' ')} in explicit coordinates, d = {lowest} to {lowest + 2}, "
+        + ("averaged over a few weights" if ensemble else "at a random point of the sphere")
+    )
+    return maker
+
+
+def _generator(function: Callable[[World], Any], world: World) -> Any:
+    return _with_rates(world).rate_of(lambda moved: function(world.at({s.w: moved})), world[s.w])
+
+
+def _with_rates(world: World) -> SGD:
+    """The example with the learning rate and decay that the world has now (a derivative may have moved them)."""
+    example: SGD = world.meanings["example"]
+    return replace(example, **{name: world[symbol] for symbol, name in _RATES[example.protocol].items()})
+
+
+def _meanings(example: SGD, u_reference: Any) -> dict[Any, Any]:
+    """Meanings of the symbols that belong to one point w."""
+    fixed_elr = example.protocol == "fixed-elr"
+
+    def norm(world: World) -> Any:
+        return mp.norm(world[s.w], 2)
+
+    def unit(world: World) -> Any:
+        return world[s.w] / norm(world)
+
+    n = example.dimension
+    meanings: dict[Any, Any] = {
+        "example": example,
+        s.d: n,
+        s.r: norm,
+        s.w_bar: unit,
+        s.L: lambda world: example.loss(world[s.w]),
+        s.grad_L: lambda world: example.gradient(world[s.w]),
+        s.grad_L_unit: lambda world: example.gradient(unit(world)),
+        s.Sigma_w: lambda world: example.covariance(world[s.w]),
+        s.Sigma: lambda world: example.covariance(unit(world)),
+        s.tr_Sigma: lambda world: _trace(example.covariance(unit(world))),
+        s.sigma: lambda world: mp.sqrt(_trace(example.covariance(u_reference)) / (n - 1)),
+        s.Pi: lambda world: mp.eye(n) - unit(world) * unit(world).T,
+        s.R: lambda world: mp.mpf(n - 1) / 2,
+        s.drift: _change(s.w, outer=False),
+        s.diffusion: _change(s.w, outer=True),
+        s.drift_squared: lambda world: world[s.drift] * world[s.drift].T * (1 if example.discrete else 0),
+        s.drift_unit: lambda world: world[s.Pi] * _change(s.w_bar, outer=False)(world),
+        s.diffusion_unit: _change(s.w_bar, outer=True),
+    }
+    if fixed_elr:
+        meanings |= {s.eta_eff: example.rate, s.eta: lambda world: world[s.eta_eff] * norm(world) ** 2}
+    else:
+        meanings |= {s.eta: example.rate, s.eta_eff: lambda world: world[s.eta] / norm(world) ** 2}
+    if example.protocol == "fixed-sphere":
+        meanings[s.p] = _holding_pressure(example)
+    else:
+        meanings |= {s.lam: example.decay, s.p: lambda world: world[s.lam]}
+    return meanings
+
+
+def _change(symbol: Any, outer: bool) -> Callable[[World], Any]:
+    """Mean change of a vector an iteration, or mean outer product of its change with itself."""
+
+    def rate(world: World) -> Any:
+        start = world[symbol]
+
+        def change(moved: World) -> Any:
+            difference = moved[symbol] - start
+            return difference * difference.T if outer else difference
+
+        return _generator(change, world)
+
+    return rate
+
+
+def _divergence(function: Callable[[World], Any], world: World) -> Any:
+    """Divergence along the sphere of the weights' norm at their direction, at unit norm."""
+    norm = world[s.r]
+    return surface_divergence(lambda u: function(world.at({s.w: u * norm})), world[s.w_bar])
+
+
+def _trace(matrix: Any) -> Any:
+    return mp.fsum(matrix[i, i] for i in range(matrix.rows))
+
+
+def _holding_pressure(example: SGD) -> Callable[[World], Any]:
+    """Pressure on the sphere: the weight decay that would hold the norm as the projection does."""
+
+    def pressure(world: World) -> Any:
+        def growth(decay: Any) -> Any:
+            return replace(example, decay=decay).rate_of(lambda w: mp.fdot(w, w), world[s.w])
+
+        return mp.findroot(growth, (mp.mpf(0), mp.mpf(1)), tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
+
+    return pressure
+
+
+def _moment(protocol: str) -> Callable[[Any], Any]:
+    """The function of r^2 whose mean must not drift: r^2 itself, or log r at fixed ELR."""
+    return (lambda squared: mp.log(squared) / 2) if protocol == "fixed-elr" else (lambda squared: squared)
+
+
+def _point(example: SGD, dice: random.Random, granted: Assumptions) -> World:
+    """World of one point: r is still there if stationarity is granted, T is that of the density there."""
+    n = example.dimension
+    u, u_reference, tangent = (_direction(n, dice) for _ in range(3))
+    anywhere = mp.mpf(dice.uniform(1.3, 2.2))
+    still = "stationarity" in granted
+
+    def weights(world: World) -> Any:
+        here = _with_rates(world)
+        return u * (world[s.r0] if example.protocol == "fixed-sphere" else _norm(here, u, anywhere, still))
+
+    def density_slope(world: World) -> Any:
+        # The norm is the same in all directions: the directions move on one sphere.
+        return _with_rates(world).density_slope(world[s.w_bar], world[s.r]) if still else tangent
+
+    def temperature(world: World) -> Any:
+        # Gibbs: log rho = -L/T + const, read off along one tangent of the sphere.
+        here, slope = world[s.w_bar], world[s.grad_log_rho]
+        along = tangent - here * mp.fdot(here, tangent)
+        return -mp.fdot(example.gradient(here), along) / mp.fdot(slope, along)
+
+    meanings = _meanings(example, u_reference) | {
+        s.w: weights,
+        s.r0: anywhere,
+        s.T: temperature,
+        s.grad_log_rho: density_slope,
+        s.V: lambda world: world[s.r] ** 2 / 2,
+    }
+    return World(meanings, f"{example.protocol}, d = {n}", generator=_generator, divergence=_divergence)
+
+
+#: Which field of `SGD` a symbol of the protocol sets, so that a statement can be differentiated with respect to it.
+_RATES = {
+    "fixed-lr": {s.eta: "rate", s.lam: "decay"},
+    "fixed-elr": {s.eta_eff: "rate", s.lam: "decay"},
+    "fixed-sphere": {s.eta: "rate"},
+}
+
+
+def _norm(example: SGD, direction: Any, anywhere: Any, still: bool) -> Any:
+    """Norm of the weights: where it stays as it is, or anything."""
+    if example.protocol == "fixed-sphere" or not still:
+        return anywhere
+    return example.still_norm(direction, _moment(example.protocol))
+
+
+def _ensemble(example: SGD, dice: random.Random, granted: Assumptions) -> World:
+    """World of a few weights; their common scale is such that the norm does not drift if stationarity is granted."""
+    n, moment = example.dimension, _moment(example.protocol)
+    directions = [_direction(n, dice) for _ in range(3)]
+    norms = [mp.mpf(dice.uniform(0.8, 1.2)) for _ in directions]
+    if example.protocol == "fixed-sphere":
+        norms = [mp.mpf(1)] * len(norms)
+    shapes = [u * norm for u, norm in zip(directions, norms, strict=True)]
+
+    def drift(log_scale: Any) -> Any:
+        points = [shape * mp.exp(log_scale) for shape in shapes]
+        return mp.fsum(example.rate_of(lambda w: moment(mp.fdot(w, w)), point) for point in points)
+
+    free = example.protocol == "fixed-sphere" or "stationarity" not in granted
+    scale = mp.mpf(dice.uniform(1.5, 2.0)) if free else mp.exp(_root(drift))
+    points = [shape * scale for shape in shapes]
+
+    def mean(function: Callable[[Any], Any]) -> Any:
+        return mp.fsum(function(point) for point in points) / len(points)
+
+    def temperature_at(point: Any) -> Any:
+        # Einstein's relation: mean squared displacement a unit of time, over twice the mobility and the directions.
+        start = point / mp.norm(point, 2)
+        spread = example.rate_of(lambda w: mp.norm(w / mp.norm(w, 2) - start, 2) ** 2, point)
+        return spread / (2 * example.learning_rate(point) / mp.fdot(point, point) * (n - 1))
+
+    meanings = _meanings(example, directions[0]) | {
+        s.V: lambda world: mean(lambda point: mp.fdot(point, point)) / 2,
+        s.T: lambda world: mean(temperature_at),
+        s.w: points[0],
+        s.r0: scale,
+    }
+    if example.protocol == "fixed-sphere":
+        pressure = _holding_pressure(example)
+        meanings[s.p] = lambda world: mean(lambda point: pressure(world.at({s.w: point})))
+    description = f"{example.protocol}, d = {n}, mean over {len(points)} weights"
+    return World(
+        meanings, description, ensemble=[{s.w: point} for point in points], generator=_generator, divergence=_divergence
+    )
