@@ -1,0 +1,153 @@
+"""From the command line to the page, read back in headless Chromium."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from tiny import TINY
+
+from empirics import cli
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SECTIONS = ["verdicts", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+WIDTHS = (320, 390, 1280)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)"),
+]
+
+# The page stands in a frame of each width; the frame's own document is read, as the page itself runs no scripts.
+HARNESS = """<!DOCTYPE html><html><body>{frames}<pre id="found"></pre><script>
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(frame => {{
+    const page = frame.contentDocument, root = page.documentElement;
+    for (const details of page.querySelectorAll("details")) details.open = true;
+    const wide = [...page.querySelectorAll("main *")].filter(part => !part.closest(".scroll, pre, svg, .formula")
+      && part.getBoundingClientRect().right > root.clientWidth + 1).map(part => part.tagName + "." + part.className);
+    return {{
+      width: root.clientWidth, scroll: root.scrollWidth, wide,
+      sections: [...page.querySelectorAll("main > section")].filter(p => p.offsetHeight > 60).map(p => p.id),
+      titles: [...page.querySelectorAll(".card h3")].map(part => part.innerText),
+      words: [...page.querySelectorAll(".card .word")].map(part => part.innerText.trim()),
+      numbers: [...page.querySelectorAll(".card data")].map(part => Number(part.value)),
+      figures: [...page.querySelectorAll("figure svg")].map(part => {{
+        const box = part.getBoundingClientRect(), ink = part.getBBox();
+        return [box.width, box.height, ink.width, ink.height];
+      }}),
+      formulas: [...page.querySelectorAll("math")].map(part => part.getBoundingClientRect().height),
+      ink: page.defaultView.getComputedStyle(page.body).color,
+      paper: page.defaultView.getComputedStyle(page.body).backgroundColor,
+      loaded: page.defaultView.performance.getEntriesByType("resource").map(entry => entry.name),
+    }};
+  }});
+  document.getElementById("found").textContent = JSON.stringify(found);
+}});
+</script></body></html>"""
+
+
+def browse(file, folder, *options):
+    """Open a file; return the document after its scripts have run, and what the console said."""
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--enable-logging=stderr",
+        "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=5000", "--dump-dom", *options, file.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def measured(page, folder, *options):
+    """What the page looks like at each width."""
+    source = html.escape(page.read_text(encoding="utf-8"), quote=True)
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{source}"></iframe>' for width in WIDTHS
+    )
+    harness = folder / "harness.html"
+    harness.write_text(HARNESS.format(frames=frames), encoding="utf-8")
+    document, console = browse(harness, folder, *options)
+    assert console == []
+    found = re.search(r'<pre id="found">(.*?)</pre>', document, re.S)
+    return json.loads(html.unescape(found.group(1)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    """The page of a tiny run, made from the command line."""
+    (folder / "tiny.toml").write_text(TINY)
+    assert cli.main(["run", str(folder / "tiny.toml"), "--out", str(folder / "runs")]) == 0
+    assert cli.main(["report", str(folder / "runs"), "--out", str(folder / "page.html")]) == 0
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def seen(page, folder):
+    return measured(page, folder)
+
+
+def test_the_browser_shows_every_section(seen):
+    assert [frame["sections"] for frame in seen] == [SECTIONS] * len(WIDTHS)
+
+
+def test_the_page_never_scrolls_sideways(seen):
+    assert [(frame["width"], frame["scroll"], frame["wide"]) for frame in seen] == [(w, w, []) for w in WIDTHS]
+
+
+def test_a_page_that_scrolls_sideways_would_be_seen(page, folder):
+    wide = folder / "wide.html"
+    text = page.read_text(encoding="utf-8")
+    wide.write_text(text.replace("</main>", '<p style="width:900px">wide</p></main>'), encoding="utf-8")
+    assert [frame["scroll"] > frame["width"] for frame in measured(wide, folder)] == [True, True, False]
+
+
+def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
+    assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
+    verdicts = verdicts_of(json.loads(capsys.readouterr().out))
+    numbers = [v[n] for v in verdicts for n in ("theory", "measured", "margin") if v[n] is not None]
+    for frame in seen:
+        assert frame["titles"] == [verdict["title"] for verdict in verdicts]
+        assert frame["words"] == [verdict["verdict"] for verdict in verdicts]
+        assert frame["numbers"] == pytest.approx(numbers)
+
+
+def verdicts_of(made):
+    return made if isinstance(made, list) else made["verdicts"]
+
+
+def test_every_figure_and_formula_is_drawn(seen):
+    for frame in seen:
+        assert len(frame["figures"]) == 10
+        for width, height, ink_width, ink_height in frame["figures"]:
+            assert 250 < width <= frame["width"]
+            assert 0.6 < height / width < 1
+            assert ink_width > 150
+            assert ink_height > 100
+        assert len(frame["formulas"]) >= 4
+        assert min(frame["formulas"]) > 15
+
+
+def test_nothing_is_loaded(seen):
+    assert [frame["loaded"] for frame in seen] == [[]] * len(WIDTHS)
+
+
+def test_dark_is_dark(seen, page, folder):
+    dark = measured(page, folder, "--blink-settings=preferredColorScheme=0")
+    for light, other in zip(seen, dark, strict=True):
+        assert brightness(light["paper"]) > 0.9 > 0.3 > brightness(light["ink"])
+        assert brightness(other["paper"]) < 0.2 < 0.8 < brightness(other["ink"])
+
+
+def brightness(colour):
+    """Mean of the channels of an rgb(...) colour, 0 to 1."""
+    channels = [float(part) for part in re.findall(r"[\d.]+", colour)[:3]]
+    return sum(channels) / 765
