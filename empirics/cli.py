@@ -172,7 +172,7 @@ def _claims() -> list[str]:
 
 
 @app.command(
-    help="Print a derivation: every step, what was done, and what it was checked against.",
+    help="Print a derivation. Every step with what was done and why, and what it was checked against.",
     epilog=_examples("derive radius", "derive maxwell --protocol fixed-elr", "derive adiabatic-index --latex"),
 )
 def derive(
@@ -212,7 +212,10 @@ def derive(
 
 
 @app.command(
-    help="Train a small network on digits over a grid, compare it with the theory, and write a page. A minute or two.",
+    help=(
+        "From training to the page in a minute or two. Trains a small network on images of digits over a grid of "
+        "learning rates and weight decays, compares it with the theory, prints verdicts and writes a page."
+    ),
     epilog=_examples("demo", "demo --out /tmp/digits"),
 )
 def demo(
@@ -268,7 +271,8 @@ def run(
 
 
 @app.command(
-    help="Continue a run that was interrupted or killed, to the same numbers.", epilog=_examples("resume runs/digits")
+    help="Continue an interrupted run. It comes to the same numbers as one that was never interrupted.",
+    epilog=_examples("resume runs/digits"),
 )
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.", show_default=False)],
@@ -295,7 +299,7 @@ def status(
 
 
 @app.command(
-    help="Judge runs against the theory: every claim with its interval and a verdict.",
+    help="Judge runs against the theory. Prints every claim with its interval and a verdict.",
     epilog=_examples("compare runs/digits", "compare runs/digits --format json", "compare runs/digits --strict"),
 )
 def compare(
@@ -326,7 +330,10 @@ def compare(
 
 
 @app.command(
-    help="Write the page: verdicts in words, figures, how it was run. One file, which loads nothing.",
+    help=(
+        "Write the page about one run or several. Verdicts in words, figures, how it was run: one file, which loads "
+        "nothing."
+    ),
     epilog=_examples(
         "report runs/digits",
         "report runs/digits --out page.html",
@@ -335,9 +342,7 @@ def compare(
     ),
 )
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of finished runs.", show_default=False)
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of finished runs.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option(help="The file, by default report.html in the first folder.", show_default=False)
     ] = None,
