@@ -1,0 +1,40 @@
+# make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
+# make check-long: the rest. Everything installs into .venv; nothing else on the machine is touched.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# The tests and the demo use processes, not threads: one thread each, so that numbers and times do not depend on the machine.
+export OMP_NUM_THREADS ?= 1
+WORKERS ?= 2
+
+.PHONY: setup demo test lint types unit check-long clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "thermo-theory needs Python 3.11 or newer; " + sys.executable + " is " + sys.version.split()[0] + ". Say make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[empirics,dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/thermo-theory demo
+
+test: setup lint types unit
+
+lint:
+	$(BIN)/ruff check --quiet --output-format concise
+	$(BIN)/ruff format --check --quiet
+
+types:
+	$(BIN)/mypy
+
+unit:
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+
+check-long: setup
+	$(BIN)/python -m pytest -n $(WORKERS) -m long
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
