@@ -379,7 +379,7 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
                 "measured from here", (measured, 0.985), (3, 0), xycoords=("data", "axes fraction"),
                 textcoords="offset points", size=8.5, va="top",
             )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.set_xlabel("training step")
         axes.set_ylabel("norm r over its later mean")
         axes.margins(y=0.15)
@@ -413,10 +413,11 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
     if not len(lags):
         return None
     longest = max(evidence.lags.shape[1] - 1, 2)
-    borders = np.r_[1, 2, 3, 2 ** np.arange(2, int(np.ceil(np.log2(longest + 1))) + 1) + 1].astype(float)
-    borders = np.unique(borders[borders <= 2 * longest])
+    borders = np.array([1.0, 2.0, *(2 * 4.0 ** np.arange(1, 9) + 1)])
+    borders = np.insert(borders, 2, 3.0)
+    borders = borders[: np.searchsorted(borders, longest, side="right") + 1]
     counts, _ = np.histogram(lags, borders)
-    labels = [f"{int(a)}" if b - a == 1 else f"{int(a)}–{int(b) - 1}" for a, b in pairwise(borders)]
+    labels = [f"{int(a)}" if b - a == 1 else f"{int(a)}–{int(min(b - 1, longest))}" for a, b in pairwise(borders)]
     shares = 100 * counts / len(lags)
     used = int(np.flatnonzero(counts)[-1]) + 1
     shares, labels = shares[:used], labels[:used]
@@ -425,7 +426,7 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
         bars = axes.bar(range(len(shares)), shares, color=SERIES[0], width=0.72)
         texts = [f"{share:.0f}" if share >= 1 or share == 0 else "<1" for share in shares]
         axes.bar_label(bars, texts, padding=2, size=9, color=INK)
-        axes.set_xticks(range(len(shares)), labels, rotation=35 if len(labels) > 6 else 0, ha="center")
+        axes.set_xticks(range(len(shares)), labels, rotation=30 if len(labels) > 7 else 0, ha="center")
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])

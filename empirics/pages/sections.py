@@ -273,20 +273,25 @@ _FACTS = {"toml", "experiment"}
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Write nested facts as rows."""
+    """Write nested facts as rows, the innermost tables in a row each."""
     rows: list[tuple[str, str]] = []
     for key, value in facts.items():
         name = f"{prefix}{str(key).replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{name}: ")
-        elif isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
-            for i, each in enumerate(value, start=1):
-                rows += _flat(each, f"{name} {i}: ")
-        elif isinstance(value, list | tuple):
-            rows.append((name, ", ".join(map(str, value))))
-        else:
-            rows.append((name, "not recorded" if value is None or value == "" else str(value)))
+        tables = [value] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
+        if not tables or not all(isinstance(table, Mapping) for table in tables):
+            rows.append((name, ", ".join(map(_fact, value)) if isinstance(value, list | tuple) else _fact(value)))
+            continue
+        for i, table in enumerate(tables, start=1):
+            if any(isinstance(inner, Mapping | list | tuple) for inner in table.values()):
+                # A list of one table, as the one session of work of most runs, needs no number.
+                rows += _flat(table, f"{name} {i}: " if len(tables) > 1 else prefix)
+            else:
+                rows.append((name, ", ".join(f"{str(k).replace('_', ' ')} {_fact(v)}" for k, v in table.items())))
     return rows
+
+
+def _fact(value: Any) -> str:
+    return "not recorded" if value is None or value == "" else str(value)
 
 
 def _provenance(verdicts: Any, evidence: Evidence) -> list[object]:
