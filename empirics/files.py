@@ -1,13 +1,19 @@
 """Files that are whole or not there: written aside, synced, renamed, with a checksum beside them where asked."""
 
+import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 class DamagedFileError(ValueError):
@@ -34,6 +40,49 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class BusyError(RuntimeError):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a lock on a file while the block runs; the system frees it when the process ends, however it ends.
+
+    Parameters
+    ----------
+    path
+        The file, made if it is missing. Where the system has no such locks (Windows) nothing is held.
+
+    Yields
+    ------
+    None
+        While the lock is held.
+
+    Raises
+    ------
+    BusyError
+        If another process, or another block of this one, holds it.
+    """
+    with path.open("a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError(f"{path} is held by another process") from None
+        yield
+
+
+def held(path: Path) -> bool:
+    """Whether somebody holds the lock on a file."""
+    if not path.exists():
+        return False
+    try:
+        with hold(path):
+            return False
+    except BusyError:
+        return True
 
 
 def checksum_path(path: Path) -> Path:

@@ -25,12 +25,13 @@ from tqdm import tqdm
 from empirics import provenance, results
 from empirics.data import DATASETS
 from empirics.experiment import Experiment, ExperimentError
-from empirics.files import read_arrays, write_atomic
+from empirics.files import BusyError, held, hold, read_arrays, write_atomic
 from empirics.results import EXPERIMENT, STORE, Runs
 from empirics.training.ensemble import Ensemble
 from empirics.training.shard import ShardTask, run_shard
 
 PROVENANCE = "provenance.json"
+LOCK = Path("shards") / "lock"
 
 
 def run(
@@ -80,7 +81,7 @@ def run(
     folder = Path(out) if out is not None else Path("runs") / experiment.name
     _check_device(device)
     _check_folder(folder, experiment)
-    return _continue(experiment, folder, device, executor, progress, checkpoint_seconds)
+    return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
 
 
 def resume(
@@ -113,7 +114,7 @@ def resume(
     folder = Path(out)
     experiment = _experiment_in(folder)
     _check_device(device)
-    return _continue(experiment, folder, device, executor, progress, checkpoint_seconds)
+    return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
 
 
 # --------------------------------------------------------------------------------------------------------- status
@@ -133,6 +134,8 @@ class Status:
         For each shard, whether its results are whole.
     finished
         Whether the results of the whole run are there.
+    running
+        Whether a process on this machine is working on it now.
     counts
         Runs of each status, once finished.
     """
@@ -144,6 +147,7 @@ class Status:
     steps: int
     shards_finished: tuple[bool, ...]
     finished: bool
+    running: bool
     counts: dict[str, int]
 
     @property
@@ -155,7 +159,8 @@ class Status:
         if self.finished:
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
             return f"{self.name} in {self.folder}: finished, {self.runs} runs ({counts})"
-        lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs"]
+        now = "running" if self.running else "not running: resume continues it"
+        lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs, {now}"]
         for index, (done, whole) in enumerate(zip(self.steps_done, self.shards_finished, strict=True)):
             state = "finished" if whole else "missing" if done == 0 else f"step {done:,} of {self.steps:,}"
             lines.append(f"  shard {index:03d}: {state}")
@@ -192,6 +197,7 @@ def status(out: str | Path) -> Status:
         steps=experiment.total_steps,
         shards_finished=tuple(finished or task.finished() for task in tasks),
         finished=finished,
+        running=not finished and held(folder / LOCK),
         counts=results.load(folder).status_counts() if finished else {},
     )
 
@@ -252,15 +258,19 @@ def _tasks(experiment: Experiment, folder: Path, device: str, checkpoint_seconds
     return [ShardTask(experiment, index, folder, device, checkpoint_seconds) for index in range(count)]
 
 
-def _continue(
-    experiment: Experiment,
-    folder: Path,
-    device: str,
-    executor: Executor | None,
-    progress: bool,
-    checkpoint_seconds: float,
-) -> Runs:
+@dataclass(frozen=True)
+class _Manner:
+    """How the work is done; nothing in here touches the numbers."""
+
+    device: str
+    executor: Executor | None
+    progress: bool
+    checkpoint_seconds: float
+
+
+def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     if (folder / STORE).is_dir():
+        shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
     data = DATASETS.get(experiment.data.name)()
     dimension = Ensemble(experiment, experiment.cut()[0][:1], data).model.dimension
@@ -271,14 +281,25 @@ def _continue(
         (folder / "shards").mkdir(exist_ok=True)
     except OSError as error:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
-    record = _open_session(folder, experiment, data.checksum, device)
-    tasks = _tasks(experiment, folder, device, checkpoint_seconds)
+    try:
+        with hold(folder / LOCK):
+            _work(experiment, folder, manner, data.checksum, dimension)
+    except BusyError:
+        raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
+    shutil.rmtree(folder / "shards")
+    return results.load(folder)
+
+
+def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, dimension: int) -> None:
+    """Train what is not trained yet, and write the results."""
+    record = _open_session(folder, experiment, checksum, manner.device)
+    tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)
-    with _bar(experiment, tasks, progress) as bar:
-        if executor is None:
+    with _bar(experiment, tasks, manner.progress) as bar:
+        if manner.executor is None:
             _work_here(tasks, bar)
         else:
-            _work_there(tasks, executor, bar)
+            _work_there(tasks, manner.executor, bar)
     record["sessions"][-1]["ended"] = provenance.now()
     _write_json(folder / PROVENANCE, record)
     shards = [read_arrays(task.result) for task in tasks]
@@ -287,8 +308,6 @@ def _continue(
         for name in shards[0]
     }
     results.write(results.label(experiment, dimension, record, arrays), folder)
-    shutil.rmtree(folder / "shards")
-    return results.load(folder)
 
 
 def _open_session(folder: Path, experiment: Experiment, checksum: str, device: str) -> dict[str, Any]:

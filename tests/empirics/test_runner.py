@@ -164,6 +164,7 @@ def test_a_finished_run_is_returned_at_once(whole, monkeypatch):
 
     monkeypatch.setattr(runner, "run_shard", never)
     same_numbers(empirics.resume(whole.path), whole)
+    (whole.path / "shards").mkdir()  # left by a process killed at the very end
     same_numbers(empirics.run(LONG, whole.path), whole)
     status = empirics.status(whole.path)
     assert status.finished
@@ -199,12 +200,17 @@ def test_wrong_requests_are_refused_before_anything_is_written(tmp_path, whole):
         empirics.run(other, whole.path)
 
 
-def test_other_data_are_refused(child, monkeypatch):
+def test_a_second_process_and_other_data_are_refused(child, monkeypatch):
     start, out = child
     process = start()
     until((out / "provenance.json").exists, process)
+    assert "running" in str(empirics.status(out))
+    with pytest.raises(ExperimentError, match="another process is working on"):
+        empirics.resume(out)
+    assert not list(out.glob("results*"))
     process.kill()
     process.wait()
+    assert "not running" in str(empirics.status(out))
     record = json.loads((out / "provenance.json").read_text())
     record["data"]["sha256"] = "0" * 64
     (out / "provenance.json").write_text(json.dumps(record))
