@@ -1,0 +1,74 @@
+"""How long a series remembers: autocorrelation time and effective sample size."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["autocorrelation", "integrated_time", "memory"]
+
+#: A sum of autocorrelations is broken off at this many autocorrelation times (Sokal's window): longer sums add noise.
+WINDOW = 8.0
+
+#: Correlations below this are forgotten, for a Theiler window.
+FORGOTTEN = 0.05
+
+
+def autocorrelation(gram: ArrayLike) -> NDArray[np.float64]:
+    """Autocorrelation of a vector series from the inner products of its centred rows.
+
+    Parameters
+    ----------
+    gram : array_like, shape (n, n)
+        ``gram[i, j]``: inner product of rows i and j, the mean row taken off.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        Mean inner product at each lag, over that at lag 0.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, -1.0, 1.0, -1.0])
+    >>> autocorrelation(np.outer(x, x))
+    array([ 1., -1.,  1., -1.])
+    """
+    matrix = np.asarray(gram)
+    means = np.array([np.diagonal(matrix, lag).mean(dtype=np.float64) for lag in range(len(matrix))])
+    return np.asarray(means / means[0])
+
+
+def integrated_time(correlation: ArrayLike) -> float:
+    """Integrated autocorrelation time, ``1 + 2 sum of correlations``, in rows; n rows are worth n over it.
+
+    Parameters
+    ----------
+    correlation : array_like, shape (n,)
+        Correlation at lags 0, 1, 2, ...
+
+    Returns
+    -------
+    float
+        At least 1; the sum ends at the first lag beyond `WINDOW` times its own value (Sokal 1989).
+
+    Examples
+    --------
+    >>> round(integrated_time(0.5 ** np.arange(200.0)), 3)  # exact: (1 + 1/2)/(1 - 1/2) = 3
+    3.0
+    """
+    times = 2 * np.cumsum(np.asarray(correlation, dtype=float)) - 1
+    inside = np.arange(len(times)) >= WINDOW * times
+    end = int(np.argmax(inside)) if inside.any() else len(times) - 1
+    return float(max(times[end], 1.0))
+
+
+def memory(correlation: ArrayLike, level: float = FORGOTTEN) -> int:
+    """First lag at which the correlation is below a level; half the series if it never is.
+
+    Examples
+    --------
+    >>> memory(0.5 ** np.arange(10.0))
+    5
+    """
+    below = np.flatnonzero(np.asarray(correlation) < level)
+    return int(below[0]) if len(below) else len(np.asarray(correlation)) // 2
