@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from empirics.measure.stationarity import BALANCE_MARGIN, SIGNIFICANT
 from empirics.pages.drawing import FAINT, INK, MUTED, PAPER, SERIES, Picture, canvas, picture, symbols_on
 from empirics.pages.evidence import Evidence
 
@@ -319,7 +320,7 @@ def collapse(evidence: Evidence) -> Picture | None:
         )
 
 
-def balance_plot(evidence: Evidence, margin: float = 0.03) -> Picture | None:
+def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture | None:
     """Draw every run's norm balance with its 95 % interval."""
     balance = evidence.get("balance")
     if balance is None:
@@ -351,7 +352,8 @@ def balance_plot(evidence: Evidence, margin: float = 0.03) -> Picture | None:
             "Norm balance of every run",
             f"Norm balance of {len(evidence)} runs, from {np.nanmin(balance):.4g} to {np.nanmax(balance):.4g}; "
             "1 means that growth and shrinkage of the norm cancel.",
-            f"Bars are 95 % intervals from block means; the band is 1 ± {margin:g}, beyond which a run is not used.",
+            f"Bars are 95 % intervals from block means. A run is left out if it lies outside the band, 1 ± {margin:g}, "
+            f"and more than {SIGNIFICANT:g} standard errors from 1.",
         )
 
 

@@ -7,45 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tiny import TINY
 
 import empirics
 from empirics import cli
 
-SMALL = """
-name = "small"
-kind = "network"
-seeds = [1]
-[data]
-name = "digits"
-[model]
-name = "mlp"
-hidden = [4]
-[training]
-protocol = "fixed-lr"
-optimizer = "sgd"
-batch_size = 16
-initial_radius = {noise = 10.0}
-burn_in = 40
-steps = 80
-[grid]
-lr = [0.05, 0.1, 0.2]
-weight_decay = [0.05, 0.1]
-[measure]
-snapshots = 20
-spacing = 4
-blocks = 5
-trace_points = 20
-[shards]
-runs_per_shard = 6
-"""
-
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def tiny(tmp_path_factory):
     """A finished small run, made by the command line."""
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "small.toml").write_text(SMALL)
-    assert cli.main(["run", str(folder / "small.toml"), "--out", str(folder / "runs")]) == 0
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.toml").write_text(TINY)
+    assert cli.main(["run", str(folder / "tiny.toml"), "--out", str(folder / "runs")]) == 0
     return folder / "runs"
 
 
@@ -141,55 +114,55 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(words, named, capsys, tm
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ('name = "small"', 'lerning_rate = 3\nname = "small"', "lerning_rate"),
-        ("lr = [0.05, 0.1, 0.2]", "lr = []", "lr"),
-        ("lr = [0.05, 0.1, 0.2]", "lr = [-0.05]", "lr"),
+        ('name = "tiny"', 'lerning_rate = 3\nname = "tiny"', "lerning_rate"),
+        ("lr = [0.05, 0.1]", "lr = []", "lr"),
+        ("lr = [0.05, 0.1]", "lr = [-0.05]", "lr"),
         ("batch_size = 16", 'batch_size = "many"', "batch_size"),
-        ("[grid]", "[[[", "small.toml"),
+        ("[grid]", "[[[", "tiny.toml"),
     ],
 )
 def test_a_wrong_experiment_is_refused_before_anything_is_written(old, new, named, capsys, tmp_path):
-    file = tmp_path / "small.toml"
-    file.write_text(SMALL.replace(old, new))
+    file = tmp_path / "tiny.toml"
+    file.write_text(TINY.replace(old, new))
     assert cli.main(["run", str(file), "--out", str(tmp_path / "runs")]) == 2
     assert named in one_line(capsys.readouterr())
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_with_another_experiment_is_refused(small, capsys, tmp_path):
+def test_a_folder_with_another_experiment_is_refused(tiny, capsys, tmp_path):
     other = tmp_path / "other.toml"
-    other.write_text(SMALL.replace("batch_size = 16", "batch_size = 8"))
-    assert cli.main(["run", str(other), "--out", str(small)]) == 2
+    other.write_text(TINY.replace("batch_size = 16", "batch_size = 8"))
+    assert cli.main(["run", str(other), "--out", str(tiny)]) == 2
     assert "batch_size" in one_line(capsys.readouterr())
 
 
 def test_an_unknown_device_is_refused(capsys, tmp_path):
-    file = tmp_path / "small.toml"
-    file.write_text(SMALL)
+    file = tmp_path / "tiny.toml"
+    file.write_text(TINY)
     assert cli.main(["run", str(file), "--out", str(tmp_path / "runs"), "--device", "abacus"]) == 2
     assert "abacus" in one_line(capsys.readouterr())
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_status_and_resume_of_a_finished_run_say_so(small, capsys):
-    assert cli.main(["status", str(small)]) == 0
+def test_status_and_resume_of_a_finished_run_say_so(tiny, capsys):
+    assert cli.main(["status", str(tiny)]) == 0
     assert "finished" in capsys.readouterr().out
-    assert cli.main(["resume", str(small)]) == 0
+    assert cli.main(["resume", str(tiny)]) == 0
     captured = capsys.readouterr()
     assert "finished" in captured.out
     assert "nothing to do" in captured.err
 
 
-def test_compare_prints_only_json_when_asked(small, capsys):
-    assert cli.main(["compare", str(small), "--format", "json"]) == 0
+def test_compare_prints_only_json_when_asked(tiny, capsys):
+    assert cli.main(["compare", str(tiny), "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert "V3" in json.dumps(found)
 
 
-def test_compare_prints_a_table_and_markdown(small, capsys):
-    assert cli.main(["compare", str(small)]) == 0
+def test_compare_prints_a_table_and_markdown(tiny, capsys):
+    assert cli.main(["compare", str(tiny)]) == 0
     assert "V3" in capsys.readouterr().out
-    assert cli.main(["compare", str(small), "--format", "markdown"]) == 0
+    assert cli.main(["compare", str(tiny), "--format", "markdown"]) == 0
     assert "|" in capsys.readouterr().out
 
 
@@ -207,19 +180,19 @@ def test_strict_fails_on_symmetry_and_physics_only(kind, code, capsys, monkeypat
     assert ("V9" in capsys.readouterr().err) is bool(code)
 
 
-def test_report_writes_beside_the_results_or_where_told(small, capsys, tmp_path):
-    assert cli.main(["report", str(small)]) == 0
-    assert capsys.readouterr().out.strip() == str(small / "report.html")
-    assert 'id="verdicts"' in (small / "report.html").read_text(encoding="utf-8")
+def test_report_writes_beside_the_results_or_where_told(tiny, capsys, tmp_path):
+    assert cli.main(["report", str(tiny)]) == 0
+    assert capsys.readouterr().out.strip() == str(tiny / "report.html")
+    assert 'id="verdicts"' in (tiny / "report.html").read_text(encoding="utf-8")
     for name, start in {"deep/page.md": "# ", "page.json": "{", "page.html": "<!DOCTYPE"}.items():
-        assert cli.main(["report", str(small), str(small), "--out", str(tmp_path / name)]) == 0
+        assert cli.main(["report", str(tiny), str(tiny), "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
-    assert cli.main(["report", str(small), "--out", str(tmp_path / "page"), "--format", "json"]) == 0
-    assert json.loads((tmp_path / "page").read_text(encoding="utf-8"))["experiments"][0]["name"] == "small"
+    assert cli.main(["report", str(tiny), "--out", str(tmp_path / "page"), "--format", "json"]) == 0
+    assert json.loads((tmp_path / "page").read_text(encoding="utf-8"))["experiments"][0]["name"] == "tiny"
 
 
 def test_demo_ends_with_the_path_of_the_page(capsys, tmp_path, monkeypatch):
-    (tmp_path / "digits.toml").write_text(SMALL)
+    (tmp_path / "digits.toml").write_text(TINY)
     monkeypatch.setattr(cli, "_shipped", lambda: {"digits": tmp_path / "digits.toml"})
     assert cli.main(["demo", "--out", str(tmp_path / "out")]) == 0
     captured = capsys.readouterr()
@@ -236,17 +209,17 @@ def test_the_shipped_experiment_is_readable():
 
 @pytest.mark.parametrize("started", [True, False])
 def test_an_interrupted_run_says_how_to_go_on(started, capsys, tmp_path, monkeypatch):
-    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "tiny.toml").write_text(TINY)
     folder = tmp_path / "runs"
 
     def interrupted(experiment, out, **options):
         if started:
             out.mkdir()
-            (out / "experiment.toml").write_text(SMALL)
+            (out / "experiment.toml").write_text(TINY)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(empirics, "run", interrupted, raising=False)
-    assert cli.main(["run", str(tmp_path / "small.toml"), "--out", str(folder)]) == 130
+    assert cli.main(["run", str(tmp_path / "tiny.toml"), "--out", str(folder)]) == 130
     assert (f"thermo-theory resume {folder}" in capsys.readouterr().err) is started
 
 
@@ -268,7 +241,7 @@ def test_an_unexpected_failure_is_one_line_and_a_traceback_on_request(capsys, mo
 
 
 def test_without_torch_one_line_names_the_extra(tmp_path):
-    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "tiny.toml").write_text(TINY)
     code = """
 import sys
 sys.modules["torch"] = None
@@ -281,7 +254,7 @@ sys.meta_path.insert(0, Absent())
 from empirics.cli import main
 sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
 """
-    words = [sys.executable, "-c", code, str(tmp_path / "small.toml"), str(tmp_path / "runs")]
+    words = [sys.executable, "-c", code, str(tmp_path / "tiny.toml"), str(tmp_path / "runs")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip() == (
