@@ -31,9 +31,9 @@ def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Array
         summary = _moments(experiment, ensemble, marks, pairs) | _stationarity(blocks)
     summary["diverged_at"] = _diverged_at(state)
     summary |= _balance(ensemble, summary, blocks)
-    entropies, snapshots = _entropies(experiment, ensemble, state, summary)
+    entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies
-    summary |= _statuses(summary)
+    summary |= _statuses(summary, refused)
     groups = {"summary": summary, "trace": _trace(experiment, marks), "blocks": blocks, "snapshots": snapshots}
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
@@ -106,16 +106,23 @@ def _balance(ensemble: Ensemble, summary: Arrays, blocks: Arrays) -> Arrays:
     }
 
 
-def _entropies(experiment: Experiment, ensemble: Ensemble, state: State, summary: Arrays) -> tuple[Arrays, Arrays]:
-    """Entropy of the directions of every finite run, and what its neighbours say about mixing."""
+def _entropies(
+    experiment: Experiment, ensemble: Ensemble, state: State, summary: Arrays
+) -> tuple[Arrays, Arrays, dict[int, str]]:
+    """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
     runs, kept = len(ensemble.runs), state.snapshots.cpu().numpy()
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
     lags = np.full((runs, len(kept)), np.nan)
+    refused: dict[int, str] = {}
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        plain = sphere_entropy(kept[:, i], method="flat", theiler=0)
-        apart = sphere_entropy(kept[:, i], method="flat", theiler="auto")
+        try:
+            plain = sphere_entropy(kept[:, i], method="flat", theiler=0)
+            apart = sphere_entropy(kept[:, i], method="flat", theiler="auto")
+        except ValueError as error:  # a run that does not move has no density
+            refused[int(i)] = f"no entropy: {error}"
+            continue
         lags[i] = plain.lags
         numbers["entropy_sphere"][i], numbers["entropy_sphere_theiler"][i] = plain.value, apart.value
         numbers["effective_sample_size"][i] = plain.effective_sample_size
@@ -125,14 +132,18 @@ def _entropies(experiment: Experiment, ensemble: Ensemble, state: State, summary
     snapshots = {"neighbour_lag": lags}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.ascontiguousarray(kept.transpose(1, 0, 2))
-    return numbers | {"path_entropy": path_entropy}, snapshots
+    return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
-def _statuses(summary: Arrays) -> Arrays:
+def _statuses(summary: Arrays, refused: dict[int, str]) -> Arrays:
+    """Status and reason of every run; one without an entropy cannot be ok."""
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]
     found = [
         run_status(snr=float(snr[i]), **{name: summary[name][i].item() for name in names}) for i in range(len(snr))
     ]
+    for i, reason in refused.items():
+        status, why = found[i]
+        found[i] = ("not stationary" if status == "ok" else status, "; ".join(filter(None, (why, reason))))
     return {"status": np.array([status for status, _ in found]), "reason": np.array([reason for _, reason in found])}

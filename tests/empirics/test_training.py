@@ -161,6 +161,16 @@ def test_a_diverging_run_is_frozen_labelled_and_touches_no_other(digits):
     assert (together["summary/diverged_at"][others] == -1).all()
 
 
+def test_a_run_that_does_not_move_is_labelled_and_the_others_are_measured(digits):
+    experiment = tiny(("lr = [0.05, 0.1]", "lr = [0.05]"))
+    still = Run(lr=1e-20, weight_decay=1e-20, seed=3, protocol="fixed-lr", optimizer="sgd")
+    found = summarise(experiment, *trained(experiment, digits, [still, *experiment.runs]))
+    assert np.isnan(found["summary/entropy"]).tolist() == [True, False, False, False]
+    assert found["summary/status"][0] != "ok"
+    assert "no entropy" in found["summary/reason"][0]
+    assert found["summary/diverged_at"].tolist() == [-1] * 4
+
+
 def test_sums_are_means_over_the_intervals_they_claim(digits):
     experiment = tiny()
     ensemble = Ensemble(experiment, experiment.runs, digits)
