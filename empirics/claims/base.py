@@ -1,0 +1,78 @@
+"""What a claim is: a name, a kind, and a way from a table of runs to verdicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from empirics.claims.fits import Estimate
+from empirics.claims.table import Table
+from empirics.claims.verdict import Verdict, judge
+
+__all__ = ["Claim"]
+
+
+class Claim(ABC):
+    """One claim of the validation suite.
+
+    Attributes
+    ----------
+    name : str
+        "V0" ... "V6".
+    title : str
+        The claim in words.
+    protocols : tuple of str
+        The protocols it can be judged under, by key ("fixed-lr").
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    protocols: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the claim, in each of its forms."""
+
+    def notes(self, table: Table) -> list[str]:
+        """What is worth reporting beside the verdicts and is not judged."""
+        return []
+
+    def verdict(
+        self,
+        table: Table,
+        form: str,
+        kind: str,
+        theory: float,
+        margin: float,
+        estimate: Estimate,
+        source: str,
+        details: dict[str, object] | None = None,
+        gated: bool = True,
+    ) -> Verdict:
+        """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive."""
+        verdict, reason = judge(theory, estimate.low, estimate.high, margin)
+        gate = table.gate() if gated else ""
+        if gate:
+            verdict, reason = "inconclusive", gate
+        elif gated and not table.gated:
+            reason += "; whether the runs were stationary is not measured"
+        return Verdict(
+            claim=self.name,
+            title=form,
+            protocol=str(table.data.attrs.get("protocol", self.protocols[0])),
+            kind=kind,
+            theory=theory,
+            measured=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            margin=margin,
+            verdict=verdict,
+            reason=reason,
+            source=source,
+            details=details or {},
+        )
+
+    def not_measured(self, table: Table, form: str, kind: str, theory: float, missing: list[str]) -> Verdict:
+        """Say that a form of the claim cannot be judged for want of these variables."""
+        protocol = str(table.data.attrs.get("protocol", self.protocols[0]))
+        return Verdict(self.name, form, protocol, kind, theory, reason=f"not in the runs: {', '.join(missing)}")
