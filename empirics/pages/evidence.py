@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirics.claims.fits import Estimate, fit
+from empirics.claims.table import Table
 from thermo_theory import FixedLR
 
 __all__ = ["Evidence", "Slopes", "slopes"]
@@ -19,26 +21,21 @@ __all__ = ["Evidence", "Slopes", "slopes"]
 
 @dataclass(frozen=True)
 class Slopes:
-    """A plane fitted over (log learning rate, log weight decay).
+    """Slopes over (log learning rate, log weight decay).
 
     Attributes
     ----------
-    lr, weight_decay, difference : float
-        Both slopes and the first minus the second.
-    lr_error, weight_decay_error, difference_error : float
-        Half widths of the 95 % intervals, from the scatter of the runs about the plane.
+    lr, weight_decay, difference : Estimate
+        Both slopes and the first minus the second, with 95 % intervals from the scatter of the runs.
     """
 
-    lr: float
-    weight_decay: float
-    difference: float
-    lr_error: float
-    weight_decay_error: float
-    difference_error: float
+    lr: Estimate
+    weight_decay: Estimate
+    difference: Estimate
 
 
 def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> Slopes | None:
-    """Fit values = a + b log lr + c log weight_decay by least squares, runs as replicates.
+    """Fit a plane over (log lr, log weight_decay), as the notes beside the verdicts do; runs are the replicates.
 
     Parameters
     ----------
@@ -48,28 +45,20 @@ def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> Slop
     Returns
     -------
     Slopes or None
-        None where fewer than four runs are left or they do not span both directions.
+        None where the runs do not span both directions or there are none to spare.
 
     Examples
     --------
     >>> lr, wd = np.array([[0.1, 0.1, 0.2, 0.2, 0.4], [0.1, 0.3, 0.1, 0.3, 0.2]])
-    >>> fit = slopes(lr, wd, 2 * np.log(lr) - np.log(wd))
-    >>> round(fit.lr, 9), round(fit.weight_decay, 9), round(fit.difference, 9)
-    (2.0, -1.0, 3.0)
+    >>> fitted = slopes(lr, wd, 2 * np.log(lr) - np.log(wd))
+    >>> print(fitted.lr)
+    2.000 [2.000, 2.000]
     """
-    from scipy.stats import t as student
-
     good = np.isfinite(values)
     design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
-    freedom = len(design) - 3
-    if freedom < 1 or np.linalg.matrix_rank(design) < 3:
+    if len(design) < 4 or np.linalg.matrix_rank(design) < 3:
         return None
-    inverse = np.linalg.inv(design.T @ design)
-    beta = inverse @ design.T @ values[good]
-    variance = float(np.sum((values[good] - design @ beta) ** 2)) / freedom
-    contrasts = np.array([[0, 1, 0], [0, 0, 1], [0, 1, -1]])
-    widths = student.ppf(0.975, freedom) * np.sqrt(variance * np.einsum("ij,jk,ik->i", contrasts, inverse, contrasts))
-    return Slopes(*(float(x) for x in contrasts @ beta), *(float(x) for x in widths))
+    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, 1, -1])))
 
 
 class Evidence:
@@ -77,13 +66,14 @@ class Evidence:
 
     Parameters
     ----------
-    runs : empirics.results.Runs
-        Anything with `.dataset` and, where there is more than the summary, `.tree`, `.provenance`, `.experiment`.
+    runs : empirics.results.Runs or xarray.Dataset
+        The runs, or their summary.
     """
 
     def __init__(self, runs: Any) -> None:
         self.runs = runs
-        self.dataset: xr.Dataset = runs.dataset
+        self.dataset: xr.Dataset = getattr(runs, "dataset", runs)
+        self._table = Table.of(self.dataset)
 
     def __len__(self) -> int:
         return int(self.dataset.sizes["run"])
@@ -145,16 +135,20 @@ class Evidence:
         """R = (d - 1)/2, NaN where d is not known."""
         return (self.dimension - 1) / 2 if self.dimension > 1 else float("nan")
 
-    @cached_property
+    @property
     def status(self) -> np.ndarray:
-        """Status of every run, "not measured" where there is none."""
-        values = self.get("status")
-        return np.full(len(self), "not measured", object) if values is None else values.astype(str)
+        """Status of every run: the recorded one, or told from the norm balance, as for the verdicts."""
+        return self._table.status
 
-    @cached_property
+    @property
+    def reason(self) -> np.ndarray:
+        """Why a run has its status."""
+        return self._table.reason
+
+    @property
     def ok(self) -> np.ndarray:
-        """Runs that enter the fits: all of them if no status was recorded."""
-        return np.isin(self.status, ["ok", "not measured"])
+        """Runs that enter the fits."""
+        return self._table.ok
 
     @cached_property
     def entropy_theiler(self) -> np.ndarray | None:
@@ -164,7 +158,7 @@ class Evidence:
         return None if sphere is None or log_radius is None else sphere + (self.dimension - 1) * log_radius
 
     def slopes_of(self, values: np.ndarray | None) -> Slopes | None:
-        """Fit the plane over the runs that are in order."""
+        """Fit the slopes over the runs that are in order."""
         if values is None:
             return None
         return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok])

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from empirics.claims.maxwell import GAS_SLOPES, PATH_SLOPES
 from empirics.measure.stationarity import BALANCE_MARGIN, SIGNIFICANT
 from empirics.pages.drawing import FAINT, INK, MUTED, PAPER, SERIES, Picture, canvas, picture, symbols_on
 from empirics.pages.evidence import Evidence
@@ -245,7 +246,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         return None
     with canvas() as figure:
         axes = figure.subplots()
-        horizontal = [fit.lr for _, fit in points] + [1.0, 1.5]
+        horizontal = [fit.lr.value for _, fit in points] + [GAS_SLOPES[0], PATH_SLOPES[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
         axes.plot([low, high], [low - 1, high - 1], color=INK, linewidth=1)
         axes.annotate(
@@ -256,12 +257,14 @@ def slope_plane(evidence: Evidence) -> Picture | None:
             transform_rotates_text=True,
             size=9,
         )
-        for (x, y), label in {(1.0, 0.0): "low-temperature gas", (1.5, 0.5): "path entropy"}.items():
+        for (x, y), label in {GAS_SLOPES: "low-temperature gas", PATH_SLOPES: "path entropy"}.items():
             axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
             axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)
         for (label, fit), colour, marker in zip(points, SERIES, _MARKERS, strict=False):
+            across, up = fit.lr, fit.weight_decay
             axes.errorbar(
-                fit.lr, fit.weight_decay, fit.weight_decay_error, fit.lr_error,
+                across.value, up.value,
+                np.nan_to_num((up.high - up.low) / 2), np.nan_to_num((across.high - across.low) / 2),
                 fmt=marker, color=colour, markersize=7, label=label,
             )  # fmt: skip
         axes.set_xlim(low, high)
@@ -270,7 +273,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         axes.set_xlabel("slope of S/R in log learning rate")
         axes.set_ylabel("slope in log weight decay")
         figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handletextpad=0.4)
-        words = "; ".join(f"{label}: ({fit.lr:.2f}, {fit.weight_decay:.2f})" for label, fit in points)
+        words = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
         return picture(
             figure,
             "slope-plane",

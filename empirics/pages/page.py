@@ -91,8 +91,7 @@ def _json(every: Sequence[Any]) -> str:
                 "name": evidence.name,
                 "summary": summary(evidence),
                 "attributes": evidence.dataset.attrs,
-                "verdicts": json.loads(verdicts.to_json()),
-                "notes": [str(note) for note in getattr(verdicts, "notes", ())],
+                **json.loads(verdicts.to_json()),
                 "runs": runs_table(evidence),
                 "provenance": getattr(verdicts.runs, "provenance", None) or {},
             }

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from empirics.claims.fits import Estimate
+from empirics.claims.maxwell import GAS_SLOPES, PATH_SLOPES
 from empirics.pages import figures
 from empirics.pages.blocks import (
     Cards,
@@ -25,7 +27,7 @@ from empirics.pages.blocks import (
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import Evidence, Slopes
 from empirics.pages.formulas import laws, papers
-from empirics.pages.words import PROTOCOL_WORDS, card, tally
+from empirics.pages.words import PROTOCOL_WORDS, all_cards, tally
 
 __all__ = ["SECTIONS", "runs_table", "sections", "summary"]
 
@@ -38,9 +40,11 @@ def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def _interval(value: float, half: float) -> str:
+def _interval(estimate: Estimate) -> str:
+    half = (estimate.high - estimate.low) / 2
     places = decimals(half)
-    return f"{value:.{places}f} ± {half:.{places}f}".replace("-", "−")
+    width = f" ± {half:.{places}f}" if half == half else " (no interval)"
+    return f"{estimate.value:.{places}f}{width}".replace("-", "−")
 
 
 def summary(evidence: Evidence) -> str:
@@ -79,7 +83,7 @@ def _figures(*pictures: Picture | None) -> tuple[Figures, ...]:
 
 # verdicts ----------------------------------------------------------------------------------------
 def _verdicts(verdicts: Any, evidence: Evidence) -> list[object]:
-    cards = tuple(card(verdict) for verdict in verdicts)
+    cards = all_cards(verdicts)
     blocks: list[object] = [Text(summary(evidence)), Text(tally(list(verdicts)))]
     blocks.append(Cards(cards) if cards else _MISSING)
     left_out = int((~evidence.ok).sum())
@@ -118,9 +122,9 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
             "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
             ("Slope of log r", "Measured", "Theory", "Exact?"),
             (
-                ("in log learning rate", _interval(fit.lr, fit.lr_error), "0.25", "no"),
-                ("in log weight decay", _interval(fit.weight_decay, fit.weight_decay_error), "−0.25", "no"),
-                ("difference", _interval(fit.difference, fit.difference_error), "0.5", "yes, by symmetry"),
+                ("in log learning rate", _interval(fit.lr), "0.25", "no"),
+                ("in log weight decay", _interval(fit.weight_decay), "−0.25", "no"),
+                ("difference", _interval(fit.difference), "0.5", "yes, by symmetry"),
             ),
         ),
         Text(
@@ -139,10 +143,14 @@ def _slope_rows(label: str, fit: Slopes | None) -> tuple[str, ...]:
         return (label, "not measured", "not measured", "not measured")
     return (
         label,
-        _interval(fit.lr, fit.lr_error),
-        _interval(fit.weight_decay, fit.weight_decay_error),
-        _interval(fit.difference, fit.difference_error),
+        _interval(fit.lr),
+        _interval(fit.weight_decay),
+        _interval(fit.difference),
     )
+
+
+def _reference(label: str, pair: tuple[float, float]) -> tuple[str, ...]:
+    return (label, number(pair[0]), number(pair[1]), number(pair[0] - pair[1]))
 
 
 def _slope_table(evidence: Evidence) -> Table:
@@ -152,8 +160,8 @@ def _slope_table(evidence: Evidence) -> Table:
         (
             _slope_rows("Measured, all neighbours", evidence.entropy_slopes(False)),
             _slope_rows("Measured, neighbours in time left out", evidence.entropy_slopes(True)),
-            ("Reference: low-temperature gas", "1", "0", "1"),
-            ("Reference: path entropy", "1.5", "0.5", "1"),
+            _reference("Reference: low-temperature gas", GAS_SLOPES),
+            _reference("Reference: path entropy", PATH_SLOPES),
         ),
     )
 
@@ -184,7 +192,6 @@ def _entropy(verdicts: Any, evidence: Evidence) -> list[object]:
 def _run_table(evidence: Evidence) -> Table:
     names = (("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3))
     columns = [(evidence.column(name), digits) for name, digits in names]
-    reasons = evidence.get("reason")
     rows = [
         (
             str(i),
@@ -192,7 +199,7 @@ def _run_table(evidence: Evidence) -> Table:
             number(evidence.weight_decay[i], 3),
             *(number(column[i], digits) if np.isfinite(column[i]) else "–" for column, digits in columns),
             str(evidence.status[i]),
-            "" if reasons is None else str(reasons[i]),
+            str(evidence.reason[i]),
         )
         for i in range(len(evidence))
     ]

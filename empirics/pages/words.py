@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from empirics.pages.blocks import Card, Strip, decimals, number
 
-__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "card", "tally"]
+__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "all_cards", "card", "tally"]
 
 #: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
 MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
@@ -109,13 +111,36 @@ def card(verdict: Any) -> Card:
         claimed=claimed or f"{verdict.title}.",
         meaning=KIND_WORDS.get(str(verdict.kind), ""),
         numbers=tuple(numbers),
-        reason=str(getattr(verdict, "reason", "") or ""),
+        reason=str(getattr(verdict, "reason", "") or "").replace("+-", "±"),
         strip=Strip.of(theory, margin, measured, low, high),
         message=(
             f"Theory {number(theory)}, counting as equal within {number(margin)}; measured {number(measured)}, "
             f"95 percent interval {number(low)} to {number(high)}."
         ),
     )
+
+
+def all_cards(verdicts: Iterable[Any]) -> tuple[Card, ...]:
+    """Put all verdicts into words; what was said of a claim of the same kind is not said again.
+
+    Parameters
+    ----------
+    verdicts : iterable of Verdict
+
+    Returns
+    -------
+    tuple of Card
+    """
+    said: set[tuple[str, str]] = set()
+    cards = []
+    for verdict in verdicts:
+        made = card(verdict)
+        if (made.claim, made.family) in said:
+            kind = made.meaning.split(":")[0]
+            made = replace(made, claimed="The same claim, measured in another way.", meaning=f"{kind}, as above.")
+        said.add((made.claim, made.family))
+        cards.append(made)
+    return tuple(cards)
 
 
 def tally(verdicts: list[Any]) -> str:
