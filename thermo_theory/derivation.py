@@ -19,7 +19,7 @@ import sympy as sp
 
 from thermo_theory.formula import Formula
 from thermo_theory.operations import OPERATIONS
-from thermo_theory.symbols import to_latex
+from thermo_theory.printing import to_latex, to_text
 from thermo_theory.worlds.evaluate import NotInterpreted, World, holds
 
 __all__ = [
@@ -110,7 +110,7 @@ class Step:
 
     def __str__(self) -> str:
         indent = " " * 6
-        equation = str(sp.pretty(self.equation, use_unicode=True, wrap_line=False)).replace("\n", "\n" + indent)
+        equation = to_text(self.equation).replace("\n", "\n" + indent)
         why = f": {self.because}" if self.because else ""
         return f"({self.number})".ljust(6) + equation + f"\n{indent}[{self.done}{why}]"
 
@@ -184,7 +184,7 @@ class Chain:
         parents = tuple(part.number for part in (*parts, *options.values()) if isinstance(part, Step))
         plain = [part.equation if isinstance(part, Step) else part for part in parts]
         options = {key: value.equation if isinstance(value, Step) else value for key, value in options.items()}
-        others = [sp.pretty(part, use_unicode=True) for part in parts if not isinstance(part, Step)]
+        others = [_inline(part) for part in parts if not isinstance(part, Step)]
         words = operation.done.format(*others)  # type: ignore[attr-defined]
         involved = ", ".join(f"({number})" for number in parents)
         return self._append(
@@ -294,7 +294,7 @@ class Derivation:
         return f"[{'; '.join([*where, f'{len(self.steps)} steps'])}]"
 
     def __repr__(self) -> str:
-        claim = str(sp.pretty(self.steps[-1].equation, use_unicode=True, wrap_line=False))
+        claim = to_text(self.steps[-1].equation)
         return f"{claim}{'    ' if chr(10) not in claim else chr(10)}{self._brackets()}"
 
     def __str__(self) -> str:
@@ -328,6 +328,12 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{_latex_words(self._brackets())}}}$"
+
+
+def _inline(part: object) -> str:
+    """Draw an option of an operation in one line."""
+    drawn = to_text(part) if isinstance(part, sp.Basic) else str(part)
+    return drawn if "\n" not in drawn else str(part)
 
 
 def _latex_words(text: str) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
 
-from thermo_theory.symbols import REAL, Domain, argument_name, glossary, to_latex
+from thermo_theory.printing import to_latex, to_text
+from thermo_theory.symbols import REAL, Domain, argument_name, glossary
 
 __all__ = ["Formula", "check_domain"]
 
@@ -169,7 +170,7 @@ class Formula:
         return f"$\\displaystyle {self.latex()}$"
 
     def __str__(self) -> str:
-        return str(sp.pretty(self.equation, use_unicode=True, wrap_line=False))
+        return to_text(self.equation)
 
     def __repr__(self) -> str:
         text = str(self)

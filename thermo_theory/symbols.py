@@ -1,7 +1,8 @@
 """Every symbol of the theory, once: its assumptions, meaning, unit, domain and its twin in the dictionary.
 
 The module's attributes are sympy objects (``from thermo_theory.symbols import eta, lam, T``); `glossary` maps each of
-them to what it means. Formulas are called with the argument names listed there: ``FixedLR.temperature(eta=..., lam=...)``.
+them to what it means. Formulas are called with the argument names listed there, as in
+``FixedLR.temperature(eta=..., lam=..., sigma=..., d=...)``.
 
 >>> from thermo_theory.symbols import glossary, lam
 >>> glossary[lam].meaning
@@ -18,7 +19,7 @@ import sympy as sp
 
 from thermo_theory.vectors import Mat, Vec
 
-__all__ = ["Domain", "SymbolInfo", "argument_name", "glossary", "to_latex"]
+__all__ = ["Domain", "SymbolInfo", "argument_name", "glossary", "latex_names"]
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,9 @@ _LATEX_NAMES = {
 }
 
 
-def to_latex(expression: sp.Basic) -> str:
-    """Return an expression in LaTeX.
-
-    >>> to_latex(eta_eff)
-    '\\\\eta_{\\\\mathrm{eff}}'
-    """
-    names = {symbol: _LATEX_NAMES[symbol.name] for symbol in expression.free_symbols if symbol.name in _LATEX_NAMES}
-    return str(sp.latex(expression, symbol_names=names))
+def latex_names(expression: sp.Basic) -> dict[sp.Basic, str]:
+    """Return LaTeX names of those symbols of an expression whose own name is not LaTeX."""
+    return {symbol: _LATEX_NAMES[symbol.name] for symbol in expression.free_symbols if symbol.name in _LATEX_NAMES}
 
 
 # Optimisation ------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ class Dot(_Multilinear):
 
     @classmethod
     def eval(cls, left: sp.Expr, right: sp.Expr) -> sp.Expr | None:
+        """Pull sums and scalars out, and order the two vectors."""
         pulled = super().eval(left, right)
         if pulled is None and sp.default_sort_key(left) > sp.default_sort_key(right):
             return cls(right, left)
@@ -168,6 +169,7 @@ class Div(sp.Function):
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull sums and constants out."""
         argument = sp.expand(argument)
         if isinstance(argument, sp.Add):
             return sp.Add(*[cls(term) for term in argument.args])
@@ -197,6 +199,7 @@ class Expectation(sp.Function):
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull sums and constants out."""
         argument = sp.expand(argument)
         if isinstance(argument, sp.Add):
             return sp.Add(*[cls(term) for term in argument.args])

@@ -70,9 +70,9 @@ class MaxwellRelation(Claim):
             rate, decay, entropy = _coordinates(table, name)
             entropy = entropy + 2 * table.values("log_radius")
             design = np.c_[np.ones_like(rate), rate, decay]
-            slopes = [fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1])]
+            by_rate, by_decay = (fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1]))
             notes.append(
-                f"slopes of S/R, {words}: {slopes[0]} in log lr and {slopes[1]} in log weight decay; low-temperature gas "
+                f"slopes of S/R, {words}: {by_rate} in log lr and {by_decay} in log weight decay; low-temperature gas "
                 f"{GAS_SLOPES[0]:g} and {GAS_SLOPES[1]:g}, path entropy {PATH_SLOPES[0]:g} and {PATH_SLOPES[1]:g}"
             )
         if "path_entropy" in table.data and table.ok.any():

@@ -107,8 +107,8 @@ class RadiusLaw(Claim):
         )
         if verdict.verdict == "disagrees" and np.isfinite(share).all():
             why = (
-                f"; the formula leaves out the mean gradient, which is {share.min():.0%} to {share.max():.0%} of E|g|^2 "
-                "here and makes the weights grow as the noise does"
+                f"; the formula leaves out the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
+                "which makes the weights grow as the noise does"
             )
             return Verdict(**{**verdict.__dict__, "reason": verdict.reason + why})
         return verdict
@@ -121,6 +121,6 @@ class RadiusLaw(Claim):
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
         up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
         return [
-            f"slopes of log r: {up} in log lr and {down} in log weight decay; 1/4 and -1/4 if the gradient noise at unit "
-            "norm were the same in all runs"
+            f"slopes of log r: {up} in log lr and {down} in log weight decay; 1/4 and -1/4 if the gradient noise at "
+            "unit norm were the same in all runs"
         ]

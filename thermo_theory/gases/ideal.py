@@ -3,7 +3,7 @@
 >>> from thermo_theory import FixedLR, derive
 >>> derive("ideal-gas-law", FixedLR).assumptions
 ('continuous time', 'scale invariance', 'stationarity')
->>> FixedLR.radius(eta=2.0, lam=1.0, sigma=1.0, d=17)
+>>> round(FixedLR.radius(eta=2.0, lam=1.0, sigma=1.0, d=17), 12)
 2.0
 """
 

@@ -92,9 +92,8 @@ class World:
         """Values of the symbols, as text, for a counterexample."""
         shown = {}
         for symbol in symbols:
-            value = self[symbol] if symbol in self else None
-            if value is not None and not isinstance(value, mp.matrix):
-                shown[str(symbol)] = mp.nstr(value, 8)
+            if symbol in self and not isinstance(self[symbol], mp.matrix):
+                shown[str(symbol)] = mp.nstr(self[symbol], 8)
         return shown
 
 

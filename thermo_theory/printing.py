@@ -1,0 +1,66 @@
+"""How expressions are shown: roots gathered, symbols under the names that readers know."""
+
+from __future__ import annotations
+
+from math import lcm
+
+import sympy as sp
+
+from thermo_theory.symbols import latex_names
+
+__all__ = ["readable", "to_latex", "to_text"]
+
+
+def readable(expression: sp.Basic) -> sp.Basic:
+    r"""Gather the roots of a product under one radical; for reading only, sympy would pull them apart again.
+
+    >>> x, y = sp.symbols("x y", positive=True)
+    >>> print(sp.latex(readable(2 ** sp.Rational(3, 4) * x ** sp.Rational(1, 4) / (2 * y ** sp.Rational(1, 4)))))
+    \left(\frac{x}{2 y}\right)^{\frac{1}{4}}
+    """
+    if isinstance(expression, sp.Mul) and _roots(expression):
+        return _gathered(expression)
+    if not expression.args or isinstance(expression, sp.UnevaluatedExpr):
+        return expression
+    parts = [readable(part) for part in expression.args]
+    if isinstance(expression, sp.core.relational.Relational | sp.Add | sp.Mul):
+        return expression.func(*parts, evaluate=False)
+    return expression if list(expression.args) == parts else expression.func(*parts)
+
+
+def _roots(product: sp.Mul) -> list[sp.Pow]:
+    """Factors of a product that are fractional powers of something that is not a number."""
+    powers = [factor for factor in product.args if isinstance(factor, sp.Pow) and factor.exp.is_Rational]
+    return [power for power in powers if not power.exp.is_integer and not power.base.is_number]
+
+
+def _gathered(product: sp.Mul) -> sp.Expr:
+    numbers = [factor for factor in product.args if factor.is_number]
+    degree = lcm(*[int(power.exp.q) for power in _roots(product)])
+    number = sp.nsimplify(sp.Mul(*numbers) ** degree)
+    if not number.is_Rational or number < 0:
+        return product
+    inside = [readable(power.base) ** (power.exp * degree) for power in _roots(product)]
+    outside = [factor for factor in product.args if factor not in numbers and factor not in _roots(product)]
+    root = sp.Pow(sp.UnevaluatedExpr(number * sp.Mul(*inside)), sp.Rational(1, degree))
+    return sp.Mul(*outside, root, evaluate=False) if outside else root
+
+
+def to_latex(expression: sp.Basic) -> str:
+    r"""Return an expression in LaTeX.
+
+    >>> from thermo_theory.symbols import eta_eff
+    >>> print(to_latex(eta_eff))
+    \eta_{\mathrm{eff}}
+    """
+    return str(sp.latex(readable(expression), symbol_names=latex_names(expression)))
+
+
+def to_text(expression: sp.Basic) -> str:
+    """Return an expression as it is drawn in a terminal.
+
+    >>> from thermo_theory.symbols import R, T, V, p
+    >>> to_text(sp.Eq(p * V, R * T))
+    'V⋅p = R⋅T'
+    """
+    return str(sp.pretty(readable(expression), use_unicode=True, wrap_line=False))
