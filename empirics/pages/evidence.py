@@ -150,6 +150,11 @@ class Evidence:
         """Runs that enter the fits."""
         return self._table.ok
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Runs that a figure without room for marks shows: those in order, or all if none is."""
+        return self.ok if self.ok.any() else np.ones(len(self), bool)
+
     @cached_property
     def entropy_theiler(self) -> np.ndarray | None:
         """Entropy with neighbours in time left out, shape (run,)."""
@@ -177,6 +182,8 @@ class Evidence:
             return None
         sigma = np.sqrt(noise / (self.dimension - 1))
         known = np.isfinite(sigma) & (sigma > 0)
+        if not known.any():
+            return None
         radius = np.full(len(self), np.nan)
         radius[known] = FixedLR.radius(
             eta=self.lr[known], lam=self.weight_decay[known], sigma=sigma[known], d=self.dimension

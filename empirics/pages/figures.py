@@ -101,6 +101,12 @@ def _cell_number(axes: Axes, mesh: Any, x: float, y: float, value: float, form: 
     axes.text(x, y, text, ha="center", va="center", size=7.5, color=symbols_on(fill), bbox=box, zorder=4)
 
 
+def _largest(values: np.ndarray) -> float:
+    """Return the largest absolute value of those that are finite, NaN if none is."""
+    finite = values[np.isfinite(values)]
+    return float(np.abs(finite).max()) if len(finite) else float("nan")
+
+
 def _decimals(values: np.ndarray) -> str:
     """Return a format that gives all numbers of a map the same, sensible decimals."""
     largest = float(np.nanmax(np.abs(values)))
@@ -167,7 +173,7 @@ def radius_plot(evidence: Evidence) -> Picture | None:
         axes.set_xlabel("r by the formula, with measured noise")
         axes.set_ylabel("r measured")
         axes.legend(loc="upper left")
-        worst = np.nanmax(np.abs(measured[evidence.ok] / theory[evidence.ok] - 1)) if evidence.ok.any() else np.nan
+        worst = _largest((measured / theory - 1)[evidence.shown])
         return picture(
             figure,
             "radius-plot",
@@ -195,10 +201,10 @@ def radius_ratio(evidence: Evidence) -> Picture | None:
         words = []
         for (label, predicted), colour, marker in zip(series, SERIES, _MARKERS, strict=False):
             off = 100 * (evidence.radius / predicted - 1)
-            axes.plot(evidence.product[evidence.ok], off[evidence.ok], marker, color=colour, label=label, alpha=0.85)
-            if evidence.ok.any():
-                worst = float(np.nanmax(np.abs(off[evidence.ok])))
-                words.append(f"{label}: at most {worst:.2g} percent off")
+            axes.plot(
+                evidence.product[evidence.shown], off[evidence.shown], marker, color=colour, label=label, alpha=0.85
+            )
+            words.append(f"{label}: at most {_largest(off[evidence.shown]):.2g} percent off")
         axes.set_xscale("log")
         axes.set_xlabel(_PRODUCT)
         axes.set_ylabel("r measured, % above prediction")
@@ -288,10 +294,10 @@ def slope_plane(evidence: Evidence) -> Picture | None:
 def collapse(evidence: Evidence) -> Picture | None:
     """Draw S/R − (log lr − log wd)/2 against lr × weight decay: one curve if the symmetry holds."""
     entropy = evidence.get("entropy")
-    if entropy is None or not evidence.dimension or not evidence.ok.any():
+    if entropy is None or not evidence.dimension or not np.isfinite(entropy[evidence.shown]).any():
         return None
     rest = entropy / evidence.gas_constant - 0.5 * (np.log(evidence.lr) - np.log(evidence.weight_decay))
-    rest -= np.nanmean(rest[evidence.ok])
+    rest -= np.nanmean(rest[evidence.shown])
     ratio = np.log10(evidence.lr / evidence.weight_decay)
     levels = [
         ("lr much above wd", ratio > np.quantile(ratio, 2 / 3)),
@@ -303,7 +309,7 @@ def collapse(evidence: Evidence) -> Picture | None:
     with canvas() as figure:
         axes = figure.subplots()
         for (label, chosen), colour, marker, size in zip(levels, SERIES, _MARKERS, (10, 7, 4), strict=False):
-            chosen = chosen & evidence.ok
+            chosen = chosen & evidence.shown
             axes.plot(
                 evidence.product[chosen], rest[chosen], marker, color=colour, label=label, markerfacecolor="none",
                 markeredgewidth=1.4, markersize=size,
@@ -317,7 +323,7 @@ def collapse(evidence: Evidence) -> Picture | None:
             "collapse",
             "Do all runs fall on one curve?",
             "With half the log ratio of learning rate and weight decay taken off, the entropy of the runs is shown "
-            f"against their product; the spread over the grid is {np.nanstd(rest[evidence.ok]):.2f} R.",
+            f"against their product; the spread over the grid is {np.nanstd(rest[evidence.shown]):.2f} R.",
             "If the network is scale-invariant, what is left of S depends on the product alone, and runs with very "
             "different ratios lie on one curve. Scatter off it is a broken symmetry, or runs that are not stationary.",
         )
@@ -413,7 +419,7 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
     """Draw how far apart in time nearest neighbours are, all runs together."""
     if evidence.lags is None:
         return None
-    lags = np.abs(evidence.lags[evidence.ok]).ravel()
+    lags = np.abs(evidence.lags[evidence.shown]).ravel()
     lags = lags[np.isfinite(lags) & (lags > 0)]
     if not len(lags):
         return None

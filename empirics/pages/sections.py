@@ -27,7 +27,7 @@ from empirics.pages.blocks import (
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import Evidence, Slopes
 from empirics.pages.formulas import laws, papers
-from empirics.pages.words import PROTOCOL_WORDS, all_cards, tally
+from empirics.pages.words import PROTOCOL_WORDS, all_cards, gist, tally, typeset
 
 __all__ = ["SECTIONS", "runs_table", "sections", "summary"]
 
@@ -76,6 +76,14 @@ def summary(evidence: Evidence) -> str:
     )
 
 
+def _judged(verdicts: Any, claim: str) -> Estimate | None:
+    """Return the number that was judged for a claim of symmetry, so that no second one stands beside it."""
+    for verdict in verdicts:
+        if verdict.claim == claim and verdict.kind == "symmetry" and np.isfinite([verdict.low, verdict.high]).all():
+            return Estimate(verdict.measured, verdict.low, verdict.high)
+    return None
+
+
 def _figures(*pictures: Picture | None) -> tuple[Figures, ...]:
     shown = tuple(picture for picture in pictures if picture is not None)
     return (Figures(shown),) if shown else ()
@@ -84,12 +92,12 @@ def _figures(*pictures: Picture | None) -> tuple[Figures, ...]:
 # verdicts ----------------------------------------------------------------------------------------
 def _verdicts(verdicts: Any, evidence: Evidence) -> list[object]:
     cards = all_cards(verdicts)
-    blocks: list[object] = [Text(summary(evidence)), Text(tally(list(verdicts)))]
+    blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
     blocks.append(Cards(cards) if cards else _MISSING)
     left_out = int((~evidence.ok).sum())
     if left_out:
         blocks.append(Text(f"{_plural(left_out, 'run')} of {len(evidence)} left out of the fits; see stationarity."))
-    notes = [str(note) for note in getattr(verdicts, "notes", ())]
+    notes = [typeset(str(note)) for note in getattr(verdicts, "notes", ())]
     if notes:
         blocks += [Heading("Beside the verdicts, not judged"), Items(tuple(notes))]
     return blocks
@@ -124,7 +132,7 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
             (
                 ("in log learning rate", _interval(fit.lr), "0.25", "no"),
                 ("in log weight decay", _interval(fit.weight_decay), "−0.25", "no"),
-                ("difference", _interval(fit.difference), "0.5", "yes, by symmetry"),
+                ("difference", _interval(_judged(verdicts, "V1") or fit.difference), "0.5", "yes, by symmetry"),
             ),
         ),
         Text(
@@ -138,14 +146,14 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
 
 
 # entropy -----------------------------------------------------------------------------------------
-def _slope_rows(label: str, fit: Slopes | None) -> tuple[str, ...]:
+def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) -> tuple[str, ...]:
     if fit is None:
         return (label, "not measured", "not measured", "not measured")
     return (
         label,
         _interval(fit.lr),
         _interval(fit.weight_decay),
-        _interval(fit.difference),
+        _interval(judged or fit.difference),
     )
 
 
@@ -153,12 +161,12 @@ def _reference(label: str, pair: tuple[float, float]) -> tuple[str, ...]:
     return (label, number(pair[0]), number(pair[1]), number(pair[0] - pair[1]))
 
 
-def _slope_table(evidence: Evidence) -> Table:
+def _slope_table(verdicts: Any, evidence: Evidence) -> Table:
     return Table(
         "Slopes of the entropy in units of R, with 95 % intervals from the scatter of the runs",
         ("", "in log lr", "in log wd", "difference"),
         (
-            _slope_rows("Measured, all neighbours", evidence.entropy_slopes(False)),
+            _slope_rows("Measured, all neighbours", evidence.entropy_slopes(False), _judged(verdicts, "V3")),
             _slope_rows("Measured, neighbours in time left out", evidence.entropy_slopes(True)),
             _reference("Reference: low-temperature gas", GAS_SLOPES),
             _reference("Reference: path entropy", PATH_SLOPES),
@@ -177,7 +185,7 @@ def _entropy(verdicts: Any, evidence: Evidence) -> list[object]:
             f"mean log norm. It is shown in units of the gas constant {r_text}."
         ),
         *_figures(figures.entropy_map(evidence), figures.slope_plane(evidence), figures.collapse(evidence)),
-        _slope_table(evidence),
+        _slope_table(verdicts, evidence),
         Text(
             "What the collapse tests: scale invariance says that S/R − ½ log(lr/wd) depends on lr × wd alone, so runs "
             "with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is shown: "
@@ -265,7 +273,7 @@ def _neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
         blocks.append(Text("Lags of the neighbours: not measured."))
     blocks += found
     if evidence.get("entropy") is not None and evidence.dimension:
-        blocks.append(_slope_table(evidence))
+        blocks.append(_slope_table(verdicts, evidence))
         blocks.append(
             Text(
                 "If the first line is near the path entropy and the second moves towards the gas, the trap is what was "

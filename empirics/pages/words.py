@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from empirics.pages.blocks import Card, Strip, decimals, number
 
-__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "all_cards", "card", "tally"]
+__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "all_cards", "card", "gist", "tally", "typeset"]
 
 #: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
 MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
@@ -63,6 +64,68 @@ _CLAIMED = {
 }
 
 
+def typeset(text: str) -> str:
+    """Set what the terminal spells in ASCII as a page does.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
+    'lr × wd, |g|² within 1 ± 0.05, −0.2'
+    """
+    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ")
+    return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
+
+
+def gist(verdicts: Iterable[Any]) -> str:
+    """Say in a sentence what the verdicts come to.
+
+    Parameters
+    ----------
+    verdicts : iterable of Verdict
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as V
+    >>> gist([V(kind="symmetry", verdict="disagrees")])
+    'In short: what scale invariance alone demands is not seen here.'
+    """
+    found: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        found.setdefault(str(verdict.kind), []).append(str(verdict.verdict))
+
+    def judged(kind: str) -> str:
+        words = found.get(kind, [])
+        if "disagrees" in words:
+            return "no"
+        return "yes" if words and set(words) == {"agrees"} else "open" if words else ""
+
+    symmetry = {
+        "yes": "what scale invariance alone demands is seen",
+        "no": "what scale invariance alone demands is not seen here",
+        "open": "whether what scale invariance demands is there could not be decided",
+        "": "what scale invariance demands was not tested",
+    }[judged("symmetry")]
+    physics = {
+        "yes": "; so is what the theory adds with further assumptions",
+        "no": "; what the theory adds with further assumptions is off by more than its margin",
+        "open": "; on what the theory adds with further assumptions these runs do not decide",
+        "": "",
+    }[judged("physics")]
+    return f"In short: {symmetry}{physics}."
+
+
 def _finite(value: Any) -> float:
     """Return a float, NaN for anything that is none."""
     try:
@@ -103,7 +166,7 @@ def card(verdict: Any) -> Card:
     claimed = _CLAIMED.get((verdict.claim, verdict.kind), "")
     return Card(
         claim=str(verdict.claim),
-        title=str(verdict.title),
+        title=typeset(str(verdict.title)),
         protocol=PROTOCOL_WORDS.get(str(verdict.protocol), str(verdict.protocol)),
         family=str(verdict.kind),
         verdict=str(verdict.verdict),
@@ -111,7 +174,7 @@ def card(verdict: Any) -> Card:
         claimed=claimed or f"{verdict.title}.",
         meaning=KIND_WORDS.get(str(verdict.kind), ""),
         numbers=tuple(numbers),
-        reason=str(getattr(verdict, "reason", "") or "").replace("+-", "±"),
+        reason=typeset(str(getattr(verdict, "reason", "") or "")),
         strip=Strip.of(theory, margin, measured, low, high),
         message=(
             f"Theory {number(theory)}, counting as equal within {number(margin)}; measured {number(measured)}, "
