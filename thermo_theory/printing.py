@@ -16,7 +16,7 @@ def readable(expression: sp.Basic) -> sp.Basic:
 
     >>> x, y = sp.symbols("x y", positive=True)
     >>> print(sp.latex(readable(2 ** sp.Rational(3, 4) * x ** sp.Rational(1, 4) / (2 * y ** sp.Rational(1, 4)))))
-    \left(\frac{x}{2 y}\right)^{\frac{1}{4}}
+    \sqrt[4]{\frac{x}{2 y}}
     """
     if isinstance(expression, sp.Mul) and _roots(expression):
         return _gathered(expression)

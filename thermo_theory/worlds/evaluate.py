@@ -230,7 +230,7 @@ def _limit(expression: sp.Limit, world: World) -> Any:
     inner, variable, point, direction = expression.args
     where = evaluate(point, world)
     if mp.isinf(where):
-        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf, exp=True)
+        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf)
     sign = -1 if str(direction) == "-" else 1
     return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf)
 
