@@ -255,14 +255,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         horizontal = [fit.lr.value for _, fit in points] + [GAS_SLOPES[0], PATH_SLOPES[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
         axes.plot([low, high], [low - 1, high - 1], color=INK, linewidth=1)
-        axes.annotate(
-            "difference 1: what V3 tests",
-            (low + 0.02, low - 0.98 + 0.045),
-            rotation=45,
-            rotation_mode="anchor",
-            transform_rotates_text=True,
-            size=9,
-        )
+        axes.annotate("line: difference 1,\nwhat V3 tests", (0.04, 0.96), xycoords="axes fraction", va="top", size=8.5)
         for (x, y), label in {GAS_SLOPES: "low-temperature gas", PATH_SLOPES: "path entropy"}.items():
             axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
             axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)

@@ -163,12 +163,12 @@ def _reference(label: str, pair: tuple[float, float]) -> tuple[str, ...]:
 
 def _slope_table(verdicts: Any, evidence: Evidence) -> Table:
     return Table(
-        "Slopes of the entropy in units of R, with 95 % intervals from the scatter of the runs",
-        ("", "in log lr", "in log wd", "difference"),
+        "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time left out",
+        ("Entropy", "in log lr", "in log wd", "difference"),
         (
-            _slope_rows("Measured, all neighbours", evidence.entropy_slopes(False), _judged(verdicts, "V3")),
-            _slope_rows("Measured, neighbours in time left out", evidence.entropy_slopes(True)),
-            _reference("Reference: low-temperature gas", GAS_SLOPES),
+            _slope_rows("All neighbours", evidence.entropy_slopes(False), _judged(verdicts, "V3")),
+            _slope_rows("Theiler window", evidence.entropy_slopes(True)),
+            _reference("Reference: cold gas", GAS_SLOPES),
             _reference("Reference: path entropy", PATH_SLOPES),
         ),
     )

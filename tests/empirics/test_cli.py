@@ -1,8 +1,10 @@
 """The command line: every verb, every refusal, what goes to stdout and what does not."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -223,6 +225,25 @@ def test_an_interrupted_run_says_how_to_go_on(started, capsys, tmp_path, monkeyp
     monkeypatch.setattr(empirics, "run", interrupted, raising=False)
     assert cli.main(["run", str(tmp_path / "tiny.toml"), "--out", str(folder)]) == 130
     assert (f"thermo-theory resume {folder}" in capsys.readouterr().err) is started
+
+
+def test_ctrl_c_leaves_a_run_that_resume_knows(capsys, tmp_path):
+    long = TINY.replace("steps = 160", "steps = 4_000_000").replace("spacing = 4", "spacing = 100_000")
+    (tmp_path / "tiny.toml").write_text(long)
+    folder = tmp_path / "runs"
+    words = [sys.executable, "-m", "empirics.cli", "run", str(tmp_path / "tiny.toml"), "--out", str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 30
+        while not (folder / "experiment.toml").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1] == f"interrupted; to continue: thermo-theory resume {folder}"
+    assert "Traceback" not in err
+    assert cli.main(["status", str(folder)]) == 0
+    assert "of the training done" in capsys.readouterr().out
 
 
 def test_an_unexpected_failure_is_one_line_and_a_traceback_on_request(capsys, monkeypatch):
