@@ -73,6 +73,8 @@ def _law(derivation: Derivation) -> Law:
     """Turn a derivation's claim into a row of the page."""
     equation = readable(derivation.claim.equation)
     needs = ", ".join(derivation.assumptions) or "nothing"
+    if derivation.kind == "symmetry" and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
+        needs += " (on the way this derivation takes; scale invariance and stationarity alone give it too)"
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta) does not.
     title = words if words[1:2].isupper() else words[:1].upper() + words[1:]

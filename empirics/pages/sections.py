@@ -334,7 +334,7 @@ def _sources(every: Sequence[Evidence]) -> list[object]:
     if found:
         blocks += [
             Text(
-                "Each formula is the end of a derivation whose every step a machine has checked; "
+                "Each formula is the end of a derivation whose every step is checked by machine; "
                 "`thermo-theory derive NAME` prints it."
             ),
             Formulas(found),
