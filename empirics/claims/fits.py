@@ -60,6 +60,8 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     2.000 [2.000, 2.000]
     """
     y, weights = np.asarray(values, dtype=float), np.asarray(combination, dtype=float)
+    if not len(y):
+        return Estimate(np.nan, np.nan, np.nan)
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
     value, freedom = float(weights @ coefficients), len(y) - int(np.linalg.matrix_rank(design))
     if freedom < 1:
@@ -89,8 +91,8 @@ def mean_of(values: ArrayLike) -> Estimate:
 
 
 def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Design of a full quadratic in two centred variables: 1, x, y, x^2, x y, y^2."""
-    u, v = x - x.mean(), y - y.mean()
+    """Design of a full quadratic in two variables, centred: 1, x, y, x^2, x y, y^2."""
+    u, v = (z - z.mean() if len(z) else z for z in (x, y))
     return np.c_[np.ones_like(u), u, v, u**2, u * v, v**2]
 
 
@@ -100,6 +102,8 @@ def spline_basis(z: FloatArray) -> FloatArray:
     As many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`; a polynomial of low degree where
     there are too few for a cubic spline.
     """
+    if not len(z):
+        return np.empty((0, 1))
     levels = len(np.unique(np.round(z / SAME_ORBIT)))
     parameters = min(SPLINE_PARAMETERS, max(levels // 2, 1))
     degree = min(3, parameters - 1)

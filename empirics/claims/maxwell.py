@@ -52,7 +52,7 @@ class MaxwellRelation(Claim):
         found = []
         for form, estimate in forms:
             details: dict[str, object] = {}
-            if form == QUADRATIC:
+            if form == QUADRATIC and len(entropy):
                 details["largest relative error over the grid"] = _largest_error(rate, decay, entropy)
             found.append(
                 self.verdict(
@@ -68,6 +68,8 @@ class MaxwellRelation(Claim):
             if table.missing("lr", "weight_decay", "log_radius", name):
                 continue
             rate, decay, entropy = _coordinates(table, name)
+            if not len(entropy):
+                continue
             entropy = entropy + 2 * table.values("log_radius")
             design = np.c_[np.ones_like(rate), rate, decay]
             by_rate, by_decay = (fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1]))
@@ -75,7 +77,7 @@ class MaxwellRelation(Claim):
                 f"slopes of S/R, {words}: {by_rate} in log lr and {by_decay} in log weight decay; low-temperature gas "
                 f"{GAS_SLOPES[0]:g} and {GAS_SLOPES[1]:g}, path entropy {PATH_SLOPES[0]:g} and {PATH_SLOPES[1]:g}"
             )
-        if "path_entropy" in table.data and table.ok.any():
+        if "path_entropy" in table.data and table.used.any():
             share = float(table.values("path_entropy").mean())
             if share > 0:
                 notes.append(

@@ -68,7 +68,7 @@ class RadiusLaw(Claim):
             BALANCE_MARGIN,
             mean_of(balances),
             "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
-            {"lowest": float(balances.min()), "highest": float(balances.max())},
+            {"lowest": min(balances, default=np.nan), "highest": max(balances, default=np.nan)},
             gated=False,
         )
 
@@ -103,7 +103,7 @@ class RadiusLaw(Claim):
             self.ratio_margin,
             mean_of(squared / predicted),
             FixedLR.radius.source,
-            {"mean-gradient share lowest": float(share.min()), "mean-gradient share highest": float(share.max())},
+            {"mean-gradient share of E|g|^2, by run": share.tolist()},
         )
         if verdict.verdict == "disagrees" and np.isfinite(share).all():
             why = (
@@ -115,7 +115,7 @@ class RadiusLaw(Claim):
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes of log r, which are exact only if E|g|^2 at unit norm does not depend on lr wd."""
-        if table.missing("lr", "weight_decay", "radius_sq"):
+        if table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
             return []
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))

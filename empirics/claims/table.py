@@ -61,21 +61,30 @@ class Table:
         return np.asarray(self.status == "ok")
 
     @property
+    def used(self) -> NDArray[np.bool_]:
+        """Which runs an estimate is made from: those that count, or where the gate failed all that have numbers."""
+        if not self.gate():
+            return self.ok
+        names = [name for name in ("radius_sq", "entropy") if name in self.data.variables]
+        finite = [np.isfinite(self.data[name].values) for name in names]
+        return np.asarray(np.logical_and.reduce([self.status != "diverged", *finite]))
+
+    @property
     def dimension(self) -> int:
         """Number of scale-invariant weights."""
         return int(self.data.attrs["dimension"])
 
     def missing(self, *names: str) -> list[str]:
-        """Which of these variables are not there or not finite in any run that counts."""
+        """Which of these variables are not there, or not finite in all runs that are used."""
         return [
             name
             for name in names
-            if name not in self.data.variables or not np.isfinite(self.data[name].values[self.ok]).any()
+            if name not in self.data.variables or not np.isfinite(self.data[name].values[self.used]).all()
         ]
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """A variable of the runs that count."""
-        return np.asarray(self.data[name].values[self.ok], dtype=float)
+        """A variable of the runs that are used."""
+        return np.asarray(self.data[name].values[self.used], dtype=float)
 
     def gate(self) -> str:
         """Why nothing can be judged here, in words; empty if it can."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -19,6 +20,9 @@ COLUMNS = ("claim", "title", "protocol", "kind", "theory", "measured", "low", "h
 
 #: Version of the JSON that `Verdicts.to_json` writes.
 SCHEMA = 1
+
+#: Columns of the table in a terminal.
+WIDTH = 100
 
 
 def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, str]:
@@ -147,11 +151,11 @@ class Verdicts(Sequence[Verdict]):
     def __repr__(self) -> str:
         lines = []
         for row in self:
-            lines.append(f"{row.claim}  {row.verdict.upper():<12} {row.title}  [{row.kind}, {row.protocol}]")
+            lines += _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
             if math.isfinite(row.measured):
                 lines.append(f"      measured {_interval(row)}, theory {_number(row.theory)} +- {_number(row.margin)}")
-            lines.append(f"      {row.reason}")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+            lines += _wrapped(row.reason, "      ")
+        return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(note, "note: "))])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in _HEADER)
@@ -161,6 +165,11 @@ class Verdicts(Sequence[Verdict]):
 
 
 _HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "verdict")
+
+
+def _wrapped(text: str, head: str) -> list[str]:
+    """Lines of at most `WIDTH` characters, the first with a head, the others indented by its width."""
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _number(value: float) -> str:

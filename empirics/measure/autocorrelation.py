@@ -35,7 +35,8 @@ def autocorrelation(gram: ArrayLike) -> NDArray[np.float64]:
     """
     matrix = np.asarray(gram)
     means = np.array([np.diagonal(matrix, lag).mean(dtype=np.float64) for lag in range(len(matrix))])
-    return np.asarray(means / means[0])
+    # Rows that are all the same never forget.
+    return np.asarray(means / means[0]) if means[0] > 0 else np.ones(len(matrix))
 
 
 def integrated_time(correlation: ArrayLike) -> float:

@@ -55,10 +55,10 @@ def log_cap_area(angle: ArrayLike, d: int) -> NDArray[np.float64]:
     angles = np.atleast_1d(np.asarray(angle, dtype=float))
     beyond = angles > np.pi / 2
     small = np.where(beyond, np.pi - angles, angles)
-    area = log_sphere_area(d - 1) + _log_sine_integral(small, d - 1) if d > 2 else np.log(2 * small)
     whole = log_sphere_area(d)
     with np.errstate(divide="ignore"):
-        result = np.where(beyond, whole + np.log1p(-np.exp(np.minimum(area - whole, 0))), area)
+        area = log_sphere_area(d - 1) + _log_sine_integral(small, d - 1) if d > 2 else np.log(2 * small)
+        result = np.where(beyond, whole + np.log1p(-np.exp(np.minimum(area - whole, 0.0))), area)
     return np.asarray(result.reshape(np.shape(angle)))
 
 

@@ -1,0 +1,66 @@
+"""Norm balance, block errors, correlation times and the status of a run."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from empirics.measure import autocorrelation, block_error, integrated_time, memory, norm_balance, run_status
+
+GOOD = {
+    "balance": 1.001,
+    "balance_error": 0.001,
+    "radius_drift": 0.001,
+    "radius_drift_error": 0.002,
+    "violation": 1e-8,
+    "diverged_at": -1,
+    "snr": 0.1,
+    "loss": 0.5,
+}
+
+
+@given(st.floats(1e-4, 0.5), st.floats(1e-4, 0.5), st.floats(0.1, 10))
+def test_balance_is_one_where_the_norm_stays(lr, wd, radius):
+    # The gradient that brings the norm back to where it was after the decay.
+    grad_sq = radius**2 * (1 - (1 - lr * wd) ** 2) / lr**2
+    assert norm_balance(lr, wd, grad_sq, radius**2) == pytest.approx(1, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "reason"),
+    [
+        ({}, "ok", ""),
+        ({"diverged_at": 12}, "diverged", "step 12"),
+        ({"violation": 0.05}, "not scale-invariant", "0.05"),
+        ({"violation": float("nan")}, "not scale-invariant", "nan"),
+        ({"snr": 3.0, "loss": 1e-4}, "interpolating", "3"),
+        ({"balance": 1.4}, "not stationary", "1.400"),
+        ({"balance": float("nan")}, "not stationary", "nan"),
+        ({"balance": 1.03, "balance_error": 0.0095}, "ok", ""),
+        ({"balance": 1.4, "balance_error": 0.2}, "not stationary", "1.400"),
+        ({"radius_drift": 0.1}, "not stationary", "drifts by \\+0.100"),
+        ({"radius_drift": -0.05, "radius_drift_error": 0.02}, "ok", ""),
+    ],
+)
+def test_status(change, status, reason):
+    found = run_status(**{**GOOD, **change})
+    assert found[0] == status
+    assert reason.replace("\\", "") in found[1]
+
+
+def test_block_error_is_the_standard_error():
+    rng = np.random.default_rng(1)
+    blocks = rng.standard_normal((2000, 25))
+    assert np.sqrt((block_error(blocks) ** 2).mean()) == pytest.approx(1 / 5, rel=0.02)
+
+
+def test_correlation_time_of_a_known_chain():
+    rng, keep = np.random.default_rng(2), np.exp(-1 / 6)
+    x = np.zeros((4000, 20))
+    for i in range(1, len(x)):
+        x[i] = keep * x[i - 1] + np.sqrt(1 - keep**2) * rng.standard_normal(20)
+    centred = x - x.mean(0)
+    correlation = autocorrelation(centred @ centred.T)
+    assert integrated_time(correlation) == pytest.approx((1 + keep) / (1 - keep), rel=0.1)
+    assert memory(correlation, np.exp(-1)) == pytest.approx(6, abs=1)
+    assert memory(np.ones(10)) == 5
