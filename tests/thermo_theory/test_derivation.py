@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import sympy as sp
+from mutation import caught, mutants, same
 
 import thermo_theory
-from mutation import caught, mutants, same
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
 from thermo_theory.derivation import _REGISTRY, ASSUMPTIONS, KINDS, Chain, Derivation, derivation
 from thermo_theory.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute

@@ -120,7 +120,7 @@ def evaluate(expression: Any, world: World) -> Any:
     """
     expression = sp.sympify(expression)
     if expression.is_Number or expression.is_NumberSymbol:
-        return mp.mpmathify(sp.N(expression, DIGITS + 5)) if not expression.is_infinite else mp.mpf(str(expression))
+        return mp.mpmathify(sp.N(expression, DIGITS + 5))
     if expression in world.meanings:
         return world[expression]
     for kind, handler in _HANDLERS:
@@ -228,9 +228,9 @@ def _integral(expression: sp.Integral, world: World) -> Any:
 
 def _limit(expression: sp.Limit, world: World) -> Any:
     inner, variable, point, direction = expression.args
-    where = evaluate(point, world)
-    if mp.isinf(where):
+    if point is sp.oo:
         return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf)
+    where = evaluate(point, world)
     sign = -1 if str(direction) == "-" else 1
     return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf)
 
