@@ -17,7 +17,27 @@ from typing import Any
 import sympy as sp
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
-__all__ = ["Apply", "Div", "Dot", "Expectation", "Generator", "Mat", "Quad", "Sandwich", "Tr", "Vec", "is_tensor"]
+__all__ = [
+    "Apply",
+    "Div",
+    "Dot",
+    "EntropyOf",
+    "EstimateOf",
+    "Expectation",
+    "Functional",
+    "Generator",
+    "Inverse",
+    "Mat",
+    "Quad",
+    "Sandwich",
+    "SkewProduct",
+    "SymProduct",
+    "Tr",
+    "Vec",
+    "VectorFunction",
+    "identity_matrix",
+    "is_tensor",
+]
 
 
 class Vec(sp.Symbol):
@@ -25,12 +45,27 @@ class Vec(sp.Symbol):
 
 
 class Mat(sp.Symbol):
-    """A symmetric d x d matrix."""
+    """A d x d matrix, symmetric unless its symbol says otherwise."""
+
+
+class VectorFunction(sp.core.function.AppliedUndef):
+    """A function whose values are vectors: ``VectorFunction.named("g")`` is one, ``g(w)`` its value."""
+
+    @staticmethod
+    def named(name: str) -> Any:
+        """Return the undefined vector function of that name."""
+        return sp.core.function.UndefinedFunction(name, bases=(VectorFunction,))
+
+
+#: The identity.
+identity_matrix = Mat("I")
 
 
 def is_tensor(expression: sp.Basic) -> bool:
     """Whether the expression is a vector or a matrix and not a scalar."""
-    if isinstance(expression, Vec | Mat | Apply | Div | Sandwich):
+    if isinstance(expression, VectorFunction):
+        return True
+    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | SymProduct):
         return True
     if isinstance(expression, sp.Add | sp.Mul):
         return any(is_tensor(argument) for argument in expression.args)
@@ -164,6 +199,61 @@ class Sandwich(_Multilinear):
         return f"{projector} {matrix} {projector}"
 
 
+class SymProduct(_Multilinear):
+    """The symmetric part of a product, twice: ``A B + (A B)^T``, which is ``A B + B A`` for symmetric matrices."""
+
+    linear_in = (0, 1)
+
+    @classmethod
+    def eval(cls, left: sp.Expr, right: sp.Expr) -> sp.Expr | None:
+        """Pull sums and scalars out; a matrix and its inverse make the identity."""
+        pulled = super().eval(left, right)
+        if pulled is None and Inverse(left) == right:
+            return 2 * identity_matrix
+        return pulled
+
+    def _pretty(self, printer: Any) -> Any:
+        left, right = self.args
+        return _pretty_joined(printer, "{", left, ", ", right, "}")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"\{{{', '.join(map(printer._print, self.args))}\}}"
+
+
+class SkewProduct(_Multilinear):
+    """The skew part of a product, twice: ``A B - (A B)^T``, the commutator if both are symmetric."""
+
+    linear_in = (0, 1)
+
+    def _pretty(self, printer: Any) -> Any:
+        left, right = self.args
+        return _pretty_joined(printer, "[", left, ", ", right, "]")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"[{', '.join(map(printer._print, self.args))}]"
+
+
+class Inverse(sp.Function):
+    """The inverse of a matrix."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull a scalar factor out; the inverse of an inverse is the matrix."""
+        argument = sp.expand(argument)
+        if isinstance(argument, sp.Add):
+            return None
+        scalar, matrix = _split(argument)
+        if isinstance(matrix, Inverse):
+            return matrix.args[0] / scalar
+        return None if scalar == 1 else cls(matrix) / scalar
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "inv(", self.args[0], ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return f"{{{printer._print(self.args[0])}}}^{{-1}}"
+
+
 class Div(sp.Function):
     """The divergence of a matrix field along the sphere, its tangential part; constants come out."""
 
@@ -182,6 +272,34 @@ class Div(sp.Function):
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\operatorname{{div}} {printer._print(self.args[0])}"
+
+
+class Functional(sp.Function):
+    """A number that belongs to the law of a random vector; a world computes it from the vector's values."""
+
+    letter = "f"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{self.letter}[{printer._print(self.args[0])}]"
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, f"{self.letter}[", self.args[0], "]")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"{self.letter}\left[{printer._print(self.args[0])}\right]"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+class EntropyOf(Functional):
+    """The entropy of the law of a random vector."""
+
+    letter = "h"
+
+
+class EstimateOf(Functional):
+    """What an estimator of the entropy makes of a sample of a random vector."""
+
+    letter = "ĥ"
 
 
 class Generator(sp.Function):

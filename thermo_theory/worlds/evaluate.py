@@ -15,7 +15,20 @@ from typing import Any
 import mpmath as mp
 import sympy as sp
 
-from thermo_theory.vectors import Apply, Div, Dot, Expectation, Generator, Quad, Sandwich, Tr
+from thermo_theory.vectors import (
+    Apply,
+    Div,
+    Dot,
+    Expectation,
+    Functional,
+    Generator,
+    Inverse,
+    Quad,
+    Sandwich,
+    SkewProduct,
+    SymProduct,
+    Tr,
+)
 
 __all__ = ["NotInterpreted", "World", "evaluate", "holds", "residual", "slope"]
 
@@ -44,7 +57,8 @@ class World:
     description : str
         What the world is, for the counterexample.
     ensemble : sequence of mappings
-        The points over which `Expectation` averages: what to change in the world to be there.
+        The points over which `Expectation` averages: what to change in the world to be there, and how much the
+        point counts under the key "weight" (1 if it is not given).
     generator : callable, optional
         ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
     divergence : callable, optional
@@ -172,11 +186,29 @@ def _sandwich(expression: Sandwich, world: World) -> Any:
     return projector * matrix * projector
 
 
+def _two_sided(expression: SymProduct | SkewProduct, world: World) -> Any:
+    left, right = (evaluate(argument, world) for argument in expression.args)
+    product = left * right
+    return product + product.T if isinstance(expression, SymProduct) else product - product.T
+
+
+def _inverse(expression: Inverse, world: World) -> Any:
+    return mp.inverse(evaluate(expression.args[0], world))
+
+
 def _expectation(expression: Expectation, world: World) -> Any:
     if not world.ensemble:
         raise NotInterpreted("this world has no ensemble to average over")
     values = [evaluate(expression.args[0], world.at(point)) for point in world.ensemble]
-    return mp.fsum(values) / len(values)
+    weights = [point.get("weight", 1) for point in world.ensemble]
+    return mp.fdot(weights, values) / mp.fsum(weights)
+
+
+def _functional(expression: Functional, world: World) -> Any:
+    meaning = world.meanings.get(type(expression))
+    if meaning is None or not world.ensemble:
+        raise NotInterpreted(f"{type(expression).__name__} has no meaning here")
+    return meaning(world, [evaluate(expression.args[0], world.at(point)) for point in world.ensemble])
 
 
 def _generator(expression: Generator, world: World) -> Any:
@@ -265,7 +297,11 @@ _HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
     (Quad, _quadratic),
     (Apply, _apply),
     (Sandwich, _sandwich),
+    (SymProduct, _two_sided),
+    (SkewProduct, _two_sided),
+    (Inverse, _inverse),
     (Expectation, _expectation),
+    (Functional, _functional),
     (Generator, _generator),
     (Div, _div),
     (sp.Derivative, _derivative),
