@@ -51,6 +51,10 @@ ASSUMPTIONS = {
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",
     "eps = 0": "the optimiser's epsilon is negligible",
+    "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
+    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, as far away as directions diffuse meanwhile",
+    "Gaussian noise": "gradient noise is Gaussian",
+    "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 
 #: The kinds of claims (DESIGN.md, idea 2).

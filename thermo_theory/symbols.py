@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from thermo_theory.vectors import Mat, Vec
+from thermo_theory.vectors import Mat, Vec, identity_matrix
 
 __all__ = ["Domain", "SymbolInfo", "argument_name", "glossary", "latex_names"]
 
@@ -112,6 +112,23 @@ _LATEX_NAMES = {
     "tr_Sigma": r"\operatorname{tr} \Sigma",
     "S_sphere": r"S_{\mathrm{sphere}}",
     "eta_eff": r"\eta_{\mathrm{eff}}",
+    "b_S": "b",
+    "Z_c": "Z",
+    "var_V": r"\operatorname{Var} V",
+    "var_V_Gibbs": r"\operatorname{Var}_{\mathrm{Gibbs}} V",
+    "R_Gibbs": r"R_{\mathrm{Gibbs}}",
+    "k_r": "k",
+    "s_r": r"s_{r}^{2}",
+    "lap_L": r"\Delta L",
+    "g_n": r"g_{\mathrm{noise}}",
+    "ell": r"\ell",
+    "S_prod": r"S_{\mathrm{prod}}",
+    "b_0": "b",
+    "Hess": "H",
+    "dC": r"\dot{C}",
+    "Sigma_m": r"\bar{\Sigma}",
+    "D_m": r"\bar{D}",
+    "I": r"\mathbb{1}",
 }
 
 
@@ -150,12 +167,68 @@ C_p = _symbol("C_p", "C_p", "heat capacity at constant pressure, T (dS/dT)_p")
 gamma = _symbol("gamma", "gamma", "adiabatic index, C_p/C_V")
 kappa = _symbol("kappa", "kappa", "concentration of the von Mises-Fisher distribution, 1/T")
 
+# Discrete steps ----------------------------------------------------------------------------------
+c = _symbol("c", "c", "factor by which the weights are rescaled")
+h = _symbol("h", "h", "curvature of the loss at its minimum on the unit sphere", "nats")
+spacing = _symbol("tau", "spacing", "iterations between two snapshots", "iterations")
+neighbour = _symbol("delta", "neighbour", "distance of a snapshot's nearest neighbour on the unit sphere")
+offset = _symbol("b_S", "offset", "what an entropy estimate adds to the log of the distances", "nats", REAL)
+Z_c = _symbol("Z_c", "Z_c", "compressibility factor p V/(R T)")
+var_V = _symbol("var_V", "var_V", "variance of the volume r^2/2 over the stationary distribution of SGD")
+var_V_Gibbs = _symbol("var_V_Gibbs", "var_V_Gibbs", "variance of the volume in a Gibbs ensemble at constant pressure")
+R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at constant pressure, d/2")
+recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that one iteration takes away")
+kick = _symbol("s_r", "kick", "variance of r^2 that one iteration adds")
+lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "nats", REAL)
+
 # Other optimisers --------------------------------------------------------------------------------
 beta = _symbol("beta", "beta", "momentum coefficient", domain=COEFFICIENT)
 beta1 = _symbol("beta_1", "beta1", "Adam's coefficient of the first moment", domain=COEFFICIENT)
 
+# Processes, real gases, linear models, blocks ----------------------------------------------------
+eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process")
+lam0 = _symbol("lambda_0", "lam0", "weight decay at the start of a process")
+T1 = _symbol("T_1", "T1", "temperature before a change, or of the first block", "nats")
+T2 = _symbol("T_2", "T2", "temperature after a change, or of the second block", "nats")
+N = _symbol("N", "N", "number of samples averaged")
+ramp = _symbol("nu", "ramp", "rate of the equilibrium of log r^4, d log(eta/lambda)/dt", "1", REAL)
+lag = _symbol("ell", "lag", "how far log r lags behind its equilibrium", domain=REAL)
+produced = _symbol("S_prod", "S_prod", "entropy produced", "nats", REAL)
+vdw_a = _symbol("a", "a", "van der Waals' attraction", domain=REAL)
+vdw_b = _symbol("b_0", "b", "van der Waals' excluded volume")
+V_c = _symbol("V_c", "V_c", "critical volume")
+T_c = _symbol("T_c", "T_c", "critical temperature", "nats")
+p_c = _symbol("p_c", "p_c", "critical pressure", "nats")
+B_2 = _symbol("B_2", "B_2", "second virial coefficient, of the expansion of p V/(R T) in 1/V", domain=REAL)
+eps = _symbol("epsilon", "eps", "squared length scale of a normalisation layer, w/sqrt(|w|^2 + eps)")
+stretch = _symbol("D_h", "stretch", "how the loss grows with the normalised weights h, h.dL/dh at |h| = 1", domain=REAL)
+batch = _symbol("B", "B", "batch size")
+sigma1 = _symbol("sigma_1", "sigma1", "gradient noise a direction at unit norm, of one example")
+h_i = _symbol("h_i", "h_i", "curvature of the loss along eigenvector i of the Hessian")
+h_j = _symbol("h_j", "h_j", "curvature of the loss along eigenvector j of the Hessian")
+Sigma_ij = _symbol("Sigma_ij", "Sigma_ij", "gradient noise covariance of directions i and j", domain=REAL)
+Sigma_ii = _symbol("Sigma_ii", "Sigma_ii", "gradient noise variance in direction i")
+C_ij = _symbol("C_ij", "C_ij", "covariance of the weights in directions i and j", domain=REAL)
+C_ii = _symbol("C_ii", "C_ii", "variance of the weights in direction i")
+L_i = _symbol("L_i", "L_i", "mean loss of mode i, h_i C_ii/2", "nats")
+phi_i = _symbol("phi_i", "phi_i", "curvature of the implicit potential along eigenvector i of the Hessian")
+Phi = _symbol("Phi", "Phi", "implicit potential, -T log of the stationary density", "nats", REAL)
+d1 = _symbol("d_1", "d1", "number of weights of the first block", domain=DIMENSION)
+d2 = _symbol("d_2", "d2", "number of weights of the second block", domain=DIMENSION)
+R1 = _symbol("R_1", "R1", "gas constant of the first block, (d_1 - 1)/2")
+R2 = _symbol("R_2", "R2", "gas constant of the second block, (d_2 - 1)/2")
+V1 = _symbol("V_1", "V1", "volume of the first block")
+V2 = _symbol("V_2", "V2", "volume of the second block")
+heat = _symbol("J", "J", "heat that flows from the first block to the second, an iteration", "nats/iteration", REAL)
+
 # Vectors and matrices ----------------------------------------------------------------------------
 w = _tensor(Vec, "w", "w", "the weights")
+g = _tensor(Vec, "g", "g", "gradient of one minibatch at the weights")
+g_noise = _tensor(Vec, "g_n", "g_noise", "gradient noise at the weights, g - grad L")
+w_next = _tensor(Vec, "w'", "w_next", "the weights after the next step")
+x = _tensor(Vec, "x", "x", "direction of the weights, from the minimum of the loss along the unit sphere")
+x_next = _tensor(Vec, "x'", "x_next", "x after the next step")
+xi = _tensor(Vec, "xi", "xi", "gradient noise at unit norm")
 w_bar = _tensor(Vec, "w̄", "w_bar", "the direction w/r on the unit sphere")
 grad_L = _tensor(Vec, "∇L", "grad_L", "gradient of the expected loss at the weights")
 grad_L_unit = _tensor(Vec, "∇L_u", "grad_L_unit", "gradient of the expected loss at unit norm")
@@ -170,3 +243,11 @@ drift_squared = _tensor(
 )
 drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the sphere, an iteration")
 diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction, an iteration")
+Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss")
+C = _tensor(Mat, "C", "C", "covariance of the weights")
+C_rate = _tensor(Mat, "dC", "dC", "change of the weights' covariance, a unit of time")
+drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric")
+Sigma_mean = _tensor(Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance")
+D_mean = _tensor(Mat, "D_m", "D_m", "mean of the diffusion over the stationary distribution")
+current = _tensor(Vec, "v", "v", "velocity of the probability current, the current over the density")
+glossary[identity_matrix] = SymbolInfo(identity_matrix, "one", "the identity matrix", "1")
