@@ -1,6 +1,6 @@
 """Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
 
-from thermo_theory import stochastic  # noqa: F401
+from thermo_theory import discrete, stochastic, symmetry  # noqa: F401
 from thermo_theory.derivation import (
     ASSUMPTIONS,
     Derivation,
