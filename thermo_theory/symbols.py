@@ -125,7 +125,6 @@ _LATEX_NAMES = {
     "S_prod": r"S_{\mathrm{prod}}",
     "b_0": "b",
     "Hess": "H",
-    "dC": r"\dot{C}",
     "Sigma_m": r"\bar{\Sigma}",
     "D_m": r"\bar{D}",
     "I": r"\mathbb{1}",
@@ -166,6 +165,8 @@ C_V = _symbol("C_V", "C_V", "heat capacity at constant volume, (dU/dT)_V")
 C_p = _symbol("C_p", "C_p", "heat capacity at constant pressure, T (dS/dT)_p")
 gamma = _symbol("gamma", "gamma", "adiabatic index, C_p/C_V")
 kappa = _symbol("kappa", "kappa", "concentration of the von Mises-Fisher distribution, 1/T")
+theta = _symbol("theta", "theta", "angle between the weights and the minimum of the loss")
+reduced = _symbol("y", "y", "temperature in units of 1/d, T d", "nats")
 
 # Discrete steps ----------------------------------------------------------------------------------
 c = _symbol("c", "c", "factor by which the weights are rescaled")
@@ -208,6 +209,7 @@ h_i = _symbol("h_i", "h_i", "curvature of the loss along eigenvector i of the He
 h_j = _symbol("h_j", "h_j", "curvature of the loss along eigenvector j of the Hessian")
 Sigma_ij = _symbol("Sigma_ij", "Sigma_ij", "gradient noise covariance of directions i and j", domain=REAL)
 Sigma_ii = _symbol("Sigma_ii", "Sigma_ii", "gradient noise variance in direction i")
+Sigma1_ij = _symbol("Sigma1_ij", "Sigma1_ij", "gradient noise covariance of one example, directions i, j", domain=REAL)
 C_ij = _symbol("C_ij", "C_ij", "covariance of the weights in directions i and j", domain=REAL)
 C_ii = _symbol("C_ii", "C_ii", "variance of the weights in direction i")
 L_i = _symbol("L_i", "L_i", "mean loss of mode i, h_i C_ii/2", "nats")
@@ -245,7 +247,7 @@ drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the 
 diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction, an iteration")
 Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights")
-C_rate = _tensor(Mat, "dC", "dC", "change of the weights' covariance, a unit of time")
+C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate")
 drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric")
 Sigma_mean = _tensor(Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance")
 D_mean = _tensor(Mat, "D_m", "D_m", "mean of the diffusion over the stationary distribution")
