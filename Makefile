@@ -31,7 +31,7 @@ types:
 	$(BIN)/mypy
 
 unit:
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long"
 
 check-long: setup
 	$(BIN)/python -m pytest -n $(WORKERS) -m long

@@ -188,13 +188,20 @@ def surface_divergence(field: Callable[[Any], Any], u: Any) -> Any:
 
 
 def _root(function: Callable[[Any], Any]) -> Any:
-    """Root of a decreasing function of one variable, by bisection to a bracket and then secants."""
-    low, high = mp.mpf(-1), mp.mpf(1)
-    while function(low) < 0:
-        low -= 1
-    while function(high) > 0:
-        high += 1
-    return mp.findroot(function, (low, high), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
+    """Lowest point at which a function of one variable turns negative; 0 if it does not.
+
+    Without continuous time or scale invariance the norm may grow for ever: then no norm is stationary and any will do.
+    """
+    step, low = mp.mpf(1) / 2, mp.mpf(-4)
+    if function(low) < 0:
+        return mp.mpf(0)
+    while function(low + step) > 0:
+        low += step
+        if low > 4:
+            return mp.mpf(0)
+    return mp.findroot(
+        function, (low, low + step), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False
+    )
 
 
 def _direction(n: int, dice: random.Random) -> Any:
