@@ -122,6 +122,8 @@ _LATEX_NAMES = {
     "lap_L": r"\Delta L",
     "g_n": r"g_{\mathrm{noise}}",
     "ell": r"\ell",
+    "δQ": r"\delta Q",
+    "tau_r": r"\tau_{r}",
     "S_prod": r"S_{\mathrm{prod}}",
     "b_0": "b",
     "Hess": "H",
@@ -222,6 +224,16 @@ R2 = _symbol("R_2", "R2", "gas constant of the second block, (d_2 - 1)/2")
 V1 = _symbol("V_1", "V1", "volume of the first block")
 V2 = _symbol("V_2", "V2", "volume of the second block")
 heat = _symbol("J", "J", "heat that flows from the first block to the second, an iteration", "nats/iteration", REAL)
+
+# Processes between states -------------------------------------------------------------------------
+V0 = _symbol("V_0", "V0", "volume at the start")
+p0 = _symbol("p_0", "p0", "pressure at the start", "nats")
+C_0 = _symbol("C_0", "C_0", "heat capacity at constant volume, at the start")
+F_trial = _symbol("F'", "F_trial", "Helmholtz energy of any other density", "nats", REAL)
+G_trial = _symbol("G'", "G_trial", "Gibbs energy of any other density and volume", "nats", REAL)
+V_trial = _symbol("V'", "V_trial", "any other volume")
+heat_in = _symbol("δQ", "heat_in", "heat that enters in a small change", "nats", REAL)
+relaxation = _symbol("tau_r", "relaxation", "relaxation time", "iterations")
 
 # Vectors and matrices ----------------------------------------------------------------------------
 w = _tensor(Vec, "w", "w", "the weights")
