@@ -247,6 +247,9 @@ class Inverse(sp.Function):
             return matrix.args[0] / scalar
         return None if scalar == 1 else cls(matrix) / scalar
 
+    def _sympystr(self, printer: Any) -> str:
+        return f"inv({printer._print(self.args[0])})"
+
     def _pretty(self, printer: Any) -> Any:
         return _pretty_joined(printer, "inv(", self.args[0], ")")
 

@@ -1,0 +1,221 @@
+"""Linear drift in explicit coordinates, gases with a length scale, blocks: where the isotropic gas ends.
+
+Covariances are what an enumerated step leaves as it is, pressures what holds a norm; no Lyapunov equation, no law of a
+gas is used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+
+from thermo_theory import symbols as s
+from thermo_theory.vectors import identity_matrix
+from thermo_theory.worlds.evaluate import DIGITS, World
+from thermo_theory.worlds.sgd import Assumptions
+
+__all__ = ["linear_world"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The process ``w <- w - A w + noise``, the noise's covariance being ``D (1 + ripple |w|^2)``.
+
+    Parameters
+    ----------
+    matrix : mpmath.matrix
+        A.
+    diffusion : mpmath.matrix
+        D.
+    ripple : mpf
+        How the noise changes with the weights; 0 if it is the same everywhere.
+    discrete : bool
+        Whether time goes in steps of one iteration and not continuously.
+    """
+
+    matrix: Any
+    diffusion: Any
+    ripple: Any
+    discrete: bool
+
+    def noise(self, w: Any) -> Any:
+        """Covariance of the noise of a step from w."""
+        return self.diffusion * (1 + self.ripple * mp.fdot(w, w))
+
+    def mean(self, function: Callable[[Any], Any], covariance: Any) -> Any:
+        """Mean of a function over weights of mean 0 and this covariance (columns of its root, both signs)."""
+        points = _sigma_points(covariance)
+        return _sum([function(point) for point in points]) / len(points)
+
+    def rate(self, covariance: Any) -> Any:
+        """Change of the covariance a unit of time, every weight and every noise vector of a step enumerated."""
+        if self.discrete:
+            return self._change(covariance, mp.mpf(1))
+        time = mp.mpf(10) ** -(DIGITS // 3)
+        coarse, fine = (self._change(covariance, h) / h for h in (time, time / 2))
+        return 2 * fine - coarse
+
+    def _change(self, covariance: Any, time: Any) -> Any:
+        def after(w: Any) -> Any:
+            start = w - self.matrix * w * time
+            moved = [start + kick * mp.sqrt(time) for kick in _sigma_points(self.noise(w))]
+            return _sum([v * v.T for v in moved]) / len(moved)
+
+        return self.mean(after, covariance) - covariance
+
+    def still(self) -> Any:
+        """The covariance that does not change: the rate is affine in it, so n (n + 1)/2 probes give it."""
+        n = self.matrix.rows
+        pairs = [(i, j) for i in range(n) for j in range(i + 1)]
+        base = mp.eye(n)
+        origin = self.rate(base)
+        system, right = mp.matrix(len(pairs), len(pairs)), mp.matrix(len(pairs), 1)
+        for column, (i, j) in enumerate(pairs):
+            probe = base.copy()
+            probe[i, j] += mp.mpf(1) / 3
+            probe[j, i] = probe[i, j]
+            change = (self.rate(probe) - origin) * 3
+            for row, (k, m) in enumerate(pairs):
+                system[row, column] = change[k, m]
+        for row, (k, m) in enumerate(pairs):
+            right[row] = -origin[k, m]
+        found = mp.lu_solve(system, right)
+        covariance = base.copy()
+        for value, (i, j) in zip(found, pairs, strict=True):
+            covariance[i, j] += value
+            if i != j:
+                covariance[j, i] += value
+        return covariance
+
+
+def _sum(values: list[Any]) -> Any:
+    return sum(values[1:], values[0])
+
+
+def _sigma_points(covariance: Any) -> list[Any]:
+    """Equally likely vectors of mean 0 and this covariance."""
+    n = covariance.rows
+    root = mp.cholesky(covariance)
+    columns = [root[:, i] * mp.sqrt(n) for i in range(n)]
+    return [sign * column for column in columns for sign in (1, -1)]
+
+
+def _positive(n: int, dice: random.Random) -> Any:
+    """A random positive definite matrix that is neither diagonal nor near the identity."""
+    loose = mp.matrix([[mp.mpf(dice.gauss(0, 1)) for _ in range(n)] for _ in range(n)])
+    return loose * loose.T / n + mp.diag([mp.mpf(dice.uniform(0.3, 1)) for _ in range(n)])
+
+
+def linear_world(symmetric: bool = True) -> Callable[[int, Assumptions], World]:
+    """Return the maker of worlds of a linear drift: SGD on a quadratic loss, or any stable matrix.
+
+    Parameters
+    ----------
+    symmetric : bool
+        Whether the drift is ``-eta H w`` with a Hessian H, and not any ``-A w``.
+
+    Returns
+    -------
+    callable
+        ``maker(number, granted)``.
+    """
+
+    def maker(number: int, granted: Assumptions) -> World:
+        with mp.workdps(DIGITS + 10):
+            return _linear(number, granted, symmetric)
+
+    maker.__doc__ = (
+        f"{'SGD on a quadratic loss' if symmetric else 'any linear drift'} with random matrices in 2 to 4 dimensions; "
+        "the covariance is the one that an enumerated step leaves as it is"
+    )
+    return maker
+
+
+def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
+    dice = random.Random(f"linear {number} {symmetric}")
+    n = 2 + number % 3
+    rate, strength = mp.mpf(dice.uniform(0.08, 0.15)), mp.mpf(dice.uniform(0.7, 1.4))
+    hessian, anything, size = _positive(n, dice), _positive(n, dice), 3 if n == 3 else 2
+    noise = anything
+    if "commuting noise" in granted:
+        noise = hessian * hessian / 3 + mp.eye(n) / 5
+    if "isotropic noise" in granted:
+        noise = mp.eye(n) * strength**2
+    skew = mp.matrix([[mp.mpf((i - j) * (1 + i * j)) / 7 for j in range(n)] for i in range(n)])
+    matrix = hessian * rate if symmetric else (hessian + skew) * rate
+    ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.05)
+    process = Linear(matrix, noise * rate**2, ripple, "continuous time" not in granted)
+    covariance = process.still() if "stationarity" in granted else _positive(n, dice) / 3
+    values, vectors = mp.eigsy(hessian)
+    first, second = vectors[:, 0], vectors[:, 1]
+    here = mp.matrix([mp.mpf(dice.uniform(-1, 1)) for _ in range(n)])
+    mean_noise = process.mean(process.noise, covariance)
+
+    def form(matrix: Any, left: Any, right: Any) -> Any:
+        return mp.fdot(list(left), list(matrix * right))
+
+    def log_density(w: Any) -> Any:
+        # The normal density of this covariance, up to a constant, by substitution in its Cholesky factor.
+        return -(mp.norm(mp.lu_solve(mp.cholesky(covariance), w), 2) ** 2) / 2
+
+    def gradient(w: Any) -> Any:
+        step = mp.mpf(10) ** -(DIGITS // 3)
+        columns = [mp.eye(n)[:, i] * step for i in range(n)]
+        return mp.matrix([(log_density(w + e) - log_density(w - e)) / (2 * step) for e in columns])
+
+    sigma = mp.sqrt(mp.fsum(noise[i, i] for i in range(n)) / n)
+    temperature = rate * sigma**2 / 2
+    shrunk = _mean_of_batch(noise, size)[0, 0] / noise[0, 0]
+    drift_now = -(process.matrix * here)
+    meanings: dict[Any, Any] = {
+        identity_matrix: mp.eye(n),
+        s.eta: rate,
+        s.w: here,
+        s.L: form(hessian, here, here) / 2,
+        s.Hess: hessian,
+        s.drift_matrix: process.matrix,
+        s.drift: drift_now,
+        s.Sigma_w: process.noise(here) / rate**2,
+        s.Sigma_mean: mean_noise / rate**2,
+        s.D_mean: mean_noise + _drift_squared(process, covariance),
+        s.diffusion: process.noise(here),
+        s.C: covariance,
+        s.C_next: covariance + process.rate(covariance),
+        s.drift_squared: _drift_squared(process, covariance),
+        s.sigma: sigma,
+        s.T: temperature,
+        s.Phi: -temperature * log_density(here),
+        s.grad_log_rho: lambda world: gradient(here),
+        s.current: lambda world: drift_now - process.noise(here) * gradient(here) / 2,
+        s.h_i: values[0],
+        s.h_j: values[1],
+        s.C_ij: form(covariance, first, second),
+        s.C_ii: form(covariance, first, first),
+        s.L_i: values[0] * form(covariance, first, first) / 2,
+        s.Sigma_ij: form(noise, first, second),
+        s.Sigma_ii: form(noise, first, first),
+        s.phi_i: temperature * form(mp.inverse(covariance), first, first),
+        s.batch: size,
+        # How much less noise the mean of a batch has than one example comes from enumerating batches.
+        s.Sigma1_ij: form(noise, first, second) / shrunk,
+    }
+    return World(meanings, f"{'quadratic loss' if symmetric else 'linear drift'}, {n} dimensions")
+
+
+def _drift_squared(process: Linear, covariance: Any) -> Any:
+    """Mean of b b^T, a unit of time: nothing in continuous time."""
+    square = process.mean(lambda w: process.matrix * w * (process.matrix * w).T, covariance)
+    return square * (1 if process.discrete else 0)
+
+
+def _mean_of_batch(covariance: Any, size: int) -> Any:
+    """Covariance of the mean of `size` independent vectors, by enumerating their choices."""
+    points = _sigma_points(covariance)
+    sums = [mp.matrix(covariance.rows, 1)]
+    for _ in range(size):
+        sums = [total + point for total in sums for point in points]
+    return _sum([v * v.T for v in sums]) / len(sums) / size**2
