@@ -230,7 +230,7 @@ def _derivative(expression: sp.Derivative, world: World) -> Any:
 
 
 def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
-    """Derivative by an eighth-order central difference.
+    """Derivative by a sixth-order central difference.
 
     Its steps are wide (mpmath's own are so small that they would see the round-off of a function that is itself a
     root or an integral): error and round-off are both about 1e-16.
@@ -239,7 +239,7 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
     '1.0'
     """
     step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)
-    nodes = [k for k in range(-4, 5) if k or order % 2 == 0]
+    nodes = [k for k in range(-3, 4) if k or order % 2 == 0]
     powers = mp.matrix(len(nodes), len(nodes))
     wanted = mp.matrix(len(nodes), 1)
     wanted[order] = mp.factorial(order)

@@ -89,15 +89,25 @@ class SGD:
             gradient[i] = (4 * narrow - wide) / 3
         return gradient
 
-    def covariance(self, w: Any) -> Any:
-        """Covariance of a minibatch gradient at w."""
+    def noise_columns(self, w: Any) -> list[Any]:
+        """Columns of a square root of the covariance of a minibatch gradient at w."""
         n, radius = self.dimension, mp.norm(w, 2)
         u = w / radius
-        tangent = mp.eye(n) - u * u.T
-        matrix = tangent * self.shape * tangent
-        trace = mp.fsum(matrix[i, i] for i in range(n))
-        strength = self.noise**2 * (n - 1) * (1 + self.ripple * mp.tanh(2 * u[1] - u[0]))
-        return matrix * (strength / trace / radius**2) + mp.eye(n) * self.broken
+        root = (mp.eye(n) - u * u.T) * mp.diag([mp.sqrt(self.shape[i, i]) for i in range(n)])
+        trace = mp.fsum(root[i, j] ** 2 for i in range(n) for j in range(n))
+        variance = self.noise**2 * (n - 1) * (1 + self.ripple * mp.tanh(2 * u[1] - u[0]))
+        root *= mp.sqrt(variance / trace) / radius
+        columns = [root[:, i] for i in range(n)]
+        if self.broken:
+            columns += [mp.eye(n)[:, i] * mp.sqrt(self.broken) for i in range(n)]
+        return columns
+
+    def covariance(self, w: Any) -> Any:
+        """Covariance of a minibatch gradient at w."""
+        first, *others = [column * column.T for column in self.noise_columns(w)]
+        for other in others:
+            first += other
+        return first
 
     def learning_rate(self, w: Any) -> Any:
         """Learning rate at w: constant, or eta_eff r^2 at fixed ELR."""
@@ -120,11 +130,10 @@ class SGD:
         return {}
 
     def noise_vectors(self, w: Any) -> list[Any]:
-        """Equally likely noise vectors with mean 0 and the covariance at w (its square root's columns, both signs)."""
-        n = self.dimension
-        values, vectors = mp.eigsy(self.covariance(w))
-        columns = [vectors[:, i] * mp.sqrt(max(values[i], 0) * n) for i in range(n)]
-        return [sign * column for column in columns for sign in (1, -1)]
+        """Equally likely noise vectors with mean 0 and the covariance at w: its root's columns, both signs."""
+        columns = self.noise_columns(w)
+        size = mp.sqrt(len(columns))
+        return [column * (sign * size) for column in columns for sign in (1, -1)]
 
     def rate_of(self, function: Callable[[Any], Any], w: Any) -> Any:
         """Mean rate of change of a function of the weights: over one iteration if discrete, else the limit."""
