@@ -16,9 +16,9 @@ import mpmath as mp
 from thermo_theory import symbols as s
 from thermo_theory.vectors import identity_matrix
 from thermo_theory.worlds.evaluate import DIGITS, World
-from thermo_theory.worlds.sgd import Assumptions
+from thermo_theory.worlds.sgd import Assumptions, sgd_world
 
-__all__ = ["linear_world"]
+__all__ = ["batch_world", "block_world", "linear_world"]
 
 
 @dataclass(frozen=True)
@@ -219,3 +219,143 @@ def _mean_of_batch(covariance: Any, size: int) -> Any:
     for _ in range(size):
         sums = [total + point for total in sums for point in points]
     return _sum([v * v.T for v in sums]) / len(sums) / size**2
+
+
+def batch_world(number: int, granted: Assumptions) -> World:
+    """SGD itself on the fixed sphere, d = 3 to 5; how much quieter a batch is than an example comes from enumeration."""
+    world, size = sgd_world("fixed-sphere")(number, granted), 2 + number % 2
+    with mp.workdps(DIGITS + 10):
+        one = _positive(2, random.Random(number))
+        shrunk = _mean_of_batch(one, size)[0, 0] / one[0, 0]
+    return world.at({s.batch: size, s.sigma1: lambda there: there[s.sigma] / mp.sqrt(shrunk)})
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """SGD at fixed LR on a loss of the directions of two blocks, with noise that is different in them.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Numbers of weights of the blocks.
+    rate, decay : mpf
+        Learning rate and weight decay.
+    strengths : tuple of mpf
+        Scale of the noise of the blocks.
+    broken : mpf
+        Size of the part of the gradient that is not scale-invariant.
+    discrete : bool
+        Whether time goes in steps of one iteration.
+    """
+
+    sizes: tuple[int, int]
+    rate: Any
+    decay: Any
+    strengths: tuple[Any, Any]
+    broken: Any
+    discrete: bool
+
+    def split(self, w: Any) -> list[Any]:
+        """The weights of each block."""
+        first = self.sizes[0]
+        return [w[:first, 0], w[first:, 0]]
+
+    def loss(self, w: Any) -> Any:
+        """A loss that couples the directions of the blocks."""
+        u, v = (part / mp.norm(part, 2) for part in self.split(w))
+        return -u[0] + v[1] * u[1] + v[0] ** 2 / 2 + self.broken * (w[0] + mp.fdot(w, w) / 5)
+
+    def gradient(self, w: Any) -> Any:
+        """Gradient by central differences."""
+        step, n = mp.mpf(10) ** -(DIGITS // 3), w.rows
+        shifts = [mp.eye(n)[:, i] * step for i in range(n)]
+        return mp.matrix([(self.loss(w + e) - self.loss(w - e)) / (2 * step) for e in shifts])
+
+    def kicks(self, w: Any) -> list[Any]:
+        """Equally likely noise vectors: along the spheres of the blocks, unequal in their directions."""
+        columns = []
+        for block, part in enumerate(self.split(w)):
+            radius = mp.norm(part, 2)
+            u = part / radius
+            for i in range(part.rows):
+                along = -u * u[i]
+                along[i] += 1 + self.broken / 3
+                kick = mp.matrix(w.rows, 1)
+                for k in range(part.rows):
+                    kick[k + block * self.sizes[0]] = along[k] * self.strengths[block] * (1 + mp.mpf(i) / 2) / radius
+                columns.append(kick * mp.sqrt(w.rows))
+        return [sign * column for column in columns for sign in (1, -1)]
+
+    def mean_change(self, function: Callable[[Any], Any], w: Any) -> Any:
+        """Mean change of a function of the weights a unit of time."""
+        pull, kicks, start = self.gradient(w) + self.decay * w, self.kicks(w), function(w)
+
+        def change(time: Any) -> Any:
+            base = w - pull * (self.rate * time)
+            moved = [function(base + kick * (self.rate * mp.sqrt(time))) for kick in kicks]
+            return (mp.fsum(moved) / len(moved) - start) / time
+
+        if self.discrete:
+            return change(mp.mpf(1))
+        time = mp.mpf(10) ** -(DIGITS // 3)
+        return 2 * change(time / 2) - change(time)
+
+
+def block_world(number: int, granted: Assumptions) -> World:
+    """SGD itself on a loss of two coupled scale-invariant blocks, 5 to 7 weights, at norms that do not drift."""
+    with mp.workdps(DIGITS + 10):
+        dice = random.Random(f"blocks {number}")
+        sizes = (2, 3 + number % 3)
+        example = Blocks(
+            sizes,
+            mp.mpf(dice.uniform(0.2, 0.4)),
+            mp.mpf(dice.uniform(0.1, 0.3)),
+            (mp.mpf(dice.uniform(0.6, 0.8)), mp.mpf(dice.uniform(0.9, 1.3))),
+            mp.mpf(0 if "scale invariance" in granted else 0.2),
+            "continuous time" not in granted,
+        )
+        directions = [_direction(size, dice) for size in sizes]
+
+        def weights(*norms: Any) -> Any:
+            return mp.matrix([x for u, norm in zip(directions, norms, strict=True) for x in u * norm])
+
+        def growth(*norms: Any) -> list[Any]:
+            w = weights(*norms)
+            return [
+                example.mean_change(lambda v, i=i: mp.fdot(*[example.split(v)[i]] * 2), w) for i in range(2)
+            ]
+
+        norms: Any = (mp.mpf("1.6"), mp.mpf("1.9"))
+        if "stationarity" in granted:
+            norms = tuple(mp.findroot(growth, (1, 1), tol=mp.mpf(10) ** -DIGITS, maxsteps=50, verify=False))
+        w = weights(*norms)
+
+        def temperature(block: int) -> Any:
+            # Einstein's relation for the direction of a block.
+            start, size, norm = directions[block], sizes[block], norms[block]
+            spread = example.mean_change(
+                lambda v: mp.norm(example.split(v)[block] / mp.norm(example.split(v)[block], 2) - start, 2) ** 2, w
+            )
+            return spread / (2 * example.rate / norm**2 * (size - 1))
+
+        volumes = [norm**2 / 2 for norm in norms]
+        meanings = {
+            s.p: example.decay,
+            s.V: mp.fdot(w, w) / 2,
+            s.V1: volumes[0],
+            s.V2: volumes[1],
+            s.T1: temperature(0),
+            s.T2: temperature(1),
+            s.d: w.rows,
+            s.d1: sizes[0],
+            s.d2: sizes[1],
+            s.R: mp.mpf(w.rows - 1) / 2,
+            s.R1: mp.mpf(sizes[0] - 1) / 2,
+            s.R2: mp.mpf(sizes[1] - 1) / 2,
+        }
+        return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
+
+
+def _direction(n: int, dice: random.Random) -> Any:
+    w = mp.matrix([mp.mpf(dice.gauss(0, 1)) for _ in range(n)])
+    return w / mp.norm(w, 2)
