@@ -169,7 +169,7 @@ _HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "ver
 
 def _wrapped(text: str, head: str) -> list[str]:
     """Lines of at most `WIDTH` characters, the first with a head, the others indented by its width."""
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def _number(value: float) -> str:
