@@ -30,10 +30,60 @@ from thermo_theory.operations import (
 )
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.stochastic import PAPER
-from thermo_theory.symbols import R, T, V, Z_c, c, d, eta, eta_eff, g, grad_L, lam, p, r, tr_Sigma, w, w_next
+from thermo_theory.symbols import (
+    Hess,
+    L,
+    Pi,
+    R,
+    R_Gibbs,
+    Sigma,
+    Sigma_w,
+    T,
+    V,
+    Z_c,
+    c,
+    d,
+    diffusion_unit,
+    drift_unit,
+    eta,
+    eta_eff,
+    g,
+    g_noise,
+    grad_L,
+    grad_L_unit,
+    grad_log_rho,
+    kick,
+    lam,
+    lap_L,
+    neighbour,
+    offset,
+    p,
+    r,
+    recovery,
+    sigma,
+    spacing,
+    tr_Sigma,
+    var_V,
+    var_V_Gibbs,
+    w,
+    w_next,
+)
+from thermo_theory.symbols import squared as y
 from thermo_theory.symmetry import SCALINGS, THIS_TOOLKIT, choose, match, rescale
-from thermo_theory.vectors import Dot, Expectation, VectorFunction
+from thermo_theory.vectors import (
+    Dot,
+    Expectation,
+    Generator,
+    Mat,
+    NoiseMean,
+    NoiseVariance,
+    SymProduct,
+    Tr,
+    Vec,
+    VectorFunction,
+)
 from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
+from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world, volume_world
 
 __all__ = ["independent", "squared_norm"]
 
@@ -198,6 +248,183 @@ def as_factor(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
     return sp.Eq(larger.lhs, times * one.lhs, evaluate=False)
 
 
+# Configurational temperature ---------------------------------------------------------------------
+
+
+@operation("integrate by parts over the sphere, which has no edge")
+def by_parts(divergence: sp.Eq, field: Vec, slope: Vec) -> sp.Eq:
+    """The mean divergence of a field is minus its mean inner product with the slope of the log density."""
+    return sp.Eq(Expectation(divergence.lhs), -Expectation(Dot(field, slope)), evaluate=False)
+
+
+def _configurational_temperature(chain: Chain) -> None:
+    laplacian = chain.definition(sp.Eq(lap_L, Tr(Hess), evaluate=False), "the Laplacian, the divergence of grad L")
+    gibbs = chain.assumption("Gibbs law", sp.Eq(grad_log_rho, -grad_L_unit / T, evaluate=False), "rho ~ exp(-L/T)")
+    mean = chain.do(by_parts, laplacian, grad_L_unit, grad_log_rho)
+    mean = chain.do(substitute, mean, gibbs)
+    chain.do(solve_for, mean, Expectation(Dot(grad_L_unit, grad_L_unit)), because="a thermometer without entropies")
+
+
+@operation("apply Ito's lemma to {0} along the sphere")
+def ito_of_loss(drift: sp.Eq, covariance: sp.Eq, function: sp.Symbol, slope: Vec, hessian: Mat) -> sp.Eq:
+    """Ito's lemma on the sphere: ``E[df]/dt = grad f.b + tr(Hess f D)/2`` with drift b and covariance D along it."""
+    rate = Dot(slope, drift.rhs) + Tr(SymProduct(hessian, covariance.rhs)) / 4
+    return sp.Eq(Generator(function), sp.expand(rate), evaluate=False)
+
+
+def _gradient_balance(chain: Chain) -> None:
+    flow = chain.claim("direction-diffusion", about=drift_unit)
+    spread = chain.claim("direction-diffusion", about=diffusion_unit)
+    still = chain.assumption(
+        "stationarity", sp.Eq(Expectation(Generator(L)), 0, evaluate=False), "the mean loss stays as it is"
+    )
+    change = chain.do(ito_of_loss, flow, spread, L, grad_L_unit, Hess)
+    balance = chain.do(substitute, chain.do(expectation, change), still)
+    chain.do(
+        solve_for,
+        balance,
+        Expectation(Dot(grad_L_unit, grad_L_unit)),
+        because="what steps down the gradient lose, noise brings back, for any noise: {H, Sigma} = H Sigma + Sigma H",
+    )
+
+
+# The diffusive trap ------------------------------------------------------------------------------
+
+_S = sp.Function("S")
+
+
+@operation("take the trace")
+def trace(equation: sp.Eq) -> sp.Eq:
+    """The traces of both sides of a matrix equation."""
+    return sp.Eq(*(Tr(side) for side in equation.args), evaluate=False)
+
+
+def _path_entropy(chain: Chain) -> None:
+    spread = chain.do(trace, chain.claim("direction-diffusion", about=diffusion_unit))
+    total = chain.definition(sp.Eq(Tr(Sigma), tr_Sigma, evaluate=False), "the noise at unit norm")
+    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
+    rate = chain.definition(sp.Eq(eta_eff, eta / r**2, evaluate=False), "the effective learning rate")
+    radius = chain.claim("radius", FixedLR)
+    next_one = chain.assumption("diffusive snapshots", sp.Eq(neighbour**2, spacing * Tr(diffusion_unit), evaluate=False))
+    distance = chain.do(substitute, next_one, spread, total, noise, rate, radius)
+    distance = chain.do(solve_for, distance, neighbour, because="no landscape in it")
+    entropy = chain.definition(
+        sp.Eq(_S(eta, lam), (d - 1) * sp.log(neighbour) + offset + (d - 1) * sp.log(r), evaluate=False),
+        "a nearest-neighbour estimate: the log of the distance, a number for each direction, and the sphere",
+    )
+    entropy = chain.do(substitute, entropy, distance, radius)
+    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    by_rate, by_decay = (
+        chain.do(simplify, chain.do(scale, chain.do(differentiate, entropy, symbol), symbol)) for symbol in (eta, lam)
+    )
+    difference = chain.do(add, by_rate, by_decay, weights=(-1,))
+    chain.do(simplify, chain.do(substitute, difference, directions), because="R, as it should be: V3 cannot tell")
+    chain.do(simplify, chain.do(substitute, by_rate, directions), because="where a cold gas has R")
+    chain.do(simplify, chain.do(substitute, by_decay, directions), because="where a cold gas has 0")
+
+
+# Fluctuations of the volume ----------------------------------------------------------------------
+
+_change = sp.Function("f")
+
+
+@operation("take the variance over the next minibatch")
+def noise_variance(equation: sp.Eq) -> sp.Eq:
+    """Variances of both sides at given weights."""
+    return sp.Eq(*(NoiseVariance(side) for side in equation.args), evaluate=False)
+
+
+@operation("take the mean change of a step")
+def mean_change(equation: sp.Eq, before: sp.Expr) -> sp.Eq:
+    """From what something is after a step, and what it was before, its mean change."""
+    return sp.Eq(Generator(before), sp.expand(NoiseMean(equation.rhs) - before), evaluate=False)
+
+
+@operation("write {0} for {1}")
+def rename(equation: sp.Eq, new: sp.Symbol, old: sp.Expr) -> sp.Eq:
+    """Give what stands in the equation another name."""
+    base, exponent = old.as_base_exp()
+    return sp.Eq(*(side.subs(base, new ** (1 / exponent)) for side in equation.args), evaluate=False)
+
+
+def _volume_fluctuations(chain: Chain) -> None:
+    _gibbs_volume(chain)
+    growth = chain.claim("norm-balance", about=Dot(w_next, w_next))
+    pure = chain.assumption("pure noise", sp.Eq(NoiseMean(Dot(g, g)), tr_Sigma / r**2, evaluate=False))
+    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
+    step = chain.do(substitute, chain.do(mean_change, growth, r**2), pure, noise)
+    named = chain.definition(sp.Eq(Generator(r**2), _change(r**2), evaluate=False), "a function of the squared norm")
+    change = chain.do(rename, chain.do(substitute, step, named), y, r**2)
+    recovery_ = chain.definition(
+        sp.Eq(recovery, -sp.Derivative(_change(y), y), evaluate=False), "how much of a deviation a step takes away"
+    )
+    recovery_ = chain.do(substitute, recovery_, change)
+    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the mean squared norm stays")
+    size = chain.do(solve_for, chain.do(substitute, step, still), sigma**2)
+    size = chain.do(rename, size, y, r**2)
+    recovery_ = chain.do(simplify, chain.do(substitute, recovery_, size))
+
+    kicks = chain.definition(sp.Eq(kick, NoiseVariance(Dot(w_next, w_next)), evaluate=False), "what a step adds")
+    kicks = chain.do(substitute, kicks, chain.do(noise_variance, growth))
+    alone = chain.assumption(
+        "pure noise", sp.Eq(NoiseVariance(Dot(g, g)), NoiseVariance(Dot(g_noise, g_noise)), evaluate=False)
+    )
+    gaussian = chain.assumption(
+        "Gaussian noise",
+        sp.Eq(NoiseVariance(Dot(g_noise, g_noise)), Tr(SymProduct(Sigma_w, Sigma_w)), evaluate=False),
+        "the variance of a squared Gaussian vector is 2 tr Sigma^2",
+    )
+    unit = chain.assumption("scale invariance", sp.Eq(Sigma_w, Sigma / r**2, evaluate=False), "g ~ 1/r")
+    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma, tr_Sigma / (d - 1) * Pi, evaluate=False))
+    projector = chain.definition(
+        sp.Eq(Tr(SymProduct(Pi, Pi)), 2 * (d - 1), evaluate=False), "d - 1 directions along the sphere"
+    )
+    kicks = chain.do(substitute, kicks, alone, gaussian, unit, isotropic, projector, noise)
+    kicks = chain.do(simplify, chain.do(substitute, chain.do(rename, kicks, y, r**2), size))
+
+    balance = chain.assumption(
+        "small steps",
+        sp.Eq(4 * var_V, kick / (2 * recovery), evaluate=False),
+        "kicks that are forgotten at a small rate add up to kick/(2 recovery) in the variance of r^2 = 2 V",
+    )
+    variance = chain.do(solve_for, chain.do(substitute, balance, kicks, recovery_), var_V)
+    heat = chain.definition(sp.Eq(T, eta * sigma**2 / (2 * y), evaluate=False), "the temperature")
+    heat = chain.do(solve_for, chain.do(substitute, heat, size), y)
+    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    variance = chain.do(simplify, chain.do(substitute, variance, heat, directions))
+    small = chain.assumption("small steps", sp.Eq(1 - eta * lam / 2, 1, evaluate=False), "eta lambda is small")
+    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
+    variance = chain.do(neglect, variance, small)
+    chain.do(times_one, variance, pressure, 2, because="eta lambda/2 of what a Gibbs ensemble has")
+
+
+@operation("neglect a small number beside 1")
+def neglect(equation: sp.Eq, small: sp.Eq) -> sp.Eq:
+    """Put the right-hand side of `small` for its left-hand side, by which the equation's right-hand side is divided."""
+    return sp.Eq(equation.lhs, sp.simplify(equation.rhs * small.lhs) / small.rhs, evaluate=False)
+
+
+@operation("multiply by what is 1, to the power {0}")
+def times_one(equation: sp.Eq, equal: sp.Eq, power: int) -> sp.Eq:
+    """Multiply the right-hand side by a power of the ratio of the sides of another equation."""
+    return sp.Eq(equation.lhs, equation.rhs * (equal.rhs / equal.lhs) ** power, evaluate=False)
+
+
+def _gibbs_volume(chain: Chain) -> Step:
+    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison."""
+    weight = V ** (d / 2 - 1) * sp.exp(-p * V / T)
+    mean, square, one = (sp.Integral(V**k * weight, (V, 0, sp.oo)) for k in (1, 2, 0))
+    gibbs = chain.definition(
+        sp.Eq(var_V_Gibbs, square / one - (mean / one) ** 2, evaluate=False),
+        "under exp(-(L + p |w|^2/2)/T) all d weights fluctuate: the surface of the sphere of volume V is ~ V^(d/2 - 1)",
+    )
+    gibbs = chain.do(simplify, chain.do(evaluate_integrals, gibbs))
+    count = chain.definition(sp.Eq(d, 2 * R_Gibbs, evaluate=False), "so that its gas constant is d/2")
+    return chain.do(simplify, chain.do(substitute, gibbs, count), because="what a Gibbs ensemble would have")
+
+
+# The registry ------------------------------------------------------------------------------------
+
 derivation(
     "norm-balance",
     kind="identity",
@@ -226,3 +453,31 @@ derivation(
     summary="p V/(R T) does not depend on V; with T read off the noise it is an identity and no equation of state",
     worlds=[runs_world(FixedELR.key), _BATCHES],
 )(_compressibility)
+derivation(
+    "configurational-temperature",
+    kind="physics",
+    source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
+    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature without noise or entropy",
+    worlds=[density_world()],
+)(_configurational_temperature)
+derivation(
+    "gradient-balance",
+    kind="identity",
+    source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
+    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): what V6 is held against",
+    worlds=[balance_world()],
+)(_gradient_balance)
+derivation(
+    "path-entropy",
+    kind="physics",
+    source=THIS_TOOLKIT,
+    summary="The entropy of one run's snapshots is that of its path: slopes 3/2 R in log eta and R/2 in log lambda",
+    worlds=[snapshots_world()],
+)(_path_entropy)
+derivation(
+    "volume-fluctuations",
+    kind="physics",
+    source=THIS_TOOLKIT,
+    summary="At fixed LR the volume fluctuates eta lambda/2 times as much as in a Gibbs ensemble, hardly at all",
+    worlds=[volume_world()],
+)(_volume_fluctuations)

@@ -28,6 +28,8 @@ __all__ = [
     "Generator",
     "Inverse",
     "Mat",
+    "NoiseMean",
+    "NoiseVariance",
     "Quad",
     "Sandwich",
     "SkewProduct",
@@ -339,8 +341,59 @@ class Expectation(sp.Function):
         return text if exp is None else rf"{text}^{{{exp}}}"
 
 
+class NoiseMean(sp.Function):
+    """The mean over the next minibatch, at given weights; what does not depend on the minibatch comes out."""
+
+    power = 1
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull out factors, and for the mean terms, that have no gradient in them."""
+        argument = sp.expand(argument)
+        fixed, noisy = argument.as_independent(*_of_minibatch(argument), as_Add=True)
+        if fixed != 0:
+            return cls._constant(fixed) + cls(noisy)
+        factor, rest = argument.as_independent(*_of_minibatch(argument), as_Add=False)
+        if rest == 1:
+            return cls._constant(argument)
+        return None if factor == 1 else factor**cls.power * cls(rest)
+
+    @classmethod
+    def _constant(cls, value: sp.Expr) -> sp.Expr:
+        return value
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "mean[", self.args[0], "]")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\operatorname{{mean}}\left[{printer._print(self.args[0])}\right]"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+class NoiseVariance(NoiseMean):
+    """The variance over the next minibatch, at given weights."""
+
+    power = 2
+
+    @classmethod
+    def _constant(cls, value: sp.Expr) -> sp.Expr:
+        return sp.S.Zero
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "var[", self.args[0], "]")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\operatorname{{var}}\left[{printer._print(self.args[0])}\right]"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+def _of_minibatch(expression: sp.Expr) -> list[sp.Basic]:
+    """Vectors that depend on the next minibatch, by name."""
+    return [symbol for symbol in expression.free_symbols if symbol.name in {"g", "g_n", "w'"}] or [sp.Dummy()]
+
+
 #: Scalars that vary over the stationary distribution, by name (symbols.py owns the symbols themselves).
-_RANDOM = {"r", "L", "tr_Sigma"}
+_RANDOM = {"r", "L", "tr_Sigma", "lap_L"}
 
 
 def _varies(expression: sp.Expr) -> bool:

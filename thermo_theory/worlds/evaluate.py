@@ -30,7 +30,7 @@ from thermo_theory.vectors import (
     Tr,
 )
 
-__all__ = ["NotInterpreted", "World", "evaluate", "holds", "residual", "slope"]
+__all__ = ["NotInterpreted", "World", "evaluate", "holds", "interpret", "residual", "slope"]
 
 #: Working precision of every check, in decimal digits.
 DIGITS = 30
@@ -133,6 +133,8 @@ def evaluate(expression: Any, world: World) -> Any:
         If a symbol or operation has no meaning in the world.
     """
     expression = sp.sympify(expression)
+    if expression in (sp.oo, -sp.oo):
+        return mp.inf if expression is sp.oo else -mp.inf
     if expression.is_Number or expression.is_NumberSymbol:
         return mp.mpmathify(sp.N(expression, DIGITS + 5))
     if expression in world.meanings:
@@ -258,6 +260,17 @@ def _integral(expression: sp.Integral, world: World) -> Any:
     return mp.quad(lambda x: evaluate(inner, world.at({variable: x})), ends)
 
 
+def _terms(expression: sp.Sum, world: World) -> list[World]:
+    """The worlds in which the terms of a sum are to be evaluated."""
+    variable, low, high = expression.limits[0]
+    first, last = (int(evaluate(end, world)) for end in (low, high))
+    return [world.at({variable: k}) for k in range(first, last + 1)]
+
+
+def _sum(expression: sp.Sum, world: World) -> Any:
+    return mp.fsum(evaluate(expression.function, there) for there in _terms(expression, world))
+
+
 def _limit(expression: sp.Limit, world: World) -> Any:
     inner, variable, point, direction = expression.args
     if point is sp.oo:
@@ -306,11 +319,18 @@ _HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
     (Div, _div),
     (sp.Derivative, _derivative),
     (sp.Integral, _integral),
+    (sp.Sum, _sum),
     (sp.Limit, _limit),
     (sp.Subs, _substitution),
     (sp.core.function.AppliedUndef, _undefined),
     (sp.Function, _function),
 ]
+
+
+def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
+    """Say how a kind of expression is evaluated (`handler(expression, world)`)."""
+    _HANDLERS.insert(0, (kind, handler))
+
 
 #: Kinds of expressions whose value is remembered.
 _COSTLY = (Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
@@ -327,6 +347,8 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
         return mp.fsum(_magnitude(term, world) for term in expression.args)
     if isinstance(expression, sp.Mul):
         return mp.fprod(_magnitude(factor, world) for factor in expression.args)
+    if isinstance(expression, sp.Sum):
+        return mp.fsum(_magnitude(expression.function, there) for there in _terms(expression, world))
     if isinstance(expression, Dot):
         return mp.fprod(_size(evaluate(argument, world)) for argument in expression.args)
     if isinstance(expression, Quad | Apply):
