@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import sympy as sp
-from sympy.printing.mathml import mathml
+from sympy.printing.mathml import MathMLPresentationPrinter
 
 from empirics.pages.blocks import Law, Paper
-from thermo_theory import Derivation, derivations
+from thermo_theory import Derivation, derive
+from thermo_theory.protocols import PROTOCOLS
 
 __all__ = ["laws", "papers", "to_mathml"]
 
@@ -41,6 +42,15 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
+class _Printer(MathMLPresentationPrinter):
+    """Sympy's printer, but an entropy S(eta, lambda) keeps its capital."""
+
+    def _print_AppliedUndef(self, function: sp.Function) -> object:
+        row = self._print_Function(function)
+        row.firstChild.firstChild.data = function.func.__name__
+        return row
+
+
 def to_mathml(equation: sp.Basic) -> str:
     """Write an equation as a MathML element, which browsers set by themselves.
 
@@ -57,7 +67,8 @@ def to_mathml(equation: sp.Basic) -> str:
     >>> to_mathml(sp.Eq(sp.Symbol("p") * sp.Symbol("V"), sp.Symbol("R") * sp.Symbol("T")))[:24]
     '<math display="block"><m'
     """
-    body = mathml(equation, printer="presentation", mul_symbol="None")
+    printer = _Printer({"mul_symbol": "None"})
+    body = str(printer._print(equation).toxml())
     body = re.sub(r"<mo>&InvisibleTimes;</mo>", '<mspace width="0.15em"></mspace>', body)
     body = body.replace("<mo>-</mo>", "<mo>−</mo>")
     return f'<math display="block">{body}</math>'
@@ -98,11 +109,8 @@ def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, 
     -------
     tuple of Law
     """
-    return tuple(
-        _law(found)
-        for found in derivations()
-        if found.name in names and getattr(found.protocol, "key", None) in protocols
-    )
+    known = [protocol for protocol in PROTOCOLS if protocol in protocols]
+    return tuple(_law(derive(name, protocol)) for protocol in known for name in names)
 
 
 def papers() -> tuple[Paper, ...]:
