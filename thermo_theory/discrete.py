@@ -39,6 +39,7 @@ from thermo_theory.symbols import (
     Sigma,
     Sigma_w,
     T,
+    U,
     V,
     Z_c,
     c,
@@ -52,6 +53,7 @@ from thermo_theory.symbols import (
     grad_L,
     grad_L_unit,
     grad_log_rho,
+    h,
     kick,
     lam,
     lap_L,
@@ -67,6 +69,9 @@ from thermo_theory.symbols import (
     var_V_Gibbs,
     w,
     w_next,
+    x,
+    x_next,
+    xi,
 )
 from thermo_theory.symbols import squared as y
 from thermo_theory.symmetry import SCALINGS, THIS_TOOLKIT, choose, match, rescale
@@ -82,6 +87,7 @@ from thermo_theory.vectors import (
     Vec,
     VectorFunction,
 )
+from thermo_theory.worlds.cold import cold_world
 from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
 from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world, volume_world
 
@@ -423,6 +429,95 @@ def _gibbs_volume(chain: Chain) -> Step:
     return chain.do(simplify, chain.do(substitute, gibbs, count), because="what a Gibbs ensemble would have")
 
 
+# Finite steps ------------------------------------------------------------------------------------
+
+
+@operation("the positive root in {0}")
+def positive_root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
+    """Solve a quadratic equation of which one root is positive and the other negative."""
+    polynomial = sp.Poly(sp.numer(sp.together(equation.lhs - equation.rhs)), unknown)
+    if polynomial.degree() != 2:
+        raise OperationError(f"{equation} is not quadratic in {unknown}")
+    a, b, constant = polynomial.all_coeffs()
+    if not sp.simplify(constant / a).is_negative:
+        raise OperationError(f"the roots of {equation} may have one sign")
+    half, rest = sp.simplify(-b / (2 * a)), sp.simplify(-constant / a)
+    return sp.Eq(unknown, half + sp.sqrt(sp.expand(half**2) + rest), evaluate=False)
+
+
+def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
+    """The energy of a cold gas from the exact second moment of its linear steps."""
+    linear = chain.assumption(
+        "low temperature",
+        sp.Eq(x_next, x - eta_eff * (h * x + xi), evaluate=False),
+        "near the minimum of the loss the direction moves linearly, by curvature and noise",
+    )
+    square = chain.do(expectation, chain.do(squared_norm, linear))
+    unbiased = chain.definition(sp.Eq(Expectation(Dot(x, xi)), 0, evaluate=False), "noise has no mean")
+    noise = chain.definition(
+        sp.Eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2, evaluate=False), "tr Sigma, in d - 1 directions"
+    )
+    still = chain.assumption(
+        "stationarity", sp.Eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x)), evaluate=False), "the spread stays"
+    )
+    square = chain.do(substitute, square, unbiased, noise, still)
+    energy = chain.assumption(
+        "low temperature", sp.Eq(U, h * Expectation(Dot(x, x)) / 2, evaluate=False), "the loss is quadratic there"
+    )
+    spread = chain.do(solve_for, energy, Expectation(Dot(x, x)))
+    heat = chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "the temperature")
+    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    strength = chain.do(solve_for, heat, sigma**2)
+    energy = chain.do(solve_for, chain.do(substitute, square, spread, strength, directions), U)
+    energy = chain.do(as_ratio, energy, h, because="exact in the step: a cold gas has U = R T only for small steps")
+    chain.do(series, energy, h, sp.S.Zero, 2, because="U is larger by h eta_eff/2, relative to R T")
+    return energy, spread, noise, unbiased
+
+
+def _finite_step(chain: Chain, protocol: Protocol) -> None:
+    energy, spread, noise, unbiased = _cold_energy(chain)
+    push = chain.assumption(
+        "low temperature",
+        sp.Eq(Dot(g, g), Dot(h * x + xi, h * x + xi) * eta_eff / eta, evaluate=False),
+        "the gradient: that of a quadratic loss and noise, at norm r, 1/r^2 = eta_eff/eta",
+    )
+    push = chain.do(substitute, chain.do(expectation, push), unbiased, noise, spread)
+    heat = chain.definition(sp.Eq(sigma**2, 2 * T / eta_eff, evaluate=False), "the temperature")
+    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    push = chain.do(substitute, push, heat, directions, energy)
+    if protocol is FixedSphere:
+        virial = chain.assumption(
+            "low temperature",
+            sp.Eq(p * V, eta * Expectation(Dot(g, g)) / 4 - Expectation(Dot(g, w)) / 2, evaluate=False),
+            "the pressure: weight decay that would take away what the projection takes away, while eta p is small",
+        )
+        radial = chain.assumption(
+            "scale invariance", sp.Eq(Expectation(Dot(g, w)), 0, evaluate=False), "g.w = 0 in each batch"
+        )
+        virial = chain.do(substitute, virial, radial)
+    else:
+        virial = chain.claim("virial-theorem")
+        slow = chain.assumption("low temperature", sp.Eq(1 - eta * lam / 2, 1, evaluate=False), "a cold gas is wide")
+        virial = chain.do(substitute, virial, slow)
+    work = chain.do(simplify, chain.do(substitute, virial, push))
+    work = chain.do(as_ratio, work, h, because="p V = U: as large as the energy")
+    chain.do(series, work, h, sp.S.Zero, 2, because="p V is larger by h eta_eff/2, relative to R T")
+    if protocol is not FixedLR:
+        unknown = p if protocol is FixedSphere else V
+        chain.do(as_ratio, chain.do(solve_for, work, unknown), h)
+        return
+    rate = chain.definition(sp.Eq(eta_eff, eta / (2 * V), evaluate=False), "the effective learning rate, V = r^2/2")
+    warmth = chain.definition(sp.Eq(T, eta * sigma**2 / (4 * V), evaluate=False), "the temperature")
+    count = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
+    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
+    volume = chain.do(substitute, work, rate, warmth, pressure)
+    volume = chain.do(positive_root, volume, V)
+    chain.do(series, volume, h, sp.S.Zero, 2, because="V, and with it p V, is larger by h eta_eff/4")
+    cooler = chain.do(substitute, warmth, volume)
+    chain.do(series, cooler, h, sp.S.Zero, 2, because="T is smaller by h eta_eff/4, U = p V larger by as much")
+    chain.do(simplify, chain.do(substitute, volume, count))
+
+
 # The registry ------------------------------------------------------------------------------------
 
 derivation(
@@ -481,3 +576,18 @@ derivation(
     summary="At fixed LR the volume fluctuates eta lambda/2 times as much as in a Gibbs ensemble, hardly at all",
     worlds=[volume_world()],
 )(_volume_fluctuations)
+
+_FINITE_STEP = {
+    FixedSphere: "Pressure of a cold gas at steps of any size: p and U are larger by h eta_eff/2 than R T says",
+    FixedELR: "Volume of a cold gas at steps of any size: V and U are larger by h eta_eff/2 than R T says",
+    FixedLR: "Volume of a cold gas at steps of any size: V, p V and U are larger, T smaller by h eta_eff/4",
+}
+for _protocol, _words in _FINITE_STEP.items():
+    derivation(
+        "finite-step",
+        protocol=_protocol,
+        kind="physics",
+        source=THIS_TOOLKIT,
+        summary=_words,
+        worlds=[cold_world(_protocol.key)],
+    )(_finite_step)
