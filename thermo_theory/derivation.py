@@ -52,7 +52,7 @@ ASSUMPTIONS = {
     "ideal gas law": "p V = R T",
     "eps = 0": "the optimiser's epsilon is negligible",
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
-    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, as far away as directions diffuse meanwhile",
+    "diffusive snapshots": "the nearest neighbour of a snapshot is the next one, as far as directions diffuse meanwhile",
     "Gaussian noise": "gradient noise is Gaussian",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
@@ -309,15 +309,21 @@ class Derivation:
         return "\n".join(lines)
 
     def to_latex(self) -> str:
-        """Return the derivation as the body of a LaTeX document (needs amsmath)."""
-        lines = [rf"\paragraph{{{self.title}.}} {_latex_words(self.summary)}"]
-        if self.assumptions:
-            lines.append(rf"Assumes: {_latex_words(', '.join(self.assumptions))}.")
+        """Return the derivation as a LaTeX document that compiles as it stands (it uses amsmath)."""
+        lines = [
+            r"\documentclass{article}",
+            r"\usepackage{amsmath}",
+            r"\begin{document}",
+            rf"\section*{{{_latex_words(self.title)}}}",
+            rf"{_latex_words(self.summary)}.",
+            rf"Assumes: {_latex_words(', '.join(self.assumptions) or 'nothing')}.",
+            rf"Kind: {self.kind}. Source: {_latex_words(self.source)}.",
+        ]
         for step in self.steps:
-            words = _latex_words(step.done.split(" [")[0] + (f": {step.because}" if step.because else ""))
+            words = _latex_words(step.done + (f": {step.because}" if step.because else ""))
             lines.append(rf"\begin{{equation}}\tag{{{step.number}}} {to_latex(step.equation)} \end{{equation}}")
-            lines.append(rf"\noindent\textit{{{words}}}")
-        return "\n".join(lines)
+            lines.append(rf"\noindent\textit{{{words}.}}")
+        return "\n".join([*lines, r"\end{document}", ""])
 
     def to_markdown(self) -> str:
         """Return the derivation as Markdown with LaTeX formulas."""
@@ -342,14 +348,37 @@ def _inline(part: object) -> str:
 
 def _latex_words(text: str) -> str:
     """Escape what LaTeX would take for commands; letters of formulas in words become words."""
-    for character, name in _GREEK.items():
-        text = text.replace(character, name)
-    for character in "\\&%$#_{}":
-        text = text.replace(character, f"\\{character}" if character != "\\" else " ")
-    return text.replace("^", r"\^{}").replace("~", r"$\sim$")
+    escaped = "".join(_LATEX_CHARACTERS.get(character, character) for character in text)
+    return escaped.encode("ascii", "ignore").decode()
 
 
-_GREEK = {"η": "eta", "λ": "lambda", "σ": "sigma", "κ": "kappa", "∇": "grad ", "⋅": ".", "²": "^2", "√": "sqrt"}
+_LETTERS = ("eta", "lambda", "sigma", "kappa", "gamma", "beta", "rho", "Sigma")
+
+_LATEX_CHARACTERS = {
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\^{}",
+    "~": r"$\sim$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "∇": r"$\nabla$",
+    **dict(zip("ηλσκγβρΣ", (rf"$\{name}$" for name in _LETTERS), strict=True)),
+    "⋅": r"$\cdot$",
+    "²": "$^2$",
+    "⁴": "$^4$",
+    "√": r"$\surd$",
+    "½": "1/2",
+    "¼": "1/4",
+    "∂": r"$\partial$",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "±": r"$\pm$",
+    "–": "--",
+    "×": r"$\times$",
+}
 
 
 def _check(step: Step, worlds: Sequence[World]) -> Evidence:
