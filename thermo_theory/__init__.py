@@ -11,7 +11,7 @@ from thermo_theory.derivation import (
     derive,
 )
 from thermo_theory.formula import Formula
-from thermo_theory.gases import ideal, linear_regression, mixture  # noqa: F401
+from thermo_theory.gases import ideal, linear_regression, mixture, vmf  # noqa: F401
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "StepUnproved",
     "derivations",
     "derive",
+    "vmf",
 ]
