@@ -1,6 +1,6 @@
 """Estimators on plain arrays."""
 
-from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory
+from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, unbiased
 from empirics.measure.entropy import SphereEntropy, sphere_entropy
 from empirics.measure.stationarity import block_error, norm_balance, run_status
 
@@ -13,4 +13,5 @@ __all__ = [
     "norm_balance",
     "run_status",
     "sphere_entropy",
+    "unbiased",
 ]

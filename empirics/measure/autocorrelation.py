@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["autocorrelation", "integrated_time", "memory"]
+__all__ = ["autocorrelation", "integrated_time", "memory", "unbiased"]
 
 #: A sum of autocorrelations is broken off at this many autocorrelation times (Sokal's window): longer sums add noise.
-WINDOW = 8.0
+WINDOW = 5.0
 
 #: Correlations below this are forgotten, for a Theiler window.
 FORGOTTEN = 0.05
@@ -39,18 +39,27 @@ def autocorrelation(gram: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(means / means[0]) if means[0] > 0 else np.ones(len(matrix))
 
 
-def integrated_time(correlation: ArrayLike) -> float:
+def integrated_time(correlation: ArrayLike, rows: int | None = None) -> float:
     """Integrated autocorrelation time, ``1 + 2 sum of correlations``, in rows; n rows are worth n over it.
 
     Parameters
     ----------
     correlation : array_like, shape (n,)
         Correlation at lags 0, 1, 2, ...
+    rows : int, optional
+        Length of the series if the correlation was estimated from it with its mean taken off. That makes every
+        correlation too small, by about time/rows, and slow series look fast; here it is put right.
 
     Returns
     -------
     float
-        At least 1; the sum ends at the first lag beyond `WINDOW` times its own value (Sokal 1989).
+        At least 1; the sum ends at the first lag beyond `WINDOW` times its own value (Sokal 1989). With `rows`, at most
+        that: a series that does not forget within its own length is worth one row, not more.
+
+    Notes
+    -----
+    With M lags summed to t, the true time is ``t/(1 - (2M + 1 - t)/rows)``: the solution of ``time = 1 + 2 sum_1^M
+    [c (1 - time/rows) + time/rows]``.
 
     Examples
     --------
@@ -60,7 +69,37 @@ def integrated_time(correlation: ArrayLike) -> float:
     times = 2 * np.cumsum(np.asarray(correlation, dtype=float)) - 1
     inside = np.arange(len(times)) >= WINDOW * times
     end = int(np.argmax(inside)) if inside.any() else len(times) - 1
-    return float(max(times[end], 1.0))
+    time = float(times[end])
+    if rows is None:
+        return max(time, 1.0)
+    share = 1 - (2 * end + 1 - time) / rows
+    if not inside.any() or time >= share * rows:
+        return float(rows)
+    return max(time / share, 1.0)
+
+
+def unbiased(correlation: ArrayLike, time: float) -> NDArray[np.float64]:
+    """Correlation of a series without what taking its own mean off took from it.
+
+    Parameters
+    ----------
+    correlation : array_like, shape (n,)
+        Estimated from n rows with their mean taken off.
+    time : float
+        Integrated autocorrelation time, in rows.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> unbiased([1.0, 0.0, -0.5, -0.5], 1.0)
+    array([ 1.   ,  0.25 , -0.125, -0.125])
+    """
+    values = np.asarray(correlation, dtype=float)
+    share = min(time / len(values), 1.0)
+    return np.asarray(values * (1 - share) + share)
 
 
 def memory(correlation: ArrayLike, level: float = FORGOTTEN) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
+from scipy.special import betainc, gammaln
 
 __all__ = ["log_ball", "log_cap_area", "log_sphere_area"]
+
+#: Where the incomplete beta function is below this, its logarithm is summed as a series instead.
+UNDERFLOW = 1e-280
 
 
 def log_ball(m: int) -> float:
@@ -45,7 +48,8 @@ def log_cap_area(angle: ArrayLike, d: int) -> NDArray[np.float64]:
     -----
     With m = d - 1 and x = sin^2(angle), the integral of sin^(m-1) from 0 to the angle is
     ``sin^m(angle) cos(angle)/m * sum_j prod_{i<=j} (m + 2i - 1)/(m + 2i) x^j`` (DLMF 8.17.8 and 15.8.1): all terms are
-    positive, so no digit is lost in any dimension. Beyond pi/2 the rest of the sphere is subtracted.
+    positive, so no digit is lost in any dimension. It converges slowly near pi/2: wherever the regularised incomplete
+    beta function ``I_x(m/2, 1/2)`` does not underflow, that is taken. Beyond pi/2 the rest of the sphere is subtracted.
 
     Examples
     --------
@@ -64,16 +68,23 @@ def log_cap_area(angle: ArrayLike, d: int) -> NDArray[np.float64]:
 
 def _log_sine_integral(angle: NDArray[np.float64], m: int) -> NDArray[np.float64]:
     """Logarithm of the integral of sin^(m-1) from 0 to an angle of at most pi/2."""
-    # At pi/2 the series diverges as its factor cos goes to 0; there the integral is a beta function.
     squared = np.sin(angle) ** 2
-    term, total = np.ones_like(angle), np.ones_like(angle)
-    for j in range(1, 200_000):
+    beyond = betainc(0.5, m / 2, np.cos(angle) ** 2)  # near pi/2 the cosine still tells angles apart
+    share = np.where(beyond < 0.5, 1 - beyond, betainc(m / 2, 0.5, squared))
+    half = 0.5 * np.log(np.pi) + gammaln(m / 2) - gammaln((m + 1) / 2) - np.log(2)
+    tiny = share < UNDERFLOW
+    result = half + np.log(np.where(tiny, 1.0, share))
+    if tiny.any():
+        result[tiny] = _log_sine_series(angle[tiny], squared[tiny], m)
+    return np.asarray(result)
+
+
+def _log_sine_series(angle: NDArray[np.float64], squared: NDArray[np.float64], m: int) -> NDArray[np.float64]:
+    """Sum the series; where the incomplete beta function underflows, 1 - x > 1,000/m, so that it converges."""
+    term, total, j = np.ones_like(angle), np.ones_like(angle), 0
+    while np.any(term > 1e-17 * total * (1 - squared)):
+        j += 1
         term = term * squared * ((m + 2 * j - 1) / (m + 2 * j))
         total += term
-        if np.all(term <= 1e-16 * total * (1 - squared + 1e-6)):
-            break
-    right = np.isclose(angle, np.pi / 2, rtol=0, atol=1e-9)
-    with np.errstate(divide="ignore"):
-        series = m * np.log(np.sin(angle)) + np.log(np.cos(angle)) - np.log(m) + np.log(total)
-    half = 0.5 * np.log(np.pi) + gammaln(m / 2) - gammaln((m + 1) / 2) - np.log(2)
-    return np.where(right, half, np.minimum(series, half))
+    with np.errstate(divide="ignore"):  # a cap of angle 0 has no area
+        return m * np.log(np.sin(angle)) + np.log(np.cos(angle)) - np.log(m) + np.log(total)

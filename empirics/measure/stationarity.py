@@ -59,7 +59,7 @@ def norm_balance(lr: ArrayLike, weight_decay: ArrayLike, grad_sq: ArrayLike, rad
 
 
 def block_error(blocks: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """Standard error of a mean from the scatter of the means of consecutive blocks.
+    """Standard error of a mean from the scatter of the means of consecutive blocks; NaN from fewer than two blocks.
 
     Examples
     --------
@@ -67,6 +67,8 @@ def block_error(blocks: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
     0.57735
     """
     values = np.asarray(blocks, dtype=float)
+    if values.shape[axis] < 2:
+        return np.full(np.delete(values.shape, axis), np.nan)
     return np.asarray(values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis]))
 
 
@@ -120,6 +122,6 @@ def run_status(
     off = abs(balance - 1)
     if not (off <= BALANCE_MARGIN or off <= SIGNIFICANT * balance_error <= 2 * BALANCE_MARGIN):
         return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {BALANCE_MARGIN:g}"
-    if abs(radius_drift) > max(DRIFT_MARGIN, SIGNIFICANT * radius_drift_error):
+    if not abs(radius_drift) <= max(DRIFT_MARGIN, SIGNIFICANT * radius_drift_error):
         return "not stationary", f"log r drifts by {radius_drift:+.3f} over the measured part"
     return "ok", ""

@@ -1,5 +1,6 @@
 """The nearest-neighbour entropy against brute force, exact values, and what it must not care about."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -108,6 +109,24 @@ def test_a_path_entropy_is_recognised_and_the_window_removes_it():
     assert naive[0].effective_sample_size == pytest.approx(800 / 8, rel=0.3)
 
 
+def test_what_never_forgets_is_worth_one_row_and_stays_a_path():
+    # A random walk has no stationary distribution; with its own mean taken off it looks like one of 14 rows.
+    walk = np.c_[np.full(400, 30.0), np.cumsum(0.02 * np.random.default_rng(9).standard_normal((400, 100)), axis=0)]
+    for theiler in (0, "auto"):
+        found = sphere_entropy(walk, theiler=theiler)
+        assert found.effective_sample_size == 1
+        assert found.path_entropy
+
+
+@pytest.mark.parametrize(("n", "d", "T"), [(400, 3, 0.1), (250, 50, 1e-3), (250, 1000, 1e-6)])
+def test_intervals_are_as_wide_as_the_scatter(n, d, T):
+    # 40 repetitions give the scatter to 11 %; at d = 1,000 that of the terms alone would be half of it.
+    rng = np.random.default_rng(10)
+    found = [sphere_entropy(sample(d=d, T=T, size=n, rng=rng), theiler=0) for _ in range(40)]
+    scatter = 1.96 * np.std([one.value for one in found], ddof=1)
+    assert 0.75 < np.mean([(one.high - one.low) / 2 for one in found]) / scatter < 2
+
+
 def test_independent_samples_are_no_path():
     found = sphere_entropy(np.random.default_rng(7).standard_normal((300, 100)))
     assert not found.path_entropy
@@ -140,6 +159,28 @@ def test_slope_in_log_temperature_at_high_dimension(T):
 def test_bad_input(x, options, message):
     with pytest.raises(ValueError, match=message):
         sphere_entropy(x, **{"theiler": 0, **options})
+
+
+def exact_cap_area(angle, d):
+    """Logarithm at 30 digits by quadrature: over the rim that counts, and near pi/2 the half sphere less a strip."""
+    m, angle = mp.mpf(d - 1), mp.mpf(angle)
+    half = mp.beta(m / 2, mp.mpf(1) / 2) / 2
+    if abs(angle - mp.pi / 2) < 0.01:
+        integral = half - mp.quad(lambda a: mp.sin(a) ** (m - 1), [angle, mp.pi / 2])
+    else:
+        small = min(angle, mp.pi - angle)
+        rim = max(mp.mpf(0), small - 60 * mp.tan(small) / m)  # further in there is less than e^-60 of the area
+        integral = mp.quadgl(lambda a: mp.sin(a) ** (m - 1), mp.linspace(rim, small, 16))
+        integral = integral if angle < mp.pi / 2 else 2 * half - integral
+    return mp.log(2) + m / 2 * mp.log(mp.pi) - mp.loggamma(m / 2) + mp.log(integral)
+
+
+@pytest.mark.parametrize("d", [2, 3, 50, 2000, 43_692])
+def test_cap_areas_against_thirty_digits(d):
+    with mp.workdps(30):
+        for angle in (1e-6, 0.3, 1.2, np.pi / 2 - 1e-3, np.pi / 2 - 1e-6, np.pi / 2 + 1e-4, 2.0):
+            exact = float(exact_cap_area(angle, d))
+            assert float(log_cap_area(angle, d)) == pytest.approx(exact, rel=1e-12, abs=1e-12), angle
 
 
 @pytest.mark.parametrize("d", [2, 3, 4, 11, 200])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empirics.measure import autocorrelation, block_error, integrated_time, memory, norm_balance, run_status
+from empirics.measure import autocorrelation, block_error, integrated_time, memory, norm_balance, run_status, unbiased
 
 GOOD = {
     "balance": 1.001,
@@ -40,6 +40,7 @@ def test_balance_is_one_where_the_norm_stays(lr, wd, radius):
         ({"balance": 1.4, "balance_error": 0.2}, "not stationary", "1.400"),
         ({"radius_drift": 0.1}, "not stationary", "drifts by \\+0.100"),
         ({"radius_drift": -0.05, "radius_drift_error": 0.02}, "ok", ""),
+        ({"radius_drift": float("nan")}, "not stationary", "nan"),
     ],
 )
 def test_status(change, status, reason):
@@ -52,6 +53,28 @@ def test_block_error_is_the_standard_error():
     rng = np.random.default_rng(1)
     blocks = rng.standard_normal((2000, 25))
     assert np.sqrt((block_error(blocks) ** 2).mean()) == pytest.approx(1 / 5, rel=0.02)
+
+
+def test_one_block_has_no_error():
+    assert np.isnan(block_error(np.ones((3, 1)))).all()
+    assert block_error(np.ones((3, 1))).shape == (3,)
+
+
+@pytest.mark.parametrize("decay", [5, 20, 60])
+def test_few_correlation_times_are_not_taken_for_many(decay):
+    # 600 rows that forget in `decay` rows are worth 600/(2 decay): 60, 15, 5. The mean that is taken off hides half of
+    # the time at 15; the mean of 20 repetitions has to see it to a tenth.
+    rng, keep, rows = np.random.default_rng(3), np.exp(-1 / decay), 600
+    x = np.empty((20, rows, 50))
+    x[:, 0] = rng.standard_normal((20, 50))
+    for i in range(1, rows):
+        x[:, i] = keep * x[:, i - 1] + np.sqrt(1 - keep**2) * rng.standard_normal((20, 50))
+    correlations = [autocorrelation((one - one.mean(0)) @ (one - one.mean(0)).T) for one in x]
+    worth = np.mean([rows / integrated_time(correlation, rows=rows) for correlation in correlations])
+    assert worth == pytest.approx(rows * (1 - keep) / (1 + keep), rel=0.1)
+    time = (1 + keep) / (1 - keep)
+    # 1/e is reached after `decay` rows.
+    assert np.mean([memory(unbiased(c, time), np.exp(-1)) for c in correlations]) == pytest.approx(decay, rel=0.15)
 
 
 def test_correlation_time_of_a_known_chain():
