@@ -309,10 +309,10 @@ class Derivation:
         return "\n".join(lines)
 
     def to_latex(self) -> str:
-        """Return the derivation as a LaTeX document that compiles as it stands (it uses amsmath)."""
+        """Return the derivation as a LaTeX document that compiles as it stands (it uses amsmath and amssymb)."""
         lines = [
             r"\documentclass{article}",
-            r"\usepackage{amsmath}",
+            r"\usepackage{amsmath,amssymb}",
             r"\begin{document}",
             rf"\section*{{{_latex_words(self.title)}}}",
             rf"{_latex_words(self.summary)}.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from math import lcm
 
 import sympy as sp
@@ -53,7 +55,19 @@ def to_latex(expression: sp.Basic) -> str:
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
-    return str(sp.latex(readable(expression), symbol_names=latex_names(expression)))
+    return _ascii(str(sp.latex(readable(expression), symbol_names=latex_names(expression))))
+
+
+#: Combining characters and the accents of LaTeX's mathematics.
+_ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot"}
+
+
+def _ascii(text: str) -> str:
+    """Write accented letters as LaTeX does."""
+    plain = unicodedata.normalize("NFD", text)
+    for combining, accent in _ACCENTS.items():
+        plain = re.sub(f"(.){combining}", rf"\\{accent}{{\1}}", plain)
+    return plain.replace("∇", r"\nabla ").replace("Δ", r"\Delta ")
 
 
 def to_text(expression: sp.Basic) -> str:
