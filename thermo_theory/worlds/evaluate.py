@@ -38,6 +38,9 @@ DIGITS = 30
 #: Sides of an equation may differ by this much, relative to the size of what is added up in them.
 TOLERANCE = mp.mpf(10) ** -9
 
+#: Limits are extrapolated until they change by less than this.
+LIMIT = mp.mpf(10) ** -15
+
 #: Sides smaller than this share of their terms count as zero up to round-off.
 CANCELLED = mp.mpf(10) ** -6
 
@@ -274,10 +277,10 @@ def _sum(expression: sp.Sum, world: World) -> Any:
 def _limit(expression: sp.Limit, world: World) -> Any:
     inner, variable, point, direction = expression.args
     if point is sp.oo:
-        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf)
+        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
     where = evaluate(point, world)
     sign = -1 if str(direction) == "-" else 1
-    return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf)
+    return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
 
 
 def _substitution(expression: sp.Subs, world: World) -> Any:
