@@ -19,6 +19,9 @@ from thermo_theory.worlds.evaluate import World, slope
 
 __all__ = ["Gas", "gas_world", "mean_cosine", "partition", "weights_entropy"]
 
+#: Digits that are enough for any check (limits ask for many more).
+MOST = 66
+
 #: Functions of the gas: mean cosine and partition function of kappa, energy and entropy of T, density of the angle.
 mean_cosine = sp.Function("A", positive=True)
 partition = sp.Function("Z", positive=True)
@@ -157,7 +160,7 @@ def _gas(n: Any, kappa: Any, gibbs: bool, digits: int) -> Gas:
 
 def gas(world: World, kappa: Any, gibbs: bool) -> Gas:
     """The gas in the world's dimension."""
-    return _gas(world[s.d], mp.mpmathify(kappa), gibbs, mp.mp.dps)
+    return _gas(world[s.d], mp.mpmathify(kappa), gibbs, min(mp.mp.dps, MOST))
 
 
 def gas_world(*points: tuple[Any, Any], large: bool = False) -> Callable[[int, Collection[str]], World]:
@@ -237,7 +240,3 @@ def _meanings(n: Any, heat: Any, granted: Collection[str], large: bool) -> dict[
         density: angle_density,
     }
 
-
-def _log_slope(function: Callable[[Any], Any], point: Any) -> Any:
-    """Derivative with respect to the logarithm."""
-    return slope(lambda u: function(mp.exp(u)), mp.log(point))
