@@ -1,6 +1,6 @@
 """Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
 
-from thermo_theory import discrete, forerunners, stochastic, symmetry  # noqa: F401
+from thermo_theory import discrete, forerunners, optimizers, stochastic, symmetry  # noqa: F401
 from thermo_theory.derivation import (
     ASSUMPTIONS,
     Derivation,

@@ -11,7 +11,8 @@ Eq(T, eta*sigma**2/(2*r**2))
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, replace
 
 from thermo_theory.derivation import derive
 from thermo_theory.formula import Formula
@@ -33,12 +34,55 @@ class Protocol:
         One step, in words and symbols.
     fixed : str
         What it holds fixed, in thermodynamics.
+    optimizer : str
+        "sgd", or one of the names that `with_optimizer` takes.
     """
 
     key: str
     title: str
     update: str
     fixed: str
+    optimizer: str = "sgd"
+
+    def with_optimizer(self, name: str) -> Protocol:
+        """Return the protocol with another optimiser in place of SGD.
+
+        Parameters
+        ----------
+        name : str
+            "momentum", "nesterov", "adamw" or "adam-l2".
+
+        Returns
+        -------
+        Protocol
+
+        Raises
+        ------
+        ValueError
+            If the optimiser is unknown, or the protocol is not fixed LR.
+
+        Examples
+        --------
+        >>> print(FixedLR.with_optimizer("adamw"))
+        fixed LR, AdamW
+        """
+        if name not in OPTIMIZERS:
+            near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(OPTIMIZERS)}"
+            raise ValueError(f"no optimiser is called {name!r}; {hint}")
+        if self.key != "fixed-lr":
+            raise ValueError(f"other optimisers are derived for fixed LR, not for {self}")
+        title, update = OPTIMIZERS[name]
+        return replace(self, key=f"{self.key}/{name}", title=f"{self.title}, {title}", update=update, optimizer=name)
+
+    @property
+    def rotation(self) -> Formula:
+        """Angle by which an iteration turns the weights (fixed LR)."""
+        if not self.key.startswith("fixed-lr"):
+            raise LookupError(f"the rotation is derived for fixed LR, not for {self}")
+        if self.optimizer == "nesterov":
+            return derive("exact-rotation", self).claim
+        return derive(f"rotation-{self.optimizer}").claim
 
     def __str__(self) -> str:
         return self.title
@@ -59,10 +103,38 @@ class Protocol:
         return derive("ideal-gas-law", self).claim
 
     @property
+    def trajectory(self) -> Formula:
+        """Norm of the weights after a time, from any start."""
+        return derive("radius-trajectory", self).claim
+
+    @property
+    def relaxation_time(self) -> Formula:
+        """Iterations in which what relaxes under this protocol comes closer to its stationary value by a factor e."""
+        return derive("relaxation-time", self).claim
+
+    @property
+    def pressure(self) -> Formula:
+        """Weight decay that would hold the norm as the projection does (fixed sphere only)."""
+        return derive("pressure", self).claim
+
+    @property
+    def potential(self) -> Formula:
+        """What the stationary state minimises: by how much any other density, and volume, has more of it."""
+        return derive("potential", self).claim
+
+    @property
     def maxwell(self) -> Formula:
         """How the entropy depends on what is held fixed."""
         return derive("maxwell", self).claim
 
+
+#: Other optimisers: title, and the update in words and symbols (u: the gradient over its root mean square).
+OPTIMIZERS = {
+    "momentum": ("momentum", "v <- beta v + g + lambda w, w <- w - eta v"),
+    "nesterov": ("Nesterov", "v <- beta v + g + lambda w, w <- w - eta (g + lambda w + beta v)"),
+    "adamw": ("AdamW", "v <- beta1 v + (1 - beta1) u, w <- (1 - eta lambda) w - eta v"),
+    "adam-l2": ("Adam with L2", "v <- beta1 v + (1 - beta1) (g + lambda w)/rms, w <- w - eta v"),
+}
 
 FixedSphere = Protocol("fixed-sphere", "fixed sphere", "w <- r0 (w - eta g)/|w - eta g|", "temperature and volume")
 FixedELR = Protocol("fixed-elr", "fixed ELR", "w <- w - eta_eff r^2 (g + lambda w)", "temperature and pressure")

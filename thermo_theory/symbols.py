@@ -124,6 +124,7 @@ _LATEX_NAMES = {
     "ell": r"\ell",
     "δQ": r"\delta Q",
     "tau_r": r"\tau_{r}",
+    "∇(L + T log ρ)": r"\nabla (L + T \log \rho)",
     "S_prod": r"S_{\mathrm{prod}}",
     "b_0": "b",
     "Hess": "H",
@@ -188,6 +189,9 @@ lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "n
 # Other optimisers --------------------------------------------------------------------------------
 beta = _symbol("beta", "beta", "momentum coefficient", domain=COEFFICIENT)
 beta1 = _symbol("beta_1", "beta1", "Adam's coefficient of the first moment", domain=COEFFICIENT)
+D_hat = _symbol("D_hat", "D_hat", "mean squared norm of a gradient as Adam normalises it, about d")
+adam_unit = _symbol("nu", "adam_unit", "what Adam divides gradients by, their root mean square a coordinate")
+rotation = _symbol("phi", "rotation", "root mean square angle by which an iteration turns the weights", "radians")
 
 # Processes, real gases, linear models, blocks ----------------------------------------------------
 eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process")
@@ -240,6 +244,9 @@ relaxation = _symbol("tau_r", "relaxation", "relaxation time", "iterations")
 w = _tensor(Vec, "w", "w", "the weights")
 g = _tensor(Vec, "g", "g", "gradient of one minibatch at the weights")
 g_noise = _tensor(Vec, "g_n", "g_noise", "gradient noise at the weights, g - grad L")
+buffer = _tensor(Vec, "v_k", "buffer", "the optimiser's buffer before a step")
+buffer_next = _tensor(Vec, "v_k'", "buffer_next", "the optimiser's buffer after the step")
+w_before = _tensor(Vec, "w_b", "w_before", "the weights a step before")
 w_next = _tensor(Vec, "w'", "w_next", "the weights after the next step")
 x = _tensor(Vec, "x", "x", "direction of the weights, from the minimum of the loss along the unit sphere")
 x_next = _tensor(Vec, "x'", "x_next", "x after the next step")
@@ -264,5 +271,6 @@ C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time la
 drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric")
 Sigma_mean = _tensor(Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance")
 D_mean = _tensor(Mat, "D_m", "D_m", "mean of the diffusion over the stationary distribution")
+force = _tensor(Vec, "∇(L + T log ρ)", "force", "gradient of L + T log rho on the unit sphere; 0 under Gibbs' law")
 current = _tensor(Vec, "v", "v", "velocity of the probability current, the current over the density")
 glossary[identity_matrix] = SymbolInfo(identity_matrix, "one", "the identity matrix", "1")

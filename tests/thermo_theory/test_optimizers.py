@@ -1,0 +1,83 @@
+"""Other optimisers, against updates written out as torch has them (no torch here) and checked numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory.protocols import OPTIMIZERS
+
+
+def gas(rng: np.random.Generator, w: np.ndarray, sigma: float) -> np.ndarray:
+    """Isotropic gradient noise along the sphere, one row a run."""
+    norm = np.linalg.norm(w, axis=1, keepdims=True)
+    noise, u = sigma * rng.standard_normal(w.shape), w / norm
+    return (noise - u * (u * noise).sum(1, keepdims=True)) / norm
+
+
+@pytest.mark.parametrize("d", [3, 50])
+def test_radius_of_momentum(d: int) -> None:
+    """Mean r^2 of 64 runs within 3 %, more than 5 standard errors: a false alarm in fewer than a million."""
+    eta, lam, beta, sigma = 0.02, 0.1, 0.5, 1.0
+    r = FixedLR.with_optimizer("momentum").radius(eta=eta, lam=lam, beta=beta, sigma=sigma, d=d)
+    rng = np.random.default_rng(d)
+    w = rng.standard_normal((64, d))
+    w *= r / np.linalg.norm(w, axis=1, keepdims=True)
+    v, squares = np.zeros_like(w), []
+    for _ in range(4000):
+        v = beta * v + gas(rng, w, sigma) + lam * w
+        w = w - eta * v
+        squares.append((w**2).sum(1).mean())
+    assert np.mean(squares[500:]) == pytest.approx(r**2, rel=0.03)
+
+
+def test_radius_of_adamw() -> None:
+    """Adam's moments as torch has them, without bias correction; eta lambda = 1e-3, so within 2 %."""
+    eta, lam, beta1, beta2, d = 0.01, 0.1, 0.5, 0.999, 50
+    r = FixedLR.with_optimizer("adamw").radius(eta=eta, lam=lam, d=d)
+    rng = np.random.default_rng(1)
+    w = rng.standard_normal((32, d))
+    w *= r / np.linalg.norm(w, axis=1, keepdims=True)
+    m, v, squares = np.zeros_like(w), np.full_like(w, (d - 1) / d / r**2), []
+    for _ in range(6000):
+        g = gas(rng, w, 1.0)
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        w = w * (1 - eta * lam) - eta * m / np.sqrt(v)
+        squares.append((w**2).sum(1).mean())
+    assert np.mean(squares[2000:]) == pytest.approx(r**2, rel=0.02)
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_adam_scales_bit_for_bit(coupled: bool) -> None:
+    """With eps = 0 and c = 2 the rescaled run has the same bits."""
+    ends = []
+    for c in (1.0, 2.0):
+        eta, lam = c * 0.01, 0.1 / (c**2 if coupled else c)
+        rng = np.random.default_rng(3)
+        w = c * rng.standard_normal((1, 20))
+        m = v = np.zeros_like(w)
+        for k in range(1, 101):
+            g = gas(rng, w, 1.0) + (lam * w if coupled else 0)
+            m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+            step = (m / (1 - 0.9**k)) / np.sqrt(v / (1 - 0.99**k))
+            w = (w if coupled else w * (1 - eta * lam)) - eta * step
+        ends.append(w / c)
+    np.testing.assert_array_equal(*ends)
+
+
+def test_checked_numbers() -> None:
+    momentum, adamw = FixedLR.with_optimizer("momentum"), FixedLR.with_optimizer("adamw")
+    hot = FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101)
+    assert momentum.temperature(eta=0.01, lam=1e-3, sigma=2.0, d=101, beta=0.9) == pytest.approx(hot, rel=1e-9)
+    cold = adamw.temperature(eta=0.01, lam=0.1, sigma=2.0, d=101)
+    assert cold == pytest.approx(2.0 * (0.001 / 200) ** 0.5, rel=1e-9)
+    assert derive("temperature", adamw).claim.equation == adamw.temperature.equation
+
+
+def test_names() -> None:
+    with pytest.raises(ValueError, match="did you mean 'adamw'"):
+        FixedLR.with_optimizer("adam")
+    with pytest.raises(ValueError, match="fixed LR"):
+        FixedELR.with_optimizer("momentum")
+    assert len({str(FixedLR.with_optimizer(name)) for name in OPTIMIZERS}) == 4
