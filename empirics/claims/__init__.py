@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
 from empirics.claims.base import Claim
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
 
-__all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "compare", "judge"]
+__all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
 
 #: Every claim, in the order of the validation suite.
 CLAIMS: tuple[Claim, ...] = (RadiusLaw(), MaxwellRelation())
+
+
+def claims() -> dict[str, Claim]:
+    """Return every claim by its name.
+
+    Examples
+    --------
+    >>> claims()["V3"].title
+    'Maxwell relation'
+    """
+    return {claim.name: claim for claim in CLAIMS}
 
 
 def compare(runs: Any) -> Verdicts:
@@ -25,29 +39,53 @@ def compare(runs: Any) -> Verdicts:
     Parameters
     ----------
     runs : Runs or xarray.Dataset
-        What `empirics.run`, `empirics.load` or `empirics.read_runs` returned, or its summary.
+        What `empirics.run`, `empirics.load` or `empirics.read_runs` returned, or its summary. Runs of several protocols
+        or optimisers are judged apart.
 
     Returns
     -------
     Verdicts
-        A row for each form of each claim that belongs to the runs' protocol.
+        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does.
 
     Raises
     ------
     ValueError
-        If the summary has no runs or does not say its protocol or dimension.
+        If the summary has no runs, does not say its protocol or dimension, or has a learning rate or weight decay that
+        is not positive.
     """
     data = getattr(runs, "dataset", runs)
+    _check(data)
+    rows, notes = [], []
+    for protocol, optimizer, chosen in _groups(data):
+        table = Table.of(data.isel(run=chosen).assign_attrs(protocol=protocol))
+        fitting = [claim for claim in CLAIMS if protocol in claim.protocols and optimizer in claim.optimizers]
+        if not fitting:
+            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
+        rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
+        notes += filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
+    return Verdicts(rows, notes, runs)
+
+
+def _check(data: xr.Dataset) -> None:
+    """Refuse a summary that cannot be judged at all."""
     if not data.sizes.get("run"):
         raise ValueError("there are no runs to compare: the summary has no dimension 'run'")
     if "dimension" not in data.attrs:
         raise ValueError("the summary does not say its dimension (attribute 'dimension', the number of weights d)")
     if "protocol" not in data.variables:
         raise ValueError("the summary does not say its protocol (coordinate 'protocol', such as 'fixed-lr')")
-    protocol = str(data["protocol"].values[0])
-    table = Table.of(data.assign_attrs(protocol=protocol))
-    fitting = [claim for claim in CLAIMS if protocol in claim.protocols]
-    rows = [verdict for claim in fitting for verdict in claim.verdicts(table)]
-    notes = [note for claim in fitting for note in claim.notes(table)]
-    left_out = table.left_out()
-    return Verdicts(rows, [*([left_out] if left_out else []), *notes], runs)
+    for name in ("lr", "weight_decay"):
+        values = data[name].values if name in data.variables else np.ones(1)
+        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        if len(bad):
+            raise ValueError(f"{name} must be positive in every run, got {values[bad[0]]} in run {bad[0]}")
+
+
+def _groups(data: xr.Dataset) -> list[tuple[str, str, list[int]]]:
+    """Protocol, optimiser and numbers of the runs that share them, in the order of the table."""
+    protocols = np.broadcast_to(data["protocol"].values, data.sizes["run"]).astype(str)
+    optimizers = data["optimizer"].values if "optimizer" in data.variables else "sgd"
+    found: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(zip(protocols, np.broadcast_to(optimizers, len(protocols)).astype(str), strict=True)):
+        found.setdefault((str(key[0]), str(key[1])), []).append(i)
+    return [(*key, members) for key, members in found.items()]

@@ -23,11 +23,14 @@ class Claim(ABC):
         The claim in words.
     protocols : tuple of str
         The protocols it can be judged under, by key ("fixed-lr").
+    optimizers : tuple of str
+        The optimisers it is stated for; AdamW has other symmetries than SGD.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]]
+    optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
 
     @abstractmethod
     def verdicts(self, table: Table) -> list[Verdict]:
@@ -51,6 +54,7 @@ class Claim(ABC):
     ) -> Verdict:
         """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive."""
         verdict, reason = judge(theory, estimate.low, estimate.high, margin)
+        reason = estimate.why or reason
         gate = table.gate() if gated else ""
         if gate:
             verdict, reason = "inconclusive", gate

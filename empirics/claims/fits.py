@@ -20,20 +20,28 @@ FloatArray = NDArray[np.float64]
 #: Values of log(lr weight_decay) closer than this are one symmetry orbit.
 SAME_ORBIT = 1e-6
 
+#: Singular values below this share of the largest are zero: the runs do not determine that direction.
+SINGULAR = 1e-8
+
 #: At most this many free parameters for an unknown function of log(lr weight_decay).
 SPLINE_PARAMETERS = 7
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval."""
+    """A number with its 95 % interval; where there is none, `why` says so."""
 
     value: float
     low: float
     high: float
+    why: str = ""
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def _none(why: str, value: float = np.nan) -> Estimate:
+    return Estimate(value, np.nan, np.nan, why)
 
 
 def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estimate:
@@ -51,27 +59,36 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     Returns
     -------
     Estimate
-        NaN interval if there are no runs to spare.
+        NaN if the runs do not determine the combination; a NaN interval if there are no runs to spare.
 
     Examples
     --------
     >>> x = np.arange(6.0)
     >>> print(fit(np.c_[np.ones(6), x], 1 + 2 * x, [0, 1]))
     2.000 [2.000, 2.000]
+    >>> fit(np.c_[x, 2 * x], x, [0, 1]).why  # x and 2 x cannot be told apart
+    'the runs do not determine it: too few different values of lr and weight decay'
     """
     y, weights = np.asarray(values, dtype=float), np.asarray(combination, dtype=float)
     if not len(y):
-        return Estimate(np.nan, np.nan, np.nan)
-    coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
-    value, freedom = float(weights @ coefficients), len(y) - int(np.linalg.matrix_rank(design))
+        return _none("no run can be used")
+    lengths = np.linalg.norm(design, axis=0)
+    lengths = np.where(lengths > 0, lengths, 1.0)
+    left, singular, right = np.linalg.svd(design / lengths, full_matrices=False)
+    kept = singular > SINGULAR * singular[0]
+    left, right = left[:, kept], right[kept]
+    scaled = weights / lengths
+    # Outside the row space of the design the least-squares solution is arbitrary, however well it fits.
+    if np.linalg.norm(scaled - right.T @ (right @ scaled)) > SINGULAR**0.5 * np.linalg.norm(scaled):
+        return _none("the runs do not determine it: too few different values of lr and weight decay")
+    influence = left @ ((right @ scaled) / singular[kept])
+    value, freedom = float(influence @ y), len(y) - int(kept.sum())
     if freedom < 1:
-        return Estimate(value, np.nan, np.nan)
-    inverse = np.linalg.pinv(design.T @ design)
-    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
+        return _none("there are no more runs than free parameters", value)
     # A run that the fit goes through whatever its value says nothing about the scatter.
-    scaled = (y - design @ coefficients) / np.maximum(1 - leverage, 1e-3)
-    spread = inverse @ (design.T * scaled**2) @ design @ inverse
-    half = float(student.ppf(0.975, freedom) * np.sqrt(weights @ spread @ weights))
+    leverage = np.minimum((left**2).sum(axis=1), 1 - 1e-3)
+    residual = (y - left @ (left.T @ y)) / (1 - leverage)
+    half = float(student.ppf(0.975, freedom) * np.linalg.norm(influence * residual))
     return Estimate(value, value - half, value + half)
 
 
@@ -85,7 +102,9 @@ def mean_of(values: ArrayLike) -> Estimate:
     """
     y = np.asarray(values, dtype=float)
     if len(y) < 2:
-        return Estimate(float(y.mean()) if len(y) else np.nan, np.nan, np.nan)
+        return _none(
+            "one run shows no scatter" if len(y) else "no run can be used", float(y.mean()) if len(y) else np.nan
+        )
     half = float(student.ppf(0.975, len(y) - 1) * y.std(ddof=1) / np.sqrt(len(y)))
     return Estimate(float(y.mean()), float(y.mean()) - half, float(y.mean()) + half)
 
@@ -99,13 +118,13 @@ def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
 def spline_basis(z: FloatArray) -> FloatArray:
     """Design of an unknown smooth function of one variable: cubic B-splines, constant included.
 
-    As many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`; a polynomial of low degree where
-    there are too few for a cubic spline.
+    As many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`; where there are few values, one
+    for each up to four (a polynomial), so that nothing of the function can pass for a slope across it.
     """
     if not len(z):
         return np.empty((0, 1))
-    levels = len(np.unique(np.round(z / SAME_ORBIT)))
-    parameters = min(SPLINE_PARAMETERS, max(levels // 2, 1))
+    levels = int(_orbits(z).max()) + 1
+    parameters = min(SPLINE_PARAMETERS, max(levels // 2, min(levels, 4)))
     degree = min(3, parameters - 1)
     low, high = z.min(), z.max()
     if degree < 1:
@@ -133,12 +152,18 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
         NaN if no orbit has two runs. One regression with a mean for each orbit: pairs that share a run are not counted
         as independent.
     """
-    orbit = np.round(z / SAME_ORBIT)
-    _, members = np.unique(orbit, return_inverse=True)
+    members = _orbits(z)
     counts = np.bincount(members)
     inside = counts[members] > 1
     if not inside.any():
-        return Estimate(np.nan, np.nan, np.nan)
-
+        return _none("no two runs have equal lr x weight decay")
     design = np.c_[(members[inside, None] == np.flatnonzero(counts > 1)[None]).astype(float), slope_of[inside]]
     return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
+
+
+def _orbits(z: FloatArray) -> NDArray[np.int64]:
+    """Number of the orbit of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one."""
+    order = np.argsort(z, kind="stable")
+    members = np.empty(len(z), dtype=np.int64)
+    members[order] = np.r_[0, np.cumsum(np.diff(z[order]) > SAME_ORBIT)] if len(z) else []
+    return members

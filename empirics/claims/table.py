@@ -11,15 +11,27 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.measure import norm_balance, run_status
-from empirics.measure.stationarity import BALANCE_MARGIN
 
-__all__ = ["MOST_LEFT_OUT", "Table"]
+__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table"]
 
 #: A grid of which more than this share had to be left out is not judged: what is left is a selection.
 MOST_LEFT_OUT = 0.1
 
 #: Fewer runs than this cannot show a slope and its scatter.
 FEWEST_RUNS = 8
+
+#: A run that lacks one of these, where others have it, is left out. All but the entropy have to be positive.
+ESSENTIAL = ("radius_sq", "grad_sq", "entropy")
+
+#: For the status of a run of which only the norm balance is checked.
+NOTHING_ELSE_WRONG: dict[str, Any] = {
+    "radius_drift": 0.0,
+    "radius_drift_error": 0.0,
+    "violation": 0.0,
+    "diverged_at": -1,
+    "snr": 0.0,
+    "loss": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -43,17 +55,20 @@ class Table:
 
     @classmethod
     def of(cls, data: xr.Dataset) -> Table:
-        """Take the statuses that the runs came with, or tell them from the norm balance of an imported table."""
+        """Take the statuses that the runs came with; what they claim to be ok is checked as far as the table allows.
+
+        A run without some number that others have is "incomplete"; one whose norm balance can be computed and is off
+        is "not stationary", whatever an imported table says of it.
+        """
         runs = data.sizes["run"]
+        status = np.full(runs, "ok", dtype=object)
+        reason = np.full(runs, "", dtype=object)
         if "status" in data:
-            reasons = data["reason"].values if "reason" in data else np.full(runs, "")
-            return cls(data, data["status"].values.astype(str), reasons.astype(str), True)
-        names = ("lr", "weight_decay", "grad_sq", "radius_sq")
-        if not all(name in data.variables for name in names):
-            return cls(data, np.full(runs, "ok"), np.full(runs, ""), False)
-        balances = np.atleast_1d(norm_balance(*(data[name].values for name in names)))
-        found = [_status_by_balance(float(balance)) for balance in balances]
-        return cls(data, np.array([one for one, _ in found]), np.array([why for _, why in found]), True)
+            status[:] = data["status"].values.astype(str)
+            reason[:] = data["reason"].values.astype(str) if "reason" in data else ""
+        _mark_incomplete(data, status, reason)
+        balanced = _mark_unbalanced(data, status, reason)
+        return cls(data, status.astype(str), reason.astype(str), "status" in data or balanced)
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -65,9 +80,15 @@ class Table:
         """Which runs an estimate is made from: those that count, or where the gate failed all that have numbers."""
         if not self.gate():
             return self.ok
-        names = [name for name in ("radius_sq", "entropy") if name in self.data.variables]
-        finite = [np.isfinite(self.data[name].values) for name in names]
-        return np.asarray(np.logical_and.reduce([self.status != "diverged", *finite]))
+        return np.asarray(~np.isin(self.status, ("diverged", "incomplete")) & self._finite("radius_sq", "entropy"))
+
+    def _finite(self, *names: str) -> NDArray[np.bool_]:
+        """Runs in which those of these variables that some run has are finite."""
+        finite = np.ones(len(self.status), dtype=bool)
+        for name in names:
+            known = np.isfinite(self.data[name].values) if name in self.data.variables else finite
+            finite &= known if known.any() else True
+        return finite
 
     @property
     def dimension(self) -> int:
@@ -106,15 +127,29 @@ class Table:
         return f"{int(out.sum())} of {len(out)} runs left out of the fits: {kinds}"
 
 
-def _status_by_balance(balance: float) -> tuple[str, str]:
-    """Status of an imported run, of which only the balance is known (with an error of half the margin)."""
-    return run_status(
-        balance=balance,
-        balance_error=0.0,
-        radius_drift=0.0,
-        radius_drift_error=0.0,
-        violation=0.0,
-        diverged_at=-1 if np.isfinite(balance) else 0,
-        snr=0.0,
-        loss=BALANCE_MARGIN,
-    )
+def _mark_incomplete(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> None:
+    """Leave out the runs that lack what others have."""
+    for name in ESSENTIAL:
+        if name not in data.variables:
+            continue
+        values = np.asarray(data[name].values, dtype=float)
+        good = np.isfinite(values) if name == "entropy" else np.isfinite(values) & (values > 0)
+        lacking = ~good & (status == "ok")
+        if good[status == "ok"].any() and lacking.any():
+            status[lacking], reason[lacking] = "incomplete", f"{name} is not a number that can be used"
+
+
+def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> bool:
+    """Leave out the runs whose norm is not in balance; return whether the balance could be computed."""
+    names = ("lr", "weight_decay", "grad_sq", "radius_sq")
+    if not all(name in data.variables for name in names):
+        return False
+    with np.errstate(invalid="ignore", divide="ignore"):
+        balances = norm_balance(*(np.atleast_1d(data[name].values) for name in names))
+    errors = data["balance_error"].values if "balance_error" in data.variables else np.zeros(len(balances))
+    known = np.isfinite(balances)
+    for i in np.flatnonzero(known & (status == "ok")):
+        status[i], reason[i] = run_status(
+            balance=float(balances[i]), balance_error=float(errors[i]), **NOTHING_ELSE_WRONG
+        )
+    return bool(known.any())

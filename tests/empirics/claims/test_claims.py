@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import sympy as sp
 from gas_table import gas_table
 
-from empirics.claims import CLAIMS, COLUMNS, Table, Verdict, Verdicts, compare, judge
+from empirics.claims import CLAIMS, COLUMNS, Table, Verdict, Verdicts, claims, compare, judge
 from empirics.claims.fits import fit, mean_of, spline_basis, within_orbits
-from empirics.claims.maxwell import ORBITS, QUADRATIC, SPLINE
+from empirics.claims.maxwell import GAS_SLOPES, ORBITS, PATH_SLOPES, QUADRATIC, SPLINE
 from empirics.claims.radius import BALANCE, FORMULA, SLOPES
+from thermo_theory import FixedLR
+from thermo_theory.symbols import eta, lam
 
 FORMS = (SPLINE, ORBITS, QUADRATIC)
 
@@ -93,6 +96,85 @@ def test_nothing_left_is_inconclusive_and_no_crash():
     verdicts = compare(table)
     assert {row.verdict for row in verdicts if row.kind != "identity"} == {"inconclusive"}
     assert all(row.reason.startswith("gate: 35 of 35") for row in verdicts if row.kind != "identity")
+
+
+def test_a_run_without_a_number_that_others_have_is_left_out():
+    table = gas_table(np.random.default_rng(13))
+    table["entropy"][4], table["grad_sq"][9] = np.nan, -1.0
+    verdicts = compare(table)
+    assert {row.verdict for row in verdicts if row.kind == "symmetry"} == {"agrees"}
+    assert verdicts.notes[0] == "2 of 35 runs left out of the fits: 2 incomplete"
+
+
+def test_a_status_that_the_norms_contradict_is_not_believed():
+    # A table from elsewhere may call anything ok: V3 passed in a trial on runs whose balance was off by 3.
+    table = gas_table(np.random.default_rng(14), balance=3.0).assign(status=("run", np.full(35, "ok")))
+    verdicts = compare(table)
+    assert {verdict_on(verdicts, form).verdict for form in FORMS} == {"inconclusive"}
+    assert "35 not stationary" in verdict_on(verdicts, SPLINE).reason
+
+
+@pytest.mark.parametrize("levels", [(1, 12), (12, 1)])
+def test_one_lr_or_one_weight_decay_determines_no_difference(levels):
+    verdicts = compare(gas_table(np.random.default_rng(15), levels=levels))
+    for row in verdicts:
+        if row.kind == "symmetry":
+            assert row.verdict == "inconclusive", row
+            assert np.isnan(row.measured)
+            assert row.reason.startswith(("the runs do not determine it", "no two runs have equal")), row.reason
+
+
+def test_one_line_across_the_orbits_determines_no_difference():
+    table = gas_table(np.random.default_rng(16), levels=(9, 9))
+    line = table.isel(run=np.flatnonzero(np.isclose(table["lr"], table["weight_decay"])))
+    rows = [row for row in compare(line) if row.kind == "symmetry"]
+    assert len(line["run"]) == 9
+    assert all(np.isnan(row.measured) and row.verdict == "inconclusive" for row in rows)
+
+
+def test_a_single_orbit_is_enough():
+    table = gas_table(np.random.default_rng(17), levels=(9, 9))
+    product = np.log10(table["lr"] * table["weight_decay"])
+    verdicts = compare(table.isel(run=np.flatnonzero(np.isclose(product, -6 + 8 / 3))))
+    assert {verdict_on(verdicts, form).verdict for form in FORMS} == {"agrees"}
+
+
+def test_protocols_and_optimisers_are_judged_apart():
+    table = gas_table(np.random.default_rng(18), levels=(7, 6))
+    # The last seven runs are of another protocol, where the same numbers would mean something else.
+    table["entropy"][35:] *= 3
+    mixed = table.assign_coords(protocol=("run", np.repeat(["fixed-lr", "fixed-elr"], [35, 7])))
+    verdicts = compare(mixed)
+    assert {row.verdict for row in verdicts} == {"agrees"}
+    assert "no claim is judged on the 7 runs by sgd at fixed-elr" in verdicts.notes
+    adam = compare(table.assign_coords(optimizer=("run", np.full(42, "adamw"))))
+    assert len(adam) == 0
+    assert adam.notes == ("no claim is judged on the 42 runs by adamw at fixed-lr",)
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_a_learning_rate_or_decay_that_is_not_positive(name):
+    table = gas_table(np.random.default_rng(19))
+    values = table[name].values.copy()
+    values[5] = 0.0
+    with pytest.raises(ValueError, match=f"{name} must be positive in every run, got 0.0 in run 5"):
+        compare(table.assign_coords({name: ("run", values)}))
+
+
+def test_runs_without_noise_do_not_stop_the_formula():
+    table = gas_table(np.random.default_rng(20))
+    table["grad_variance_unit"][3] = table["grad_variance"][3] = -1e-9
+    assert verdict_on(compare(table), FORMULA).verdict == "agrees"
+    table["grad_variance_unit"][:] = -1e-9
+    assert verdict_on(compare(table), FORMULA).verdict == "not measured"
+
+
+def test_the_two_references_are_those_of_the_theory():
+    # S = R log(T) + 2 R log r at low temperature; a path entropy has log(lr wd) in place of log T.
+    log_r, log_t = (sp.log(one.equation.rhs) for one in (FixedLR.radius, FixedLR.temperature))
+    for reference, directions in ((GAS_SLOPES, log_t), (PATH_SLOPES, sp.log(eta * lam))):
+        entropy = directions + 2 * log_r
+        assert reference == tuple(float(sp.simplify(one * sp.diff(entropy, one))) for one in (eta, lam))
 
 
 def test_missing_variables_are_named():
@@ -186,4 +268,5 @@ def test_spline_follows_a_function_and_leaves_the_slope_alone():
 def test_every_claim_says_what_it_is():
     assert [claim.name for claim in CLAIMS] == sorted(claim.name for claim in CLAIMS)
     assert all(claim.title and claim.protocols and type(claim).__doc__ for claim in CLAIMS)
+    assert list(claims()) == [claim.name for claim in CLAIMS]
     assert Table.of(gas_table(np.random.default_rng(12))).gated
