@@ -1,6 +1,6 @@
 """Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
 
-from thermo_theory import discrete, forerunners, optimizers, stochastic, symmetry  # noqa: F401
+from thermo_theory import discrete, forerunners, optimizers, processes, stochastic, symmetry, thermodynamics  # noqa: F401
 from thermo_theory.derivation import (
     ASSUMPTIONS,
     Derivation,
@@ -11,7 +11,7 @@ from thermo_theory.derivation import (
     derive,
 )
 from thermo_theory.formula import Formula
-from thermo_theory.gases import ideal, linear_regression, mixture, vmf  # noqa: F401
+from thermo_theory.gases import ideal, linear_regression, mixture, real, vmf  # noqa: F401
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 
 __all__ = [

@@ -331,7 +331,7 @@ def _path_entropy(chain: Chain) -> None:
 
 # Fluctuations of the volume ----------------------------------------------------------------------
 
-_change = sp.Function("f")
+_change, _after = sp.Function("f"), sp.Function("m")
 
 
 @operation("take the variance over the next minibatch")
@@ -365,9 +365,10 @@ def _volume_fluctuations(chain: Chain) -> None:
         sp.Eq(recovery, -sp.Derivative(_change(y), y), evaluate=False), "how much of a deviation a step takes away"
     )
     recovery_ = chain.do(substitute, recovery_, change)
-    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the mean squared norm stays")
-    size = chain.do(solve_for, chain.do(substitute, step, still), sigma**2)
-    size = chain.do(rename, size, y, r**2)
+    mean = chain.definition(sp.Eq(_change(y), _after(y) - y, evaluate=False), "from y to its mean after a step")
+    still = chain.assumption("stationarity", sp.Eq(_after(y), y, evaluate=False), "y is where the norm stays")
+    balance = chain.do(substitute, chain.do(equate, mean, change), still)
+    size = chain.do(solve_for, balance, sigma**2)
     recovery_ = chain.do(simplify, chain.do(substitute, recovery_, size))
 
     kicks = chain.definition(sp.Eq(kick, NoiseVariance(Dot(w_next, w_next)), evaluate=False), "what a step adds")
@@ -470,7 +471,7 @@ def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
     strength = chain.do(solve_for, heat, sigma**2)
     energy = chain.do(solve_for, chain.do(substitute, square, spread, strength, directions), U)
     energy = chain.do(as_ratio, energy, h, because="exact in the step: a cold gas has U = R T only for small steps")
-    chain.do(series, energy, h, sp.S.Zero, 2, because="U is larger by h eta_eff/2, relative to R T")
+    chain.do(series, chain.do(scale, energy, 1 / (R * T)), h, sp.S.Zero, 2, because="U is larger by h eta_eff/2")
     return energy, spread, noise, unbiased
 
 
@@ -501,7 +502,7 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
         virial = chain.do(substitute, virial, slow)
     work = chain.do(simplify, chain.do(substitute, virial, push))
     work = chain.do(as_ratio, work, h, because="p V = U: as large as the energy")
-    chain.do(series, work, h, sp.S.Zero, 2, because="p V is larger by h eta_eff/2, relative to R T")
+    chain.do(series, chain.do(scale, work, 1 / (R * T)), h, sp.S.Zero, 2, because="p V is larger by h eta_eff/2")
     if protocol is not FixedLR:
         unknown = p if protocol is FixedSphere else V
         chain.do(as_ratio, chain.do(solve_for, work, unknown), h)
@@ -514,7 +515,8 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
     volume = chain.do(positive_root, volume, V)
     chain.do(series, volume, h, sp.S.Zero, 2, because="V, and with it p V, is larger by h eta_eff/4")
     cooler = chain.do(substitute, warmth, volume)
-    chain.do(series, cooler, h, sp.S.Zero, 2, because="T is smaller by h eta_eff/4, U = p V larger by as much")
+    closed = chain.do(scale, cooler, 2 * sp.sqrt(R / (eta * lam)) / sigma, because="over what it is for small steps")
+    chain.do(series, closed, h, sp.S.Zero, 2, because="T is smaller by h eta_eff/4, U = p V larger by as much")
     chain.do(simplify, chain.do(substitute, volume, count))
 
 
@@ -574,7 +576,7 @@ derivation(
     kind="physics",
     source=THIS_TOOLKIT,
     summary="At fixed LR the volume fluctuates eta lambda/2 times as much as in a Gibbs ensemble, hardly at all",
-    worlds=[volume_world()],
+    worlds=[volume_world(), volume_world(away=True)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {

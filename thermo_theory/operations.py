@@ -114,11 +114,11 @@ def _open(side: sp.Expr) -> bool:
 
 def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     """Stand-ins for what sympy should treat as one number: the unknown, inner products, means, undefined functions."""
-    atoms = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative)
+    atoms = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative, sp.Sum)
     parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
     stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
     for part in parts:
-        if (isinstance(part, Dot) and part.args[0] == part.args[1]) or isinstance(part, Expectation):
+        if (isinstance(part, Dot) and part.args[0] == part.args[1]) or isinstance(part, Expectation) or part.is_positive:
             stand_ins[part] = sp.Dummy("c", positive=True)
     if not isinstance(unknown, Vec):
         positive = unknown.is_positive or isinstance(unknown, Expectation) or None

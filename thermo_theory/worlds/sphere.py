@@ -227,10 +227,15 @@ def snapshots_world() -> Callable[[int, Assumptions], World]:
 # The volume --------------------------------------------------------------------------------------
 
 
-def volume_world() -> Callable[[int, Assumptions], World]:
+def volume_world(away: bool = False) -> Callable[[int, Assumptions], World]:
     """Return the maker of worlds of the norm at fixed LR, with the law of its squared gradients written out.
 
     The stationary variance of r^2 solves the equations of its first six moments under the exact step.
+
+    Parameters
+    ----------
+    away : bool
+        Whether the norm is not where it stays; what belongs to the stationary state has no meaning then.
 
     Returns
     -------
@@ -240,16 +245,22 @@ def volume_world() -> Callable[[int, Assumptions], World]:
 
     def maker(number: int, granted: Assumptions) -> World:
         with mp.workdps(2 * DIGITS):
-            return _volume(random.Random(f"volume {number}"), 3 + number % 3, granted)
+            world = _volume(random.Random(f"volume {number}"), 3 + number % 3, granted, away)
+            if away:
+                for symbol in (s.squared, s.V, s.T, s.kick, s.recovery, s.var_V):
+                    del world.meanings[symbol]
+            return world
 
     maker.__doc__ = (
         "the norm at fixed LR, d = 3 to 5, its stationary moments from the exact step with all noise vectors listed; "
         "Gibbs' volume by quadrature over the weights"
+        if not away
+        else "the norm at fixed LR, d = 3 to 5, where it does not stay, its exact step with all noise vectors listed"
     )
     return maker
 
 
-def _volume(dice: random.Random, n: int, granted: Assumptions) -> World:
+def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> World:
     m = n - 1
     small = mp.mpf(10) ** -6 if "small steps" in granted else mp.mpf(1)
     rate, decay = small * mp.mpf(dice.uniform(0.3, 0.5)), small * mp.mpf(dice.uniform(0.3, 0.5))
@@ -260,14 +271,14 @@ def _volume(dice: random.Random, n: int, granted: Assumptions) -> World:
     broken = small * mp.mpf(0 if "scale invariance" in granted else "0.3")
     laws = [_squares(mean, [sigma * mp.sqrt(a * ripple) for a in shape], granted) for ripple in ripples]
     law = [(probability / len(laws), value) for part in laws for probability, value in part]
-    first, second = (mp.fsum(probability * value**k for probability, value in law) for k in (1, 2))
+    first = mp.fsum(probability * value for probability, value in law)
 
     def after(y: Any, square: Any) -> Any:
         """Squared norm after a step with this squared gradient at unit norm."""
         return (1 - rate * decay - rate * broken) ** 2 * y + rate**2 * square / y
 
     still = mp.sqrt(rate**2 * first / (1 - (1 - rate * decay - rate * broken) ** 2))
-    y = still if "stationarity" in granted else still * mp.mpf("1.3")
+    y = still if "stationarity" in granted and not away else still * mp.mpf("1.3")
     moments = _moments(lambda y, square: after(y, square) / still, law, still)
     variance = (moments[2] - moments[1] ** 2) * still**2
     if "stationarity" not in granted:
@@ -328,8 +339,8 @@ def _volume(dice: random.Random, n: int, granted: Assumptions) -> World:
         NoiseMean(Dot(s.g, s.g)): mean_here / y,
         Generator(s.r**2): reach + size * mean_here - y,
         sp.Function("f"): change,
+        sp.Function("m"): lambda world, y: change(world, y) + y,
     }
-    del first, second
     return World(meanings, f"the norm, d = {n}, eta lambda = {mp.nstr(rate * decay, 2)}")
 
 

@@ -1,0 +1,709 @@
+"""Small systems whose thermodynamics is computed by sums over their states, without any law of thermodynamics.
+
+A system is a handful of patches, each with a loss, an area and a probability, at a temperature and in a volume. Unless
+an assumption makes it special the areas and losses depend on the volume in a way of their own (no ideal gas) and the
+probabilities are not Gibbs'.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import mpmath as mp
+import sympy as sp
+
+from thermo_theory import symbols as s
+from thermo_theory.differentials import Change, Partial, SurfaceIntegral, Variation
+from thermo_theory.worlds.evaluate import DIGITS, NotInterpreted, World, evaluate, interpret, slope
+from thermo_theory.worlds.sgd import Assumptions, sgd_world, surface_divergence
+
+__all__ = [
+    "Area",
+    "Energy",
+    "Gap",
+    "Probability",
+    "Stationary",
+    "System",
+    "adiabat_world",
+    "alpha",
+    "circle_world",
+    "flow_world",
+    "heat_bath_world",
+    "i",
+    "maximum_entropy_world",
+    "n",
+    "path_world",
+    "regularised_world",
+    "system_world",
+    "trial_world",
+]
+
+#: A state, and how many there are.
+i, n = sp.Symbol("i", integer=True, positive=True), sp.Symbol("n", integer=True, positive=True)
+
+#: The multiplier that holds the whole probability.
+alpha = sp.Symbol("alpha", real=True)
+
+Probability = sp.Function("rho", positive=True)
+Stationary = sp.Function("pi", positive=True)
+Area = sp.Function("m", positive=True)
+Energy = sp.Function("E", real=True)
+Gap = sp.Function("Delta", positive=True)
+
+_STATE = (s.T, s.V)
+
+
+def precise(maker: Callable[[int, Assumptions], World]) -> Callable[[int, Assumptions], World]:
+    """Make worlds with more digits than the checks work with."""
+
+    @wraps(maker)
+    def made(number: int, granted: Assumptions) -> World:
+        with mp.workdps(DIGITS + 10):
+            return maker(number, granted)
+
+    return made
+
+
+# Nodes -------------------------------------------------------------------------------------------
+
+
+def _along(expression: sp.Expr, world: World, change: dict[sp.Symbol, Any]) -> Any:
+    """Rate of change of an expression when the state (T, V) moves in a direction."""
+    here = {variable: world[variable] for variable in _STATE}
+
+    def moved(step: Any) -> Any:
+        return evaluate(expression, world.at({x: here[x] + step * change.get(x, 0) for x in _STATE}))
+
+    return slope(moved, mp.mpf(0))
+
+
+def _differential(expression: Change, world: World) -> Any:
+    if "direction" not in world:
+        raise NotInterpreted("nothing changes in this world")
+    return _along(expression.args[0], world, world.meanings["direction"])
+
+
+def _partial(expression: Partial, world: World) -> Any:
+    """Ratio of two Jacobians in T and V."""
+    if "direction" not in world:
+        raise NotInterpreted("nothing changes in this world")
+
+    def slopes(quantity: sp.Expr) -> list[Any]:
+        return [
+            world.remembered(("slope", quantity, x), lambda _key, there, q=quantity, y=x: _along(q, there, {y: 1}))
+            for x in _STATE
+        ]
+
+    quantity, variable, held = map(slopes, expression.args)
+    return (quantity[0] * held[1] - quantity[1] * held[0]) / (variable[0] * held[1] - variable[1] * held[0])
+
+
+def _variation(expression: Variation, world: World) -> Any:
+    functional, state = expression.args
+    varied, old = int(evaluate(state.args[0], world)), world.meanings[state.func]
+
+    def moved(step: Any) -> Any:
+        def bent(there: World, k: Any) -> Any:
+            return old(there, k) * (1 + step * (int(k) == varied))
+
+        return evaluate(functional, world.at({state.func: bent}))
+
+    return slope(moved, mp.mpf(0)) / old(world, varied)
+
+
+def _surface_integral(expression: SurfaceIntegral, world: World) -> Any:
+    if "nodes" not in world:
+        raise NotInterpreted("this world is one point of a sphere")
+    nodes = world.meanings["nodes"]
+    values = [evaluate(expression.args[0], world.at({"angle": angle})) for angle in nodes]
+    return mp.fsum(values) * 2 * mp.pi / len(nodes)
+
+
+interpret(Change, _differential)
+interpret(Partial, _partial)
+interpret(Variation, _variation)
+interpret(SurfaceIntegral, _surface_integral)
+
+
+# Systems -----------------------------------------------------------------------------------------
+
+
+def _pick(values: list[Any], k: Any) -> Any:
+    """Value of state k, counted from 1."""
+    if not 1 <= k <= len(values) or k != int(k):
+        raise NotInterpreted(f"there is no state {k}")
+    return values[int(k) - 1]
+
+
+@dataclass(frozen=True)
+class System:
+    """Patches with losses and areas, at a temperature and in a volume.
+
+    Parameters
+    ----------
+    losses, areas : lists of mpf
+        Loss and area of each patch at V = 1.
+    gas_constant : mpf
+        All areas grow with V to this power.
+    pulls, pushes : lists of mpf
+        How the loss and, beyond that power, the area of each patch changes with V; all 0 in an ideal gas.
+    bends : list of mpf
+        How far the probabilities are from Gibbs' law; all 0 under it.
+    """
+
+    losses: list[Any]
+    areas: list[Any]
+    gas_constant: Any
+    pulls: list[Any]
+    pushes: list[Any]
+    bends: list[Any]
+    _known: dict[Any, list[Any]] = field(default_factory=dict, compare=False)
+
+    def loss(self, k: int, V: Any) -> Any:
+        """Loss of patch k."""
+        return self.losses[k] + self.pulls[k] * V
+
+    def area(self, k: int, V: Any) -> Any:
+        """Area of patch k."""
+        return self.areas[k] * V**self.gas_constant * (1 + self.pushes[k] * V**2)
+
+    def weights(self, T: Any, V: Any) -> list[Any]:
+        """Probabilities before they are normalised."""
+        return [
+            self.area(k, V) * mp.exp(-self.loss(k, V) / T) * (1 + self.bends[k] * (T + V / 3))
+            for k in range(len(self.losses))
+        ]
+
+    def probabilities(self, T: Any, V: Any) -> list[Any]:
+        """Probabilities of the patches."""
+        key = (T, V)
+        if key not in self._known:
+            weights = self.weights(T, V)
+            total = mp.fsum(weights)
+            self._known[key] = [weight / total for weight in weights]
+        return self._known[key]
+
+    def energy(self, T: Any, V: Any) -> Any:
+        """Mean loss."""
+        return mp.fsum(q * self.loss(k, V) for k, q in enumerate(self.probabilities(T, V)))
+
+    def entropy(self, T: Any, V: Any) -> Any:
+        """Change entropy."""
+        return -mp.fsum(q * mp.log(q / self.area(k, V)) for k, q in enumerate(self.probabilities(T, V)) if q)
+
+    def pressure(self, T: Any, V: Any) -> Any:
+        """Mean push on the volume: of the losses, and of the areas at that temperature."""
+        total = mp.mpf(0)
+        for k, q in enumerate(self.probabilities(T, V)):
+            log_area = self.gas_constant / V + 2 * self.pushes[k] * V / (1 + self.pushes[k] * V**2)
+            total += q * (T * log_area - self.pulls[k])
+        return total
+
+
+def _numbers(dice: random.Random, count: int, low: float, high: float) -> list[Any]:
+    return [mp.mpf(dice.uniform(low, high)) for _ in range(count)]
+
+
+def _system(number: int, granted: Assumptions) -> System:
+    dice = random.Random(f"system {number}")
+    count, gas_constant = 3 + number % 2, mp.mpf(1 + number) / 2 + mp.mpf(1) / 2
+    losses, areas = _numbers(dice, count, -1, 2), _numbers(dice, count, 0.5, 2)
+    pulls, pushes = _numbers(dice, count, -0.3, 0.3), _numbers(dice, count, 0.05, 0.4)
+    bends = _numbers(dice, count, 0.1, 0.9)
+    nothing = [mp.mpf(0)] * count
+    if "ideal gas law" in granted:
+        pulls = pushes = nothing
+    if "Gibbs law" in granted:
+        bends = nothing
+    return System(losses, areas, gas_constant, pulls, pushes, bends)
+
+
+def _dense_system(number: int, granted: Assumptions) -> System:
+    """A system whose losses go from 0 upwards, with areas that grow as a power of the loss: C_V is that power."""
+    dice = random.Random(f"dense system {number}")
+    power, spacing = mp.mpf(dice.uniform(1.2, 1.8)), mp.mpf(1) / 4
+    losses = [mp.exp(spacing * k) for k in range(-120 if number else -130, 19)]
+    areas = [loss**power for loss in losses]
+    if "constant heat capacity" not in granted:
+        areas = [area / (1 + loss) for area, loss in zip(areas, losses, strict=True)]
+    pull, push = _numbers(dice, 2, 0.1, 0.3)
+    if "ideal gas law" in granted:
+        pull = push = mp.mpf(0)
+    bends = [mp.mpf(0)] * len(losses)
+    if "Gibbs law" not in granted:
+        bends = [loss / (1 + loss) for loss in losses]
+    return System(losses, areas, mp.mpf(2 + number) / 2, [pull] * len(losses), [push] * len(losses), bends)
+
+
+def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
+    def of_state(function: Callable[[Any, Any], Any]) -> Callable[[World], Any]:
+        return lambda world: function(world[s.T], world[s.V])
+
+    def enthalpy(T: Any, V: Any) -> Any:
+        return system.energy(T, V) + system.pressure(T, V) * V
+
+    def helmholtz(T: Any, V: Any) -> Any:
+        return mp.fsum(
+            q * (system.loss(k, V) + T * mp.log(q / system.area(k, V)))
+            for k, q in enumerate(system.probabilities(T, V))
+        )
+
+    def partition(T: Any, V: Any) -> Any:
+        return mp.fsum(system.area(k, V) * mp.exp(-system.loss(k, V) / T) for k in range(len(system.losses)))
+
+    def heat(world: World) -> Any:
+        # By redistribution among the losses, and by what the growth of the areas would have cost at this T.
+        T, V, to = world[s.T], world[s.V], world.meanings["direction"]
+        total = mp.mpf(0)
+        for k, q in enumerate(system.probabilities(T, V)):
+            def moved(step: Any, k: int = k) -> Any:
+                return system.probabilities(T + step * to[s.T], V + step * to[s.V])[k]
+
+            def room(step: Any, k: int = k) -> Any:
+                return mp.log(system.area(k, V + step * to[s.V]))
+
+            total += system.loss(k, V) * slope(moved, mp.mpf(0)) + T * q * slope(room, mp.mpf(0))
+        return total
+
+    def heat_at_pressure(world: World) -> Any:
+        # Of the enthalpy, along the line on which the pressure stays as it is.
+        T, V = world[s.T], world[s.V]
+        push = [slope(lambda x: system.pressure(x, V), T), slope(lambda x: system.pressure(T, x), V)]
+        rise = [slope(lambda x: enthalpy(x, V), T), slope(lambda x: enthalpy(T, x), V)]
+        return rise[0] - rise[1] * push[0] / push[1]
+
+    return {
+        "direction": {s.T: mp.mpf(dice.uniform(0.5, 1)), s.V: mp.mpf(dice.uniform(0.5, 1))},
+        n: len(system.losses),
+        i: 2,
+        s.R: system.gas_constant,
+        s.d: 2 * system.gas_constant + 1,
+        s.U: of_state(system.energy),
+        s.S: of_state(system.entropy),
+        s.p: of_state(system.pressure),
+        s.H: of_state(enthalpy),
+        s.F: of_state(helmholtz),
+        s.G: of_state(lambda T, V: helmholtz(T, V) + system.pressure(T, V) * V),
+        s.Z: of_state(partition),
+        s.C_V: lambda world: slope(lambda x: system.energy(x, world[s.V]), world[s.T]),
+        s.C_p: heat_at_pressure,
+        s.gamma: lambda world: world[s.C_p] / world[s.C_V],
+        s.heat_in: heat,
+        Energy: lambda world, k: _pick([system.loss(j, world[s.V]) for j in range(len(system.losses))], k),
+        Area: lambda world, k: _pick([system.area(j, world[s.V]) for j in range(len(system.losses))], k),
+        Probability: lambda world, k: _pick(system.probabilities(world[s.T], world[s.V]), k),
+    }
+
+
+@precise
+def system_world(number: int, granted: Assumptions) -> World:
+    """Small systems of three or four patches whose U, S, p are sums over the patches, at a temperature and volume."""
+    dice = random.Random(f"state {number}")
+    system = _system(number, granted)
+    state = {s.T: mp.mpf(dice.uniform(0.6, 1.4)), s.V: mp.mpf(dice.uniform(0.7, 1.3))}
+    return World(_meanings(system, dice) | state, f"system {number} of {len(system.losses)} patches")
+
+
+@precise
+def adiabat_world(number: int, granted: Assumptions) -> World:
+    """A system of 140 losses, compressed at constant entropy: T and p found where its entropy, a sum, is the same."""
+    dice = random.Random(f"adiabat {number}")
+    system = _dense_system(number, granted)
+    start_T, start_V = mp.mpf(dice.uniform(0.8, 1.2)), mp.mpf(dice.uniform(0.8, 1.2))
+    goal = system.entropy(start_T, start_V)
+    known: dict[Any, Any] = {}
+
+    def temperature(_: World, V: Any) -> Any:
+        if V == start_V:
+            return start_T
+        if V not in known:
+            guesses = (start_T, start_T * mp.sqrt(start_V / V))
+            known[V] = mp.findroot(
+                lambda T: system.entropy(T, V) - goal, guesses, tol=mp.mpf(10) ** -44, maxsteps=40, verify=False
+            )
+        return known[V]
+
+    meanings = _meanings(system, dice) | {
+        s.V: start_V * mp.mpf(dice.uniform(1.2, 1.5)),
+        s.V0: start_V,
+        s.p0: system.pressure(start_T, start_V),
+        s.C_0: lambda _: slope(lambda x: system.energy(x, start_V), start_T),
+        s.T: lambda world: temperature(world, world[s.V]),
+        sp.Function("T", positive=True): temperature,
+        sp.Function("p", positive=True): lambda world, V: system.pressure(temperature(world, V), V),
+    }
+    return World(meanings, f"adiabat {number}")
+
+
+@precise
+def path_world(number: int, granted: Assumptions) -> World:
+    """Small systems taken along a path of temperatures and volumes, their U, S, p sums over the patches."""
+    dice = random.Random(f"path {number}")
+    system = _system(number, granted)
+    T0, V0, to_T, to_V = _numbers(dice, 4, 0.6, 1.3)
+
+    def at(function: Callable[[Any, Any], Any]) -> Callable[[World, Any], Any]:
+        return lambda _, x: function(T0 + to_T * x, V0 + to_V * mp.sin(x))
+
+    path = {
+        sp.Function("T", real=True): at(lambda T, V: T),
+        sp.Function("V", real=True): at(lambda T, V: V),
+        sp.Function("p", real=True): at(system.pressure),
+        sp.Function("U", real=True): at(system.energy),
+        sp.Function("S", real=True): at(system.entropy),
+    }
+    state = {s.T: T0, s.V: V0, s.t: mp.mpf(dice.uniform(0.5, 0.8))}
+    return World(_meanings(system, dice) | state | path, f"path {number}")
+
+
+# Distributions that are found and not written down -----------------------------------------------
+
+
+def _probability_sums(dice: random.Random) -> tuple[list[Any], list[Any], dict[Any, Any]]:
+    """Losses (the first one is the lowest), areas, and what is summed over a density."""
+    count = 3
+    losses = [mp.mpf(-1), *_numbers(dice, count - 1, 0, 1.5)]
+    areas = _numbers(dice, count, 0.5, 2)
+
+    def over(world: World, term: Callable[[int, Any], Any]) -> Any:
+        return mp.fsum(term(k, world.meanings[Probability](world, k + 1)) for k in range(count))
+
+    meanings = {
+        n: count,
+        i: 2,
+        Energy: lambda _, k: _pick(losses, k),
+        Area: lambda _, k: _pick(areas, k),
+        Gap: lambda _, k: _pick(losses, k) - losses[0],
+        s.U: lambda world: over(world, lambda k, q: q * losses[k]),
+        s.S: lambda world: -over(world, lambda k, q: q * mp.log(q / areas[k])),
+        sp.Symbol("N", positive=True): lambda world: over(world, lambda _, q: q),
+        s.Z: lambda world: mp.fsum(
+            a * mp.exp(-e / world[s.T]) for a, e in zip(areas, losses, strict=True)
+        ),
+        alpha: lambda world: mp.log(areas[0] / world.meanings[Probability](world, 1)) - 1 - losses[0] / world[s.T],
+    }
+    return losses, areas, meanings
+
+
+@precise
+def maximum_entropy_world(number: int, granted: Assumptions) -> World:
+    """Three patches: the density of largest entropy at a mean loss found by search, 1/T as its slope with that loss."""
+    del granted
+    dice = random.Random(f"maximum entropy {number}")
+    losses, areas, meanings = _probability_sums(dice)
+    # The one direction in which neither the whole probability nor the mean loss changes.
+    along = [losses[1] - losses[2], losses[2] - losses[0], losses[0] - losses[1]]
+
+    def entropy(q: list[Any]) -> Any:
+        return -mp.fsum(x * mp.log(x / a) for x, a in zip(q, areas, strict=True))
+
+    def best(mean: Any) -> list[Any]:
+        share = (mean - losses[0]) / (losses[1] - losses[0])
+        base = [1 - share, share, mp.mpf(0)]
+
+        def at(x: Any) -> list[Any]:
+            return [b + x * a for b, a in zip(base, along, strict=True)]
+
+        ends = [-b / a for b, a in zip(base, along, strict=True)]
+        low = max(e for e, a in zip(ends, along, strict=True) if a > 0)
+        high = min(e for e, a in zip(ends, along, strict=True) if a < 0)
+
+        def gain(x: Any) -> Any:
+            return -mp.fsum(a * mp.log(y / c) for a, y, c in zip(along, at(x), areas, strict=True))
+
+        edge = (high - low) / 10**6
+        return at(mp.findroot(gain, (low + edge, high - edge), solver="anderson", tol=mp.mpf(10) ** -50, verify=False))
+
+    mean = losses[0] + mp.mpf(dice.uniform(0.2, 0.4)) * (min(losses[1:]) - losses[0])
+    q = best(mean)
+    temperature = 1 / slope(lambda u: entropy(best(u)), mean)
+
+    def probability(world: World, k: Any) -> Any:
+        if world.meanings[s.T] is not temperature:
+            raise NotInterpreted("the temperature is that of the mean loss")
+        return _pick(q, k)
+
+    meanings |= {s.T: temperature, Probability: probability}
+    return World(meanings, f"density of largest entropy {number}")
+
+
+@precise
+def heat_bath_world(number: int, granted: Assumptions) -> World:
+    """Three patches: the density that Metropolis' random walk among them at a temperature T leaves as it is."""
+    del granted
+    dice = random.Random(f"heat bath {number}")
+    losses, areas, meanings = _probability_sums(dice)
+    known: dict[Any, Any] = {}
+
+    def stationary(T: Any) -> Any:
+        count = len(losses)
+        rates = mp.matrix(count, count)
+        for a in range(count):
+            for b in range(count):
+                if a != b:
+                    rates[b, a] += areas[b] * mp.exp(-max(losses[b] - losses[a], 0) / T)
+                    rates[a, a] -= areas[b] * mp.exp(-max(losses[b] - losses[a], 0) / T)
+        for b in range(count):
+            rates[count - 1, b] = 1
+        return mp.lu_solve(rates, mp.matrix([0] * (count - 1) + [1]))
+
+    def probability(world: World, k: Any) -> Any:
+        T = world[s.T]
+        if T not in known:
+            known[T] = stationary(T)
+        return _pick(list(known[T]), k)
+
+    meanings |= {s.T: mp.mpf(dice.uniform(0.5, 1.5)), Probability: probability}
+    return World(meanings, f"heat bath {number}")
+
+
+# Trial densities ---------------------------------------------------------------------------------
+
+
+def trial_world(protocol: str) -> Callable[[int, Assumptions], World]:
+    """Return the maker of worlds with any density and volume beside the stationary ones.
+
+    Parameters
+    ----------
+    protocol : str
+        "fixed-lr", "fixed-elr" or "fixed-sphere": T, p and V are SGD's own.
+
+    Returns
+    -------
+    callable
+        ``maker(number, granted)``.
+    """
+    inner = sgd_world(protocol, ensemble=True)
+
+    @precise
+    def maker(number: int, granted: Assumptions) -> World:
+        world = inner(number, granted)
+        dice = random.Random(f"trial {protocol} {number}")
+        count = 3
+        losses, areas, trial = (_numbers(dice, count, 0.3, 1.5) for _ in range(3))
+        trial = [q / mp.fsum(trial) for q in trial]
+        bends = [mp.mpf(1)] * count if "Gibbs law" in granted else _numbers(dice, count, 0.5, 1.5)
+        on_sphere = protocol == "fixed-sphere"
+
+        def stationary(there: World, k: Any) -> Any:
+            weights = [a * mp.exp(-e / there[s.T]) * b for a, e, b in zip(areas, losses, bends, strict=True)]
+            return _pick(weights, k) / mp.fsum(weights)
+
+        def helmholtz(there: World, density: list[Any]) -> Any:
+            return mp.fsum(
+                q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True)
+            )
+
+        def own(there: World) -> list[Any]:
+            return [stationary(there, k + 1) for k in range(count)]
+
+        def at_volume(there: World, V: Any) -> Any:
+            return there[s.p] * V - there[s.R] * there[s.T] * mp.log(2 * V)
+
+        meanings = {
+            n: count,
+            i: 2,
+            Energy: lambda _, k: _pick(losses, k),
+            Area: lambda _, k: _pick(areas, k),
+            Probability: lambda _, k: _pick(trial, k),
+            Stationary: stationary,
+            s.Z: lambda there: mp.fsum(a * mp.exp(-e / there[s.T]) for a, e in zip(areas, losses, strict=True)),
+        }
+        if on_sphere:
+            meanings |= {
+                s.T: mp.mpf(dice.uniform(0.5, 1.5)),
+                s.F: lambda there: helmholtz(there, own(there)),
+                s.F_trial: lambda there: helmholtz(there, trial),
+            }
+        else:
+            meanings |= {
+                s.V_trial: mp.mpf(dice.uniform(0.5, 3)),
+                s.G: lambda there: helmholtz(there, own(there)) + at_volume(there, there[s.V]),
+                s.G_trial: lambda there: helmholtz(there, trial) + at_volume(there, there[s.V_trial]),
+            }
+        return world.at(meanings)
+
+    maker.__doc__ = (
+        f"three patches with any density beside the stationary one; T, p and V of SGD itself at "
+        f"{protocol.replace('-', ' ')}"
+    )
+    return maker
+
+
+@precise
+def regularised_world(number: int, granted: Assumptions) -> World:
+    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V is where G is least."""
+    dice = random.Random(f"regularised {number}")
+    count, directions = 3, mp.mpf(2 + number)
+    losses, areas, density = (_numbers(dice, count, 0.3, 1.5) for _ in range(3))
+    density = [q / mp.fsum(density) for q in density]
+    broken = mp.mpf(0 if "scale invariance" in granted else 0.2)
+    T, decay = _numbers(dice, 2, 0.3, 1)
+
+    def energy(V: Any) -> Any:
+        return mp.fsum(q * (e + broken * k * V) for k, (q, e) in enumerate(zip(density, losses, strict=True)))
+
+    def entropy(V: Any) -> Any:
+        radius = mp.sqrt(2 * V)
+        return -mp.fsum(q * mp.log(q / (a * radius**directions)) for q, a in zip(density, areas, strict=True))
+
+    def merit(V: Any) -> Any:
+        return energy(V) - T * entropy(V) + decay * V
+
+    log_best = mp.findroot(
+        lambda x: slope(merit, mp.exp(x)), (mp.mpf(-4), mp.mpf(4)), solver="anderson", tol=mp.mpf(10) ** -40, verify=False
+    )
+    best = mp.exp(log_best)
+    meanings = {
+        s.lam: decay,
+        s.p: decay,
+        s.T: T,
+        s.R: directions / 2,
+        s.d: directions + 1,
+        s.V: best,
+        s.r: lambda world: mp.sqrt(2 * world[s.V]),
+        s.U: mp.fsum(q * e for q, e in zip(density, losses, strict=True)),
+        s.S_sphere: entropy(mp.mpf(1) / 2),
+        sp.Function("U"): lambda _, V: energy(V),
+        sp.Function("S"): lambda _, V: entropy(V),
+        sp.Function("G"): lambda _, V: merit(V),
+    }
+    return World(meanings, f"regularised {number}")
+
+
+# Flows of probability ----------------------------------------------------------------------------
+
+
+@precise
+def flow_world(number: int, granted: Assumptions) -> World:
+    """SGD itself at fixed ELR, d = 3 to 5, at a random point of a sphere with some density that is not stationary."""
+    world = sgd_world("fixed-elr")(number, granted)
+    dice = random.Random(f"flow {number}")
+    dimension = int(world[s.d])
+    tilt = mp.matrix(_numbers(dice, dimension, -1, 1))
+
+    def density(there: World) -> Any:
+        u = there[s.w_bar]
+        return mp.exp(mp.fdot(tilt, u) + u[0] ** 2 / 2)
+
+    def log_slope(there: World) -> Any:
+        u = there[s.w_bar]
+        full = tilt.copy()
+        full[0] += u[0]
+        return there[s.Pi] * full
+
+    def velocity(there: World) -> Any:
+        spread = there.divergence(lambda moved: moved[s.diffusion_unit] * density(moved), there)  # type: ignore[misc]
+        return there[s.drift_unit] - spread / (2 * density(there))
+
+    def temperature(there: World) -> Any:
+        # Einstein's relation, at the place where sigma is measured.
+        return there[s.eta_eff] * there[s.sigma] ** 2 / 2
+
+    def force(there: World) -> Any:
+        # Of L + T log rho along the sphere, direction by direction.
+        T, u = there[s.T], there[s.w_bar]
+        loss = there.meanings["example"].loss
+        total = mp.matrix(dimension, 1)
+        for k in range(dimension):
+            along = there[s.Pi][:, k]
+
+            def ahead(x: Any, along: Any = along) -> Any:
+                v = u + x * along
+                v = v / mp.norm(v, 2)
+                return loss(v) + T * (mp.fdot(tilt, v) + v[0] ** 2 / 2)
+
+            total += along * slope(ahead, mp.mpf(0))
+        return there[s.Pi] * total
+
+    return world.at(
+        {s.force: force, s.grad_log_rho: log_slope, s.rho: density, s.current: velocity, s.T: temperature}
+    )
+
+
+@precise
+def circle_world(number: int, granted: Assumptions) -> World:
+    """Some density on the circle (d = 2) that is not stationary, and how Fokker and Planck's equation moves it."""
+    dice = random.Random(f"circle {number}")
+    a, b, e, f = _numbers(dice, 4, 0.2, 0.6)
+    rate, noise = _numbers(dice, 2, 0.5, 1.2)
+    ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.4)
+    known: dict[Any, Any] = {}
+
+    def loss(x: Any) -> Any:
+        return a * mp.cos(x) + b * mp.sin(2 * x)
+
+    def loss_slope(x: Any) -> Any:
+        return -a * mp.sin(x) + 2 * b * mp.cos(2 * x)
+
+    def start(x: Any) -> Any:
+        return (1 + e * mp.cos(x) + f * mp.sin(x) / 2) / (2 * mp.pi)
+
+    def start_slope(x: Any) -> Any:
+        return (-e * mp.sin(x) + f * mp.cos(x) / 2) / (2 * mp.pi)
+
+    def strength(x: Any) -> Any:
+        return noise**2 * (1 + ripple * mp.sin(x + 1))
+
+    def flux(x: Any) -> Any:
+        spread = slope(lambda y: strength(y) * start(y), x) if ripple else strength(x) * start_slope(x)
+        return -rate * loss_slope(x) * start(x) - rate**2 * spread / 2
+
+    def growth(x: Any) -> Any:
+        if x not in known:
+            known[x] = -slope(flux, x)
+        return known[x]
+
+    def density(x: Any, time: Any) -> Any:
+        return start(x) + (time * growth(x) if time else 0)
+
+    def along(x: Any) -> Any:
+        return mp.matrix([-mp.sin(x), mp.cos(x)])
+
+    def angle(u: Any) -> Any:
+        return mp.atan2(u[1], u[0])
+
+    T = rate * noise**2 / 2
+    nodes = [2 * mp.pi * k / 64 for k in range(64)]
+
+    def free(_: World, time: Any) -> Any:
+        values = [density(x, time) for x in nodes]
+        return 2 * mp.pi / 64 * mp.fsum(q * (loss(x) + T * mp.log(q)) for q, x in zip(values, nodes, strict=True))
+
+    def divergence(function: Callable[[World], Any], world: World) -> Any:
+        return surface_divergence(lambda u: function(world.at({"angle": angle(u)})), along_u(world["angle"]))
+
+    def along_u(x: Any) -> Any:
+        return mp.matrix([mp.cos(x), mp.sin(x)])
+
+    def projector(world: World) -> Any:
+        return along(world["angle"]) * along(world["angle"]).T
+
+    meanings: dict[Any, Any] = {
+        "angle": mp.mpf(dice.uniform(0.2, 1)),
+        "nodes": nodes,
+        s.t: mp.mpf(0),
+        s.d: 2,
+        s.T: T,
+        s.eta_eff: rate,
+        s.sigma: noise,
+        s.tr_Sigma: lambda world: strength(world["angle"]),
+        s.Pi: projector,
+        s.Sigma: lambda world: projector(world) * strength(world["angle"]),
+        s.L: lambda world: loss(world["angle"]),
+        s.rho: lambda world: density(world["angle"], world[s.t]),
+        s.grad_L_unit: lambda world: along(world["angle"]) * loss_slope(world["angle"]),
+        s.grad_log_rho: lambda world: along(world["angle"]) * (start_slope(world["angle"]) / start(world["angle"])),
+        s.drift_unit: lambda world: along(world["angle"]) * (-rate * loss_slope(world["angle"])),
+        s.diffusion_unit: lambda world: projector(world) * (rate**2 * strength(world["angle"])),
+        s.force: lambda world: along(world["angle"]) * slope(lambda x: loss(x) + T * mp.log(start(x)), world["angle"]),
+        s.current: lambda world: along(world["angle"]) * (flux(world["angle"]) / start(world["angle"])),
+        sp.Function("F"): free,
+    }
+    return World(meanings, f"circle {number}", divergence=divergence)
+
+
