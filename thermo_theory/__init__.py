@@ -1,6 +1,15 @@
 """Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
 
-from thermo_theory import discrete, forerunners, optimizers, processes, stochastic, symmetry, thermodynamics  # noqa: F401
+from thermo_theory import (  # noqa: F401
+    discrete,
+    forerunners,
+    optimizers,
+    processes,
+    relaxation,
+    stochastic,
+    symmetry,
+    thermodynamics,
+)
 from thermo_theory.derivation import (
     ASSUMPTIONS,
     Derivation,

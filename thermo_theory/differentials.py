@@ -129,10 +129,7 @@ def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) ->
     if isinstance(expression, sp.Mul) and expression.has(sp.Sum):
         factors = expression.args
         return sp.Add(
-            *[
-                sp.Mul(*factors[:k], _total(factors[k], constants), *factors[k + 1 :])
-                for k in range(len(factors))
-            ]
+            *[sp.Mul(*factors[:k], _total(factors[k], constants), *factors[k + 1 :]) for k in range(len(factors))]
         )
     functions = expression.atoms(sp.core.function.AppliedUndef)
     stand_ins = {part: sp.Dummy("x", positive=part.is_positive, real=True) for part in functions}
@@ -140,9 +137,7 @@ def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) ->
     for symbol in bare.free_symbols - set(stand_ins.values()) - constants:
         stand_ins.setdefault(symbol, symbol)
     back = {dummy: part for part, dummy in stand_ins.items()}
-    return sp.expand(
-        sp.Add(*[sp.diff(bare, dummy).subs(back) * Change(part) for part, dummy in stand_ins.items()])
-    )
+    return sp.expand(sp.Add(*[sp.diff(bare, dummy).subs(back) * Change(part) for part, dummy in stand_ins.items()]))
 
 
 @operation("take the differential")
@@ -225,17 +220,12 @@ def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
 def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
     inside = sp.Symbol("s", positive=True)
-    symbols = {
-        symbol: sp.Function(symbol.name, real=True)
-        for symbol in equation.free_symbols
-    }
+    symbols = {symbol: sp.Function(symbol.name, real=True) for symbol in equation.free_symbols}
     rates = {change: sp.Derivative(symbols[change.args[0]](inside), inside) for change in equation.atoms(Change)}
     rest = equation.rhs.xreplace(rates)
     plain = {symbol: function(inside) for symbol, function in symbols.items() if symbol in equation.rhs.free_symbols}
     total = symbols[equation.lhs.args[0]]
-    return sp.Eq(
-        total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)), evaluate=False
-    )
+    return sp.Eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)), evaluate=False)
 
 
 # Sums over states --------------------------------------------------------------------------------
@@ -337,7 +327,9 @@ def heat_up(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
 def cool_down(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
     """Limit of zero temperature, term by term."""
     right = _limit_of_terms(equation.rhs, temperature, sp.S.Zero)
-    return sp.Eq(sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero), evaluate=False)
+    return sp.Eq(
+        sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero), evaluate=False
+    )
 
 
 def _is_nothing(expression: sp.Expr) -> bool:
@@ -380,10 +372,7 @@ def gather_logarithms(equation: sp.Eq) -> sp.Eq:
             sums[key] = sums.get(key, sp.S.Zero) + sign * inside.function
         else:
             rest += term
-    gathered = [
-        outside * sp.Sum(_gathered(function), limits)
-        for (outside, limits), function in sums.items()
-    ]
+    gathered = [outside * sp.Sum(_gathered(function), limits) for (outside, limits), function in sums.items()]
     return sp.Eq(equation.lhs, sp.Add(*gathered, _gathered(rest)), evaluate=False)
 
 
@@ -418,7 +407,13 @@ def minimise_over(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 
 @operation("let the density move with the velocity {0}")
 def move_with_the_flow(
-    equation: sp.Eq, velocity: Vec, loss_slope: Vec, density_slope: Vec, density: sp.Symbol, loss: sp.Symbol, t: sp.Symbol
+    equation: sp.Eq,
+    velocity: Vec,
+    loss_slope: Vec,
+    density_slope: Vec,
+    density: sp.Symbol,
+    loss: sp.Symbol,
+    t: sp.Symbol,
 ) -> sp.Eq:
     """Rate of change of ``int f(rho, L)`` with ``d rho/dt = -div(rho v)``: ``int rho v.grad(df/d rho)``, by parts."""
     if not isinstance(equation.rhs, SurfaceIntegral):
@@ -434,7 +429,9 @@ def never_rises(equation: sp.Eq) -> sp.Basic:
     """From ``x = -a int rho v.v`` conclude ``x <= 0``."""
     outside, inside = equation.rhs.as_independent(SurfaceIntegral, as_Add=False)
     factors = sp.Mul.make_args(inside.args[0]) if isinstance(inside, SurfaceIntegral) else ()
-    square = all(factor.is_positive or (isinstance(factor, Dot) and factor.args[0] == factor.args[1]) for factor in factors)
+    square = all(
+        factor.is_positive or (isinstance(factor, Dot) and factor.args[0] == factor.args[1]) for factor in factors
+    )
     if not (factors and square and outside.is_negative):
         raise OperationError(f"{equation.rhs} is not minus a square")
     return sp.Le(equation.lhs, 0, evaluate=False)

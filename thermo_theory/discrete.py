@@ -311,7 +311,9 @@ def _path_entropy(chain: Chain) -> None:
     noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
     rate = chain.definition(sp.Eq(eta_eff, eta / r**2, evaluate=False), "the effective learning rate")
     radius = chain.claim("radius", FixedLR)
-    next_one = chain.assumption("diffusive snapshots", sp.Eq(neighbour**2, spacing * Tr(diffusion_unit), evaluate=False))
+    next_one = chain.assumption(
+        "diffusive snapshots", sp.Eq(neighbour**2, spacing * Tr(diffusion_unit), evaluate=False)
+    )
     distance = chain.do(substitute, next_one, spread, total, noise, rate, radius)
     distance = chain.do(solve_for, distance, neighbour, because="no landscape in it")
     entropy = chain.definition(
@@ -459,7 +461,9 @@ def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
         sp.Eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2, evaluate=False), "tr Sigma, in d - 1 directions"
     )
     still = chain.assumption(
-        "stationarity", sp.Eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x)), evaluate=False), "the spread stays"
+        "stationarity",
+        sp.Eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x)), evaluate=False),
+        "the spread stays",
     )
     square = chain.do(substitute, square, unbiased, noise, still)
     energy = chain.assumption(

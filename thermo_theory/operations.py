@@ -118,7 +118,11 @@ def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
     stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
     for part in parts:
-        if (isinstance(part, Dot) and part.args[0] == part.args[1]) or isinstance(part, Expectation) or part.is_positive:
+        if (
+            (isinstance(part, Dot) and part.args[0] == part.args[1])
+            or isinstance(part, Expectation)
+            or part.is_positive
+        ):
             stand_ins[part] = sp.Dummy("c", positive=True)
     if not isinstance(unknown, Vec):
         positive = unknown.is_positive or isinstance(unknown, Expectation) or None

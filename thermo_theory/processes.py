@@ -155,9 +155,7 @@ def between(equation: sp.Eq, variable: sp.Symbol, start: sp.Expr, end: sp.Expr) 
     """Integrate a slope: the difference of what it is the slope of."""
     function = equation.lhs.args[0]
     right = sp.integrate(equation.rhs, (variable, start, end))
-    return sp.Eq(
-        function.subs(variable, end) - function.subs(variable, start), sp.expand_log(right), evaluate=False
-    )
+    return sp.Eq(function.subs(variable, end) - function.subs(variable, start), sp.expand_log(right), evaluate=False)
 
 
 @operation("put in differences")

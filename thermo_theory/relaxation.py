@@ -9,9 +9,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
 import sympy as sp
+from numpy.typing import ArrayLike
 
 from thermo_theory.derivation import Chain, Step, derivation
+from thermo_theory.formula import check_domain
 from thermo_theory.operations import (
     OperationError,
     equate,
@@ -29,10 +35,12 @@ from thermo_theory.stochastic import PAPER
 from thermo_theory.symbols import (
     Sigma_w,
     d,
+    argument_name,
     diffusion,
     drift,
     eta,
     eta_eff,
+    glossary,
     grad_L,
     lam,
     r,
@@ -62,7 +70,21 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
     return sp.Eq(sp.Derivative(function, variable), right, evaluate=False)
 
 
-@operation("take the root of order {1}")
+@operation("gather what is left of the start and what is reached of the end, with {0} = 1 at first and 0 at last")
+def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
+    """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
+    share = sp.Dummy("E", positive=True)
+    exponent = decaying.args[0]
+    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share).subs(sp.exp(-exponent), 1 / share)
+    parts = sp.Poly(sp.expand(sp.cancel(inside.subs(decaying, share))), share)
+    if parts.degree() != 1 or parts.has(sp.exp):
+        raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")
+    end, change = sp.factor(parts.coeff_monomial(1)), parts.coeff_monomial(share)
+    start = sp.factor(end + change)
+    return sp.Eq(equation.lhs, start * decaying + end * (1 - decaying), evaluate=False)
+
+
+@operation("take the root of order {0}")
 def take_root(equation: sp.Eq, power: int) -> sp.Eq:
     """Root of both sides, which are positive."""
     return sp.Eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args), evaluate=False)
@@ -100,13 +122,41 @@ def _trajectory(chain: Chain, protocol: Protocol) -> None:
     rate = chain.do(as_rate, growth, r, _y(t), power, t, because="no noise acts on the norm: g.w = 0")
     start = chain.definition(sp.Eq(_y(0), r0**power, evaluate=False), "the norm at the start")
     solution = chain.do(solve_ode, rate, _y(t), start=start)
-    solution = chain.do(substitute, solution, named)
-    chain.do(simplify, chain.do(take_root, solution, power))
+    decaying = sp.exp(-4 * eta * lam * t if protocol is FixedLR else -(eta_eff**2) * sigma**2 * t * (d - 1))
+    solution = chain.do(start_and_end, solution, decaying)
+    chain.do(take_root, chain.do(substitute, solution, named), power)
 
 
 def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.claim("ito-radius", protocol)
     chain.definition(sp.Eq(_r(t), r0, evaluate=False), "the projection takes the growth away again, every step")
+
+
+def _followed(power: int, start: np.ndarray, end: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Root of the given order of ``y = start^power e^-rate + end (1 - e^-rate)``, without cancellation."""
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        return np.asarray((start**power * np.exp(-rate) + end * -np.expm1(-rate)) ** (1 / power))
+
+
+def _checked(values: Mapping[str, ArrayLike], invalid: Literal["raise", "nan"]) -> dict[str, np.ndarray]:
+    domains = {argument_name(symbol): info.domain for symbol, info in glossary.items()}
+    return {name: check_domain(name, value, domains[name], invalid) for name, value in values.items()}
+
+
+def _plain(result: np.ndarray) -> float | np.ndarray:
+    return float(result) if result.shape == () else result
+
+
+def _trajectory_fixed_lr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
+    v = _checked(values, invalid)
+    end = v["eta"] * v["sigma"] ** 2 * (v["d"] - 1) / (2 * v["lam"])
+    return _plain(_followed(4, v["r0"], end, 4 * v["eta"] * v["lam"] * v["t"]))
+
+
+def _trajectory_fixed_elr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
+    v = _checked(values, invalid)
+    growth = v["eta_eff"] * v["sigma"] ** 2 * (v["d"] - 1)
+    return _plain(_followed(-2, v["r0"], 2 * v["lam"] / growth, v["eta_eff"] * growth * v["t"]))
 
 
 # Relaxation times --------------------------------------------------------------------------------
@@ -173,6 +223,8 @@ def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
 # The registry ------------------------------------------------------------------------------------
 
 _TRAJECTORY = {FixedSphere: _trajectory_on_the_sphere, FixedELR: _trajectory, FixedLR: _trajectory}
+_KERNELS = {FixedELR: _trajectory_fixed_elr, FixedLR: _trajectory_fixed_lr}
+_ARGUMENTS = {FixedELR: ("d", "eta_eff", "lam", "r0", "sigma", "t"), FixedLR: ("d", "eta", "lam", "r0", "sigma", "t")}
 _TRAJECTORY_SUMMARY = {
     FixedSphere: "The norm is r_0 for all times",
     FixedELR: "The squared norm follows a logistic curve from any start",
@@ -187,12 +239,26 @@ for _protocol, _build in _TRAJECTORY.items():
         source=f"{PAPER}, Sec. 3; Li, Lyu, Arora 2020, arXiv 2010.02916",
         summary=_TRAJECTORY_SUMMARY[_protocol],
         worlds=[trajectory_world(_protocol.key)],
+        kernel=_KERNELS.get(_protocol),
+        arguments=_ARGUMENTS.get(_protocol),
     )(_build)
 
 _TIMES = {
-    FixedSphere: (_relaxation_on_the_sphere, free_world, "Only directions relax: a free one forgets itself in 2/((d - 1) eta_eff^2 sigma^2) iterations"),
-    FixedELR: (_relaxation_fixed_elr, relaxation_world, "The squared norm relaxes in 1/(2 eta_eff lambda r^2) iterations"),
-    FixedLR: (_relaxation_fixed_lr, relaxation_world, "The fourth power of the norm relaxes in 1/(4 eta lambda) iterations"),
+    FixedSphere: (
+        _relaxation_on_the_sphere,
+        free_world,
+        "Only directions relax: a free one forgets itself in 2/((d - 1) eta_eff^2 sigma^2) iterations",
+    ),
+    FixedELR: (
+        _relaxation_fixed_elr,
+        relaxation_world,
+        "The squared norm relaxes in 1/(2 eta_eff lambda r^2) iterations",
+    ),
+    FixedLR: (
+        _relaxation_fixed_lr,
+        relaxation_world,
+        "The fourth power of the norm relaxes in 1/(4 eta lambda) iterations",
+    ),
 }
 
 for _protocol, (_build, _worlds, _summary) in _TIMES.items():

@@ -140,9 +140,7 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
     symmetric = chain.do(multiple, larger, one, because="one step commutes with the rescaling")
     start = chain.definition(sp.Eq(run(0, w, rate, held), w, evaluate=False), "a run begins at w")
     following = chain.definition(
-        sp.Eq(
-            run(index + 1, w, rate, held), step(index, run(index, w, rate, held), rate, held), evaluate=False
-        ),
+        sp.Eq(run(index + 1, w, rate, held), step(index, run(index, w, rate, held), rate, held), evaluate=False),
         "and goes on step by step",
     )
     chain.do(by_induction, start, following, symmetric, index, because="the same minibatches, the same directions")
@@ -181,9 +179,7 @@ def _entropy_of_runs(chain: Chain, protocol: Protocol) -> tuple[Step, Step]:
     end = run(steps, w, rate, held)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
-        sp.Eq(
-            _S_start(w, rate, held), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm)), evaluate=False
-        ),
+        sp.Eq(_S_start(w, rate, held), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm)), evaluate=False),
         "the entropy of the directions, and of the sphere they lie on, at the end of runs that begin at w",
     )
     forgotten = chain.assumption(

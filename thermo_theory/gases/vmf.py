@@ -344,7 +344,6 @@ derivation(
 )(_energy)
 
 
-
 def _entropy(chain: Chain) -> None:
     cosine = chain.claim("vmf-riccati", about=A)
     mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL)

@@ -321,9 +321,7 @@ def block_world(number: int, granted: Assumptions) -> World:
 
         def growth(*norms: Any) -> list[Any]:
             w = weights(*norms)
-            return [
-                example.mean_change(lambda v, i=i: mp.fdot(*[example.split(v)[i]] * 2), w) for i in range(2)
-            ]
+            return [example.mean_change(lambda v, i=i: mp.fdot(*[example.split(v)[i]] * 2), w) for i in range(2)]
 
         norms: Any = (mp.mpf("1.6"), mp.mpf("1.9"))
         if "stationarity" in granted:

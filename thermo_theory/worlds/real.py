@@ -75,7 +75,11 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
         def place(_: World) -> Any:
             if "V" not in known:
                 known["V"] = mp.findroot(
-                    lambda v: slope(level, v), (2 * size, 5 * size), solver="anderson", tol=mp.mpf(10) ** -24, verify=False
+                    lambda v: slope(level, v),
+                    (2 * size, 5 * size),
+                    solver="anderson",
+                    tol=mp.mpf(10) ** -24,
+                    verify=False,
                 )
             return known["V"]
 

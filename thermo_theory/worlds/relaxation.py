@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.worlds.evaluate import DIGITS, World, slope
-from thermo_theory.worlds.sgd import SGD, Assumptions, sgd_world
+from thermo_theory.worlds.sgd import SGD, Assumptions, _point, sgd_world
 
 __all__ = ["free_world", "relaxation_world", "trajectory_world"]
 
@@ -100,9 +101,6 @@ def trajectory_world(protocol: str) -> Callable[[int, Assumptions], World]:
             if not example.discrete and example.protocol != "fixed-sphere":
                 smooth = _interpolated(log_rate, mp.log(start) - 2, mp.log(start) + 1)
 
-            def still(_: World) -> Any:
-                return world[s.r]
-
             time = mp.mpf(5) / 2
             return world.at(
                 {
@@ -185,7 +183,7 @@ def free_world(protocol: str) -> Callable[[int, Assumptions], World]:
             example = world.meanings["example"]
             if "pure noise" in granted:
                 example = _Free(**{name: getattr(example, name) for name in example.__dataclass_fields__})
-                world = _again(protocol, number, granted, example)
+                world = _point(example, random.Random(f"free {protocol} {number}"), granted)
             direction = world[s.w_bar]
 
             def time(there: World) -> Any:
@@ -205,12 +203,3 @@ class _Free(SGD):
     def loss(self, w: Any) -> Any:
         """No loss."""
         return self.broken * w[1]
-
-
-def _again(protocol: str, number: int, granted: Assumptions, example: SGD) -> World:
-    """The same world with another example."""
-    import random
-
-    from thermo_theory.worlds.sgd import _point
-
-    return _point(example, random.Random(f"free {protocol} {number}"), granted)

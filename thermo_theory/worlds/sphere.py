@@ -100,7 +100,8 @@ def _density(n: int, dice: random.Random, granted: Assumptions) -> World:
         return other - loss(u) / temperature
 
     points = [
-        {s.w_bar: u, s.w: u, "weight": area * mp.exp(log_density(u))} for u, area in (_circle() if n == 2 else _sphere())
+        {s.w_bar: u, s.w: u, "weight": area * mp.exp(log_density(u))}
+        for u, area in (_circle() if n == 2 else _sphere())
     ]
     meanings = {
         s.w: points[0][s.w],
@@ -177,9 +178,7 @@ def balance_world() -> Callable[[int, Assumptions], World]:
             whole.ensemble = [{s.w: w, "weight": weight} for w, weight in zip(chosen, weights, strict=True)]
             return whole
 
-    maker.__doc__ = (
-        "SGD itself at fixed ELR in explicit coordinates, d = 3 to 5, at weights of which as much loss is gained as lost"
-    )
+    maker.__doc__ = "SGD itself at fixed ELR in explicit coordinates, d = 3 to 5, at weights of which as much loss is gained as lost"
     return maker
 
 

@@ -260,6 +260,7 @@ def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
         T, V, to = world[s.T], world[s.V], world.meanings["direction"]
         total = mp.mpf(0)
         for k, q in enumerate(system.probabilities(T, V)):
+
             def moved(step: Any, k: int = k) -> Any:
                 return system.probabilities(T + step * to[s.T], V + step * to[s.V])[k]
 
@@ -381,9 +382,7 @@ def _probability_sums(dice: random.Random) -> tuple[list[Any], list[Any], dict[A
         s.U: lambda world: over(world, lambda k, q: q * losses[k]),
         s.S: lambda world: -over(world, lambda k, q: q * mp.log(q / areas[k])),
         sp.Symbol("N", positive=True): lambda world: over(world, lambda _, q: q),
-        s.Z: lambda world: mp.fsum(
-            a * mp.exp(-e / world[s.T]) for a, e in zip(areas, losses, strict=True)
-        ),
+        s.Z: lambda world: mp.fsum(a * mp.exp(-e / world[s.T]) for a, e in zip(areas, losses, strict=True)),
         alpha: lambda world: mp.log(areas[0] / world.meanings[Probability](world, 1)) - 1 - losses[0] / world[s.T],
     }
     return losses, areas, meanings
@@ -494,9 +493,7 @@ def trial_world(protocol: str) -> Callable[[int, Assumptions], World]:
             return _pick(weights, k) / mp.fsum(weights)
 
         def helmholtz(there: World, density: list[Any]) -> Any:
-            return mp.fsum(
-                q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True)
-            )
+            return mp.fsum(q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True))
 
         def own(there: World) -> list[Any]:
             return [stationary(there, k + 1) for k in range(count)]
@@ -555,7 +552,11 @@ def regularised_world(number: int, granted: Assumptions) -> World:
         return energy(V) - T * entropy(V) + decay * V
 
     log_best = mp.findroot(
-        lambda x: slope(merit, mp.exp(x)), (mp.mpf(-4), mp.mpf(4)), solver="anderson", tol=mp.mpf(10) ** -40, verify=False
+        lambda x: slope(merit, mp.exp(x)),
+        (mp.mpf(-4), mp.mpf(4)),
+        solver="anderson",
+        tol=mp.mpf(10) ** -40,
+        verify=False,
     )
     best = mp.exp(log_best)
     meanings = {
@@ -620,9 +621,7 @@ def flow_world(number: int, granted: Assumptions) -> World:
             total += along * slope(ahead, mp.mpf(0))
         return there[s.Pi] * total
 
-    return world.at(
-        {s.force: force, s.grad_log_rho: log_slope, s.rho: density, s.current: velocity, s.T: temperature}
-    )
+    return world.at({s.force: force, s.grad_log_rho: log_slope, s.rho: density, s.current: velocity, s.T: temperature})
 
 
 @precise
@@ -705,5 +704,3 @@ def circle_world(number: int, granted: Assumptions) -> World:
         sp.Function("F"): free,
     }
     return World(meanings, f"circle {number}", divergence=divergence)
-
-

@@ -239,4 +239,3 @@ def _meanings(n: Any, heat: Any, granted: Collection[str], large: bool) -> dict[
         weights_entropy: whole,
         density: angle_density,
     }
-
