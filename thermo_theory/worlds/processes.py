@@ -278,15 +278,22 @@ def average_world(number: int, granted: Assumptions) -> World:
         kappa = (1 - wrong) / heat
         if count == 1:
             return function(kappa, 1)
-        depth = heat * (n + 30)
-        ends = [max(0, samples - step * depth) for step in (60, 20, 6, 2, mp.mpf(1) / 2, 0)]
-        ends = [end for i, end in enumerate(ends) if end > 0 or i == 0]
+        # In units of the temperature below the largest length, and of the density there, so that integrals are near 1.
+        top = mp.mpf(samples) / heat
+        ends = [end for end in (0, mp.mpf(1) / 2, 2, 6, 20, 60) if end * (n + 30) < top]
+        ends = [end * (n + 30) for end in ends] + ([top] if len(ends) < 6 else [])
 
-        def density(length: Any) -> Any:
-            return length_density(length) * weight(kappa * length) * mp.exp(kappa * (length - samples))
+        def density(depth: Any) -> Any:
+            length = samples - heat * depth
+            return length_density(length) * weight(kappa * length) * mp.exp(-(1 - wrong) * depth)
 
-        total = mp.quad(density, ends)
-        return mp.quad(lambda length: density(length) * function(kappa * length, length), ends) / total
+        one = density(mp.mpf(1))
+
+        def part(depth: Any) -> Any:
+            length = samples - heat * depth
+            return density(depth) / one * function(kappa * length, length)
+
+        return mp.quad(part, ends) / mp.quad(lambda depth: density(depth) / one, ends)
 
     def square(concentration: Any, length: Any) -> Any:
         # Mean squared sine under a concentration, by parts on the sphere, times the squared length of the average.
@@ -296,7 +303,7 @@ def average_world(number: int, granted: Assumptions) -> World:
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
         s.N: samples,
-        s.T: mp.mpf("0.05"),
+        s.T: mp.mpf(10) ** -12 if "low temperature" in granted else mp.mpf("0.05"),
         sp.Function("c"): lambda _, heat: mean_cosine((1 - wrong) / heat),
         sp.Function("q"): lambda _, heat: square((1 - wrong) / heat, 1),
         sp.Function("q_N"): lambda _, heat: mean(lambda k, x: square(k, x) * (x / samples) ** 2, heat, samples),
