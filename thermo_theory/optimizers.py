@@ -18,6 +18,7 @@ from thermo_theory.operations import (
     differentiate,
     expand,
     expectation,
+    flip,
     operation,
     project,
     scale,
@@ -60,6 +61,7 @@ from thermo_theory.worlds.optimizers import (
     adam_world,
     entropy_world,
     gas_world,
+    noise_gas_world,
     orbit_world,
 )
 
@@ -253,6 +255,27 @@ def _temperature(chain: Chain, rule: str) -> Step:
     return chain.do(simplify, chain.do(substitute, heat, radius))
 
 
+def _measured_gas(chain: Chain, rule: str) -> Step:
+    """The equation of state with the noise as it is: no isotropy, no Gibbs law, the norm balance alone."""
+    size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
+    noise = chain.assumption(
+        "pure noise", sp.Eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2), evaluate=False), "noise alone"
+    )
+    small = chain.assumption("small steps", sp.Eq(_WW, r**2, evaluate=False), "the norm hardly fluctuates")
+    heat = chain.definition(
+        sp.Eq(T, eta / (1 - beta) * Expectation(tr_Sigma / r**2) / (2 * (d - 1)), evaluate=False),
+        "eta_eff sigma^2/2 with the noise as it is; a gradient moves the weights by eta/(1 - beta) in the end",
+    )
+    volume = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "half the squared norm is the volume")
+    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
+    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
+    size = chain.do(lead, chain.do(substitute, size, noise), eta)
+    size = chain.do(substitute, size, small, chain.do(solve_for, heat, Expectation(tr_Sigma / r**2)))
+    size = chain.do(substitute, size, chain.do(solve_for, volume, r), chain.do(solve_for, directions, d))
+    size = chain.do(substitute, size, chain.do(flip, pressure))
+    return chain.do(scale, chain.do(solve_for, size, p), V)
+
+
 def _gas(chain: Chain, rule: str) -> Step:
     chosen = FixedLR.with_optimizer(rule)
     radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
@@ -401,9 +424,12 @@ for _rule in OPTIMIZERS:
         ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Angle of a step, exact in the step"),
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
-        ("ideal-gas-law", _gas, gas_world(_rule, True), "physics", "p V = R T in the gas's own coordinates"),
+        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T with the noise as it is"),
         ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
+        # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
+        if _name == "ideal-gas-law" and _rule.startswith("adam"):
+            continue
         derivation(
             _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_title}", worlds=[_world]
         )(_bound(_build, _rule))  # type: ignore[arg-type]

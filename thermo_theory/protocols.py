@@ -99,7 +99,9 @@ class Protocol:
 
     @property
     def ideal_gas_law(self) -> Formula:
-        """``p V = R T``."""
+        """``p V = R T``, for AdamW and Adam with L2 in their own coordinates."""
+        if self.optimizer.startswith("adam"):
+            return derive(f"{self.optimizer}-gas").claim
         return derive("ideal-gas-law", self).claim
 
     @property

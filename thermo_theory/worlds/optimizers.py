@@ -20,7 +20,16 @@ from thermo_theory.worlds.evaluate import DIGITS, World
 from thermo_theory.worlds.gibbs import entropy_of_cosine_density
 from thermo_theory.worlds.sgd import Assumptions
 
-__all__ = ["adam_direction", "adam_step", "adam_world", "entropy_world", "gas_world", "orbit_world", "updated"]
+__all__ = [
+    "adam_direction",
+    "adam_step",
+    "adam_world",
+    "entropy_world",
+    "gas_world",
+    "noise_gas_world",
+    "orbit_world",
+    "updated",
+]
 
 #: Adam's direction from the gradients of now and before, the weights after a step, and the gradient of a minibatch.
 adam_direction, adam_step, adam_gradient = (VectorFunction.named(name) for name in ("n", "W", "g"))
@@ -210,6 +219,36 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
         s.p: lam * sigma * mp.sqrt(mp.mpf(n - 1) / n) if rule == "adamw" else lam,
     }
     return World(meanings, f"{rule}, d = {n}", ensemble=ensemble)
+
+
+def noise_gas_world(rule: str) -> Callable[[int, Assumptions], World]:
+    """Return the maker of worlds of `gas_world` in which T is the mean noise temperature, whatever the noise.
+
+    Parameters
+    ----------
+    rule : str
+        "momentum" or "nesterov".
+
+    Returns
+    -------
+    callable
+        ``maker(number, granted)``.
+    """
+    inner = gas_world(rule)
+
+    def maker(number: int, granted: Assumptions) -> World:
+        world = inner(number, granted)
+
+        def temperature(there: World) -> Any:
+            # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
+            final = _total(rule, there[s.eta], there[s.beta]) / mp.norm(there[s.w], 2) ** 2
+            noise = [mp.fdot(point[s.g], point[s.g]) * mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
+            return final * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
+
+        return world.at({s.T: temperature})
+
+    maker.__doc__ = inner.__doc__
+    return maker
 
 
 def entropy_world(rule: str) -> Callable[[int, Assumptions], World]:
