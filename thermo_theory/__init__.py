@@ -20,7 +20,7 @@ from thermo_theory.derivation import (
     derive,
 )
 from thermo_theory.formula import Formula
-from thermo_theory.gases import ideal, linear_regression, mixture, real, vmf  # noqa: F401
+from thermo_theory.gases import ideal, linear_regression, mixture, real, vmf, vmf_limits  # noqa: F401
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 
 __all__ = [

@@ -115,8 +115,11 @@ class SGD:
 
     def moved(self, w: Any, noise: Any, time: Any) -> Any:
         """Weights after a step of length `time` (1: one iteration), before any projection."""
-        rate = self.learning_rate(w)
-        return w - (self.gradient_cached(w) + self.decay * w) * (rate * time) + noise * (rate * mp.sqrt(time))
+        return self._pulled(w, time) + noise * (self.learning_rate(w) * mp.sqrt(time))
+
+    def _pulled(self, w: Any, time: Any) -> Any:
+        """Weights after a step without noise."""
+        return w - (self.gradient_cached(w) + self.decay * w) * (self.learning_rate(w) * time)
 
     def gradient_cached(self, w: Any) -> Any:
         """Gradient, remembered for the last point: every noise vector of a step starts from it."""
@@ -137,20 +140,19 @@ class SGD:
 
     def rate_of(self, function: Callable[[Any], Any], w: Any) -> Any:
         """Mean rate of change of a function of the weights: over one iteration if discrete, else the limit."""
+        vectors, start = self.noise_vectors(w), function(w)
         if self.discrete:
-            return self._mean_change(function, w, mp.mpf(1))
+            return self._mean_change(function, w, mp.mpf(1), vectors, start)
         time = mp.mpf(10) ** -(DIGITS // 3)
-        coarse, fine = (self._mean_change(function, w, h) / h for h in (time, time / 2))
+        coarse, fine = (self._mean_change(function, w, h, vectors, start) / h for h in (time, time / 2))
         return 2 * fine - coarse
 
-    def _mean_change(self, function: Callable[[Any], Any], w: Any, time: Any) -> Any:
-        vectors = self.noise_vectors(w)
-        start = function(w)
-        changes = [function(self.moved(w, noise, time)) - start for noise in vectors]
-        first = changes[0]
-        for change in changes[1:]:
-            first = first + change
-        return first / len(vectors)
+    def _mean_change(self, function: Callable[[Any], Any], w: Any, time: Any, vectors: list[Any], start: Any) -> Any:
+        pulled, kick = self._pulled(w, time), self.learning_rate(w) * mp.sqrt(time)
+        total = function(pulled + vectors[0] * kick)
+        for noise in vectors[1:]:
+            total = total + function(pulled + noise * kick)
+        return total / len(vectors) - start
 
     def still_norm(self, u: Any, moment: Callable[[Any], Any]) -> Any:
         """Norm in direction u at which the mean of `moment` (a function of r^2) does not drift."""
@@ -167,16 +169,19 @@ class SGD:
         ``rho b - (1/2) div(D rho)``; it is zero if ``D grad log rho = 2 b - div D``, all tangential.
         """
         tangent = mp.eye(self.dimension) - u * u.T
-        drift, diffusion = self.direction_moments(u, norm)
-        divergence = surface_divergence(lambda v: self.direction_moments(v, norm)[1], u)
+        drift = self.rate_of(lambda v: v / mp.norm(v, 2), u * norm)
+        diffusion = self.direction_spread(u, norm)
+        divergence = surface_divergence(lambda v: self.direction_spread(v, norm), u)
         return mp.lu_solve(diffusion + u * u.T, tangent * (2 * drift - divergence))
 
-    def direction_moments(self, u: Any, norm: Any) -> tuple[Any, Any]:
-        """Drift and covariance a unit of time of the direction of w, at the weights of direction u and that norm."""
-        w = u * norm
-        drift = self.rate_of(lambda v: v / mp.norm(v, 2), w)
-        spread = self.rate_of(lambda v: (v / mp.norm(v, 2) - u) * (v / mp.norm(v, 2) - u).T, w)
-        return drift, spread
+    def direction_spread(self, u: Any, norm: Any) -> Any:
+        """Covariance a unit of time of the direction of w, at the weights of direction u and that norm."""
+
+        def square(v: Any) -> Any:
+            change = v / mp.norm(v, 2) - u
+            return change * change.T
+
+        return self.rate_of(square, u * norm)
 
 
 def surface_divergence(field: Callable[[Any], Any], u: Any) -> Any:

@@ -15,9 +15,10 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.worlds.evaluate import World, slope
+from thermo_theory.worlds.evaluate import World
+from thermo_theory.worlds.sgd import sgd_world
 
-__all__ = ["Gas", "gas_world", "mean_cosine", "partition", "weights_entropy"]
+__all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "weights_entropy"]
 
 #: Digits that are enough for any check (limits ask for many more).
 MOST = 66
@@ -29,7 +30,9 @@ energy = sp.Function("U")
 directions_entropy = sp.Function("S_sphere")
 weights_entropy = sp.Function("S")
 density = sp.Function("rho", positive=True)
+#: Learning rate on an adiabat at a weight decay; mean cosine at a temperature in units of 1/d.
 adiabat = sp.Function("eta", positive=True)
+cosine_of_reduced = sp.Function("a", positive=True)
 
 
 @cache
@@ -233,9 +236,50 @@ def _meanings(n: Any, heat: Any, granted: Collection[str], large: bool) -> dict[
         s.C_p: isobaric,
         s.gamma: lambda world: isobaric(world) / here(world).heat_capacity,
         mean_cosine: lambda world, kappa: 1 - gas(world, kappa, True).energy,
+        cosine_of_reduced: lambda world, reduced: 1 - gas(world, world[s.d] / reduced, True).energy,
         partition: lambda world, kappa: mp.exp(gas(world, kappa, True).log_total),
         energy: lambda world, temperature: gas(world, 1 / temperature, gibbs).energy,
         directions_entropy: lambda world, temperature: gas(world, 1 / temperature, gibbs).entropy,
         weights_entropy: whole,
         density: angle_density,
     }
+
+
+def adiabat_world(number: int, granted: Collection[str]) -> World:
+    """The von Mises-Fisher gas at radius and temperature of SGD itself, d = 2 to 4; an adiabat is found by trial."""
+    world = sgd_world("fixed-lr", lowest=2)(number, granted)
+    n, gibbs = int(world[s.d]), "Gibbs law" in granted
+    places: dict[Any, World] = {}
+
+    def there(eta: Any, lam: Any) -> World:
+        if (eta, lam) not in places:
+            places[eta, lam] = world.at({s.eta: eta, s.lam: lam})
+        return places[eta, lam]
+
+    def directions(_: World, temperature: Any) -> Any:
+        return gas(world, 1 / temperature, gibbs).entropy
+
+    def whole(_: World, eta: Any, lam: Any) -> Any:
+        place = there(eta, lam)
+        return directions(world, place[s.T]) + (n - 1) * mp.log(place[s.r])
+
+    def rate_on_adiabat(_: World, lam: Any) -> Any:
+        goal, rate = whole(world, world[s.eta], world[s.lam]), world[s.eta]
+        if lam == world[s.lam]:
+            return rate
+
+        def off(log_rate: Any) -> Any:
+            return whole(world, mp.exp(log_rate), lam) - goal
+
+        start = mp.log(rate)
+        return mp.exp(mp.findroot(off, (start, start + mp.mpf(10) ** -4), tol=mp.mpf(10) ** -16, verify=False))
+
+    return world.at(
+        {
+            directions_entropy: directions,
+            weights_entropy: whole,
+            # Trials take long: they are made on the circle alone.
+            **({adiabat: rate_on_adiabat} if n == 2 else {}),
+            s.C_V: lambda here: gas(world, 1 / here[s.T], gibbs).heat_capacity,
+        }
+    )
