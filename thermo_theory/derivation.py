@@ -52,7 +52,7 @@ ASSUMPTIONS = {
     "ideal gas law": "p V = R T",
     "eps = 0": "the optimiser's epsilon is negligible",
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
-    "diffusive snapshots": "the nearest neighbour of a snapshot is the next one, as far as directions diffuse meanwhile",
+    "diffusive snapshots": "the nearest neighbour of a snapshot is the next one, as far as directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }

@@ -24,8 +24,9 @@ __all__ = [
     "at_state",
     "bound_logarithms",
     "change_held",
-    "exchange",
+    "cool_down",
     "equal_mixed",
+    "exchange",
     "gather_logarithms",
     "heat_up",
     "integrate_along",
@@ -33,15 +34,14 @@ __all__ = [
     "move_with_the_flow",
     "multiply",
     "never_rises",
+    "nothing_gained",
     "open_sums",
     "partial_of",
     "put_into_terms",
     "read_off",
-    "nothing_gained",
     "split_lowest",
     "take_differential",
     "take_logarithm",
-    "cool_down",
     "vary",
 ]
 
@@ -112,7 +112,7 @@ class SurfaceIntegral(sp.Function):
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
-def _VARYING(expression: sp.Expr) -> tuple[sp.Basic, ...]:  # noqa: N802
+def _VARYING(expression: sp.Expr) -> tuple[sp.Basic, ...]:
     return tuple(s for s in expression.free_symbols if isinstance(s, Vec) or s.name in ("L", "rho"))
 
 

@@ -18,9 +18,7 @@ from thermo_theory.operations import (
     differentiate,
     equate,
     evaluate_integrals,
-    expand,
     expectation,
-    flip,
     operation,
     scale,
     series,
@@ -29,7 +27,6 @@ from thermo_theory.operations import (
     substitute,
 )
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
-from thermo_theory.stochastic import PAPER
 from thermo_theory.symbols import (
     Hess,
     L,
@@ -74,7 +71,7 @@ from thermo_theory.symbols import (
     xi,
 )
 from thermo_theory.symbols import squared as y
-from thermo_theory.symmetry import SCALINGS, THIS_TOOLKIT, choose, match, rescale
+from thermo_theory.symmetry import SCALINGS, THIS_TOOLKIT, choose, rescale
 from thermo_theory.vectors import (
     Dot,
     Expectation,
@@ -91,7 +88,7 @@ from thermo_theory.worlds.cold import cold_world
 from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
 from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world, volume_world
 
-__all__ = ["independent", "squared_norm"]
+__all__ = ["squared_norm"]
 
 _BATCHES = batches_world()
 

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from thermo_theory.derivation import Chain, Step, derivation
@@ -26,7 +28,7 @@ from thermo_theory.operations import (
     solve_for,
     substitute,
 )
-from thermo_theory.protocols import OPTIMIZERS, FixedELR, FixedLR
+from thermo_theory.protocols import OPTIMIZERS, FixedELR, FixedLR, Protocol
 from thermo_theory.symbols import (
     D_hat,
     R,
@@ -412,13 +414,18 @@ def _rotation(chain: Chain, rule: str) -> None:
         chain.do(simplify, angle)
 
 
+def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
+    """The function that writes a derivation for one of the optimisers."""
+
+    def write(chain: Chain, protocol: Protocol | None = None) -> None:
+        build(chain, rule)
+
+    return write
+
+
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     _title = OPTIMIZERS[_rule][0]
-
-    def _bound(build: object, rule: str) -> object:
-        return lambda chain, protocol=None: build(chain, rule)  # type: ignore[operator]
-
     for _name, _build, _world, _kind, _words in (
         ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, exact in the step"),
         ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Angle of a step, exact in the step"),
@@ -432,7 +439,7 @@ for _rule in OPTIMIZERS:
             continue
         derivation(
             _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_title}", worlds=[_world]
-        )(_bound(_build, _rule))  # type: ignore[arg-type]
+        )(_bound(_build, _rule))
 
 derivation(
     "momentum-balance",
@@ -447,7 +454,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Momentum is SGD at a learning rate of eta/(1 - beta)",
     worlds=[gas_world("momentum", True)],
-)(lambda chain: _temperature(chain, "momentum") and None)
+)(_bound(_temperature, "momentum"))
 derivation(
     "nesterov-balance",
     kind="identity",
@@ -461,21 +468,21 @@ derivation(
     source=THIS_TOOLKIT,
     summary="AdamW's squared norm is eta d/(2 lambda); exact for independent gradients on the way",
     worlds=[gas_world("adamw")],
-)(lambda chain: _radius(chain, "adamw") and None)
+)(_bound(_radius, "adamw"))
 derivation(
     "adamw-gas",
     kind="physics",
     source=THIS_TOOLKIT,
     summary="AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
     worlds=[gas_world("adamw", True)],
-)(lambda chain: _gas(chain, "adamw") and None)
+)(_bound(_gas, "adamw"))
 derivation(
     "adam-l2-gas",
     kind="physics",
     source=THIS_TOOLKIT,
     summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
     worlds=[gas_world("adam-l2", True)],
-)(lambda chain: _gas(chain, "adam-l2") and None)
+)(_bound(_gas, "adam-l2"))
 for _rule in ("adamw", "adam-l2"):
     derivation(
         f"{_rule}-symmetry",
@@ -483,7 +490,7 @@ for _rule in ("adamw", "adam-l2"):
         source=THIS_TOOLKIT,
         summary="A step from rescaled weights at rescaled rates is the step rescaled",
         worlds=[adam_world()],
-    )(lambda chain, rule=_rule: _adam_symmetry(chain, rule))
+    )(_bound(_adam_symmetry, _rule))
 for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
     derivation(
         f"rotation-{_rule}",
@@ -491,4 +498,4 @@ for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
         source=KOSSON,
         summary="Root mean square angle by which an iteration turns the weights",
         worlds=[gas_world(_rule)],
-    )(lambda chain, rule=_rule: _rotation_squared(chain, rule) and None if rule == "sgd" else _rotation(chain, rule))
+    )(_bound(_rotation_squared if _rule == "sgd" else _rotation, _rule))

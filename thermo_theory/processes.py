@@ -25,10 +25,10 @@ from thermo_theory.operations import (
 from thermo_theory.protocols import FixedLR
 from thermo_theory.stochastic import PAPER
 from thermo_theory.symbols import (
+    C_V,
     T1,
     T2,
     C_p,
-    C_V,
     N,
     R,
     Sigma_w,
@@ -365,8 +365,8 @@ derivation(
     "quasi-static",
     kind="physics",
     source=THIS,
-    summary="How far log r lags behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate "
-    "4 eta lambda, as long as that is small; other slow modes ask for slower ramps still",
+    summary="How far log r lags behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation "
+    "rate 4 eta lambda, as long as that is small; other slow modes ask for slower ramps still",
     worlds=[ramp_world],
 )(_quasi_static)
 
@@ -374,7 +374,7 @@ derivation(
     "quench",
     kind="physics",
     source=f"Clausius' inequality; {THIS}",
-    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, never less than nothing",
+    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, never less than 0",
     worlds=[quench_world],
 )(_quench)
 

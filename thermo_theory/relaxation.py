@@ -34,8 +34,8 @@ from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.stochastic import PAPER
 from thermo_theory.symbols import (
     Sigma_w,
-    d,
     argument_name,
+    d,
     diffusion,
     drift,
     eta,

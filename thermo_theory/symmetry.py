@@ -93,6 +93,11 @@ def by_induction(start: sp.Eq, recursion: sp.Eq, symmetry: sp.Eq, number: sp.Sym
 
     `start` says where a run begins, `recursion` how its next step is made, `symmetry` that a step from rescaled weights
     ends c times as far. That the run does too is true at the start, and goes over from step `number` to the next.
+
+    Raises
+    ------
+    OperationError
+        If it is not true at the start, or does not go over.
     """
     factor, plain = symmetry.rhs.as_independent(step)
     run_plain = next(iter(recursion.rhs.atoms(run)))

@@ -50,6 +50,7 @@ from thermo_theory.stochastic import PAPER
 from thermo_theory.symbols import (
     C_0,
     C_V,
+    V0,
     C_p,
     F,
     F_trial,
@@ -65,7 +66,6 @@ from thermo_theory.symbols import (
     T,
     U,
     V,
-    V0,
     V_trial,
     Z,
     current,
@@ -90,19 +90,24 @@ from thermo_theory.symbols import (
 from thermo_theory.vectors import Apply, Div
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import (
+    Area,
+    Energy,
+    Gap,
+    Probability,
+    Stationary,
     adiabat_world,
+    alpha,
     circle_world,
     flow_world,
     heat_bath_world,
+    i,
     maximum_entropy_world,
+    n,
     path_world,
     regularised_world,
     system_world,
     trial_world,
 )
-from thermo_theory.worlds.thermodynamics import Area as m
-from thermo_theory.worlds.thermodynamics import Energy as E
-from thermo_theory.worlds.thermodynamics import Gap, Probability, Stationary, alpha, i, n
 
 CALLEN = "Callen 1985, Thermodynamics and an Introduction to Thermostatistics"
 JAYNES = "Jaynes 1957, Information Theory and Statistical Mechanics"
@@ -120,11 +125,11 @@ _rho = Probability(i)
 
 
 def _energy(chain: Chain) -> Step:
-    return chain.definition(_eq(U, _over_states(_rho * E(i))), "the internal energy is the mean loss")
+    return chain.definition(_eq(U, _over_states(_rho * Energy(i))), "the internal energy is the mean loss")
 
 
 def _entropy(chain: Chain) -> Step:
-    each = _rho * (sp.log(_rho) - sp.log(m(i)))
+    each = _rho * (sp.log(_rho) - sp.log(Area(i)))
     return chain.definition(_eq(S, -_over_states(each)), "differential entropy: rho/m is the density in patch i")
 
 
@@ -133,7 +138,7 @@ def _norm(chain: Chain) -> Step:
 
 
 def _gibbs(chain: Chain, density: sp.Expr = _rho) -> Step:
-    return chain.assumption("Gibbs law", _eq(density, m(i) * sp.exp(-E(i) / T) / Z))
+    return chain.assumption("Gibbs law", _eq(density, Area(i) * sp.exp(-Energy(i) / T) / Z))
 
 
 # The distribution --------------------------------------------------------------------------------
@@ -156,11 +161,11 @@ def _gibbs_distribution(chain: Chain) -> None:
     density = chain.do(substitute, density, chain.do(solve_for, whole, alpha))
     density = chain.do(simplify, density)
     chain.do(heat_up, density, T, because="the hottest gas is spread evenly over the sphere")
-    gap = chain.definition(_eq(E(i), E(1) + Gap(i)), "gaps above the lowest loss, which is that of patch 1")
+    gap = chain.definition(_eq(Energy(i), Energy(1) + Gap(i)), "gaps above the lowest loss, which is that of patch 1")
     lowest = chain.do(split_lowest, chain.do(at_state, density, i, 1))
     lowest = chain.do(simplify, chain.do(open_sums, chain.do(put_into_terms, lowest, gap)))
     chain.do(cool_down, lowest, T, because="the coldest gas is in its ground state")
-    states = chain.definition(_eq(Z, _over_states(m(i) * sp.exp(-E(i) / T))), "the partition function")
+    states = chain.definition(_eq(Z, _over_states(Area(i) * sp.exp(-Energy(i) / T))), "the partition function")
     chain.do(substitute, density, chain.do(flip, states))
 
 
@@ -182,7 +187,7 @@ def _first_law(chain: Chain) -> None:
     work = chain.definition(
         _eq(
             p * Change(V),
-            -_over_states(_rho * Change(E(i)) - T * _rho * Change(m(i)) / m(i)),
+            -_over_states(_rho * Change(Energy(i)) - T * _rho * Change(Area(i)) / Area(i)),
         ),
         "work: what a small growth of the volume takes from the losses and gives to the areas",
     )
@@ -339,9 +344,9 @@ def _pressure(chain: Chain, protocol: Protocol) -> None:
 
 def _potential(chain: Chain, protocol: Protocol) -> None:
     on_sphere = protocol is FixedSphere
-    trial_sum = _over_states(_rho * E(i) + T * _rho * (sp.log(_rho) - sp.log(m(i))))
+    trial_sum = _over_states(_rho * Energy(i) + T * _rho * (sp.log(_rho) - sp.log(Area(i))))
     stationary = Stationary(i)
-    own_sum = _over_states(stationary * E(i) + T * stationary * (sp.log(stationary) - sp.log(m(i))))
+    own_sum = _over_states(stationary * Energy(i) + T * stationary * (sp.log(stationary) - sp.log(Area(i))))
     words = "of any density" + (" on the sphere" if on_sphere else ", at any volume; T and p are held")
     trial = chain.definition(
         _eq(F_trial, trial_sum) if on_sphere else _eq(G_trial, trial_sum + p * V_trial - R * T * sp.log(2 * V_trial)),
@@ -353,7 +358,7 @@ def _potential(chain: Chain, protocol: Protocol) -> None:
     whole = _norm(chain)
     own_whole = chain.definition(_eq(_over_states(stationary), sp.S.One), "so do the stationary ones")
     log = chain.do(take_logarithm, _gibbs(chain, stationary))
-    loss = chain.do(expand, chain.do(solve_for, log, E(i)))
+    loss = chain.do(expand, chain.do(solve_for, log, Energy(i)))
     trial = chain.do(open_sums, chain.do(put_into_terms, trial, loss))
     own = chain.do(open_sums, chain.do(put_into_terms, own, loss))
     trial, own = chain.do(substitute, trial, whole), chain.do(substitute, own, own_whole)
@@ -400,8 +405,8 @@ derivation(
     "second-law",
     kind="physics",
     source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
-    summary="On the way to the stationary density F = U - T S never rises; it falls by eta_eff times the mean square of "
-    "grad(L + T log rho), an iteration",
+    summary="On the way to the stationary density F = U - T S never rises; it falls by eta_eff times the mean square "
+    "of grad(L + T log rho), an iteration",
     worlds=[flow_world, circle_world],
 )(_second_law)
 
@@ -441,7 +446,7 @@ derivation(
     "regularised-loss",
     kind="symmetry",
     source=f"{PAPER}, Sec. 3",
-    summary="p V is the L2 penalty, G the regularised loss with an entropy bonus; its minimum over V alone is p V = R T",
+    summary="p V is the L2 penalty, G the regularised loss with an entropy bonus; its minimum over V is p V = R T",
     worlds=[regularised_world],
 )(_regularised_loss)
 

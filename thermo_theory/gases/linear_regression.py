@@ -12,6 +12,7 @@ import sympy as sp
 from thermo_theory.derivation import Chain, Step, derivation
 from thermo_theory.operations import OperationError, flip, operation, scale, solve_for, substitute
 from thermo_theory.symbols import (
+    C,
     C_ii,
     C_ij,
     C_next,
@@ -36,7 +37,6 @@ from thermo_theory.symbols import (
     sigma,
     w,
 )
-from thermo_theory.symbols import C as covariance
 from thermo_theory.vectors import Apply, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
 from thermo_theory.worlds.beyond import linear_world
 
@@ -69,7 +69,7 @@ def isolate(equation: sp.Eq, tensor: sp.Expr) -> sp.Eq:
 
 @operation("multiply a step by itself and average")
 def second_moment(drift_law: sp.Eq, spread: sp.Eq, later: Mat, weights: sp.Expr, spread_of: Mat) -> sp.Eq:
-    """``C = E[w w^T]`` a unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift that is linear in the weights."""
+    """``C = E[w w^T]`` a unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
     total = spread_of + spread.rhs
     for term in sp.Add.make_args(sp.expand(drift_law.rhs)):
         applied = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, Apply)]
@@ -130,7 +130,7 @@ def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
     """Element (i, j) of a matrix equation in the eigenbasis of the Hessian; (i, i) if `same`."""
     second = h_i if same else h_j
     elements = {
-        SymProduct(Hess, covariance): (h_i + second) * (C_ii if same else C_ij),
+        SymProduct(Hess, C): (h_i + second) * (C_ii if same else C_ij),
         Sigma_w: Sigma_ii if same else Sigma_ij,
     }
 
@@ -156,13 +156,13 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
         "homogeneous noise", sp.Eq(Sigma_mean, Sigma_w, evaluate=False), "the noise is the same at all weights"
     )
     noise = chain.do(substitute, square, small, alike)
-    later = chain.do(second_moment, mean, noise, C_next, w, covariance)
-    still = chain.assumption("stationarity", sp.Eq(C_next, covariance, evaluate=False), "the covariance stays")
+    later = chain.do(second_moment, mean, noise, C_next, w, C)
+    still = chain.assumption("stationarity", sp.Eq(C_next, C, evaluate=False), "the covariance stays")
     balance = chain.do(substitute, later, still)
-    chain.do(isolate, balance, SymProduct(drift_matrix, covariance), because="Lyapunov's equation")
+    chain.do(isolate, balance, SymProduct(drift_matrix, C), because="Lyapunov's equation")
     strength = chain.do(isolate, balance, Sigma_w)
     normal = chain.definition(
-        sp.Eq(grad_log_rho, -Apply(Inverse(covariance), w), evaluate=False),
+        sp.Eq(grad_log_rho, -Apply(Inverse(C), w), evaluate=False),
         "linear drift and homogeneous noise make a normal density",
     )
     flow = chain.definition(
@@ -170,12 +170,12 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
         "the probability current over the density (Fokker-Planck)",
     )
     flow = chain.do(substitute, flow, mean, normal, strength)
-    chain.do(split_by_covariance, flow, drift_matrix, w, covariance, because="only the skew part drives a current")
+    chain.do(split_by_covariance, flow, drift_matrix, w, C, because="only the skew part drives a current")
 
 
 def _lyapunov(chain: Chain) -> Step:
     """Lyapunov's equation of SGD on a quadratic loss."""
-    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, covariance))
+    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C))
     slope = chain.definition(sp.Eq(drift_matrix, eta * Hess, evaluate=False), "the gradient of w.Hw/2 is H w")
     return chain.do(scale, chain.do(substitute, balance, slope), 1 / eta, because="Lyapunov's equation")
 
@@ -183,14 +183,14 @@ def _lyapunov(chain: Chain) -> Step:
 def _linear_regression(chain: Chain) -> None:
     balance = _lyapunov(chain)
     potential = chain.definition(
-        sp.Eq(Phi, T / 2 * Quad(Inverse(covariance), w), evaluate=False),
+        sp.Eq(Phi, T / 2 * Quad(Inverse(C), w), evaluate=False),
         "the implicit potential, -T log of the normal density",
     )
     heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the temperature of the noise")
     loss = chain.definition(sp.Eq(L, Quad(Hess, w) / 2, evaluate=False), "a quadratic loss")
     isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma_w, sigma**2 * identity_matrix, evaluate=False))
     balance = chain.do(substitute, balance, isotropic)
-    spread = chain.do(solve_lyapunov, balance, covariance)
+    spread = chain.do(solve_lyapunov, balance, C)
     potential = chain.do(substitute, potential, spread, heat)
     quadratic = chain.do(solve_for, loss, Quad(Hess, w))
     chain.do(substitute, potential, quadratic, because="so the potential is the loss")
@@ -202,7 +202,7 @@ def _probability_currents(chain: Chain) -> None:
         compare,
         balance,
         T * Inverse(Hess),
-        covariance,
+        C,
         because="the potential is the loss (C = T H^-1) if and only if eta Sigma = 2 T I",
     )
     both = chain.do(commute, balance, Hess, because="currents vanish ([H, C] = 0) if and only if [H, Sigma] = 0")
@@ -226,8 +226,8 @@ derivation(
     "ornstein-uhlenbeck",
     kind="physics",
     source=f"{MANDT}; {GARDINER}",
-    summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its probability "
-    "runs along the level lines of the density, by the skew part of A C",
+    summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its "
+    "probability runs along the level lines of the density, by the skew part of A C",
     worlds=[_ANY],
 )(_ornstein_uhlenbeck)
 
@@ -235,8 +235,8 @@ derivation(
     "linear-regression",
     kind="physics",
     source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
-    summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself if "
-    "the noise is isotropic (and only then: see probability-currents)",
+    summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
+    "if the noise is isotropic (and only then: see probability-currents)",
     worlds=[_SGD],
 )(_linear_regression)
 
@@ -244,8 +244,8 @@ derivation(
     "probability-currents",
     kind="identity",
     source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
-    summary="Two conditions that are often blurred: the potential is the loss if and only if Sigma is a multiple of the "
-    "identity; currents vanish if and only if H and Sigma commute",
+    summary="Two conditions that are often blurred: the potential is the loss if and only if Sigma is a multiple of "
+    "the identity; currents vanish if and only if H and Sigma commute",
     worlds=[_SGD],
 )(_probability_currents)
 
@@ -253,6 +253,6 @@ derivation(
     "equipartition",
     kind="physics",
     source="Boltzmann's equipartition theorem; this toolkit, THEORY.md Sec. 3 (V5)",
-    summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4, its own",
+    summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
     worlds=[_SGD],
 )(_equipartition)

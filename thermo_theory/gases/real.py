@@ -21,12 +21,12 @@ from thermo_theory.operations import (
 )
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
+    V0,
     R,
     Sigma_w,
     T,
     T_c,
     V,
-    V0,
     V_c,
     Z_c,
     c,

@@ -31,15 +31,17 @@ from thermo_theory.gases.vmf_steps import (
     put_slopes,
 )
 from thermo_theory.operations import differentiate, expand, flip, scale, solve_for, substitute
-from thermo_theory.symbols import C_p, C_V, L, R, T, V, d, gamma, kappa, p, r, theta
+from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, gamma, kappa, p, r, theta
 from thermo_theory.worlds.vmf import (
     density,
     directions_entropy,
-    energy as energy_of,
     gas_world,
     mean_cosine,
     partition,
     weights_entropy,
+)
+from thermo_theory.worlds.vmf import (
+    energy as energy_of,
 )
 
 __all__ = ["adiabatic_index", "energy", "entropy", "heat_capacity", "sample"]

@@ -31,7 +31,7 @@ from thermo_theory.gases.vmf_series import (
 from thermo_theory.gases.vmf_steps import divide, put_slopes
 from thermo_theory.operations import differentiate, expand, flip, scale, simplify, solve_for, substitute
 from thermo_theory.protocols import FixedLR
-from thermo_theory.symbols import C_p, C_V, R, T, d, eta, gamma, kappa, lam, r, reduced
+from thermo_theory.symbols import C_V, C_p, R, T, d, eta, gamma, kappa, lam, r, reduced
 from thermo_theory.worlds.vmf import (
     adiabat,
     adiabat_world,

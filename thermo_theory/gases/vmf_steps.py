@@ -99,9 +99,14 @@ def divide(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 
 @operation("do the integral over the polar angle")
 def polar_integral(equation: sp.Eq) -> sp.Eq:
-    """Integrate ``exp(k cos a) (sin a)^(2 nu)`` from 0 to pi by Poisson's integral of the Bessel function, DLMF 10.32.2.
+    """Integrate ``exp(k cos a) (sin a)^(2 nu)`` from 0 to pi: Poisson's integral of the Bessel function, DLMF 10.32.2.
 
     It is ``sqrt(pi) Gamma(nu + 1/2) (2/k)^nu I_nu(k)``; k and nu are read off the integrand.
+
+    Raises
+    ------
+    OperationError
+        If an integral is not of this form.
     """
     right = equation.rhs
     for integral in right.atoms(sp.Integral):

@@ -222,7 +222,7 @@ def _mean_of_batch(covariance: Any, size: int) -> Any:
 
 
 def batch_world(number: int, granted: Assumptions) -> World:
-    """SGD itself on the fixed sphere, d = 3 to 5; how much quieter a batch is than an example comes from enumeration."""
+    """SGD itself on the fixed sphere, d = 3 to 5; how much quieter a batch is comes from enumeration."""
     world, size = sgd_world("fixed-sphere")(number, granted), 2 + number % 2
     with mp.workdps(DIGITS + 10):
         one = _positive(2, random.Random(number))
@@ -321,7 +321,11 @@ def block_world(number: int, granted: Assumptions) -> World:
 
         def growth(*norms: Any) -> list[Any]:
             w = weights(*norms)
-            return [example.mean_change(lambda v, i=i: mp.fdot(*[example.split(v)[i]] * 2), w) for i in range(2)]
+
+            def square(block: int) -> Callable[[Any], Any]:
+                return lambda v: mp.fdot(*[example.split(v)[block]] * 2)
+
+            return [example.mean_change(square(i), w) for i in range(2)]
 
         norms: Any = (mp.mpf("1.6"), mp.mpf("1.9"))
         if "stationarity" in granted:

@@ -28,9 +28,7 @@ __all__ = [
 
 
 def same_temperature_world(number: int, granted: Assumptions) -> World:
-    """Two runs with the same minibatches and the same direction and eta/r^2 at the start; weight decay is tuned by trial
-    until they end at the same eta/r^2.
-    """
+    """Two runs, the same minibatches, the same eta/r^2 at the start; weight decay is tuned to end at the same, too."""
     world = runs_world("fixed-lr")(number, granted)
     steps_run = world.meanings[run]
     start, length = world[s.w], world.meanings.get("length", 3)
@@ -77,7 +75,7 @@ def pressure_world(number: int, granted: Assumptions) -> World:
 
 
 def same_volume_world(number: int, granted: Assumptions) -> World:
-    """SGD itself at fixed LR, d = 3 to 5; the first weight decay is tuned to hold the same norm in another direction."""
+    """SGD itself at fixed LR, d = 3 to 5; the first weight decay is tuned to hold the same norm elsewhere."""
     world = sgd_world("fixed-lr")(number, granted)
     with mp.workdps(DIGITS + 10):
         dice = random.Random(f"volume {number}")
@@ -95,9 +93,7 @@ def same_volume_world(number: int, granted: Assumptions) -> World:
 
 
 def schedule_world(number: int, granted: Assumptions) -> World:
-    """Entropies by quadrature on the sphere along a schedule of learning rate and weight decay, radius and temperature
-    from SGD itself at fixed LR; heat capacities from the fluctuations of the loss.
-    """
+    """Entropies by quadrature along a schedule, radius and temperature of SGD itself; C_V from the loss's variance."""
     world = entropy_world("fixed-lr")(number, granted)
     rate, decay = world[s.eta], world[s.lam]
     up, down = mp.mpf("0.3") + mp.mpf(number) / 20, mp.mpf("-0.2") + mp.mpf(number) / 10
@@ -123,7 +119,10 @@ def schedule_world(number: int, granted: Assumptions) -> World:
         def log_density(cosine: Any) -> Any:
             return -loss(cosine) / heat
 
-        total, mean, square = (cosine_mean(lambda c, k=k: loss(c) ** k, log_density, n) for k in range(3))
+        def moment(power: int) -> Any:
+            return cosine_mean(lambda c: loss(c) ** power, log_density, n)
+
+        total, mean, square = (moment(power) for power in range(3))
         return (square / total - (mean / total) ** 2) / heat**2
 
     def at_pressure(now: World) -> Any:
@@ -198,7 +197,7 @@ def ramp_world(number: int, granted: Assumptions) -> World:
 
 
 def quench_world(number: int, granted: Assumptions) -> World:
-    """Densities in a well in 1 to 3 dimensions, integrated; the entropy produced is the divergence of the two densities."""
+    """Densities in a well in 1 to 3 dimensions, integrated; the entropy produced is a divergence of the two."""
     modes = 1 + number % 3
     stiff = mp.mpf(0) if "constant heat capacity" in granted else mp.mpf("0.6")
     wrong = mp.mpf(0) if "Gibbs law" in granted else mp.mpf("0.4")
@@ -245,9 +244,7 @@ def quench_world(number: int, granted: Assumptions) -> World:
 
 
 def average_world(number: int, granted: Assumptions) -> World:
-    """Two or three samples of the von Mises-Fisher gas in 3 or 5 dimensions, averaged by quadrature over the length of
-    their sum.
-    """
+    """Two or three samples of the von Mises-Fisher gas, d = 3 or 5, averaged by quadrature over their sum's length."""
     samples, n = ((3, 3), (2, 3), (2, 5))[number % 3]
     # Without the Gibbs law the directions are more spread than exp(-L/T) would have them.
     wrong = mp.mpf(0) if "Gibbs law" in granted else mp.mpf("0.5")

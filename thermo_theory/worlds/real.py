@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import mpmath as mp
@@ -22,7 +23,7 @@ def _trace(matrix: Any) -> Any:
 
 
 def volume_world(number: int, granted: Assumptions) -> World:
-    """Discrete SGD, d = 2 to 4, any noise: the pressure is the weight decay that holds a norm at a noise temperature."""
+    """Discrete SGD, d = 2 to 4, any noise: the pressure is the weight decay that holds a norm at a temperature."""
     with mp.workdps(DIGITS + 10):
         dice = random.Random(f"real {number}")
         n = 2 + number % 3
@@ -61,12 +62,12 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
     """Van der Waals' free energy -R T log(V - b) - a/V; its critical point is where the hottest level isotherm is."""
     constant, attraction, size = mp.mpf("1.5") + number, mp.mpf("0.8") + mp.mpf(number) / 7, mp.mpf("0.23")
 
-    def pressure(_: World, heat: Any, volume: Any) -> Any:
+    def pressure(_: World | None, heat: Any, volume: Any) -> Any:
         return -slope(lambda v: -constant * heat * mp.log(v - size) - attraction / v, volume)
 
     def level(volume: Any) -> Any:
         # The slope of an isotherm is linear in T: two of them give the T at which it vanishes.
-        one, two = (slope(lambda v, heat=heat: pressure(None, heat, v), volume) for heat in (1, 2))  # type: ignore[arg-type]
+        one, two = (slope(partial(pressure, None, heat), volume) for heat in (1, 2))
         return 1 - one / (two - one)
 
     with mp.workdps(DIGITS + 10):
@@ -102,7 +103,7 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
 class Scaled(SGD):
     """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)`` that also depends on how long h is."""
 
-    eps: Any = mp.mpf(0)
+    eps: Any = 0
 
     def loss(self, w: Any) -> Any:
         """Expected loss at w."""

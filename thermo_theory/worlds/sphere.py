@@ -178,7 +178,7 @@ def balance_world() -> Callable[[int, Assumptions], World]:
             whole.ensemble = [{s.w: w, "weight": weight} for w, weight in zip(chosen, weights, strict=True)]
             return whole
 
-    maker.__doc__ = "SGD itself at fixed ELR in explicit coordinates, d = 3 to 5, at weights of which as much loss is gained as lost"
+    maker.__doc__ = "SGD itself at fixed ELR, d = 3 to 5, at weights at which as much loss is gained as lost"
     return maker
 
 

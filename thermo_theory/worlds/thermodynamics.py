@@ -93,10 +93,10 @@ def _partial(expression: Partial, world: World) -> Any:
         raise NotInterpreted("nothing changes in this world")
 
     def slopes(quantity: sp.Expr) -> list[Any]:
-        return [
-            world.remembered(("slope", quantity, x), lambda _key, there, q=quantity, y=x: _along(q, there, {y: 1}))
-            for x in _STATE
-        ]
+        def slope_of(key: tuple[str, sp.Expr, sp.Symbol], there: World) -> Any:
+            return _along(key[1], there, {key[2]: 1})
+
+        return [world.remembered(("slope", quantity, x), slope_of) for x in _STATE]
 
     quantity, variable, held = map(slopes, expression.args)
     return (quantity[0] * held[1] - quantity[1] * held[0]) / (variable[0] * held[1] - variable[1] * held[0])
@@ -319,7 +319,7 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
     known: dict[Any, Any] = {}
 
     def temperature(_: World, V: Any) -> Any:
-        if V == start_V:
+        if start_V == V:
             return start_T
         if V not in known:
             guesses = (start_T, start_T * mp.sqrt(start_V / V))

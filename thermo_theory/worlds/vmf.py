@@ -74,7 +74,7 @@ class Gas:
     def sums(self) -> tuple[Any, ...]:
         """Integrals over the angle of ``exp(kappa (cos - 1)) sin^(n-2)`` times 1, l, l^2, k, l k.
 
-        Here l = 1 - cos and k the log of what is not Gibbs'. With ``cos = tanh(u)`` and ``u = peak + width sinh(v)`` the
+        Here l = 1 - cos and k the log of what is not Gibbs'. With ``cos = tanh(u)``, ``u = peak + width sinh(v)`` the
         trapezoidal rule converges exponentially; its step is halved until nothing changes.
         """
         with mp.workdps(self.digits + 8):
