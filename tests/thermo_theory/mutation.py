@@ -54,8 +54,8 @@ def same(mutant: sp.Basic, original: sp.Basic, given: Sequence[sp.Eq] = ()) -> b
         return False
     if isinstance(original, sp.Eq) and _another_value(mutant, original):
         return True
-    first, second = (_difference(statement, given) for statement in (mutant, original))
     try:
+        first, second = (_difference(statement, given) for statement in (mutant, original))
         if sp.expand(first - second) == 0 or sp.simplify(first - second) == 0:
             return True
         if second == 0 or not isinstance(original, sp.Eq):
@@ -97,7 +97,7 @@ def _another_value(mutant: sp.Eq, original: sp.Eq) -> bool:
     functions = left.atoms(sp.core.function.AppliedUndef)
     if mutant.lhs != left or not functions or left.subs(dict.fromkeys(functions, 1)).free_symbols:
         return False
-    free = original.rhs.free_symbols - left.free_symbols
+    free = [symbol for symbol in original.rhs.free_symbols - left.free_symbols if not isinstance(symbol, Vec | Mat)]
     return any(original.rhs.subs(symbol, symbol**2) == mutant.rhs for symbol in free)
 
 
