@@ -483,17 +483,17 @@ def test_the_first_law_and_heat_capacities_by_quadrature():
     def path(t: float) -> tuple[float, float]:
         return 0.3 + 0.4 * t + 0.1 * math.sin(3 * t), 1.0 + t**2
 
-    T_of, V_of, U_of, p_of = (sp.Function(name) for name in "TVUp")
     integral = derive("thermodynamic-integration").claim.equation.rhs
-    (time, *_), *_ = integral.limits
+    functions = {f.func.__name__: f for f in integral.function.atoms(sp.core.function.AppliedUndef)}
+    (time,) = functions["T"].args
 
     def integrand(t: float) -> float:
         T, V = path(t)
         rates = {
-            sp.Derivative(U_of(time), time): slope_at(lambda x: energy(d, path(x)[0]), t),
-            sp.Derivative(V_of(time), time): slope_at(lambda x: path(x)[1], t),
+            sp.Derivative(functions["U"], time): slope_at(lambda x: energy(d, path(x)[0]), t),
+            sp.Derivative(functions["V"], time): slope_at(lambda x: path(x)[1], t),
         }
-        return float(integral.function.subs(rates).subs({T_of(time): T, p_of(time): R * T / V}))
+        return float(integral.function.subs(rates).subs({functions["T"]: T, functions["p"]: R * T / V}))
 
     (T0, V0), (T1, V1) = path(0.0), path(1.0)
     claimed = sum(w / 2 * integrand((x + 1) / 2) for x, w in zip(*leggauss(24), strict=True))
