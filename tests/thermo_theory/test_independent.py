@@ -54,6 +54,11 @@ def value(name: str, protocol: Any, meanings: dict[Any, Any]) -> Any:
     return evaluate(derive(name, protocol).claim.equation.rhs, World(meanings, "test"))
 
 
+def registered(name: str) -> None:
+    if name not in {key for key, _ in _REGISTRY}:
+        pytest.skip(f"{name} is not derived yet")
+
+
 def array(matrix: Any) -> np.ndarray:
     return np.array(matrix.tolist(), dtype=float)
 
@@ -696,12 +701,65 @@ def simulated_norm(d: int, eta: float, lam: float) -> float:
     return mean
 
 
+# The von Mises-Fisher gas in the cold, in many dimensions, along an adiabat -------------------------
+
+
+def exact_index(d: float, T: Any) -> tuple[Any, Any]:
+    """C_V/R and the adiabatic index, by mpmath's Bessel functions with 60 digits."""
+    with mp.workdps(60):
+        kappa, d = 1 / mp.mpf(T), mp.mpf(d)
+        ratio = mp.besseli(d / 2, kappa) / mp.besseli(d / 2 - 1, kappa)
+        heat = kappa**2 * (1 - ratio**2 - (d - 1) * ratio / kappa)
+        return 2 * heat / (d - 1), 1 + (d - 1) / 2 / heat
+
+
+def truncated(name: str, left: sp.Expr) -> sp.Expr:
+    """Right-hand side of the last series of something in a derivation, without its order term."""
+    return next(step.equation.rhs.removeO() for step in reversed(derive(name).steps) if step.equation.lhs == left)
+
+
+@checks("vmf-low-temperature")
+@pytest.mark.parametrize("d", [4, 10, 21])
+def test_the_series_in_the_cold_breaks_off_at_the_fourth_order(d):
+    """Half the temperature leaves a sixteenth of the error."""
+    registered("vmf-low-temperature")
+    for place, left in ((0, s.C_V / s.R), (1, s.gamma)):
+        series = truncated("vmf-low-temperature", left)
+        errors = []
+        for T in (sp.Rational(1, 10_000 * d), sp.Rational(1, 20_000 * d)):
+            with mp.workdps(60):
+                exact = exact_index(d, mp.mpf(T.p) / T.q)[place]
+                errors.append(exact - mp.mpf(sp.N(series.subs({s.d: d, s.T: T}), 60)))
+        assert float(errors[0] / errors[1]) == pytest.approx(16, rel=0.01)
+
+
+@checks("vmf-large-dimension")
+@pytest.mark.parametrize("y", [0.3, 1.0, 4.0])
+def test_many_dimensions_leave_one_over_d(y):
+    """Twice the dimension leaves half the error."""
+    registered("vmf-large-dimension")
+    for place, left in ((0, s.C_V / s.R), (1, s.gamma)):
+        limit = float(truncated("vmf-large-dimension", left).subs(s.reduced, y))
+        errors = [float(exact_index(d, y / d)[place]) - limit for d in (400, 800)]
+        assert errors[0] / errors[1] == pytest.approx(2, rel=0.05)
+
+
+@checks("vmf-adiabat", "vmf-first-law")
+@pytest.mark.parametrize("T", [0.02, 0.5])
+def test_the_schedule_that_keeps_the_entropy(T):
+    registered("vmf-adiabat")
+    d = 6
+    R, heat = (d - 1) / 2, slope(lambda T: energy(d, T), T)
+    assert T * slope(lambda T: entropy(d, T), T) == pytest.approx(derive("vmf-first-law").claim(C_V=heat), rel=1e-7)
+
+    def total(log_eta: float, log_lam: float) -> float:
+        return entropy(d, T * math.exp((log_eta + log_lam) / 2)) + (d - 1) / 4 * (log_eta - log_lam)
+
+    by_rate, by_decay = (slope_at(lambda x, k=k: total(*((x, 0.0), (0.0, x))[k]), 0.0) for k in (0, 1))
+    assert -by_decay / by_rate == pytest.approx(derive("vmf-adiabat").claim(C_V=heat, R=R), rel=1e-5, abs=1e-7)
+
+
 # Approach to the stationary state ----------------------------------------------------------------
-
-
-def registered(name: str) -> None:
-    if name not in {key for key, _ in _REGISTRY}:
-        pytest.skip(f"{name} is not derived yet")
 
 
 @checks("radius-trajectory", "relaxation-time, fixed LR", "relaxation-time, fixed ELR")
