@@ -173,14 +173,21 @@ def _claims() -> list[str]:
 
 @app.command(
     help="Print a derivation. Every step with what was done and why, and what it was checked against.",
-    epilog=_examples("derive radius", "derive maxwell --protocol fixed-elr", "derive adiabatic-index --latex"),
+    epilog=_examples(
+        "derive radius",
+        "derive maxwell --protocol fixed-elr",
+        "derive temperature --optimizer adamw",
+        "derive adiabatic-index --latex",
+    ),
 )
 def derive(
     name: Annotated[str, typer.Argument(help="Its name, as `list` shows it.", show_default=False)],
     protocol: Annotated[
         ProtocolName | None, typer.Option(help="The training protocol, by default fixed-lr where there are several.")
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="The optimiser.")] = "sgd",
+    optimizer: Annotated[
+        str, typer.Option(help="The optimiser: sgd, momentum, nesterov, adamw or adam-l2; the last four at fixed-lr.")
+    ] = "sgd",
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
@@ -193,22 +200,39 @@ def derive(
     """
     import thermo_theory
 
-    if optimizer != "sgd":
-        raise RequestError(f"derive: no derivations for optimizer {optimizer!r}; known: sgd")
     if latex and markdown:
         raise RequestError("derive: give one of --latex and --markdown, not both")
-    # Without a protocol: the one derivation of that name, or the one at fixed LR where there are several.
-    candidates = [None, ProtocolName.FIXED_LR.value] if protocol is None else [protocol.value]
     refusals = []
-    for candidate in candidates:
+    for candidate, held in _candidates(name, protocol, optimizer):
         try:
-            found = thermo_theory.derive(name, candidate)
+            found = thermo_theory.derive(candidate, held)
         except LookupError as error:
             refusals.append(str(error.args[0]).replace("derivations() lists them", f"`{PROGRAM} list` shows them"))
             continue
         print(found.to_latex() if latex else found.to_markdown() if markdown else found)
         return
     raise RequestError(f"derive: {refusals[0]}")
+
+
+def _candidates(name: str, protocol: ProtocolName | None, optimizer: str) -> list[tuple[str, str | None]]:
+    """List what a name may stand for, the likeliest first: pairs of name and protocol that `derive` takes.
+
+    Raises
+    ------
+    RequestError
+        If there is no such optimiser, or none but SGD under the protocol.
+    """
+    from thermo_theory import PROTOCOLS
+
+    # Without a protocol: the one derivation of that name, or the one at fixed LR where there are several.
+    chosen = PROTOCOLS[(protocol or ProtocolName.FIXED_LR).value]
+    if optimizer == "sgd":
+        return [(name, None), (name, chosen.key)] if protocol is None else [(name, chosen.key)]
+    try:
+        key = chosen.with_optimizer(optimizer).key
+    except ValueError as error:
+        raise RequestError(f"derive: {error}") from None
+    return [(name, key), (f"{name}-{optimizer}", None)]
 
 
 @app.command(

@@ -19,12 +19,14 @@ from thermo_theory.derivation import (
     derivations,
     derive,
 )
+from thermo_theory.dictionary import dictionary
 from thermo_theory.formula import Formula
 from thermo_theory.gases import ideal, linear_regression, mixture, real, vmf, vmf_limits  # noqa: F401
-from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from thermo_theory.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
 
 __all__ = [
     "ASSUMPTIONS",
+    "PROTOCOLS",
     "Derivation",
     "DerivationError",
     "FixedELR",
@@ -36,5 +38,6 @@ __all__ = [
     "StepUnproved",
     "derivations",
     "derive",
+    "dictionary",
     "vmf",
 ]

@@ -19,7 +19,7 @@ import sympy as sp
 
 from thermo_theory.formula import Formula
 from thermo_theory.operations import OPERATIONS
-from thermo_theory.printing import to_latex, to_text
+from thermo_theory.printing import latex_words, to_latex, to_text
 from thermo_theory.worlds.evaluate import NotInterpreted, World, holds
 
 __all__ = [
@@ -314,13 +314,13 @@ class Derivation:
             r"\documentclass{article}",
             r"\usepackage{amsmath,amssymb}",
             r"\begin{document}",
-            rf"\section*{{{_latex_words(self.title)}}}",
-            rf"{_latex_words(self.summary)}.",
-            rf"Assumes: {_latex_words(', '.join(self.assumptions) or 'nothing')}.",
-            rf"Kind: {self.kind}. Source: {_latex_words(self.source)}.",
+            rf"\section*{{{latex_words(self.title)}}}",
+            rf"{latex_words(self.summary)}.",
+            rf"Assumes: {latex_words(', '.join(self.assumptions) or 'nothing')}.",
+            rf"Kind: {self.kind}. Source: {latex_words(self.source)}.",
         ]
         for step in self.steps:
-            words = _latex_words(step.done + (f": {step.because}" if step.because else ""))
+            words = latex_words(step.done + (f": {step.because}" if step.because else ""))
             lines.append(rf"\begin{{equation}}\tag{{{step.number}}} {to_latex(step.equation)} \end{{equation}}")
             lines.append(rf"\noindent\textit{{{words}.}}")
         return "\n".join([*lines, r"\end{document}", ""])
@@ -337,48 +337,13 @@ class Derivation:
         return "\n".join(lines) + "\n"
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{_latex_words(self._brackets())}}}$"
+        return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{latex_words(self._brackets())}}}$"
 
 
 def _inline(part: object) -> str:
     """Draw an option of an operation in one line."""
     drawn = to_text(part) if isinstance(part, sp.Basic) else str(part)
     return drawn if "\n" not in drawn else str(part)
-
-
-def _latex_words(text: str) -> str:
-    """Escape what LaTeX would take for commands; letters of formulas in words become words."""
-    escaped = "".join(_LATEX_CHARACTERS.get(character, character) for character in text)
-    return escaped.encode("ascii", "ignore").decode()
-
-
-_LETTERS = ("eta", "lambda", "sigma", "kappa", "gamma", "beta", "rho", "Sigma")
-
-_LATEX_CHARACTERS = {
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "^": r"\^{}",
-    "~": r"$\sim$",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-    "∇": r"$\nabla$",
-    **dict(zip("ηλσκγβρΣ", (rf"$\{name}$" for name in _LETTERS), strict=True)),
-    "⋅": r"$\cdot$",
-    "²": "$^2$",
-    "⁴": "$^4$",
-    "√": r"$\surd$",
-    "½": "1/2",
-    "¼": "1/4",
-    "∂": r"$\partial$",
-    "∞": r"$\infty$",
-    "→": r"$\to$",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "±": r"$\pm$",
-    "–": "--",
-    "×": r"$\times$",
-}
 
 
 def _check(step: Step, worlds: Sequence[World]) -> Evidence:

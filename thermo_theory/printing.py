@@ -10,7 +10,7 @@ import sympy as sp
 
 from thermo_theory.symbols import latex_names
 
-__all__ = ["readable", "to_latex", "to_text"]
+__all__ = ["latex_words", "readable", "to_latex", "to_text"]
 
 
 def readable(expression: sp.Basic) -> sp.Basic:
@@ -68,6 +68,72 @@ def _ascii(text: str) -> str:
     for combining, accent in _ACCENTS.items():
         plain = re.sub(f"(.){combining}", rf"\\{accent}{{\1}}", plain)
     return plain.replace("∇", r"\nabla ").replace("Δ", r"\Delta ")
+
+
+#: Characters of prose that LaTeX would take for commands, or does not know.
+_PROSE = {
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\^{}",
+    "~": r"$\sim$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "∇": r"$\nabla$",
+    "⋅": r"$\cdot$",
+    "·": r"$\cdot$",
+    "√": r"$\surd$",
+    "½": "1/2",
+    "¼": "1/4",
+    "∂": r"$\partial$",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "±": r"$\pm$",
+    "–": "--",
+    "×": r"$\times$",
+}
+
+
+def latex_words(text: str) -> str:
+    r"""Return prose with letters of formulas in it as LaTeX takes it.
+
+    Raises
+    ------
+    ValueError
+        If it has a character that has no place in LaTeX: none is left out.
+
+    Examples
+    --------
+    >>> print(latex_words("solve for ε & V₁, r̄ ≥ 0"))
+    solve for $\epsilon$ \& V$_{1}$, $\bar{r}$ $\ge$ 0
+    """
+    plain = unicodedata.normalize("NFD", text)
+    accent = rf"(.)([{''.join(_ACCENTS)}])"
+    parts = re.split(accent, plain)
+    words = []
+    for place in range(0, len(parts), 3):
+        words += [_in_prose(character) for character in parts[place]]
+        if place + 2 < len(parts):
+            words.append(rf"$\{_ACCENTS[parts[place + 2]]}{{{parts[place + 1]}}}$")
+    return "".join(words)
+
+
+def _in_prose(character: str) -> str:
+    """One character of prose: as it is, escaped, or in mathematics."""
+    if character in _PROSE:
+        return _PROSE[character]
+    if character.isascii():
+        return character
+    kind, _, base = unicodedata.decomposition(character).partition(" ")
+    if kind in {"<sub>", "<super>"}:
+        return f"${'_' if kind == '<sub>' else '^'}{{{chr(int(base, 16))}}}$"
+    script, _, letter = unicodedata.name(character, "").partition(" LETTER ")
+    if script in {"GREEK SMALL", "GREEK CAPITAL"} and letter.isalpha():
+        letter = letter.lower() if script == "GREEK SMALL" else letter.title()
+        return rf"$\{letter.replace('lamda', 'lambda').replace('Lamda', 'Lambda')}$"
+    raise ValueError(f"{character!r} has no place in LaTeX")
 
 
 def to_text(expression: sp.Basic) -> str:

@@ -78,6 +78,14 @@ def test_derive_prints_steps_and_takes_a_protocol(capsys):
     assert r"\begin{equation}" in capsys.readouterr().out
 
 
+def test_derive_takes_an_optimiser(capsys):
+    for optimizer, title in {"momentum": "momentum", "nesterov": "Nesterov", "adamw": "AdamW", "adam-l2": "L2"}.items():
+        assert cli.main(["derive", "temperature", "--optimizer", optimizer]) == 0
+        assert title in capsys.readouterr().out.splitlines()[0]
+    assert cli.main(["derive", "rotation", "--optimizer", "adamw"]) == 0
+    assert capsys.readouterr().out.startswith("rotation-adamw")
+
+
 def test_derive_takes_a_name_without_a_protocol(capsys):
     assert cli.main(["derive", "direction-diffusion"]) == 0
     assert "direction-diffusion" in capsys.readouterr().out
@@ -92,7 +100,9 @@ def test_derive_takes_a_name_without_a_protocol(capsys):
         (["derive", "raduis"], "radius"),
         (["derive", "zzzz"], "thermo-theory list"),
         (["derive", "radius", "--protocol", "fixed"], "fixed-lr"),
-        (["derive", "radius", "--optimizer", "adamw"], "sgd"),
+        (["derive", "radius", "--optimizer", "adam"], "did you mean 'adamw'"),
+        (["derive", "radius", "--optimizer", "adamw", "--protocol", "fixed-elr"], "fixed LR"),
+        (["derive", "scaling-symmetry", "--optimizer", "adamw"], "not for"),
         (["derive", "radius", "--latex", "--markdown"], "not both"),
         (["run"], "FILE"),
         (["run", "nowhere.toml"], "nowhere.toml"),

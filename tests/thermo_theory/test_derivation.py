@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import sympy as sp
-from mutation import caught, mutants, same
+from mutation import caught, same
 
 import thermo_theory
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
@@ -18,10 +18,12 @@ ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol 
 
 
 @pytest.mark.parametrize(("name", "protocol"), ALL)
-def test_every_derivation_holds_and_needs_what_it_assumes(name, protocol):
+def test_every_derivation_holds_and_needs_what_it_assumes(name, protocol, record_property):
     found = derive(name, _REGISTRY[name, protocol].protocol)
     evidence = found.verify()
     assert len(evidence) == len(found.steps)
+    record_property("derivations verified", 1)
+    record_property("steps verified", len(evidence))
     assert all(one.worlds for one in evidence)
     assert set(found.assumptions) <= set(ASSUMPTIONS)
     assert found.kind in KINDS
@@ -43,23 +45,6 @@ def test_a_wrong_claim_is_refuted(name, protocol):
             tried += 1
             assert caught(found, len(found.steps) - 1, mutant), mutant
     assert tried or not isinstance(claim, sp.Eq)
-
-
-@pytest.mark.long
-def test_mutations_of_every_step(capsys):
-    missed, count = [], 0
-    for found in derivations():
-        for number, step in enumerate(found.steps):
-            for word, wrong in mutants(step.equation):
-                if same(wrong, step.equation):
-                    continue
-                count += 1
-                if not caught(found, number, wrong):
-                    missed.append(f"{found.title}, step {step.number}, {word}: {sp.sstr(wrong)}")
-    with capsys.disabled():
-        print(f"\n{count - len(missed)} of {count} mutants caught", *missed, sep="\n  ")
-    assert count > 1000
-    assert len(missed) <= 0.01 * count, missed
 
 
 def test_only_definitions_and_assumptions_are_ready_made():

@@ -1,0 +1,38 @@
+"""What the test run says at its end: how much was proved, tried and shown, so that nothing goes unseen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from _pytest.doctest import DoctestItem
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Count the examples of a doctest; the count travels with the report, also from another process."""
+    if isinstance(item, DoctestItem) and call.when == "call":
+        item.user_properties.append(("doctest examples", len(item.dtest.examples)))
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the counts: derivations verified, doctest examples and mutants executed, mutants missed, tests skipped."""
+    totals: Counter[str] = Counter()
+    missed: list[str] = []
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in getattr(report, "user_properties", []):
+                if name == "mutant missed":
+                    missed.append(value)
+                else:
+                    totals[name] += value
+    if totals:
+        terminalreporter.section("executed")
+    for name in sorted(totals):
+        caught = f", {totals[name] - len(missed)} of them caught" if name == "mutants" else ""
+        terminalreporter.write_line(f"{totals[name]} {name}{caught}")
+    for line in missed:
+        terminalreporter.write_line(f"  not caught: {line}")
