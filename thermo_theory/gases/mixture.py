@@ -120,7 +120,7 @@ derivation(
 derivation(
     "driven-steady-state",
     kind="physics",
-    source="Sekimoto 2010, Stochastic Energetics, Sec. 4.1; this toolkit, THEORY.md Sec. 2",
+    source="Sekimoto 2010, Stochastic Energetics; this toolkit, THEORY.md Sec. 2",
     summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
     "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",
     worlds=[coupled_world],
