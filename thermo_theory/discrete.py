@@ -555,7 +555,8 @@ derivation(
     "configurational-temperature",
     kind="physics",
     source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
-    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature without noise or entropy",
+    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature without noise or "
+    "entropy (gradient-balance: what holds under any noise)",
     worlds=[density_world()],
 )(_configurational_temperature)
 derivation(

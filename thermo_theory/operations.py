@@ -27,6 +27,7 @@ __all__ = [
     "OperationError",
     "add",
     "differentiate",
+    "eliminate",
     "equate",
     "evaluate_integrals",
     "expand",
@@ -145,6 +146,17 @@ def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
         raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
     solution = sp.simplify(solutions[0].subs(_DIRECTIONS, d - 1))
     return sp.Eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}), evaluate=False)
+
+
+@operation("eliminate the other moments")
+def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) -> sp.Eq:
+    """Solve linear equations for one unknown after the others have been eliminated."""
+    names = {part: sp.Dummy() for part in (unknown, *others)}
+    bare = [sp.expand(equation.lhs - equation.rhs).subs(names) for equation in equations]
+    solutions = sp.solve(bare, list(names.values()), dict=True)
+    if len(solutions) != 1 or names[unknown] not in solutions[0]:
+        raise OperationError(f"{len(solutions)} solutions for {unknown}")
+    return sp.Eq(unknown, sp.factor(solutions[0][names[unknown]]), evaluate=False)
 
 
 @operation("differentiate with respect to {0}")

@@ -18,6 +18,7 @@ from thermo_theory.operations import (
     OperationError,
     add,
     differentiate,
+    eliminate,
     expand,
     expectation,
     flip,
@@ -67,7 +68,7 @@ from thermo_theory.worlds.optimizers import (
     orbit_world,
 )
 
-__all__ = ["eliminate", "inner", "lead"]
+__all__ = ["inner", "lead"]
 
 KOSSON = "Kosson et al. 2023, arXiv 2305.17212"
 
@@ -81,17 +82,6 @@ _coupled_step = VectorFunction.named("W_2")
 def inner(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Inner product of two vector equations, side by side."""
     return sp.Eq(*(sp.expand(Dot(a, b)) for a, b in zip(first.args, second.args, strict=True)), evaluate=False)
-
-
-@operation("eliminate the other moments")
-def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) -> sp.Eq:
-    """Solve linear equations for one unknown after the others have been eliminated."""
-    names = {part: sp.Dummy() for part in (unknown, *others)}
-    bare = [sp.expand(equation.lhs - equation.rhs).subs(names) for equation in equations]
-    solutions = sp.solve(bare, list(names.values()), dict=True)
-    if len(solutions) != 1 or names[unknown] not in solutions[0]:
-        raise OperationError(f"{len(solutions)} solutions for {unknown}")
-    return sp.Eq(unknown, sp.factor(solutions[0][names[unknown]]), evaluate=False)
 
 
 @operation("keep the leading order in {0}")

@@ -228,6 +228,11 @@ R1 = _symbol("R_1", "R1", "gas constant of the first block, (d_1 - 1)/2")
 R2 = _symbol("R_2", "R2", "gas constant of the second block, (d_2 - 1)/2")
 V1 = _symbol("V_1", "V1", "volume of the first block")
 V2 = _symbol("V_2", "V2", "volume of the second block")
+x1 = _symbol("x_1", "x1", "deviation of the first block's direction from the minimum, one coordinate", domain=REAL)
+x2 = _symbol("x_2", "x2", "deviation of the second block's direction from the minimum, one coordinate", domain=REAL)
+eta1 = _symbol("eta_1", "eta1", "effective learning rate of the first block")
+eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block")
+coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "nats", REAL)
 heat = _symbol("J", "J", "heat that flows from the first block to the second, an iteration", "nats/iteration", REAL)
 
 # Processes between states -------------------------------------------------------------------------

@@ -153,7 +153,7 @@ derivation(
     kind="symmetry",
     source="this toolkit, THEORY.md Sec. 2; van der Waals 1873",
     summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
-    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size",
+    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
     worlds=[volume_world, van_der_waals_world],
 )(_real_gas)
 

@@ -18,7 +18,7 @@ from thermo_theory.vectors import identity_matrix
 from thermo_theory.worlds.evaluate import DIGITS, World
 from thermo_theory.worlds.sgd import Assumptions, sgd_world
 
-__all__ = ["batch_world", "block_world", "linear_world"]
+__all__ = ["batch_world", "block_world", "coupled_world", "linear_world"]
 
 
 @dataclass(frozen=True)
@@ -356,6 +356,75 @@ def block_world(number: int, granted: Assumptions) -> World:
             s.R2: mp.mpf(sizes[1] - 1) / 2,
         }
         return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
+
+
+def coupled_world(number: int, granted: Assumptions) -> World:
+    """Two coordinates on a coupled quadratic loss, each with its own noise, every step enumerated; moments solved."""
+    with mp.workdps(DIGITS + 10):
+        dice = random.Random(f"coupled {number}")
+        rates = [mp.mpf(dice.uniform(0.1, 0.3)) for _ in range(2)]
+        sizes = [mp.mpf(dice.uniform(0.5, 1.5)) for _ in range(2)]
+        bend, coupling = mp.mpf(dice.uniform(1, 1.5)), mp.mpf(dice.uniform(0.4, 0.8))
+        discrete = "continuous time" not in granted
+
+        def loss(x: Any) -> Any:
+            return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1]
+
+        def after(x: Any, time: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
+            """Where a step of some length leads, for each sign of the two noises, if only these blocks move."""
+            pull = (bend * x[0] + coupling * x[1], bend * x[1] + coupling * x[0])
+            places = []
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
+                places.append(mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)]))
+            return places
+
+        def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
+            def change(time: Any) -> Any:
+                return (mp.fsum(map(function, after(x, time, blocks))) / 4 - function(x)) / time
+
+            time = mp.mpf(10) ** -(DIGITS // 3)
+            return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
+
+        products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
+        # Rates of the second moments are linear in the moments: read the matrix off three points.
+        points = [mp.matrix(place) for place in ((1, 0), (0, 1), (1, 1))]
+        rest = mp.matrix([rate_of(product, mp.zeros(2, 1)) for product in products])
+        seen = mp.matrix(
+            [[rate_of(product, point) - rest[k] for point in points] for k, product in enumerate(products)]
+        )
+        basis = mp.matrix([[product(point) for point in points] for product in products])
+        first, mixed, second = -mp.lu_solve(seen * mp.inverse(basis), rest)
+        if "stationarity" not in granted:
+            first, second = first * mp.mpf("1.4"), second * mp.mpf("0.9")
+        aside = mixed / mp.sqrt(first)
+        columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
+        ensemble = [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+
+        def place(world: World) -> Any:
+            return mp.matrix([world[s.x1], world[s.x2]])
+
+        def generator(function: Callable[[World], Any], world: World) -> Any:
+            return rate_of(lambda x: function(world.at({s.x1: x[0], s.x2: x[1]})), place(world))
+
+        def temperature(block: int) -> Any:
+            # Einstein's relation at rest.
+            return rate_of(lambda x: x[block] ** 2, mp.zeros(2, 1)) / (2 * rates[block])
+
+        meanings: dict[Any, Any] = {
+            s.x1: ensemble[0][0],
+            s.x2: ensemble[0][1],
+            s.L: lambda world: loss(place(world)),
+            s.h: bend,
+            s.coupling: coupling,
+            s.eta1: rates[0],
+            s.eta2: rates[1],
+            s.T1: temperature(0),
+            s.T2: temperature(1),
+            s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
+        }
+        changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]
+        return World(meanings, "two coupled coordinates", ensemble=changes, generator=generator)
 
 
 def _direction(n: int, dice: random.Random) -> Any:

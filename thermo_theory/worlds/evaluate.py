@@ -10,6 +10,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -244,6 +245,14 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
     '1.0'
     """
     step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)
+    terms = [weight * function(point + node * step) for node, weight in _difference(order, mp.mp.prec)]
+    return sum(terms[1:], terms[0]) / step**order
+
+
+@cache
+def _difference(order: int, precision: int) -> list[tuple[int, Any]]:
+    """Nodes and weights of a central difference at unit steps, at the working precision."""
+    del precision
     nodes = [k for k in range(-3, 4) if k or order % 2 == 0]
     powers = mp.matrix(len(nodes), len(nodes))
     wanted = mp.matrix(len(nodes), 1)
@@ -251,9 +260,7 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
     for row in range(len(nodes)):
         for column, node in enumerate(nodes):
             powers[row, column] = mp.mpf(node) ** row
-    weights = mp.lu_solve(powers, wanted)
-    terms = [weight * function(point + node * step) for weight, node in zip(weights, nodes, strict=True)]
-    return sum(terms[1:], terms[0]) / step**order
+    return list(zip(nodes, mp.lu_solve(powers, wanted), strict=True))
 
 
 def _integral(expression: sp.Integral, world: World) -> Any:

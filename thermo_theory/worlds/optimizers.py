@@ -132,18 +132,26 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
 
     def solved(world: World) -> tuple[Any, Any, Any]:
         """Norm, size of the gradients and the unit in which Adam measures them, of the stationary state."""
-        rate, decay, mix = world[s.eta], world[s.lam], beta
-        norm = mp.mpf(1)
-        for _ in range(400):
+        rate, decay = world[s.eta], world[s.lam]
+
+        def after(norm: Any) -> tuple[Any, Any, Any]:
+            """The stationary norm if gradients were those at `norm`, their size and their unit."""
             # What is not noise, or not along the sphere, makes gradients larger.
             size = trace * (1 + pull**2 + 2 * radial**2) / norm**2
             unit = mp.sqrt(share * size / n) if adam else mp.mpf(1)
             shrink = decay / unit if rule == "adam-l2" else decay
-            new = mp.sqrt(_moments(rule, rate, shrink, mix, kept)[0] * size) / unit
-            if mp.fabs(new / norm - 1) < mp.mpf(10) ** (-3 * DIGITS):
-                break
-            norm = mp.sqrt(norm * new)
-        return new, size, unit
+            return mp.sqrt(_moments(rule, rate, shrink, beta, kept)[0] * size) / unit, size, unit
+
+        def off(log_norm: Any) -> Any:
+            return mp.log(after(mp.exp(log_norm))[0]) - log_norm
+
+        # Secants: the logarithms are nearly linear in one another.
+        ends = [mp.mpf(0), off(mp.mpf(0))]
+        values = [ends[1], off(ends[1])]
+        while mp.fabs(values[1]) > mp.mpf(10) ** (-3 * DIGITS):
+            new = ends[1] - values[1] * (ends[1] - ends[0]) / (values[1] - values[0])
+            ends, values = [ends[1], new], [values[1], off(new)]
+        return after(mp.exp(ends[1]))
 
     with_norm: dict[Any, Any] = {}
 

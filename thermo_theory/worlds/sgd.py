@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import mpmath as mp
@@ -440,9 +440,13 @@ def _ensemble(example: SGD, dice: random.Random, granted: Assumptions) -> World:
         spread = example.rate_of(lambda w: mp.norm(w / mp.norm(w, 2) - start, 2) ** 2, point)
         return spread / (2 * example.learning_rate(point) / mp.fdot(point, point) * (n - 1))
 
+    @cache
+    def mean_temperature() -> Any:
+        return mean(temperature_at)
+
     meanings = _meanings(example, directions[0]) | {
         s.V: lambda world: mean(lambda point: mp.fdot(point, point)) / 2,
-        s.T: lambda world: mean(temperature_at),
+        s.T: lambda world: mean_temperature(),
         s.w: points[0],
         s.r0: scale,
     }

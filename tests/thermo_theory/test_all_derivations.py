@@ -1,0 +1,82 @@
+"""Every derivation there is: it verifies, needs each of its assumptions, and a wrong claim of it is caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import sympy as sp
+
+from thermo_theory import Derivation, DerivationError, derivations, derive
+
+ALL = list(derivations())
+BY_TITLE = {derivation.title: derivation for derivation in ALL}
+
+
+@pytest.fixture(params=ALL, ids=lambda derivation: derivation.title.replace(", ", "-").replace(" ", "-"))
+def any_derivation(request: pytest.FixtureRequest) -> Derivation:
+    return request.param
+
+
+def test_pairs_of_name_and_protocol_are_unique():
+    pairs = [(row.name, str(row.protocol)) for row in ALL]
+    assert len(set(pairs)) == len(pairs) > 100
+
+
+def test_it_verifies(any_derivation):
+    evidence = any_derivation.verify()
+    assert len(evidence) == len(any_derivation.steps)
+    assert all(one.worlds for one in evidence)
+
+
+def test_it_needs_each_of_its_assumptions(any_derivation):
+    idle = []
+    for name in any_derivation.assumptions:
+        try:
+            any_derivation.without(name).verify()
+        except DerivationError:
+            continue
+        idle.append(name)
+    assert not idle
+
+
+def test_a_wrong_claim_is_caught(any_derivation):
+    claim = any_derivation.steps[-1].equation
+    if any_derivation.kind == "definition" or not isinstance(claim, sp.Equality):
+        return
+    # The claim alone, in the worlds of its derivation.
+    last = replace(any_derivation.steps[-1], assumptions=any_derivation.assumptions)
+    alone = replace(any_derivation, steps=(last,))
+    alone.verify()
+    for wrong in (2 * claim.rhs, -claim.rhs, claim.rhs + 1):
+        if sp.simplify(wrong - claim.rhs) == 0:
+            continue
+        with pytest.raises(DerivationError):
+            alone.replace(-1, sp.Eq(claim.lhs, wrong, evaluate=False)).verify()
+
+
+def _starts_from(derivation: Derivation) -> set[str]:
+    claims = [step for step in derivation.steps if step.operation == "claim"]
+    return {step.done.removeprefix("from ") for step in claims}
+
+
+def test_claims_form_no_cycle():
+    left = {title: _starts_from(derivation) for title, derivation in BY_TITLE.items()}
+    assert set().union(*left.values()) <= set(left)
+    assert sum(map(len, left.values())) > 100
+    while left:
+        ready = {title for title, claims in left.items() if not claims}
+        assert ready, f"these start from one another: {', '.join(sorted(left))}"
+        left = {title: claims - ready for title, claims in left.items() if title not in ready}
+
+
+def test_each_derivation_starts_from_claims_with_fewer_or_equal_assumptions():
+    """Assumptions of a claim enter with it."""
+    for derivation in ALL:
+        for title in _starts_from(derivation):
+            assert set(BY_TITLE[title].assumptions) <= set(derivation.assumptions)
+
+
+def test_a_derivation_that_does_not_assume_something_cannot_withdraw_it():
+    with pytest.raises(ValueError, match="does not assume"):
+        derive("isobar").without("scale invariance")
