@@ -44,10 +44,13 @@ _EXAMPLES: dict[str, float] = {
     "Z": 2.5,
     "beta": 0.9,
     "beta1": 0.9,
+    "coupling": 0.3,
     "d": 101,
     "eps": 0.1,
     "eta": 0.1,
     "eta0": 0.2,
+    "eta1": 0.1,
+    "eta2": 0.05,
     "eta_eff": 0.01,
     "gamma": 2.0,
     "h": 1.0,
@@ -109,18 +112,20 @@ def number(found: Derivation) -> str:
 
 
 def _number_in_a_world(found: Derivation) -> str:
-    """Both sides of a claim in the first of its worlds that knows them."""
+    """Both sides of a claim in the first of its worlds that knows them; of a series near the point it is about."""
     equation = found.claim.equation
     left, right = (side.removeO() if isinstance(side, sp.Expr) else side for side in equation.args)
     for maker in found.worlds:
-        world = maker(0, found.assumptions)
+        world, where = maker(0, found.assumptions), ""
+        for order in equation.atoms(sp.Order):
+            variable, value = order.variables[0], mp.mpf(1000 if order.point[0] is sp.oo else 0.001)
+            world, where = world.at({variable: value}), f" at {variable} = {mp.nstr(value, 4)}, the order term left out"
         try:
             with mp.workdps(DIGITS):
                 sides = [_shown(evaluate(side, world)) for side in (left, right)]
         except (NotInterpreted, ArithmeticError, ValueError, TypeError):
             continue
-        cut = ", without what the series leaves out" if equation.has(sp.Order) else ""
-        return f"In one of the examples below: left side {sides[0]}, right side {sides[1]}{cut}."
+        return f"In one of the examples below{where}: left side {sides[0]}, right side {sides[1]}."
     raise ValueError(f"no example gives the claim of {found.title} a number")
 
 

@@ -69,6 +69,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "ornstein-uhlenbeck",
         "probability-currents",
         "gas-mixture",
+        "driven-steady-state",
         "equipartition",
     ),
     "Other optimisers": (
