@@ -1,5 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. Everything installs into .venv; nothing else on the machine is touched.
+# make check-long: the rest. make book: the pages of docs/book, from the derivations. Everything installs into .venv;
+# nothing else on the machine is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long clean
+.PHONY: setup demo test lint types unit check-long book clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +36,9 @@ unit:
 
 check-long: setup
 	$(BIN)/python -m pytest -n $(WORKERS) -m long
+
+book: setup
+	$(BIN)/python -m thermo_theory.book docs/book
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ from typing import Any
 
 import sympy as sp
 
+from thermo_theory.chapters import place
 from thermo_theory.formula import Formula
 from thermo_theory.operations import OPERATIONS
 from thermo_theory.printing import latex_words, to_latex, to_text
@@ -550,4 +551,6 @@ def derivations() -> Derivations:
     Derivations
         A sequence of `Derivation`; it prints as a table.
     """
-    return Derivations(tuple(_REGISTRY.values()))
+    ranks = {key: rank for rank, key in enumerate(("None", "fixed sphere", "fixed ELR", "fixed LR"))}
+    rows = sorted(_REGISTRY.values(), key=lambda row: (place(row.name), ranks.get(str(row.protocol), len(ranks))))
+    return Derivations(tuple(rows))

@@ -123,7 +123,9 @@ class Formula:
     def _compiled(self) -> Callable[..., Any]:
         names = [sp.Symbol(name) for name in self.arguments]
         right = self.equation.rhs
-        if right.has(sp.Derivative, sp.Integral, sp.Limit, sp.Order) or right.atoms(sp.core.function.AppliedUndef):
+        unfinished = right.has(sp.Derivative, sp.Integral, sp.Limit, sp.Order, sp.Sum)
+        ours = [part for part in right.atoms(sp.Function) if str(type(part).__module__).startswith("thermo_theory")]
+        if unfinished or ours or right.atoms(sp.core.function.AppliedUndef):
             raise TypeError(f"{self.equation} has no right-hand side to put numbers in")
         compiled: Callable[..., Any] = sp.lambdify(names, right.subs(dict(zip(self._symbols, names, strict=True))))
         return compiled

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, Formula, derive
@@ -12,6 +12,7 @@ from thermo_theory.symbols import T, eta_eff, sigma
 positive = st.floats(1e-6, 1e6)
 
 
+@settings(deadline=None)  # the first example waits for the derivations
 @given(eta=positive, lam=positive, sigma=positive, d=st.integers(2, 10**7))
 def test_fixed_lr_formulas_are_consistent(eta, lam, sigma, d):
     radius = FixedLR.radius(eta=eta, lam=lam, sigma=sigma, d=d)
@@ -71,3 +72,10 @@ def test_shown():
     assert formula.latex() == r"T = \frac{\eta_{\mathrm{eff}} \sigma^{2}}{2}"
     assert formula._repr_latex_().startswith("$")
     assert "σ" in str(formula)
+
+
+@pytest.mark.parametrize("name", ["maxwell-relations", "norm-balance", "second-law", "thermodynamic-integration"])
+def test_what_has_no_numbers_to_give_says_so(name):
+    claim = derive(name).claim
+    with pytest.raises(TypeError, match="no right-hand side to put numbers in"):
+        claim(**dict.fromkeys(claim.arguments, 0.5))

@@ -264,6 +264,23 @@ def test_a_mixture_of_two_blocks():
     assert lam * sum(volumes) == pytest.approx(claimed, rel=0.01)
 
 
+@checks("driven-steady-state")
+def test_heat_between_two_blocks():
+    """What one block's update does to the mean loss, from the covariance of the discrete process at tiny steps."""
+    registered("driven-steady-state")
+    h, k, heats, rates = 1.3, 0.6, (0.8, 0.3), (2e-6, 1e-6)
+    bend = np.array([[h, k], [k, h]])
+    step = np.eye(2) - np.diag(rates) @ bend
+    noise = np.diag([2 * T * eta for T, eta in zip(heats, rates, strict=True)])
+    covariance = linalg.solve_discrete_lyapunov(step, noise)
+    alone = np.array([step[0], [0.0, 1.0]])  # the second block stays where it is
+    after = alone @ covariance @ alone.T + np.diag([noise[0, 0], 0.0])
+    change = (bend * (after - covariance)).sum() / 2
+    claim = derive("driven-steady-state").claim
+    claimed = claim(T1=heats[0], T2=heats[1], coupling=k, eta1=rates[0], eta2=rates[1], h=h)
+    assert change == pytest.approx(claimed, rel=1e-4)
+
+
 def chain_of_norms(
     d: int, eta: float, lam: float, sigma: float, rng: np.random.Generator, runs: int = 4000, steps: int = 1500
 ) -> tuple[np.ndarray, float, float]:

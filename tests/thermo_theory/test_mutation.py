@@ -59,6 +59,7 @@ class Tally:
     """How many mutants were tried, and which were not caught."""
 
     tried: int = 0
+    equivalent: int = 0
     missed: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
 
@@ -74,6 +75,7 @@ class Tally:
     def report(self, record_property) -> None:
         """Hand the counts to the terminal's summary."""
         record_property("mutants", self.tried)
+        record_property("mutants that say the same as the step, given what the derivation starts from", self.equivalent)
         for line in self.missed:
             record_property("mutant missed", line)
 
@@ -89,7 +91,9 @@ def battery(found: Derivation, tally: Tally, one_in: int = 1) -> None:
             worlds = worlds or worlds_of(found)
             if caught(found, number, wrong, worlds):
                 tally.tried += 1
-            elif not same(wrong, step.equation, starts(found, number)):
+            elif same(wrong, step.equation, starts(found, number)):
+                tally.equivalent += 1
+            else:
                 tally.tried += 1
                 tally.add(found, number, word, wrong)
 

@@ -1,0 +1,111 @@
+"""The order of the book: chapters, and the derivations in them.
+
+>>> next(title for title, names in CHAPTERS.items() if "quench" in names)
+'Processes'
+"""
+
+from __future__ import annotations
+
+__all__ = ["CHAPTERS", "place"]
+
+#: Chapters by title, each with the names of its derivations.
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "Stochastic calculus": (
+        "sde",
+        "ito-radius",
+        "radius-trajectory",
+        "relaxation-time",
+        "direction-relaxation",
+        "direction-diffusion",
+        "stationary-distribution",
+    ),
+    "Thermodynamics from Gibbs": (
+        "gibbs-distribution",
+        "free-energy",
+        "first-law",
+        "second-law",
+        "potentials",
+        "maxwell-relations",
+        "heat-capacities",
+        "adiabat",
+        "regularised-loss",
+        "ideal-gas-law",
+        "temperature",
+        "radius",
+        "pressure",
+        "potential",
+        "maxwell",
+        "thermodynamic-integration",
+    ),
+    "The von Mises-Fisher gas": (
+        "vmf-riccati",
+        "vmf-energy",
+        "vmf-entropy",
+        "vmf-heat-capacity",
+        "vmf-first-law",
+        "adiabatic-index",
+        "vmf-low-temperature",
+        "vmf-large-dimension",
+        "vmf-adiabat",
+    ),
+    "Exact, without the stochastic differential equation": (
+        "scaling-symmetry",
+        "maxwell-from-symmetry",
+        "norm-balance",
+        "virial-theorem",
+        "virial-with-remainder",
+        "compressibility",
+        "estimator-bias",
+        "path-entropy",
+        "finite-step",
+        "configurational-temperature",
+        "gradient-balance",
+        "volume-fluctuations",
+    ),
+    "Beyond the ideal gas": (
+        "real-gas",
+        "length-scale",
+        "linear-regression",
+        "ornstein-uhlenbeck",
+        "probability-currents",
+        "gas-mixture",
+        "driven-steady-state",
+        "equipartition",
+    ),
+    "Other optimisers": (
+        "momentum-balance",
+        "momentum-temperature",
+        "nesterov-balance",
+        "adamw-symmetry",
+        "adamw-radius",
+        "adamw-gas",
+        "adam-l2-symmetry",
+        "adam-l2-gas",
+        "rotation-sgd",
+        "rotation-momentum",
+        "rotation-adamw",
+        "rotation-adam-l2",
+        "exact-rotation",
+    ),
+    "Processes": (
+        "isotherm",
+        "isobar",
+        "isochore",
+        "entropy-of-schedule",
+        "quasi-static",
+        "quench",
+        "weight-averaging",
+    ),
+    "Forerunners": ("jastrzebski-2017", "chaudhari-soatto-2018", "mandt-2017"),
+}
+
+_ORDER = {name: number for number, name in enumerate(name for names in CHAPTERS.values() for name in names)}
+
+
+def place(name: str) -> int:
+    """Where a derivation stands in the book; after all others if it is in no chapter.
+
+    >>> place("sde"), place("ito-radius")
+    (0, 1)
+    """
+    return _ORDER.get(name, len(_ORDER))
