@@ -144,6 +144,7 @@ class GasTrainer:
     def __init__(self, experiment: IsotropicExperiment, runs: Sequence[GasRun]) -> None:
         self.experiment, self.runs = experiment, tuple(runs)
         gas, training = experiment.gas, experiment.training
+        self.on_sphere = np.array([run.protocol == "fixed-sphere" for run in self.runs])
         self._steps = marked_steps(experiment)
         points = experiment.measure.trace_points
         self.trace_steps = np.unique(np.linspace(0, experiment.total_steps, points + 1).astype(np.int64))

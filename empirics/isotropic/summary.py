@@ -77,7 +77,8 @@ def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
         "temperature": means[:, Sum.HEAT] / (2 * tangents),
         "laplacian": tangents * (1 - means[:, Sum.LOSS]),
         "rotation": np.sqrt(means[:, Sum.ANGLE_SQ]),
-        "balance": means[:, Sum.GROWTH] / means[:, Sum.DECAY],
+        # On the sphere the norm is put back at every step: there is no balance to be struck.
+        "balance": np.where(trainer.on_sphere, np.nan, means[:, Sum.GROWTH] / means[:, Sum.DECAY]),
     }
 
 
@@ -88,9 +89,8 @@ def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
     pooled = (first.var(axis=0, ddof=1) + last.var(axis=0, ddof=1)) / 2 if quarter > 1 else np.nan * first[0]
     whole = means.mean(0)
     shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
-    free = np.array([run.protocol != "fixed-sphere" for run in trainer.runs])
     return {
-        "radius_sq_variance": np.where(free, whole[Sum.RADIUS_4] - shifted**2, 0.0 * shifted),
+        "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
         "radius_drift": last.mean(0) - first.mean(0),
         "radius_drift_error": np.sqrt(2 * pooled / quarter),
         "balance_error": block_error(blocks["balance"], axis=0),
