@@ -42,7 +42,8 @@ def _protocols(value: Any) -> tuple[str, ...]:
 
 
 def _optional_axis(value: Any) -> tuple[float, ...]:
-    return () if value == () else tuple(axis(value))
+    # Not given, or written by to_toml as an empty list.
+    return () if isinstance(value, (list, tuple)) and not value else tuple(axis(value))
 
 
 @dataclass(frozen=True)
