@@ -341,11 +341,21 @@ class Experiment(Table, ABC):
 
     @classmethod
     def _of_kind(cls, found: Mapping[str, Any]) -> type[Self]:
-        """Find the class for the kind that TOML names; a wrong or missing kind is left to the checks of its keys."""
-        kind = found.get("kind")
-        of_kind = KINDS.get(kind if kind in KINDS.names else "network")
+        """Find the class for the kind that TOML names.
+
+        Raises
+        ------
+        ExperimentError
+            If the kind is missing or unknown, or another than this class is for.
+        """
+        if "kind" not in found:
+            raise ExperimentError("kind is missing")
+        try:
+            of_kind = KINDS.get(one_of(KINDS.names)(found["kind"]))
+        except ValueError as error:
+            raise ExperimentError(f"kind = {show(found['kind'])}: {error}") from None
         if not issubclass(of_kind, cls):
-            raise ExperimentError(f"kind = {show(kind)}: must be what {cls.__name__} reads")
+            raise ExperimentError(f"kind = {show(found['kind'])}: must be one that {cls.__name__} is for")
         return of_kind
 
     @classmethod

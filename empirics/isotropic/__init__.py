@@ -4,6 +4,6 @@ For SGD only two numbers of a run matter, mu·w and |w_perp|: they are advanced 
 depend on the dimension. Other optimisers, and noise that breaks the symmetry about mu, advance full vectors.
 """
 
-from empirics.isotropic.simulate import simulate
+from empirics.isotropic.simulate import simulate, simulate_experiment
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_experiment"]

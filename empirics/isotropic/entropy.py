@@ -86,7 +86,7 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
     if not (y.min() > 0 and y.max() <= 1):
         raise ValueError(f"losses must lie between 0 and 2, found {2 * y.min():g} to {2 * y.max():g}")
     mean, variance = y.mean(), y.var()
-    if variance == 0:
+    if np.ptp(y) == 0:
         raise ValueError("the losses are all the same: the directions have no density")
     rest = np.maximum(1 - y, 2.0**-53)
     size = mean * (1 - mean) / variance - 1

@@ -14,7 +14,7 @@ from empirics.tables import ExperimentError
 if TYPE_CHECKING:
     from empirics.results import Runs
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_experiment"]
 
 _TABLES = {
     "gas": ("dimension", "sigma", "polar", "axis", "inhomogeneity", "degrees_of_freedom"),
@@ -78,7 +78,7 @@ def simulate(
     experiment = IsotropicExperiment.from_mapping(
         {"name": name, "kind": "isotropic", "seeds": list(seeds), **_tables(_with_snapshots(given))}
     )
-    return _in_memory(experiment)
+    return simulate_experiment(experiment)
 
 
 def _with_snapshots(given: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +114,14 @@ def _tables(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _in_memory(experiment: IsotropicExperiment) -> Runs:
-    """Do what the runner does, without a folder."""
+def simulate_experiment(experiment: IsotropicExperiment) -> Runs:
+    """Simulate what an experiment of kind ``isotropic`` describes, without a folder.
+
+    Returns
+    -------
+    Runs
+        The same numbers that :func:`empirics.run` writes.
+    """
     from empirics import results
     from empirics.kinds import at_work
 

@@ -84,16 +84,18 @@ def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
 
 def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
     """What compares one part of the run with another."""
-    quarter = max(1, len(means) // 4)
-    first, last = blocks["log_radius"][:quarter], blocks["log_radius"][-quarter:]
-    pooled = (first.var(axis=0, ddof=1) + last.var(axis=0, ddof=1)) / 2 if quarter > 1 else np.nan * first[0]
+    # Runs first: sums along contiguous numbers round alike, however many runs there are.
+    log_radius, balance = (np.ascontiguousarray(blocks[name].T) for name in ("log_radius", "balance"))
+    quarter = len(means) // 4
+    first, last = log_radius[:, :quarter].copy(), log_radius[:, -quarter:].copy()
+    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
     whole = means.mean(0)
     shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
     return {
         "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
-        "radius_drift": last.mean(0) - first.mean(0),
+        "radius_drift": last.mean(1) - first.mean(1),
         "radius_drift_error": np.sqrt(2 * pooled / quarter),
-        "balance_error": block_error(blocks["balance"], axis=0),
+        "balance_error": block_error(balance),
         "initial_radius": trainer.initial_radius,
         "violation": np.zeros(len(trainer.runs)),
     }
