@@ -13,7 +13,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.experiment import Experiment, ExperimentError, Run
-from empirics.kinds import Kind
 
 STORE = "results.zarr"
 EXPERIMENT = "experiment.toml"
@@ -76,24 +75,33 @@ VARIABLES: dict[str, Variable] = {
 _DIMS = {"summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block")}
 
 
-def label(kind: Kind, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> xr.DataTree:
+def label(
+    experiment: Experiment,
+    dimension: int,
+    provenance: Mapping[str, Any],
+    arrays: Mapping[str, NDArray],
+    attributes: Mapping[str, Any] | None = None,
+) -> xr.DataTree:
     """Put names, coordinates and units on the arrays of all runs.
 
     Parameters
     ----------
-    kind
-        Of the experiment that was run; its runs label the first axis.
+    experiment
+        What was run; its runs label the first axis.
+    dimension
+        The number d of trained weights.
     provenance
         How it was run.
     arrays
         ``group/variable``, the run first (``trace/step`` apart).
+    attributes
+        Facts about the measurements, beside name, kind and dimension.
 
     Returns
     -------
     xarray.DataTree
         Groups ``/summary``, ``/trace``, ``/blocks``, ``/snapshots``.
     """
-    experiment = kind.experiment
     groups: dict[str, dict[str, xr.Variable]] = {}
     for path, values in arrays.items():
         group, name = path.split("/")
@@ -109,7 +117,7 @@ def label(kind: Kind, provenance: Mapping[str, Any], arrays: Mapping[str, NDArra
         groups[group] = _coordinates(experiment.runs) | indices | variables
     names = [*_coordinates(experiment.runs), "step", "block", "snapshot", "parameter"]
     tree = {f"/{g}": xr.Dataset(v).set_coords([n for n in names if n in v]) for g, v in groups.items()}
-    facts = {"dimension": kind.dimension(), "name": experiment.name, "kind": experiment.kind} | kind.attributes()
+    facts = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind} | dict(attributes or {})
     tree["/summary"].attrs = facts
     root = xr.Dataset(attrs=facts)
     root.attrs |= {"experiment": experiment.to_toml(), "provenance": json.dumps(provenance)}

@@ -252,6 +252,8 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)
+    # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
+    data, dimension = kind.data(), kind.dimension()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
@@ -261,17 +263,17 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
         with hold(folder / LOCK):
-            _work(kind, folder, manner)
+            _work(kind, data, dimension, folder, manner)
     except BusyError:
         raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
     shutil.rmtree(folder / "shards")
     return results.load(folder)
 
 
-def _work(kind: Kind, folder: Path, manner: _Manner) -> None:
+def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
     """Train what is not trained yet, and write the results."""
     experiment = kind.experiment
-    record = _open_session(folder, kind, manner.device)
+    record = _open_session(folder, experiment.seeds, data, manner.device)
     tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)
     with _bar(experiment, tasks, manner.progress) as bar:
@@ -282,10 +284,10 @@ def _work(kind: Kind, folder: Path, manner: _Manner) -> None:
     record["sessions"][-1]["ended"] = provenance.now()
     _write_json(folder / PROVENANCE, record)
     arrays = results.joined([read_arrays(task.result) for task in tasks])
-    results.write(results.label(kind, record, arrays), folder)
+    results.write(results.label(experiment, dimension, record, arrays, kind.attributes()), folder)
 
 
-def _open_session(folder: Path, kind: Kind, device: str) -> dict[str, Any]:
+def _open_session(folder: Path, seeds: Sequence[int], data: dict[str, str] | None, device: str) -> dict[str, Any]:
     """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
 
     Raises
@@ -294,8 +296,7 @@ def _open_session(folder: Path, kind: Kind, device: str) -> dict[str, Any]:
         If the data are not those the run was begun with.
     """
     path = folder / PROVENANCE
-    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
-    data = kind.data()
+    record: dict[str, Any] = {"seeds": list(seeds), "sessions": []}
     if data is not None:
         record["data"] = data
     if path.exists():

@@ -35,8 +35,8 @@ class Sum(IntEnum):
     HEAT = 10  # effective learning rate times the noise at unit norm: temperature is its mean / (2 (d−1))
     HESSIAN_NOISE = 11  # ξᵀHξ at unit norm, ξ = g̃ − ∇L
     ANGLE_SQ = 12  # squared angle between the weights before and after the step
-    GROWTH = 13  # what a step adds to r² ...
-    DECAY = 14  # ... and what it takes from it; their means are equal in a stationary run
+    GROWTH = 13  # what the gradient adds to r² in a step ...
+    DECAY = 14  # ... and what the decay takes (leading order but for SGD); r² is stationary where their means agree
     ALIVE = 15  # 1 while the run has not diverged
 
 
@@ -469,8 +469,13 @@ def vectors(  # type: ignore[no-untyped-def]
             sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
             sums[ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
             rate = lr[i] * decay[i]
-            sums[GROWTH * LANES + i] += lr[i] * lr[i] * inverse_sq * g if optimizer == SGD else moved[0, i]
-            sums[DECAY * LANES + i] += rate * (2.0 - rate) * r_sq if optimizer == SGD else -2.0 * moved[1, i]
+            if optimizer == SGD:
+                growth, loss_of_norm = lr[i] * lr[i] * inverse_sq * g, rate * (2.0 - rate) * r_sq
+            else:
+                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == ADAMW else moved[2, i] / dimension)
+                growth = r_new_sq - r_sq + loss_of_norm
+            sums[GROWTH * LANES + i] += growth
+            sums[DECAY * LANES + i] += loss_of_norm
             sums[ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
             inverse[i] = parameters[RADIUS * LANES + i] / math.sqrt(r_new_sq)
         if sphere:

@@ -132,5 +132,5 @@ def simulate_experiment(experiment: IsotropicExperiment) -> Runs:
         while state.step < experiment.total_steps:
             trainer.advance(state)
         shards.append(trainer.summarise(state))
-    tree = results.label(kind, {}, results.joined(shards))
+    tree = results.label(experiment, kind.dimension(), {}, results.joined(shards), kind.attributes())
     return results.Runs(None, tree, experiment, {})
