@@ -34,7 +34,7 @@ class Sum(IntEnum):
     LOSS_SQ = 9
     HEAT = 10  # effective learning rate times the noise at unit norm: temperature is its mean / (2 (d−1))
     HESSIAN_NOISE = 11  # ξᵀHξ at unit norm, ξ = g̃ − ∇L
-    ANGLE_SQ = 12  # squared angle between the weights before and after the step
+    ANGLE_SQ = 12  # squared angle between the weights before and after the step (two numbers: every fourth step)
     GROWTH = 13  # what the gradient adds to r² in a step ...
     DECAY = 14  # ... and what the decay takes (leading order but for SGD); r² is stationary where their means agree
     ALIVE = 15  # 1 while the run has not diverged
@@ -237,6 +237,14 @@ def _tails(rng, bits, dof, spare, scale):  # type: ignore[no-untyped-def]
         scale[i] = math.sqrt((dof - 2.0) / spare[i])
 
 
+@_inline
+def _loss(along, away):  # type: ignore[no-untyped-def]
+    """1 - cos of the angle whose tangent is away/along, without the loss of digits near 0."""
+    r_sq = along * along + away * away
+    cos = along / math.sqrt(r_sq)
+    return away * away / (r_sq * (1.0 + cos)) if cos > 0.0 else 1.0 - cos
+
+
 @_jit
 def reduced(  # type: ignore[no-untyped-def]
     steps, step, position, rng, parameters, noise, dimension, burn_in, spacing, sums, samples, offset
@@ -248,33 +256,41 @@ def reduced(  # type: ignore[no-untyped-def]
     ``|zeta|²`` enters, a chi-square with d - 2 degrees of freedom.
     """
     bits = np.empty(LANES, np.uint64)
-    z, chi, spare, scale = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    product = np.ones(LANES)
-    sigma, along, across, slope, dof = noise[SIGMA], noise[ALONG], noise[ACROSS], noise[SLOPE], noise[DOF]
+    z, chi, spare = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    product, turned = np.ones(LANES), np.ones(LANES)
+    along, across = noise[SIGMA] ** 2 * noise[ALONG], noise[SIGMA] ** 2 * noise[ACROSS]
+    slope, dof, since = noise[SLOPE], noise[DOF], 0
     sphere = parameters[RADIUS * LANES] > 0.0
     for k in range(steps):
         normals(rng, bits, z, spare)
         chi_squares(rng, bits, dimension - 2, spare, chi)
         if dof != np.inf:
-            _tails(rng, bits, dof, spare, scale)
+            _tails(rng, bits, dof, spare, turned)
+            for i in range(LANES):
+                z[i] *= turned[i]
+                chi[i] *= turned[i] * turned[i]
+        if slope != 0.0:
+            for i in range(LANES):
+                spread = 1.0 + slope * (1.0 - position[i] / position[2 * LANES + i])
+                z[i] *= math.sqrt(spread)
+                chi[i] *= spread
+        measured = step + k - burn_in
+        if measured >= 0 and (measured + 1) % spacing == 0:
+            for i in range(LANES):
+                samples[measured // spacing, offset + i, 0] = _loss(position[i], position[LANES + i])
         for i in range(LANES):
             a, b, r = position[i], position[LANES + i], position[2 * LANES + i]
             inverse = 1.0 / r
-            r_sq = r * r
+            r_sq, inverse_sq = r * r, inverse * inverse
             cos, sin = a * inverse, b * inverse
-            loss = sin * sin / (1.0 + cos) if cos > 0.0 else 1.0 - cos
-            spread = sigma * sigma * (1.0 + slope * loss)
-            if dof != np.inf:
-                spread *= scale[i] * scale[i]
-            n = math.sqrt(spread * along) * z[i]
-            q = spread * across * chi[i]
+            loss = 1.0 - cos  # right to 2e-16, which is enough for its mean; the snapshots keep all digits
+            n, q = math.sqrt(along) * z[i], across * chi[i]
             lr = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * r_sq
             decay = lr * parameters[WEIGHT_DECAY * LANES + i]
             keep = 1.0 - decay if decay <= 2.0 else np.nan
             tangent = sin + n
             g = tangent * tangent + q
             noise_sq = n * n + q
-            inverse_sq = inverse * inverse
             move = lr * inverse
             a_new = keep * a + move * sin * tangent
             b_new = keep * b - move * cos * tangent
@@ -292,24 +308,28 @@ def reduced(  # type: ignore[no-untyped-def]
             sums[LOSS_SQ * LANES + i] += loss * loss
             sums[HEAT * LANES + i] += lr * inverse_sq * noise_sq
             sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
-            sums[ANGLE_SQ * LANES + i] += _angle_sq(2.0 - 2.0 * keep * r / r_new)
             sums[GROWTH * LANES + i] += move * move * g
             sums[DECAY * LANES + i] += decay * (2.0 - decay) * r_sq
             sums[ALIVE * LANES + i] += 1.0 if r_new < 1e30 else 0.0
             product[i] *= r
-            back = parameters[RADIUS * LANES + i] / r_new if sphere else 1.0
-            position[i] = a_new * back
-            position[LANES + i] = math.sqrt(b_sq) * back
-            position[2 * LANES + i] = r_new * back
-            spare[i] = loss
-        if k % 4 == 3 or k == steps - 1:
+            turned[i] = keep * r
+            position[i] = a_new
+            position[LANES + i] = math.sqrt(b_sq)
+            position[2 * LANES + i] = r_new
+        since += 1
+        if since == 4 or k == steps - 1:
+            # Logarithms and angles cost a division each: one logarithm for four radii, one angle to stand for four.
             for i in range(LANES):
                 sums[LOG_RADIUS * LANES + i] += _log(product[i])
+                sums[ANGLE_SQ * LANES + i] += since * _angle_sq(2.0 - 2.0 * turned[i] / position[2 * LANES + i])
                 product[i] = 1.0
-        measured = step + k - burn_in
-        if measured >= 0 and (measured + 1) % spacing == 0:
+            since = 0
+        if sphere:
             for i in range(LANES):
-                samples[measured // spacing, offset + i, 0] = spare[i]
+                back = parameters[RADIUS * LANES + i] / position[2 * LANES + i]
+                position[i] *= back
+                position[LANES + i] *= back
+                position[2 * LANES + i] = parameters[RADIUS * LANES + i]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
