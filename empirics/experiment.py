@@ -1,119 +1,55 @@
 """What to run: an experiment as frozen tables, read from and written to TOML, every key checked before any work."""
 
-# ruff: noqa: RUF009 - `_key` makes a dataclasses.field, with the check of its values
+# ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
 import dataclasses
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from empirics.data import DATASETS
 from empirics.models import MODELS
-from empirics.registry import nearest
+from empirics.registry import Registry
+from empirics.tables import (
+    ExperimentError,
+    Table,
+    axis,
+    flag,
+    integer,
+    key,
+    list_of,
+    number,
+    one_of,
+    show,
+    table_of,
+    text,
+)
 from empirics.training import OPTIMIZERS, PROTOCOLS
 
-KINDS = ("network",)
+__all__ = [
+    "KINDS",
+    "Experiment",
+    "ExperimentError",
+    "NetworkExperiment",
+    "NoiseRule",
+    "Run",
+    "marked_steps",
+]
 
-
-class ExperimentError(ValueError):
-    """A request that cannot be carried out as it stands; one line says what, where and what would be right."""
-
-
-# ---------------------------------------------------------------------------------------------- checks of one value
-# A check takes the value found and returns the value meant, or raises ValueError("must be ...").
-Check = Callable[[Any], Any]
-
-
-def _integer(least: int) -> Check:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"must be an integer, {least} or more")
-        return value
-
-    return check
-
-
-def _number(*, above: float | None = None, least: float | None = None) -> Check:
-    bound = f" above {above:g}" if above is not None else "" if least is None else f", {least:g} or more"
-
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f"must be a finite number{bound}")
-        if (above is not None and value <= above) or (least is not None and value < least):
-            raise ValueError(f"must be a number{bound}")
-        return float(value)
-
-    return check
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
-    return value
-
-
-def _one_of(names: tuple[str, ...]) -> Check:
-    def check(value: Any) -> str:
-        if value not in names:
-            hint = nearest(value, names) if isinstance(value, str) else ""
-            raise ValueError(f"must be one of {', '.join(map(repr, names))}{hint}")
-        return str(value)
-
-    return check
-
-
-def _list_of(item: Check, plural: str) -> Check:
-    def check(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, (list, tuple)) or not value:
-            raise ValueError(f"must be a list of {plural} that is not empty")
-        items = tuple(item(each) for each in value)
-        if len(set(items)) < len(items):
-            raise ValueError("must not hold the same value twice")
-        return items
-
-    return check
-
-
-def _rate(value: Any) -> float:
-    rate: float = _number(above=0)(value)
-    if not 1e-30 <= rate <= 1e30:
-        raise ValueError("must lie between 1e-30 and 1e30, which float32 can hold")
-    return rate
-
-
-def _axis(value: Any) -> tuple[float, ...]:
-    """Read a grid axis: an explicit list, or ``{log10 = [start, stop], count = n}``.
-
-    Raises
-    ------
-    ValueError
-        With what it must be.
-    """
-    if not isinstance(value, Mapping):
-        return tuple(_list_of(_rate, "numbers above 0")(value))
-    if set(value) != {"log10", "count"}:
-        raise ValueError("must be a list of numbers or {log10 = [start, stop], count = n}")
-    ends, count = value["log10"], value["count"]
-    if not isinstance(ends, (list, tuple)) or len(ends) != 2:
-        raise ValueError("must have log10 = [start, stop]")
-    start, stop = (_number()(end) for end in ends)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1 or (count > 1) != (start != stop):
-        raise ValueError("must have a count of 2 or more between different ends")
-    if max(abs(start), abs(stop)) > 30:
-        raise ValueError("must have log10 between -30 and 30")
-    # Twelve digits: the same numbers, and so the same seeds, whatever the last bit of this machine's pow.
-    return tuple(float(f"{10.0**x:.12g}") for x in np.linspace(start, stop, count))
+KINDS = Registry(
+    "kind",
+    {
+        "network": "empirics.experiment:NetworkExperiment",
+        "isotropic": "empirics.isotropic.experiment:IsotropicExperiment",
+    },
+)
 
 
 def _initial_radius(value: Any) -> "float | NoiseRule":
@@ -122,8 +58,8 @@ def _initial_radius(value: Any) -> "float | NoiseRule":
     if isinstance(value, Mapping):
         if set(value) != {"noise"}:
             raise ValueError("must be a number or {noise = number}")
-        return NoiseRule(_number(above=0)(value["noise"]))
-    return float(_number(above=0)(value))
+        return NoiseRule(number(above=0)(value["noise"]))
+    return float(number(above=0)(value))
 
 
 @dataclass(frozen=True)
@@ -136,6 +72,10 @@ class NoiseRule:
 
     noise: float
 
+    def to_toml(self) -> str:
+        """Write the rule as an experiment file has it."""
+        return f"{{noise = {self.noise!r}}}"
+
     def radius(self, lr: float, weight_decay: float) -> float:
         """Compute the starting radius of one run.
 
@@ -147,57 +87,17 @@ class NoiseRule:
         return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
 
 
-# ---------------------------------------------------------------------------------------------------------- tables
-def _key(check: Check, default: Any = dataclasses.MISSING) -> Any:
-    return dataclasses.field(default=default, metadata={"check": check})
-
-
 @dataclass(frozen=True)
-class _Table:
-    """A frozen table whose fields are checked however it is made: from TOML, in Python, by ``dataclasses.replace``."""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if check := field.metadata.get("check"):
-                value = getattr(self, field.name)
-                try:
-                    object.__setattr__(self, field.name, check(value))
-                except ValueError as error:
-                    raise ExperimentError(f"{self._where(field.name)} = {_show(value)}: {error}") from None
-
-    @classmethod
-    def _where(cls, key: str) -> str:
-        title = TITLES.get(cls)
-        return f"[{title}] {key}" if title else key
-
-    @classmethod
-    def from_mapping(cls, found: Mapping[str, Any]) -> Self:
-        """Build the table from TOML's; unknown and missing keys are refused.
-
-        Raises
-        ------
-        ExperimentError
-            For the first key that is unknown, missing or wrong.
-        """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for key in found:
-            if key not in fields:
-                raise ExperimentError(f"unknown key {cls._where(key)}{nearest(key, tuple(fields))}")
-        for name, field in fields.items():
-            if field.default is dataclasses.MISSING and name not in found:
-                raise ExperimentError(f"{cls._where(name)} is missing")
-        return cls(**found)
-
-
-@dataclass(frozen=True)
-class Data(_Table):
+class Data(Table):
     """``[data]``: which images. `name`: a data set of :mod:`empirics.data`."""
 
-    name: str = _key(_one_of(DATASETS.names))
+    TITLE: ClassVar[str] = "data"
+
+    name: str = key(one_of(DATASETS.names))
 
 
 @dataclass(frozen=True)
-class ModelTable(_Table):
+class ModelTable(Table):
     """``[model]``: which network.
 
     Attributes
@@ -216,22 +116,24 @@ class ModelTable(_Table):
         Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
     """
 
-    name: str = _key(_one_of(MODELS.names))
-    hidden: tuple[int, ...] = _key(lambda value: _widths(value))
-    eps: float = _key(_number(least=0), 1e-12)
-    affine: bool = _key(_flag, False)
-    head_norm: float = _key(_number(above=0), 10.0)
-    head_seed: int = _key(_integer(0), 0)
+    TITLE: ClassVar[str] = "model"
+
+    name: str = key(one_of(MODELS.names))
+    hidden: tuple[int, ...] = key(lambda value: _widths(value))
+    eps: float = key(number(least=0), 1e-12)
+    affine: bool = key(flag, False)
+    head_norm: float = key(number(above=0), 10.0)
+    head_seed: int = key(integer(0), 0)
 
 
 def _widths(value: Any) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         raise ValueError("must be a list of widths that is not empty")
-    return tuple(_integer(1)(width) for width in value)
+    return tuple(integer(1)(width) for width in value)
 
 
 @dataclass(frozen=True)
-class Training(_Table):
+class Training(Table):
     """``[training]``: how.
 
     Attributes
@@ -248,25 +150,29 @@ class Training(_Table):
         Precision of weights and gradients; statistics are always summed in float64.
     """
 
-    protocol: str = _key(_one_of(PROTOCOLS.names))
-    optimizer: str = _key(_one_of(OPTIMIZERS.names))
-    batch_size: int = _key(_integer(2))
-    initial_radius: float | NoiseRule = _key(_initial_radius)
-    burn_in: int = _key(_integer(0))
-    steps: int = _key(_integer(1))
-    dtype: str = _key(_one_of(("float32", "float64")), "float32")
+    TITLE: ClassVar[str] = "training"
+
+    protocol: str = key(one_of(PROTOCOLS.names))
+    optimizer: str = key(one_of(OPTIMIZERS.names))
+    batch_size: int = key(integer(2))
+    initial_radius: float | NoiseRule = key(_initial_radius)
+    burn_in: int = key(integer(0))
+    steps: int = key(integer(1))
+    dtype: str = key(one_of(("float32", "float64")), "float32")
 
 
 @dataclass(frozen=True)
-class Grid(_Table):
+class Grid(Table):
     """``[grid]``: the learning rates and weight decays, every pair a run."""
 
-    lr: tuple[float, ...] = _key(_axis)
-    weight_decay: tuple[float, ...] = _key(_axis)
+    TITLE: ClassVar[str] = "grid"
+
+    lr: tuple[float, ...] = key(axis)
+    weight_decay: tuple[float, ...] = key(axis)
 
 
 @dataclass(frozen=True)
-class Measure(_Table):
+class Measure(Table):
     """``[measure]``: what is kept of a run.
 
     Attributes
@@ -281,45 +187,228 @@ class Measure(_Table):
         Keep the weight vectors in the results (large) once the entropy is known.
     """
 
-    snapshots: int = _key(_integer(8))
-    spacing: int = _key(_integer(1))
-    blocks: int = _key(_integer(8), 20)
-    trace_points: int = _key(_integer(2), 200)
-    keep_snapshots: bool = _key(_flag, False)
+    TITLE: ClassVar[str] = "measure"
+
+    snapshots: int = key(integer(8))
+    spacing: int = key(integer(1))
+    blocks: int = key(integer(8), 20)
+    trace_points: int = key(integer(2), 200)
+    keep_snapshots: bool = key(flag, False)
 
 
 @dataclass(frozen=True)
-class Shards(_Table):
+class Shards(Table):
     """``[shards]``: how many runs advance together. Part of the experiment, because it may fix the last bit."""
 
-    runs_per_shard: int = _key(_integer(1))
+    TITLE: ClassVar[str] = "shards"
+
+    runs_per_shard: int = key(integer(1))
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the grid: what its random numbers depend on, and nothing else."""
+    """One run of the grid: what its random numbers depend on, and nothing else.
+
+    What a protocol does not fix is NaN: the weight decay on the sphere, the learning rate at fixed effective one.
+
+    Examples
+    --------
+    >>> print(Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd"))
+    fixed-lr, sgd, lr = 0.1, weight_decay = 0.01, seed = 1
+    """
 
     lr: float
     weight_decay: float
     seed: int
     protocol: str
     optimizer: str
+    effective_lr: float = math.nan
+    radius: float = math.nan
+
+    def __str__(self) -> str:
+        rates = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+        labels = [f"{name} = {value:g}" for name, value in rates.items() if not math.isnan(value)]
+        return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
 
 
-def _table(kind: type[_Table]) -> Check:
-    def check(value: Any) -> _Table:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, Mapping):
-            raise ValueError(f"must be a table, [{TITLES[kind]}]")
-        return kind.from_mapping(value)
+class Plan(Protocol):
+    """The steps of an experiment's ``[training]``, whatever else the table has."""
 
-    return check
+    @property
+    def burn_in(self) -> int:
+        """Steps before measuring."""
+
+    @property
+    def steps(self) -> int:
+        """Measured steps."""
+
+
+class Marks(Protocol):
+    """What an experiment's ``[measure]`` says about time, whatever else the table has."""
+
+    @property
+    def snapshots(self) -> int:
+        """Number of snapshots."""
+
+    @property
+    def spacing(self) -> int:
+        """Steps between snapshots."""
+
+    @property
+    def blocks(self) -> int:
+        """Parts of the measured steps."""
+
+    @property
+    def trace_points(self) -> int:
+        """Points of the curves over time."""
 
 
 @dataclass(frozen=True)
-class Experiment(_Table):
+class Experiment(Table, ABC):
     """A grid of runs, completely described; the same experiment gives the same numbers.
+
+    What else it holds depends on its kind: :class:`NetworkExperiment`,
+    :class:`empirics.isotropic.experiment.IsotropicExperiment`. The functions that read one return the right class.
+    """
+
+    name: str = key(text)
+    kind: str = key(one_of(KINDS.names))
+    seeds: tuple[int, ...] = key(list_of(integer(0), "integers, 0 or more,"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        measure, training = self.plan
+        if measure.snapshots * measure.spacing != training.steps:
+            raise ExperimentError(
+                f"[training] steps = {training.steps}: must be [measure] snapshots × spacing = {measure.snapshots} × "
+                f"{measure.spacing} = {measure.snapshots * measure.spacing}"
+            )
+        if measure.snapshots % measure.blocks:
+            raise ExperimentError(
+                f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
+            )
+
+    @property
+    @abstractmethod
+    def plan(self) -> tuple[Marks, Plan]:
+        """The tables ``[measure]`` and ``[training]``."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, in the order of the results."""
+
+    @property
+    @abstractmethod
+    def runs_per_shard(self) -> int:
+        """How many runs advance together."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of one run, burn-in included."""
+        _, training = self.plan
+        return training.burn_in + training.steps
+
+    def cut(self) -> tuple[tuple[Run, ...], ...]:
+        """Cut the runs into shards, each of `runs_per_shard` runs (the last may have fewer)."""
+        size, runs = self.runs_per_shard, self.runs
+        return tuple(runs[start : start + size] for start in range(0, len(runs), size))
+
+    # -------------------------------------------------------------------------------------------- files
+    @classmethod
+    def from_toml(cls, text: str, source: str = "experiment") -> Self:
+        """Read an experiment from TOML text.
+
+        Parameters
+        ----------
+        text
+            The TOML.
+        source
+            What the text is called in messages, e.g. the file's name.
+
+        Raises
+        ------
+        ExperimentError
+            If the text is not TOML, or any key is unknown, missing or wrong.
+        """
+        try:
+            found = tomllib.loads(text)
+            return cls._of_kind(found).from_mapping(found)
+        except tomllib.TOMLDecodeError as error:
+            raise ExperimentError(f"{source} is not TOML: {error}") from None
+        except ExperimentError as error:
+            raise ExperimentError(f"{source}: {error}") from None
+
+    @classmethod
+    def _of_kind(cls, found: Mapping[str, Any]) -> type[Self]:
+        """Find the class for the kind that TOML names.
+
+        Raises
+        ------
+        ExperimentError
+            If the kind is missing or unknown, or another than this class is for.
+        """
+        if "kind" not in found:
+            raise ExperimentError("kind is missing")
+        try:
+            of_kind = KINDS.get(one_of(KINDS.names)(found["kind"]))
+        except ValueError as error:
+            raise ExperimentError(f"kind = {show(found['kind'])}: {error}") from None
+        if not issubclass(of_kind, cls):
+            raise ExperimentError(f"kind = {show(found['kind'])}: must be one that {cls.__name__} is for")
+        return of_kind
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read an experiment file.
+
+        Raises
+        ------
+        ExperimentError
+            If the file cannot be read, or what it holds is refused.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
+            raise ExperimentError(f"cannot read the experiment file {path}: {reason}") from None
+        return cls.from_toml(text, str(path))
+
+    def to_toml(self) -> str:
+        """Write the experiment as TOML that :meth:`from_toml` reads back to an equal one."""
+        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Table)]
+        for name, table in self._items():
+            if isinstance(table, Table):
+                lines += ["", f"[{name}]"]
+                lines += [f"{f.name} = {show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
+        return "\n".join(lines) + "\n"
+
+    def difference(self, other: "Experiment") -> str | None:
+        """Find the first key whose values differ, with both of them, or None if the experiments are the same."""
+        if self.kind != other.kind:
+            return f"kind = {show(other.kind)}, not {show(self.kind)}"
+        for (name, mine), (_, theirs) in zip(self._flat(), other._flat(), strict=True):
+            if mine != theirs:
+                return f"{name} = {show(theirs)}, not {show(mine)}"
+        return None
+
+    def _items(self) -> Iterator[tuple[str, Any]]:
+        for field in dataclasses.fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def _flat(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self._items():
+            if isinstance(value, Table):
+                for field in dataclasses.fields(value):
+                    yield value.where(field.name), getattr(value, field.name)
+            else:
+                yield name, value
+
+
+@dataclass(frozen=True)
+class NetworkExperiment(Experiment):
+    """A grid of runs of a scale-invariant network.
 
     Examples
     --------
@@ -352,37 +441,29 @@ class Experiment(_Table):
     (6, [4, 2])
     """
 
-    name: str = _key(_text)
-    kind: str = _key(_one_of(KINDS))
-    seeds: tuple[int, ...] = _key(_list_of(_integer(0), "integers, 0 or more,"))
-    data: Data = _key(_table(Data))
-    model: ModelTable = _key(_table(ModelTable))
-    training: Training = _key(_table(Training))
-    grid: Grid = _key(_table(Grid))
-    measure: Measure = _key(_table(Measure))
-    shards: Shards = _key(_table(Shards))
+    data: Data = key(table_of(Data))
+    model: ModelTable = key(table_of(ModelTable))
+    training: Training = key(table_of(Training))
+    grid: Grid = key(table_of(Grid))
+    measure: Measure = key(table_of(Measure))
+    shards: Shards = key(table_of(Shards))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        measure, training = self.measure, self.training
-        if measure.snapshots * measure.spacing != training.steps:
-            raise ExperimentError(
-                f"[training] steps = {training.steps}: must be [measure] snapshots × spacing = {measure.snapshots} × "
-                f"{measure.spacing} = {measure.snapshots * measure.spacing}"
-            )
-        if measure.snapshots % measure.blocks:
-            raise ExperimentError(
-                f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
-            )
         if (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
             raise ExperimentError(
                 f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
             )
 
     @property
-    def total_steps(self) -> int:
-        """Steps of one run, burn-in included."""
-        return self.training.burn_in + self.training.steps
+    def plan(self) -> tuple[Measure, Training]:
+        """The tables ``[measure]`` and ``[training]``."""
+        return self.measure, self.training
+
+    @property
+    def runs_per_shard(self) -> int:
+        """How many runs advance together."""
+        return self.shards.runs_per_shard
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -395,102 +476,10 @@ class Experiment(_Table):
             for weight_decay in self.grid.weight_decay
         )
 
-    def cut(self) -> tuple[tuple[Run, ...], ...]:
-        """Cut the runs into shards, each of `runs_per_shard` runs (the last may have fewer)."""
-        size, runs = self.shards.runs_per_shard, self.runs
-        return tuple(runs[start : start + size] for start in range(0, len(runs), size))
 
-    # -------------------------------------------------------------------------------------------- files
-    @classmethod
-    def from_toml(cls, text: str, source: str = "experiment") -> Self:
-        """Read an experiment from TOML text.
-
-        Parameters
-        ----------
-        text
-            The TOML.
-        source
-            What the text is called in messages, e.g. the file's name.
-
-        Raises
-        ------
-        ExperimentError
-            If the text is not TOML, or any key is unknown, missing or wrong.
-        """
-        try:
-            return cls.from_mapping(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ExperimentError(f"{source} is not TOML: {error}") from None
-        except ExperimentError as error:
-            raise ExperimentError(f"{source}: {error}") from None
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Read an experiment file.
-
-        Raises
-        ------
-        ExperimentError
-            If the file cannot be read, or what it holds is refused.
-        """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
-            raise ExperimentError(f"cannot read the experiment file {path}: {reason}") from None
-        return cls.from_toml(text, str(path))
-
-    def to_toml(self) -> str:
-        """Write the experiment as TOML that :meth:`from_toml` reads back to an equal one."""
-        lines = [f"{key} = {_show(value)}" for key, value in self._items() if not isinstance(value, _Table)]
-        for key, table in self._items():
-            if isinstance(table, _Table):
-                lines += ["", f"[{key}]"]
-                lines += [f"{f.name} = {_show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
-        return "\n".join(lines) + "\n"
-
-    def difference(self, other: "Experiment") -> str | None:
-        """Find the first key whose values differ, with both of them, or None if the experiments are the same."""
-        for (key, mine), (_, theirs) in zip(self._flat(), other._flat(), strict=True):
-            if mine != theirs:
-                return f"{key} = {_show(theirs)}, not {_show(mine)}"
-        return None
-
-    def _items(self) -> Iterator[tuple[str, Any]]:
-        for field in dataclasses.fields(self):
-            yield field.name, getattr(self, field.name)
-
-    def _flat(self) -> Iterator[tuple[str, Any]]:
-        for key, value in self._items():
-            if isinstance(value, _Table):
-                for field in dataclasses.fields(value):
-                    yield value._where(field.name), getattr(value, field.name)
-            else:
-                yield key, value
-
-
-TITLES: dict[type[_Table], str] = {
-    Data: "data",
-    ModelTable: "model",
-    Training: "training",
-    Grid: "grid",
-    Measure: "measure",
-    Shards: "shards",
-}
-
-
-def _show(value: Any) -> str:
-    """Write a value as TOML does."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
-    if isinstance(value, NoiseRule):
-        return f"{{noise = {value.noise!r}}}"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_show(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_show(each) for each in value) + "]"
-    return repr(value)
+def marked_steps(experiment: Experiment) -> NDArray[np.int64]:
+    """List the steps at which running sums are written down: points of the trace and ends of blocks."""
+    measure, training = experiment.plan
+    trace = np.linspace(0, experiment.total_steps, measure.trace_points + 1).astype(np.int64)
+    blocks = training.burn_in + training.steps // measure.blocks * np.arange(measure.blocks + 1)
+    return np.union1d(trace, blocks)

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("thermo-theory", "torch", "numpy", "scipy", "scikit-learn", "xarray", "zarr")
+PACKAGES = ("thermo-theory", "torch", "numpy", "scipy", "numba", "scikit-learn", "xarray", "zarr")
 
 
 def now() -> str:

@@ -29,6 +29,8 @@ class Variable(NamedTuple):
 VARIABLES: dict[str, Variable] = {
     "lr": Variable("learning rate", "weight^2 nat^-1"),
     "weight_decay": Variable("weight decay, coupled (pressure)", "nat weight^-2"),
+    "effective_lr": Variable("effective learning rate, where it is fixed", "nat^-1"),
+    "radius": Variable("norm of the weights, where it is fixed", "weight"),
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
@@ -42,15 +44,22 @@ VARIABLES: dict[str, Variable] = {
     "grad_variance": Variable("trace of the gradient covariance at the actual norm", "nat^2 weight^-2"),
     "grad_variance_unit": Variable("trace of the gradient covariance at unit norm", "nat^2"),
     "grad_mean_sq": Variable("squared norm of the expected gradient, from independent minibatches", "nat^2 weight^-2"),
-    "loss": Variable("minibatch cross-entropy, mean", "nat"),
+    "grad_mean_sq_unit": Variable("squared norm of the expected gradient at unit norm", "nat^2"),
+    "laplacian": Variable("trace of the Hessian on the sphere at unit norm (Laplace-Beltrami), mean", "nat"),
+    "hessian_noise": Variable("trace of Hessian times gradient covariance at unit norm, mean", "nat^3"),
+    "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),
     "entropy_sphere": Variable("entropy of the directions, flat nearest neighbour", "nat"),
     "entropy_sphere_theiler": Variable("the same, neighbours close in time left out", "nat"),
     "entropy": Variable("entropy of the weights: directions plus (d-1) log radius", "nat"),
+    "entropy_sphere_error": Variable("standard error of the entropy of the directions", "nat"),
     "temperature": Variable("temperature, half the effective learning rate times the noise per dimension", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
     "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
+    "radius_sq_variance": Variable("variance over time of the squared norm", "weight^4"),
+    "initial_radius": Variable("norm of the weights at step 0", "weight"),
+    "rotation": Variable("angle by which a step turns the weights, root mean square", "rad"),
     "radius_drift": Variable("log radius, last quarter of the measured part minus the first", "1"),
     "radius_drift_error": Variable("standard error of the drift of log radius", "1"),
     "effective_sample_size": Variable("effective number of independent snapshots", "1"),
@@ -67,7 +76,11 @@ _DIMS = {"summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block
 
 
 def label(
-    experiment: Experiment, dimension: int, provenance: Mapping[str, Any], arrays: Mapping[str, NDArray]
+    experiment: Experiment,
+    dimension: int,
+    provenance: Mapping[str, Any],
+    arrays: Mapping[str, NDArray],
+    attributes: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Put names, coordinates and units on the arrays of all runs.
 
@@ -81,6 +94,8 @@ def label(
         How it was run.
     arrays
         ``group/variable``, the run first (``trace/step`` apart).
+    attributes
+        Facts about the measurements, beside name, kind and dimension.
 
     Returns
     -------
@@ -102,10 +117,19 @@ def label(
         groups[group] = _coordinates(experiment.runs) | indices | variables
     names = [*_coordinates(experiment.runs), "step", "block", "snapshot", "parameter"]
     tree = {f"/{g}": xr.Dataset(v).set_coords([n for n in names if n in v]) for g, v in groups.items()}
-    tree["/summary"].attrs = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind}
-    root = xr.Dataset(attrs={"dimension": dimension, "name": experiment.name, "kind": experiment.kind})
+    facts = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind} | dict(attributes or {})
+    tree["/summary"].attrs = facts
+    root = xr.Dataset(attrs=facts)
     root.attrs |= {"experiment": experiment.to_toml(), "provenance": json.dumps(provenance)}
     return xr.DataTree.from_dict({"/": root, **tree})
+
+
+def joined(shards: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
+    """Put the arrays of consecutive shards one after the other; they share the steps of the trace."""
+    return {
+        name: shards[0][name] if name == "trace/step" else np.concatenate([shard[name] for shard in shards])
+        for name in shards[0]
+    }
 
 
 def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
@@ -113,10 +137,13 @@ def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
 
 
 def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
-    return {
-        name: _variable(name, ("run",), np.array([getattr(run, name) for run in runs]))
-        for name in ("lr", "weight_decay", "protocol", "optimizer", "seed")
+    """What labels the runs; a rate or radius that no run has fixed is left out."""
+    columns = {
+        name: np.array([getattr(run, name) for run in runs])
+        for name in ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
     }
+    optional = [name for name in ("effective_lr", "radius") if np.isnan(columns[name]).all()]
+    return {name: _variable(name, ("run",), column) for name, column in columns.items() if name not in optional}
 
 
 def write(tree: xr.DataTree, folder: Path) -> None:

@@ -18,16 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
 from empirics import provenance, results
-from empirics.data import DATASETS
 from empirics.experiment import Experiment, ExperimentError
 from empirics.files import BusyError, held, hold, read_arrays, write_atomic
+from empirics.kinds import Kind, at_work
 from empirics.results import EXPERIMENT, STORE, Runs
-from empirics.training.ensemble import Ensemble
 from empirics.training.shard import ShardTask, run_shard
 
 PROVENANCE = "provenance.json"
@@ -79,7 +76,7 @@ def run(
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
     folder = Path(out) if out is not None else Path("runs") / experiment.name
-    _check_device(device)
+    at_work(experiment).check_device(device)
     _check_folder(folder, experiment)
     return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
 
@@ -113,7 +110,7 @@ def resume(
     """
     folder = Path(out)
     experiment = _experiment_in(folder)
-    _check_device(device)
+    at_work(experiment).check_device(device)
     return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
 
 
@@ -203,24 +200,6 @@ def status(out: str | Path) -> Status:
 
 
 # --------------------------------------------------------------------------------------------------------- checks
-def _check_device(device: str) -> None:
-    """Refuse a device that torch does not know or cannot reach.
-
-    Raises
-    ------
-    ExperimentError
-        With what would be right.
-    """
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ExperimentError(
-            f"device {device!r} cannot be used; here there is {', '.join(known)} ({reason})"
-        ) from None
-
-
 def _experiment_in(folder: Path) -> Experiment:
     """Read the experiment that a folder holds.
 
@@ -272,8 +251,9 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     if (folder / STORE).is_dir():
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
-    data = DATASETS.get(experiment.data.name)()
-    dimension = Ensemble(experiment, experiment.cut()[0][:1], data).model.dimension
+    kind = at_work(experiment)
+    # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
+    data, dimension = kind.data(), kind.dimension()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
@@ -283,16 +263,17 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
         with hold(folder / LOCK):
-            _work(experiment, folder, manner, data.checksum, dimension)
+            _work(kind, data, dimension, folder, manner)
     except BusyError:
         raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
     shutil.rmtree(folder / "shards")
     return results.load(folder)
 
 
-def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, dimension: int) -> None:
+def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
     """Train what is not trained yet, and write the results."""
-    record = _open_session(folder, experiment, checksum, manner.device)
+    experiment = kind.experiment
+    record = _open_session(folder, experiment.seeds, data, manner.device)
     tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)
     with _bar(experiment, tasks, manner.progress) as bar:
@@ -302,15 +283,11 @@ def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, 
             _work_there(tasks, manner.executor, bar)
     record["sessions"][-1]["ended"] = provenance.now()
     _write_json(folder / PROVENANCE, record)
-    shards = [read_arrays(task.result) for task in tasks]
-    arrays = {
-        name: shards[0][name] if name == "trace/step" else np.concatenate([shard[name] for shard in shards])
-        for name in shards[0]
-    }
-    results.write(results.label(experiment, dimension, record, arrays), folder)
+    arrays = results.joined([read_arrays(task.result) for task in tasks])
+    results.write(results.label(experiment, dimension, record, arrays, kind.attributes()), folder)
 
 
-def _open_session(folder: Path, experiment: Experiment, checksum: str, device: str) -> dict[str, Any]:
+def _open_session(folder: Path, seeds: Sequence[int], data: dict[str, str] | None, device: str) -> dict[str, Any]:
     """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
 
     Raises
@@ -319,13 +296,14 @@ def _open_session(folder: Path, experiment: Experiment, checksum: str, device: s
         If the data are not those the run was begun with.
     """
     path = folder / PROVENANCE
-    record: dict[str, Any] = {"seeds": list(experiment.seeds), "sessions": []}
-    record["data"] = {"name": experiment.data.name, "sha256": checksum}
+    record: dict[str, Any] = {"seeds": list(seeds), "sessions": []}
+    if data is not None:
+        record["data"] = data
     if path.exists():
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["data"]["sha256"] != checksum:
+        if data is not None and (before := record["data"]["sha256"]) != data["sha256"]:
             raise ExperimentError(
-                f"{folder} was begun with other data (sha256 {record['data']['sha256'][:12]}…, now {checksum[:12]}…): "
+                f"{folder} was begun with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
                 "start anew in another folder"
             )
     record["sessions"].append(provenance.session(device))

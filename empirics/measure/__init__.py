@@ -1,6 +1,6 @@
 """Estimators on plain arrays."""
 
-from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, unbiased
+from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, series_autocorrelation, unbiased
 from empirics.measure.entropy import SphereEntropy, sphere_entropy
 from empirics.measure.stationarity import block_error, norm_balance, run_status
 
@@ -12,6 +12,7 @@ __all__ = [
     "memory",
     "norm_balance",
     "run_status",
+    "series_autocorrelation",
     "sphere_entropy",
     "unbiased",
 ]

@@ -8,18 +8,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from empirics.files import DamagedFileError, checksum_path, read_arrays, write_arrays
-from empirics.training.ensemble import Ensemble, State
+from empirics.kinds import AnyState, State, Trainer
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
-
-
-def _host(tensor: torch.Tensor) -> NDArray:
-    return tensor.detach().cpu().numpy()
 
 
 class Checkpoints:
@@ -48,18 +42,13 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
-            write_arrays(self._segment(written, taken), {"snapshots": _host(state.snapshots[written:taken])})
+            write_arrays(self._segment(written, taken), {"snapshots": state.kept(written, taken)})
             self._segments.append((written, taken))
         arrays = {
             "step": np.array(state.step),
             "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
-            "total": _host(state.total),
-            "marks": _host(state.marks),
-            "pairs": _host(state.pairs),
         }
-        arrays |= {f"weights.{i}": _host(w) for i, w in enumerate(state.weights)}
-        arrays |= {f"optimizer.{name}": _host(value) for name, value in state.optimizer.items()}
-        write_arrays(self.folder / f"checkpoint-{state.step:012d}.npz", arrays)
+        write_arrays(self.folder / f"checkpoint-{state.step:012d}.npz", arrays | state.arrays())
         for old in self._newest_first()[KEPT:]:
             old.unlink()
             checksum_path(old).unlink(missing_ok=True)
@@ -68,30 +57,24 @@ class Checkpoints:
         found = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
 
-    def restore(self, ensemble: Ensemble) -> State:
+    def restore(self, trainer: Trainer[AnyState]) -> AnyState:
         """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
         for path in self._newest_first():
             try:
-                return self._read(path, ensemble.start())
+                return self._read(path, trainer.start())
             except DamagedFileError:
                 path.unlink()  # or it would count as the newest of those kept
                 checksum_path(path).unlink(missing_ok=True)
         self._segments = []
-        return ensemble.start()
+        return trainer.start()
 
-    def _read(self, path: Path, state: State) -> State:
+    def _read(self, path: Path, state: AnyState) -> AnyState:
         """Fill a fresh state from one checkpoint and the segments it names."""
         arrays = read_arrays(path)
         segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
         for start, stop in segments:
-            stored = read_arrays(self._segment(start, stop))["snapshots"]
-            state.snapshots[start:stop] = torch.from_numpy(stored).to(state.snapshots.device)
-        for name in ("total", "marks", "pairs"):
-            getattr(state, name).copy_(torch.from_numpy(arrays[name]))
-        for i, w in enumerate(state.weights):
-            w.copy_(torch.from_numpy(arrays[f"weights.{i}"]))
-        for name, value in state.optimizer.items():
-            value.copy_(torch.from_numpy(arrays[f"optimizer.{name}"]))
+            state.put_kept(start, read_arrays(self._segment(start, stop))["snapshots"])
+        state.put(arrays)
         state.step = int(arrays["step"])
         self._segments = segments
         return state

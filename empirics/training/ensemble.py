@@ -4,7 +4,7 @@ Nothing in the loop waits for the device: sums are kept there in float64, a run 
 and the host looks only at checkpoints and at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.data.dataset import Dataset
-from empirics.experiment import Experiment, NoiseRule, Run
+from empirics.experiment import NetworkExperiment, NoiseRule, Run, marked_steps
 from empirics.models import MODELS
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.optimizer import Optimizer
@@ -72,19 +72,35 @@ class State:
     pairs: Tensor
     snapshots: Tensor
 
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            **{name: getattr(self, name) for name in ("total", "marks", "pairs")},
+            **{f"weights.{i}": w for i, w in enumerate(self.weights)},
+            **{f"optimizer.{name}": value for name, value in self.optimizer.items()},
+        }
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All of it but the step and the snapshots."""
+        return {name: value.detach().cpu().numpy() for name, value in self._tensors().items()}
+
+    def put(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take over what :meth:`arrays` gave."""
+        for name, value in self._tensors().items():
+            value.copy_(torch.from_numpy(arrays[name]))
+
+    def kept(self, start: int, stop: int) -> NDArray:
+        """Snapshots number `start` to `stop`."""
+        return self.snapshots[start:stop].cpu().numpy()
+
+    def put_kept(self, start: int, values: NDArray) -> None:
+        """Take over snapshots from number `start` on."""
+        self.snapshots[start : start + len(values)] = torch.from_numpy(values).to(self.snapshots.device)
+
 
 def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     """Inner product of two lists of tensors for every run, shape (run,)."""
     parts = [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
     return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])
-
-
-def marked_steps(experiment: Experiment) -> NDArray[np.int64]:
-    """List the steps at which the running sums are written down: points of the trace and ends of blocks."""
-    training, measure = experiment.training, experiment.measure
-    trace = np.linspace(0, experiment.total_steps, measure.trace_points + 1).astype(np.int64)
-    blocks = training.burn_in + training.steps // measure.blocks * np.arange(measure.blocks + 1)
-    return np.union1d(trace, blocks)
 
 
 class Ensemble:
@@ -102,7 +118,7 @@ class Ensemble:
         Where to compute.
     """
 
-    def __init__(self, experiment: Experiment, runs: Sequence[Run], data: Dataset, device: str = "cpu") -> None:
+    def __init__(self, experiment: NetworkExperiment, runs: Sequence[Run], data: Dataset, device: str = "cpu") -> None:
         self.experiment, self.runs = experiment, tuple(runs)
         training, table = experiment.training, experiment.model
         self.device, self.dtype = torch.device(device), getattr(torch, training.dtype)
@@ -211,3 +227,9 @@ class Ensemble:
         pair[Pair.RADIUS_SQ] = radius_sq = dot(weights, weights)
         pair[Pair.GRAD_MEAN_SQ] = dot(first, second)
         pair[Pair.VIOLATION] = dot(weights, first).abs() / (radius_sq * dot(first, first)).sqrt()
+
+    def summarise(self, state: State) -> dict[str, NDArray]:
+        """Everything the results hold of the shard, names as ``group/variable``."""
+        from empirics.training.summary import summarise  # it reads what is defined here
+
+        return summarise(self.experiment, self, state)

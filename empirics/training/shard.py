@@ -17,12 +17,10 @@ from types import FrameType
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from empirics.data import DATASETS
 from empirics.experiment import Experiment
 from empirics.files import DamagedFileError, read_arrays, write_arrays
+from empirics.kinds import AnyState, Trainer, at_work
 from empirics.training.checkpoint import Checkpoints
-from empirics.training.ensemble import Ensemble, State
-from empirics.training.summary import summarise
 
 NEWS_EVERY = 0.3  # seconds between two looks at the clock's consequences: progress told, a request to stop heard
 
@@ -157,16 +155,15 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
     if task.finished():
         return task.result
     task.home.mkdir(parents=True, exist_ok=True)
-    training, measure = task.experiment.training, task.experiment.measure
+    measure, training = task.experiment.plan
     interrupts = _Interrupts()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
-        data = DATASETS.get(task.experiment.data.name)()
-        ensemble = Ensemble(task.experiment, task.experiment.cut()[task.index], data, task.device)
+        trainer = at_work(task.experiment).trainer(task.experiment.cut()[task.index], task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", training.burn_in, measure.spacing)
-        state = checkpoints.restore(ensemble)
-        if not _train(task, ensemble, state, checkpoints, interrupts, tell):
+        state = checkpoints.restore(trainer)
+        if not _train(task, trainer, state, checkpoints, interrupts, tell):
             raise KeyboardInterrupt
-        write_arrays(task.result, summarise(task.experiment, ensemble, state))
+        write_arrays(task.result, trainer.summarise(state))
     # Only now: until the results are safe, the last checkpoint is what the measuring can be repeated from.
     shutil.rmtree(checkpoints.folder)
     return task.result
@@ -174,8 +171,8 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
 
 def _train(
     task: ShardTask,
-    ensemble: Ensemble,
-    state: State,
+    trainer: Trainer[AnyState],
+    state: AnyState,
     checkpoints: Checkpoints,
     interrupts: _Interrupts,
     tell: Callable[[int], None] | None,
@@ -183,7 +180,7 @@ def _train(
     """Advance to the last step, with checkpoints; False if asked to stop before."""
     news = saved = time.monotonic()
     while state.step < task.experiment.total_steps and not interrupts.heard:
-        ensemble.advance(state)
+        trainer.advance(state)
         now = time.monotonic()
         if now - saved >= task.checkpoint_seconds:
             checkpoints.save(state)

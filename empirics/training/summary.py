@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.experiment import Experiment
+from empirics.experiment import NetworkExperiment, marked_steps
 from empirics.measure import block_error, norm_balance, run_status, sphere_entropy
-from empirics.training.ensemble import Ensemble, Pair, State, Sum, marked_steps
+from empirics.training.ensemble import Ensemble, Pair, State, Sum
 
 Arrays = dict[str, NDArray]
 BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
 
 
-def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Arrays:
+def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -> Arrays:
     """Everything the results hold of a shard, names as ``group/variable``.
 
     Parameters
@@ -38,20 +38,20 @@ def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Array
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
 
-def _between(experiment: Experiment, marks: NDArray, steps: NDArray) -> NDArray:
+def _between(experiment: NetworkExperiment, marks: NDArray, steps: NDArray) -> NDArray:
     """Means of the sums between consecutive marked `steps`, shape (interval, Sum, run)."""
     totals = marks[np.searchsorted(marked_steps(experiment), steps)]
     return np.diff(totals, axis=0) / np.diff(steps)[:, None, None]
 
 
-def _trace(experiment: Experiment, marks: NDArray) -> Arrays:
+def _trace(experiment: NetworkExperiment, marks: NDArray) -> Arrays:
     """Curves over time: means between the points of the trace, at the step where each interval ends."""
     steps = np.unique(np.linspace(0, experiment.total_steps, experiment.measure.trace_points + 1).astype(np.int64))
     means = _between(experiment, marks, steps)
     return {"step": steps[1:]} | {name: means[:, row].T for row, name in BLOCKED.items()}
 
 
-def _blocks(experiment: Experiment, marks: NDArray, pairs: NDArray) -> Arrays:
+def _blocks(experiment: NetworkExperiment, marks: NDArray, pairs: NDArray) -> Arrays:
     training, count = experiment.training, experiment.measure.blocks
     steps = training.burn_in + training.steps // count * np.arange(count + 1)
     means = _between(experiment, marks, steps)
@@ -60,7 +60,7 @@ def _blocks(experiment: Experiment, marks: NDArray, pairs: NDArray) -> Arrays:
     return arrays | {"grad_mean_sq": per_block[:, Pair.GRAD_MEAN_SQ].T}
 
 
-def _moments(experiment: Experiment, ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
+def _moments(experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     """Means over the measured part."""
     ends = np.array([experiment.training.burn_in, experiment.total_steps])
     mean = _between(experiment, marks, ends)[0]
@@ -107,7 +107,7 @@ def _balance(ensemble: Ensemble, summary: Arrays, blocks: Arrays) -> Arrays:
 
 
 def _entropies(
-    experiment: Experiment, ensemble: Ensemble, state: State, summary: Arrays
+    experiment: NetworkExperiment, ensemble: Ensemble, state: State, summary: Arrays
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
     """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
     runs, kept = len(ensemble.runs), state.snapshots.cpu().numpy()

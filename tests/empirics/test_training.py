@@ -7,9 +7,9 @@ from tiny import tiny
 from torch import nn
 
 from empirics.data import DATASETS
-from empirics.experiment import Run
+from empirics.experiment import Run, marked_steps
 from empirics.training.checkpoint import Checkpoints
-from empirics.training.ensemble import Ensemble, Pair, Sum, marked_steps
+from empirics.training.ensemble import Ensemble, Pair, Sum
 from empirics.training.sampling import CHUNK, Minibatches, Stream, generator, identity
 from empirics.training.summary import summarise
 

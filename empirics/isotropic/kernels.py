@@ -1,0 +1,504 @@
+"""Compiled loops of the isotropic gas: random numbers, the two-number reduction of SGD, full vectors.
+
+All compiled code is in this one module because numba's cache on disk watches one file: a change anywhere in it makes
+everything be compiled anew.
+
+Runs are advanced in groups of `LANES`, every array with the lane as its last axis, so that the loops over lanes become
+vector instructions. A lane never looks at another one, and groups are padded to full width: the numbers of a run do not
+depend on its neighbours. Each lane has its own xoshiro256++ generator (Blackman and Vigna 2021), seeded with 256 bits.
+"""
+
+import math
+from enum import IntEnum
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+LANES = 32
+FLOATS = NDArray[np.float64]
+
+
+class Sum(IntEnum):
+    """Rows of the running sums: taken at every step, before the update."""
+
+    RADIUS_SQ = 0
+    RADIUS_4 = 1  # (r² − r₀²)² with the initial radius r₀: of which the variance of r² is made
+    LOG_RADIUS = 2
+    GRAD_SQ = 3
+    NOISE_SQ = 4  # |g − ∇L|² at the actual norm
+    NOISE_SQ_UNIT = 5  # r² times it
+    GRAD_MEAN_SQ = 6  # |∇L|² at the actual norm
+    GRAD_MEAN_SQ_UNIT = 7
+    LOSS = 8  # 1 − cos of the angle between w and mu
+    LOSS_SQ = 9
+    HEAT = 10  # effective learning rate times the noise at unit norm: temperature is its mean / (2 (d−1))
+    HESSIAN_NOISE = 11  # ξᵀHξ at unit norm, ξ = g̃ − ∇L
+    ANGLE_SQ = 12  # squared angle between the weights before and after the step (two numbers: every fourth step)
+    GROWTH = 13  # what the gradient adds to r² in a step ...
+    DECAY = 14  # ... and what the decay takes (leading order but for SGD); r² is stationary where their means agree
+    ALIVE = 15  # 1 while the run has not diverged
+
+
+RADIUS_SQ, RADIUS_4, LOG_RADIUS = int(Sum.RADIUS_SQ), int(Sum.RADIUS_4), int(Sum.LOG_RADIUS)
+GRAD_SQ, NOISE_SQ, NOISE_SQ_UNIT = int(Sum.GRAD_SQ), int(Sum.NOISE_SQ), int(Sum.NOISE_SQ_UNIT)
+GRAD_MEAN_SQ, GRAD_MEAN_SQ_UNIT = int(Sum.GRAD_MEAN_SQ), int(Sum.GRAD_MEAN_SQ_UNIT)
+LOSS, LOSS_SQ, HEAT = int(Sum.LOSS), int(Sum.LOSS_SQ), int(Sum.HEAT)
+HESSIAN_NOISE, ANGLE_SQ = int(Sum.HESSIAN_NOISE), int(Sum.ANGLE_SQ)
+GROWTH, DECAY, ALIVE = int(Sum.GROWTH), int(Sum.DECAY), int(Sum.ALIVE)
+ROWS = len(Sum)
+
+
+class Parameter(IntEnum):
+    """Rows of the lanes' parameters."""
+
+    LR = 0  # the step's learning rate is LR + ELR r²; one of the two is 0
+    ELR = 1
+    WEIGHT_DECAY = 2
+    RADIUS = 3  # of the sphere; 0 where the norm is free
+    START_SQ = 4  # squared initial radius
+
+
+LR, ELR, WEIGHT_DECAY = int(Parameter.LR), int(Parameter.ELR), int(Parameter.WEIGHT_DECAY)
+RADIUS, START_SQ = int(Parameter.RADIUS), int(Parameter.START_SQ)
+
+
+class Shape(IntEnum):
+    """Entries of the noise's description; variances are in units of sigma²."""
+
+    SIGMA = 0
+    ALONG = 1  # variance along the tangent that points away from mu
+    ACROSS = 2  # variance along the other tangents
+    AXIS = 3  # variance along a fixed axis normal to mu, before projection, over ACROSS
+    SLOPE = 4  # the variance is 1 + SLOPE (1 − mu.w/|w|) times that at mu
+    DOF = 5  # degrees of freedom of Student's t, infinite for normal noise
+
+
+SIGMA, ALONG, ACROSS, AXIS = int(Shape.SIGMA), int(Shape.ALONG), int(Shape.ACROSS), int(Shape.AXIS)
+SLOPE, DOF = int(Shape.SLOPE), int(Shape.DOF)
+
+SGD, MOMENTUM, NESTEROV, ADAMW, ADAM_L2 = range(5)
+
+_TWO_53 = 2.0**-53
+_LN2 = math.log(2.0)
+_SQRT_HALF = math.sqrt(0.5)
+# No "nnan": a run that diverges is NaN from there on, and must stay so.
+_jit = njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
+_inline = njit(inline="always", fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+
+
+# ------------------------------------------------------------------------------------------------- random numbers
+@_inline
+def _rotl(x, k):  # type: ignore[no-untyped-def]
+    return (x << np.uint64(k)) | (x >> np.uint64(64 - k))
+
+
+@_jit
+def _bits(rng, out):  # type: ignore[no-untyped-def]
+    """Draw 64 bits for every lane."""
+    for i in range(LANES):
+        s0, s1, s2, s3 = rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i]
+        out[i] = _rotl(s0 + s3, 23) + s0
+        t = s1 << np.uint64(17)
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        s2 ^= t
+        s3 = _rotl(s3, 45)
+        rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i] = s0, s1, s2, s3
+
+
+@_jit
+def _bits_of(rng, i):  # type: ignore[no-untyped-def]
+    """Draw 64 bits for lane i alone."""
+    s0, s1, s2, s3 = rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i]
+    found = _rotl(s0 + s3, 23) + s0
+    t = s1 << np.uint64(17)
+    s2 ^= s0
+    s3 ^= s1
+    s1 ^= s2
+    s0 ^= s3
+    s2 ^= t
+    s3 = _rotl(s3, 45)
+    rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i] = s0, s1, s2, s3
+    return found
+
+
+@_inline
+def _unit(bits):  # type: ignore[no-untyped-def]
+    """Turn 64 bits into a number in (0, 1], of which 1 minus it is a multiple of 2⁻⁵³."""
+    return (np.float64(np.int64(bits >> np.uint64(11))) + 1.0) * _TWO_53
+
+
+@_inline
+def _log(x):  # type: ignore[no-untyped-def]
+    """Logarithm of a positive normal number, to 2e-16 + 2e-16 |log x|, in instructions that vectorise."""
+    bits = np.float64(x).view(np.int64)
+    # The mantissa in [√½, √2): near 1 the logarithm is then a series in a small number.
+    shifted = bits - np.int64(0x3FE6A09E667F3BCD)
+    exponent = shifted >> np.int64(52)
+    m = np.int64(bits - (exponent << np.int64(52))).view(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    q = s * s
+    tail = 2 / 3 + q * (2 / 5 + q * (2 / 7 + q * (2 / 9 + q * (2 / 11 + q * (2 / 13 + q * (2 / 15 + q * (2 / 17)))))))
+    return np.float64(exponent) * _LN2 + (2.0 * s + s * q * tail)
+
+
+@_inline
+def _arc(bits):  # type: ignore[no-untyped-def]
+    """Cosine and sine of a uniformly random angle, made from 64 bits: an eighth of the circle, turned at random."""
+    t = (np.float64(np.int64(bits >> np.uint64(11))) * _TWO_53 - 0.5) * (math.pi / 2)
+    q = t * t
+    sin = t * (1 - q / 6 * (1 - q / 20 * (1 - q / 42 * (1 - q / 72 * (1 - q / 110 * (1 - q / 156 * (1 - q / 210)))))))
+    cos = 1 - q / 2 * (
+        1 - q / 12 * (1 - q / 30 * (1 - q / 56 * (1 - q / 90 * (1 - q / 132 * (1 - q / 182 * (1 - q / 240))))))
+    )
+    sign = 1.0 - 2.0 * np.float64(np.int64(bits & np.uint64(1)))
+    turned = (bits & np.uint64(2)) != np.uint64(0)
+    return sign * (-sin if turned else cos), sign * (cos if turned else sin)
+
+
+@_jit
+def normals(rng, bits, first, second):  # type: ignore[no-untyped-def]
+    """Draw two independent standard normals for every lane (Box and Muller 1958)."""
+    _bits(rng, bits)
+    for i in range(LANES):
+        first[i] = math.sqrt(-2.0 * _log(_unit(bits[i])))
+    _bits(rng, bits)
+    for i in range(LANES):
+        cos, sin = _arc(bits[i])
+        second[i] = first[i] * sin
+        first[i] *= cos
+
+
+@_jit
+def chi_squares(rng, bits, degrees, normal, out):  # type: ignore[no-untyped-def]
+    """Draw a chi-square of `degrees` for every lane from a normal and a uniform (Marsaglia and Tsang 2000).
+
+    What is refused, a few in a hundred, is drawn again from the lane's own generator.
+    """
+    if degrees == 0:
+        out[:] = 0.0
+        return
+    if degrees == 1:
+        for i in range(LANES):
+            out[i] = normal[i] * normal[i]
+        return
+    d = 0.5 * degrees - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    _bits(rng, bits)
+    for i in range(LANES):
+        x = normal[i]
+        v = 1.0 + c * x
+        v = v * v * v
+        # Their squeeze accepts nine in ten without a logarithm; a negative mark sends the lane to the loop below.
+        fine = (v > 0.0) & (_unit(bits[i]) < 1.0 - 0.0331 * (x * x) * (x * x))
+        out[i] = 2.0 * d * v if fine else -1.0
+    for i in range(LANES):
+        if out[i] < 0.0:
+            x, u = normal[i], _unit(bits[i])
+            while True:
+                v = 1.0 + c * x
+                v = v * v * v
+                if v > 0.0 and math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
+                    break
+                x = math.sqrt(-2.0 * math.log(_unit(_bits_of(rng, i)))) * _arc(_bits_of(rng, i))[0]
+                u = _unit(_bits_of(rng, i))
+            out[i] = 2.0 * d * v
+
+
+@_jit
+def draw(rng, count, degrees, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (count, 2, lane) with a normal and a chi-square of `degrees`: what one reduced step uses."""
+    bits = np.empty(LANES, np.uint64)
+    first, second, chi = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    for k in range(count):
+        normals(rng, bits, first, second)
+        chi_squares(rng, bits, degrees, second, chi)
+        out[k, 0] = first
+        out[k, 1] = chi
+
+
+@_inline
+def _angle_sq(chord_sq):  # type: ignore[no-untyped-def]
+    """Squared angle of a chord of the unit circle, 4 arcsin²(chord/2), as a series: 1e-5 off at 60 degrees."""
+    c = chord_sq
+    return c * (1 + c * (1 / 12 + c * (1 / 90 + c * (1 / 560 + c * (1 / 3150 + c / 16632)))))
+
+
+# ------------------------------------------------------------------------------------------------- two numbers
+@_jit
+def _tails(rng, bits, dof, spare, scale):  # type: ignore[no-untyped-def]
+    """Draw for every lane the factor that makes normals Student's t of the same variance."""
+    normals(rng, bits, scale, spare)
+    chi_squares(rng, bits, dof, scale, spare)
+    for i in range(LANES):
+        scale[i] = math.sqrt((dof - 2.0) / spare[i])
+
+
+@_inline
+def _loss(along, away):  # type: ignore[no-untyped-def]
+    """1 - cos of the angle whose tangent is away/along, without the loss of digits near 0."""
+    r_sq = along * along + away * away
+    cos = along / math.sqrt(r_sq)
+    return away * away / (r_sq * (1.0 + cos)) if cos > 0.0 else 1.0 - cos
+
+
+@_jit
+def reduced(  # type: ignore[no-untyped-def]
+    steps, step, position, rng, parameters, noise, dimension, burn_in, spacing, sums, samples, offset
+):
+    """Advance one group by SGD, each lane (mu.w, |w_perp|, |w|), exactly in law.
+
+    With the unit vectors ``mu``, ``e`` along w_perp and ``t = -sin mu + cos e`` tangent, a gradient at unit norm is
+    ``(sin + sigma z) t + sigma zeta`` with z normal and zeta normal in the d - 2 directions normal to mu and e. Only
+    ``|zeta|²`` enters, a chi-square with d - 2 degrees of freedom.
+    """
+    bits = np.empty(LANES, np.uint64)
+    z, chi, spare = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    product, turned = np.ones(LANES), np.ones(LANES)
+    along, across = noise[SIGMA] ** 2 * noise[ALONG], noise[SIGMA] ** 2 * noise[ACROSS]
+    slope, dof, since = noise[SLOPE], noise[DOF], 0
+    sphere = parameters[RADIUS * LANES] > 0.0
+    for k in range(steps):
+        normals(rng, bits, z, spare)
+        chi_squares(rng, bits, dimension - 2, spare, chi)
+        if dof != np.inf:
+            _tails(rng, bits, dof, spare, turned)
+            for i in range(LANES):
+                z[i] *= turned[i]
+                chi[i] *= turned[i] * turned[i]
+        if slope != 0.0:
+            for i in range(LANES):
+                spread = 1.0 + slope * (1.0 - position[i] / position[2 * LANES + i])
+                z[i] *= math.sqrt(spread)
+                chi[i] *= spread
+        measured = step + k - burn_in
+        if measured >= 0 and (measured + 1) % spacing == 0:
+            for i in range(LANES):
+                samples[measured // spacing, offset + i, 0] = _loss(position[i], position[LANES + i])
+        for i in range(LANES):
+            a, b, r = position[i], position[LANES + i], position[2 * LANES + i]
+            inverse = 1.0 / r
+            r_sq, inverse_sq = r * r, inverse * inverse
+            cos, sin = a * inverse, b * inverse
+            loss = 1.0 - cos  # right to 2e-16, which is enough for its mean; the snapshots keep all digits
+            n, q = math.sqrt(along) * z[i], across * chi[i]
+            lr = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * r_sq
+            decay = lr * parameters[WEIGHT_DECAY * LANES + i]
+            keep = 1.0 - decay if decay <= 2.0 else np.nan
+            tangent = sin + n
+            g = tangent * tangent + q
+            noise_sq = n * n + q
+            move = lr * inverse
+            a_new = keep * a + move * sin * tangent
+            b_new = keep * b - move * cos * tangent
+            b_sq = b_new * b_new + move * move * q
+            r_new = math.sqrt(a_new * a_new + b_sq)
+            sums[RADIUS_SQ * LANES + i] += r_sq
+            shifted = r_sq - parameters[START_SQ * LANES + i]
+            sums[RADIUS_4 * LANES + i] += shifted * shifted
+            sums[GRAD_SQ * LANES + i] += g * inverse_sq
+            sums[NOISE_SQ * LANES + i] += noise_sq * inverse_sq
+            sums[NOISE_SQ_UNIT * LANES + i] += noise_sq
+            sums[GRAD_MEAN_SQ * LANES + i] += sin * sin * inverse_sq
+            sums[GRAD_MEAN_SQ_UNIT * LANES + i] += sin * sin
+            sums[LOSS * LANES + i] += loss
+            sums[LOSS_SQ * LANES + i] += loss * loss
+            sums[HEAT * LANES + i] += lr * inverse_sq * noise_sq
+            sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
+            sums[GROWTH * LANES + i] += move * move * g
+            sums[DECAY * LANES + i] += decay * (2.0 - decay) * r_sq
+            sums[ALIVE * LANES + i] += 1.0 if r_new < 1e30 else 0.0
+            product[i] *= r
+            turned[i] = keep * r
+            position[i] = a_new
+            position[LANES + i] = math.sqrt(b_sq)
+            position[2 * LANES + i] = r_new
+        since += 1
+        if since == 4 or k == steps - 1:
+            # Logarithms and angles cost a division each: one logarithm for four radii, one angle to stand for four.
+            for i in range(LANES):
+                sums[LOG_RADIUS * LANES + i] += _log(product[i])
+                sums[ANGLE_SQ * LANES + i] += since * _angle_sq(2.0 - 2.0 * turned[i] / position[2 * LANES + i])
+                product[i] = 1.0
+            since = 0
+        if sphere:
+            for i in range(LANES):
+                back = parameters[RADIUS * LANES + i] / position[2 * LANES + i]
+                position[i] *= back
+                position[LANES + i] *= back
+                position[2 * LANES + i] = parameters[RADIUS * LANES + i]
+
+
+# ------------------------------------------------------------------------------------------------- full vectors
+@_jit
+def _gradients(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # type: ignore[no-untyped-def]
+    """Draw the minibatch gradients at unit norm into `gradient` (d, lane), and fill the rows of `lane` with norms.
+
+    The noise is drawn in all d directions and projected on the tangents, whose covariance is then the projector; what
+    the knobs change is put on before (the axis) or after (the tangent away from mu).
+    """
+    first, second = np.empty(LANES), np.empty(LANES)
+    cross, scale, away, rest = np.zeros(LANES), np.ones(LANES), np.zeros(LANES), np.zeros(LANES)
+    for j in range(0, dimension, 2):
+        normals(rng, bits, first, second)
+        gradient[j] = first
+        if j + 1 < dimension:
+            gradient[j + 1] = second
+    if noise[AXIS] != 1.0:
+        _stretch(axis, math.sqrt(noise[AXIS]) - 1.0, dimension, gradient, first)
+    lane[0] = 0.0
+    lane[1] = 0.0
+    for j in range(dimension):
+        for i in range(LANES):
+            w = weights[j, i]
+            cross[i] += gradient[j, i] * w
+            lane[0, i] += w * w
+            lane[1, i] += mu[j] * w
+    for j in range(dimension):
+        for i in range(LANES):
+            normal = weights[j, i] - lane[1, i] * mu[j]
+            rest[i] += normal * normal
+            away[i] += gradient[j, i] * mu[j]
+    if noise[DOF] != np.inf:
+        _tails(rng, bits, noise[DOF], second, scale)
+    for i in range(LANES):
+        r_sq = lane[0, i]
+        inverse = 1.0 / math.sqrt(r_sq)
+        cos, sin_sq = lane[1, i] * inverse, rest[i] * inverse * inverse
+        loss = sin_sq / (1.0 + cos) if cos > 0.0 else 1.0 - cos
+        spread = noise[SIGMA] * scale[i] * math.sqrt(noise[ACROSS] * (1.0 + noise[SLOPE] * loss))
+        # The tangent away from mu is t = (cos w/r - mu)/sin, so the projected noise along it is -mu.xi/sin.
+        along = -(away[i] - cross[i] / r_sq * lane[1, i]) * spread / math.sqrt(sin_sq)
+        away[i] = along * (math.sqrt(noise[ALONG] / noise[ACROSS]) - 1.0) / math.sqrt(sin_sq)
+        cross[i] = cross[i] / r_sq * spread
+        scale[i] = spread
+        first[i] = inverse
+        lane[1, i], lane[2, i], lane[3, i] = cos, sin_sq, loss
+    lane[4] = 0.0
+    lane[5] = 0.0
+    for j in range(dimension):
+        for i in range(LANES):
+            mean = lane[1, i] * weights[j, i] * first[i] - mu[j]
+            xi = scale[i] * gradient[j, i] - cross[i] * weights[j, i] + away[i] * mean
+            lane[4, i] += xi * xi
+            gradient[j, i] = mean + xi
+            lane[5, i] += gradient[j, i] * gradient[j, i]
+
+
+@_jit
+def _stretch(axis, by, dimension, gradient, inner):  # type: ignore[no-untyped-def]
+    """Make the component along the unit vector `axis` longer by the factor 1 + `by`."""
+    inner[:] = 0.0
+    for j in range(dimension):
+        for i in range(LANES):
+            inner[i] += axis[j] * gradient[j, i]
+    for j in range(dimension):
+        for i in range(LANES):
+            gradient[j, i] += by * inner[i] * axis[j]
+
+
+@_jit
+def _update(optimizer, hyper, age, lr, decay, dimension, inverse, gradient, weights, first, second, lane):  # type: ignore[no-untyped-def]
+    """Do one step of torch.optim's rule; fills `lane` with |dw|², w.dw and the mean of the preconditioner."""
+    beta, beta2, eps = hyper[0], hyper[1], hyper[2]
+    correction, correction2 = 1.0 - beta**age, math.sqrt(1.0 - beta2**age)
+    lane[0] = 0.0
+    lane[1] = 0.0
+    lane[2] = 0.0
+    for j in range(dimension):
+        for i in range(LANES):
+            w = weights[j, i]
+            g = gradient[j, i] * inverse[i]
+            slope = 1.0
+            if optimizer == ADAMW:
+                shrink = lr[i] * decay[i] * w
+            else:
+                shrink = 0.0
+                g += decay[i] * w
+            if optimizer >= ADAMW:
+                first[j, i] = beta * first[j, i] + (1.0 - beta) * g
+                second[j, i] = beta2 * second[j, i] + (1.0 - beta2) * g * g
+                slope = 1.0 / (math.sqrt(second[j, i]) / correction2 + eps)
+                g = first[j, i] / correction * slope
+            elif optimizer >= MOMENTUM:
+                first[j, i] = beta * first[j, i] + g
+                g = g + beta * first[j, i] if optimizer == NESTEROV else first[j, i]
+                slope = 1.0 / (1.0 - beta)
+            change = -shrink - lr[i] * g
+            weights[j, i] = w + change
+            lane[0, i] += change * change
+            lane[1, i] += w * change
+            lane[2, i] += slope
+
+
+@_jit
+def vectors(  # type: ignore[no-untyped-def]
+    steps, step, position, rng, parameters, noise, dimension, burn_in, spacing, sums, samples, offset,
+    mu, axis, optimizer, hyper, first, second,
+):  # fmt: skip
+    """Advance one group of full vectors (d, lane) by any optimiser; `samples` may keep the losses or the vectors."""
+    bits = np.empty(LANES, np.uint64)
+    gradient = np.empty((dimension, LANES))
+    lane, moved = np.empty((6, LANES)), np.empty((3, LANES))
+    lr, decay, inverse = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    sphere, whole = parameters[RADIUS * LANES] > 0.0, samples.shape[2] > 1
+    for k in range(steps):
+        _gradients(rng, bits, noise, mu, axis, position, dimension, gradient, lane)
+        measured = step + k - burn_in
+        if measured >= 0 and (measured + 1) % spacing == 0:
+            for i in range(LANES):
+                if whole:
+                    samples[measured // spacing, offset + i] = position[:, i]
+                else:
+                    samples[measured // spacing, offset + i, 0] = lane[3, i]
+        for i in range(LANES):
+            r_sq = lane[0, i]
+            inverse[i] = 1.0 / math.sqrt(r_sq)
+            lr[i] = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * r_sq
+            decay[i] = parameters[WEIGHT_DECAY * LANES + i]
+            if lr[i] * decay[i] > 2.0:
+                lr[i] = np.nan
+        _update(optimizer, hyper, step + k + 1, lr, decay, dimension, inverse, gradient, position, first, second, moved)
+        for i in range(LANES):
+            r_sq, cos, sin_sq, loss, noise_sq, g = (
+                lane[0, i],
+                lane[1, i],
+                lane[2, i],
+                lane[3, i],
+                lane[4, i],
+                lane[5, i],
+            )
+            inverse_sq = inverse[i] * inverse[i]
+            r_new_sq = r_sq + 2.0 * moved[1, i] + moved[0, i]
+            chord_sq = 2.0 - 2.0 * (1.0 + moved[1, i] * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
+            sums[RADIUS_SQ * LANES + i] += r_sq
+            shifted = r_sq - parameters[START_SQ * LANES + i]
+            sums[RADIUS_4 * LANES + i] += shifted * shifted
+            sums[LOG_RADIUS * LANES + i] += 0.5 * _log(r_sq)
+            sums[GRAD_SQ * LANES + i] += g * inverse_sq
+            sums[NOISE_SQ * LANES + i] += noise_sq * inverse_sq
+            sums[NOISE_SQ_UNIT * LANES + i] += noise_sq
+            sums[GRAD_MEAN_SQ * LANES + i] += sin_sq * inverse_sq
+            sums[GRAD_MEAN_SQ_UNIT * LANES + i] += sin_sq
+            sums[LOSS * LANES + i] += loss
+            sums[LOSS_SQ * LANES + i] += loss * loss
+            sums[HEAT * LANES + i] += lr[i] * inverse_sq * noise_sq * moved[2, i] / dimension
+            sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
+            sums[ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
+            rate = lr[i] * decay[i]
+            if optimizer == SGD:
+                growth, loss_of_norm = lr[i] * lr[i] * inverse_sq * g, rate * (2.0 - rate) * r_sq
+            else:
+                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == ADAMW else moved[2, i] / dimension)
+                growth = r_new_sq - r_sq + loss_of_norm
+            sums[GROWTH * LANES + i] += growth
+            sums[DECAY * LANES + i] += loss_of_norm
+            sums[ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
+            inverse[i] = parameters[RADIUS * LANES + i] / math.sqrt(r_new_sq)
+        if sphere:
+            for j in range(dimension):
+                for i in range(LANES):
+                    position[j, i] *= inverse[i]

@@ -1,0 +1,47 @@
+"""The isotropic gas, as the runner sees it."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from empirics.experiment import ExperimentError, Run
+from empirics.isotropic.experiment import GasRun, IsotropicExperiment
+from empirics.isotropic.loop import GasTrainer
+from empirics.kinds import Kind
+
+
+class IsotropicKind(Kind):
+    """Runs of the exactly solvable gas."""
+
+    experiment: IsotropicExperiment
+
+    def check_device(self, device: str) -> None:
+        """Refuse any device but the CPU.
+
+        Raises
+        ------
+        ExperimentError
+            With what would be right.
+        """
+        if device != "cpu":
+            raise ExperimentError(f"device {device!r} cannot be used: the isotropic gas runs on 'cpu'")
+
+    def dimension(self) -> int:
+        """Number of weights."""
+        return self.experiment.gas.dimension
+
+    def data(self) -> None:
+        """None: the gas needs no data."""
+
+    def trainer(self, runs: Sequence[Run], device: str) -> GasTrainer:
+        """Make what advances one shard."""
+        return GasTrainer(self.experiment, cast(Sequence[GasRun], runs))
+
+    def attributes(self) -> dict[str, Any]:
+        """How the entropy was measured, whether vectors were advanced, and what the trace holds."""
+        symmetric = "symmetric about mu: from the law of the loss, density by a series about a Beta law"
+        neighbours = "flat nearest neighbour, no Theiler window, of the snapshots of the vectors"
+        return {
+            "entropy_method": symmetric if self.experiment.symmetric else neighbours,
+            "state": "mu.w and |w_perp|, exact in law" if self.experiment.reduced else "full vectors",
+            "trace": "values at the step, before its update",
+        }

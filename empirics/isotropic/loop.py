@@ -1,0 +1,292 @@
+"""The runs of one shard of the isotropic gas: their start, their random numbers, their state, their advance."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.experiment import marked_steps
+from empirics.isotropic import kernels
+from empirics.isotropic.experiment import GasRun, IsotropicExperiment
+from empirics.isotropic.kernels import LANES, Parameter, Sum
+
+FloatArray = NDArray[np.float64]
+AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
+
+#: Coordinates advanced between two returns to Python: Ctrl-C and checkpoints wait that long, below 0.3 s for 100 runs.
+WORK = 1 << 16
+#: Points of the curves over time: what is written down at the end of a stretch, as it is at that step.
+CURVES = ("radius_sq", "log_radius", "loss")
+_CODES = {"sgd": kernels.SGD, "momentum": kernels.MOMENTUM, "nesterov": kernels.NESTEROV}
+_CODES |= {"adamw": kernels.ADAMW, "adam-l2": kernels.ADAM_L2}
+
+
+def identity(run: GasRun, dimension: int) -> bytes:
+    """Make 256 bits that stand for the run: what its random numbers depend on.
+
+    Examples
+    --------
+    >>> run = GasRun(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd")
+    >>> identity(run, 3) == identity(run, 3), identity(run, 3) == identity(run, 4), len(identity(run, 3))
+    (True, False, 32)
+    """
+    names = ("protocol", "optimizer", "lr", "effective_lr", "weight_decay", "radius", "start", "seed")
+    text = "|".join(["isotropic", f"d={dimension}", *(f"{name}={getattr(run, name)!r}" for name in names)])
+    return hashlib.sha256(text.encode()).digest()
+
+
+def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
+    """Compute the closed formula's radius for a run; the sphere's own radius on the sphere."""
+    from thermo_theory import FixedELR, FixedLR  # sympy: a second to import
+
+    gas, training = experiment.gas, experiment.training
+    noise: dict[str, Any] = {"sigma": gas.sigma, "d": gas.dimension}
+    if run.protocol == "fixed-sphere":
+        return run.radius
+    if run.protocol == "fixed-elr":
+        boost = 1.0 if run.optimizer == "sgd" else 1 / (1 - training.momentum)
+        return float(FixedELR.radius(eta_eff=run.effective_lr * boost, lam=run.weight_decay, **noise))
+    rates = {"eta": run.lr, "lam": run.weight_decay} | noise
+    if run.optimizer == "sgd":
+        return float(FixedLR.radius(**rates))
+    if run.optimizer in ("momentum", "nesterov"):
+        rates["beta"] = training.momentum
+    if run.optimizer == "adamw":
+        del rates["sigma"]
+    return float(FixedLR.with_optimizer(run.optimizer).radius(**rates))
+
+
+@dataclass
+class GasState:
+    """Everything that a checkpoint must hold.
+
+    Attributes
+    ----------
+    step
+        Steps done.
+    position
+        (group, row, lane): mu·w, |w_perp|, |w|; or the d coordinates.
+    first, second
+        What the optimiser remembers, (group, d, lane); of one row where it remembers nothing.
+    bits
+        The generators, (group, 4 · lane).
+    total
+        Running sums since step 0, (group, Sum · lane).
+    marks
+        `total` at the ends of the blocks, (mark, Sum, run).
+    curves
+        (point, curve, run).
+    samples
+        The snapshots, (snapshot, lane of all groups, 1 or d).
+    """
+
+    step: int
+    position: FloatArray
+    first: FloatArray
+    second: FloatArray
+    bits: NDArray[np.uint64]
+    total: FloatArray
+    marks: FloatArray
+    curves: FloatArray
+    samples: FloatArray
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All of it but the step and the snapshots."""
+        names = ("position", "first", "second", "bits", "total", "marks", "curves")
+        return {name: getattr(self, name) for name in names}
+
+    def put(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take over what :meth:`arrays` gave."""
+        for name, value in self.arrays().items():
+            value[...] = arrays[name]
+
+    def kept(self, start: int, stop: int) -> NDArray:
+        """Snapshots number `start` to `stop`."""
+        return self.samples[start:stop]
+
+    def put_kept(self, start: int, values: NDArray) -> None:
+        """Take over snapshots from number `start` on."""
+        self.samples[start : start + len(values)] = values
+
+
+def _in_lanes(values: NDArray[AnyNumber]) -> NDArray[AnyNumber]:
+    """Cut (..., run) into groups, (group, ..., lane); the last one is filled up with its first run's values."""
+    groups = -(-values.shape[-1] // LANES)
+    missing = groups * LANES - values.shape[-1]
+    filled = np.concatenate([values, np.repeat(values[..., :1], missing, axis=-1)], axis=-1)
+    cut = filled.reshape(*values.shape[:-1], groups, LANES)
+    return np.ascontiguousarray(np.moveaxis(cut, -2, 0))
+
+
+def _loss(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
+    """1 − cos without the loss of digits near 0."""
+    with np.errstate(invalid="ignore"):  # a run that diverged is NaN
+        return np.where(cos > 0, sin_sq / (1 + cos), 1 - cos)
+
+
+class GasTrainer:
+    """The runs of one shard, all of one protocol.
+
+    Parameters
+    ----------
+    experiment
+        What to run.
+    runs
+        The shard's runs.
+    """
+
+    def __init__(self, experiment: IsotropicExperiment, runs: Sequence[GasRun]) -> None:
+        self.experiment, self.runs = experiment, tuple(runs)
+        gas, training = experiment.gas, experiment.training
+        self.on_sphere = np.array([run.protocol == "fixed-sphere" for run in self.runs])
+        self._steps = marked_steps(experiment)
+        points = experiment.measure.trace_points
+        self.trace_steps = np.unique(np.linspace(0, experiment.total_steps, points + 1).astype(np.int64))
+        block = training.steps // experiment.measure.blocks
+        self.block_steps = training.burn_in + block * np.arange(experiment.measure.blocks + 1)
+        self.initial_radius = np.array([self._initial_radius(run) for run in self.runs])
+        self._parameters = _in_lanes(self._columns()).reshape(-1, len(Parameter) * LANES)
+        tangents = gas.dimension - 1
+        across = tangents / (gas.polar + tangents - 1) * tangents / (gas.axis + tangents - 1)
+        self._noise = np.array(
+            [gas.sigma, across * gas.polar, across, gas.axis, gas.inhomogeneity, gas.degrees_of_freedom]
+        )
+        self._hyper = np.array([training.momentum, training.beta2, training.eps])
+        self._code = _CODES[training.optimizer]
+        self._mu, self._axis = self._directions()
+        self._stretch = max(1, min(1024, WORK // (1 if experiment.reduced else gas.dimension)))
+
+    def _initial_radius(self, run: GasRun) -> float:
+        start = self.experiment.training.initial_radius
+        if run.protocol != "fixed-sphere" and not start.relative:
+            return run.start
+        return stationary_radius(self.experiment, run) * run.start
+
+    def _columns(self) -> FloatArray:
+        """Parameters of the runs, (Parameter, run)."""
+        columns = np.zeros((len(Parameter), len(self.runs)))
+        for i, run in enumerate(self.runs):
+            columns[Parameter.LR, i] = 0.0 if run.protocol == "fixed-elr" else run.lr
+            columns[Parameter.ELR, i] = run.effective_lr if run.protocol == "fixed-elr" else 0.0
+            columns[Parameter.WEIGHT_DECAY, i] = 0.0 if math.isnan(run.weight_decay) else run.weight_decay
+            columns[Parameter.RADIUS, i] = run.radius if run.protocol == "fixed-sphere" else 0.0
+            columns[Parameter.START_SQ, i] = self.initial_radius[i] ** 2
+        return columns
+
+    def _directions(self) -> tuple[FloatArray, FloatArray]:
+        """The unit vector mu and one normal to it.
+
+        mu is the first axis; for Adam, which looks at coordinates one by one, it has all coordinates alike.
+        """
+        d = self.experiment.gas.dimension
+        mu, axis = np.zeros(d), np.zeros(d)
+        mu[0], axis[1] = 1.0, 1.0
+        if self.experiment.adaptive:
+            mu[:] = 1 / math.sqrt(d)
+            axis[:2] = math.sqrt(0.5), -math.sqrt(0.5)
+        return mu, axis
+
+    # --------------------------------------------------------------------------------------------- start, advance
+    def _draw(self) -> FloatArray:
+        """Draw initial positions with uniformly random directions, (row, run)."""
+        d, columns = self.experiment.gas.dimension, []
+        for run, radius in zip(self.runs, self.initial_radius, strict=True):
+            seed = int.from_bytes(identity(run, d), "big")
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+            if self.experiment.reduced:
+                share = rng.beta((d - 1) / 2, (d - 1) / 2)  # (1 + cos)/2 on the uniform sphere
+                columns.append(radius * np.array([2 * share - 1, 2 * math.sqrt(share * (1 - share)), 1.0]))
+            else:
+                vector = rng.standard_normal(d)
+                columns.append(radius * vector / np.linalg.norm(vector))
+        return np.stack(columns, axis=-1)
+
+    def start(self) -> GasState:
+        """Make the state before the first step."""
+        experiment, runs = self.experiment, len(self.runs)
+        d, optimizer = experiment.gas.dimension, experiment.training.optimizer
+        words = np.array([np.frombuffer(identity(run, d), dtype=">u8") for run in self.runs], dtype=np.uint64)
+        groups = len(self._parameters)
+        kept = 1 if experiment.symmetric else d
+        state = GasState(
+            step=0,
+            position=_in_lanes(self._draw()),
+            first=np.zeros((groups, 1 if optimizer == "sgd" else d, LANES)),
+            second=np.zeros((groups, d if experiment.adaptive else 1, LANES)),
+            bits=_in_lanes(words.T).reshape(groups, -1),
+            total=np.zeros((groups, len(Sum) * LANES)),
+            marks=np.full((len(self.block_steps), len(Sum), runs), np.nan),
+            curves=np.full((len(self.trace_steps), len(CURVES), runs), np.nan),
+            samples=np.full((experiment.measure.snapshots, groups * LANES, kept), np.nan),
+        )
+        self._write_down(state)
+        return state
+
+    def advance(self, state: GasState) -> None:
+        """Advance to the next marked step, or by a stretch that depends on the dimension alone."""
+        ahead = self._steps[np.searchsorted(self._steps, state.step, side="right")]
+        stop = min(int(ahead), (state.step // self._stretch + 1) * self._stretch)
+        count, experiment = stop - state.step, self.experiment
+        for group in range(len(self._parameters)):
+            shared = (
+                count,
+                state.step,
+                state.position[group].reshape(-1) if experiment.reduced else state.position[group],
+                state.bits[group],
+                self._parameters[group],
+                self._noise,
+                experiment.gas.dimension,
+                experiment.training.burn_in,
+                experiment.measure.spacing,
+                state.total[group],
+                state.samples,
+                group * LANES,
+            )
+            if experiment.reduced:
+                kernels.reduced(*shared)
+            else:
+                kernels.vectors(
+                    *shared, self._mu, self._axis, self._code, self._hyper, state.first[group], state.second[group]
+                )
+        state.step = stop
+        self._write_down(state)
+
+    def by_run(self, values: NDArray) -> NDArray:
+        """Turn (group, ..., lane) into (..., run)."""
+        joined = np.moveaxis(values, 0, -2).reshape(*values.shape[1:-1], -1)
+        return joined[..., : len(self.runs)]
+
+    def _write_down(self, state: GasState) -> None:
+        """Keep the sums at the end of a block, and the curves at a point of the trace."""
+        mark = np.searchsorted(self.block_steps, state.step)
+        if mark < len(self.block_steps) and self.block_steps[mark] == state.step:
+            state.marks[mark] = self.by_run(state.total.reshape(-1, len(Sum), LANES))
+        point = np.searchsorted(self.trace_steps, state.step)
+        if point < len(self.trace_steps) and self.trace_steps[point] == state.step:
+            state.curves[point] = self._curves(state)
+
+    def _curves(self, state: GasState) -> FloatArray:
+        position = self.by_run(state.position)
+        if self.experiment.reduced:
+            radius_sq, loss = position[2] ** 2, _loss(position[0] / position[2], position[1] ** 2 / position[2] ** 2)
+        else:
+            radius_sq, loss = (position**2).sum(0), self.losses(position.T)
+        return np.stack([radius_sq, 0.5 * np.log(radius_sq), loss])
+
+    def losses(self, vectors: FloatArray) -> FloatArray:
+        """Losses of the rows of (n, d)."""
+        along, norm = vectors @ self._mu, np.linalg.norm(vectors, axis=1)
+        away = np.linalg.norm(vectors - np.outer(along, self._mu), axis=1)
+        return _loss(along / norm, (away / norm) ** 2)
+
+    def summarise(self, state: GasState) -> dict[str, NDArray]:
+        """Everything the results hold of the shard, names as ``group/variable``."""
+        from empirics.isotropic.summary import summarise  # it reads what is defined here
+
+        return summarise(self, state)

@@ -1,0 +1,174 @@
+"""From the sums of a shard of the gas to the numbers of each run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.isotropic.entropy import symmetric_entropy
+from empirics.isotropic.kernels import Sum
+from empirics.isotropic.loop import CURVES, GasState, GasTrainer
+from empirics.measure import block_error, integrated_time, run_status, series_autocorrelation, sphere_entropy
+
+Arrays = dict[str, NDArray]
+
+MEANS = {
+    "radius_sq": Sum.RADIUS_SQ,
+    "log_radius": Sum.LOG_RADIUS,
+    "grad_sq": Sum.GRAD_SQ,
+    "grad_variance": Sum.NOISE_SQ,
+    "grad_variance_unit": Sum.NOISE_SQ_UNIT,
+    "grad_mean_sq": Sum.GRAD_MEAN_SQ,
+    "grad_mean_sq_unit": Sum.GRAD_MEAN_SQ_UNIT,
+    "loss": Sum.LOSS,
+    "hessian_noise": Sum.HESSIAN_NOISE,
+}
+
+
+def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
+    """Everything the results hold of a shard, names as ``group/variable``.
+
+    Parameters
+    ----------
+    trainer, state
+        What was run, and how it ended.
+
+    Returns
+    -------
+    dict
+        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``trace/step`` (step,) and, if
+        they are kept, ``snapshots/...``.
+    """
+    alive = trainer.by_run(state.total.reshape(len(state.total), len(Sum), -1))[Sum.ALIVE]
+    diverged = alive < state.step
+    with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN
+        means = np.diff(state.marks, axis=0) / np.diff(trainer.block_steps)[:, None, None]
+        means[:, :, diverged] = np.nan
+        blocks = _physics(trainer, means)
+        summary = {name: value[0] for name, value in _physics(trainer, means.mean(0, keepdims=True)).items()}
+        summary |= _over_time(trainer, means, blocks)
+    summary["diverged_at"] = np.where(diverged, alive, -1).astype(np.int64)
+    found = _snapshots(trainer, state, np.flatnonzero(~diverged))
+    summary |= found.summary
+    blocks |= found.blocks
+    # The variance about a mean over t correlated samples is too small by the variance of that mean.
+    summary["loss_variance"] /= 1 - 1 / np.maximum(summary["effective_sample_size"], 2)
+    summary["entropy"] = summary["entropy_sphere"] + (trainer.experiment.gas.dimension - 1) * summary["log_radius"]
+    summary |= _statuses(trainer, summary, found.refused)
+    curves = {name: state.curves[:, row].T for row, name in enumerate(CURVES)}
+    groups = {
+        "summary": summary,
+        "trace": {"step": trainer.trace_steps} | curves,
+        "blocks": {name: np.ascontiguousarray(value.T) for name, value in blocks.items()},
+        "snapshots": _kept(trainer, state),
+    }
+    return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
+
+
+def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
+    """Turn means of the sums (interval, Sum, run) into the field's quantities, each (interval, run)."""
+    tangents = trainer.experiment.gas.dimension - 1
+    found = {name: means[:, row] for name, row in MEANS.items()}
+    loss_variance = means[:, Sum.LOSS_SQ] - means[:, Sum.LOSS] ** 2
+    return found | {
+        "loss_variance": loss_variance,
+        "temperature": means[:, Sum.HEAT] / (2 * tangents),
+        "laplacian": tangents * (1 - means[:, Sum.LOSS]),
+        "rotation": np.sqrt(means[:, Sum.ANGLE_SQ]),
+        # On the sphere the norm is put back at every step: there is no balance to be struck.
+        "balance": np.where(trainer.on_sphere, np.nan, means[:, Sum.GROWTH] / means[:, Sum.DECAY]),
+    }
+
+
+def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
+    """What compares one part of the run with another."""
+    # Runs first: sums along contiguous numbers round alike, however many runs there are.
+    log_radius, balance = (np.ascontiguousarray(blocks[name].T) for name in ("log_radius", "balance"))
+    quarter = len(means) // 4
+    first, last = log_radius[:, :quarter].copy(), log_radius[:, -quarter:].copy()
+    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
+    whole = means.mean(0)
+    shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
+    return {
+        "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
+        "radius_drift": last.mean(1) - first.mean(1),
+        "radius_drift_error": np.sqrt(2 * pooled / quarter),
+        "balance_error": block_error(balance),
+        "initial_radius": trainer.initial_radius,
+        "violation": np.zeros(len(trainer.runs)),
+    }
+
+
+@dataclass
+class _Found:
+    """What the snapshots tell."""
+
+    summary: Arrays
+    blocks: Arrays
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def _losses(trainer: GasTrainer, state: GasState, run: int) -> NDArray[np.float64]:
+    """Losses of one run at the snapshots."""
+    kept = state.samples[:, run]
+    return kept[:, 0] if kept.shape[1] == 1 else trainer.losses(kept)
+
+
+def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
+    """Entropy of the directions and effective sample size of the loss, for the runs that are `whole`."""
+    experiment, runs = trainer.experiment, len(trainer.runs)
+    blocks = experiment.measure.blocks
+    names = ("entropy_sphere", "entropy_sphere_error", "effective_sample_size")
+    found = _Found({name: np.full(runs, np.nan) for name in names}, {})
+    if experiment.symmetric:
+        found.blocks["entropy_sphere"] = np.full((blocks, runs), np.nan)
+    for i in map(int, whole):
+        losses = _losses(trainer, state, i)
+        time = integrated_time(series_autocorrelation(losses), rows=len(losses))
+        found.summary["effective_sample_size"][i] = len(losses) / time
+        try:
+            if experiment.symmetric:
+                entropy = symmetric_entropy(losses, experiment.gas.dimension, blocks)
+                value, error = entropy.value, entropy.error
+                found.blocks["entropy_sphere"][:, i] = entropy.blocks
+            else:
+                neighbour = sphere_entropy(state.samples[:, i], method="flat", theiler=0)
+                value, error = neighbour.value, (neighbour.high - neighbour.low) / 3.92
+        except ValueError as refusal:
+            found.refused[i] = f"no entropy: {refusal}"
+            continue
+        found.summary["entropy_sphere"][i], found.summary["entropy_sphere_error"][i] = value, error
+    return found
+
+
+def _kept(trainer: GasTrainer, state: GasState) -> Arrays:
+    """The snapshots themselves, if the experiment keeps them."""
+    if not trainer.experiment.measure.keep_snapshots:
+        return {}
+    samples = state.samples[:, : len(trainer.runs)].transpose(1, 0, 2)
+    if samples.shape[2] == 1:
+        return {"loss": np.ascontiguousarray(samples[:, :, 0])}
+    return {"weights": np.ascontiguousarray(samples)}
+
+
+def _statuses(trainer: GasTrainer, summary: Arrays, refused: dict[int, str]) -> Arrays:
+    """Status and reason of every run."""
+    found = [_status(trainer, summary, i) for i in range(len(trainer.runs))]
+    for i, reason in refused.items():
+        status, why = found[i]
+        found[i] = ("not stationary" if status == "ok" else status, "; ".join(filter(None, (why, reason))))
+    return {"status": np.array([status for status, _ in found]), "reason": np.array([reason for _, reason in found])}
+
+
+def _status(trainer: GasTrainer, summary: Arrays, i: int) -> tuple[str, str]:
+    """Judge one run; on the sphere there is no norm to balance."""
+    run, step = trainer.runs[i], int(summary["diverged_at"][i])
+    if step >= 0:
+        return "diverged", f"{run}: the step's lr × weight_decay exceeded 2 at step {step}, where the norm grows"
+    names = ["balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss"]
+    numbers = {name: summary[name][i].item() for name in names}
+    if run.protocol == "fixed-sphere":
+        numbers |= {"balance": 1.0, "balance_error": 0.0, "radius_drift": 0.0, "radius_drift_error": 0.0}
+    return run_status(snr=float(summary["grad_mean_sq"][i] / summary["grad_variance"][i]), **numbers)

@@ -1,0 +1,181 @@
+"""The simulated gas against the exact theory, the reduction against full vectors, runs against themselves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from gas import small
+from scipy import stats
+
+import empirics
+from empirics import isotropic
+from empirics.isotropic.loop import GasTrainer
+from empirics.isotropic.summary import MEANS
+from thermo_theory import vmf
+
+
+def moments(**options):
+    runs = isotropic.simulate(**{"keep_snapshots": True} | options)
+    assert "diverged" not in runs.dataset["status"].values
+    return runs
+
+
+GRID = {"lr": [0.05, 0.2], "weight_decay": [0.05]}
+PROTOCOLS = [
+    {"protocols": "fixed-lr", **GRID},
+    {"protocols": "fixed-elr", "effective_lr": [0.02, 0.05], "weight_decay": [0.05]},
+    {"protocols": "fixed-sphere", "effective_lr": [0.02, 0.05], "radius": [0.7]},
+]
+KNOBS = [{"polar": 5.0}, {"inhomogeneity": 8.0}, {"degrees_of_freedom": 5.0}]
+
+
+@pytest.mark.parametrize("options", [*PROTOCOLS, *[{"protocols": "fixed-lr", **GRID, **knob} for knob in KNOBS]])
+@pytest.mark.parametrize("dimension", [2, 3, 7])
+def test_two_numbers_have_the_law_of_the_vectors(options, dimension):
+    """Independent runs of both: the same distributions and the same means of everything."""
+    shared = {"dimension": dimension, "steps": 60_000, "burn_in": 2000, "spacing": 300, "seeds": range(8), **options}
+    both = [moments(**shared, vectors=vectors) for vectors in (False, True)]
+    assert [runs.dataset.attrs["state"] for runs in both] == ["mu.w and |w_perp|, exact in law", "full vectors"]
+    for rate in range(2):
+        where = np.flatnonzero(np.arange(16) % 2 == rate)
+        thinned = [runs.tree["snapshots"]["loss"].values[where].ravel() for runs in both]
+        assert stats.ks_2samp(*thinned).pvalue > 1e-5
+        for name in [*MEANS, "temperature", "rotation", "laplacian"]:
+            one, other = (runs.dataset[name].values[where] for runs in both)
+            error = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 8)
+            assert abs(one.mean() - other.mean()) <= 6 * error + 1e-11 * abs(one.mean()), name
+
+
+@pytest.mark.parametrize("dimension", [2, 3, 20, 1000])
+def test_cold_gas_on_the_sphere_against_the_exact_theory(dimension):
+    temperature = 0.6 / dimension
+    sigma = np.sqrt(2 * temperature / 2e-3)
+    runs = moments(
+        dimension=dimension, sigma=sigma, steps=400_000, burn_in=10_000, spacing=500, seeds=range(8),
+        protocols="fixed-sphere", effective_lr=[2e-3], radius=[1.0],
+    )  # fmt: skip
+    data = runs.dataset
+    assert np.allclose(data["temperature"], temperature, rtol=0.01)
+    finite = {"rtol": 2e-3}  # of the step: about effective_lr / 4
+
+    def agrees(values, exact):
+        error = values.std(ddof=1) / np.sqrt(8)
+        return abs(values.mean() - exact) < 5 * error + finite["rtol"] * abs(exact)
+
+    energy = vmf.energy(d=dimension, T=temperature)
+    assert agrees(data["loss"].values, energy)
+    assert agrees(data["loss_variance"].values / temperature**2, vmf.heat_capacity(d=dimension, T=temperature))
+    assert agrees(data["grad_mean_sq_unit"].values / temperature, data["laplacian"].values.mean())
+    assert agrees(data["hessian_noise"].values, sigma**2 * (dimension - 1) * (1 - energy))
+    entropy, exact = data["entropy_sphere"].values, vmf.entropy(d=dimension, T=temperature)
+    assert abs(entropy.mean() - exact) < 5 * entropy.std(ddof=1) / np.sqrt(8) + 1e-3 * dimension
+
+
+def test_volume_hardly_fluctuates():
+    """Var V = (lr wd/2) R T²/p²: Var r²/(E r²)² = lr wd/2/R, for Gaussian noise."""
+    runs = moments(dimension=20, steps=300_000, burn_in=20_000, seeds=range(8), lr=[0.1], weight_decay=[0.01])
+    data = runs.dataset
+    ratio = data["radius_sq_variance"].values / data["radius_sq"].values ** 2 / (0.1 * 0.01 / 2 / 9.5)
+    assert abs(ratio.mean() - 1) < 0.05
+
+
+def test_a_run_does_not_depend_on_the_others():
+    whole = isotropic.simulate(dimension=3, steps=2000, lr=[0.02, 0.05, 0.1], weight_decay=[0.01, 0.05]).dataset
+    alone = isotropic.simulate(dimension=3, steps=2000, lr=[0.05], weight_decay=[0.05]).dataset
+    for name in ("radius_sq", "loss", "entropy", "rotation"):
+        assert whole[name].values[3] == alone[name].values[0]
+
+
+def test_the_cut_into_shards_does_not_matter():
+    one, many = small(), small(("[measure]", "[shards]\nruns_per_shard = 1\n[measure]"))
+    assert len(many.cut()) == 16
+    first, second = (isotropic.simulate_experiment(each).dataset for each in (one, many))
+    assert first.drop_vars("reason").identical(second.drop_vars("reason"))
+
+
+def test_full_vectors_do_not_depend_on_the_others_either():
+    whole = isotropic.simulate(dimension=5, steps=500, optimizer="adamw", lr=[0.02, 0.05], weight_decay=[0.01])
+    alone = isotropic.simulate(dimension=5, steps=500, optimizer="adamw", lr=[0.05], weight_decay=[0.01])
+    for name in ("radius_sq", "loss", "rotation"):
+        assert whole.dataset[name].values[1] == alone.dataset[name].values[0]
+
+
+def test_runs_that_diverge_are_named_and_the_others_go_on():
+    runs = isotropic.simulate(dimension=3, steps=2000, lr=[0.05, 300.0], weight_decay=[0.01])
+    data = runs.dataset
+    assert list(data["status"].values) == ["ok", "diverged"]
+    assert data["diverged_at"].values[1] == 0
+    assert "fixed-lr, sgd, lr = 300, weight_decay = 0.01, seed = 1" in data["reason"].values[1]
+    assert np.isnan(data["radius_sq"].values[1])
+    later = isotropic.simulate(
+        dimension=3, steps=2000, protocols="fixed-elr", effective_lr=[0.5], weight_decay=[0.5], initial_radius=3.0
+    ).dataset
+    assert later["status"].item() == "diverged"
+    assert "effective_lr = 0.5" in later["reason"].item()
+
+
+def test_trace_starts_at_the_start():
+    runs = isotropic.simulate(
+        dimension=50, steps=4000, burn_in=4000, lr=[0.1], weight_decay=[0.05], initial_radius={"stationary": [0.2, 5.0]}
+    )
+    trace, data = runs.tree["trace"], runs.dataset
+    assert trace["step"].values[0] == 0
+    assert np.allclose(np.sqrt(trace["radius_sq"].values[:, 0]), data["initial_radius"].values, rtol=1e-12)
+    assert np.allclose(data["initial_radius"].values[1] / data["initial_radius"].values[0], 25, rtol=1e-12)
+    # r^4 relaxes at 4 lr wd: after 8,000 steps both have forgotten where they came from.
+    assert np.allclose(trace["radius_sq"].values[:, -1], np.sqrt(0.1 * 49 / (2 * 0.05)), rtol=0.1)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "nesterov", "adamw", "adam-l2"])
+def test_other_optimisers_settle_at_their_radius(optimizer):
+    """The closed formulas of thermo_theory, at small steps; the balance is an identity."""
+    experiment = small(
+        ('protocols = ["fixed-lr", "fixed-elr", "fixed-sphere"]', f'protocols = "fixed-lr"\noptimizer = "{optimizer}"'),
+        ("lr = [0.02, 0.05]", "lr = [0.01]"),
+        ("weight_decay = [0.01, 0.02, 0.05]", "weight_decay = [0.02]"),
+        ("effective_lr = [0.01, 0.03]\n", ""),
+        ("radius = [0.5, 1.0]\n", ""),
+        ("burn_in = 500", "burn_in = 20000"),
+        ("steps = 4000", "steps = 200000"),
+        ("spacing = 10", "spacing = 500"),
+        ("dimension = 3", "dimension = 20"),
+    )
+    data = isotropic.simulate_experiment(experiment).dataset
+    assert data["status"].item() == "ok"
+    formula = GasTrainer(experiment, experiment.runs).initial_radius[0]
+    assert abs(np.sqrt(data["radius_sq"].item()) / formula - 1) < 0.03
+    assert abs(data["balance"].item() - 1) < 0.01
+
+
+def test_results_are_labelled():
+    data = isotropic.simulate_experiment(small()).dataset
+    assert data.attrs["dimension"] == 3
+    assert data.attrs["kind"] == "isotropic"
+    assert "symmetric" in data.attrs["entropy_method"]
+    for name in [*data.data_vars, *data.coords]:
+        assert data[name].attrs["long_name"], name
+    sphere = data.isel(run=data["protocol"].values == "fixed-sphere")
+    assert np.isnan(sphere["weight_decay"]).all()
+    assert np.allclose(sphere["lr"], sphere["effective_lr"] * sphere["radius"] ** 2)
+    assert (sphere["radius_sq_variance"] == 0).all()
+    assert np.isnan(data["lr"].values[data["protocol"].values == "fixed-elr"]).all()
+
+
+def test_nearest_neighbours_where_there_is_no_symmetry():
+    runs = isotropic.simulate(dimension=3, steps=20_000, snapshots=200, axis=10.0, lr=[0.05], weight_decay=[0.05])
+    assert "nearest neighbour" in runs.dataset.attrs["entropy_method"]
+    assert np.isfinite(runs.dataset["entropy"]).all()
+
+
+def test_simulate_refuses_what_an_experiment_file_refuses():
+    with pytest.raises(empirics.ExperimentError, match="did you mean 'weight_decay'"):
+        isotropic.simulate(dimension=3, steps=100, lr=[0.1], weight_dcay=[0.1])
+    with pytest.raises(empirics.ExperimentError, match="dimension = 1: must be an integer, 2 or more"):
+        isotropic.simulate(dimension=1, steps=100, lr=[0.1], weight_decay=[0.1])
+
+
+def test_runs_are_frozen_and_comparable():
+    experiment = small()
+    assert sum(experiment.cut(), ()) == experiment.runs
+    assert len(set(experiment.runs)) == 16
+    assert dataclasses.replace(experiment, seeds=[4]).runs[0] != experiment.runs[0]
