@@ -19,12 +19,14 @@ from empirics.claims.protocol import check_knobs
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
 from empirics.claims.thermometer import ConfigurationalTemperature
+from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
 
 __all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
 
 #: Every claim, in the order of the validation suite.
 CLAIMS: tuple[Claim, ...] = (
+    RadiusTrajectory(),
     RadiusLaw(),
     MinimalPotential(),
     MaxwellRelation(),
