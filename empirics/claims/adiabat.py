@@ -10,8 +10,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
-from empirics.claims.curves import Curves, too_narrow
-from empirics.claims.fits import Estimate, Spline, jackknife, no_estimate
+from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.state import State, path_entropies
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
@@ -168,21 +168,23 @@ def _compare(
         return no_estimate(why), {}
     gas_constant = (table.dimension - 1) / 2
     loss, entropy = state.values(table, "loss"), state.values(table, "entropy") / gas_constant
-    curves, spline = Curves.over(state.temperature, state.along), Spline.over(along)
+    log_t, spline = np.log(state.temperature), Spline.over(along)
     design = np.c_[spline.design(along), across - across.mean()]
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return no_estimate("the runs do not determine it: too few different values of what is set"), {}
     derivatives = spline.design(along, 1)
-    low, high = np.quantile(curves.log_t, [0, 1])
-    judged = np.abs(curves.log_t - (low + high) / 2) < (0.5 - ENDS) * (high - low)
+    judged = np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t)
 
-    def means(chosen: NDArray[np.intp]) -> FloatArray:
-        (*coefficients, c), *_ = np.linalg.lstsq(design[chosen], entropy[chosen], rcond=None)
-        slope = derivatives @ coefficients + share * c
-        _, energy_slope = curves.energy(loss, chosen, curves.log_t)
-        capacity = energy_slope / state.temperature / gas_constant
-        every = np.array([slope - predict(capacity), slope, capacity])
-        return np.asarray(every[:, judged].mean(axis=1))
+    def build(curves: Curves) -> Statistic:
+        def means(chosen: NDArray[np.intp]) -> FloatArray:
+            (*coefficients, c), *_ = np.linalg.lstsq(design[chosen], entropy[chosen], rcond=None)
+            slope = derivatives @ coefficients + share * c
+            _, energy_slope = curves.energy(loss, chosen, log_t)
+            capacity = energy_slope / state.temperature / gas_constant
+            every = np.array([slope - predict(capacity), slope, capacity])
+            return np.asarray(every[:, judged].mean(axis=1))
 
-    difference, slope, capacity = jackknife(means, len(loss), max(curves.free, design.shape[1]))
+        return means
+
+    difference, slope, capacity = estimates(build, state.temperature, state.along, design.shape[1])
     return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(judged.sum())}

@@ -8,20 +8,24 @@ one lie on one curve each of U, S_sphere and Var L/T^2, whatever their weight de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.fits import Spline, count_levels
+from empirics.claims.fits import Estimate, Spline, jackknife, levels
 from empirics.claims.table import FEWEST_RUNS
 
-__all__ = ["FEWEST_LEVELS", "NARROWEST", "Curves", "too_narrow"]
+__all__ = ["FEWEST_LEVELS", "NARROWEST", "Curves", "estimates", "too_narrow"]
 
 FloatArray = NDArray[np.float64]
 
 #: Temperatures that span less than this factor show no slope in T.
 NARROWEST = 3.0
+
+#: At most this many free parameters for a curve, so that a gas may go from cold to hot within the range.
+PARAMETERS = 10
 
 #: Fewer different temperatures than this show no curve.
 FEWEST_LEVELS = 5
@@ -47,11 +51,11 @@ def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
     '2 runs at 2 different temperatures span a factor of 1.5; needed are 8 runs, 5 temperatures and a factor of 3'
     """
     factor = float(temperature.max() / temperature.min()) if len(temperature) else 1.0
-    levels = count_levels(along)
-    if len(temperature) >= FEWEST_RUNS and levels >= FEWEST_LEVELS and factor >= NARROWEST:
+    count = len(np.unique(levels(along)))
+    if len(temperature) >= FEWEST_RUNS and count >= FEWEST_LEVELS and factor >= NARROWEST:
         return ""
     return (
-        f"{len(temperature)} runs at {levels} different temperatures span a factor of {factor:.2g}; needed are "
+        f"{len(temperature)} runs at {count} different temperatures span a factor of {factor:.2g}; needed are "
         f"{FEWEST_RUNS} runs, {FEWEST_LEVELS} temperatures and a factor of {NARROWEST:g}"
     )
 
@@ -72,10 +76,20 @@ class Curves:
     spline: Spline
 
     @classmethod
-    def over(cls, temperature: FloatArray, along: FloatArray) -> Curves:
-        """Make the spline for these temperatures, as rich as there are different ones: the energy has an offset too."""
-        log_t = np.log(temperature)
-        return cls(log_t, Spline.over(log_t, count_levels(along) - 1))
+    def over(cls, temperature: FloatArray, along: FloatArray, fewer: int = 0) -> Curves:
+        """Make the spline for these temperatures, with half as many parameters as there are different ones.
+
+        Where there are few, with up to five, but one less than temperatures: the energy has an offset too. `fewer`
+        takes some away again.
+        """
+        log_t, level = np.log(temperature), levels(along)
+        # Knots go by levels, not by runs: between runs that differ by scatter alone there is nothing to fit.
+        centres = np.bincount(level, log_t) / np.bincount(level)
+        count = len(centres)
+        spline = Spline.over(centres, min(PARAMETERS, max(count // 2, min(count - 1, 5))) - fewer)
+        ends = spline.degree + 1
+        inner = spline.knots[ends:-ends]
+        return cls(log_t, Spline(np.r_[[log_t.min()] * ends, inner, [log_t.max()] * ends], spline.degree))
 
     @property
     def free(self) -> int:
@@ -94,3 +108,35 @@ class Curves:
         (offset, *coefficients), *_ = np.linalg.lstsq(design, loss[chosen] / heat, rcond=None)
         value, slope = (self.spline.design(at, derivative) @ coefficients for derivative in (0, 1))
         return heat.min() * offset + np.exp(at) * value, np.exp(at) * (value + slope)
+
+
+Statistic = Callable[[NDArray[np.intp]], FloatArray]
+
+
+def estimates(
+    build: Callable[[Curves], Statistic], temperature: FloatArray, along: FloatArray, free: int = 0
+) -> list[Estimate]:
+    """Numbers that come out of curves, with intervals for the scatter of runs and for the shape of the curves.
+
+    Parameters
+    ----------
+    build : callable
+        From curves to what `jackknife` takes: the numbers as a function of the runs chosen.
+    temperature, along : numpy.ndarray, shape (runs,)
+        As `Curves.over` takes them.
+    free : int
+        Free parameters of other fits, if they have more than the curves.
+
+    Returns
+    -------
+    list of Estimate
+        The jackknife's, each widened by as much as the number changes with one parameter less a curve: scatter does not
+        tell how far a spline is from the curve.
+    """
+    curves = Curves.over(temperature, along)
+    found = jackknife(build(curves), len(temperature), max(curves.free, free))
+    poorer = build(Curves.over(temperature, along, fewer=1))(np.arange(len(temperature)))
+    return [
+        replace(one, low=one.low - abs(one.value - other), high=one.high + abs(one.value - other))
+        for one, other in zip(found, poorer, strict=True)
+    ]

@@ -17,9 +17,9 @@ from scipy.stats import t as student
 __all__ = [
     "Estimate",
     "Spline",
-    "count_levels",
     "fit",
     "jackknife",
+    "levels",
     "mean_of",
     "no_estimate",
     "quadratic",
@@ -144,14 +144,15 @@ class Spline:
     degree: int
 
     @classmethod
-    def over(cls, z: FloatArray, levels: int | None = None) -> Spline:
-        """Take as many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`.
+    def over(cls, z: FloatArray, parameters: int | None = None) -> Spline:
+        """Take as many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`, or this many.
 
         Where there are few values, one for each up to four (a polynomial), so that nothing of the function can pass
-        for a slope across it. `levels` is how many values count as distinct where those of z scatter.
+        for a slope across it.
         """
-        levels = count_levels(z) if levels is None else levels
-        parameters = min(SPLINE_PARAMETERS, max(levels // 2, min(levels, 4)))
+        if parameters is None:
+            count = int(levels(z).max()) + 1
+            parameters = min(SPLINE_PARAMETERS, max(count // 2, min(count, 4)))
         degree = min(3, parameters - 1)
         inner = np.quantile(np.unique(z), np.linspace(0, 1, parameters - degree + 1))[1:-1]
         return cls(np.r_[[z.min()] * (degree + 1), inner, [z.max()] * (degree + 1)], degree)
@@ -224,7 +225,7 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
         NaN if no orbit has two runs. One regression with a mean for each orbit: pairs that share a run are not counted
         as independent.
     """
-    members = _orbits(z)
+    members = levels(z)
     counts = np.bincount(members)
     inside = counts[members] > 1
     if not inside.any():
@@ -233,17 +234,12 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
     return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
 
 
-def count_levels(z: FloatArray) -> int:
-    """How many different values there are, those within `SAME_ORBIT` taken as one.
+def levels(z: FloatArray) -> NDArray[np.int64]:
+    """Number of the level of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one.
 
-    >>> count_levels(np.array([2.0, 1.0, 1.0 + 1e-9]))
-    2
+    >>> levels(np.array([2.0, 1.0, 1.0 + 1e-9]))
+    array([1, 0, 0])
     """
-    return int(_orbits(z).max()) + 1 if len(z) else 0
-
-
-def _orbits(z: FloatArray) -> NDArray[np.int64]:
-    """Number of the orbit of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one."""
     order = np.argsort(z, kind="stable")
     members = np.empty(len(z), dtype=np.int64)
     members[order] = np.r_[0, np.cumsum(np.diff(z[order]) > SAME_ORBIT)] if len(z) else []

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
-from empirics.claims.curves import Curves, too_narrow
-from empirics.claims.fits import Estimate, jackknife, no_estimate
+from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.state import State, path_entropies
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
@@ -75,12 +75,15 @@ def _ratio(state: State, loss: FloatArray, values: FloatArray, entropy: bool) ->
     heat = state.temperature
     if why := too_narrow(heat, state.along):
         return no_estimate(why)
-    curves = Curves.over(heat, state.along)
-    at = np.linspace(float(np.quantile(curves.log_t, ENDS)), float(np.quantile(curves.log_t, 1 - ENDS)), POINTS)
+    low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
+    at = np.linspace(float(low), float(high), POINTS)
 
-    def ratio(chosen: NDArray[np.intp]) -> FloatArray:
-        energy, _ = curves.energy(loss, chosen, at)
-        slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
-        return np.array([np.trapezoid(np.exp(at) * slope, at) / (energy[-1] - energy[0])])
+    def build(curves: Curves) -> Statistic:
+        def ratio(chosen: NDArray[np.intp]) -> FloatArray:
+            energy, _ = curves.energy(loss, chosen, at)
+            slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
+            return np.array([np.trapezoid(np.exp(at) * slope, at) / (energy[-1] - energy[0])])
 
-    return jackknife(ratio, len(heat), curves.free)[0]
+        return ratio
+
+    return estimates(build, heat, state.along)[0]

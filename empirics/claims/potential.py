@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
-from empirics.claims.curves import Curves, too_narrow
-from empirics.claims.fits import Estimate, jackknife, mean_of, no_estimate
+from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.protocol import known
 from empirics.claims.state import State, path_entropies
 from empirics.claims.table import Table
@@ -37,7 +37,8 @@ class MinimalPotential(Claim):
     ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
     tests the Gibbs law. The second is least at ``p V = R T``, the norm balance once more, so it is an identity if the
     mean gradient counts with the noise in T. Each is judged by how far its minimum lies from the run's own state, in
-    log T or log V, averaged over runs; the rank, which the scatter of S makes blunt, is reported beside it.
+    log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where the loss no
+    longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported beside it.
     """
 
     name = "V2"
@@ -123,27 +124,39 @@ def _shift(state: State, loss: FloatArray, entropy: FloatArray) -> tuple[Estimat
     heat = state.temperature
     if why := too_narrow(heat, state.along):
         return no_estimate(why), {}
-    curves = Curves.over(heat, state.along)
-    low, high = curves.log_t.min(), curves.log_t.max()
+    log_t = np.log(heat)
+    low, high = log_t.min(), log_t.max()
     edge = ENDS * (high - low)
-    own = curves.log_t[(curves.log_t > low + edge) & (curves.log_t < high - edge)]
+    own = log_t[(log_t > low + edge) & (log_t < high - edge)]
     if not len(own):
         return no_estimate("no run's temperature lies inside the range of the others"), {}
     at = np.linspace(low, high, POINTS)
 
-    def shifts(chosen: NDArray[np.intp]) -> FloatArray:
+    weights = _depths(Curves.over(heat, state.along), loss, own)
+
+    def shifts(curves: Curves, chosen: NDArray[np.intp]) -> FloatArray:
         energy, _ = curves.energy(loss, chosen, at)
         values = energy[:, None] - np.exp(own) * curves.smooth(entropy, chosen, at)[:, None]
         return _lowest(at, values) - own
 
-    (estimate,) = jackknife(lambda chosen: np.array([shifts(chosen).mean()]), len(heat), curves.free)
-    each = shifts(np.arange(len(heat)))
+    def build(curves: Curves) -> Statistic:
+        return lambda chosen: np.array([weights @ shifts(curves, chosen)])
+
+    (estimate,) = estimates(build, heat, state.along)
+    each = shifts(Curves.over(heat, state.along), np.arange(len(heat)))
     cold = own <= np.median(own)
     return estimate, {
         "shift in the colder half": float(each[cold].mean()),
         "shift in the hotter half": float(each[~cold].mean()) if (~cold).any() else np.nan,
         "runs judged": len(own),
     }
+
+
+def _depths(curves: Curves, loss: FloatArray, own: FloatArray) -> FloatArray:
+    """How sharply each run's potential rises about its minimum, as weights: C_V, in proportion."""
+    _, slope = curves.energy(loss, np.arange(len(loss)), own)
+    depths = np.maximum(slope / np.exp(own), 0.0)
+    return np.asarray(depths / depths.sum()) if depths.any() else np.full(len(own), 1 / len(own))
 
 
 def _lowest(at: FloatArray, values: FloatArray) -> FloatArray:

@@ -34,13 +34,13 @@ class RadiusTrajectory(Claim):
     """From any start, ``r^4`` (at fixed ELR ``r^-2``) goes to its stationary value as one exponential.
 
     It needs the trace of the radius from the first step, and runs that started far from the stationary radius: by a
-    factor of 2. What is compared is the area under ``log(r/r*)`` over the steps until a fifth of it is left, with r* the
-    formula's: a relaxation that is slower by 10 % has an area larger by 10 %. The formula is given the mean squared
+    factor of 2. What is compared is the area under ``log(r/r*)`` over the steps until a fifth of it is left, r* being
+    the formula's: a relaxation that is slower by 10 % has an area larger by 10 %. The formula is given the mean squared
     gradient at unit norm that each run had in the end (the noise, and where it was measured the mean gradient), and
-    takes it to be the same on the way (physics: a network's is not). It leaves out terms of the order of a step, so runs
-    with large steps are left out as for V2, V4, V5 and V6. Inside the stationary radius steps are larger than there, and
-    at fixed ELR so is the decay outside: the way is followed from where a step changes r^2 by less than 2 % and moves
-    the loss towards its minimum by less than 2 % (mean curvature x effective lr/2).
+    takes it to be the same on the way (physics: a network's is not). It leaves out terms of the order of a step, so
+    runs with large steps are left out as for V2, V4, V5 and V6. Inside the stationary radius steps are larger than on
+    it, and at fixed ELR so is the decay outside: the way is followed from where a step changes r^2 by less than 2 %
+    and moves the loss towards its minimum by less than 2 % (mean curvature x effective lr/2).
     """
 
     name = "V0"

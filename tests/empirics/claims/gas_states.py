@@ -133,7 +133,10 @@ def state_table(
     squared = squared if held else noisy(squared, 0.1 * scatter)
     noise, slopes = noisy(state["noise"], 0.1 * scatter), noisy(state["slopes"], scatter)
     rate = knobs["lr"] / squared if protocol == "fixed-lr" else rate
-    sphere = state["entropy_sphere"] + half * scatter * rng.standard_normal(runs)
+    # Moments of a run scatter with the fluctuations of its loss: T (C_V)^(1/2), in the cold R^(1/2) T.
+    heat = rate * state["noise"] / (2 * (d - 1))
+    swing = scatter * np.sqrt(half * state["loss_variance"])
+    sphere = state["entropy_sphere"] + swing / heat * rng.standard_normal(runs)
     log_radius = np.log(squared) / 2
     values = {
         "radius_sq": squared,
@@ -145,7 +148,7 @@ def state_table(
         "grad_sq": (noise + slopes) / squared,
         "laplacian": noisy(state["laplacian"], 0.1 * scatter),
         "hessian_noise": noisy(state["hessian_noise"], 0.1 * scatter),
-        "loss": noisy(state["loss"], scatter),
+        "loss": state["loss"] + swing * rng.standard_normal(runs),
         "loss_variance": noisy(state["loss_variance"], 3 * scatter),
         "entropy_sphere": sphere,
         "entropy": sphere + (d - 1) * log_radius,
