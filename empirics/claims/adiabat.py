@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,9 @@ def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.
     >>> slope_in_decay(np.array([1.0, 0.4]))
     array([ 0. , -0.3])
     """
-    schedule = sp.expand(derive("entropy-of-schedule").claim.equation.rhs)
-    (decay,) = [one for one in schedule.atoms(sp.core.function.AppliedUndef) if one.func.__name__ == "lambda"]
-    small = sp.simplify(schedule.coeff(sp.Derivative(decay, t)) * decay)
     # C_p/2 - R: C_p comes with the slope of log T, whose value for small steps is 1/2.
-    return np.asarray(_in_units_of_r(small)(heat_capacity) + slope_in_rate(heat_capacity) * (log_slope - 0.5))
+    small = _in_units_of_r("fixed-lr")(heat_capacity)
+    return np.asarray(small + slope_in_rate(heat_capacity) * (log_slope - 0.5))
 
 
 def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0) -> FloatArray:
@@ -107,11 +106,17 @@ def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0
     >>> slope_in_rate(np.array([1.0, 0.4]))
     array([2. , 1.4])
     """
-    return np.asarray(_in_units_of_r(C_p)(heat_capacity) * log_slope)
+    return np.asarray(_in_units_of_r("fixed-elr")(heat_capacity) * log_slope)
 
 
-def _in_units_of_r(heat: sp.Expr) -> Callable[[FloatArray], FloatArray]:
-    """Make a function of C_V/R out of an expression in C_p and R."""
+@cache
+def _in_units_of_r(protocol: str) -> Callable[[FloatArray], FloatArray]:
+    """Slope for small steps as a function of C_V/R: along a schedule of weight decay, or of the temperature alone."""
+    heat = C_p
+    if protocol == "fixed-lr":
+        schedule = sp.expand(derive("entropy-of-schedule").claim.equation.rhs)
+        (decay,) = [one for one in schedule.atoms(sp.core.function.AppliedUndef) if one.func.__name__ == "lambda"]
+        heat = sp.simplify(schedule.coeff(sp.Derivative(decay, t)) * decay)
     expression = heat.subs(C_p, derive("heat-capacities").claim.equation.rhs).subs(R, 1)
     function: Callable[[FloatArray], FloatArray] = sp.lambdify(C_V, expression)
     return function

@@ -35,6 +35,9 @@ SAME_ORBIT = 1e-6
 #: Singular values below this share of the largest are zero: the runs do not determine that direction.
 SINGULAR = 1e-8
 
+#: At most this many fits for a jackknife.
+JACKKNIFE_GROUPS = 60
+
 #: At most this many free parameters for an unknown function of log(lr weight_decay).
 SPLINE_PARAMETERS = 7
 
@@ -172,10 +175,10 @@ def spline_basis(z: FloatArray) -> FloatArray:
 
 
 def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, free: int) -> list[Estimate]:
-    """Intervals of numbers that come out of several fits at once, from leaving out one run at a time.
+    """Intervals of numbers that come out of several fits at once, from leaving out runs, one at a time.
 
     For a linear fit this is the covariance HC3 that `fit` takes, so that scatter which differs between runs is allowed
-    for (Efron and Stein 1981).
+    for (Efron and Stein 1981). Of many runs, `JACKKNIFE_GROUPS` groups are left out in turn.
 
     Parameters
     ----------
@@ -201,9 +204,10 @@ def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, fr
     values = statistic(every)
     if runs - free < 1:
         return [no_estimate("there are no more runs than free parameters", float(value)) for value in values]
-    without = np.array([statistic(np.delete(every, i)) for i in range(runs)])
-    error = np.sqrt((runs - 1) / runs * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
-    half = student.ppf(0.975, runs - free) * error
+    groups = min(runs, JACKKNIFE_GROUPS)
+    without = np.array([statistic(every[every % groups != i]) for i in range(groups)])
+    error = np.sqrt((groups - 1) / groups * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    half = student.ppf(0.975, min(runs - free, groups - 1)) * error
     return [Estimate(float(v), float(v - h), float(v + h)) for v, h in zip(values, half, strict=True)]
 
 

@@ -15,7 +15,7 @@ def isotropic(d, rate, sigma):
     """L = 1 - mu.w, noise isotropic and the same all over: the von Mises-Fisher gas, at the T of its steps."""
     noise = rate * sigma**2 / 2
     heat = noise.copy()
-    for _ in range(20):
+    for _ in range(6):
         heat = noise / (1 - rate * (1 - vmf.energy(d=d, T=heat)) / 2)
     energy = vmf.energy(d=d, T=heat)
     laplacian = (d - 1) * (1 - energy)
@@ -101,7 +101,7 @@ def _rates(protocol, levels, span, gas, d, sigma):
         radius = np.logspace(-0.5, 0.5, levels[1])[np.tile(np.arange(levels[1]), levels[0])]
         return {"lr": first * radius**2, "radius": radius}, first, radius**2, gas(d, first, sigma)
     squared = np.sqrt(first * (d - 1) * sigma**2 / (2 * second))
-    for _ in range(60):
+    for _ in range(25):
         state = gas(d, first / squared, sigma)
         squared = np.sqrt(first * (state["noise"] + state["slopes"]) / (2 * second))
     return {"lr": first, "weight_decay": second}, first / squared, squared, gas(d, first / squared, sigma)

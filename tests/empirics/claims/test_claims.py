@@ -32,7 +32,7 @@ def test_everything_agrees_on_the_truth():
     assert verdict_on(verdicts, SLOPES).theory == 0.5
     assert all(row.low < row.measured < row.high and row.source for row in judged)
     # The table has no losses and no curvatures: that is said, claim by claim.
-    assert {row.claim for row in verdicts} - {row.claim for row in judged} == {"V4", "V5", "V6"}
+    assert {row.claim for row in verdicts} - {row.claim for row in judged} == {"V0", "V4", "V5", "V6"}
     assert all(row.reason.startswith("not in the runs: ") for row in verdicts if row not in judged)
 
 
@@ -219,12 +219,12 @@ def test_formats():
     verdicts = compare(gas_table(np.random.default_rng(9)).drop_vars("entropy"))
     frame = verdicts.to_frame()
     assert tuple(frame.columns) == COLUMNS
-    assert len(frame) == len(verdicts) == 13
+    assert len(frame) == len(verdicts) == 14
     parsed = json.loads(verdicts.to_json())
     assert parsed["schema"] == 1
-    assert parsed["verdicts"][5]["measured"] is None
-    assert parsed["verdicts"][0]["measured"] == pytest.approx(1, abs=0.01)
-    assert verdicts.to_markdown().count("\n| V") == 13
+    assert parsed["verdicts"][6]["measured"] is None
+    assert parsed["verdicts"][1]["measured"] == pytest.approx(1, abs=0.01)
+    assert verdicts.to_markdown().count("\n| V") == 14
     assert "V1  AGREES" in repr(verdicts)
     assert max(map(len, repr(verdicts).splitlines())) <= 100
     assert verdicts._repr_html_().startswith("<table>")
