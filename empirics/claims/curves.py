@@ -27,6 +27,9 @@ NARROWEST = 3.0
 #: At most this many free parameters for a curve, so that a gas may go from cold to hot within the range.
 PARAMETERS = 10
 
+#: A curve is given a parameter more for so much more of log T: heat capacities change over factors of a few in T.
+ROOM = 0.7
+
 #: Fewer different temperatures than this show no curve.
 FEWEST_LEVELS = 5
 
@@ -79,14 +82,15 @@ class Curves:
     def over(cls, temperature: FloatArray, along: FloatArray, fewer: int = 0) -> Curves:
         """Make the spline for these temperatures, with half as many parameters as there are different ones.
 
-        Where there are few, with up to five, but one less than temperatures: the energy has an offset too. `fewer`
-        takes some away again.
+        Where there are few, with up to five, but one less than temperatures: the energy has an offset too; and no more
+        than a range this narrow, or this few runs, can use. `fewer` takes some away again.
         """
         log_t, level = np.log(temperature), levels(along)
         # Knots go by levels, not by runs: between runs that differ by scatter alone there is nothing to fit.
         centres = np.bincount(level, log_t) / np.bincount(level)
         count = len(centres)
-        spline = Spline.over(centres, min(PARAMETERS, max(count // 2, min(count - 1, 5))) - fewer)
+        room = min(PARAMETERS, 3 + int(np.ptp(log_t) / ROOM), max(len(log_t) // 4, 4))
+        spline = Spline.over(centres, min(room, max(count // 2, min(count - 1, 5))) - fewer)
         ends = spline.degree + 1
         inner = spline.knots[ends:-ends]
         return cls(log_t, Spline(np.r_[[log_t.min()] * ends, inner, [log_t.max()] * ends], spline.degree))

@@ -21,7 +21,7 @@ AREA = "Way to the stationary radius: area under log(r/r*) over the steps, measu
 
 #: A run started far if its radius was off the stationary one by at least this factor.
 FAR = 2.0
-#: The way is followed while the predicted log(r/r*) is at least this share of what it was at the start.
+#: The way is followed until this share of log(r/r*) is left.
 FOLLOWED = 0.2
 #: A step may change r^2, or the loss, by this share at the start of the way: two fifths of the margin.
 GENTLE = 0.02
@@ -35,7 +35,7 @@ class RadiusTrajectory(Claim):
 
     It needs the trace of the radius from the first step, and runs that started far from the stationary radius: by a
     factor of 2. What is compared is the area under ``log(r/r*)`` over the steps until a fifth of it is left, r* being
-    the formula's: a relaxation that is slower by 10 % has an area larger by 10 %. The formula is given the mean squared
+    the formula's: a relaxation that takes 10 % longer has an area larger by 10 %. The formula is given the mean squared
     gradient at unit norm that each run had in the end (the noise, and where it was measured the mean gradient), and
     takes it to be the same on the way (physics: a network's is not). It leaves out terms of the order of a step, so
     runs with large steps are left out as for V2, V4, V5 and V6. Inside the stationary radius steps are larger than on
@@ -121,8 +121,18 @@ def _curvatures(table: Table) -> FloatArray:
 
 def _ratio(t: FloatArray, measured: FloatArray, predicted: FloatArray, final: float) -> float:
     """Measured over predicted area under log(r/r*); NaN where the run did not start far or was not followed."""
-    measured, predicted = measured - final, predicted - final
-    way = np.abs(predicted) >= FOLLOWED * np.abs(predicted[0])
-    if np.abs(predicted[0]) < np.log(FAR) or way.sum() < FEWEST_POINTS:
+    if np.abs(predicted[0] - final) < np.log(FAR):
         return np.nan
-    return float(np.trapezoid(measured[way], t[way]) / np.trapezoid(predicted[way], t[way]))
+    return _area(t, measured - final) / _area(t, predicted - final)
+
+
+def _area(t: FloatArray, excursion: FloatArray) -> float:
+    """Area under an excursion, over its start, until a share `FOLLOWED` of it is left; NaN if it is not followed."""
+    left = excursion / excursion[0]
+    (after,) = np.nonzero(left <= FOLLOWED)
+    if not len(after) or after[0] < FEWEST_POINTS:
+        return np.nan
+    end = int(after[0])
+    share = (left[end - 1] - FOLLOWED) / (left[end - 1] - left[end])
+    last = t[end - 1] + share * (t[end] - t[end - 1])
+    return float(np.trapezoid(np.r_[left[:end], FOLLOWED], np.r_[t[:end], last]))

@@ -35,10 +35,9 @@ def chain(rng, protocol, knobs, d, sigma, burn_in, steps, every, start=1.0, trac
         squared = np.sqrt(lr * (d - 1) * sigma**2 / (2 * decay))
     squared = squared * np.ones(runs) * (1.0 if held else np.broadcast_to(start, runs) ** 2)
     cosine = np.ones(runs)
-    sums, samples = np.zeros((9, runs)), []
+    sums, samples = np.zeros((11, runs)), []
     kept = np.unique(np.r_[0, np.geomspace(1, burn_in + steps - 1, trace).astype(int)])
     way = []
-    initial = np.sqrt(squared)
     for step in range(burn_in + steps):
         if step in kept:
             way.append(np.log(squared) / 2)
@@ -52,6 +51,7 @@ def chain(rng, protocol, knobs, d, sigma, burn_in, steps, every, start=1.0, trac
             sums += [
                 squared, np.log(squared) / 2, noise / squared, noise, sine**2, 1 - cosine, (1 - cosine) ** 2,
                 rate * noise, ((sine - along) ** 2 + across) / squared,
+                squared * rate**2 * ((sine - along) ** 2 + across), squared * (1 - (1 - eta * decay) ** 2),
             ]  # fmt: skip
             if (step - burn_in) % every == 0:
                 samples.append(cosine)
@@ -64,6 +64,7 @@ def chain(rng, protocol, knobs, d, sigma, burn_in, steps, every, start=1.0, trac
     loss = means[5]
     sphere = spacing_entropy(np.array(samples), d)
     values = {
+        "balance": np.full(runs, np.nan) if held else means[9] / means[10],
         "radius_sq": means[0],
         "log_radius": means[1],
         "grad_variance": means[2],
@@ -85,5 +86,4 @@ def chain(rng, protocol, knobs, d, sigma, burn_in, steps, every, start=1.0, trac
     summary = xr.Dataset({k: ("run", v) for k, v in values.items()}, coordinates, attributes)
     curve = xr.Dataset({"log_radius": (("run", "step"), np.array(way).T)}, {**coordinates, "step": ("step", kept)})
     tree = {"/": xr.Dataset(attrs=attributes), "/summary": summary, "/trace": curve}
-    assert np.isfinite(initial).all()
     return Runs(None, xr.DataTree.from_dict(tree), None, {})

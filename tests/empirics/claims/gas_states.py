@@ -6,7 +6,7 @@ table puts them on a grid of a protocol and adds the scatter of runs of finite l
 
 import numpy as np
 import xarray as xr
-from scipy.special import logsumexp
+from scipy.special import gamma, gammaln, logsumexp
 
 from thermo_theory import vmf
 
@@ -70,8 +70,6 @@ def inhomogeneous(growth):
         def mean(f):
             return (weight * f).sum(1)
 
-        from scipy.special import gammaln
-
         log_ring = np.log(2) + (d - 1) / 2 * np.log(np.pi) - gammaln((d - 1) / 2)
         log_density = slope - (log_whole + np.log(u[1] - u[0]) + log_ring)
         size = sigma**2 * (1 + growth * loss)
@@ -84,6 +82,33 @@ def inhomogeneous(growth):
             "laplacian": (d - 1) * (1 - energy),
             "slopes": mean(loss * (2 - loss)),
             "hessian_noise": (d - 1) * mean(size * (1 - loss)),
+        }
+
+    return gas
+
+
+def modes(noises):
+    """Directions of which every other one is quartic, noise in turn as given: anharmonic, so that C_V sees the noise.
+
+    A direction with the loss x^(2n) has the heat capacity 1/(2n), and Gibbs' law at a temperature of its own.
+    """
+    heat_capacity, second = np.array([1 / 4, 1 / 2]), np.array([12 * gamma(3 / 4) / gamma(1 / 4), 2.0])
+
+    def gas(d, rate, sigma):
+        kinds = np.resize([0, 1], d - 1)
+        shares = np.resize(np.asarray(noises, float), d - 1)
+        shares = shares / shares.mean()
+        heat = rate[:, None] * sigma**2 / 2 * shares
+        capacity = heat_capacity[kinds]
+        laplacian = second[kinds] * np.where(kinds == 0, np.sqrt(heat), 1.0)
+        return {
+            "noise": (d - 1) * sigma**2 * np.ones(len(rate)),
+            "loss": (capacity * heat).sum(1),
+            "entropy_sphere": (capacity * np.log(heat)).sum(1),
+            "loss_variance": (capacity * heat**2).sum(1),
+            "laplacian": laplacian.sum(1),
+            "slopes": (heat * laplacian).sum(1),
+            "hessian_noise": sigma**2 * (shares * laplacian).sum(1),
         }
 
     return gas
