@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
-from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.fits import mean_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.state import State
 from empirics.claims.table import Table
@@ -57,19 +57,12 @@ class RadiusTrajectory(Claim):
         if missing := [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *State.missing(table)]:
             return [self.not_measured(table, AREA, "physics", 1.0, missing)]
         ratios = _ratios(table)
+        if len(ratios) < FEWEST_FAR:
+            wanted = f"{FEWEST_FAR} runs that started off the stationary radius by a factor of {FAR:g}, and settled"
+            return [self.not_measured(table, AREA, "physics", 1.0, [f"{wanted} ({len(ratios)} did)"])]
         source = PROTOCOLS[str(table.data.attrs["protocol"])].trajectory.source
         details: dict[str, object] = {"runs that started far": len(ratios)}
-        return [self.verdict(table, AREA, "physics", 1.0, self.margin, _mean(ratios), source, details)]
-
-
-def _mean(ratios: FloatArray) -> Estimate:
-    if len(ratios) >= FEWEST_FAR:
-        return mean_of(ratios)
-    return no_estimate(
-        f"{len(ratios)} runs started off the stationary radius by a factor of {FAR:g} or more; at least {FEWEST_FAR} "
-        "are needed",
-        float(ratios.mean()) if len(ratios) else np.nan,
-    )
+        return [self.verdict(table, AREA, "physics", 1.0, self.margin, mean_of(ratios), source, details)]
 
 
 def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:
