@@ -10,16 +10,30 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim
+from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.maxwell import MaxwellRelation
+from empirics.claims.potential import MinimalPotential
+from empirics.claims.protocol import check_knobs
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
+from empirics.claims.thermometer import ConfigurationalTemperature
+from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
 
 __all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
 
 #: Every claim, in the order of the validation suite.
-CLAIMS: tuple[Claim, ...] = (RadiusLaw(), MaxwellRelation())
+CLAIMS: tuple[Claim, ...] = (
+    RadiusTrajectory(),
+    RadiusLaw(),
+    MinimalPotential(),
+    MaxwellRelation(),
+    Adiabat(),
+    HeatCapacity(),
+    ConfigurationalTemperature(),
+)
 
 
 def claims() -> dict[str, Claim]:
@@ -57,13 +71,23 @@ def compare(runs: Any) -> Verdicts:
     _check(data)
     rows, notes = [], []
     for protocol, optimizer, chosen in _groups(data):
-        table = Table.of(data.isel(run=chosen).assign_attrs(protocol=protocol))
+        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
+        check_knobs(group, protocol, chosen)
+        table = Table.of(group, _trace(runs, chosen))
         fitting = [claim for claim in CLAIMS if protocol in claim.protocols and optimizer in claim.optimizers]
         if not fitting:
             notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
         rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
         notes += filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
-    return Verdicts(rows, notes, runs)
+    return Verdicts(rows, list(dict.fromkeys(notes)), runs)
+
+
+def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:
+    """Return the runs over their steps, None where that was not kept."""
+    tree = getattr(runs, "tree", None)
+    if tree is None or "trace" not in tree.children:
+        return None
+    return tree["trace"].to_dataset().isel(run=chosen)
 
 
 def _check(data: xr.Dataset) -> None:
@@ -74,11 +98,6 @@ def _check(data: xr.Dataset) -> None:
         raise ValueError("the summary does not say its dimension (attribute 'dimension', the number of weights d)")
     if "protocol" not in data.variables:
         raise ValueError("the summary does not say its protocol (coordinate 'protocol', such as 'fixed-lr')")
-    for name in ("lr", "weight_decay"):
-        values = data[name].values if name in data.variables else np.ones(1)
-        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-        if len(bad):
-            raise ValueError(f"{name} must be positive in every run, got {values[bad[0]]} in run {bad[0]}")
 
 
 def _groups(data: xr.Dataset) -> list[tuple[str, str, list[int]]]:

@@ -51,11 +51,15 @@ class Claim(ABC):
         source: str,
         details: dict[str, object] | None = None,
         gated: bool = True,
+        refused: str = "",
     ) -> Verdict:
-        """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive."""
+        """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive.
+
+        `refused` says why this form cannot be judged even on runs that are in order; empty if it can.
+        """
         verdict, reason = judge(theory, estimate.low, estimate.high, margin)
         reason = estimate.why or reason
-        gate = table.gate() if gated else ""
+        gate = (table.gate() if gated else "") or refused
         if gate:
             verdict, reason = "inconclusive", gate
         elif gated and not table.gated:

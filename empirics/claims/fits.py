@@ -6,6 +6,7 @@ with a heteroscedasticity-consistent covariance (HC3: MacKinnon and White 1985) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import BSpline
 from scipy.stats import t as student
 
-__all__ = ["Estimate", "fit", "mean_of", "quadratic", "spline_basis", "within_orbits"]
+__all__ = [
+    "Estimate",
+    "Spline",
+    "fit",
+    "jackknife",
+    "levels",
+    "mean_of",
+    "no_estimate",
+    "quadratic",
+    "spline_basis",
+    "within_orbits",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +34,9 @@ SAME_ORBIT = 1e-6
 
 #: Singular values below this share of the largest are zero: the runs do not determine that direction.
 SINGULAR = 1e-8
+
+#: At most this many fits for a jackknife.
+JACKKNIFE_GROUPS = 60
 
 #: At most this many free parameters for an unknown function of log(lr weight_decay).
 SPLINE_PARAMETERS = 7
@@ -40,7 +55,8 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def _none(why: str, value: float = np.nan) -> Estimate:
+def no_estimate(why: str, value: float = np.nan) -> Estimate:
+    """Say why there is no interval, and perhaps no number."""
     return Estimate(value, np.nan, np.nan, why)
 
 
@@ -71,7 +87,7 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     """
     y, weights = np.asarray(values, dtype=float), np.asarray(combination, dtype=float)
     if not len(y):
-        return _none("no run can be used")
+        return no_estimate("no run can be used")
     lengths = np.linalg.norm(design, axis=0)
     lengths = np.where(lengths > 0, lengths, 1.0)
     left, singular, right = np.linalg.svd(design / lengths, full_matrices=False)
@@ -80,11 +96,11 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     scaled = weights / lengths
     # Outside the row space of the design the least-squares solution is arbitrary, however well it fits.
     if np.linalg.norm(scaled - right.T @ (right @ scaled)) > SINGULAR**0.5 * np.linalg.norm(scaled):
-        return _none("the runs do not determine it: too few different values of lr and weight decay")
+        return no_estimate("the runs do not determine it: too few different values of lr and weight decay")
     influence = left @ ((right @ scaled) / singular[kept])
     value, freedom = float(influence @ y), len(y) - int(kept.sum())
     if freedom < 1:
-        return _none("there are no more runs than free parameters", value)
+        return no_estimate("there are no more runs than free parameters", value)
     # A run that the fit goes through whatever its value says nothing about the scatter.
     leverage = np.minimum((left**2).sum(axis=1), 1 - 1e-3)
     residual = (y - left @ (left.T @ y)) / (1 - leverage)
@@ -102,7 +118,7 @@ def mean_of(values: ArrayLike) -> Estimate:
     """
     y = np.asarray(values, dtype=float)
     if len(y) < 2:
-        return _none(
+        return no_estimate(
             "one run shows no scatter" if len(y) else "no run can be used", float(y.mean()) if len(y) else np.nan
         )
     half = float(student.ppf(0.975, len(y) - 1) * y.std(ddof=1) / np.sqrt(len(y)))
@@ -115,23 +131,84 @@ def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.c_[np.ones_like(u), u, v, u**2, u * v, v**2]
 
 
-def spline_basis(z: FloatArray) -> FloatArray:
-    """Design of an unknown smooth function of one variable: cubic B-splines, constant included.
+@dataclass(frozen=True)
+class Spline:
+    """Cubic B-splines of one variable: a linear space of smooth functions, constants included.
 
-    As many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`; where there are few values, one
-    for each up to four (a polynomial), so that nothing of the function can pass for a slope across it.
+    Attributes
+    ----------
+    knots : numpy.ndarray
+        With the ends repeated.
+    degree : int
+        3, or less where there are few values.
     """
-    if not len(z):
-        return np.empty((0, 1))
-    levels = int(_orbits(z).max()) + 1
-    parameters = min(SPLINE_PARAMETERS, max(levels // 2, min(levels, 4)))
-    degree = min(3, parameters - 1)
-    low, high = z.min(), z.max()
-    if degree < 1:
-        return np.ones((len(z), 1))
-    inner = np.quantile(np.unique(z), np.linspace(0, 1, parameters - degree + 1))[1:-1]
-    knots = np.r_[[low] * (degree + 1), inner, [high] * (degree + 1)]
-    return np.asarray(BSpline.design_matrix(np.clip(z, low, high), knots, degree).toarray())
+
+    knots: FloatArray
+    degree: int
+
+    @classmethod
+    def over(cls, z: FloatArray, parameters: int | None = None) -> Spline:
+        """Take as many parameters as half the distinct values allow, at most `SPLINE_PARAMETERS`, or this many.
+
+        Where there are few values, one for each up to four (a polynomial), so that nothing of the function can pass
+        for a slope across it.
+        """
+        if parameters is None:
+            count = int(levels(z).max()) + 1
+            parameters = min(SPLINE_PARAMETERS, max(count // 2, min(count, 4)))
+        degree = min(3, parameters - 1)
+        inner = np.quantile(np.unique(z), np.linspace(0, 1, parameters - degree + 1))[1:-1]
+        return cls(np.r_[[z.min()] * (degree + 1), inner, [z.max()] * (degree + 1)], degree)
+
+    def design(self, z: FloatArray, derivative: int = 0) -> FloatArray:
+        """Return the functions, or their derivatives, at z: shape (len(z), parameters)."""
+        if not self.degree:
+            return np.full((len(z), 1), 0.0 if derivative else 1.0)
+        inside = np.clip(z, self.knots[0], self.knots[-1])
+        basis = BSpline(self.knots, np.eye(len(self.knots) - self.degree - 1), self.degree)
+        return np.asarray(basis(inside, nu=derivative), dtype=float)
+
+
+def spline_basis(z: FloatArray) -> FloatArray:
+    """Design of an unknown smooth function of one variable (`Spline`)."""
+    return Spline.over(z).design(z) if len(z) else np.empty((0, 1))
+
+
+def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, free: int) -> list[Estimate]:
+    """Intervals of numbers that come out of several fits at once, from leaving out runs, one at a time.
+
+    For a linear fit this is the covariance HC3 that `fit` takes, so that scatter which differs between runs is allowed
+    for (Efron and Stein 1981). Of many runs, `JACKKNIFE_GROUPS` groups are left out in turn.
+
+    Parameters
+    ----------
+    statistic : callable
+        From the numbers of the runs to use to the numbers wanted.
+    runs : int
+        How many runs there are.
+    free : int
+        Free parameters of the fits, for the degrees of freedom of Student's t.
+
+    Returns
+    -------
+    list of Estimate
+        One a number.
+
+    Examples
+    --------
+    >>> y = np.array([1.0, 2.0, 3.0])
+    >>> print(jackknife(lambda chosen: np.array([y[chosen].mean()]), 3, 1)[0], "as", mean_of(y))
+    2.000 [-0.484, 4.484] as 2.000 [-0.484, 4.484]
+    """
+    every = np.arange(runs)
+    values = statistic(every)
+    if runs - free < 1:
+        return [no_estimate("there are no more runs than free parameters", float(value)) for value in values]
+    groups = min(runs, JACKKNIFE_GROUPS)
+    without = np.array([statistic(every[every % groups != i]) for i in range(groups)])
+    error = np.sqrt((groups - 1) / groups * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    half = student.ppf(0.975, min(runs - free, groups - 1)) * error
+    return [Estimate(float(v), float(v - h), float(v + h)) for v, h in zip(values, half, strict=True)]
 
 
 def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Estimate:
@@ -152,17 +229,21 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
         NaN if no orbit has two runs. One regression with a mean for each orbit: pairs that share a run are not counted
         as independent.
     """
-    members = _orbits(z)
+    members = levels(z)
     counts = np.bincount(members)
     inside = counts[members] > 1
     if not inside.any():
-        return _none("no two runs have equal lr x weight decay")
+        return no_estimate("no two runs have equal lr x weight decay")
     design = np.c_[(members[inside, None] == np.flatnonzero(counts > 1)[None]).astype(float), slope_of[inside]]
     return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
 
 
-def _orbits(z: FloatArray) -> NDArray[np.int64]:
-    """Number of the orbit of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one."""
+def levels(z: FloatArray) -> NDArray[np.int64]:
+    """Number of the level of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one.
+
+    >>> levels(np.array([2.0, 1.0, 1.0 + 1e-9]))
+    array([1, 0, 0])
+    """
     order = np.argsort(z, kind="stable")
     members = np.empty(len(z), dtype=np.int64)
     members[order] = np.r_[0, np.cumsum(np.diff(z[order]) > SAME_ORBIT)] if len(z) else []

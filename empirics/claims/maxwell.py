@@ -1,6 +1,8 @@
-"""V3, the Maxwell relation at fixed LR: entropy slopes in log lr and log weight decay differ by R."""
+"""V3, the Maxwell relation of each protocol: how the entropy answers what scales the weights alone."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
@@ -8,12 +10,14 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
 from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
+from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import FixedLR, derive
+from thermo_theory import derive
+from thermo_theory.protocols import PROTOCOLS
 from thermo_theory.symbols import R
 
-__all__ = ["MaxwellRelation"]
+__all__ = ["MaxwellRelation", "maxwell_ratio"]
 
 FloatArray = NDArray[np.float64]
 
@@ -26,36 +30,88 @@ GAS_SLOPES = (1.0, 0.0)
 PATH_SLOPES = (1.5, 0.5)
 
 
+@dataclass(frozen=True)
+class Relation:
+    """The relation in the coordinates of a protocol: the slope of S in `across` with `along` held.
+
+    Attributes
+    ----------
+    forms : tuple of str
+        Titles of the three ways to it: spline, orbits, quadratic.
+    unit : str
+        What the slope is given in, in words.
+    share : float
+        That unit over R.
+    knobs : tuple of str
+        The variables of the table that the coordinates need; the effective learning rate apart.
+    """
+
+    forms: tuple[str, str, str]
+    unit: str
+    share: float
+    knobs: tuple[str, ...]
+
+
+RELATIONS = {
+    "fixed-lr": Relation((SPLINE, ORBITS, QUADRATIC), "R", 1.0, ("lr", "weight_decay")),
+    "fixed-elr": Relation(
+        (
+            "Maxwell relation, entropy as any function of effective lr plus c log(weight decay)",
+            "Maxwell relation, from runs with equal effective lr alone",
+            QUADRATIC,
+        ),
+        "R",
+        1.0,
+        ("effective_lr", "weight_decay"),
+    ),
+    "fixed-sphere": Relation(
+        (
+            "Maxwell relation, entropy as any function of effective lr plus c log(radius)",
+            "Maxwell relation, from runs with equal effective lr alone",
+            QUADRATIC,
+        ),
+        "d - 1",
+        2.0,
+        ("radius",),
+    ),
+}
+
+
 class MaxwellRelation(Claim):
-    """``dS/dlog lr - dS/dlog wd = R``, in units of R = (d - 1)/2.
+    """What the entropy gains where scale invariance alone says what it gains.
+
+    - fixed LR: ``dS/dlog lr - dS/dlog wd = R``, with R = (d - 1)/2;
+    - fixed ELR: ``dS/dlog wd = -R`` at fixed effective lr;
+    - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective lr, that is, at fixed T.
 
     It follows from scale invariance alone, so it tests scale invariance and stationarity, not isotropic noise nor the
     Gibbs law: it holds on a path entropy too. A bias of the entropy estimate that is the same along a symmetry orbit
-    (lr x weight decay constant) drops out.
+    (at fixed LR lr x weight decay constant, else the effective lr) drops out.
     """
 
     name = "V3"
     title = "Maxwell relation"
-    protocols = ("fixed-lr",)
+    protocols = ("fixed-lr", "fixed-elr", "fixed-sphere")
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the relation in its three forms."""
-        source, theory = derive("maxwell", FixedLR).source, maxwell_ratio()
-        forms = ((SPLINE, _by_spline), (ORBITS, _by_orbits), (QUADRATIC, _by_quadratic))
-        if missing := table.missing("lr", "weight_decay", "entropy"):
-            return [self.not_measured(table, form, "symmetry", theory, missing) for form, _ in forms]
-        rate, decay, entropy = _coordinates(table, "entropy")
+        protocol = _protocol(table)
+        relation, theory = RELATIONS[protocol], maxwell_ratio(protocol)
+        source = derive("maxwell", PROTOCOLS[protocol]).source
+        if missing := table.missing(*relation.knobs, "entropy"):
+            return [self.not_measured(table, form, "symmetry", theory, missing) for form in relation.forms]
+        along, across, entropy = _coordinates(table, "entropy")
         found = []
-        for form, estimate in forms:
-            details: dict[str, object] = {}
+        for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
+            details: dict[str, object] = {"in units of": relation.unit}
             if form == QUADRATIC and len(entropy):
-                details["largest relative error over the grid"] = _largest_error(rate, decay, entropy, theory)
+                details["largest relative error over the grid"] = _largest_error(along, across, entropy, theory)
             found.append(
                 self.verdict(
-                    table, form, "symmetry", theory, self.margin, estimate(rate, decay, entropy), source, details
+                    table, form, "symmetry", theory, self.margin, estimate(along, across, entropy), source, details
                 )
             )
         return found
@@ -63,19 +119,8 @@ class MaxwellRelation(Claim):
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes with their two references: they tell a gas from a path entropy."""
         notes = self._largest_error(table)
-        for name, words in (("entropy_sphere", "all neighbours"), ("entropy_sphere_theiler", "Theiler window")):
-            if table.missing("lr", "weight_decay", "log_radius", name):
-                continue
-            rate, decay, entropy = _coordinates(table, name)
-            if not len(entropy):
-                continue
-            entropy = entropy + 2 * table.values("log_radius")
-            design = np.c_[np.ones_like(rate), rate, decay]
-            by_rate, by_decay = (fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1]))
-            notes.append(
-                f"slopes of S/R, {words}: {by_rate} in log lr and {by_decay} in log weight decay; low-temperature gas "
-                f"{GAS_SLOPES[0]:g} and {GAS_SLOPES[1]:g}, path entropy {PATH_SLOPES[0]:g} and {PATH_SLOPES[1]:g}"
-            )
+        if _protocol(table) == "fixed-lr":
+            notes += _slopes(table)
         if "path_entropy" in table.data and table.used.any():
             share = float(table.values("path_entropy").mean())
             if share > 0:
@@ -87,47 +132,84 @@ class MaxwellRelation(Claim):
 
     def _largest_error(self, table: Table) -> list[str]:
         """Say how far off the relation is at worst, as the paper does; it has no interval, so it is not judged."""
-        if table.missing("lr", "weight_decay", "entropy") or table.used.sum() < FEWEST_RUNS:
+        protocol = _protocol(table)
+        along, across, entropy = np.empty(0), np.empty(0), np.empty(0)
+        if not table.missing(*RELATIONS[protocol].knobs, "entropy") and table.used.sum() >= FEWEST_RUNS:
+            along, across, entropy = _coordinates(table, "entropy")
+        # Without a second value to compare with there is no slope to be off.
+        if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:
             return []
-        worst = _largest_error(*_coordinates(table, "entropy"), maxwell_ratio())
-        return [f"largest relative error of the Maxwell relation over the grid, by the quadratic fit: {worst:.1%}"]
+        worst = _largest_error(along, across, entropy, maxwell_ratio(protocol))
+        return [
+            f"largest relative error of the Maxwell relation over the grid at {PROTOCOLS[protocol]}, by the quadratic "
+            f"fit: {worst:.1%}"
+        ]
 
 
-def maxwell_ratio() -> float:
-    """Difference of the slopes over R, from the derivation.
+def maxwell_ratio(protocol: str = "fixed-lr") -> float:
+    """Slope in the protocol's unit, from the derivation.
 
-    >>> maxwell_ratio()
-    1.0
+    >>> maxwell_ratio(), maxwell_ratio("fixed-elr"), maxwell_ratio("fixed-sphere")
+    (1.0, -1.0, 1.0)
     """
-    return float(sp.simplify(derive("maxwell", FixedLR).claim.equation.rhs / R))
+    right = derive("maxwell", PROTOCOLS[protocol]).claim.equation.rhs
+    return float(sp.simplify(right / R)) / RELATIONS[protocol].share
+
+
+def _protocol(table: Table) -> str:
+    return str(table.data.attrs.get("protocol", "fixed-lr"))
+
+
+def _slopes(table: Table) -> list[str]:
+    """Both slopes at fixed LR, which tell a gas from a path entropy where their difference cannot."""
+    notes = []
+    for name, words in (("entropy_sphere", "all neighbours"), ("entropy_sphere_theiler", "Theiler window")):
+        if table.missing("lr", "weight_decay", "log_radius", name) or not table.used.any():
+            continue
+        rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
+        entropy = table.values(name) / ((table.dimension - 1) / 2) + 2 * table.values("log_radius")
+        design = np.c_[np.ones_like(rate), rate, decay]
+        by_rate, by_decay = (fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1]))
+        estimated = "path_entropy" in table.data or "entropy_sphere_theiler" in table.data
+        notes.append(
+            f"slopes of S/R{', ' + words if estimated else ''}: {by_rate} in log lr and {by_decay} in log weight "
+            f"decay; low-temperature gas {GAS_SLOPES[0]:g} and {GAS_SLOPES[1]:g}, path entropy {PATH_SLOPES[0]:g} and "
+            f"{PATH_SLOPES[1]:g}"
+        )
+    return notes
 
 
 def _coordinates(table: Table, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Logarithms of lr and weight decay, and a variable in units of R."""
-    gas_constant = (table.dimension - 1) / 2
-    return np.log(table.values("lr")), np.log(table.values("weight_decay")), table.values(name) / gas_constant
+    """What is held, what is changed, both logarithms, and a variable in the protocol's unit."""
+    protocol = _protocol(table)
+    values = table.values(name) / (RELATIONS[protocol].share * (table.dimension - 1) / 2)
+    if protocol == "fixed-lr":
+        rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
+        # Where half the difference of both logs grows by 1, S gains the difference of its slopes.
+        return rate + decay, (rate - decay) / 2, values
+    rate = np.log(np.asarray(effective_lr(table.data))[table.used])
+    return rate, np.log(table.values("weight_decay" if protocol == "fixed-elr" else "radius")), values
 
 
-def _by_spline(rate: FloatArray, decay: FloatArray, entropy: FloatArray) -> Estimate:
-    """``S = s(log lr + log wd) + c (log lr - log wd)`` with s free: the slopes differ by 2c."""
-    basis = spline_basis(rate + decay)
-    return fit(np.c_[basis, rate - decay], entropy, np.r_[np.zeros(basis.shape[1]), 2.0])
+def _by_spline(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
+    """``S = s(along) + c across`` with s free."""
+    basis = spline_basis(along)
+    return fit(np.c_[basis, across], entropy, np.r_[np.zeros(basis.shape[1]), 1.0])
 
 
-def _by_orbits(rate: FloatArray, decay: FloatArray, entropy: FloatArray) -> Estimate:
+def _by_orbits(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
     """Differences along symmetry orbits."""
-    return within_orbits(rate + decay, (rate - decay) / 2, entropy)
+    return within_orbits(along, across, entropy)
 
 
-def _by_quadratic(rate: FloatArray, decay: FloatArray, entropy: FloatArray) -> Estimate:
-    """Difference of the slopes of a full quadratic at the centre of the grid."""
-    return fit(quadratic(rate, decay), entropy, [0, 1, -1, 0, 0, 0])
+def _by_quadratic(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
+    """Slope of a full quadratic at the centre of the grid, the same one as in log lr and log weight decay."""
+    return fit(quadratic(along, across), entropy, [0, 0, 1, 0, 0, 0])
 
 
-def _largest_error(rate: FloatArray, decay: FloatArray, entropy: FloatArray, theory: float) -> float:
+def _largest_error(along: FloatArray, across: FloatArray, entropy: FloatArray, theory: float) -> float:
     """Largest relative error of the relation over the grid, by the slopes of the quadratic (the paper's figure)."""
-    coefficients, *_ = np.linalg.lstsq(quadratic(rate, decay), entropy, rcond=None)
-    u, v = rate - rate.mean(), decay - decay.mean()
-    _, by_rate, by_decay, rate_rate, mixed, decay_decay = coefficients
-    difference = by_rate + 2 * rate_rate * u + mixed * v - (by_decay + mixed * u + 2 * decay_decay * v)
-    return float(np.abs(difference / theory - 1).max())
+    coefficients, *_ = np.linalg.lstsq(quadratic(along, across), entropy, rcond=None)
+    u, v = along - along.mean(), across - across.mean()
+    slope = coefficients[2] + coefficients[4] * u + 2 * coefficients[5] * v
+    return float(np.abs(slope / theory - 1).max())

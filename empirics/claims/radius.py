@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
 from empirics.claims.fits import fit, mean_of, spline_basis
-from empirics.claims.table import Table
+from empirics.claims.state import State
+from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
-from empirics.measure import norm_balance
 from empirics.measure.stationarity import BALANCE_MARGIN
-from thermo_theory import FixedLR
+from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory.protocols import PROTOCOLS
 from thermo_theory.symbols import eta, lam
 
 __all__ = ["RadiusLaw"]
 
+FloatArray = NDArray[np.float64]
+
 BALANCE = "Norm balance: decay shrinks the weights as much as gradients make them grow"
 SLOPES = "Slope of log r in log lr minus slope in log weight decay"
+SLOPE = "Slope of log r in log weight decay at fixed effective lr"
 FORMULA = "Radius formula of the SDE with the measured gradient noise, r^2 measured over predicted"
 
+#: Where the balance comes from, by protocol.
+_BALANCE_SOURCES = {
+    "fixed-lr": "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
+    "fixed-elr": "mean of log r for SGD with g.w = 0: r'^2 = (1 - eta_eff wd r^2)^2 r^2 + (eta_eff r^2)^2 |g|^2",
+}
 
-def slope_difference() -> float:
-    """Slope of log r in log lr minus that in log weight decay, from the derived radius.
 
-    >>> slope_difference()
-    0.5
+def slope_difference(protocol: str = "fixed-lr") -> float:
+    """Slope of log r along a symmetry orbit, from the derived radius.
+
+    At fixed LR it is the slope in log lr minus that in log weight decay, at fixed ELR the slope in log weight decay.
+
+    >>> slope_difference(), slope_difference("fixed-elr")
+    (0.5, -0.5)
     """
+    if protocol == "fixed-elr":
+        return float(sp.simplify(lam * sp.diff(sp.log(FixedELR.radius.equation.rhs), lam)))
     log_radius = sp.log(FixedLR.radius.equation.rhs)
-    difference = eta * sp.diff(log_radius, eta) - lam * sp.diff(log_radius, lam)
-    return float(sp.simplify(difference))
+    return float(sp.simplify(eta * sp.diff(log_radius, eta) - lam * sp.diff(log_radius, lam)))
 
 
 class RadiusLaw(Claim):
-    """The radius at fixed LR, in three statements that stand on different ground.
+    """The stationary radius, in three statements that stand on different ground.
 
-    The norm balance is exact for every stationary run: a gate, no evidence. That the slopes differ by 1/2 follows from
-    scale invariance alone: ``r = (lr/wd)^(1/4) f(lr wd)`` with any f. The formula needs the SDE: it leaves out
-    ``|grad L|^2`` beside the noise and ``lr wd/2`` beside 1.
+    The norm balance is true of every stationary run: a gate, no evidence. At fixed LR it is exact; at fixed ELR it is
+    that of log r, to first order in eta_eff wd r^2. That the slopes of log r differ by 1/2 (at fixed ELR: that the one
+    in log weight decay is -1/2) follows from scale invariance alone: ``r = (lr/wd)^(1/4) f(lr wd)``, or
+    ``wd^(-1/2) f(eta_eff)``, with any f. The formula needs the SDE: it leaves out ``|grad L|^2`` beside the noise and
+    ``lr wd/2`` beside 1. Where the curvature was measured its first correction for finite steps is made (derivation
+    "finite-step": the mean gradient of a cold gas), and runs for which that is not enough are left out, by the bounds
+    of `empirics.claims.state`.
+
+    On the sphere the radius is set, so there is nothing to judge.
     """
 
     name = "V1"
     title = "Radius law"
-    protocols = ("fixed-lr",)
+    protocols = ("fixed-lr", "fixed-elr")
 
     #: Ratios within 5 % count as equal; a slope difference of 1/2 within 5 % of itself.
     ratio_margin = 0.05
@@ -53,41 +75,40 @@ class RadiusLaw(Claim):
         return [self._balance(table), self._slopes(table), self._formula(table)]
 
     def _balance(self, table: Table) -> Verdict:
-        if missing := table.missing("lr", "weight_decay", "grad_sq", "radius_sq"):
-            return self.not_measured(table, BALANCE, "identity", 1.0, missing)
-        data = table.data
-        balances = np.asarray(
-            norm_balance(*(data[name].values for name in ("lr", "weight_decay", "grad_sq", "radius_sq")))
-        )
-        balances = balances[np.isfinite(balances)]
+        measured = balances(table.data)
+        if measured is None or not np.isfinite(measured).any():
+            names = [_rate(table), "weight_decay", "grad_sq", "radius_sq"]
+            return self.not_measured(table, BALANCE, "identity", 1.0, table.missing(*names) or names)
+        measured = measured[np.isfinite(measured)]
         return self.verdict(
             table,
             BALANCE,
             "identity",
             1.0,
             BALANCE_MARGIN,
-            mean_of(balances),
-            "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
-            {"lowest": min(balances, default=np.nan), "highest": max(balances, default=np.nan)},
+            mean_of(measured),
+            _BALANCE_SOURCES[_protocol(table)],
+            {"lowest": measured.min(), "highest": measured.max()},
             gated=False,
         )
 
     def _slopes(self, table: Table) -> Verdict:
-        theory = slope_difference()
-        if missing := table.missing("lr", "weight_decay", "radius_sq"):
-            return self.not_measured(table, SLOPES, "symmetry", theory, missing)
-        rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
-        basis = spline_basis(rate + decay)
-        # log r = f(log lr + log wd) + c (log lr - log wd): the slopes differ by 2c, whatever f.
+        free = _protocol(table) == "fixed-lr"
+        theory, form = slope_difference(_protocol(table)), SLOPES if free else SLOPE
+        if missing := table.missing(_rate(table), "weight_decay", "radius_sq"):
+            return self.not_measured(table, form, "symmetry", theory, missing)
+        rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
+        # log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
+        along, across = (rate + decay, (rate - decay) / 2) if free else (rate, decay)
+        basis = spline_basis(along)
         estimate = fit(
-            np.c_[basis, rate - decay], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 2.0]
+            np.c_[basis, across], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 1.0]
         )
-        return self.verdict(
-            table, SLOPES, "symmetry", theory, self.slope_margin, estimate, FixedLR.radius.source or "scaling symmetry"
-        )
+        source = PROTOCOLS[_protocol(table)].radius.source or "scaling symmetry"
+        return self.verdict(table, form, "symmetry", theory, self.slope_margin, estimate, source)
 
     def _formula(self, table: Table) -> Verdict:
-        names = ("lr", "weight_decay", "radius_sq", "grad_variance")
+        names = (_rate(table), "weight_decay", "radius_sq", "grad_variance")
         if missing := table.missing(*names):
             return self.not_measured(table, FORMULA, "physics", 1.0, missing)
         rate, decay, squared, variance = (table.values(name) for name in names)
@@ -96,33 +117,26 @@ class RadiusLaw(Claim):
         noisy = unit > 0
         if len(noisy) and not noisy.any():
             return self.not_measured(table, FORMULA, "physics", 1.0, ["a positive grad_variance_unit"])
-        rate, decay, squared, variance, unit = (values[noisy] for values in (rate, decay, squared, variance, unit))
-        d = table.dimension
-        predicted = FixedLR.radius(eta=rate, lam=decay, sigma=np.sqrt(unit / (d - 1)), d=d) ** 2
-        share = np.full(len(rate), np.nan)
+        if not State.missing(table):
+            noisy &= State.of(table).within
+        ratio = squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+        share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
-            share = 1 - variance / table.values("grad_sq")[noisy]
-        verdict = self.verdict(
-            table,
-            FORMULA,
-            "physics",
-            1.0,
-            self.ratio_margin,
-            mean_of(squared / predicted),
-            FixedLR.radius.source,
-            {"mean-gradient share of E|g|^2, by run": share.tolist()},
-        )
+            share = 1 - (variance / table.values("grad_sq"))[noisy]
+        details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
+        source = PROTOCOLS[_protocol(table)].radius.source
+        verdict = self.verdict(table, FORMULA, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
         if verdict.verdict == "disagrees" and share.max() > self.ratio_margin:
             why = (
                 f"; the formula leaves out the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
                 "which makes the weights grow as the noise does"
             )
-            return Verdict(**{**verdict.__dict__, "reason": verdict.reason + why})
+            return replace(verdict, reason=verdict.reason + why)
         return verdict
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes of log r, which are exact only if E|g|^2 at unit norm does not depend on lr wd."""
-        if table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
+        if _protocol(table) != "fixed-lr" or table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
             return []
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
@@ -131,3 +145,36 @@ class RadiusLaw(Claim):
             f"slopes of log r: {up} in log lr and {down} in log weight decay; 1/4 and -1/4 if the gradient noise at "
             "unit norm were the same in all runs"
         ]
+
+
+def _protocol(table: Table) -> str:
+    return str(table.data.attrs.get("protocol", "fixed-lr"))
+
+
+def _rate(table: Table) -> str:
+    """Name of what sets the size of steps."""
+    return "lr" if _protocol(table) == "fixed-lr" else "effective_lr"
+
+
+def _predicted(
+    table: Table, rate: FloatArray, decay: FloatArray, unit: FloatArray, chosen: NDArray[np.bool_]
+) -> FloatArray:
+    """r^2 of the chosen runs by the formula of the SDE, with its first correction where the curvature was measured."""
+    d, rate, decay, sigma = table.dimension, rate[chosen], decay[chosen], np.sqrt(unit[chosen] / (table.dimension - 1))
+    free = _protocol(table) == "fixed-lr"
+    if free:
+        predicted = FixedLR.radius(eta=rate, lam=decay, sigma=sigma, d=d) ** 2
+    else:
+        predicted = FixedELR.radius(eta_eff=rate, lam=decay, sigma=sigma, d=d) ** 2
+    if table.missing("laplacian"):
+        return np.asarray(predicted)
+    h = table.values("laplacian")[chosen] / (d - 1)
+    bent = h > 0
+    rate, decay, sigma, h = rate[bent], decay[bent], sigma[bent], h[bent]
+    if free:
+        volume = derive("finite-step", FixedLR).claim(eta=rate, lam=decay, sigma=sigma, h=h, d=d)
+    else:
+        heat = FixedELR.temperature(eta_eff=rate, sigma=sigma)
+        volume = derive("finite-step", FixedELR).claim(R=(d - 1) / 2, T=heat, p=decay, eta_eff=rate, h=h)
+    predicted[bent] = 2 * volume
+    return np.asarray(predicted)

@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from empirics.claims.protocol import known
 from empirics.measure import norm_balance, run_status
 
-__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table"]
+__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances"]
 
 #: A grid of which more than this share had to be left out is not judged: what is left is a selection.
 MOST_LEFT_OUT = 0.1
@@ -46,15 +47,18 @@ class Table:
         Whether each run counts ("ok"), and if not, why.
     gated : bool
         Whether there was anything to tell stationary runs by.
+    trace : xarray.Dataset or None
+        The same runs over the steps, from the start, if that was kept.
     """
 
     data: xr.Dataset
     status: NDArray[Any]
     reason: NDArray[Any]
     gated: bool
+    trace: xr.Dataset | None = None
 
     @classmethod
-    def of(cls, data: xr.Dataset) -> Table:
+    def of(cls, data: xr.Dataset, trace: xr.Dataset | None = None) -> Table:
         """Take the statuses that the runs came with; what they claim to be ok is checked as far as the table allows.
 
         A run without some number that others have is "incomplete"; one whose norm balance can be computed and is off
@@ -68,7 +72,7 @@ class Table:
             reason[:] = data["reason"].values.astype(str) if "reason" in data else ""
         _mark_incomplete(data, status, reason)
         balanced = _mark_unbalanced(data, status, reason)
-        return cls(data, status.astype(str), reason.astype(str), "status" in data or balanced)
+        return cls(data, status.astype(str), reason.astype(str), "status" in data or balanced, trace)
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -139,17 +143,37 @@ def _mark_incomplete(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any
             status[lacking], reason[lacking] = "incomplete", f"{name} is not a number that can be used"
 
 
+def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
+    """Norm balance of each run in the form of its protocol, shape (runs,); None where there is none or no numbers.
+
+    At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is what stays: the
+    runs' own `balance` is taken if they have one, else the same ratio of means, which is off by eta_eff wd r^2. On the
+    sphere the norm is held, and there is nothing to balance.
+    """
+    protocol = data.attrs.get("protocol", "fixed-lr")
+    if protocol == "fixed-sphere":
+        return None
+    if protocol == "fixed-elr" and known(data, "balance"):
+        return np.asarray(data["balance"].values, dtype=float)
+    rate = "effective_lr" if protocol == "fixed-elr" else "lr"
+    if not all(known(data, name) for name in (rate, "weight_decay", "grad_sq", "radius_sq")):
+        return None
+    lr, decay, grad, squared = (
+        np.atleast_1d(data[name].values) for name in (rate, "weight_decay", "grad_sq", "radius_sq")
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(norm_balance(lr * squared if protocol == "fixed-elr" else lr, decay, grad, squared))
+
+
 def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> bool:
     """Leave out the runs whose norm is not in balance; return whether the balance could be computed."""
-    names = ("lr", "weight_decay", "grad_sq", "radius_sq")
-    if not all(name in data.variables for name in names):
+    measured = balances(data)
+    if measured is None:
         return False
-    with np.errstate(invalid="ignore", divide="ignore"):
-        balances = norm_balance(*(np.atleast_1d(data[name].values) for name in names))
-    errors = data["balance_error"].values if "balance_error" in data.variables else np.zeros(len(balances))
-    known = np.isfinite(balances)
-    for i in np.flatnonzero(known & (status == "ok")):
+    errors = data["balance_error"].values if "balance_error" in data.variables else np.zeros(len(measured))
+    finite = np.isfinite(measured)
+    for i in np.flatnonzero(finite & (status == "ok")):
         status[i], reason[i] = run_status(
-            balance=float(balances[i]), balance_error=float(errors[i]), **NOTHING_ELSE_WRONG
+            balance=float(measured[i]), balance_error=float(errors[i]), **NOTHING_ELSE_WRONG
         )
-    return bool(known.any())
+    return bool(finite.any())

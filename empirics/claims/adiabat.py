@@ -1,0 +1,195 @@
+"""V4, the adiabat: how the entropy answers one rate alone, by the measured heat capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from empirics.claims.base import Claim
+from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.fits import Estimate, Spline, no_estimate
+from empirics.claims.state import State, path_entropies
+from empirics.claims.table import Table
+from empirics.claims.verdict import Verdict
+from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory.symbols import C_V, C_p, R, T, d, eta, eta_eff, h, lam, sigma, t
+
+__all__ = ["Adiabat", "slope_in_decay", "slope_in_rate"]
+
+FloatArray = NDArray[np.float64]
+
+FIXED_LR = "Slope of S in log weight decay at fixed lr, less (C_V - R)/2, in units of R"
+FIXED_ELR = "Slope of S in log effective lr at fixed weight decay, less C_p = C_V + R, in units of R"
+
+#: Runs in this share at each end of the temperatures are fitted and not judged: slopes there have data on one side.
+ENDS = 0.1
+
+
+class Adiabat(Claim):
+    """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 for a cold gas, where ``lr = const`` is the adiabat.
+
+    At fixed effective lr its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the two slopes
+    there tell gamma = C_p/C_V. C_V is measured, as the slope of the mean loss in T, and slope and C_V are compared run
+    by run along their curves, so the gas may be warm. S is fitted in the form that scale invariance gives it (V3 tests
+    that by itself): any function of lr x wd plus any multiple of log(lr/wd).
+
+    At fixed lr the formula takes T as ``(lr wd)^(1/2)``, which noise of constant size and small steps give. Finite
+    steps move the logarithmic slope of T from 1/2, by what the derivation "finite-step" says of noise of constant size;
+    where the curvature was measured, it is taken into account.
+    """
+
+    name = "V4"
+    title = "Adiabat"
+    protocols = ("fixed-elr", "fixed-lr")
+
+    #: In units of R: a twentieth of what a cold gas has in C_V.
+    margin = 0.05
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the slope of the protocol."""
+        free = table.data.attrs.get("protocol") == "fixed-lr"
+        form, rate = (FIXED_LR, "lr") if free else (FIXED_ELR, "effective_lr")
+        if missing := [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]:
+            return [self.not_measured(table, form, "physics", 0.0, missing)]
+        state = State.of(table)
+        estimate, details = (_at_fixed_lr if free else _at_fixed_elr)(table, state)
+        source = derive("entropy-of-schedule" if free else "heat-capacities").source
+        refused = path_entropies(table)
+        return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
+
+
+def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.5) -> FloatArray:
+    """Slope of S in log weight decay at fixed lr that the heat capacity gives, both in units of R.
+
+    Parameters
+    ----------
+    heat_capacity : numpy.ndarray
+        C_V/R.
+    log_slope : numpy.ndarray or float
+        Slope of log T in log weight decay; 1/2 for small steps.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> slope_in_decay(np.array([1.0, 0.4]))
+    array([ 0. , -0.3])
+    """
+    # C_p/2 - R: C_p comes with the slope of log T, whose value for small steps is 1/2.
+    small = _in_units_of_r("fixed-lr")(heat_capacity)
+    return np.asarray(small + slope_in_rate(heat_capacity) * (log_slope - 0.5))
+
+
+def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0) -> FloatArray:
+    """Slope of S in log effective lr at fixed weight decay, C_p for small steps, both in units of R.
+
+    Parameters
+    ----------
+    heat_capacity : numpy.ndarray
+        C_V/R.
+    log_slope : numpy.ndarray or float
+        Slope of log T in log effective lr; 1 for small steps.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> slope_in_rate(np.array([1.0, 0.4]))
+    array([2. , 1.4])
+    """
+    return np.asarray(_in_units_of_r("fixed-elr")(heat_capacity) * log_slope)
+
+
+@cache
+def _in_units_of_r(protocol: str) -> Callable[[FloatArray], FloatArray]:
+    """Slope for small steps as a function of C_V/R: along a schedule of weight decay, or of the temperature alone."""
+    heat = C_p
+    if protocol == "fixed-lr":
+        schedule = sp.expand(derive("entropy-of-schedule").claim.equation.rhs)
+        (decay,) = [one for one in schedule.atoms(sp.core.function.AppliedUndef) if one.func.__name__ == "lambda"]
+        heat = sp.simplify(schedule.coeff(sp.Derivative(decay, t)) * decay)
+    expression = heat.subs(C_p, derive("heat-capacities").claim.equation.rhs).subs(R, 1)
+    function: Callable[[FloatArray], FloatArray] = sp.lambdify(C_V, expression)
+    return function
+
+
+def _log_slope_at_fixed_lr(table: Table, state: State) -> FloatArray:
+    """Slope of log T in log weight decay at fixed lr, for noise of constant size and steps as large as they are."""
+    if not state.corrected:
+        return np.full(len(state.eta_eff), 0.5)
+    volume = derive("finite-step", FixedLR).claim.equation.rhs
+    # R T = p V, so T goes as weight decay times the volume.
+    slope = sp.lambdify((eta, lam, h, sigma, d), 1 + lam * sp.diff(sp.log(volume), lam))
+    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
+    noise = np.sqrt(2 * state.noise_temperature / state.eta_eff)
+    rate, decay = state.values(table, "lr"), state.values(table, "weight_decay")
+    return np.asarray(slope(rate, decay, curvature, noise, table.dimension), dtype=float)
+
+
+def _log_slope_at_fixed_elr(table: Table, state: State) -> FloatArray:
+    """Slope of log T in log effective lr, for noise of constant size and steps as large as they are."""
+    if not state.corrected:
+        return np.ones(len(state.eta_eff))
+    # R T = p V here too, and the temperature of the noise goes as the effective learning rate.
+    heat = derive("finite-step", FixedELR).claim.equation.rhs.subs(T, eta_eff)
+    slope = sp.lambdify((eta_eff, h), sp.simplify(eta_eff * sp.diff(sp.log(heat), eta_eff)))
+    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
+    return np.asarray(slope(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
+
+
+def _at_fixed_lr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
+    """``S = s(log lr + log wd) + c (log lr - log wd)``: the slope in log wd is s' - c."""
+    rate, decay = np.log(state.values(table, "lr")), np.log(state.values(table, "weight_decay"))
+    expected = _log_slope_at_fixed_lr(table, state)
+    return _compare(table, state, rate + decay, rate - decay, -1.0, lambda capacity: slope_in_decay(capacity, expected))
+
+
+def _at_fixed_elr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
+    """``S = s(log eta_eff) + c log wd``: the slope in log eta_eff is s'."""
+    rate, decay = np.log(state.values(table, "effective_lr")), np.log(state.values(table, "weight_decay"))
+    expected = _log_slope_at_fixed_elr(table, state)
+    return _compare(table, state, rate, decay, 0.0, lambda capacity: slope_in_rate(capacity, expected))
+
+
+def _compare(
+    table: Table,
+    state: State,
+    along: FloatArray,
+    across: FloatArray,
+    share: float,
+    predict: Callable[[FloatArray], FloatArray],
+) -> tuple[Estimate, dict[str, Any]]:
+    """Mean over runs of ``s'(along) + share c`` less what the heat capacity predicts, S = s(along) + c across."""
+    if why := too_narrow(state.temperature, state.along):
+        return no_estimate(why), {}
+    gas_constant = (table.dimension - 1) / 2
+    loss, entropy = state.values(table, "loss"), state.values(table, "entropy") / gas_constant
+    log_t, spline = np.log(state.temperature), Spline.over(along)
+    design = np.c_[spline.design(along), across - across.mean()]
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        return no_estimate("the runs do not determine it: too few different values of what is set"), {}
+    derivatives = spline.design(along, 1)
+    judged = np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t)
+
+    def build(curves: Curves) -> Statistic:
+        def means(chosen: NDArray[np.intp]) -> FloatArray:
+            (*coefficients, c), *_ = np.linalg.lstsq(design[chosen], entropy[chosen], rcond=None)
+            slope = derivatives @ coefficients + share * c
+            _, energy_slope = curves.energy(loss, chosen, log_t)
+            capacity = energy_slope / state.temperature / gas_constant
+            every = np.array([slope - predict(capacity), slope, capacity])
+            return np.asarray(every[:, judged].mean(axis=1))
+
+        return means
+
+    difference, slope, capacity = estimates(build, state.temperature, state.along, design.shape[1])
+    return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(judged.sum())}

@@ -1,0 +1,179 @@
+"""V2, the potential: each stationary state minimises its own F or G among all the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.claims.base import Claim
+from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.protocol import known
+from empirics.claims.state import State, path_entropies
+from empirics.claims.table import Table
+from empirics.claims.verdict import Verdict
+from thermo_theory import derive
+from thermo_theory.protocols import PROTOCOLS
+
+__all__ = ["MinimalPotential"]
+
+FloatArray = NDArray[np.float64]
+
+DIRECTIONS = "Where U - T S of the directions is least, in log T from the run's own temperature"
+RADIUS = "Where p V - T (d-1) log r is least, in log V from the run's own volume"
+
+#: Temperatures in this share at each end of the range are not judged: their minimum may lie beyond it.
+ENDS = 0.1
+#: Points at which a potential is looked at, per run's temperature.
+POINTS = 400
+
+
+class MinimalPotential(Claim):
+    """``U_k - T_i S_k + p_i V_k`` over all runs k is least at k = i, for every run i.
+
+    It falls into a part of the directions, ``U - T S_sphere``, and one of the radius, ``p V - T (d-1) log r``, because
+    ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
+    tests the Gibbs law. The second is least at ``p V = R T``, the norm balance once more, so it is an identity if the
+    mean gradient counts with the noise in T. Each is judged by how far its minimum lies from the run's own state, in
+    log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where the loss no
+    longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported beside it.
+    """
+
+    name = "V2"
+    title = "Least free energy"
+    protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+
+    #: A shift of the minimum by 5 % of T, or of V, counts as none.
+    margin = 0.05
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the two parts."""
+        found = [self._directions(table)]
+        return found if _on_sphere(table) else [*found, self._radius(table)]
+
+    def _directions(self, table: Table) -> Verdict:
+        if missing := [*table.missing("loss", "entropy_sphere"), *State.missing(table)]:
+            return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
+        state = State.of(table)
+        estimate, details = _shift(state, state.values(table, "loss"), state.values(table, "entropy_sphere"))
+        return self.verdict(
+            table,
+            DIRECTIONS,
+            "physics",
+            0.0,
+            self.margin,
+            estimate,
+            derive("potential", PROTOCOLS[str(table.data.attrs["protocol"])]).source,
+            details,
+            refused=path_entropies(table),
+        )
+
+    def _radius(self, table: Table) -> Verdict:
+        if missing := [*table.missing("weight_decay", "radius_sq"), *State.missing(table)]:
+            return self.not_measured(table, RADIUS, "identity", 0.0, missing)
+        state = State.of(table)
+        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
+        gas_constant = (table.dimension - 1) / 2
+        best = gas_constant * _heat_of_growth(table, state) / pressure
+        return self.verdict(
+            table,
+            RADIUS,
+            "identity",
+            0.0,
+            self.margin,
+            mean_of(np.log(best / volume)),
+            derive("regularised-loss").source,
+        )
+
+    def notes(self, table: Table) -> list[str]:
+        """Give the ranks of the runs' own states in their potentials."""
+        names = ["loss", "entropy_sphere", *([] if _on_sphere(table) else ["weight_decay", "radius_sq", "log_radius"])]
+        if table.missing(*names) or State.missing(table) or not table.used.any():
+            return []
+        state = State.of(table)
+        if len(state.temperature) < 2:
+            return []
+        ranks = _ranks(table, state)
+        potential = "F" if _on_sphere(table) else "G"
+        return [
+            f"rank of a run's own state in its {potential} among {len(ranks)}: {int((ranks == 0).sum())} are the "
+            f"least, the median rank is {int(np.median(ranks))}, the highest {int(ranks.max())} (0: least; equal "
+            "temperatures differ by scatter alone)"
+        ]
+
+
+def _on_sphere(table: Table) -> bool:
+    return bool(table.data.attrs.get("protocol") == "fixed-sphere")
+
+
+def _heat_of_growth(table: Table, state: State) -> FloatArray:
+    """Temperature of all that makes the norm grow: the noise, and the mean gradient if it was measured."""
+    if known(table.data, "grad_mean_sq_unit") and not table.missing("grad_mean_sq_unit", "grad_variance_unit"):
+        share = state.values(table, "grad_mean_sq_unit") / state.values(table, "grad_variance_unit")
+    elif not table.missing("grad_sq", "grad_variance"):
+        share = state.values(table, "grad_sq") / state.values(table, "grad_variance") - 1
+    else:
+        return state.temperature
+    return np.asarray(state.noise_temperature * (1 + share))
+
+
+def _shift(state: State, loss: FloatArray, entropy: FloatArray) -> tuple[Estimate, dict[str, Any]]:
+    """Mean over runs of the shift of the minimum in log T, and what it depends on."""
+    heat = state.temperature
+    if why := too_narrow(heat, state.along):
+        return no_estimate(why), {}
+    log_t = np.log(heat)
+    low, high = log_t.min(), log_t.max()
+    edge = ENDS * (high - low)
+    own = log_t[(log_t > low + edge) & (log_t < high - edge)]
+    if not len(own):
+        return no_estimate("no run's temperature lies inside the range of the others"), {}
+    at = np.linspace(low, high, POINTS)
+
+    weights = _depths(Curves.over(heat, state.along), loss, own)
+
+    def shifts(curves: Curves, chosen: NDArray[np.intp]) -> FloatArray:
+        energy, _ = curves.energy(loss, chosen, at)
+        values = energy[:, None] - np.exp(own) * curves.smooth(entropy, chosen, at)[:, None]
+        return _lowest(at, values) - own
+
+    def build(curves: Curves) -> Statistic:
+        return lambda chosen: np.array([weights @ shifts(curves, chosen)])
+
+    (estimate,) = estimates(build, heat, state.along)
+    each = shifts(Curves.over(heat, state.along), np.arange(len(heat)))
+    cold = own <= np.median(own)
+    return estimate, {
+        "shift in the colder half": float(each[cold].mean()),
+        "shift in the hotter half": float(each[~cold].mean()) if (~cold).any() else np.nan,
+        "runs judged": len(own),
+    }
+
+
+def _depths(curves: Curves, loss: FloatArray, own: FloatArray) -> FloatArray:
+    """How sharply each run's potential rises about its minimum, as weights: C_V, in proportion."""
+    _, slope = curves.energy(loss, np.arange(len(loss)), own)
+    depths = np.maximum(slope / np.exp(own), 0.0)
+    return np.asarray(depths / depths.sum()) if depths.any() else np.full(len(own), 1 / len(own))
+
+
+def _lowest(at: FloatArray, values: FloatArray) -> FloatArray:
+    """Where each column is least, by the parabola through the lowest of equally spaced points and its neighbours."""
+    lowest = np.clip(values.argmin(axis=0), 1, len(at) - 2)
+    before, here, after = (np.take_along_axis(values, lowest[None] + k, axis=0)[0] for k in (-1, 0, 1))
+    bend = before - 2 * here + after
+    moved = np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
+    return np.asarray(at[lowest] + np.clip(moved, -1, 1) * (at[1] - at[0]))
+
+
+def _ranks(table: Table, state: State) -> NDArray[np.intp]:
+    """How many other runs have a lower value in each run's own potential."""
+    heat, d = state.temperature, table.dimension
+    values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
+    if not _on_sphere(table):
+        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
+        values = values + pressure[:, None] * volume[None]
+        values = values - heat[:, None] * (d - 1) * state.values(table, "log_radius")[None]
+    return np.asarray((values < np.diag(values)[:, None]).sum(axis=1))

@@ -1,0 +1,150 @@
+"""The thermodynamic state of each run: temperature, volume, pressure, and what steps of finite size change.
+
+A step of SGD is no infinitesimal one: in a well of curvature h a cold gas has the spread, and so the energy and the
+entropy, of a Gibbs law whose temperature is higher than that of the noise by ``1/(1 - h eta_eff/2)`` (derivation
+"finite-step"). So that temperature is the one a run is judged at. It is exact in a harmonic well; what it leaves out is
+of second order in ``h eta_eff/2``, and ``eta_eff (d - 1) T`` (at fixed LR: lr x wd), by half of which steps along a
+curved sphere are off. Runs in which that is not small against the margins are left out, by the two bounds below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.claims.protocol import effective_lr
+from empirics.claims.table import MOST_LEFT_OUT, Table
+from thermo_theory import FixedELR, derive
+
+__all__ = ["LARGEST_STEP", "LARGEST_TURN", "State", "finite_step_factor", "path_entropies"]
+
+FloatArray = NDArray[np.float64]
+
+#: Largest h eta_eff/2 of a run that is judged: its square, what is neglected, is a fifth of a margin of 0.05.
+LARGEST_STEP = 0.1
+
+#: Largest eta_eff (d - 1) T, the squared angle of a step over 2: half of it is neglected, a fifth of the margin.
+LARGEST_TURN = 0.02
+
+
+def finite_step_factor(eta_eff: FloatArray, curvature: FloatArray) -> FloatArray:
+    """Temperature of the Gibbs law that steps of this size sample, over that of the noise.
+
+    >>> finite_step_factor(np.array([0.1]), np.array([1.0])).round(6)
+    array([1.052632])
+    """
+    # The volume of a cold gas at fixed ELR is R T/p times the factor: R = T = p = 1 leaves the factor.
+    factor = derive("finite-step", FixedELR).claim(R=1.0, T=1.0, p=1.0, eta_eff=eta_eff, h=curvature)
+    return np.asarray(factor, dtype=float)
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of the runs of a table that can be judged by their temperature, one number a run.
+
+    Attributes
+    ----------
+    within : numpy.ndarray of bool, shape (runs used,)
+        Which of the runs used these are: those with steps small enough.
+    eta_eff : numpy.ndarray
+        Effective learning rate.
+    noise_temperature : numpy.ndarray
+        eta_eff sigma^2/2, sigma^2 = tr Sigma/(d - 1) at unit norm.
+    temperature : numpy.ndarray
+        That of the Gibbs law which steps of this size sample.
+    along : numpy.ndarray
+        Logarithm of what sets the temperature, the same in runs that share it: of lr x wd at fixed LR, else of the
+        effective learning rate.
+    corrected : bool
+        Whether the curvature was measured, so that the two can differ.
+    """
+
+    within: NDArray[np.bool_]
+    eta_eff: FloatArray
+    noise_temperature: FloatArray
+    temperature: FloatArray
+    along: FloatArray
+    corrected: bool
+
+    @classmethod
+    def missing(cls, table: Table) -> list[str]:
+        """Say what the temperature cannot do without and is not there."""
+        if effective_lr(table.data) is None:
+            return ["a learning rate with its radius, or an effective one"]
+        if not table.missing("temperature") or not table.missing("grad_variance_unit"):
+            return []
+        return ["temperature or grad_variance_unit"] if table.missing("grad_variance", "radius_sq") else []
+
+    @classmethod
+    def of(cls, table: Table) -> State:
+        """Work it out from what `missing` found there."""
+        rate, d = np.asarray(effective_lr(table.data))[table.used], table.dimension
+        noise = _noise_temperature(table, rate)
+        corrected = not table.missing("laplacian")
+        curvature = np.maximum(table.values("laplacian") / (d - 1), 0.0) if corrected else np.zeros(len(rate))
+        step, turn = curvature * rate / 2, rate * (d - 1) * noise
+        # A temperature that is not positive is one of a run without noise: there is no gas to judge.
+        within = (step <= LARGEST_STEP) & (turn <= LARGEST_TURN) & (noise > 0)
+        rate, noise, curvature = rate[within], noise[within], curvature[within]
+        bent = curvature > 0
+        temperature = noise.copy()
+        temperature[bent] *= finite_step_factor(rate[bent], curvature[bent])
+        free = table.data.attrs.get("protocol") == "fixed-lr"
+        along = np.log((table.values("lr") * table.values("weight_decay"))[within] if free else rate)
+        return cls(within, rate, noise, temperature, along, corrected)
+
+    def values(self, table: Table, name: str) -> FloatArray:
+        """A variable of these runs."""
+        return table.values(name)[self.within]
+
+    def notes(self) -> list[str]:
+        """How many runs were left out for the size of their steps, and whether that could be told."""
+        notes = []
+        out = int((~self.within).sum())
+        if out:
+            notes.append(
+                f"{out} of {len(self.within)} runs left out of V2, V4, V5 and V6: their steps are too large for a "
+                f"correction of first order (mean curvature x effective lr/2 above {LARGEST_STEP:g}, or "
+                f"(d - 1) x T x effective lr above {LARGEST_TURN:g}), or they have no noise"
+            )
+        if not self.corrected:
+            notes.append("laplacian was not measured: V2, V4, V5 are not corrected for the finite size of steps")
+        return notes
+
+
+def _noise_temperature(table: Table, rate: FloatArray) -> FloatArray:
+    """The measured one if there, else from the noise."""
+    if not table.missing("temperature"):
+        return table.values("temperature")
+    if not table.missing("grad_variance_unit"):
+        noise = table.values("grad_variance_unit")
+    else:
+        noise = table.values("grad_variance") * table.values("radius_sq")
+    temperature = np.zeros(len(noise))
+    good = noise > 0
+    sigma = np.sqrt(noise[good] / (table.dimension - 1))
+    temperature[good] = FixedELR.temperature(eta_eff=rate[good], sigma=sigma)
+    return temperature
+
+
+def path_entropies(table: Table) -> str:
+    """Why no verdict can stand on the entropies themselves; empty if one can.
+
+    An entropy from nearest neighbours that are neighbours in time is that of the path (derivation "path-entropy"). One
+    that is no estimate from neighbours has neither variable.
+    """
+    if not table.missing("path_entropy"):
+        path = table.values("path_entropy").astype(bool)
+    elif not table.missing("neighbour_lag"):
+        path = table.values("neighbour_lag") <= 1
+    else:
+        return ""
+    share = float(path.mean()) if len(path) else 0.0
+    if share <= MOST_LEFT_OUT:
+        return ""
+    return (
+        f"gate: {share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour "
+        "in time), on which no verdict on the entropy itself can stand"
+    )

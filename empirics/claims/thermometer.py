@@ -1,0 +1,110 @@
+"""V6, the configurational temperature: slopes and curvatures of the loss tell the temperature of the noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from empirics.claims.base import Claim
+from empirics.claims.fits import mean_of
+from empirics.claims.protocol import known
+from empirics.claims.state import State, finite_step_factor
+from empirics.claims.table import Table
+from empirics.claims.verdict import Verdict
+from thermo_theory import derive
+from thermo_theory.symbols import Hess, Sigma, T, eta_eff, lap_L
+from thermo_theory.vectors import Expectation, SymProduct, Tr
+
+__all__ = ["ConfigurationalTemperature"]
+
+FloatArray = NDArray[np.float64]
+
+GIBBS = "Mean squared gradient over T times the mean Laplacian of the loss"
+BALANCE = "Mean squared gradient over half the effective learning rate times the mean of tr(H Sigma)"
+
+
+class ConfigurationalTemperature(Claim):
+    """``E|grad L|^2 = T E[Laplacian L]`` on the unit sphere, the mean over runs of the ratio of the two sides.
+
+    Under the Gibbs law it follows by integrating by parts, so it needs noise that is isotropic and the same all over.
+    Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run and is a gate. In
+    a harmonic well the ratio of the two is ``m tr(H Sigma)/(tr H tr Sigma)`` with m directions: where all curvatures
+    are equal, the thermometer cannot see the shape of the noise, only whether its size is the same all over.
+
+    Finite steps: both are taken at the temperature of the Gibbs law that such steps sample (`empirics.claims.state`),
+    with the mean curvature; that along the gradient can be higher where noise and curvature go together, and the second
+    is then off by half their difference times eta_eff.
+    """
+
+    name = "V6"
+    title = "Configurational temperature"
+    protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+
+    #: A ratio within 5 % counts as equal.
+    margin = 0.05
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the thermometer and the balance beside it."""
+        return [self._gibbs(table), self._balance(table)]
+
+    def _gibbs(self, table: Table) -> Verdict:
+        if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
+            return self.not_measured(table, GIBBS, "physics", 1.0, missing)
+        state, law = State.of(table), derive("configurational-temperature")
+        laplacian, slopes = state.values(table, "laplacian"), _slopes(table, state)
+        curved = laplacian > 0
+        ratio = slopes[curved] / by_temperature(state.temperature, laplacian)[curved]
+        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, mean_of(ratio), law.source)
+
+    def _balance(self, table: Table) -> Verdict:
+        if missing := [*_without_slopes(table), *table.missing("hessian_noise"), *State.missing(table)]:
+            return self.not_measured(table, BALANCE, "identity", 1.0, missing)
+        state = State.of(table)
+        expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
+        if state.corrected:
+            curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
+            bent = curvature > 0
+            expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
+        driven = expected > 0
+        ratio = _slopes(table, state)[driven] / expected[driven]
+        return self.verdict(
+            table, BALANCE, "identity", 1.0, self.margin, mean_of(ratio), derive("gradient-balance").source, gated=False
+        )
+
+
+def by_temperature(temperature: FloatArray, laplacian: FloatArray) -> FloatArray:
+    """E|grad L|^2 that the Gibbs law demands, from the derivation.
+
+    >>> by_temperature(np.array([0.5]), np.array([3.0]))
+    array([1.5])
+    """
+    right = derive("configurational-temperature").claim.equation.rhs.subs(Expectation(lap_L), lap_L)
+    return np.asarray(sp.lambdify((T, lap_L), right)(temperature, laplacian), dtype=float)
+
+
+def by_noise(rate: FloatArray, hessian_noise: FloatArray) -> FloatArray:
+    """E|grad L|^2 that stationarity demands, from the derivation; hessian_noise is the mean of tr(H Sigma).
+
+    >>> by_noise(np.array([0.5]), np.array([4.0]))
+    array([1.])
+    """
+    # The trace in the derivation is that of H Sigma + Sigma H.
+    product = sp.Symbol("product")
+    mean = Expectation(Tr(SymProduct(Hess, Sigma)))
+    right = derive("gradient-balance").claim.equation.rhs.subs(mean, 2 * product)
+    return np.asarray(sp.lambdify((eta_eff, product), right)(rate, hessian_noise), dtype=float)
+
+
+def _without_slopes(table: Table) -> list[str]:
+    """What |grad L|^2 at unit norm cannot be had without."""
+    if known(table.data, "grad_mean_sq_unit"):
+        return table.missing("grad_mean_sq_unit")
+    return ["grad_mean_sq_unit"] if table.missing("grad_mean_sq", "radius_sq") else []
+
+
+def _slopes(table: Table, state: State) -> FloatArray:
+    """E|grad L|^2 at unit norm."""
+    if known(table.data, "grad_mean_sq_unit"):
+        return state.values(table, "grad_mean_sq_unit")
+    return state.values(table, "grad_mean_sq") * state.values(table, "radius_sq")

@@ -1,0 +1,131 @@
+"""V0, the way to the stationary radius: from any start the norm follows the curve of its equation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.claims.base import Claim
+from empirics.claims.fits import mean_of
+from empirics.claims.protocol import effective_lr
+from empirics.claims.state import State
+from empirics.claims.table import Table
+from empirics.claims.verdict import Verdict
+from thermo_theory.protocols import PROTOCOLS
+
+__all__ = ["FAR", "RadiusTrajectory"]
+
+FloatArray = NDArray[np.float64]
+
+AREA = "Way to the stationary radius: area under log(r/r*) over the steps, measured over predicted"
+
+#: A run started far if its radius was off the stationary one by at least this factor.
+FAR = 2.0
+#: The way is followed until this share of log(r/r*) is left.
+FOLLOWED = 0.2
+#: A step may change r^2, or the loss, by this share at the start of the way: two fifths of the margin.
+GENTLE = 0.02
+#: Fewer points of the trace on the way, or fewer runs that started far, show nothing.
+FEWEST_POINTS = 5
+FEWEST_FAR = 4
+
+
+class RadiusTrajectory(Claim):
+    """From any start, ``r^4`` (at fixed ELR ``r^-2``) goes to its stationary value as one exponential.
+
+    It needs the trace of the radius from the first step, and runs that started far from the stationary radius: by a
+    factor of 2. What is compared is the area under ``log(r/r*)`` over the steps until a fifth of it is left, r* being
+    the formula's: a relaxation that takes 10 % longer has an area larger by 10 %. The formula is given the mean squared
+    gradient at unit norm that each run had in the end (the noise, and where it was measured the mean gradient), and
+    takes it to be the same on the way (physics: a network's is not). It leaves out terms of the order of a step, so
+    runs with large steps are left out as for V2, V4, V5 and V6. Inside the stationary radius steps are larger than on
+    it, and at fixed ELR so is the decay outside: the way is followed from where a step changes r^2 by less than 2 %
+    and moves the loss towards its minimum by less than 2 % (mean curvature x effective lr/2).
+    """
+
+    name = "V0"
+    title = "Radius trajectory"
+    protocols = ("fixed-elr", "fixed-lr")
+
+    #: A ratio within 5 % counts as equal.
+    margin = 0.05
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the area."""
+        if table.trace is None or not {"radius_sq", "log_radius"} & set(table.trace.variables):
+            return [self.not_measured(table, AREA, "physics", 1.0, ["the radius over the steps (/trace)"])]
+        if missing := [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *State.missing(table)]:
+            return [self.not_measured(table, AREA, "physics", 1.0, missing)]
+        ratios = _ratios(table)
+        if len(ratios) < FEWEST_FAR:
+            wanted = f"{FEWEST_FAR} runs that started off the stationary radius by a factor of {FAR:g}, and settled"
+            return [self.not_measured(table, AREA, "physics", 1.0, [f"{wanted} ({len(ratios)} did)"])]
+        source = PROTOCOLS[str(table.data.attrs["protocol"])].trajectory.source
+        details: dict[str, object] = {"runs that started far": len(ratios)}
+        return [self.verdict(table, AREA, "physics", 1.0, self.margin, mean_of(ratios), source, details)]
+
+
+def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:
+    """Steps, and log r of the runs used at each: shape (runs, steps)."""
+    trace = table.trace
+    assert trace is not None
+    if "log_radius" in trace.variables:
+        log_radius = np.asarray(trace["log_radius"].transpose("run", "step").values, dtype=float)
+    else:
+        log_radius = 0.5 * np.log(np.asarray(trace["radius_sq"].transpose("run", "step").values, dtype=float))
+    return np.asarray(trace["step"].values, dtype=float), log_radius[table.used]
+
+
+def _ratios(table: Table) -> FloatArray:
+    """Measured over predicted area of every run that started far."""
+    steps, log_radius = _radius_over_steps(table)
+    free, d = table.data.attrs["protocol"] == "fixed-lr", table.dimension
+    rates = table.values("lr") if free else np.asarray(effective_lr(table.data))[table.used]
+    decays, squares, curvatures = table.values("weight_decay"), _squares(table), _curvatures(table)
+    protocol = PROTOCOLS[str(table.data.attrs["protocol"])]
+    found = []
+    for i in np.flatnonzero(State.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
+        settings = {"eta" if free else "eta_eff": rates[i], "lam": decays[i], "sigma": np.sqrt(squares[i] / (d - 1))}
+        settings["d"] = d
+        effective = rates[i] * np.exp(-2 * log_radius[i]) if free else np.full(len(steps), rates[i])
+        growth, decay = effective**2 * squares[i], 2 * effective * np.exp(2 * log_radius[i]) * decays[i]
+        # At fixed ELR the mean gradient is on the way what it is in the end, and counted.
+        pull = effective * curvatures[i] / 2 if free else np.zeros(len(steps))
+        gentle = np.flatnonzero(np.maximum.reduce([growth, decay, pull]) <= GENTLE)
+        if len(gentle):
+            t, way = steps[gentle[0] :] - steps[gentle[0]], log_radius[i, gentle[0] :]
+            predicted = np.log(protocol.trajectory(t=t, r0=np.exp(way[0]), **settings))
+            found.append(_ratio(t, way, predicted, float(np.log(protocol.radius(**settings)))))
+    ratios = np.array(found, dtype=float)
+    return ratios[np.isfinite(ratios)]
+
+
+def _squares(table: Table) -> FloatArray:
+    """E|g|^2 at unit norm: the noise, and the mean gradient where it was measured."""
+    noise = table.values("grad_variance_unit")
+    return noise if table.missing("grad_mean_sq_unit") else noise + table.values("grad_mean_sq_unit")
+
+
+def _curvatures(table: Table) -> FloatArray:
+    """Mean curvature, 0 where it was not measured."""
+    noise = table.values("grad_variance_unit")
+    return np.zeros_like(noise) if table.missing("laplacian") else table.values("laplacian") / (table.dimension - 1)
+
+
+def _ratio(t: FloatArray, measured: FloatArray, predicted: FloatArray, final: float) -> float:
+    """Measured over predicted area under log(r/r*); NaN where the run did not start far or was not followed."""
+    if np.abs(predicted[0] - final) < np.log(FAR):
+        return np.nan
+    return _area(t, measured - final) / _area(t, predicted - final)
+
+
+def _area(t: FloatArray, excursion: FloatArray) -> float:
+    """Area under an excursion, over its start, until a share `FOLLOWED` of it is left; NaN if it is not followed."""
+    left = excursion / excursion[0]
+    (after,) = np.nonzero(left <= FOLLOWED)
+    if not len(after) or after[0] < FEWEST_POINTS:
+        return np.nan
+    end = int(after[0])
+    share = (left[end - 1] - FOLLOWED) / (left[end - 1] - left[end])
+    last = t[end - 1] + share * (t[end] - t[end - 1])
+    return float(np.trapezoid(np.r_[left[:end], FOLLOWED], np.r_[t[:end], last]))
