@@ -493,7 +493,7 @@ def derive(name: str, protocol: Any = None) -> Derivation:
     >>> derive("idael-gas-law")
     Traceback (most recent call last):
     ...
-    LookupError: no derivation is called 'idael-gas-law'; did you mean 'ideal-gas-law'?
+    LookupError: no derivation is called 'idael-gas-law'; did you mean 'ideal-gas-law'...
     """
     wanted = [entry for entry in _REGISTRY.values() if entry.name == name]
     if not wanted:

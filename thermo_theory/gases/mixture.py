@@ -3,8 +3,8 @@
 >>> from thermo_theory import derive
 >>> derive("gas-mixture").assumptions
 ('continuous time', 'scale invariance', 'stationarity')
->>> derive("driven-steady-state").claim(T1=3.0, T2=1.0, eta1=0.1, eta2=0.1, h=2.0, coupling=1.0)
-0.05
+>>> derive("driven-steady-state").claim(T1=3.0, T2=1.0, eta1=0.5, eta2=0.5, h=2.0, coupling=1.0)
+0.25
 """
 
 from __future__ import annotations

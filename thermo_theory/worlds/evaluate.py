@@ -241,7 +241,8 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
     Its steps are wide (mpmath's own are so small that they would see the round-off of a function that is itself a
     root or an integral): error and round-off are both about 1e-16.
 
-    >>> mp.nstr(slope(mp.exp, 1, 2) / mp.e, 10)
+    >>> with mp.workdps(DIGITS):
+    ...     mp.nstr(slope(mp.exp, 1, 2) / mp.e, 15)
     '1.0'
     """
     step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)

@@ -263,16 +263,21 @@ def adiabat_world(number: int, granted: Collection[str]) -> World:
         place = there(eta, lam)
         return directions(world, place[s.T]) + (n - 1) * mp.log(place[s.r])
 
+    slopes = [mp.mpf("0.1")]
+
     def rate_on_adiabat(_: World, lam: Any) -> Any:
-        goal, rate = whole(world, world[s.eta], world[s.lam]), world[s.eta]
-        if lam == world[s.lam]:
-            return rate
+        start, step = mp.log(world[s.eta]), mp.log(lam / world[s.lam])
+        if step == 0:
+            return world[s.eta]
+        goal = whole(world, world[s.eta], world[s.lam])
 
-        def off(log_rate: Any) -> Any:
-            return whole(world, mp.exp(log_rate), lam) - goal
+        def off(slope: Any) -> Any:
+            return (whole(world, mp.exp(start + slope * step), lam) - goal) / step
 
-        start = mp.log(rate)
-        return mp.exp(mp.findroot(off, (start, start + mp.mpf(10) ** -4), tol=mp.mpf(10) ** -16, verify=False))
+        # The slope of the last trial is a good guess for the next.
+        guess = slopes[-1]
+        slopes.append(mp.findroot(off, (guess, guess + mp.fabs(step)), tol=mp.mpf(10) ** -18, verify=False))
+        return mp.exp(start + slopes[-1] * step)
 
     return world.at(
         {
