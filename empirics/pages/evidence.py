@@ -13,10 +13,18 @@ import numpy as np
 import xarray as xr
 
 from empirics.claims.fits import Estimate, fit
+from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
-from thermo_theory import FixedLR
+from thermo_theory import FixedELR, FixedLR
 
 __all__ = ["Evidence", "Slopes", "slopes"]
+
+_WORDS = {
+    "lr": "learning rate",
+    "effective_lr": "effective learning rate",
+    "weight_decay": "weight decay",
+    "radius": "radius",
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,27 @@ class Evidence:
     ----------
     runs : empirics.results.Runs or xarray.Dataset
         The runs, or their summary.
+    protocol : str, optional
+        Take the runs of this protocol alone.
     """
 
-    def __init__(self, runs: Any) -> None:
+    def __init__(self, runs: Any, protocol: str = "") -> None:
         self.runs = runs
-        self.dataset: xr.Dataset = getattr(runs, "dataset", runs)
+        whole: xr.Dataset = getattr(runs, "dataset", runs)
+        labels = whole["protocol"].values.astype(str) if "protocol" in whole.variables else np.full(1, "")
+        labels = np.broadcast_to(labels, whole.sizes["run"])
+        self._chosen = np.flatnonzero(labels == protocol) if protocol else np.arange(whole.sizes["run"])
+        self.dataset: xr.Dataset = whole.isel(run=self._chosen)
+        found = {str(label) for label in labels[self._chosen]}
+        #: The protocol of the runs if they have but one.
+        self.protocol = found.pop() if len(found) == 1 else ""
+        if self.protocol:
+            self.dataset = self.dataset.assign_attrs(protocol=self.protocol)
         self._table = Table.of(self.dataset)
+
+    def parts(self) -> list[Evidence]:
+        """Return the evidence of each protocol apart, where there are several."""
+        return [Evidence(self.runs, name) for name in self.protocols] if len(self.protocols) > 1 else [self]
 
     def __len__(self) -> int:
         return int(self.dataset.sizes["run"])
@@ -97,22 +120,43 @@ class Evidence:
         tree = getattr(self.runs, "tree", None)
         if tree is None or group not in tree.children:
             return None
-        return tree[group].to_dataset()
+        return tree[group].to_dataset().isel(run=self._chosen)
 
     @cached_property
     def name(self) -> str:
         """The experiment's name."""
         return str(self.dataset.attrs.get("name", "") or getattr(self.runs, "path", "") or "the runs")
 
+    @property
+    def free(self) -> bool:
+        """Whether neither the effective learning rate nor the norm is held."""
+        return self.protocol in ("", "fixed-lr")
+
+    @cached_property
+    def axes(self) -> tuple[str, str]:
+        """What the protocol sets, as the summary calls it: what sizes the steps, and the other."""
+        if self.free:
+            return "lr", "weight_decay"
+        return "effective_lr", "radius" if self.protocol == "fixed-sphere" else "weight_decay"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the protocol sets, in words."""
+        return _WORDS[self.axes[0]], _WORDS[self.axes[1]]
+
     @cached_property
     def lr(self) -> np.ndarray:
-        """Learning rate of every run."""
-        return self.column("lr")
+        """What sizes the steps of every run: its learning rate, or the effective one."""
+        rate = None if self.free else effective_lr(self.dataset)
+        if rate is None:
+            return self.column(self.axes[0])
+        # Worked out from lr and radius, equal rates may differ in their last digits.
+        return np.array([float(f"{one:.12g}") for one in rate])
 
     @cached_property
     def weight_decay(self) -> np.ndarray:
-        """Weight decay of every run."""
-        return self.column("weight_decay")
+        """What else is set in every run: its weight decay, or the radius of its sphere."""
+        return self.column(self.axes[1])
 
     @cached_property
     def protocols(self) -> list[str]:
@@ -122,8 +166,15 @@ class Evidence:
 
     @cached_property
     def product(self) -> np.ndarray:
-        """Learning rate times weight decay, the intrinsic learning rate."""
-        return self.lr * self.weight_decay
+        """What sets the temperature: learning rate times weight decay where both are free, else the effective rate."""
+        if self.free:
+            return self.lr * self.weight_decay
+        return self.lr
+
+    @property
+    def product_name(self) -> str:
+        """The same in words."""
+        return "learning rate × weight decay, per step" if self.free else "effective learning rate"
 
     @cached_property
     def dimension(self) -> int:
@@ -180,24 +231,30 @@ class Evidence:
         noise = self.get("grad_variance_unit")
         if noise is None or not self.dimension:
             return None
-        sigma = np.sqrt(noise / (self.dimension - 1))
+        with np.errstate(invalid="ignore"):
+            sigma = np.sqrt(noise / (self.dimension - 1))
         known = np.isfinite(sigma) & (sigma > 0)
-        if not known.any():
+        if not known.any() or self.protocol == "fixed-sphere":
             return None
         radius = np.full(len(self), np.nan)
-        radius[known] = FixedLR.radius(
-            eta=self.lr[known], lam=self.weight_decay[known], sigma=sigma[known], d=self.dimension
-        )
+        rate, decay, sigma, d = self.lr[known], self.weight_decay[known], sigma[known], self.dimension
+        if self.free:
+            radius[known] = FixedLR.radius(eta=rate, lam=decay, sigma=sigma, d=d)
+        else:
+            radius[known] = FixedELR.radius(eta_eff=rate, lam=decay, sigma=sigma, d=d)
         return radius
 
     @cached_property
     def balance_radius(self) -> np.ndarray | None:
         """Radius by the exact norm balance: the measured one times the fourth root of the measured balance.
 
-        The balance compares r^2 with lr E|g|^2/(wd (2 - lr wd)), and E|g|^2 itself falls as 1/r^2.
+        The balance compares r^2 with lr E|g|^2/(wd (2 - lr wd)), and E|g|^2 itself falls as 1/r^2. Where lr is
+        eta_eff r^2 it is the square root.
         """
         balance = self.get("balance")
-        return None if balance is None or self.radius is None else self.radius * balance**0.25
+        if balance is None or self.radius is None or self.protocol == "fixed-sphere":
+            return None
+        return self.radius * balance ** (0.25 if self.free else 0.5)
 
     @cached_property
     def radius_slopes(self) -> Slopes | None:
@@ -233,6 +290,17 @@ class Evidence:
         """Whether each run's entropy is that of its path, shape (run,)."""
         values = self.get("path_entropy")
         return None if values is None else values.astype(bool)
+
+    @property
+    def neighbours(self) -> bool:
+        """Whether the entropies are, or may be, estimates from nearest neighbours."""
+        return "symmetric" not in self.entropy_method
+
+    @cached_property
+    def entropy_method(self) -> str:
+        """How the entropy of the directions was measured, as the results say."""
+        attributes = getattr(getattr(self.runs, "tree", None), "attrs", {}) | self.dataset.attrs
+        return str(attributes.get("entropy_method", "from the distances of nearest neighbours"))
 
     def statuses(self) -> dict[str, int]:
         """Count the runs by status, most frequent first."""

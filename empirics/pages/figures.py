@@ -28,7 +28,7 @@ __all__ = [
     "traces",
 ]
 
-_PRODUCT = "learning rate × weight decay, per step"
+_SHORT = {"lr": "lr", "effective_lr": "eff. lr", "weight_decay": "wd", "radius": "radius"}
 # Marker shapes go with colours everywhere, so that neither is needed to tell series apart.
 _MARKERS = ("o", "^", "s", "D")
 _CELLS_WITH_NUMBERS = 9
@@ -79,8 +79,8 @@ def _map(axes: Axes, figure: Figure, evidence: Evidence, values: np.ndarray, for
     _ticks(axes.yaxis, weight_decay)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("weight decay")
+    axes.set_xlabel(evidence.names[0])
+    axes.set_ylabel(evidence.names[1])
     if max(len(lr), len(weight_decay)) > _CELLS_WITH_NUMBERS:
         figure.colorbar(mesh, ax=axes, label=label, drawedges=False).outline.set_visible(False)
         return
@@ -139,7 +139,7 @@ def _by_status(axes: Axes, evidence: Evidence, x: np.ndarray, y: np.ndarray, **s
 
 def radius_map(evidence: Evidence) -> Picture | None:
     """Draw the mean norm of the weights over the grid."""
-    if evidence.radius is None:
+    if evidence.radius is None or evidence.protocol == "fixed-sphere":
         return None
     with canvas() as figure:
         axes = figure.subplots()
@@ -149,10 +149,10 @@ def radius_map(evidence: Evidence) -> Picture | None:
             figure,
             "radius-map",
             "Where the norm of the weights settles",
-            f"The mean norm of the weights over the grid runs from {low:.3g} to {high:.3g}; it grows with the learning"
-            " rate and falls with weight decay.",
-            "Root mean square norm r of the scale-invariant weights, one cell a pair of learning rate and weight "
-            "decay.",
+            f"The mean norm of the weights over the grid runs from {low:.3g} to {high:.3g}; it grows with the "
+            f"{evidence.names[0]} and falls with weight decay.",
+            f"Root mean square norm r of the scale-invariant weights, one cell a pair of {evidence.names[0]} and "
+            "weight decay.",
         )
 
 
@@ -206,7 +206,7 @@ def radius_ratio(evidence: Evidence) -> Picture | None:
             )
             words.append(f"{label}: at most {_largest(off[evidence.shown]):.2g} percent off")
         axes.set_xscale("log")
-        axes.set_xlabel(_PRODUCT)
+        axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("r measured, % above prediction")
         axes.margins(y=0.25)
         axes.legend(loc="best")
@@ -230,14 +230,20 @@ def entropy_map(evidence: Evidence) -> Picture | None:
     with canvas() as figure:
         axes = figure.subplots()
         _map(axes, figure, evidence, values, "+.1f", "S/R − mean")
-        _equal_products(axes, evidence)
+        if evidence.free:
+            _equal_products(axes, evidence)
+        held = "equal learning rate × weight decay (isotherms)" if evidence.free else ""
         return picture(
             figure,
             "entropy-map",
             "The entropy surface",
             f"Entropy in units of R spans {np.nanmax(values) - np.nanmin(values):.2f} over the grid.",
-            "Entropy S of the weights in units of R = (d − 1)/2, mean taken off. Dashed: equal learning rate × weight "
-            "decay (isotherms). Along a dashed line scale invariance alone fixes how S changes.",
+            "Entropy S of the weights in units of R = (d − 1)/2, mean taken off. "
+            + (
+                f"Dashed: {held}. Along a dashed line scale invariance alone fixes how S changes."
+                if held
+                else f"Up a column, at equal {evidence.names[0]}, scale invariance alone fixes how S changes."
+            ),
         )
 
 
@@ -248,7 +254,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         "Theiler window": evidence.entropy_slopes(True),
     }
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
-    if not points:
+    if not points or not evidence.free:
         return None
     with canvas() as figure:
         axes = figure.subplots()
@@ -289,6 +295,8 @@ def collapse(evidence: Evidence) -> Picture | None:
     entropy = evidence.get("entropy")
     if entropy is None or not evidence.dimension or not np.isfinite(entropy[evidence.shown]).any():
         return None
+    if not evidence.free:
+        return None
     rest = entropy / evidence.gas_constant - 0.5 * (np.log(evidence.lr) - np.log(evidence.weight_decay))
     rest -= np.nanmean(rest[evidence.shown])
     ratio = np.log10(evidence.lr / evidence.weight_decay)
@@ -308,7 +316,7 @@ def collapse(evidence: Evidence) -> Picture | None:
                 markeredgewidth=1.4, markersize=size,
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.set_xlabel(_PRODUCT)
+        axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("S/R − ½ log(lr/wd), mean off")
         axes.legend(loc="upper left")
         return picture(
@@ -343,7 +351,7 @@ def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture 
                 markersize=7, elinewidth=1, label="left out of fits",
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.set_xlabel(_PRODUCT)
+        axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("norm balance")
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         axes.margins(y=0.2)
@@ -361,7 +369,7 @@ def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture 
 
 def traces(evidence: Evidence, count: int = 4) -> Picture | None:
     """Draw the norm over time of a few runs spread over the grid."""
-    trace = evidence.node("trace")
+    trace = evidence.node("trace") if evidence.protocol != "fixed-sphere" else None
     if trace is None or "log_radius" not in trace:
         return None
     log_radius = trace["log_radius"].transpose("run", "step").values.astype(float)
@@ -374,7 +382,8 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
             late = log_radius[run, -max(1, log_radius.shape[1] // 2) :]
             with np.errstate(over="ignore"):
                 ratio = np.exp(log_radius[run] - np.nanmean(late)) if np.isfinite(late).any() else log_radius[run]
-            label = f"lr {evidence.lr[run]:.2g}, wd {evidence.weight_decay[run]:.2g}"
+            label = f"{_SHORT[evidence.axes[0]]} {evidence.lr[run]:.2g}, "
+            label += f"{_SHORT[evidence.axes[1]]} {evidence.weight_decay[run]:.2g}"
             axes.plot(steps, ratio, color=colour, linestyle=style, linewidth=1.3, label=label)
         measured = _first_measured(evidence)
         if measured:
@@ -393,8 +402,14 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
             "traces",
             "The norm over time",
             f"The norm of the weights of {len(chosen)} runs over {steps[-1]:.0f} steps, each over its own later mean.",
-            "A stationary run wanders about 1 without a trend. Runs with a small product of learning rate and weight "
-            "decay take longest to settle: the time is 1/(4 lr wd) steps.",
+            "A stationary run wanders about 1 without a trend. "
+            + (
+                "Runs with a small product of learning rate and weight decay take longest to settle: the time is "
+                "1/(4 lr wd) steps."
+                if evidence.free
+                else "Runs with a small effective learning rate η take longest to settle: the time is 1/(2 η wd r²) "
+                "steps."
+            ),
         )
 
 
@@ -462,7 +477,7 @@ def adjacency(evidence: Evidence) -> Picture | None:
         _by_status(axes, evidence, evidence.product, 100 * evidence.adjacent, marker="o", color=SERIES[0], alpha=0.85)
         axes.set_xscale("log")
         axes.set_ylim(0, 104)
-        axes.set_xlabel(_PRODUCT)
+        axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("neighbours adjacent in time, %")
         return picture(
             figure,

@@ -58,22 +58,38 @@ def summary(evidence: Evidence) -> str:
     -------
     str
     """
-    protocols = evidence.protocols
-    how = " and ".join(PROTOCOL_WORDS.get(name, name) for name in protocols) or "a protocol that was not recorded"
-    lr, weight_decay = np.unique(evidence.lr), np.unique(evidence.weight_decay)
+    parts = evidence.parts()
     weights = f" with {evidence.dimension:,} scale-invariant weights" if evidence.dimension else ""
     experiment: Any = getattr(evidence.runs, "experiment", None)
     images = f" on the {experiment.data.name} images" if hasattr(getattr(experiment, "data", None), "name") else ""
-    network = "a network" if evidence.dataset.attrs.get("kind", "network") == "network" else "a model"
+    kind = evidence.dataset.attrs.get("kind", "network")
+    network = {"network": "a network", "isotropic": "the isotropic gas"}.get(str(kind), "a model")
     steps = getattr(experiment, "total_steps", None)
     length = f", {steps:,} steps each" if isinstance(steps, int) else ""
+    runs = f"{_plural(len(evidence), 'run')}{length}"
+    if len(parts) == 1:
+        how = f" at {_protocol_words(evidence)}, {runs}: {_grid(evidence)}"
+    else:
+        how = f", {runs}: " + "; ".join(f"at {_protocol_words(part)} {_grid(part)}" for part in parts)
     return (
-        f"{network.capitalize()}{weights} was trained by SGD{images} at {how}, "
-        f"{_plural(len(evidence), 'run')}{length}: {_plural(len(lr), 'learning rate')} from {number(lr[0], 3)} to "
-        f"{number(lr[-1], 3)}, each with {_plural(len(weight_decay), 'weight decay')} from "
-        f"{number(weight_decay[0], 3)} to {number(weight_decay[-1], 3)}. What the runs settled to is compared here "
-        "with what thermodynamics derives for them."
+        f"{network[0].upper()}{network[1:]}{weights} was trained by SGD{images}{how}. What the runs settled to is "
+        "compared here with what thermodynamics derives for them."
     )
+
+
+def _protocol_words(evidence: Evidence) -> str:
+    return PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "a protocol that was not recorded"
+
+
+def _grid(evidence: Evidence) -> str:
+    """Say what the runs of one protocol span."""
+    spans = []
+    for values, name in zip((evidence.lr, evidence.weight_decay), evidence.names, strict=True):
+        levels = np.unique(values[np.isfinite(values)])
+        plural = {"radius": "radii"}.get(name, f"{name}s") if len(levels) != 1 else name
+        reach = f" from {number(levels[0], 3)} to {number(levels[-1], 3)}" if len(levels) else ""
+        spans.append(f"{len(levels)} {plural}{reach}")
+    return f"{spans[0]}, each with {spans[1]}"
 
 
 def _judged(verdicts: Any, claim: str) -> Estimate | None:
@@ -105,6 +121,8 @@ def _verdicts(verdicts: Any, evidence: Evidence) -> list[object]:
 
 # radius ------------------------------------------------------------------------------------------
 def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
+    if evidence.protocol == "fixed-sphere":
+        return [Text("The norm is set: after each step the weights are put back on the sphere they started on.")]
     fit = evidence.radius_slopes
     formula = laws(set(evidence.protocols), ("radius",))
     blocks: list[object] = [
@@ -113,8 +131,9 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
             "it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which is exact "
             "for steps of any size and only says that the run has settled, and the formula of the continuous-time "
             "theory, below. The formula is given the gradient noise that was measured in each run, tr Σ = σ² (d − 1) "
-            "at unit norm, with η the learning rate and λ the weight decay; it leaves out the mean gradient and terms "
-            "of order lr × wd."
+            f"at unit norm, with {'η the' if evidence.free else 'the effective'} learning rate and λ the weight decay; "
+            f"it leaves out the mean gradient and terms of order {'lr' if evidence.free else 'effective lr'} × wd"
+            f"{'' if evidence.free else ' × r²'}."
         ),
         *([Formulas(formula)] if formula else []),
     ]
@@ -125,6 +144,8 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
     if fit is None:
         blocks.append(Text("Slopes of log r: not measured; the runs do not span both directions."))
         return blocks
+    if not evidence.free:
+        return [*blocks, _radius_table_at_fixed_elr(fit, _judged(verdicts, "V1"))]
     blocks += [
         Table(
             "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
@@ -143,6 +164,17 @@ def _radius(verdicts: Any, evidence: Evidence) -> list[object]:
         ),
     ]
     return blocks
+
+
+def _radius_table_at_fixed_elr(fit: Slopes, judged: Estimate | None) -> Table:
+    return Table(
+        "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
+        ("Slope of log r", "Measured", "Theory", "Exact?"),
+        (
+            ("in log effective learning rate", _interval(fit.lr), "0.5", "no"),
+            ("in log weight decay", _interval(judged or fit.weight_decay), "−0.5", "yes, by symmetry"),
+        ),
+    )
 
 
 # entropy -----------------------------------------------------------------------------------------
@@ -174,17 +206,43 @@ def _slope_table(verdicts: Any, evidence: Evidence) -> Table:
     )
 
 
+def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> Table:
+    """Slopes where the effective learning rate is set: that in what scales the weights alone is exact."""
+    fit, judged, sphere = evidence.entropy_slopes(False), _judged(verdicts, "V3"), evidence.protocol == "fixed-sphere"
+    if judged is not None and sphere:
+        # On the sphere the relation is judged in units of d - 1.
+        judged = Estimate(2 * judged.value, 2 * judged.low, 2 * judged.high)
+    measured = ("not measured",) * 2
+    if fit is not None:
+        measured = (_interval(fit.lr), _interval(judged or fit.weight_decay))
+    elif judged is not None:
+        measured = ("not measured", _interval(judged))
+    return Table(
+        "Slopes of S/R, with 95 % intervals from the scatter of the runs",
+        ("Slope of S/R", "Measured", "Theory", "Exact?"),
+        (
+            (f"in log {evidence.names[0]}", measured[0], f"{1 if sphere else 2} for a cold gas", "no"),
+            (f"in log {evidence.names[1]}", measured[1], "2" if sphere else "−1", "yes, by symmetry"),
+        ),
+    )
+
+
 def _entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     if evidence.get("entropy") is None or not evidence.dimension:
         return [_MISSING]
     r_text = f"R = (d − 1)/2 = {number(evidence.gas_constant, 6)}"
-    return [
+    start = [
         Text(
             "The entropy S says how large a part of weight space a run wanders over once it has settled: the entropy "
-            "of the directions of its snapshots, from the distances of nearest neighbours, plus (d − 1) times the "
-            f"mean log norm. It is shown in units of the gas constant {r_text}."
+            f"of the directions of its snapshots, {evidence.entropy_method}, plus (d − 1) times the mean log norm. It "
+            f"is shown in units of the gas constant {r_text}."
         ),
         *_figures(figures.entropy_map(evidence), figures.slope_plane(evidence), figures.collapse(evidence)),
+    ]
+    if not evidence.free:
+        return [*start, _slope_table_at_fixed_rate(verdicts, evidence)]
+    return [
+        *start,
         _slope_table(verdicts, evidence),
         Text(
             "What the collapse tests: scale invariance says that S/R − ½ log(lr/wd) depends on lr × wd alone, so runs "
@@ -211,23 +269,33 @@ def _run_table(evidence: Evidence) -> Table:
         )
         for i in range(len(evidence))
     ]
-    head = ("Run", "lr", "wd", "balance", "± (s.e.)", "drift of log r", "eff. samples", "loss", "status", "reason")
+    short = {"lr": "lr", "effective_lr": "effective lr", "weight_decay": "wd", "radius": "radius"}
+    knobs = (short[evidence.axes[0]], short[evidence.axes[1]])
+    head = ("Run", *knobs, "balance", "± (s.e.)", "drift of log r", "eff. samples", "loss", "status", "reason")
     return Table("Every run", head, tuple(rows))
 
 
 def _stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
     counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
+    balance = {
+        "fixed-elr": "In a settled run what weight decay takes off the norm is what the gradients bring; the ratio of "
+        "the two is the norm balance.",
+        "fixed-sphere": "On the sphere the norm is held, so there is no norm balance to test.",
+    }.get(
+        evidence.protocol,
+        "In a settled run lr · E|g|² = wd · (2 − lr · wd) · E r², exactly and for steps of any size; the ratio of the "
+        "two sides is the norm balance.",
+    )
     blocks: list[object] = [
         Text(
-            "A verdict on a run that has not settled means nothing, so this is tested, not assumed. In a settled run "
-            "lr · E|g|² = wd · (2 − lr · wd) · E r², exactly and for steps of any size; the ratio of the two sides is "
-            "the norm balance. Runs that diverged, still drift, do not mix, or fit the data exactly are named, shown "
-            "and left out of every fit."
+            f"A verdict on a run that has not settled means nothing, so this is tested, not assumed. {balance} Runs "
+            "that diverged, still drift, do not mix, or fit the data exactly are named, shown and left out of every "
+            "fit."
         ),
         Text(f"Status of the {_plural(len(evidence), 'run')}: {counts}."),
     ]
     found = _figures(figures.balance_plot(evidence), figures.traces(evidence))
-    if not found:
+    if not found and evidence.protocol != "fixed-sphere":
         blocks.append(_MISSING)
     blocks += found
     blocks.append(Details(f"Table of all {_plural(len(evidence), 'run')}", _run_table(evidence)))
@@ -258,6 +326,13 @@ def _trap(evidence: Evidence) -> str:
 
 
 def _neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
+    if not evidence.neighbours:
+        return [
+            Text(
+                f"The entropy of these runs is no estimate from nearest neighbours ({evidence.entropy_method}), so the "
+                "diffusive trap is not set: the entropy cannot be that of a path."
+            )
+        ]
     blocks: list[object] = [
         Text(
             "The diffusive trap: in high dimension a snapshot's nearest neighbour is usually the snapshot taken just "
@@ -272,7 +347,7 @@ def _neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
     if not found:
         blocks.append(Text("Lags of the neighbours: not measured."))
     blocks += found
-    if evidence.get("entropy") is not None and evidence.dimension:
+    if evidence.get("entropy") is not None and evidence.dimension and evidence.free:
         blocks.append(_slope_table(verdicts, evidence))
         blocks.append(
             Text(
@@ -354,6 +429,10 @@ SECTIONS: tuple[tuple[str, str, Builder], ...] = (
 )
 
 
+#: Sections that say of each protocol what is to be said of it.
+BY_PROTOCOL = ("radius", "entropy", "states", "stationarity", "neighbours")
+
+
 def sections(every: Sequence[Any]) -> tuple[Section, ...]:
     """Make the seven sections.
 
@@ -372,7 +451,14 @@ def sections(every: Sequence[Any]) -> tuple[Section, ...]:
         blocks: list[object] = []
         for verdicts, one in zip(every, evidence, strict=True):
             blocks += [Heading(one.name)] if len(every) > 1 else []
-            blocks += build(verdicts, one)
+            parts = one.parts() if name in BY_PROTOCOL else [one]
+            for part in parts:
+                mine = verdicts
+                if len(parts) > 1:
+                    words = _protocol_words(part)
+                    blocks.append(Heading(words[:1].upper() + words[1:]))
+                    mine = [verdict for verdict in verdicts if verdict.protocol == part.protocol]
+                blocks += build(mine, part)
         made.append(Section(name, title, tuple(blocks)))
     return (*made, Section("sources", "Sources", tuple(_sources(evidence))))
 

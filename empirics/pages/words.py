@@ -52,15 +52,57 @@ _CLAIMED = {
         "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
         "gradient noise has been measured."
     ),
-    ("V2", "physics"): "Each stationary state minimises its own free energy among all the others.",
+    ("V2", "physics"): (
+        "Each stationary state minimises its own free energy among all the others: at the run's own temperature its "
+        "mean loss less temperature times entropy is lower than that of hotter and of colder runs. The number is how "
+        "far, in log T, the minimum lies from the run itself."
+    ),
+    ("V2", "identity"): (
+        "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 less temperature "
+        "times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is the norm balance "
+        "once more."
+    ),
     ("V3", "symmetry"): (
         "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
         "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
         "directions."
     ),
-    ("V4", "physics"): "At a fixed learning rate, cold enough, weight decay does not change the entropy (adiabat).",
-    ("V5", "physics"): "The fluctuations of the loss tell the same heat capacity as its slope in temperature.",
-    ("V6", "physics"): "A thermometer made of slopes and curvatures of the loss reads the temperature of the noise.",
+    ("V4", "physics"): (
+        "At a fixed learning rate the entropy answers weight decay by (C_V − R)/2, with the heat capacity C_V that the "
+        "mean loss shows: not at all where the gas is cold, so that there a change of weight decay is adiabatic."
+    ),
+    ("V5", "physics"): (
+        "First law and fluctuations: the entropy gained times temperature, and the fluctuations of the loss, give the "
+        "same heat as the mean loss does between a cold and a hot run."
+    ),
+    ("V6", "physics"): (
+        "A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient noise."
+    ),
+    ("V6", "identity"): (
+        "In a settled run what steps down the slope take off the loss is what noise on curved ground adds to it, "
+        "whatever the noise."
+    ),
+}
+
+# Where a protocol makes another statement of it.
+_CLAIMED_AT = {
+    ("V1", "symmetry", "fixed-elr"): (
+        "At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of its "
+        "logarithm must be exactly −½."
+    ),
+    ("V3", "symmetry", "fixed-elr"): (
+        "A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope of the "
+        "entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the number of "
+        "directions."
+    ),
+    ("V3", "symmetry", "fixed-sphere"): (
+        "A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the entropy of the "
+        "weights in the log of the norm is d − 1, the number of directions; the number is given in units of it."
+    ),
+    ("V4", "physics", "fixed-elr"): (
+        "At a fixed weight decay the entropy answers the effective learning rate by C_p = C_V + R, with the heat "
+        "capacity C_V that the mean loss shows: the adiabatic index, read off entropies, is that of the loss."
+    ),
 }
 
 
@@ -106,7 +148,7 @@ def gist(verdicts: Iterable[Any]) -> str:
         found.setdefault(str(verdict.kind), []).append(str(verdict.verdict))
 
     def judged(kind: str) -> str:
-        words = found.get(kind, [])
+        words = [word for word in found.get(kind, []) if word != "not measured"]
         if "disagrees" in words:
             return "no"
         return "yes" if words and set(words) == {"agrees"} else "open" if words else ""
@@ -163,7 +205,8 @@ def card(verdict: Any) -> Card:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:
         numbers.append(("Counts as equal", f"within {number(margin)} of theory", margin))
-    claimed = _CLAIMED.get((verdict.claim, verdict.kind), "")
+    claimed = _CLAIMED_AT.get((verdict.claim, verdict.kind, verdict.protocol), "")
+    claimed = claimed or _CLAIMED.get((verdict.claim, verdict.kind), "")
     return Card(
         claim=str(verdict.claim),
         title=typeset(str(verdict.title)),
@@ -194,14 +237,14 @@ def all_cards(verdicts: Iterable[Any]) -> tuple[Card, ...]:
     -------
     tuple of Card
     """
-    said: set[tuple[str, str]] = set()
+    said: set[tuple[str, str, str]] = set()
     cards = []
     for verdict in verdicts:
         made = card(verdict)
-        if (made.claim, made.family) in said:
+        if (made.claim, made.family, made.protocol) in said:
             kind = made.meaning.split(":")[0]
             made = replace(made, claimed="The same claim, measured in another way.", meaning=f"{kind}, as above.")
-        said.add((made.claim, made.family))
+        said.add((made.claim, made.family, made.protocol))
         cards.append(made)
     return tuple(cards)
 
