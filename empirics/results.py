@@ -29,6 +29,8 @@ class Variable(NamedTuple):
 VARIABLES: dict[str, Variable] = {
     "lr": Variable("learning rate", "weight^2 nat^-1"),
     "weight_decay": Variable("weight decay, coupled (pressure)", "nat weight^-2"),
+    "effective_lr": Variable("effective learning rate, where it is fixed", "nat^-1"),
+    "radius": Variable("norm of the weights, where it is fixed", "weight"),
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
