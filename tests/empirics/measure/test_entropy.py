@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.special import digamma, gammaln
 from scipy.stats import special_ortho_group, vonmises_fisher
 
-from empirics.measure import entropy as module
+from empirics.measure import neighbours as module
 from empirics.measure import sphere_entropy
 from empirics.measure.sphere import log_ball, log_cap_area, log_sphere_area
 from thermo_theory.gases._vmf_numeric import entropy as exact_entropy
