@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["autocorrelation", "integrated_time", "memory", "unbiased"]
+__all__ = ["autocorrelation", "integrated_time", "memory", "series_autocorrelation", "unbiased"]
 
 #: A sum of autocorrelations is broken off at this many autocorrelation times (Sokal's window): longer sums add noise.
 WINDOW = 5.0
@@ -39,6 +39,31 @@ def autocorrelation(gram: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(means / means[0]) if means[0] > 0 else np.ones(len(matrix))
 
 
+def series_autocorrelation(x: ArrayLike) -> NDArray[np.float64]:
+    """Autocorrelation of a series of numbers, its mean taken off, by Fourier transform.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        Mean product at each lag, over that at lag 0; 1 at every lag for a constant series, which never forgets.
+
+    Examples
+    --------
+    >>> series_autocorrelation([1.0, -1.0, 1.0, -1.0])
+    array([ 1., -1.,  1., -1.])
+    """
+    values = np.asarray(x, dtype=float)
+    n = len(values)
+    centred = values - values.mean()
+    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+    means = np.fft.irfft(power, 2 * n)[:n] / np.arange(n, 0, -1)
+    return np.asarray(means / means[0]) if centred.any() else np.ones(n)
+
+
 def integrated_time(correlation: ArrayLike, rows: int | None = None) -> float:
     """Integrated autocorrelation time, ``1 + 2 sum of correlations``, in rows; n rows are worth n over it.
 
@@ -70,7 +95,7 @@ def integrated_time(correlation: ArrayLike, rows: int | None = None) -> float:
     inside = np.arange(len(times)) >= WINDOW * times
     end = int(np.argmax(inside)) if inside.any() else len(times) - 1
     time = float(times[end])
-    if rows is None:
+    if rows is None or time <= 0:
         return max(time, 1.0)
     share = 1 - (2 * end + 1 - time) / rows
     if not inside.any() or time >= share * rows:
