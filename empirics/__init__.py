@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
+    from empirics.importing import import_runs, read_runs
     from empirics.pages import report
     from empirics.results import Runs, load
     from empirics.runner import Status, resume, run, status
@@ -25,7 +26,9 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "compare",
+    "import_runs",
     "load",
+    "read_runs",
     "report",
     "resume",
     "run",
@@ -35,6 +38,8 @@ __all__ = [
 _HOME = {
     "Experiment": "empirics.experiment",
     "ExperimentError": "empirics.experiment",
+    "import_runs": "empirics.importing",
+    "read_runs": "empirics.importing",
     "Runs": "empirics.results",
     "load": "empirics.results",
     "Status": "empirics.runner",

@@ -323,6 +323,64 @@ def status(
 
 
 @app.command(
+    "import",
+    help=(
+        "Read somebody else's runs: a table with one row a run (CSV, TSV, Parquet, NetCDF), or trace folders of the "
+        "paper's own code. Says which claims a missing column takes away."
+    ),
+    epilog=_examples(
+        "import mine.csv --protocol fixed-lr --out runs/mine",
+        "import mine.csv --protocol fixed-lr --out runs/mine --map weight_decay=wd --dimension 43692",
+    ),
+)
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The table or folder.", show_default=False)],
+    protocol: Annotated[ProtocolName, typer.Option(help="How the runs were trained.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder for the results.", show_default=False)],
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="NAME=COLUMN", help="A column with another name; repeatable.", show_default=False
+        ),
+    ] = None,
+    dimension: Annotated[
+        int | None, typer.Option(help="Number of scale-invariant weights, if no column says it.", show_default=False)
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="The optimiser, if no column says it.")] = "sgd",
+) -> None:
+    """Import runs.
+
+    Raises
+    ------
+    RequestError
+        If a --map is not NAME=COLUMN.
+    """
+    columns = {}
+    for pair in mapping or ():
+        name, equals, column = pair.partition("=")
+        if not (name and equals and column):
+            raise RequestError(f"import: --map {pair} must be NAME=COLUMN, as --map weight_decay=wd")
+        if name in columns:
+            raise RequestError(f"import: --map gives two columns for {name}")
+        columns[name] = column
+    import empirics
+
+    runs = empirics.import_runs(path, out, protocol.value, dimension=dimension, optimizer=optimizer, columns=columns)
+    print(runs)
+    if ignored := runs.provenance["imported"]["ignored"]:
+        _say(f"columns that no claim uses: {', '.join(ignored)}")
+    _say_what_is_lost(empirics.compare(runs))
+    _say(f"next: {PROGRAM} compare {out}, {PROGRAM} report {out}")
+
+
+def _say_what_is_lost(verdicts: Verdicts) -> None:
+    """Tell which claims cannot be judged on imported runs, and for want of what."""
+    lost: dict[tuple[str, str], None] = {(v.claim, v.reason): None for v in verdicts if v.verdict == "not measured"}
+    for claim, reason in lost:
+        _say(f"{claim} cannot be judged, or not in every form: {reason}")
+
+
+@app.command(
     help="Judge runs against the theory. Prints every claim with its interval and a verdict.",
     epilog=_examples("compare runs/digits", "compare runs/digits --format json", "compare runs/digits --strict"),
 )

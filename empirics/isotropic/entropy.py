@@ -6,26 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaln, eval_legendre, gammaln
+from scipy.special import betainc, betaln, eval_legendre
 
 from empirics.measure import block_error
+from empirics.measure.sphere import log_sphere_area
 
-__all__ = ["SymmetricEntropy", "log_sphere_area", "symmetric_entropy"]
+__all__ = ["SymmetricEntropy", "symmetric_entropy"]
 
 #: Polynomials by which the law of the loss may differ from the Beta law of the same mean and variance.
 TERMS = 8
-
-
-def log_sphere_area(dimension: int) -> float:
-    """Logarithm of the area of the unit sphere in d dimensions.
-
-    Examples
-    --------
-    >>> round(float(np.exp(log_sphere_area(3)) / np.pi), 12)
-    4.0
-    """
-    half = dimension / 2
-    return float(np.log(2) + half * np.log(np.pi) - gammaln(half))
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,59 @@
 """Estimators on plain arrays."""
 
 from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, series_autocorrelation, unbiased
+from empirics.measure.checks import check_entropy_estimator
+from empirics.measure.convergence import (
+    Jumps,
+    autocorrelation_time,
+    drift,
+    effective_sample_size,
+    periodic_jumps,
+    r_hat,
+)
 from empirics.measure.entropy import SphereEntropy, sphere_entropy
+from empirics.measure.integration import EntropyDifference, entropy_by_integration
+from empirics.measure.noise import (
+    Estimate,
+    GradientNoise,
+    angular_update,
+    configurational_temperature,
+    covariance_product,
+    effective_rank,
+    gradient_noise,
+    hessian_noise,
+    hutchinson_trace,
+    sphere_laplacian,
+)
 from empirics.measure.stationarity import block_error, norm_balance, run_status
 
 __all__ = [
+    "EntropyDifference",
+    "Estimate",
+    "GradientNoise",
+    "Jumps",
     "SphereEntropy",
+    "angular_update",
     "autocorrelation",
+    "autocorrelation_time",
     "block_error",
+    "check_entropy_estimator",
+    "configurational_temperature",
+    "covariance_product",
+    "drift",
+    "effective_rank",
+    "effective_sample_size",
+    "entropy_by_integration",
+    "gradient_noise",
+    "hessian_noise",
+    "hutchinson_trace",
     "integrated_time",
     "memory",
     "norm_balance",
+    "periodic_jumps",
+    "r_hat",
     "run_status",
     "series_autocorrelation",
     "sphere_entropy",
+    "sphere_laplacian",
     "unbiased",
 ]

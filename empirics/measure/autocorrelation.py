@@ -95,7 +95,7 @@ def integrated_time(correlation: ArrayLike, rows: int | None = None) -> float:
     inside = np.arange(len(times)) >= WINDOW * times
     end = int(np.argmax(inside)) if inside.any() else len(times) - 1
     time = float(times[end])
-    if rows is None:
+    if rows is None or time <= 0:
         return max(time, 1.0)
     share = 1 - (2 * end + 1 - time) / rows
     if not inside.any() or time >= share * rows:

@@ -1,13 +1,14 @@
-"""Entropy of directions from samples, by nearest neighbours on the sphere.
+"""Entropy of directions from samples: by nearest neighbours on the sphere, or by a family of densities.
 
-What the estimate means depends on the samples. If they are independent it is the entropy of their distribution, up to a
-bias that grows with the dimension. If they are snapshots of one slow path, the nearest neighbour of a snapshot is the
-snapshot next to it in time, and the estimate is the logarithm of the distance diffused between snapshots: a *path
-entropy*, whatever the distribution (docs: the diffusive trap). `SphereEntropy.path_entropy` says which it is.
+What a neighbour estimate means depends on the samples. If they are independent it is the entropy of their distribution,
+up to a bias that grows with the dimension. If they are snapshots of one slow path, the nearest neighbour of a snapshot
+is the snapshot next to it in time, and the estimate is the logarithm of the distance diffused between snapshots: a
+*path entropy*, whatever the distribution (docs: the diffusive trap). `SphereEntropy.path_entropy` says which it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,21 +16,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
-from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, unbiased
+from empirics.measure.autocorrelation import integrated_time, memory, unbiased
+from empirics.measure.families import gaussian_entropy, vmf_entropy
+from empirics.measure.neighbours import Directions, Gram, autocovariance, nearest, possible_neighbours
 from empirics.measure.sphere import log_ball, log_cap_area
 
 __all__ = ["SphereEntropy", "sphere_entropy"]
 
 FloatArray = NDArray[np.float64]
+Method = Literal["flat", "cap", "gaussian", "vmf"]
 
 #: Half-width of a 95 % interval in standard errors.
 NORMAL = 1.959964
 
-#: Neighbours are searched in float32 above this many multiplications; the best candidates are always recomputed.
-FLOAT64_WORK = 2e9
-
-#: Candidates kept for the exact recomputation, beyond the k wanted.
-CANDIDATES = 6
+METHODS = ("flat", "cap", "gaussian", "vmf")
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class SphereEntropy:
     low, high : float
         95 % interval of its statistical error; the bias is not in it, and it is rather too wide than too narrow.
     lags : numpy.ndarray, shape (n,)
-        Rows from each row to its nearest neighbour, with sign.
+        Rows from each row to its k-th nearest neighbour, with sign.
     effective_sample_size : float
         Independent rows that the n rows are worth; 1 if the directions do not forget within them.
     path_entropy : bool
         Whether neighbours are typically closer in time than the correlation time (which is half the series if it
-        cannot be told from it).
+        cannot be told from it). Of "gaussian" and "vmf", which use no neighbours, it says the same of the samples.
     theiler : int
         Rows on either side in which no neighbour was looked for.
     """
@@ -64,23 +64,26 @@ class SphereEntropy:
 
 def sphere_entropy(
     x: ArrayLike,
-    method: Literal["flat", "cap"] = "flat",
+    method: Method = "flat",
     theiler: int | Literal["auto"] = "auto",
     k: int = 1,
 ) -> SphereEntropy:
-    """Differential entropy of directions by their k-th nearest neighbours (Kozachenko and Leonenko 1987).
+    """Differential entropy of directions.
 
     Parameters
     ----------
     x : array_like, shape (n, d)
         Samples in time order; rows of any norm, only their directions count.
-    method : {"flat", "cap"}
-        How much of the sphere lies within the distance e of the neighbour: the flat ball of the chord's length,
-        ``V_{d-1} e^{d-1}``, or the cap of that angle, exactly. The cap has the smaller bias in absolute terms; the bias
-        of the flat form hardly depends on how concentrated the directions are, so it is the one for slopes.
+    method : {"flat", "cap", "gaussian", "vmf"}
+        "flat" and "cap": k-th nearest neighbours (Kozachenko and Leonenko 1987), with the flat ball of the chord's
+        length, ``V_{d-1} e^{d-1}``, or the exact area of the cap of that angle. The cap has the smaller bias in
+        absolute terms; the bias of the flat form hardly depends on how concentrated the directions are, so it is the
+        one for slopes. "gaussian": a normal law in equal-area coordinates about the mean direction, its covariance
+        shrunk where the samples are few. "vmf": the von Mises-Fisher law of the measured concentration. Both are the
+        largest entropy that the measured moments allow.
     theiler : int or "auto"
-        Leave out neighbours this close in time, in rows (Theiler 1986); "auto" takes the lag at which the directions'
-        autocorrelation falls below 0.05, 0 keeps all.
+        Leave out pairs this close in time, in rows (Theiler 1986); "auto" takes the lag at which the directions'
+        autocorrelation falls below 0.05, 0 keeps all. "gaussian" has no pairs and corrects by the autocorrelation.
     k : int
         Which neighbour.
 
@@ -96,11 +99,17 @@ def sphere_entropy(
 
     Notes
     -----
-    ``S = mean_i [psi(n_i + 1) - psi(k) + log v(e_i)]`` with n_i the number of possible neighbours of row i. The bias is
-    positive and falls like n^(-2/(d-1)): at d ~ 1,000 it is hundreds of nats whatever n. It is the same for rotated
-    and rescaled samples. The interval comes from the jackknife: without row j, the rows that had it among their k
-    neighbours take the next one. (The scatter of the terms alone makes it half as wide as it should be at d = 1,000,
-    where a few rows are neighbours of many.) Memory: 8 n^2 bytes and two copies of x.
+    *Neighbours*: ``S = mean_i [psi(n_i + 1) - psi(k) + log v(e_i)]`` with n_i the number of possible neighbours of row
+    i. The bias is positive and falls like n^(-2/(d-1)): at d ~ 1,000 it is hundreds of nats whatever n. It is the same
+    for rotated and rescaled samples. The interval comes from the jackknife: without row j, the rows that had it among
+    their k neighbours take the next one. (The scatter of the terms alone makes it half as wide as it should be at d =
+    1,000, where a few rows are neighbours of many.)
+
+    *Families*: no bias that grows with the dimension if the directions belong to the family; else too large by the
+    Kullback-Leibler divergence from it, however many samples there are: see :mod:`empirics.measure.families`.
+
+    Memory beside x: some 500 MB at most, whatever n and d (`empirics.measure.neighbours`), and 8 n^2 bytes more for
+    "gaussian". x is not copied if it is float32 or float64. Time: n^2 d/2 multiplications, twice that beyond n = 8,000.
 
     Examples
     --------
@@ -109,29 +118,29 @@ def sphere_entropy(
     >>> bool(abs(sphere_entropy(uniform, method="cap", theiler=0).value - np.log(4 * np.pi)) < 0.06)
     True
     """
-    directions = _directions(x, k)
-    if method not in ("flat", "cap"):
-        raise ValueError(f'method must be "flat" or "cap", got {method!r}')
-    n, d = directions.shape
-    centred = directions - directions.mean(axis=0)
-    gram = _gram(centred)
-    correlation = autocorrelation(gram)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    rows = _directions(x, k)
+    n, d = rows.n, rows.d
+    gram = Gram(rows)
+    covariance = autocovariance(gram)
+    # Rows that are all the same never forget.
+    correlation = covariance / covariance[0] if covariance[0] > 0 else np.ones(n)
     window = _window(theiler, correlation, n, k)
-    neighbours, distance = _neighbours(directions, centred, gram, window, k)
-    if not distance[:, 0].all():
-        row = int(np.argmin(distance[:, 0]))
-        raise ValueError(
-            f"rows {row} and {neighbours[row, 0]} of x have the same direction: a density cannot be estimated"
-        )
-    volume = _log_volume(distance, d, method)
-    terms = digamma(_possible_neighbours(n, window) + 1) - digamma(k) + volume[:, k - 1]
     time = integrated_time(correlation, rows=n)
-    error = float(NORMAL * np.std(_influence(terms, volume, neighbours, k), ddof=1) / np.sqrt(n / time))
-    value, lags = float(terms.mean()), neighbours[:, k - 1] - np.arange(n)
+    neighbours, distance = nearest(gram, window, k)
+    if method == "gaussian":
+        value, error = gaussian_entropy(gram, correlation, time)
+    elif method == "vmf":
+        value, error = vmf_entropy(gram, covariance, window, time)
+    else:
+        value, error = _by_neighbours(neighbours, distance, d, method, window, k)
+        error /= np.sqrt(n / time)
+    lags = neighbours[:, k - 1] - np.arange(n)
     return SphereEntropy(
         value=value,
-        low=value - error,
-        high=value + error,
+        low=value - NORMAL * error,
+        high=value + NORMAL * error,
         lags=lags,
         effective_sample_size=n / time,
         path_entropy=bool(np.median(np.abs(lags)) < max(memory(unbiased(correlation, time), np.exp(-1)), 1.5)),
@@ -139,29 +148,19 @@ def sphere_entropy(
     )
 
 
-def _directions(x: ArrayLike, k: int) -> FloatArray:
-    """Rows at unit norm, checked."""
-    rows = np.asarray(x, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[0] < k + 1 or rows.shape[1] < 2 or k < 1:
+def _directions(x: ArrayLike, k: int) -> Directions:
+    """Rows and their norms, checked block by block."""
+    rows = np.asarray(x)
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
+    if rows.ndim != 2 or k < 1 or rows.shape[0] < k + 1 or rows.shape[1] < 2:
         raise ValueError(f"x must have shape (n, d) with n > k = {k} >= 1 and d >= 2, got {rows.shape}")
-    if not np.isfinite(rows).all():
-        bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise ValueError(f"x must be finite; row {bad} is not")
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not norms.all():
-        raise ValueError(f"row {int(np.argmin(norms))} of x is zero and has no direction")
-    return rows / norms
-
-
-def _gram(centred: FloatArray) -> NDArray[np.floating]:
-    """Inner products of the centred rows, in float32 where float64 would take too long."""
-    n, d = centred.shape
-    if n * n * d <= FLOAT64_WORK:
-        return centred @ centred.T
-    # Centred and brought to unit size, float32 resolves distances to about 1e-7 of the spread of the samples.
-    scale = np.sqrt((centred**2).sum(axis=1).mean())
-    small = (centred / scale).astype(np.float32)
-    return np.multiply(small @ small.T, np.float32(scale**2), dtype=np.float32)
+    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
+    if not np.isfinite(largest).all():
+        raise ValueError(f"x must be finite; row {int(np.argmin(np.isfinite(largest)))} is not")
+    if not largest.all():
+        raise ValueError(f"row {int(np.argmin(largest))} of x is zero and has no direction")
+    return Directions(rows, largest)
 
 
 def _window(theiler: int | Literal["auto"], correlation: FloatArray, n: int, k: int) -> int:
@@ -170,34 +169,24 @@ def _window(theiler: int | Literal["auto"], correlation: FloatArray, n: int, k: 
         return min(memory(correlation) - 1, (n - 1 - k) // 2)
     if isinstance(theiler, bool) or not isinstance(theiler, int | np.integer) or theiler < 0:
         raise ValueError(f'theiler must be "auto" or a number of rows, got {theiler!r}')
-    if _possible_neighbours(n, int(theiler)).min() < k:
+    if possible_neighbours(n, int(theiler)).min() < k:
         raise ValueError(f"theiler = {theiler} leaves some of {n} rows without {k} neighbours")
     return int(theiler)
 
 
-def _possible_neighbours(n: int, window: int) -> NDArray[np.int64]:
-    """How many rows each row has outside its window."""
-    place = np.arange(n)
-    return np.maximum(place - window, 0) + np.maximum(n - 1 - place - window, 0)
-
-
-def _neighbours(
-    directions: FloatArray, centred: FloatArray, gram: NDArray[np.floating], window: int, k: int
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """The k + 1 nearest neighbours of each row (k where there are no more) and their chords, recomputed exactly."""
-    n = len(directions)
-    squares = (centred**2).sum(axis=1)
-    keep = min(k + CANDIDATES, int(_possible_neighbours(n, window).min()))
-    found = min(k + 1, keep)
-    neighbours, distance = np.empty((n, found), dtype=np.int64), np.empty((n, found))
-    for row in range(n):
-        far = squares + squares[row] - 2.0 * gram[row]
-        far[max(row - window, 0) : row + window + 1] = np.inf
-        candidates = np.argpartition(far, keep - 1)[:keep]
-        exact = np.linalg.norm(directions[candidates] - directions[row], axis=1)
-        order = np.argsort(exact, kind="stable")[:found]
-        neighbours[row], distance[row] = candidates[order], exact[order]
-    return neighbours, distance
+def _by_neighbours(
+    neighbours: NDArray[np.int64], distance: FloatArray, d: int, method: str, window: int, k: int
+) -> tuple[float, float]:
+    """Mean of the neighbour terms, and the scatter of what one row adds to it."""
+    n = len(distance)
+    if not distance[:, 0].all():
+        row = int(np.argmin(distance[:, 0]))
+        raise ValueError(
+            f"rows {row} and {neighbours[row, 0]} of x have the same direction: a density cannot be estimated"
+        )
+    volume = _VOLUMES[method](distance, d)
+    terms = digamma(possible_neighbours(n, window) + 1) - digamma(k) + volume[:, k - 1]
+    return float(terms.mean()), float(np.std(_influence(terms, volume, neighbours, k), ddof=1))
 
 
 def _influence(terms: FloatArray, volume: FloatArray, neighbours: NDArray[np.int64], k: int) -> FloatArray:
@@ -208,8 +197,14 @@ def _influence(terms: FloatArray, volume: FloatArray, neighbours: NDArray[np.int
     return np.asarray(terms - np.bincount(neighbours[:, :k].ravel(), loss, len(terms)))
 
 
-def _log_volume(distance: FloatArray, d: int, method: str) -> FloatArray:
+def _flat_volume(distance: FloatArray, d: int) -> FloatArray:
+    """Logarithm of the volume of the flat ball."""
+    return np.asarray(log_ball(d - 1) + (d - 1) * np.log(distance))
+
+
+def _cap_volume(distance: FloatArray, d: int) -> FloatArray:
     """Logarithm of the part of the sphere nearer than the neighbour."""
-    if method == "flat":
-        return np.asarray(log_ball(d - 1) + (d - 1) * np.log(distance))
     return log_cap_area(2 * np.arcsin(np.minimum(distance / 2, 1.0)), d)
+
+
+_VOLUMES: dict[str, Callable[[FloatArray, int], FloatArray]] = {"flat": _flat_volume, "cap": _cap_volume}

@@ -16,6 +16,9 @@ BALANCE_MARGIN = 0.02
 #: log r may drift by this much over the measured part; more would move a slope of log r by a margin of its own.
 DRIFT_MARGIN = 0.02
 
+#: The loss may drift by this share of itself: where it is proportional to T, that is the margin of a ratio.
+LOSS_DRIFT_MARGIN = 0.05
+
 #: A drift or an imbalance counts only if it is this many standard errors away from none.
 SIGNIFICANT = 4.0
 
@@ -82,6 +85,9 @@ def run_status(
     diverged_at: int,
     snr: float,
     loss: float,
+    loss_drift: float = 0.0,
+    loss_drift_error: float = 0.0,
+    periodic_jumps: bool = False,
 ) -> tuple[str, str]:
     """Say whether a run can be used, and if not, why.
 
@@ -99,11 +105,16 @@ def run_status(
         ``|grad L|^2/tr Cov g``.
     loss : float
         Mean training loss.
+    loss_drift, loss_drift_error : float
+        Change of the loss over the measured part and its standard error.
+    periodic_jumps : bool
+        Whether the radius falls slowly and is thrown back again and again.
 
     Returns
     -------
     status, reason : str
-        "ok", "diverged", "not scale-invariant", "interpolating" or "not stationary"; the reason is empty if ok.
+        "ok", "diverged", "not scale-invariant", "interpolating", "periodic jumps" or "not stationary"; the reason is
+        empty if ok.
 
     Examples
     --------
@@ -119,9 +130,16 @@ def run_status(
         return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {VIOLATION_MARGIN:g}"
     if snr > INTERPOLATING_SNR and loss < INTERPOLATING_LOSS:
         return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: no noise is left"
+    if periodic_jumps:
+        return "periodic jumps", "log r falls slowly and is thrown back again and again: no stationary state"
     off = abs(balance - 1)
     if not (off <= BALANCE_MARGIN or off <= SIGNIFICANT * balance_error <= 2 * BALANCE_MARGIN):
         return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {BALANCE_MARGIN:g}"
     if not abs(radius_drift) <= max(DRIFT_MARGIN, SIGNIFICANT * radius_drift_error):
         return "not stationary", f"log r drifts by {radius_drift:+.3f} over the measured part"
+    if not abs(loss_drift) <= max(LOSS_DRIFT_MARGIN * abs(loss), SIGNIFICANT * loss_drift_error):
+        return (
+            "not stationary",
+            f"the loss drifts by {loss_drift:+.3g} over the measured part, from a mean of {loss:.3g}",
+        )
     return "ok", ""

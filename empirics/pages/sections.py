@@ -389,6 +389,8 @@ def _provenance(verdicts: Any, evidence: Evidence) -> list[object]:
     experiment: Any = getattr(evidence.runs, "experiment", None)
     toml = experiment.to_toml() if hasattr(experiment, "to_toml") else str(facts.get("toml", ""))
     rows = _flat({key: value for key, value in facts.items() if key not in _FACTS})
+    if "imported" in facts:
+        return [Table("Where these runs come from", ("What", "Value"), tuple(rows))]
     blocks: list[object] = [
         Text("The same experiment file, run again with the same versions on the same machine, gives the same numbers.")
         if rows

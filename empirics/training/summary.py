@@ -4,10 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.experiment import NetworkExperiment, marked_steps
-from empirics.measure import block_error, norm_balance, run_status, sphere_entropy
+from empirics.measure import block_error, drift, norm_balance, periodic_jumps, run_status, sphere_entropy
 from empirics.training.ensemble import Ensemble, Pair, State, Sum
 
 Arrays = dict[str, NDArray]
+
+#: Points of a trace that are needed to tell jumps from noise.
+FEWEST_POINTS = 16
+
 BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
 
 
@@ -33,8 +37,10 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -
     summary |= _balance(ensemble, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies
-    summary |= _statuses(summary, refused)
-    groups = {"summary": summary, "trace": _trace(experiment, marks), "blocks": blocks, "snapshots": snapshots}
+    trace = _trace(experiment, marks)
+    measured = trace["log_radius"][:, trace["step"] > experiment.training.burn_in]
+    summary |= _statuses(summary, blocks["loss"], measured, refused)
+    groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots}
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
 
@@ -84,11 +90,8 @@ def _moments(experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, 
 
 def _stationarity(blocks: Arrays) -> Arrays:
     """Drift of log r: last quarter of the measured part against the first, with its standard error."""
-    log_radius = blocks["log_radius"]
-    quarter = log_radius.shape[1] // 4
-    first, last = log_radius[:, :quarter], log_radius[:, -quarter:]
-    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
-    return {"radius_drift": last.mean(1) - first.mean(1), "radius_drift_error": np.sqrt(2 * pooled / quarter)}
+    change, error = drift(blocks["log_radius"])
+    return {"radius_drift": change, "radius_drift_error": error}
 
 
 def _diverged_at(state: State) -> NDArray[np.int64]:
@@ -135,15 +138,30 @@ def _entropies(
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
-def _statuses(summary: Arrays, refused: dict[int, str]) -> Arrays:
+def _statuses(summary: Arrays, loss: NDArray, log_radius: NDArray, refused: dict[int, str]) -> Arrays:
     """Status and reason of every run; one without an entropy cannot be ok."""
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]
+        loss_drift, loss_drift_error = drift(loss)
     found = [
-        run_status(snr=float(snr[i]), **{name: summary[name][i].item() for name in names}) for i in range(len(snr))
+        run_status(
+            snr=float(snr[i]),
+            loss_drift=float(loss_drift[i]),
+            loss_drift_error=float(loss_drift_error[i]),
+            periodic_jumps=_jumps_periodically(log_radius[i]),
+            **{name: summary[name][i].item() for name in names},
+        )
+        for i in range(len(snr))
     ]
     for i, reason in refused.items():
         status, why = found[i]
         found[i] = ("not stationary" if status == "ok" else status, "; ".join(filter(None, (why, reason))))
     return {"status": np.array([status for status, _ in found]), "reason": np.array([reason for _, reason in found])}
+
+
+def _jumps_periodically(log_radius: NDArray) -> bool:
+    """Whether a finite curve that is long enough to tell has periodic jumps."""
+    return len(log_radius) >= FEWEST_POINTS and bool(
+        np.isfinite(log_radius).all() and periodic_jumps(log_radius).periodic
+    )
