@@ -148,13 +148,17 @@ def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
 
     At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is what stays: the
     runs' own `balance` is taken if they have one, else the same ratio of means, which is off by eta_eff wd r^2. On the
-    sphere the norm is held, and there is nothing to balance.
+    sphere the norm is held, and there is nothing to balance. Other optimisers than SGD have balances of their own, with
+    more than these means in them: only the runs' own counts.
     """
     protocol = data.attrs.get("protocol", "fixed-lr")
     if protocol == "fixed-sphere":
         return None
-    if protocol == "fixed-elr" and known(data, "balance"):
+    plain = "optimizer" not in data.variables or bool((data["optimizer"].values == "sgd").all())
+    if (protocol == "fixed-elr" or not plain) and known(data, "balance"):
         return np.asarray(data["balance"].values, dtype=float)
+    if not plain:
+        return None
     rate = "effective_lr" if protocol == "fixed-elr" else "lr"
     if not all(known(data, name) for name in (rate, "weight_decay", "grad_sq", "radius_sq")):
         return None

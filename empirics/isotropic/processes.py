@@ -21,7 +21,7 @@ from empirics.isotropic.kernels import LANES, Parameter, Sum
 from empirics.tables import ExperimentError
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
-__all__ = ["PATHS", "Path", "follow", "path", "quench"]
+__all__ = ["PATHS", "Path", "follow", "path", "quench", "stationary_entropy"]
 
 FloatArray = NDArray[np.float64]
 Rates = tuple[FloatArray, FloatArray]
@@ -179,6 +179,36 @@ def quench(*, effective_lr: float, weight_decay: float, factor: float, points: i
     rates = np.full(points, effective_lr / factor)
     rates[0] = effective_lr
     return Path("quench", rates, np.full(points, weight_decay), "fixed-elr")
+
+
+def stationary_entropy(route: Path, *, dimension: int, sigma: float = 1.0) -> FloatArray:
+    """Entropy of the weights that a gas settles to at each point of a path at fixed LR, finite steps included.
+
+    Parameters
+    ----------
+    route : Path
+        The path.
+    dimension : int
+        Number d of weights.
+    sigma : float
+        Gradient noise a direction at unit norm.
+
+    Returns
+    -------
+    numpy.ndarray, shape (points,)
+        ``S_sphere(T) + (d-1) log r`` in nats: volume and temperature from the derivation "finite-step" with the
+        curvature 1 of the gas, S_sphere that of the von Mises-Fisher law.
+
+    Examples
+    --------
+    >>> cold = path("isotherm", lr=0.01, weight_decay=0.01, factor=2, points=2, dimension=50)
+    >>> round(float(np.diff(stationary_entropy(cold, dimension=50))[0] / 24.5 / np.log(2)), 9)  # R log 2, exactly
+    1.0
+    """
+    volume = derive("finite-step", FixedLR).claim(eta=route.lr, lam=route.weight_decay, sigma=sigma, d=dimension, h=1.0)
+    # p V = R T: the temperature of the law that steps of this size sample.
+    heat = route.weight_decay * volume / ((dimension - 1) / 2)
+    return np.asarray(vmf.entropy(d=dimension, T=heat) + (dimension - 1) / 2 * np.log(2 * volume))
 
 
 def follow(

@@ -282,3 +282,10 @@ def test_every_claim_says_what_it_is():
     assert all(claim.title and claim.protocols and type(claim).__doc__ for claim in CLAIMS)
     assert list(claims()) == [claim.name for claim in CLAIMS]
     assert Table.of(gas_table(np.random.default_rng(12))).gated
+
+
+def test_the_balance_of_sgd_says_nothing_of_other_optimisers():
+    table = gas_table(np.random.default_rng(21)).assign_coords(optimizer=("run", np.full(35, "adamw")))
+    table["grad_sq"] *= 50.0  # AdamW's steps do not grow with the gradient
+    assert not any("left out" in note for note in compare(table).notes)
+    assert any("35 not stationary" in note for note in compare(table.assign(balance=("run", np.full(35, 3.0)))).notes)
