@@ -70,7 +70,8 @@ def compare(runs: Any) -> Verdicts:
     data = getattr(runs, "dataset", runs)
     _check(data)
     rows, notes = [], []
-    for protocol, optimizer, chosen in _groups(data):
+    groups = _groups(data)
+    for protocol, optimizer, chosen in groups:
         group = data.isel(run=chosen).assign_attrs(protocol=protocol)
         check_knobs(group, protocol, chosen)
         table = Table.of(group, _trace(runs, chosen))
@@ -78,8 +79,9 @@ def compare(runs: Any) -> Verdicts:
         if not fitting:
             notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
         rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
-        notes += filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
-    return Verdicts(rows, list(dict.fromkeys(notes)), runs)
+        said = filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
+        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said]
+    return Verdicts(rows, notes, runs)
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

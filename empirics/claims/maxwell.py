@@ -140,10 +140,7 @@ class MaxwellRelation(Claim):
         if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:
             return []
         worst = _largest_error(along, across, entropy, maxwell_ratio(protocol))
-        return [
-            f"largest relative error of the Maxwell relation over the grid at {PROTOCOLS[protocol]}, by the quadratic "
-            f"fit: {worst:.1%}"
-        ]
+        return [f"largest relative error of the Maxwell relation over the grid, by the quadratic fit: {worst:.1%}"]
 
 
 def maxwell_ratio(protocol: str = "fixed-lr") -> float:
