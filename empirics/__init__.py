@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from empirics import isotropic
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
@@ -27,6 +28,7 @@ __all__ = [
     "Verdicts",
     "compare",
     "import_runs",
+    "isotropic",
     "load",
     "read_runs",
     "report",
@@ -61,6 +63,8 @@ def __getattr__(name: str) -> Any:
     AttributeError
         For any other name.
     """
+    if name == "isotropic":  # a room of its own
+        return import_module("empirics.isotropic")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
