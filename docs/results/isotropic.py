@@ -100,7 +100,7 @@ def paper(runs: Runs) -> list[str]:
         *lines,
         "",
         "The paper's two fixed-LR slopes are above 1 and 0 by as much as each other; the derivation `finite-step` says "
-        "that steps of this size put them there (third column): it is no failure of the gas and no error of the entropy.",
+        "that steps of this size put them there (third column): no failure of the gas and no error of the entropy.",
     ]
 
 
@@ -467,7 +467,7 @@ def main() -> None:
         "L = 1 − μ·w/|w| with isotropic gradient noise of constant size: the model in which the theory is exact. It "
         "judges the theory, the estimators and the verdicts. Written by `make results-isotropic`, from the experiments "
         "`experiments/isotropic-*.toml`, whose margins were there before the runs; `thermo-theory run "
-        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again. Intervals are 95 %.",
+        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again. Intervals: 95 %.",
     ]
     for section in (paper, verdicts, adiabatic, finite_steps, starts):
         lines += section(runs)

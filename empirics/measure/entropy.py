@@ -106,7 +106,8 @@ def sphere_entropy(
     1,000, where a few rows are neighbours of many.)
 
     *Families*: no bias that grows with the dimension if the directions belong to the family; else too large by the
-    Kullback-Leibler divergence from it, however many samples there are: see :mod:`empirics.measure.families`.
+    Kullback-Leibler divergence from it, however many samples there are. "gaussian" with fewer than 2 d effective rows
+    and unequal spreads can be wrong in both ways: see :mod:`empirics.measure.families` and docs/validation.md.
 
     Memory beside x: some 500 MB at most, whatever n and d (`empirics.measure.neighbours`), and 8 n^2 bytes more for
     "gaussian". x is not copied if it is float32 or float64. Time: n^2 d/2 multiplications, twice that beyond n = 8,000.

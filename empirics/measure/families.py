@@ -1,7 +1,7 @@
 """Entropy of directions within a family of densities: von Mises-Fisher, and normal in equal-area coordinates.
 
-Each is the law of largest entropy among those with the measured moments, so that, up to statistical error, neither is
-too small; how much too large it is no number of samples shows. A path that does not forget has moments of its own.
+Each is the law of largest entropy among those with the same moments: with moments well measured neither is too small,
+and how much too large it is no number of samples shows. A path that does not forget has moments of its own.
 """
 
 from __future__ import annotations
@@ -154,8 +154,11 @@ def gaussian_entropy(gram: Gram, correlation: FloatArray, time: float) -> tuple[
     The coordinates keep areas, so the entropy in them is that on the sphere. With m = d - 1 and f degrees of freedom,
     n over ``1 + 2 sum correlation^2``: from f = 2 m on, ``log det`` of the sample covariance less its bias for normal
     samples, ``sum_i psi((f + 1 - i)/2) - m log(f/2)``; below, the covariance is shrunk towards its mean eigenvalue by
-    the oracle-approximating rule (Chen, Wiesel, Eldar and Hero 2010), which is right where all eigenvalues are alike
-    and too large where they are not, by up to ``log`` of their arithmetic over their geometric mean, times m/2.
+    the oracle-approximating rule (Chen, Wiesel, Eldar and Hero 2010).
+
+    Bias: none to speak of from f = 2 m on, and none below where all eigenvalues are alike. Where they differ and f < 2
+    m it can be of either sign and some tenths of a nat a dimension, and it changes with f: not for slopes then
+    (docs/validation.md), and the interval does not know of it.
     """
     n, m = gram.rows.n, gram.rows.d - 1
     spectrum = _spectrum(gram)
@@ -169,9 +172,18 @@ def gaussian_entropy(gram: Gram, correlation: FloatArray, time: float) -> tuple[
         log_det = float(np.log(spectrum[:m]).sum() - (digamma(halves) - np.log(freedom / 2)).sum())
         error = 0.5 * np.sqrt(polygamma(1, halves).sum())
     else:
-        log_det, error = _shrunk_log_det(spectrum, m, freedom), np.sqrt(m / (2 * freedom))
+        log_det, error = _shrunk_log_det(spectrum, m, freedom), _error_of_trace(spectrum, m, freedom)
     value = 0.5 * (m * np.log(2 * np.pi * np.e) + log_det)
     return min(float(value), log_sphere_area(m + 1)), float(error)
+
+
+def _error_of_trace(spectrum: FloatArray, m: int, freedom: float) -> float:
+    """Error of m/2 times the logarithm of the trace, which is what a shrunk determinant mostly rests on.
+
+    ``(m/2) (2/(f rank))^(1/2)`` with the effective rank of the covariance, freed of what f samples add to it.
+    """
+    inverse_rank = max((spectrum**2).sum() / spectrum.sum() ** 2 - 1 / freedom, 1 / m)
+    return float(m / 2 * np.sqrt(2 * inverse_rank / freedom))
 
 
 def _cosines(gram: Gram) -> FloatArray:

@@ -102,7 +102,8 @@ def bias_exponent(d, sizes, repetitions, kappa=4.0, seed=5):
     """Exponent of the bias in n of both neighbour forms, and its standard error; theory -2/(d-1).
 
     The flat form on the uniform law: less the cap form on the same rows, which is unbiased there, so that almost all of
-    the scatter cancels; at d = 3 the two are the same (Archimedes: a cap is as large as the disc of its chord). The cap form on the von Mises-Fisher law: less the mean of -log density on the same rows.
+    the scatter cancels; at d = 3 the two are the same (Archimedes: a cap is as large as the disc of its chord). The cap
+    form on the von Mises-Fisher law: less the mean of -log density on the same rows.
     """
     rng = np.random.default_rng(seed)
     log_partition = vmf_exact(d=d, T=1 / kappa) - kappa * (1 - _mean_cosine(d, kappa))
