@@ -82,6 +82,8 @@ def _symbol(
     """Make a scalar symbol and enter it in the glossary."""
     positive = domain.low >= 0 and domain is not COEFFICIENT
     symbol = sp.Symbol(name, positive=True) if positive else sp.Symbol(name, real=True)
+    if symbol in glossary:
+        raise ValueError(f"the symbol {name} already means: {glossary[symbol].meaning}")
     glossary[symbol] = SymbolInfo(symbol, argument, meaning, unit, domain, twin)
     return symbol
 
@@ -183,7 +185,7 @@ var_V_Gibbs = _symbol("var_V_Gibbs", "var_V_Gibbs", "variance of the volume in a
 R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at constant pressure, d/2")
 recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that one iteration takes away")
 kick = _symbol("s_r", "kick", "variance of r^2 that one iteration adds")
-squared = _symbol("y", "squared", "squared norm of the weights")
+squared = _symbol("q", "squared", "squared norm of the weights")
 lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "nats", REAL)
 
 # Other optimisers --------------------------------------------------------------------------------

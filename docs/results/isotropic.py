@@ -93,7 +93,7 @@ def paper(runs: Runs) -> list[str]:
         "",
         "## The paper's table",
         "",
-        "Slopes of the quadratic fit at the centre of the grid, in units of R = 1.",
+        "Slopes of the quadratic fit at the centre of the grid, in units of R = 1; ours with 95 % intervals.",
     ]
     lines += table(head, rows)
     return [
@@ -467,7 +467,7 @@ def main() -> None:
         "L = 1 − μ·w/|w| with isotropic gradient noise of constant size: the model in which the theory is exact. It "
         "judges the theory, the estimators and the verdicts. Written by `make results-isotropic`, from the experiments "
         "`experiments/isotropic-*.toml`, whose margins were there before the runs; `thermo-theory run "
-        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again. Intervals: 95 %.",
+        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again.",
     ]
     for section in (paper, verdicts, adiabatic, finite_steps, starts):
         lines += section(runs)
