@@ -13,6 +13,7 @@ What the trace holds at each entry (one an iteration of ``log_iters``), and what
 ``mean_radius``                mean norm over the entropy's window
 ``log_radius``                 (d - 1) log(mean_radius), so that the two give d
 ``spherical_entropy``          nearest-neighbour entropy of the window in polar angles; NaN until it is full
+``running_radius``             norm every ``running_log_freq`` iterations: drift and jumps of the radius, and the status
 =============================  ==============================================================================
 
 The numbers of a run are means over the entries of its last window, the one its entropy is of.
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing_files import Cells, checksum
+from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
 
 __all__ = ["is_trace_folder", "read_traces"]
@@ -47,6 +49,9 @@ LAST_SHARE = 0.1
 
 #: d - 1 is (d-1) log r over log r; nearer to r = 1 than this, the quotient has no digits.
 NO_DIGITS = 1e-4
+
+#: Blocks for the drift of the radius, points for its jumps, and the fewest points that tell anything.
+BLOCKS, POINTS, FEWEST = 20, 200, 40
 
 #: What a run has to have; the rest is taken where it is there.
 NEEDED = ("train_loss", "mean_radius")
@@ -132,6 +137,7 @@ def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray
         raise ExperimentError(f"{folder / TRACE}: the trace is empty")
     curves = {name: curve[:entries] for name, curve in curves.items()}
     row = _knobs(config, protocol) | _measured(curves, _window(config, iterations[:entries]))
+    row |= _status(row, curves["train_loss"], _running_radius(config, trace, folder / TRACE))
     return row | {"dimension": _dimension(curves)}, {"step": iterations[:entries], **curves}
 
 
@@ -254,10 +260,47 @@ def _measured(curves: Mapping[str, NDArray[np.float64]], window: NDArray[np.bool
         row["grad_sq"] = curves["stoch_grad_mean_norm_squared"][window].mean()
     if "spherical_entropy" in curves:
         row["entropy_sphere"] = float(curves["spherical_entropy"][-1])
-    broken = np.flatnonzero(~np.isfinite(curves["train_loss"]))
-    row["status"] = "diverged" if len(broken) else "ok"
-    row["reason"] = f"the loss was not finite at logged iteration {broken[0]}" if len(broken) else ""
     return row
+
+
+def _running_radius(config: Mapping[str, Any], trace: Mapping[str, Any], file: Path) -> NDArray[np.float64] | None:
+    """Logarithm of the norm along the last window, if the trace has it closely enough."""
+    values, spacing = trace.get("running_radius"), config.get("running_log_freq")
+    if not values or not isinstance(spacing, int) or spacing < 1:
+        return None
+    radius = _curve(file, "running_radius", values, len(values))
+    tail = radius[_window(config, spacing * np.arange(1.0, len(radius) + 1))]
+    if len(tail) < FEWEST or not (np.isfinite(tail) & (tail > 0)).all():
+        return None
+    return np.log(tail)
+
+
+def _status(
+    row: Mapping[str, Any], loss: NDArray[np.float64], log_radius: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Status of the run as far as its trace tells; the norm balance is looked at by the claims themselves."""
+    known: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
+    jumps = False
+    if log_radius is not None:
+        blocks = np.array([part.mean() for part in np.array_split(log_radius, BLOCKS)])
+        change, error = drift(blocks)
+        known = {"radius_drift": float(change), "radius_drift_error": float(error)}
+        jumps = periodic_jumps(log_radius[:: max(1, len(log_radius) // POINTS)]).periodic
+    broken = np.flatnonzero(~np.isfinite(loss))
+    noise = row.get("grad_variance", math.nan)
+    status, reason = run_status(
+        **known,
+        balance=1.0,
+        balance_error=0.0,
+        violation=0.0,
+        diverged_at=-1,
+        snr=row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
+        loss=float(row["loss"]),
+        periodic_jumps=jumps,
+    )
+    if len(broken):
+        status, reason = "diverged", f"the loss was not finite at logged iteration {broken[0]}"
+    return (known if log_radius is not None else {}) | {"status": status, "reason": reason}
 
 
 def _dimension(curves: Mapping[str, NDArray[np.float64]]) -> int | None:

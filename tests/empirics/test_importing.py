@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -283,6 +284,37 @@ def test_a_run_that_diverged_says_so(traces):
     data = empirics.read_runs(traces, "fixed-lr").dataset
     assert data["status"].values.tolist().count("diverged") == 1
     assert "logged iteration 7" in data["reason"].values[-1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"),
+    [
+        (lambda i: 0.001 * np.sin(i * i), "ok"),
+        (lambda i: -0.0004 * i, "not stationary"),
+        (lambda i: -0.01 * (i % 50), "periodic jumps"),
+    ],
+)
+def test_the_norm_along_the_run_tells_drifts_and_jumps(tmp_path, shape, status):
+    trace = trace_of(0.1, 0.1, D, np.random.default_rng(8))
+    trace["running_radius"] = np.exp(shape(np.arange(400.0))).tolist()
+    settings = {"queue_size": 200, "queue_freq": 2, "running_log_freq": 2}
+    write_trace(tmp_path / "a", 0.1, 0.1, trace, **settings)
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    assert data["status"].item() == status, data["reason"].item()
+    assert data["radius_drift"].item() == pytest.approx(-0.06 if status == "not stationary" else 0, abs=2e-3)
+
+
+def test_scalars_of_numpy_1_are_read(tmp_path):
+    write_trace(tmp_path / "a", 0.1, 0.1, trace_of(0.1, 0.1, D, np.random.default_rng(9)))
+    file = tmp_path / "a" / "trace.pt"
+    with zipfile.ZipFile(file) as stored:
+        parts = {name: stored.read(name) for name in stored.namelist()}
+    older = {name: part.replace(b"cnumpy._core.multiarray", b"cnumpy.core.multiarray") for name, part in parts.items()}
+    assert older != parts
+    with zipfile.ZipFile(file, "w") as stored:
+        for name, part in older.items():
+            stored.writestr(name, part)
+    assert empirics.read_runs(tmp_path, "fixed-lr").dataset["grad_variance"].item() > 0
 
 
 class Bomb:
