@@ -19,6 +19,13 @@ from empirics.training import OPTIMIZERS, PROTOCOLS
 
 KINDS = ("network",)
 
+# What each protocol fixes in a run: the axes of its grid, the first the rate of the steps.
+AXES = {
+    "fixed-lr": ("lr", "weight_decay"),
+    "fixed-elr": ("effective_lr", "weight_decay"),
+    "fixed-sphere": ("lr", "radius"),
+}
+
 
 class ExperimentError(ValueError):
     """A request that cannot be carried out as it stands; one line says what, where and what would be right."""
@@ -130,8 +137,9 @@ def _initial_radius(value: Any) -> "float | NoiseRule":
 class NoiseRule:
     """Start each run at the radius law's value for a guessed trace of the gradient noise at unit norm.
 
-    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. A guess that is wrong by a
-    factor costs burn-in, not correctness.
+    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. At a fixed effective learning
+    rate ``r0 = (effective_lr · noise / (2 · weight_decay))^(1/2)``. A guess that is wrong by a factor costs burn-in,
+    not correctness.
     """
 
     noise: float
@@ -145,6 +153,16 @@ class NoiseRule:
         2.0
         """
         return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
+
+    def radius_at_elr(self, effective_lr: float, weight_decay: float) -> float:
+        """Compute the starting radius of one run at a fixed effective learning rate.
+
+        Examples
+        --------
+        >>> NoiseRule(10.0).radius_at_elr(effective_lr=0.032, weight_decay=0.01)
+        4.0
+        """
+        return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
@@ -241,28 +259,70 @@ class Training(_Table):
     batch_size
         Images a step, drawn with replacement, independently for every run.
     initial_radius
-        A number, or ``{noise = c}``: the radius law's value for tr Σ = c.
+        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Not used on the sphere.
     burn_in, steps
         Steps before measuring, and measured steps.
     dtype
         Precision of weights and gradients; statistics are always summed in float64.
+    momentum, beta2, optimizer_eps
+        Decay of the average of gradients (Adam's beta1) and of squared gradients; Adam's addition to their root.
     """
 
     protocol: str = _key(_one_of(PROTOCOLS.names))
     optimizer: str = _key(_one_of(OPTIMIZERS.names))
     batch_size: int = _key(_integer(2))
-    initial_radius: float | NoiseRule = _key(_initial_radius)
     burn_in: int = _key(_integer(0))
     steps: int = _key(_integer(1))
+    initial_radius: float | NoiseRule = _key(_initial_radius, NoiseRule(10.0))
     dtype: str = _key(_one_of(("float32", "float64")), "float32")
+    momentum: float = _key(lambda value: _share(value), 0.9)
+    beta2: float = _key(lambda value: _share(value), 0.999)
+    optimizer_eps: float = _key(_number(least=0), 1e-8)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the optimiser divides every gradient component by its own root mean square."""
+        return self.optimizer in ("adamw", "adam-l2")
+
+
+def _share(value: Any) -> float:
+    found: float = _number(least=0)(value)
+    if found >= 1:
+        raise ValueError("must be a number from 0 to below 1")
+    return found
 
 
 @dataclass(frozen=True)
 class Grid(_Table):
-    """``[grid]``: the learning rates and weight decays, every pair a run."""
+    """``[grid]``: the two axes that the protocol fixes (`AXES`), every pair a run; the others are left out."""
 
-    lr: tuple[float, ...] = _key(_axis)
-    weight_decay: tuple[float, ...] = _key(_axis)
+    lr: tuple[float, ...] = _key(lambda value: _optional_axis(value), ())
+    weight_decay: tuple[float, ...] = _key(lambda value: _optional_axis(value), ())
+    effective_lr: tuple[float, ...] = _key(lambda value: _optional_axis(value), ())
+    radius: tuple[float, ...] = _key(lambda value: _optional_axis(value), ())
+
+    def check(self, protocol: str) -> None:
+        """Refuse axes that the protocol lacks or does not use.
+
+        Raises
+        ------
+        ExperimentError
+            For the first such axis.
+        """
+        for field in dataclasses.fields(self):
+            values, used = getattr(self, field.name), field.name in AXES[protocol]
+            if used and not values:
+                raise ExperimentError(
+                    f"[grid] {field.name} = []: must be a list of numbers that is not empty, {protocol} needs it"
+                )
+            if values and not used:
+                raise ExperimentError(
+                    f"[grid] {field.name}: must be left out, {protocol} uses {' and '.join(AXES[protocol])}"
+                )
+
+
+def _optional_axis(value: Any) -> tuple[float, ...]:
+    return () if isinstance(value, (list, tuple)) and not value else _axis(value)
 
 
 @dataclass(frozen=True)
@@ -297,13 +357,28 @@ class Shards(_Table):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the grid: what its random numbers depend on, and nothing else."""
+    """One run of the grid: what its random numbers depend on, and nothing else.
+
+    What a protocol does not fix is NaN: the weight decay on the sphere, the learning rate at fixed effective one.
+
+    Examples
+    --------
+    >>> print(Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd"))
+    fixed-lr, sgd, lr = 0.1, weight_decay = 0.01, seed = 1
+    """
 
     lr: float
     weight_decay: float
     seed: int
     protocol: str
     optimizer: str
+    effective_lr: float = math.nan
+    radius: float = math.nan
+
+    def __str__(self) -> str:
+        rates = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+        labels = [f"{name} = {value:g}" for name, value in rates.items() if not math.isnan(value)]
+        return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
 
 
 def _table(kind: type[_Table]) -> Check:
@@ -374,9 +449,20 @@ class Experiment(_Table):
             raise ExperimentError(
                 f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
             )
-        if (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
+        self.grid.check(training.protocol)
+        if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
             raise ExperimentError(
                 f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
+            )
+        if training.adaptive and training.protocol == "fixed-elr":
+            raise ExperimentError(
+                f"[training] optimizer = {_show(training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed "
+                "ELR (an Adam step turns the weights by lr / r, not lr / r²)"
+            )
+        if training.adaptive and training.protocol == "fixed-lr" and isinstance(training.initial_radius, NoiseRule):
+            raise ExperimentError(
+                f"[training] initial_radius = {_show(training.initial_radius)}: must be a number with optimizer = "
+                f"{_show(training.optimizer)}, the rule is that of SGD"
             )
 
     @property
@@ -386,13 +472,19 @@ class Experiment(_Table):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, the weight decay varying fastest, then the learning rate, then the seed."""
+        """All runs, the protocol's second axis varying fastest, then its first, then the seed."""
         training = self.training
+        outer, inner = AXES[training.protocol]
         return tuple(
-            Run(lr, weight_decay, seed, training.protocol, training.optimizer)
+            Run(
+                **({"lr": math.nan, "weight_decay": math.nan} | {outer: one, inner: other}),
+                seed=seed,
+                protocol=training.protocol,
+                optimizer=training.optimizer,
+            )
             for seed in self.seeds
-            for lr in self.grid.lr
-            for weight_decay in self.grid.weight_decay
+            for one in getattr(self.grid, outer)
+            for other in getattr(self.grid, inner)
         )
 
     def cut(self) -> tuple[tuple[Run, ...], ...]:

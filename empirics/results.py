@@ -29,6 +29,8 @@ class Variable(NamedTuple):
 VARIABLES: dict[str, Variable] = {
     "lr": Variable("learning rate", "weight^2 nat^-1"),
     "weight_decay": Variable("weight decay, coupled (pressure)", "nat weight^-2"),
+    "effective_lr": Variable("effective learning rate, where it is fixed", "nat^-1"),
+    "radius": Variable("norm of the weights, where it is fixed", "weight"),
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
@@ -113,10 +115,13 @@ def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
 
 
 def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
-    return {
-        name: _variable(name, ("run",), np.array([getattr(run, name) for run in runs]))
-        for name in ("lr", "weight_decay", "protocol", "optimizer", "seed")
+    """What labels the runs; a rate or radius that no run has fixed is left out."""
+    columns = {
+        name: np.array([getattr(run, name) for run in runs])
+        for name in ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
     }
+    optional = [name for name in ("effective_lr", "radius") if np.isnan(columns[name]).all()]
+    return {name: _variable(name, ("run",), column) for name, column in columns.items() if name not in optional}
 
 
 def write(tree: xr.DataTree, folder: Path) -> None:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.data.dataset import Dataset
-from empirics.experiment import Experiment, NoiseRule, Run
+from empirics.experiment import AXES, Experiment, NoiseRule, Run
 from empirics.models import MODELS
 from empirics.training import OPTIMIZERS, PROTOCOLS
-from empirics.training.optimizer import Optimizer
-from empirics.training.protocol import Protocol
+from empirics.training.optimizer import Optimizer, Settings, along
+from empirics.training.protocol import Protocol, dot
 from empirics.training.sampling import Minibatches, Stream, frozen_generator, generator
 
 
@@ -31,6 +31,9 @@ class Sum(IntEnum):
     GRAD_SQ_UNIT = 3  # |g|² r²: the squared gradient at unit norm
     LOSS = 4
     FINITE = 5  # 1 while the run is finite: the final sum says when it diverged
+    # What the step does to the norm, where `norm_balance` does not say it: see `Ensemble._count_norm`.
+    GROWTH = 6
+    DECAY = 7
 
 
 class Pair(IntEnum):
@@ -73,12 +76,6 @@ class State:
     snapshots: Tensor
 
 
-def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Inner product of two lists of tensors for every run, shape (run,)."""
-    parts = [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
-    return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])
-
-
 def marked_steps(experiment: Experiment) -> NDArray[np.int64]:
     """List the steps at which the running sums are written down: points of the trace and ends of blocks."""
     training, measure = experiment.training, experiment.measure
@@ -115,9 +112,12 @@ class Ensemble:
             head_norm=table.head_norm,
         )
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
-        self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)()
-        self.lr = self._column([run.lr for run in self.runs])
-        self.weight_decay = self._column([run.weight_decay for run in self.runs])[:, None, None]
+        settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
+        self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
+        self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])
+        self.weight_decay = self._column([run.weight_decay for run in self.runs]).nan_to_num(0.0)
+        self.radius = self._column([run.radius for run in self.runs])
+        self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd")
         self._inputs = torch.as_tensor(data.inputs, dtype=self.dtype, device=self.device).contiguous()
         self._labels = torch.as_tensor(data.labels, device=self.device)
         size = len(data.labels)
@@ -127,7 +127,7 @@ class Ensemble:
         rows = len(self.runs) * training.batch_size
         # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
         self._batch = torch.empty(rows, data.inputs.shape[1], dtype=self.dtype, device=self.device)
-        self._row = torch.empty(len(Sum), len(self.runs), dtype=torch.float64, device=self.device)
+        self._row = torch.empty(Sum.GROWTH, len(self.runs), dtype=torch.float64, device=self.device)
         frozen = frozen_generator(table.head_seed)
         self.frozen = self.model.fixed(frozen, len(self.runs), self.dtype, self.device)
         self._start = self._draw()
@@ -137,10 +137,19 @@ class Ensemble:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def _draw(self) -> list[Tensor]:
-        rule = self.experiment.training.initial_radius
-        radii = [rule.radius(r.lr, r.weight_decay) if isinstance(rule, NoiseRule) else rule for r in self.runs]
+        radii = [self._initial_radius(run) for run in self.runs]
         generators = [generator(run, Stream.INITIAL) for run in self.runs]
         return self.model.initial(generators, np.array(radii), self.dtype, self.device)
+
+    def _initial_radius(self, run: Run) -> float:
+        rule, gain = self.experiment.training.initial_radius, self.optimizer.gain
+        if run.protocol == "fixed-sphere":
+            return run.radius
+        if not isinstance(rule, NoiseRule):
+            return rule
+        if run.protocol == "fixed-elr":
+            return rule.radius_at_elr(run.effective_lr * gain, run.weight_decay)
+        return rule.radius(run.lr * gain, run.weight_decay)
 
     def start(self) -> State:
         """Make the state before the first step."""
@@ -176,9 +185,13 @@ class Ensemble:
         measured = state.step - self.experiment.training.burn_in
         if measured >= 0 and (measured + 1) % self.experiment.measure.spacing == 0:
             self._snapshot(state, measured // self.experiment.measure.spacing, loss)
-        lr = self.protocol.learning_rate(self.lr, radius_sq) + gate
-        self.optimizer.step(state.weights, self.gradients, lr[:, None, None], self.weight_decay, state.optimizer)
-        self.protocol.constrain(state.weights)
+        lr = self.protocol.learning_rate(self.rate, radius_sq) + gate
+        push = self.optimizer.directions(state.weights, self.gradients, self.weight_decay, state.optimizer, state.step)
+        if self._norm_counted:
+            self._count_norm(state, push, lr, radius_sq)
+        for w, direction in zip(state.weights, push, strict=True):
+            w.addcmul_(direction, along(lr, w), value=-1)
+        self.protocol.constrain(state.weights, self.radius)
         state.step += 1
         if (mark := self._mark_of.get(state.step)) is not None:
             state.marks[mark] = state.total
@@ -195,8 +208,26 @@ class Ensemble:
         torch.log(row[Sum.RADIUS_SQ], out=row[Sum.LOG_RADIUS]).mul_(0.5)
         torch.mul(row[Sum.RADIUS_SQ], row[Sum.GRAD_SQ], out=row[Sum.GRAD_SQ_UNIT])
         row[Sum.FINITE] = torch.isfinite(row[Sum.GRAD_SQ_UNIT])
-        state.total += row
+        state.total[: Sum.GROWTH].add_(row)
         return (row[Sum.GRAD_SQ_UNIT] * 0).to(self.dtype)
+
+    def _count_norm(self, state: State, push: Sequence[Tensor], lr: Tensor, radius_sq: Tensor) -> None:
+        """Add what the step ``w' = (1 + a) w + u``, ``u ⊥ w``, does to the norm to its running sums.
+
+        ``r'² = (1 + a)² r² + |u|²``, so a stationary mean of ``r²`` balances ``|u|²`` with ``(1 − (1 + a)²) r²``, and a
+        stationary mean of ``log r``, at fixed effective learning rate, balances the logarithms of both factors. For SGD
+        the first is :func:`empirics.measure.norm_balance`.
+        """
+        radial = dot(state.weights, push).double() * lr / radius_sq  # -a
+        shrunk = (1 - radial).square()
+        across = lr.double().square() * dot(push, push) - radial.square() * radius_sq
+        growth, decay = state.total[Sum.GROWTH], state.total[Sum.DECAY]
+        if self.protocol.name == "fixed-elr":
+            growth += torch.log1p(across / (shrunk * radius_sq))
+            decay -= torch.log(shrunk)
+        else:
+            growth += across
+            decay += (1 - shrunk) * radius_sq
 
     def _snapshot(self, state: State, number: int, loss: Tensor) -> None:
         """Keep the weights, and measure what needs a second minibatch at the same weights."""

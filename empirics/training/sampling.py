@@ -6,6 +6,7 @@ the step says it.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -36,7 +37,9 @@ def identity(run: Run) -> int:
     >>> identity(a) == identity(a), identity(a) == identity(b)
     (True, False)
     """
-    text = f"{run.protocol}|{run.optimizer}|lr={run.lr!r}|weight_decay={run.weight_decay!r}|seed={run.seed}"
+    rates = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
+    fixed = [f"{name}={value!r}" for name, value in rates.items() if not math.isnan(value)]
+    text = "|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"])
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 

@@ -30,10 +30,10 @@ def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Array
         blocks = _blocks(experiment, marks, pairs)
         summary = _moments(experiment, ensemble, marks, pairs) | _stationarity(blocks)
     summary["diverged_at"] = _diverged_at(state)
-    summary |= _balance(ensemble, summary, blocks)
+    summary |= _balance(experiment, ensemble, marks, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies
-    summary |= _statuses(summary, refused)
+    summary |= _statuses(experiment, summary, refused)
     groups = {"summary": summary, "trace": _trace(experiment, marks), "blocks": blocks, "snapshots": snapshots}
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
@@ -69,7 +69,6 @@ def _moments(experiment: Experiment, ensemble: Ensemble, marks: NDArray, pairs: 
     first, second = pairs[:, Pair.LOSS], pairs[:, Pair.SECOND_LOSS]
     covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
     variance_unit = mean[Sum.GRAD_SQ_UNIT] - grad_mean_sq_unit
-    lr = np.array([run.lr for run in ensemble.runs])
     return {
         **{name: mean[row] for row, name in BLOCKED.items()},
         "grad_mean_sq": grad_mean_sq,
@@ -78,8 +77,23 @@ def _moments(experiment: Experiment, ensemble: Ensemble, marks: NDArray, pairs: 
         "loss_variance": covariance,
         "violation": pairs[:, Pair.VIOLATION].mean(0),
         "accuracy": pairs[:, Pair.ACCURACY].mean(0),
-        "temperature": 0.5 * lr / mean[Sum.RADIUS_SQ] * variance_unit / (ensemble.model.dimension - 1),
+        "temperature": _temperature(ensemble, mean[Sum.RADIUS_SQ], variance_unit),
     }
+
+
+def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
+    """Half the effective learning rate times the noise variance per dimension at unit norm, shape (run,).
+
+    Momentum makes the rate larger by ``1/(1 − momentum)``. An Adam step divides the gradient by its root mean square,
+    where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
+    """
+    tangents = ensemble.model.dimension - 1
+    lr = np.array([run.lr for run in ensemble.runs])
+    effective = np.array([run.effective_lr for run in ensemble.runs])
+    if ensemble.experiment.training.adaptive:
+        return 0.5 * lr * np.sqrt(variance_unit / tangents / radius_sq)
+    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr, effective * radius_sq) / radius_sq
+    return half_rate * variance_unit / tangents
 
 
 def _stationarity(blocks: Arrays) -> Arrays:
@@ -96,7 +110,17 @@ def _diverged_at(state: State) -> NDArray[np.int64]:
     return np.where(finite < state.step, finite, -1).astype(np.int64)
 
 
-def _balance(ensemble: Ensemble, summary: Arrays, blocks: Arrays) -> Arrays:
+def _balance(experiment: Experiment, ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays) -> Arrays:
+    """Norm balance in the form that is exact for the protocol and the optimiser; none on the sphere."""
+    training, count, runs = experiment.training, experiment.measure.blocks, len(ensemble.runs)
+    if training.protocol == "fixed-sphere":
+        return {"balance": np.full(runs, np.nan), "balance_error": np.full(runs, np.nan)}
+    if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
+        means = _between(experiment, marks, training.burn_in + training.steps // count * np.arange(count + 1))
+        growth, decay = means[:, Sum.GROWTH].T, means[:, Sum.DECAY].T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            balance = growth.mean(1) / decay.mean(1)
+            return {"balance": balance, "balance_error": block_error(growth / decay)}
     lr = np.array([run.lr for run in ensemble.runs])
     weight_decay = np.array([run.weight_decay for run in ensemble.runs])
     by_block = norm_balance(lr[:, None], weight_decay[:, None], blocks["grad_sq"], blocks["radius_sq"])
@@ -135,8 +159,11 @@ def _entropies(
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
-def _statuses(summary: Arrays, refused: dict[int, str]) -> Arrays:
-    """Status and reason of every run; one without an entropy cannot be ok."""
+def _statuses(experiment: Experiment, summary: Arrays, refused: dict[int, str]) -> Arrays:
+    """Status and reason of every run; one without an entropy cannot be ok. On the sphere no norm is to be balanced."""
+    if experiment.training.protocol == "fixed-sphere":
+        runs = len(summary["loss"])
+        summary = summary | {"balance": np.ones(runs), "balance_error": np.zeros(runs)}
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]
