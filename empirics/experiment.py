@@ -209,9 +209,64 @@ class _Table:
 
 @dataclass(frozen=True)
 class Data(_Table):
-    """``[data]``: which images. `name`: a data set of :mod:`empirics.data`."""
+    """``[data]``: which samples, and what is done to them, in this order.
+
+    Attributes
+    ----------
+    name
+        A data set of :mod:`empirics.data`.
+    path
+        images: the folder or tar file; arrays: the .npz file.
+    modulus
+        modular-addition: the number that sums are taken modulo.
+    classes
+        Classes that are kept, by name or number; all by default.
+    samples
+        Number of samples that are kept, the first of every class in turn; 0 for all.
+    components, whiten
+        Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
+    label_noise
+        Share of the labels that are replaced by a class drawn from all.
+    fresh_noise
+        Draw them anew for every minibatch; else once and for all, with the seed `noise_seed`.
+    """
 
     name: str = _key(_one_of(DATASETS.names))
+    path: str = _key(lambda value: _maybe_text(value), "")
+    modulus: int = _key(_integer(2), 97)
+    classes: tuple[str, ...] = _key(lambda value: _class_names(value), ())
+    samples: int = _key(_integer(0), 0)
+    components: int = _key(_integer(0), 0)
+    whiten: bool = _key(_flag, False)
+    label_noise: float = _key(lambda value: _share(value), 0.0)
+    fresh_noise: bool = _key(_flag, False)
+    noise_seed: int = _key(_integer(0), 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in ("images", "arrays") and not self.path:
+            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from there")
+        if self.name not in ("images", "arrays") and self.path:
+            raise ExperimentError(f"[data] path: must be left out, data set {self.name!r} is not read from a file")
+        if self.fresh_noise and not self.label_noise:
+            raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
+
+
+def _maybe_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value
+
+
+def _class_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(each, (str, int)) and not isinstance(each, bool) for each in value
+    ):
+        raise ValueError("must be a list of names or numbers of classes")
+    names = tuple(map(str, value))
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise ValueError("must be two different classes or more")
+    return names
 
 
 @dataclass(frozen=True)
@@ -223,11 +278,17 @@ class ModelTable(_Table):
     name
         A network of :mod:`empirics.models`.
     hidden
-        Widths of the hidden layers.
+        mlp: widths of the hidden layers.
+    width
+        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
+    depth, heads
+        transformer: layers, and attention heads of each.
+    norm
+        mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
-        BatchNorm's addition to the variance; must be negligible for scale invariance.
+        The normalisation's addition to the variance; must be negligible for scale invariance.
     affine
-        Train BatchNorm's scales and shifts (they break scale invariance).
+        mlp: train BatchNorm's scales and shifts (they break scale invariance).
     head_norm
         Frobenius norm of the frozen last layer.
     head_seed
@@ -235,15 +296,32 @@ class ModelTable(_Table):
     """
 
     name: str = _key(_one_of(MODELS.names))
-    hidden: tuple[int, ...] = _key(lambda value: _widths(value))
+    hidden: tuple[int, ...] = _key(lambda value: _widths(value), ())
     eps: float = _key(_number(least=0), 1e-12)
     affine: bool = _key(_flag, False)
     head_norm: float = _key(_number(above=0), 10.0)
     head_seed: int = _key(_integer(0), 0)
+    width: int = _key(_integer(1), 4)
+    depth: int = _key(_integer(1), 2)
+    heads: int = _key(_integer(1), 2)
+    norm: str = _key(_one_of(("batch", "layer", "rms")), "batch")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "mlp" and not self.hidden:
+            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
+        if self.name != "mlp" and self.hidden:
+            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
+        if self.affine and (self.name, self.norm) != ("mlp", "batch"):
+            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
+        if self.norm != "batch" and self.name != "mlp":
+            raise ExperimentError(f"[model] norm = {_show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.name == "transformer" and self.width % self.heads:
+            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
 
 
 def _widths(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
+    if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of widths that is not empty")
     return tuple(_integer(1)(width) for width in value)
 

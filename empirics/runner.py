@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from empirics import provenance, results
-from empirics.data import DATASETS
+from empirics.data.loading import load as load_data
 from empirics.experiment import Experiment, ExperimentError
 from empirics.files import BusyError, held, hold, read_arrays, write_atomic
 from empirics.results import EXPERIMENT, STORE, Runs
@@ -272,7 +272,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     if (folder / STORE).is_dir():
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
-    data = DATASETS.get(experiment.data.name)()
+    data = load_data(experiment.data)
     dimension = Ensemble(experiment, experiment.cut()[0][:1], data).model.dimension
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "TensorBlocks", "scale_invariant_blocks"]
 
-MODELS = Registry("model", {"mlp": "empirics.models.mlp:EnsembleMLP"})
+MODELS = Registry(
+    "model",
+    {
+        "mlp": "empirics.models.mlp:EnsembleMLP",
+        "convnet": "empirics.models.convolutional:ConvNet",
+        "resnet18": "empirics.models.convolutional:ResNet18",
+        "transformer": "empirics.models.transformer:Transformer",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,10 +16,11 @@ from torch import Tensor
 from empirics.data.dataset import Dataset
 from empirics.experiment import AXES, Experiment, NoiseRule, Run
 from empirics.models import MODELS
+from empirics.models.base import Model
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.optimizer import Optimizer, Settings, along
 from empirics.training.protocol import Protocol, dot
-from empirics.training.sampling import Minibatches, Stream, frozen_generator, generator
+from empirics.training.sampling import FreshLabels, Minibatches, Stream, frozen_generator, generator
 
 
 class Sum(IntEnum):
@@ -103,14 +104,8 @@ class Ensemble:
         self.experiment, self.runs = experiment, tuple(runs)
         training, table = experiment.training, experiment.model
         self.device, self.dtype = torch.device(device), getattr(torch, training.dtype)
-        self.model = MODELS.get(table.name)(
-            features=data.inputs.shape[1],
-            classes=data.classes,
-            hidden=table.hidden,
-            eps=table.eps,
-            affine=table.affine,
-            head_norm=table.head_norm,
-        )
+        self.model: Model = MODELS.get(table.name).of(table, data)
+        self.model.check(data.classes)
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
@@ -123,6 +118,7 @@ class Ensemble:
         size = len(data.labels)
         self._first = Minibatches(self.runs, size, training.batch_size, Stream.MINIBATCH, self.device)
         self._second = Minibatches(self.runs, size, training.batch_size, Stream.SECOND_MINIBATCH, self.device)
+        self._first_labels, self._second_labels = self._fresh_labels(data.classes)
         self._mark_of = {int(step): i for i, step in enumerate(marked_steps(experiment))}
         rows = len(self.runs) * training.batch_size
         # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
@@ -171,14 +167,29 @@ class Ensemble:
             snapshots=unknown(measure.snapshots, runs, self.model.dimension, dtype=self.dtype),
         )
 
-    def _minibatch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def _fresh_labels(self, classes: int) -> tuple[FreshLabels | None, FreshLabels | None]:
+        table, batch = self.experiment.data, self.experiment.training.batch_size
+        if not table.fresh_noise:
+            return None, None
+        noise = (classes, table.label_noise, batch)
+        return (
+            FreshLabels(self.runs, *noise, Stream.LABELS, self.device),
+            FreshLabels(self.runs, *noise, Stream.SECOND_LABELS, self.device),
+        )
+
+    def _minibatch(self, indices: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of each run; `fresh` labels, where they are not -1, replace the data's."""
         runs = len(self.runs)
         inputs = torch.index_select(self._inputs, 0, indices, out=self._batch).view(runs, -1, self._batch.shape[1])
-        return inputs, self._labels.index_select(0, indices).view(runs, -1)
+        labels = self._labels.index_select(0, indices)
+        if fresh is not None:
+            labels = torch.where(fresh >= 0, fresh, labels)
+        return inputs, labels.view(runs, -1)
 
     def advance(self, state: State) -> None:
         """Do one step: gradient, statistics at the weights it was taken at, update."""
-        inputs, labels = self._minibatch(self._first.at(state.step))
+        fresh = self._first_labels.at(state.step) if self._first_labels else None
+        inputs, labels = self._minibatch(self._first.at(state.step), fresh)
         loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, self.gradients)
         radius_sq = dot(state.weights, state.weights)
         gate = self._count(state, radius_sq, dot(self.gradients, self.gradients), loss)
@@ -233,7 +244,8 @@ class Ensemble:
         """Keep the weights, and measure what needs a second minibatch at the same weights."""
         weights, first = state.weights, self.gradients
         state.snapshots[number] = torch.cat([w.flatten(1) for w in weights], 1)
-        inputs, labels = self._minibatch(self._second.at(number))
+        fresh = self._second_labels.at(number) if self._second_labels else None
+        inputs, labels = self._minibatch(self._second.at(number), fresh)
         second = [torch.empty_like(g) for g in first]
         pair = state.pairs[number]
         pair[Pair.SECOND_LOSS] = self.model.loss_and_grad(weights, self.frozen, inputs, labels, second)

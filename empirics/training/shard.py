@@ -17,7 +17,7 @@ from types import FrameType
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from empirics.data import DATASETS
+from empirics.data.loading import load as load_data
 from empirics.experiment import Experiment
 from empirics.files import DamagedFileError, read_arrays, write_arrays
 from empirics.training.checkpoint import Checkpoints
@@ -160,7 +160,7 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
     training, measure = task.experiment.training, task.experiment.measure
     interrupts = _Interrupts()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
-        data = DATASETS.get(task.experiment.data.name)()
+        data = load_data(task.experiment.data)
         ensemble = Ensemble(task.experiment, task.experiment.cut()[task.index], data, task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", training.burn_in, measure.spacing)
         state = checkpoints.restore(ensemble)
