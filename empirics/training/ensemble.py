@@ -19,7 +19,7 @@ from empirics.models import MODELS
 from empirics.models.base import Model
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.optimizer import Optimizer, Settings, along
-from empirics.training.protocol import Protocol, dot
+from empirics.training.protocol import Protocol, dot, dots
 from empirics.training.sampling import FreshLabels, Minibatches, Stream, frozen_generator, generator
 
 
@@ -46,6 +46,15 @@ class Pair(IntEnum):
     SECOND_LOSS = 3
     VIOLATION = 4  # |w · g| / (|w| |g|)
     ACCURACY = 5
+    ROTATION_SQ = 6  # square of the angle by which the step turns the weights
+
+
+class TensorPair(IntEnum):
+    """What is measured of every trained tensor at a snapshot; kept in the rows after those of `Pair`."""
+
+    RADIUS_SQ = 0
+    GRAD_SQ = 1
+    GRAD_MEAN_SQ = 2
 
 
 @dataclass
@@ -63,7 +72,7 @@ class State:
     marks
         `total` as it was at the marked steps, shape (mark, Sum, run); differences are means over intervals.
     pairs
-        Shape (snapshot, Pair, run), float64.
+        Shape (snapshot, Pair and then TensorPair · tensor, run), float64.
     snapshots
         Shape (snapshot, run, d).
     """
@@ -163,7 +172,7 @@ class Ensemble:
             optimizer=self.optimizer.state(weights),
             total=torch.zeros(len(Sum), runs, dtype=torch.float64, device=self.device),
             marks=marks,
-            pairs=unknown(measure.snapshots, len(Pair), runs),
+            pairs=unknown(measure.snapshots, len(Pair) + len(TensorPair) * len(weights), runs),
             snapshots=unknown(measure.snapshots, runs, self.model.dimension, dtype=self.dtype),
         )
 
@@ -193,13 +202,16 @@ class Ensemble:
         loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, self.gradients)
         radius_sq = dot(state.weights, state.weights)
         gate = self._count(state, radius_sq, dot(self.gradients, self.gradients), loss)
-        measured = state.step - self.experiment.training.burn_in
-        if measured >= 0 and (measured + 1) % self.experiment.measure.spacing == 0:
-            self._snapshot(state, measured // self.experiment.measure.spacing, loss)
+        number, rest = divmod(state.step - self.experiment.training.burn_in + 1, self.experiment.measure.spacing)
+        at_snapshot = number > 0 and rest == 0
+        if at_snapshot:
+            self._snapshot(state, number - 1, loss)
         lr = self.protocol.learning_rate(self.rate, radius_sq) + gate
         push = self.optimizer.directions(state.weights, self.gradients, self.weight_decay, state.optimizer, state.step)
         if self._norm_counted:
             self._count_norm(state, push, lr, radius_sq)
+        if at_snapshot:
+            state.pairs[number - 1, Pair.ROTATION_SQ] = self._rotation(state, push, lr, radius_sq).square()
         for w, direction in zip(state.weights, push, strict=True):
             w.addcmul_(direction, along(lr, w), value=-1)
         self.protocol.constrain(state.weights, self.radius)
@@ -240,6 +252,12 @@ class Ensemble:
             growth += across
             decay += (1 - shrunk) * radius_sq
 
+    def _rotation(self, state: State, push: Sequence[Tensor], lr: Tensor, radius_sq: Tensor) -> Tensor:
+        """Angle (rad) between the weights before and after the step, shape (run,), float64."""
+        radial = dot(state.weights, push).double() * lr / radius_sq
+        across_sq = lr.double().square() * dot(push, push) / radius_sq - radial.square()
+        return torch.atan2(across_sq.clamp(min=0).sqrt(), 1 - radial)
+
     def _snapshot(self, state: State, number: int, loss: Tensor) -> None:
         """Keep the weights, and measure what needs a second minibatch at the same weights."""
         weights, first = state.weights, self.gradients
@@ -254,3 +272,7 @@ class Ensemble:
         pair[Pair.RADIUS_SQ] = radius_sq = dot(weights, weights)
         pair[Pair.GRAD_MEAN_SQ] = dot(first, second)
         pair[Pair.VIOLATION] = dot(weights, first).abs() / (radius_sq * dot(first, first)).sqrt()
+        of_tensors = pair[len(Pair) :].view(len(TensorPair), len(weights), -1)
+        of_tensors[TensorPair.RADIUS_SQ] = torch.stack(dots(weights, weights))
+        of_tensors[TensorPair.GRAD_SQ] = torch.stack(dots(first, first))
+        of_tensors[TensorPair.GRAD_MEAN_SQ] = torch.stack(dots(first, second))

@@ -42,7 +42,12 @@ class Protocol(ABC):
         """
 
 
+def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+    """Inner product of each two tensors for every run, shapes (run,)."""
+    return [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
+
+
 def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     """Inner product of two lists of tensors for every run, shape (run,)."""
-    parts = [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
+    parts = dots(left, right)
     return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])

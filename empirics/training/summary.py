@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment import Experiment
 from empirics.measure import block_error, norm_balance, run_status, sphere_entropy
-from empirics.training.ensemble import Ensemble, Pair, State, Sum, marked_steps
+from empirics.training.ensemble import Ensemble, Pair, State, Sum, TensorPair, marked_steps
 
 Arrays = dict[str, NDArray]
 BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
@@ -22,8 +22,8 @@ def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Array
     Returns
     -------
     dict
-        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``snapshots/...``
-        (run, snapshot[, parameter]), and ``trace/step`` (step,).
+        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``tensors/...`` (run, tensor),
+        ``snapshots/...`` (run, snapshot[, parameter]), and ``trace/step`` (step,).
     """
     marks, pairs = state.marks.cpu().numpy(), state.pairs.cpu().numpy()
     with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN from there on
@@ -35,6 +35,7 @@ def summarise(experiment: Experiment, ensemble: Ensemble, state: State) -> Array
     summary |= entropies
     summary |= _statuses(experiment, summary, refused)
     groups = {"summary": summary, "trace": _trace(experiment, marks), "blocks": blocks, "snapshots": snapshots}
+    groups["tensors"] = _of_tensors(ensemble, pairs)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
 
@@ -77,7 +78,19 @@ def _moments(experiment: Experiment, ensemble: Ensemble, marks: NDArray, pairs: 
         "loss_variance": covariance,
         "violation": pairs[:, Pair.VIOLATION].mean(0),
         "accuracy": pairs[:, Pair.ACCURACY].mean(0),
+        "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
         "temperature": _temperature(ensemble, mean[Sum.RADIUS_SQ], variance_unit),
+    }
+
+
+def _of_tensors(ensemble: Ensemble, pairs: NDArray) -> Arrays:
+    """Means over the snapshots for every trained tensor, shapes (run, tensor)."""
+    found = pairs[:, len(Pair) :].mean(0).reshape(len(TensorPair), len(ensemble.model.blocks), -1)
+    grad_mean_sq = found[TensorPair.GRAD_MEAN_SQ].T
+    return {
+        "radius_sq": found[TensorPair.RADIUS_SQ].T,
+        "grad_mean_sq": grad_mean_sq,
+        "grad_variance": found[TensorPair.GRAD_SQ].T - grad_mean_sq,
     }
 
 

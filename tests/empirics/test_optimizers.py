@@ -240,3 +240,21 @@ def test_the_rule_for_the_radius_is_that_of_sgd():
     np.testing.assert_allclose(
         heavy._initial_radius(heavy.runs[0]) ** 4, 10 * light._initial_radius(light.runs[0]) ** 4
     )
+
+
+def test_tensors_and_rotation_are_measured_through_run(tmp_path):
+    """Parts add up to the whole, and with a snapshot a step the rotation is the angle from one to the next."""
+    every = tiny(("steps = 160", "steps = 40"), ("spacing = 4", "spacing = 1\nkeep_snapshots = true"))
+    runs = empirics.run(every, tmp_path / "run", progress=False)
+    found, parts = runs.dataset, runs.tree["tensors"].to_dataset()
+    assert parts["radius_sq"].dims == ("run", "tensor")
+    np.testing.assert_allclose(parts["radius_sq"].sum("tensor"), found["radius_sq"], rtol=1e-5)
+    np.testing.assert_allclose(parts["grad_mean_sq"].sum("tensor"), found["grad_mean_sq"], rtol=1e-4, atol=1e-6)
+    total = (parts["grad_variance"] + parts["grad_mean_sq"]).sum("tensor")
+    np.testing.assert_allclose(total, found["grad_sq"], rtol=1e-5)
+    weights = runs.tree["snapshots"]["weights"].values.astype(float)
+    units = weights / np.linalg.norm(weights, axis=2, keepdims=True)
+    angles_sq = np.arccos((units[:, 1:] * units[:, :-1]).sum(2)) ** 2
+    last = 40 * found["rotation"].values ** 2 - angles_sq.sum(1)  # the step after the last snapshot
+    assert (last > 0).all()
+    assert (last < 2 * angles_sq.max(1)).all()
