@@ -276,7 +276,10 @@ class ModelTable(_Table):
     Attributes
     ----------
     name
-        A network of :mod:`empirics.models`.
+        A network of :mod:`empirics.models`, or one that `file` registers.
+    file, remainder
+        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
+        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     hidden
         mlp: widths of the hidden layers.
     width
@@ -295,7 +298,7 @@ class ModelTable(_Table):
         Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
     """
 
-    name: str = _key(_one_of(MODELS.names))
+    name: str = _key(_text)
     hidden: tuple[int, ...] = _key(lambda value: _widths(value), ())
     eps: float = _key(_number(least=0), 1e-12)
     affine: bool = _key(_flag, False)
@@ -305,9 +308,20 @@ class ModelTable(_Table):
     depth: int = _key(_integer(1), 2)
     heads: int = _key(_integer(1), 2)
     norm: str = _key(_one_of(("batch", "layer", "rms")), "batch")
+    file: str = _key(lambda value: _maybe_text(value), "")
+    remainder: str = _key(_one_of(("freeze", "refuse", "train")), "freeze")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        try:
+            if not self.file:
+                _one_of(MODELS.names)(self.name)
+        except ValueError as error:
+            raise ExperimentError(f"[model] name = {_show(self.name)}: {error}") from None
+        if self.file:
+            if self.hidden or self.affine or self.norm != "batch":
+                raise ExperimentError("[model] hidden, affine, norm: must be left out, the network is that of the file")
+            return
         if self.name == "mlp" and not self.hidden:
             raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
         if self.name != "mlp" and self.hidden:

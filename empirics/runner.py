@@ -26,6 +26,7 @@ from empirics import provenance, results
 from empirics.data.loading import load as load_data
 from empirics.experiment import Experiment, ExperimentError
 from empirics.files import BusyError, held, hold, read_arrays, write_atomic
+from empirics.models.base import Model
 from empirics.results import EXPERIMENT, STORE, Runs
 from empirics.training.ensemble import Ensemble
 from empirics.training.shard import ShardTask, run_shard
@@ -273,7 +274,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
     data = load_data(experiment.data)
-    dimension = Ensemble(experiment, experiment.cut()[0][:1], data).model.dimension
+    model = Ensemble(experiment, experiment.cut()[0][:1], data).model
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
@@ -283,16 +284,16 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
         with hold(folder / LOCK):
-            _work(experiment, folder, manner, data.checksum, dimension)
+            _work(experiment, folder, manner, data.checksum, model)
     except BusyError:
         raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
     shutil.rmtree(folder / "shards")
     return results.load(folder)
 
 
-def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, dimension: int) -> None:
+def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, model: Model) -> None:
     """Train what is not trained yet, and write the results."""
-    record = _open_session(folder, experiment, checksum, manner.device)
+    record = _open_session(folder, experiment, checksum, model, manner.device)
     tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)
     with _bar(experiment, tasks, manner.progress) as bar:
@@ -307,27 +308,30 @@ def _work(experiment: Experiment, folder: Path, manner: _Manner, checksum: str, 
         name: shards[0][name] if name == "trace/step" else np.concatenate([shard[name] for shard in shards])
         for name in shards[0]
     }
-    results.write(results.label(experiment, dimension, record, arrays), folder)
+    results.write(results.label(experiment, model.dimension, record, arrays), folder)
 
 
-def _open_session(folder: Path, experiment: Experiment, checksum: str, device: str) -> dict[str, Any]:
+def _open_session(folder: Path, experiment: Experiment, checksum: str, model: Model, device: str) -> dict[str, Any]:
     """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
 
     Raises
     ------
     ExperimentError
-        If the data are not those the run was begun with.
+        If the data, or the network of the user's own, are not those the run was begun with.
     """
     path = folder / PROVENANCE
     record: dict[str, Any] = {"seeds": list(experiment.seeds), "sessions": []}
     record["data"] = {"name": experiment.data.name, "sha256": checksum}
+    record["model"] = json.loads(json.dumps(model.description()))
     if path.exists():
-        record = json.loads(path.read_text(encoding="utf-8"))
+        now, record = record["model"], json.loads(path.read_text(encoding="utf-8"))
         if record["data"]["sha256"] != checksum:
             raise ExperimentError(
                 f"{folder} was begun with other data (sha256 {record['data']['sha256'][:12]}…, now {checksum[:12]}…): "
                 "start anew in another folder"
             )
+        if record.get("model", now) != now:
+            raise ExperimentError(f"{folder} was begun with another network: start anew in another folder")
     record["sessions"].append(provenance.session(device))
     _write_json(path, record)
     return record

@@ -6,8 +6,9 @@ from empirics.registry import Registry
 
 if TYPE_CHECKING:
     from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
+    from empirics.models.own import network
 
-__all__ = ["MODELS", "TensorBlocks", "scale_invariant_blocks"]
+__all__ = ["MODELS", "TensorBlocks", "network", "scale_invariant_blocks"]
 
 MODELS = Registry(
     "model",
@@ -28,8 +29,8 @@ def __getattr__(name: str) -> Any:
     AttributeError
         For any other name.
     """
-    if name not in ("TensorBlocks", "scale_invariant_blocks"):
+    if name not in ("TensorBlocks", "network", "scale_invariant_blocks"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from empirics.models import invariance
+    from empirics.models import invariance, own
 
-    return getattr(invariance, name)
+    return getattr(own if name == "network" else invariance, name)

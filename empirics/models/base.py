@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -119,6 +119,11 @@ class Model(ABC):
     def dimension(self) -> int:
         """Number d of trained weights of one run: the dimension of the space the gas lives in."""
         return sum(block.size for block in self.blocks)
+
+    def description(self) -> dict[str, Any]:
+        """Facts about the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""
+        names = ("name", "shape", "scale_invariant", "parts")
+        return {"tensors": [{name: getattr(block, name) for name in names} for block in self.blocks]}
 
     @abstractmethod
     def draw(self, generator: np.random.Generator) -> list[NDArray]:

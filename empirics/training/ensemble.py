@@ -17,6 +17,7 @@ from empirics.data.dataset import Dataset
 from empirics.experiment import AXES, Experiment, NoiseRule, Run
 from empirics.models import MODELS
 from empirics.models.base import Model
+from empirics.models.own import OwnModel
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.optimizer import Optimizer, Settings, along
 from empirics.training.protocol import Protocol, dot, dots
@@ -113,7 +114,8 @@ class Ensemble:
         self.experiment, self.runs = experiment, tuple(runs)
         training, table = experiment.training, experiment.model
         self.device, self.dtype = torch.device(device), getattr(torch, training.dtype)
-        self.model: Model = MODELS.get(table.name).of(table, data)
+        kind = MODELS.get(table.name) if not table.file else OwnModel
+        self.model: Model = kind.of(table, data)
         self.model.check(data.classes)
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
