@@ -29,6 +29,7 @@ from empirics.files import BusyError, held, hold, read_arrays, write_atomic
 from empirics.models.base import Model
 from empirics.results import EXPERIMENT, STORE, Runs
 from empirics.training.ensemble import Ensemble
+from empirics.training.memory import check_memory
 from empirics.training.shard import ShardTask, run_shard
 
 PROVENANCE = "provenance.json"
@@ -274,7 +275,8 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
     data = load_data(experiment.data)
-    model = Ensemble(experiment, experiment.cut()[0][:1], data).model
+    one = Ensemble(experiment, experiment.cut()[0][:1], data)
+    check_memory(experiment, one, manner.device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
@@ -284,7 +286,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
         with hold(folder / LOCK):
-            _work(experiment, folder, manner, data.checksum, model)
+            _work(experiment, folder, manner, data.checksum, one.model)
     except BusyError:
         raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
     shutil.rmtree(folder / "shards")

@@ -22,6 +22,11 @@ def _host(tensor: torch.Tensor) -> NDArray:
     return tensor.detach().cpu().numpy()
 
 
+def _by_run(rows: torch.Tensor) -> dict[str, NDArray]:
+    """Snapshots (snapshot, run, d) as an array a run, so that one run's can be read alone."""
+    return {f"run.{i}": np.ascontiguousarray(_host(rows[:, i])) for i in range(rows.shape[1])}
+
+
 class Checkpoints:
     """The checkpoints in one folder.
 
@@ -48,8 +53,11 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
-            write_arrays(self._segment(written, taken), {"snapshots": _host(state.snapshots[written:taken])})
+            rows = state.snapshots[written - state.first : taken - state.first]
+            write_arrays(self._segment(written, taken), _by_run(rows) if state.streams else {"snapshots": _host(rows)})
             self._segments.append((written, taken))
+        if state.streams:
+            state.first = taken
         arrays = {
             "step": np.array(state.step),
             "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
@@ -70,6 +78,19 @@ class Checkpoints:
 
     def restore(self, ensemble: Ensemble) -> State:
         """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        state = self._newest(ensemble)
+        state.stored = self.of_run
+        return state
+
+    def of_run(self, run: int) -> NDArray:
+        """All snapshots of one run on disk, where the segments are by run; nothing of the others is read."""
+        parts = []
+        for start, stop in self._segments:
+            with np.load(self._segment(start, stop), allow_pickle=False) as segment:
+                parts.append(segment[f"run.{run}"])
+        return np.concatenate(parts)
+
+    def _newest(self, ensemble: Ensemble) -> State:
         for path in self._newest_first():
             try:
                 return self._read(path, ensemble.start())
@@ -83,8 +104,13 @@ class Checkpoints:
         """Fill a fresh state from one checkpoint and the segments it names."""
         arrays = read_arrays(path)
         segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
+        if state.streams:
+            state.first = segments[-1][1] if segments else 0
         for start, stop in segments:
-            stored = read_arrays(self._segment(start, stop))["snapshots"]
+            stored_whole = read_arrays(self._segment(start, stop))
+            if state.streams:
+                continue  # it is whole, and will be read a run at a time
+            stored = stored_whole["snapshots"]
             state.snapshots[start:stop] = torch.from_numpy(stored).to(state.snapshots.device)
         for name in ("total", "marks", "pairs"):
             getattr(state, name).copy_(torch.from_numpy(arrays[name]))

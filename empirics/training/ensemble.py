@@ -4,7 +4,7 @@ Nothing in the loop waits for the device: sums are kept there in float64, a run 
 and the host looks only at checkpoints and at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -22,6 +22,9 @@ from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.optimizer import Optimizer, Settings, along
 from empirics.training.protocol import Protocol, dot, dots
 from empirics.training.sampling import FreshLabels, Minibatches, Stream, frozen_generator, generator
+
+#: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
+HELD_SNAPSHOTS = 2**28
 
 
 class Sum(IntEnum):
@@ -75,7 +78,11 @@ class State:
     pairs
         Shape (snapshot, Pair and then TensorPair · tensor, run), float64.
     snapshots
-        Shape (snapshot, run, d).
+        Shape (snapshot, run, d); where they `stream`, those from number `first` on, the others are on disk.
+    streams, first
+        Whether there are more snapshots than are held at a time, and the number of the first that is held.
+    stored
+        Where they stream, reads all of one run's from disk.
     """
 
     step: int
@@ -85,6 +92,15 @@ class State:
     marks: Tensor
     pairs: Tensor
     snapshots: Tensor
+    streams: bool = False
+    first: int = 0
+    stored: Callable[[int], NDArray] | None = None
+
+    def of_run(self, run: int) -> NDArray:
+        """All snapshots of one run, shape (snapshot, d)."""
+        if self.streams and self.stored is not None:
+            return self.stored(run)
+        return self.snapshots[:, run].cpu().numpy()
 
 
 def marked_steps(experiment: Experiment) -> NDArray[np.int64]:
@@ -175,8 +191,20 @@ class Ensemble:
             total=torch.zeros(len(Sum), runs, dtype=torch.float64, device=self.device),
             marks=marks,
             pairs=unknown(measure.snapshots, len(Pair) + len(TensorPair) * len(weights), runs),
-            snapshots=unknown(measure.snapshots, runs, self.model.dimension, dtype=self.dtype),
+            snapshots=unknown(self.held, runs, self.model.dimension, dtype=self.dtype),
+            streams=self.held < measure.snapshots,
         )
+
+    @property
+    def held(self) -> int:
+        """How many snapshots are held at a time."""
+        one = len(self.runs) * self.model.dimension * self.dtype.itemsize
+        return min(self.experiment.measure.snapshots, max(1, HELD_SNAPSHOTS // one))
+
+    def full(self, state: State) -> bool:
+        """Whether the snapshots that are held must go to disk before the next one."""
+        taken = max(0, state.step - self.experiment.training.burn_in) // self.experiment.measure.spacing
+        return state.streams and taken - state.first >= self.held
 
     def _fresh_labels(self, classes: int) -> tuple[FreshLabels | None, FreshLabels | None]:
         table, batch = self.experiment.data, self.experiment.training.batch_size
@@ -263,7 +291,7 @@ class Ensemble:
     def _snapshot(self, state: State, number: int, loss: Tensor) -> None:
         """Keep the weights, and measure what needs a second minibatch at the same weights."""
         weights, first = state.weights, self.gradients
-        state.snapshots[number] = torch.cat([w.flatten(1) for w in weights], 1)
+        state.snapshots[number - state.first] = torch.cat([w.flatten(1) for w in weights], 1)
         fresh = self._second_labels.at(number) if self._second_labels else None
         inputs, labels = self._minibatch(self._second.at(number), fresh)
         second = [torch.empty_like(g) for g in first]

@@ -147,16 +147,17 @@ def _entropies(
     experiment: Experiment, ensemble: Ensemble, state: State, summary: Arrays
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
     """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
-    runs, kept = len(ensemble.runs), state.snapshots.cpu().numpy()
+    runs = len(ensemble.runs)
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
-    lags = np.full((runs, len(kept)), np.nan)
+    lags = np.full((runs, experiment.measure.snapshots), np.nan)
     refused: dict[int, str] = {}
     for i in np.flatnonzero(summary["diverged_at"] < 0):
+        kept = state.of_run(int(i))
         try:
-            plain = sphere_entropy(kept[:, i], method="flat", theiler=0)
-            apart = sphere_entropy(kept[:, i], method="flat", theiler="auto")
+            plain = sphere_entropy(kept, method="flat", theiler=0)
+            apart = sphere_entropy(kept, method="flat", theiler="auto")
         except ValueError as error:  # a run that does not move has no density
             refused[int(i)] = f"no entropy: {error}"
             continue
@@ -168,7 +169,7 @@ def _entropies(
     numbers["entropy"] = numbers["entropy_sphere"] + (ensemble.model.dimension - 1) * summary["log_radius"]
     snapshots = {"neighbour_lag": lags}
     if experiment.measure.keep_snapshots:
-        snapshots["weights"] = np.ascontiguousarray(kept.transpose(1, 0, 2))
+        snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
