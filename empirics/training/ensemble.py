@@ -151,6 +151,7 @@ class Ensemble:
         # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
         self._batch = torch.empty(rows, data.inputs.shape[1], dtype=self.dtype, device=self.device)
         self._row = torch.empty(Sum.GROWTH, len(self.runs), dtype=torch.float64, device=self.device)
+        self._rows = self._row.unbind()  # in the order of Sum; made once, as making views takes as long as filling them
         frozen = frozen_generator(table.head_seed)
         self.frozen = self.model.fixed(frozen, len(self.runs), self.dtype, self.device)
         self._start = self._draw()
@@ -254,15 +255,16 @@ class Ensemble:
 
         Added to the learning rate, the NaN freezes a run that has diverged, and touches no other.
         """
-        row = self._row
-        row[Sum.RADIUS_SQ] = radius_sq
-        row[Sum.GRAD_SQ] = grad_sq
-        row[Sum.LOSS] = loss
-        torch.log(row[Sum.RADIUS_SQ], out=row[Sum.LOG_RADIUS]).mul_(0.5)
-        torch.mul(row[Sum.RADIUS_SQ], row[Sum.GRAD_SQ], out=row[Sum.GRAD_SQ_UNIT])
-        row[Sum.FINITE] = torch.isfinite(row[Sum.GRAD_SQ_UNIT])
-        state.total[: Sum.GROWTH].add_(row)
-        return (row[Sum.GRAD_SQ_UNIT] * 0).to(self.dtype)
+        radius, log_radius, squared, unit, losses, finite = self._rows
+        radius.copy_(radius_sq)
+        squared.copy_(grad_sq)
+        losses.copy_(loss)
+        torch.log(radius, out=log_radius).mul_(0.5)
+        torch.mul(radius, squared, out=unit)
+        gate = unit * 0
+        torch.eq(gate, 0, out=finite)
+        state.total[: Sum.GROWTH].add_(self._row)
+        return gate.to(self.dtype)
 
     def _count_norm(self, state: State, push: Sequence[Tensor], lr: Tensor, radius_sq: Tensor) -> None:
         """Add what the step ``w' = (1 + a) w + u``, ``u ⊥ w``, does to the norm to its running sums.

@@ -40,7 +40,8 @@ def needed(experiment: Experiment, one: Ensemble, runs: int) -> int:
     """Bytes that a shard of `runs` runs needs at its largest, the data included.
 
     Counted: copies of the weights, what the optimiser remembers, the snapshots that are held, the sums, the minibatch,
-    and what a forward pass makes, which is what a backward pass finds there. Peaks of four networks were 0.8 to 1.2 times it.
+    and what a forward pass makes, which is what a backward pass finds there. The peaks of four networks were 0.8 to 1.2
+    times it.
 
     Parameters
     ----------
