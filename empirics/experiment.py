@@ -51,6 +51,13 @@ KINDS = Registry(
     },
 )
 
+# What each protocol fixes in a run: the axes of its grid, the first the rate of the steps.
+AXES = {
+    "fixed-lr": ("lr", "weight_decay"),
+    "fixed-elr": ("effective_lr", "weight_decay"),
+    "fixed-sphere": ("lr", "radius"),
+}
+
 
 def _initial_radius(value: Any) -> "float | NoiseRule":
     if isinstance(value, NoiseRule):
@@ -66,8 +73,9 @@ def _initial_radius(value: Any) -> "float | NoiseRule":
 class NoiseRule:
     """Start each run at the radius law's value for a guessed trace of the gradient noise at unit norm.
 
-    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. A guess that is wrong by a
-    factor costs burn-in, not correctness.
+    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. At a fixed effective learning
+    rate ``r0 = (effective_lr · noise / (2 · weight_decay))^(1/2)``. A guess that is wrong by a factor costs burn-in,
+    not correctness.
     """
 
     noise: float
@@ -86,14 +94,79 @@ class NoiseRule:
         """
         return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
 
+    def radius_at_elr(self, effective_lr: float, weight_decay: float) -> float:
+        """Compute the starting radius of one run at a fixed effective learning rate.
+
+        Examples
+        --------
+        >>> NoiseRule(10.0).radius_at_elr(effective_lr=0.032, weight_decay=0.01)
+        4.0
+        """
+        return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
+
 
 @dataclass(frozen=True)
 class Data(Table):
-    """``[data]``: which images. `name`: a data set of :mod:`empirics.data`."""
+    """``[data]``: which samples, and what is done to them, in this order.
+
+    Attributes
+    ----------
+    name
+        A data set of :mod:`empirics.data`.
+    path
+        images: the folder or tar file; arrays: the .npz file.
+    modulus
+        modular-addition: the number that sums are taken modulo.
+    classes
+        Classes that are kept, by name or number; all by default.
+    samples
+        Number of samples that are kept, the first of every class in turn; 0 for all.
+    components, whiten
+        Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
+    label_noise
+        Share of the labels that are replaced by a class drawn from all.
+    fresh_noise
+        Draw them anew for every minibatch; else once and for all, with the seed `noise_seed`.
+    """
 
     TITLE: ClassVar[str] = "data"
 
     name: str = key(one_of(DATASETS.names))
+    path: str = key(lambda value: _maybe_text(value), "")
+    modulus: int = key(integer(2), 97)
+    classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
+    samples: int = key(integer(0), 0)
+    components: int = key(integer(0), 0)
+    whiten: bool = key(flag, False)
+    label_noise: float = key(lambda value: _share(value), 0.0)
+    fresh_noise: bool = key(flag, False)
+    noise_seed: int = key(integer(0), 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in ("images", "arrays") and not self.path:
+            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from there")
+        if self.name not in ("images", "arrays") and self.path:
+            raise ExperimentError(f"[data] path: must be left out, data set {self.name!r} is not read from a file")
+        if self.fresh_noise and not self.label_noise:
+            raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
+
+
+def _maybe_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value
+
+
+def _class_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(each, (str, int)) and not isinstance(each, bool) for each in value
+    ):
+        raise ValueError("must be a list of names or numbers of classes")
+    names = tuple(map(str, value))
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise ValueError("must be two different classes or more")
+    return names
 
 
 @dataclass(frozen=True)
@@ -103,13 +176,22 @@ class ModelTable(Table):
     Attributes
     ----------
     name
-        A network of :mod:`empirics.models`.
+        A network of :mod:`empirics.models`, or one that `file` registers.
+    file, remainder
+        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
+        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     hidden
-        Widths of the hidden layers.
+        mlp: widths of the hidden layers.
+    width
+        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
+    depth, heads
+        transformer: layers, and attention heads of each.
+    norm
+        mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
-        BatchNorm's addition to the variance; must be negligible for scale invariance.
+        The normalisation's addition to the variance; must be negligible for scale invariance.
     affine
-        Train BatchNorm's scales and shifts (they break scale invariance).
+        mlp: train BatchNorm's scales and shifts (they break scale invariance).
     head_norm
         Frobenius norm of the frozen last layer.
     head_seed
@@ -118,16 +200,44 @@ class ModelTable(Table):
 
     TITLE: ClassVar[str] = "model"
 
-    name: str = key(one_of(MODELS.names))
-    hidden: tuple[int, ...] = key(lambda value: _widths(value))
+    name: str = key(text)
+    hidden: tuple[int, ...] = key(lambda value: _widths(value), ())
     eps: float = key(number(least=0), 1e-12)
     affine: bool = key(flag, False)
     head_norm: float = key(number(above=0), 10.0)
     head_seed: int = key(integer(0), 0)
+    width: int = key(integer(1), 4)
+    depth: int = key(integer(1), 2)
+    heads: int = key(integer(1), 2)
+    norm: str = key(one_of(("batch", "layer", "rms")), "batch")
+    file: str = key(lambda value: _maybe_text(value), "")
+    remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            if not self.file:
+                one_of(MODELS.names)(self.name)
+        except ValueError as error:
+            raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
+        if self.file:
+            if self.hidden or self.affine or self.norm != "batch":
+                raise ExperimentError("[model] hidden, affine, norm: must be left out, the network is that of the file")
+            return
+        if self.name == "mlp" and not self.hidden:
+            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
+        if self.name != "mlp" and self.hidden:
+            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
+        if self.affine and (self.name, self.norm) != ("mlp", "batch"):
+            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
+        if self.norm != "batch" and self.name != "mlp":
+            raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.name == "transformer" and self.width % self.heads:
+            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
 
 
 def _widths(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
+    if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of widths that is not empty")
     return tuple(integer(1)(width) for width in value)
 
@@ -143,11 +253,13 @@ class Training(Table):
     batch_size
         Images a step, drawn with replacement, independently for every run.
     initial_radius
-        A number, or ``{noise = c}``: the radius law's value for tr Σ = c.
+        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Not used on the sphere.
     burn_in, steps
         Steps before measuring, and measured steps.
     dtype
         Precision of weights and gradients; statistics are always summed in float64.
+    momentum, beta2, optimizer_eps
+        Decay of the average of gradients (Adam's beta1) and of squared gradients; Adam's addition to their root.
     """
 
     TITLE: ClassVar[str] = "training"
@@ -155,20 +267,60 @@ class Training(Table):
     protocol: str = key(one_of(PROTOCOLS.names))
     optimizer: str = key(one_of(OPTIMIZERS.names))
     batch_size: int = key(integer(2))
-    initial_radius: float | NoiseRule = key(_initial_radius)
     burn_in: int = key(integer(0))
     steps: int = key(integer(1))
+    initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
     dtype: str = key(one_of(("float32", "float64")), "float32")
+    momentum: float = key(lambda value: _share(value), 0.9)
+    beta2: float = key(lambda value: _share(value), 0.999)
+    optimizer_eps: float = key(number(least=0), 1e-8)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the optimiser divides every gradient component by its own root mean square."""
+        return self.optimizer in ("adamw", "adam-l2")
+
+
+def _share(value: Any) -> float:
+    found: float = number(least=0)(value)
+    if found >= 1:
+        raise ValueError("must be a number from 0 to below 1")
+    return found
 
 
 @dataclass(frozen=True)
 class Grid(Table):
-    """``[grid]``: the learning rates and weight decays, every pair a run."""
+    """``[grid]``: the two axes that the protocol fixes (`AXES`), every pair a run; the others are left out."""
 
     TITLE: ClassVar[str] = "grid"
 
-    lr: tuple[float, ...] = key(axis)
-    weight_decay: tuple[float, ...] = key(axis)
+    lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    weight_decay: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    effective_lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    radius: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+
+    def check(self, protocol: str) -> None:
+        """Refuse axes that the protocol lacks or does not use.
+
+        Raises
+        ------
+        ExperimentError
+            For the first such axis.
+        """
+        for field in dataclasses.fields(self):
+            values, used = getattr(self, field.name), field.name in AXES[protocol]
+            if used and not values:
+                raise ExperimentError(
+                    f"[grid] {field.name} = []: must be a list of numbers that is not empty, {protocol} needs it"
+                )
+            if values and not used:
+                raise ExperimentError(
+                    f"[grid] {field.name}: must be left out, {protocol} uses {' and '.join(AXES[protocol])}"
+                )
+
+
+def _optional_axis(value: Any) -> tuple[float, ...]:
+    return () if isinstance(value, (list, tuple)) and not value else axis(value)
 
 
 @dataclass(frozen=True)
@@ -450,9 +602,21 @@ class NetworkExperiment(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
+        training = self.training
+        self.grid.check(training.protocol)
+        if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
             raise ExperimentError(
                 f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
+            )
+        if training.adaptive and training.protocol == "fixed-elr":
+            raise ExperimentError(
+                f"[training] optimizer = {show(training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed "
+                "ELR (an Adam step turns the weights by lr / r, not lr / r²)"
+            )
+        if training.adaptive and training.protocol == "fixed-lr" and isinstance(training.initial_radius, NoiseRule):
+            raise ExperimentError(
+                f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
+                f"{show(training.optimizer)}, the rule is that of SGD"
             )
 
     @property
@@ -467,13 +631,19 @@ class NetworkExperiment(Experiment):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, the weight decay varying fastest, then the learning rate, then the seed."""
+        """All runs, the protocol's second axis varying fastest, then its first, then the seed."""
         training = self.training
+        outer, inner = AXES[training.protocol]
         return tuple(
-            Run(lr, weight_decay, seed, training.protocol, training.optimizer)
+            Run(
+                **({"lr": math.nan, "weight_decay": math.nan} | {outer: one, inner: other}),
+                seed=seed,
+                protocol=training.protocol,
+                optimizer=training.optimizer,
+            )
             for seed in self.seeds
-            for lr in self.grid.lr
-            for weight_decay in self.grid.weight_decay
+            for one in getattr(self.grid, outer)
+            for other in getattr(self.grid, inner)
         )
 
 

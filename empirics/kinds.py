@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from empirics.registry import Registry
@@ -24,6 +24,10 @@ class State(Protocol):
     """Everything that a checkpoint must hold: the work can go on from it to the last bit."""
 
     step: int
+    #: Whether there are more snapshots than are held at a time, the first that is held, and what reads them from disk.
+    streams: bool
+    held_from: int
+    stored: Callable[[int], NDArray] | None
 
     def arrays(self) -> dict[str, NDArray]:
         """All of it but the step and the snapshots."""
@@ -49,6 +53,9 @@ class Trainer(Protocol[AnyState]):
 
     def advance(self, state: AnyState) -> None:
         """Do one step, or a number of steps that depends on nothing but the experiment and the step."""
+
+    def full(self, state: AnyState) -> bool:
+        """Whether the snapshots that are held must go to disk before the next one."""
 
     def summarise(self, state: AnyState) -> dict[str, NDArray]:
         """Everything the results hold of the shard, names as ``group/variable``."""
@@ -81,6 +88,19 @@ class Kind(ABC):
     @abstractmethod
     def trainer(self, runs: Sequence[Run], device: str) -> Trainer[Any]:
         """Make what advances one shard."""
+
+    def check_memory(self, device: str) -> None:  # noqa: B027 - most kinds need little
+        """Refuse shards that are too large for the memory of a device; does nothing unless the kind says so.
+
+        Raises
+        ------
+        ExperimentError
+            With the size that fits.
+        """
+
+    def model(self) -> dict[str, Any] | None:
+        """Facts about what is trained, ready for JSON, which must not change between sessions; None without any."""
+        return None
 
     def attributes(self) -> dict[str, Any]:
         """Facts about the measurements that the results tell beside their numbers."""

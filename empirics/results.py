@@ -34,6 +34,7 @@ VARIABLES: dict[str, Variable] = {
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
+    "tensor": Variable("trained tensor, in the network's order", "1"),
     "step": Variable("training step", "step"),
     "block": Variable("consecutive block of the measured part", "1"),
     "snapshot": Variable("snapshot of the weights", "1"),
@@ -72,7 +73,7 @@ VARIABLES: dict[str, Variable] = {
     "reason": Variable("why the status is what it is", "1"),
 }
 
-_DIMS = {"summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block")}
+_DIMS = {"tensors": ("run", "tensor"), "summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block")}
 
 
 def label(
@@ -100,7 +101,7 @@ def label(
     Returns
     -------
     xarray.DataTree
-        Groups ``/summary``, ``/trace``, ``/blocks``, ``/snapshots``.
+        Groups ``/summary``, ``/trace``, ``/blocks``, ``/tensors``, ``/snapshots``.
     """
     groups: dict[str, dict[str, xr.Variable]] = {}
     for path, values in arrays.items():
@@ -115,7 +116,7 @@ def label(
             if dim not in ("run", "step")
         }
         groups[group] = _coordinates(experiment.runs) | indices | variables
-    names = [*_coordinates(experiment.runs), "step", "block", "snapshot", "parameter"]
+    names = [*_coordinates(experiment.runs), "tensor", "step", "block", "snapshot", "parameter"]
     tree = {f"/{g}": xr.Dataset(v).set_coords([n for n in names if n in v]) for g, v in groups.items()}
     facts = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind} | dict(attributes or {})
     tree["/summary"].attrs = facts
@@ -185,7 +186,7 @@ class Runs:
     path
         The output folder, or None if the runs are not on disk.
     tree
-        All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/snapshots``.
+        All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/tensors``, ``/snapshots``.
     experiment
         What was run, where it is known.
     provenance

@@ -252,6 +252,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)
+    kind.check_memory(manner.device)
     # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
     data, dimension = kind.data(), kind.dimension()
     try:
@@ -273,7 +274,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
 def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
     """Train what is not trained yet, and write the results."""
     experiment = kind.experiment
-    record = _open_session(folder, experiment.seeds, data, manner.device)
+    record = _open_session(folder, kind, data, manner.device)
     tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
     tasks[0].stop.unlink(missing_ok=True)
     with _bar(experiment, tasks, manner.progress) as bar:
@@ -287,18 +288,20 @@ def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path,
     results.write(results.label(experiment, dimension, record, arrays, kind.attributes()), folder)
 
 
-def _open_session(folder: Path, seeds: Sequence[int], data: dict[str, str] | None, device: str) -> dict[str, Any]:
+def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
     """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
 
     Raises
     ------
     ExperimentError
-        If the data are not those the run was begun with.
+        If the data, or the network of the user's own, are not those the run was begun with.
     """
     path = folder / PROVENANCE
-    record: dict[str, Any] = {"seeds": list(seeds), "sessions": []}
+    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
     if data is not None:
         record["data"] = data
+    if (model := kind.model()) is not None:
+        record["model"] = model
     if path.exists():
         record = json.loads(path.read_text(encoding="utf-8"))
         if data is not None and (before := record["data"]["sha256"]) != data["sha256"]:
@@ -306,6 +309,8 @@ def _open_session(folder: Path, seeds: Sequence[int], data: dict[str, str] | Non
                 f"{folder} was begun with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
                 "start anew in another folder"
             )
+        if model is not None and record.get("model", model) != model:
+            raise ExperimentError(f"{folder} was begun with another network: start anew in another folder")
     record["sessions"].append(provenance.session(device))
     _write_json(path, record)
     return record

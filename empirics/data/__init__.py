@@ -2,4 +2,13 @@
 
 from empirics.registry import Registry
 
-DATASETS = Registry("data set", {"digits": "empirics.data.digits:load_digits"})
+DATASETS = Registry(
+    "data set",
+    {
+        "digits": "empirics.data.digits:load_digits",
+        "digits-images": "empirics.data.digits:load_digit_images",
+        "images": "empirics.data.images:load_images",
+        "arrays": "empirics.data.arrays:load_arrays",
+        "modular-addition": "empirics.data.modular:load_modular_addition",
+    },
+)

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from empirics.experiment import ExperimentError
+
+
+class DataError(ExperimentError):
+    """Data cannot be had, or are not what was asked for; one line says what and where."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -16,17 +22,24 @@ class Dataset:
     name
         The name used in experiment files.
     inputs
-        Shape (sample, feature), float64, no unit (standardised).
+        Shape (sample, feature), float64 (float32 for images), no unit.
     labels
         Shape (sample,), int64, ``0 ... classes - 1``.
     classes
         Number of classes.
+    shape
+        What the features of a sample are, in row-major order: (channel, height, width) of an image, (token, feature) of
+        a sequence, or () where they are neither.
+    class_names
+        What the classes are called, if they have names.
     """
 
     name: str
-    inputs: NDArray[np.float64]
+    inputs: NDArray[np.floating]
     labels: NDArray[np.int64]
     classes: int
+    shape: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def checksum(self) -> str:
@@ -62,3 +75,25 @@ def standardise(images: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     varying = images[:, np.ptp(images, axis=0) > 0]
     return np.ascontiguousarray((varying - varying.mean(axis=0)) / varying.std(axis=0))
+
+
+def standardise_channels(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give every channel mean 0 and variance 1 over all pixels of all images.
+
+    Parameters
+    ----------
+    images
+        Shape (sample, channel, height, width).
+
+    Returns
+    -------
+    NDArray
+        The same shape.
+
+    Examples
+    --------
+    >>> standardise_channels(np.array([[[[1.0, 3.0]]]]))
+    array([[[[-1.,  1.]]]])
+    """
+    mean = images.mean(axis=(0, 2, 3), keepdims=True)
+    return (images - mean) / images.std(axis=(0, 2, 3), keepdims=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn import datasets
 
-from empirics.data.dataset import Dataset, standardise
+from empirics.data.dataset import Dataset, standardise, standardise_channels
 
 
 def load_digits() -> Dataset:
@@ -19,3 +19,16 @@ def load_digits() -> Dataset:
     """
     bunch = datasets.load_digits()
     return Dataset("digits", standardise(bunch.data), bunch.target.astype(np.int64), classes=10)
+
+
+def load_digit_images() -> Dataset:
+    """Load the same digits as images of one channel: all 64 pixels, standardised together.
+
+    Examples
+    --------
+    >>> load_digit_images().shape
+    (1, 8, 8)
+    """
+    bunch = datasets.load_digits()
+    images = standardise_channels(bunch.images[:, None])
+    return Dataset("digits-images", images.reshape(len(images), -1), bunch.target.astype(np.int64), 10, (1, 8, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -95,6 +95,9 @@ class GasState:
     marks: FloatArray
     curves: FloatArray
     samples: FloatArray
+    streams: bool = False  # all are held
+    held_from: int = 0
+    stored: Callable[[int], NDArray] | None = None
 
     def arrays(self) -> dict[str, NDArray]:
         """All of it but the step and the snapshots."""
@@ -227,6 +230,10 @@ class GasTrainer:
         )
         self._write_down(state)
         return state
+
+    def full(self, state: GasState) -> bool:
+        """No: the snapshots are held until the end."""
+        return False
 
     def advance(self, state: GasState) -> None:
         """Advance to the next marked step, or by a stretch that depends on the dimension alone."""

@@ -1,5 +1,36 @@
-"""Scale-invariant networks that carry a leading ensemble axis; each is one file."""
+"""Scale-invariant networks that carry a leading ensemble axis; each is one file. Torch loads when one is used."""
+
+from typing import TYPE_CHECKING, Any
 
 from empirics.registry import Registry
 
-MODELS = Registry("model", {"mlp": "empirics.models.mlp:EnsembleMLP"})
+if TYPE_CHECKING:
+    from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
+    from empirics.models.own import network
+
+__all__ = ["MODELS", "TensorBlocks", "network", "scale_invariant_blocks"]
+
+MODELS = Registry(
+    "model",
+    {
+        "mlp": "empirics.models.mlp:EnsembleMLP",
+        "convnet": "empirics.models.convolutional:ConvNet",
+        "resnet18": "empirics.models.convolutional:ResNet18",
+        "transformer": "empirics.models.transformer:Transformer",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public functions that need torch.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if name not in ("TensorBlocks", "network", "scale_invariant_blocks"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from empirics.models import invariance, own
+
+    return getattr(own if name == "network" else invariance, name)

@@ -4,11 +4,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from empirics.experiment import ExperimentError
+
+if TYPE_CHECKING:
+    from empirics.data.dataset import Dataset
+    from empirics.experiment import ModelTable
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,15 @@ class Block:
         Without the ensemble axis.
     scale_invariant
         Whether the loss is unchanged when this tensor alone is multiplied by a positive number.
+    parts
+        Into how many groups of consecutive rows it falls that can be scaled each by its own number: a filter each under
+        BatchNorm, the whole matrix under LayerNorm or RMSNorm.
     """
 
     name: str
     shape: tuple[int, ...]
     scale_invariant: bool = True
+    parts: int = 1
 
     @property
     def size(self) -> int:
@@ -35,15 +46,84 @@ class Block:
         return math.prod(self.shape)
 
 
+class ModelError(ExperimentError):
+    """A network is not what it states, or does not fit the data; one line says how."""
+
+
+#: Relative error of the loss and of w·g that float64 may make when blocks are scaled, with a negligible eps.
+INVARIANCE_TOLERANCE = 1e-6
+
+
 class Model(ABC):
     """A network over an ensemble of runs; every tensor it takes or gives has the run as its first axis."""
 
     blocks: tuple[Block, ...]
 
+    @classmethod
+    @abstractmethod
+    def of(cls, table: "ModelTable", data: "Dataset") -> "Model":
+        """Make the network that an experiment's ``[model]`` describes, for its data.
+
+        Raises
+        ------
+        ModelError
+            If they do not fit each other.
+        """
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """Number of inputs of one sample."""
+
+    @property
+    @abstractmethod
+    def negligible(self) -> "Model":
+        """The same network with the smallest eps that float64 can do with: the one that is checked."""
+
+    @torch.no_grad()
+    def check(self, classes: int) -> None:
+        """Check on random data that the network is scale-invariant in the blocks that it states.
+
+        Every part of every such block is multiplied by a number of its own: the loss must not change, and the gradient
+        of each must be orthogonal to it.
+
+        Parameters
+        ----------
+        classes
+            Number of classes.
+
+        Raises
+        ------
+        ModelError
+            If they are not; the message names the block.
+        """
+        rng, cpu, model = np.random.default_rng(0), torch.device("cpu"), self.negligible
+        weights = model.initial([rng], np.array([float(model.dimension) ** 0.5]), torch.float64, cpu)
+        frozen = model.fixed(rng, 1, torch.float64, cpu)
+        inputs = torch.as_tensor(rng.standard_normal((1, 16, model.features)))
+        labels = torch.as_tensor(rng.integers(classes, size=(1, 16)))
+        gradients = [torch.empty_like(w) for w in weights]
+        before = model.loss_and_grad(weights, frozen, inputs, labels, gradients)
+        for i, block in enumerate(self.blocks):
+            if not block.scale_invariant:
+                continue
+            w, g = weights[i].view(block.parts, -1), gradients[i].view(block.parts, -1)
+            if not ((w * g).sum(1).abs().sum() <= INVARIANCE_TOLERANCE * (w.norm(dim=1) * g.norm(dim=1)).sum()):
+                raise ModelError(f"{block.name} is not scale-invariant as stated: w.g is not 0")
+            w *= torch.as_tensor(rng.uniform(0.5, 2.0, size=(block.parts, 1)))
+        after = model.loss_and_grad(weights, frozen, inputs, labels, gradients)
+        if not torch.allclose(after, before, rtol=INVARIANCE_TOLERANCE, atol=INVARIANCE_TOLERANCE):
+            raise ModelError(f"not scale-invariant as stated: the loss goes from {before.item():g} to {after.item():g}")
+
     @property
     def dimension(self) -> int:
         """Number d of trained weights of one run: the dimension of the space the gas lives in."""
         return sum(block.size for block in self.blocks)
+
+    def description(self) -> dict[str, Any]:
+        """Facts about the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""
+        names = ("name", "shape", "scale_invariant", "parts")
+        return {"tensors": [{name: getattr(block, name) for name in names} for block in self.blocks]}
 
     @abstractmethod
     def draw(self, generator: np.random.Generator) -> list[NDArray]:

@@ -6,7 +6,7 @@ product. The backward pass is written by hand: it is short, and a fifth of the t
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.models.base import Block, Model
+from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
+
+if TYPE_CHECKING:
+    from empirics.data.dataset import Dataset
+    from empirics.experiment import ModelTable
 
 
 class _Layer(NamedTuple):
@@ -63,13 +68,30 @@ class EnsembleMLP(Model):
         affine: bool = False,
         head_norm: float = 10.0,
     ) -> None:
-        self.classes, self.hidden = classes, tuple(hidden)
+        self.classes, self.hidden, self._features = classes, tuple(hidden), features
         self.eps, self.affine, self.head_norm = eps, affine, head_norm
         widths = (features, *self.hidden)
-        linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1])) for i in range(1, len(widths)))
+        linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1]), parts=widths[i]) for i in range(1, len(widths)))
         scale = tuple(Block(f"scale {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         shift = tuple(Block(f"shift {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         self.blocks = linear + (scale + shift if affine else ())
+
+    @classmethod
+    def of(cls, table: "ModelTable", data: "Dataset") -> Model:
+        """Make the network for the data; with another normalisation it is a :class:`NormedMLP`."""
+        if table.norm != "batch":
+            return NormedMLP.of(table, data)
+        return cls(data.inputs.shape[1], data.classes, table.hidden, table.eps, table.affine, table.head_norm)
+
+    @property
+    def features(self) -> int:
+        """Number of inputs of one sample."""
+        return self._features
+
+    @property
+    def negligible(self) -> "EnsembleMLP":
+        """The same network with a negligible eps."""
+        return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm)
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw Gaussian weights of one run; scales are 1 and shifts 0."""
@@ -131,3 +153,59 @@ class EnsembleMLP(Model):
         """Share of each run's minibatch that is classified rightly, shape (run,), float64."""
         logits, _ = self._forward(weights, frozen, inputs)
         return (logits.argmax(1) == labels).double().mean(1)
+
+
+class NormedMLP(FunctionalModel):
+    """``x → [W_l ·, LayerNorm or RMSNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
+
+    Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
+    flat direction: what is added to all rows alike leaves the loss as it is.
+
+    Parameters
+    ----------
+    features, classes
+        Width of the input and of the output.
+    hidden
+        Widths of the hidden layers.
+    norm
+        ``"layer"`` or ``"rms"``.
+    eps
+        Added to the variance, or to the mean square.
+    head_norm
+        Frobenius norm of the frozen last layer.
+
+    Examples
+    --------
+    >>> NormedMLP(features=6, classes=3, hidden=(5,), norm="layer").dimension
+    30
+    """
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        hidden: Sequence[int],
+        norm: str,
+        eps: float = 1e-12,
+        head_norm: float = 10.0,
+    ) -> None:
+        super().__init__(features, classes, eps, head_norm)
+        self.hidden, self.norm = tuple(hidden), norm
+        widths = (features, *self.hidden)
+        self.blocks = tuple(Block(f"layer {i}", (widths[i], widths[i - 1])) for i in range(1, len(widths)))
+
+    @classmethod
+    def of(cls, table: "ModelTable", data: "Dataset") -> Model:
+        """Make the network for the data."""
+        return cls(data.inputs.shape[1], data.classes, table.hidden, table.norm, table.eps, table.head_norm)
+
+    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw a Gaussian last layer, scaled to `head_norm`."""
+        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
+
+    def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Outputs, shape (run, batch, class)."""
+        signal = inputs
+        for w in weights:
+            signal = normalised(linear(signal, w), self.norm, self.eps).relu()
+        return linear(signal, frozen[0])

@@ -2,5 +2,21 @@
 
 from empirics.registry import Registry
 
-PROTOCOLS = Registry("protocol", {"fixed-lr": "empirics.training.fixed_lr:FixedLR"})
-OPTIMIZERS = Registry("optimizer", {"sgd": "empirics.training.sgd:SGD"})
+PROTOCOLS = Registry(
+    "protocol",
+    {
+        "fixed-lr": "empirics.training.fixed_lr:FixedLR",
+        "fixed-elr": "empirics.training.fixed_elr:FixedELR",
+        "fixed-sphere": "empirics.training.fixed_sphere:FixedSphere",
+    },
+)
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        "sgd": "empirics.training.sgd:SGD",
+        "momentum": "empirics.training.momentum:Momentum",
+        "nesterov": "empirics.training.momentum:Nesterov",
+        "adamw": "empirics.training.adam:AdamW",
+        "adam-l2": "empirics.training.adam:AdamL2",
+    },
+)

@@ -8,12 +8,18 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from empirics.files import DamagedFileError, checksum_path, read_arrays, write_arrays
 from empirics.kinds import AnyState, State, Trainer
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
+
+
+def _by_run(rows: NDArray) -> dict[str, NDArray]:
+    """Snapshots (snapshot, run, d) as an array a run, so that one run's can be read alone."""
+    return {f"run.{i}": np.ascontiguousarray(rows[:, i]) for i in range(rows.shape[1])}
 
 
 class Checkpoints:
@@ -42,8 +48,11 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
-            write_arrays(self._segment(written, taken), {"snapshots": state.kept(written, taken)})
+            rows = state.kept(written, taken)
+            write_arrays(self._segment(written, taken), _by_run(rows) if state.streams else {"snapshots": rows})
             self._segments.append((written, taken))
+        if state.streams:
+            state.held_from = taken
         arrays = {
             "step": np.array(state.step),
             "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
@@ -59,6 +68,19 @@ class Checkpoints:
 
     def restore(self, trainer: Trainer[AnyState]) -> AnyState:
         """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        state = self._newest(trainer)
+        state.stored = self.of_run
+        return state
+
+    def of_run(self, run: int) -> NDArray:
+        """All snapshots of one run on disk, where the segments are by run; nothing of the others is read."""
+        parts = []
+        for start, stop in self._segments:
+            with np.load(self._segment(start, stop), allow_pickle=False) as segment:
+                parts.append(segment[f"run.{run}"])
+        return np.concatenate(parts)
+
+    def _newest(self, trainer: Trainer[AnyState]) -> AnyState:
         for path in self._newest_first():
             try:
                 return self._read(path, trainer.start())
@@ -72,8 +94,12 @@ class Checkpoints:
         """Fill a fresh state from one checkpoint and the segments it names."""
         arrays = read_arrays(path)
         segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
+        if state.streams:
+            state.held_from = segments[-1][1] if segments else 0
         for start, stop in segments:
-            state.put_kept(start, read_arrays(self._segment(start, stop))["snapshots"])
+            stored = read_arrays(self._segment(start, stop))
+            if not state.streams:  # else it is whole, and will be read a run at a time
+                state.put_kept(start, stored["snapshots"])
         state.put(arrays)
         state.step = int(arrays["step"])
         self._segments = segments

@@ -12,6 +12,6 @@ class FixedLR(Protocol):
 
     name: ClassVar[str] = "fixed-lr"
 
-    def learning_rate(self, lr: Tensor, radius_sq: Tensor) -> Tensor:
+    def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
         """Return the grid's learning rates themselves."""
-        return lr
+        return rate

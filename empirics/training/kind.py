@@ -1,14 +1,18 @@
 """Scale-invariant networks, as the runner sees them."""
 
+import json
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import torch
 
-from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
+from empirics.data.loading import load
 from empirics.experiment import ExperimentError, NetworkExperiment, Run
 from empirics.kinds import Kind
 from empirics.training.ensemble import Ensemble
+from empirics.training.memory import check_memory
 
 
 class NetworkKind(Kind):
@@ -34,12 +38,24 @@ class NetworkKind(Kind):
             ) from None
 
     def _dataset(self) -> Dataset:
-        dataset: Dataset = DATASETS.get(self.experiment.data.name)()
-        return dataset
+        return load(self.experiment.data)
+
+    @cached_property
+    def _one(self) -> Ensemble:
+        return self.trainer(self.experiment.cut()[0][:1], "cpu")
 
     def dimension(self) -> int:
         """Number of trained weights."""
-        return self.trainer(self.experiment.cut()[0][:1], "cpu").model.dimension
+        return self._one.model.dimension
+
+    def check_memory(self, device: str) -> None:
+        """Refuse shards that are too large for the memory of a device; see :func:`empirics.training.memory`."""
+        check_memory(self.experiment, self._one, device)
+
+    def model(self) -> dict[str, Any]:
+        """The trained tensors, what is frozen, and the checksum of the user's file."""
+        facts: dict[str, Any] = json.loads(json.dumps(self._one.model.description()))
+        return facts
 
     def data(self) -> dict[str, str]:
         """Name and checksum of the data set."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 
@@ -13,13 +14,13 @@ class Protocol(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def learning_rate(self, lr: Tensor, radius_sq: Tensor) -> Tensor:
+    def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
         """Learning rate of this step for every run.
 
         Parameters
         ----------
-        lr
-            The grid's learning rates, shape (run,).
+        rate
+            The grid's learning rates, or the effective ones where the protocol fixes those, shape (run,).
         radius_sq
             Squared norm of each run's weights before the step, shape (run,).
 
@@ -29,5 +30,24 @@ class Protocol(ABC):
             Shape (run,).
         """
 
-    def constrain(self, weights: Sequence[Tensor]) -> None:  # noqa: B027 - most protocols leave the norm alone
-        """Change the weights in place after the optimiser's step; does nothing unless the protocol says so."""
+    def constrain(self, weights: Sequence[Tensor], radius: Tensor) -> None:  # noqa: B027 - most leave the norm alone
+        """Change the weights in place after the optimiser's step; does nothing unless the protocol says so.
+
+        Parameters
+        ----------
+        weights
+            Each tensor (run, ...).
+        radius
+            The grid's radii, shape (run,), NaN where the protocol fixes none.
+        """
+
+
+def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+    """Inner product of each two tensors for every run, shapes (run,)."""
+    return [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
+
+
+def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Inner product of two lists of tensors for every run, shape (run,)."""
+    parts = dots(left, right)
+    return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])

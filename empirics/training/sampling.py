@@ -6,11 +6,14 @@ the step says it.
 """
 
 import hashlib
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.experiment import Run
@@ -24,6 +27,8 @@ class Stream(IntEnum):
     INITIAL = 0
     MINIBATCH = 1
     SECOND_MINIBATCH = 2
+    LABELS = 3
+    SECOND_LABELS = 4
 
 
 def identity(run: Run) -> int:
@@ -36,7 +41,9 @@ def identity(run: Run) -> int:
     >>> identity(a) == identity(a), identity(a) == identity(b)
     (True, False)
     """
-    text = f"{run.protocol}|{run.optimizer}|lr={run.lr!r}|weight_decay={run.weight_decay!r}|seed={run.seed}"
+    rates = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
+    fixed = [f"{name}={value!r}" for name, value in rates.items() if not math.isnan(value)]
+    text = "|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"])
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 
@@ -50,7 +57,30 @@ def frozen_generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
-class Minibatches:
+class _Chunked(ABC):
+    """Numbers of every run of a shard for every minibatch, drawn a chunk at a time."""
+
+    def __init__(self, runs: Sequence[Run], batch: int, stream: Stream, device: torch.device) -> None:
+        self._runs, self._batch, self._stream, self._device = runs, batch, stream, device
+        self._chunk, self._drawn = -1, torch.empty(0)
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """One run's numbers of a chunk, shape (CHUNK, batch)."""
+
+    def at(self, position: int) -> Tensor:
+        """Look up the numbers of the minibatch number `position`, shape (run · batch,), int64."""
+        chunk, offset = divmod(position, CHUNK)
+        if chunk != self._chunk:
+            drawn = np.empty((CHUNK, len(self._runs), self._batch), dtype=np.int64)
+            for i, run in enumerate(self._runs):
+                drawn[:, i] = self._draw(generator(run, self._stream, chunk))
+            self._drawn = torch.from_numpy(drawn.reshape(CHUNK, -1)).to(self._device)
+            self._chunk = chunk
+        return self._drawn[offset]
+
+
+class Minibatches(_Chunked):
     """Indices of the minibatches of every run of a shard, drawn with replacement.
 
     Parameters
@@ -68,16 +98,32 @@ class Minibatches:
     """
 
     def __init__(self, runs: Sequence[Run], samples: int, batch: int, stream: Stream, device: torch.device) -> None:
-        self._runs, self._samples, self._batch, self._stream, self._device = runs, samples, batch, stream, device
-        self._chunk, self._indices = -1, torch.empty(0)
+        super().__init__(runs, batch, stream, device)
+        self._samples = samples
 
-    def at(self, position: int) -> Tensor:
-        """Look up the indices of the minibatch number `position`, shape (run · batch,), int64."""
-        chunk, offset = divmod(position, CHUNK)
-        if chunk != self._chunk:
-            drawn = np.empty((CHUNK, len(self._runs), self._batch), dtype=np.int64)
-            for i, run in enumerate(self._runs):
-                drawn[:, i] = generator(run, self._stream, chunk).integers(self._samples, size=(CHUNK, self._batch))
-            self._indices = torch.from_numpy(drawn.reshape(CHUNK, -1)).to(self._device)
-            self._chunk = chunk
-        return self._indices[offset]
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.integers(self._samples, size=(CHUNK, self._batch))
+
+
+class FreshLabels(_Chunked):
+    """Labels that replace those of the data, anew in every minibatch; -1 where the data's own is kept.
+
+    Parameters
+    ----------
+    runs, batch, stream, device
+        As for :class:`Minibatches`.
+    classes
+        Number of classes.
+    share
+        Probability of a replacement, by a class drawn from all.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], classes: int, share: float, batch: int, stream: Stream, device: torch.device
+    ) -> None:
+        super().__init__(runs, batch, stream, device)
+        self._classes, self._share = classes, share
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        size = (CHUNK, self._batch)
+        return np.where(rng.random(size) < self._share, rng.integers(self._classes, size=size), -1)

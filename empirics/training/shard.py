@@ -182,7 +182,7 @@ def _train(
     while state.step < task.experiment.total_steps and not interrupts.heard:
         trainer.advance(state)
         now = time.monotonic()
-        if now - saved >= task.checkpoint_seconds:
+        if now - saved >= task.checkpoint_seconds or trainer.full(state):
             checkpoints.save(state)
             saved = time.monotonic()
         if now - news >= NEWS_EVERY:

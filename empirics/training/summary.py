@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment import NetworkExperiment, marked_steps
 from empirics.measure import block_error, drift, norm_balance, periodic_jumps, run_status, sphere_entropy
-from empirics.training.ensemble import Ensemble, Pair, State, Sum
+from empirics.training.ensemble import Ensemble, Pair, State, Sum, TensorPair
 
 Arrays = dict[str, NDArray]
 
@@ -26,21 +26,22 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -
     Returns
     -------
     dict
-        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``snapshots/...``
-        (run, snapshot[, parameter]), and ``trace/step`` (step,).
+        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``tensors/...`` (run, tensor),
+        ``snapshots/...`` (run, snapshot[, parameter]), and ``trace/step`` (step,).
     """
     marks, pairs = state.marks.cpu().numpy(), state.pairs.cpu().numpy()
     with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN from there on
         blocks = _blocks(experiment, marks, pairs)
         summary = _moments(experiment, ensemble, marks, pairs) | _stationarity(blocks)
     summary["diverged_at"] = _diverged_at(state)
-    summary |= _balance(ensemble, summary, blocks)
+    summary |= _balance(experiment, ensemble, marks, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies
     trace = _trace(experiment, marks)
     measured = trace["log_radius"][:, trace["step"] > experiment.training.burn_in]
-    summary |= _statuses(summary, blocks["loss"], measured, refused)
+    summary |= _statuses(experiment, summary, blocks["loss"], measured, refused)
     groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots}
+    groups["tensors"] = _of_tensors(ensemble, pairs)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
 
@@ -75,7 +76,6 @@ def _moments(experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, 
     first, second = pairs[:, Pair.LOSS], pairs[:, Pair.SECOND_LOSS]
     covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
     variance_unit = mean[Sum.GRAD_SQ_UNIT] - grad_mean_sq_unit
-    lr = np.array([run.lr for run in ensemble.runs])
     return {
         **{name: mean[row] for row, name in BLOCKED.items()},
         "grad_mean_sq": grad_mean_sq,
@@ -84,8 +84,35 @@ def _moments(experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, 
         "loss_variance": covariance,
         "violation": pairs[:, Pair.VIOLATION].mean(0),
         "accuracy": pairs[:, Pair.ACCURACY].mean(0),
-        "temperature": 0.5 * lr / mean[Sum.RADIUS_SQ] * variance_unit / (ensemble.model.dimension - 1),
+        "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
+        "temperature": _temperature(ensemble, mean[Sum.RADIUS_SQ], variance_unit),
     }
+
+
+def _of_tensors(ensemble: Ensemble, pairs: NDArray) -> Arrays:
+    """Means over the snapshots for every trained tensor, shapes (run, tensor)."""
+    found = pairs[:, len(Pair) :].mean(0).reshape(len(TensorPair), len(ensemble.model.blocks), -1)
+    grad_mean_sq = found[TensorPair.GRAD_MEAN_SQ].T
+    return {
+        "radius_sq": found[TensorPair.RADIUS_SQ].T,
+        "grad_mean_sq": grad_mean_sq,
+        "grad_variance": found[TensorPair.GRAD_SQ].T - grad_mean_sq,
+    }
+
+
+def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
+    """Half the effective learning rate times the noise variance per dimension at unit norm, shape (run,).
+
+    Momentum makes the rate larger by ``1/(1 − momentum)``. An Adam step divides the gradient by its root mean square,
+    where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
+    """
+    tangents = ensemble.model.dimension - 1
+    lr = np.array([run.lr for run in ensemble.runs])
+    effective = np.array([run.effective_lr for run in ensemble.runs])
+    if ensemble.experiment.training.adaptive:
+        return 0.5 * lr * np.sqrt(variance_unit / tangents / radius_sq)
+    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr, effective * radius_sq) / radius_sq
+    return half_rate * variance_unit / tangents
 
 
 def _stationarity(blocks: Arrays) -> Arrays:
@@ -99,7 +126,19 @@ def _diverged_at(state: State) -> NDArray[np.int64]:
     return np.where(finite < state.step, finite, -1).astype(np.int64)
 
 
-def _balance(ensemble: Ensemble, summary: Arrays, blocks: Arrays) -> Arrays:
+def _balance(
+    experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
+) -> Arrays:
+    """Norm balance in the form that is exact for the protocol and the optimiser; none on the sphere."""
+    training, count, runs = experiment.training, experiment.measure.blocks, len(ensemble.runs)
+    if training.protocol == "fixed-sphere":
+        return {"balance": np.full(runs, np.nan), "balance_error": np.full(runs, np.nan)}
+    if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
+        means = _between(experiment, marks, training.burn_in + training.steps // count * np.arange(count + 1))
+        growth, decay = means[:, Sum.GROWTH].T, means[:, Sum.DECAY].T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            balance = growth.mean(1) / decay.mean(1)
+            return {"balance": balance, "balance_error": block_error(growth / decay)}
     lr = np.array([run.lr for run in ensemble.runs])
     weight_decay = np.array([run.weight_decay for run in ensemble.runs])
     by_block = norm_balance(lr[:, None], weight_decay[:, None], blocks["grad_sq"], blocks["radius_sq"])
@@ -113,16 +152,17 @@ def _entropies(
     experiment: NetworkExperiment, ensemble: Ensemble, state: State, summary: Arrays
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
     """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
-    runs, kept = len(ensemble.runs), state.snapshots.cpu().numpy()
+    runs = len(ensemble.runs)
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
-    lags = np.full((runs, len(kept)), np.nan)
+    lags = np.full((runs, experiment.measure.snapshots), np.nan)
     refused: dict[int, str] = {}
     for i in np.flatnonzero(summary["diverged_at"] < 0):
+        kept = state.of_run(int(i))
         try:
-            plain = sphere_entropy(kept[:, i], method="flat", theiler=0)
-            apart = sphere_entropy(kept[:, i], method="flat", theiler="auto")
+            plain = sphere_entropy(kept, method="flat", theiler=0)
+            apart = sphere_entropy(kept, method="flat", theiler="auto")
         except ValueError as error:  # a run that does not move has no density
             refused[int(i)] = f"no entropy: {error}"
             continue
@@ -134,12 +174,17 @@ def _entropies(
     numbers["entropy"] = numbers["entropy_sphere"] + (ensemble.model.dimension - 1) * summary["log_radius"]
     snapshots = {"neighbour_lag": lags}
     if experiment.measure.keep_snapshots:
-        snapshots["weights"] = np.ascontiguousarray(kept.transpose(1, 0, 2))
+        snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
-def _statuses(summary: Arrays, loss: NDArray, log_radius: NDArray, refused: dict[int, str]) -> Arrays:
-    """Status and reason of every run; one without an entropy cannot be ok."""
+def _statuses(
+    experiment: NetworkExperiment, summary: Arrays, loss: NDArray, log_radius: NDArray, refused: dict[int, str]
+) -> Arrays:
+    """Status and reason of every run; one without an entropy cannot be ok. On the sphere no norm is to be balanced."""
+    if experiment.training.protocol == "fixed-sphere":
+        runs = len(summary["loss"])
+        summary = summary | {"balance": np.ones(runs), "balance_error": np.zeros(runs)}
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]

@@ -136,6 +136,13 @@ def test_statistics_of_a_snapshot(digits):
     torch.testing.assert_close(torch.stack(losses), pair[[Pair.LOSS, Pair.SECOND_LOSS]])
     assert not torch.equal(*losses)
     assert torch.isnan(state.pairs[1:]).all()
+    flat_after = torch.cat([w.flatten(1) for w in state.weights], 1)
+    angle = torch.acos((flat_w * flat_after).sum(1) / (flat_w.norm(dim=1) * flat_after.norm(dim=1)))
+    torch.testing.assert_close(pair[Pair.ROTATION_SQ].sqrt(), angle, rtol=1e-6, atol=0)
+    of_tensors = pair[len(Pair) :].view(3, 2, -1)
+    for i, (w, g, h) in enumerate(zip(weights, first, second, strict=True)):
+        expected = [(a * b).flatten(1).sum(1) for a, b in ((w, w), (g, g), (g, h))]
+        torch.testing.assert_close(of_tensors[:, i], torch.stack(expected))
     assert (pair[Pair.VIOLATION] < 1e-10).all()
 
 

@@ -1,0 +1,205 @@
+"""Which parts of a network are scale-invariant: found by scaling them and looking at the loss, not by their names.
+
+A block is a piece of a parameter tensor whose multiplication by any positive number leaves the loss as it is: a filter
+(row) under BatchNorm, a group of rows where heads are normalised one by one, a whole matrix under LayerNorm or RMSNorm.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+#: Change of the loss when blocks are scaled, over its change when as much is added to them in a random direction: below
+#: this a tensor passes for scale-invariant. BatchNorm's eps = 1e-5 makes 1e-5 to 1e-4, a dependence on scale 0.1 to 1.
+TOLERANCE = 1e-2
+
+#: Trials with other random factors and directions; one could hit a loss that returns to its value.
+TRIALS = 3
+
+#: A random change of a tensor's own size that changes the loss by less than this many roundings of it has no effect.
+ROUNDINGS = 200
+
+Loss = Callable[[nn.Module], Tensor]
+
+
+@dataclass(frozen=True)
+class TensorBlocks:
+    """What was found of one parameter tensor.
+
+    Attributes
+    ----------
+    name
+        As ``model.named_parameters()`` has it.
+    shape
+        Of the tensor.
+    blocks
+        The largest number of blocks, equal groups of consecutive rows, that are scale-invariant each; 0 if none are.
+    scale_invariant
+        Whether there are any. A tensor that the loss does not depend on at all has none.
+    violation
+        ``Σ|w·g| / Σ|w||g|`` over the blocks, or over the whole tensor where there are none; NaN if the gradient is 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    blocks: int
+    scale_invariant: bool
+    violation: float
+
+
+def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
+    """Find the scale-invariant blocks of every parameter tensor of a network by measurement.
+
+    Each tensor is tried alone: a weight and a bias that only together can be scaled count as not scale-invariant.
+
+    Parameters
+    ----------
+    model
+        The network, in the mode in which it is trained. It is left as it was: parameters, buffers, gradients, mode, and
+        the random numbers that come next.
+    loss
+        Computes a scalar from the model, e.g. ``lambda m: cross_entropy(m(x), y)`` for a fixed minibatch. It is called
+        about ten times a tensor, with the same random numbers each time.
+
+    Returns
+    -------
+    list
+        A row a parameter tensor, in the model's order.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not a finite scalar, or uses no parameter of the model.
+
+    Examples
+    --------
+    >>> from torch.nn.functional import cross_entropy
+    >>> _ = torch.manual_seed(0)
+    >>> net = nn.Sequential(nn.Linear(8, 6, bias=False), nn.BatchNorm1d(6, affine=False), nn.ReLU(), nn.Linear(6, 3))
+    >>> x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
+    >>> for row in scale_invariant_blocks(net, lambda m: cross_entropy(m(x), y)):
+    ...     print(row.name, row.blocks, row.scale_invariant)
+    0.weight 6 True
+    3.weight 0 False
+    3.bias 0 False
+    """
+    with _left_as_it_was(model), torch.random.fork_rng(devices=_cuda_devices(model)):
+        probe = _Probe(model, loss)
+        return [probe.examine(name, parameter) for name, parameter in model.named_parameters()]
+
+
+def _cuda_devices(model: nn.Module) -> list[int]:
+    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Put parameters, buffers, flags and modes back when the block ends.
+
+    Yields
+    ------
+    None
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    values = [t.detach().clone() for t in tensors]
+    wanted = [p.requires_grad for p in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+        for parameter, flag in zip(model.parameters(), wanted, strict=True):
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+class _Probe:
+    """The loss at the parameters as they are, its gradient, and what changes of one tensor do to it."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        self._model, self._loss = model, loss
+        self._buffers = [(b, b.detach().clone()) for b in model.buffers()]
+        self._seed = torch.initial_seed()
+        parameters = list(model.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_()
+        with torch.enable_grad():
+            here = self._evaluate()
+            if here.numel() != 1 or not torch.isfinite(here).all():
+                raise ValueError("the loss must be a finite number: give a callable of the model that returns a scalar")
+            if not here.requires_grad:
+                raise ValueError("the loss depends on no parameter: it must be computed from the model it is given")
+            found = torch.autograd.grad(here.sum(), parameters, allow_unused=True)
+        zeros = map(torch.zeros_like, parameters)
+        self._gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
+        self._of = {id(p): g for p, g in zip(parameters, self._gradients, strict=True)}
+        self._here = float(here.detach())
+        self._noise = ROUNDINGS * torch.finfo(here.dtype).eps * max(abs(self._here), 1e-3)
+
+    def _evaluate(self) -> Tensor:
+        """The loss, with the same random numbers and the same buffers whenever it is asked for."""
+        torch.manual_seed(self._seed)
+        with torch.no_grad():
+            for buffer, value in self._buffers:
+                buffer.copy_(value)
+        return self._loss(self._model)
+
+    @torch.no_grad()
+    def _change(self, parameter: Tensor, value: Tensor) -> float:
+        """Change of the loss when a tensor takes another value, the old one put back."""
+        before = parameter.detach().clone()
+        parameter.copy_(value)
+        try:
+            return float(self._evaluate()) - self._here
+        finally:
+            parameter.copy_(before)
+
+    @torch.no_grad()
+    def examine(self, name: str, parameter: Tensor) -> TensorBlocks:
+        """Try partitions into fewer and fewer blocks until one is scale-invariant."""
+        shape, rows = tuple(parameter.shape), parameter.shape[0] if parameter.ndim else 1
+        randomly = torch.Generator().manual_seed(0)
+        effect = self._effect(parameter, randomly)
+        gradient = self._of[id(parameter)]
+        for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameter.numel() > n):
+            if effect > self._noise and self._scaled(parameter, blocks, randomly) < max(
+                TOLERANCE * effect, self._noise
+            ):
+                return TensorBlocks(name, shape, blocks, True, _violation(parameter, gradient, blocks))
+        return TensorBlocks(name, shape, 0, False, _violation(parameter, gradient, 1))
+
+    def _effect(self, parameter: Tensor, randomly: torch.Generator) -> float:
+        """Root mean square change of the loss when a random tensor of the same norm is added."""
+        changes = []
+        for _ in range(TRIALS):
+            added = torch.randn(parameter.shape, generator=randomly, dtype=torch.float64).to(parameter)
+            size = torch.linalg.vector_norm(parameter) / torch.linalg.vector_norm(added)
+            changes.append(self._change(parameter, parameter + added * size))
+        return _rms(changes)
+
+    def _scaled(self, parameter: Tensor, blocks: int, randomly: torch.Generator) -> float:
+        """Root mean square change of the loss when each block is multiplied by a factor of its own, ½ to 2."""
+        changes = []
+        for _ in range(TRIALS):
+            factors = torch.exp2(2 * torch.rand(blocks, 1, generator=randomly, dtype=torch.float64) - 1)
+            if blocks == 1:
+                factors = torch.where(factors > 1, factors + 0.5, factors - 0.25)  # away from 1
+            scaled = parameter.detach().reshape(blocks, -1) * factors.to(parameter)
+            changes.append(self._change(parameter, scaled.reshape(parameter.shape)))
+        return _rms(changes)
+
+
+def _rms(values: list[float]) -> float:
+    finite = torch.tensor(values, dtype=torch.float64)
+    return float("inf") if not torch.isfinite(finite).all() else float(finite.square().mean().sqrt())
+
+
+def _violation(parameter: Tensor, gradient: Tensor, blocks: int) -> float:
+    w, g = parameter.detach().double().reshape(blocks, -1), gradient.double().reshape(blocks, -1)
+    sizes = (w.norm(dim=1) * g.norm(dim=1)).sum()
+    return float((w * g).sum(1).abs().sum() / sizes)

@@ -1,0 +1,259 @@
+"""Networks of the user's own: any torch module, registered in a file of theirs, many runs at once by ``torch.func``.
+
+In the file::
+
+    from empirics.models import network
+
+    @network("residual")
+    class Residual(torch.nn.Module):
+        def __init__(self, features, classes): ...
+
+and in the experiment's ``[model]``: ``file = "that_file.py"``, ``name = "residual"``. Which tensors are scale-invariant
+is measured; what becomes of the others, ``remainder`` says.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
+from torch.nn.functional import cross_entropy
+
+from empirics.models.base import Block, Model, ModelError
+from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
+from empirics.registry import nearest
+
+if TYPE_CHECKING:
+    from empirics.data.dataset import Dataset
+    from empirics.experiment import ModelTable
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+_registered: dict[str, Callable[..., nn.Module]] = {}
+
+#: Samples of the data on which the blocks are looked for.
+MEASURED_ON = 64
+
+
+def network(name: str) -> Callable[[Builder], Builder]:
+    """Register a network under a name for experiment files; a decorator.
+
+    Parameters
+    ----------
+    name
+        What ``[model] name`` calls it.
+
+    Returns
+    -------
+    Callable
+        Takes a class or function that makes a ``torch.nn.Module`` from the keywords `features` and `classes`, and gives
+        it back. The module maps a minibatch, (batch, feature) or (batch, *shape) of images and sequences, to logits
+        (batch, class); the loss is the cross-entropy.
+    """
+
+    def register(builder: Builder) -> Builder:
+        _registered[name] = builder
+        return builder
+
+    return register
+
+
+def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
+    """Run the user's file and find what it registers.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be run or registers no such name.
+    """
+    path = Path(table.file)
+    spec = importlib.util.spec_from_file_location(f"_network_{hashlib.sha256(bytes(path)).hexdigest()[:12]}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ModelError(f"[model] file = {table.file!r}: there is no such Python file")
+    _registered.clear()
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look for it there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(
+            f"[model] file = {table.file!r} fails: {type(error).__name__}: {_first_line(error)}"
+        ) from error
+    if table.name not in _registered:
+        known = ", ".join(_registered) or "none"
+        raise ModelError(
+            f"[model] name = {table.name!r}: {table.file} registers no such network"
+            f"{nearest(table.name, tuple(_registered))} (registered: {known})"
+        )
+    return _registered[table.name]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+class OwnModel(Model):
+    """A torch module of the user's, stacked.
+
+    Parameters
+    ----------
+    build
+        Makes the module, with the initialisation it likes.
+    data
+        The data; the blocks are measured on its first samples.
+    remainder
+        What becomes of tensors that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
+    seed
+        Of the module that is measured.
+    """
+
+    def __init__(self, build: Callable[..., nn.Module], data: "Dataset", remainder: str, seed: int) -> None:
+        self._build, self._shape = build, data.shape or data.inputs.shape[1:]
+        self._arguments = {"features": data.inputs.shape[1], "classes": data.classes}
+        self._module = self._made(seed)
+        self.rows = self._measured(data)
+        self.blocks = self._sorted(remainder)
+        self._trained = tuple(block.name for block in self.blocks)
+        self._frozen = tuple(row.name for row in self.rows if row.name not in self._trained)
+
+    @classmethod
+    def of(cls, table: "ModelTable", data: "Dataset") -> "OwnModel":
+        """Make the network that the user's file registers."""
+        model = cls(_builder(table), data, table.remainder, table.head_seed)
+        model.checksum = hashlib.sha256(Path(table.file).read_bytes()).hexdigest()
+        return model
+
+    checksum: str = ""
+
+    @property
+    def features(self) -> int:
+        """Number of inputs of one sample."""
+        return self._arguments["features"]
+
+    @property
+    def negligible(self) -> Model:
+        """The network itself: its eps is the user's affair, and shows in the violation."""
+        return self
+
+    def check(self, classes: int) -> None:
+        """Do nothing: the blocks were found by measurement, nothing was stated that could be wrong."""
+
+    def description(self) -> dict[str, Any]:
+        """What was measured and what became of it, and the checksum of the user's file; see `Model.description`."""
+        return super().description() | {"frozen": list(self._frozen), "file_sha256": self.checksum}
+
+    def _made(self, seed: int) -> nn.Module:
+        """Build a module from a seed, without a trace in torch's random numbers.
+
+        Raises
+        ------
+        ModelError
+            If the user's code fails or makes something else.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                module = self._build(**self._arguments)
+            except Exception as error:
+                raise ModelError(f"the network cannot be made: {type(error).__name__}: {_first_line(error)}") from error
+        if not isinstance(module, nn.Module):
+            raise ModelError(f"the network must be a torch.nn.Module, got {type(module).__name__}")
+        return replace_all_batch_norm_modules_(module.double().train())  # statistics of the minibatch, none kept
+
+    def _measured(self, data: "Dataset") -> list[TensorBlocks]:
+        """Find the blocks on some of the data.
+
+        Raises
+        ------
+        ModelError
+            If the network does not map them to logits, or draws random numbers.
+        """
+        inputs = torch.as_tensor(data.inputs[:MEASURED_ON], dtype=torch.float64)
+        labels = torch.as_tensor(data.labels[:MEASURED_ON])
+        expected = (len(inputs), data.classes)
+
+        def loss(module: nn.Module) -> Tensor:
+            return cross_entropy(module(inputs.view(-1, *self._shape)), labels)
+
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                logits = self._module(inputs.view(-1, *self._shape))
+                again = self._module(inputs.view(-1, *self._shape))
+            if logits.shape != expected:
+                raise ModelError(f"the network must give logits {expected}, got {tuple(logits.shape)}")
+            if not torch.equal(logits, again):
+                raise ModelError("the network draws random numbers (dropout?): a run must be repeatable, leave it out")
+            return scale_invariant_blocks(self._module, loss)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"the network fails on the data: {type(error).__name__}: {_first_line(error)}") from error
+
+    def _sorted(self, remainder: str) -> tuple[Block, ...]:
+        """Choose the trained tensors, the scale-invariant ones first.
+
+        Raises
+        ------
+        ModelError
+            If nothing is scale-invariant, or a rest is refused.
+        """
+        invariant = [row for row in self.rows if row.scale_invariant]
+        rest = [row for row in self.rows if not row.scale_invariant]
+        if not invariant:
+            raise ModelError("no tensor of the network is scale-invariant: normalise after its layers")
+        if rest and remainder == "refuse":
+            names = ", ".join(row.name for row in rest)
+            raise ModelError(f"not scale-invariant: {names} ([model] remainder = 'freeze' or 'train' would take them)")
+        blocks = [Block(row.name, row.shape, parts=row.blocks) for row in invariant]
+        if remainder == "train":
+            blocks += [Block(row.name, row.shape, scale_invariant=False) for row in rest]
+        return tuple(blocks)
+
+    def _values(self, generator: np.random.Generator, names: Sequence[str]) -> list[NDArray]:
+        made = dict(self._made(int(generator.integers(2**63))).named_parameters())
+        return [made[name].detach().numpy().copy() for name in names]
+
+    def draw(self, generator: np.random.Generator) -> list[NDArray]:
+        """Take the trained tensors of a module that the user's code initialises anew."""
+        return self._values(generator, self._trained)
+
+    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
+        """Take the frozen tensors of one."""
+        return self._values(generator, self._frozen)
+
+    def _logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Outputs of one run."""
+        names = dict(zip((*self._trained, *self._frozen), (*weights, *frozen), strict=True))
+        logits: Tensor = functional_call(self._module, names, (inputs.view(-1, *self._shape),))
+        return logits
+
+    def _placed(self, like: Tensor) -> None:
+        """Bring the module's buffers to where, and to the type in which, the ensemble is."""
+        self._module.to(device=like.device, dtype=like.dtype)
+
+    def loss_and_grad(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+
+        def loss(mine: tuple[Tensor, ...], fixed: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
+            return cross_entropy(self._logits(mine, fixed, x), y)
+
+        self._placed(weights[0])
+        gradients, losses = vmap(grad_and_value(loss))(tuple(weights), tuple(frozen), inputs, labels)
+        for target, gradient in zip(out, gradients, strict=True):
+            target.copy_(gradient)
+        return losses.detach()
+
+    def accuracy(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        """Share of each run's minibatch that is classified rightly, shape (run,), float64."""
+        self._placed(weights[0])
+        logits = vmap(self._logits)(tuple(weights), tuple(frozen), inputs)
+        return (logits.argmax(2) == labels).double().mean(1)

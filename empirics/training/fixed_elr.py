@@ -1,0 +1,17 @@
+"""Fixed effective learning rate: ``w ← w − η_k(g + λw)`` with ``η_k = η_eff |w_k|²``."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from empirics.training.protocol import Protocol
+
+
+class FixedELR(Protocol):
+    """The learning rate follows the squared norm, so that directions see a constant rate."""
+
+    name: ClassVar[str] = "fixed-elr"
+
+    def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
+        """Return the grid's effective learning rates times the squared norms."""
+        return rate * radius_sq

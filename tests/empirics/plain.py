@@ -1,0 +1,128 @@
+"""The networks of one run, written plainly with torch.nn: the references of the ensembles."""
+
+import itertools
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def batch_norm(channels, eps, of=nn.BatchNorm2d):
+    return of(channels, eps=eps, affine=False, track_running_stats=False)
+
+
+class RMS(nn.Module):
+    def __init__(self, eps):
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x):
+        return x / (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+
+
+def mlp(model):
+    norms = {"batch": lambda n: batch_norm(n, model.eps, nn.BatchNorm1d), "rms": lambda n: RMS(model.eps)}
+    norms["layer"] = lambda n: nn.LayerNorm(n, eps=model.eps, elementwise_affine=False)
+    widths = [model.features, *model.hidden]
+    layers = []
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.Linear(a, b, bias=False), norms[getattr(model, "norm", "batch")](b), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], model.classes, bias=False))
+
+
+class Images(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.shape, self.eps = model.shape, model.eps
+        self.build(model.width)
+        self.head = nn.Linear(8 * model.width, model.classes, bias=False)
+
+    def forward(self, x):
+        return self.head(self.features(x.view(-1, *self.shape)).mean((2, 3)))
+
+    def conv(self, a, b, size=3, stride=1):
+        conv = nn.Conv2d(a, b, size, stride, size // 2, bias=False)
+        return nn.Sequential(conv, batch_norm(b, self.eps))
+
+
+class PlainConvNet(Images):
+    def build(self, k):
+        layers, a = [], self.shape[0]
+        for i, b in enumerate((k, 2 * k, 4 * k, 8 * k)):
+            layers += [self.conv(a, b), nn.ReLU()] + [nn.MaxPool2d(2)] * (i < 3)
+            a = b
+        self.features = nn.Sequential(*layers)
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, conv, a, b, stride):
+        super().__init__()
+        self.main = nn.Sequential(conv(a, b, 3, stride), nn.ReLU(), conv(b, b))
+        self.shortcut = conv(a, b, 1, stride) if stride > 1 or a != b else nn.Identity()
+
+    def forward(self, x):
+        return torch.relu(self.main(x) + self.shortcut(x))
+
+
+class PlainResNet18(Images):
+    def build(self, k):
+        layers = [self.conv(self.shape[0], k), nn.ReLU()]
+        a = k
+        for b, stride in ((k, 1), (2 * k, 2), (4 * k, 2), (8 * k, 2)):
+            layers += [BasicBlock(self.conv, a, b, stride), BasicBlock(self.conv, b, b, 1)]
+            a = b
+        self.features = nn.Sequential(*layers)
+
+
+class OnSphere(nn.Linear):
+    """A linear layer whose matrix acts by its direction alone."""
+
+    def __init__(self, a, b, eps):
+        super().__init__(a, b, bias=False)
+        self.eps = eps
+
+    def direction(self):
+        return self.weight / (self.weight.pow(2).sum() / len(self.weight) + self.eps).sqrt()
+
+    def forward(self, x):
+        return functional.linear(x, self.direction())
+
+
+class PlainTransformer(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        width, eps = model.width, model.eps
+        self.channels, self.tokens, self.heads, self.norm = model._channels, model.tokens, model.heads, RMS(eps)
+        self.embedding = OnSphere(model.features // model.tokens, width, eps)
+        self.position = OnSphere(width, model.tokens, eps)
+        made = []
+        for _ in range(model.depth):
+            sizes = [(width, width)] * 4 + [(width, 4 * width), (4 * width, width)]
+            made.append(nn.ModuleList([OnSphere(a, b, eps) for a, b in sizes]))
+        self.layers = nn.ModuleList(made)
+        self.head = nn.Linear(width, model.classes, bias=False)
+
+    def forward(self, x):
+        if self.channels:
+            x = x.view(len(x), self.channels, self.tokens, -1).permute(0, 2, 1, 3)
+        x = self.embedding(x.reshape(len(x), self.tokens, -1)) + self.position.direction()
+        for query, key, value, out, up, down in self.layers:
+            h = self.norm(x)
+            q, k, v = (f(h).view(*h.shape[:2], self.heads, -1).transpose(1, 2) for f in (query, key, value))
+            h = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+            x = x + out(h)
+            x = x + down(functional.gelu(up(self.norm(x))))
+        return self.head(self.norm(x).mean(1))
+
+
+def plain_network(model, weights, frozen):
+    """The plain network of one run, with these weights, in float64, its last layer frozen."""
+    kinds = {"EnsembleMLP": mlp, "NormedMLP": mlp, "ConvNet": PlainConvNet, "ResNet18": PlainResNet18}
+    network = (kinds | {"Transformer": PlainTransformer})[type(model).__name__](model).double()
+    *trained, head = network.parameters()
+    for parameter, w in zip(trained, weights, strict=True):
+        assert parameter.shape == w.shape
+        parameter.data.copy_(w)
+    head.data.copy_(frozen[0])
+    head.requires_grad_(False)
+    return network

@@ -1,0 +1,103 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, normalize
+
+from empirics.models import scale_invariant_blocks
+
+
+class Mixed(nn.Module):
+    """A block a filter, a head, a matrix; a bias without effect; a head, a gain and an unused tensor that are none."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters = nn.Conv1d(3, 8, 3)  # its bias goes with BatchNorm's mean
+        self.norm = nn.BatchNorm1d(8, affine=True)
+        nn.init.normal_(self.norm.bias)  # with shifts of 0 its scales, before the heads are normalised, were invariant
+        self.heads = nn.Linear(8, 12, bias=False)  # three heads of four rows
+        self.whole = nn.Linear(12, 10, bias=False)
+        self.drop = nn.Dropout(0.3)
+        self.out = nn.Linear(10, 5)
+        self.unused = nn.Parameter(torch.randn(4, 4))
+        self.out.bias.requires_grad_(False)
+
+    def forward(self, x):
+        x = self.norm(self.filters(x)).relu().mean(-1)
+        x = normalize(self.heads(x).unflatten(-1, (3, 4)), dim=-1).flatten(-2)
+        y = self.whole(self.drop(x))
+        return self.out(nn.functional.layer_norm(y, y.shape[-1:], eps=0.0))
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def mixed(request):
+    torch.manual_seed(1)
+    model = Mixed().to(request.param)
+    x, y = torch.randn(40, 3, 9, dtype=request.param), torch.randint(0, 5, (40,))
+    return model, lambda m: cross_entropy(m(x), y)
+
+
+def test_blocks_are_found_by_measurement(mixed):
+    rows = {row.name: row for row in scale_invariant_blocks(*mixed)}
+    blocks = {name: row.blocks for name, row in rows.items() if row.scale_invariant}
+    assert blocks == {"filters.weight": 8, "heads.weight": 3, "whole.weight": 1}
+    assert [row.name for row in rows.values()] == [name for name, _ in mixed[0].named_parameters()]
+    assert all(rows[name].violation < 1e-4 for name in blocks)
+    assert rows["out.weight"].violation > 1e-2
+    assert rows["norm.weight"].shape == (8,)
+
+
+def test_the_model_and_the_random_numbers_are_left_as_they_were(mixed):
+    model, loss = mixed
+    loss(model).backward()
+    model.drop.eval()
+    before, rng = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
+    gradients = {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
+    scale_invariant_blocks(model, loss)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), rng)
+    assert not model.drop.training
+    assert model.training
+    assert not model.out.bias.requires_grad
+    for name, p in model.named_parameters():
+        assert (p.grad is None) if gradients[name] is None else torch.equal(p.grad, gradients[name])
+
+
+def test_a_loss_that_fails_half_way_leaves_the_model_too(mixed):
+    model, loss = mixed
+    before, calls = copy.deepcopy(model.state_dict()), []
+
+    def failing(m):
+        calls.append(1)
+        if len(calls) == 5:
+            raise RuntimeError("no more")
+        return loss(m)
+
+    with pytest.raises(RuntimeError, match="no more"):
+        scale_invariant_blocks(model, failing)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_eps_that_matters_is_seen():
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))
+
+    def found(eps):
+        model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5, eps=eps), nn.ReLU(), nn.Linear(5, 3))
+        return scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))[0]
+
+    assert found(1e-5).scale_invariant
+    assert not found(0.3).scale_invariant
+    assert found(0.3).violation > 1e-2 > 1e-4 > found(1e-5).violation
+
+
+def test_wrong_losses_are_refused():
+    model = nn.Linear(3, 2)
+    for loss, said in [
+        (lambda m: m(torch.ones(1, 3)), "finite number"),
+        (lambda m: m(torch.full((1, 3), torch.nan)).sum(), "finite number"),
+        (lambda m: torch.tensor(1.0), "no parameter"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            scale_invariant_blocks(model, loss)
