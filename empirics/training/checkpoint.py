@@ -53,11 +53,11 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
-            rows = state.snapshots[written - state.first : taken - state.first]
+            rows = state.snapshots[written - state.held_from : taken - state.held_from]
             write_arrays(self._segment(written, taken), _by_run(rows) if state.streams else {"snapshots": _host(rows)})
             self._segments.append((written, taken))
         if state.streams:
-            state.first = taken
+            state.held_from = taken
         arrays = {
             "step": np.array(state.step),
             "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
@@ -105,7 +105,7 @@ class Checkpoints:
         arrays = read_arrays(path)
         segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
         if state.streams:
-            state.first = segments[-1][1] if segments else 0
+            state.held_from = segments[-1][1] if segments else 0
         for start, stop in segments:
             stored_whole = read_arrays(self._segment(start, stop))
             if state.streams:

@@ -78,8 +78,8 @@ class State:
     pairs
         Shape (snapshot, Pair and then TensorPair · tensor, run), float64.
     snapshots
-        Shape (snapshot, run, d); where they `stream`, those from number `first` on, the others are on disk.
-    streams, first
+        Shape (snapshot, run, d); where they `stream`, those from number `held_from` on, the others are on disk.
+    streams, held_from
         Whether there are more snapshots than are held at a time, and the number of the first that is held.
     stored
         Where they stream, reads all of one run's from disk.
@@ -93,7 +93,7 @@ class State:
     pairs: Tensor
     snapshots: Tensor
     streams: bool = False
-    first: int = 0
+    held_from: int = 0
     stored: Callable[[int], NDArray] | None = None
 
     def of_run(self, run: int) -> NDArray:
@@ -205,7 +205,7 @@ class Ensemble:
     def full(self, state: State) -> bool:
         """Whether the snapshots that are held must go to disk before the next one."""
         taken = max(0, state.step - self.experiment.training.burn_in) // self.experiment.measure.spacing
-        return state.streams and taken - state.first >= self.held
+        return state.streams and taken - state.held_from >= self.held
 
     def _fresh_labels(self, classes: int) -> tuple[FreshLabels | None, FreshLabels | None]:
         table, batch = self.experiment.data, self.experiment.training.batch_size
@@ -293,7 +293,7 @@ class Ensemble:
     def _snapshot(self, state: State, number: int, loss: Tensor) -> None:
         """Keep the weights, and measure what needs a second minibatch at the same weights."""
         weights, first = state.weights, self.gradients
-        state.snapshots[number - state.first] = torch.cat([w.flatten(1) for w in weights], 1)
+        state.snapshots[number - state.held_from] = torch.cat([w.flatten(1) for w in weights], 1)
         fresh = self._second_labels.at(number) if self._second_labels else None
         inputs, labels = self._minibatch(self._second.at(number), fresh)
         second = [torch.empty_like(g) for g in first]
