@@ -1,4 +1,4 @@
-"""What is asked of every derivation beside that it holds (test_derivation): wrong claims are caught, none is circular."""
+"""What is asked of every derivation beside that it holds (test_derivation): wrong claims are caught, none circular."""
 
 from __future__ import annotations
 
