@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book: the pages of docs/book, from the derivations. Everything installs into .venv;
-# nothing else on the machine is touched.
+# make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again.
+# Everything installs into .venv; nothing else on the machine is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book clean
+.PHONY: setup demo test lint types unit check-long book results-isotropic clean
 
 setup: $(VENV)/.ready
 
@@ -39,6 +39,9 @@ check-long: setup
 
 book: setup
 	$(BIN)/python -m thermo_theory.book docs/book
+
+results-isotropic: setup
+	$(BIN)/python docs/results/isotropic.py --runs runs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -505,8 +505,8 @@ def derive(name: str, protocol: Any = None) -> Derivation:
             return _built(entry.name, str(entry.protocol))
     if protocol is None and len(wanted) == 1:
         return _built(wanted[0].name, str(wanted[0].protocol))
-    known = ", ".join(str(entry.protocol) for entry in wanted)
-    raise LookupError(f"{name!r} is derived for {known}, not for {protocol}")
+    known = "; ".join(str(entry.protocol) for entry in wanted)
+    raise LookupError(f"{name!r} is derived for each of: {known}; not for {protocol}")
 
 
 class Derivations(Sequence[Derivation]):

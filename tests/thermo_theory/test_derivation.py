@@ -150,7 +150,7 @@ def test_operations_refuse_what_they_cannot_do():
 def test_names_are_suggested():
     with pytest.raises(LookupError, match="did you mean 'ideal-gas-law'"):
         derive("idael-gas-law")
-    with pytest.raises(LookupError, match="for fixed sphere, fixed ELR, fixed LR, not for None"):
+    with pytest.raises(LookupError, match="fixed sphere; fixed ELR; fixed LR; not for None"):
         derive("radius")
     assert derive("radius", "fixed-lr") is derive("radius", FixedLR) is derive("radius", "fixed LR")
 
