@@ -17,7 +17,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
-from gas import Gas, temperature_of
+from gas_steps import Gas, temperature_of
 from numpy.polynomial.legendre import leggauss
 from scipy import linalg, stats
 from scipy.integrate import quad
