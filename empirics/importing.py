@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics import provenance, results
+from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
 from empirics.importing_files import Cells, read_table
 from empirics.importing_traces import is_trace_folder, read_traces
@@ -24,16 +25,10 @@ from empirics.measure import norm_balance
 from empirics.registry import nearest
 from empirics.results import EXPERIMENT, STORE, VARIABLES, Runs
 
-__all__ = ["KNOBS", "import_runs", "read_runs"]
+__all__ = ["import_runs", "read_runs"]
 
 FloatArray = NDArray[np.float64]
 
-#: What a protocol sets in each run; of several names one is enough.
-KNOBS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "fixed-lr": (("lr",), ("weight_decay",)),
-    "fixed-elr": (("effective_lr",), ("weight_decay",)),
-    "fixed-sphere": (("effective_lr", "lr"), ("radius",)),
-}
 
 #: Columns that hold words.
 TEXTS = ("protocol", "optimizer", "status", "reason")
