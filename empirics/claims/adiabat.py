@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, Spline, no_estimate
-from empirics.claims.state import State, path_entropies
+from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, derive
@@ -59,7 +59,7 @@ class Adiabat(Claim):
         state = State.of(table)
         estimate, details = (_at_fixed_lr if free else _at_fixed_elr)(table, state)
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
-        refused = path_entropies(table)
+        refused = path_entropies(table) or too_few_samples(table)
         return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, no_estimate
-from empirics.claims.state import State, path_entropies
+from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import derive
@@ -60,7 +60,7 @@ class HeatCapacity(Claim):
             self.margin,
             _ratio(state, loss, values, entropy),
             derive("first-law" if entropy else "free-energy").source,
-            refused=path_entropies(table) if entropy else "",
+            refused=(path_entropies(table) if entropy else "") or too_few_samples(table),
         )
 
     def notes(self, table: Table) -> list[str]:

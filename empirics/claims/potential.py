@@ -11,7 +11,7 @@ from empirics.claims.base import Claim
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.protocol import known
-from empirics.claims.state import State, path_entropies
+from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import derive
@@ -67,7 +67,7 @@ class MinimalPotential(Claim):
             estimate,
             derive("potential", PROTOCOLS[str(table.data.attrs["protocol"])]).source,
             details,
-            refused=path_entropies(table),
+            refused=path_entropies(table) or too_few_samples(table),
         )
 
     def _radius(self, table: Table) -> Verdict:

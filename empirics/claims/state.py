@@ -18,12 +18,23 @@ from empirics.claims.protocol import effective_lr
 from empirics.claims.table import MOST_LEFT_OUT, Table
 from thermo_theory import FixedELR, derive
 
-__all__ = ["LARGEST_STEP", "LARGEST_TURN", "State", "finite_step_factor", "path_entropies"]
+__all__ = [
+    "FEWEST_SAMPLES",
+    "LARGEST_STEP",
+    "LARGEST_TURN",
+    "State",
+    "finite_step_factor",
+    "path_entropies",
+    "too_few_samples",
+]
 
 FloatArray = NDArray[np.float64]
 
 #: Largest h eta_eff/2 of a run that is judged: its square, what is neglected, is a fifth of a margin of 0.05.
 LARGEST_STEP = 0.1
+
+#: A variance from fewer independent samples than this has an error of a fifth or more.
+FEWEST_SAMPLES = 50
 
 #: Largest eta_eff (d - 1) T, the squared angle of a step over 2: half of it is neglected, a fifth of the margin.
 LARGEST_TURN = 0.02
@@ -147,4 +158,22 @@ def path_entropies(table: Table) -> str:
     return (
         f"gate: {share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour "
         "in time), on which no verdict on the entropy itself can stand"
+    )
+
+
+def too_few_samples(table: Table) -> str:
+    """Why no verdict can stand on how the directions scatter; empty if one can.
+
+    A run that has been round too few times shows a part of its distribution. Nothing is asked of runs whose effective
+    number of independent samples was not measured.
+    """
+    if table.missing("effective_sample_size"):
+        return ""
+    size = table.values("effective_sample_size")
+    share = float((size < FEWEST_SAMPLES).mean()) if len(size) else 0.0
+    if share <= MOST_LEFT_OUT:
+        return ""
+    return (
+        f"gate: {share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
+        f"(the fewest {size.min():.0f}): they do not mix"
     )

@@ -227,7 +227,7 @@ def card(verdict: Any) -> Card:
 
 
 def all_cards(verdicts: Iterable[Any]) -> tuple[Card, ...]:
-    """Put all verdicts into words; what was said of a claim of the same kind is not said again.
+    """Put all verdicts into words, those that were measured first; nothing is said twice of a claim of the same kind.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def all_cards(verdicts: Iterable[Any]) -> tuple[Card, ...]:
     """
     said: set[tuple[str, str, str]] = set()
     cards = []
-    for verdict in verdicts:
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.verdict == "not measured"):
         made = card(verdict)
         if (made.claim, made.family, made.protocol) in said:
             kind = made.meaning.split(":")[0]

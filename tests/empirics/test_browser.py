@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 # The page stands in a frame of each width; the frame's own document is read, as the page itself runs no scripts.
-HARNESS = """<!DOCTYPE html><html><body>{frames}<pre id="found"></pre><script>
+HARNESS = """<!DOCTYPE html><html><meta charset="utf-8"><body>{frames}<pre id="found"></pre><script>
 addEventListener("load", () => {{
   const found = [...document.querySelectorAll("iframe")].map(frame => {{
     const page = frame.contentDocument, root = page.documentElement;
@@ -127,6 +127,7 @@ def test_a_page_that_scrolls_sideways_would_be_seen(page, folder):
 def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
     assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
     verdicts = verdicts_of(json.loads(capsys.readouterr().out))
+    verdicts.sort(key=lambda verdict: verdict["verdict"] == "not measured")
     numbers = [v[n] for v in verdicts for n in ("theory", "measured", "margin") if v[n] is not None]
     for frame in seen:
         assert frame["titles"] == [typeset(verdict["title"]) for verdict in verdicts]

@@ -289,3 +289,19 @@ def test_the_balance_of_sgd_says_nothing_of_other_optimisers():
     table["grad_sq"] *= 50.0  # AdamW's steps do not grow with the gradient
     assert not any("left out" in note for note in compare(table).notes)
     assert any("35 not stationary" in note for note in compare(table.assign(balance=("run", np.full(35, 3.0)))).notes)
+
+
+def test_runs_that_do_not_mix_say_nothing_of_their_scatter():
+    gas = gas_table(np.random.default_rng(22), levels=(9, 9))
+    loss = FixedLR.temperature(
+        eta=gas["lr"].values, lam=gas["weight_decay"].values, sigma=1.0, d=gas.attrs["dimension"]
+    )
+    gas = gas.assign(loss=("run", loss), loss_variance=("run", loss**2))
+
+    def fluctuations(samples):
+        table = gas.assign(effective_sample_size=("run", np.full(gas.sizes["run"], samples)))
+        return next(row for row in compare(table) if row.title.startswith("Fluctuations"))
+
+    assert "they do not mix" in fluctuations(12.0).reason
+    assert fluctuations(12.0).verdict == "inconclusive"
+    assert "mix" not in fluctuations(500.0).reason
