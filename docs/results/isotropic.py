@@ -118,7 +118,7 @@ def verdicts(runs: Runs) -> list[str]:
         ]
         if not np.isfinite([one.measured for one in found]).any():
             continue
-        cells = [f"{one.measured:.4f} ± {(one.high - one.low) / 2:.4f}{mark(one)}" for one in found]
+        cells = [f"{interval(one)}{mark(one)}" for one in found]
         rows.append([claim, title, protocol, kind, f"{theory:g}", *cells])
     head = ["", "claim", "protocol", "kind", "theory", *(f"d = {d:,}" for d in DIMENSIONS.values())]
     count = sum(one.verdict == "agrees" for column in columns.values() for one in column)
@@ -131,6 +131,11 @@ def verdicts(runs: Runs) -> list[str]:
         "that does not is marked. V0 needs far starts, below.",
         *table(head, rows),
     ]
+
+
+def interval(one: empirics.claims.Verdict) -> str:
+    """What was measured, with half its interval."""
+    return shown(Estimate(one.measured, one.low, one.high))
 
 
 def mark(one: empirics.claims.Verdict) -> str:
@@ -236,7 +241,7 @@ def starts(runs: Runs) -> list[str]:
         axis.set(xlim=(-500, 30000), yscale="log", xlabel="step", title=f"{protocol}, d = 50")
     axes[0].set_ylabel("norm r of the weights")
     found = [one for one in empirics.compare(runs("starts")) if one.claim == "V0"]
-    rows = [[one.protocol, f"{one.measured:.4f} ± {(one.high - one.low) / 2:.4f}", one.verdict] for one in found]
+    rows = [[one.protocol, interval(one), one.verdict] for one in found]
     return [
         "",
         "## The radius from far starts (V0)",
@@ -362,7 +367,7 @@ def broken(runs: Runs) -> list[str]:
         cells = []
         for name in BROKEN:
             other = found[name][i]
-            cells.append(f"{other.measured:.4f} ± {(other.high - other.low) / 2:.4f}{mark(other)}")
+            cells.append(f"{interval(other)}{mark(other)}")
         rows.append([one.claim, one.title, one.kind, f"{one.theory:g}", *cells])
     listed = [f"- **{name}**: {words}." for name, words in BREAKS.items()]
     warm = runs.at("inhomogeneous")

@@ -127,7 +127,7 @@ def _in_lanes(values: NDArray[AnyNumber]) -> NDArray[AnyNumber]:
     return np.ascontiguousarray(np.moveaxis(cut, -2, 0))
 
 
-def _loss(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
+def loss_at(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
     """1 − cos without the loss of digits near 0."""
     with np.errstate(invalid="ignore"):  # a run that diverged is NaN
         return np.where(cos > 0, sin_sq / (1 + cos), 1 - cos)
@@ -281,7 +281,7 @@ class GasTrainer:
     def _curves(self, state: GasState) -> FloatArray:
         position = self.by_run(state.position)
         if self.experiment.reduced:
-            radius_sq, loss = position[2] ** 2, _loss(position[0] / position[2], position[1] ** 2 / position[2] ** 2)
+            radius_sq, loss = position[2] ** 2, loss_at(position[0] / position[2], position[1] ** 2 / position[2] ** 2)
         else:
             radius_sq, loss = (position**2).sum(0), self.losses(position.T)
         return np.stack([radius_sq, 0.5 * np.log(radius_sq), loss])
@@ -290,7 +290,7 @@ class GasTrainer:
         """Losses of the rows of (n, d)."""
         along, norm = vectors @ self._mu, np.linalg.norm(vectors, axis=1)
         away = np.linalg.norm(vectors - np.outer(along, self._mu), axis=1)
-        return _loss(along / norm, (away / norm) ** 2)
+        return loss_at(along / norm, (away / norm) ** 2)
 
     def summarise(self, state: GasState) -> dict[str, NDArray]:
         """Everything the results hold of the shard, names as ``group/variable``."""

@@ -18,6 +18,7 @@ from scipy.integrate import solve_ivp
 from empirics.isotropic import kernels
 from empirics.isotropic.entropy import symmetric_entropy
 from empirics.isotropic.kernels import LANES, Parameter, Sum
+from empirics.isotropic.loop import loss_at
 from empirics.tables import ExperimentError
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
@@ -314,8 +315,7 @@ class _Ensemble:
     def _rows(self) -> tuple[FloatArray, FloatArray]:
         """Losses and squared norms of the copies."""
         along, across, norm = (self._position[:, i].reshape(-1)[: self.copies] for i in range(3))
-        cos, sin = along / norm, across / norm
-        return np.where(cos > 0, sin**2 / (1 + np.abs(cos)), 1 - cos), norm**2
+        return loss_at(along / norm, (across / norm) ** 2), norm**2
 
     def _state(self, point: int) -> tuple[float, float, float]:
         losses, squared = self._rows()
