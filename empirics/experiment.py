@@ -3,13 +3,14 @@
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
 import dataclasses
+import itertools
 import math
 import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,9 @@ __all__ = [
     "ExperimentError",
     "NetworkExperiment",
     "NoiseRule",
+    "Relaxation",
     "Run",
-    "marked_steps",
+    "Times",
 ]
 
 KINDS = Registry(
@@ -243,6 +245,102 @@ def _widths(value: Any) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class Relaxation:
+    """A number of steps given in relaxation times of the directions, ``1/eta_eff`` steps each, rounded up.
+
+    ``1/eta_eff`` is known before a run at a fixed effective learning rate and on the sphere; at a fixed learning rate
+    it is that of the starting radius, which the rule ``{noise = c}`` puts near the stationary one. A direction in a
+    basin of curvature h (nat, at unit norm) relaxes in ``1/(eta_eff h)`` steps.
+    """
+
+    times: float
+
+    def to_toml(self) -> str:
+        """Write the number as an experiment file has it."""
+        return f"{{relaxation = {self.times!r}}}"
+
+    def steps(self, slowest: float) -> int:
+        """Steps, for runs of which the slowest relaxes in so many.
+
+        Examples
+        --------
+        >>> Relaxation(4.0).steps(slowest=12.6)
+        51
+        """
+        return max(1, math.ceil(self.times * slowest - 1e-9))
+
+
+def _steps_or_relaxation(least: int) -> Any:
+    plain = integer(least)
+
+    def check(value: Any) -> int | Relaxation:
+        if isinstance(value, Relaxation):
+            return value
+        if isinstance(value, Mapping):
+            if set(value) != {"relaxation"}:
+                raise ValueError(f"must be an integer, {least} or more, or {{relaxation = number}}")
+            return Relaxation(float(number(above=0)(value["relaxation"])))
+        found: int = plain(value)
+        return found
+
+    return check
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the runs of a shard do what, in steps.
+
+    Attributes
+    ----------
+    burn_in
+        Steps before measuring.
+    spacing, snapshots
+        Steps between snapshots, and how many there are: their product is the measured part.
+    blocks
+        Consecutive parts of the measured steps whose means give the error bars.
+    trace_points
+        Points of the curves over time.
+
+    Examples
+    --------
+    >>> times = Times(burn_in=5, spacing=2, snapshots=10, blocks=2, trace_points=5)
+    >>> times.total, times.trace.tolist(), times.block_ends.tolist()
+    (25, [5, 10, 15, 20, 25], [5, 15, 25])
+    """
+
+    burn_in: int
+    spacing: int
+    snapshots: int
+    blocks: int
+    trace_points: int
+
+    @property
+    def steps(self) -> int:
+        """Measured steps."""
+        return self.snapshots * self.spacing
+
+    @property
+    def total(self) -> int:
+        """All steps, burn-in included."""
+        return self.burn_in + self.steps
+
+    @property
+    def trace(self) -> NDArray[np.int64]:
+        """Steps at which the points of the curves over time end."""
+        return np.unique(np.linspace(0, self.total, self.trace_points + 1).astype(np.int64))[1:]
+
+    @property
+    def block_ends(self) -> NDArray[np.int64]:
+        """Steps between which the blocks lie."""
+        return self.burn_in + self.steps // self.blocks * np.arange(self.blocks + 1)
+
+    @property
+    def marked(self) -> NDArray[np.int64]:
+        """Steps at which running sums are written down, from 0."""
+        return np.union1d(np.append(0, self.trace), self.block_ends)
+
+
+@dataclass(frozen=True)
 class Training(Table):
     """``[training]``: how.
 
@@ -251,11 +349,23 @@ class Training(Table):
     protocol, optimizer
         Names of :mod:`empirics.training`.
     batch_size
-        Images a step, drawn with replacement, independently for every run.
+        Images a step, drawn with replacement.
+    minibatches
+        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same images in the same
+        order (differences over the grid are then free of the noise they share, and no evidence for a Maxwell relation).
+    halves
+        Take the gradient of a minibatch as the mean over its two halves, each by itself. What is measured of the noise
+        then needs no pass of its own. Without BatchNorm nothing else changes; BatchNorm takes the statistics of a half.
+    noise_gain
+        c: the update uses ``(g1 + g2)/2 + c (g1 - g2)/2`` of the halves' gradients, noise of the same shape and of
+        ``1 + c^2`` times the covariance.
+    isotropic_noise
+        s (nat): gradient noise of standard deviation ``s/r`` in every direction along the spheres is added.
     initial_radius
         A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Not used on the sphere.
     burn_in, steps
-        Steps before measuring, and measured steps.
+        Steps before measuring (or ``{relaxation = number}``), and measured steps; 0 where [measure] spacing is given in
+        relaxation times.
     dtype
         Precision of weights and gradients; statistics are always summed in float64.
     momentum, beta2, optimizer_eps
@@ -267,13 +377,26 @@ class Training(Table):
     protocol: str = key(one_of(PROTOCOLS.names))
     optimizer: str = key(one_of(OPTIMIZERS.names))
     batch_size: int = key(integer(2))
-    burn_in: int = key(integer(0))
-    steps: int = key(integer(1))
+    burn_in: int | Relaxation = key(_steps_or_relaxation(0))
+    steps: int = key(integer(0), 0)
     initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
     dtype: str = key(one_of(("float32", "float64")), "float32")
     momentum: float = key(lambda value: _share(value), 0.9)
     beta2: float = key(lambda value: _share(value), 0.999)
     optimizer_eps: float = key(number(least=0), 1e-8)
+    minibatches: str = key(one_of(("independent", "shared")), "independent")
+    halves: bool = key(flag, False)
+    noise_gain: float = key(number(least=0), 0.0)
+    isotropic_noise: float = key(number(least=0), 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.halves and (self.batch_size < 4 or self.batch_size % 2):
+            raise ExperimentError(
+                f"[training] batch_size = {self.batch_size}: must be even and 4 or more, it is to be cut into halves"
+            )
+        if self.noise_gain and not self.halves:
+            raise ExperimentError(f"[training] noise_gain = {self.noise_gain:g}: must be 0 without halves = true")
 
     @property
     def adaptive(self) -> bool:
@@ -330,22 +453,81 @@ class Measure(Table):
     Attributes
     ----------
     snapshots, spacing
-        Number of weight vectors kept for the entropy, and steps between them; their product is the measured part.
+        Number of weight vectors kept for the entropy, and steps between them; their product is the measured part. With
+        ``spacing = {relaxation = number}`` each shard has its own, that of its slowest run, and shards are cut so that
+        runs that relax alike are together.
     blocks
         Consecutive parts of the measured steps whose means give the error bars.
     trace_points
         Points of the curves over time, burn-in included; fewer if the run has fewer steps.
     keep_snapshots
         Keep the weight vectors in the results (large) once the entropy is known.
+    hessian_probes, hessian_every
+        Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each; 0 for none.
     """
 
     TITLE: ClassVar[str] = "measure"
 
     snapshots: int = key(integer(8))
-    spacing: int = key(integer(1))
+    spacing: int | Relaxation = key(_steps_or_relaxation(1))
     blocks: int = key(integer(8), 20)
     trace_points: int = key(integer(2), 200)
     keep_snapshots: bool = key(flag, False)
+    hessian_probes: int = key(integer(0), 0)
+    hessian_every: int = key(integer(1), 1)
+
+
+@dataclass(frozen=True)
+class ScheduleTable(Table):
+    """``[schedule]``: factors on the grid's learning rates (or effective ones) and weight decays over time; optional.
+
+    Attributes
+    ----------
+    step
+        Steps at which the factors are given, increasing, the first 0; after the last they stay.
+    lr, weight_decay
+        The factors, above 0, one a step.
+    between
+        How they go from one to the next: ``"log"`` (straight lines in the logarithm), ``"linear"``, ``"cosine"`` or
+        ``"step"`` (they stay until the next).
+    """
+
+    TITLE: ClassVar[str] = "schedule"
+
+    step: tuple[int, ...] = key(lambda value: _knots(value), ())
+    lr: tuple[float, ...] = key(lambda value: _optional_axis_in_order(value), ())
+    weight_decay: tuple[float, ...] = key(lambda value: _optional_axis_in_order(value), ())
+    between: str = key(one_of(("log", "linear", "cosine", "step")), "log")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("lr", "weight_decay"):
+            if (found := getattr(self, name)) and len(found) != len(self.step):
+                raise ExperimentError(
+                    f"[schedule] {name}: must be one factor for each of the {len(self.step)} numbers of [schedule] step"
+                )
+        if self.step and not (self.lr or self.weight_decay):
+            raise ExperimentError("[schedule] step: must be left out without factors lr or weight_decay")
+
+    @property
+    def settled(self) -> int:
+        """The step from which both factors stay as they are."""
+        found = 0
+        for factors in filter(None, (self.lr, self.weight_decay)):
+            changes = [i for i in range(1, len(factors)) if factors[i] != factors[i - 1]]
+            found = max(found, self.step[changes[-1]] if changes else 0)
+        return found
+
+
+def _knots(value: Any) -> tuple[int, ...]:
+    found = tuple(list_of(integer(0), "steps")(value)) if value else ()
+    if found and (found[0] != 0 or any(b <= a for a, b in itertools.pairwise(found))):
+        raise ValueError("must be a list of increasing steps that begins with 0")
+    return found
+
+
+def _optional_axis_in_order(value: Any) -> tuple[float, ...]:
+    return tuple(map(float, list_of(number(above=0), "factors above 0")(value))) if value else ()
 
 
 @dataclass(frozen=True)
@@ -383,38 +565,6 @@ class Run:
         return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
 
 
-class Plan(Protocol):
-    """The steps of an experiment's ``[training]``, whatever else the table has."""
-
-    @property
-    def burn_in(self) -> int:
-        """Steps before measuring."""
-
-    @property
-    def steps(self) -> int:
-        """Measured steps."""
-
-
-class Marks(Protocol):
-    """What an experiment's ``[measure]`` says about time, whatever else the table has."""
-
-    @property
-    def snapshots(self) -> int:
-        """Number of snapshots."""
-
-    @property
-    def spacing(self) -> int:
-        """Steps between snapshots."""
-
-    @property
-    def blocks(self) -> int:
-        """Parts of the measured steps."""
-
-    @property
-    def trace_points(self) -> int:
-        """Points of the curves over time."""
-
-
 @dataclass(frozen=True)
 class Experiment(Table, ABC):
     """A grid of runs, completely described; the same experiment gives the same numbers.
@@ -430,7 +580,7 @@ class Experiment(Table, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         measure, training = self.plan
-        if measure.snapshots * measure.spacing != training.steps:
+        if isinstance(measure.spacing, int) and measure.snapshots * measure.spacing != training.steps:
             raise ExperimentError(
                 f"[training] steps = {training.steps}: must be [measure] snapshots × spacing = {measure.snapshots} × "
                 f"{measure.spacing} = {measure.snapshots * measure.spacing}"
@@ -442,8 +592,19 @@ class Experiment(Table, ABC):
 
     @property
     @abstractmethod
-    def plan(self) -> tuple[Marks, Plan]:
+    def plan(self) -> tuple[Any, Any]:
         """The tables ``[measure]`` and ``[training]``."""
+
+    def times(self, runs: Sequence[Run]) -> Times:
+        """When the runs of a shard do what.
+
+        Parameters
+        ----------
+        runs
+            Those of one shard.
+        """
+        measure, training = self.plan
+        return Times(training.burn_in, measure.spacing, measure.snapshots, measure.blocks, measure.trace_points)
 
     @property
     @abstractmethod
@@ -457,9 +618,8 @@ class Experiment(Table, ABC):
 
     @property
     def total_steps(self) -> int:
-        """Steps of one run, burn-in included."""
-        _, training = self.plan
-        return training.burn_in + training.steps
+        """Steps of the longest run, burn-in included."""
+        return max(self.times(shard).total for shard in self.cut())
 
     def cut(self) -> tuple[tuple[Run, ...], ...]:
         """Cut the runs into shards, each of `runs_per_shard` runs (the last may have fewer)."""
@@ -599,11 +759,15 @@ class NetworkExperiment(Experiment):
     grid: Grid = key(table_of(Grid))
     measure: Measure = key(table_of(Measure))
     shards: Shards = key(table_of(Shards))
+    schedule: ScheduleTable = key(table_of(ScheduleTable), ScheduleTable())
 
     def __post_init__(self) -> None:
         super().__post_init__()
         training = self.training
         self.grid.check(training.protocol)
+        self._check_times()
+        if self.schedule.weight_decay and training.protocol == "fixed-sphere":
+            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, which has none")
         if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
             raise ExperimentError(
                 f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
@@ -618,6 +782,59 @@ class NetworkExperiment(Experiment):
                 f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
                 f"{show(training.optimizer)}, the rule is that of SGD"
             )
+
+    def _check_times(self) -> None:
+        """Refuse times in units that are not known before the run.
+
+        Raises
+        ------
+        ExperimentError
+            With what would be right.
+        """
+        spacing, training = self.measure.spacing, self.training
+        if isinstance(spacing, Relaxation) and training.steps:
+            raise ExperimentError(
+                f"[training] steps = {training.steps}: must be left out, [measure] spacing is in relaxation times"
+            )
+        if training.adaptive and self._relative:
+            raise ExperimentError(
+                "[measure] spacing, [training] burn_in: must be numbers of steps with optimizer = "
+                f"{show(training.optimizer)}, whose relaxation time is not known before the run"
+            )
+
+    @property
+    def _relative(self) -> bool:
+        """Whether any time is given in relaxation times."""
+        return isinstance(self.measure.spacing, Relaxation) or isinstance(self.training.burn_in, Relaxation)
+
+    def relaxation(self, run: Run) -> float:
+        """Relaxation time of a run's directions in steps, ``1/eta_eff`` at its starting radius; see `Relaxation`."""
+        training = self.training
+        gain = 1 / (1 - training.momentum) if training.optimizer in ("momentum", "nesterov") else 1.0
+        rule = training.initial_radius
+        if run.protocol == "fixed-elr":
+            return 1 / (gain * run.effective_lr)
+        if run.protocol == "fixed-sphere":
+            return run.radius**2 / (gain * run.lr)
+        radius = rule.radius(run.lr * gain, run.weight_decay) if isinstance(rule, NoiseRule) else rule
+        return radius**2 / (gain * run.lr)
+
+    def times(self, runs: Sequence[Run]) -> Times:
+        """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""
+        measure, training = self.measure, self.training
+        slowest = max(map(self.relaxation, runs)) if self._relative else math.nan
+        burn_in, spacing = (
+            asked.steps(slowest) if isinstance(asked, Relaxation) else asked
+            for asked in (training.burn_in, measure.spacing)
+        )
+        return Times(burn_in, spacing, measure.snapshots, measure.blocks, measure.trace_points)
+
+    def cut(self) -> tuple[tuple[Run, ...], ...]:
+        """Cut the runs into shards; with times in relaxation times, those that relax alike are together."""
+        if not self._relative:
+            return super().cut()
+        size, runs = self.runs_per_shard, sorted(self.runs, key=self.relaxation)
+        return tuple(tuple(runs[start : start + size]) for start in range(0, len(runs), size))
 
     @property
     def plan(self) -> tuple[Measure, Training]:
@@ -645,11 +862,3 @@ class NetworkExperiment(Experiment):
             for one in getattr(self.grid, outer)
             for other in getattr(self.grid, inner)
         )
-
-
-def marked_steps(experiment: Experiment) -> NDArray[np.int64]:
-    """List the steps at which running sums are written down: points of the trace and ends of blocks."""
-    measure, training = experiment.plan
-    trace = np.linspace(0, experiment.total_steps, measure.trace_points + 1).astype(np.int64)
-    blocks = training.burn_in + training.steps // measure.blocks * np.arange(measure.blocks + 1)
-    return np.union1d(trace, blocks)

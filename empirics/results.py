@@ -34,7 +34,10 @@ VARIABLES: dict[str, Variable] = {
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
-    "tensor": Variable("trained tensor, in the network's order", "1"),
+    "component": Variable("part of the mixture: a sphere of its own, or a tensor that is none", "1"),
+    "component_name": Variable("its tensor, and which of the tensor's parts", "1"),
+    "parameters": Variable("number of weights", "1"),
+    "scale_invariant": Variable("whether the loss is unchanged when it alone is scaled", "1"),
     "step": Variable("training step", "step"),
     "block": Variable("consecutive block of the measured part", "1"),
     "snapshot": Variable("snapshot of the weights", "1"),
@@ -64,7 +67,11 @@ VARIABLES: dict[str, Variable] = {
     "radius_drift": Variable("log radius, last quarter of the measured part minus the first", "1"),
     "radius_drift_error": Variable("standard error of the drift of log radius", "1"),
     "effective_sample_size": Variable("effective number of independent snapshots", "1"),
-    "accuracy": Variable("share of training images classified rightly", "1"),
+    "accuracy": Variable("share of training samples classified rightly", "1"),
+    "test_accuracy": Variable("share of test samples classified rightly", "1"),
+    "test_loss": Variable("loss of test minibatches, mean", "nat"),
+    "radial_gradient": Variable("w.g, mean: 0 where all that is trained is scale-invariant", "nat"),
+    "training_step": Variable("training step, where the runs differ in length", "step"),
     "diverged_at": Variable("step at which the run became non-finite, -1 if it did not", "step"),
     "neighbour_lag": Variable("lag of a snapshot's nearest neighbour (summary: median size)", "snapshot"),
     "path_entropy": Variable("whether nearest neighbours are mostly the next in time", "1"),
@@ -73,7 +80,14 @@ VARIABLES: dict[str, Variable] = {
     "reason": Variable("why the status is what it is", "1"),
 }
 
-_DIMS = {"tensors": ("run", "tensor"), "summary": ("run",), "trace": ("run", "step"), "blocks": ("run", "block")}
+_DIMS = {
+    "summary": ("run",),
+    "trace": ("run", "step"),
+    "blocks": ("run", "block"),
+    "components": ("run", "component"),
+}
+#: Variables that are the same in every run.
+_COMMON = {"step": ("step",), "component_name": ("component",)}
 
 
 def label(
@@ -88,25 +102,26 @@ def label(
     Parameters
     ----------
     experiment
-        What was run; its runs label the first axis.
+        What was run; its runs, shard after shard, label the first axis.
     dimension
         The number d of trained weights.
     provenance
         How it was run.
     arrays
-        ``group/variable``, the run first (``trace/step`` apart).
+        ``group/variable``, the run first (but for what is the same in every run).
     attributes
         Facts about the measurements, beside name, kind and dimension.
 
     Returns
     -------
     xarray.DataTree
-        Groups ``/summary``, ``/trace``, ``/blocks``, ``/tensors``, ``/snapshots``.
+        Groups ``/summary``, ``/trace``, ``/blocks``, ``/components``, ``/snapshots``.
     """
+    runs = [run for shard in experiment.cut() for run in shard]
     groups: dict[str, dict[str, xr.Variable]] = {}
     for path, values in arrays.items():
         group, name = path.split("/")
-        dims = ("step",) if name == "step" else _DIMS.get(group, ("run", "snapshot", "parameter"))[: values.ndim]
+        dims = _COMMON.get(name) or _DIMS.get(group, ("run", "snapshot", "parameter"))[: values.ndim]
         groups.setdefault(group, {})[name] = _variable(name, dims, values)
     for group, variables in groups.items():
         sizes = {dim: size for v in variables.values() for dim, size in zip(v.dims, v.shape, strict=True)}
@@ -115,8 +130,8 @@ def label(
             for dim, n in sizes.items()
             if dim not in ("run", "step")
         }
-        groups[group] = _coordinates(experiment.runs) | indices | variables
-    names = [*_coordinates(experiment.runs), "tensor", "step", "block", "snapshot", "parameter"]
+        groups[group] = _coordinates(runs) | indices | variables
+    names = [*_coordinates(runs), "component", "component_name", "step", "block", "snapshot", "parameter"]
     tree = {f"/{g}": xr.Dataset(v).set_coords([n for n in names if n in v]) for g, v in groups.items()}
     facts = {"dimension": dimension, "name": experiment.name, "kind": experiment.kind} | dict(attributes or {})
     tree["/summary"].attrs = facts
@@ -126,10 +141,21 @@ def label(
 
 
 def joined(shards: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
-    """Put the arrays of consecutive shards one after the other; they share the steps of the trace."""
+    """Put the arrays of consecutive shards one after the other.
+
+    They share what is the same in every run. Where shards differ in length, the points of the trace are numbered, and
+    ``trace/training_step`` says which step each is of each run.
+    """
+    first = dict(shards[0])
+    common = [path for path in first if path.split("/")[1] in _COMMON]
+    if not all(np.array_equal(shard["trace/step"], first["trace/step"]) for shard in shards):
+        shards = [
+            {**shard, "trace/training_step": np.tile(shard["trace/step"], (len(shard["trace/loss"]), 1))}
+            for shard in shards
+        ]
+        first = dict(shards[0]) | {"trace/step": np.arange(1, len(first["trace/step"]) + 1)}
     return {
-        name: shards[0][name] if name == "trace/step" else np.concatenate([shard[name] for shard in shards])
-        for name in shards[0]
+        path: first[path] if path in common else np.concatenate([shard[path] for shard in shards]) for path in first
     }
 
 
@@ -186,7 +212,7 @@ class Runs:
     path
         The output folder, or None if the runs are not on disk.
     tree
-        All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/tensors``, ``/snapshots``.
+        All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/components``, ``/snapshots``.
     experiment
         What was run, where it is known.
     provenance

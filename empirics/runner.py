@@ -141,7 +141,7 @@ class Status:
     folder: Path
     runs: int
     steps_done: tuple[int, ...]
-    steps: int
+    steps: tuple[int, ...]
     shards_finished: tuple[bool, ...]
     finished: bool
     running: bool
@@ -150,7 +150,7 @@ class Status:
     @property
     def share(self) -> float:
         """Share of the training that is done, 0 to 1."""
-        return sum(self.steps_done) / (self.steps * len(self.steps_done))
+        return sum(self.steps_done) / sum(self.steps)
 
     def __str__(self) -> str:
         if self.finished:
@@ -158,8 +158,9 @@ class Status:
             return f"{self.name} in {self.folder}: finished, {self.runs} runs ({counts})"
         now = "running" if self.running else "not running: resume continues it"
         lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs, {now}"]
-        for index, (done, whole) in enumerate(zip(self.steps_done, self.shards_finished, strict=True)):
-            state = "finished" if whole else "missing" if done == 0 else f"step {done:,} of {self.steps:,}"
+        for index, (done, steps) in enumerate(zip(self.steps_done, self.steps, strict=True)):
+            whole = self.shards_finished[index]
+            state = "finished" if whole else "missing" if done == 0 else f"step {done:,} of {steps:,}"
             lines.append(f"  shard {index:03d}: {state}")
         return "\n".join(lines)
 
@@ -185,13 +186,14 @@ def status(out: str | Path) -> Status:
     folder = Path(out)
     experiment = _experiment_in(folder)
     tasks = _tasks(experiment, folder, "cpu", 0.0)
+    steps = tuple(task.times.total for task in tasks)
     finished = (folder / STORE).is_dir()
     return Status(
         name=experiment.name,
         folder=folder,
         runs=len(experiment.runs),
-        steps_done=tuple(experiment.total_steps if finished else task.steps_done() for task in tasks),
-        steps=experiment.total_steps,
+        steps_done=steps if finished else tuple(task.steps_done() for task in tasks),
+        steps=steps,
         shards_finished=tuple(finished or task.finished() for task in tasks),
         finished=finished,
         running=not finished and held(folder / LOCK),
@@ -332,7 +334,7 @@ def _bar(experiment: Experiment, tasks: Sequence[ShardTask], progress: bool) -> 
     done = sum(task.steps_done() for task in tasks)
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} done, {remaining} left"
     with tqdm(
-        total=len(tasks) * experiment.total_steps,
+        total=sum(task.times.total for task in tasks),
         initial=done,
         desc=f"{experiment.name}: {len(experiment.runs)} runs",
         bar_format=form,

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.experiment import marked_steps
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
 from empirics.isotropic.kernels import LANES, Parameter, Sum
@@ -148,11 +147,9 @@ class GasTrainer:
         self.experiment, self.runs = experiment, tuple(runs)
         gas, training = experiment.gas, experiment.training
         self.on_sphere = np.array([run.protocol == "fixed-sphere" for run in self.runs])
-        self._steps = marked_steps(experiment)
-        points = experiment.measure.trace_points
-        self.trace_steps = np.unique(np.linspace(0, experiment.total_steps, points + 1).astype(np.int64))
-        block = training.steps // experiment.measure.blocks
-        self.block_steps = training.burn_in + block * np.arange(experiment.measure.blocks + 1)
+        times = experiment.times(self.runs)
+        self._steps, self.block_steps = times.marked, times.block_ends
+        self.trace_steps = np.append(0, times.trace)
         self.initial_radius = np.array([self._initial_radius(run) for run in self.runs])
         self._parameters = _in_lanes(self._columns()).reshape(-1, len(Parameter) * LANES)
         tangents = gas.dimension - 1

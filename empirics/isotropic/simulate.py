@@ -129,7 +129,7 @@ def simulate_experiment(experiment: IsotropicExperiment) -> Runs:
     for runs in experiment.cut():
         trainer = kind.trainer(runs, "cpu")
         state = trainer.start()
-        while state.step < experiment.total_steps:
+        while state.step < experiment.times(runs).total:
             trainer.advance(state)
         shards.append(trainer.summarise(state))
     tree = results.label(experiment, kind.dimension(), {}, results.joined(shards), kind.attributes())

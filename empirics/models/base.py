@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from empirics.experiment import ExperimentError
 
@@ -150,8 +151,16 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def accuracy(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        """Share of each run's minibatch that is classified rightly, shape (run,)."""
+    def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Outputs of the ensemble, shape (run, batch, class), from inputs (run, batch, feature)."""
+
+    def scores(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss of each run's minibatch, and the share that is classified rightly, shapes (run,), float64."""
+        logits = self.logits(weights, frozen, inputs).double()
+        right = (logits.argmax(2) == labels).double().mean(1)
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1), right
 
     def initial(
         self, generators: Sequence[np.random.Generator], radii: NDArray, dtype: torch.dtype, device: torch.device

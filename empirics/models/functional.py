@@ -4,7 +4,6 @@ The runs share no weight, so the gradient of the sum is each run's own gradient.
 """
 
 import copy
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
@@ -48,10 +47,6 @@ class FunctionalModel(Model):
         other.eps = NEGLIGIBLE
         return other
 
-    @abstractmethod
-    def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs of the ensemble, shape (run, batch, class), from inputs (run, batch, feature)."""
-
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw Gaussian weights of one run, rows of mean square length 1 in every block."""
         return [_gaussian(generator, block) for block in self.blocks]
@@ -69,10 +64,6 @@ class FunctionalModel(Model):
         for target, gradient in zip(out, gradients, strict=True):
             target.copy_(gradient)
         return loss.detach()
-
-    def accuracy(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        """Share of each run's minibatch that is classified rightly, shape (run,), float64."""
-        return (self.logits(weights, frozen, inputs).argmax(2) == labels).double().mean(1)
 
 
 def _gaussian(generator: np.random.Generator, block: Block) -> NDArray:

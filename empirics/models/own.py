@@ -228,7 +228,7 @@ class OwnModel(Model):
         """Take the frozen tensors of one."""
         return self._values(generator, self._frozen)
 
-    def _logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+    def _logits_of_one(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs of one run."""
         names = dict(zip((*self._trained, *self._frozen), (*weights, *frozen), strict=True))
         logits: Tensor = functional_call(self._module, names, (inputs.view(-1, *self._shape),))
@@ -244,7 +244,7 @@ class OwnModel(Model):
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
 
         def loss(mine: tuple[Tensor, ...], fixed: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
-            return cross_entropy(self._logits(mine, fixed, x), y)
+            return cross_entropy(self._logits_of_one(mine, fixed, x), y)
 
         self._placed(weights[0])
         gradients, losses = vmap(grad_and_value(loss))(tuple(weights), tuple(frozen), inputs, labels)
@@ -252,8 +252,8 @@ class OwnModel(Model):
             target.copy_(gradient)
         return losses.detach()
 
-    def accuracy(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        """Share of each run's minibatch that is classified rightly, shape (run,), float64."""
+    def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Outputs of the ensemble, shape (run, batch, class)."""
         self._placed(weights[0])
-        logits = vmap(self._logits)(tuple(weights), tuple(frozen), inputs)
-        return (logits.argmax(2) == labels).double().mean(1)
+        found: Tensor = vmap(self._logits_of_one)(tuple(weights), tuple(frozen), inputs)
+        return found

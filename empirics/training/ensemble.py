@@ -4,8 +4,7 @@ Nothing in the loop waits for the device: sums are kept there in float64, a run 
 and the host looks only at checkpoints and at the end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -14,117 +13,52 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.data.dataset import Dataset
-from empirics.experiment import AXES, NetworkExperiment, NoiseRule, Run, marked_steps
+from empirics.experiment import AXES, NetworkExperiment, NoiseRule, Run
 from empirics.models import MODELS
 from empirics.models.base import Model
 from empirics.models.own import OwnModel
 from empirics.training import OPTIMIZERS, PROTOCOLS
+from empirics.training.curvature import Curvature
+from empirics.training.feed import Feeds
+from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise
 from empirics.training.optimizer import Optimizer, Settings, along
-from empirics.training.protocol import Protocol, dot, dots
-from empirics.training.sampling import FreshLabels, Minibatches, Stream, frozen_generator, generator
+from empirics.training.protocol import Protocol
+from empirics.training.record import WINDOW, Raw, Sum, sums
+from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
+from empirics.training.schedule import Schedule
+from empirics.training.state import Components, State
 
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
 HELD_SNAPSHOTS = 2**28
 
 
-class Sum(IntEnum):
-    """Rows of the running sums: taken at every step, from the minibatch of that step, before the update."""
-
-    RADIUS_SQ = 0
-    LOG_RADIUS = 1
-    GRAD_SQ = 2
-    GRAD_SQ_UNIT = 3  # |g|² r²: the squared gradient at unit norm
-    LOSS = 4
-    FINITE = 5  # 1 while the run is finite: the final sum says when it diverged
-    # What the step does to the norm, where `norm_balance` does not say it: see `Ensemble._count_norm`.
-    GROWTH = 6
-    DECAY = 7
-
-
 class Pair(IntEnum):
-    """What is measured at a snapshot, with a second, independent minibatch at the same weights."""
+    """What is measured at a snapshot, from two independent minibatches at the same weights."""
 
     RADIUS_SQ = 0
     GRAD_MEAN_SQ = 1  # g · g': unbiased for |∇L|²
-    LOSS = 2
+    FIRST_LOSS = 2
     SECOND_LOSS = 3
     VIOLATION = 4  # |w · g| / (|w| |g|)
-    ACCURACY = 5
-    ROTATION_SQ = 6  # square of the angle by which the step turns the weights
+    ROTATION_SQ = 5  # square of the angle by which the step turns the weights
+    LAPLACIAN = 6
+    HESSIAN_NOISE = 7
 
 
-class TensorPair(IntEnum):
-    """What is measured of every trained tensor at a snapshot; kept in the rows after those of `Pair`."""
+class Part(IntEnum):
+    """What is measured of every component at a snapshot."""
 
     RADIUS_SQ = 0
     GRAD_SQ = 1
     GRAD_MEAN_SQ = 2
 
 
-@dataclass
-class State:
-    """Everything that a checkpoint must hold: the training can go on from it to the last bit.
+class Look(IntEnum):
+    """What is measured at a point of the trace."""
 
-    Attributes
-    ----------
-    step
-        Steps done. The positions in the data follow from it.
-    weights, optimizer
-        The trained tensors, each (run, ...), and what the optimiser remembers.
-    total
-        Running sums since step 0, shape (Sum, run), float64.
-    marks
-        `total` as it was at the marked steps, shape (mark, Sum, run); differences are means over intervals.
-    pairs
-        Shape (snapshot, Pair and then TensorPair · tensor, run), float64.
-    snapshots
-        Shape (snapshot, run, d); where they `stream`, those from number `held_from` on, the others are on disk.
-    streams, held_from
-        Whether there are more snapshots than are held at a time, and the number of the first that is held.
-    stored
-        Where they stream, reads all of one run's from disk.
-    """
-
-    step: int
-    weights: list[Tensor]
-    optimizer: dict[str, Tensor]
-    total: Tensor
-    marks: Tensor
-    pairs: Tensor
-    snapshots: Tensor
-    streams: bool = False
-    held_from: int = 0
-    stored: Callable[[int], NDArray] | None = None
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {
-            **{name: getattr(self, name) for name in ("total", "marks", "pairs")},
-            **{f"weights.{i}": w for i, w in enumerate(self.weights)},
-            **{f"optimizer.{name}": value for name, value in self.optimizer.items()},
-        }
-
-    def arrays(self) -> dict[str, NDArray]:
-        """All of it but the step and the snapshots."""
-        return {name: value.detach().cpu().numpy() for name, value in self._tensors().items()}
-
-    def put(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over what :meth:`arrays` gave."""
-        for name, value in self._tensors().items():
-            value.copy_(torch.from_numpy(arrays[name]))
-
-    def kept(self, start: int, stop: int) -> NDArray:
-        """Snapshots number `start` to `stop`."""
-        return self.snapshots[start - self.held_from : stop - self.held_from].cpu().numpy()
-
-    def put_kept(self, start: int, values: NDArray) -> None:
-        """Take over snapshots from number `start` on."""
-        self.snapshots[start : start + len(values)] = torch.from_numpy(values).to(self.snapshots.device)
-
-    def of_run(self, run: int) -> NDArray:
-        """All snapshots of one run, shape (snapshot, d)."""
-        if self.streams and self.stored is not None:
-            return self.stored(run)
-        return self.snapshots[:, run].cpu().numpy()
+    ACCURACY = 0
+    TEST_LOSS = 1
+    TEST_ACCURACY = 2
 
 
 class Ensemble:
@@ -143,43 +77,43 @@ class Ensemble:
     """
 
     def __init__(self, experiment: NetworkExperiment, runs: Sequence[Run], data: Dataset, device: str = "cpu") -> None:
-        self.experiment, self.runs = experiment, tuple(runs)
+        self.experiment, self.runs, self.times = experiment, tuple(runs), experiment.times(runs)
         training, table = experiment.training, experiment.model
         self.device, self.dtype = torch.device(device), getattr(torch, training.dtype)
         kind = MODELS.get(table.name) if not table.file else OwnModel
         self.model: Model = kind.of(table, data)
         self.model.check(data.classes)
+        self.components = Components(self.model.blocks)
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
         self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])
         self.weight_decay = self._column([run.weight_decay for run in self.runs]).nan_to_num(0.0)
         self.radius = self._column([run.radius for run in self.runs])
-        self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd")
-        self._inputs = torch.as_tensor(data.inputs, dtype=self.dtype, device=self.device).contiguous()
-        self._labels = torch.as_tensor(data.labels, device=self.device)
-        size = len(data.labels)
-        self._first = Minibatches(self.runs, size, training.batch_size, Stream.MINIBATCH, self.device)
-        self._second = Minibatches(self.runs, size, training.batch_size, Stream.SECOND_MINIBATCH, self.device)
-        self._first_labels, self._second_labels = self._fresh_labels(data.classes)
-        self._mark_of = {int(step): i for i, step in enumerate(marked_steps(experiment))}
-        rows = len(self.runs) * training.batch_size
-        # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
-        self._batch = torch.empty(rows, data.inputs.shape[1], dtype=self.dtype, device=self.device)
-        self._row = torch.empty(Sum.GROWTH, len(self.runs), dtype=torch.float64, device=self.device)
-        self._rows = self._row.unbind()  # in the order of Sum; made once, as making views takes as long as filling them
-        frozen = frozen_generator(table.head_seed)
-        self.frozen = self.model.fixed(frozen, len(self.runs), self.dtype, self.device)
+        self.schedule = Schedule(experiment.schedule)
+        self.feeds = Feeds(experiment, self.runs, data, self.dtype, self.device)
+        self.frozen = self.model.fixed(frozen_generator(table.head_seed), len(self.runs), self.dtype, self.device)
         self._start = self._draw()
-        self.gradients = [torch.empty_like(w) for w in self._start]
+        self.gradient = torch.empty_like(self._start)
+        self._mark_of = {int(step): i for i, step in enumerate(self.times.marked)}
+        self._point_of = {int(step): i for i, step in enumerate(self.times.trace)}
+        # On the sphere no norm is to be balanced; for SGD at a fixed learning rate the gradient says it all.
+        self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd") and (
+            training.protocol != "fixed-sphere"
+        )
+        self._partly = not all(block.scale_invariant for block in self.model.blocks)
+        self._step = self._step_gradient()
+        self._noise = isotropic_noise(experiment, self.gradient, self.model, self.runs)
+        self._curvature = self._probes()
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
-    def _draw(self) -> list[Tensor]:
+    def _draw(self) -> Tensor:
         radii = [self._initial_radius(run) for run in self.runs]
         generators = [generator(run, Stream.INITIAL) for run in self.runs]
-        return self.model.initial(generators, np.array(radii), self.dtype, self.device)
+        tensors = self.model.initial(generators, np.array(radii), self.dtype, self.device)
+        return torch.cat([w.flatten(1) for w in tensors], 1)
 
     def _initial_radius(self, run: Run) -> float:
         rule, gain = self.experiment.training.initial_radius, self.optimizer.gain
@@ -191,142 +125,151 @@ class Ensemble:
             return rule.radius_at_elr(run.effective_lr * gain, run.weight_decay)
         return rule.radius(run.lr * gain, run.weight_decay)
 
+    def _step_gradient(self) -> StepGradient:
+        training = self.experiment.training
+        if training.halves:
+            return Halves(self.model, self.frozen, self.feeds, self.gradient, training.noise_gain)
+        return WholeBatch(self.model, self.frozen, self.feeds)
+
+    def _probes(self) -> Curvature | None:
+        if not (probes := self.experiment.measure.hessian_probes):
+            return None
+        vectors = Vectors(self.runs, self.model.dimension, Stream.PROBE, True, self.dtype, self.device)
+        return Curvature(self.model, self.frozen, self.feeds.probe, vectors, probes)
+
     def start(self) -> State:
         """Make the state before the first step."""
-        measure, runs = self.experiment.measure, len(self.runs)
-        weights = [w.clone() for w in self._start]
+        runs, times = len(self.runs), self.times
 
         def unknown(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-            return torch.full(shape, torch.nan, dtype=dtype, device=self.device)
+            return torch.full((*shape, runs), torch.nan, dtype=dtype, device=self.device)
 
-        marks = unknown(len(self._mark_of), len(Sum), runs)
+        flat, marks = self._start.clone(), unknown(len(self._mark_of), len(Sum))
         marks[0] = 0
+        snapshots = torch.full((self.held, *flat.shape), torch.nan, dtype=self.dtype, device=self.device)
         return State(
             step=0,
-            weights=weights,
-            optimizer=self.optimizer.state(weights),
+            flat=flat,
+            blocks=self.model.blocks,
+            optimizer=self.optimizer.state([flat]),
+            raw=torch.zeros(WINDOW, len(Raw), runs, dtype=self.dtype, device=self.device),
             total=torch.zeros(len(Sum), runs, dtype=torch.float64, device=self.device),
             marks=marks,
-            pairs=unknown(measure.snapshots, len(Pair) + len(TensorPair) * len(weights), runs),
-            snapshots=unknown(self.held, runs, self.model.dimension, dtype=self.dtype),
-            streams=self.held < measure.snapshots,
+            pairs=unknown(times.snapshots, len(Pair)),
+            components=torch.zeros(len(Part), len(self.components), runs, dtype=torch.float64, device=self.device),
+            looks=unknown(len(times.trace), len(Look)),
+            snapshots=snapshots,
+            streams=self.held < times.snapshots,
         )
 
     @property
     def held(self) -> int:
         """How many snapshots are held at a time."""
         one = len(self.runs) * self.model.dimension * self.dtype.itemsize
-        return min(self.experiment.measure.snapshots, max(1, HELD_SNAPSHOTS // one))
+        return min(self.times.snapshots, max(1, HELD_SNAPSHOTS // one))
 
     def full(self, state: State) -> bool:
         """Whether the snapshots that are held must go to disk before the next one."""
-        taken = max(0, state.step - self.experiment.training.burn_in) // self.experiment.measure.spacing
+        taken = max(0, state.step - self.times.burn_in) // self.times.spacing
         return state.streams and taken - state.held_from >= self.held
-
-    def _fresh_labels(self, classes: int) -> tuple[FreshLabels | None, FreshLabels | None]:
-        table, batch = self.experiment.data, self.experiment.training.batch_size
-        if not table.fresh_noise:
-            return None, None
-        noise = (classes, table.label_noise, batch)
-        return (
-            FreshLabels(self.runs, *noise, Stream.LABELS, self.device),
-            FreshLabels(self.runs, *noise, Stream.SECOND_LABELS, self.device),
-        )
-
-    def _minibatch(self, indices: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of each run; `fresh` labels, where they are not -1, replace the data's."""
-        runs = len(self.runs)
-        inputs = torch.index_select(self._inputs, 0, indices, out=self._batch).view(runs, -1, self._batch.shape[1])
-        labels = self._labels.index_select(0, indices)
-        if fresh is not None:
-            labels = torch.where(fresh >= 0, fresh, labels)
-        return inputs, labels.view(runs, -1)
 
     def advance(self, state: State) -> None:
         """Do one step: gradient, statistics at the weights it was taken at, update."""
-        fresh = self._first_labels.at(state.step) if self._first_labels else None
-        inputs, labels = self._minibatch(self._first.at(state.step), fresh)
-        loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, self.gradients)
-        radius_sq = dot(state.weights, state.weights)
-        gate = self._count(state, radius_sq, dot(self.gradients, self.gradients), loss)
-        number, rest = divmod(state.step - self.experiment.training.burn_in + 1, self.experiment.measure.spacing)
+        row, flat, gradient = state.rows[state.filled], state.flat, self.gradient
+        self._step.take(state, row, gradient)
+        radius_sq = torch.linalg.vecdot(flat, flat, out=row[Raw.RADIUS_SQ])
+        if self._noise is not None:
+            self._noise.add(state, gradient, radius_sq)
+        torch.linalg.vecdot(gradient, gradient, out=row[Raw.GRAD_SQ])
+        if self._partly:
+            torch.linalg.vecdot(flat, gradient, out=row[Raw.RADIAL])
+        number, rest = divmod(state.step - self.times.burn_in + 1, self.times.spacing)
         at_snapshot = number > 0 and rest == 0
         if at_snapshot:
-            self._snapshot(state, number - 1, loss)
-        lr = self.protocol.learning_rate(self.rate, radius_sq) + gate
-        push = self.optimizer.directions(state.weights, self.gradients, self.weight_decay, state.optimizer, state.step)
+            self._snapshot(state, number - 1, radius_sq)
+        lr, push = self._direction(state, radius_sq)
         if self._norm_counted:
-            self._count_norm(state, push, lr, radius_sq)
+            torch.linalg.vecdot(flat, push, out=row[Raw.PUSH_RADIAL])
+            torch.linalg.vecdot(push, push, out=row[Raw.PUSH_SQ])
+            row[Raw.LR].copy_(lr)
         if at_snapshot:
-            state.pairs[number - 1, Pair.ROTATION_SQ] = self._rotation(state, push, lr, radius_sq).square()
-        for w, direction in zip(state.weights, push, strict=True):
-            w.addcmul_(direction, along(lr, w), value=-1)
-        self.protocol.constrain(state.weights, self.radius)
+            state.pairs[number - 1, Pair.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
+        flat.addcmul_(push, along(lr, flat), value=-1)
+        self.protocol.constrain([flat], self.radius)
         state.step += 1
-        if (mark := self._mark_of.get(state.step)) is not None:
+        state.filled += 1
+        self._written(state)
+
+    def _direction(self, state: State, radius_sq: Tensor) -> tuple[Tensor, Tensor]:
+        """Learning rate (run,) and direction (run, d) of this step."""
+        rate, weight_decay = self.rate, self.weight_decay
+        if not self.schedule.constant:
+            of_lr, of_decay = self.schedule.at(state.step)
+            rate, weight_decay = rate * of_lr, weight_decay * of_decay
+        lr = self.protocol.learning_rate(rate, radius_sq)
+        (push,) = self.optimizer.directions([state.flat], [self.gradient], weight_decay, state.optimizer, state.step)
+        return lr, push
+
+    def _written(self, state: State) -> None:
+        """After a step: sum a window that is full or ends here, note what is due at this step."""
+        mark = self._mark_of.get(state.step)
+        if mark is None and state.filled < WINDOW:
+            return
+        self.flush(state)
+        if mark is not None:
             state.marks[mark] = state.total
+        if (point := self._point_of.get(state.step)) is not None:
+            self._look(state, point)
 
-    def _count(self, state: State, radius_sq: Tensor, grad_sq: Tensor, loss: Tensor) -> Tensor:
-        """Add this step to the running sums; returns 0 for every finite run, NaN for every other one, shape (run,).
+    def flush(self, state: State) -> None:
+        """Add the steps not yet summed to the running sums, and freeze the runs that have diverged in them."""
+        if not state.filled:
+            return
+        training = self.experiment.training
+        found, finite = sums(state.raw[: state.filled], training.halves, training.protocol == "fixed-elr")
+        state.total += found
+        state.filled = 0
+        # NaN for a run that has diverged: from here on it stays as it is, and it never touches another.
+        state.flat += torch.where(finite, 0.0, torch.nan).to(self.dtype).unsqueeze(1)
 
-        Added to the learning rate, the NaN freezes a run that has diverged, and touches no other.
-        """
-        radius, log_radius, squared, unit, losses, finite = self._rows
-        radius.copy_(radius_sq)
-        squared.copy_(grad_sq)
-        losses.copy_(loss)
-        torch.log(radius, out=log_radius).mul_(0.5)
-        torch.mul(radius, squared, out=unit)
-        gate = unit * 0
-        torch.eq(gate, 0, out=finite)
-        state.total[: Sum.GROWTH].add_(self._row)
-        return gate.to(self.dtype)
+    def _snapshot(self, state: State, number: int, radius_sq: Tensor) -> None:
+        """Keep the weights, and measure what needs two minibatches at the same weights."""
+        flat = state.flat
+        state.snapshots[number - state.held_from] = flat
+        pair, row = self._step.pair(state, number, self.gradient), state.pairs[number]
+        row[Pair.RADIUS_SQ] = radius_sq
+        row[Pair.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
+        row[Pair.FIRST_LOSS], row[Pair.SECOND_LOSS] = pair.first_loss, pair.second_loss
+        along_w, grad_sq = torch.linalg.vecdot(flat, pair.first), torch.linalg.vecdot(pair.first, pair.first)
+        row[Pair.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt()
+        parts, dot = state.components, self.components.dot
+        parts[Part.RADIUS_SQ] += dot(flat, flat)
+        parts[Part.GRAD_SQ] += dot(self.gradient, self.gradient)
+        parts[Part.GRAD_MEAN_SQ] += dot(pair.first, pair.second)
+        place, rest = divmod(number, self.experiment.measure.hessian_every)
+        if self._curvature is not None and rest == 0:
+            isotropic = self.experiment.training.isotropic_noise
+            row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE] = self._curvature.measure(state, place, pair, isotropic)
 
-    def _count_norm(self, state: State, push: Sequence[Tensor], lr: Tensor, radius_sq: Tensor) -> None:
-        """Add what the step ``w' = (1 + a) w + u``, ``u ⊥ w``, does to the norm to its running sums.
-
-        ``r'² = (1 + a)² r² + |u|²``, so a stationary mean of ``r²`` balances ``|u|²`` with ``(1 − (1 + a)²) r²``, and a
-        stationary mean of ``log r``, at fixed effective learning rate, balances the logarithms of both factors. For SGD
-        the first is :func:`empirics.measure.norm_balance`.
-        """
-        radial = dot(state.weights, push).double() * lr / radius_sq  # -a
-        shrunk = (1 - radial).square()
-        across = lr.double().square() * dot(push, push) - radial.square() * radius_sq
-        growth, decay = state.total[Sum.GROWTH], state.total[Sum.DECAY]
-        if self.protocol.name == "fixed-elr":
-            growth += torch.log1p(across / (shrunk * radius_sq))
-            decay -= torch.log(shrunk)
-        else:
-            growth += across
-            decay += (1 - shrunk) * radius_sq
-
-    def _rotation(self, state: State, push: Sequence[Tensor], lr: Tensor, radius_sq: Tensor) -> Tensor:
-        """Angle (rad) between the weights before and after the step, shape (run,), float64."""
-        radial = dot(state.weights, push).double() * lr / radius_sq
-        across_sq = lr.double().square() * dot(push, push) / radius_sq - radial.square()
-        return torch.atan2(across_sq.clamp(min=0).sqrt(), 1 - radial)
-
-    def _snapshot(self, state: State, number: int, loss: Tensor) -> None:
-        """Keep the weights, and measure what needs a second minibatch at the same weights."""
-        weights, first = state.weights, self.gradients
-        state.snapshots[number - state.held_from] = torch.cat([w.flatten(1) for w in weights], 1)
-        fresh = self._second_labels.at(number) if self._second_labels else None
-        inputs, labels = self._minibatch(self._second.at(number), fresh)
-        second = [torch.empty_like(g) for g in first]
-        pair = state.pairs[number]
-        pair[Pair.SECOND_LOSS] = self.model.loss_and_grad(weights, self.frozen, inputs, labels, second)
-        pair[Pair.ACCURACY] = self.model.accuracy(weights, self.frozen, inputs, labels)
-        pair[Pair.LOSS] = loss
-        pair[Pair.RADIUS_SQ] = radius_sq = dot(weights, weights)
-        pair[Pair.GRAD_MEAN_SQ] = dot(first, second)
-        pair[Pair.VIOLATION] = dot(weights, first).abs() / (radius_sq * dot(first, first)).sqrt()
-        of_tensors = pair[len(Pair) :].view(len(TensorPair), len(weights), -1)
-        of_tensors[TensorPair.RADIUS_SQ] = torch.stack(dots(weights, weights))
-        of_tensors[TensorPair.GRAD_SQ] = torch.stack(dots(first, first))
-        of_tensors[TensorPair.GRAD_MEAN_SQ] = torch.stack(dots(first, second))
+    def _look(self, state: State, point: int) -> None:
+        """Measure how well minibatches of the data, and of those never trained on, are classified."""
+        row = state.looks[point]
+        inputs, labels = self.feeds.look.at(point)
+        _, row[Look.ACCURACY] = self.model.scores(state.weights, self.frozen, inputs, labels)
+        if self.feeds.test is not None:
+            inputs, labels = self.feeds.test.at(point)
+            scores = self.model.scores(state.weights, self.frozen, inputs, labels)
+            row[Look.TEST_LOSS], row[Look.TEST_ACCURACY] = scores
 
     def summarise(self, state: State) -> dict[str, NDArray]:
         """Everything the results hold of the shard, names as ``group/variable``."""
         from empirics.training.summary import summarise  # it reads what is defined here
 
         return summarise(self.experiment, self, state)
+
+
+def _rotation(flat: Tensor, push: Tensor, lr: Tensor, radius_sq: Tensor) -> Tensor:
+    """Angle (rad) between the weights before and after the step, shape (run,), float64."""
+    radial = torch.linalg.vecdot(flat, push).double() * lr / radius_sq
+    across_sq = lr.double().square() * torch.linalg.vecdot(push, push) / radius_sq - radial.square()
+    return torch.atan2(across_sq.clamp(min=0).sqrt(), 1 - radial)

@@ -12,8 +12,9 @@ from torch.utils._pytree import tree_leaves
 from empirics.experiment import ExperimentError, NetworkExperiment
 from empirics.training.ensemble import HELD_SNAPSHOTS, Ensemble
 
-#: Copies of the weights besides what the optimiser remembers: themselves, their start, two gradients, the directions.
-COPIES = 6
+#: Copies of the weights besides what the optimiser remembers: themselves, their start, two gradients, the directions,
+#: and what a snapshot multiplies. Halves are four more.
+COPIES, COPIES_OF_HALVES = 6, 10
 
 #: Of the memory that is free, what may be planned with: the estimate is good to some ten per cent.
 USABLE = 0.9
@@ -53,17 +54,18 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
         Number of runs.
     """
     state = one.start()
-    weights = sum(w.nbytes for w in state.weights)
+    weights = state.flat.nbytes
     remembered = sum(value.nbytes for value in state.optimizer.values())
-    inputs, labels = one._minibatch(one._first.at(0))
+    inputs, labels = one.feeds.look.at(0)
     with _Made() as made, torch.no_grad():
-        one.model.accuracy(state.weights, one.frozen, inputs, labels)
+        one.model.scores(state.weights, one.frozen, inputs, labels)
     snapshot = one.model.dimension * one.dtype.itemsize
-    held = max(min(runs * snapshot * experiment.measure.snapshots, HELD_SNAPSHOTS), runs * snapshot)
-    sums = state.marks.nbytes + state.pairs.nbytes
-    kept = snapshot * experiment.measure.snapshots if experiment.measure.keep_snapshots else 0
-    each = COPIES * weights + remembered + inputs.nbytes + made.bytes + sums + kept
-    return runs * each + held + one._inputs.nbytes + one._labels.nbytes
+    held = max(min(runs * snapshot * one.times.snapshots, HELD_SNAPSHOTS), runs * snapshot)
+    sums = sum(held.nbytes for held in (state.marks, state.pairs, state.components, state.looks, state.raw))
+    kept = snapshot * one.times.snapshots if experiment.measure.keep_snapshots else 0
+    copies = COPIES_OF_HALVES if experiment.training.halves else COPIES
+    each = copies * weights + remembered + inputs.nbytes + made.bytes + sums + kept
+    return runs * each + held + one.feeds.samples.inputs.nbytes + one.feeds.samples.labels.nbytes
 
 
 def free(device: str) -> int:

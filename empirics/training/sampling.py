@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from empirics.experiment import Run
 
 CHUNK = 256  # draws between two seedings: seeding costs 20 µs a run, a chunk of 49 runs holds 6 MB
+NORMALS = 2**20  # normal numbers a run and chunk, at most: four MB
 
 
 class Stream(IntEnum):
@@ -29,6 +31,12 @@ class Stream(IntEnum):
     SECOND_MINIBATCH = 2
     LABELS = 3
     SECOND_LABELS = 4
+    PROBE_MINIBATCH = 10
+    PROBE_LABELS = 11
+    PROBE = 12
+    LOOK = 13
+    TEST = 14
+    NOISE = 15
 
 
 def identity(run: Run) -> int:
@@ -43,13 +51,17 @@ def identity(run: Run) -> int:
     """
     rates = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
     fixed = [f"{name}={value!r}" for name, value in rates.items() if not math.isnan(value)]
-    text = "|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"])
+    return _number("|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"]))
+
+
+def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 
-def generator(run: Run, stream: Stream, chunk: int = 0) -> np.random.Generator:
-    """Make the generator of one chunk of one stream of one run."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(identity(run), spawn_key=(stream, chunk))))
+def generator(run: Run, stream: Stream, chunk: int = 0, shared: bool = False) -> np.random.Generator:
+    """Make the generator of one chunk of one stream of one run; `shared` with all runs of its seed."""
+    entropy = _number(f"shared|seed={run.seed}") if shared else identity(run)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=(stream, chunk))))
 
 
 def frozen_generator(seed: int) -> np.random.Generator:
@@ -57,26 +69,58 @@ def frozen_generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
+class Drawing(NamedTuple):
+    """How numbers are drawn for the minibatches of a shard.
+
+    Attributes
+    ----------
+    runs
+        The shard's runs.
+    batch
+        Samples of a minibatch.
+    device
+        Where the numbers are wanted; they are drawn on the CPU, the same for every device.
+    halves
+        Whether a minibatch is laid out as (half, run, sample of the half), not (run, sample).
+    shared
+        Whether all runs of a seed get the same.
+    """
+
+    runs: tuple[Run, ...]
+    batch: int
+    device: torch.device
+    halves: bool = False
+    shared: bool = False
+
+
 class _Chunked(ABC):
     """Numbers of every run of a shard for every minibatch, drawn a chunk at a time."""
 
-    def __init__(self, runs: Sequence[Run], batch: int, stream: Stream, device: torch.device) -> None:
-        self._runs, self._batch, self._stream, self._device = runs, batch, stream, device
+    def __init__(self, drawing: Drawing, stream: Stream) -> None:
+        self._drawing, self._stream = drawing, stream
         self._chunk, self._drawn = -1, torch.empty(0)
 
     @abstractmethod
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """One run's numbers of a chunk, shape (CHUNK, batch)."""
 
+    def _chunk_of(self, chunk: int) -> Tensor:
+        runs, batch, device, halves, shared = self._drawing
+        drawn = np.empty((CHUNK, len(runs), batch), dtype=np.int64)
+        first: dict[int, int] = {}  # the run of each seed that drew for all
+        for i, run in enumerate(runs):
+            if shared and first.setdefault(run.seed, i) != i:
+                drawn[:, i] = drawn[:, first[run.seed]]
+            else:
+                drawn[:, i] = self._draw(generator(run, self._stream, chunk, shared))
+        laid_out = drawn.reshape(CHUNK, len(runs), 2, -1).transpose(0, 2, 1, 3) if halves else drawn
+        return torch.from_numpy(laid_out.reshape(CHUNK, -1)).to(device)
+
     def at(self, position: int) -> Tensor:
         """Look up the numbers of the minibatch number `position`, shape (run · batch,), int64."""
         chunk, offset = divmod(position, CHUNK)
         if chunk != self._chunk:
-            drawn = np.empty((CHUNK, len(self._runs), self._batch), dtype=np.int64)
-            for i, run in enumerate(self._runs):
-                drawn[:, i] = self._draw(generator(run, self._stream, chunk))
-            self._drawn = torch.from_numpy(drawn.reshape(CHUNK, -1)).to(self._device)
-            self._chunk = chunk
+            self._drawn, self._chunk = self._chunk_of(chunk), chunk
         return self._drawn[offset]
 
 
@@ -85,24 +129,20 @@ class Minibatches(_Chunked):
 
     Parameters
     ----------
-    runs
-        The shard's runs.
+    drawing
+        For whom.
     samples
         Size of the data set.
-    batch
-        Size of a minibatch.
     stream
         Which stream.
-    device
-        Where the indices are wanted; they are drawn on the CPU, the same for every device.
     """
 
-    def __init__(self, runs: Sequence[Run], samples: int, batch: int, stream: Stream, device: torch.device) -> None:
-        super().__init__(runs, batch, stream, device)
+    def __init__(self, drawing: Drawing, samples: int, stream: Stream) -> None:
+        super().__init__(drawing, stream)
         self._samples = samples
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        return rng.integers(self._samples, size=(CHUNK, self._batch))
+        return rng.integers(self._samples, size=(CHUNK, self._drawing.batch))
 
 
 class FreshLabels(_Chunked):
@@ -110,7 +150,7 @@ class FreshLabels(_Chunked):
 
     Parameters
     ----------
-    runs, batch, stream, device
+    drawing, stream
         As for :class:`Minibatches`.
     classes
         Number of classes.
@@ -118,12 +158,56 @@ class FreshLabels(_Chunked):
         Probability of a replacement, by a class drawn from all.
     """
 
-    def __init__(
-        self, runs: Sequence[Run], classes: int, share: float, batch: int, stream: Stream, device: torch.device
-    ) -> None:
-        super().__init__(runs, batch, stream, device)
+    def __init__(self, drawing: Drawing, classes: int, share: float, stream: Stream) -> None:
+        super().__init__(drawing, stream)
         self._classes, self._share = classes, share
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        size = (CHUNK, self._batch)
+        size = (CHUNK, self._drawing.batch)
         return np.where(rng.random(size) < self._share, rng.integers(self._classes, size=size), -1)
+
+
+class Vectors:
+    """Random vectors of every run, one a position: standard normal, or of random signs.
+
+    Parameters
+    ----------
+    runs, device
+        For whom, and where they are wanted.
+    dimension
+        Their length d.
+    stream
+        Which stream.
+    signs
+        Whether the components are -1 or 1.
+    dtype
+        Of the vectors; normal numbers are drawn in float32.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        dimension: int,
+        stream: Stream,
+        signs: bool,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._runs, self._dimension, self._stream, self._signs = tuple(runs), dimension, stream, signs
+        self._dtype, self._device = dtype, device
+        self._length = max(1, min(CHUNK, NORMALS // dimension))
+        self._chunk, self._drawn = -1, torch.empty(0)
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        size = (self._length, self._dimension)
+        if self._signs:
+            return rng.integers(2, size=size, dtype=np.int8).astype(np.float32) * 2 - 1
+        return rng.standard_normal(size, dtype=np.float32)
+
+    def at(self, position: int) -> Tensor:
+        """Look up the vectors number `position`, shape (run, d)."""
+        chunk, offset = divmod(position, self._length)
+        if chunk != self._chunk:
+            drawn = np.stack([self._draw(generator(run, self._stream, chunk)) for run in self._runs], 1)
+            self._drawn, self._chunk = torch.from_numpy(drawn).to(self._device, self._dtype), chunk
+        return self._drawn[offset]

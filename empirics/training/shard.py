@@ -17,7 +17,7 @@ from types import FrameType
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from empirics.experiment import Experiment
+from empirics.experiment import Experiment, Run, Times
 from empirics.files import DamagedFileError, read_arrays, write_arrays
 from empirics.kinds import AnyState, Trainer, at_work
 from empirics.training.checkpoint import Checkpoints
@@ -50,6 +50,16 @@ class ShardTask:
     checkpoint_seconds: float = 10.0
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """The shard's runs."""
+        return self.experiment.cut()[self.index]
+
+    @property
+    def times(self) -> Times:
+        """When they do what."""
+        return self.experiment.times(self.runs)
+
+    @property
     def home(self) -> Path:
         """The shard's own folder."""
         return self.folder / "shards" / f"{self.index:03d}"
@@ -75,7 +85,7 @@ class ShardTask:
     def steps_done(self) -> int:
         """Read the steps done, as last told by the shard (its checkpoint may be a little behind)."""
         if self.result.exists():
-            return self.experiment.total_steps
+            return self.times.total
         try:
             return int(json.loads((self.home / "progress.json").read_text(encoding="ascii"))["step"])
         except (OSError, ValueError, KeyError):
@@ -155,11 +165,11 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
     if task.finished():
         return task.result
     task.home.mkdir(parents=True, exist_ok=True)
-    measure, training = task.experiment.plan
+    times = task.times
     interrupts = _Interrupts()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
-        trainer = at_work(task.experiment).trainer(task.experiment.cut()[task.index], task.device)
-        checkpoints = Checkpoints(task.home / "checkpoints", training.burn_in, measure.spacing)
+        trainer = at_work(task.experiment).trainer(task.runs, task.device)
+        checkpoints = Checkpoints(task.home / "checkpoints", times.burn_in, times.spacing)
         state = checkpoints.restore(trainer)
         if not _train(task, trainer, state, checkpoints, interrupts, tell):
             raise KeyboardInterrupt
@@ -178,8 +188,9 @@ def _train(
     tell: Callable[[int], None] | None,
 ) -> bool:
     """Advance to the last step, with checkpoints; False if asked to stop before."""
-    news = saved = time.monotonic()
-    while state.step < task.experiment.total_steps and not interrupts.heard:
+    total, news = task.times.total, time.monotonic()
+    saved = news
+    while state.step < total and not interrupts.heard:
         trainer.advance(state)
         now = time.monotonic()
         if now - saved >= task.checkpoint_seconds or trainer.full(state):
@@ -194,4 +205,4 @@ def _train(
     checkpoints.save(state)
     if tell:
         tell(state.step)
-    return state.step == task.experiment.total_steps and not interrupts.heard
+    return state.step == total and not interrupts.heard

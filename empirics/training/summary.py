@@ -1,11 +1,15 @@
 """From a trained shard's sums to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.experiment import NetworkExperiment, marked_steps
+from empirics.experiment import NetworkExperiment
 from empirics.measure import block_error, drift, norm_balance, periodic_jumps, run_status, sphere_entropy
-from empirics.training.ensemble import Ensemble, Pair, State, Sum, TensorPair
+from empirics.training.ensemble import Ensemble, Look, Pair, Part
+from empirics.training.record import Sum
+from empirics.training.state import State
 
 Arrays = dict[str, NDArray]
 
@@ -13,6 +17,7 @@ Arrays = dict[str, NDArray]
 FEWEST_POINTS = 16
 
 BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
+LOOKED = {Look.ACCURACY: "accuracy", Look.TEST_LOSS: "test_loss", Look.TEST_ACCURACY: "test_accuracy"}
 
 
 def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -> Arrays:
@@ -26,77 +31,116 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -
     Returns
     -------
     dict
-        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``tensors/...`` (run, tensor),
-        ``snapshots/...`` (run, snapshot[, parameter]), and ``trace/step`` (step,).
+        ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``components/...`` (run,
+        component), ``snapshots/...`` (run, snapshot[, parameter]), ``trace/step`` (step,) and
+        ``components/component_name`` (component,).
     """
     marks, pairs = state.marks.cpu().numpy(), state.pairs.cpu().numpy()
+    looks = state.looks.cpu().numpy()
     with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN from there on
-        blocks = _blocks(experiment, marks, pairs)
-        summary = _moments(experiment, ensemble, marks, pairs) | _stationarity(blocks)
+        blocks = _blocks(ensemble, marks, pairs)
+        summary = _moments(ensemble, marks, pairs, looks) | _stationarity(blocks)
+        summary |= _noise(ensemble, marks, pairs) | _curvature(pairs)
+    summary["temperature"] = _temperature(ensemble, summary["radius_sq"], summary["grad_variance_unit"])
     summary["diverged_at"] = _diverged_at(state)
-    summary |= _balance(experiment, ensemble, marks, summary, blocks)
+    summary |= _balance(ensemble, marks, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies
-    trace = _trace(experiment, marks)
-    measured = trace["log_radius"][:, trace["step"] > experiment.training.burn_in]
-    summary |= _statuses(experiment, summary, blocks["loss"], measured, refused)
+    trace = _trace(ensemble, marks, looks)
+    measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
+    summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
     groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots}
-    groups["tensors"] = _of_tensors(ensemble, pairs)
+    groups["components"] = _components(ensemble, state)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
 
-def _between(experiment: NetworkExperiment, marks: NDArray, steps: NDArray) -> NDArray:
+def _between(ensemble: Ensemble, marks: NDArray, steps: NDArray) -> NDArray:
     """Means of the sums between consecutive marked `steps`, shape (interval, Sum, run)."""
-    totals = marks[np.searchsorted(marked_steps(experiment), steps)]
+    totals = marks[np.searchsorted(ensemble.times.marked, steps)]
     return np.diff(totals, axis=0) / np.diff(steps)[:, None, None]
 
 
-def _trace(experiment: NetworkExperiment, marks: NDArray) -> Arrays:
+def _trace(ensemble: Ensemble, marks: NDArray, looks: NDArray) -> Arrays:
     """Curves over time: means between the points of the trace, at the step where each interval ends."""
-    steps = np.unique(np.linspace(0, experiment.total_steps, experiment.measure.trace_points + 1).astype(np.int64))
-    means = _between(experiment, marks, steps)
-    return {"step": steps[1:]} | {name: means[:, row].T for row, name in BLOCKED.items()}
+    steps = ensemble.times.trace
+    means = _between(ensemble, marks, np.append(0, steps))
+    curves = {"step": steps} | {name: means[:, row].T for row, name in BLOCKED.items()}
+    return curves | {name: looks[:, row].T for row, name in LOOKED.items() if _there(ensemble, row)}
 
 
-def _blocks(experiment: NetworkExperiment, marks: NDArray, pairs: NDArray) -> Arrays:
-    training, count = experiment.training, experiment.measure.blocks
-    steps = training.burn_in + training.steps // count * np.arange(count + 1)
-    means = _between(experiment, marks, steps)
+def _there(ensemble: Ensemble, look: Look) -> bool:
+    """Whether it can be measured: there may be no test set."""
+    return look == Look.ACCURACY or ensemble.feeds.test is not None
+
+
+def _blocks(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
+    means = _between(ensemble, marks, ensemble.times.block_ends)
     arrays = {name: means[:, row].T for row, name in BLOCKED.items()}
-    per_block = pairs.reshape(count, -1, *pairs.shape[1:]).mean(1)
+    if ensemble.experiment.training.halves:
+        return arrays | {"grad_mean_sq": means[:, Sum.GRAD_MEAN_SQ].T}
+    per_block = pairs.reshape(len(means), -1, *pairs.shape[1:]).mean(1)
     return arrays | {"grad_mean_sq": per_block[:, Pair.GRAD_MEAN_SQ].T}
 
 
-def _moments(experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
+def _measured(ensemble: Ensemble, marks: NDArray) -> NDArray:
+    """Means over the measured part, shape (Sum, run)."""
+    ends = ensemble.times.block_ends
+    found: NDArray = _between(ensemble, marks, ends[[0, -1]])[0]
+    return found
+
+
+def _moments(ensemble: Ensemble, marks: NDArray, pairs: NDArray, looks: NDArray) -> Arrays:
     """Means over the measured part."""
-    ends = np.array([experiment.training.burn_in, experiment.total_steps])
-    mean = _between(experiment, marks, ends)[0]
-    grad_mean_sq = pairs[:, Pair.GRAD_MEAN_SQ].mean(0)
-    grad_mean_sq_unit = (pairs[:, Pair.GRAD_MEAN_SQ] * pairs[:, Pair.RADIUS_SQ]).mean(0)
-    first, second = pairs[:, Pair.LOSS], pairs[:, Pair.SECOND_LOSS]
-    covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
-    variance_unit = mean[Sum.GRAD_SQ_UNIT] - grad_mean_sq_unit
+    mean = _measured(ensemble, marks)
+    inside = looks[ensemble.times.trace > ensemble.times.burn_in]
     return {
         **{name: mean[row] for row, name in BLOCKED.items()},
-        "grad_mean_sq": grad_mean_sq,
-        "grad_variance": mean[Sum.GRAD_SQ] - grad_mean_sq,
-        "grad_variance_unit": variance_unit,
-        "loss_variance": covariance,
         "violation": pairs[:, Pair.VIOLATION].mean(0),
-        "accuracy": pairs[:, Pair.ACCURACY].mean(0),
         "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
-        "temperature": _temperature(ensemble, mean[Sum.RADIUS_SQ], variance_unit),
+        "radial_gradient": mean[Sum.RADIAL],
+        **{name: inside[:, row].mean(0) for row, name in LOOKED.items() if _there(ensemble, row)},
     }
 
 
-def _of_tensors(ensemble: Ensemble, pairs: NDArray) -> Arrays:
-    """Means over the snapshots for every trained tensor, shapes (run, tensor)."""
-    found = pairs[:, len(Pair) :].mean(0).reshape(len(TensorPair), len(ensemble.model.blocks), -1)
-    grad_mean_sq = found[TensorPair.GRAD_MEAN_SQ].T
+def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
+    """Mean gradient, gradient noise, variance of the expected loss: from halves of every step, or at snapshots."""
+    mean = _measured(ensemble, marks)
+    if ensemble.experiment.training.halves:
+        mean_sq, mean_sq_unit = mean[Sum.GRAD_MEAN_SQ], mean[Sum.GRAD_MEAN_SQ_UNIT]
+        covariance = mean[Sum.LOSS_PRODUCT] - mean[Sum.FIRST_LOSS] * mean[Sum.SECOND_LOSS]
+    else:
+        mean_sq = pairs[:, Pair.GRAD_MEAN_SQ].mean(0)
+        mean_sq_unit = (pairs[:, Pair.GRAD_MEAN_SQ] * pairs[:, Pair.RADIUS_SQ]).mean(0)
+        first, second = pairs[:, Pair.FIRST_LOSS], pairs[:, Pair.SECOND_LOSS]
+        covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
     return {
-        "radius_sq": found[TensorPair.RADIUS_SQ].T,
-        "grad_mean_sq": grad_mean_sq,
-        "grad_variance": found[TensorPair.GRAD_SQ].T - grad_mean_sq,
+        "grad_mean_sq": mean_sq,
+        "grad_mean_sq_unit": mean_sq_unit,
+        "grad_variance": mean[Sum.GRAD_SQ] - mean_sq,
+        "grad_variance_unit": mean[Sum.GRAD_SQ_UNIT] - mean_sq_unit,
+        "loss_variance": covariance,
+    }
+
+
+def _curvature(pairs: NDArray) -> Arrays:
+    """Means of the probes of the Hessian; nothing without any."""
+    found = {"laplacian": pairs[:, Pair.LAPLACIAN], "hessian_noise": pairs[:, Pair.HESSIAN_NOISE]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a run that diverged has none
+        return {name: np.nanmean(values, 0) for name, values in found.items() if not np.isnan(values).all()}
+
+
+def _components(ensemble: Ensemble, state: State) -> Arrays:
+    """Means over the snapshots for every part of the mixture, shapes (run, component)."""
+    parts, shape = ensemble.components, (len(ensemble.runs), len(ensemble.components))
+    found = state.components.cpu().numpy().transpose(0, 2, 1) / ensemble.times.snapshots
+    return {
+        "component_name": np.array(parts.names),
+        "parameters": np.broadcast_to(parts.parameters, shape),
+        "scale_invariant": np.broadcast_to(parts.scale_invariant, shape),
+        "radius_sq": found[Part.RADIUS_SQ],
+        "grad_mean_sq": found[Part.GRAD_MEAN_SQ],
+        "grad_variance": found[Part.GRAD_SQ] - found[Part.GRAD_MEAN_SQ],
     }
 
 
@@ -126,15 +170,13 @@ def _diverged_at(state: State) -> NDArray[np.int64]:
     return np.where(finite < state.step, finite, -1).astype(np.int64)
 
 
-def _balance(
-    experiment: NetworkExperiment, ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
-) -> Arrays:
+def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays) -> Arrays:
     """Norm balance in the form that is exact for the protocol and the optimiser; none on the sphere."""
-    training, count, runs = experiment.training, experiment.measure.blocks, len(ensemble.runs)
+    training, runs = ensemble.experiment.training, len(ensemble.runs)
     if training.protocol == "fixed-sphere":
         return {"balance": np.full(runs, np.nan), "balance_error": np.full(runs, np.nan)}
     if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
-        means = _between(experiment, marks, training.burn_in + training.steps // count * np.arange(count + 1))
+        means = _between(ensemble, marks, ensemble.times.block_ends)
         growth, decay = means[:, Sum.GROWTH].T, means[:, Sum.DECAY].T
         with np.errstate(invalid="ignore", divide="ignore"):
             balance = growth.mean(1) / decay.mean(1)
@@ -156,7 +198,7 @@ def _entropies(
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
-    lags = np.full((runs, experiment.measure.snapshots), np.nan)
+    lags = np.full((runs, ensemble.times.snapshots), np.nan)
     refused: dict[int, str] = {}
     for i in np.flatnonzero(summary["diverged_at"] < 0):
         kept = state.of_run(int(i))
@@ -179,7 +221,12 @@ def _entropies(
 
 
 def _statuses(
-    experiment: NetworkExperiment, summary: Arrays, loss: NDArray, log_radius: NDArray, refused: dict[int, str]
+    experiment: NetworkExperiment,
+    ensemble: Ensemble,
+    summary: Arrays,
+    loss: NDArray,
+    log_radius: NDArray,
+    refused: dict[int, str],
 ) -> Arrays:
     """Status and reason of every run; one without an entropy cannot be ok. On the sphere no norm is to be balanced."""
     if experiment.training.protocol == "fixed-sphere":
@@ -199,6 +246,9 @@ def _statuses(
         )
         for i in range(len(snr))
     ]
+    if (settled := experiment.schedule.settled) > ensemble.times.burn_in:
+        why = f"learning rate or weight decay change until step {settled}, measuring began at {ensemble.times.burn_in}"
+        refused = {i: "; ".join(filter(None, (why, refused.get(i)))) for i in range(len(found))}
     for i, reason in refused.items():
         status, why = found[i]
         found[i] = ("not stationary" if status == "ok" else status, "; ".join(filter(None, (why, reason))))

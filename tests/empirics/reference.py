@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from empirics.training.sampling import Minibatches, Stream
+from empirics.training.sampling import Drawing, Minibatches, Stream
 
 
 def torch_optimizer(weights, run, training):
@@ -27,7 +27,7 @@ def plain_loop(network, run, training, inputs, labels, steps):
     """Train the network's trainable parameters in place; yields them after every step."""
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch_optimizer(weights, run, training)
-    picks = Minibatches([run], len(labels), training.batch_size, Stream.MINIBATCH, torch.device("cpu"))
+    picks = Minibatches(Drawing((run,), training.batch_size, torch.device("cpu")), len(labels), Stream.MINIBATCH)
     for step in range(steps):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(network(inputs[picks.at(step)]), labels[picks.at(step)])

@@ -19,7 +19,7 @@ from empirics.data.dataset import DataError
 from empirics.data.loading import load
 from empirics.experiment import Data, Experiment, ExperimentError
 from empirics.training.ensemble import Ensemble
-from empirics.training.sampling import FreshLabels, Stream
+from empirics.training.sampling import Drawing, FreshLabels, Stream
 
 CLASSES = ("cat", "dog", "eel")
 
@@ -230,13 +230,14 @@ def test_fresh_label_noise_is_drawn_anew_and_belongs_to_the_run():
     data = load(fresh.data)
     assert data.checksum == load(Data("digits")).checksum
     ensemble = Ensemble(fresh, fresh.runs, data)
-    labels = [ensemble._minibatch(ensemble._first.at(0), ensemble._first_labels.at(step))[1] for step in range(200)]
-    clean = ensemble._minibatch(ensemble._first.at(0))[1]
-    changed = torch.stack(labels) != clean
+    feed = ensemble.feeds.train
+    labels = torch.stack([feed.at(step)[1] for step in range(200)])
+    clean = torch.stack([feed.samples.labels[feed._indices.at(step)].view_as(labels[0]) for step in range(200)])
+    changed = labels != clean
     assert abs(changed.double().mean() - 0.27) < 0.02
     assert not torch.equal(changed[0], changed[1])
-    alone = FreshLabels(fresh.runs[2:3], 10, 0.3, 16, Stream.LABELS, torch.device("cpu"))
-    assert torch.equal(alone.at(300), ensemble._first_labels.at(300)[32:48])
+    alone = FreshLabels(Drawing(fresh.runs[2:3], 16, torch.device("cpu")), 10, 0.3, Stream.LABELS)
+    assert torch.equal(alone.at(300), feed._fresh.at(300)[32:48])
 
 
 def test_fresh_noise_raises_the_loss_through_run(tmp_path):

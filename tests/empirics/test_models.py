@@ -78,9 +78,9 @@ def test_dimension_norms_and_a_head_that_all_runs_share():
 def test_accuracy_counts_the_largest_logit():
     model, weights, frozen, inputs, _ = ensemble()
     logits, _ = model._forward(weights, frozen, inputs)
-    assert model.accuracy(weights, frozen, inputs, logits.argmax(1)).tolist() == [1.0] * RUNS
+    assert model.scores(weights, frozen, inputs, logits.argmax(1))[1].tolist() == [1.0] * RUNS
     wrong = (logits.argmax(1) + 1) % CLASSES
-    assert model.accuracy(weights, frozen, inputs, wrong).tolist() == [0.0] * RUNS
+    assert model.scores(weights, frozen, inputs, wrong)[1].tolist() == [0.0] * RUNS
 
 
 def test_digits():

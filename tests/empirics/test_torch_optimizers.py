@@ -15,7 +15,8 @@ from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
 from empirics.experiment import AXES, Experiment, ExperimentError
 from empirics.training import OPTIMIZERS
-from empirics.training.ensemble import Ensemble, Sum
+from empirics.training.ensemble import Ensemble
+from empirics.training.record import Sum
 from empirics.training.sampling import identity
 
 AXIS = {

@@ -7,10 +7,11 @@ from tiny import tiny
 from torch import nn
 
 from empirics.data import DATASETS
-from empirics.experiment import Run, marked_steps
+from empirics.experiment import Run
 from empirics.training.checkpoint import Checkpoints
-from empirics.training.ensemble import Ensemble, Pair, Sum
-from empirics.training.sampling import CHUNK, Minibatches, Stream, generator, identity
+from empirics.training.ensemble import Ensemble, Pair
+from empirics.training.record import Sum
+from empirics.training.sampling import CHUNK, Drawing, Minibatches, Stream, generator, identity
 from empirics.training.summary import summarise
 
 
@@ -57,11 +58,14 @@ def test_fifty_steps_of_a_plain_torch_loop(digits):
     state = ensemble.start()
     for _ in range(50):
         ensemble.advance(state)
+    ensemble.flush(state)
     for i, run in enumerate(experiment.runs):
         network = plain_network([w[i] for w in start.weights], ensemble.frozen[0][i], experiment.model.eps)
         weights = [p for p in network.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(weights, lr=run.lr, weight_decay=run.weight_decay)
-        picks = Minibatches([run], len(labels), experiment.training.batch_size, Stream.MINIBATCH, torch.device("cpu"))
+        picks = Minibatches(
+            Drawing((run,), experiment.training.batch_size, torch.device("cpu")), len(labels), Stream.MINIBATCH
+        )
         sums = torch.zeros(3, dtype=torch.float64)
         for step in range(50):
             optimizer.zero_grad()
@@ -84,7 +88,10 @@ def test_scaling_symmetry_holds_to_the_last_bit(digits):
     scaled = dataclasses.replace(plain, grid=grid)
     one, two = Ensemble(plain, plain.runs, digits), Ensemble(scaled, scaled.runs, digits)
     a, b = one.start(), two.start()
-    two._first, two._second = one._first, one._second  # the same minibatches, though they are other runs
+    two.feeds.train, two.feeds.second = (
+        one.feeds.train,
+        one.feeds.second,
+    )  # the same minibatches, though they are other runs
     b.weights = [2 * w for w in a.weights]
     for _ in range(plain.total_steps):
         one.advance(a)
@@ -102,8 +109,9 @@ def test_without_eps_zero_the_symmetry_is_broken(digits):
     one = Ensemble(plain, plain.runs, digits)
     a, b = one.start(), one.start()
     b.weights = [2 * w for w in b.weights]
-    one.advance(a)
-    one.advance(b)
+    for state in (a, b):
+        one.advance(state)
+        one.flush(state)
     assert not torch.allclose(a.total[Sum.LOSS], b.total[Sum.LOSS], rtol=1e-3)
 
 
@@ -185,6 +193,7 @@ def test_sums_are_means_over_the_intervals_they_claim(digits):
     for _ in range(experiment.total_steps):
         before = state.total.clone()
         ensemble.advance(state)
+        ensemble.flush(state)
         history.append((state.total - before).numpy())
     loss = np.array(history)[:, Sum.LOSS]
     found = summarise(experiment, ensemble, state)
@@ -192,7 +201,7 @@ def test_sums_are_means_over_the_intervals_they_claim(digits):
     np.testing.assert_allclose(found["blocks/loss"], loss[30:].reshape(10, 16, -1).mean(1).T)
     ends = found["trace/step"]
     assert ends[-1] == experiment.total_steps
-    assert set(ends) <= set(marked_steps(experiment))
+    assert set(ends) <= set(ensemble.times.marked)
     expected = [loss[a:b].mean(0) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
     np.testing.assert_allclose(found["trace/loss"], np.array(expected).T)
 
@@ -202,9 +211,9 @@ def test_random_numbers_belong_to_the_run():
     others = [dataclasses.replace(run, **change) for change in ({"lr": 0.2}, {"weight_decay": 0.1}, {"seed": 2})]
     assert len({identity(each) for each in (run, *others)}) == 4
     cpu = torch.device("cpu")
-    alone = Minibatches([run], 1797, 8, Stream.MINIBATCH, cpu)
-    together = Minibatches([others[0], run], 1797, 8, Stream.MINIBATCH, cpu)
-    second = Minibatches([run], 1797, 8, Stream.SECOND_MINIBATCH, cpu)
+    alone = Minibatches(Drawing((run,), 8, cpu), 1797, Stream.MINIBATCH)
+    together = Minibatches(Drawing((others[0], run), 8, cpu), 1797, Stream.MINIBATCH)
+    second = Minibatches(Drawing((run,), 8, cpu), 1797, Stream.SECOND_MINIBATCH)
     for position in (0, 5, CHUNK, 3, 7 * CHUNK + 1):  # any order: nothing is remembered but the chunk
         assert torch.equal(alone.at(position), together.at(position)[8:])
         assert not torch.equal(alone.at(position), together.at(position)[:8])
@@ -215,11 +224,11 @@ def test_random_numbers_belong_to_the_run():
 
 
 def states_equal(a, b):
-    tensors = [(a.total, b.total), (a.marks, b.marks), (a.pairs, b.pairs), (a.snapshots, b.snapshots)]
-    same = [
-        torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for x, y in [*tensors, *zip(a.weights, b.weights, strict=True)]
-    ]
-    return a.step == b.step and all(same)
+    names = ("flat", "total", "marks", "pairs", "components", "looks", "snapshots")
+    tensors = [(getattr(a, name), getattr(b, name)) for name in names]
+    tensors.append((a.raw[: a.filled], b.raw[: b.filled]))
+    same = [torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for x, y in tensors]
+    return (a.step, a.filled) == (b.step, b.filled) and all(same)
 
 
 def test_checkpoints_restore_every_bit_and_survive_damage(digits, tmp_path):
@@ -234,10 +243,13 @@ def test_checkpoints_restore_every_bit_and_survive_damage(digits, tmp_path):
             store.save(state)
             kept[step] = dataclasses.replace(
                 state,
-                weights=[w.clone() for w in state.weights],
+                flat=state.flat.clone(),
+                raw=state.raw.clone(),
                 total=state.total.clone(),
                 marks=state.marks.clone(),
                 pairs=state.pairs.clone(),
+                components=state.components.clone(),
+                looks=state.looks.clone(),
                 snapshots=state.snapshots.clone(),
             )
 

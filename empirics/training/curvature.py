@@ -1,0 +1,81 @@
+"""Random probes of the Hessian during training: its trace, and its trace with the noise.
+
+``v · H v`` is taken as ``v · (g(w + e v) − g(w − e v)) / 2e``: two gradients of one minibatch, of any network, also one
+whose second derivative is not written. The mean curvature over the short way between the two points counts the kinks of
+ReLU networks, which a second derivative at a point never sees and which partial integration needs.
+"""
+
+import torch
+from torch import Tensor
+
+from empirics.models.base import Model
+from empirics.training.feed import Feed
+from empirics.training.gradient import Pair
+from empirics.training.sampling import Vectors
+from empirics.training.state import State, views
+
+#: Way to each side as a share of the norm of the weights (rad): what is measured is the mean curvature along it.
+REACH = 3e-3
+
+
+class Curvature:
+    """Measures at the snapshots.
+
+    Parameters
+    ----------
+    model, frozen
+        The network and its tensors that are not trained.
+    feed
+        Minibatches that are independent of those the noise is taken from.
+    vectors
+        Vectors of random signs, `probes` a snapshot (M. F. Hutchinson, Commun. Stat. Simul. Comput. 19, 433, 1990).
+    probes
+        How many.
+    """
+
+    def __init__(self, model: Model, frozen: list[Tensor], feed: Feed, vectors: Vectors, probes: int) -> None:
+        self.model, self.frozen, self.feed, self.vectors, self.probes = model, frozen, feed, vectors, probes
+
+    def _along(self, state: State, direction: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """``v · H v`` of the minibatch for every run, shape (run,), float64; v of any length."""
+        length = torch.linalg.vector_norm(direction, dim=1)
+        step = REACH * torch.linalg.vector_norm(state.flat, dim=1) / length
+        ends = []
+        for sign in (1, -1):
+            weights = torch.addcmul(state.flat, direction, step.unsqueeze(1), value=sign)
+            out = torch.empty_like(weights)
+            self.model.loss_and_grad(
+                views(weights, state.blocks), self.frozen, inputs, labels, views(out, state.blocks)
+            )
+            ends.append(out)
+        return torch.linalg.vecdot(direction, ends[0] - ends[1]).double() / (2 * step.double())
+
+    def measure(self, state: State, number: int, pair: Pair, isotropic: float) -> tuple[Tensor, Tensor]:
+        """Traces of H and of H times the noise covariance at unit norm, for every run.
+
+        Parameters
+        ----------
+        state
+            With the weights.
+        number
+            Of the measurement: which minibatch, which vectors.
+        pair
+            Two independent gradients at these weights.
+        isotropic
+            Standard deviation of the isotropic noise at unit norm.
+
+        Returns
+        -------
+        Tensor, Tensor
+            ``r² tr H`` and ``r⁴ tr(H Σ)``, shape (run,), float64. For a scale-invariant loss the first is the
+            Laplace-Beltrami operator on the unit sphere: such a loss does not change along the radius.
+        """
+        inputs, labels = self.feed.at(number)
+        radius_sq = torch.linalg.vecdot(state.flat, state.flat).double()
+        found = [
+            self._along(state, self.vectors.at(number * self.probes + i), inputs, labels) for i in range(self.probes)
+        ]
+        laplacian = radius_sq * torch.stack(found).mean(0)
+        noise = pair.scale * (pair.first - pair.second)
+        of_batches = radius_sq.square() * self._along(state, noise, inputs, labels)
+        return laplacian, of_batches + isotropic**2 * laplacian

@@ -1,0 +1,107 @@
+"""Minibatches of every run, from the data in memory on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from empirics.data.dataset import Dataset
+from empirics.experiment import NetworkExperiment, Run
+from empirics.training.sampling import Drawing, FreshLabels, Minibatches, Stream
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs (sample, feature) and labels (sample,) on the device."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, inputs: NDArray, labels: NDArray, dtype: torch.dtype, device: torch.device) -> "Samples":
+        """Bring arrays to the device, once."""
+        there = torch.as_tensor(inputs, dtype=dtype, device=device).contiguous()
+        return cls(there, torch.as_tensor(labels, device=device))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Feed:
+    """One stream of minibatches for a shard.
+
+    Parameters
+    ----------
+    samples
+        What they are drawn from.
+    drawing
+        For whom, and how they are laid out.
+    stream
+        The random stream of the indices.
+    labels
+        Labels that replace those of the data, if they are noisy anew in every minibatch.
+    """
+
+    def __init__(self, samples: Samples, drawing: Drawing, stream: Stream, labels: FreshLabels | None = None) -> None:
+        self.samples, self._drawing, self._fresh = samples, drawing, labels
+        self._indices = Minibatches(drawing, len(samples), stream)
+        rows, features = len(drawing.runs) * drawing.batch, samples.inputs.shape[1]
+        # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
+        self._batch = torch.empty(rows, features, dtype=samples.inputs.dtype, device=drawing.device)
+        self._groups = len(drawing.runs) * (2 if drawing.halves else 1)
+
+    def at(self, position: int) -> tuple[Tensor, Tensor]:
+        """Minibatch number `position` of every run.
+
+        Returns
+        -------
+        Tensor, Tensor
+            Inputs (run, batch, feature), good until the next call, and labels (run, batch); with halves the first axis
+            is (half · run) and the second half as long.
+        """
+        indices = self._indices.at(position)
+        inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
+        labels = self.samples.labels.index_select(0, indices)
+        if self._fresh is not None:
+            fresh = self._fresh.at(position)
+            labels = torch.where(fresh >= 0, fresh, labels)
+        return inputs.view(self._groups, -1, inputs.shape[1]), labels.view(self._groups, -1)
+
+
+class Feeds:
+    """The streams of minibatches that an experiment needs.
+
+    Parameters
+    ----------
+    experiment, runs, data, device
+        As for :class:`empirics.training.ensemble.Ensemble`.
+    """
+
+    def __init__(
+        self,
+        experiment: NetworkExperiment,
+        runs: Sequence[Run],
+        data: Dataset,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        training, table = experiment.training, experiment.data
+        shared = training.minibatches == "shared"
+        self.samples = Samples.of(data.inputs, data.labels, dtype, device)
+        whole = Drawing(tuple(runs), training.batch_size, device, shared=shared)
+        noise = (data.classes, table.label_noise)
+
+        def feed(drawing: Drawing, stream: Stream, labels: Stream) -> Feed:
+            fresh = FreshLabels(drawing, *noise, labels) if table.fresh_noise else None
+            return Feed(self.samples, drawing, stream, fresh)
+
+        #: What is trained on.
+        self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS)
+        #: Independent of it: at snapshots, and for the Hessian.
+        self.second = feed(whole, Stream.SECOND_MINIBATCH, Stream.SECOND_LABELS)
+        self.probe = feed(whole, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS)
+        #: What the accuracy is measured on: the data's own labels, and those that are never trained on.
+        self.look = Feed(self.samples, whole, Stream.LOOK)
+        self.test: Feed | None = None

@@ -1,0 +1,142 @@
+"""The gradient of a step for every run: of the minibatch as a whole or of its halves, with noise added if asked."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from empirics.experiment import NetworkExperiment, Run
+from empirics.models.base import Model
+from empirics.training.feed import Feeds
+from empirics.training.record import Raw
+from empirics.training.sampling import Stream, Vectors
+from empirics.training.state import Components, State, views
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two independent minibatches at the same weights: gradients (run, d) and losses (run,).
+
+    `scale` times ``(first - second)`` of the gradients has the covariance of the noise that a step is taken with, as
+    far as it comes from the minibatch.
+    """
+
+    first: Tensor
+    second: Tensor
+    first_loss: Tensor
+    second_loss: Tensor
+    scale: float
+
+
+class StepGradient(ABC):
+    """Takes the gradients of the steps.
+
+    Parameters
+    ----------
+    model, frozen, feeds
+        The network, its tensors that are not trained, each (run, ...), and the data.
+    """
+
+    def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds) -> None:
+        self.model, self.frozen, self.feeds = model, frozen, feeds
+
+    @abstractmethod
+    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+        """Write the gradient of this step into `out`, shape (run, d), and its losses into the row."""
+
+    @abstractmethod
+    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+        """Two independent minibatches at the weights of the step just taken, for snapshot `number`."""
+
+
+class WholeBatch(StepGradient):
+    """The gradient of the minibatch; a second minibatch is only taken at snapshots."""
+
+    def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds) -> None:
+        super().__init__(model, frozen, feeds)
+        self._loss = torch.empty(0)
+
+    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+        """See :meth:`StepGradient.take`."""
+        inputs, labels = self.feeds.train.at(state.step)
+        self._loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, views(out, state.blocks))
+        row[Raw.LOSS].copy_(self._loss)
+
+    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+        """See :meth:`StepGradient.pair`."""
+        inputs, labels = self.feeds.second.at(number)
+        second = torch.empty_like(gradient)
+        loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, views(second, state.blocks))
+        return Pair(gradient, second, self._loss, loss, 0.5**0.5)
+
+
+class Halves(StepGradient):
+    """The mean over the halves of the minibatch, which two copies of every run take side by side."""
+
+    def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds, like: Tensor, gain: float) -> None:
+        super().__init__(model, [torch.cat([w, w]) for w in frozen], feeds)
+        runs, dimension = like.shape
+        self._gain = gain
+        self._copies = torch.empty(2, runs, dimension, dtype=like.dtype, device=like.device)
+        self._gradients = torch.empty_like(self._copies)
+        self._weights = views(self._copies.flatten(0, 1), model.blocks)
+        self._out = views(self._gradients.flatten(0, 1), model.blocks)
+        self._losses = torch.empty(0)
+
+    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+        """See :meth:`StepGradient.take`."""
+        self._copies.copy_(state.flat)
+        inputs, labels = self.feeds.train.at(state.step)
+        losses = self.model.loss_and_grad(self._weights, self.frozen, inputs, labels, self._out)
+        self._losses = losses.view(2, -1)
+        row[Raw.LOSS].copy_(self._losses[0])
+        row[Raw.SECOND_LOSS].copy_(self._losses[1])
+        first, second = self._gradients
+        torch.linalg.vecdot(first, second, out=row[Raw.GRAD_MEAN_SQ])
+        # (g1 + g2)/2 + c (g1 - g2)/2
+        torch.mul(first, 0.5 * (1 + self._gain), out=out).add_(second, alpha=0.5 * (1 - self._gain))
+
+    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+        """See :meth:`StepGradient.pair`."""
+        (first, second), (loss, other) = self._gradients, self._losses
+        return Pair(first, second, loss, other, 0.5 * (1 + self._gain**2) ** 0.5)
+
+
+class IsotropicNoise:
+    """Gradient noise of standard deviation ``s/r`` in every direction along the spheres of a scale-invariant network.
+
+    It leaves the norm of every component alone, is the same all over the sphere, and keeps the scaling symmetry.
+
+    Parameters
+    ----------
+    size
+        s, nat.
+    components
+        The spheres; tensors that are not scale-invariant get none.
+    vectors
+        Standard normal numbers, a vector a step.
+    """
+
+    def __init__(self, size: float, components: Components, vectors: Vectors, like: Tensor) -> None:
+        self._size, self._components, self._vectors = size, components, vectors
+        invariant = torch.as_tensor(components.scale_invariant, device=like.device)
+        self._mask = components.spread(invariant.unsqueeze(1).to(like.dtype))
+
+    def add(self, state: State, gradient: Tensor, radius_sq: Tensor) -> None:
+        """Add the noise of this step to the gradient, both (run, d)."""
+        noise, dot = self._vectors.at(state.step) * self._mask, self._components.dot
+        along = dot(state.flat, noise) / dot(state.flat, state.flat).clamp(min=torch.finfo(noise.dtype).tiny)
+        noise = noise - self._components.spread(along) * state.flat * self._mask
+        gradient.addcmul_(noise, radius_sq.rsqrt().mul(self._size).unsqueeze(1))
+
+
+def isotropic_noise(
+    experiment: NetworkExperiment, like: Tensor, model: Model, runs: Sequence[Run]
+) -> IsotropicNoise | None:
+    """Make the noise that an experiment asks for, if any."""
+    if not (size := experiment.training.isotropic_noise):
+        return None
+    vectors = Vectors(runs, model.dimension, Stream.NOISE, False, like.dtype, like.device)
+    return IsotropicNoise(size, Components(model.blocks), vectors, like)

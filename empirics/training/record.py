@@ -1,0 +1,103 @@
+"""What is written down at every step, and the sums that are made of it.
+
+A step writes a few numbers a run into its row of a window; the arithmetic on them waits until the window is full, so
+that it costs a step nothing. A run that diverges is found then, and frozen.
+"""
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+#: Steps of a window. The sums are also taken at every marked step, so they depend on the step alone.
+WINDOW = 64
+
+
+class Raw(IntEnum):
+    """Columns of a step's row, from the minibatch of that step, before the update."""
+
+    RADIUS_SQ = 0
+    GRAD_SQ = 1
+    LOSS = 2
+    SECOND_LOSS = 3  # of the second half, where there are halves
+    GRAD_MEAN_SQ = 4  # g1 · g2 of the halves: unbiased for |∇L|²
+    RADIAL = 5  # w · g, where not all of the network is scale-invariant
+    PUSH_RADIAL = 6  # w · direction, |direction|² and the learning rate: what the step does to the norm
+    PUSH_SQ = 7
+    LR = 8
+
+
+class Sum(IntEnum):
+    """Rows of the running sums over the steps."""
+
+    RADIUS_SQ = 0
+    LOG_RADIUS = 1
+    GRAD_SQ = 2
+    GRAD_SQ_UNIT = 3  # |g|² r²: the squared gradient at unit norm
+    LOSS = 4
+    FINITE = 5  # 1 while the run is finite: the final sum says when it diverged
+    GROWTH = 6  # what the steps do to the norm, see `_norm`
+    DECAY = 7
+    GRAD_MEAN_SQ = 8
+    GRAD_MEAN_SQ_UNIT = 9
+    FIRST_LOSS = 10
+    SECOND_LOSS = 11
+    LOSS_PRODUCT = 12
+    RADIAL = 13
+
+
+def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]:
+    """Sums over the steps of a window.
+
+    Parameters
+    ----------
+    rows
+        Shape (step, Raw, run).
+    halves
+        Whether the minibatches came in halves; else the loss is one number.
+    logarithmic
+        Whether it is the mean of ``log r`` that is stationary (fixed effective learning rate), not that of ``r²``.
+
+    Returns
+    -------
+    Tensor, Tensor
+        The sums, shape (Sum, run), float64; and whether each run was finite to the end of the window, shape (run,).
+    """
+    radius_sq, grad_sq, loss, second, mean_sq, radial, push_radial, push_sq, lr = rows.double().unbind(1)
+    unit = radius_sq * grad_sq
+    finite = (unit * 0 == 0).double().cumprod(0)
+    growth, decay = _norm(radius_sq, push_radial, push_sq, lr, logarithmic)
+    found: dict[Sum, Tensor] = {
+        Sum.RADIUS_SQ: radius_sq,
+        Sum.LOG_RADIUS: 0.5 * radius_sq.log(),
+        Sum.GRAD_SQ: grad_sq,
+        Sum.GRAD_SQ_UNIT: unit,
+        Sum.LOSS: 0.5 * (loss + second) if halves else loss,
+        Sum.FINITE: finite,
+        Sum.GROWTH: growth,
+        Sum.DECAY: decay,
+        Sum.GRAD_MEAN_SQ: mean_sq,
+        Sum.GRAD_MEAN_SQ_UNIT: mean_sq * radius_sq,
+        Sum.FIRST_LOSS: loss,
+        Sum.SECOND_LOSS: second,
+        Sum.LOSS_PRODUCT: loss * second,
+        Sum.RADIAL: radial,
+    }
+    return torch.stack([found[name].sum(0) for name in Sum]), finite[-1] > 0
+
+
+def _norm(
+    radius_sq: Tensor, push_radial: Tensor, push_sq: Tensor, lr: Tensor, logarithmic: bool
+) -> tuple[Tensor, Tensor]:
+    """What steps ``w' = (1 + a) w + u``, ``u ⊥ w``, do to the norm: by which they make it grow, and shrink.
+
+    ``r'² = (1 + a)² r² + |u|²``, so a stationary mean of ``r²`` balances ``|u|²`` with ``(1 − (1 + a)²) r²``, and a
+    stationary mean of ``log r``, at fixed effective learning rate, balances the logarithms of both factors. For SGD the
+    first is :func:`empirics.measure.norm_balance`.
+    """
+    radial = push_radial * lr / radius_sq  # -a
+    shrunk = (1 - radial).square()
+    across = lr.square() * push_sq - radial.square() * radius_sq
+    if logarithmic:
+        return torch.log1p(across / (shrunk * radius_sq)), -shrunk.log()
+    return across, (1 - shrunk) * radius_sq

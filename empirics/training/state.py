@@ -1,0 +1,173 @@
+"""Everything that a checkpoint of a shard must hold: the training can go on from it to the last bit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, cat, from_numpy
+
+from empirics.models.base import Block
+
+
+def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
+    """Look at the weights of all runs, shape (run, d), as the network's tensors, each (run, ...); the memory is shared.
+
+    Examples
+    --------
+    >>> import torch
+    >>> [w.shape for w in views(torch.zeros(5, 8), [Block("a", (3, 2)), Block("b", (1, 2))])]
+    [torch.Size([5, 3, 2]), torch.Size([5, 1, 2])]
+    """
+    parts = flat.split([block.size for block in blocks], 1)
+    return [part.unflatten(1, block.shape) for part, block in zip(parts, blocks, strict=True)]
+
+
+@dataclass
+class State:
+    """The state of a shard.
+
+    Attributes
+    ----------
+    step
+        Steps done. The positions in the data follow from it.
+    flat, blocks
+        The trained weights, shape (run, d), and what tensors they are.
+    optimizer
+        What the optimiser remembers.
+    raw, filled
+        The window of steps not yet summed, shape (WINDOW, Raw, run), and how many there are.
+    total
+        Running sums since step 0, shape (Sum, run), float64.
+    marks
+        `total` as it was at the marked steps, shape (mark, Sum, run); differences are means over intervals.
+    pairs
+        What was measured at the snapshots, shape (snapshot, Pair, run), float64.
+    components
+        Sums over the snapshots for every component of the mixture, shape (Part, component, run), float64.
+    looks
+        What was measured at the points of the trace, shape (point, Look, run), float64.
+    snapshots
+        Shape (snapshot, run, d); where they `stream`, those from number `held_from` on, the others are on disk.
+    streams, held_from
+        Whether there are more snapshots than are held at a time, and the number of the first that is held.
+    stored
+        Where they stream, reads all of one run's from disk.
+    """
+
+    step: int
+    flat: Tensor
+    blocks: tuple[Block, ...]
+    optimizer: dict[str, Tensor]
+    raw: Tensor
+    total: Tensor
+    marks: Tensor
+    pairs: Tensor
+    components: Tensor
+    looks: Tensor
+    snapshots: Tensor
+    filled: int = 0
+    streams: bool = False
+    held_from: int = 0
+    stored: Callable[[int], NDArray] | None = None
+    #: The columns of every row of `raw`, made once: making views takes as long as filling them.
+    rows: list[tuple[Tensor, ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.rows = [row.unbind() for row in self.raw]
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The trained tensors, each (run, ...), sharing the memory of `flat`."""
+        return views(self.flat, self.blocks)
+
+    @weights.setter
+    def weights(self, values: Sequence[Tensor]) -> None:
+        for w, value in zip(self.weights, values, strict=True):
+            w.copy_(value)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        names = ("flat", "raw", "total", "marks", "pairs", "components", "looks")
+        remembered = {f"optimizer.{name}": value for name, value in self.optimizer.items()}
+        return {name: getattr(self, name) for name in names} | remembered
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All of it but the step and the snapshots."""
+        return {name: value.detach().cpu().numpy() for name, value in self._tensors().items()} | {
+            "filled": np.array(self.filled)
+        }
+
+    def put(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take over what :meth:`arrays` gave."""
+        for name, value in self._tensors().items():
+            value.copy_(from_numpy(arrays[name]))
+        self.filled = int(arrays["filled"])
+
+    def kept(self, start: int, stop: int) -> NDArray:
+        """Snapshots number `start` to `stop`."""
+        return self.snapshots[start - self.held_from : stop - self.held_from].cpu().numpy()
+
+    def put_kept(self, start: int, values: NDArray) -> None:
+        """Take over snapshots from number `start` on."""
+        self.snapshots[start : start + len(values)] = from_numpy(values).to(self.snapshots.device)
+
+    def of_run(self, run: int) -> NDArray:
+        """All snapshots of one run, shape (snapshot, d)."""
+        if self.streams and self.stored is not None:
+            return self.stored(run)
+        return self.snapshots[:, run].cpu().numpy()
+
+
+class Components:
+    """The parts of the network that are spheres of their own, and its other tensors: the gases of the mixture.
+
+    Parameters
+    ----------
+    blocks
+        The trained tensors.
+
+    Attributes
+    ----------
+    names : tuple of str
+        ``"layer 1[3]"`` for the fourth filter of a tensor.
+    parameters, scale_invariant
+        For each, its number of weights and whether the loss is unchanged when it alone is scaled.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = tuple(blocks)
+        names: list[str] = []
+        for block in blocks:
+            names += [block.name] if block.parts == 1 else [f"{block.name}[{i}]" for i in range(block.parts)]
+        self.names = tuple(names)
+        self.parameters = np.concatenate([np.full(b.parts, b.size // b.parts, dtype=np.int64) for b in blocks])
+        self.scale_invariant = np.concatenate([np.full(b.parts, b.scale_invariant) for b in blocks])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _split(self, flat: Tensor) -> list[Tensor]:
+        parts = flat.split([block.size for block in self._blocks], 1)
+        return [part.unflatten(1, (block.parts, -1)) for part, block in zip(parts, self._blocks, strict=True)]
+
+    def dot(self, left: Tensor, right: Tensor) -> Tensor:
+        """Inner product of two arrays (run, d) over every component, shape (component, run).
+
+        Examples
+        --------
+        >>> import torch
+        >>> Components([Block("a", (2, 2), parts=2), Block("b", (2,))]).dot(torch.ones(1, 6), torch.arange(6.0)[None])
+        tensor([[1.],
+                [5.],
+                [9.]])
+        """
+        return cat([part.sum(2) for part in self._split(left * right)], 1).T
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Give every weight the number of its component, (component, run) to (run, d)."""
+        found, start = [], 0
+        for block in self._blocks:
+            mine = values[start : start + block.parts].T
+            found.append(mine.unsqueeze(2).expand(-1, -1, block.size // block.parts).flatten(1))
+            start += block.parts
+        return cat(found, 1)
