@@ -14,7 +14,7 @@ from empirics.data.loading import load
 from empirics.experiment import Experiment
 from empirics.training.ensemble import Ensemble
 from empirics.training.optimizer import along
-from empirics.training.protocol import dot
+from empirics.training.state import views
 
 CASES = {  # model, data, runs at a time, batch, steps between snapshots
     "digits demo: mlp [16, 16]": ('name = "mlp"\nhidden = [16, 16]', "digits", 25, 64, 60),
@@ -54,14 +54,14 @@ runs_per_shard = {runs}
 
 def bare_step(ensemble, state):
     """A step that measures nothing; its radius is needed for the protocol."""
-    inputs, labels = ensemble._minibatch(ensemble._first.at(state.step))
-    ensemble.model.loss_and_grad(state.weights, ensemble.frozen, inputs, labels, ensemble.gradients)
-    lr = ensemble.protocol.learning_rate(ensemble.rate, dot(state.weights, state.weights))
-    push = ensemble.optimizer.directions(
-        state.weights, ensemble.gradients, ensemble.weight_decay, state.optimizer, state.step
+    inputs, labels = ensemble.feeds.train.at(state.step)
+    tensors, gradient = views(state.flat, state.blocks), ensemble.gradient
+    ensemble.model.loss_and_grad(tensors, ensemble.frozen, inputs, labels, views(gradient, state.blocks))
+    lr = ensemble.protocol.learning_rate(ensemble.rate, torch.linalg.vecdot(state.flat, state.flat))
+    (push,) = ensemble.optimizer.directions(
+        [state.flat], [gradient], ensemble.weight_decay, state.optimizer, state.step
     )
-    for w, direction in zip(state.weights, push, strict=True):
-        w.addcmul_(direction, along(lr, w), value=-1)
+    state.flat.addcmul_(push, along(lr, state.flat), value=-1)
     state.step += 1
 
 

@@ -101,7 +101,6 @@ class Ensemble:
         self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd") and (
             training.protocol != "fixed-sphere"
         )
-        self._partly = not all(block.scale_invariant for block in self.model.blocks)
         self._step = self._step_gradient()
         self._noise = isotropic_noise(experiment, self.gradient, self.model, self.runs)
         self._curvature = self._probes()
@@ -181,8 +180,7 @@ class Ensemble:
         if self._noise is not None:
             self._noise.add(state, gradient, radius_sq)
         torch.linalg.vecdot(gradient, gradient, out=row[Raw.GRAD_SQ])
-        if self._partly:
-            torch.linalg.vecdot(flat, gradient, out=row[Raw.RADIAL])
+        torch.linalg.vecdot(flat, gradient, out=row[Raw.RADIAL])
         number, rest = divmod(state.step - self.times.burn_in + 1, self.times.spacing)
         at_snapshot = number > 0 and rest == 0
         if at_snapshot:

@@ -21,7 +21,7 @@ class Raw(IntEnum):
     LOSS = 2
     SECOND_LOSS = 3  # of the second half, where there are halves
     GRAD_MEAN_SQ = 4  # g1 · g2 of the halves: unbiased for |∇L|²
-    RADIAL = 5  # w · g, where not all of the network is scale-invariant
+    RADIAL = 5  # w · g: 0 where all of the network is scale-invariant
     PUSH_RADIAL = 6  # w · direction, |direction|² and the learning rate: what the step does to the norm
     PUSH_SQ = 7
     LR = 8

@@ -20,7 +20,7 @@ SNAPSHOT = 4 * 325  # bytes of one run's weights in the tiny experiment
 
 
 def same_numbers(a, b):
-    for group in ("summary", "trace", "blocks", "tensors", "snapshots"):
+    for group in ("summary", "trace", "blocks", "components", "snapshots"):
         xr.testing.assert_identical(a.tree[group].to_dataset(), b.tree[group].to_dataset())
 
 
@@ -63,7 +63,7 @@ def test_a_streamed_run_resumes_to_the_same_bits_and_reads_one_run_alone(tmp_pat
     assert set(sizes) == {7}
     for run in (0, 5):
         np.testing.assert_array_equal(state.of_run(run), expected.snapshots[:, run].numpy())
-    assert torch.equal(state.pairs, expected.pairs)
+    assert torch.equal(state.pairs.nan_to_num(-9), expected.pairs.nan_to_num(-9))
 
 
 def test_a_damaged_segment_is_noticed_when_streaming(tmp_path, monkeypatch):

@@ -193,15 +193,16 @@ def test_an_ensemble_computes_the_gradients_of_its_runs():
         data = DATASETS.get(grid.data.name)()
         ensemble = Ensemble(grid, grid.runs, data)
         inputs, labels = ensemble.feeds.train.at(0)
-        gradients = [torch.empty_like(g) for g in ensemble.gradients]
-        loss = ensemble.model.loss_and_grad(ensemble._start, ensemble.frozen, inputs, labels, gradients)
-        plain = plain_network(ensemble.model, [w[3] for w in ensemble._start], [f[3] for f in ensemble.frozen])
+        weights = ensemble.start().weights
+        gradients = [torch.empty_like(w) for w in weights]
+        loss = ensemble.model.loss_and_grad(weights, ensemble.frozen, inputs, labels, gradients)
+        plain = plain_network(ensemble.model, [w[3] for w in weights], [f[3] for f in ensemble.frozen])
         expected = cross_entropy(plain(inputs[3]), labels[3])
         expected.backward()
         torch.testing.assert_close(loss[3], expected.detach(), rtol=1e-12, atol=0)
         for ours, theirs in zip(gradients, plain.parameters(), strict=False):
             torch.testing.assert_close(ours[3], theirs.grad, rtol=1e-9, atol=1e-12)
-        _, accuracy = ensemble.model.scores(ensemble.start().weights, ensemble.frozen, inputs, labels)
+        _, accuracy = ensemble.model.scores(weights, ensemble.frozen, inputs, labels)
         assert accuracy[3] == (plain(inputs[3]).argmax(1) == labels[3]).double().mean()
 
 

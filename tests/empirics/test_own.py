@@ -83,12 +83,13 @@ def test_a_grid_through_run_equals_plain_loops(own, tmp_path):
     data = load(grid.data)
     ensemble = Ensemble(grid, grid.runs, data)
     inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
+    start = ensemble.start().weights
     snapshots = runs.tree["snapshots"]["weights"].values
     steps = range(33, 51, 4)  # weights before step 33, 37, ...: snapshots 0, 1, ...
     for i in (1, 5):
         module = ensemble.model._made(0)
-        module.first.weight.data.copy_(ensemble._start[0][i])
-        module.second.weight.data.copy_(ensemble._start[1][i])
+        module.first.weight.data.copy_(start[0][i])
+        module.second.weight.data.copy_(start[1][i])
         module.head.weight.data.copy_(ensemble.frozen[0][i])
         module.head.weight.requires_grad_(False)
         trained = plain_loop(module, grid.runs[i], grid.training, inputs, labels, 50)

@@ -15,7 +15,8 @@ def runs(tmp_path_factory):
     return empirics.run(tiny(), tmp_path_factory.mktemp("runs") / "tiny", progress=False)
 
 
-SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq loss loss_variance violation
+SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq
+grad_mean_sq_unit radial_gradient loss loss_variance violation
 entropy_sphere entropy_sphere_theiler entropy temperature balance balance_error radius_drift radius_drift_error
 effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy status reason"""
 
@@ -23,7 +24,7 @@ effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy s
 def test_every_variable_is_there_with_its_name_and_unit(runs):
     assert set(runs.dataset.data_vars) == set(SUMMARY.split())
     assert set(runs.dataset.coords) == {"lr", "weight_decay", "protocol", "optimizer", "seed"}
-    for group in ("summary", "trace", "blocks", "tensors", "snapshots"):
+    for group in ("summary", "trace", "blocks", "components", "snapshots"):
         dataset = runs.tree[group].to_dataset()
         for name, variable in dataset.variables.items():
             assert variable.attrs["long_name"] == VARIABLES[name].long_name
@@ -35,8 +36,11 @@ def test_axes(runs):
     assert dict(runs.tree["summary"].sizes) == {"run": 6}
     assert dict(runs.tree["trace"].sizes) == {"run": 6, "step": 19}
     assert dict(runs.tree["blocks"].sizes) == {"run": 6, "block": 10}
-    assert dict(runs.tree["tensors"].sizes) == {"run": 6, "tensor": 2}
-    assert set(runs.tree["tensors"].data_vars) == {"radius_sq", "grad_variance", "grad_mean_sq"}
+    assert dict(runs.tree["components"].sizes) == {"run": 6, "component": 5 + 4}
+    measured = {"radius_sq", "grad_variance", "grad_mean_sq"}
+    assert set(runs.tree["components"].data_vars) == measured | {"parameters", "scale_invariant"}
+    assert runs.tree["components"]["component_name"].values[[0, 8]].tolist() == ["layer 1[0]", "layer 2[3]"]
+    assert runs.tree["components"]["parameters"].values[0].tolist() == [61] * 5 + [5] * 4
     assert dict(runs.tree["snapshots"].sizes) == {"run": 6, "snapshot": 40}
     assert set(runs.tree["blocks"].data_vars) == {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss"}
     assert set(runs.tree["snapshots"].data_vars) == {"neighbour_lag"}

@@ -124,12 +124,14 @@ def test_the_symmetry_on_the_sphere(optimizer, of_lr, normal):
 def assert_images(one, other, c, data):
     """Train both from the same directions on the same minibatches: the weights stay images, bit for bit."""
     a_runs, b_runs = Ensemble(one, one.runs, data), Ensemble(other, other.runs, data)
-    b_runs._first, b_runs._second = a_runs._first, a_runs._second
+    b_runs.feeds.train, b_runs.feeds.second = a_runs.feeds.train, a_runs.feeds.second
     a, b = a_runs.start(), b_runs.start()
     b.weights = [c * w for w in a.weights]
     for _ in range(80):
         a_runs.advance(a)
         b_runs.advance(b)
+    a_runs.flush(a)
+    b_runs.flush(b)
     assert torch.equal(a.total[Sum.FINITE], torch.full_like(a.total[Sum.FINITE], 80))
     for w, image in zip(a.weights, b.weights, strict=True):
         assert torch.equal(c * w, image)
@@ -153,6 +155,7 @@ def test_the_counted_balance_is_the_growth_of_the_norm(protocol, optimizer, norm
     before = sum(w.flatten(1).square().sum(1) for w in state.weights)
     for _ in range(60):
         ensemble.advance(state)
+    ensemble.flush(state)
     after = sum(w.flatten(1).square().sum(1) for w in state.weights)
     change = (after / before).log() if protocol == "fixed-elr" else after - before
     counted = state.total[Sum.GROWTH] - state.total[Sum.DECAY]
@@ -245,15 +248,15 @@ def test_the_rule_for_the_radius_is_that_of_sgd():
     )
 
 
-def test_tensors_and_rotation_are_measured_through_run(tmp_path):
+def test_components_and_rotation_are_measured_through_run(tmp_path):
     """Parts add up to the whole, and with a snapshot a step the rotation is the angle from one to the next."""
     every = tiny(("steps = 160", "steps = 40"), ("spacing = 4", "spacing = 1\nkeep_snapshots = true"))
     runs = empirics.run(every, tmp_path / "run", progress=False)
-    found, parts = runs.dataset, runs.tree["tensors"].to_dataset()
-    assert parts["radius_sq"].dims == ("run", "tensor")
-    np.testing.assert_allclose(parts["radius_sq"].sum("tensor"), found["radius_sq"], rtol=1e-5)
-    np.testing.assert_allclose(parts["grad_mean_sq"].sum("tensor"), found["grad_mean_sq"], rtol=1e-4, atol=1e-6)
-    total = (parts["grad_variance"] + parts["grad_mean_sq"]).sum("tensor")
+    found, parts = runs.dataset, runs.tree["components"].to_dataset()
+    assert parts["radius_sq"].dims == ("run", "component")
+    np.testing.assert_allclose(parts["radius_sq"].sum("component"), found["radius_sq"], rtol=1e-5)
+    np.testing.assert_allclose(parts["grad_mean_sq"].sum("component"), found["grad_mean_sq"], rtol=1e-4, atol=1e-6)
+    total = (parts["grad_variance"] + parts["grad_mean_sq"]).sum("component")
     np.testing.assert_allclose(total, found["grad_sq"], rtol=1e-5)
     weights = runs.tree["snapshots"]["weights"].values.astype(float)
     units = weights / np.linalg.norm(weights, axis=2, keepdims=True)
