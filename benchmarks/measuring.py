@@ -47,6 +47,7 @@ weight_decay = [0.01]
 snapshots = 16
 spacing = {spacing}
 blocks = 8
+trace_points = 8
 [shards]
 runs_per_shard = {runs}
 """)

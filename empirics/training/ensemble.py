@@ -31,6 +31,9 @@ from empirics.training.state import Components, State
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
 HELD_SNAPSHOTS = 2**28
 
+#: Steps between two looks at the accuracy, at least: a look costs a forward pass or two.
+LOOK_EVERY = 100
+
 
 class Pair(IntEnum):
     """What is measured at a snapshot, from two independent minibatches at the same weights."""
@@ -96,7 +99,7 @@ class Ensemble:
         self._start = self._draw()
         self.gradient = torch.empty_like(self._start)
         self._mark_of = {int(step): i for i, step in enumerate(self.times.marked)}
-        self._point_of = {int(step): i for i, step in enumerate(self.times.trace)}
+        self._point_of = _looked_at(self.times.trace)
         # On the sphere no norm is to be balanced; for SGD at a fixed learning rate the gradient says it all.
         self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd") and (
             training.protocol != "fixed-sphere"
@@ -264,6 +267,19 @@ class Ensemble:
         from empirics.training.summary import summarise  # it reads what is defined here
 
         return summarise(self.experiment, self, state)
+
+
+def _looked_at(trace: NDArray[np.int64]) -> dict[int, int]:
+    """Number of the point at every step of the trace at which the accuracy is measured: the last, and not too many.
+
+    >>> _looked_at(np.array([60, 120, 180, 240, 250]))
+    {120: 1, 240: 3, 250: 4}
+    """
+    chosen, before = {}, 0
+    for i, step in enumerate(trace.tolist()):
+        if step - before >= LOOK_EVERY or i == len(trace) - 1:
+            chosen[step], before = i, step
+    return chosen
 
 
 def _rotation(flat: Tensor, push: Tensor, lr: Tensor, radius_sq: Tensor) -> Tensor:

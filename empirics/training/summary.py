@@ -98,8 +98,16 @@ def _moments(ensemble: Ensemble, marks: NDArray, pairs: NDArray, looks: NDArray)
         "violation": pairs[:, Pair.VIOLATION].mean(0),
         "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
         "radial_gradient": mean[Sum.RADIAL],
-        **{name: inside[:, row].mean(0) for row, name in LOOKED.items() if _there(ensemble, row)},
+        **{name: _mean_of_there(inside[:, row]) for row, name in LOOKED.items() if _there(ensemble, row)},
     }
+
+
+def _mean_of_there(values: NDArray) -> NDArray:
+    """Mean over the first axis of what was measured, NaN where nothing was: in a run that diverged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found: NDArray = np.nanmean(values, 0)
+    return found
 
 
 def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
@@ -125,9 +133,7 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
 def _curvature(pairs: NDArray) -> Arrays:
     """Means of the probes of the Hessian; nothing without any."""
     found = {"laplacian": pairs[:, Pair.LAPLACIAN], "hessian_noise": pairs[:, Pair.HESSIAN_NOISE]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a run that diverged has none
-        return {name: np.nanmean(values, 0) for name, values in found.items() if not np.isnan(values).all()}
+    return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
 
 
 def _components(ensemble: Ensemble, state: State) -> Arrays:
