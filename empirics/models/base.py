@@ -157,10 +157,14 @@ class Model(ABC):
     def scores(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss of each run's minibatch, and the share that is classified rightly, shapes (run,), float64."""
+        """Mean loss of each run's minibatch, and the share that is classified rightly, shapes (run,), float64.
+
+        Both are NaN in a run that has diverged.
+        """
         logits = self.logits(weights, frozen, inputs).double()
-        right = (logits.argmax(2) == labels).double().mean(1)
-        return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1), right
+        each = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        loss, right = each.view(labels.shape).mean(1), (logits.argmax(2) == labels).double().mean(1)
+        return loss, torch.where(loss.isnan(), loss, right)
 
     def initial(
         self, generators: Sequence[np.random.Generator], radii: NDArray, dtype: torch.dtype, device: torch.device
