@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from empirics.data.augmentation import draw
 from empirics.experiment import Run
 
 CHUNK = 256  # draws between two seedings: seeding costs 20 µs a run, a chunk of 49 runs holds 6 MB
@@ -29,6 +30,8 @@ class Stream(IntEnum):
     SECOND_MINIBATCH = 2
     LABELS = 3
     SECOND_LABELS = 4
+    AUGMENTATION = 5
+    SECOND_AUGMENTATION = 6
 
 
 def identity(run: Run) -> int:
@@ -127,3 +130,24 @@ class FreshLabels(_Chunked):
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         size = (CHUNK, self._batch)
         return np.where(rng.random(size) < self._share, rng.integers(self._classes, size=size), -1)
+
+
+class Augmentations(_Chunked):
+    """How each image of a minibatch is mirrored and moved, anew in every minibatch.
+
+    Parameters
+    ----------
+    runs, batch, stream, device
+        As for :class:`Minibatches`.
+    flip, shift
+        As for :func:`empirics.data.augmentation.draw`, whose numbers :meth:`at` gives.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], flip: bool, shift: int, batch: int, stream: Stream, device: torch.device
+    ) -> None:
+        super().__init__(runs, batch, stream, device)
+        self._flip, self._shift = flip, shift
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        return draw(rng, (CHUNK, self._batch), self._flip, self._shift)
