@@ -159,7 +159,7 @@ class Data(Table):
     test_seed: int = key(integer(0), 0)
     flip: bool = key(flag, False)
     shift: int = key(integer(0), 0)
-    dataset: str = key(lambda value: value and one_of(TORCHVISION)(value), "")
+    dataset: str = key(lambda value: "" if value == "" else one_of(TORCHVISION)(value), "")
     download: bool = key(flag, False)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,9 @@ from images_on_disk import CLASSES, packed, picture, write_images
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from tiny import TINY
 
+from empirics import cli
 from empirics.data import DATASETS
 from empirics.data.dataset import DataError
 from empirics.data.holdout import held_out
@@ -139,6 +141,20 @@ def test_arrays_may_bring_a_test_set(tmp_path):
     held = load(Data("arrays", path=saved(tmp_path / "d.npz", **part), test_share=0.3))
     assert np.bincount(held.test_labels).tolist() == [1, 1, 1]
     assert len(held.labels) == 6
+
+
+def test_test_arrays_of_another_width_end_the_command_with_one_line(tmp_path, capsys):
+    path = saved(
+        tmp_path / "a.npz", inputs=np.eye(4), labels=[0, 1, 0, 1], test_inputs=np.eye(3), test_labels=[0, 1, 0]
+    )
+    file = tmp_path / "experiment.toml"
+    file.write_text(TINY.replace('name = "digits"', f'name = "arrays"\npath = "{path}"'))
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{path!r}: test_inputs (3, 3) must be of the width of inputs, (sample, 4)" in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def raw_pixels(first, count):

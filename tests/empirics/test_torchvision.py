@@ -168,6 +168,7 @@ WRONG = [
         {"name": "torchvision", "dataset": "MNIST", "path": "x", "test_share": 0.1},
         "[data] test_share = 0.1: must be left",
     ),
+    ({"name": "digits", "dataset": False}, "[data] dataset = false: must be one of"),
     ({"name": "digits", "dataset": "MNIST"}, '[data] dataset = "MNIST": must be left out'),
     ({"name": "digits", "download": True}, "[data] download = true: must be left out"),
 ]
