@@ -9,6 +9,7 @@ DATASETS = Registry(
         "digits-images": "empirics.data.digits:load_digit_images",
         "images": "empirics.data.images:load_images",
         "arrays": "empirics.data.arrays:load_arrays",
+        "torchvision": "empirics.data.vision:load_torchvision",
         "modular-addition": "empirics.data.modular:load_modular_addition",
     },
 )

@@ -1,11 +1,16 @@
 """The user's own arrays, from a ``.npz`` file."""
 
+import dataclasses
 import zipfile
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empirics.data.dataset import DataError, Dataset
+
+NAMES = ("inputs", "labels")
+TEST_NAMES = ("test_inputs", "test_labels")
 
 
 def load_arrays(path: str) -> Dataset:
@@ -15,7 +20,8 @@ def load_arrays(path: str) -> Dataset:
     ----------
     path
         The file. `inputs` is (sample, feature), (sample, token, entry) of sequences or (sample, channel, height, width)
-        of images; `labels` is (sample,), whole numbers from 0 to the number of classes less one.
+        of images; `labels` is (sample,), whole numbers from 0 to the number of classes less one. It may hold a test set
+        too, `test_inputs` and `test_labels`, of the same form.
 
     Returns
     -------
@@ -29,23 +35,64 @@ def load_arrays(path: str) -> Dataset:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("inputs", "labels") if name in stored}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+            arrays = {name: stored[name] for name in (*NAMES, *TEST_NAMES) if name in stored}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "not a file that numpy.savez wrote"
         raise DataError(f"[data] path = {path!r}: cannot be read ({reason})") from None
-    for name in ("inputs", "labels"):
+    for name in NAMES if not set(TEST_NAMES) & set(arrays) else (*NAMES, *TEST_NAMES):
         if name not in arrays:
-            raise DataError(f"[data] path = {path!r}: holds no array {name!r}, it must hold 'inputs' and 'labels'")
-    inputs, labels = arrays["inputs"], arrays["labels"]
+            needed = TEST_NAMES if name in TEST_NAMES else NAMES
+            raise DataError(
+                f"[data] path = {path!r}: holds no array {name!r}, it must hold {needed[0]!r} and {needed[1]!r}"
+            )
+    inputs, labels = _checked(arrays, *NAMES, path)
+    classes = classes_of(labels, path)
+    data = Dataset("arrays", _rows(inputs), labels, classes, _shape(inputs))
+    if TEST_NAMES[0] not in arrays:
+        return data
+    test_inputs, test_labels = _test_part(arrays, data, path)
+    return dataclasses.replace(data, test_inputs=test_inputs, test_labels=test_labels)
+
+
+def _checked(arrays: dict[str, NDArray], name: str, label: str, path: str) -> tuple[NDArray, NDArray[np.int64]]:
+    """Inputs and labels of one part, if they are what they must be.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    inputs, labels = arrays[name], arrays[label]
     if not 2 <= inputs.ndim <= 4 or inputs.dtype.kind not in "fiu" or not inputs.size:
-        raise DataError(f"[data] path = {path!r}: inputs {inputs.dtype}{inputs.shape} must be numbers, (sample, ...)")
+        raise DataError(f"[data] path = {path!r}: {name} {inputs.dtype}{inputs.shape} must be numbers, (sample, ...)")
     if not np.isfinite(inputs).all():
-        raise DataError(f"[data] path = {path!r}: inputs must be finite, sample {_first_bad(inputs)} is not")
+        raise DataError(f"[data] path = {path!r}: {name} must be finite, sample {_first_bad(inputs)} is not")
     if labels.shape != inputs.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
-            f"[data] path = {path!r}: labels {labels.dtype}{labels.shape} must be whole numbers, ({len(inputs)},)"
+            f"[data] path = {path!r}: {label} {labels.dtype}{labels.shape} must be whole numbers, ({len(inputs)},)"
         )
-    return Dataset("arrays", _rows(inputs), labels.astype(np.int64), classes_of(labels, path), _shape(inputs))
+    return inputs, labels.astype(np.int64)
+
+
+def _test_part(arrays: dict[str, NDArray], data: Dataset, path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Inputs and labels of the test set.
+
+    Raises
+    ------
+    DataError
+        If its arrays are wrong, or do not fit those that are trained on.
+    """
+    inputs, labels = _checked(arrays, *TEST_NAMES, path)
+    if inputs.shape[1:] != arrays["inputs"].shape[1:]:
+        raise DataError(
+            f"[data] path = {path!r}: test_inputs {inputs.shape} must be of the width of inputs, "
+            f"({', '.join(map(str, ('sample', *arrays['inputs'].shape[1:])))})"
+        )
+    if len(wrong := labels[(labels < 0) | (labels >= data.classes)]):
+        raise DataError(
+            f"[data] path = {path!r}: test_labels hold {wrong[0]}, must be 0 to {data.classes - 1} as labels"
+        )
+    return _rows(inputs), labels
 
 
 def _first_bad(inputs: NDArray) -> int:

@@ -32,6 +32,9 @@ class Dataset:
         a sequence, or () where they are neither.
     class_names
         What the classes are called, if they have names.
+    test_inputs, test_labels
+        Samples that are never trained on, prepared with the means, scales and axes of the training part alone: shapes
+        (test sample, feature) and (test sample,), types as above; both None where there is no test set.
     """
 
     name: str
@@ -40,19 +43,23 @@ class Dataset:
     classes: int
     shape: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
+    test_inputs: NDArray[np.floating] | None = None
+    test_labels: NDArray[np.int64] | None = None
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of both arrays, their shapes and their types: equal checksums mean the same training data."""
+        """SHA-256 of the arrays, their shapes and their types: equal checksums mean the same data, the test's too."""
         digest = hashlib.sha256()
-        for array in (self.inputs, self.labels):
+        for array in (self.inputs, self.labels, self.test_inputs, self.test_labels):
+            if array is None:  # adds nothing: data without a test set have the checksum they had before there were any
+                continue
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
-def standardise(images: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Drop the constant columns and give every other one mean 0 and variance 1.
+def standardise(images: NDArray[np.float64], fit: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Drop the constant columns and give every other one mean 0 and variance 1 over the samples that are fitted.
 
     A constant pixel says nothing, and its weight would receive no gradient: it would only decay, and count as a
     dimension of the gas that does not move.
@@ -61,6 +68,8 @@ def standardise(images: NDArray[np.float64]) -> NDArray[np.float64]:
     ----------
     images
         Shape (sample, pixel).
+    fit
+        The samples whose columns are looked at, shape (other sample, pixel): the training part; `images` by default.
 
     Returns
     -------
@@ -72,18 +81,24 @@ def standardise(images: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> standardise(np.array([[1.0, 7.0], [3.0, 7.0]]))
     array([[-1.],
            [ 1.]])
+    >>> standardise(np.array([[5.0, 8.0]]), fit=np.array([[1.0, 7.0], [3.0, 7.0]]))
+    array([[3.]])
     """
-    varying = images[:, np.ptp(images, axis=0) > 0]
-    return np.ascontiguousarray((varying - varying.mean(axis=0)) / varying.std(axis=0))
+    fit = images if fit is None else fit
+    varying = np.ptp(fit, axis=0) > 0
+    seen = fit[:, varying]
+    return np.ascontiguousarray((images[:, varying] - seen.mean(axis=0)) / seen.std(axis=0))
 
 
-def standardise_channels(images: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give every channel mean 0 and variance 1 over all pixels of all images.
+def standardise_channels(images: NDArray[np.float64], fit: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Give every channel mean 0 and variance 1 over all pixels of all images that are fitted.
 
     Parameters
     ----------
     images
         Shape (sample, channel, height, width).
+    fit
+        The images that are looked at, of the same shape but for their number: the training part; `images` by default.
 
     Returns
     -------
@@ -95,5 +110,6 @@ def standardise_channels(images: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> standardise_channels(np.array([[[[1.0, 3.0]]]]))
     array([[[[-1.,  1.]]]])
     """
-    mean = images.mean(axis=(0, 2, 3), keepdims=True)
-    return (images - mean) / images.std(axis=(0, 2, 3), keepdims=True)
+    fit = images if fit is None else fit
+    mean = fit.mean(axis=(0, 2, 3), keepdims=True)
+    return (images - mean) / fit.std(axis=(0, 2, 3), keepdims=True)

@@ -1,8 +1,10 @@
 """Images from a folder or a tar file, one subfolder a class; read with Pillow."""
 
 import io
+import lzma
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +12,25 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from empirics.data.dataset import DataError, Dataset
+from empirics.data.holdout import held_out
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
-SPLIT = "train"  # of a folder that holds this one, it is taken
+TRAIN, TEST = "train", "test"  # in a folder that holds the first, the first is trained on, the second, if there, is not
+Content = Mapping[str, bytes | Path]  # by name, ``CLASS/FILE`` at its end: the bytes of an image, or where they are
 
 
-def load_images(path: str) -> Dataset:
+def load_images(path: str, test_share: float = 0.0, test_seed: int = 0) -> Dataset:
     """Read an image folder, ``CLASS/*.jpg`` or ``train/CLASS/*.jpg``, packed into a tar file or not.
 
-    Every channel gets mean 0 and variance 1 over all images. The classes are the subfolders' names in order.
+    ``test/CLASS/*.jpg`` beside ``train`` is the test set. Every channel gets mean 0 and variance 1 over all images that
+    are trained on. The classes are the names of the folders that hold the images, in order.
 
     Parameters
     ----------
     path
         The folder, or a ``.tar``, ``.tar.gz`` or ``.tar.xz`` file of one.
+    test_share, test_seed
+        What is held out where there is no ``test``, see :func:`empirics.data.holdout.held_out`.
 
     Returns
     -------
@@ -35,95 +42,201 @@ def load_images(path: str) -> Dataset:
     DataError
         If there are no images, one is broken or has another size, or a class is empty; the message names it.
     """
-    pictures: list[NDArray[np.uint8]] = []
-    owners: list[str] = []
-    for name, content in _files(Path(path)):
-        pictures.append(_decoded(content, f"{path}: {name}", pictures[0].shape if pictures else None))
-        owners.append(name.split("/")[-2])
+    content, empty = _content(Path(path))
+    train, test = _parts(path, content, empty)
+    if test and test_share:
+        raise DataError(f"[data] test_share = {test_share:g}: must be left out, {path!r} has its own {TEST}/")
+    pixels = _pictures(path, content, [*train, *test])
+    owners = [name.split("/")[-2] for name in train]
     names = sorted(set(owners))
     if len(names) < 2:
         raise DataError(f"[data] path = {path!r}: images of one class only, {names[0]!r}; a folder a class is needed")
-    inputs = _standardised(np.stack(pictures).transpose(0, 3, 1, 2))
     labels = np.searchsorted(names, owners).astype(np.int64)
-    return Dataset("images", inputs.reshape(len(inputs), -1), labels, len(names), inputs.shape[1:], tuple(names))
+    if not test:
+        out = held_out(labels, test_share, test_seed)
+        tests = (pixels[out], labels[out]) if test_share else None
+        return of_pixels("images", pixels[~out], labels[~out], tuple(names), tests)
+    test_owners = [name.split("/")[-2] for name in test]
+    for here, there, folder, other in ((names, test_owners, TRAIN, TEST), (test_owners, names, TEST, TRAIN)):
+        if missing := sorted(set(here) - set(there)):
+            raise DataError(f"[data] path = {path!r}: class {missing[0]!r} of {folder}/ has no images in {other}/")
+    test_labels = np.searchsorted(names, test_owners).astype(np.int64)
+    return of_pixels("images", pixels[: len(train)], labels, tuple(names), (pixels[len(train) :], test_labels))
 
 
-def _standardised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Standardise each channel, the sums exact, without a copy in float64."""
-    scaled = np.empty(images.shape, dtype=np.float32)
-    for channel in range(images.shape[1]):
-        values = images[:, channel]
-        counts = np.bincount(values.ravel(), minlength=256) / values.size
-        levels = np.arange(256)
-        mean = float(counts @ levels)
-        spread = float(counts @ (levels - mean) ** 2) ** 0.5
-        if spread == 0:
-            raise DataError(f"[data] path: all images have the same value {mean:g} everywhere in channel {channel}")
-        scaled[:, channel] = ((levels - mean) / spread).astype(np.float32)[values]
-    return scaled
+def of_pixels(
+    name: str,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    test: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
+) -> Dataset:
+    """Make a data set of decoded images, each channel standardised as the training part says.
 
+    Parameters
+    ----------
+    name
+        Its name.
+    pixels
+        Shape (sample, height, width, channel).
+    labels
+        Shape (sample,).
+    class_names
+        What the classes are called.
+    test
+        The same two of the test set, if there is one.
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the images, sorted by name.
-
-    Yields
-    ------
-    tuple
-        ``CLASS/FILE`` below the split, and the bytes.
+    Returns
+    -------
+    Dataset
+        Inputs in float32.
 
     Raises
     ------
     DataError
-        If there is nothing to read.
+        If a channel has the same value everywhere.
+
+    Examples
+    --------
+    >>> grey = np.array([[[[1]]], [[[3]]]], dtype=np.uint8)
+    >>> of_pixels("two", grey, np.array([0, 1]), ("a", "b"), None).inputs.tolist()
+    [[-1.0], [1.0]]
+    """
+    images = pixels.transpose(0, 3, 1, 2)
+    scales = _scales(images)
+    inputs = _scaled(images, scales)
+    tests = (None, None) if test is None else (_scaled(test[0].transpose(0, 3, 1, 2), scales), test[1])
+    return Dataset(name, inputs, labels, len(class_names), images.shape[1:], class_names, *tests)
+
+
+def _scales(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What each value of each channel becomes, shape (channel, 256); the sums are exact.
+
+    Raises
+    ------
+    DataError
+        If a channel has the same value everywhere.
+    """
+    scales = np.empty((images.shape[1], 256), dtype=np.float32)
+    levels = np.arange(256)
+    for channel, scale in enumerate(scales):
+        values = images[:, channel]
+        counts = np.bincount(values.ravel(), minlength=256) / values.size
+        mean = float(counts @ levels)
+        spread = float(counts @ (levels - mean) ** 2) ** 0.5
+        if spread == 0:
+            raise DataError(f"[data] path: all images have the same value {mean:g} everywhere in channel {channel}")
+        scale[:] = (levels - mean) / spread
+    return scales
+
+
+def _scaled(images: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of standardised pixels, without a copy in float64."""
+    scaled = np.empty(images.shape, dtype=np.float32)
+    for channel, scale in enumerate(scales):
+        scaled[:, channel] = scale[images[:, channel]]
+    return scaled.reshape(len(scaled), -1)
+
+
+def _content(path: Path) -> tuple[Content, list[str]]:
+    """All images below a folder or in a tar file, and the folders that hold nothing.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read to its end.
     """
     if path.is_dir():
         found = {p.relative_to(path).as_posix(): p for p in path.rglob("*")}
-        empty = sorted(n for n, p in found.items() if p.is_dir() and not any(p.iterdir()))
-        for name in _chosen(path, [n for n, p in found.items() if p.is_file()], empty):
-            yield name, found[name].read_bytes()
-        return
+        empty = [n for n, p in found.items() if p.is_dir() and not any(p.iterdir())]
+        return {n: p for n, p in found.items() if _is_image(n) and p.is_file()}, empty
+    content: dict[str, bytes] = {}
+    folders: list[str] = []
+    full: set[str] = set()
     try:
         with tarfile.open(path) as packed:
-            members = {m.name.removeprefix("./"): m for m in packed.getmembers()}
-            names = [name for name, member in members.items() if member.isfile()]
-            folders = {name.rsplit("/", 1)[0] for name in names if "/" in name}
-            empty = sorted(
-                name
-                for name, member in members.items()
-                if member.isdir()
-                and name != "."
-                and not any(other.startswith(f"{name}/") or other == name for other in folders)
-            )
-            content: dict[str, bytes] = {}
-            wanted = set(_chosen(path, names, empty))
-            for name, member in members.items():  # in the order of the file: a compressed one cannot be searched
-                if name in wanted and (file := packed.extractfile(member)) is not None:
+            for member in packed:  # in the order of the file: a compressed one cannot be searched
+                name = member.name.removeprefix("./")
+                full |= {name[:at] for at, letter in enumerate(name) if letter == "/"}
+                if member.isdir() and name != ".":
+                    folders.append(name)
+                elif _is_image(name) and (file := packed.extractfile(member)) is not None:
                     content[name] = file.read()
-    except (OSError, EOFError, tarfile.TarError) as error:
-        what = "there is no such folder or file" if not path.exists() else f"not a folder, nor a tar file ({error})"
+            _check_end(packed)
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
+        what = (
+            "there is no such folder or file" if not path.exists() else f"not a folder, nor a whole tar file ({error})"
+        )
         raise DataError(f"[data] path = {str(path)!r}: {what}") from None
-    for name in sorted(content):
-        yield name, content[name]
+    return content, [name for name in folders if name not in full]
 
 
-def _chosen(path: Path, names: list[str], empty: list[str]) -> list[str]:
-    """Names of the images of the split, sorted.
+def _is_image(name: str) -> bool:
+    """Whether it is the name of an image in a folder; hidden ones are notes that some systems pack beside a file."""
+    folder, _, file = name.rpartition("/")
+    return bool(folder) and file.lower().endswith(ENDINGS) and not file.startswith(".")
+
+
+def _check_end(packed: tarfile.TarFile) -> None:
+    """Refuse a tar file that does not end with an empty block: :mod:`tarfile` takes a cut header for the end.
+
+    Raises
+    ------
+    EOFError
+        If it does not.
+    """
+    if packed.fileobj is not None:
+        packed.fileobj.seek(packed.offset)
+        if packed.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("it ends before its end mark: cut short or damaged")
+
+
+def _parts(path: str, names: Iterable[str], empty: list[str]) -> tuple[list[str], list[str]]:
+    """Names of the images to train on and to test on, sorted; without a folder ``train`` all are trained on.
 
     Raises
     ------
     DataError
         If there are none, or a class is empty.
     """
-    split = any(name.startswith(f"{SPLIT}/") for name in [*names, *empty])
-    inside = [n for n in names if n.lower().endswith(ENDINGS) and n.count("/") >= 1]
-    if split:
-        inside = [name for name in inside if name.startswith(f"{SPLIT}/") and name.count("/") >= 2]
-        empty = [name for name in empty if name.startswith(f"{SPLIT}/")]
-    if not inside:
-        raise DataError(f"[data] path = {str(path)!r}: no images found, there must be CLASS/NAME.jpg or .png below it")
+    images = sorted(names)
+    top = _common_folder(images)
+    train, test = (
+        [n for n in images if n.startswith(f"{top}{part}/") and n.count("/") - top.count("/") > 1]
+        for part in (TRAIN, TEST)
+    )
+    parted = any(n.startswith(f"{top}{TRAIN}/") for n in [*images, *empty])
+    if not (train if parted else images):
+        raise DataError(f"[data] path = {path!r}: no images found, there must be CLASS/NAME.jpg or .png below it")
+    if parted:
+        empty = [n for n in empty if f"{n}/".startswith((f"{top}{TRAIN}/", f"{top}{TEST}/"))]
     if empty:
-        raise DataError(f"[data] path = {str(path)!r}: class {empty[0].split('/')[-1]!r} has no images")
-    return sorted(inside)
+        *above, name = sorted(empty)[0].removeprefix(top).split("/")
+        what = f"class {name!r}" if above != [] or not parted else f"{name}/"
+        where = f" in {TEST}/" if parted and above[:1] == [TEST] else ""
+        raise DataError(f"[data] path = {path!r}: {what} has no images{where}")
+    return (train, test) if parted else (images, [])
+
+
+def _common_folder(names: list[str]) -> str:
+    """Name the folder, as ``FOLDER/``, that holds all classes or both parts, as archives often have one; or ``""``."""
+    top = names[0].split("/")[0] if names else ""
+    inside = all(name.startswith(f"{top}/") and name.count("/") > 1 for name in names)
+    return f"{top}/" if names and inside and top not in (TRAIN, TEST) else ""
+
+
+def _pictures(path: str, content: Content, names: list[str]) -> NDArray[np.uint8]:
+    """Decode images of one size, shape (sample, height, width, channel)."""
+    pixels = np.empty((0,), dtype=np.uint8)
+    shape: tuple[int, ...] | None = None
+    for number, name in enumerate(names):
+        kept = content[name]
+        one = _decoded(kept.read_bytes() if isinstance(kept, Path) else kept, f"{path}: {name}", shape)
+        if shape is None:
+            shape = one.shape
+            pixels = np.empty((len(names), *shape), dtype=np.uint8)
+        pixels[number] = one
+    return pixels
 
 
 def _decoded(content: bytes, name: str, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from empirics.data import DATASETS
 from empirics.data.dataset import DataError, Dataset
+from empirics.data.holdout import held_out
 
 if TYPE_CHECKING:
     from empirics.experiment import Data
@@ -40,6 +41,8 @@ def load(table: Data) -> Dataset:
     """
     options = {name: getattr(table, name) for name in OPTIONS.get(table.name, ())}
     data: Dataset = DATASETS.get(table.name)(**options)
+    if table.test_share and "test_share" not in options:
+        data = _held_out(data, table)
     if table.classes:
         data = _of_classes(data, table.classes)
     if table.samples:
@@ -48,11 +51,56 @@ def load(table: Data) -> Dataset:
         data = _principal(data, table.components, table.whiten)
     if table.label_noise and not table.fresh_noise:
         data = _relabelled(data, table.label_noise, table.noise_seed)
+    _check_augmentation(data, table)
     return data
 
 
-#: What the loaders take from the table.
-OPTIONS = {"images": ("path",), "arrays": ("path",), "modular-addition": ("modulus",)}
+#: What the loaders take from the table. Those that take `test_share` fit the preparation to the training part.
+OPTIONS = {
+    "digits": ("test_share", "test_seed"),
+    "digits-images": ("test_share", "test_seed"),
+    "images": ("path", "test_share", "test_seed"),
+    "arrays": ("path",),
+    "torchvision": ("dataset", "path", "download"),
+    "modular-addition": ("modulus",),
+}
+
+
+def _held_out(data: Dataset, table: Data) -> Dataset:
+    """Hold out a share of samples that are used as they are.
+
+    Raises
+    ------
+    DataError
+        If there is a test set already.
+    """
+    if data.test_labels is not None:
+        raise DataError(f"[data] test_share = {table.test_share:g}: must be left out, {table.path!r} has a test set")
+    test = held_out(data.labels, table.test_share, table.test_seed)
+    return dataclasses.replace(
+        data,
+        inputs=_standing(data.inputs, ~test),
+        labels=data.labels[~test],
+        test_inputs=_standing(data.inputs, test),
+        test_labels=data.labels[test],
+    )
+
+
+def _check_augmentation(data: Dataset, table: Data) -> None:
+    """Refuse to augment what is not an image, or to shift it out of sight.
+
+    Raises
+    ------
+    DataError
+        With what would be right.
+    """
+    if not (table.flip or table.shift):
+        return
+    if len(data.shape) != 3:
+        key = "flip = true" if table.flip else f"shift = {table.shift}"
+        raise DataError(f"[data] {key}: must be left out, the samples of {table.name!r} are no images")
+    if table.shift >= (side := min(data.shape[1:])):
+        raise DataError(f"[data] shift = {table.shift}: must be below {side}, the shorter side of the images")
 
 
 def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
@@ -67,20 +115,29 @@ def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
     for name in wanted:
         if name not in names:
             raise DataError(f"[data] classes: no class {name!r} in {data.name!r} (there are {', '.join(names)})")
-    numbers = [names.index(name) for name in wanted]
-    kept = np.isin(data.labels, numbers)
-    labels = np.argmax(data.labels[kept, None] == np.array(numbers), axis=1).astype(np.int64)
-    return dataclasses.replace(
-        data, inputs=_standing(data, kept), labels=labels, classes=len(wanted), class_names=wanted
-    )
+    numbers = np.array([names.index(name) for name in wanted])
+    inputs, labels = _renumbered(data.inputs, data.labels, numbers)
+    found = dataclasses.replace(data, inputs=inputs, labels=labels, classes=len(wanted), class_names=wanted)
+    if data.test_inputs is None or data.test_labels is None:
+        return found
+    inputs, labels = _renumbered(data.test_inputs, data.test_labels, numbers)
+    if not len(labels):
+        raise DataError(f"[data] classes: the test set of {data.name!r} has no sample of {', '.join(wanted)}")
+    return dataclasses.replace(found, test_inputs=inputs, test_labels=labels)
 
 
-def _standing(data: Dataset, kept: NDArray) -> NDArray:
-    return np.ascontiguousarray(data.inputs[kept])
+def _renumbered(inputs: NDArray, labels: NDArray[np.int64], numbers: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
+    """Keep the samples of the classes with these numbers, and give them new ones, in this order."""
+    kept = np.isin(labels, numbers)
+    return _standing(inputs, kept), np.argmax(labels[kept, None] == numbers, axis=1).astype(np.int64)
+
+
+def _standing(inputs: NDArray, kept: NDArray) -> NDArray:
+    return np.ascontiguousarray(inputs[kept])
 
 
 def _fewer(data: Dataset, samples: int) -> Dataset:
-    """Keep so many samples, the first of every class in turn.
+    """Keep so many samples to train on, the first of every class in turn; the test set stays whole.
 
     Raises
     ------
@@ -94,19 +151,20 @@ def _fewer(data: Dataset, samples: int) -> Dataset:
         members = data.labels == label
         place[members] = np.arange(members.sum())
     kept = np.sort(np.lexsort((data.labels, place))[:samples])
-    return dataclasses.replace(data, inputs=_standing(data, kept), labels=data.labels[kept])
+    return dataclasses.replace(data, inputs=_standing(data.inputs, kept), labels=data.labels[kept])
 
 
 def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
-    """Turn the inputs to their principal components, the largest first, each with variance 1 if whitened.
+    """Turn the inputs to the principal components of the training part, the largest first, whitened if asked.
 
     Raises
     ------
     DataError
         If there are not so many components.
     """
-    centred = np.asarray(data.inputs, dtype=np.float64)
-    centred = centred - centred.mean(axis=0)
+    inputs = np.asarray(data.inputs, dtype=np.float64)
+    mean = inputs.mean(axis=0)
+    centred = inputs - mean
     spread, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     spread, axes = np.sqrt(np.maximum(spread[::-1], 0)), axes[:, ::-1]
     there = int((spread > SMALLEST_COMPONENT * spread[0]).sum())
@@ -115,14 +173,16 @@ def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
         raise DataError(f"[data] components = {components}: must be at most {there}, the rank of the inputs")
     axes = axes[:, :count]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])  # a component has no sign of its own
-    turned = centred @ axes
-    return dataclasses.replace(
-        data, inputs=np.ascontiguousarray(turned / spread[:count] if whiten else turned), shape=()
-    )
+
+    def turned(centred: NDArray) -> NDArray:
+        return np.ascontiguousarray(centred @ axes / spread[:count] if whiten else centred @ axes)
+
+    test = None if data.test_inputs is None else turned(np.asarray(data.test_inputs, dtype=np.float64) - mean)
+    return dataclasses.replace(data, inputs=turned(centred), test_inputs=test, shape=())
 
 
 def _relabelled(data: Dataset, share: float, seed: int) -> Dataset:
-    """Give a share of the samples, each by chance, a class drawn from all of them, once and for all."""
+    """Give a share of the training samples, each by chance, a class drawn from all of them, once and for all."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     noisy = rng.random(len(data.labels)) < share
     drawn = rng.integers(data.classes, size=len(data.labels))

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from empirics.data.augmentation import augment
 from empirics.data.dataset import Dataset
 from empirics.experiment import NetworkExperiment, Run
-from empirics.training.sampling import Drawing, FreshLabels, Minibatches, Stream
+from empirics.training.sampling import Augmentations, Drawing, FreshLabels, Minibatches, Stream
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,21 @@ class Feed:
         The random stream of the indices.
     labels
         Labels that replace those of the data, if they are noisy anew in every minibatch.
+    moves, shape
+        How images are mirrored and moved, if they are, and their (channel, height, width).
     """
 
-    def __init__(self, samples: Samples, drawing: Drawing, stream: Stream, labels: FreshLabels | None = None) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        drawing: Drawing,
+        stream: Stream,
+        labels: FreshLabels | None = None,
+        moves: Augmentations | None = None,
+        shape: tuple[int, ...] = (),
+    ) -> None:
         self.samples, self._drawing, self._fresh = samples, drawing, labels
+        self._moves, self._shape = moves, shape
         self._indices = Minibatches(drawing, len(samples), stream)
         rows, features = len(drawing.runs) * drawing.batch, samples.inputs.shape[1]
         # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
@@ -63,6 +75,8 @@ class Feed:
         """
         indices = self._indices.at(position)
         inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
+        if self._moves is not None:
+            inputs = augment(inputs, self._moves.at(position), self._shape)
         labels = self.samples.labels.index_select(0, indices)
         if self._fresh is not None:
             fresh = self._fresh.at(position)
@@ -93,15 +107,18 @@ class Feeds:
         whole = Drawing(tuple(runs), training.batch_size, device, shared=shared)
         noise = (data.classes, table.label_noise)
 
-        def feed(drawing: Drawing, stream: Stream, labels: Stream) -> Feed:
+        def feed(drawing: Drawing, stream: Stream, labels: Stream, moves: Stream) -> Feed:
             fresh = FreshLabels(drawing, *noise, labels) if table.fresh_noise else None
-            return Feed(self.samples, drawing, stream, fresh)
+            moved = Augmentations(drawing, table.flip, table.shift, moves) if table.flip or table.shift else None
+            return Feed(self.samples, drawing, stream, fresh, moved, data.shape)
 
         #: What is trained on.
-        self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS)
+        self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS, Stream.AUGMENTATION)
         #: Independent of it: at snapshots, and for the Hessian.
-        self.second = feed(whole, Stream.SECOND_MINIBATCH, Stream.SECOND_LABELS)
-        self.probe = feed(whole, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS)
+        self.second = feed(whole, Stream.SECOND_MINIBATCH, Stream.SECOND_LABELS, Stream.SECOND_AUGMENTATION)
+        self.probe = feed(whole, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS, Stream.PROBE_AUGMENTATION)
         #: What the accuracy is measured on: the data's own labels, and those that are never trained on.
         self.look = Feed(self.samples, whole, Stream.LOOK)
         self.test: Feed | None = None
+        if data.test_inputs is not None and data.test_labels is not None:
+            self.test = Feed(Samples.of(data.test_inputs, data.test_labels, dtype, device), whole, Stream.TEST)

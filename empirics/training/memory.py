@@ -56,8 +56,9 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
     state = one.start()
     weights = state.flat.nbytes
     remembered = sum(value.nbytes for value in state.optimizer.values())
-    inputs, labels = one.feeds.look.at(0)
     with _Made() as made, torch.no_grad():
+        inputs, labels = one.feeds.train.at(0)
+        inputs, labels = inputs.view(1, -1, inputs.shape[-1]), labels.view(1, -1)
         one.model.scores(state.weights, one.frozen, inputs, labels)
     snapshot = one.model.dimension * one.dtype.itemsize
     held = max(min(runs * snapshot * one.times.snapshots, HELD_SNAPSHOTS), runs * snapshot)
@@ -65,7 +66,9 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
     kept = snapshot * one.times.snapshots if experiment.measure.keep_snapshots else 0
     copies = COPIES_OF_HALVES if experiment.training.halves else COPIES
     each = copies * weights + remembered + inputs.nbytes + made.bytes + sums + kept
-    return runs * each + held + one.feeds.samples.inputs.nbytes + one.feeds.samples.labels.nbytes
+    test = [one.feeds.test.samples] if one.feeds.test else []
+    stored = sum(s.inputs.nbytes + s.labels.nbytes for s in (one.feeds.samples, *test))
+    return runs * each + held + stored
 
 
 def free(device: str) -> int:

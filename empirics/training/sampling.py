@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from empirics.data.augmentation import draw
 from empirics.experiment import Run
 
 CHUNK = 256  # draws between two seedings: seeding costs 20 µs a run, a chunk of 49 runs holds 6 MB
@@ -31,6 +32,9 @@ class Stream(IntEnum):
     SECOND_MINIBATCH = 2
     LABELS = 3
     SECOND_LABELS = 4
+    AUGMENTATION = 5
+    SECOND_AUGMENTATION = 6
+    PROBE_AUGMENTATION = 7
     PROBE_MINIBATCH = 10
     PROBE_LABELS = 11
     PROBE = 12
@@ -211,3 +215,22 @@ class Vectors:
             drawn = np.stack([self._draw(generator(run, self._stream, chunk)) for run in self._runs], 1)
             self._drawn, self._chunk = torch.from_numpy(drawn).to(self._device, self._dtype), chunk
         return self._drawn[offset]
+
+
+class Augmentations(_Chunked):
+    """How each image of a minibatch is mirrored and moved, anew in every minibatch.
+
+    Parameters
+    ----------
+    drawing, stream
+        As for :class:`Minibatches`.
+    flip, shift
+        As for :func:`empirics.data.augmentation.draw`, whose numbers :meth:`at` gives.
+    """
+
+    def __init__(self, drawing: Drawing, flip: bool, shift: int, stream: Stream) -> None:
+        super().__init__(drawing, stream)
+        self._flip, self._shift = flip, shift
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        return draw(rng, (CHUNK, self._drawing.batch), self._flip, self._shift)

@@ -1,7 +1,7 @@
 """Data: image folders and tar files, arrays, modular addition; what is done to them; what is refused."""
 
 import dataclasses
-import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from images_on_disk import CLASSES, content, packed, picture, write_images
 from tiny import TINY, tiny
 
 import empirics
@@ -21,39 +21,11 @@ from empirics.experiment import Data, Experiment, ExperimentError
 from empirics.training.ensemble import Ensemble
 from empirics.training.sampling import Drawing, FreshLabels, Stream
 
-CLASSES = ("cat", "dog", "eel")
-
-
-def picture(seed, size=(5, 4), mode="RGB"):
-    rng = np.random.default_rng(seed)
-    channels = () if mode == "L" else (3,)
-    return Image.fromarray(rng.integers(256, size=(*size[::-1], *channels), dtype=np.uint8), mode)
-
-
-def content(image, form="PNG"):
-    buffer = io.BytesIO()
-    image.save(buffer, form)
-    return buffer.getvalue()
-
-
-def write_images(folder, count=4, mode="RGB"):
-    for c, name in enumerate(CLASSES):
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            (folder / name / f"{i:03d}.png").write_bytes(content(picture(10 * c + i, mode=mode)))
-    return folder
-
-
-def packed(folder, path, mode="w:xz"):
-    with tarfile.open(path, mode) as tar:
-        tar.add(folder, arcname=".")
-    return path
-
 
 def test_a_folder_a_split_and_a_tar_file_are_the_same_data(tmp_path):
     plain = write_images(tmp_path / "plain")
     write_images(tmp_path / "split" / "train")
-    (tmp_path / "split" / "test" / "cat").mkdir(parents=True)  # not looked at
+    (tmp_path / "split" / "extra" / "cat").mkdir(parents=True)  # not looked at
     (plain / "cat" / "notes.txt").write_text("not an image")
     found = [
         DATASETS.get("images")(str(path))
@@ -106,7 +78,42 @@ def of_one_class(folder):
         (folder / name).rmdir()
 
 
+def parted(folder):
+    write_images(folder / "train")
+    write_images(folder / "test", count=1)
+    for name in CLASSES:
+        shutil.rmtree(folder / name)
+    return folder / "test"
+
+
+def broken_to_test_on(folder):
+    (parted(folder) / "dog" / "000.png").write_bytes(b"")
+
+
+def without_a_class_to_test_on(folder):
+    shutil.rmtree(parted(folder) / "eel")
+
+
+def with_an_empty_class_to_test_on(folder):
+    (parted(folder) / "eel" / "000.png").unlink()
+
+
+def with_a_class_to_test_on_alone(folder):
+    (parted(folder) / "fox").mkdir()
+    (folder / "test" / "fox" / "000.png").write_bytes(content(picture(0)))
+
+
+def with_nothing_to_test_on(folder):
+    for path in parted(folder).iterdir():
+        shutil.rmtree(path)
+
+
 DAMAGES = [
+    (broken_to_test_on, "test/dog/000.png is not an image"),
+    (without_a_class_to_test_on, "class 'eel' of train/ has no images in test/"),
+    (with_an_empty_class_to_test_on, "class 'eel' has no images in test/"),
+    (with_a_class_to_test_on_alone, "class 'fox' of test/ has no images in train/"),
+    (with_nothing_to_test_on, "test/ has no images"),
     (broken, "dog/001.png is not an image"),
     (empty, "no images found"),
     (without_images_of_a_class, "class 'eel' has no images"),
@@ -128,12 +135,46 @@ def test_damaged_folders_are_refused_in_one_line(damage, said, form, tmp_path, c
     captured = capsys.readouterr()
     assert captured.out == ""
     assert said in captured.err
+    assert str(path) in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("mode", ["", "gz", "bz2", "xz"])
+def test_tar_files_cut_short_are_refused_in_one_line(mode, tmp_path, capsys):
+    whole = packed(write_images(tmp_path / "images"), tmp_path / "whole", f"w:{mode}").read_bytes()
+    size = len(whole)
+    cuts = [10, size // 4, size // 2, 3 * size // 4]
+    if not mode:  # in a header, just before one, and where the end mark should be
+        with tarfile.open(tmp_path / "whole") as tar:
+            last = tar.getmembers()[-1]
+        cuts += [last.offset + 100, last.offset, last.offset_data + 512 * -(-last.size // 512)]
+    file = tmp_path / "experiment.toml"
+    for cut in cuts:
+        path = tmp_path / f"cut{cut}.tar"
+        path.write_bytes(whole[:cut])
+        file.write_text(TINY.replace('name = "digits"', f'name = "images"\npath = "{path}"'))
+        assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 2, cut
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert f"{str(path)!r}: not a folder, nor a whole tar file" in captured.err
+        assert len(captured.err.strip().splitlines()) == 1, captured.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_header_overwritten_in_the_middle_is_not_taken_for_the_end(tmp_path):
+    path = packed(write_images(tmp_path / "images"), tmp_path / "a.tar", "w")
+    with tarfile.open(path) as tar:
+        at = tar.getmembers()[-2].offset
+    damaged = bytearray(path.read_bytes())
+    damaged[at : at + 100] = b"x" * 100
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match="cut short or damaged"):
+        DATASETS.get("images")(str(path))
+
+
 def test_a_path_that_is_not_there_or_is_no_tar_file(tmp_path):
-    for path, said in [(tmp_path / "nowhere", "no such folder"), (tmp_path / "a.tar", "nor a tar file")]:
+    for path, said in [(tmp_path / "nowhere", "no such folder"), (tmp_path / "a.tar", "nor a whole tar file")]:
         (tmp_path / "a.tar").write_text("no")
         with pytest.raises(DataError, match=said):
             DATASETS.get("images")(str(path))

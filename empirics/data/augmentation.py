@@ -1,0 +1,75 @@
+"""Augmentation of images on the device: each of a minibatch is mirrored and moved as numbers drawn before say."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# A draw is one whole number: (down + REACH) · 2^17 + (right + REACH) · 2 + mirrored.
+REACH = 2**15
+
+
+def draw(rng: np.random.Generator, size: tuple[int, ...], flip: bool, shift: int) -> NDArray[np.int64]:
+    """Draw for each image whether it is mirrored, and how far it is moved down and to the right.
+
+    Parameters
+    ----------
+    rng
+        Where the numbers come from.
+    size
+        The shape of what is wanted.
+    flip
+        Mirror with probability 1/2, else never.
+    shift
+        The distances are -shift ... shift, all equally likely (pixels, below 2^15).
+
+    Returns
+    -------
+    NDArray
+        One number an image, as :func:`augment` takes them.
+    """
+    down, right = rng.integers(-shift, shift + 1, size=(2, *size))
+    mirrored = rng.integers(2, size=size) if flip else np.zeros(size, dtype=np.int64)
+    return ((down + REACH) * (2 * REACH) + (right + REACH)) * 2 + mirrored
+
+
+def augment(inputs: Tensor, draws: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Mirror and move every image of a minibatch, each as its draw says; what moves in is zero, the mean of the data.
+
+    A random crop of an image padded with `shift` zeros all around is the same. The image is mirrored first, then moved.
+    Nothing waits for the device, and every tensor has a size that does not depend on the draws.
+
+    Parameters
+    ----------
+    inputs
+        Shape (run, batch, feature), or any other that ends with features; not changed.
+    draws
+        What :func:`draw` gave, int64, in the order of the images, ``inputs.numel() / feature`` of them.
+    shape
+        (channel, height, width), what the features are in row-major order.
+
+    Returns
+    -------
+    Tensor
+        The shape of `inputs`.
+
+    Examples
+    --------
+    >>> images = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> mirrored_and_moved_down = torch.tensor([((1 + REACH) * (2 * REACH) + (0 + REACH)) * 2 + 1])
+    >>> augment(images, mirrored_and_moved_down, (1, 2, 2)).tolist()
+    [[0.0, 0.0, 2.0, 1.0]]
+    """
+    channels, height, width = shape
+    mirrored = (draws & 1).view(-1, 1)
+    right = ((draws >> 1) % (2 * REACH) - REACH).view(-1, 1)
+    down = ((draws >> 17) - REACH).view(-1, 1)
+    # Where each row and each column of the result comes from.
+    rows = torch.arange(height, device=inputs.device) - down
+    columns = torch.arange(width, device=inputs.device) - right
+    outside = ((rows < 0) | (rows >= height)).unsqueeze(2) | ((columns < 0) | (columns >= width)).unsqueeze(1)
+    columns = columns + mirrored * (width - 1 - 2 * columns)
+    source = rows.clamp(0, height - 1).unsqueeze(2) * width + columns.clamp(0, width - 1).unsqueeze(1)
+    images = inputs.reshape(-1, channels, height * width)
+    moved = torch.gather(images, 2, source.view(-1, 1, height * width).expand_as(images))
+    return moved.masked_fill_(outside.view(-1, 1, height * width), 0).view(inputs.shape)
