@@ -540,8 +540,8 @@ class ScheduleTable(Table):
     TITLE: ClassVar[str] = "schedule"
 
     step: tuple[int, ...] = key(lambda value: _knots(value), ())
-    lr: tuple[float, ...] = key(lambda value: _optional_axis_in_order(value), ())
-    weight_decay: tuple[float, ...] = key(lambda value: _optional_axis_in_order(value), ())
+    lr: tuple[float, ...] = key(lambda value: _factors(value), ())
+    weight_decay: tuple[float, ...] = key(lambda value: _factors(value), ())
     between: str = key(one_of(("log", "linear", "cosine", "step")), "log")
 
     def __post_init__(self) -> None:
@@ -571,8 +571,10 @@ def _knots(value: Any) -> tuple[int, ...]:
     return found
 
 
-def _optional_axis_in_order(value: Any) -> tuple[float, ...]:
-    return tuple(map(float, list_of(number(above=0), "factors above 0")(value))) if value else ()
+def _factors(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list of numbers above 0")
+    return tuple(float(number(above=0)(each)) for each in value)
 
 
 @dataclass(frozen=True)
