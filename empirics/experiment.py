@@ -819,12 +819,8 @@ class NetworkExperiment(Experiment):
             raise ExperimentError(
                 f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
             )
-        if training.adaptive and training.protocol == "fixed-elr":
-            raise ExperimentError(
-                f"[training] optimizer = {show(training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed "
-                "ELR (an Adam step turns the weights by lr / r, not lr / r²)"
-            )
-        if training.adaptive and training.protocol == "fixed-lr" and isinstance(training.initial_radius, NoiseRule):
+        free = training.protocol != "fixed-sphere"
+        if training.adaptive and free and isinstance(training.initial_radius, NoiseRule):
             raise ExperimentError(
                 f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
                 f"{show(training.optimizer)}, the rule is that of SGD"

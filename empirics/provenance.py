@@ -36,6 +36,7 @@ def session(device: str) -> dict[str, Any]:
             "threads_per_shard": 1,
             "system": f"{platform.system()} {platform.machine()}",
             "device": device,
+            "tf32": False,
         },
         "started": now(),
         "ended": None,

@@ -87,7 +87,7 @@ class Ensemble:
         self.model: Model = kind.of(table, data)
         self.model.check(data.classes)
         self.components = Components(self.model.blocks)
-        self.protocol: Protocol = PROTOCOLS.get(training.protocol)()
+        self.protocol: Protocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
         self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])

@@ -1,4 +1,4 @@
-"""Fixed effective learning rate: ``w ← w − η_k(g + λw)`` with ``η_k = η_eff |w_k|²``."""
+"""Fixed effective learning rate: ``w ← w − η_k(g + λw)`` with ``η_k = η_eff |w_k|²``, for Adam ``η_eff |w_k|``."""
 
 from typing import ClassVar
 
@@ -13,5 +13,5 @@ class FixedELR(Protocol):
     name: ClassVar[str] = "fixed-elr"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
-        """Return the grid's effective learning rates times the squared norms."""
-        return rate * radius_sq
+        """Return the grid's effective learning rates times the squared norms, or the norms for Adam."""
+        return rate * (radius_sq.sqrt() if self.adaptive else radius_sq)

@@ -13,6 +13,10 @@ class Protocol(ABC):
 
     name: ClassVar[str]
 
+    def __init__(self, adaptive: bool = False) -> None:
+        #: Whether the optimiser's steps do not shrink as the norm grows: Adam's turn the weights by lr/r, not lr/r².
+        self.adaptive = adaptive
+
     @abstractmethod
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
         """Learning rate of this step for every run.

@@ -115,6 +115,12 @@ class _Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _full_precision() -> None:
+    """Turn off TF32, which rounds the factors of a product to 10 bits on some GPUs; `provenance` records it as off."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 class _OneThread:
     """Torch and BLAS on one thread while any shard runs: sums cut differently among threads round differently."""
 
@@ -167,6 +173,7 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
     task.home.mkdir(parents=True, exist_ok=True)
     times = task.times
     interrupts = _Interrupts()
+    _full_precision()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
         trainer = at_work(task.experiment).trainer(task.runs, task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", times.burn_in, times.spacing)

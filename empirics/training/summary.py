@@ -157,12 +157,12 @@ def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray)
     where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
     """
     tangents = ensemble.model.dimension - 1
-    lr = np.array([run.lr for run in ensemble.runs])
-    effective = np.array([run.effective_lr for run in ensemble.runs])
+    lr, effective = (np.array([getattr(run, name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     if ensemble.experiment.training.adaptive:
-        return 0.5 * lr * np.sqrt(variance_unit / tangents / radius_sq)
-    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr, effective * radius_sq) / radius_sq
-    return half_rate * variance_unit / tangents
+        turn = np.where(np.isnan(effective), lr / np.sqrt(radius_sq), effective)
+        return np.asarray(0.5 * turn * np.sqrt(variance_unit / tangents))
+    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr / radius_sq, effective)
+    return np.asarray(half_rate * variance_unit / tangents)
 
 
 def _stationarity(blocks: Arrays) -> Arrays:

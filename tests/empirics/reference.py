@@ -33,7 +33,8 @@ def plain_loop(network, run, training, inputs, labels, steps):
         loss = nn.functional.cross_entropy(network(inputs[picks.at(step)]), labels[picks.at(step)])
         loss.backward()
         if run.protocol == "fixed-elr":
-            optimizer.param_groups[0]["lr"] = run.effective_lr * squared(weights)
+            power = 0.5 if run.optimizer in ("adamw", "adam-l2") else 1
+            optimizer.param_groups[0]["lr"] = run.effective_lr * squared(weights) ** power
         optimizer.step()
         if run.protocol == "fixed-sphere":
             with torch.no_grad():
