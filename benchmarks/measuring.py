@@ -25,7 +25,7 @@ CASES = {  # model, data, runs at a time, batch, steps between snapshots
 }
 
 
-def experiment(model, data, runs, batch, spacing):
+def experiment(model, data, runs, batch, spacing, halves=False):
     return Experiment.from_toml(f"""
 name = "cost"
 kind = "network"
@@ -38,6 +38,7 @@ name = "{data}"
 protocol = "fixed-lr"
 optimizer = "sgd"
 batch_size = {batch}
+halves = {str(halves).lower()}
 burn_in = 0
 steps = {spacing * 16}
 [grid]
@@ -73,23 +74,28 @@ def seconds(step, steps):
     return (time.process_time() - before) / steps
 
 
-def compared(grid):
-    """Smallest times of a step with all statistics and without any; a round is the steps from snapshot to snapshot."""
-    ensemble = Ensemble(grid, grid.runs, load(grid.data))
-    with_all, without = [], []
+def compared(*case):
+    """Smallest times of a step: measuring at snapshots, measuring from halves, measuring nothing; in turns."""
+    grids = [experiment(*case), experiment(*case, halves=True)]
+    at_snapshots, from_halves = (Ensemble(grid, grid.runs, load(grid.data)) for grid in grids)
+    times = [[], [], []]
     for _ in range(8):
-        measured, plain = ensemble.start(), ensemble.start()
-        with_all.append(seconds(partial(ensemble.advance, measured), grid.measure.spacing))
-        without.append(seconds(partial(bare_step, ensemble, plain), grid.measure.spacing))
-    return min(with_all), min(without)
+        states = [at_snapshots.start(), from_halves.start(), at_snapshots.start()]
+        steps = [at_snapshots.advance, from_halves.advance, partial(bare_step, at_snapshots)]
+        for found, step, state in zip(times, steps, states, strict=True):
+            found.append(seconds(partial(step, state), grids[0].measure.spacing))
+    return [min(found) for found in times]
 
 
 @torch.no_grad()
 def main():
     torch.set_num_threads(1)
     for name, case in CASES.items():
-        a, b = (1e3 * least for least in compared(experiment(*case)))
-        print(f"{name:28s} {a:8.2f} ms a step with, {b:8.2f} without: {100 * (a / b - 1):+5.1f} %", flush=True)
+        a, b, bare = (1e3 * least for least in compared(*case))
+        shares = ", ".join(f"{100 * (each / bare - 1):+5.1f} %" for each in (a, b))
+        print(
+            f"{name:28s} {bare:8.2f} ms a step bare, {a:8.2f} at snapshots, {b:8.2f} from halves: {shares}", flush=True
+        )
 
 
 main()
