@@ -16,7 +16,7 @@ from empirics.experiment import ExperimentError
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.experiment import ModelTable
+    from empirics.training.tables import ModelTable
 
 
 @dataclass(frozen=True)

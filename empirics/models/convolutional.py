@@ -19,7 +19,7 @@ from empirics.models.functional import FunctionalModel, frozen_head, linear
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.experiment import ModelTable
+    from empirics.training.tables import ModelTable
 
 
 def _filters(name: str, out: int, into: int, size: int) -> Block:

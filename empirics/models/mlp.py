@@ -18,7 +18,7 @@ from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head,
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.experiment import ModelTable
+    from empirics.training.tables import ModelTable
 
 
 class _Layer(NamedTuple):

@@ -32,7 +32,7 @@ from empirics.registry import nearest
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.experiment import ModelTable
+    from empirics.training.tables import ModelTable
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _registered: dict[str, Callable[..., nn.Module]] = {}

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.data.dataset import Dataset
-from empirics.experiment import AXES, NetworkExperiment, NoiseRule, Run
+from empirics.experiment import AXES, Run
 from empirics.models import MODELS
 from empirics.models.base import Model
 from empirics.models.own import OwnModel
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.curvature import Curvature
+from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise
 from empirics.training.optimizer import Optimizer, Settings, along
@@ -27,6 +28,7 @@ from empirics.training.record import WINDOW, Raw, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, State
+from empirics.training.tables import NoiseRule
 
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
 HELD_SNAPSHOTS = 2**28

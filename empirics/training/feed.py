@@ -9,7 +9,8 @@ from torch import Tensor
 
 from empirics.data.augmentation import augment
 from empirics.data.dataset import Dataset
-from empirics.experiment import NetworkExperiment, Run
+from empirics.experiment import Run
+from empirics.training.experiment import NetworkExperiment
 from empirics.training.sampling import Augmentations, Drawing, FreshLabels, Minibatches, Stream
 
 

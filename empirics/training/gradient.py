@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from empirics.experiment import NetworkExperiment, Run
+from empirics.experiment import Run
 from empirics.models.base import Model
+from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.record import Raw
 from empirics.training.sampling import Stream, Vectors

@@ -9,9 +9,10 @@ import torch
 
 from empirics.data.dataset import Dataset
 from empirics.data.loading import load
-from empirics.experiment import ExperimentError, NetworkExperiment, Run
+from empirics.experiment import ExperimentError, Run
 from empirics.kinds import Kind
 from empirics.training.ensemble import Ensemble
+from empirics.training.experiment import NetworkExperiment
 from empirics.training.memory import check_memory
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from empirics.experiment import ExperimentError, NetworkExperiment
+from empirics.experiment import ExperimentError
 from empirics.training.ensemble import HELD_SNAPSHOTS, Ensemble
+from empirics.training.experiment import NetworkExperiment
 
 #: Copies of the weights besides what the optimiser remembers: themselves, their start, two gradients, the directions,
 #: and what a snapshot multiplies. Halves are four more.

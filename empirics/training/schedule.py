@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 
-from empirics.experiment import ScheduleTable
+from empirics.training.tables import ScheduleTable
 
 #: How a factor goes from a to b, as the share s of the way between two steps goes from 0 to 1.
 BETWEEN: dict[str, Callable[[float, float, float], float]] = {

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.experiment import NetworkExperiment
 from empirics.measure import block_error, drift, norm_balance, periodic_jumps, run_status, sphere_entropy
 from empirics.training.ensemble import Ensemble, Look, Pair, Part
+from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Sum
 from empirics.training.state import State
 

@@ -10,8 +10,9 @@ from tiny import tiny
 from empirics.data.augmentation import augment, draw
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
-from empirics.experiment import Data, ExperimentError
+from empirics.experiment import ExperimentError
 from empirics.training.sampling import CHUNK, Augmentations, Drawing, Stream
+from empirics.training.tables import Data
 
 CPU = torch.device("cpu")
 

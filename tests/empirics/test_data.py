@@ -17,9 +17,10 @@ from empirics import cli
 from empirics.data import DATASETS
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
-from empirics.experiment import Data, Experiment, ExperimentError
+from empirics.experiment import Experiment, ExperimentError
 from empirics.training.ensemble import Ensemble
 from empirics.training.sampling import Drawing, FreshLabels, Stream
+from empirics.training.tables import Data
 
 
 def test_a_folder_a_split_and_a_tar_file_are_the_same_data(tmp_path):
@@ -313,6 +314,6 @@ def test_tables_survive_the_round_trip():
 
 
 def test_loading_needs_no_torch():
-    load_it = "import sys, empirics.experiment as e, empirics.data.loading as l; l.load(e.Data('digits'))"
+    load_it = "import sys, empirics.training.tables as e, empirics.data.loading as l; l.load(e.Data('digits'))"
     code = f"{load_it}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

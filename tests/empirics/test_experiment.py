@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import TINY, tiny
 
-from empirics.experiment import Experiment, ExperimentError, NoiseRule
+from empirics.experiment import Experiment, ExperimentError
+from empirics.training.tables import NoiseRule
 
 DIGITS = Path(__file__).parents[2] / "experiments" / "digits.toml"
 

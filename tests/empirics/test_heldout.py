@@ -16,7 +16,8 @@ from empirics.data import DATASETS
 from empirics.data.dataset import DataError
 from empirics.data.holdout import held_out
 from empirics.data.loading import load
-from empirics.experiment import Data, ExperimentError
+from empirics.experiment import ExperimentError
+from empirics.training.tables import Data
 
 
 def of_two_arrays(data):

@@ -12,10 +12,11 @@ from torch import nn
 
 import empirics
 from empirics.data import DATASETS
-from empirics.experiment import AXES, Experiment, ExperimentError, Relaxation, ScheduleTable
+from empirics.experiment import AXES, Experiment, ExperimentError
 from empirics.training.ensemble import Ensemble
 from empirics.training.sampling import Drawing, Minibatches, Stream
 from empirics.training.schedule import BETWEEN, Schedule
+from empirics.training.tables import Relaxation, ScheduleTable
 
 FLOAT64 = ('"sgd"', '"sgd"\ndtype = "float64"')
 WIDE = (("hidden = [5, 4]", "hidden = [16, 12]"), ("batch_size = 16", "batch_size = 64"))

@@ -14,7 +14,8 @@ from tiny import TINY
 from empirics import cli
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
-from empirics.experiment import Data, ExperimentError
+from empirics.experiment import ExperimentError
+from empirics.training.tables import Data
 
 NAMES = [f"thing {i}" for i in range(100)]
 

@@ -1,0 +1,153 @@
+"""A grid of runs of a scale-invariant network: what there is to check and to know once all tables are there."""
+
+# ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
+from empirics.tables import key, show, table_of
+from empirics.training.tables import Data, Grid, Measure, ModelTable, NoiseRule, Relaxation, ScheduleTable, Training
+
+
+@dataclass(frozen=True)
+class NetworkExperiment(Experiment):
+    """A grid of runs of a scale-invariant network.
+
+    Examples
+    --------
+    >>> experiment = Experiment.from_toml('''
+    ... name = "small"
+    ... kind = "network"
+    ... seeds = [1]
+    ... [data]
+    ... name = "digits"
+    ... [model]
+    ... name = "mlp"
+    ... hidden = [16]
+    ... [training]
+    ... protocol = "fixed-lr"
+    ... optimizer = "sgd"
+    ... batch_size = 32
+    ... initial_radius = 3.0
+    ... burn_in = 100
+    ... steps = 400
+    ... [grid]
+    ... lr = [0.05, 0.1]
+    ... weight_decay = {log10 = [-2, -1], count = 3}
+    ... [measure]
+    ... snapshots = 40
+    ... spacing = 10
+    ... [shards]
+    ... runs_per_shard = 4
+    ... ''')
+    >>> len(experiment.runs), [len(shard) for shard in experiment.cut()]
+    (6, [4, 2])
+    """
+
+    data: Data = key(table_of(Data))
+    model: ModelTable = key(table_of(ModelTable))
+    training: Training = key(table_of(Training))
+    grid: Grid = key(table_of(Grid))
+    measure: Measure = key(table_of(Measure))
+    shards: Shards = key(table_of(Shards))
+    schedule: ScheduleTable = key(table_of(ScheduleTable), ScheduleTable())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        training = self.training
+        self.grid.check(training.protocol)
+        self._check_times()
+        if self.schedule.weight_decay and training.protocol == "fixed-sphere":
+            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, which has none")
+        if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
+            raise ExperimentError(
+                f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
+            )
+        free = training.protocol != "fixed-sphere"
+        if training.adaptive and free and isinstance(training.initial_radius, NoiseRule):
+            raise ExperimentError(
+                f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
+                f"{show(training.optimizer)}, the rule is that of SGD"
+            )
+
+    def _check_times(self) -> None:
+        """Refuse times in units that are not known before the run.
+
+        Raises
+        ------
+        ExperimentError
+            With what would be right.
+        """
+        spacing, training = self.measure.spacing, self.training
+        if isinstance(spacing, Relaxation) and training.steps:
+            raise ExperimentError(
+                f"[training] steps = {training.steps}: must be left out, [measure] spacing is in relaxation times"
+            )
+        if training.adaptive and self._relative:
+            raise ExperimentError(
+                "[measure] spacing, [training] burn_in: must be numbers of steps with optimizer = "
+                f"{show(training.optimizer)}, whose relaxation time is not known before the run"
+            )
+
+    @property
+    def _relative(self) -> bool:
+        """Whether any time is given in relaxation times."""
+        return isinstance(self.measure.spacing, Relaxation) or isinstance(self.training.burn_in, Relaxation)
+
+    def relaxation(self, run: Run) -> float:
+        """Relaxation time of a run's directions in steps, ``1/eta_eff`` at its starting radius; see `Relaxation`."""
+        training = self.training
+        gain = 1 / (1 - training.momentum) if training.optimizer in ("momentum", "nesterov") else 1.0
+        rule = training.initial_radius
+        if run.protocol == "fixed-elr":
+            return 1 / (gain * run.effective_lr)
+        if run.protocol == "fixed-sphere":
+            return run.radius**2 / (gain * run.lr)
+        radius = rule.radius(run.lr * gain, run.weight_decay) if isinstance(rule, NoiseRule) else rule
+        return radius**2 / (gain * run.lr)
+
+    def times(self, runs: Sequence[Run]) -> Times:
+        """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""
+        measure, training = self.measure, self.training
+        slowest = max(map(self.relaxation, runs)) if self._relative else math.nan
+        burn_in, spacing = (
+            asked.steps(slowest) if isinstance(asked, Relaxation) else asked
+            for asked in (training.burn_in, measure.spacing)
+        )
+        return Times(burn_in, spacing, measure.snapshots, measure.blocks, measure.trace_points)
+
+    def cut(self) -> tuple[tuple[Run, ...], ...]:
+        """Cut the runs into shards; with times in relaxation times, those that relax alike are together."""
+        if not self._relative:
+            return super().cut()
+        size, runs = self.runs_per_shard, sorted(self.runs, key=self.relaxation)
+        return tuple(tuple(runs[start : start + size]) for start in range(0, len(runs), size))
+
+    @property
+    def plan(self) -> tuple[Measure, Training]:
+        """The tables ``[measure]`` and ``[training]``."""
+        return self.measure, self.training
+
+    @property
+    def runs_per_shard(self) -> int:
+        """How many runs advance together."""
+        return self.shards.runs_per_shard
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, the protocol's second axis varying fastest, then its first, then the seed."""
+        training = self.training
+        outer, inner = AXES[training.protocol]
+        return tuple(
+            Run(
+                **({"lr": math.nan, "weight_decay": math.nan} | {outer: one, inner: other}),
+                seed=seed,
+                protocol=training.protocol,
+                optimizer=training.optimizer,
+            )
+            for seed in self.seeds
+            for one in getattr(self.grid, outer)
+            for other in getattr(self.grid, inner)
+        )

@@ -1,0 +1,490 @@
+"""The tables of a network's experiment file, every key checked before any work."""
+
+# ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from empirics.data import DATASETS
+from empirics.experiment import AXES
+from empirics.models import MODELS
+from empirics.tables import (
+    ExperimentError,
+    Table,
+    axis,
+    flag,
+    integer,
+    key,
+    list_of,
+    number,
+    one_of,
+    show,
+    text,
+)
+from empirics.training import OPTIMIZERS, PROTOCOLS
+
+
+def _initial_radius(value: Any) -> "float | NoiseRule":
+    if isinstance(value, NoiseRule):
+        return value
+    if isinstance(value, Mapping):
+        if set(value) != {"noise"}:
+            raise ValueError("must be a number or {noise = number}")
+        return NoiseRule(number(above=0)(value["noise"]))
+    return float(number(above=0)(value))
+
+
+@dataclass(frozen=True)
+class NoiseRule:
+    """Start each run at the radius law's value for a guessed trace of the gradient noise at unit norm.
+
+    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. At a fixed effective learning
+    rate ``r0 = (effective_lr · noise / (2 · weight_decay))^(1/2)``. A guess that is wrong by a factor costs burn-in,
+    not correctness.
+    """
+
+    noise: float
+
+    def to_toml(self) -> str:
+        """Write the rule as an experiment file has it."""
+        return f"{{noise = {self.noise!r}}}"
+
+    def radius(self, lr: float, weight_decay: float) -> float:
+        """Compute the starting radius of one run.
+
+        Examples
+        --------
+        >>> NoiseRule(10.0).radius(lr=0.032, weight_decay=0.01)
+        2.0
+        """
+        return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
+
+    def radius_at_elr(self, effective_lr: float, weight_decay: float) -> float:
+        """Compute the starting radius of one run at a fixed effective learning rate.
+
+        Examples
+        --------
+        >>> NoiseRule(10.0).radius_at_elr(effective_lr=0.032, weight_decay=0.01)
+        4.0
+        """
+        return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
+
+
+#: Data sets that are read from ``[data] path``, and the names that ``[data] dataset`` may have.
+FROM_PATH = ("images", "arrays", "torchvision")
+TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "STL10", "SVHN")
+
+
+@dataclass(frozen=True)
+class Data(Table):
+    """``[data]``: which samples, and what is done to them, in this order.
+
+    Attributes
+    ----------
+    name
+        A data set of :mod:`empirics.data`.
+    path
+        images: the folder or tar file; arrays: the .npz file; torchvision: the folder where it keeps its data (`root`).
+    dataset, download
+        torchvision: the class, e.g. ``"CIFAR100"``, and whether it may fetch what is not there; else it never does.
+    modulus
+        modular-addition: the number that sums are taken modulo.
+    test_share, test_seed
+        Share of the samples of every class that is held out as a test set, and the seed of the draw; for data that have
+        no test set of their own (as torchvision's, images with a folder ``test`` and arrays may have).
+    classes
+        Classes that are kept, by name or number, to train on and to test on; all by default.
+    samples
+        Number of samples that are trained on, the first of every class in turn; 0 for all.
+    components, whiten
+        Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
+    label_noise
+        Share of the labels that are replaced by a class drawn from all.
+    fresh_noise
+        Draw them anew for every minibatch; else once and for all, with the seed `noise_seed`. Labels of the test set
+        are never replaced.
+    flip, shift
+        Augment images, anew in every minibatch: mirror each left to right with probability 1/2, and move each by up to
+        `shift` pixels either way, each way and each distance equally likely, zeros (the mean) moving in.
+    """
+
+    TITLE: ClassVar[str] = "data"
+
+    name: str = key(one_of(DATASETS.names))
+    path: str = key(lambda value: _maybe_text(value), "")
+    modulus: int = key(integer(2), 97)
+    classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
+    samples: int = key(integer(0), 0)
+    components: int = key(integer(0), 0)
+    whiten: bool = key(flag, False)
+    label_noise: float = key(lambda value: _share(value), 0.0)
+    fresh_noise: bool = key(flag, False)
+    noise_seed: int = key(integer(0), 0)
+    test_share: float = key(lambda value: _share(value), 0.0)
+    test_seed: int = key(integer(0), 0)
+    flip: bool = key(flag, False)
+    shift: int = key(integer(0), 0)
+    dataset: str = key(lambda value: "" if value == "" else one_of(TORCHVISION)(value), "")
+    download: bool = key(flag, False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in FROM_PATH and not self.path:
+            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from there")
+        if self.name not in FROM_PATH and self.path:
+            raise ExperimentError(f"[data] path: must be left out, data set {self.name!r} is not read from a file")
+        if self.fresh_noise and not self.label_noise:
+            raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
+        if self.test_seed and not self.test_share:
+            raise ExperimentError(f"[data] test_seed = {self.test_seed}: must be left out without test_share")
+        self._check_torchvision()
+        self._check_augmentation()
+
+    def _check_torchvision(self) -> None:
+        if self.name == "torchvision":
+            if not self.dataset:
+                raise ExperimentError(f"[data] dataset is missing: one of {', '.join(map(repr, TORCHVISION))}")
+            if self.test_share:
+                raise ExperimentError(
+                    f"[data] test_share = {self.test_share:g}: must be left out, torchvision's data have a test set"
+                )
+        elif self.dataset or self.download:
+            key = f"dataset = {show(self.dataset)}" if self.dataset else "download = true"
+            raise ExperimentError(f"[data] {key}: must be left out, it is for name = 'torchvision'")
+
+    def _check_augmentation(self) -> None:
+        if not (self.flip or self.shift):
+            return
+        key = "flip = true" if self.flip else f"shift = {self.shift}"
+        if self.components or self.whiten:
+            raise ExperimentError(f"[data] {key}: must be left out with components or whiten, they are no images")
+        if self.name in ("digits", "modular-addition"):
+            raise ExperimentError(f"[data] {key}: must be left out, the samples of {self.name!r} are no images")
+
+
+def _maybe_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value
+
+
+def _class_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(each, (str, int)) and not isinstance(each, bool) for each in value
+    ):
+        raise ValueError("must be a list of names or numbers of classes")
+    names = tuple(map(str, value))
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise ValueError("must be two different classes or more")
+    return names
+
+
+@dataclass(frozen=True)
+class ModelTable(Table):
+    """``[model]``: which network.
+
+    Attributes
+    ----------
+    name
+        A network of :mod:`empirics.models`, or one that `file` registers.
+    file, remainder
+        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
+        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
+    hidden
+        mlp: widths of the hidden layers.
+    width
+        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
+    depth, heads
+        transformer: layers, and attention heads of each.
+    norm
+        mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
+    eps
+        The normalisation's addition to the variance; must be negligible for scale invariance.
+    affine
+        mlp: train BatchNorm's scales and shifts (they break scale invariance).
+    head_norm
+        Frobenius norm of the frozen last layer.
+    head_seed
+        Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
+    """
+
+    TITLE: ClassVar[str] = "model"
+
+    name: str = key(text)
+    hidden: tuple[int, ...] = key(lambda value: _widths(value), ())
+    eps: float = key(number(least=0), 1e-12)
+    affine: bool = key(flag, False)
+    head_norm: float = key(number(above=0), 10.0)
+    head_seed: int = key(integer(0), 0)
+    width: int = key(integer(1), 4)
+    depth: int = key(integer(1), 2)
+    heads: int = key(integer(1), 2)
+    norm: str = key(one_of(("batch", "layer", "rms")), "batch")
+    file: str = key(lambda value: _maybe_text(value), "")
+    remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            if not self.file:
+                one_of(MODELS.names)(self.name)
+        except ValueError as error:
+            raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
+        if self.file:
+            if self.hidden or self.affine or self.norm != "batch":
+                raise ExperimentError("[model] hidden, affine, norm: must be left out, the network is that of the file")
+            return
+        if self.name == "mlp" and not self.hidden:
+            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
+        if self.name != "mlp" and self.hidden:
+            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
+        if self.affine and (self.name, self.norm) != ("mlp", "batch"):
+            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
+        if self.norm != "batch" and self.name != "mlp":
+            raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.name == "transformer" and self.width % self.heads:
+            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
+
+
+def _widths(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list of widths that is not empty")
+    return tuple(integer(1)(width) for width in value)
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """A number of steps given in relaxation times of the directions, ``1/eta_eff`` steps each, rounded up.
+
+    ``1/eta_eff`` is known before a run at a fixed effective learning rate and on the sphere; at a fixed learning rate
+    it is that of the starting radius, which the rule ``{noise = c}`` puts near the stationary one. A direction in a
+    basin of curvature h (nat, at unit norm) relaxes in ``1/(eta_eff h)`` steps.
+    """
+
+    times: float
+
+    def to_toml(self) -> str:
+        """Write the number as an experiment file has it."""
+        return f"{{relaxation = {self.times!r}}}"
+
+    def steps(self, slowest: float) -> int:
+        """Steps, for runs of which the slowest relaxes in so many.
+
+        Examples
+        --------
+        >>> Relaxation(4.0).steps(slowest=12.6)
+        51
+        """
+        return max(1, math.ceil(self.times * slowest - 1e-9))
+
+
+def _steps_or_relaxation(least: int) -> Any:
+    plain = integer(least)
+
+    def check(value: Any) -> int | Relaxation:
+        if isinstance(value, Relaxation):
+            return value
+        if isinstance(value, Mapping):
+            if set(value) != {"relaxation"}:
+                raise ValueError(f"must be an integer, {least} or more, or {{relaxation = number}}")
+            return Relaxation(float(number(above=0)(value["relaxation"])))
+        found: int = plain(value)
+        return found
+
+    return check
+
+
+@dataclass(frozen=True)
+class Training(Table):
+    """``[training]``: how.
+
+    Attributes
+    ----------
+    protocol, optimizer
+        Names of :mod:`empirics.training`.
+    batch_size
+        Images a step, drawn with replacement.
+    minibatches
+        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same images in the same
+        order (differences over the grid are then free of the noise they share, and no evidence for a Maxwell relation).
+    halves
+        Take the gradient of a minibatch as the mean over its two halves, each by itself. What is measured of the noise
+        then needs no pass of its own. Without BatchNorm nothing else changes; BatchNorm takes the statistics of a half.
+    noise_gain
+        c: the update uses ``(g1 + g2)/2 + c (g1 - g2)/2`` of the halves' gradients, noise of the same shape and of
+        ``1 + c^2`` times the covariance.
+    isotropic_noise
+        s (nat): gradient noise of standard deviation ``s/r`` in every direction along the spheres is added.
+    initial_radius
+        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Not used on the sphere.
+    burn_in, steps
+        Steps before measuring (or ``{relaxation = number}``), and measured steps; 0 where [measure] spacing is given in
+        relaxation times.
+    dtype
+        Precision of weights and gradients; statistics are always summed in float64.
+    momentum, beta2, optimizer_eps
+        Decay of the average of gradients (Adam's beta1) and of squared gradients; Adam's addition to their root.
+    """
+
+    TITLE: ClassVar[str] = "training"
+
+    protocol: str = key(one_of(PROTOCOLS.names))
+    optimizer: str = key(one_of(OPTIMIZERS.names))
+    batch_size: int = key(integer(2))
+    burn_in: int | Relaxation = key(_steps_or_relaxation(0))
+    steps: int = key(integer(0), 0)
+    initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
+    dtype: str = key(one_of(("float32", "float64")), "float32")
+    momentum: float = key(lambda value: _share(value), 0.9)
+    beta2: float = key(lambda value: _share(value), 0.999)
+    optimizer_eps: float = key(number(least=0), 1e-8)
+    minibatches: str = key(one_of(("independent", "shared")), "independent")
+    halves: bool = key(flag, False)
+    noise_gain: float = key(number(least=0), 0.0)
+    isotropic_noise: float = key(number(least=0), 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.halves and (self.batch_size < 4 or self.batch_size % 2):
+            raise ExperimentError(
+                f"[training] batch_size = {self.batch_size}: must be even and 4 or more, it is to be cut into halves"
+            )
+        if self.noise_gain and not self.halves:
+            raise ExperimentError(f"[training] noise_gain = {self.noise_gain:g}: must be 0 without halves = true")
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the optimiser divides every gradient component by its own root mean square."""
+        return self.optimizer in ("adamw", "adam-l2")
+
+
+def _share(value: Any) -> float:
+    found: float = number(least=0)(value)
+    if found >= 1:
+        raise ValueError("must be a number from 0 to below 1")
+    return found
+
+
+@dataclass(frozen=True)
+class Grid(Table):
+    """``[grid]``: the two axes that the protocol fixes (`AXES`), every pair a run; the others are left out."""
+
+    TITLE: ClassVar[str] = "grid"
+
+    lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    weight_decay: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    effective_lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    radius: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+
+    def check(self, protocol: str) -> None:
+        """Refuse axes that the protocol lacks or does not use.
+
+        Raises
+        ------
+        ExperimentError
+            For the first such axis.
+        """
+        for field in dataclasses.fields(self):
+            values, used = getattr(self, field.name), field.name in AXES[protocol]
+            if used and not values:
+                raise ExperimentError(
+                    f"[grid] {field.name} = []: must be a list of numbers that is not empty, {protocol} needs it"
+                )
+            if values and not used:
+                raise ExperimentError(
+                    f"[grid] {field.name}: must be left out, {protocol} uses {' and '.join(AXES[protocol])}"
+                )
+
+
+def _optional_axis(value: Any) -> tuple[float, ...]:
+    return () if isinstance(value, (list, tuple)) and not value else axis(value)
+
+
+@dataclass(frozen=True)
+class Measure(Table):
+    """``[measure]``: what is kept of a run.
+
+    Attributes
+    ----------
+    snapshots, spacing
+        Number of weight vectors kept for the entropy, and steps between them; their product is the measured part. With
+        ``spacing = {relaxation = number}`` each shard has its own, that of its slowest run, and shards are cut so that
+        runs that relax alike are together.
+    blocks
+        Consecutive parts of the measured steps whose means give the error bars.
+    trace_points
+        Points of the curves over time, burn-in included; fewer if the run has fewer steps.
+    keep_snapshots
+        Keep the weight vectors in the results (large) once the entropy is known.
+    hessian_probes, hessian_every
+        Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each; 0 for none.
+    """
+
+    TITLE: ClassVar[str] = "measure"
+
+    snapshots: int = key(integer(8))
+    spacing: int | Relaxation = key(_steps_or_relaxation(1))
+    blocks: int = key(integer(8), 20)
+    trace_points: int = key(integer(2), 200)
+    keep_snapshots: bool = key(flag, False)
+    hessian_probes: int = key(integer(0), 0)
+    hessian_every: int = key(integer(1), 1)
+
+
+@dataclass(frozen=True)
+class ScheduleTable(Table):
+    """``[schedule]``: factors on the grid's learning rates (or effective ones) and weight decays over time; optional.
+
+    Attributes
+    ----------
+    step
+        Steps at which the factors are given, increasing, the first 0; after the last they stay.
+    lr, weight_decay
+        The factors, above 0, one a step.
+    between
+        How they go from one to the next: ``"log"`` (straight lines in the logarithm), ``"linear"``, ``"cosine"`` or
+        ``"step"`` (they stay until the next).
+    """
+
+    TITLE: ClassVar[str] = "schedule"
+
+    step: tuple[int, ...] = key(lambda value: _knots(value), ())
+    lr: tuple[float, ...] = key(lambda value: _factors(value), ())
+    weight_decay: tuple[float, ...] = key(lambda value: _factors(value), ())
+    between: str = key(one_of(("log", "linear", "cosine", "step")), "log")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("lr", "weight_decay"):
+            if (found := getattr(self, name)) and len(found) != len(self.step):
+                raise ExperimentError(
+                    f"[schedule] {name}: must be one factor for each of the {len(self.step)} numbers of [schedule] step"
+                )
+        if self.step and not (self.lr or self.weight_decay):
+            raise ExperimentError("[schedule] step: must be left out without factors lr or weight_decay")
+
+    @property
+    def settled(self) -> int:
+        """The step from which both factors stay as they are."""
+        found = 0
+        for factors in filter(None, (self.lr, self.weight_decay)):
+            changes = [i for i in range(1, len(factors)) if factors[i] != factors[i - 1]]
+            found = max(found, self.step[changes[-1]] if changes else 0)
+        return found
+
+
+def _knots(value: Any) -> tuple[int, ...]:
+    found = tuple(list_of(integer(0), "steps")(value)) if value else ()
+    if found and (found[0] != 0 or any(b <= a for a, b in itertools.pairwise(found))):
+        raise ValueError("must be a list of increasing steps that begins with 0")
+    return found
+
+
+def _factors(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list of numbers above 0")
+    return tuple(float(number(above=0)(each)) for each in value)
