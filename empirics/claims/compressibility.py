@@ -27,7 +27,7 @@ __all__ = ["CompressibilityFactor"]
 
 FloatArray = NDArray[np.float64]
 
-IDENTITY = "p V/(R T), T read off the noise, over (1 + |grad L|^2/tr Cov)/(1 - lr wd/2): true of any stationary run"
+IDENTITY = "p V/(R T), T read off the noise, over (1 + |grad L|^2/tr Cov)/(1 - lr wd/2), as in any stationary run"
 NOISE_SLOPE = "Slope of log p V/(R T) in log V at fixed T, T read off the noise"
 SLOPE = "Slope of log p V/(R T) in log V at fixed T, T by the configurational thermometer"
 IDEAL = "p V/(R T), T by the configurational thermometer"

@@ -16,6 +16,8 @@ from empirics.claims.gas import (
     learning_rate,
     noise_compressibility,
     noise_temperature,
+    rate_name,
+    whatever_the_loss,
 )
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.verdict import Verdict
@@ -44,6 +46,9 @@ class GasMixture(Claim):
     ``|grad_l L|^2`` and ``lr wd/2``, which are taken into account: an identity, true of any stationary run, and a gate.
     So is that the volumes add. Physics is only whether the T_l are equal, as they are in a mixture in equilibrium.
 
+    A part is one whatever else is trained beside it, so runs that are not scale-invariant as a whole are judged too, if
+    they are stationary by the balance with the remainder; the remainder's own tensors have a volume and no T.
+
     Each form is judged on the part that is furthest off, with an interval that is simultaneous over all parts. Where a
     part has fewer free directions than ``d_l - 1`` (LayerNorm: one row less) its T_l is too low by their ratio. Numbers
     of parts come from the snapshots; a part that lacks one in more than a tenth of the runs (a dead filter) is left
@@ -54,13 +59,14 @@ class GasMixture(Claim):
     title = "Gas mixture by block"
     protocols = ("fixed-lr", "fixed-elr")
 
-    #: The law is the norm balance, part by part; volumes come from the snapshots, the whole from all steps.
-    balance_margin = BALANCE_MARGIN
-    #: Temperatures within 5 % count as equal.
+    #: A ratio within 5 % counts as equal, of temperatures and in the law: noise at the snapshots scatters more than the
+    #: norm balance of all steps. Volumes add as exactly as the norms are in balance.
     margin = 0.05
+    volume_margin = BALANCE_MARGIN
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the law, the volumes and the temperatures."""
+        table = whatever_the_loss(table)
         if missing := _Parts.missing(table):
             return [self.not_measured(table, TEMPERATURES, "physics", 1.0, missing)]
         parts = _Parts.of(table)
@@ -71,17 +77,17 @@ class GasMixture(Claim):
 
     def _law(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.factor / parts.expected
-        estimate, part = furthest(ratio, 1.0, self.balance_margin)
+        estimate, part = furthest(ratio, 1.0, self.margin)
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         source = derive("gas-mixture").source
-        form, margin = LAW, self.balance_margin
+        form, margin = LAW, self.margin
         verdict = self.verdict(table, form, "identity", 1.0, margin, estimate, source, details, gated=False)
         return replace(verdict, reason=f"furthest is {parts.names[part]}: {verdict.reason}")
 
     def _volumes(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.whole / table.values("radius_sq")
         source = derive("gas-mixture").source
-        margin = self.balance_margin
+        margin = self.volume_margin
         return self.verdict(table, VOLUMES, "identity", 1.0, margin, mean_of(ratio), source, gated=False)
 
     def _temperatures(self, table: Table, parts: _Parts) -> Verdict:
@@ -97,6 +103,7 @@ class GasMixture(Claim):
 
     def notes(self, table: Table) -> list[str]:
         """Give the spread of the temperatures, the directions, and the law without what makes it an identity."""
+        table = whatever_the_loss(table)
         if _Parts.missing(table) or not table.used.any():
             return []
         parts = _Parts.of(table)
@@ -151,8 +158,7 @@ class _Parts:
         if group is None:
             return ["group components (the scale-invariant parts of the network)"]
         lacking = [f"components/{name}" for name in NEEDED if name not in group.variables]
-        rate = "effective_lr" if table.data.attrs.get("protocol") == "fixed-elr" else "lr"
-        return lacking + table.missing(rate, "weight_decay", "radius_sq")
+        return lacking + table.missing(rate_name(table), "weight_decay", "radius_sq")
 
     @classmethod
     def of(cls, table: Table) -> _Parts:

@@ -315,17 +315,12 @@ def load_claims(path: str | Path) -> tuple[Claim, ...]:
 
 def in_words(error: BaseException, origin: str) -> str:
     """Say in one line what was raised, and in which line of the file it comes from."""
-    text = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: SyntaxError: {error.msg}"
-    resolved = Path(origin).resolve()
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).resolve() == resolved
-    ]
-    where = f"line {lines[-1]}: " if lines else ""
-    return f"{where}{type(error).__name__}" + (f": {text}" if text else "")
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    text, file = " ".join(str(error).split()), Path(origin).resolve()
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == file]
+    return type(error).__name__ + (f": {text}" if text else "") + (f" (line {lines[-1]})" if lines else "")
 
 
 def together(built_in: Sequence[Claim], session: dict[str, Claim] | None = None, own: Claims = ()) -> dict[str, Claim]:
