@@ -48,6 +48,9 @@ class CompressibilityFactor(Claim):
     they are stationary by the balance with the remainder. "At fixed T" is a spline in the logarithm of the noise
     temperature; of a scale-invariant network it is a function of lr wd (at fixed ELR: of eta_eff), as all of Z is.
 
+    With the norm in balance p V is R T of the noise, so that Z by the second thermometer is V6's ratio upside down: one
+    piece of evidence, not two. What V8 adds is the dependence on V.
+
     R counts the directions of the parts, where they are known: 600 of 615.5 for 32 filters of 1,232 weights. A cold gas
     at steps of finite size has ``p V`` and both terms of the thermometer larger by the same factor: Z stays 1.
     """
