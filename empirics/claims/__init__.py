@@ -5,6 +5,7 @@ One file a claim; `compare` judges them all.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,13 @@ import xarray as xr
 
 from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim
+from empirics.claims.compressibility import CompressibilityFactor
+from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.fluctuations import HeatCapacity
+from empirics.claims.guard import ClaimWarning, judged
 from empirics.claims.maxwell import MaxwellRelation
+from empirics.claims.mixture import GasMixture
+from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.potential import MinimalPotential
 from empirics.claims.protocol import check_knobs
 from empirics.claims.radius import RadiusLaw
@@ -21,8 +27,25 @@ from empirics.claims.table import Table
 from empirics.claims.thermometer import ConfigurationalTemperature
 from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
+from empirics.claims.virial import VirialTheorem
 
-__all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
+__all__ = [
+    "CLAIMS",
+    "COLUMNS",
+    "Claim",
+    "ClaimError",
+    "ClaimWarning",
+    "Estimate",
+    "Table",
+    "Verdict",
+    "Verdicts",
+    "claim",
+    "claims",
+    "compare",
+    "fit",
+    "judge",
+    "mean_of",
+]
 
 #: Every claim, in the order of the validation suite.
 CLAIMS: tuple[Claim, ...] = (
@@ -33,21 +56,39 @@ CLAIMS: tuple[Claim, ...] = (
     Adiabat(),
     HeatCapacity(),
     ConfigurationalTemperature(),
+    GasMixture(),
+    CompressibilityFactor(),
+    VirialTheorem(),
 )
 
 
-def claims() -> dict[str, Claim]:
-    """Return every claim by its name.
+def claims(own: Claims = ()) -> dict[str, Claim]:
+    """Return every claim by its name: ours, those made with the decorator `claim` in this session, and the ones given.
+
+    Parameters
+    ----------
+    own : str, pathlib.Path or Claim, or several
+        Further claims, or Python files with claims, which are executed.
+
+    Returns
+    -------
+    dict of str to Claim
+        Attribute `origin` says where each comes from.
+
+    Raises
+    ------
+    ClaimError
+        If two claims have one name, or a file cannot be used; one line names the file and the claim.
 
     Examples
     --------
-    >>> claims()["V3"].title
-    'Maxwell relation'
+    >>> claims()["V3"].title, claims()["V3"].origin
+    ('Maxwell relation', 'thermo-theory')
     """
-    return {claim.name: claim for claim in CLAIMS}
+    return together(CLAIMS, own=own)
 
 
-def compare(runs: Any) -> Verdicts:
+def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     """Compare runs with what is derived, claim by claim.
 
     Parameters
@@ -55,33 +96,45 @@ def compare(runs: Any) -> Verdicts:
     runs : Runs or xarray.Dataset
         What `empirics.run`, `empirics.load` or `empirics.read_runs` returned, or its summary. Runs of several protocols
         or optimisers are judged apart.
+    claims : str, pathlib.Path or Claim, or several
+        Claims of your own, or Python files with such claims, beside ours and those of this session.
 
     Returns
     -------
     Verdicts
-        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does.
+        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does. A
+        claim whose code fails is "not measured", and `errors` has the line that says why; it is a warning too.
 
     Raises
     ------
+    ClaimError
+        If two claims have one name, or a file cannot be used.
     ValueError
         If the summary has no runs, does not say its protocol or dimension, or has a learning rate or weight decay that
         is not positive.
     """
     data = getattr(runs, "dataset", runs)
     _check(data)
-    rows, notes = [], []
+    known = together(CLAIMS, own=claims).values()
+    rows: list[Verdict] = []
+    notes: list[str] = []
+    errors: list[str] = []
     groups = _groups(data)
     for protocol, optimizer, chosen in groups:
         group = data.isel(run=chosen).assign_attrs(protocol=protocol)
         check_knobs(group, protocol, chosen)
-        table = Table.of(group, _trace(runs, chosen))
-        fitting = [claim for claim in CLAIMS if protocol in claim.protocols and optimizer in claim.optimizers]
+        table = Table.of(group, _trace(runs, chosen), getattr(runs, "tree", None), chosen)
+        fitting = [one for one in known if protocol in one.protocols and optimizer in one.optimizers]
         if not fitting:
             notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
-        rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
-        said = filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
-        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said]
-    return Verdicts(rows, notes, runs)
+        said = [table.left_out()]
+        for one in fitting:
+            found, remarks, error = judged(one, table)
+            rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
+        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said if note]
+    for error in dict.fromkeys(errors):
+        warnings.warn(error, ClaimWarning, stacklevel=2)
+    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)))
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

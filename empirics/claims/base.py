@@ -9,7 +9,10 @@ from empirics.claims.fits import Estimate
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 
-__all__ = ["Claim"]
+__all__ = ["BUILT_IN", "Claim"]
+
+#: Origin of the claims that come with the package.
+BUILT_IN = "thermo-theory"
 
 
 class Claim(ABC):
@@ -25,12 +28,15 @@ class Claim(ABC):
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
         The optimisers it is stated for; AdamW has other symmetries than SGD.
+    origin : str
+        Where it comes from: this package, or a file of the user's.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]]
     optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
+    origin: str = BUILT_IN
 
     @abstractmethod
     def verdicts(self, table: Table) -> list[Verdict]:
