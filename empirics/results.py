@@ -34,6 +34,7 @@ VARIABLES: dict[str, Variable] = {
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
+    "momentum": Variable("momentum of the heavy ball, or Adam's beta1, where it is not in the experiment", "1"),
     "tensor": Variable("trained tensor, in the network's order", "1"),
     "step": Variable("training step", "step"),
     "block": Variable("consecutive block of the measured part", "1"),

@@ -12,6 +12,7 @@ import xarray as xr
 
 from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim
+from empirics.claims.coordinates import with_momentum
 from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.potential import MinimalPotential
@@ -72,16 +73,24 @@ def compare(runs: Any) -> Verdicts:
     rows, notes = [], []
     groups = _groups(data)
     for protocol, optimizer, chosen in groups:
-        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
+        group = with_momentum(data.isel(run=chosen).assign_attrs(protocol=protocol), runs)
         check_knobs(group, protocol, chosen)
         table = Table.of(group, _trace(runs, chosen))
-        fitting = [claim for claim in CLAIMS if protocol in claim.protocols and optimizer in claim.optimizers]
+        fitting = [claim for claim in CLAIMS if claim.stated(protocol, optimizer)]
+        rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
         if not fitting:
             notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
-        rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
-        said = filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
-        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said]
+        said = [table.left_out(), *(_not_stated(fitting, protocol, optimizer) if fitting else [])]
+        said += [note for claim in fitting for note in claim.notes(table)]
+        where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
+        notes += [f"{where}: {note}" if len(groups) > 1 else note for note in said if note]
     return Verdicts(rows, notes, runs)
+
+
+def _not_stated(fitting: list[Claim], protocol: str, optimizer: str) -> list[str]:
+    """Say which claims are not judged because nothing is derived that they could be compared with."""
+    absent = [claim for claim in CLAIMS if protocol in claim.protocols and claim not in fitting]
+    return [f"{one.name} ({one.title.lower()}) is not judged: it is not derived for {optimizer}" for one in absent]
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:
