@@ -30,13 +30,12 @@ def share(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
 
 
 def _symmetry(chain: Chain, rule: str) -> None:
-    state = (w, buffer, eta, lam)
+    after = buffer_step(w, buffer, lam)
+    moved_to = ball_step(w, buffer, eta, lam)
     pull = ball_gradient(w) + lam * w
-    held = chain.definition(
-        sp.Eq(buffer_step(*state), beta * buffer + pull, evaluate=False), "the buffer, as torch has it"
-    )
-    push = pull + beta * buffer_step(*state) if rule == "nesterov" else buffer_step(*state)
-    moved = chain.definition(sp.Eq(ball_step(*state), w - eta * push, evaluate=False), "one step")
+    held = chain.definition(sp.Eq(after, beta * buffer + pull, evaluate=False), "the buffer, as torch has it")
+    push = pull + beta * after if rule == "nesterov" else after
+    moved = chain.definition(sp.Eq(moved_to, w - eta * push, evaluate=False), "one step")
     invariant = chain.assumption(
         "scale invariance",
         sp.Eq(ball_gradient(c * w), ball_gradient(w) / c, evaluate=False),

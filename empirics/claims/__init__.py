@@ -16,12 +16,13 @@ from empirics.claims.coordinates import with_momentum
 from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.potential import MinimalPotential
-from empirics.claims.protocol import check_knobs
+from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
 from empirics.claims.thermometer import ConfigurationalTemperature
 from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
+from thermo_theory.protocols import OPTIMIZERS
 
 __all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
 
@@ -60,7 +61,8 @@ def compare(runs: Any) -> Verdicts:
     Returns
     -------
     Verdicts
-        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does.
+        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note for each claim that
+        is not derived for the optimiser.
 
     Raises
     ------
@@ -79,7 +81,9 @@ def compare(runs: Any) -> Verdicts:
         fitting = [claim for claim in CLAIMS if claim.stated(protocol, optimizer)]
         rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
         if not fitting:
-            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
+            alone = optimizer in OPTIMIZERS and protocol in KNOBS
+            why = ": all but SGD are derived for fixed-lr alone" if alone else ""
+            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}{why}")
         said = [table.left_out(), *(_not_stated(fitting, protocol, optimizer) if fitting else [])]
         said += [note for claim in fitting for note in claim.notes(table)]
         where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"

@@ -47,11 +47,11 @@ def step_world(rule: str) -> Callable[[int, Assumptions], World]:
                 u = w / norm
                 return (u * mp.fdot(u, pull) - pull) / norm + w * broken
 
-            def stepped(place: int) -> Callable[..., Any]:
-                def step(world: World, w: Any, v: Any, eta: Any, lam: Any) -> Any:
-                    return updated(rule, w, v, gradient(world, w), eta, lam, beta)[place]
+            def step(world: World, w: Any, v: Any, eta: Any, lam: Any) -> Any:
+                return updated(rule, w, v, gradient(world, w), eta, lam, beta)[0]
 
-                return step
+            def held(world: World, w: Any, v: Any, lam: Any) -> Any:
+                return updated(rule, w, v, gradient(world, w), mp.mpf(1), lam, beta)[1]
 
             meanings: dict[Any, Any] = {
                 s.w: w,
@@ -61,8 +61,8 @@ def step_world(rule: str) -> Callable[[int, Assumptions], World]:
                 s.eta: mp.mpf(dice.uniform(0.2, 0.4)),
                 s.lam: mp.mpf(dice.uniform(0.2, 0.4)),
                 ball_gradient: gradient,
-                ball_step: stepped(0),
-                buffer_step: stepped(1),
+                ball_step: step,
+                buffer_step: held,
             }
             return World(meanings, f"a step of {rule}, d = {n}")
 

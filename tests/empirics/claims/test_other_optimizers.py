@@ -1,5 +1,7 @@
 """V1 to V6 for momentum, Nesterov, AdamW and Adam with L2: the truth agrees, planted violations are seen."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -144,31 +146,30 @@ def test_the_truth_agrees(optimizer):
 # Each is well beyond the margin: slopes off by a tenth, r^2 by 12 %, T by 10 %; the entropy of the directions by 25 %,
 # which moves V4 by a third of that for Adam with L2, whose T goes as wd^(1/3).
 PLANTED = [
-    ({"maxwell": 0.1}, ("orbit of S",)),
-    ({"exponent": 0.12}, ("orbit of r",)),
-    ({"radius": 1.12}, ("formula",)),
-    ({"temperature": 0.9}, ("temperature",)),
-    ({"directions": 1.25}, ("entropy",)),
+    ("maxwell", 0.1, ("orbit of S",)),
+    ("exponent", 0.12, ("orbit of r",)),
+    ("radius", 1.12, ("formula",)),
+    ("temperature", 0.9, ("temperature",)),
+    ("directions", 1.25, ("entropy",)),
 ]
 
 
 @pytest.mark.parametrize("optimizer", OTHERS)
-@pytest.mark.parametrize(("planted", "seen"), PLANTED, ids=[next(iter(planted)) for planted, _ in PLANTED])
 @pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.long)])
-def test_power(optimizer, planted, seen, seeds):
-    titles = [title for name in seen for title in forms(optimizer)[name]]
-    found = dict.fromkeys(titles, 0)
-    agreed, wrong = dict.fromkeys(titles, 0), dict.fromkeys(titles, 0)
+def test_power(optimizer, seeds):
+    # Wanted: a violation is seen in 95 of 100, the truth agrees in 90 and is called wrong in at most 5.
+    found, agreed, wrong = Counter(), Counter(), Counter()
+    planted = [(knob, title) for knob, _, names in PLANTED for name in names for title in forms(optimizer)[name]]
     for seed in range(seeds):
-        off = judged(optimizer_table(np.random.default_rng(seed), optimizer, **planted))
         truth = judged(optimizer_table(np.random.default_rng(1000 + seed), optimizer))
-        for title in titles:
-            found[title] += off[title].verdict == "disagrees"
-            agreed[title] += truth[title].verdict == "agrees"
-            wrong[title] += truth[title].verdict == "disagrees"
-    assert min(found.values()) >= 0.95 * seeds, found
-    assert min(agreed.values()) >= 0.9 * seeds, agreed
-    assert max(wrong.values()) <= 0.05 * seeds, wrong
+        agreed.update(title for title, row in truth.items() if row.verdict == "agrees")
+        wrong.update(title for title, row in truth.items() if row.verdict == "disagrees")
+        for knob, size, _ in PLANTED:
+            off = judged(optimizer_table(np.random.default_rng(seed), optimizer, **{knob: size}))
+            found.update((knob, title) for title, row in off.items() if row.verdict == "disagrees")
+    assert min(found[pair] for pair in planted) >= 0.95 * seeds, found
+    assert min(agreed[title] for _, title in planted) >= 0.9 * seeds, agreed
+    assert max(wrong.values(), default=0) <= 0.05 * seeds, wrong
 
 
 @pytest.mark.parametrize(
