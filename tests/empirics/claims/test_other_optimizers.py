@@ -155,7 +155,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize("optimizer", OTHERS)
-@pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seeds", [2, pytest.param(100, marks=pytest.mark.long)])
 def test_power(optimizer, seeds):
     # Wanted: a violation is seen in 95 of 100, the truth agrees in 90 and is called wrong in at most 5.
     found, agreed, wrong = Counter(), Counter(), Counter()
@@ -218,7 +218,9 @@ def test_an_imported_table_is_not_given_the_balance_and_temperature_of_sgd(tmp_p
 # The gas itself, step by step -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OTHERS)
+@pytest.mark.parametrize(
+    "optimizer", ["momentum", pytest.param("nesterov", marks=pytest.mark.long), "adamw", "adam-l2"]
+)
 def test_the_gas_itself(optimizer):
     coupled = optimizer in ("momentum", "nesterov")
     first, second = ([-3.35, -2.35], [-2.35, -1.35]) if coupled else ([-2.5, -1.5], [-2.5, -1.5])
@@ -227,8 +229,8 @@ def test_the_gas_itself(optimizer):
         sigma=4.472136 if coupled else 1.0,
         optimizer=optimizer,
         burn_in=20_000,
-        steps=400_000,
-        snapshots=8000 if coupled else 800,
+        steps=240_000,
+        snapshots=8000 if coupled else 600,
         lr={"log10": first, "count": 5},
         weight_decay={"log10": second, "count": 5},
     )
