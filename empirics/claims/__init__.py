@@ -6,6 +6,7 @@ One file a claim; `compare` judges them all.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim
 from empirics.claims.compressibility import CompressibilityFactor
+from empirics.claims.coordinates import with_momentum
 from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.guard import ClaimWarning, judged
@@ -21,13 +23,14 @@ from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.mixture import GasMixture
 from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.potential import MinimalPotential
-from empirics.claims.protocol import check_knobs
+from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
 from empirics.claims.thermometer import ConfigurationalTemperature
 from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
 from empirics.claims.virial import VirialTheorem
+from thermo_theory.protocols import OPTIMIZERS
 
 __all__ = [
     "CLAIMS",
@@ -102,8 +105,9 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     Returns
     -------
     Verdicts
-        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does. A
-        claim whose code fails is "not measured", and `errors` has the line that says why; it is a warning too.
+        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note for each claim that
+        is not derived for the optimiser. A claim whose code fails is "not measured", and `errors` has the line that
+        says why; it is a warning too.
 
     Raises
     ------
@@ -121,20 +125,29 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     errors: list[str] = []
     groups = _groups(data)
     for protocol, optimizer, chosen in groups:
-        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
+        group = with_momentum(data.isel(run=chosen).assign_attrs(protocol=protocol), runs)
         check_knobs(group, protocol, chosen)
         table = Table.of(group, _trace(runs, chosen), getattr(runs, "tree", None), chosen)
-        fitting = [one for one in known if protocol in one.protocols and optimizer in one.optimizers]
+        fitting = [one for one in known if one.stated(protocol, optimizer)]
         if not fitting:
-            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
-        said = [table.left_out()]
+            alone = optimizer in OPTIMIZERS and protocol in KNOBS
+            why = ": all but SGD are derived for fixed-lr alone" if alone else ""
+            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}{why}")
+        said = [table.left_out(), *(_not_stated(known, fitting, protocol, optimizer) if fitting else [])]
         for one in fitting:
             found, remarks, error = judged(one, table)
             rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
-        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said if note]
+        where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
+        notes += [f"{where}: {note}" if len(groups) > 1 else note for note in said if note]
     for error in dict.fromkeys(errors):
         warnings.warn(error, ClaimWarning, stacklevel=2)
     return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)))
+
+
+def _not_stated(known: Iterable[Claim], fitting: list[Claim], protocol: str, optimizer: str) -> list[str]:
+    """Say which claims are not judged because nothing is derived that they could be compared with."""
+    absent = [one for one in known if protocol in one.protocols and one not in fitting]
+    return [f"{one.name} ({one.title.lower()}) is not judged: it is not derived for {optimizer}" for one in absent]
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

@@ -11,15 +11,16 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law_of, log_slopes, orbit_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory import FixedELR, FixedLR, Protocol, derive
 from thermo_theory.symbols import C_V, C_p, R, T, d, eta, eta_eff, h, lam, sigma, t
 
-__all__ = ["Adiabat", "slope_in_decay", "slope_in_rate"]
+__all__ = ["Adiabat", "fixed_lr_form", "slope_in_decay", "slope_in_rate"]
 
 FloatArray = NDArray[np.float64]
 
@@ -38,6 +39,10 @@ class Adiabat(Claim):
     by run along their curves, so the gas may be warm. S is fitted in the form that scale invariance gives it (V3 tests
     that by itself): any function of lr x wd plus any multiple of log(lr/wd).
 
+    Other optimisers have T and r as other powers of lr and weight decay, and so other slopes of S in log wd at fixed
+    lr: ``(C_V - 2R)/2`` for AdamW, by which ``wd ~ lr^3`` is the adiabat of its cold gas, ``(C_V - 2R)/3`` for Adam
+    with L2.
+
     At fixed lr the formula takes T as ``(lr wd)^(1/2)``, which noise of constant size and small steps give. Finite
     steps move the logarithmic slope of T from 1/2, by what the derivation "finite-step" says of noise of constant size;
     where the curvature was measured, it is taken into account.
@@ -46,6 +51,7 @@ class Adiabat(Claim):
     name = "V4"
     title = "Adiabat"
     protocols = ("fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
 
     #: In units of R: a twentieth of what a cold gas has in C_V.
     margin = 0.05
@@ -53,14 +59,35 @@ class Adiabat(Claim):
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the slope of the protocol."""
         free = table.data.attrs.get("protocol") == "fixed-lr"
-        form, rate = (FIXED_LR, "lr") if free else (FIXED_ELR, "effective_lr")
+        form, rate = (fixed_lr_form(law_of(table)), "lr") if free else (FIXED_ELR, "effective_lr")
         if missing := [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]:
             return [self.not_measured(table, form, "physics", 0.0, missing)]
         state = State.of(table)
         estimate, details = (_at_fixed_lr if free else _at_fixed_elr)(table, state)
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
+        if table.optimizer != "sgd":
+            source = derive("maxwell", law_of(table)).source
         refused = path_entropies(table) or too_few_samples(table)
         return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
+
+
+def fixed_lr_form(of: Protocol) -> str:
+    """Title of the claim at fixed LR, with the slope that the derived temperature and radius of an optimiser give.
+
+    >>> fixed_lr_form(FixedLR.with_optimizer("momentum")) == FIXED_LR
+    True
+    >>> fixed_lr_form(FixedLR.with_optimizer("adamw"))
+    'Slope of S in log weight decay at fixed lr, less (C_V - 2R)/2, in units of R'
+    """
+    above, below = sp.fraction(sp.together(_slope_for_small_steps(of)))
+    return FIXED_LR.replace("(C_V - R)/2", f"({sp.sstr(above).replace('*', '')})/{below}")
+
+
+@cache
+def _slope_for_small_steps(of: Protocol) -> sp.Expr:
+    """Slope of ``S = S_sphere(T) + 2 R log r`` in log weight decay, by the derived temperature and radius."""
+    (_, heat), (_, size) = log_slopes(of.temperature), log_slopes(of.radius)
+    return sp.Rational(heat).limit_denominator(12) * C_V + 2 * sp.Rational(size).limit_denominator(12) * R
 
 
 def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.5) -> FloatArray:
@@ -147,10 +174,15 @@ def _log_slope_at_fixed_elr(table: Table, state: State) -> FloatArray:
 
 
 def _at_fixed_lr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
-    """``S = s(log lr + log wd) + c (log lr - log wd)``: the slope in log wd is s' - c."""
+    """``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1: the slope in log wd is s' - k c."""
     rate, decay = np.log(state.values(table, "lr")), np.log(state.values(table, "weight_decay"))
-    expected = _log_slope_at_fixed_lr(table, state)
-    return _compare(table, state, rate + decay, rate - decay, -1.0, lambda capacity: slope_in_decay(capacity, expected))
+    of = law_of(table)
+    weight, along = orbit_of(of).weight, orbit_of(of).along(rate, decay)
+    if of.optimizer == "sgd":
+        expected = _log_slope_at_fixed_lr(table, state)
+        return _compare(table, state, along, rate - decay, -1.0, lambda capacity: slope_in_decay(capacity, expected))
+    predict = sp.lambdify(C_V, _slope_for_small_steps(of).subs(R, 1))
+    return _compare(table, state, along, rate - weight * decay, -weight, predict)
 
 
 def _at_fixed_elr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:

@@ -27,7 +27,7 @@ class Claim(ABC):
     protocols : tuple of str
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
-        The optimisers it is stated for; AdamW has other symmetries than SGD.
+        The optimisers for which what it says is derived; for all but SGD that is at fixed LR alone.
     origin : str
         Where it comes from: this package, or a file of the user's.
     """
@@ -37,6 +37,14 @@ class Claim(ABC):
     protocols: ClassVar[tuple[str, ...]]
     optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
     origin: str = BUILT_IN
+
+    def stated(self, protocol: str, optimizer: str) -> bool:
+        """Whether the claim is stated for a protocol with an optimiser, by their names."""
+        return (
+            protocol in self.protocols
+            and optimizer in self.optimizers
+            and (optimizer == "sgd" or protocol == "fixed-lr")
+        )
 
     @abstractmethod
     def verdicts(self, table: Table) -> list[Verdict]:

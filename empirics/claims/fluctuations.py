@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.state import State, path_entropies, too_few_samples
@@ -38,6 +39,7 @@ class HeatCapacity(Claim):
     name = "V5"
     title = "First law and fluctuations"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05

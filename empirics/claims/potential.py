@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
+from empirics.claims.coordinates import ADAPTIVE, EVERY_OPTIMIZER, equation_of_state, law_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.protocol import known
-from empirics.claims.state import State, path_entropies, too_few_samples
+from empirics.claims.state import State, noise_variance, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import derive
-from thermo_theory.protocols import PROTOCOLS
+from thermo_theory import Derivation, derive
 
 __all__ = ["MinimalPotential"]
 
@@ -36,14 +36,17 @@ class MinimalPotential(Claim):
     It falls into a part of the directions, ``U - T S_sphere``, and one of the radius, ``p V - T (d-1) log r``, because
     ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
     tests the Gibbs law. The second is least at ``p V = R T``, the norm balance once more, so it is an identity if the
-    mean gradient counts with the noise in T. Each is judged by how far its minimum lies from the run's own state, in
-    log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where the loss no
-    longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported beside it.
+    mean gradient counts with the noise in T. Under other optimisers it is least at the ``p V = R T`` of their own
+    coordinates, and physics: their law is that of pure noise. Each is judged by how far its minimum lies from the run's
+    own state, in log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where
+    the loss no longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported
+    beside it.
     """
 
     name = "V2"
     title = "Least free energy"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
 
     #: A shift of the minimum by 5 % of T, or of V, counts as none.
     margin = 0.05
@@ -65,27 +68,20 @@ class MinimalPotential(Claim):
             0.0,
             self.margin,
             estimate,
-            derive("potential", PROTOCOLS[str(table.data.attrs["protocol"])]).source,
+            _directions_law(table).source,
             details,
             refused=path_entropies(table) or too_few_samples(table),
         )
 
     def _radius(self, table: Table) -> Verdict:
+        kind = "identity" if table.optimizer == "sgd" else "physics"
         if missing := [*table.missing("weight_decay", "radius_sq"), *State.missing(table)]:
-            return self.not_measured(table, RADIUS, "identity", 0.0, missing)
+            return self.not_measured(table, RADIUS, kind, 0.0, missing)
         state = State.of(table)
-        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
-        gas_constant = (table.dimension - 1) / 2
+        pressure, volume, gas_constant = _mechanics(table, state)
         best = gas_constant * _heat_of_growth(table, state) / pressure
-        return self.verdict(
-            table,
-            RADIUS,
-            "identity",
-            0.0,
-            self.margin,
-            mean_of(np.log(best / volume)),
-            derive("regularised-loss").source,
-        )
+        law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
+        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(np.log(best / volume)), law.source)
 
     def notes(self, table: Table) -> list[str]:
         """Give the ranks of the runs' own states in their potentials."""
@@ -104,12 +100,30 @@ class MinimalPotential(Claim):
         ]
 
 
+def _directions_law(table: Table) -> Derivation:
+    """What says at which temperature the directions minimise F."""
+    of = law_of(table)
+    return derive("potential" if of.optimizer == "sgd" else "temperature", of)
+
+
+def _mechanics(table: Table, state: State) -> tuple[FloatArray, FloatArray, float]:
+    """Pressure and volume of the runs judged, and the gas constant, as their optimiser has them."""
+    noise = noise_variance(table) if table.optimizer in ADAPTIVE else None
+    pressure, volume, gas_constant = equation_of_state(table, noise)
+    return pressure[state.within], volume[state.within], gas_constant
+
+
 def _on_sphere(table: Table) -> bool:
     return bool(table.data.attrs.get("protocol") == "fixed-sphere")
 
 
 def _heat_of_growth(table: Table, state: State) -> FloatArray:
-    """Temperature of all that makes the norm grow: the noise, and the mean gradient if it was measured."""
+    """Temperature of all that makes the norm grow: the noise, and for SGD the mean gradient if it was measured.
+
+    What a mean gradient adds under other optimisers depends on how gradients go with those before.
+    """
+    if table.optimizer != "sgd":
+        return state.noise_temperature
     if known(table.data, "grad_mean_sq_unit") and not table.missing("grad_mean_sq_unit", "grad_variance_unit"):
         share = state.values(table, "grad_mean_sq_unit") / state.values(table, "grad_variance_unit")
     elif not table.missing("grad_sq", "grad_variance"):
@@ -173,7 +187,7 @@ def _ranks(table: Table, state: State) -> NDArray[np.intp]:
     heat, d = state.temperature, table.dimension
     values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
     if not _on_sphere(table):
-        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
+        pressure, volume, _ = _mechanics(table, state)
         values = values + pressure[:, None] * volume[None]
         values = values - heat[:, None] * (d - 1) * state.values(table, "log_radius")[None]
     return np.asarray((values < np.diag(values)[:, None]).sum(axis=1))

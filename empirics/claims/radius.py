@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim
+from empirics.claims.coordinates import (
+    EVERY_OPTIMIZER,
+    lacking,
+    law,
+    law_of,
+    log_slopes,
+    orbit_of,
+    radius_arguments,
+    settings,
+    stationary_square,
+)
 from empirics.claims.fits import fit, mean_of, spline_basis
 from empirics.claims.state import State
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import FixedELR, FixedLR, derive
-from thermo_theory.protocols import PROTOCOLS
-from thermo_theory.symbols import eta, lam
 
 __all__ = ["RadiusLaw"]
 
@@ -26,26 +35,32 @@ BALANCE = "Norm balance: decay shrinks the weights as much as gradients make the
 SLOPES = "Slope of log r in log lr minus slope in log weight decay"
 SLOPE = "Slope of log r in log weight decay at fixed effective lr"
 FORMULA = "Radius formula of the SDE with the measured gradient noise, r^2 measured over predicted"
+#: Where the formula does not ask how large the noise is.
+PURE_FORMULA = "Radius formula for gradients that are independent noise, r^2 measured over predicted"
 
-#: Where the balance comes from, by protocol.
+#: Where the balance comes from, by protocol for SGD.
 _BALANCE_SOURCES = {
     "fixed-lr": "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
     "fixed-elr": "mean of log r for SGD with g.w = 0: r'^2 = (1 - eta_eff wd r^2)^2 r^2 + (eta_eff r^2)^2 |g|^2",
 }
 
 
-def slope_difference(protocol: str = "fixed-lr") -> float:
+#: For other optimisers it is read off a step.
+_OWN_BALANCE = "what r^2 gains over what the decay in the optimiser's own step takes: 1 if r^2 stays"
+
+
+def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
     """Slope of log r along a symmetry orbit, from the derived radius.
 
-    At fixed LR it is the slope in log lr minus that in log weight decay, at fixed ELR the slope in log weight decay.
+    At fixed LR it is the slope in log lr minus that in log weight decay (for Adam with L2 minus twice that), at fixed
+    ELR the slope in log weight decay.
 
-    >>> slope_difference(), slope_difference("fixed-elr")
-    (0.5, -0.5)
+    >>> slope_difference(), slope_difference("fixed-elr"), slope_difference("fixed-lr", "adamw")
+    (0.5, -0.5, 1.0)
     """
-    if protocol == "fixed-elr":
-        return float(sp.simplify(lam * sp.diff(sp.log(FixedELR.radius.equation.rhs), lam)))
-    log_radius = sp.log(FixedLR.radius.equation.rhs)
-    return float(sp.simplify(eta * sp.diff(log_radius, eta) - lam * sp.diff(log_radius, lam)))
+    of = law(protocol, optimizer)
+    by_rate, by_decay = log_slopes(of.radius)
+    return by_decay if protocol == "fixed-elr" else round(by_rate - orbit_of(of).weight * by_decay, 12)
 
 
 class RadiusLaw(Claim):
@@ -59,16 +74,21 @@ class RadiusLaw(Claim):
     "finite-step": the mean gradient of a cold gas), and runs for which that is not enough are left out, by the bounds
     of `empirics.claims.state`.
 
+    For other optimisers than SGD the orbits are those of their own symmetry, and the formula is that of independent
+    gradients, exact in the step (derivation "norm-balance"). AdamW's does not ask how large the noise is, only that all
+    coordinates have the same; both Adams' leave out that the squares they divide by follow the weights, of order 1/d.
+
     On the sphere the radius is set, so there is nothing to judge.
     """
 
     name = "V1"
     title = "Radius law"
     protocols = ("fixed-lr", "fixed-elr")
+    optimizers = EVERY_OPTIMIZER
 
-    #: Ratios within 5 % count as equal; a slope difference of 1/2 within 5 % of itself.
+    #: Ratios within 5 % count as equal; a slope difference within 5 % of itself.
     ratio_margin = 0.05
-    slope_margin = 0.025
+    slope_margin = 0.05
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the three statements."""
@@ -87,46 +107,53 @@ class RadiusLaw(Claim):
             1.0,
             BALANCE_MARGIN,
             mean_of(measured),
-            _BALANCE_SOURCES[_protocol(table)],
+            _BALANCE_SOURCES[_protocol(table)] if table.optimizer == "sgd" else _OWN_BALANCE,
             {"lowest": measured.min(), "highest": measured.max()},
             gated=False,
         )
 
     def _slopes(self, table: Table) -> Verdict:
         free = _protocol(table) == "fixed-lr"
-        theory, form = slope_difference(_protocol(table)), SLOPES if free else SLOPE
+        of, theory = law_of(table), slope_difference(_protocol(table), table.optimizer)
+        form = f"Slope of log r in {orbit_of(of).difference}" if free else SLOPE
         if missing := table.missing(_rate(table), "weight_decay", "radius_sq"):
             return self.not_measured(table, form, "symmetry", theory, missing)
         rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
-        # log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
-        along, across = (rate + decay, (rate - decay) / 2) if free else (rate, decay)
+        # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
+        along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
         basis = spline_basis(along)
         estimate = fit(
             np.c_[basis, across], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 1.0]
         )
-        source = PROTOCOLS[_protocol(table)].radius.source or "scaling symmetry"
-        return self.verdict(table, form, "symmetry", theory, self.slope_margin, estimate, source)
+        source = (of.symmetry if free else of.radius).source or "scaling symmetry"
+        return self.verdict(table, form, "symmetry", theory, self.slope_margin * abs(theory), estimate, source)
 
     def _formula(self, table: Table) -> Verdict:
+        of = law_of(table)
+        form = FORMULA if "sigma" in of.radius.arguments else PURE_FORMULA
         names = (_rate(table), "weight_decay", "radius_sq", "grad_variance")
-        if missing := table.missing(*names):
-            return self.not_measured(table, FORMULA, "physics", 1.0, missing)
+        others = lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))
+        if missing := list(dict.fromkeys([*table.missing(*names), *others])):
+            return self.not_measured(table, form, "physics", 1.0, missing)
         rate, decay, squared, variance = (table.values(name) for name in names)
         unit = table.values("grad_variance_unit") if not table.missing("grad_variance_unit") else variance * squared
         # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
         noisy = unit > 0
         if len(noisy) and not noisy.any():
-            return self.not_measured(table, FORMULA, "physics", 1.0, ["a positive grad_variance_unit"])
+            return self.not_measured(table, form, "physics", 1.0, ["a positive grad_variance_unit"])
         if not State.missing(table):
             noisy &= State.of(table).within
-        ratio = squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+        if of.optimizer == "sgd":
+            ratio = squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+        else:
+            ratio = squared[noisy] / stationary_square(of, settings(table, radius_arguments(of), unit))[noisy]
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
             share = 1 - (variance / table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
-        source = PROTOCOLS[_protocol(table)].radius.source
-        verdict = self.verdict(table, FORMULA, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
-        if verdict.verdict == "disagrees" and share.max() > self.ratio_margin:
+        source = of.radius.source
+        verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
+        if verdict.verdict == "disagrees" and share.max() > self.ratio_margin and form == FORMULA:
             why = (
                 f"; the formula leaves out the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
                 "which makes the weights grow as the noise does"
@@ -141,9 +168,10 @@ class RadiusLaw(Claim):
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
         up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
+        by_rate, by_decay = (Fraction(slope).limit_denominator(12) for slope in log_slopes(law_of(table).radius))
         return [
-            f"slopes of log r: {up} in log lr and {down} in log weight decay; 1/4 and -1/4 if the gradient noise at "
-            "unit norm were the same in all runs"
+            f"slopes of log r: {up} in log lr and {down} in log weight decay; {by_rate} and {by_decay} if the gradient "
+            "noise at unit norm were the same in all runs"
         ]
 
 

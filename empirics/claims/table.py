@@ -110,6 +110,13 @@ class Table:
         return finite
 
     @property
+    def optimizer(self) -> str:
+        """The optimiser that all the runs share; SGD where none is named."""
+        if "optimizer" not in self.data.variables:
+            return "sgd"
+        return str(np.atleast_1d(self.data["optimizer"].values)[0])
+
+    @property
     def dimension(self) -> int:
         """Number of scale-invariant weights."""
         return int(self.data.attrs["dimension"])

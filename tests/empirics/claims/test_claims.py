@@ -161,9 +161,12 @@ def test_protocols_and_optimisers_are_judged_apart():
     other = compare(table.assign_coords(protocol=("run", np.repeat(["fixed-lr", "a new one"], [35, 7]))))
     assert {row.protocol for row in other} == {"fixed-lr"}
     assert "no claim is judged on the 7 runs by sgd at a new one" in other.notes
-    adam = compare(table.assign_coords(optimizer=("run", np.full(42, "adamw"))))
-    assert len(adam) == 0
-    assert adam.notes == ("no claim is judged on the 42 runs by adamw at fixed-lr",)
+    alone = ": all but SGD are derived for fixed-lr alone"
+    for protocol, optimizer, why in (("fixed-lr", "lion", ""), ("fixed-elr", "momentum", alone)):
+        labels = {"protocol": ("run", np.full(42, protocol)), "optimizer": ("run", np.full(42, optimizer))}
+        unknown = compare(table.assign_coords(**labels, effective_lr=("run", np.full(42, 0.1))))
+        assert len(unknown) == 0
+        assert unknown.notes == (f"no claim is judged on the 42 runs by {optimizer} at {protocol}{why}",)
 
 
 @pytest.mark.parametrize("name", ["lr", "weight_decay"])
@@ -289,7 +292,7 @@ def test_every_claim_says_what_it_is():
 def test_the_balance_of_sgd_says_nothing_of_other_optimisers():
     table = gas_table(np.random.default_rng(21)).assign_coords(optimizer=("run", np.full(35, "adamw")))
     table["grad_sq"] *= 50.0  # AdamW's steps do not grow with the gradient
-    assert not any("left out" in note for note in compare(table).notes)
+    assert not any("left out of the fits" in note for note in compare(table).notes)
     assert any("35 not stationary" in note for note in compare(table.assign(balance=("run", np.full(35, 3.0)))).notes)
 
 
