@@ -69,7 +69,9 @@ def test_orbit_radius_and_maxwell_relation_are_one_symmetry(optimizer):
 
 def test_claims_are_judged_for_the_optimisers_that_their_derivations_cover():
     needed = {"V0": "radius-trajectory", "V1": "radius", "V3": "maxwell"}
-    for claim in CLAIMS:
+    suite = [claim for claim in CLAIMS if claim.name in ("V0", "V1", "V2", "V3", "V4", "V5", "V6")]
+    assert len(suite) == 7
+    for claim in suite:
         for optimizer in OTHERS:
             name = needed.get(claim.name, "temperature")
             assert claim.stated("fixed-lr", optimizer) == is_derived(name, LAWS[optimizer]), (claim.name, optimizer)
