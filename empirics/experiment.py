@@ -198,6 +198,10 @@ class Experiment(Table, ABC):
         size, runs = self.runs_per_shard, self.runs
         return tuple(runs[start : start + size] for start in range(0, len(runs), size))
 
+    def told(self, runs: Sequence[Run]) -> list[Run]:
+        """What the results say that the runs are; the truth, but in a control."""
+        return list(runs)
+
     # -------------------------------------------------------------------------------------------- files
     @classmethod
     def from_toml(cls, text: str, source: str = "experiment") -> Self:

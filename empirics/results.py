@@ -118,7 +118,7 @@ def label(
     xarray.DataTree
         Groups ``/summary``, ``/trace``, ``/blocks``, ``/components``, ``/snapshots``.
     """
-    runs = [run for shard in experiment.cut() for run in shard]
+    runs = experiment.told([run for shard in experiment.cut() for run in shard])
     groups: dict[str, dict[str, xr.Variable]] = {}
     for path, values in arrays.items():
         group, name = path.split("/")

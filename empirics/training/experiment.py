@@ -4,11 +4,23 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
 from empirics.tables import key, show, table_of
-from empirics.training.tables import Data, Grid, Measure, ModelTable, NoiseRule, Relaxation, ScheduleTable, Training
+from empirics.training.tables import (
+    ControlTable,
+    Data,
+    Grid,
+    Measure,
+    ModelTable,
+    NoiseRule,
+    Relaxation,
+    ScheduleTable,
+    Training,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class NetworkExperiment(Experiment):
     measure: Measure = key(table_of(Measure))
     shards: Shards = key(table_of(Shards))
     schedule: ScheduleTable = key(table_of(ScheduleTable), ScheduleTable())
+    control: ControlTable = key(table_of(ControlTable), ControlTable())
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,3 +164,28 @@ class NetworkExperiment(Experiment):
             for one in getattr(self.grid, outer)
             for other in getattr(self.grid, inner)
         )
+
+    def told(self, runs: Sequence[Run]) -> list[Run]:
+        """What the results say that the runs are: the truth, but in a control (`ControlTable`)."""
+        found = list(runs)
+        if self.control.shuffle:
+            rates = ("lr", "weight_decay", "effective_lr", "radius")
+            order = np.random.default_rng(0).permutation(len(found))
+            found = [
+                replace(run, **{name: getattr(found[other], name) for name in rates})
+                for run, other in zip(found, order, strict=True)
+            ]
+        if as_said := self.control.protocol:
+            found = [self._called(as_said, run) for run in found]
+        return found
+
+    def _called(self, protocol: str, run: Run) -> Run:
+        """The run with another protocol's name, whose axes get the numbers of its own."""
+        rates = {name: math.nan for names in AXES.values() for name in names}
+        rates |= dict(zip(AXES[protocol], self._set(run), strict=True))
+        return Run(seed=run.seed, protocol=protocol, optimizer=run.optimizer, **rates)
+
+    def _set(self, run: Run) -> tuple[float, float]:
+        """What the protocol fixes in a run: the numbers of the grid's two axes."""
+        first, second = AXES[self.training.protocol]
+        return getattr(run, first), getattr(run, second)

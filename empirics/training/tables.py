@@ -488,3 +488,26 @@ def _factors(value: Any) -> tuple[float, ...]:
     if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of numbers above 0")
     return tuple(float(number(above=0)(each)) for each in value)
+
+
+@dataclass(frozen=True)
+class ControlTable(Table):
+    """``[control]``: results that are labelled wrongly on purpose, to see that no claim passes on them; optional.
+
+    Attributes
+    ----------
+    protocol
+        Another protocol that the results are said to be of; its axes get the numbers of the true ones.
+    shuffle
+        Deal the pairs of the grid's two axes out to the runs anew, by chance.
+    """
+
+    TITLE: ClassVar[str] = "control"
+
+    protocol: str = key(lambda value: _maybe_protocol(value), "")
+    shuffle: bool = key(flag, False)
+
+
+def _maybe_protocol(value: Any) -> str:
+    found = str(value)
+    return one_of(PROTOCOLS.names)(found) if found else ""
