@@ -51,6 +51,7 @@ def section(name, folder):
 
 
 def main():
+    """Run what is not there yet and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     folder = parser.parse_args().runs
