@@ -14,9 +14,6 @@ from empirics.training.gradient import Pair
 from empirics.training.sampling import Vectors
 from empirics.training.state import State, views
 
-#: Way to each side as a share of the norm of the weights (rad): what is measured is the mean curvature along it.
-REACH = 3e-3
-
 
 class Curvature:
     """Measures at the snapshots.
@@ -31,15 +28,20 @@ class Curvature:
         Vectors of random signs, `probes` a snapshot (M. F. Hutchinson, Commun. Stat. Simul. Comput. 19, 433, 1990).
     probes
         How many.
+    reach
+        Way to each side as a share of the norm of the weights (rad): what is measured is the mean curvature along it.
     """
 
-    def __init__(self, model: Model, frozen: list[Tensor], feed: Feed, vectors: Vectors, probes: int) -> None:
-        self.model, self.frozen, self.feed, self.vectors, self.probes = model, frozen, feed, vectors, probes
+    def __init__(
+        self, model: Model, frozen: list[Tensor], feed: Feed, vectors: Vectors, probes: int, reach: float
+    ) -> None:
+        self.model, self.frozen, self.feed, self.vectors = model, frozen, feed, vectors
+        self.probes, self.reach = probes, reach
 
     def _along(self, state: State, direction: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """``v · H v`` of the minibatch for every run, shape (run,), float64; v of any length."""
         length = torch.linalg.vector_norm(direction, dim=1)
-        step = REACH * torch.linalg.vector_norm(state.flat, dim=1) / length
+        step = self.reach * torch.linalg.vector_norm(state.flat, dim=1) / length
         ends = []
         for sign in (1, -1):
             weights = torch.addcmul(state.flat, direction, step.unsqueeze(1), value=sign)

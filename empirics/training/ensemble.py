@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.data.dataset import Dataset
-from empirics.experiment import AXES, Run
+from empirics.experiment import AXES, ExperimentError, Run
 from empirics.models import MODELS
 from empirics.models.base import Model
 from empirics.models.own import OwnModel
@@ -33,6 +33,9 @@ from empirics.training.tables import NoiseRule
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
 HELD_SNAPSHOTS = 2**28
 
+#: Samples of a training set that is evaluated as a whole, at most.
+WHOLE_SET = 4096
+
 #: Steps between two looks at the accuracy, at least: a look costs a forward pass or two.
 LOOK_EVERY = 100
 
@@ -48,6 +51,7 @@ class Pair(IntEnum):
     ROTATION_SQ = 5  # square of the angle by which the step turns the weights
     LAPLACIAN = 6
     HESSIAN_NOISE = 7
+    EXPECTED_LOSS = 8  # of the whole training set, if asked for
 
 
 class Part(IntEnum):
@@ -89,6 +93,10 @@ class Ensemble:
         self.model: Model = kind.of(table, data)
         self.model.check(data.classes)
         self.components = Components(self.model.blocks)
+        if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
+            raise ExperimentError(
+                f"[measure] expected_loss = true: must be false with {len(data.labels):,} samples, {WHOLE_SET:,} at most"
+            )
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
@@ -136,10 +144,13 @@ class Ensemble:
         return WholeBatch(self.model, self.frozen, self.feeds)
 
     def _probes(self) -> Curvature | None:
-        if not (probes := self.experiment.measure.hessian_probes):
+        measure = self.experiment.measure
+        if not measure.hessian_probes:
             return None
         vectors = Vectors(self.runs, self.model.dimension, Stream.PROBE, True, self.dtype, self.device)
-        return Curvature(self.model, self.frozen, self.feeds.probe, vectors, probes)
+        return Curvature(
+            self.model, self.frozen, self.feeds.probe, vectors, measure.hessian_probes, measure.hessian_reach
+        )
 
     def start(self) -> State:
         """Make the state before the first step."""
@@ -244,15 +255,28 @@ class Ensemble:
         row[Pair.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
         row[Pair.FIRST_LOSS], row[Pair.SECOND_LOSS] = pair.first_loss, pair.second_loss
         along_w, grad_sq = torch.linalg.vecdot(flat, pair.first), torch.linalg.vecdot(pair.first, pair.first)
-        row[Pair.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt()
+        # A minibatch that excites no unit has no gradient: 0, not 0/0. A run that has diverged stays NaN.
+        least = torch.finfo(self.dtype).tiny
+        row[Pair.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt().clamp(min=least)
         parts, dot = state.components, self.components.dot
         parts[Part.RADIUS_SQ] += dot(flat, flat)
         parts[Part.GRAD_SQ] += dot(self.gradient, self.gradient)
         parts[Part.GRAD_MEAN_SQ] += dot(pair.first, pair.second)
+        if self.experiment.measure.expected_loss:
+            row[Pair.EXPECTED_LOSS] = self._expected_loss(state)
         place, rest = divmod(number, self.experiment.measure.hessian_every)
         if self._curvature is not None and rest == 0:
             isotropic = self.experiment.training.isotropic_noise
             row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE] = self._curvature.measure(state, place, pair, isotropic)
+
+    def _expected_loss(self, state: State) -> Tensor:
+        """Mean loss of every run over all samples and over label noise that is drawn anew, shape (run,), float64."""
+        samples, table = self.feeds.samples, self.experiment.data
+        inputs = samples.inputs.expand(len(self.runs), -1, -1)
+        log_p = self.model.logits(state.weights, self.frozen, inputs).double().log_softmax(2)
+        own = log_p.gather(2, samples.labels.expand(len(self.runs), -1).unsqueeze(2)).squeeze(2)
+        drawn = table.label_noise if table.fresh_noise else 0.0
+        return -((1 - drawn) * own + drawn * log_p.mean(2)).mean(1)
 
     def _look(self, state: State, point: int) -> None:
         """Measure how well minibatches of the data, and of those never trained on, are classified."""

@@ -22,6 +22,8 @@ from empirics.training.tables import (
     Training,
 )
 
+_BATCH = ("mlp", "batch")
+
 
 @dataclass(frozen=True)
 class NetworkExperiment(Experiment):
@@ -72,6 +74,7 @@ class NetworkExperiment(Experiment):
         training = self.training
         self.grid.check(training.protocol)
         self._check_times()
+        self._check_expected_loss()
         if self.schedule.weight_decay and training.protocol == "fixed-sphere":
             raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, which has none")
         if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
@@ -83,6 +86,22 @@ class NetworkExperiment(Experiment):
             raise ExperimentError(
                 f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
                 f"{show(training.optimizer)}, the rule is that of SGD"
+            )
+
+    def _check_expected_loss(self) -> None:
+        """Refuse the loss of the whole set where it is not the mean of the minibatches' losses.
+
+        Raises
+        ------
+        ExperimentError
+            With what would be right.
+        """
+        model = self.model
+        batch_norm = not model.file and (model.name in ("convnet", "resnet18") or (model.name, model.norm) == _BATCH)
+        if self.measure.expected_loss and batch_norm:
+            raise ExperimentError(
+                "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
+                "is not the mean of the minibatches' losses"
             )
 
     def _check_times(self) -> None:

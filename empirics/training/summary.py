@@ -126,6 +126,8 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
         mean_sq_unit = (pairs[:, Pair.GRAD_MEAN_SQ] * pairs[:, Pair.RADIUS_SQ]).mean(0)
         first, second = pairs[:, Pair.FIRST_LOSS], pairs[:, Pair.SECOND_LOSS]
         covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
+    if ensemble.experiment.measure.expected_loss:
+        covariance = pairs[:, Pair.EXPECTED_LOSS].var(0, ddof=1)
     return {
         "grad_mean_sq": mean_sq,
         "grad_mean_sq_unit": mean_sq_unit,

@@ -420,8 +420,14 @@ class Measure(Table):
         Points of the curves over time, burn-in included; fewer if the run has fewer steps.
     keep_snapshots
         Keep the weight vectors in the results (large) once the entropy is known.
+    expected_loss
+        Take the variance of the loss from that of the whole training set at the snapshots, the label noise averaged:
+        sharp, for data sets that are small enough. Else it is the covariance of two minibatches' losses.
     hessian_probes, hessian_every
         Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each; 0 for none.
+    hessian_reach
+        Way to each side of the weights (rad) between whose ends the gradients are compared. What is measured is the
+        mean curvature along it: short against what the directions spread over, or the kinks of ReLU make it noisy.
     """
 
     TITLE: ClassVar[str] = "measure"
@@ -431,8 +437,10 @@ class Measure(Table):
     blocks: int = key(integer(8), 20)
     trace_points: int = key(integer(2), 200)
     keep_snapshots: bool = key(flag, False)
+    expected_loss: bool = key(flag, False)
     hessian_probes: int = key(integer(0), 0)
     hessian_every: int = key(integer(1), 1)
+    hessian_reach: float = key(number(above=0), 0.01)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def test_probes_of_the_hessian_are_those_of_autograd(gain, smooth, data):
     """The same vectors and minibatches, with the second derivative itself; noise of a pair and isotropic noise."""
     probes, isotropic = 3, 0.3
     asked = changed(smooth, halves=gain is not None, noise_gain=gain or 0.0, isotropic_noise=isotropic)
-    asked = changed(asked, "measure", hessian_probes=probes)
+    asked = changed(asked, "measure", hessian_probes=probes, hessian_reach=1e-3)
     ensemble = Ensemble(asked, asked.runs, data)
     state = ensemble.start()
     row = state.rows[0]
@@ -206,6 +206,22 @@ def test_the_noise_of_a_pair_is_that_of_a_step(data):
         error = np.std(sizes) / STEPS**0.5
         assert abs(np.mean(sizes) - times * noise) < 4 * error
         assert error < 0.05 * times * noise
+
+
+def test_the_expected_loss_is_the_mean_over_samples_and_label_noise(data):
+    """Against the mean over many noisy minibatches at the same weights."""
+    asked = standing(changed(tiny(*SMALL), "measure", expected_loss=True))
+    asked = changed(asked, "data", label_noise=0.4, fresh_noise=True)
+    ensemble, mean, error = means(asked, data)
+    state = ensemble.start()
+    exact_loss = ensemble._expected_loss(state).numpy()
+    assert (abs(mean[Sum.LOSS] - exact_loss) < 4 * error[Sum.LOSS]).all()
+    assert (error[Sum.LOSS] < 0.02 * exact_loss).all()
+
+
+def test_the_expected_loss_is_refused_where_it_is_another(data):
+    with pytest.raises(ExperimentError, match="expected_loss = true: must be false under BatchNorm"):
+        changed(tiny(), "measure", expected_loss=True)
 
 
 WRONG = [
