@@ -94,9 +94,8 @@ class Ensemble:
         self.model.check(data.classes)
         self.components = Components(self.model.blocks)
         if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
-            raise ExperimentError(
-                f"[measure] expected_loss = true: must be false with {len(data.labels):,} samples, {WHOLE_SET:,} at most"
-            )
+            there = f"{len(data.labels):,} samples, more than {WHOLE_SET:,}"
+            raise ExperimentError(f"[measure] expected_loss = true: must be false with {there}")
         self.protocol: Protocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
