@@ -104,7 +104,13 @@ class Times:
 
 @dataclass(frozen=True)
 class Shards(Table):
-    """``[shards]``: how many runs advance together. Part of the experiment, because it may fix the last bit."""
+    """``[shards]``: how the grid is cut. Part of the experiment, because it may fix the last bit.
+
+    Attributes
+    ----------
+    runs_per_shard
+        How many runs advance together.
+    """
 
     TITLE: ClassVar[str] = "shards"
 

@@ -147,7 +147,14 @@ class Training(Table):
 
 @dataclass(frozen=True)
 class Grid(Table):
-    """``[grid]``: for every protocol the axes it fixes (`AXES`), every pair a run."""
+    """``[grid]``: for every protocol the axes it fixes, every pair a run.
+
+    Attributes
+    ----------
+    lr, effective_lr, weight_decay, radius
+        Lists of numbers: `fixed-lr` takes `lr` and `weight_decay`, `fixed-elr` `effective_lr` and `weight_decay`,
+        `fixed-sphere` `effective_lr` and `radius`.
+    """
 
     TITLE: ClassVar[str] = "grid"
 

@@ -86,7 +86,8 @@ class Data(Table):
     Attributes
     ----------
     name
-        A data set of :mod:`empirics.data`.
+        A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition` or
+        `torchvision`.
     path
         images: the folder or tar file; arrays: the .npz file; torchvision: the folder where it keeps its data (`root`).
     dataset, download
@@ -104,8 +105,8 @@ class Data(Table):
         Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
     label_noise
         Share of the labels that are replaced by a class drawn from all.
-    fresh_noise
-        Draw them anew for every minibatch; else once and for all, with the seed `noise_seed`. Labels of the test set
+    fresh_noise, noise_seed
+        Draw them anew for every minibatch; else once and for all, with this seed. Labels of the test set
         are never replaced.
     flip, shift
         Augment images, anew in every minibatch: mirror each left to right with probability 1/2, and move each by up to
@@ -190,7 +191,7 @@ class ModelTable(Table):
     Attributes
     ----------
     name
-        A network of :mod:`empirics.models`, or one that `file` registers.
+        `mlp`, `convnet`, `resnet18`, `transformer`, or one that `file` registers.
     file, remainder
         A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
         tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
@@ -304,8 +305,10 @@ class Training(Table):
 
     Attributes
     ----------
-    protocol, optimizer
-        Names of :mod:`empirics.training`.
+    protocol
+        `fixed-lr`, `fixed-elr` or `fixed-sphere`.
+    optimizer
+        `sgd`, `momentum`, `nesterov`, `adamw` or `adam-l2`, as torch.optim has them.
     batch_size
         Images a step, drawn with replacement.
     minibatches
@@ -371,7 +374,14 @@ def _share(value: Any) -> float:
 
 @dataclass(frozen=True)
 class Grid(Table):
-    """``[grid]``: the two axes that the protocol fixes (`AXES`), every pair a run; the others are left out."""
+    """``[grid]``: the two axes that the protocol fixes, every pair a run; the others are left out.
+
+    Attributes
+    ----------
+    lr, weight_decay, effective_lr, radius
+        Lists of numbers: `fixed-lr` takes `lr` and `weight_decay`, `fixed-elr` `effective_lr` and `weight_decay`,
+        `fixed-sphere` `lr` and `radius`.
+    """
 
     TITLE: ClassVar[str] = "grid"
 

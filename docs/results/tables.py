@@ -1,0 +1,46 @@
+"""Tables of verdicts as the result pages show them."""
+
+from pathlib import Path
+
+import empirics
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def counts(dataset):
+    """How many runs there are of each status."""
+    found = dataset["status"].to_series().value_counts()
+    return ", ".join(f"{count} {status}" for status, count in found.items())
+
+
+def row(verdict):
+    """A line of the table of an experiment."""
+    measured = f"{verdict.measured:.4g} [{verdict.low:.4g}, {verdict.high:.4g}]"
+    title = verdict.title.replace("|", "\\|")
+    return f"| {verdict.claim} | {title} | {verdict.kind} | {verdict.theory:.4g} | {measured} | {verdict.verdict} |"
+
+
+def judged(name, folder):
+    """Run an experiment, or read it if it is there: its results and the verdicts that were reached."""
+    runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
+    verdicts = empirics.compare(runs)
+    return runs, [one for one in verdicts if one.verdict != "not measured"], verdicts.notes
+
+
+def section(name, runs, verdicts, *lines):
+    """Lines of a section of the page: statuses, the table, and why what does not agree does not."""
+    head = [f"## {name}", "", f"Runs: {counts(runs.dataset)}.", *lines, ""]
+    table = ["| claim | form | kind | theory | measured | verdict |", "|---|---|---|---|---|---|", *map(row, verdicts)]
+    reasons = dict.fromkeys(one.reason for one in verdicts if one.verdict != "agrees")
+    return [*head, *table, "", *(f"- {reason}" for reason in reasons), ""]
+
+
+def passed(verdicts):
+    """Claims with a form that says something, is no identity, and agrees."""
+    found = sorted({one.claim for one in verdicts if one.verdict == "agrees" and one.kind != "identity"})
+    return ", ".join(found) or "none"
+
+
+def write(path, lines):
+    """Write a page."""
+    path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
