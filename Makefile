@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls: docs/results/controls.md.
+# results-controls and results-tiny: the pages of those names.
 # Everything installs into .venv; nothing else on the machine is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls clean
+.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny clean
 
 setup: $(VENV)/.ready
 
@@ -46,6 +46,9 @@ results-isotropic: setup
 
 results-controls: setup
 	$(BIN)/python docs/results/controls.py --runs runs
+
+results-tiny: setup
+	$(BIN)/python docs/results/tiny.py --runs runs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
