@@ -10,15 +10,13 @@ import numpy as np
 from tables import judged, section, write
 
 NAMES = ("tiny-rms", "tiny-rms-isotropic")
-WORDS = (
-    "# Networks small enough to mix",
-    "",
-    "Three classes of the digits on six whitened principal components, one hidden layer of five units under an RMS norm,",
-    "frozen last layer, minibatches of 8 with fresh label noise: 30 weights on one sphere, 7x7 rates, eight seeds. In the",
-    "second experiment isotropic noise is added until it is nine tenths of `tr Sigma`: one field changed. The margins are",
-    "those of every other comparison, and both files were committed before the runs. `make results-tiny` writes this page.",
-    "",
-)
+WORDS = """# Networks small enough to mix
+
+Three classes of the digits on six whitened principal components, one hidden layer of five units under an RMS norm,
+frozen last layer, minibatches of 8 with fresh label noise: 30 weights on one sphere, 7x7 rates, eight seeds. In the
+second experiment isotropic noise is added until it is nine tenths of `tr Sigma`: one field changed. The margins are
+those of every other comparison, and both files were committed before the runs. `make results-tiny` writes this page.
+""".splitlines()
 
 
 def facts(dataset):
