@@ -14,7 +14,7 @@ from gas_parts import mixture, mixture_table
 from gas_states import state_table
 from scipy.integrate import solve_ivp
 
-from empirics.claims import compare
+from empirics.claims import Table, claims
 from empirics.claims.adiabat import FIXED_ELR, FIXED_LR
 from empirics.claims.compressibility import IDEAL, NOISE_SLOPE
 from empirics.claims.fluctuations import ENTROPY, FLUCTUATIONS
@@ -192,15 +192,26 @@ def cases():
     ]
 
 
+def _table(runs):
+    """What a claim is given of runs of one protocol."""
+    data, tree = getattr(runs, "dataset", runs), getattr(runs, "tree", None)
+    chosen = list(range(data.sizes["run"]))
+    trace = tree["trace"].to_dataset() if tree is not None and "trace" in tree.children else None
+    return Table.of(data.assign_attrs(protocol=str(data["protocol"].values[0])), trace, tree, chosen)
+
+
 @cache
-def _verdicts(make, seed):
+def _verdicts(make, claim, seed):
     function, *settings = make
-    return {row.title: row.verdict for row in compare(function(np.random.default_rng(seed), *settings))}
+    table = _table(function(np.random.default_rng(seed), *settings))
+    return {row.title: row.verdict for row in claims()[claim].verdicts(table)}
 
 
 def counts(case, tables):
     """How often the truth agrees and is called wrong, and how often the violation is seen."""
-    true, wrong = ([_verdicts(make, seed)[case.title] for seed in range(tables)] for make in (case.truth, case.wrong))
+    true, wrong = (
+        [_verdicts(make, case.claim, seed)[case.title] for seed in range(tables)] for make in (case.truth, case.wrong)
+    )
     return {"seen": wrong.count("disagrees"), "agrees": true.count("agrees"), "wrong": true.count("disagrees")}
 
 
