@@ -5,13 +5,14 @@ One file a claim; `compare` judges them all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from empirics.claims.adiabat import Adiabat
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.potential import MinimalPotential
@@ -22,7 +23,19 @@ from empirics.claims.thermometer import ConfigurationalTemperature
 from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
 
-__all__ = ["CLAIMS", "COLUMNS", "Claim", "Table", "Verdict", "Verdicts", "claims", "compare", "judge"]
+__all__ = [
+    "CLAIMS",
+    "COLUMNS",
+    "Claim",
+    "Statement",
+    "Table",
+    "Verdict",
+    "Verdicts",
+    "claims",
+    "compare",
+    "judge",
+    "judged",
+]
 
 #: Every claim, in the order of the validation suite.
 CLAIMS: tuple[Claim, ...] = (
@@ -71,17 +84,36 @@ def compare(runs: Any) -> Verdicts:
     _check(data)
     rows, notes = [], []
     groups = _groups(data)
-    for protocol, optimizer, chosen in groups:
-        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
-        check_knobs(group, protocol, chosen)
-        table = Table.of(group, _trace(runs, chosen))
-        fitting = [claim for claim in CLAIMS if protocol in claim.protocols and optimizer in claim.optimizers]
+    for (protocol, optimizer, chosen), (table, fitting) in zip(groups, judged(runs), strict=True):
         if not fitting:
             notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
         rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
         said = filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
         notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said]
     return Verdicts(rows, notes, runs)
+
+
+def judged(runs: Any) -> Iterator[tuple[Table, list[Claim]]]:
+    """Runs of each protocol and optimiser apart, with the claims that are judged on them.
+
+    Parameters
+    ----------
+    runs : Runs or xarray.Dataset
+        As `compare` takes them.
+
+    Yields
+    ------
+    table : Table
+        The runs of one protocol and optimiser.
+    fitting : list of Claim
+        The claims that are stated for both.
+    """
+    data = getattr(runs, "dataset", runs)
+    for protocol, optimizer, chosen in _groups(data):
+        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
+        check_knobs(group, protocol, chosen)
+        fitting = [one for one in claims().values() if protocol in one.protocols and optimizer in one.optimizers]
+        yield Table.of(group, _trace(runs, chosen)), fitting
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

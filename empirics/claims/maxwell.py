@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
@@ -92,6 +94,32 @@ class MaxwellRelation(Claim):
     name = "V3"
     title = "Maxwell relation"
     protocols = ("fixed-lr", "fixed-elr", "fixed-sphere")
+    statements = (
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
+            "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
+            "directions.",
+            ("maxwell-from-symmetry",),
+            ("fixed-lr",),
+        ),
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope of "
+            "the entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the "
+            "number of directions.",
+            ("maxwell-from-symmetry",),
+            ("fixed-elr",),
+        ),
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the entropy of "
+            "the weights in the log of the norm is d − 1, the number of directions; the number is given in units of "
+            "it.",
+            ("maxwell-from-symmetry",),
+            ("fixed-sphere",),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05
@@ -115,6 +143,14 @@ class MaxwellRelation(Claim):
                 )
             )
         return found
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """What the entropy is along the symmetry orbits once the relation is taken off: one curve if it holds."""
+        protocol = _protocol(table)
+        if table.missing(*RELATIONS[protocol].knobs, "entropy") or not table.used.any():
+            return ()
+        along, across, entropy = _coordinates(table, "entropy")
+        return (_collapse(protocol, along, across, entropy),)
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes with their two references: they tell a gas from a path entropy."""
@@ -155,6 +191,33 @@ def maxwell_ratio(protocol: str = "fixed-lr") -> float:
 
 def _protocol(table: Table) -> str:
     return str(table.data.attrs.get("protocol", "fixed-lr"))
+
+
+def _collapse(protocol: str, along: FloatArray, across: FloatArray, entropy: FloatArray) -> Plot:
+    """Entropy less what the relation says, for runs with low, middle and high values of what scales the weights."""
+    unit, theory = RELATIONS[protocol].unit, maxwell_ratio(protocol)
+    rest = entropy - theory * across
+    rest = rest - rest.mean()
+    scale = {"fixed-lr": "lr/wd", "fixed-elr": "weight decay", "fixed-sphere": "radius"}[protocol]
+    low, high = np.quantile(across, [1 / 3, 2 / 3])
+    parts = {"low": across < low, "middling": (across >= low) & (across <= high), "high": across > high}
+    # The scatter about one curve, whatever its shape, by the spline that the first form fits.
+    basis = spline_basis(along)
+    residual = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
+    taken = {"fixed-lr": "½ log(lr/wd)", "fixed-elr": "(−log wd)", "fixed-sphere": "log r"}[protocol]
+    return Plot(
+        "collapse",
+        "Do all runs fall on one curve?",
+        f"With what the relation says taken off, the entropy spans {np.ptp(rest):.2f} {unit} over the grid and "
+        f"scatters by {residual.std():.2g} {unit} about one curve.",
+        f"If the network is scale-invariant, what is left of S depends on "
+        f"{'lr × wd' if protocol == 'fixed-lr' else 'the effective learning rate'} alone, and runs with very different "
+        f"{scale} lie on one curve. Scatter off it is a broken symmetry, or runs that are not stationary. The shape of "
+        "the curve is the physics, and is not tested.",
+        "learning rate × weight decay, per step" if protocol == "fixed-lr" else "effective learning rate",
+        f"S/({unit}) − {taken}, mean off" if " " in unit else f"S/{unit} − {taken}, mean off",
+        tuple(Series(f"{name} {scale}", np.exp(along[one]), rest[one]) for name, one in parts.items() if one.any()),
+    )
 
 
 def _slopes(table: Table) -> list[str]:

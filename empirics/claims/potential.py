@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
@@ -44,6 +47,22 @@ class MinimalPotential(Claim):
     name = "V2"
     title = "Least free energy"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    statements = (
+        Statement(
+            "physics",
+            "Each stationary state minimises its own free energy among all the others: at the run's own temperature "
+            "its mean loss less temperature times entropy is lower than that of hotter and of colder runs. The number "
+            "is how far, in log T, the minimum lies from the run itself.",
+            ("potential",),
+        ),
+        Statement(
+            "identity",
+            "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 less "
+            "temperature times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is "
+            "the norm balance once more.",
+            ("regularised-loss",),
+        ),
+    )
 
     #: A shift of the minimum by 5 % of T, or of V, counts as none.
     margin = 0.05
@@ -51,7 +70,7 @@ class MinimalPotential(Claim):
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the two parts."""
         found = [self._directions(table)]
-        return found if _on_sphere(table) else [*found, self._radius(table)]
+        return found if on_sphere(table) else [*found, self._radius(table)]
 
     def _directions(self, table: Table) -> Verdict:
         if missing := [*table.missing("loss", "entropy_sphere"), *State.missing(table)]:
@@ -87,25 +106,24 @@ class MinimalPotential(Claim):
             derive("regularised-loss").source,
         )
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Maps of where the potential of every state is least, and by how much its own is above that."""
+        return () if without(table) or not State.of(table).within.any() else exhibits_of(table)
+
     def notes(self, table: Table) -> list[str]:
         """Give the ranks of the runs' own states in their potentials."""
-        names = ["loss", "entropy_sphere", *([] if _on_sphere(table) else ["weight_decay", "radius_sq", "log_radius"])]
-        if table.missing(*names) or State.missing(table) or not table.used.any():
+        if without(table) or not table.used.any():
             return []
         state = State.of(table)
         if len(state.temperature) < 2:
             return []
         ranks = _ranks(table, state)
-        potential = "F" if _on_sphere(table) else "G"
+        potential = "F" if on_sphere(table) else "G"
         return [
             f"rank of a run's own state in its {potential} among {len(ranks)}: {int((ranks == 0).sum())} are the "
             f"least, the median rank is {int(np.median(ranks))}, the highest {int(ranks.max())} (0: least; equal "
             "temperatures differ by scatter alone)"
         ]
-
-
-def _on_sphere(table: Table) -> bool:
-    return bool(table.data.attrs.get("protocol") == "fixed-sphere")
 
 
 def _heat_of_growth(table: Table, state: State) -> FloatArray:
@@ -172,7 +190,7 @@ def _ranks(table: Table, state: State) -> NDArray[np.intp]:
     """How many other runs have a lower value in each run's own potential."""
     heat, d = state.temperature, table.dimension
     values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
-    if not _on_sphere(table):
+    if not on_sphere(table):
         pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
         values = values + pressure[:, None] * volume[None]
         values = values - heat[:, None] * (d - 1) * state.values(table, "log_radius")[None]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import fit, mean_of, spline_basis
 from empirics.claims.state import State
 from empirics.claims.table import Table, balances
@@ -65,6 +67,33 @@ class RadiusLaw(Claim):
     name = "V1"
     title = "Radius law"
     protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "In a settled run, what weight decay takes off the norm of the weights equals what the gradient steps add "
+            "to it.",
+            ("norm-balance",),
+        ),
+        Statement(
+            "symmetry",
+            "The norm of the weights responds to the learning rate and, the other way, to weight decay. The two slopes "
+            "of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
+            ("scaling-symmetry",),
+        ),
+        Statement(
+            "symmetry",
+            "At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of its "
+            "logarithm must be exactly −½.",
+            ("scaling-symmetry",),
+            ("fixed-elr",),
+        ),
+        Statement(
+            "physics",
+            "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
+            "gradient noise has been measured.",
+            ("radius",),
+        ),
+    )
 
     #: Ratios within 5 % count as equal; a slope difference of 1/2 within 5 % of itself.
     ratio_margin = 0.05
@@ -111,18 +140,13 @@ class RadiusLaw(Claim):
         names = (_rate(table), "weight_decay", "radius_sq", "grad_variance")
         if missing := table.missing(*names):
             return self.not_measured(table, FORMULA, "physics", 1.0, missing)
-        rate, decay, squared, variance = (table.values(name) for name in names)
-        unit = table.values("grad_variance_unit") if not table.missing("grad_variance_unit") else variance * squared
-        # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
-        noisy = unit > 0
-        if len(noisy) and not noisy.any():
+        unit = _unit_noise(table)
+        if len(unit) and not (unit > 0).any():
             return self.not_measured(table, FORMULA, "physics", 1.0, ["a positive grad_variance_unit"])
-        if not State.missing(table):
-            noisy &= State.of(table).within
-        ratio = squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+        noisy, ratio = _ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
-            share = 1 - (variance / table.values("grad_sq"))[noisy]
+            share = 1 - (table.values("grad_variance") / table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
         source = PROTOCOLS[_protocol(table)].radius.source
         verdict = self.verdict(table, FORMULA, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
@@ -133,6 +157,13 @@ class RadiusLaw(Claim):
             )
             return replace(verdict, reason=verdict.reason + why)
         return verdict
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Measured over predicted r^2 of every run, by the formula and by the balance."""
+        if table.missing(_rate(table), "weight_decay", "radius_sq", "grad_variance"):
+            return ()
+        chosen, ratio = _ratios(table)
+        return (_plot(table, self.ratio_margin, chosen, ratio),) if len(ratio) else ()
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes of log r, which are exact only if E|g|^2 at unit norm does not depend on lr wd."""
@@ -154,6 +185,51 @@ def _protocol(table: Table) -> str:
 def _rate(table: Table) -> str:
     """Name of what sets the size of steps."""
     return "lr" if _protocol(table) == "fixed-lr" else "effective_lr"
+
+
+def _unit_noise(table: Table) -> FloatArray:
+    """Trace of the gradient covariance at unit norm."""
+    if not table.missing("grad_variance_unit"):
+        return table.values("grad_variance_unit")
+    return table.values("grad_variance") * table.values("radius_sq")
+
+
+def _ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Which runs the formula is held against, and r^2 measured over predicted in these."""
+    unit = _unit_noise(table)
+    # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
+    noisy = unit > 0
+    if not State.missing(table):
+        noisy &= State.of(table).within
+    rate, decay, squared = (table.values(name) for name in (_rate(table), "weight_decay", "radius_sq"))
+    return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+
+
+def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatArray) -> Plot:
+    """Both predictions of r^2 against what sets the size of steps."""
+    free = _protocol(table) == "fixed-lr"
+    rate, decay = table.values(_rate(table)), table.values("weight_decay")
+    along = rate * decay if free else rate
+    series = [Series("formula of the SDE", along[chosen], ratio)]
+    words = f"r² over that of the formula goes from {ratio.min():.3f} to {ratio.max():.3f}"
+    balance = balances(table.data)
+    if balance is not None and np.isfinite(balance[table.used]).all():
+        # The balance holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
+        by_balance = 1 / balance[table.used]
+        series.append(Series("norm balance (exact)", along, by_balance))
+        words += f", over that of the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
+    return Plot(
+        "ratio",
+        "How far each prediction is off",
+        f"{words}.",
+        "The exact norm balance must hold in every stationary run. The formula leaves out the mean gradient and terms "
+        f"of the order of {'lr × wd' if free else 'a step'}: what is left is the price of that.",
+        "learning rate × weight decay, per step" if free else "effective learning rate",
+        "r², measured over predicted",
+        tuple(series),
+        level=1.0,
+        margin=margin,
+    )
 
 
 def _predicted(

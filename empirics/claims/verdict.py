@@ -76,6 +76,8 @@ class Verdict:
         Where the theory comes from.
     details : dict
         Further numbers.
+    optimizer : str
+        What the runs were trained with.
     """
 
     claim: str
@@ -91,6 +93,7 @@ class Verdict:
     reason: str = ""
     source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    optimizer: str = "sgd"
 
 
 class Verdicts(Sequence[Verdict]):
