@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirics.claims.exhibit import over_grid
 from empirics.claims.fits import Estimate, fit
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
@@ -165,6 +166,12 @@ class Evidence:
         return [] if values is None else sorted(set(values.astype(str)))
 
     @cached_property
+    def optimizers(self) -> list[str]:
+        """The optimisers among the runs, SGD where it is not said."""
+        values = self.get("optimizer")
+        return ["sgd"] if values is None else sorted(set(values.astype(str)))
+
+    @cached_property
     def product(self) -> np.ndarray:
         """What sets the temperature: learning rate times weight decay where both are free, else the effective rate."""
         if self.free:
@@ -245,18 +252,6 @@ class Evidence:
         return radius
 
     @cached_property
-    def balance_radius(self) -> np.ndarray | None:
-        """Radius by the exact norm balance: the measured one times the fourth root of the measured balance.
-
-        The balance compares r^2 with lr E|g|^2/(wd (2 - lr wd)), and E|g|^2 itself falls as 1/r^2. Where lr is
-        eta_eff r^2 it is the square root.
-        """
-        balance = self.get("balance")
-        if balance is None or self.radius is None or self.protocol == "fixed-sphere":
-            return None
-        return self.radius * balance ** (0.25 if self.free else 0.5)
-
-    @cached_property
     def radius_slopes(self) -> Slopes | None:
         """Slopes of log r."""
         squared = self.get("radius_sq")
@@ -322,11 +317,5 @@ class Evidence:
         table : numpy.ndarray, shape (j, i)
             NaN where there is no run.
         """
-        lr, column = np.unique(self.lr, return_inverse=True)
-        weight_decay, row = np.unique(self.weight_decay, return_inverse=True)
-        good = np.isfinite(values)
-        total, count = np.zeros((len(weight_decay), len(lr))), np.zeros((len(weight_decay), len(lr)))
-        np.add.at(total, (row[good], column[good]), values[good])
-        np.add.at(count, (row[good], column[good]), 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return lr, weight_decay, np.where(count > 0, total / count, np.nan)
+        lr, weight_decay, (table,) = over_grid(self.lr, self.weight_decay, [values])
+        return lr, weight_decay, table

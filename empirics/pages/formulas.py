@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import sympy as sp
-from sympy.printing.mathml import MathMLPresentationPrinter
 
 from empirics.pages.blocks import Law, Paper
+from empirics.pages.mathml import to_mathml
 from thermo_theory import Derivation, derive
 from thermo_theory.protocols import PROTOCOLS
 
-__all__ = ["laws", "papers", "to_mathml"]
+__all__ = ["compared", "derived", "laws", "papers"]
 
 _PAPER = "https://arxiv.org/abs/2511.07308"
 
@@ -42,38 +43,6 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
-class _Printer(MathMLPresentationPrinter):
-    """Sympy's printer, but an entropy S(eta, lambda) keeps its capital."""
-
-    def _print_AppliedUndef(self, function: sp.Function) -> object:
-        row = self._print_Function(function)
-        row.firstChild.firstChild.data = function.func.__name__
-        return row
-
-
-def to_mathml(equation: sp.Basic) -> str:
-    """Write an equation as a MathML element, which browsers set by themselves.
-
-    Parameters
-    ----------
-    equation : sympy.Basic
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> to_mathml(sp.Eq(sp.Symbol("p") * sp.Symbol("V"), sp.Symbol("R") * sp.Symbol("T")))[:24]
-    '<math display="block"><m'
-    """
-    printer = _Printer({"mul_symbol": "None"})
-    body = str(printer._print(equation).toxml())
-    body = re.sub(r"<mo>&InvisibleTimes;</mo>", '<mspace width="0.15em"></mspace>', body)
-    body = body.replace("<mo>-</mo>", "<mo>−</mo>")
-    return f'<math display="block">{body}</math>'
-
-
 def _address(source: str) -> str:
     """Return the address of the first arXiv paper that a source names."""
     found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
@@ -89,7 +58,15 @@ def _law(derivation: Derivation) -> Law:
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta) does not.
     title = words if words[1:2].isupper() else words[:1].upper() + words[1:]
-    return Law(title, to_mathml(equation), sp.latex(equation), needs, derivation.source, _address(derivation.source))
+    return Law(
+        title,
+        to_mathml(equation),
+        sp.latex(equation),
+        needs,
+        derivation.source,
+        _address(derivation.source),
+        derivation.name,
+    )
 
 
 _COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
@@ -111,6 +88,58 @@ def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, 
     """
     known = [protocol for protocol in PROTOCOLS if protocol in protocols]
     return tuple(_law(derive(name, protocol)) for protocol in known for name in names)
+
+
+def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Law, ...]:
+    """Return the formulas that a claim compares with.
+
+    Parameters
+    ----------
+    names, protocol, optimizer
+        As `derived` takes them.
+
+    Returns
+    -------
+    tuple of Law
+    """
+    return tuple(_law(one) for one in derived(names, protocol, optimizer))
+
+
+def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Derivation, ...]:
+    """Return derivations by name: of those made for each protocol, that of the runs.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of derivations.
+    protocol, optimizer : str
+        Of the runs, as "fixed-lr" and "sgd".
+
+    Returns
+    -------
+    tuple of Derivation
+
+    Raises
+    ------
+    LookupError
+        If there is no such derivation.
+    """
+    keys: list[str | None] = [protocol, None]
+    if optimizer != "sgd" and protocol in PROTOCOLS:
+        # Under other protocols nothing is derived for other optimisers than SGD.
+        with suppress(ValueError):
+            keys.insert(0, PROTOCOLS[protocol].with_optimizer(optimizer).key)
+    return tuple(_found(name, keys) for name in names)
+
+
+def _found(name: str, keys: list[str | None]) -> Derivation:
+    """Return the derivation for the first of these protocols that has one."""
+    for key in keys[:-1]:
+        try:
+            return derive(name, key)
+        except LookupError:
+            continue
+    return derive(name, keys[-1])
 
 
 def papers() -> tuple[Paper, ...]:
