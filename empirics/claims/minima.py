@@ -175,7 +175,7 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
             f"Where {potential} is least",
             found.whole.missed,
             f"{formula} of each state among all of them, at the state's own T{'' if on_sphere(table) else ' and p'}. "
-            "An arrow points from a state to the one that has the least; no arrow: it is its own minimum. The number "
+            "An arrow points from a state to the one that has the least; no arrow: it is its own minimum. The colour "
             "is how much its own value lies above the least, in units of R T.",
             f"{potential} above its least, R T",
             found.whole,

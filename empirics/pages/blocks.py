@@ -9,7 +9,6 @@ from typing import ClassVar
 __all__ = [
     "MARKS",
     "Card",
-    "Cards",
     "Cell",
     "Details",
     "Figures",
@@ -119,11 +118,14 @@ class Cell:
         A verdict that is drawn with its sign before the text; empty for none.
     section : str
         The section of the page that it leads to; empty for none.
+    wraps : bool
+        Whether it is a line of words rather than a number.
     """
 
     text: str
     verdict: str = ""
     section: str = ""
+    wraps: bool = False
 
     def __str__(self) -> str:
         return " ".join(filter(None, [MARKS.get(self.verdict, ""), self.verdict, self.text]))
@@ -227,14 +229,6 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Cards:
-    """Verdicts on the forms of one claim."""
-
-    kind: ClassVar[str] = "cards"
-    cards: tuple[Card, ...]
-
-
-@dataclass(frozen=True)
 class Law:
     """A formula that was compared, and where it comes from.
 
@@ -285,6 +279,8 @@ class Tested:
         What is tested.
     laws : tuple of Law
         The equations that it compares with.
+    cards : tuple of Card
+        The verdicts on its forms.
     """
 
     kind: ClassVar[str] = "tested"
@@ -293,6 +289,7 @@ class Tested:
     where: str
     words: str
     laws: tuple[Law, ...] = ()
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True)

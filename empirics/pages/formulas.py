@@ -9,6 +9,7 @@ import sympy as sp
 
 from empirics.pages.blocks import Law, Paper
 from empirics.pages.mathml import to_mathml
+from empirics.pages.words import typeset
 from thermo_theory import Derivation, derive
 from thermo_theory.protocols import PROTOCOLS
 
@@ -56,10 +57,11 @@ def _law(derivation: Derivation) -> Law:
     if derivation.kind == "symmetry" and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
         needs += " (on the way this derivation takes; scale invariance and stationarity alone give it too)"
     words = derivation.summary
-    # A sentence starts with a capital; a formula in words (dS/dlog eta) does not.
-    title = words if words[1:2].isupper() else words[:1].upper() + words[1:]
+    # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
+    formula = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
+    title = words if formula else words[:1].upper() + words[1:]
     return Law(
-        title,
+        typeset(title),
         to_mathml(equation),
         sp.latex(equation),
         needs,

@@ -13,6 +13,7 @@ __all__ = ["to_mathml"]
 # What is printed between, before and after the arguments of the functions of `thermo_theory.vectors`.
 _WRITTEN: dict[str, tuple[str, str, str]] = {
     "Apply": ("", "", ""),
+    "Change": ("d", "", ""),
     "Div": ("div ", "", ""),
     "Dot": ("", " · ", ""),
     "EntropyOf": ("S[", ", ", "]"),
@@ -75,7 +76,7 @@ class _Printer(MathMLPresentationPrinter):
 
     def _print_AppliedUndef(self, function: sp.Function) -> object:
         row = self._print_Function(function)
-        row.firstChild.firstChild.data = function.func.__name__
+        row.replaceChild(self._print(sp.Symbol(function.func.__name__)), row.firstChild)
         return row
 
 

@@ -65,7 +65,7 @@ def typeset(text: str) -> str:
     >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
     'lr × wd, |g|² within 1 ± 0.05, −0.2'
     """
-    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ")
+    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ").replace(" - ", " − ")
     return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
 
 

@@ -82,14 +82,14 @@ def grid_axes(axes: Axes, columns: np.ndarray, rows: np.ndarray, names: tuple[st
     axes.set_ylabel(names[1])
 
 
-def heat_map(axes: Axes, figure: Figure, grid: Grid, names: tuple[str, str], form: str, label: str) -> None:
-    """Draw a map over the grid: numbers in the cells where they fit, else a scale beside it."""
+def heat_map(axes: Axes, figure: Figure, grid: Grid, names: tuple[str, str], form: str | None, label: str) -> None:
+    """Draw a map over the grid: numbers in the cells where they fit and have a form, else a scale beside it."""
     columns, rows, table = grid
     mesh = axes.pcolormesh(
         edges(columns), edges(rows), np.ma.masked_invalid(table), cmap="cividis", edgecolors=PAPER, linewidth=1.2
     )
     grid_axes(axes, columns, rows, names)
-    if max(len(columns), len(rows)) > CELLS_WITH_NUMBERS:
+    if form is None or max(len(columns), len(rows)) > CELLS_WITH_NUMBERS:
         figure.colorbar(mesh, ax=axes, label=label, drawedges=False).outline.set_visible(False)
         return
     for (row, column), value in np.ndenumerate(table):
@@ -115,9 +115,9 @@ def largest(values: np.ndarray) -> float:
     return float(np.abs(finite).max()) if len(finite) else float("nan")
 
 
-def decimals_of(values: np.ndarray) -> str:
+def decimals_of(values: np.ndarray, digits: int = 3) -> str:
     """Return a format that gives all numbers of a map the same, sensible decimals."""
-    return f".{int(np.clip(2 - np.floor(np.log10(max(largest(values), 1e-12))), 0, 6))}f"
+    return f".{int(np.clip(digits - 1 - np.floor(np.log10(max(largest(values), 1e-12))), 0, 6))}f"
 
 
 def by_status(axes: Axes, evidence: Evidence, x: np.ndarray, y: np.ndarray, **style: Any) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from empirics.claims.exhibit import Map, Plot
 from empirics.pages.drawing import FAINT, INK, SERIES, Picture, canvas, picture
-from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map
+from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map, log_ticks
 
 __all__ = ["drawn"]
 
@@ -57,6 +58,10 @@ def _plot(plot: Plot, name: str) -> Picture:
                 )  # fmt: skip
         axes.set_xscale("log" if plot.logarithmic[0] else "linear")
         axes.set_yscale("log" if plot.logarithmic[1] else "linear")
+        for axis, logarithmic, which in zip((axes.xaxis, axes.yaxis), plot.logarithmic, "xy", strict=True):
+            values = np.concatenate([getattr(one, which) for one in plot.series])
+            if logarithmic and (values > 0).any():
+                log_ticks(axis, values[values > 0].min(), values[values > 0].max())
         axes.set_xlabel(plot.x)
         axes.set_ylabel(plot.y)
         axes.margins(y=0.12)
@@ -73,7 +78,9 @@ def _size(points: int) -> float:
 def _map(grid: Map, name: str) -> Picture:
     with canvas(3.3) as figure:
         axes = figure.subplots()
-        numbers = f"+{decimals_of(grid.values)}" if np.nanmin(grid.values) < 0 else decimals_of(grid.values)
+        sign = "+" if np.nanmin(grid.values) < 0 else ""
+        # Arrows would run through numbers.
+        numbers = f"{sign}{decimals_of(grid.values, 2)}" if grid.to is None else None
         heat_map(axes, figure, (grid.columns, grid.rows, grid.values), (grid.x, grid.y), numbers, grid.unit)
         if grid.to is not None:
             _arrows(axes, grid)
@@ -84,12 +91,13 @@ def _arrows(axes: Axes, grid: Map) -> None:
     """Draw an arrow from each cell that points to another one."""
     assert grid.to is not None
     crowded = max(len(grid.columns), len(grid.rows)) > CELLS_WITH_NUMBERS
+    edge = withStroke(linewidth=2.4, foreground="#ffffff")
     for row, column in np.argwhere(grid.to[..., 0] >= 0):
         to_row, to_column = grid.to[row, column]
         if (to_row, to_column) == (row, column):
             continue
         ends = (grid.columns[column], grid.rows[row]), (grid.columns[to_column], grid.rows[to_row])
-        # A light line under a dark one can be seen on any cell.
-        for colour, width in (("#ffffff", 2.6), ("#000000", 1.1)):
-            arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "mutation_scale": 5 if crowded else 7}
-            axes.annotate("", ends[1], ends[0], arrowprops={**arrow, "shrinkA": 0 if crowded else 7, "shrinkB": 3})
+        # A dark arrow with a light edge can be seen on any cell.
+        look: dict[str, Any] = {"arrowstyle": "-|>", "color": "#000000", "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+        look |= {"mutation_scale": 4 if crowded else 7, "path_effects": [edge]}
+        axes.annotate("", ends[1], ends[0], arrowprops=look)

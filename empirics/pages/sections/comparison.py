@@ -10,7 +10,7 @@ from empirics.pages.blocks import Cell, Section, Table, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.sections.verdicts import measured_cell
 from empirics.pages.sections.wording import plural
-from empirics.pages.words import PROTOCOL_WORDS, typeset
+from empirics.pages.words import typeset
 
 __all__ = ["comparison", "differences", "matrix", "names_of"]
 
@@ -107,11 +107,11 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
         folders.append((Cell(names[i], section=slugs[i]), plural(len(one), "run"), counts, _against(evidence, i)))
     rows: list[tuple[str | Cell, ...]] = []
     for (claim, form, kind, protocol, optimizer), found in matrix(every):
-        where = PROTOCOL_WORDS.get(protocol, protocol) + ("" if optimizer == "sgd" else f", {optimizer}")
+        where = protocol + ("" if optimizer == "sgd" else f", {optimizer}")
         theory = next(row.theory for row in found if row is not None)
         cells = (measured_cell(row) if row is not None else Cell("not judged") for row in found)
-        rows.append((f"{claim}: {typeset(form)}", kind, where, number(theory), *cells))
-    head = ("Claim", "Kind", "Protocol", "Theory", *names)
+        rows.append((claim, Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
+    head = ("Claim", "In the form", *names, "Theory", "Kind", "Protocol")
     return Section(
         "comparison",
         "Side by side",

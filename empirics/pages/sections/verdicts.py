@@ -10,7 +10,7 @@ import numpy as np
 from empirics.claims import Claim, Statement, claims, judged
 from empirics.claims.exhibit import Exhibit, Rows
 from empirics.claims.table import Table as Runs
-from empirics.pages.blocks import Cards, Cell, Details, Figures, Heading, Items, Section, Table, Tested, Text, number
+from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, Table, Tested, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
@@ -34,19 +34,20 @@ def _half(verdict: Any) -> str:
 
 def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
     """Show all verdicts in a table, what they come to, and what the three kinds of claims mean."""
+    several = len(evidence.protocols) > 1
     rows = tuple(
         (
             Cell(v.claim, section=prefix + _slug(v.claim)),
-            typeset(str(v.title)),
-            v.kind,
-            *([PROTOCOL_WORDS.get(v.protocol, v.protocol)] if len(evidence.protocols) > 1 else []),
-            number(v.theory),
             measured_cell(v),
+            Cell(typeset(str(v.title)), wraps=True),
+            v.kind,
+            *([PROTOCOL_WORDS.get(v.protocol, v.protocol)] if several else []),
+            number(v.theory),
         )
         for v in verdicts
     )
-    protocol = ("Protocol",) if len(evidence.protocols) > 1 else ()
-    head = ("Claim", "In the form", "Kind", *protocol, "Theory", "Verdict, measured ± half the 95 % interval")
+    head = ("Claim", "Verdict, measured ± half the 95 % interval", "In the form", "Kind")
+    head = (*head, *(("Protocol",) if several else ()), "Theory")
     blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
     blocks.append(Table("Every verdict; each claim has a section below", head, rows, "matrix") if rows else MISSING)
     left_out = int((~evidence.ok).sum())
@@ -132,8 +133,7 @@ def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
             where = PROTOCOL_WORDS.get(protocol, protocol)
             where += "" if optimizer == "sgd" else f", {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
             meaning, laws = KIND_SHORT.get(said.kind, ""), compared(said.derivations, protocol, optimizer)
-            blocks.append(Tested(said.kind, meaning, where, typeset(said.words), laws))
-            blocks.append(Cards(tuple(map(card, rows))))
+            blocks.append(Tested(said.kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
         parts = shown.get(name, [])
         for table, exhibits in parts:
             protocol = str(table.data.attrs.get("protocol", ""))
