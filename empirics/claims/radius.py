@@ -160,7 +160,8 @@ class RadiusLaw(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Measured over predicted r^2 of every run, by the formula and by the balance."""
-        if table.missing(_rate(table), "weight_decay", "radius_sq", "grad_variance"):
+        unknown = table.missing("grad_variance") and table.missing("grad_variance_unit")
+        if unknown or table.missing(_rate(table), "weight_decay", "radius_sq"):
             return ()
         chosen, ratio = _ratios(table)
         return (_plot(table, self.ratio_margin, chosen, ratio),) if len(ratio) else ()

@@ -44,7 +44,8 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
             *([PROTOCOL_WORDS.get(v.protocol, v.protocol)] if several else []),
             number(v.theory),
         )
-        for v in verdicts
+        # What was measured comes first.
+        for v in sorted(verdicts, key=lambda v: v.verdict == "not measured")
     )
     head = ("Claim", "Verdict, measured ± half the 95 % interval", "In the form", "Kind")
     head = (*head, *(("Protocol",) if several else ()), "Theory")
