@@ -153,7 +153,8 @@ def _plot(ways: list[Way], free: bool) -> Plot:
     chosen = ways[:1] if len(ways) == 1 else [ways[0], ways[-1]]
     series = []
     for way in chosen:
-        shown = way.t <= way.t[np.argmax(np.abs(way.predicted) <= FOLLOWED / 4 * abs(way.predicted[0]))]
+        (reached,) = np.nonzero(np.abs(way.predicted) <= FOLLOWED / 4 * abs(way.predicted[0]))
+        shown = way.t <= way.t[reached[0] if len(reached) else -1]
         name = f"{'lr' if free else 'effective lr'} {way.rate:.2g}, wd {way.decay:.2g}"
         t = way.t[shown] / way.t[shown][-1]
         thinned = np.unique(np.linspace(0, len(t) - 1, 40).round().astype(int))
@@ -165,9 +166,10 @@ def _plot(ways: list[Way], free: bool) -> Plot:
         "The way to the stationary radius",
         f"Of {len(ways)} runs that started far, measured areas are {ratios.min():.3f} to {ratios.max():.3f} of the "
         "predicted ones.",
-        "log(r/r*), r* being the stationary radius of the formula, over the steps until a twentieth is left, these "
-        "being 1 for each run. Shown are the runs with the smallest and the largest rate × weight decay.",
-        "steps, over those until a twentieth is left",
+        "log(r/r*), r* being the stationary radius of the formula, over the steps until a twentieth is left or the "
+        "trace ends, these being 1 for each run. Shown are the runs with the smallest and the largest rate × weight "
+        "decay.",
+        "steps, over those shown",
         "log(r/r*)",
         tuple(series),
         logarithmic=(False, False),

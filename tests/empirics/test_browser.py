@@ -125,6 +125,15 @@ def test_a_page_that_scrolls_sideways_would_be_seen(page, folder):
     assert [frame["scroll"] > frame["width"] for frame in measured(wide, folder)] == [True, True, False]
 
 
+def test_a_page_of_two_folders_never_scrolls_sideways(page, folder):
+    runs = str(folder / "runs")
+    assert cli.main(["report", runs, runs, "--out", str(folder / "two.html")]) == 0
+    frames = measured(folder / "two.html", folder)
+    assert [(frame["scroll"], frame["wide"]) for frame in frames] == [(width, []) for width in WIDTHS]
+    wanted = ["comparison", "folder-1", "folder-2", "sources"]
+    assert [frame["sections"] for frame in frames] == [wanted] * len(WIDTHS)
+
+
 def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
     assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
     verdicts = verdicts_of(json.loads(capsys.readouterr().out))

@@ -1,7 +1,9 @@
 """The JSON of `report` and `compare` against the schema that is shipped with it."""
 
 import dataclasses
+import doctest
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -40,6 +42,13 @@ def gas():
 
 def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_example_in_the_docs_runs():
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(text, {}, "report.md", "report.md", 0))
+    assert (runner.tries, runner.failures) == (2, 0)
 
 
 def test_every_field_of_the_schema_is_described():

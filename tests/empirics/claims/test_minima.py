@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from gas_states import state_table
 
-from empirics.claims import judged
+from empirics.claims import judged, trajectory
 from empirics.claims.exhibit import Map, Plot, Rows
 from empirics.claims.minima import minima
 from empirics.claims.state import State
@@ -113,3 +113,11 @@ def test_every_claim_says_what_each_of_its_forms_tests():
                 said = claim.statement(verdict.kind, protocol)
                 assert said in claim.statements
                 assert said.derivations
+
+
+def test_a_way_that_the_trace_does_not_follow_to_its_end_is_shown_as_far_as_it_goes():
+    t = np.arange(0.0, 90.0, 10.0)
+    way = trajectory.Way(t, np.exp(-t / 60), np.exp(-t / 60), 0.1, 0.01, 1.0)
+    plot = trajectory._plot([way], free=True)
+    np.testing.assert_allclose(plot.series[1].x, t / 80)
+    np.testing.assert_allclose(plot.series[1].y, np.exp(-t / 60))
