@@ -55,11 +55,12 @@ def differences(first: Any, other: Any) -> dict[str, tuple[Any, Any]] | None:
     return {n: (fields[0].get(n), fields[1].get(n)) for n in names if fields[0].get(n) != fields[1].get(n)}
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write nested tables as one, names joined by dots."""
+def _flat(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the tables of a file as one, their names before those of the fields."""
     found: dict[str, Any] = {}
-    for name, value in table.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    for name, value in file.items():
+        fields = {f"{name}.{field}": inner for field, inner in value.items()} if isinstance(value, Mapping) else {}
+        found |= fields or {name: value}
     return found
 
 

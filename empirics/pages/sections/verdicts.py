@@ -60,7 +60,7 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
     notes = [typeset(str(note)) for note in getattr(verdicts, "notes", ())]
     if notes:
         blocks += [Heading("Beside the verdicts, not judged"), Items(tuple(notes))]
-    return Section(f"{prefix}verdicts", "Verdicts", tuple(blocks))
+    return Section(f"{prefix}verdicts", "Verdicts", tuple(blocks), label="Verdicts")
 
 
 def _slug(claim: str) -> str:
