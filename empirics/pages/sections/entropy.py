@@ -92,8 +92,8 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
         slope_table(verdicts, evidence),
         Text(
             "What the collapse under V3 tests: scale invariance says that S/R − ½ log(lr/wd) depends on lr × wd alone, "
-            "so runs with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is shown: "
-            "the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
+            "so runs with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is "
+            "shown: the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
             "physics. A cold gas would give the slopes 1 and 0; distances diffused between snapshots would give 3/2 "
             "and ½."
         ),
