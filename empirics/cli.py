@@ -12,6 +12,7 @@ import difflib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -145,8 +146,24 @@ def _program(
         print(context.get_help())
 
 
-@app.command("list", help="List derivations, claims, networks and experiments.", epilog=_examples("list"))
-def list_everything() -> None:
+#: Files with claims of the user's own.
+ClaimFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--claims",
+        metavar="FILE.py",
+        help="A Python file with claims of your own, which is executed; repeatable.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    "list",
+    help="List derivations, claims, networks and experiments.",
+    epilog=_examples("list", "list --claims mine.py"),
+)
+def list_everything(claims: ClaimFiles = None) -> None:
     """Print what there is, a line each."""
     from empirics.data import DATASETS
     from empirics.models import MODELS
@@ -155,20 +172,31 @@ def list_everything() -> None:
     def block(title: str, lines: Sequence[str]) -> None:
         print(title, *(f"  {line}" for line in lines), "", sep="\n")
 
+    known = _claims(claims or ())  # before anything is printed: a wrong file is refused at once
     block(f"derivations ({PROGRAM} derive NAME --protocol PROTOCOL)", repr(derivations()).splitlines())
-    block(f"claims ({PROGRAM} compare DIR)", _claims())
+    block(f"claims ({PROGRAM} compare DIR)", known)
     block("networks ([model] name)", MODELS.names)
     block("data sets ([data] name)", DATASETS.names)
     block(f"experiments ({PROGRAM} run FILE)", [f"{name}  {path}" for name, path in _shipped().items()])
 
 
-def _claims() -> list[str]:
-    """List the claims, or say what has to be installed to know them."""
+def _claims(files: Sequence[Path]) -> list[str]:
+    """List the claims with where they come from, or say what has to be installed to know them.
+
+    Raises
+    ------
+    RequestError
+        If a file of the user's cannot be used.
+    """
     try:
         from empirics import claims
     except ModuleNotFoundError as error:
         return [_missing(error)]
-    return [f"{claim.name}  {claim.title} ({', '.join(claim.protocols)})" for claim in getattr(claims, "CLAIMS", ())]
+    try:
+        known = claims.claims(files).values()
+    except claims.ClaimError as error:
+        raise RequestError(f"list: {error}") from None
+    return [f"{one.name}  {one.title} ({', '.join(one.protocols)})  from {one.origin}" for one in known]
 
 
 @app.command(
@@ -382,7 +410,12 @@ def _say_what_is_lost(verdicts: Verdicts) -> None:
 
 @app.command(
     help="Judge runs against the theory. Prints every claim with its interval and a verdict.",
-    epilog=_examples("compare runs/digits", "compare runs/digits --format json", "compare runs/digits --strict"),
+    epilog=_examples(
+        "compare runs/digits",
+        "compare runs/digits --format json",
+        "compare runs/digits --strict",
+        "compare runs/digits --claims mine.py",
+    ),
 )
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)],
@@ -390,24 +423,28 @@ def compare(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a symmetry or physics claim disagrees.")
     ] = False,
+    claims: ClaimFiles = None,
 ) -> None:
     """Print verdicts.
 
     Raises
     ------
     Exit
-        With 1 if it is strict and a claim disagrees.
+        With 1 if it is strict and a claim disagrees, or if the code of a claim fails.
     """
-    verdicts = _compared(folder)
+    verdicts = _compared(folder, claims or ())
     printed = {
         TableFormat.TABLE: verdicts.__repr__,
         TableFormat.JSON: verdicts.to_json,
         TableFormat.MARKDOWN: verdicts.to_markdown,
     }
     print(printed[form]())
+    for error in verdicts.errors:
+        _say(f"{PROGRAM}: {error}")
     against = [v for v in verdicts if v.kind in ("symmetry", "physics") and v.verdict == "disagrees"]
     if strict and against:
         _say(f"--strict: {'; '.join(f'{v.claim} {v.title}: disagrees' for v in against)}")
+    if verdicts.errors or (strict and against):
         raise typer.Exit(FAILED)
 
 
@@ -454,11 +491,24 @@ def report(
     print(empirics.report(verdicts if len(verdicts) > 1 else verdicts[0], target, format=chosen))
 
 
-def _compared(folder: Path) -> Verdicts:
-    """Load runs and judge them."""
-    import empirics
+def _compared(folder: Path, files: Sequence[Path] = ()) -> Verdicts:
+    """Load runs and judge them; of claims whose code fails the verdicts keep a line each.
 
-    return empirics.compare(empirics.load(folder))
+    Raises
+    ------
+    RequestError
+        If a file with claims cannot be used.
+    """
+    import empirics
+    from empirics.claims import ClaimError, ClaimWarning
+
+    runs = empirics.load(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ClaimWarning)
+        try:
+            return empirics.compare(runs, claims=files)
+        except ClaimError as error:
+            raise RequestError(f"compare: {error}") from None
 
 
 # Errors ------------------------------------------------------------------------------------------

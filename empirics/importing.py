@@ -350,8 +350,13 @@ def _derive(found: _Columns, protocol: str, d: int) -> None:
 
 
 def _derive_rates(found: _Columns, protocol: str, d: int) -> None:
-    """Fill in the temperature, half the effective learning rate times the noise a dimension, and the balance."""
+    """Fill in the temperature, half the effective learning rate times the noise a dimension, and the balance.
+
+    Both are those of SGD; the claims themselves work out the temperature of other optimisers.
+    """
     v = found.values
+    if not (v["optimizer"] == "sgd").all():
+        return
     if protocol != "fixed-lr" and found.have("effective_lr"):
         effective, words = v["effective_lr"], "effective_lr"
     elif found.have("lr", "radius_sq"):

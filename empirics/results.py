@@ -38,6 +38,7 @@ VARIABLES: dict[str, Variable] = {
     "component_name": Variable("its tensor, and which of the tensor's parts", "1"),
     "parameters": Variable("number of weights", "1"),
     "scale_invariant": Variable("whether the loss is unchanged when it alone is scaled", "1"),
+    "momentum": Variable("momentum of the heavy ball, or Adam's beta1, where it is not in the experiment", "1"),
     "step": Variable("training step", "step"),
     "block": Variable("consecutive block of the measured part", "1"),
     "snapshot": Variable("snapshot of the weights", "1"),

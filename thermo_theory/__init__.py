@@ -3,6 +3,7 @@
 from thermo_theory import (  # noqa: F401
     discrete,
     forerunners,
+    heavy_ball,
     optimizers,
     processes,
     relaxation,

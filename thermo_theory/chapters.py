@@ -73,8 +73,10 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "equipartition",
     ),
     "Other optimisers": (
+        "momentum-symmetry",
         "momentum-balance",
         "momentum-temperature",
+        "nesterov-symmetry",
         "nesterov-balance",
         "adamw-symmetry",
         "adamw-radius",

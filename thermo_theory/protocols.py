@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 
-from thermo_theory.derivation import derive
+from thermo_theory.derivation import Derivation, derive
 from thermo_theory.formula import Formula
 
 __all__ = ["PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"]
@@ -100,9 +100,19 @@ class Protocol:
     @property
     def ideal_gas_law(self) -> Formula:
         """``p V = R T``, for AdamW and Adam with L2 in their own coordinates."""
-        if self.optimizer.startswith("adam"):
-            return derive(f"{self.optimizer}-gas").claim
-        return derive("ideal-gas-law", self).claim
+        return self.equation_of_state.claim
+
+    @property
+    def equation_of_state(self) -> Derivation:
+        """The derivation of ``p V = R T``, with what p, V and R are under this protocol and optimiser."""
+        return derive(f"{self.optimizer}-gas") if self.optimizer.startswith("adam") else derive("ideal-gas-law", self)
+
+    @property
+    def symmetry(self) -> Formula:
+        """What a step does to weights c times as large, at rates changed to match: c times what it does to w."""
+        if self.optimizer == "sgd":
+            return derive("scaling-symmetry", self).claim
+        return derive(f"{self.optimizer}-symmetry").claim
 
     @property
     def trajectory(self) -> Formula:

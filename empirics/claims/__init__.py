@@ -5,7 +5,8 @@ One file a claim; `compare` judges them all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,42 @@ import xarray as xr
 
 from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim, Statement
+from empirics.claims.compressibility import CompressibilityFactor
+from empirics.claims.coordinates import with_momentum
+from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.fluctuations import HeatCapacity
+from empirics.claims.guard import ClaimWarning, judged
 from empirics.claims.maxwell import MaxwellRelation
+from empirics.claims.mixture import GasMixture
+from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.potential import MinimalPotential
-from empirics.claims.protocol import check_knobs
+from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.radius import RadiusLaw
 from empirics.claims.table import Table
 from empirics.claims.thermometer import ConfigurationalTemperature
 from empirics.claims.trajectory import RadiusTrajectory
 from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
+from empirics.claims.virial import VirialTheorem
+from thermo_theory.protocols import OPTIMIZERS
 
 __all__ = [
     "CLAIMS",
     "COLUMNS",
     "Claim",
+    "ClaimError",
+    "ClaimWarning",
+    "Estimate",
     "Statement",
     "Table",
     "Verdict",
     "Verdicts",
+    "claim",
     "claims",
     "compare",
+    "fit",
     "judge",
-    "judged",
+    "mean_of",
+    "tables_of",
 ]
 
 #: Every claim, in the order of the validation suite.
@@ -46,21 +61,39 @@ CLAIMS: tuple[Claim, ...] = (
     Adiabat(),
     HeatCapacity(),
     ConfigurationalTemperature(),
+    GasMixture(),
+    CompressibilityFactor(),
+    VirialTheorem(),
 )
 
 
-def claims() -> dict[str, Claim]:
-    """Return every claim by its name.
+def claims(own: Claims = ()) -> dict[str, Claim]:
+    """Return every claim by its name: ours, those made with the decorator `claim` in this session, and the ones given.
+
+    Parameters
+    ----------
+    own : str, pathlib.Path or Claim, or several
+        Further claims, or Python files with claims, which are executed.
+
+    Returns
+    -------
+    dict of str to Claim
+        Attribute `origin` says where each comes from.
+
+    Raises
+    ------
+    ClaimError
+        If two claims have one name, or a file cannot be used; one line names the file and the claim.
 
     Examples
     --------
-    >>> claims()["V3"].title
-    'Maxwell relation'
+    >>> claims()["V3"].title, claims()["V3"].origin
+    ('Maxwell relation', 'thermo-theory')
     """
-    return {claim.name: claim for claim in CLAIMS}
+    return together(CLAIMS, own=own)
 
 
-def compare(runs: Any) -> Verdicts:
+def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     """Compare runs with what is derived, claim by claim.
 
     Parameters
@@ -68,52 +101,82 @@ def compare(runs: Any) -> Verdicts:
     runs : Runs or xarray.Dataset
         What `empirics.run`, `empirics.load` or `empirics.read_runs` returned, or its summary. Runs of several protocols
         or optimisers are judged apart.
+    claims : str, pathlib.Path or Claim, or several
+        Claims of your own, or Python files with such claims, beside ours and those of this session.
 
     Returns
     -------
     Verdicts
-        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note where none does.
+        A row for each form of each claim that belongs to the runs' protocol and optimiser; a note for each claim that
+        is not derived for the optimiser. A claim whose code fails is "not measured", and `errors` has the line that
+        says why; it is a warning too.
 
     Raises
     ------
+    ClaimError
+        If two claims have one name, or a file cannot be used.
     ValueError
         If the summary has no runs, does not say its protocol or dimension, or has a learning rate or weight decay that
         is not positive.
     """
     data = getattr(runs, "dataset", runs)
     _check(data)
-    rows, notes = [], []
-    groups = _groups(data)
-    for (protocol, optimizer, chosen), (table, fitting) in zip(groups, judged(runs), strict=True):
+    known = together(CLAIMS, own=claims)
+    rows: list[Verdict] = []
+    notes: list[str] = []
+    errors: list[str] = []
+    several = len(_groups(data)) > 1
+    for table, fitting in tables_of(runs, known.values()):
+        protocol, optimizer = str(table.data.attrs["protocol"]), table.optimizer
         if not fitting:
-            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}")
-        rows += [verdict for claim in fitting for verdict in claim.verdicts(table)]
-        said = filter(None, [table.left_out(), *(note for claim in fitting for note in claim.notes(table))])
-        notes += [f"{protocol}: {note}" if len(groups) > 1 else note for note in said]
-    return Verdicts(rows, notes, runs)
+            alone = optimizer in OPTIMIZERS and protocol in KNOBS
+            why = ": all but SGD are derived for fixed-lr alone" if alone else ""
+            notes.append(f"no claim is judged on the {len(table.members)} runs by {optimizer} at {protocol}{why}")
+        said = [table.left_out(), *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else [])]
+        for one in fitting:
+            found, remarks, error = judged(one, table)
+            rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
+        where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
+        notes += [f"{where}: {note}" if several else note for note in said if note]
+    for error in dict.fromkeys(errors):
+        warnings.warn(error, ClaimWarning, stacklevel=2)
+    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)), known)
 
 
-def judged(runs: Any) -> Iterator[tuple[Table, list[Claim]]]:
-    """Runs of each protocol and optimiser apart, with the claims that are judged on them.
+def _not_stated(known: Iterable[Claim], fitting: list[Claim], protocol: str, optimizer: str) -> list[str]:
+    """Say which claims are not judged because nothing is derived that they could be compared with."""
+    absent = [one for one in known if protocol in one.protocols and one not in fitting]
+    return [f"{one.name} ({one.title.lower()}) is not judged: it is not derived for {optimizer}" for one in absent]
+
+
+def tables_of(runs: Any, known: Iterable[Claim]) -> Iterator[tuple[Table, list[Claim]]]:
+    """Runs of each protocol and optimiser apart, with the claims that are stated for both.
 
     Parameters
     ----------
     runs : Runs or xarray.Dataset
         As `compare` takes them.
+    known : iterable of Claim
+        The claims that there are.
 
     Yields
     ------
     table : Table
         The runs of one protocol and optimiser.
     fitting : list of Claim
-        The claims that are stated for both.
+        The claims that are judged on them.
+
+    Raises
+    ------
+    ValueError
+        If a learning rate or weight decay is not positive.
     """
-    data = getattr(runs, "dataset", runs)
+    data, known = getattr(runs, "dataset", runs), tuple(known)
     for protocol, optimizer, chosen in _groups(data):
-        group = data.isel(run=chosen).assign_attrs(protocol=protocol)
+        group = with_momentum(data.isel(run=chosen).assign_attrs(protocol=protocol), runs)
         check_knobs(group, protocol, chosen)
-        fitting = [one for one in claims().values() if protocol in one.protocols and optimizer in one.optimizers]
-        yield Table.of(group, _trace(runs, chosen)), fitting
+        table = Table.of(group, _trace(runs, chosen), getattr(runs, "tree", None), chosen)
+        yield table, [one for one in known if one.stated(protocol, optimizer)]
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -12,16 +12,17 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
-from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory import FixedELR, FixedLR, Protocol, derive
 from thermo_theory.symbols import C_V, C_p, R, T, d, eta, eta_eff, h, lam, sigma, t
 
-__all__ = ["Adiabat", "slope_in_decay", "slope_in_rate"]
+__all__ = ["Adiabat", "fixed_lr_form", "slope_in_decay", "slope_in_rate"]
 
 FloatArray = NDArray[np.float64]
 
@@ -40,6 +41,10 @@ class Adiabat(Claim):
     by run along their curves, so the gas may be warm. S is fitted in the form that scale invariance gives it (V3 tests
     that by itself): any function of lr x wd plus any multiple of log(lr/wd).
 
+    Other optimisers have T and r as other powers of lr and weight decay, and so other slopes of S in log wd at fixed
+    lr: ``(C_V - 2R)/2`` for AdamW, by which ``wd ~ lr^3`` is the adiabat of its cold gas, ``(C_V - 2R)/3`` for Adam
+    with L2.
+
     At fixed lr the formula takes T as ``(lr wd)^(1/2)``, which noise of constant size and small steps give. Finite
     steps move the logarithmic slope of T from 1/2, by what the derivation "finite-step" says of noise of constant size;
     where the curvature was measured, it is taken into account.
@@ -48,6 +53,7 @@ class Adiabat(Claim):
     name = "V4"
     title = "Adiabat"
     protocols = ("fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "physics",
@@ -69,15 +75,31 @@ class Adiabat(Claim):
     #: In units of R: a twentieth of what a cold gas has in C_V.
     margin = 0.05
 
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, the slope that their temperature and radius give."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "physics" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        cold = _slope_for_small_steps(of).subs(C_V, R) / R
+        words = (
+            f"At a fixed learning rate the entropy answers weight decay by {typeset(_small_slope(of))}, with the heat "
+            "capacity C_V that the mean loss shows, as temperature and norm under this optimiser demand: "
+            f"{typeset(f'by {cold} R') if cold else 'not at all'} where the gas is cold."
+        )
+        return replace(said, words=words, derivations=("temperature", "radius"))
+
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the slope of the protocol."""
         free = _free(table)
-        form = FIXED_LR if free else FIXED_ELR
+        form = fixed_lr_form(law_of(table)) if free else FIXED_ELR
         if missing := _missing(table):
             return [self.not_measured(table, form, "physics", 0.0, missing)]
         state = State.of(table)
         estimate, details = _compare(table, state)
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
+        if table.optimizer != "sgd":
+            source = derive("maxwell", law_of(table)).source
         refused = path_entropies(table) or too_few_samples(table)
         return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
 
@@ -87,7 +109,7 @@ class Adiabat(Claim):
             return ()
         state = State.of(table)
         comparison = _comparison(table, state)
-        return () if isinstance(comparison, str) else (_plot(state, comparison, _free(table)),)
+        return () if isinstance(comparison, str) else (_plot(table, state, comparison),)
 
 
 def _free(table: Table) -> bool:
@@ -98,6 +120,30 @@ def _missing(table: Table) -> list[str]:
     """Name what is not there and the slopes need."""
     rate = "lr" if _free(table) else "effective_lr"
     return [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]
+
+
+def fixed_lr_form(of: Protocol) -> str:
+    """Title of the claim at fixed LR, with the slope that the derived temperature and radius of an optimiser give.
+
+    >>> fixed_lr_form(FixedLR.with_optimizer("momentum")) == FIXED_LR
+    True
+    >>> fixed_lr_form(FixedLR.with_optimizer("adamw"))
+    'Slope of S in log weight decay at fixed lr, less (C_V - 2R)/2, in units of R'
+    """
+    return FIXED_LR.replace("(C_V - R)/2", _small_slope(of))
+
+
+def _small_slope(of: Protocol) -> str:
+    """The slope in log weight decay for small steps, in symbols."""
+    above, below = sp.fraction(sp.together(_slope_for_small_steps(of)))
+    return f"({sp.sstr(above).replace('*', '')})/{below}"
+
+
+@cache
+def _slope_for_small_steps(of: Protocol) -> sp.Expr:
+    """Slope of ``S = S_sphere(T) + 2 R log r`` in log weight decay, by the derived temperature and radius."""
+    (_, heat), (_, size) = log_slopes(of.temperature), log_slopes(of.radius)
+    return sp.Rational(heat).limit_denominator(12) * C_V + 2 * sp.Rational(size).limit_denominator(12) * R
 
 
 def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.5) -> FloatArray:
@@ -222,15 +268,17 @@ class _Comparison:
 def _comparison(table: Table, state: State) -> _Comparison | str:
     """Set up the comparison, or say why there is none.
 
-    At fixed LR ``S = s(log lr + log wd) + c (log lr - log wd)``, so that the slope in log wd is s' - c; at fixed ELR
-    ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
+    At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
+    s' - k c; at fixed ELR ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
     """
     if why := too_narrow(state.temperature, state.along):
         return why
     free, gas_constant = _free(table), (table.dimension - 1) / 2
     rate, decay = (np.log(state.values(table, n)) for n in ("lr" if free else "effective_lr", "weight_decay"))
-    along, across, share = (rate + decay, rate - decay, -1.0) if free else (rate, decay, 0.0)
-    expected = (_log_slope_at_fixed_lr if free else _log_slope_at_fixed_elr)(table, state)
+    along, across, share = rate, decay, 0.0
+    if free:
+        orbit = orbit_of(law_of(table))
+        along, across, share = orbit.along(rate, decay), rate - orbit.weight * decay, -orbit.weight
     spline = Spline.over(along)
     design = np.c_[spline.design(along), across - across.mean()]
     if np.linalg.matrix_rank(design) < design.shape[1]:
@@ -244,8 +292,21 @@ def _comparison(table: Table, state: State) -> _Comparison | str:
         state.values(table, "loss"),
         np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t),
         gas_constant,
-        lambda capacity: (slope_in_decay if free else slope_in_rate)(capacity, expected),
+        _prediction(table, state),
     )
+
+
+def _prediction(table: Table, state: State) -> Callable[[FloatArray], FloatArray]:
+    """What turns C_V/R of every run into the slope expected of it."""
+    of = law_of(table)
+    if not _free(table):
+        by_rate = _log_slope_at_fixed_elr(table, state)
+        return lambda capacity: slope_in_rate(capacity, by_rate)
+    if of.optimizer == "sgd":
+        by_decay = _log_slope_at_fixed_lr(table, state)
+        return lambda capacity: slope_in_decay(capacity, by_decay)
+    for_small_steps: Callable[[FloatArray], FloatArray] = sp.lambdify(C_V, _slope_for_small_steps(of).subs(R, 1))
+    return for_small_steps
 
 
 def _compare(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
@@ -266,14 +327,16 @@ def _compare(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
     return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(this.judged.sum())}
 
 
-def _plot(state: State, comparison: _Comparison, free: bool) -> Plot:
+def _plot(table: Table, state: State, comparison: _Comparison) -> Plot:
     """Slope of S/R, and what C_V gives for it, over the temperatures of the runs judged."""
     curves = Curves.over(state.temperature, state.along)
     slope, capacity = comparison.slopes(curves, np.arange(len(state.temperature)))
     order = np.flatnonzero(comparison.judged)
     order = order[np.argsort(state.temperature[order])]
     heat, slope, predicted = state.temperature[order], slope[order], comparison.predict(capacity)[order]
-    name, gives = ("log weight decay", "(C_V − R)/2") if free else ("log effective lr", "C_V + R")
+    free = _free(table)
+    name, gives = ("log weight decay", _small_slope(law_of(table))) if free else ("log effective lr", "C_V + R")
+    gives = typeset(gives)
     return Plot(
         "slope",
         f"Slope of the entropy in {name}",

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 
-__all__ = ["Claim", "Statement"]
+__all__ = ["BUILT_IN", "Claim", "Statement"]
+
+#: Origin of the claims that come with the package.
+BUILT_IN = "thermo-theory"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Statement:
         What is tested, in words that a newcomer understands.
     derivations : tuple of str
         Names of the derivations whose equations it compares with, as `thermo_theory.derive` takes them; where there is
-        one for each protocol, that of the runs is meant.
-    protocols : tuple of str
+        one for each protocol or optimiser, that of the runs is meant.
+    protocols, optimizers : tuple of str
         Where it is stated like this; empty for wherever the claim is.
     """
 
@@ -38,6 +39,12 @@ class Statement:
     words: str
     derivations: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
+
+    def covers(self, kind: str, protocol: str, optimizer: str) -> bool:
+        """Whether this is what is tested there."""
+        here = protocol in (self.protocols or (protocol,)) and optimizer in (self.optimizers or (optimizer,))
+        return kind == self.kind and here
 
 
 class Claim(ABC):
@@ -52,9 +59,11 @@ class Claim(ABC):
     protocols : tuple of str
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
-        The optimisers it is stated for; AdamW has other symmetries than SGD.
+        The optimisers for which what it says is derived; for all but SGD that is at fixed LR alone.
     statements : tuple of Statement
-        What it tests, one for each kind of its forms, and for each protocol where it says another thing.
+        What it tests, one for each kind of its forms, and for each protocol or optimiser where it says another thing.
+    origin : str
+        Where it comes from: this package, or a file of the user's.
     """
 
     name: ClassVar[str]
@@ -62,6 +71,15 @@ class Claim(ABC):
     protocols: ClassVar[tuple[str, ...]]
     optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
     statements: ClassVar[tuple[Statement, ...]] = ()
+    origin: str = BUILT_IN
+
+    def stated(self, protocol: str, optimizer: str) -> bool:
+        """Whether the claim is stated for a protocol with an optimiser, by their names."""
+        return (
+            protocol in self.protocols
+            and optimizer in self.optimizers
+            and (optimizer == "sgd" or protocol == "fixed-lr")
+        )
 
     @abstractmethod
     def verdicts(self, table: Table) -> list[Verdict]:
@@ -75,11 +93,15 @@ class Claim(ABC):
         """Plots, maps and tables that show what the verdicts come from; none where nothing was measured."""
         return ()
 
-    def statement(self, kind: str, protocol: str) -> Statement:
-        """What the claim tests in its forms of this kind under this protocol; its title where it does not say."""
-        said = [one for one in self.statements if one.kind == kind and protocol in (one.protocols or (protocol,))]
-        # What is said of this protocol alone comes before what is said of all.
-        return min(said, key=lambda one: not one.protocols, default=Statement(kind, f"{self.title}."))
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What the claim tests in its forms of this kind on such runs; its title where it does not say."""
+        said = [one for one in self.statements if one.covers(kind, protocol, optimizer)]
+        # What is said of this optimiser or protocol alone comes before what is said of all.
+        return min(
+            said,
+            key=lambda one: (not one.optimizers, not one.protocols),
+            default=Statement(kind, f"{self.title}."),
+        )
 
     def verdict(
         self,
@@ -119,7 +141,7 @@ class Claim(ABC):
             reason=reason,
             source=source,
             details=details or {},
-            optimizer=_optimizer(table),
+            optimizer=table.optimizer,
         )
 
     def not_measured(self, table: Table, form: str, kind: str, theory: float, missing: list[str]) -> Verdict:
@@ -132,12 +154,5 @@ class Claim(ABC):
             kind,
             theory,
             reason=f"not in the runs: {', '.join(missing)}",
-            optimizer=_optimizer(table),
+            optimizer=table.optimizer,
         )
-
-
-def _optimizer(table: Table) -> str:
-    """Optimiser of the runs of a table, which share one."""
-    if "optimizer" not in table.data.variables:
-        return "sgd"
-    return str(np.unique(table.data["optimizer"].values.astype(str))[0])

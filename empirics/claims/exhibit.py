@@ -6,6 +6,7 @@ HTML, the Markdown and the JSON of a report.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Exhibit", "Map", "Plot", "Rows", "Series", "over_grid"]
+__all__ = ["Exhibit", "Map", "Plot", "Rows", "Series", "over_grid", "typeset"]
 
 FloatArray = NDArray[np.float64]
 
@@ -128,6 +129,26 @@ class Rows:
 
 
 Exhibit = Plot | Map | Rows
+
+
+def typeset(text: str) -> str:
+    """Set what the terminal spells in ASCII as a page does.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
+    'lr × wd, |g|² within 1 ± 0.05, −0.2'
+    """
+    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ").replace(" - ", " − ")
+    return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
 
 
 def over_grid(

@@ -233,7 +233,7 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
     counts = np.bincount(members)
     inside = counts[members] > 1
     if not inside.any():
-        return no_estimate("no two runs have equal lr x weight decay")
+        return no_estimate("no two runs have equal values of what is held")
     design = np.c_[(members[inside, None] == np.flatnonzero(counts > 1)[None]).astype(float), slope_of[inside]]
     return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
 

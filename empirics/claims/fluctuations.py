@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
@@ -41,6 +42,7 @@ class HeatCapacity(Claim):
     name = "V5"
     title = "First law and fluctuations"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "physics",

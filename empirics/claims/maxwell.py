@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
-from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import derive
-from thermo_theory.protocols import PROTOCOLS
-from thermo_theory.symbols import R
+from thermo_theory import Protocol, derive
+from thermo_theory.symbols import R, d
 
-__all__ = ["MaxwellRelation", "maxwell_ratio"]
+__all__ = ["MaxwellRelation", "maxwell_ratio", "orbit_words", "reference_slopes", "relation_of"]
 
 FloatArray = NDArray[np.float64]
 
-SPLINE = "Maxwell relation, entropy as any function of lr x weight decay plus c log(lr/weight decay)"
-ORBITS = "Maxwell relation, from runs with equal lr x weight decay alone"
+SPLINE_OF = "Maxwell relation, entropy as any function of {} plus c log({})"
+ORBITS_OF = "Maxwell relation, from runs with equal {} alone"
+SPLINE = SPLINE_OF.format("lr x weight decay", "lr/weight decay")
+ORBITS = ORBITS_OF.format("lr x weight decay")
 QUADRATIC = "Maxwell relation, the paper's quadratic fit at the centre of the grid"
 
-#: Slopes of S/R in (log lr, log weight decay) of the low-temperature gas, and of a path entropy (the diffusive trap).
+#: Slopes of S/R in (log lr, log weight decay) of the low-temperature gas, and of a path entropy (the diffusive trap),
+#: for SGD; `reference_slopes` has them for every optimiser.
 GAS_SLOPES = (1.0, 0.0)
 PATH_SLOPES = (1.5, 0.5)
 
@@ -58,8 +62,8 @@ RELATIONS = {
     "fixed-lr": Relation((SPLINE, ORBITS, QUADRATIC), "R", 1.0, ("lr", "weight_decay")),
     "fixed-elr": Relation(
         (
-            "Maxwell relation, entropy as any function of effective lr plus c log(weight decay)",
-            "Maxwell relation, from runs with equal effective lr alone",
+            SPLINE_OF.format("effective lr", "weight decay"),
+            ORBITS_OF.format("effective lr"),
             QUADRATIC,
         ),
         "R",
@@ -68,8 +72,8 @@ RELATIONS = {
     ),
     "fixed-sphere": Relation(
         (
-            "Maxwell relation, entropy as any function of effective lr plus c log(radius)",
-            "Maxwell relation, from runs with equal effective lr alone",
+            SPLINE_OF.format("effective lr", "radius"),
+            ORBITS_OF.format("effective lr"),
             QUADRATIC,
         ),
         "d - 1",
@@ -84,7 +88,9 @@ class MaxwellRelation(Claim):
 
     - fixed LR: ``dS/dlog lr - dS/dlog wd = R``, with R = (d - 1)/2;
     - fixed ELR: ``dS/dlog wd = -R`` at fixed effective lr;
-    - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective lr, that is, at fixed T.
+    - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective lr, that is, at fixed T;
+    - fixed LR with other optimisers: momentum and Nesterov as SGD; AdamW ``dS/dlog lr - dS/dlog wd = 2R``; Adam with L2
+      ``dS/dlog lr - 2 dS/dlog wd = 2R``. Which slopes they are follows from the symmetry of the optimiser's step.
 
     It follows from scale invariance alone, so it tests scale invariance and stationarity, not isotropic noise nor the
     Gibbs law: it holds on a path entropy too. A bias of the entropy estimate that is the same along a symmetry orbit
@@ -94,6 +100,7 @@ class MaxwellRelation(Claim):
     name = "V3"
     title = "Maxwell relation"
     protocols = ("fixed-lr", "fixed-elr", "fixed-sphere")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "symmetry",
@@ -121,14 +128,28 @@ class MaxwellRelation(Claim):
         ),
     )
 
-    #: A ratio within 5 % counts as equal.
+    #: A slope within 5 % of the derived one counts as equal.
     margin = 0.05
+
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, the relation that their own symmetry gives."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "symmetry" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        theory = maxwell_ratio(protocol, optimizer)
+        words = (
+            f"A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in "
+            f"{orbit_of(of).difference} is {'' if theory == 1 else f'{theory:g} '}R with R = (d − 1)/2, half the "
+            "number of directions. It is the relation of this optimiser's own symmetry."
+        )
+        return replace(said, words=words, derivations=("scaling-symmetry", "maxwell"))
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the relation in its three forms."""
-        protocol = _protocol(table)
-        relation, theory = RELATIONS[protocol], maxwell_ratio(protocol)
-        source = derive("maxwell", PROTOCOLS[protocol]).source
+        protocol, of = _protocol(table), law_of(table)
+        relation, theory = relation_of(of), maxwell_ratio(protocol, table.optimizer)
+        source = derive("maxwell", of).source
         if missing := table.missing(*relation.knobs, "entropy"):
             return [self.not_measured(table, form, "symmetry", theory, missing) for form in relation.forms]
         along, across, entropy = _coordinates(table, "entropy")
@@ -139,18 +160,24 @@ class MaxwellRelation(Claim):
                 details["largest relative error over the grid"] = _largest_error(along, across, entropy, theory)
             found.append(
                 self.verdict(
-                    table, form, "symmetry", theory, self.margin, estimate(along, across, entropy), source, details
+                    table,
+                    form,
+                    "symmetry",
+                    theory,
+                    self.margin * abs(theory),
+                    estimate(along, across, entropy),
+                    source,
+                    details,
                 )
             )
         return found
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """What the entropy is along the symmetry orbits once the relation is taken off: one curve if it holds."""
-        protocol = _protocol(table)
-        if table.missing(*RELATIONS[protocol].knobs, "entropy") or not table.used.any():
+        if table.missing(*relation_of(law_of(table)).knobs, "entropy") or not table.used.any():
             return ()
         along, across, entropy = _coordinates(table, "entropy")
-        return (_collapse(protocol, along, across, entropy),)
+        return (_collapse(law_of(table), along, across, entropy),)
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes with their two references: they tell a gas from a path entropy."""
@@ -170,51 +197,105 @@ class MaxwellRelation(Claim):
         """Say how far off the relation is at worst, as the paper does; it has no interval, so it is not judged."""
         protocol = _protocol(table)
         along, across, entropy = np.empty(0), np.empty(0), np.empty(0)
-        if not table.missing(*RELATIONS[protocol].knobs, "entropy") and table.used.sum() >= FEWEST_RUNS:
+        if not table.missing(*relation_of(law_of(table)).knobs, "entropy") and table.used.sum() >= FEWEST_RUNS:
             along, across, entropy = _coordinates(table, "entropy")
         # Without a second value to compare with there is no slope to be off.
         if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:
             return []
-        worst = _largest_error(along, across, entropy, maxwell_ratio(protocol))
+        worst = _largest_error(along, across, entropy, maxwell_ratio(protocol, table.optimizer))
         return [f"largest relative error of the Maxwell relation over the grid, by the quadratic fit: {worst:.1%}"]
 
 
-def maxwell_ratio(protocol: str = "fixed-lr") -> float:
+def maxwell_ratio(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
     """Slope in the protocol's unit, from the derivation.
 
-    >>> maxwell_ratio(), maxwell_ratio("fixed-elr"), maxwell_ratio("fixed-sphere")
-    (1.0, -1.0, 1.0)
+    >>> maxwell_ratio(), maxwell_ratio("fixed-elr"), maxwell_ratio("fixed-sphere"), maxwell_ratio("fixed-lr", "adamw")
+    (1.0, -1.0, 1.0, 2.0)
     """
-    right = derive("maxwell", PROTOCOLS[protocol]).claim.equation.rhs
-    return float(sp.simplify(right / R)) / RELATIONS[protocol].share
+    of = law(protocol, optimizer)
+    right = derive("maxwell", of).claim.equation.rhs.subs(d, 2 * R + 1)
+    return float(sp.simplify(right / R)) / relation_of(of).share
+
+
+def relation_of(of: Protocol) -> Relation:
+    """Return the relation in the coordinates of a protocol, at fixed LR in those that its optimiser's symmetry gives.
+
+    >>> relation_of(law("fixed-lr", "adam-l2")).forms[1]
+    'Maxwell relation, from runs with equal lr^2 x weight decay alone'
+    """
+    if of.optimizer == "sgd":
+        return RELATIONS[of.key]
+    equal, other = orbit_of(of).words
+    forms = (SPLINE_OF.format(equal, other), ORBITS_OF.format(equal), QUADRATIC)
+    return replace(RELATIONS["fixed-lr"], forms=forms)
+
+
+def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Slopes of S/R in log lr and log weight decay at fixed LR: of the low-temperature gas, and of a path entropy.
+
+    Both have 2 log r from the sphere. Its directions give the gas log T (C_V = R), and a path the logarithm of the
+    diffusivity, which is eta_eff T and so goes as T^2 where the noise is constant.
+
+    >>> reference_slopes(law("fixed-lr")) == (GAS_SLOPES, PATH_SLOPES)
+    True
+    >>> reference_slopes(law("fixed-lr", "adamw"))
+    ((1.5, -0.5), (2.0, 0.0))
+    """
+    pairs = list(zip(log_slopes(of.temperature), log_slopes(of.radius), strict=True))
+    gas, path = (tuple(share * heat + 2 * size for heat, size in pairs) for share in (1, 2))
+    return (gas[0], gas[1]), (path[0], path[1])
 
 
 def _protocol(table: Table) -> str:
     return str(table.data.attrs.get("protocol", "fixed-lr"))
 
 
-def _collapse(protocol: str, along: FloatArray, across: FloatArray, entropy: FloatArray) -> Plot:
+#: What is equal along a symmetry orbit, what changes, and what is taken off S, where the protocol fixes a rate.
+ORBIT_WORDS = {
+    "fixed-elr": ("the effective learning rate", "weight decay", "(−log wd)"),
+    "fixed-sphere": ("the effective learning rate", "radius", "log r"),
+}
+
+
+def orbit_words(of: Protocol) -> tuple[str, str, str]:
+    """Say what is equal along a symmetry orbit, what changes, and what taken off S leaves the first alone, in R.
+
+    >>> orbit_words(law("fixed-lr"))
+    ('lr × wd', 'lr/wd', '½ log(lr/wd)')
+    >>> orbit_words(law("fixed-lr", "adam-l2"))
+    ('lr² × wd', 'lr/wd²', '2/5 log(lr/wd²)')
+    """
+    if of.optimizer == "sgd" and of.key in ORBIT_WORDS:
+        return ORBIT_WORDS[of.key]
+    orbit, theory = orbit_of(of), maxwell_ratio("fixed-lr", of.optimizer)
+    equal, other = (words.replace("weight decay", "wd") for words in orbit.words)
+    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2.
+    share = Fraction(theory / (1 + orbit.weight**2)).limit_denominator(60)
+    taken = "" if share == 1 else f"{share} ".replace("1/2", "½")
+    return typeset(equal), typeset(other), f"{taken}log({typeset(other)})"
+
+
+def _collapse(of: Protocol, along: FloatArray, across: FloatArray, entropy: FloatArray) -> Plot:
     """Entropy less what the relation says, for runs with low, middle and high values of what scales the weights."""
-    unit, theory = RELATIONS[protocol].unit, maxwell_ratio(protocol)
+    protocol = of.key if of.optimizer == "sgd" else "fixed-lr"
+    unit, theory = relation_of(of).unit, maxwell_ratio(protocol, of.optimizer)
     rest = entropy - theory * across
     rest = rest - rest.mean()
-    scale = {"fixed-lr": "lr/wd", "fixed-elr": "weight decay", "fixed-sphere": "radius"}[protocol]
+    equal, scale, taken = orbit_words(of)
     low, high = np.quantile(across, [1 / 3, 2 / 3])
     parts = {"low": across < low, "middling": (across >= low) & (across <= high), "high": across > high}
     # The scatter about one curve, whatever its shape, by the spline that the first form fits.
     basis = spline_basis(along)
     residual = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
-    taken = {"fixed-lr": "½ log(lr/wd)", "fixed-elr": "(−log wd)", "fixed-sphere": "log r"}[protocol]
     return Plot(
         "collapse",
         "Do all runs fall on one curve?",
         f"With what the relation says taken off, the entropy spans {np.ptp(rest):.2f} {unit} over the grid and "
         f"scatters by {residual.std():.2g} {unit} about one curve.",
-        f"If the network is scale-invariant, what is left of S depends on "
-        f"{'lr × wd' if protocol == 'fixed-lr' else 'the effective learning rate'} alone, and runs with very different "
+        f"If the network is scale-invariant, what is left of S depends on {equal} alone, and runs with very different "
         f"{scale} lie on one curve. Scatter off it is a broken symmetry, or runs that are not stationary. The shape of "
         "the curve is the physics, and is not tested.",
-        "learning rate × weight decay, per step" if protocol == "fixed-lr" else "effective learning rate",
+        equal.removeprefix("the "),
         f"S/({unit}) − {taken}, mean off" if " " in unit else f"S/{unit} − {taken}, mean off",
         tuple(Series(f"{name} {scale}", np.exp(along[one]), rest[one]) for name, one in parts.items() if one.any()),
     )
@@ -222,7 +303,8 @@ def _collapse(protocol: str, along: FloatArray, across: FloatArray, entropy: Flo
 
 def _slopes(table: Table) -> list[str]:
     """Both slopes at fixed LR, which tell a gas from a path entropy where their difference cannot."""
-    notes = []
+    notes: list[str] = []
+    gas, path = reference_slopes(law_of(table))
     for name, words in (("entropy_sphere", "all neighbours"), ("entropy_sphere_theiler", "Theiler window")):
         if table.missing("lr", "weight_decay", "log_radius", name) or not table.used.any():
             continue
@@ -233,20 +315,18 @@ def _slopes(table: Table) -> list[str]:
         estimated = "path_entropy" in table.data or "entropy_sphere_theiler" in table.data
         notes.append(
             f"slopes of S/R{', ' + words if estimated else ''}: {by_rate} in log lr and {by_decay} in log weight "
-            f"decay; low-temperature gas {GAS_SLOPES[0]:g} and {GAS_SLOPES[1]:g}, path entropy {PATH_SLOPES[0]:g} and "
-            f"{PATH_SLOPES[1]:g}"
+            f"decay; low-temperature gas {gas[0]:.3g} and {gas[1]:.3g}, path entropy {path[0]:.3g} and {path[1]:.3g}"
         )
     return notes
 
 
 def _coordinates(table: Table, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """What is held, what is changed, both logarithms, and a variable in the protocol's unit."""
-    protocol = _protocol(table)
-    values = table.values(name) / (RELATIONS[protocol].share * (table.dimension - 1) / 2)
+    protocol, of = _protocol(table), law_of(table)
+    values = table.values(name) / (relation_of(of).share * (table.dimension - 1) / 2)
     if protocol == "fixed-lr":
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
-        # Where half the difference of both logs grows by 1, S gains the difference of its slopes.
-        return rate + decay, (rate - decay) / 2, values
+        return orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay), values
     rate = np.log(np.asarray(effective_lr(table.data))[table.used])
     return rate, np.log(table.values("weight_decay" if protocol == "fixed-elr" else "radius")), values
 

@@ -23,6 +23,9 @@ FloatArray = NDArray[np.float64]
 #: A minimum within this share of a state's own temperature or volume is said to be at it, as V2 judges.
 NEAR = 0.05
 
+#: What p, V and R are under other optimisers than SGD.
+_ELSEWHERE = ", with p, V and R as the optimiser's equation of state has them. "
+
 #: What is set across and up the grid, by protocol: name in the table, in words.
 AXES = {
     "fixed-lr": (("lr", "learning rate"), ("weight_decay", "weight decay")),
@@ -114,19 +117,21 @@ def minima(table: Table) -> Minima:
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
     # Worked out from lr and radius, equal rates may differ in their last digits.
     rate = _rounded(state.eta_eff) if across == "effective_lr" else state.values(table, across)
-    names = ["loss", "entropy_sphere", *([] if sphere else ["weight_decay", "radius_sq", "log_radius"])]
-    columns, rows, means = over_grid(
-        rate, state.values(table, up), [np.log(state.temperature), *(state.values(table, n) for n in names)]
-    )
+    measured = [np.log(state.temperature), state.values(table, "loss"), state.values(table, "entropy_sphere")]
+    gas_constant = (table.dimension - 1) / 2
+    if not sphere:
+        pressure, volume, gas_constant = state.mechanics(table)
+        measured += [pressure, volume, state.values(table, "log_radius")]
+    columns, rows, means = over_grid(rate, state.values(table, up), measured)
     log_temperature, loss, entropy = means[:3]
-    heat, gas_constant = np.exp(log_temperature), (table.dimension - 1) / 2
+    heat = np.exp(log_temperature)
     directions = _potential(loss, entropy, heat)
     log_volume, radius = np.full(heat.shape, np.nan), None
     if not sphere:
-        pressure, squared, log_radius = means[3:]
-        log_volume = np.log(squared / 2)
-        radius = pressure.reshape(-1, 1) * squared.reshape(1, -1) / 2
-        radius -= heat.reshape(-1, 1) * 2 * gas_constant * log_radius.reshape(1, -1)
+        pressure, volume, log_radius = means[3:]
+        log_volume = np.log(volume)
+        radius = pressure.reshape(-1, 1) * volume.reshape(1, -1)
+        radius -= heat.reshape(-1, 1) * (table.dimension - 1) * log_radius.reshape(1, -1)
     unit = gas_constant * heat
     return Minima(
         columns,
@@ -203,8 +208,9 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
                 "The part of the radius, p V − T (d − 1) log r",
                 found.shift(found.radius, found.log_volume),
                 "How far, in log V, the least of p V − T (d − 1) log r lies from the state's own volume. It is least "
-                "at p V = R T: the norm balance once more, so no evidence. What the mean gradient adds to the growth "
-                "of the norm shows here.",
+                "at p V = R T"
+                + (": the norm balance once more, so no evidence. " if table.optimizer == "sgd" else _ELSEWHERE)
+                + "What the mean gradient adds to the growth of the norm shows here.",
                 "shift of the minimum, log V",
                 found.radius,
             )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
@@ -17,8 +18,7 @@ from empirics.claims.protocol import known
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
-from thermo_theory import derive
-from thermo_theory.protocols import PROTOCOLS
+from thermo_theory import Derivation, derive
 
 __all__ = ["MinimalPotential"]
 
@@ -39,14 +39,17 @@ class MinimalPotential(Claim):
     It falls into a part of the directions, ``U - T S_sphere``, and one of the radius, ``p V - T (d-1) log r``, because
     ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
     tests the Gibbs law. The second is least at ``p V = R T``, the norm balance once more, so it is an identity if the
-    mean gradient counts with the noise in T. Each is judged by how far its minimum lies from the run's own state, in
-    log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where the loss no
-    longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported beside it.
+    mean gradient counts with the noise in T. Under other optimisers it is least at the ``p V = R T`` of their own
+    coordinates, and physics: their law is that of pure noise. Each is judged by how far its minimum lies from the run's
+    own state, in log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where
+    the loss no longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported
+    beside it.
     """
 
     name = "V2"
     title = "Least free energy"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "physics",
@@ -61,6 +64,16 @@ class MinimalPotential(Claim):
             "temperature times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is "
             "the norm balance once more.",
             ("regularised-loss",),
+        ),
+        Statement(
+            "physics",
+            "Each stationary state minimises its own free energy among all the others, in two parts. At the run's own "
+            "temperature its mean loss less temperature times entropy is lower than that of hotter and of colder runs; "
+            "the number is how far, in log T, the minimum lies from the run itself. And of all norms the run's own is "
+            "where pressure times volume, in the coordinates of its optimiser, is R T.",
+            ("temperature", "ideal-gas-law"),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
         ),
     )
 
@@ -84,27 +97,20 @@ class MinimalPotential(Claim):
             0.0,
             self.margin,
             estimate,
-            derive("potential", PROTOCOLS[str(table.data.attrs["protocol"])]).source,
+            _directions_law(table).source,
             details,
             refused=path_entropies(table) or too_few_samples(table),
         )
 
     def _radius(self, table: Table) -> Verdict:
+        kind = "identity" if table.optimizer == "sgd" else "physics"
         if missing := [*table.missing("weight_decay", "radius_sq"), *State.missing(table)]:
-            return self.not_measured(table, RADIUS, "identity", 0.0, missing)
+            return self.not_measured(table, RADIUS, kind, 0.0, missing)
         state = State.of(table)
-        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
-        gas_constant = (table.dimension - 1) / 2
+        pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
-        return self.verdict(
-            table,
-            RADIUS,
-            "identity",
-            0.0,
-            self.margin,
-            mean_of(np.log(best / volume)),
-            derive("regularised-loss").source,
-        )
+        law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
+        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(np.log(best / volume)), law.source)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Maps of where the potential of every state is least, and by how much its own is above that."""
@@ -126,8 +132,19 @@ class MinimalPotential(Claim):
         ]
 
 
+def _directions_law(table: Table) -> Derivation:
+    """What says at which temperature the directions minimise F."""
+    of = law_of(table)
+    return derive("potential" if of.optimizer == "sgd" else "temperature", of)
+
+
 def _heat_of_growth(table: Table, state: State) -> FloatArray:
-    """Temperature of all that makes the norm grow: the noise, and the mean gradient if it was measured."""
+    """Temperature of all that makes the norm grow: the noise, and for SGD the mean gradient if it was measured.
+
+    What a mean gradient adds under other optimisers depends on how gradients go with those before.
+    """
+    if table.optimizer != "sgd":
+        return state.noise_temperature
     if known(table.data, "grad_mean_sq_unit") and not table.missing("grad_mean_sq_unit", "grad_variance_unit"):
         share = state.values(table, "grad_mean_sq_unit") / state.values(table, "grad_variance_unit")
     elif not table.missing("grad_sq", "grad_variance"):
@@ -191,7 +208,7 @@ def _ranks(table: Table, state: State) -> NDArray[np.intp]:
     heat, d = state.temperature, table.dimension
     values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
     if not on_sphere(table):
-        pressure, volume = state.values(table, "weight_decay"), state.values(table, "radius_sq") / 2
+        pressure, volume, _ = state.mechanics(table)
         values = values + pressure[:, None] * volume[None]
         values = values - heat[:, None] * (d - 1) * state.values(table, "log_radius")[None]
     return np.asarray((values < np.diag(values)[:, None]).sum(axis=1))

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
-from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.coordinates import (
+    EVERY_OPTIMIZER,
+    lacking,
+    law,
+    law_of,
+    log_slopes,
+    orbit_of,
+    radius_arguments,
+    settings,
+    stationary_square,
+)
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, spline_basis
 from empirics.claims.state import State
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import FixedELR, FixedLR, derive
-from thermo_theory.protocols import PROTOCOLS
-from thermo_theory.symbols import eta, lam
 
-__all__ = ["RadiusLaw"]
+__all__ = ["RadiusLaw", "radius_lacks", "radius_ratios", "slope_difference"]
 
 FloatArray = NDArray[np.float64]
 
@@ -28,26 +37,32 @@ BALANCE = "Norm balance: decay shrinks the weights as much as gradients make the
 SLOPES = "Slope of log r in log lr minus slope in log weight decay"
 SLOPE = "Slope of log r in log weight decay at fixed effective lr"
 FORMULA = "Radius formula of the SDE with the measured gradient noise, r^2 measured over predicted"
+#: Where the formula does not ask how large the noise is.
+PURE_FORMULA = "Radius formula for gradients that are independent noise, r^2 measured over predicted"
 
-#: Where the balance comes from, by protocol.
+#: Where the balance comes from, by protocol for SGD.
 _BALANCE_SOURCES = {
     "fixed-lr": "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
     "fixed-elr": "mean of log r for SGD with g.w = 0: r'^2 = (1 - eta_eff wd r^2)^2 r^2 + (eta_eff r^2)^2 |g|^2",
 }
 
 
-def slope_difference(protocol: str = "fixed-lr") -> float:
+#: For other optimisers it is read off a step.
+_OWN_BALANCE = "what r^2 gains over what the decay in the optimiser's own step takes: 1 if r^2 stays"
+
+
+def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
     """Slope of log r along a symmetry orbit, from the derived radius.
 
-    At fixed LR it is the slope in log lr minus that in log weight decay, at fixed ELR the slope in log weight decay.
+    At fixed LR it is the slope in log lr minus that in log weight decay (for Adam with L2 minus twice that), at fixed
+    ELR the slope in log weight decay.
 
-    >>> slope_difference(), slope_difference("fixed-elr")
-    (0.5, -0.5)
+    >>> slope_difference(), slope_difference("fixed-elr"), slope_difference("fixed-lr", "adamw")
+    (0.5, -0.5, 1.0)
     """
-    if protocol == "fixed-elr":
-        return float(sp.simplify(lam * sp.diff(sp.log(FixedELR.radius.equation.rhs), lam)))
-    log_radius = sp.log(FixedLR.radius.equation.rhs)
-    return float(sp.simplify(eta * sp.diff(log_radius, eta) - lam * sp.diff(log_radius, lam)))
+    of = law(protocol, optimizer)
+    by_rate, by_decay = log_slopes(of.radius)
+    return by_decay if protocol == "fixed-elr" else round(by_rate - orbit_of(of).weight * by_decay, 12)
 
 
 class RadiusLaw(Claim):
@@ -61,12 +76,17 @@ class RadiusLaw(Claim):
     "finite-step": the mean gradient of a cold gas), and runs for which that is not enough are left out, by the bounds
     of `empirics.claims.state`.
 
+    For other optimisers than SGD the orbits are those of their own symmetry, and the formula is that of independent
+    gradients, exact in the step (derivation "norm-balance"). AdamW's does not ask how large the noise is, only that all
+    coordinates have the same; both Adams' leave out that the squares they divide by follow the weights, of order 1/d.
+
     On the sphere the radius is set, so there is nothing to judge.
     """
 
     name = "V1"
     title = "Radius law"
     protocols = ("fixed-lr", "fixed-elr")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "identity",
@@ -93,11 +113,41 @@ class RadiusLaw(Claim):
             "gradient noise has been measured.",
             ("radius",),
         ),
+        Statement(
+            "identity",
+            "In a settled run, what the decay in the optimiser's own step takes off the squared norm of the weights "
+            "equals what the rest of the step adds to it.",
+            (),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
+        ),
+        Statement(
+            "physics",
+            "The norm settles where weight decay balances gradients that are independent noise, for steps as large as "
+            "they are.",
+            ("radius", "norm-balance"),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
+        ),
     )
 
-    #: Ratios within 5 % count as equal; a slope difference of 1/2 within 5 % of itself.
+    #: Ratios within 5 % count as equal; a slope difference within 5 % of itself.
     ratio_margin = 0.05
-    slope_margin = 0.025
+    slope_margin = 0.05
+
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, what their own symmetry fixes."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "symmetry" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        up, down = (f"{_fraction(slope)}".replace("-", "−") for slope in log_slopes(of.radius))
+        words = (
+            "The norm of the weights responds to the learning rate and, the other way, to weight decay: the slopes of "
+            f"its logarithm are {up} and {down} in the simplest theory. By the symmetry of the optimiser's step its "
+            f"slope in {orbit_of(of).difference} must be exactly {slope_difference(protocol, optimizer):g}."
+        )
+        return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the three statements."""
@@ -116,41 +166,43 @@ class RadiusLaw(Claim):
             1.0,
             BALANCE_MARGIN,
             mean_of(measured),
-            _BALANCE_SOURCES[_protocol(table)],
+            _BALANCE_SOURCES[_protocol(table)] if table.optimizer == "sgd" else _OWN_BALANCE,
             {"lowest": measured.min(), "highest": measured.max()},
             gated=False,
         )
 
     def _slopes(self, table: Table) -> Verdict:
         free = _protocol(table) == "fixed-lr"
-        theory, form = slope_difference(_protocol(table)), SLOPES if free else SLOPE
+        of, theory = law_of(table), slope_difference(_protocol(table), table.optimizer)
+        form = f"Slope of log r in {orbit_of(of).difference}" if free else SLOPE
         if missing := table.missing(_rate(table), "weight_decay", "radius_sq"):
             return self.not_measured(table, form, "symmetry", theory, missing)
         rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
-        # log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
-        along, across = (rate + decay, (rate - decay) / 2) if free else (rate, decay)
+        # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
+        along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
         basis = spline_basis(along)
         estimate = fit(
             np.c_[basis, across], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 1.0]
         )
-        source = PROTOCOLS[_protocol(table)].radius.source or "scaling symmetry"
-        return self.verdict(table, form, "symmetry", theory, self.slope_margin, estimate, source)
+        source = (of.symmetry if free else of.radius).source or "scaling symmetry"
+        return self.verdict(table, form, "symmetry", theory, self.slope_margin * abs(theory), estimate, source)
 
     def _formula(self, table: Table) -> Verdict:
-        names = (_rate(table), "weight_decay", "radius_sq", "grad_variance")
-        if missing := table.missing(*names):
-            return self.not_measured(table, FORMULA, "physics", 1.0, missing)
+        of = law_of(table)
+        form = FORMULA if "sigma" in of.radius.arguments else PURE_FORMULA
+        if missing := list(dict.fromkeys([*radius_lacks(table), *table.missing("grad_variance")])):
+            return self.not_measured(table, form, "physics", 1.0, missing)
         unit = _unit_noise(table)
         if len(unit) and not (unit > 0).any():
-            return self.not_measured(table, FORMULA, "physics", 1.0, ["a positive grad_variance_unit"])
-        noisy, ratio = _ratios(table)
+            return self.not_measured(table, form, "physics", 1.0, ["a positive grad_variance_unit"])
+        noisy, ratio = radius_ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
             share = 1 - (table.values("grad_variance") / table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
-        source = PROTOCOLS[_protocol(table)].radius.source
-        verdict = self.verdict(table, FORMULA, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
-        if verdict.verdict == "disagrees" and share.max() > self.ratio_margin:
+        source = of.radius.source
+        verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
+        if verdict.verdict == "disagrees" and share.max() > self.ratio_margin and form == FORMULA:
             why = (
                 f"; the formula leaves out the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
                 "which makes the weights grow as the noise does"
@@ -160,10 +212,9 @@ class RadiusLaw(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Measured over predicted r^2 of every run, by the formula and by the balance."""
-        unknown = table.missing("grad_variance") and table.missing("grad_variance_unit")
-        if unknown or table.missing(_rate(table), "weight_decay", "radius_sq"):
+        if radius_lacks(table):
             return ()
-        chosen, ratio = _ratios(table)
+        chosen, ratio = radius_ratios(table)
         return (_plot(table, self.ratio_margin, chosen, ratio),) if len(ratio) else ()
 
     def notes(self, table: Table) -> list[str]:
@@ -173,10 +224,16 @@ class RadiusLaw(Claim):
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
         up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
-        return [
-            f"slopes of log r: {up} in log lr and {down} in log weight decay; 1/4 and -1/4 if the gradient noise at "
-            "unit norm were the same in all runs"
-        ]
+        of = law_of(table)
+        by_rate, by_decay = map(_fraction, log_slopes(of.radius))
+        noise = "the gradient noise at unit norm were the same in all runs"
+        if "sigma" not in of.radius.arguments:
+            noise = "gradients were independent noise, the same in all coordinates"
+        return [f"slopes of log r: {up} in log lr and {down} in log weight decay; {by_rate} and {by_decay} if {noise}"]
+
+
+def _fraction(slope: float) -> Fraction:
+    return Fraction(slope).limit_denominator(12)
 
 
 def _protocol(table: Table) -> str:
@@ -188,6 +245,15 @@ def _rate(table: Table) -> str:
     return "lr" if _protocol(table) == "fixed-lr" else "effective_lr"
 
 
+def radius_lacks(table: Table) -> list[str]:
+    """Name what is not there and the formula needs."""
+    of = law_of(table)
+    names = [_rate(table), "weight_decay", "radius_sq"]
+    if table.missing("grad_variance_unit"):
+        names.append("grad_variance")
+    return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
+
+
 def _unit_noise(table: Table) -> FloatArray:
     """Trace of the gradient covariance at unit norm."""
     if not table.missing("grad_variance_unit"):
@@ -195,7 +261,7 @@ def _unit_noise(table: Table) -> FloatArray:
     return table.values("grad_variance") * table.values("radius_sq")
 
 
-def _ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
+def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     """Which runs the formula is held against, and r^2 measured over predicted in these."""
     unit = _unit_noise(table)
     # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
@@ -203,19 +269,25 @@ def _ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     if not State.missing(table):
         noisy &= State.of(table).within
     rate, decay, squared = (table.values(name) for name in (_rate(table), "weight_decay", "radius_sq"))
-    return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+    of = law_of(table)
+    if of.optimizer == "sgd":
+        return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+    return noisy, squared[noisy] / stationary_square(of, settings(table, radius_arguments(of), unit))[noisy]
 
 
 def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatArray) -> Plot:
     """Both predictions of r^2 against what sets the size of steps."""
     free = _protocol(table) == "fixed-lr"
     rate, decay = table.values(_rate(table)), table.values("weight_decay")
-    along = rate * decay if free else rate
-    series = [Series("formula of the SDE", along[chosen], ratio)]
+    orbit = orbit_of(law_of(table)) if free else None
+    along = np.exp(orbit.along(np.log(rate), np.log(decay))) if orbit else rate
+    equal = typeset(orbit.words[0]) if orbit else "effective lr"
+    plain = table.optimizer == "sgd"
+    series = [Series("formula of the SDE" if plain else "independent gradients", along[chosen], ratio)]
     words = f"r² over that of the formula goes from {ratio.min():.3f} to {ratio.max():.3f}"
     balance = balances(table.data)
     if balance is not None and np.isfinite(balance[table.used]).all():
-        # The balance holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
+        # SGD's holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
         by_balance = 1 / balance[table.used]
         series.append(Series("norm balance (exact)", along, by_balance))
         words += f", over that of the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
@@ -223,9 +295,15 @@ def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatAr
         "ratio",
         "How far each prediction is off",
         f"{words}.",
-        "The exact norm balance must hold in every stationary run. The formula leaves out the mean gradient and terms "
-        f"of the order of {'lr × wd' if free else 'a step'}: what is left is the price of that.",
-        "learning rate × weight decay, per step" if free else "effective learning rate",
+        "The exact norm balance must hold in every stationary run. "
+        + (
+            f"The formula leaves out the mean gradient and terms of the order of {'lr × wd' if free else 'a step'}: "
+            "what is left is the price of that."
+            if plain
+            else "The other prediction takes gradients for independent noise: what is left is what the mean gradient, "
+            "and gradients that go with those before, do to the norm."
+        ),
+        equal,
         "r², measured over predicted",
         tuple(series),
         level=1.0,

@@ -5,6 +5,9 @@ entropy, of a Gibbs law whose temperature is higher than that of the noise by ``
 "finite-step"). So that temperature is the one a run is judged at. It is exact in a harmonic well; what it leaves out is
 of second order in ``h eta_eff/2``, and ``eta_eff (d - 1) T`` (at fixed LR: lr x wd), by half of which steps along a
 curved sphere are off. Runs in which that is not small against the margins are left out, by the two bounds below.
+
+For other optimisers than SGD no such correction is derived: their runs are judged at the temperature of their noise,
+and the bound on ``h eta_eff/2`` is that on what is neglected, its first power.
 """
 
 from __future__ import annotations
@@ -14,7 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.protocol import effective_lr
+from empirics.claims.coordinates import (
+    ADAPTIVE,
+    effective_rate,
+    equation_of_state,
+    is_derived,
+    law_of,
+    orbit_of,
+    rate_missing,
+)
 from empirics.claims.table import MOST_LEFT_OUT, Table
 from thermo_theory import FixedELR, derive
 
@@ -24,6 +35,7 @@ __all__ = [
     "LARGEST_TURN",
     "State",
     "finite_step_factor",
+    "noise_variance",
     "path_entropies",
     "too_few_samples",
 ]
@@ -32,6 +44,9 @@ FloatArray = NDArray[np.float64]
 
 #: Largest h eta_eff/2 of a run that is judged: its square, what is neglected, is a fifth of a margin of 0.05.
 LARGEST_STEP = 0.1
+
+#: The same where nothing is corrected for.
+LARGEST_UNCORRECTED_STEP = LARGEST_STEP**2
 
 #: A variance from fewer independent samples than this has an error of a fifth or more.
 FEWEST_SAMPLES = 50
@@ -60,16 +75,18 @@ class State:
     within : numpy.ndarray of bool, shape (runs used,)
         Which of the runs used these are: those with steps small enough.
     eta_eff : numpy.ndarray
-        Effective learning rate.
+        Effective learning rate; for other optimisers than SGD what takes its place in their temperature.
     noise_temperature : numpy.ndarray
         eta_eff sigma^2/2, sigma^2 = tr Sigma/(d - 1) at unit norm.
     temperature : numpy.ndarray
         That of the Gibbs law which steps of this size sample.
     along : numpy.ndarray
-        Logarithm of what sets the temperature, the same in runs that share it: of lr x wd at fixed LR, else of the
-        effective learning rate.
+        Logarithm of what sets the temperature, the same in runs that share it: at fixed LR of what is equal all along a
+        symmetry orbit (lr x wd for SGD), else of the effective learning rate.
     corrected : bool
-        Whether the curvature was measured, so that the two can differ.
+        Whether the curvature was measured and the correction is derived, so that the two can differ.
+    derived : bool
+        Whether it is; without it the bound on h eta_eff/2 is another one.
     """
 
     within: NDArray[np.bool_]
@@ -78,61 +95,81 @@ class State:
     temperature: FloatArray
     along: FloatArray
     corrected: bool
+    derived: bool = True
 
     @classmethod
     def missing(cls, table: Table) -> list[str]:
         """Say what the temperature cannot do without and is not there."""
-        if effective_lr(table.data) is None:
-            return ["a learning rate with its radius, or an effective one"]
-        if not table.missing("temperature") or not table.missing("grad_variance_unit"):
-            return []
-        return ["temperature or grad_variance_unit"] if table.missing("grad_variance", "radius_sq") else []
+        if lacking := rate_missing(table):
+            return lacking
+        without_noise = table.missing("grad_variance_unit") and table.missing("grad_variance", "radius_sq")
+        if without_noise and table.optimizer in ADAPTIVE:
+            return ["grad_variance_unit"]
+        return ["temperature or grad_variance_unit"] if without_noise and table.missing("temperature") else []
 
     @classmethod
     def of(cls, table: Table) -> State:
         """Work it out from what `missing` found there."""
-        rate, d = np.asarray(effective_lr(table.data))[table.used], table.dimension
+        d, measured, derived = table.dimension, not table.missing("laplacian"), is_derived("finite-step", law_of(table))
+        rate = effective_rate(table, noise_variance(table) if table.optimizer in ADAPTIVE else None)
         noise = _noise_temperature(table, rate)
-        corrected = not table.missing("laplacian")
-        curvature = np.maximum(table.values("laplacian") / (d - 1), 0.0) if corrected else np.zeros(len(rate))
+        curvature = np.maximum(table.values("laplacian") / (d - 1), 0.0) if measured else np.zeros(len(rate))
         step, turn = curvature * rate / 2, rate * (d - 1) * noise
+        largest = LARGEST_STEP if derived else LARGEST_UNCORRECTED_STEP
         # A temperature that is not positive is one of a run without noise: there is no gas to judge.
-        within = (step <= LARGEST_STEP) & (turn <= LARGEST_TURN) & (noise > 0)
+        within = (step <= largest) & (turn <= LARGEST_TURN) & (noise > 0)
         rate, noise, curvature = rate[within], noise[within], curvature[within]
-        bent = curvature > 0
+        bent = curvature > 0 if derived else np.zeros(len(rate), dtype=bool)
         temperature = noise.copy()
         temperature[bent] *= finite_step_factor(rate[bent], curvature[bent])
-        free = table.data.attrs.get("protocol") == "fixed-lr"
-        along = np.log((table.values("lr") * table.values("weight_decay"))[within] if free else rate)
-        return cls(within, rate, noise, temperature, along, corrected)
+        along = np.log(rate)
+        if table.data.attrs.get("protocol") == "fixed-lr":
+            logs = (np.log(table.values(name)[within]) for name in ("lr", "weight_decay"))
+            along = orbit_of(law_of(table)).along(*logs)
+        return cls(within, rate, noise, temperature, along, measured and derived, derived)
 
     def values(self, table: Table, name: str) -> FloatArray:
         """A variable of these runs."""
         return table.values(name)[self.within]
+
+    def mechanics(self, table: Table) -> tuple[FloatArray, FloatArray, float]:
+        """Pressure and volume of these runs, and the gas constant, as their optimiser has them."""
+        noise = noise_variance(table) if table.optimizer in ADAPTIVE else None
+        pressure, volume, gas_constant = equation_of_state(table, noise)
+        return pressure[self.within], volume[self.within], gas_constant
 
     def notes(self) -> list[str]:
         """How many runs were left out for the size of their steps, and whether that could be told."""
         notes = []
         out = int((~self.within).sum())
         if out:
+            largest = LARGEST_STEP if self.derived else LARGEST_UNCORRECTED_STEP
+            what = "a correction of first order" if self.derived else "laws of small steps"
             notes.append(
-                f"{out} of {len(self.within)} runs left out of V2, V4, V5 and V6: their steps are too large for a "
-                f"correction of first order (mean curvature x effective lr/2 above {LARGEST_STEP:g}, or "
-                f"(d - 1) x T x effective lr above {LARGEST_TURN:g}), or they have no noise"
+                f"{out} of {len(self.within)} runs left out of V2, V4, V5 and V6: their steps are too large for {what} "
+                f"(mean curvature x effective lr/2 above {largest:g}, or (d - 1) x T x effective lr above "
+                f"{LARGEST_TURN:g}), or they have no noise"
             )
         if not self.corrected:
-            notes.append("laplacian was not measured: V2, V4, V5 are not corrected for the finite size of steps")
+            why = "laplacian was not measured" if self.derived else "no correction is derived for this optimiser"
+            notes.append(f"{why}: V2, V4, V5 are not corrected for the finite size of steps")
         return notes
+
+
+def noise_variance(table: Table) -> FloatArray:
+    """Trace of the covariance of gradients at unit norm; NaN where the estimate is not positive."""
+    if not table.missing("grad_variance_unit"):
+        noise = table.values("grad_variance_unit")
+    else:
+        noise = table.values("grad_variance") * table.values("radius_sq")
+    return np.where(noise > 0, noise, np.nan)
 
 
 def _noise_temperature(table: Table, rate: FloatArray) -> FloatArray:
     """The measured one if there, else from the noise."""
     if not table.missing("temperature"):
         return table.values("temperature")
-    if not table.missing("grad_variance_unit"):
-        noise = table.values("grad_variance_unit")
-    else:
-        noise = table.values("grad_variance") * table.values("radius_sq")
+    noise = noise_variance(table)
     temperature = np.zeros(len(noise))
     good = noise > 0
     sigma = np.sqrt(noise[good] / (table.dimension - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.claims.protocol import known
-from empirics.measure import norm_balance, run_status
+from empirics.measure import norm_balance, radial_share, run_status
 
-__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances"]
+__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances", "radial_shares"]
 
 #: A grid of which more than this share had to be left out is not judged: what is left is a selection.
 MOST_LEFT_OUT = 0.1
@@ -49,6 +50,10 @@ class Table:
         Whether there was anything to tell stationary runs by.
     trace : xarray.Dataset or None
         The same runs over the steps, from the start, if that was kept.
+    tree : xarray.DataTree or None
+        All groups of the results, if there are any (`group`).
+    members : tuple of int
+        Numbers of these runs in them.
     """
 
     data: xr.Dataset
@@ -56,9 +61,17 @@ class Table:
     reason: NDArray[Any]
     gated: bool
     trace: xr.Dataset | None = None
+    tree: xr.DataTree | None = None
+    members: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, data: xr.Dataset, trace: xr.Dataset | None = None) -> Table:
+    def of(
+        cls,
+        data: xr.Dataset,
+        trace: xr.Dataset | None = None,
+        tree: xr.DataTree | None = None,
+        members: Sequence[int] = (),
+    ) -> Table:
         """Take the statuses that the runs came with; what they claim to be ok is checked as far as the table allows.
 
         A run without some number that others have is "incomplete"; one whose norm balance can be computed and is off
@@ -72,7 +85,9 @@ class Table:
             reason[:] = data["reason"].values.astype(str) if "reason" in data else ""
         _mark_incomplete(data, status, reason)
         balanced = _mark_unbalanced(data, status, reason)
-        return cls(data, status.astype(str), reason.astype(str), "status" in data or balanced, trace)
+        return cls(
+            data, status.astype(str), reason.astype(str), "status" in data or balanced, trace, tree, tuple(members)
+        )
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -95,6 +110,13 @@ class Table:
         return finite
 
     @property
+    def optimizer(self) -> str:
+        """The optimiser that all the runs share; SGD where none is named."""
+        if "optimizer" not in self.data.variables:
+            return "sgd"
+        return str(np.atleast_1d(self.data["optimizer"].values)[0])
+
+    @property
     def dimension(self) -> int:
         """Number of scale-invariant weights."""
         return int(self.data.attrs["dimension"])
@@ -110,6 +132,12 @@ class Table:
     def values(self, name: str) -> NDArray[np.float64]:
         """A variable of the runs that are used."""
         return np.asarray(self.data[name].values[self.used], dtype=float)
+
+    def group(self, name: str) -> xr.Dataset | None:
+        """Another group of the results ("components", "blocks"), the runs of this table; None if it was not kept."""
+        if self.tree is None or name not in self.tree.children:
+            return None
+        return self.tree[name].to_dataset().isel(run=list(self.members))
 
     def gate(self) -> str:
         """Why nothing can be judged here, in words; empty if it can."""
@@ -149,24 +177,59 @@ def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
     At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is what stays: the
     runs' own `balance` is taken if they have one, else the same ratio of means, which is off by eta_eff wd r^2. On the
     sphere the norm is held, and there is nothing to balance. Other optimisers than SGD have balances of their own, with
-    more than these means in them: only the runs' own counts.
+    more than these means in them: only the runs' own counts. Where E[w.g] was measured it is the balance with the
+    remainder (derivation "virial-with-remainder").
     """
     protocol = data.attrs.get("protocol", "fixed-lr")
     if protocol == "fixed-sphere":
         return None
-    plain = "optimizer" not in data.variables or bool((data["optimizer"].values == "sgd").all())
+    plain = _optimizers(data) <= {"sgd"}
     if (protocol == "fixed-elr" or not plain) and known(data, "balance"):
         return np.asarray(data["balance"].values, dtype=float)
     if not plain:
         return None
-    rate = "effective_lr" if protocol == "fixed-elr" else "lr"
-    if not all(known(data, name) for name in (rate, "weight_decay", "grad_sq", "radius_sq")):
+    steps = _steps(data)
+    if steps is None or not known(data, "grad_sq"):
         return None
-    lr, decay, grad, squared = (
-        np.atleast_1d(data[name].values) for name in (rate, "weight_decay", "grad_sq", "radius_sq")
-    )
+    lr, decay, squared = steps
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(norm_balance(lr * squared if protocol == "fixed-elr" else lr, decay, grad, squared))
+        return np.asarray(norm_balance(lr, decay, np.atleast_1d(data["grad_sq"].values), squared, _radial(data)))
+
+
+def radial_shares(data: xr.Dataset) -> NDArray[np.float64]:
+    """What E[w.g] adds to the norm of each run over what weight decay takes, shape (runs,); 0 where not measured.
+
+    With momentum to leading order. An Adam step does not go along g, so there it is left at 0.
+    """
+    steps = _steps(data)
+    if steps is None or not _optimizers(data) <= {"sgd", "momentum", "nesterov"}:
+        return np.zeros(data.sizes["run"])
+    lr, decay, squared = steps
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(radial_share(lr, decay, _radial(data), squared))
+
+
+def _optimizers(data: xr.Dataset) -> set[str]:
+    """Who trained these runs; SGD where that is not said."""
+    return set(np.unique(data["optimizer"].values.astype(str))) if "optimizer" in data.variables else {"sgd"}
+
+
+def _radial(data: xr.Dataset) -> NDArray[np.float64]:
+    """Mean of w.g, 0 where it was not measured."""
+    if not known(data, "radial_gradient"):
+        return np.zeros(data.sizes["run"])
+    return np.nan_to_num(np.asarray(data["radial_gradient"].values, dtype=float))
+
+
+def _steps(data: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    """Learning rate as an SGD step has it, weight decay and squared norm of each run; None if they are not there."""
+    rate = "effective_lr" if data.attrs.get("protocol") == "fixed-elr" else "lr"
+    if not all(known(data, name) for name in (rate, "weight_decay", "radius_sq")):
+        return None
+    lr, decay, squared = (
+        np.atleast_1d(np.asarray(data[name].values, float)) for name in (rate, "weight_decay", "radius_sq")
+    )
+    return lr * squared if rate == "effective_lr" else lr, decay, squared
 
 
 def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> bool:
@@ -175,9 +238,12 @@ def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any
     if measured is None:
         return False
     errors = data["balance_error"].values if "balance_error" in data.variables else np.zeros(len(measured))
-    finite = np.isfinite(measured)
+    finite, remainders = np.isfinite(measured), radial_shares(data)
     for i in np.flatnonzero(finite & (status == "ok")):
         status[i], reason[i] = run_status(
-            balance=float(measured[i]), balance_error=float(errors[i]), **NOTHING_ELSE_WRONG
+            balance=float(measured[i]),
+            balance_error=float(errors[i]),
+            remainder=float(remainders[i]),
+            **NOTHING_ELSE_WRONG,
         )
     return bool(finite.any())

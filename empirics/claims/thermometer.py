@@ -9,6 +9,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.protocol import known
@@ -31,9 +32,9 @@ class ConfigurationalTemperature(Claim):
     """``E|grad L|^2 = T E[Laplacian L]`` on the unit sphere, the mean over runs of the ratio of the two sides.
 
     Under the Gibbs law it follows by integrating by parts, so it needs noise that is isotropic and the same all over.
-    Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run and is a gate. In
-    a harmonic well the ratio of the two is ``m tr(H Sigma)/(tr H tr Sigma)`` with m directions: where all curvatures
-    are equal, the thermometer cannot see the shape of the noise, only whether its size is the same all over.
+    Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run by SGD and is a
+    gate. In a harmonic well the ratio of the two is ``m tr(H Sigma)/(tr H tr Sigma)`` with m directions: where all
+    curvatures are equal, the thermometer cannot see the shape of the noise, only whether its size is the same all over.
 
     Finite steps: both are taken at the temperature of the Gibbs law that such steps sample (`empirics.claims.state`),
     with the mean curvature; that along the gradient can be higher where noise and curvature go together, and the second
@@ -43,6 +44,7 @@ class ConfigurationalTemperature(Claim):
     name = "V6"
     title = "Configurational temperature"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
+    optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "physics",
@@ -62,8 +64,14 @@ class ConfigurationalTemperature(Claim):
     margin = 0.05
 
     def verdicts(self, table: Table) -> list[Verdict]:
-        """Judge the thermometer and the balance beside it."""
-        return [self._gibbs(table), self._balance(table)]
+        """Judge the thermometer, and for SGD the balance beside it."""
+        return [self._gibbs(table), *([self._balance(table)] if table.optimizer == "sgd" else [])]
+
+    def notes(self, table: Table) -> list[str]:
+        """Say that the balance is derived for SGD alone."""
+        if table.optimizer == "sgd":
+            return []
+        return [f"V6's balance of gradients with tr(H Sigma) is not judged: it is not derived for {table.optimizer}"]
 
     def _gibbs(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
@@ -84,7 +92,7 @@ class ConfigurationalTemperature(Claim):
         series = []
         if not table.missing("laplacian"):
             series.append(Series("over T E[ΔL] (Gibbs)", *_by_gibbs(table)))
-        if not table.missing("hessian_noise"):
+        if table.optimizer == "sgd" and not table.missing("hessian_noise"):
             series.append(Series("over ½ η E tr(HΣ) (any noise)", *_by_balance(table)))
         series = [one for one in series if len(one.y)]
         if not series:
@@ -94,8 +102,10 @@ class ConfigurationalTemperature(Claim):
                 "thermometer",
                 "Mean squared gradient over what it should be",
                 f"{'; '.join(f'{one.label}: {one.y.min():.3f} to {one.y.max():.3f}' for one in series)}.",
-                "Both ratios must be 1 where the Gibbs law holds. The second must be 1 in every stationary run, so "
-                "where it is and the first is not, the noise is not that of a Gibbs law.",
+                "A ratio of 1 is what the Gibbs law demands."
+                if len(series) < 2
+                else "Both ratios must be 1 where the Gibbs law holds. The second must be 1 in every stationary run, "
+                "so where it is and the first is not, the noise is not that of a Gibbs law.",
                 "temperature T",
                 "E|∇L|² over expected",
                 tuple(series),

@@ -81,14 +81,16 @@ class RadiusTrajectory(Claim):
 
 
 def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:
-    """Steps, and log r of the runs used at each: shape (runs, steps)."""
+    """Steps of the points of the trace and log r there, of the runs used: shape (runs, points)."""
     trace = table.trace
     assert trace is not None
     if "log_radius" in trace.variables:
         log_radius = np.asarray(trace["log_radius"].transpose("run", "step").values, dtype=float)
     else:
         log_radius = 0.5 * np.log(np.asarray(trace["radius_sq"].transpose("run", "step").values, dtype=float))
-    return np.asarray(trace["step"].values, dtype=float), log_radius[table.used]
+    # Runs of different length have the numbers of their steps beside them.
+    steps = trace["training_step"].values if "training_step" in trace.variables else trace["step"].values
+    return np.broadcast_to(np.asarray(steps, dtype=float), log_radius.shape)[table.used], log_radius[table.used]
 
 
 def _missing(table: Table) -> list[str]:
@@ -134,13 +136,13 @@ def _ways(table: Table) -> Iterator[Way]:
     for i in np.flatnonzero(State.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
         settings = {"eta" if free else "eta_eff": rates[i], "lam": decays[i], "sigma": np.sqrt(squares[i] / (d - 1))}
         settings["d"] = d
-        effective = rates[i] * np.exp(-2 * log_radius[i]) if free else np.full(len(steps), rates[i])
+        effective = rates[i] * np.exp(-2 * log_radius[i]) if free else np.full(steps.shape[1], rates[i])
         growth, decay = effective**2 * squares[i], 2 * effective * np.exp(2 * log_radius[i]) * decays[i]
         # At fixed ELR the mean gradient is on the way what it is in the end, and counted.
-        pull = effective * curvatures[i] / 2 if free else np.zeros(len(steps))
+        pull = effective * curvatures[i] / 2 if free else np.zeros(steps.shape[1])
         gentle = np.flatnonzero(np.maximum.reduce([growth, decay, pull]) <= GENTLE)
         if len(gentle):
-            t, way = steps[gentle[0] :] - steps[gentle[0]], log_radius[i, gentle[0] :]
+            t, way = steps[i, gentle[0] :] - steps[i, gentle[0]], log_radius[i, gentle[0] :]
             final = float(np.log(protocol.radius(**settings)))
             predicted = np.log(protocol.trajectory(t=t, r0=np.exp(way[0]), **settings))
             ratio = _ratio(t, way, predicted, final)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Verdict", "Verdicts", "judge"]
+    from empirics.claims.base import Claim
+
+__all__ = ["COLUMNS", "KINDS", "VERDICTS", "Verdict", "Verdicts", "judge"]
 
 #: Columns of a table of verdicts.
 COLUMNS = ("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason")
+
+#: What a claim may stand on, and what may come of it.
+KINDS = ("identity", "symmetry", "physics")
+VERDICTS = ("agrees", "disagrees", "inconclusive", "not measured")
 
 #: Version of the JSON that `Verdicts.to_json` writes.
 SCHEMA = 1
@@ -107,18 +113,33 @@ class Verdicts(Sequence[Verdict]):
         What is reported beside them, not judged.
     runs : Runs or xarray.Dataset, optional
         What was judged.
+    errors : sequence of str
+        One line for each claim that could not be judged because its code failed.
+    claims : mapping from str to Claim, optional
+        The claims that were known, by name: what the rows test and show, for a page.
     """
 
-    def __init__(self, rows: Sequence[Verdict], notes: Sequence[str] = (), runs: Any = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Verdict],
+        notes: Sequence[str] = (),
+        runs: Any = None,
+        errors: Sequence[str] = (),
+        claims: Mapping[str, Claim] | None = None,
+    ) -> None:
         self._rows = tuple(rows)
         self.notes = tuple(notes)
         self.runs = runs
+        self.errors = tuple(errors)
+        self.claims = dict(claims or {})
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
-        return Verdicts(self._rows[index], self.notes, self.runs) if isinstance(index, slice) else self._rows[index]
+        if isinstance(index, slice):
+            return Verdicts(self._rows[index], self.notes, self.runs, self.errors, self.claims)
+        return self._rows[index]
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self._rows)
@@ -135,9 +156,13 @@ class Verdicts(Sequence[Verdict]):
         return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self], columns=list(COLUMNS))
 
     def to_json(self) -> str:
-        """Return ``{"schema": 1, "verdicts": [{...}], "notes": [...]}``; numbers that are not measured are null."""
+        """Return ``{"schema": 1, "verdicts": [{...}], "notes": [...], "errors": [...]}``.
+
+        Numbers that are not measured are null.
+        """
         rows = [_plain(asdict(row)) for row in self]
-        return json.dumps({"schema": SCHEMA, "verdicts": rows, "notes": list(self.notes)}, indent=1)
+        parts = {"schema": SCHEMA, "verdicts": rows, "notes": list(self.notes), "errors": list(self.errors)}
+        return json.dumps(parts, indent=1)
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [

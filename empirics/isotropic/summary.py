@@ -124,6 +124,8 @@ def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
     found = _Found({name: np.full(runs, np.nan) for name in names}, {})
     if experiment.symmetric:
         found.blocks["entropy_sphere"] = np.full((blocks, runs), np.nan)
+    else:
+        found.summary |= {"neighbour_lag": np.full(runs, np.nan), "path_entropy": np.zeros(runs, dtype=bool)}
     for i in map(int, whole):
         losses = _losses(trainer, state, i)
         time = integrated_time(series_autocorrelation(losses), rows=len(losses))
@@ -136,6 +138,8 @@ def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
             else:
                 neighbour = sphere_entropy(state.samples[:, i], method="flat", theiler=0)
                 value, error = neighbour.value, (neighbour.high - neighbour.low) / 3.92
+                found.summary["neighbour_lag"][i] = np.median(np.abs(neighbour.lags))
+                found.summary["path_entropy"][i] = neighbour.path_entropy
         except ValueError as refusal:
             found.refused[i] = f"no entropy: {refusal}"
             continue

@@ -24,7 +24,7 @@ from empirics.measure.noise import (
     hutchinson_trace,
     sphere_laplacian,
 )
-from empirics.measure.stationarity import block_error, norm_balance, run_status
+from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
 __all__ = [
     "EntropyDifference",
@@ -51,6 +51,7 @@ __all__ = [
     "norm_balance",
     "periodic_jumps",
     "r_hat",
+    "radial_share",
     "run_status",
     "series_autocorrelation",
     "sphere_entropy",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["block_error", "norm_balance", "run_status"]
+__all__ = ["block_error", "norm_balance", "radial_share", "run_status"]
 
 #: Norm balance may be off by this much. Runs that passed the trial were within 0.001; a run that is off by 0.03 has a
 #: radius that is still off by about 1 %, as large as the effects that are measured.
@@ -30,7 +30,13 @@ INTERPOLATING_SNR = 1.0
 INTERPOLATING_LOSS = 1e-2
 
 
-def norm_balance(lr: ArrayLike, weight_decay: ArrayLike, grad_sq: ArrayLike, radius_sq: ArrayLike) -> Any:
+def norm_balance(
+    lr: ArrayLike,
+    weight_decay: ArrayLike,
+    grad_sq: ArrayLike,
+    radius_sq: ArrayLike,
+    radial_gradient: ArrayLike = 0.0,
+) -> Any:
     """Gradient growth over weight decay: 1 for stationary SGD at fixed LR, exactly and without the SDE.
 
     Parameters
@@ -41,24 +47,54 @@ def norm_balance(lr: ArrayLike, weight_decay: ArrayLike, grad_sq: ArrayLike, rad
         Mean squared norm of the minibatch gradient at the weights as they are.
     radius_sq : array_like
         Mean squared norm of the weights.
+    radial_gradient : array_like
+        Mean of w.g (nat), 0 in a network that is scale-invariant in all weights.
 
     Returns
     -------
     float or numpy.ndarray
-        ``lr grad_sq/(weight_decay (2 - lr weight_decay) radius_sq)``.
+        ``(lr grad_sq - 2 (1 - lr weight_decay) radial_gradient)/(weight_decay (2 - lr weight_decay) radius_sq)``.
 
     Notes
     -----
-    With g.w = 0 a step gives ``r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2``; its mean at stationarity is the balance.
+    A step gives ``r'^2 = (1 - lr wd)^2 r^2 - 2 lr (1 - lr wd) w.g + lr^2 |g|^2``; its mean at stationarity is the
+    balance (derivation "virial-with-remainder").
 
     Examples
     --------
     >>> norm_balance(0.5, 1.0, 3.0, 1.0)
     1.0
+    >>> norm_balance(0.5, 1.0, 4.0, 1.0, radial_gradient=0.5)
+    1.0
     """
     rate, decay = np.asarray(lr, dtype=float), np.asarray(weight_decay, dtype=float)
-    balance = rate * np.asarray(grad_sq) / (decay * (2 - rate * decay) * np.asarray(radius_sq))
+    growth = rate * np.asarray(grad_sq) / (decay * (2 - rate * decay) * np.asarray(radius_sq))
+    balance = growth + radial_share(lr, weight_decay, radial_gradient, radius_sq)
     return float(balance) if np.ndim(balance) == 0 else balance
+
+
+def radial_share(lr: ArrayLike, weight_decay: ArrayLike, radial_gradient: ArrayLike, radius_sq: ArrayLike) -> Any:
+    """What the part of the loss that is not scale-invariant adds to the norm, over what weight decay takes.
+
+    Parameters
+    ----------
+    lr, weight_decay, radial_gradient, radius_sq : array_like
+        As `norm_balance` takes them.
+
+    Returns
+    -------
+    float or numpy.ndarray
+        ``-2 (1 - lr weight_decay) radial_gradient/(weight_decay (2 - lr weight_decay) radius_sq)``.
+
+    Examples
+    --------
+    >>> radial_share(0.5, 1.0, -0.75, 1.0)
+    0.5
+    """
+    rate, decay = np.asarray(lr, dtype=float), np.asarray(weight_decay, dtype=float)
+    push = -2 * (1 - rate * decay) * np.asarray(radial_gradient, dtype=float)
+    share = push / (decay * (2 - rate * decay) * np.asarray(radius_sq))
+    return float(share) if np.ndim(share) == 0 else share
 
 
 def block_error(blocks: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
@@ -88,13 +124,14 @@ def run_status(
     loss_drift: float = 0.0,
     loss_drift_error: float = 0.0,
     periodic_jumps: bool = False,
+    remainder: float = 0.0,
 ) -> tuple[str, str]:
     """Say whether a run can be used, and if not, why.
 
     Parameters
     ----------
     balance, balance_error : float
-        Norm balance and its standard error.
+        Norm balance, that with the remainder where there is one, and its standard error.
     radius_drift, radius_drift_error : float
         Change of log r over the measured part and its standard error.
     violation : float
@@ -109,6 +146,8 @@ def run_status(
         Change of the loss over the measured part and its standard error.
     periodic_jumps : bool
         Whether the radius falls slowly and is thrown back again and again.
+    remainder : float
+        `radial_share`: a violation too small to see in one step may still move the norm.
 
     Returns
     -------
@@ -128,6 +167,10 @@ def run_status(
         return "diverged", f"a number was not finite at step {diverged_at}"
     if not violation <= VIOLATION_MARGIN:
         return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {VIOLATION_MARGIN:g}"
+    if not abs(remainder) <= BALANCE_MARGIN:
+        return "not scale-invariant", (
+            f"E[w.g] adds {remainder:+.3f} of what weight decay takes to the norm, more than {BALANCE_MARGIN:g}"
+        )
     if snr > INTERPOLATING_SNR and loss < INTERPOLATING_LOSS:
         return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: no noise is left"
     if periodic_jumps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 import sympy as sp
@@ -11,7 +12,7 @@ from empirics.pages.blocks import Law, Paper
 from empirics.pages.mathml import to_mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation, derive
-from thermo_theory.protocols import PROTOCOLS
+from thermo_theory.protocols import PROTOCOLS, Protocol
 
 __all__ = ["compared", "derived", "laws", "papers"]
 
@@ -50,11 +51,11 @@ def _address(source: str) -> str:
     return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
 
 
-def _law(derivation: Derivation) -> Law:
-    """Turn a derivation's claim into a row of the page."""
+def _law(derivation: Derivation, kind: str = "") -> Law:
+    """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is held against it."""
     equation = readable(derivation.claim.equation)
     needs = ", ".join(derivation.assumptions) or "nothing"
-    if derivation.kind == "symmetry" and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
+    if "symmetry" in (derivation.kind, kind) and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
         needs += " (on the way this derivation takes; scale invariance and stationarity alone give it too)"
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
@@ -74,13 +75,13 @@ def _law(derivation: Derivation) -> Law:
 _COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
 
 
-def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
-    """Return the formulas of the protocols that were run, as their derivations end.
+def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
+    """Return the formulas of the protocols and optimisers that were run, as their derivations end.
 
     Parameters
     ----------
-    protocols : set of str
-        Keys, as "fixed-lr".
+    pairs : iterable of (str, str)
+        Protocol and optimiser, as ("fixed-lr", "sgd").
     names : tuple of str
         Names of derivations.
 
@@ -88,27 +89,29 @@ def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, 
     -------
     tuple of Law
     """
-    known = [protocol for protocol in PROTOCOLS if protocol in protocols]
-    return tuple(_law(derive(name, protocol)) for protocol in known for name in names)
+    every = [(protocol, optimizer) for known in PROTOCOLS for protocol, optimizer in pairs if protocol == known]
+    return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
 
 
-def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Law, ...]:
+def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd", kind: str = "") -> tuple[Law, ...]:
     """Return the formulas that a claim compares with.
 
     Parameters
     ----------
     names, protocol, optimizer
         As `derived` takes them.
+    kind : str
+        Of the claim: what is a symmetry needs less than a derivation may take on its way.
 
     Returns
     -------
     tuple of Law
     """
-    return tuple(_law(one) for one in derived(names, protocol, optimizer))
+    return tuple(_law(one, kind) for one in derived(names, protocol, optimizer))
 
 
 def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Derivation, ...]:
-    """Return derivations by name: of those made for each protocol, that of the runs.
+    """Return derivations by name: of those made for each protocol or optimiser, that of the runs.
 
     Parameters
     ----------
@@ -120,28 +123,37 @@ def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tu
     Returns
     -------
     tuple of Derivation
+        Less what is derived for SGD alone, if the runs are by another optimiser.
 
     Raises
     ------
     LookupError
         If there is no such derivation.
     """
-    keys: list[str | None] = [protocol, None]
-    if optimizer != "sgd" and protocol in PROTOCOLS:
+    of = PROTOCOLS.get(protocol)
+    if of is not None and optimizer != "sgd":
         # Under other protocols nothing is derived for other optimisers than SGD.
         with suppress(ValueError):
-            keys.insert(0, PROTOCOLS[protocol].with_optimizer(optimizer).key)
-    return tuple(_found(name, keys) for name in names)
+            of = of.with_optimizer(optimizer)
+    found = (_found(name, of) for name in names)
+    return tuple(one for one in found if one is not None)
 
 
-def _found(name: str, keys: list[str | None]) -> Derivation:
-    """Return the derivation for the first of these protocols that has one."""
-    for key in keys[:-1]:
-        try:
+def _found(name: str, of: Protocol | None) -> Derivation | None:
+    """Return the derivation for a protocol with its optimiser, or for all; None where there is one for SGD alone."""
+    if of is not None and of.optimizer != "sgd":
+        # These have names of their own by optimiser.
+        if name == "ideal-gas-law":
+            return of.equation_of_state
+        if name == "scaling-symmetry":
+            return derive(f"{of.optimizer}-symmetry")
+    for key in (of, None):
+        with suppress(LookupError):
             return derive(name, key)
-        except LookupError:
-            continue
-    return derive(name, keys[-1])
+    if of is not None and of.optimizer != "sgd":
+        derive(name, PROTOCOLS["fixed-lr"])  # so that a name that is not there is said to be wrong
+        return None
+    return derive(name, of)
 
 
 def papers() -> tuple[Paper, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from empirics.claims import claims
 from empirics.claims.exhibit import Exhibit, Map, Plot, Rows
 from empirics.claims.verdict import SCHEMA
 from empirics.pages.evidence import Evidence
@@ -21,7 +20,7 @@ from empirics.pages.figures import lag_shares
 from empirics.pages.formulas import derived
 from empirics.pages.sections.comparison import differences, matrix, names_of
 from empirics.pages.sections.stationarity import runs_table
-from empirics.pages.sections.verdicts import shown_by_claim, statements_of
+from empirics.pages.sections.verdicts import Shown, known_claims, shown_by_claim, statements_of
 from empirics.pages.sections.wording import summary
 
 __all__ = ["made_by", "schema", "to_json"]
@@ -77,18 +76,20 @@ def to_json(every: Sequence[Any]) -> str:
 
 def _experiment(verdicts: Any, name: str) -> dict[str, Any]:
     evidence = Evidence(verdicts.runs)
-    judged = json.loads(verdicts.to_json())
+    judged, shown = json.loads(verdicts.to_json()), shown_by_claim(verdicts)
     return {
         "name": name,
         "summary": summary(evidence),
         "attributes": evidence.dataset.attrs,
         "verdicts": judged["verdicts"],
         "notes": judged["notes"],
-        "claims": _claims(verdicts),
+        "errors": judged["errors"] + [part.error for parts in shown.values() for part in parts if part.error],
+        "claims": _claims(verdicts, shown),
         "statuses": evidence.statuses(),
         "neighbours": [
             {
                 "protocol": part.protocol,
+                "optimizer": part.optimizer,
                 "adjacent_in_time": None if part.adjacent is None else part.adjacent,
                 "lags": [{"snapshots": lag, "percent": share} for lag, share in lag_shares(part)],
             }
@@ -99,10 +100,9 @@ def _experiment(verdicts: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _claims(verdicts: Any) -> list[dict[str, Any]]:
+def _claims(verdicts: Any, shown: Mapping[str, list[Shown]]) -> list[dict[str, Any]]:
     """What every claim tests, and what it shows."""
-    shown = shown_by_claim(verdicts.runs)
-    found = []
+    known, found = known_claims(verdicts), []
     for name in dict.fromkeys(str(verdict.claim) for verdict in verdicts):
         rows = [verdict for verdict in verdicts if verdict.claim == name]
         statements = [
@@ -121,14 +121,14 @@ def _claims(verdicts: Any) -> list[dict[str, Any]]:
                     for one in derived(said.derivations, protocol, optimizer)
                 ],
             }
-            for said, protocol, optimizer, _ in statements_of(name, rows)
+            for said, protocol, optimizer, _ in statements_of(known.get(name), rows)
         ]
         exhibits = [
-            {"protocol": str(table.data.attrs.get("protocol", ""))} | _exhibit(one)
-            for table, every in shown.get(name, [])
-            for one in every
+            {"protocol": part.protocol, "optimizer": part.optimizer} | _exhibit(one)
+            for part in shown.get(name, [])
+            for one in part.exhibits
         ]
-        title = claims()[name].title if name in claims() else name
+        title = known[name].title if name in known else name
         found.append({"name": name, "title": title, "statements": statements, "exhibits": exhibits})
     return found
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from empirics.pages.evidence import Evidence
 from empirics.pages.jsonform import made_by, to_json
 from empirics.pages.sections import sections
+from empirics.pages.words import OPTIMIZER_WORDS
 
 __all__ = ["FORMATS", "report"]
 
@@ -43,7 +44,9 @@ def _template(name: str, escaped: bool) -> jinja2.Template:
 def _title(every: Sequence[Any]) -> str:
     names = list(dict.fromkeys(Evidence(verdicts.runs).name for verdicts in every))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"Is SGD an ideal gas? The runs of {', '.join(names[:_MOST_NAMED])}{more}"
+    trainers = sorted({name for verdicts in every for name in Evidence(verdicts.runs).optimizers})
+    who = OPTIMIZER_WORDS.get(trainers[0], trainers[0]) if len(trainers) == 1 else "training"
+    return f"Is {who} an ideal gas? The runs of {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _html(every: Sequence[Any]) -> str:

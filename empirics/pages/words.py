@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from empirics.claims.exhibit import typeset
 from empirics.pages.blocks import MARKS, Card, Strip, decimals, number
 
-__all__ = ["KIND_SHORT", "KIND_WORDS", "OPTIMIZER_WORDS", "PROTOCOL_WORDS", "card", "gist", "tally", "typeset"]
+__all__ = [
+    "KIND_SHORT",
+    "KIND_WORDS",
+    "OPTIMIZER_WORDS",
+    "PROTOCOL_WORDS",
+    "card",
+    "gist",
+    "tally",
+    "typeset",
+    "where_words",
+]
 
 #: What a claim of each kind proves, and what it does not.
 KIND_WORDS = {
@@ -49,12 +59,13 @@ OPTIMIZER_WORDS = {
 }
 
 
-def typeset(text: str) -> str:
-    """Set what the terminal spells in ASCII as a page does.
+def where_words(protocol: str, optimizer: str) -> str:
+    """Name a protocol, and the optimiser where it is not SGD.
 
     Parameters
     ----------
-    text : str
+    protocol, optimizer : str
+        Keys; one that is not known stands for itself.
 
     Returns
     -------
@@ -62,11 +73,11 @@ def typeset(text: str) -> str:
 
     Examples
     --------
-    >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
-    'lr × wd, |g|² within 1 ± 0.05, −0.2'
+    >>> where_words("fixed-lr", "adamw"), where_words("fixed-elr", "sgd")
+    ('fixed learning rate, AdamW', 'fixed effective learning rate')
     """
-    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ").replace(" - ", " − ")
-    return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
+    words = PROTOCOL_WORDS.get(protocol, protocol) or "a protocol that was not recorded"
+    return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
 
 
 def gist(verdicts: Iterable[Any]) -> str:
@@ -151,7 +162,7 @@ def card(verdict: Any) -> Card:
     return Card(
         claim=str(verdict.claim),
         title=typeset(str(verdict.title)),
-        protocol=PROTOCOL_WORDS.get(str(verdict.protocol), str(verdict.protocol)),
+        protocol=where_words(str(verdict.protocol), str(getattr(verdict, "optimizer", "sgd"))),
         family=str(verdict.kind),
         verdict=str(verdict.verdict),
         mark=MARKS.get(str(verdict.verdict), "–"),
@@ -170,13 +181,22 @@ def _details(details: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
     rows: list[tuple[str, str, float | None]] = []
     for name, value in details.items():
         label = typeset(name[:1].upper() + name[1:])
-        if isinstance(value, list | tuple):
+        if isinstance(value, Mapping):
+            found = {str(key): number_ for key, inner in value.items() if (number_ := _finite(inner)) == number_}
+            text = _span_by_name(found) if found else "not measured"
+        elif isinstance(value, list | tuple):
             numbers = [one for one in map(_finite, value) if one == one]
             text = f"{number(min(numbers), 3)} to {number(max(numbers), 3)}" if numbers else "not measured"
         else:
             text = typeset(str(value)) if isinstance(value, str) else number(value)
         rows.append((label, text, None))
     return rows
+
+
+def _span_by_name(found: Mapping[str, float]) -> str:
+    """Say which of several named numbers is the smallest and which the largest."""
+    low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    return f"{number(found[low], 3)} ({low}) to {number(found[high], 3)} ({high}), {len(found)} in all"
 
 
 def tally(verdicts: list[Any]) -> str:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.measure import block_error, drift, norm_balance, periodic_jumps, run_status, sphere_entropy
+from empirics.measure import block_error, drift, norm_balance, periodic_jumps, radial_share, run_status, sphere_entropy
 from empirics.training.ensemble import Ensemble, Look, Pair, Part
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Sum
@@ -16,7 +16,13 @@ Arrays = dict[str, NDArray]
 #: Points of a trace that are needed to tell jumps from noise.
 FEWEST_POINTS = 16
 
-BLOCKED = {Sum.RADIUS_SQ: "radius_sq", Sum.LOG_RADIUS: "log_radius", Sum.GRAD_SQ: "grad_sq", Sum.LOSS: "loss"}
+BLOCKED = {
+    Sum.RADIUS_SQ: "radius_sq",
+    Sum.LOG_RADIUS: "log_radius",
+    Sum.GRAD_SQ: "grad_sq",
+    Sum.LOSS: "loss",
+    Sum.RADIAL: "radial_gradient",
+}
 LOOKED = {Look.ACCURACY: "accuracy", Look.TEST_LOSS: "test_loss", Look.TEST_ACCURACY: "test_accuracy"}
 
 
@@ -97,7 +103,6 @@ def _moments(ensemble: Ensemble, marks: NDArray, pairs: NDArray, looks: NDArray)
         **{name: mean[row] for row, name in BLOCKED.items()},
         "violation": pairs[:, Pair.VIOLATION].mean(0),
         "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
-        "radial_gradient": mean[Sum.RADIAL],
         **{name: _mean_of_there(inside[:, row]) for row, name in LOOKED.items() if _there(ensemble, row)},
     }
 
@@ -187,13 +192,28 @@ def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
         with np.errstate(invalid="ignore", divide="ignore"):
             balance = growth.mean(1) / decay.mean(1)
             return {"balance": balance, "balance_error": block_error(growth / decay)}
-    lr = np.array([run.lr for run in ensemble.runs])
-    weight_decay = np.array([run.weight_decay for run in ensemble.runs])
-    by_block = norm_balance(lr[:, None], weight_decay[:, None], blocks["grad_sq"], blocks["radius_sq"])
+    lr, weight_decay = _rates(ensemble)
+    terms = ("grad_sq", "radius_sq", "radial_gradient")
+    by_block = norm_balance(lr[:, None], weight_decay[:, None], *(blocks[name] for name in terms))
     return {
-        "balance": norm_balance(lr, weight_decay, summary["grad_sq"], summary["radius_sq"]),
+        "balance": norm_balance(lr, weight_decay, *(summary[name] for name in terms)),
         "balance_error": block_error(by_block),
     }
+
+
+def _rates(ensemble: Ensemble) -> tuple[NDArray, NDArray]:
+    """Learning rate and weight decay of every run."""
+    lr = np.array([run.lr for run in ensemble.runs])
+    return lr, np.array([run.weight_decay for run in ensemble.runs])
+
+
+def _remainder(ensemble: Ensemble, summary: Arrays) -> NDArray:
+    """What tensors that are not scale-invariant add to the norm; known for SGD at a fixed learning rate."""
+    training = ensemble.experiment.training
+    if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
+        return np.zeros(len(ensemble.runs))
+    share: NDArray = radial_share(*_rates(ensemble), summary["radial_gradient"], summary["radius_sq"])
+    return share
 
 
 def _entropies(
@@ -242,12 +262,15 @@ def _statuses(
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]
         loss_drift, loss_drift_error = drift(loss)
+        remainder = _remainder(ensemble, summary)
     found = [
         run_status(
             snr=float(snr[i]),
             loss_drift=float(loss_drift[i]),
             loss_drift_error=float(loss_drift_error[i]),
             periodic_jumps=_jumps_periodically(log_radius[i]),
+            # A run that diverged says so by itself.
+            remainder=float(np.nan_to_num(remainder[i])),
             **{name: summary[name][i].item() for name in names},
         )
         for i in range(len(snr))

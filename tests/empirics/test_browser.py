@@ -13,7 +13,7 @@ from empirics import cli
 from empirics.pages.words import typeset
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CLAIMS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6"]
+CLAIMS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"]
 SECTIONS = ["verdicts", *CLAIMS, "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
 WIDTHS = (320, 390, 1280)
 

@@ -182,10 +182,11 @@ def test_compare_prints_a_table_and_markdown(tiny, capsys):
 def test_strict_fails_on_symmetry_and_physics_only(kind, code, capsys, monkeypatch):
     class Stand(list):
         to_json = to_markdown = list.__repr__
+        errors = ()
 
     judged = Stand([SimpleNamespace(kind=kind, verdict="disagrees", claim="V9", title="a claim")])
     monkeypatch.setattr(empirics, "load", lambda folder: None, raising=False)
-    monkeypatch.setattr(empirics, "compare", lambda runs: judged, raising=False)
+    monkeypatch.setattr(empirics, "compare", lambda runs, claims: judged, raising=False)
     assert cli.main(["compare", "anywhere"]) == 0
     capsys.readouterr()
     assert cli.main(["compare", "anywhere", "--strict"]) == code

@@ -340,14 +340,14 @@ def test_numbers_in_cells_have_contrast(fill, ink):
 def test_formulas_are_those_of_the_derivations():
     from thermo_theory import FixedLR, derive
 
-    found = formulas.laws({"fixed-lr"})
+    found = formulas.laws([("fixed-lr", "sgd")])
     assert [law.source for law in found] == [
         derive(n, FixedLR).source for n in ("radius", "temperature", "ideal-gas-law", "maxwell")
     ]
     for law in found:
         Reader(law.mathml.replace("&nbsp;", " "))
         assert law.mathml.startswith("<math")
-    assert formulas.laws({"no such protocol"}) == ()
+    assert formulas.laws([("no such protocol", "sgd")]) == ()
 
 
 def test_a_claim_that_is_not_known_has_a_section_that_says_its_form(runs, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from gas_states import state_table
 from test_pages import judged, made_up_runs
 
-from empirics.claims import Claim, Statement, claims, compare
+from empirics.claims import Claim, ClaimWarning, Statement, compare
 from empirics.claims.exhibit import Plot, Rows, Series
 from empirics.claims.fits import mean_of
 from empirics.pages import report, schema
@@ -140,11 +140,8 @@ class Heavier(Claim):
         )
 
 
-def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path, monkeypatch):
-    known = {**claims(), "U1": Heavier()}
-    for place in ("empirics.claims", "empirics.pages.sections.verdicts", "empirics.pages.jsonform"):
-        monkeypatch.setattr(f"{place}.claims", lambda: known)
-    verdicts = compare(made_up_runs())
+def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path):
+    verdicts = compare(made_up_runs(), claims=Heavier())
     assert verdicts[-1].claim == "U1"
     page = report(verdicts, tmp_path / "page.html").read_text(encoding="utf-8")
     section = page.split('id="u1"')[1].split("<section")[0]
@@ -162,15 +159,52 @@ def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path, monkeypat
     assert [exhibit["kind"] for exhibit in mine["exhibits"]] == ["plot", "rows"]
 
 
-def test_a_derivation_that_is_not_there_is_named(tmp_path, monkeypatch):
+def test_a_claim_whose_code_fails_is_named_and_the_page_is_made(tmp_path):
+    class Unshown(Heavier):
+        name = "U2"
+        origin = "mine.py"
+
+        def exhibits(self, table):
+            raise RuntimeError("no ink")
+
+    class Unjudged(Heavier):
+        name = "U3"
+        origin = "mine.py"
+
+        def verdicts(self, table):
+            raise RuntimeError("no scales")
+
+    class Mistaken(Heavier):
+        name = "U4"
+        origin = "mine.py"
+
+        def exhibits(self, table):
+            return ["a picture"]
+
+    with pytest.warns(ClaimWarning, match="no scales"):
+        verdicts = compare(made_up_runs(), claims=[Unshown(), Unjudged(), Mistaken()])
+    unjudged = "mine.py: claim 'U3' raised RuntimeError: no scales"
+    unshown = "mine.py: claim 'U2' shows nothing, raised RuntimeError: no ink"
+    mistaken = "mine.py: claim 'U4' shows a str; make a Plot, Map or Rows"
+    made = written(verdicts, tmp_path / "page.json")
+    part("report").validate(made)
+    assert made["experiments"][0]["errors"] == [unjudged, unshown, mistaken]
+    text = report(verdicts, tmp_path / "page.md", "markdown").read_text(encoding="utf-8")
+    first, *sections = text.split("\n## ")[1:]
+    assert f"### Claims that could not be judged because their code failed\n\n- {unjudged}\n" in first
+    by_claim = {section.split(" · ")[0]: section for section in sections}
+    assert unshown in by_claim["U2"]
+    assert mistaken in by_claim["U4"]
+    assert "Every norm" in by_claim["U3"]
+
+
+def test_a_derivation_that_is_not_there_is_named(tmp_path):
     class Wrong(Heavier):
         statements = (Statement("physics", "Words.", ("no-such-derivation",)),)
 
-    known = {**claims(), "U1": Wrong()}
-    for place in ("empirics.claims", "empirics.pages.sections.verdicts", "empirics.pages.jsonform"):
-        monkeypatch.setattr(f"{place}.claims", lambda: known)
+    verdicts = compare(made_up_runs(), claims=Wrong())
     with pytest.raises(LookupError, match="no-such-derivation"):
-        report(compare(made_up_runs()), tmp_path / "page.html")
+        report(verdicts, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 
 

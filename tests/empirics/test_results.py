@@ -42,7 +42,8 @@ def test_axes(runs):
     assert runs.tree["components"]["component_name"].values[[0, 8]].tolist() == ["layer 1[0]", "layer 2[3]"]
     assert runs.tree["components"]["parameters"].values[0].tolist() == [61] * 5 + [5] * 4
     assert dict(runs.tree["snapshots"].sizes) == {"run": 6, "snapshot": 40}
-    assert set(runs.tree["blocks"].data_vars) == {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss"}
+    named = {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss", "radial_gradient"}
+    assert set(runs.tree["blocks"].data_vars) == named
     assert set(runs.tree["snapshots"].data_vars) == {"neighbour_lag"}
     assert runs.tree["trace"]["step"].values[-1] == 190
     np.testing.assert_array_equal(runs.dataset["lr"], [0.05] * 3 + [0.1] * 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from empirics.claims.maxwell import GAS_SLOPES, PATH_SLOPES
+from empirics.claims.maxwell import maxwell_ratio, reference_slopes
 from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures.axes import MARKERS, heat_map
@@ -14,7 +14,7 @@ __all__ = ["entropy_map", "slope_plane"]
 
 
 def entropy_map(evidence: Evidence) -> Picture | None:
-    """Draw the entropy surface over the grid with lines of equal lr × weight decay."""
+    """Draw the entropy surface over the grid with the symmetry orbits (for SGD lines of equal lr × weight decay)."""
     entropy = evidence.get("entropy")
     if entropy is None or not evidence.dimension:
         return None
@@ -25,7 +25,7 @@ def entropy_map(evidence: Evidence) -> Picture | None:
         heat_map(axes, figure, evidence.grid(values), evidence.names, "+.1f", "S/R − mean")
         if evidence.free:
             _equal_products(axes, evidence)
-        held = "equal learning rate × weight decay (isotherms)" if evidence.free else ""
+        held = f"equal {evidence.product_name.removesuffix(', per step')} (isotherms)" if evidence.free else ""
         return picture(
             figure,
             "entropy-map",
@@ -47,15 +47,25 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         "Theiler window": evidence.entropy_slopes(True),
     }
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
-    if not points or not evidence.free:
+    if not points or not evidence.free or evidence.law is None:
         return None
+    weight, difference = evidence.orbit.weight, maxwell_ratio("fixed-lr", evidence.law.optimizer)
+    gas, path = (tuple(round(one, 6) for one in pair) for pair in reference_slopes(evidence.law))
+    words = "difference" if weight == 1 else f"first − {weight:g} × second"
     with canvas() as figure:
         axes = figure.subplots()
-        horizontal = [fit.lr.value for _, fit in points] + [GAS_SLOPES[0], PATH_SLOPES[0]]
+        horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
-        axes.plot([low, high], [low - 1, high - 1], color=INK, linewidth=1)
-        axes.annotate("line: difference 1,\nwhat V3 tests", (0.04, 0.96), xycoords="axes fraction", va="top", size=8.5)
-        for (x, y), label in {GAS_SLOPES: "low-temperature gas", PATH_SLOPES: "path entropy"}.items():
+        line = [(low - difference) / weight, (high - difference) / weight]
+        axes.plot([low, high], line, color=INK, linewidth=1)
+        axes.annotate(
+            f"line: {words} = {difference:g},\nwhat V3 tests",
+            (0.04, 0.96),
+            xycoords="axes fraction",
+            va="top",
+            size=8.5,
+        )
+        for (x, y), label in ((gas, "low-temperature gas"), (path, "path entropy")):
             axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
             axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)
         for (label, fit), colour, marker in zip(points, SERIES, MARKERS, strict=False):
@@ -66,32 +76,34 @@ def slope_plane(evidence: Evidence) -> Picture | None:
                 fmt=marker, color=colour, markersize=7, label=label,
             )  # fmt: skip
         axes.set_xlim(low, high)
-        axes.set_ylim(low - 1, high - 1)
+        axes.set_ylim(*(np.array(line) if weight == 1 else np.mean(line) + np.array([-1, 1]) * (high - low) / 2))
         axes.set_aspect("equal")
         axes.set_xlabel("slope of S/R in log learning rate")
         axes.set_ylabel("slope in log weight decay")
         figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handletextpad=0.4)
-        words = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
+        seen = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
         return picture(
             figure,
             "slope-plane",
             "Two slopes, one line",
-            f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {words}. "
-            "Low-temperature gas (1, 0), path entropy (1.5, 0.5); all lie on the line of difference 1.",
+            f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {seen}. "
+            f"Low-temperature gas ({gas[0]:.3g}, {gas[1]:.3g}), path entropy ({path[0]:.3g}, {path[1]:.3g}); both lie "
+            f"on the line where {words} is {difference:g}.",
             "Every scale-invariant network has to lie on the line; V3 tests that and nothing else. Where on the line "
             "it lies is the physics, and V3 is blind to it: both references sit on it.",
         )
 
 
 def _equal_products(axes: Axes, evidence: Evidence) -> None:
-    """Draw the lines along which lr × weight decay is the same, through the map's diagonal."""
-    lr, weight_decay = np.unique(evidence.lr), np.unique(evidence.weight_decay)
+    """Draw the lines along which what sets the temperature is the same, through the map's diagonal."""
+    low, high = np.log(evidence.product.min()), np.log(evidence.product.max())
     x, y = axes.get_xlim(), axes.get_ylim()
     for share in (0.2, 0.5, 0.8):
-        product = np.exp((1 - share) * np.log(lr[0] * weight_decay[0]) + share * np.log(lr[-1] * weight_decay[-1]))
+        product = np.exp((1 - share) * low + share * high)
         line = np.geomspace(*x, 50)
+        up = product / line**evidence.orbit.weight
         # A light line under a dark one can be seen on any cell.
-        axes.plot(line, product / line, color="#ffffff", linewidth=2.4, alpha=0.85)
-        axes.plot(line, product / line, color="#000000", linewidth=1.0, linestyle=(0, (5, 3)))
+        axes.plot(line, up, color="#ffffff", linewidth=2.4, alpha=0.85)
+        axes.plot(line, up, color="#000000", linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_xlim(x)
     axes.set_ylim(y)

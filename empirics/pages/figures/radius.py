@@ -44,7 +44,7 @@ def radius_plot(evidence: Evidence) -> Picture | None:
         axes.set_yscale("log")
         log_ticks(axes.xaxis, *ends)
         log_ticks(axes.yaxis, *ends)
-        axes.set_xlabel("r by the formula, with measured noise")
+        axes.set_xlabel("r by the formula")
         axes.set_ylabel("r measured")
         axes.legend(loc="upper left")
         worst = largest((measured / theory - 1)[evidence.shown])
@@ -53,6 +53,12 @@ def radius_plot(evidence: Evidence) -> Picture | None:
             "radius-plot",
             "Measured norm against the formula",
             f"Measured norms lie within {100 * worst:.1f} percent of the formula's.",
-            "The formula is the stationary radius of the stochastic differential equation, given each run's own "
-            "gradient noise. Log axes: a power law with the right exponents is a line parallel to the diagonal.",
+            (
+                "The formula is the stationary radius of the stochastic differential equation, given each run's own "
+                "gradient noise."
+                if evidence.optimizer == "sgd"
+                else "The formula is the norm at which gradients that are independent noise balance weight decay, for "
+                "steps as large as they are; runs with too large steps are not shown."
+            )
+            + " Log axes: a power law with the right exponents is a line parallel to the diagonal.",
         )

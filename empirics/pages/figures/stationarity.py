@@ -56,7 +56,9 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
     if trace is None or "log_radius" not in trace:
         return None
     log_radius = trace["log_radius"].transpose("run", "step").values.astype(float)
-    steps = np.asarray(trace["step"].values, float)
+    # Runs of different length have the numbers of their steps beside them.
+    steps = np.asarray(trace["training_step" if "training_step" in trace else "step"].values, float)
+    steps = np.broadcast_to(steps, log_radius.shape)
     order = np.argsort(evidence.product, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]
     with canvas() as figure:
@@ -67,7 +69,7 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
                 ratio = np.exp(log_radius[run] - np.nanmean(late)) if np.isfinite(late).any() else log_radius[run]
             label = f"{SHORT[evidence.axes[0]]} {evidence.lr[run]:.2g}, "
             label += f"{SHORT[evidence.axes[1]]} {evidence.weight_decay[run]:.2g}"
-            axes.plot(steps, ratio, color=colour, linestyle=style, linewidth=1.3, label=label)
+            axes.plot(steps[run], ratio, color=colour, linestyle=style, linewidth=1.3, label=label)
         measured = _first_measured(evidence)
         if measured:
             axes.axvline(measured, color=MUTED, linewidth=0.9, linestyle=":")
@@ -84,16 +86,23 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
             figure,
             "traces",
             "The norm over time",
-            f"The norm of the weights of {len(chosen)} runs over {steps[-1]:.0f} steps, each over its own later mean.",
+            f"The norm of the weights of {len(chosen)} runs over {_length(steps[chosen, -1])} steps, each over its own "
+            "later mean.",
             "A stationary run wanders about 1 without a trend. "
             + (
-                "Runs with a small product of learning rate and weight decay take longest to settle: the time is "
-                "1/(4 lr wd) steps."
+                "Runs with a small product of learning rate and weight decay take longest to settle"
+                + (": the time is 1/(4 lr wd) steps." if evidence.optimizer == "sgd" else ".")
                 if evidence.free
                 else "Runs with a small effective learning rate η take longest to settle: the time is 1/(2 η wd r²) "
                 "steps."
             ),
         )
+
+
+def _length(steps: np.ndarray) -> str:
+    """Say how long the runs are."""
+    low, high = steps.min(), steps.max()
+    return f"{high:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def _first_measured(evidence: Evidence) -> float | None:

@@ -11,6 +11,7 @@ from empirics.pages.drawing import Picture, renamed
 from empirics.pages.evidence import Evidence
 from empirics.pages.sections.comparison import comparison, names_of
 from empirics.pages.sections.entropy import entropy, neighbours
+from empirics.pages.sections.learning import learning, learnt
 from empirics.pages.sections.provenance import provenance, sources
 from empirics.pages.sections.radius import radius
 from empirics.pages.sections.stationarity import runs_table, stationarity
@@ -24,13 +25,14 @@ Builder = Callable[[Any, Evidence], list[object]]
 BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
     ("entropy", "Entropy", entropy),
+    ("learning", "Test accuracy", learning),
     ("stationarity", "Has every run settled?", stationarity),
     ("neighbours", "Nearest neighbours, and the diffusive trap", neighbours),
     ("provenance", "How it was run", provenance),
 )
 
 #: Those that say of each protocol what is to be said of it.
-BY_PROTOCOL = ("radius", "entropy", "stationarity", "neighbours")
+BY_PROTOCOL = ("radius", "entropy", "learning", "stationarity", "neighbours")
 
 
 def sections(every: Sequence[Any]) -> tuple[Section, ...]:
@@ -66,13 +68,19 @@ def _experiment(verdicts: Any, evidence: Evidence, prefix: str = "") -> Iterator
     yield from claim_sections(verdicts, prefix)
     for name, title, build in BACKGROUND:
         blocks: list[object] = []
+        if name == "learning" and not learnt(evidence):
+            continue
         parts = evidence.parts() if name in BY_PROTOCOL else [evidence]
         for part in parts:
             mine = verdicts
             if len(parts) > 1:
                 words = protocol_words(part)
                 blocks.append(Heading(words[:1].upper() + words[1:]))
-                mine = [verdict for verdict in verdicts if verdict.protocol == part.protocol]
+                mine = [
+                    verdict
+                    for verdict in verdicts
+                    if (verdict.protocol, getattr(verdict, "optimizer", "sgd")) == (part.protocol, part.optimizer)
+                ]
             blocks += build(mine, part)
         yield Section(prefix + name, title, tuple(blocks), label=name.capitalize())
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from empirics.claims.fits import Estimate
-from empirics.claims.maxwell import GAS_SLOPES, PATH_SLOPES
+from empirics.claims.maxwell import orbit_words, reference_slopes
 from empirics.pages import figures
 from empirics.pages.blocks import Table, Text, number
 from empirics.pages.evidence import Evidence, Slopes
-from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown
+from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown, slope_difference_words
+from thermo_theory import FixedLR
 
 __all__ = ["entropy", "neighbours"]
 
@@ -30,19 +31,21 @@ def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) 
     )
 
 
-def _reference(label: str, pair: tuple[float, float]) -> tuple[str, ...]:
-    return (label, number(pair[0]), number(pair[1]), number(pair[0] - pair[1]))
+def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[str, ...]:
+    return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
 
 
 def slope_table(verdicts: Any, evidence: Evidence) -> Table:
+    gas, path = reference_slopes(evidence.law or FixedLR)
+    weight = evidence.orbit.weight
     return Table(
         "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time left out",
-        ("Entropy", "in log lr", "in log wd", "difference"),
+        ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
         (
             _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
             _slope_rows("Theiler window", evidence.entropy_slopes(True)),
-            _reference("Reference: cold gas", GAS_SLOPES),
-            _reference("Reference: path entropy", PATH_SLOPES),
+            _reference("Reference: cold gas", gas, weight),
+            _reference("Reference: path entropy", path, weight),
         ),
     )
 
@@ -87,15 +90,18 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     ]
     if not evidence.free:
         return [*start, _slope_table_at_fixed_rate(verdicts, evidence)]
+    if evidence.law is None:
+        return start
+    (equal, _, taken), (gas, path) = orbit_words(evidence.law), reference_slopes(evidence.law)
     return [
         *start,
         slope_table(verdicts, evidence),
         Text(
-            "What the collapse under V3 tests: scale invariance says that S/R − ½ log(lr/wd) depends on lr × wd alone, "
+            f"What the collapse under V3 tests: scale invariance says that S/R − {taken} depends on {equal} alone, "
             "so runs with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is "
             "shown: the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
-            "physics. A cold gas would give the slopes 1 and 0; distances diffused between snapshots would give 3/2 "
-            "and ½."
+            f"physics. A cold gas would give the slopes {number(gas[0], 3)} and {number(gas[1], 3)}; distances "
+            f"diffused between snapshots would give {number(path[0], 3)} and {number(path[1], 3)}."
         ),
     ]
 
@@ -145,7 +151,7 @@ def neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
     if not found:
         blocks.append(Text("Lags of the neighbours: not measured."))
     blocks += found
-    if evidence.get("entropy") is not None and evidence.dimension and evidence.free:
+    if evidence.get("entropy") is not None and evidence.dimension and evidence.free and evidence.law is not None:
         blocks.append(slope_table(verdicts, evidence))
         blocks.append(
             Text(

@@ -59,9 +59,9 @@ def provenance(verdicts: Any, evidence: Evidence) -> list[object]:
 
 def sources(every: Sequence[Evidence]) -> list[object]:
     """List the formulas that were compared and the papers."""
-    protocols = {name for one in every for name in one.protocols}
+    pairs = sorted({pair for one in every for pair in one.pairs})
     blocks: list[object] = []
-    found = laws(protocols)
+    found = laws(pairs)
     if found:
         blocks += [
             Text(

@@ -16,7 +16,10 @@ __all__ = ["runs_table", "stationarity"]
 
 
 def _run_table(evidence: Evidence) -> Table:
-    names = (("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3))
+    names = [("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3)]
+    words = ["balance", "± (s.e.)", "drift of log r", "eff. samples", "loss"]
+    if evidence.get("test_accuracy") is not None:
+        names, words = [*names, ("test_accuracy", 3)], [*words, "test accuracy"]
     columns = [(evidence.column(name), digits) for name, digits in names]
     rows = [
         (
@@ -31,13 +34,13 @@ def _run_table(evidence: Evidence) -> Table:
     ]
     short = {"lr": "lr", "effective_lr": "effective lr", "weight_decay": "wd", "radius": "radius"}
     knobs = (short[evidence.axes[0]], short[evidence.axes[1]])
-    head = ("Run", *knobs, "balance", "± (s.e.)", "drift of log r", "eff. samples", "loss", "status", "reason")
-    return Table("Every run", head, tuple(rows))
+    return Table("Every run", ("Run", *knobs, *words, "status", "reason"), tuple(rows))
 
 
 def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
     """Show the status of every run."""
     counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
+    own = "In a settled run what the decay in the optimiser's own step takes off r² is what the rest of the step adds; "
     balance = {
         "fixed-elr": "In a settled run what weight decay takes off the norm is what the gradients bring; the ratio of "
         "the two is the norm balance.",
@@ -45,7 +48,9 @@ def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
     }.get(
         evidence.protocol,
         "In a settled run lr · E|g|² = wd · (2 − lr · wd) · E r², exactly and for steps of any size; the ratio of the "
-        "two sides is the norm balance.",
+        "two sides is the norm balance."
+        if evidence.optimizer in ("", "sgd")
+        else f"{own}the ratio of the two is the norm balance.",
     )
     blocks: list[object] = [
         Text(

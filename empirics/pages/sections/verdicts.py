@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from empirics.claims import Claim, Statement, claims, judged
+from empirics.claims import Claim, Statement, claims, tables_of
 from empirics.claims.exhibit import Exhibit, Rows
-from empirics.claims.table import Table as Runs
+from empirics.claims.guard import shown
 from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, Table, Tested, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
 from empirics.pages.sections.wording import MISSING, plural, summary
-from empirics.pages.words import KIND_SHORT, KIND_WORDS, OPTIMIZER_WORDS, PROTOCOL_WORDS, card, gist, tally, typeset
+from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, tally, typeset, where_words
 
-__all__ = ["claim_sections", "measured_cell", "shown_by_claim", "statements_of", "verdicts_section"]
+__all__ = [
+    "Shown",
+    "claim_sections",
+    "known_claims",
+    "measured_cell",
+    "shown_by_claim",
+    "statements_of",
+    "verdicts_section",
+]
 
 
 def measured_cell(verdict: Any) -> Cell:
@@ -34,14 +43,14 @@ def _half(verdict: Any) -> str:
 
 def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
     """Show all verdicts in a table, what they come to, and what the three kinds of claims mean."""
-    several = len(evidence.protocols) > 1
+    several = len(evidence.parts()) > 1
     rows = tuple(
         (
             Cell(v.claim, section=prefix + _slug(v.claim)),
             measured_cell(v),
             Cell(typeset(str(v.title)), wraps=True),
             v.kind,
-            *([PROTOCOL_WORDS.get(v.protocol, v.protocol)] if several else []),
+            *([where_words(v.protocol, getattr(v, "optimizer", "sgd"))] if several else []),
             number(v.theory),
         )
         # What was measured comes first.
@@ -51,6 +60,8 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
     head = (*head, *(("Protocol",) if several else ()), "Theory")
     blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
     blocks.append(Table("Every verdict; each claim has a section below", head, rows, "matrix") if rows else MISSING)
+    if errors := getattr(verdicts, "errors", ()):
+        blocks += [Heading("Claims that could not be judged because their code failed"), Items(tuple(errors))]
     left_out = int((~evidence.ok).sum())
     if left_out:
         blocks.append(Text(f"{plural(left_out, 'run')} of {len(evidence)} left out of the fits; see stationarity."))
@@ -67,13 +78,18 @@ def _slug(claim: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in claim.lower())
 
 
-def statements_of(name: str, rows: list[Any]) -> Iterator[tuple[Statement, str, str, list[Any]]]:
+def known_claims(verdicts: Any) -> dict[str, Claim]:
+    """Return the claims by name that the verdicts were made with, the package's and the session's where not said."""
+    return getattr(verdicts, "claims", None) or claims()
+
+
+def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statement, str, str, list[Any]]]:
     """Group the verdicts on a claim by what they test.
 
     Parameters
     ----------
-    name : str
-        Of the claim; one that is not known any more says no more than its verdicts do.
+    claim : Claim or None
+        One that is not known any more says no more than its verdicts do.
     rows : list of Verdict
         On that claim.
 
@@ -84,32 +100,51 @@ def statements_of(name: str, rows: list[Any]) -> Iterator[tuple[Statement, str, 
     rows : list of Verdict
         The verdicts that test it.
     """
-    claim: Claim | None = claims().get(name)
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for row in rows:
         groups.setdefault((str(row.kind), str(row.protocol), str(getattr(row, "optimizer", "sgd"))), []).append(row)
     for (kind, protocol, optimizer), members in groups.items():
-        said = claim.statement(kind, protocol) if claim else Statement(kind, f"{members[0].title}.")
+        said = claim.statement(kind, protocol, optimizer) if claim else Statement(kind, f"{members[0].title}.")
         yield said, protocol, optimizer, members
 
 
-def shown_by_claim(runs: Any) -> dict[str, list[tuple[Runs, list[Exhibit]]]]:
+@dataclass(frozen=True)
+class Shown:
+    """What a claim shows of the runs of one protocol and optimiser.
+
+    Attributes
+    ----------
+    protocol, optimizer : str
+    exhibits : list of Exhibit
+    error : str
+        Why it shows nothing, if its code failed.
+    """
+
+    protocol: str
+    optimizer: str
+    exhibits: list[Exhibit]
+    error: str
+
+
+def shown_by_claim(verdicts: Any) -> dict[str, list[Shown]]:
     """Collect what the claims show, for the runs of each protocol and optimiser.
 
     Parameters
     ----------
-    runs : Runs or xarray.Dataset
+    verdicts : Verdicts
 
     Returns
     -------
     dict
-        By the name of the claim: pairs of the runs and the exhibits.
+        By the name of the claim.
     """
-    found: dict[str, list[tuple[Runs, list[Exhibit]]]] = {}
-    for table, fitting in judged(runs):
+    found: dict[str, list[Shown]] = {}
+    for table, fitting in tables_of(verdicts.runs, known_claims(verdicts).values()):
         for claim in fitting:
-            if exhibits := list(claim.exhibits(table)):
-                found.setdefault(claim.name, []).append((table, exhibits))
+            exhibits, error = shown(claim, table)
+            if exhibits or error:
+                part = Shown(str(table.data.attrs["protocol"]), table.optimizer, exhibits, error)
+                found.setdefault(claim.name, []).append(part)
     return found
 
 
@@ -127,22 +162,21 @@ def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
     Section
     """
     names = list(dict.fromkeys(str(verdict.claim) for verdict in verdicts))
-    shown = shown_by_claim(verdicts.runs)
+    known, parts = known_claims(verdicts), shown_by_claim(verdicts)
     for name in names:
         blocks: list[object] = []
-        for said, protocol, optimizer, rows in statements_of(name, [v for v in verdicts if v.claim == name]):
-            where = PROTOCOL_WORDS.get(protocol, protocol)
-            where += "" if optimizer == "sgd" else f", {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
-            meaning, laws = KIND_SHORT.get(said.kind, ""), compared(said.derivations, protocol, optimizer)
+        for said, protocol, optimizer, rows in statements_of(known.get(name), [v for v in verdicts if v.claim == name]):
+            meaning, laws = KIND_SHORT.get(said.kind, ""), compared(said.derivations, protocol, optimizer, said.kind)
+            where = where_words(protocol, optimizer)
             blocks.append(Tested(said.kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
-        parts = shown.get(name, [])
-        for table, exhibits in parts:
-            protocol = str(table.data.attrs.get("protocol", ""))
-            if len(parts) > 1:
-                words = PROTOCOL_WORDS.get(protocol, protocol)
+        mine = parts.get(name, [])
+        for part in mine:
+            if len(mine) > 1:
+                words = where_words(part.protocol, part.optimizer)
                 blocks.append(Heading(words[:1].upper() + words[1:]))
-            blocks += _exhibit_blocks(exhibits, f"{_slug(name)}-{protocol}")
-        title = claims()[name].title if name in claims() else name
+            blocks += [Text(part.error)] if part.error else []
+            blocks += _exhibit_blocks(part.exhibits, f"{_slug(name)}-{part.protocol}-{part.optimizer}")
+        title = known[name].title if name in known else name
         yield Section(prefix + _slug(name), f"{name} · {title}", tuple(blocks), label=name)
 
 

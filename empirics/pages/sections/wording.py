@@ -6,13 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from empirics.claims.coordinates import Orbit
 from empirics.claims.fits import Estimate
 from empirics.pages.blocks import Figures, Text, decimals, number
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS
+from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
 
-__all__ = ["MISSING", "interval", "judged_estimate", "plural", "protocol_words", "shown", "summary"]
+__all__ = [
+    "MISSING",
+    "interval",
+    "judged_estimate",
+    "plural",
+    "protocol_words",
+    "shown",
+    "slope_difference_words",
+    "summary",
+    "superscript",
+]
 
 MISSING = Text("Not measured: these results do not hold what this section shows.")
 
@@ -52,9 +63,12 @@ def summary(evidence: Evidence) -> str:
     length = f", {steps:,} steps each" if isinstance(steps, int) else ""
     runs = f"{plural(len(evidence), 'run')}{length}"
     if len(parts) == 1:
-        how = f" at {protocol_words(evidence)}, {runs}: {grid_words(evidence)}"
+        protocol = PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "a protocol that was not recorded"
+        how = f" at {protocol}, {runs}: {grid_words(evidence)}"
     else:
-        how = f", {runs}: " + "; ".join(f"at {protocol_words(part)} {grid_words(part)}" for part in parts)
+        how = f", {runs}: " + "; ".join(
+            f"at {protocol_words(part)}{'' if part.optimizer == 'sgd' else ','} {grid_words(part)}" for part in parts
+        )
     return (
         f"{network[0].upper()}{network[1:]}{weights} was trained by {trainers}{images}{how}. What the runs settled to "
         "is compared here with what thermodynamics derives for them."
@@ -62,8 +76,8 @@ def summary(evidence: Evidence) -> str:
 
 
 def protocol_words(evidence: Evidence) -> str:
-    """Name the protocol of the runs."""
-    return PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "a protocol that was not recorded"
+    """Name the protocol of the runs, and their optimiser where it is not SGD."""
+    return where_words(evidence.protocol, evidence.optimizer or "sgd")
 
 
 def grid_words(evidence: Evidence) -> str:
@@ -75,6 +89,20 @@ def grid_words(evidence: Evidence) -> str:
         reach = f" from {number(levels[0], 3)} to {number(levels[-1], 3)}" if len(levels) else ""
         spans.append(f"{len(levels)} {plural}{reach}")
     return f"{spans[0]}, each with {spans[1]}"
+
+
+def slope_difference_words(orbit: Orbit) -> str:
+    """Name the difference of two slopes that symmetry fixes."""
+    return "difference" if orbit.weight == 1 else f"first − {orbit.weight:g} × second"
+
+
+def superscript(power: float) -> str:
+    """Write an exponent; nothing for 1.
+
+    >>> superscript(2), superscript(-2), superscript(1)
+    ('²', '⁻²', '')
+    """
+    return "" if power == 1 else f"{power:g}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def judged_estimate(verdicts: Any, claim: str) -> Estimate | None:

@@ -5,14 +5,14 @@ import pytest
 import xarray as xr
 from gas_states import state_table
 
-from empirics.claims import judged, trajectory
+from empirics.claims import claims, tables_of, trajectory
 from empirics.claims.exhibit import Map, Plot, Rows
 from empirics.claims.minima import minima
 from empirics.claims.state import State
 
 
 def table_of(data):
-    ((table, fitting),) = judged(data)
+    ((table, fitting),) = tables_of(data, claims().values())
     return table, {claim.name: claim for claim in fitting}
 
 

@@ -1,0 +1,335 @@
+"""The coordinates of a gas by its optimiser: what is derived of an optimiser, put as the claims need it.
+
+Nothing is stated of any one optimiser here. Its symmetry orbits are read off the derived symmetry of its step, its
+temperature and radius off those derivations, its pressure, volume and gas constant off the definitions that its
+equation of state begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from empirics.claims.protocol import effective_lr
+from empirics.claims.table import Table
+from thermo_theory import PROTOCOLS, Derivation, Formula, Protocol, derive
+from thermo_theory.protocols import OPTIMIZERS
+from thermo_theory.symbols import D_hat, R, V, adam_unit, c, eta, eta_eff, g, lam, p, r, tr_Sigma
+from thermo_theory.vectors import Dot, Expectation
+
+__all__ = [
+    "ADAPTIVE",
+    "EVERY_OPTIMIZER",
+    "Orbit",
+    "effective_rate",
+    "equation_of_state",
+    "is_derived",
+    "lacking",
+    "law",
+    "law_of",
+    "log_slopes",
+    "orbit_of",
+    "radius_arguments",
+    "rate_missing",
+    "settings",
+    "stationary_square",
+    "with_momentum",
+]
+
+FloatArray = NDArray[np.float64]
+
+#: Optimisers whose temperature, radius and symmetry are derived; all but SGD at fixed LR alone.
+EVERY_OPTIMIZER = ("sgd", *OPTIMIZERS)
+
+#: Those that divide the gradient by what it is large, so that noise sets the size of a step in another way.
+ADAPTIVE = tuple(name for name in OPTIMIZERS if name.startswith("adam"))
+
+#: Formulas take what a run sets and shows under these names.
+SOURCES = {"eta": "lr", "lam": "weight_decay", "beta": "momentum", "beta1": "momentum", "r": "radius_sq"}
+
+#: Rounds of the iteration for the norm; each halves what is off, or more.
+ROUNDS = 60
+
+
+def law_of(table: Table) -> Protocol:
+    """Return the protocol of the runs with their optimiser, as `thermo_theory` has it."""
+    return law(str(table.data.attrs.get("protocol", "fixed-lr")), table.optimizer)
+
+
+def law(protocol: str, optimizer: str = "sgd") -> Protocol:
+    """Return a protocol with an optimiser, by their names.
+
+    Raises
+    ------
+    ValueError
+        If nothing is derived of the two together; with the reason.
+
+    >>> print(law("fixed-lr", "adamw"))
+    fixed LR, AdamW
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"no protocol is called {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[protocol] if optimizer == "sgd" else PROTOCOLS[protocol].with_optimizer(optimizer)
+
+
+def is_derived(name: str, of: Protocol) -> bool:
+    """Whether there is a derivation of this name for a protocol with its optimiser.
+
+    >>> is_derived("radius-trajectory", law("fixed-lr")), is_derived("radius-trajectory", law("fixed-lr", "adamw"))
+    (True, False)
+    """
+    try:
+        derive(name, of)
+    except LookupError:
+        return False
+    return True
+
+
+def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
+    """Add the momentum of the runs from their experiment, if they do not have it themselves and it is known."""
+    training: Any = getattr(getattr(runs, "experiment", None), "training", None)
+    if "momentum" in data.variables or getattr(training, "momentum", None) is None:
+        return data
+    return data.assign(momentum=("run", np.full(data.sizes["run"], float(training.momentum))))
+
+
+# The symmetry --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """How lr and weight decay change along a symmetry orbit at fixed LR: as powers of c, w being c times as large.
+
+    Attributes
+    ----------
+    rate, decay : float
+        Powers of c in lr and in weight decay; 2 and -2 for SGD.
+    """
+
+    rate: float
+    decay: float
+
+    @property
+    def weight(self) -> float:
+        """Slope in log lr less so many times that in log weight decay: by this the orbit's relations are stated."""
+        return -self.decay / self.rate
+
+    def along(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
+        """Logarithm of what is equal all along an orbit, from the logarithms of lr and weight decay.
+
+        >>> Orbit(1, -2).along(0.5, 2.0)
+        array(3.)
+        """
+        return np.asarray(self.weight * np.asarray(rate) + np.asarray(decay), dtype=float)
+
+    def across(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
+        """Return the coordinate beside it; what grows with it by 1 gains what the orbit's relations state.
+
+        >>> orbit = Orbit(1, -2)
+        >>> float(orbit.along(1.0, -2.0)), float(orbit.across(1.0, -2.0))
+        (0.0, 1.0)
+        """
+        change = np.asarray(rate) - self.weight * np.asarray(decay)
+        return np.asarray(change / (1 + self.weight**2), dtype=float)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What is equal along an orbit, and what is not.
+
+        >>> Orbit(2, -2).words, Orbit(1, -2).words
+        (('lr x weight decay', 'lr/weight decay'), ('lr^2 x weight decay', 'lr/weight decay^2'))
+        """
+        power = "" if self.weight == 1 else f"^{self.weight:g}"
+        return f"lr{power} x weight decay", f"lr/weight decay{power}"
+
+    @property
+    def difference(self) -> str:
+        """The difference of slopes that its relations state, after the words "slope in".
+
+        >>> Orbit(1, -2).difference
+        'log lr minus 2 x slope in log weight decay'
+        """
+        times = "" if self.weight == 1 else f"{self.weight:g} x "
+        return f"log lr minus {times}slope in log weight decay"
+
+
+@cache
+def orbit_of(of: Protocol) -> Orbit:
+    """Read the orbit off the derived symmetry: what stands in the step from c w in place of lr and weight decay.
+
+    >>> orbit_of(law("fixed-lr")), orbit_of(law("fixed-lr", "adam-l2"))
+    (Orbit(rate=2.0, decay=-2.0), Orbit(rate=1.0, decay=-2.0))
+    """
+
+    def power(symbol: sp.Symbol) -> float:
+        (scaled,) = [argument for argument in of.symmetry.equation.lhs.args if argument.has(symbol)]
+        return float(sp.simplify(c * sp.diff(sp.log(scaled), c)))
+
+    return Orbit(power(eta), power(lam))
+
+
+@cache
+def log_slopes(formula: Formula) -> tuple[float, float]:
+    """Slopes of the logarithm of a derived power law in log lr and log weight decay.
+
+    >>> log_slopes(law("fixed-lr", "adamw").radius)
+    (0.5, -0.5)
+    """
+    logarithm = sp.log(formula.equation.rhs)
+    by_rate, by_decay = (float(sp.simplify(symbol * sp.diff(logarithm, symbol))) for symbol in (eta, lam))
+    return by_rate, by_decay
+
+
+# Temperature, radius and equation of state ---------------------------------------------------------------------------
+
+
+def settings(table: Table, names: Iterable[str], noise: FloatArray | None = None) -> dict[str, Any]:
+    """What a formula is called with, for the runs used; `noise` is their tr Sigma at unit norm."""
+    found: dict[str, Any] = {}
+    for name in names:
+        if name == "d":
+            found[name] = table.dimension
+        elif name == "sigma":
+            assert noise is not None
+            found[name] = np.sqrt(noise / (table.dimension - 1))
+        else:
+            values = table.values(SOURCES[name])
+            found[name] = np.sqrt(values) if name == "r" else values
+    return found
+
+
+def lacking(table: Table, names: Iterable[str]) -> list[str]:
+    """Which variables a formula of these arguments cannot be called without and are not in the runs; noise apart."""
+    return table.missing(*dict.fromkeys(SOURCES[name] for name in names if name in SOURCES))
+
+
+def _said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
+    """What a derivation defines and assumes, by its left-hand sides."""
+    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption")]
+    return {equation.lhs: equation.rhs for equation in given}
+
+
+@cache
+def _effective_rate(of: Protocol) -> Formula:
+    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it."""
+    rules = _said(derive("temperature", of))
+    right = rules[eta_eff]
+    for symbol in (adam_unit, tr_Sigma, D_hat):
+        right = right.subs(symbol, rules.get(symbol, symbol))
+    return Formula(sp.Eq(eta_eff, sp.simplify(right), evaluate=False))
+
+
+def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
+    """Effective learning rate of the runs used: lr/r^2 for SGD, else what takes its place in the temperature.
+
+    Parameters
+    ----------
+    table : Table
+        The runs.
+    noise : numpy.ndarray, shape (runs used,), optional
+        tr Sigma at unit norm, which Adam's steps depend on.
+
+    Returns
+    -------
+    numpy.ndarray, shape (runs used,)
+    """
+    of = law_of(table)
+    if of.optimizer == "sgd":
+        return np.asarray(effective_lr(table.data))[table.used]
+    formula = _effective_rate(of)
+    return np.asarray(formula(**settings(table, formula.arguments, noise), invalid="nan"))
+
+
+def rate_missing(table: Table) -> list[str]:
+    """What the effective learning rate cannot do without and is not there; Adam's noise apart."""
+    of = law_of(table)
+    if of.optimizer == "sgd":
+        return [] if effective_lr(table.data) is not None else ["a learning rate with its radius, or an effective one"]
+    return lacking(table, _effective_rate(of).arguments)
+
+
+@cache
+def _norm_balance(of: Protocol) -> Formula:
+    """E r^2 for independent gradients, exact in the step, as a function of the norm that the gradients are taken at."""
+    rules = _said(derive("radius", of))
+    right = derive("norm-balance", of).claim.equation.rhs
+    for part in (Expectation(Dot(g, g)), adam_unit, tr_Sigma, D_hat):
+        right = right.subs(part, rules.get(part, part))
+    right = right.subs(D_hat, rules.get(D_hat, D_hat))
+    return Formula(sp.Eq(r**2, sp.simplify(right), evaluate=False))
+
+
+def radius_arguments(of: Protocol) -> tuple[str, ...]:
+    """What `stationary_square` has to be given."""
+    return tuple(sorted({*of.radius.arguments, *_norm_balance(of).arguments} - {"r"}))
+
+
+def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
+    """Squared norm at which pure noise and weight decay balance, steps being as large as they are.
+
+    Parameters
+    ----------
+    of : Protocol
+        Fixed LR with another optimiser than SGD.
+    values : dict
+        Those that `radius_arguments` names, each a number or one a run.
+
+    Returns
+    -------
+    numpy.ndarray
+        Equal to the square of `radius` for small steps.
+
+    Examples
+    --------
+    >>> adamw = law("fixed-lr", "adamw")
+    >>> rates = {"eta": np.array([1e-6, 0.1]), "lam": 0.1, "d": 20, "beta1": 0.9}
+    >>> (stationary_square(adamw, rates) / adamw.radius(eta=rates["eta"], lam=0.1, d=20) ** 2).round(4)
+    array([1.    , 0.9177])
+    """
+    formula = _norm_balance(of)
+    taken = {name: value for name, value in values.items() if name in formula.arguments}
+    start = of.radius(**{name: values[name] for name in of.radius.arguments})
+    square = np.asarray(start, dtype=float) ** 2
+    for _ in range(ROUNDS if "r" in formula.arguments else 1):
+        at = {"r": np.sqrt(square)} if "r" in formula.arguments else {}
+        # The mean gradient falls as the norm grows: half way, in logarithms, between guess and outcome.
+        square = np.sqrt(square * formula(**taken, **at)) if at else np.asarray(formula(**taken))
+    return np.asarray(square, dtype=float)
+
+
+@cache
+def _state(of: Protocol) -> tuple[Formula, Formula, Formula]:
+    """p, V and R, by the definitions with which the equation of state begins."""
+    rules = _said(of.equation_of_state)
+    pressure, volume, gas_constant = (
+        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
+    )
+    return pressure, volume, gas_constant
+
+
+def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[FloatArray, FloatArray, float]:
+    """Pressure and volume of the runs used, and the gas constant, in the coordinates of their optimiser.
+
+    Parameters
+    ----------
+    table : Table
+        The runs.
+    noise : numpy.ndarray, shape (runs used,), optional
+        tr Sigma at unit norm, which AdamW's pressure depends on.
+
+    Returns
+    -------
+    pressure, volume : numpy.ndarray, shape (runs used,)
+    gas_constant : float
+    """
+    pressure, volume, gas_constant = (
+        one(**settings(table, one.arguments, noise), invalid="nan") for one in _state(law_of(table))
+    )
+    return np.asarray(pressure), np.asarray(volume), float(gas_constant)

@@ -1,0 +1,291 @@
+"""V7, the gas mixture: scale-invariant parts of a network are gases at one pressure, each with its own temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Rows, Series
+from empirics.claims.fits import mean_of
+from empirics.claims.gas import (
+    compressibility,
+    directions_constant,
+    furthest,
+    learning_rate,
+    noise_compressibility,
+    noise_temperature,
+    rate_name,
+    whatever_the_loss,
+)
+from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
+from empirics.claims.verdict import Verdict
+from empirics.measure.stationarity import BALANCE_MARGIN
+from thermo_theory import derive
+
+__all__ = ["GasMixture"]
+
+FloatArray = NDArray[np.float64]
+
+LAW = "p V_l = R_l T_l in every part, T_l read off its noise: Z_l over (1 + |grad_l L|^2/tr Cov_l)/(1 - lr wd/2)"
+VOLUMES = "Volumes add: the squared norms of the parts over that of the whole"
+TEMPERATURES = "Equal temperatures: T_l of each part over the mean of the others"
+
+#: What is asked of a row of /components.
+NEEDED = ("radius_sq", "grad_mean_sq", "grad_variance", "parameters", "scale_invariant")
+
+DRIVEN = "unequal T_l with coupled blocks is a driven steady state, not an equilibrium"
+
+
+class GasMixture(Claim):
+    """The parts of which a network is scale-invariant (a filter under BatchNorm, a matrix under LayerNorm).
+
+    Each part l has ``R_l = (d_l - 1)/2`` and, from the noise of its own gradient, ``T_l = lr tr Cov_l/(2 (d_l - 1))``;
+    at fixed ELR lr is its mean eta_eff E r^2. With these ``p V_l = R_l T_l`` is the norm balance of the part, up to
+    ``|grad_l L|^2`` and ``lr wd/2``, which are taken into account: an identity, true of any stationary run, and a gate.
+    So is that the volumes add. Physics is only whether the T_l are equal, as they are in a mixture in equilibrium.
+
+    A part is one whatever else is trained beside it, so runs that are not scale-invariant as a whole are judged too, if
+    they are stationary by the balance with the remainder; the remainder's own tensors have a volume and no T.
+
+    Each form is judged on the part that is furthest off, with an interval that is simultaneous over all parts. Where a
+    part has fewer free directions than ``d_l - 1`` (LayerNorm: one row less) its T_l is too low by their ratio. Numbers
+    of parts come from the snapshots; a part that lacks one in more than a tenth of the runs (a dead filter) is left
+    out, and said so.
+    """
+
+    name = "V7"
+    title = "Gas mixture by block"
+    protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "The network is a mixture of gases: every part that is scale-invariant by itself (a filter, a matrix) has "
+            "a volume and a temperature of its own at one pressure. In a settled run each part's norm is in balance, "
+            "which is p V_l = R_l T_l up to its mean gradient, and the volumes add.",
+            ("gas-mixture",),
+        ),
+        Statement(
+            "physics",
+            "The parts have one temperature, as gases in equilibrium do.",
+            ("driven-steady-state",),
+        ),
+    )
+
+    #: A ratio within 5 % counts as equal, of temperatures and in the law: noise at the snapshots scatters more than the
+    #: norm balance of all steps. Volumes add as exactly as the norms are in balance.
+    margin = 0.05
+    volume_margin = BALANCE_MARGIN
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the law, the volumes and the temperatures."""
+        table = whatever_the_loss(table)
+        if missing := _Parts.missing(table):
+            return [self.not_measured(table, TEMPERATURES, "physics", 1.0, missing)]
+        parts = _Parts.of(table)
+        if parts.temperature.shape[1] < 2:
+            one = "a second scale-invariant part: there is nothing to mix"
+            return [self.not_measured(table, TEMPERATURES, "physics", 1.0, [one])]
+        return [self._law(table, parts), self._volumes(table, parts), self._temperatures(table, parts)]
+
+    def _law(self, table: Table, parts: _Parts) -> Verdict:
+        ratio = parts.factor / parts.expected
+        estimate, part = furthest(ratio, 1.0, self.margin)
+        details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
+        source = derive("gas-mixture").source
+        form, margin = LAW, self.margin
+        verdict = self.verdict(table, form, "identity", 1.0, margin, estimate, source, details, gated=False)
+        return replace(verdict, reason=f"furthest is {parts.names[part]}: {verdict.reason}")
+
+    def _volumes(self, table: Table, parts: _Parts) -> Verdict:
+        ratio = parts.whole / table.values("radius_sq")
+        source = derive("gas-mixture").source
+        margin = self.volume_margin
+        return self.verdict(table, VOLUMES, "identity", 1.0, margin, mean_of(ratio), source, gated=False)
+
+    def _temperatures(self, table: Table, parts: _Parts) -> Verdict:
+        ratio = parts.against_the_others()
+        estimate, part = furthest(ratio, 1.0, self.margin)
+        details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
+        source = derive("driven-steady-state").source
+        verdict = self.verdict(table, TEMPERATURES, "physics", 1.0, self.margin, estimate, source, details)
+        if verdict.reason.startswith("gate"):
+            return verdict
+        reason = f"furthest is {parts.names[part]}: {verdict.reason}"
+        return replace(verdict, reason=f"{reason}; {DRIVEN}" if verdict.verdict == "disagrees" else reason)
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Temperatures of the parts over their mean, and every part in numbers."""
+        table = whatever_the_loss(table)
+        if _Parts.missing(table) or not table.used.any():
+            return ()
+        parts = _Parts.of(table)
+        return (_plot(parts, self.margin), _rows(parts)) if parts.temperature.shape[1] > 1 else ()
+
+    def notes(self, table: Table) -> list[str]:
+        """Give the spread of the temperatures, the directions, and the law without what makes it an identity."""
+        table = whatever_the_loss(table)
+        if _Parts.missing(table) or not table.used.any():
+            return []
+        parts = _Parts.of(table)
+        count = parts.temperature.shape[1]
+        if count < 2:
+            return []
+        heat = parts.by_part(parts.temperature / parts.mean_temperature[:, None])
+        # One sphere of as many weights: derivation "gas-mixture", R_1 + R_2 = R - 1/2.
+        one = float(directions_constant(parts.weights.sum()))
+        hot, cold = max(heat, key=heat.__getitem__), min(heat, key=heat.__getitem__)
+        notes = [
+            f"mixture of {count} parts: T_l over their mean from {heat[cold]:.3g} ({cold}) to {heat[hot]:.3g} ({hot}), "
+            f"standard deviation {np.std(list(heat.values())):.2g}; {DRIVEN}",
+            f"mixture: sum of R_l is {parts.constant.sum():.6g}, one sphere of these weights has (d - 1)/2 = {one:.6g}",
+            f"mixture: p V_l/(R_l T_l) itself from {np.nanmin(parts.factor):.3g} to {np.nanmax(parts.factor):.3g}; "
+            "what takes it from 1 in a stationary run is the mean gradient and lr wd/2",
+        ]
+        return notes + ([f"mixture: {parts.left_out}"] if parts.left_out else [])
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The scale-invariant parts of the runs used; arrays of shape (runs, parts) unless said otherwise.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the parts.
+    weights, constant : numpy.ndarray, shape (parts,)
+        d_l and R_l.
+    temperature, factor, expected : numpy.ndarray
+        T_l, Z_l = p V_l/(R_l T_l), and what Z_l is in every stationary run. NaN where a part has no noise.
+    whole : numpy.ndarray, shape (runs,)
+        Squared norms of all parts added up, those that are not scale-invariant among them.
+    left_out : str
+        Which parts were, and why; empty if none.
+    """
+
+    names: tuple[str, ...]
+    weights: FloatArray
+    constant: FloatArray
+    temperature: FloatArray
+    factor: FloatArray
+    expected: FloatArray
+    whole: FloatArray
+    left_out: str
+
+    @classmethod
+    def missing(cls, table: Table) -> list[str]:
+        """What the parts cannot do without and is not there."""
+        group = table.group("components")
+        if group is None:
+            return ["group components (the scale-invariant parts of the network)"]
+        lacking = [f"components/{name}" for name in NEEDED if name not in group.variables]
+        return lacking + table.missing(rate_name(table), "weight_decay", "radius_sq")
+
+    @classmethod
+    def of(cls, table: Table) -> _Parts:
+        """Work them out."""
+        group = table.group("components")
+        assert group is not None, "missing() comes first"
+        columns = {name: np.asarray(group[name].values)[table.used] for name in NEEDED}
+        lr, decay = learning_rate(table)[:, None], table.values("weight_decay")[:, None]
+        # A part of one weight has no direction to go.
+        weights = np.asarray(np.atleast_2d(group["parameters"].values)[0], dtype=float)
+        round_ = np.atleast_2d(group["scale_invariant"].values)[0].astype(bool) & (weights > 1)
+        squared, slopes, noise = (columns[name].astype(float) for name in NEEDED[:3])
+        alive = np.isfinite(squared) & np.isfinite(slopes) & (squared > 0) & (noise > 0)
+        kept = round_ & (alive.sum(axis=0) >= max((1 - MOST_LEFT_OUT) * len(alive), min(FEWEST_RUNS, len(alive))))
+        names = _names(table, len(weights))
+        dead = [names[i] for i in np.flatnonzero(round_ & ~kept)]
+        left_out = (
+            f"{len(dead)} parts have no gradient noise in too many runs and are left out: {_few(dead)}" if dead else ""
+        )
+        whole, good = squared.sum(axis=1), alive[:, kept]
+        squared, slopes, noise = (np.where(good, values[:, kept], np.nan) for values in (squared, slopes, noise))
+        constant = directions_constant(weights[kept])
+        heat, expected = np.full_like(noise, np.nan), np.full_like(noise, np.nan)
+        rates, decays, counts = (np.broadcast_to(z, noise.shape) for z in (lr, decay, weights[kept]))
+        heat[good] = noise_temperature(rates[good], squared[good], noise[good], counts[good])
+        expected[good] = noise_compressibility(slopes[good], noise[good], rates[good], decays[good])
+        factor = compressibility(decays, squared / 2, np.broadcast_to(constant, noise.shape), heat)
+        chosen = tuple(names[i] for i in np.flatnonzero(kept))
+        return cls(chosen, weights[kept], constant, heat, factor, expected, whole, left_out)
+
+    @property
+    def mean_temperature(self) -> FloatArray:
+        """Mean over parts, by directions, shape (runs,): that of p V = sum of R_l T_l."""
+        there = np.isfinite(self.temperature)
+        return np.asarray(np.nansum(self.constant * self.temperature, axis=1) / (there * self.constant).sum(axis=1))
+
+    def against_the_others(self) -> FloatArray:
+        """T_l over the mean of the others: of two parts of which one is hotter by a tenth, neither is near the mean."""
+        there = np.isfinite(self.temperature)
+        weight = there * self.constant
+        heat = np.where(there, self.constant * self.temperature, 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            others = (heat.sum(axis=1, keepdims=True) - heat) / (weight.sum(axis=1, keepdims=True) - weight)
+            return np.asarray(self.temperature / others)
+
+    def by_part(self, values: FloatArray) -> dict[str, float]:
+        """Mean over runs of each part."""
+        return dict(zip(self.names, np.nanmean(values, axis=0).tolist(), strict=True))
+
+
+def _plot(parts: _Parts, margin: float) -> Plot:
+    """Temperature of each part over the mean of all, the mean over runs with the middle nine tenths of them."""
+    heat = parts.temperature / parts.mean_temperature[:, None]
+    middle, (low, high) = np.nanmean(heat, axis=0), np.nanquantile(heat, [0.05, 0.95], axis=0)
+    order = np.argsort(middle)
+    rank = np.arange(1, len(order) + 1.0)
+    cold, hot = parts.names[order[0]], parts.names[order[-1]]
+    equal = int((np.abs(np.nanmean(parts.against_the_others(), axis=0) - 1) <= margin).sum())
+    series = (
+        Series("mean over runs", rank, middle[order]),
+        Series("5 % of the runs below", rank, low[order], line=True),
+        Series("5 % of the runs above", rank, high[order], line=True),
+    )
+    return Plot(
+        "temperatures",
+        "The temperature of every part",
+        f"Over the mean of all parts, temperatures go from {middle[order[0]]:.3g} ({cold}) to {middle[order[-1]]:.3g} "
+        f"({hot}); {equal} of {len(order)} parts are within {margin:.0%} of the mean of the others.",
+        "T_l, read off the noise of the part's own gradient, over the mean of all parts by their directions. A "
+        "twentieth of the runs lies below the lower line, and one above the upper. In equilibrium all parts are at 1. "
+        "The table below has their names.",
+        "part, from the coldest",
+        "T_l over the mean",
+        series,
+        logarithmic=(False, False),
+        level=1.0,
+        margin=margin,
+    )
+
+
+def _rows(parts: _Parts) -> Rows:
+    """Every part in numbers, means over runs."""
+    heat = parts.by_part(parts.temperature / parts.mean_temperature[:, None])
+    factor, law = parts.by_part(parts.factor), parts.by_part(parts.factor / parts.expected)
+    return Rows(
+        "parts",
+        "Every part, means over runs",
+        ("part", "weights", "R_l", "T_l over the mean", "p V_l/(R_l T_l)", "over what it is in any settled run"),
+        tuple(
+            (name, float(weights), float(constant), heat[name], factor[name], law[name])
+            for name, weights, constant in zip(parts.names, parts.weights, parts.constant, strict=True)
+        ),
+    )
+
+
+def _names(table: Table, count: int) -> list[str]:
+    """Names of the parts, their numbers where they have none; no two the same."""
+    group = table.group("components")
+    if group is None or "component_name" not in group.variables:
+        return [f"part {i}" for i in range(count)]
+    names = [str(name) for name in np.atleast_2d(group["component_name"].values)[0]]
+    return [name if names.count(name) == 1 else f"{name} #{i}" for i, name in enumerate(names)]
+
+
+def _few(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,185 @@
+"""V9, the virial theorem of a network that is not scale-invariant in all its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike, NDArray
+
+from empirics.claims.base import Claim, Statement
+from empirics.claims.compressibility import by_noise
+from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.fits import mean_of
+from empirics.claims.gas import learning_rate, rate_name, whatever_the_loss
+from empirics.claims.table import Table, balances
+from empirics.claims.verdict import Verdict
+from empirics.measure.stationarity import BALANCE_MARGIN
+from thermo_theory import derive
+from thermo_theory.symbols import R, T, V, eta, g, lam, p, w
+from thermo_theory.vectors import Dot, Expectation
+
+__all__ = ["VirialTheorem"]
+
+FloatArray = NDArray[np.float64]
+
+IDENTITY = "Virial theorem with the remainder: weight decay and E[w.g] against the push of the gradients"
+REMAINDER = "What is not scale-invariant, E[w.grad L]/(2 R T): by so much p V/(R T) falls below 1"
+LAW = "p V/(R T) - (1 - E[w.grad L]/(2 R T))"
+
+
+class VirialTheorem(Claim):
+    """Clausius' virial: ``lr wd (2 - lr wd) E r^2 + 2 lr (1 - lr wd) E[w.g] = lr^2 E|g|^2``, and what follows from it.
+
+    The theorem is an identity: true of any loss, noise and step size in every stationary run, a gate and no evidence.
+    A network that is scale-invariant in all weights has ``E[w.g] = 0``: symmetry; where affine parameters, a last
+    layer or eps make it something else, the number is how far ``p V/(R T)`` drifts from 1. That nothing else makes
+    it drift, ``p V/(R T) = 1 - E[w.grad L]/(2 R T)``, holds to leading order: it leaves out ``|grad L|^2`` beside the
+    noise, and ``lr wd/2``. T is read off the noise, ``R T = lr tr Cov g/4``.
+
+    Runs that are labelled "not scale-invariant" are judged too, if they are stationary by the balance with the
+    remainder. At fixed ELR lr is its mean eta_eff E r^2, which leaves out how w.g goes with r^2 within a run.
+    """
+
+    name = "V9"
+    title = "Virial theorem with remainder"
+    protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "Clausius' virial theorem: in a settled run what weight decay takes off the squared norm, and what the "
+            "gradient along the weights adds, is what the gradients bring. True of any network.",
+            ("virial-with-remainder",),
+        ),
+        Statement(
+            "symmetry",
+            "The gradient has no part along the weights, E[w·g] = 0, as in a network that is scale-invariant in all "
+            "that is trained. Where it is not, the number is how far p V/(R T) falls below 1 for it.",
+            ("virial-with-remainder",),
+        ),
+        Statement(
+            "physics",
+            "The gradient along the weights is all that takes p V/(R T) from 1: the mean gradient and lr × wd do not.",
+            ("virial-with-remainder",),
+        ),
+    )
+
+    #: p V/(R T) within 0.05 counts as equal.
+    margin = 0.05
+
+    def verdicts(self, table: Table) -> list[Verdict]:
+        """Judge the theorem, the remainder, and whether the remainder is all there is."""
+        table = whatever_the_loss(table)
+        if missing := _missing(table, "radial_gradient"):
+            return [self.not_measured(table, REMAINDER, "symmetry", 0.0, missing)]
+        return [self._theorem(table), self._remainder(table), self._law(table)]
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Show p V/(R T) of every run over what the remainder makes of it."""
+        table = whatever_the_loss(table)
+        if _missing(table, "radial_gradient", "grad_variance"):
+            return ()
+        noisy = table.values("grad_variance") > 0
+        if not noisy.any():
+            return ()
+        return (_plot(to_leading_order(*_virial(table)), by_noise(table)[noisy], self.margin),)
+
+    def _theorem(self, table: Table) -> Verdict:
+        if missing := _missing(table, "grad_sq"):
+            return self.not_measured(table, IDENTITY, "identity", 1.0, missing)
+        measured = balances(table.data)
+        measured = np.empty(0) if measured is None else measured[np.isfinite(measured)]
+        source, estimate = derive("virial-with-remainder").source, mean_of(measured)
+        return self.verdict(table, IDENTITY, "identity", 1.0, BALANCE_MARGIN, estimate, source, gated=False)
+
+    def _remainder(self, table: Table) -> Verdict:
+        if missing := _missing(table, "grad_variance"):
+            return self.not_measured(table, REMAINDER, "symmetry", 0.0, missing)
+        drift = 1 - to_leading_order(*_virial(table))
+        details: dict[str, object] = {"by run": drift.tolist()}
+        source = derive("virial-with-remainder").source
+        verdict = self.verdict(table, REMAINDER, "symmetry", 0.0, self.margin, mean_of(drift), source, details)
+        if verdict.verdict != "disagrees":
+            return verdict
+        span = f"; full scale invariance does not hold: {drift.min():.3g} to {drift.max():.3g} over the runs"
+        return replace(verdict, reason=verdict.reason + span)
+
+    def _law(self, table: Table) -> Verdict:
+        if missing := _missing(table, "grad_variance"):
+            return self.not_measured(table, LAW, "physics", 0.0, missing)
+        noisy = table.values("grad_variance") > 0
+        apart = by_noise(table)[noisy] - to_leading_order(*_virial(table))
+        source = derive("virial-with-remainder").source
+        verdict = self.verdict(table, LAW, "physics", 0.0, self.margin, mean_of(apart), source)
+        if verdict.verdict != "disagrees" or table.missing("grad_mean_sq"):
+            return verdict
+        share = (table.values("grad_mean_sq") / table.values("grad_variance"))[noisy]
+        why = f"; leading order leaves out the mean gradient, here {share.min():.2g} to {share.max():.2g} of the noise"
+        return replace(verdict, reason=verdict.reason + why)
+
+
+def _plot(predicted: FloatArray, measured: FloatArray, margin: float) -> Plot:
+    """Draw p V/(R T) over what the remainder makes of it."""
+    apart = measured - predicted
+    ends = np.array([min(predicted.min(), measured.min()), max(predicted.max(), measured.max())])
+    ends += np.array([-1, 1]) * max(margin - np.ptp(ends), 0) / 2
+    return Plot(
+        "remainder",
+        "Does the remainder account for p V/(R T)?",
+        f"p V/(R T) goes from {measured.min():.3g} to {measured.max():.3g}, 1 less the remainder from "
+        f"{predicted.min():.3g} to {predicted.max():.3g}; they are {apart.min():.2g} to {apart.max():.2g} apart.",
+        "T is read off the noise. A run on the line has a p V/(R T) that the gradient along its weights, E[w·g], "
+        "accounts for; what lies above it is the mean gradient. At 1 on the axis below nothing of the kind is there.",
+        "1 − E[w·g]/(2 R T)",
+        "p V/(R T)",
+        (Series("a run", predicted, measured), Series("equal", ends, ends, line=True)),
+        logarithmic=(False, False),
+    )
+
+
+def _virial(table: Table) -> tuple[FloatArray, FloatArray]:
+    """E[w.g] and R T of the runs used that have noise."""
+    noise, virial = table.values("grad_variance"), table.values("radial_gradient")
+    return virial[noise > 0], (learning_rate(table) * noise / 4)[noise > 0]
+
+
+@cache
+def _leading() -> Any:
+    """Derive p V/(R T) for pure noise and small lr wd from the theorem."""
+    law = derive("virial-with-remainder").claim.equation
+    virial, work = sp.symbols("virial work", positive=True)
+    factor = law.lhs / (p * V)
+    pure_noise = {Expectation(Dot(g, g)): 4 * R * T / eta, Expectation(Dot(g, w)): virial}
+    right = sp.expand((law.rhs / factor).subs(pure_noise).subs(lam, 0) / (R * T))
+    return sp.lambdify((virial, work), right.subs(T, work / R))
+
+
+def to_leading_order(virial: ArrayLike, work: ArrayLike) -> FloatArray:
+    """Compressibility factor of pure noise and small steps, ``1 - virial/(2 work)`` (from "virial-with-remainder").
+
+    Parameters
+    ----------
+    virial : array_like
+        ``E[w.g]``.
+    work : array_like
+        ``R T``, T read off the noise.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``p V/(R T)``.
+
+    Examples
+    --------
+    >>> float(to_leading_order(0.5, 1.0))
+    0.75
+    """
+    return np.asarray(_leading()(np.asarray(virial, dtype=float), np.asarray(work, dtype=float)), dtype=float)
+
+
+def _missing(table: Table, *names: str) -> list[str]:
+    return table.missing(rate_name(table), "weight_decay", "radius_sq", *names)
