@@ -6,14 +6,14 @@ One file a claim; `compare` judges them all.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from empirics.claims.adiabat import Adiabat
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.compressibility import CompressibilityFactor
 from empirics.claims.coordinates import with_momentum
 from empirics.claims.fits import Estimate, fit, mean_of
@@ -39,6 +39,7 @@ __all__ = [
     "ClaimError",
     "ClaimWarning",
     "Estimate",
+    "Statement",
     "Table",
     "Verdict",
     "Verdicts",
@@ -48,6 +49,7 @@ __all__ = [
     "fit",
     "judge",
     "mean_of",
+    "tables_of",
 ]
 
 #: Every claim, in the order of the validation suite.
@@ -119,35 +121,62 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     """
     data = getattr(runs, "dataset", runs)
     _check(data)
-    known = together(CLAIMS, own=claims).values()
+    known = together(CLAIMS, own=claims)
     rows: list[Verdict] = []
     notes: list[str] = []
     errors: list[str] = []
-    groups = _groups(data)
-    for protocol, optimizer, chosen in groups:
-        group = with_momentum(data.isel(run=chosen).assign_attrs(protocol=protocol), runs)
-        check_knobs(group, protocol, chosen)
-        table = Table.of(group, _trace(runs, chosen), getattr(runs, "tree", None), chosen)
-        fitting = [one for one in known if one.stated(protocol, optimizer)]
+    several = len(_groups(data)) > 1
+    for table, fitting in tables_of(runs, known.values()):
+        protocol, optimizer = str(table.data.attrs["protocol"]), table.optimizer
         if not fitting:
             alone = optimizer in OPTIMIZERS and protocol in KNOBS
             why = ": all but SGD are derived for fixed-lr alone" if alone else ""
-            notes.append(f"no claim is judged on the {len(chosen)} runs by {optimizer} at {protocol}{why}")
-        said = [table.left_out(), *(_not_stated(known, fitting, protocol, optimizer) if fitting else [])]
+            notes.append(f"no claim is judged on the {len(table.members)} runs by {optimizer} at {protocol}{why}")
+        said = [table.left_out(), *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else [])]
         for one in fitting:
             found, remarks, error = judged(one, table)
             rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
         where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
-        notes += [f"{where}: {note}" if len(groups) > 1 else note for note in said if note]
+        notes += [f"{where}: {note}" if several else note for note in said if note]
     for error in dict.fromkeys(errors):
         warnings.warn(error, ClaimWarning, stacklevel=2)
-    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)))
+    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)), known)
 
 
 def _not_stated(known: Iterable[Claim], fitting: list[Claim], protocol: str, optimizer: str) -> list[str]:
     """Say which claims are not judged because nothing is derived that they could be compared with."""
     absent = [one for one in known if protocol in one.protocols and one not in fitting]
     return [f"{one.name} ({one.title.lower()}) is not judged: it is not derived for {optimizer}" for one in absent]
+
+
+def tables_of(runs: Any, known: Iterable[Claim]) -> Iterator[tuple[Table, list[Claim]]]:
+    """Runs of each protocol and optimiser apart, with the claims that are stated for both.
+
+    Parameters
+    ----------
+    runs : Runs or xarray.Dataset
+        As `compare` takes them.
+    known : iterable of Claim
+        The claims that there are.
+
+    Yields
+    ------
+    table : Table
+        The runs of one protocol and optimiser.
+    fitting : list of Claim
+        The claims that are judged on them.
+
+    Raises
+    ------
+    ValueError
+        If a learning rate or weight decay is not positive.
+    """
+    data, known = getattr(runs, "dataset", runs), tuple(known)
+    for protocol, optimizer, chosen in _groups(data):
+        group = with_momentum(data.isel(run=chosen).assign_attrs(protocol=protocol), runs)
+        check_knobs(group, protocol, chosen)
+        table = Table.of(group, _trace(runs, chosen), getattr(runs, "tree", None), chosen)
+        yield table, [one for one in known if one.stated(protocol, optimizer)]
 
 
 def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:

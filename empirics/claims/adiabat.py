@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
-from empirics.claims.coordinates import EVERY_OPTIMIZER, law_of, log_slopes, orbit_of
+from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
@@ -52,23 +54,72 @@ class Adiabat(Claim):
     title = "Adiabat"
     protocols = ("fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "physics",
+            "At a fixed learning rate the entropy answers weight decay by (C_V − R)/2, with the heat capacity C_V that "
+            "the mean loss shows: not at all where the gas is cold, so that there a change of weight decay is "
+            "adiabatic.",
+            ("entropy-of-schedule", "heat-capacities"),
+            ("fixed-lr",),
+        ),
+        Statement(
+            "physics",
+            "At a fixed weight decay the entropy answers the effective learning rate by C_p = C_V + R, with the heat "
+            "capacity C_V that the mean loss shows: the adiabatic index, read off entropies, is that of the loss.",
+            ("heat-capacities",),
+            ("fixed-elr",),
+        ),
+    )
 
     #: In units of R: a twentieth of what a cold gas has in C_V.
     margin = 0.05
 
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, the slope that their temperature and radius give."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "physics" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        cold = _slope_for_small_steps(of).subs(C_V, R) / R
+        words = (
+            f"At a fixed learning rate the entropy answers weight decay by {typeset(_small_slope(of))}, with the heat "
+            "capacity C_V that the mean loss shows, as temperature and norm under this optimiser demand: "
+            f"{typeset(f'by {cold} R') if cold else 'not at all'} where the gas is cold."
+        )
+        return replace(said, words=words, derivations=("temperature", "radius"))
+
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the slope of the protocol."""
-        free = table.data.attrs.get("protocol") == "fixed-lr"
-        form, rate = (fixed_lr_form(law_of(table)), "lr") if free else (FIXED_ELR, "effective_lr")
-        if missing := [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]:
+        free = _free(table)
+        form = fixed_lr_form(law_of(table)) if free else FIXED_ELR
+        if missing := _missing(table):
             return [self.not_measured(table, form, "physics", 0.0, missing)]
         state = State.of(table)
-        estimate, details = (_at_fixed_lr if free else _at_fixed_elr)(table, state)
+        estimate, details = _compare(table, state)
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
         if table.optimizer != "sgd":
             source = derive("maxwell", law_of(table)).source
         refused = path_entropies(table) or too_few_samples(table)
         return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """The slope and what the heat capacity gives for it, over the temperatures."""
+        if _missing(table):
+            return ()
+        state = State.of(table)
+        comparison = _comparison(table, state)
+        return () if isinstance(comparison, str) else (_plot(table, state, comparison),)
+
+
+def _free(table: Table) -> bool:
+    return bool(table.data.attrs.get("protocol") == "fixed-lr")
+
+
+def _missing(table: Table) -> list[str]:
+    """Name what is not there and the slopes need."""
+    rate = "lr" if _free(table) else "effective_lr"
+    return [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]
 
 
 def fixed_lr_form(of: Protocol) -> str:
@@ -79,8 +130,13 @@ def fixed_lr_form(of: Protocol) -> str:
     >>> fixed_lr_form(FixedLR.with_optimizer("adamw"))
     'Slope of S in log weight decay at fixed lr, less (C_V - 2R)/2, in units of R'
     """
+    return FIXED_LR.replace("(C_V - R)/2", _small_slope(of))
+
+
+def _small_slope(of: Protocol) -> str:
+    """The slope in log weight decay for small steps, in symbols."""
     above, below = sp.fraction(sp.together(_slope_for_small_steps(of)))
-    return FIXED_LR.replace("(C_V - R)/2", f"({sp.sstr(above).replace('*', '')})/{below}")
+    return f"({sp.sstr(above).replace('*', '')})/{below}"
 
 
 @cache
@@ -173,55 +229,122 @@ def _log_slope_at_fixed_elr(table: Table, state: State) -> FloatArray:
     return np.asarray(slope(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
 
 
-def _at_fixed_lr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
-    """``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1: the slope in log wd is s' - k c."""
-    rate, decay = np.log(state.values(table, "lr")), np.log(state.values(table, "weight_decay"))
-    of = law_of(table)
-    weight, along = orbit_of(of).weight, orbit_of(of).along(rate, decay)
-    if of.optimizer == "sgd":
-        expected = _log_slope_at_fixed_lr(table, state)
-        return _compare(table, state, along, rate - decay, -1.0, lambda capacity: slope_in_decay(capacity, expected))
-    predict = sp.lambdify(C_V, _slope_for_small_steps(of).subs(R, 1))
-    return _compare(table, state, along, rate - weight * decay, -weight, predict)
+@dataclass(frozen=True)
+class _Comparison:
+    """What the slopes of a protocol are fitted with: S = s(along) + c across, the slope being s' + share c.
+
+    Attributes
+    ----------
+    design, derivatives : numpy.ndarray, shape (runs, parameters)
+        Of the spline s with the column of c, and of the derivative of s.
+    share : float
+        How much of c is in the slope.
+    entropy, loss : numpy.ndarray, shape (runs,)
+        S/R and the mean loss.
+    judged : numpy.ndarray of bool, shape (runs,)
+        Runs that are judged, not only fitted.
+    gas_constant : float
+        R.
+    predict : callable
+        From C_V/R of every run to the slope.
+    """
+
+    design: FloatArray
+    derivatives: FloatArray
+    share: float
+    entropy: FloatArray
+    loss: FloatArray
+    judged: NDArray[np.bool_]
+    gas_constant: float
+    predict: Callable[[FloatArray], FloatArray]
+
+    def slopes(self, curves: Curves, chosen: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Slope of S/R and C_V/R at every run, fitted to those chosen."""
+        (*coefficients, c), *_ = np.linalg.lstsq(self.design[chosen], self.entropy[chosen], rcond=None)
+        _, energy_slope = curves.energy(self.loss, chosen, curves.log_t)
+        return self.derivatives @ coefficients + self.share * c, energy_slope / np.exp(curves.log_t) / self.gas_constant
 
 
-def _at_fixed_elr(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
-    """``S = s(log eta_eff) + c log wd``: the slope in log eta_eff is s'."""
-    rate, decay = np.log(state.values(table, "effective_lr")), np.log(state.values(table, "weight_decay"))
-    expected = _log_slope_at_fixed_elr(table, state)
-    return _compare(table, state, rate, decay, 0.0, lambda capacity: slope_in_rate(capacity, expected))
+def _comparison(table: Table, state: State) -> _Comparison | str:
+    """Set up the comparison, or say why there is none.
 
-
-def _compare(
-    table: Table,
-    state: State,
-    along: FloatArray,
-    across: FloatArray,
-    share: float,
-    predict: Callable[[FloatArray], FloatArray],
-) -> tuple[Estimate, dict[str, Any]]:
-    """Mean over runs of ``s'(along) + share c`` less what the heat capacity predicts, S = s(along) + c across."""
+    At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
+    s' - k c; at fixed ELR ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
+    """
     if why := too_narrow(state.temperature, state.along):
-        return no_estimate(why), {}
-    gas_constant = (table.dimension - 1) / 2
-    loss, entropy = state.values(table, "loss"), state.values(table, "entropy") / gas_constant
-    log_t, spline = np.log(state.temperature), Spline.over(along)
+        return why
+    free, gas_constant = _free(table), (table.dimension - 1) / 2
+    rate, decay = (np.log(state.values(table, n)) for n in ("lr" if free else "effective_lr", "weight_decay"))
+    along, across, share = rate, decay, 0.0
+    if free:
+        orbit = orbit_of(law_of(table))
+        along, across, share = orbit.along(rate, decay), rate - orbit.weight * decay, -orbit.weight
+    spline = Spline.over(along)
     design = np.c_[spline.design(along), across - across.mean()]
     if np.linalg.matrix_rank(design) < design.shape[1]:
-        return no_estimate("the runs do not determine it: too few different values of what is set"), {}
-    derivatives = spline.design(along, 1)
-    judged = np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t)
+        return "the runs do not determine it: too few different values of what is set"
+    log_t = np.log(state.temperature)
+    return _Comparison(
+        design,
+        spline.design(along, 1),
+        share,
+        state.values(table, "entropy") / gas_constant,
+        state.values(table, "loss"),
+        np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t),
+        gas_constant,
+        _prediction(table, state),
+    )
+
+
+def _prediction(table: Table, state: State) -> Callable[[FloatArray], FloatArray]:
+    """What turns C_V/R of every run into the slope expected of it."""
+    of = law_of(table)
+    if not _free(table):
+        by_rate = _log_slope_at_fixed_elr(table, state)
+        return lambda capacity: slope_in_rate(capacity, by_rate)
+    if of.optimizer == "sgd":
+        by_decay = _log_slope_at_fixed_lr(table, state)
+        return lambda capacity: slope_in_decay(capacity, by_decay)
+    for_small_steps: Callable[[FloatArray], FloatArray] = sp.lambdify(C_V, _slope_for_small_steps(of).subs(R, 1))
+    return for_small_steps
+
+
+def _compare(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
+    """Mean over runs of the slope less what the heat capacity predicts."""
+    this = _comparison(table, state)
+    if isinstance(this, str):
+        return no_estimate(this), {}
 
     def build(curves: Curves) -> Statistic:
         def means(chosen: NDArray[np.intp]) -> FloatArray:
-            (*coefficients, c), *_ = np.linalg.lstsq(design[chosen], entropy[chosen], rcond=None)
-            slope = derivatives @ coefficients + share * c
-            _, energy_slope = curves.energy(loss, chosen, log_t)
-            capacity = energy_slope / state.temperature / gas_constant
-            every = np.array([slope - predict(capacity), slope, capacity])
-            return np.asarray(every[:, judged].mean(axis=1))
+            slope, capacity = this.slopes(curves, chosen)
+            every = np.array([slope - this.predict(capacity), slope, capacity])
+            return np.asarray(every[:, this.judged].mean(axis=1))
 
         return means
 
-    difference, slope, capacity = estimates(build, state.temperature, state.along, design.shape[1])
-    return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(judged.sum())}
+    difference, slope, capacity = estimates(build, state.temperature, state.along, this.design.shape[1])
+    return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(this.judged.sum())}
+
+
+def _plot(table: Table, state: State, comparison: _Comparison) -> Plot:
+    """Slope of S/R, and what C_V gives for it, over the temperatures of the runs judged."""
+    curves = Curves.over(state.temperature, state.along)
+    slope, capacity = comparison.slopes(curves, np.arange(len(state.temperature)))
+    order = np.flatnonzero(comparison.judged)
+    order = order[np.argsort(state.temperature[order])]
+    heat, slope, predicted = state.temperature[order], slope[order], comparison.predict(capacity)[order]
+    free = _free(table)
+    name, gives = ("log weight decay", _small_slope(law_of(table))) if free else ("log effective lr", "C_V + R")
+    gives = typeset(gives)
+    return Plot(
+        "slope",
+        f"Slope of the entropy in {name}",
+        f"The slope of S/R in {name} goes from {slope[0]:.3g} in the coldest run judged to {slope[-1]:.3g} in the "
+        f"hottest; {gives} from the mean loss goes from {predicted[0]:.3g} to {predicted[-1]:.3g}.",
+        f"Measured: the slope of a smooth fit to the entropies. Expected: {gives} in units of R, with C_V from a "
+        "smooth fit to the mean losses. Both at the runs that are judged.",
+        "temperature T",
+        f"slope of S/R in {name}",
+        (Series("measured", heat, slope), Series(f"expected, {gives}", heat, predicted, line=True)),
+    )

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
+from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 
-__all__ = ["BUILT_IN", "Claim"]
+__all__ = ["BUILT_IN", "Claim", "Statement"]
 
 #: Origin of the claims that come with the package.
 BUILT_IN = "thermo-theory"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a claim tests in its forms of one kind.
+
+    Attributes
+    ----------
+    kind : str
+        "identity", "symmetry" or "physics".
+    words : str
+        What is tested, in words that a newcomer understands.
+    derivations : tuple of str
+        Names of the derivations whose equations it compares with, as `thermo_theory.derive` takes them; where there is
+        one for each protocol or optimiser, that of the runs is meant.
+    protocols, optimizers : tuple of str
+        Where it is stated like this; empty for wherever the claim is.
+    """
+
+    kind: str
+    words: str
+    derivations: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
+
+    def covers(self, kind: str, protocol: str, optimizer: str) -> bool:
+        """Whether this is what is tested there."""
+        here = protocol in (self.protocols or (protocol,)) and optimizer in (self.optimizers or (optimizer,))
+        return kind == self.kind and here
 
 
 class Claim(ABC):
@@ -28,6 +60,8 @@ class Claim(ABC):
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
         The optimisers for which what it says is derived; for all but SGD that is at fixed LR alone.
+    statements : tuple of Statement
+        What it tests, one for each kind of its forms, and for each protocol or optimiser where it says another thing.
     origin : str
         Where it comes from: this package, or a file of the user's.
     """
@@ -36,6 +70,7 @@ class Claim(ABC):
     title: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]]
     optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
+    statements: ClassVar[tuple[Statement, ...]] = ()
     origin: str = BUILT_IN
 
     def stated(self, protocol: str, optimizer: str) -> bool:
@@ -53,6 +88,20 @@ class Claim(ABC):
     def notes(self, table: Table) -> list[str]:
         """What is worth reporting beside the verdicts and is not judged."""
         return []
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Plots, maps and tables that show what the verdicts come from; none where nothing was measured."""
+        return ()
+
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What the claim tests in its forms of this kind on such runs; its title where it does not say."""
+        said = [one for one in self.statements if one.covers(kind, protocol, optimizer)]
+        # What is said of this optimiser or protocol alone comes before what is said of all.
+        return min(
+            said,
+            key=lambda one: (not one.optimizers, not one.protocols),
+            default=Statement(kind, f"{self.title}."),
+        )
 
     def verdict(
         self,
@@ -92,9 +141,18 @@ class Claim(ABC):
             reason=reason,
             source=source,
             details=details or {},
+            optimizer=table.optimizer,
         )
 
     def not_measured(self, table: Table, form: str, kind: str, theory: float, missing: list[str]) -> Verdict:
         """Say that a form of the claim cannot be judged for want of these variables."""
         protocol = str(table.data.attrs.get("protocol", self.protocols[0]))
-        return Verdict(self.name, form, protocol, kind, theory, reason=f"not in the runs: {', '.join(missing)}")
+        return Verdict(
+            self.name,
+            form,
+            protocol,
+            kind,
+            theory,
+            reason=f"not in the runs: {', '.join(missing)}",
+            optimizer=table.optimizer,
+        )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, spline_basis
 from empirics.claims.gas import (
     compressibility,
@@ -18,7 +20,7 @@ from empirics.claims.gas import (
     whatever_the_loss,
 )
 from empirics.claims.state import State
-from empirics.claims.table import MOST_LEFT_OUT, Table
+from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import derive
@@ -58,6 +60,27 @@ class CompressibilityFactor(Claim):
     name = "V8"
     title = "Compressibility factor"
     protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "With the temperature read off the gradient noise, the compressibility factor p V/(R T) of a settled run "
+            "is what the norm balance makes it. It says nothing about the gas.",
+            ("compressibility",),
+        ),
+        Statement(
+            "symmetry",
+            "At a fixed temperature the compressibility factor does not depend on the volume: a network that is "
+            "scale-invariant in all its weights has no virial coefficients, so it is no real gas. A length scale (eps, "
+            "affine parameters, a trained last layer) would show here.",
+            ("real-gas",),
+        ),
+        Statement(
+            "physics",
+            "The gas is ideal, p V = R T, with a temperature that slopes and curvatures of the loss tell and the noise "
+            "does not enter. It is V6's thermometer once more, so the two are one piece of evidence.",
+            ("ideal-gas-law", "configurational-temperature"),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal; by a slope of 0.025 it changes that much while V grows by a factor of 7.
     margin = 0.05
@@ -115,19 +138,51 @@ class CompressibilityFactor(Claim):
         source = derive("configurational-temperature").source
         return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source)
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """The factor of every run over its volume, by both thermometers, what depends on T alone taken off."""
+        table = whatever_the_loss(table)
+        series = [
+            Series(f"T by {thermometer}", *beside)
+            for thermometer, factor in _by_thermometer(table).items()
+            if (beside := _beside_temperature(table, factor)) is not None
+        ]
+        return (_plot(series, self.margin),) if series else ()
+
     def notes(self, table: Table) -> list[str]:
         """Give the range of Z by both thermometers."""
-        if _missing(table, "grad_variance") or not table.used.any():
-            return []
         notes = []
-        ways = {"the noise": by_noise(table)}
-        if not _missing(table, "laplacian", "grad_mean_sq_unit"):
-            ways["the configurational thermometer"] = by_curvature(table)
-        for thermometer, factor in ways.items():
+        for thermometer, factor in _by_thermometer(table).items():
             seen = factor[np.isfinite(factor)]
             if len(seen):
                 notes.append(f"p V/(R T) by {thermometer}: {seen.min():.3g} to {seen.max():.3g} over the runs")
         return notes
+
+
+def _by_thermometer(table: Table) -> dict[str, FloatArray]:
+    """Z of the runs used with each thermometer that there are numbers for."""
+    if _missing(table, "grad_variance") or not table.used.any():
+        return {}
+    ways = {"the noise": by_noise(table)}
+    if not _missing(table, "laplacian", "grad_mean_sq_unit"):
+        ways["the configurational thermometer"] = by_curvature(table)
+    return ways
+
+
+def _plot(series: list[Series], margin: float) -> Plot:
+    """Z over V, what depends on T alone taken off both."""
+    words = "; ".join(f"{one.label}: {one.y.min():.3f} to {one.y.max():.3f}" for one in series)
+    return Plot(
+        "volume",
+        "Does p V/(R T) depend on the volume?",
+        f"With what depends on T alone taken off, p V/(R T) spans, {words}.",
+        "Both p V/(R T) and V over a smooth function of T that is fitted to them, so that only their change at fixed T "
+        "is left. Level for a network that is scale-invariant as a whole; a slope is a real gas.",
+        "V over what is usual at that T",
+        "p V/(R T) over what is usual at that T",
+        tuple(series),
+        level=1.0,
+        margin=margin,
+    )
 
 
 def by_noise(table: Table) -> FloatArray:
@@ -158,18 +213,41 @@ def _missing(table: Table, *names: str) -> list[str]:
 
 def _over_volume(table: Table, factor: FloatArray) -> tuple[Estimate, Estimate]:
     """Slope of log Z in log V at fixed noise temperature, and that of Z in 1/V, the second virial coefficient."""
-    noise, volume = table.values("grad_variance"), table.values("radius_sq") / 2
-    good = np.isfinite(factor) & (noise > 0)
+    volume = table.values("radius_sq") / 2
+    good = _told(table, factor)
     if (~good).sum() > MOST_LEFT_OUT * len(good):
         none = no_estimate(f"{int((~good).sum())} of {len(good)} runs show no slopes or no noise to tell T by")
         return none, none
-    # (d - 1) T: a factor that is the same in all runs does not matter.
-    basis = spline_basis(np.log(learning_rate(table)[good] * noise[good]))
-    logs = np.log(volume[good])
-    beside = logs - basis @ np.linalg.lstsq(basis, logs, rcond=None)[0]
+    basis, logs = _of_temperature(table, good), np.log(volume[good])
+    beside = _rest(basis, logs)
     if not len(beside) or beside.std() < NARROWEST:
         none = no_estimate(f"at fixed T the volume varies by less than {NARROWEST:.0%}: no slope in it can be seen")
         return none, none
     last = np.r_[np.zeros(basis.shape[1]), 1.0]
     slope = fit(np.c_[basis, logs], np.log(factor[good]), last)
     return slope, fit(np.c_[basis, 1 / volume[good]], factor[good], last)
+
+
+def _told(table: Table, factor: FloatArray) -> NDArray[np.bool_]:
+    """Which of the runs used have a Z and noise."""
+    return np.isfinite(factor) & (table.values("grad_variance") > 0)
+
+
+def _of_temperature(table: Table, good: NDArray[np.bool_]) -> FloatArray:
+    """Splines in the logarithm of (d - 1) T: a factor that is the same in all runs does not matter."""
+    return spline_basis(np.log(learning_rate(table)[good] * table.values("grad_variance")[good]))
+
+
+def _rest(basis: FloatArray, values: FloatArray) -> FloatArray:
+    """What a fit by the basis leaves of the values."""
+    return np.asarray(values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0])
+
+
+def _beside_temperature(table: Table, factor: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """V and Z over what each is at the same T elsewhere, of the runs that have a Z; None where V hardly varies."""
+    good = _told(table, factor)
+    if good.sum() < FEWEST_RUNS:
+        return None
+    basis = _of_temperature(table, good)
+    volume, factor = (np.exp(_rest(basis, np.log(one[good]))) for one in (table.values("radius_sq") / 2, factor))
+    return None if np.log(volume).std() < NARROWEST else (volume, factor)

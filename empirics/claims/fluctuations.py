@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
@@ -40,6 +43,14 @@ class HeatCapacity(Claim):
     title = "First law and fluctuations"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "physics",
+            "First law and fluctuations: the entropy gained times temperature, and the fluctuations of the loss, give "
+            "the same heat as the mean loss does between a cold and a hot run.",
+            ("first-law", "free-energy"),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05
@@ -65,6 +76,15 @@ class HeatCapacity(Claim):
             refused=(path_entropies(table) if entropy else "") or too_few_samples(table),
         )
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""
+        if table.missing("loss") or State.missing(table):
+            return ()
+        state = State.of(table)
+        if too_narrow(state.temperature, state.along):
+            return ()
+        return (_plot(table, state),)
+
     def notes(self, table: Table) -> list[str]:
         """What was left out for the size of its steps, for all claims that judge by temperature."""
         if State.missing(table) or not table.used.any():
@@ -89,3 +109,33 @@ def _ratio(state: State, loss: FloatArray, values: FloatArray, entropy: bool) ->
         return ratio
 
     return estimates(build, heat, state.along)[0]
+
+
+def _plot(table: Table, state: State) -> Plot:
+    """C_V in units of R by mean loss, entropy and fluctuations."""
+    heat, unit = state.temperature, (table.dimension - 1) / 2
+    low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
+    at, every = np.linspace(float(low), float(high), POINTS // 4), np.arange(len(heat))
+    curves = Curves.over(heat, state.along)
+    _, slope = curves.energy(state.values(table, "loss"), every, at)
+    ways = {"mean loss, dU/dT": slope / np.exp(at) / unit}
+    series = [Series("mean loss, dU/dT", np.exp(at), ways["mean loss, dU/dT"], line=True)]
+    if not table.missing("entropy_sphere"):
+        ways["entropy, T dS/dT"] = curves.smooth(state.values(table, "entropy_sphere"), every, at, 1) / unit
+        series.append(Series("entropy, T dS/dT", np.exp(at), ways["entropy, T dS/dT"], line=True))
+    if not table.missing("loss_variance"):
+        capacity = state.values(table, "loss_variance") / heat**2 / unit
+        ways["fluctuations, Var L/T²"] = curves.smooth(capacity, every, at)
+        series.append(Series("fluctuations, Var L/T²", heat, capacity))
+    middle = len(at) // 2
+    words = "; ".join(f"{name}: {values[middle]:.3g} R" for name, values in ways.items())
+    return Plot(
+        "heat-capacity",
+        "Ways to the heat capacity",
+        f"Heat capacity at a middling temperature (T = {np.exp(at[middle]):.2g}): {words}.",
+        "Heat capacity C_V in units of R over the temperature. Lines are fitted over runs, points are runs. Under the "
+        "Gibbs law all agree; a cold gas has 1.",
+        "temperature T",
+        "C_V/R",
+        tuple(series),
+    )

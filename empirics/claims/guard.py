@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from empirics.claims.base import BUILT_IN, Claim
+from empirics.claims.exhibit import Exhibit
 from empirics.claims.own import ClaimError, in_words
 from empirics.claims.table import Table
 from empirics.claims.verdict import KINDS, VERDICTS, Verdict
 
-__all__ = ["ClaimWarning", "judged"]
+__all__ = ["ClaimWarning", "judged", "shown"]
 
 
 class ClaimWarning(UserWarning):
@@ -36,8 +37,7 @@ def judged(claim: Claim, table: Table) -> tuple[list[Verdict], list[str], str]:
     error : str
         One line with file, claim and what was raised; empty if nothing was.
     """
-    if claim.origin != BUILT_IN:
-        table = replace(table, data=table.data.copy(deep=True))
+    table = _lent(claim, table)
     try:
         rows, notes = claim.verdicts(table), claim.notes(table)
         why = _wrong(rows, notes, claim.name)
@@ -51,7 +51,40 @@ def judged(claim: Claim, table: Table) -> tuple[list[Verdict], list[str], str]:
     kind = getattr(claim, "kind", "physics")
     protocol = str(table.data.attrs.get("protocol", claim.protocols[0]))
     theory = float(getattr(claim, "theory", "nan"))
-    return [Verdict(claim.name, claim.title, protocol, kind, theory, reason=message)], [], message
+    row = Verdict(claim.name, claim.title, protocol, kind, theory, reason=message, optimizer=table.optimizer)
+    return [row], [], message
+
+
+def shown(claim: Claim, table: Table) -> tuple[list[Exhibit], str]:
+    """What a claim shows; that it cannot, if its code fails.
+
+    Parameters
+    ----------
+    claim : Claim
+        Ours or the user's, which is given a copy of the numbers.
+    table : Table
+        The runs.
+
+    Returns
+    -------
+    exhibits : list of Exhibit
+        None if the code failed.
+    error : str
+        One line with file, claim and what was raised; empty if nothing was.
+    """
+    try:
+        exhibits = list(claim.exhibits(_lent(claim, table)))
+    except (Exception, SystemExit) as error:
+        return [], f"{claim.origin}: claim {claim.name!r} shows nothing, raised {in_words(error, claim.origin)}"
+    if wrong := [one for one in exhibits if not isinstance(one, Exhibit)]:
+        what = type(wrong[0]).__name__
+        return [], f"{claim.origin}: claim {claim.name!r} shows a {what}; make a Plot, Map or Rows"
+    return exhibits, ""
+
+
+def _lent(claim: Claim, table: Table) -> Table:
+    """The runs, for the user's code a copy of their numbers."""
+    return table if claim.origin == BUILT_IN else replace(table, data=table.data.copy(deep=True))
 
 
 def _wrong(rows: Any, notes: Any, name: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
@@ -17,7 +20,7 @@ from empirics.claims.verdict import Verdict
 from thermo_theory import Protocol, derive
 from thermo_theory.symbols import R, d
 
-__all__ = ["MaxwellRelation", "maxwell_ratio", "reference_slopes", "relation_of"]
+__all__ = ["MaxwellRelation", "maxwell_ratio", "orbit_words", "reference_slopes", "relation_of"]
 
 FloatArray = NDArray[np.float64]
 
@@ -98,9 +101,49 @@ class MaxwellRelation(Claim):
     title = "Maxwell relation"
     protocols = ("fixed-lr", "fixed-elr", "fixed-sphere")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
+            "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
+            "directions.",
+            ("maxwell-from-symmetry",),
+            ("fixed-lr",),
+        ),
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope of "
+            "the entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the "
+            "number of directions.",
+            ("maxwell-from-symmetry",),
+            ("fixed-elr",),
+        ),
+        Statement(
+            "symmetry",
+            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the entropy of "
+            "the weights in the log of the norm is d − 1, the number of directions; the number is given in units of "
+            "it.",
+            ("maxwell-from-symmetry",),
+            ("fixed-sphere",),
+        ),
+    )
 
     #: A slope within 5 % of the derived one counts as equal.
     margin = 0.05
+
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, the relation that their own symmetry gives."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "symmetry" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        theory = maxwell_ratio(protocol, optimizer)
+        words = (
+            f"A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in "
+            f"{orbit_of(of).difference} is {'' if theory == 1 else f'{theory:g} '}R with R = (d − 1)/2, half the "
+            "number of directions. It is the relation of this optimiser's own symmetry."
+        )
+        return replace(said, words=words, derivations=("scaling-symmetry", "maxwell"))
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the relation in its three forms."""
@@ -128,6 +171,13 @@ class MaxwellRelation(Claim):
                 )
             )
         return found
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """What the entropy is along the symmetry orbits once the relation is taken off: one curve if it holds."""
+        if table.missing(*relation_of(law_of(table)).knobs, "entropy") or not table.used.any():
+            return ()
+        along, across, entropy = _coordinates(table, "entropy")
+        return (_collapse(law_of(table), along, across, entropy),)
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes with their two references: they tell a gas from a path entropy."""
@@ -198,6 +248,57 @@ def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, fl
 
 def _protocol(table: Table) -> str:
     return str(table.data.attrs.get("protocol", "fixed-lr"))
+
+
+#: What is equal along a symmetry orbit, what changes, and what is taken off S, where the protocol fixes a rate.
+ORBIT_WORDS = {
+    "fixed-elr": ("the effective learning rate", "weight decay", "(−log wd)"),
+    "fixed-sphere": ("the effective learning rate", "radius", "log r"),
+}
+
+
+def orbit_words(of: Protocol) -> tuple[str, str, str]:
+    """Say what is equal along a symmetry orbit, what changes, and what taken off S leaves the first alone, in R.
+
+    >>> orbit_words(law("fixed-lr"))
+    ('lr × wd', 'lr/wd', '½ log(lr/wd)')
+    >>> orbit_words(law("fixed-lr", "adam-l2"))
+    ('lr² × wd', 'lr/wd²', '2/5 log(lr/wd²)')
+    """
+    if of.optimizer == "sgd" and of.key in ORBIT_WORDS:
+        return ORBIT_WORDS[of.key]
+    orbit, theory = orbit_of(of), maxwell_ratio("fixed-lr", of.optimizer)
+    equal, other = (words.replace("weight decay", "wd") for words in orbit.words)
+    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2.
+    share = Fraction(theory / (1 + orbit.weight**2)).limit_denominator(60)
+    taken = "" if share == 1 else f"{share} ".replace("1/2", "½")
+    return typeset(equal), typeset(other), f"{taken}log({typeset(other)})"
+
+
+def _collapse(of: Protocol, along: FloatArray, across: FloatArray, entropy: FloatArray) -> Plot:
+    """Entropy less what the relation says, for runs with low, middle and high values of what scales the weights."""
+    protocol = of.key if of.optimizer == "sgd" else "fixed-lr"
+    unit, theory = relation_of(of).unit, maxwell_ratio(protocol, of.optimizer)
+    rest = entropy - theory * across
+    rest = rest - rest.mean()
+    equal, scale, taken = orbit_words(of)
+    low, high = np.quantile(across, [1 / 3, 2 / 3])
+    parts = {"low": across < low, "middling": (across >= low) & (across <= high), "high": across > high}
+    # The scatter about one curve, whatever its shape, by the spline that the first form fits.
+    basis = spline_basis(along)
+    residual = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
+    return Plot(
+        "collapse",
+        "Do all runs fall on one curve?",
+        f"With what the relation says taken off, the entropy spans {np.ptp(rest):.2f} {unit} over the grid and "
+        f"scatters by {residual.std():.2g} {unit} about one curve.",
+        f"If the network is scale-invariant, what is left of S depends on {equal} alone, and runs with very different "
+        f"{scale} lie on one curve. Scatter off it is a broken symmetry, or runs that are not stationary. The shape of "
+        "the curve is the physics, and is not tested.",
+        equal.removeprefix("the "),
+        f"S/({unit}) − {taken}, mean off" if " " in unit else f"S/{unit} − {taken}, mean off",
+        tuple(Series(f"{name} {scale}", np.exp(along[one]), rest[one]) for name, one in parts.items() if one.any()),
+    )
 
 
 def _slopes(table: Table) -> list[str]:

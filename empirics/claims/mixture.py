@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Rows, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.gas import (
     compressibility,
@@ -58,6 +60,20 @@ class GasMixture(Claim):
     name = "V7"
     title = "Gas mixture by block"
     protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "The network is a mixture of gases: every part that is scale-invariant by itself (a filter, a matrix) has "
+            "a volume and a temperature of its own at one pressure. In a settled run each part's norm is in balance, "
+            "which is p V_l = R_l T_l up to its mean gradient, and the volumes add.",
+            ("gas-mixture",),
+        ),
+        Statement(
+            "physics",
+            "The parts have one temperature, as gases in equilibrium do.",
+            ("driven-steady-state",),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal, of temperatures and in the law: noise at the snapshots scatters more than the
     #: norm balance of all steps. Volumes add as exactly as the norms are in balance.
@@ -100,6 +116,14 @@ class GasMixture(Claim):
             return verdict
         reason = f"furthest is {parts.names[part]}: {verdict.reason}"
         return replace(verdict, reason=f"{reason}; {DRIVEN}" if verdict.verdict == "disagrees" else reason)
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Temperatures of the parts over their mean, and every part in numbers."""
+        table = whatever_the_loss(table)
+        if _Parts.missing(table) or not table.used.any():
+            return ()
+        parts = _Parts.of(table)
+        return (_plot(parts, self.margin), _rows(parts)) if parts.temperature.shape[1] > 1 else ()
 
     def notes(self, table: Table) -> list[str]:
         """Give the spread of the temperatures, the directions, and the law without what makes it an identity."""
@@ -207,6 +231,51 @@ class _Parts:
     def by_part(self, values: FloatArray) -> dict[str, float]:
         """Mean over runs of each part."""
         return dict(zip(self.names, np.nanmean(values, axis=0).tolist(), strict=True))
+
+
+def _plot(parts: _Parts, margin: float) -> Plot:
+    """Temperature of each part over the mean of all, the mean over runs with the middle nine tenths of them."""
+    heat = parts.temperature / parts.mean_temperature[:, None]
+    middle, (low, high) = np.nanmean(heat, axis=0), np.nanquantile(heat, [0.05, 0.95], axis=0)
+    order = np.argsort(middle)
+    rank = np.arange(1, len(order) + 1.0)
+    cold, hot = parts.names[order[0]], parts.names[order[-1]]
+    equal = int((np.abs(np.nanmean(parts.against_the_others(), axis=0) - 1) <= margin).sum())
+    series = (
+        Series("mean over runs", rank, middle[order]),
+        Series("5 % of the runs below", rank, low[order], line=True),
+        Series("5 % of the runs above", rank, high[order], line=True),
+    )
+    return Plot(
+        "temperatures",
+        "The temperature of every part",
+        f"Over the mean of all parts, temperatures go from {middle[order[0]]:.3g} ({cold}) to {middle[order[-1]]:.3g} "
+        f"({hot}); {equal} of {len(order)} parts are within {margin:.0%} of the mean of the others.",
+        "T_l, read off the noise of the part's own gradient, over the mean of all parts by their directions. A "
+        "twentieth of the runs lies below the lower line, and one above the upper. In equilibrium all parts are at 1. "
+        "The table below has their names.",
+        "part, from the coldest",
+        "T_l over the mean",
+        series,
+        logarithmic=(False, False),
+        level=1.0,
+        margin=margin,
+    )
+
+
+def _rows(parts: _Parts) -> Rows:
+    """Every part in numbers, means over runs."""
+    heat = parts.by_part(parts.temperature / parts.mean_temperature[:, None])
+    factor, law = parts.by_part(parts.factor), parts.by_part(parts.factor / parts.expected)
+    return Rows(
+        "parts",
+        "Every part, means over runs",
+        ("part", "weights", "R_l", "T_l over the mean", "p V_l/(R_l T_l)", "over what it is in any settled run"),
+        tuple(
+            (name, float(weights), float(constant), heat[name], factor[name], law[name])
+            for name, weights, constant in zip(parts.names, parts.weights, parts.constant, strict=True)
+        ),
+    )
 
 
 def _names(table: Table, count: int) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
-from empirics.claims.coordinates import ADAPTIVE, EVERY_OPTIMIZER, equation_of_state, law_of
+from empirics.claims.base import Claim, Statement
+from empirics.claims.coordinates import EVERY_OPTIMIZER, law_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import State, noise_variance, path_entropies, too_few_samples
+from empirics.claims.state import State, path_entropies, too_few_samples
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import Derivation, derive
@@ -47,6 +50,32 @@ class MinimalPotential(Claim):
     title = "Least free energy"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "physics",
+            "Each stationary state minimises its own free energy among all the others: at the run's own temperature "
+            "its mean loss less temperature times entropy is lower than that of hotter and of colder runs. The number "
+            "is how far, in log T, the minimum lies from the run itself.",
+            ("potential",),
+        ),
+        Statement(
+            "identity",
+            "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 less "
+            "temperature times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is "
+            "the norm balance once more.",
+            ("regularised-loss",),
+        ),
+        Statement(
+            "physics",
+            "Each stationary state minimises its own free energy among all the others, in two parts. At the run's own "
+            "temperature its mean loss less temperature times entropy is lower than that of hotter and of colder runs; "
+            "the number is how far, in log T, the minimum lies from the run itself. And of all norms the run's own is "
+            "where pressure times volume, in the coordinates of its optimiser, is R T.",
+            ("temperature", "ideal-gas-law"),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
+        ),
+    )
 
     #: A shift of the minimum by 5 % of T, or of V, counts as none.
     margin = 0.05
@@ -54,7 +83,7 @@ class MinimalPotential(Claim):
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the two parts."""
         found = [self._directions(table)]
-        return found if _on_sphere(table) else [*found, self._radius(table)]
+        return found if on_sphere(table) else [*found, self._radius(table)]
 
     def _directions(self, table: Table) -> Verdict:
         if missing := [*table.missing("loss", "entropy_sphere"), *State.missing(table)]:
@@ -78,21 +107,24 @@ class MinimalPotential(Claim):
         if missing := [*table.missing("weight_decay", "radius_sq"), *State.missing(table)]:
             return self.not_measured(table, RADIUS, kind, 0.0, missing)
         state = State.of(table)
-        pressure, volume, gas_constant = _mechanics(table, state)
+        pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
         law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
         return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(np.log(best / volume)), law.source)
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Maps of where the potential of every state is least, and by how much its own is above that."""
+        return () if without(table) or not State.of(table).within.any() else exhibits_of(table)
+
     def notes(self, table: Table) -> list[str]:
         """Give the ranks of the runs' own states in their potentials."""
-        names = ["loss", "entropy_sphere", *([] if _on_sphere(table) else ["weight_decay", "radius_sq", "log_radius"])]
-        if table.missing(*names) or State.missing(table) or not table.used.any():
+        if without(table) or not table.used.any():
             return []
         state = State.of(table)
         if len(state.temperature) < 2:
             return []
         ranks = _ranks(table, state)
-        potential = "F" if _on_sphere(table) else "G"
+        potential = "F" if on_sphere(table) else "G"
         return [
             f"rank of a run's own state in its {potential} among {len(ranks)}: {int((ranks == 0).sum())} are the "
             f"least, the median rank is {int(np.median(ranks))}, the highest {int(ranks.max())} (0: least; equal "
@@ -104,17 +136,6 @@ def _directions_law(table: Table) -> Derivation:
     """What says at which temperature the directions minimise F."""
     of = law_of(table)
     return derive("potential" if of.optimizer == "sgd" else "temperature", of)
-
-
-def _mechanics(table: Table, state: State) -> tuple[FloatArray, FloatArray, float]:
-    """Pressure and volume of the runs judged, and the gas constant, as their optimiser has them."""
-    noise = noise_variance(table) if table.optimizer in ADAPTIVE else None
-    pressure, volume, gas_constant = equation_of_state(table, noise)
-    return pressure[state.within], volume[state.within], gas_constant
-
-
-def _on_sphere(table: Table) -> bool:
-    return bool(table.data.attrs.get("protocol") == "fixed-sphere")
 
 
 def _heat_of_growth(table: Table, state: State) -> FloatArray:
@@ -186,8 +207,8 @@ def _ranks(table: Table, state: State) -> NDArray[np.intp]:
     """How many other runs have a lower value in each run's own potential."""
     heat, d = state.temperature, table.dimension
     values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
-    if not _on_sphere(table):
-        pressure, volume, _ = _mechanics(table, state)
+    if not on_sphere(table):
+        pressure, volume, _ = state.mechanics(table)
         values = values + pressure[:, None] * volume[None]
         values = values - heat[:, None] * (d - 1) * state.values(table, "log_radius")[None]
     return np.asarray((values < np.diag(values)[:, None]).sum(axis=1))

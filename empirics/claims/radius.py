@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import (
     EVERY_OPTIMIZER,
     lacking,
@@ -20,6 +21,7 @@ from empirics.claims.coordinates import (
     settings,
     stationary_square,
 )
+from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, spline_basis
 from empirics.claims.state import State
 from empirics.claims.table import Table, balances
@@ -27,7 +29,7 @@ from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import FixedELR, FixedLR, derive
 
-__all__ = ["RadiusLaw"]
+__all__ = ["RadiusLaw", "radius_lacks", "radius_ratios", "slope_difference"]
 
 FloatArray = NDArray[np.float64]
 
@@ -85,10 +87,67 @@ class RadiusLaw(Claim):
     title = "Radius law"
     protocols = ("fixed-lr", "fixed-elr")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "identity",
+            "In a settled run, what weight decay takes off the norm of the weights equals what the gradient steps add "
+            "to it.",
+            ("norm-balance",),
+        ),
+        Statement(
+            "symmetry",
+            "The norm of the weights responds to the learning rate and, the other way, to weight decay. The two slopes "
+            "of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
+            ("scaling-symmetry",),
+        ),
+        Statement(
+            "symmetry",
+            "At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of its "
+            "logarithm must be exactly −½.",
+            ("scaling-symmetry",),
+            ("fixed-elr",),
+        ),
+        Statement(
+            "physics",
+            "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
+            "gradient noise has been measured.",
+            ("radius",),
+        ),
+        Statement(
+            "identity",
+            "In a settled run, what the decay in the optimiser's own step takes off the squared norm of the weights "
+            "equals what the rest of the step adds to it.",
+            (),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
+        ),
+        Statement(
+            "physics",
+            "The norm settles where weight decay balances gradients that are independent noise, for steps as large as "
+            "they are.",
+            ("radius", "norm-balance"),
+            ("fixed-lr",),
+            EVERY_OPTIMIZER[1:],
+        ),
+    )
 
     #: Ratios within 5 % count as equal; a slope difference within 5 % of itself.
     ratio_margin = 0.05
     slope_margin = 0.05
+
+    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+        """What is tested; of other optimisers than SGD, what their own symmetry fixes."""
+        said = super().statement(kind, protocol, optimizer)
+        if kind != "symmetry" or optimizer == "sgd":
+            return said
+        of = law(protocol, optimizer)
+        up, down = (f"{_fraction(slope)}".replace("-", "−") for slope in log_slopes(of.radius))
+        words = (
+            "The norm of the weights responds to the learning rate and, the other way, to weight decay: the slopes of "
+            f"its logarithm are {up} and {down} in the simplest theory. By the symmetry of the optimiser's step its "
+            f"slope in {orbit_of(of).difference} must be exactly {slope_difference(protocol, optimizer):g}."
+        )
+        return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the three statements."""
@@ -131,25 +190,15 @@ class RadiusLaw(Claim):
     def _formula(self, table: Table) -> Verdict:
         of = law_of(table)
         form = FORMULA if "sigma" in of.radius.arguments else PURE_FORMULA
-        names = (_rate(table), "weight_decay", "radius_sq", "grad_variance")
-        others = lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))
-        if missing := list(dict.fromkeys([*table.missing(*names), *others])):
+        if missing := list(dict.fromkeys([*radius_lacks(table), *table.missing("grad_variance")])):
             return self.not_measured(table, form, "physics", 1.0, missing)
-        rate, decay, squared, variance = (table.values(name) for name in names)
-        unit = table.values("grad_variance_unit") if not table.missing("grad_variance_unit") else variance * squared
-        # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
-        noisy = unit > 0
-        if len(noisy) and not noisy.any():
+        unit = _unit_noise(table)
+        if len(unit) and not (unit > 0).any():
             return self.not_measured(table, form, "physics", 1.0, ["a positive grad_variance_unit"])
-        if not State.missing(table):
-            noisy &= State.of(table).within
-        if of.optimizer == "sgd":
-            ratio = squared[noisy] / _predicted(table, rate, decay, unit, noisy)
-        else:
-            ratio = squared[noisy] / stationary_square(of, settings(table, radius_arguments(of), unit))[noisy]
+        noisy, ratio = radius_ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
-            share = 1 - (variance / table.values("grad_sq"))[noisy]
+            share = 1 - (table.values("grad_variance") / table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
         source = of.radius.source
         verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
@@ -161,6 +210,13 @@ class RadiusLaw(Claim):
             return replace(verdict, reason=verdict.reason + why)
         return verdict
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Measured over predicted r^2 of every run, by the formula and by the balance."""
+        if radius_lacks(table):
+            return ()
+        chosen, ratio = radius_ratios(table)
+        return (_plot(table, self.ratio_margin, chosen, ratio),) if len(ratio) else ()
+
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes of log r, which are exact only if E|g|^2 at unit norm does not depend on lr wd."""
         if _protocol(table) != "fixed-lr" or table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
@@ -168,11 +224,16 @@ class RadiusLaw(Claim):
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
         up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
-        by_rate, by_decay = (Fraction(slope).limit_denominator(12) for slope in log_slopes(law_of(table).radius))
-        return [
-            f"slopes of log r: {up} in log lr and {down} in log weight decay; {by_rate} and {by_decay} if the gradient "
-            "noise at unit norm were the same in all runs"
-        ]
+        of = law_of(table)
+        by_rate, by_decay = map(_fraction, log_slopes(of.radius))
+        noise = "the gradient noise at unit norm were the same in all runs"
+        if "sigma" not in of.radius.arguments:
+            noise = "gradients were independent noise, the same in all coordinates"
+        return [f"slopes of log r: {up} in log lr and {down} in log weight decay; {by_rate} and {by_decay} if {noise}"]
+
+
+def _fraction(slope: float) -> Fraction:
+    return Fraction(slope).limit_denominator(12)
 
 
 def _protocol(table: Table) -> str:
@@ -182,6 +243,72 @@ def _protocol(table: Table) -> str:
 def _rate(table: Table) -> str:
     """Name of what sets the size of steps."""
     return "lr" if _protocol(table) == "fixed-lr" else "effective_lr"
+
+
+def radius_lacks(table: Table) -> list[str]:
+    """Name what is not there and the formula needs."""
+    of = law_of(table)
+    names = [_rate(table), "weight_decay", "radius_sq"]
+    if table.missing("grad_variance_unit"):
+        names.append("grad_variance")
+    return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
+
+
+def _unit_noise(table: Table) -> FloatArray:
+    """Trace of the gradient covariance at unit norm."""
+    if not table.missing("grad_variance_unit"):
+        return table.values("grad_variance_unit")
+    return table.values("grad_variance") * table.values("radius_sq")
+
+
+def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Which runs the formula is held against, and r^2 measured over predicted in these."""
+    unit = _unit_noise(table)
+    # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
+    noisy = unit > 0
+    if not State.missing(table):
+        noisy &= State.of(table).within
+    rate, decay, squared = (table.values(name) for name in (_rate(table), "weight_decay", "radius_sq"))
+    of = law_of(table)
+    if of.optimizer == "sgd":
+        return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
+    return noisy, squared[noisy] / stationary_square(of, settings(table, radius_arguments(of), unit))[noisy]
+
+
+def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatArray) -> Plot:
+    """Both predictions of r^2 against what sets the size of steps."""
+    free = _protocol(table) == "fixed-lr"
+    rate, decay = table.values(_rate(table)), table.values("weight_decay")
+    orbit = orbit_of(law_of(table)) if free else None
+    along = np.exp(orbit.along(np.log(rate), np.log(decay))) if orbit else rate
+    equal = typeset(orbit.words[0]) if orbit else "effective lr"
+    plain = table.optimizer == "sgd"
+    series = [Series("formula of the SDE" if plain else "independent gradients", along[chosen], ratio)]
+    words = f"r² over that of the formula goes from {ratio.min():.3f} to {ratio.max():.3f}"
+    balance = balances(table.data)
+    if balance is not None and np.isfinite(balance[table.used]).all():
+        # SGD's holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
+        by_balance = 1 / balance[table.used]
+        series.append(Series("norm balance (exact)", along, by_balance))
+        words += f", over that of the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
+    return Plot(
+        "ratio",
+        "How far each prediction is off",
+        f"{words}.",
+        "The exact norm balance must hold in every stationary run. "
+        + (
+            f"The formula leaves out the mean gradient and terms of the order of {'lr × wd' if free else 'a step'}: "
+            "what is left is the price of that."
+            if plain
+            else "The other prediction takes gradients for independent noise: what is left is what the mean gradient, "
+            "and gradients that go with those before, do to the norm."
+        ),
+        equal,
+        "r², measured over predicted",
+        tuple(series),
+        level=1.0,
+        margin=margin,
+    )
 
 
 def _predicted(

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.coordinates import ADAPTIVE, effective_rate, is_derived, law_of, orbit_of, rate_missing
+from empirics.claims.coordinates import (
+    ADAPTIVE,
+    effective_rate,
+    equation_of_state,
+    is_derived,
+    law_of,
+    orbit_of,
+    rate_missing,
+)
 from empirics.claims.table import MOST_LEFT_OUT, Table
 from thermo_theory import FixedELR, derive
 
@@ -123,6 +131,12 @@ class State:
     def values(self, table: Table, name: str) -> FloatArray:
         """A variable of these runs."""
         return table.values(name)[self.within]
+
+    def mechanics(self, table: Table) -> tuple[FloatArray, FloatArray, float]:
+        """Pressure and volume of these runs, and the gas constant, as their optimiser has them."""
+        noise = noise_variance(table) if table.optimizer in ADAPTIVE else None
+        pressure, volume, gas_constant = equation_of_state(table, noise)
+        return pressure[self.within], volume[self.within], gas_constant
 
     def notes(self) -> list[str]:
         """How many runs were left out for the size of their steps, and whether that could be told."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.protocol import known
 from empirics.claims.state import State, finite_step_factor
@@ -42,6 +45,20 @@ class ConfigurationalTemperature(Claim):
     title = "Configurational temperature"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    statements = (
+        Statement(
+            "physics",
+            "A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient "
+            "noise.",
+            ("configurational-temperature",),
+        ),
+        Statement(
+            "identity",
+            "In a settled run what steps down the slope take off the loss is what noise on curved ground adds to it, "
+            "whatever the noise.",
+            ("gradient-balance",),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05
@@ -59,26 +76,64 @@ class ConfigurationalTemperature(Claim):
     def _gibbs(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
             return self.not_measured(table, GIBBS, "physics", 1.0, missing)
-        state, law = State.of(table), derive("configurational-temperature")
-        laplacian, slopes = state.values(table, "laplacian"), _slopes(table, state)
-        curved = laplacian > 0
-        ratio = slopes[curved] / by_temperature(state.temperature, laplacian)[curved]
+        ratio, law = _by_gibbs(table)[1], derive("configurational-temperature")
         return self.verdict(table, GIBBS, "physics", 1.0, self.margin, mean_of(ratio), law.source)
 
     def _balance(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("hessian_noise"), *State.missing(table)]:
             return self.not_measured(table, BALANCE, "identity", 1.0, missing)
-        state = State.of(table)
-        expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
-        if state.corrected:
-            curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
-            bent = curvature > 0
-            expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
-        driven = expected > 0
-        ratio = _slopes(table, state)[driven] / expected[driven]
-        return self.verdict(
-            table, BALANCE, "identity", 1.0, self.margin, mean_of(ratio), derive("gradient-balance").source, gated=False
+        ratio, law = _by_balance(table)[1], derive("gradient-balance")
+        return self.verdict(table, BALANCE, "identity", 1.0, self.margin, mean_of(ratio), law.source, gated=False)
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Both ratios of every run over its temperature."""
+        if _without_slopes(table) or State.missing(table):
+            return ()
+        series = []
+        if not table.missing("laplacian"):
+            series.append(Series("over T E[ΔL] (Gibbs)", *_by_gibbs(table)))
+        if table.optimizer == "sgd" and not table.missing("hessian_noise"):
+            series.append(Series("over ½ η E tr(HΣ) (any noise)", *_by_balance(table)))
+        series = [one for one in series if len(one.y)]
+        if not series:
+            return ()
+        return (
+            Plot(
+                "thermometer",
+                "Mean squared gradient over what it should be",
+                f"{'; '.join(f'{one.label}: {one.y.min():.3f} to {one.y.max():.3f}' for one in series)}.",
+                "A ratio of 1 is what the Gibbs law demands."
+                if len(series) < 2
+                else "Both ratios must be 1 where the Gibbs law holds. The second must be 1 in every stationary run, "
+                "so where it is and the first is not, the noise is not that of a Gibbs law.",
+                "temperature T",
+                "E|∇L|² over expected",
+                tuple(series),
+                level=1.0,
+                margin=self.margin,
+            ),
         )
+
+
+def _by_gibbs(table: Table) -> tuple[FloatArray, FloatArray]:
+    """Temperature, and squared gradient over what the Gibbs law demands, of the runs that have a curvature."""
+    state = State.of(table)
+    laplacian = state.values(table, "laplacian")
+    curved = laplacian > 0
+    expected = by_temperature(state.temperature, laplacian)[curved]
+    return state.temperature[curved], _slopes(table, state)[curved] / expected
+
+
+def _by_balance(table: Table) -> tuple[FloatArray, FloatArray]:
+    """Temperature, and squared gradient over what stationarity demands, of the runs that are driven."""
+    state = State.of(table)
+    expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
+    if state.corrected:
+        curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
+        bent = curvature > 0
+        expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
+    driven = expected > 0
+    return state.temperature[driven], _slopes(table, state)[driven] / expected[driven]
 
 
 def by_temperature(temperature: FloatArray, laplacian: FloatArray) -> FloatArray:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.state import State
@@ -46,17 +50,28 @@ class RadiusTrajectory(Claim):
     name = "V0"
     title = "Radius trajectory"
     protocols = ("fixed-elr", "fixed-lr")
+    statements = (
+        Statement(
+            "physics",
+            "From any start, the norm of the weights follows the curve that the formula predicts.",
+            ("radius-trajectory",),
+        ),
+    )
 
     #: A ratio within 5 % counts as equal.
     margin = 0.05
 
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Two of the ways, with the formula's curves."""
+        ways = [] if _missing(table) else [way for way in _ways(table) if np.isfinite(way.ratio)]
+        return (_plot(ways, table.data.attrs["protocol"] == "fixed-lr"),) if ways else ()
+
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the area."""
-        if table.trace is None or not {"radius_sq", "log_radius"} & set(table.trace.variables):
-            return [self.not_measured(table, AREA, "physics", 1.0, ["the radius over the steps (/trace)"])]
-        if missing := [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *State.missing(table)]:
+        if missing := _missing(table):
             return [self.not_measured(table, AREA, "physics", 1.0, missing)]
-        ratios = _ratios(table)
+        ratios = np.array([way.ratio for way in _ways(table)])
+        ratios = ratios[np.isfinite(ratios)]
         if len(ratios) < FEWEST_FAR:
             wanted = f"{FEWEST_FAR} runs that started off the stationary radius by a factor of {FAR:g}, and settled"
             return [self.not_measured(table, AREA, "physics", 1.0, [f"{wanted} ({len(ratios)} did)"])]
@@ -78,14 +93,46 @@ def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:
     return np.broadcast_to(np.asarray(steps, dtype=float), log_radius.shape)[table.used], log_radius[table.used]
 
 
-def _ratios(table: Table) -> FloatArray:
-    """Measured over predicted area of every run that started far."""
+def _missing(table: Table) -> list[str]:
+    """Name what is not there and the way needs."""
+    if table.trace is None or not {"radius_sq", "log_radius"} & set(table.trace.variables):
+        return ["the radius over the steps (/trace)"]
+    return [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *State.missing(table)]
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way of one run to its stationary radius, from where its steps are gentle.
+
+    Attributes
+    ----------
+    t : numpy.ndarray
+        Steps since then.
+    measured, predicted : numpy.ndarray
+        log(r/r*) at these.
+    rate : float
+        lr at fixed LR, else the effective one.
+    decay : float
+        Weight decay.
+    ratio : float
+        Measured over predicted area; NaN where the run did not start far or was not followed.
+    """
+
+    t: FloatArray
+    measured: FloatArray
+    predicted: FloatArray
+    rate: float
+    decay: float
+    ratio: float
+
+
+def _ways(table: Table) -> Iterator[Way]:
+    """Ways of all runs that have gentle steps."""
     steps, log_radius = _radius_over_steps(table)
     free, d = table.data.attrs["protocol"] == "fixed-lr", table.dimension
     rates = table.values("lr") if free else np.asarray(effective_lr(table.data))[table.used]
     decays, squares, curvatures = table.values("weight_decay"), _squares(table), _curvatures(table)
     protocol = PROTOCOLS[str(table.data.attrs["protocol"])]
-    found = []
     for i in np.flatnonzero(State.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
         settings = {"eta" if free else "eta_eff": rates[i], "lam": decays[i], "sigma": np.sqrt(squares[i] / (d - 1))}
         settings["d"] = d
@@ -96,10 +143,40 @@ def _ratios(table: Table) -> FloatArray:
         gentle = np.flatnonzero(np.maximum.reduce([growth, decay, pull]) <= GENTLE)
         if len(gentle):
             t, way = steps[i, gentle[0] :] - steps[i, gentle[0]], log_radius[i, gentle[0] :]
+            final = float(np.log(protocol.radius(**settings)))
             predicted = np.log(protocol.trajectory(t=t, r0=np.exp(way[0]), **settings))
-            found.append(_ratio(t, way, predicted, float(np.log(protocol.radius(**settings)))))
-    ratios = np.array(found, dtype=float)
-    return ratios[np.isfinite(ratios)]
+            ratio = _ratio(t, way, predicted, final)
+            yield Way(t, way - final, predicted - final, rates[i], decays[i], ratio)
+
+
+def _plot(ways: list[Way], free: bool) -> Plot:
+    """Up to two ways, shortest and longest, with their curves."""
+    ways = sorted(ways, key=lambda way: way.rate * way.decay)
+    chosen = ways[:1] if len(ways) == 1 else [ways[0], ways[-1]]
+    series = []
+    for way in chosen:
+        (reached,) = np.nonzero(np.abs(way.predicted) <= FOLLOWED / 4 * abs(way.predicted[0]))
+        shown = way.t <= way.t[reached[0] if len(reached) else -1]
+        name = f"{'lr' if free else 'effective lr'} {way.rate:.2g}, wd {way.decay:.2g}"
+        t = way.t[shown] / way.t[shown][-1]
+        thinned = np.unique(np.linspace(0, len(t) - 1, 40).round().astype(int))
+        series.append(Series(name, t[thinned], way.measured[shown][thinned]))
+        series.append(Series(f"formula for {name}", t, way.predicted[shown], line=True))
+    ratios = np.array([way.ratio for way in ways])
+    return Plot(
+        "way",
+        "The way to the stationary radius",
+        f"Of {len(ways)} runs that started far, measured areas are {ratios.min():.3f} to {ratios.max():.3f} of the "
+        "predicted ones.",
+        "log(r/r*), r* being the stationary radius of the formula, over the steps until a twentieth is left or the "
+        "trace ends, these being 1 for each run. Shown are the runs with the smallest and the largest rate × weight "
+        "decay.",
+        "steps, over those shown",
+        "log(r/r*)",
+        tuple(series),
+        logarithmic=(False, False),
+        level=0.0,
+    )
 
 
 def _squares(table: Table) -> FloatArray:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from empirics.claims.base import Claim
 
 __all__ = ["COLUMNS", "KINDS", "VERDICTS", "Verdict", "Verdicts", "judge"]
 
@@ -80,6 +82,8 @@ class Verdict:
         Where the theory comes from.
     details : dict
         Further numbers.
+    optimizer : str
+        What the runs were trained with.
     """
 
     claim: str
@@ -95,6 +99,7 @@ class Verdict:
     reason: str = ""
     source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    optimizer: str = "sgd"
 
 
 class Verdicts(Sequence[Verdict]):
@@ -110,22 +115,30 @@ class Verdicts(Sequence[Verdict]):
         What was judged.
     errors : sequence of str
         One line for each claim that could not be judged because its code failed.
+    claims : mapping from str to Claim, optional
+        The claims that were known, by name: what the rows test and show, for a page.
     """
 
     def __init__(
-        self, rows: Sequence[Verdict], notes: Sequence[str] = (), runs: Any = None, errors: Sequence[str] = ()
+        self,
+        rows: Sequence[Verdict],
+        notes: Sequence[str] = (),
+        runs: Any = None,
+        errors: Sequence[str] = (),
+        claims: Mapping[str, Claim] | None = None,
     ) -> None:
         self._rows = tuple(rows)
         self.notes = tuple(notes)
         self.runs = runs
         self.errors = tuple(errors)
+        self.claims = dict(claims or {})
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Verdicts(self._rows[index], self.notes, self.runs, self.errors)
+            return Verdicts(self._rows[index], self.notes, self.runs, self.errors, self.claims)
         return self._rows[index]
 
     def __iter__(self) -> Iterator[Verdict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
-from empirics.claims.base import Claim
+from empirics.claims.base import Claim, Statement
 from empirics.claims.compressibility import by_noise
+from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.gas import learning_rate, rate_name, whatever_the_loss
 from empirics.claims.table import Table, balances
@@ -46,6 +48,25 @@ class VirialTheorem(Claim):
     name = "V9"
     title = "Virial theorem with remainder"
     protocols = ("fixed-lr", "fixed-elr")
+    statements = (
+        Statement(
+            "identity",
+            "Clausius' virial theorem: in a settled run what weight decay takes off the squared norm, and what the "
+            "gradient along the weights adds, is what the gradients bring. True of any network.",
+            ("virial-with-remainder",),
+        ),
+        Statement(
+            "symmetry",
+            "The gradient has no part along the weights, E[w·g] = 0, as in a network that is scale-invariant in all "
+            "that is trained. Where it is not, the number is how far p V/(R T) falls below 1 for it.",
+            ("virial-with-remainder",),
+        ),
+        Statement(
+            "physics",
+            "The gradient along the weights is all that takes p V/(R T) from 1: the mean gradient and lr × wd do not.",
+            ("virial-with-remainder",),
+        ),
+    )
 
     #: p V/(R T) within 0.05 counts as equal.
     margin = 0.05
@@ -56,6 +77,16 @@ class VirialTheorem(Claim):
         if missing := _missing(table, "radial_gradient"):
             return [self.not_measured(table, REMAINDER, "symmetry", 0.0, missing)]
         return [self._theorem(table), self._remainder(table), self._law(table)]
+
+    def exhibits(self, table: Table) -> Sequence[Exhibit]:
+        """Show p V/(R T) of every run over what the remainder makes of it."""
+        table = whatever_the_loss(table)
+        if _missing(table, "radial_gradient", "grad_variance"):
+            return ()
+        noisy = table.values("grad_variance") > 0
+        if not noisy.any():
+            return ()
+        return (_plot(to_leading_order(*_virial(table)), by_noise(table)[noisy], self.margin),)
 
     def _theorem(self, table: Table) -> Verdict:
         if missing := _missing(table, "grad_sq"):
@@ -89,6 +120,25 @@ class VirialTheorem(Claim):
         share = (table.values("grad_mean_sq") / table.values("grad_variance"))[noisy]
         why = f"; leading order leaves out the mean gradient, here {share.min():.2g} to {share.max():.2g} of the noise"
         return replace(verdict, reason=verdict.reason + why)
+
+
+def _plot(predicted: FloatArray, measured: FloatArray, margin: float) -> Plot:
+    """Draw p V/(R T) over what the remainder makes of it."""
+    apart = measured - predicted
+    ends = np.array([min(predicted.min(), measured.min()), max(predicted.max(), measured.max())])
+    ends += np.array([-1, 1]) * max(margin - np.ptp(ends), 0) / 2
+    return Plot(
+        "remainder",
+        "Does the remainder account for p V/(R T)?",
+        f"p V/(R T) goes from {measured.min():.3g} to {measured.max():.3g}, 1 less the remainder from "
+        f"{predicted.min():.3g} to {predicted.max():.3g}; they are {apart.min():.2g} to {apart.max():.2g} apart.",
+        "T is read off the noise. A run on the line has a p V/(R T) that the gradient along its weights, E[w·g], "
+        "accounts for; what lies above it is the mean gradient. At 1 on the axis below nothing of the kind is there.",
+        "1 − E[w·g]/(2 R T)",
+        "p V/(R T)",
+        (Series("a run", predicted, measured), Series("equal", ends, ends, line=True)),
+        logarithmic=(False, False),
+    )
 
 
 def _virial(table: Table) -> tuple[FloatArray, FloatArray]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 __all__ = [
+    "MARKS",
     "Card",
-    "Cards",
+    "Cell",
     "Details",
     "Figures",
     "Formulas",
@@ -20,6 +21,7 @@ __all__ = [
     "Section",
     "Strip",
     "Table",
+    "Tested",
     "Text",
     "decimals",
     "number",
@@ -101,6 +103,34 @@ class Items:
     items: tuple[str, ...]
 
 
+#: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
+MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that is more than text.
+
+    Attributes
+    ----------
+    text : str
+    verdict : str
+        A verdict that is drawn with its sign before the text; empty for none.
+    section : str
+        The section of the page that it leads to; empty for none.
+    wraps : bool
+        Whether it is a line of words rather than a number.
+    """
+
+    text: str
+    verdict: str = ""
+    section: str = ""
+    wraps: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [MARKS.get(self.verdict, ""), self.verdict, self.text]))
+
+
 @dataclass(frozen=True)
 class Table:
     """A table; the first cell of a row is the row's header.
@@ -109,13 +139,16 @@ class Table:
     ----------
     caption : str
     head : tuple of str
-    rows : tuple of tuple of str
+    rows : tuple of tuple of str or Cell
+    style : str
+        "facts" for words that wrap, "wide" for numbers of which there are many, "matrix" for verdicts.
     """
 
     kind: ClassVar[str] = "table"
     caption: str
     head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Cell, ...], ...]
+    style: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,8 +206,6 @@ class Card:
         The verdict's; `family` is its kind: identity, symmetry or physics.
     verdict, mark : str
         The word, and a sign of a shape of its own for each word.
-    claimed, meaning : str
-        What was claimed; what a claim of this kind proves and does not prove.
     numbers : tuple of (str, str, float)
         Label, text and the number itself.
     reason : str
@@ -191,20 +222,10 @@ class Card:
     family: str
     verdict: str
     mark: str
-    claimed: str
-    meaning: str
     numbers: tuple[tuple[str, str, float | None], ...]
     reason: str
     strip: Strip | None
     message: str
-
-
-@dataclass(frozen=True)
-class Cards:
-    """All verdicts of an experiment."""
-
-    kind: ClassVar[str] = "cards"
-    cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True)
@@ -223,6 +244,8 @@ class Law:
         Paper.
     url : str
         Where to read it, if known.
+    name : str
+        Of its derivation, as `thermo-theory derive` takes it.
     """
 
     title: str
@@ -231,6 +254,7 @@ class Law:
     needs: str
     source: str
     url: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +263,33 @@ class Formulas:
 
     kind: ClassVar[str] = "formulas"
     laws: tuple[Law, ...]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a claim tests in its forms of one kind.
+
+    Attributes
+    ----------
+    family, meaning : str
+        Identity, symmetry or physics, and what that means in a few words.
+    where : str
+        The protocol, and the optimiser where it is not SGD.
+    words : str
+        What is tested.
+    laws : tuple of Law
+        The equations that it compares with.
+    cards : tuple of Card
+        The verdicts on its forms.
+    """
+
+    kind: ClassVar[str] = "tested"
+    family: str
+    meaning: str
+    where: str
+    words: str
+    laws: tuple[Law, ...] = ()
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,8 +311,22 @@ class Papers:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with an identifier of its own."""
+    """A part of the page with an identifier of its own.
+
+    Attributes
+    ----------
+    name : str
+        The identifier.
+    title : str
+    blocks : tuple
+    parts : tuple of Section
+        Sections within it.
+    label : str
+        A short title for the list of sections, by default the name.
+    """
 
     name: str
     title: str
     blocks: tuple[object, ...] = field(default_factory=tuple)
+    parts: tuple[Section, ...] = ()
+    label: str = ""

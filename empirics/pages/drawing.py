@@ -11,14 +11,14 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "PAPER", "SERIES", "Picture", "canvas", "picture", "symbols_on"]
+__all__ = ["INK", "MUTED", "PAPER", "SERIES", "Picture", "canvas", "picture", "renamed", "symbols_on"]
 
 # Colours that appear nowhere else; the page's style sheet says what each one means in light and in dark.
 INK, MUTED, FAINT, PAPER = "#010203", "#010204", "#010205", "#010206"
@@ -131,6 +131,25 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
     opening += f' aria-label="{html.escape(message, quote=True)}">'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
     return Picture(name, title, message, caption, re.sub(r"\n\s*", "\n", text).strip())
+
+
+def renamed(drawn: Picture, name: str) -> Picture:
+    """Give a picture another name, in the identifiers within it too.
+
+    Parameters
+    ----------
+    drawn : Picture
+    name : str
+        Unique on the page.
+
+    Returns
+    -------
+    Picture
+    """
+    svg = drawn.svg
+    for before in ('id="', 'xlink:href="#', "url(#"):
+        svg = svg.replace(f"{before}{drawn.name}-", f"{before}{name}-")
+    return replace(drawn, name=name, svg=svg)
 
 
 def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:

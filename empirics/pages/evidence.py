@@ -5,6 +5,7 @@ Nothing here judges: verdicts come from `empirics.claims`. The fits here only de
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirics.claims.coordinates import Orbit, law, orbit_of, with_momentum
+from empirics.claims.exhibit import over_grid, typeset
 from empirics.claims.fits import Estimate, fit
 from empirics.claims.protocol import effective_lr
+from empirics.claims.radius import radius_lacks, radius_ratios
 from empirics.claims.table import Table
-from thermo_theory import FixedELR, FixedLR
+from thermo_theory import FixedELR, FixedLR, Protocol
 
 __all__ = ["Evidence", "Slopes", "slopes"]
 
@@ -34,7 +38,8 @@ class Slopes:
     Attributes
     ----------
     lr, weight_decay, difference : Estimate
-        Both slopes and the first minus the second, with 95 % intervals from the scatter of the runs.
+        Both slopes and the first minus the second (for Adam with L2 twice the second), with 95 % intervals from the
+        scatter of the runs.
     """
 
     lr: Estimate
@@ -42,13 +47,15 @@ class Slopes:
     difference: Estimate
 
 
-def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> Slopes | None:
+def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight: float = 1.0) -> Slopes | None:
     """Fit a plane over (log lr, log weight_decay), as the notes beside the verdicts do; runs are the replicates.
 
     Parameters
     ----------
     lr, weight_decay, values : numpy.ndarray, shape (run,)
         Natural units; values that are not finite are left out.
+    weight : float
+        How many times the second slope is taken off the first.
 
     Returns
     -------
@@ -66,7 +73,13 @@ def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> Slop
     design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
     if len(design) < 4 or np.linalg.matrix_rank(design) < 3:
         return None
-    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, 1, -1])))
+    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, 1, -weight])))
+
+
+def _labels(data: xr.Dataset, name: str, default: str) -> np.ndarray:
+    """Protocol or optimiser of every run, shape (run,)."""
+    labels = data[name].values.astype(str) if name in data.variables else np.full(1, default)
+    return np.broadcast_to(labels, data.sizes["run"])
 
 
 class Evidence:
@@ -76,27 +89,37 @@ class Evidence:
     ----------
     runs : empirics.results.Runs or xarray.Dataset
         The runs, or their summary.
-    protocol : str, optional
-        Take the runs of this protocol alone.
+    protocol, optimizer : str, optional
+        Take the runs of this protocol, or by this optimiser, alone.
     """
 
-    def __init__(self, runs: Any, protocol: str = "") -> None:
+    def __init__(self, runs: Any, protocol: str = "", optimizer: str = "") -> None:
         self.runs = runs
         whole: xr.Dataset = getattr(runs, "dataset", runs)
-        labels = whole["protocol"].values.astype(str) if "protocol" in whole.variables else np.full(1, "")
-        labels = np.broadcast_to(labels, whole.sizes["run"])
-        self._chosen = np.flatnonzero(labels == protocol) if protocol else np.arange(whole.sizes["run"])
+        protocols, optimizers = _labels(whole, "protocol", ""), _labels(whole, "optimizer", "sgd")
+        wanted = (protocols == (protocol or protocols)) & (optimizers == (optimizer or optimizers))
+        self._chosen = np.flatnonzero(wanted)
         self.dataset: xr.Dataset = whole.isel(run=self._chosen)
-        found = {str(label) for label in labels[self._chosen]}
-        #: The protocol of the runs if they have but one.
-        self.protocol = found.pop() if len(found) == 1 else ""
+        #: Protocol and optimiser of the runs, each pair once.
+        self.pairs = sorted({(str(protocols[i]), str(optimizers[i])) for i in self._chosen})
+        #: The protocol and the optimiser of the runs if they have but one.
+        self.protocol, self.optimizer = (
+            found.pop() if len(found := {pair[i] for pair in self.pairs}) == 1 else "" for i in (0, 1)
+        )
         if self.protocol:
             self.dataset = self.dataset.assign_attrs(protocol=self.protocol)
-        self._table = Table.of(self.dataset)
+        self._table = Table.of(with_momentum(self.dataset, runs))
 
     def parts(self) -> list[Evidence]:
-        """Return the evidence of each protocol apart, where there are several."""
-        return [Evidence(self.runs, name) for name in self.protocols] if len(self.protocols) > 1 else [self]
+        """Return the evidence of each protocol and optimiser apart, where there are several."""
+        return [Evidence(self.runs, *pair) for pair in self.pairs] if len(self.pairs) > 1 else [self]
+
+    @cached_property
+    def law(self) -> Protocol | None:
+        """Protocol and optimiser as the theory has them, None where nothing is derived of them together."""
+        with suppress(ValueError):
+            return law(self.protocol or "fixed-lr", self.optimizer)
+        return None
 
     def __len__(self) -> int:
         return int(self.dataset.sizes["run"])
@@ -158,23 +181,29 @@ class Evidence:
         """What else is set in every run: its weight decay, or the radius of its sphere."""
         return self.column(self.axes[1])
 
+    @property
+    def optimizers(self) -> list[str]:
+        """The optimisers among the runs, SGD where it is not said."""
+        return sorted({optimizer for _, optimizer in self.pairs})
+
     @cached_property
-    def protocols(self) -> list[str]:
-        """The training protocols among the runs."""
-        values = self.get("protocol")
-        return [] if values is None else sorted(set(values.astype(str)))
+    def orbit(self) -> Orbit:
+        """How rates change along the symmetry orbits at fixed LR; SGD's where nothing is derived of the optimiser."""
+        return orbit_of(self.law if self.free and self.law is not None else FixedLR)
 
     @cached_property
     def product(self) -> np.ndarray:
-        """What sets the temperature: learning rate times weight decay where both are free, else the effective rate."""
+        """What is equal along a symmetry orbit, and sets the temperature: for SGD lr × wd, or the effective rate."""
         if self.free:
-            return self.lr * self.weight_decay
+            return np.exp(self.orbit.along(np.log(self.lr), np.log(self.weight_decay)))
         return self.lr
 
     @property
     def product_name(self) -> str:
         """The same in words."""
-        return "learning rate × weight decay, per step" if self.free else "effective learning rate"
+        if not self.free:
+            return "effective learning rate"
+        return "learning rate × weight decay, per step" if self.orbit.weight == 1 else typeset(self.orbit.words[0])
 
     @cached_property
     def dimension(self) -> int:
@@ -217,7 +246,8 @@ class Evidence:
         """Fit the slopes over the runs that are in order."""
         if values is None:
             return None
-        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok])
+        weight = self.orbit.weight if self.free else 1.0
+        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok], weight)
 
     @cached_property
     def radius(self) -> np.ndarray | None:
@@ -227,7 +257,13 @@ class Evidence:
 
     @cached_property
     def sde_radius(self) -> np.ndarray | None:
-        """Radius of the stationary state by the stochastic differential equation, with each run's measured noise."""
+        """Radius of the stationary state by the stochastic differential equation, with each run's measured noise.
+
+        For other optimisers than SGD that at which independent gradients balance weight decay, as V1 has it, of the
+        runs that it is held against.
+        """
+        if self.optimizer != "sgd":
+            return self._radius_of_independent_gradients()
         noise = self.get("grad_variance_unit")
         if noise is None or not self.dimension:
             return None
@@ -244,17 +280,13 @@ class Evidence:
             radius[known] = FixedELR.radius(eta_eff=rate, lam=decay, sigma=sigma, d=d)
         return radius
 
-    @cached_property
-    def balance_radius(self) -> np.ndarray | None:
-        """Radius by the exact norm balance: the measured one times the fourth root of the measured balance.
-
-        The balance compares r^2 with lr E|g|^2/(wd (2 - lr wd)), and E|g|^2 itself falls as 1/r^2. Where lr is
-        eta_eff r^2 it is the square root.
-        """
-        balance = self.get("balance")
-        if balance is None or self.radius is None or self.protocol == "fixed-sphere":
+    def _radius_of_independent_gradients(self) -> np.ndarray | None:
+        if self.law is None or radius_lacks(self._table):
             return None
-        return self.radius * balance ** (0.25 if self.free else 0.5)
+        chosen, ratio = radius_ratios(self._table)
+        radius, runs = np.full(len(self), np.nan), np.flatnonzero(self._table.used)[chosen]
+        radius[runs] = np.sqrt(self.column("radius_sq")[runs] / ratio)
+        return radius if len(runs) else None
 
     @cached_property
     def radius_slopes(self) -> Slopes | None:
@@ -322,11 +354,5 @@ class Evidence:
         table : numpy.ndarray, shape (j, i)
             NaN where there is no run.
         """
-        lr, column = np.unique(self.lr, return_inverse=True)
-        weight_decay, row = np.unique(self.weight_decay, return_inverse=True)
-        good = np.isfinite(values)
-        total, count = np.zeros((len(weight_decay), len(lr))), np.zeros((len(weight_decay), len(lr)))
-        np.add.at(total, (row[good], column[good]), values[good])
-        np.add.at(count, (row[good], column[good]), 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return lr, weight_decay, np.where(count > 0, total / count, np.nan)
+        lr, weight_decay, (table,) = over_grid(self.lr, self.weight_decay, [values])
+        return lr, weight_decay, table

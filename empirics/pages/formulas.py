@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 
 import sympy as sp
-from sympy.printing.mathml import MathMLPresentationPrinter
 
 from empirics.pages.blocks import Law, Paper
+from empirics.pages.mathml import to_mathml
+from empirics.pages.words import typeset
 from thermo_theory import Derivation, derive
-from thermo_theory.protocols import PROTOCOLS
+from thermo_theory.protocols import PROTOCOLS, Protocol
 
-__all__ = ["laws", "papers", "to_mathml"]
+__all__ = ["compared", "derived", "laws", "papers"]
 
 _PAPER = "https://arxiv.org/abs/2511.07308"
 
@@ -42,66 +45,43 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
-class _Printer(MathMLPresentationPrinter):
-    """Sympy's printer, but an entropy S(eta, lambda) keeps its capital."""
-
-    def _print_AppliedUndef(self, function: sp.Function) -> object:
-        row = self._print_Function(function)
-        row.firstChild.firstChild.data = function.func.__name__
-        return row
-
-
-def to_mathml(equation: sp.Basic) -> str:
-    """Write an equation as a MathML element, which browsers set by themselves.
-
-    Parameters
-    ----------
-    equation : sympy.Basic
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> to_mathml(sp.Eq(sp.Symbol("p") * sp.Symbol("V"), sp.Symbol("R") * sp.Symbol("T")))[:24]
-    '<math display="block"><m'
-    """
-    printer = _Printer({"mul_symbol": "None"})
-    body = str(printer._print(equation).toxml())
-    body = re.sub(r"<mo>&InvisibleTimes;</mo>", '<mspace width="0.15em"></mspace>', body)
-    body = body.replace("<mo>-</mo>", "<mo>−</mo>")
-    return f'<math display="block">{body}</math>'
-
-
 def _address(source: str) -> str:
     """Return the address of the first arXiv paper that a source names."""
     found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
     return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
 
 
-def _law(derivation: Derivation) -> Law:
-    """Turn a derivation's claim into a row of the page."""
+def _law(derivation: Derivation, kind: str = "") -> Law:
+    """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is held against it."""
     equation = readable(derivation.claim.equation)
     needs = ", ".join(derivation.assumptions) or "nothing"
-    if derivation.kind == "symmetry" and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
+    if "symmetry" in (derivation.kind, kind) and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
         needs += " (on the way this derivation takes; scale invariance and stationarity alone give it too)"
     words = derivation.summary
-    # A sentence starts with a capital; a formula in words (dS/dlog eta) does not.
-    title = words if words[1:2].isupper() else words[:1].upper() + words[1:]
-    return Law(title, to_mathml(equation), sp.latex(equation), needs, derivation.source, _address(derivation.source))
+    # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
+    formula = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
+    title = words if formula else words[:1].upper() + words[1:]
+    return Law(
+        typeset(title),
+        to_mathml(equation),
+        sp.latex(equation),
+        needs,
+        derivation.source,
+        _address(derivation.source),
+        derivation.name,
+    )
 
 
 _COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
 
 
-def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
-    """Return the formulas of the protocols that were run, as their derivations end.
+def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
+    """Return the formulas of the protocols and optimisers that were run, as their derivations end.
 
     Parameters
     ----------
-    protocols : set of str
-        Keys, as "fixed-lr".
+    pairs : iterable of (str, str)
+        Protocol and optimiser, as ("fixed-lr", "sgd").
     names : tuple of str
         Names of derivations.
 
@@ -109,8 +89,71 @@ def laws(protocols: set[str], names: tuple[str, ...] = _COMPARED) -> tuple[Law, 
     -------
     tuple of Law
     """
-    known = [protocol for protocol in PROTOCOLS if protocol in protocols]
-    return tuple(_law(derive(name, protocol)) for protocol in known for name in names)
+    every = [(protocol, optimizer) for known in PROTOCOLS for protocol, optimizer in pairs if protocol == known]
+    return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
+
+
+def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd", kind: str = "") -> tuple[Law, ...]:
+    """Return the formulas that a claim compares with.
+
+    Parameters
+    ----------
+    names, protocol, optimizer
+        As `derived` takes them.
+    kind : str
+        Of the claim: what is a symmetry needs less than a derivation may take on its way.
+
+    Returns
+    -------
+    tuple of Law
+    """
+    return tuple(_law(one, kind) for one in derived(names, protocol, optimizer))
+
+
+def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Derivation, ...]:
+    """Return derivations by name: of those made for each protocol or optimiser, that of the runs.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of derivations.
+    protocol, optimizer : str
+        Of the runs, as "fixed-lr" and "sgd".
+
+    Returns
+    -------
+    tuple of Derivation
+        Less what is derived for SGD alone, if the runs are by another optimiser.
+
+    Raises
+    ------
+    LookupError
+        If there is no such derivation.
+    """
+    of = PROTOCOLS.get(protocol)
+    if of is not None and optimizer != "sgd":
+        # Under other protocols nothing is derived for other optimisers than SGD.
+        with suppress(ValueError):
+            of = of.with_optimizer(optimizer)
+    found = (_found(name, of) for name in names)
+    return tuple(one for one in found if one is not None)
+
+
+def _found(name: str, of: Protocol | None) -> Derivation | None:
+    """Return the derivation for a protocol with its optimiser, or for all; None where there is one for SGD alone."""
+    if of is not None and of.optimizer != "sgd":
+        # These have names of their own by optimiser.
+        if name == "ideal-gas-law":
+            return of.equation_of_state
+        if name == "scaling-symmetry":
+            return derive(f"{of.optimizer}-symmetry")
+    for key in (of, None):
+        with suppress(LookupError):
+            return derive(name, key)
+    if of is not None and of.optimizer != "sgd":
+        derive(name, PROTOCOLS["fixed-lr"])  # so that a name that is not there is said to be wrong
+        return None
+    return derive(name, of)
 
 
 def papers() -> tuple[Paper, ...]:

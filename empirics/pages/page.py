@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from empirics.pages.evidence import Evidence
-from empirics.pages.sections import runs_table, sections, summary
+from empirics.pages.jsonform import made_by, to_json
+from empirics.pages.sections import sections
+from empirics.pages.words import OPTIMIZER_WORDS
 
 __all__ = ["FORMATS", "report"]
 
 FORMATS = ("html", "markdown", "json")
 
-
-def _version() -> str:
-    try:
-        return installed_version("thermo-theory")
-    except PackageNotFoundError:
-        return "(not installed)"
+# More names of folders than this do not fit into a title.
+_MOST_NAMED = 4
 
 
 def _code(text: str) -> Markup:
@@ -49,8 +42,11 @@ def _template(name: str, escaped: bool) -> jinja2.Template:
 
 
 def _title(every: Sequence[Any]) -> str:
-    names = ", ".join(dict.fromkeys(Evidence(verdicts.runs).name for verdicts in every))
-    return f"Is SGD an ideal gas? The runs of {names}"
+    names = list(dict.fromkeys(Evidence(verdicts.runs).name for verdicts in every))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    trainers = sorted({name for verdicts in every for name in Evidence(verdicts.runs).optimizers})
+    who = OPTIMIZER_WORDS.get(trainers[0], trainers[0]) if len(trainers) == 1 else "training"
+    return f"Is {who} an ideal gas? The runs of {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _html(every: Sequence[Any]) -> str:
@@ -58,46 +54,15 @@ def _html(every: Sequence[Any]) -> str:
     style = loader.get_source(jinja2.Environment(autoescape=True), "style.css")[0]
     return _template("page.html", escaped=True).render(
         title=_title(every),
-        version=_version(),
+        version=made_by(),
         style=Markup(style),
         sections=sections(every),
     )
 
 
 def _markdown(every: Sequence[Any]) -> str:
-    text = _template("page.md", escaped=False).render(title=_title(every), version=_version(), sections=sections(every))
+    text = _template("page.md", escaped=False).render(title=_title(every), version=made_by(), sections=sections(every))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold; what is not a finite number becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _json(every: Sequence[Any]) -> str:
-    reports = []
-    for verdicts in every:
-        evidence = Evidence(verdicts.runs)
-        reports.append(
-            {
-                "name": evidence.name,
-                "summary": summary(evidence),
-                "attributes": evidence.dataset.attrs,
-                **json.loads(verdicts.to_json()),
-                "runs": runs_table(evidence),
-                "provenance": getattr(verdicts.runs, "provenance", None) or {},
-            }
-        )
-    made = {"thermo_theory": _version(), "experiments": reports}
-    return json.dumps(_plain(made), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def report(
@@ -114,7 +79,8 @@ def report(
     path : path-like
         The file to write; its folder is made if it is not there.
     format : {"html", "markdown", "json"}
-        One self-contained page with figures, the same in words and tables, or the numbers.
+        One self-contained page with figures, the same in words and tables, or the numbers, as the schema that
+        `empirics.pages.schema` returns describes them.
 
     Returns
     -------
@@ -134,7 +100,7 @@ def report(
         raise ValueError("no verdicts to report: give what empirics.compare returns")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file, as {path / 'report.html'}")
-    text = {"html": _html, "markdown": _markdown, "json": _json}[format](every)
+    text = {"html": _html, "markdown": _markdown, "json": to_json}[format](every)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed: a page is whole or the one before.
     aside = path.with_name(path.name + ".partial")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from empirics.pages.blocks import Card, Strip, decimals, number
+from empirics.claims.exhibit import typeset
+from empirics.pages.blocks import MARKS, Card, Strip, decimals, number
 
-__all__ = ["KIND_WORDS", "MARKS", "PROTOCOL_WORDS", "all_cards", "card", "gist", "tally", "typeset"]
-
-#: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
+__all__ = [
+    "KIND_SHORT",
+    "KIND_WORDS",
+    "OPTIMIZER_WORDS",
+    "PROTOCOL_WORDS",
+    "card",
+    "gist",
+    "tally",
+    "typeset",
+    "where_words",
+]
 
 #: What a claim of each kind proves, and what it does not.
 KIND_WORDS = {
@@ -31,87 +37,35 @@ KIND_WORDS = {
     ),
 }
 
+#: The same in a few words.
+KIND_SHORT = {
+    "identity": "a gate: true of every settled run, no evidence",
+    "symmetry": "from scale invariance alone",
+    "physics": "needs further assumptions",
+}
+
 PROTOCOL_WORDS = {
     "fixed-lr": "fixed learning rate",
     "fixed-elr": "fixed effective learning rate",
     "fixed-sphere": "fixed norm",
 }
 
-# What each claim says, by claim and kind.
-_CLAIMED = {
-    ("V0", "physics"): "From any start, the norm of the weights follows the curve that the formula predicts.",
-    ("V1", "identity"): (
-        "In a settled run, what weight decay takes off the norm of the weights equals what the gradient steps add to "
-        "it."
-    ),
-    ("V1", "symmetry"): (
-        "The norm of the weights responds to the learning rate and, the other way, to weight decay. "
-        "The two slopes of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½."
-    ),
-    ("V1", "physics"): (
-        "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
-        "gradient noise has been measured."
-    ),
-    ("V2", "physics"): (
-        "Each stationary state minimises its own free energy among all the others: at the run's own temperature its "
-        "mean loss less temperature times entropy is lower than that of hotter and of colder runs. The number is how "
-        "far, in log T, the minimum lies from the run itself."
-    ),
-    ("V2", "identity"): (
-        "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 less temperature "
-        "times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is the norm balance "
-        "once more."
-    ),
-    ("V3", "symmetry"): (
-        "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
-        "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
-        "directions."
-    ),
-    ("V4", "physics"): (
-        "At a fixed learning rate the entropy answers weight decay by (C_V − R)/2, with the heat capacity C_V that the "
-        "mean loss shows: not at all where the gas is cold, so that there a change of weight decay is adiabatic."
-    ),
-    ("V5", "physics"): (
-        "First law and fluctuations: the entropy gained times temperature, and the fluctuations of the loss, give the "
-        "same heat as the mean loss does between a cold and a hot run."
-    ),
-    ("V6", "physics"): (
-        "A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient noise."
-    ),
-    ("V6", "identity"): (
-        "In a settled run what steps down the slope take off the loss is what noise on curved ground adds to it, "
-        "whatever the noise."
-    ),
-}
-
-# Where a protocol makes another statement of it.
-_CLAIMED_AT = {
-    ("V1", "symmetry", "fixed-elr"): (
-        "At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of its "
-        "logarithm must be exactly −½."
-    ),
-    ("V3", "symmetry", "fixed-elr"): (
-        "A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope of the "
-        "entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the number of "
-        "directions."
-    ),
-    ("V3", "symmetry", "fixed-sphere"): (
-        "A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the entropy of the "
-        "weights in the log of the norm is d − 1, the number of directions; the number is given in units of it."
-    ),
-    ("V4", "physics", "fixed-elr"): (
-        "At a fixed weight decay the entropy answers the effective learning rate by C_p = C_V + R, with the heat "
-        "capacity C_V that the mean loss shows: the adiabatic index, read off entropies, is that of the loss."
-    ),
+OPTIMIZER_WORDS = {
+    "sgd": "SGD",
+    "momentum": "SGD with momentum",
+    "nesterov": "SGD with Nesterov momentum",
+    "adamw": "AdamW",
+    "adam-l2": "Adam with L2 decay",
 }
 
 
-def typeset(text: str) -> str:
-    """Set what the terminal spells in ASCII as a page does.
+def where_words(protocol: str, optimizer: str) -> str:
+    """Name a protocol, and the optimiser where it is not SGD.
 
     Parameters
     ----------
-    text : str
+    protocol, optimizer : str
+        Keys; one that is not known stands for itself.
 
     Returns
     -------
@@ -119,11 +73,11 @@ def typeset(text: str) -> str:
 
     Examples
     --------
-    >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
-    'lr × wd, |g|² within 1 ± 0.05, −0.2'
+    >>> where_words("fixed-lr", "adamw"), where_words("fixed-elr", "sgd")
+    ('fixed learning rate, AdamW', 'fixed effective learning rate')
     """
-    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ")
-    return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
+    words = PROTOCOL_WORDS.get(protocol, protocol) or "a protocol that was not recorded"
+    return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
 
 
 def gist(verdicts: Iterable[Any]) -> str:
@@ -205,18 +159,14 @@ def card(verdict: Any) -> Card:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:
         numbers.append(("Counts as equal", f"within {number(margin)} of theory", margin))
-    claimed = _CLAIMED_AT.get((verdict.claim, verdict.kind, verdict.protocol), "")
-    claimed = claimed or _CLAIMED.get((verdict.claim, verdict.kind), "")
     return Card(
         claim=str(verdict.claim),
         title=typeset(str(verdict.title)),
-        protocol=PROTOCOL_WORDS.get(str(verdict.protocol), str(verdict.protocol)),
+        protocol=where_words(str(verdict.protocol), str(getattr(verdict, "optimizer", "sgd"))),
         family=str(verdict.kind),
         verdict=str(verdict.verdict),
         mark=MARKS.get(str(verdict.verdict), "–"),
-        claimed=claimed or f"{verdict.title}.",
-        meaning=KIND_WORDS.get(str(verdict.kind), ""),
-        numbers=tuple(numbers),
+        numbers=(*numbers, *_details(getattr(verdict, "details", None) or {})),
         reason=typeset(str(getattr(verdict, "reason", "") or "")),
         strip=Strip.of(theory, margin, measured, low, high),
         message=(
@@ -226,27 +176,27 @@ def card(verdict: Any) -> Card:
     )
 
 
-def all_cards(verdicts: Iterable[Any]) -> tuple[Card, ...]:
-    """Put all verdicts into words, those that were measured first; nothing is said twice of a claim of the same kind.
+def _details(details: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
+    """Write the further numbers of a verdict."""
+    rows: list[tuple[str, str, float | None]] = []
+    for name, value in details.items():
+        label = typeset(name[:1].upper() + name[1:])
+        if isinstance(value, Mapping):
+            found = {str(key): number_ for key, inner in value.items() if (number_ := _finite(inner)) == number_}
+            text = _span_by_name(found) if found else "not measured"
+        elif isinstance(value, list | tuple):
+            numbers = [one for one in map(_finite, value) if one == one]
+            text = f"{number(min(numbers), 3)} to {number(max(numbers), 3)}" if numbers else "not measured"
+        else:
+            text = typeset(str(value)) if isinstance(value, str) else number(value)
+        rows.append((label, text, None))
+    return rows
 
-    Parameters
-    ----------
-    verdicts : iterable of Verdict
 
-    Returns
-    -------
-    tuple of Card
-    """
-    said: set[tuple[str, str, str]] = set()
-    cards = []
-    for verdict in sorted(verdicts, key=lambda verdict: verdict.verdict == "not measured"):
-        made = card(verdict)
-        if (made.claim, made.family, made.protocol) in said:
-            kind = made.meaning.split(":")[0]
-            made = replace(made, claimed="The same claim, measured in another way.", meaning=f"{kind}, as above.")
-        said.add((made.claim, made.family, made.protocol))
-        cards.append(made)
-    return tuple(cards)
+def _span_by_name(found: Mapping[str, float]) -> str:
+    """Say which of several named numbers is the smallest and which the largest."""
+    low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    return f"{number(found[low], 3)} ({low}) to {number(found[high], 3)} ({high}), {len(found)} in all"
 
 
 def tally(verdicts: list[Any]) -> str:

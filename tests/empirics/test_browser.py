@@ -13,7 +13,8 @@ from empirics import cli
 from empirics.pages.words import typeset
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECTIONS = ["verdicts", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+CLAIMS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"]
+SECTIONS = ["verdicts", *CLAIMS, "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
 WIDTHS = (320, 390, 1280)
 
 # Nine runs that settle within few steps, so that there is something to judge.
@@ -124,10 +125,18 @@ def test_a_page_that_scrolls_sideways_would_be_seen(page, folder):
     assert [frame["scroll"] > frame["width"] for frame in measured(wide, folder)] == [True, True, False]
 
 
+def test_a_page_of_two_folders_never_scrolls_sideways(page, folder):
+    runs = str(folder / "runs")
+    assert cli.main(["report", runs, runs, "--out", str(folder / "two.html")]) == 0
+    frames = measured(folder / "two.html", folder)
+    assert [(frame["scroll"], frame["wide"]) for frame in frames] == [(width, []) for width in WIDTHS]
+    wanted = ["comparison", "folder-1", "folder-2", "sources"]
+    assert [frame["sections"] for frame in frames] == [wanted] * len(WIDTHS)
+
+
 def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
     assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
     verdicts = verdicts_of(json.loads(capsys.readouterr().out))
-    verdicts.sort(key=lambda verdict: verdict["verdict"] == "not measured")
     numbers = [v[n] for v in verdicts for n in ("theory", "measured", "margin") if v[n] is not None]
     for frame in seen:
         assert frame["titles"] == [typeset(verdict["title"]) for verdict in verdicts]
@@ -141,7 +150,8 @@ def verdicts_of(made):
 
 def test_every_figure_and_formula_is_drawn(seen):
     for frame in seen:
-        assert len(frame["figures"]) == 10
+        # V1 to V3 show one, three and one; the norm two, the entropy two, stationarity three, neighbours two.
+        assert len(frame["figures"]) == 14
         for width, height, ink_width, ink_height in frame["figures"]:
             assert 250 < width <= frame["width"]
             assert 0.6 < height / width < 1

@@ -202,7 +202,7 @@ def test_report_writes_beside_the_results_or_where_told(tiny, capsys, tmp_path):
         assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
     assert cli.main(["report", str(tiny), str(tiny), "--out", str(tmp_path / "page"), "--format", "json"]) == 0
     made = json.loads((tmp_path / "page").read_text(encoding="utf-8"))["experiments"]
-    assert [experiment["name"] for experiment in made] == ["tiny", "tiny"]
+    assert [experiment["name"] for experiment in made] == ["tiny (1)", "tiny (2)"]
     assert made[0]["verdicts"]
 
 

@@ -1,0 +1,109 @@
+"""Figures of the entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from empirics.claims.maxwell import maxwell_ratio, reference_slopes
+from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
+from empirics.pages.evidence import Evidence
+from empirics.pages.figures.axes import MARKERS, heat_map
+
+__all__ = ["entropy_map", "slope_plane"]
+
+
+def entropy_map(evidence: Evidence) -> Picture | None:
+    """Draw the entropy surface over the grid with the symmetry orbits (for SGD lines of equal lr × weight decay)."""
+    entropy = evidence.get("entropy")
+    if entropy is None or not evidence.dimension:
+        return None
+    values = entropy / evidence.gas_constant
+    values = values - np.nanmean(values[evidence.ok]) if evidence.ok.any() else values
+    with canvas() as figure:
+        axes = figure.subplots()
+        heat_map(axes, figure, evidence.grid(values), evidence.names, "+.1f", "S/R − mean")
+        if evidence.free:
+            _equal_products(axes, evidence)
+        held = f"equal {evidence.product_name.removesuffix(', per step')} (isotherms)" if evidence.free else ""
+        return picture(
+            figure,
+            "entropy-map",
+            "The entropy surface",
+            f"Entropy in units of R spans {np.nanmax(values) - np.nanmin(values):.2f} over the grid.",
+            "Entropy S of the weights in units of R = (d − 1)/2, mean taken off. "
+            + (
+                f"Dashed: {held}. Along a dashed line scale invariance alone fixes how S changes."
+                if held
+                else f"Up a column, at equal {evidence.names[0]}, scale invariance alone fixes how S changes."
+            ),
+        )
+
+
+def slope_plane(evidence: Evidence) -> Picture | None:
+    """Draw the two slopes of the entropy as a point, beside the line and the references."""
+    candidates = {
+        "all neighbours": evidence.entropy_slopes(False),
+        "Theiler window": evidence.entropy_slopes(True),
+    }
+    points = [(label, fit) for label, fit in candidates.items() if fit is not None]
+    if not points or not evidence.free or evidence.law is None:
+        return None
+    weight, difference = evidence.orbit.weight, maxwell_ratio("fixed-lr", evidence.law.optimizer)
+    gas, path = (tuple(round(one, 6) for one in pair) for pair in reference_slopes(evidence.law))
+    words = "difference" if weight == 1 else f"first − {weight:g} × second"
+    with canvas() as figure:
+        axes = figure.subplots()
+        horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
+        low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
+        line = [(low - difference) / weight, (high - difference) / weight]
+        axes.plot([low, high], line, color=INK, linewidth=1)
+        axes.annotate(
+            f"line: {words} = {difference:g},\nwhat V3 tests",
+            (0.04, 0.96),
+            xycoords="axes fraction",
+            va="top",
+            size=8.5,
+        )
+        for (x, y), label in ((gas, "low-temperature gas"), (path, "path entropy")):
+            axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
+            axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)
+        for (label, fit), colour, marker in zip(points, SERIES, MARKERS, strict=False):
+            across, up = fit.lr, fit.weight_decay
+            axes.errorbar(
+                across.value, up.value,
+                np.nan_to_num((up.high - up.low) / 2), np.nan_to_num((across.high - across.low) / 2),
+                fmt=marker, color=colour, markersize=7, label=label,
+            )  # fmt: skip
+        axes.set_xlim(low, high)
+        axes.set_ylim(*(np.array(line) if weight == 1 else np.mean(line) + np.array([-1, 1]) * (high - low) / 2))
+        axes.set_aspect("equal")
+        axes.set_xlabel("slope of S/R in log learning rate")
+        axes.set_ylabel("slope in log weight decay")
+        figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handletextpad=0.4)
+        seen = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
+        return picture(
+            figure,
+            "slope-plane",
+            "Two slopes, one line",
+            f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {seen}. "
+            f"Low-temperature gas ({gas[0]:.3g}, {gas[1]:.3g}), path entropy ({path[0]:.3g}, {path[1]:.3g}); both lie "
+            f"on the line where {words} is {difference:g}.",
+            "Every scale-invariant network has to lie on the line; V3 tests that and nothing else. Where on the line "
+            "it lies is the physics, and V3 is blind to it: both references sit on it.",
+        )
+
+
+def _equal_products(axes: Axes, evidence: Evidence) -> None:
+    """Draw the lines along which what sets the temperature is the same, through the map's diagonal."""
+    low, high = np.log(evidence.product.min()), np.log(evidence.product.max())
+    x, y = axes.get_xlim(), axes.get_ylim()
+    for share in (0.2, 0.5, 0.8):
+        product = np.exp((1 - share) * low + share * high)
+        line = np.geomspace(*x, 50)
+        up = product / line**evidence.orbit.weight
+        # A light line under a dark one can be seen on any cell.
+        axes.plot(line, up, color="#ffffff", linewidth=2.4, alpha=0.85)
+        axes.plot(line, up, color="#000000", linewidth=1.0, linestyle=(0, (5, 3)))
+    axes.set_xlim(x)
+    axes.set_ylim(y)

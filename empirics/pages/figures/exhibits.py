@@ -1,0 +1,103 @@
+"""Drawings of what claims show: plots and maps as plain data become figures of the page."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from empirics.claims.exhibit import Map, Plot
+from empirics.pages.drawing import FAINT, INK, SERIES, Picture, canvas, picture
+from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map, log_ticks
+
+__all__ = ["drawn"]
+
+_STYLES = ("-", (0, (5, 1.5)), (0, (2, 1)), "-.")
+# Longer labels do not fit beside each other above a plot.
+_LONG = 24
+
+
+def drawn(exhibit: Plot | Map, name: str) -> Picture:
+    """Draw what a claim shows.
+
+    Parameters
+    ----------
+    exhibit : Plot or Map
+    name : str
+        Of the figure, unique on the page.
+
+    Returns
+    -------
+    Picture
+    """
+    return _plot(exhibit, name) if isinstance(exhibit, Plot) else _map(exhibit, name)
+
+
+def _plot(plot: Plot, name: str) -> Picture:
+    with canvas(3.0 + 0.2 * max(0, len(plot.series) - 2)) as figure:
+        axes = figure.subplots()
+        if math.isfinite(plot.margin) and math.isfinite(plot.level):
+            axes.axhspan(plot.level - plot.margin, plot.level + plot.margin, color=FAINT, linewidth=0, zorder=0)
+        if math.isfinite(plot.level):
+            axes.axhline(plot.level, color=INK, linewidth=1)
+        # A line that belongs to the points before it has their colour.
+        colour = -1
+        for i, one in enumerate(plot.series):
+            paired = one.line and i > 0 and not plot.series[i - 1].line
+            colour += 0 if paired else 1
+            look: dict[str, Any] = {"color": SERIES[colour % len(SERIES)], "label": one.label}
+            if one.line:
+                axes.plot(one.x, one.y, linestyle=_STYLES[i % len(_STYLES)], **look)
+            else:
+                axes.plot(
+                    one.x, one.y, MARKERS[colour % len(MARKERS)], markerfacecolor="none", markeredgewidth=1.2,
+                    markersize=_size(len(one.x)), alpha=0.9, **look,
+                )  # fmt: skip
+        axes.set_xscale("log" if plot.logarithmic[0] else "linear")
+        axes.set_yscale("log" if plot.logarithmic[1] else "linear")
+        for axis, logarithmic, which in zip((axes.xaxis, axes.yaxis), plot.logarithmic, "xy", strict=True):
+            values = np.concatenate([getattr(one, which) for one in plot.series])
+            if logarithmic and (values > 0).any():
+                log_ticks(axis, values[values > 0].min(), values[values > 0].max())
+        axes.set_xlabel(plot.x)
+        axes.set_ylabel(plot.y)
+        axes.margins(y=0.12)
+        columns = 1 if max(len(one.label) for one in plot.series) > _LONG else 2
+        figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.4)
+        return picture(figure, name, plot.title, plot.message, plot.caption)
+
+
+def _size(points: int) -> float:
+    """Size of a marker, smaller where there are many."""
+    return float(np.clip(24 / math.sqrt(max(points, 1)), 2.5, 5.5))
+
+
+def _map(grid: Map, name: str) -> Picture:
+    with canvas(3.3) as figure:
+        axes = figure.subplots()
+        sign = "+" if np.nanmin(grid.values) < 0 else ""
+        # Arrows would run through numbers.
+        numbers = f"{sign}{decimals_of(grid.values, 2)}" if grid.to is None else None
+        heat_map(axes, figure, (grid.columns, grid.rows, grid.values), (grid.x, grid.y), numbers, grid.unit)
+        if grid.to is not None:
+            _arrows(axes, grid)
+        return picture(figure, name, grid.title, grid.message, grid.caption)
+
+
+def _arrows(axes: Axes, grid: Map) -> None:
+    """Draw an arrow from each cell that points to another one."""
+    assert grid.to is not None
+    crowded = max(len(grid.columns), len(grid.rows)) > CELLS_WITH_NUMBERS
+    edge = withStroke(linewidth=2.4, foreground="#ffffff")
+    for row, column in np.argwhere(grid.to[..., 0] >= 0):
+        to_row, to_column = grid.to[row, column]
+        if (to_row, to_column) == (row, column):
+            continue
+        ends = (grid.columns[column], grid.rows[row]), (grid.columns[to_column], grid.rows[to_row])
+        # A dark arrow with a light edge can be seen on any cell.
+        look: dict[str, Any] = {"arrowstyle": "-|>", "color": "#000000", "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+        look |= {"mutation_scale": 4 if crowded else 7, "path_effects": [edge]}
+        axes.annotate("", ends[1], ends[0], arrowprops=look)

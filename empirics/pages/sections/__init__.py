@@ -1,0 +1,107 @@
+"""The sections of the page, made of blocks; HTML and Markdown say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from empirics.pages.blocks import Figures, Heading, Section
+from empirics.pages.drawing import Picture, renamed
+from empirics.pages.evidence import Evidence
+from empirics.pages.sections.comparison import comparison, names_of
+from empirics.pages.sections.entropy import entropy, neighbours
+from empirics.pages.sections.learning import learning, learnt
+from empirics.pages.sections.provenance import provenance, sources
+from empirics.pages.sections.radius import radius
+from empirics.pages.sections.stationarity import runs_table, stationarity
+from empirics.pages.sections.verdicts import claim_sections, verdicts_section
+from empirics.pages.sections.wording import protocol_words, summary
+
+__all__ = ["runs_table", "sections", "summary"]
+
+Builder = Callable[[Any, Evidence], list[object]]
+#: Identifier, title and builder of the sections that follow those of the claims, in the page's order.
+BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
+    ("radius", "The norm of the weights", radius),
+    ("entropy", "Entropy", entropy),
+    ("learning", "Test accuracy", learning),
+    ("stationarity", "Has every run settled?", stationarity),
+    ("neighbours", "Nearest neighbours, and the diffusive trap", neighbours),
+    ("provenance", "How it was run", provenance),
+)
+
+#: Those that say of each protocol what is to be said of it.
+BY_PROTOCOL = ("radius", "entropy", "learning", "stationarity", "neighbours")
+
+
+def sections(every: Sequence[Any]) -> tuple[Section, ...]:
+    """Make the sections of a page.
+
+    Parameters
+    ----------
+    every : sequence of Verdicts
+        One for each folder; each with its `.runs`.
+
+    Returns
+    -------
+    tuple of Section
+        Of one folder: the verdicts, a section for each claim, what was measured, how it was run. Of several: how they
+        compare, and a section for each folder that holds the same.
+    """
+    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    if len(every) == 1:
+        body: tuple[Section, ...] = tuple(_experiment(every[0], evidence[0]))
+    else:
+        names, slugs = names_of(every), [f"folder-{i}" for i in range(1, len(every) + 1)]
+        folders = (
+            Section(slug, name, parts=tuple(_experiment(verdicts, one, f"{slug}-")), label=name)
+            for verdicts, one, name, slug in zip(every, evidence, names, slugs, strict=True)
+        )
+        body = (comparison(every, names, slugs), *folders)
+    return _told_apart((*body, Section("sources", "Sources", tuple(sources(evidence)))))
+
+
+def _experiment(verdicts: Any, evidence: Evidence, prefix: str = "") -> Iterator[Section]:
+    """Make the sections of one folder."""
+    yield verdicts_section(verdicts, evidence, prefix)
+    yield from claim_sections(verdicts, prefix)
+    for name, title, build in BACKGROUND:
+        blocks: list[object] = []
+        if name == "learning" and not learnt(evidence):
+            continue
+        parts = evidence.parts() if name in BY_PROTOCOL else [evidence]
+        for part in parts:
+            mine = verdicts
+            if len(parts) > 1:
+                words = protocol_words(part)
+                blocks.append(Heading(words[:1].upper() + words[1:]))
+                mine = [
+                    verdict
+                    for verdict in verdicts
+                    if (verdict.protocol, getattr(verdict, "optimizer", "sgd")) == (part.protocol, part.optimizer)
+                ]
+            blocks += build(mine, part)
+        yield Section(prefix + name, title, tuple(blocks), label=name.capitalize())
+
+
+def _told_apart(made: tuple[Section, ...]) -> tuple[Section, ...]:
+    """Give every figure a name of its own on the page."""
+
+    def figures(block: object, place: str) -> object:
+        if not isinstance(block, Figures):
+            return block
+        pictures = (
+            renamed(picture, f"{place}-{i}") if isinstance(picture, Picture) else picture
+            for i, picture in enumerate(block.pictures, start=1)
+        )
+        return Figures(tuple(pictures))
+
+    return tuple(
+        replace(
+            one,
+            blocks=tuple(figures(block, f"{one.name}-{i}") for i, block in enumerate(one.blocks, start=1)),
+            parts=_told_apart(one.parts),
+        )
+        for one in made
+    )

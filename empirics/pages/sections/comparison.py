@@ -1,0 +1,145 @@
+"""Several folders side by side: the same claims, and in what the experiments differ."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from empirics.pages.blocks import Cell, Section, Table, Text, number
+from empirics.pages.evidence import Evidence
+from empirics.pages.sections.verdicts import measured_cell
+from empirics.pages.sections.wording import plural
+from empirics.pages.words import typeset
+
+__all__ = ["comparison", "differences", "matrix", "names_of"]
+
+#: More fields than this are not written out with their values.
+_MOST_WRITTEN = 4
+
+
+def names_of(every: Sequence[Any]) -> list[str]:
+    """Name the folders: by their experiment, and where that would not tell them apart by their path or number."""
+    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    names = [one.name for one in evidence]
+    paths = [str(getattr(one.runs, "path", "") or "") for one in evidence]
+    for found in ([f"{name} ({path})" for name, path in zip(names, paths, strict=True)], names):
+        if len(set(found)) == len(found):
+            names = found
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name} ({i})" for i, name in enumerate(names, start=1)]
+
+
+def differences(first: Any, other: Any) -> dict[str, tuple[Any, Any]] | None:
+    """Name the fields in which two experiments differ, their names apart.
+
+    Parameters
+    ----------
+    first, other : Runs
+        What was run, if it is recorded.
+
+    Returns
+    -------
+    dict or None
+        From a field, as "model.affine", to its value in the first and in the other, None for a field that is not
+        there; None in place of it all where one of the experiments is not recorded.
+    """
+    fields = []
+    for runs in (first, other):
+        experiment: Any = getattr(runs, "experiment", None)
+        if not hasattr(experiment, "to_toml"):
+            return None
+        fields.append(_flat(tomllib.loads(experiment.to_toml())))
+    names = [name for name in {**fields[0], **fields[1]} if name != "name"]
+    return {n: (fields[0].get(n), fields[1].get(n)) for n in names if fields[0].get(n) != fields[1].get(n)}
+
+
+def _flat(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the tables of a file as one, their names before those of the fields."""
+    found: dict[str, Any] = {}
+    for name, value in file.items():
+        fields = {f"{name}.{field}": inner for field, inner in value.items()} if isinstance(value, Mapping) else {}
+        found |= fields or {name: value}
+    return found
+
+
+def matrix(every: Sequence[Any]) -> list[tuple[tuple[str, str, str, str, str], list[Any]]]:
+    """Put the same forms of the same claims beside each other.
+
+    Parameters
+    ----------
+    every : sequence of Verdicts
+        One for each folder.
+
+    Returns
+    -------
+    list of (tuple, list)
+        Claim, form, kind, protocol and optimiser, and the verdict of each folder on it, None where it was not judged.
+    """
+    keys: dict[tuple[str, str, str, str, str], list[Any]] = {}
+    for i, verdicts in enumerate(every):
+        for row in verdicts:
+            key = (row.claim, row.title, row.kind, row.protocol, getattr(row, "optimizer", "sgd"))
+            keys.setdefault(key, [None] * len(every))[i] = row
+    # Rows of one claim stand together, in the order in which the claims came first.
+    order = list(dict.fromkeys(key[0] for key in keys))
+    return sorted(keys.items(), key=lambda item: order.index(item[0][0]))
+
+
+def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str]) -> Section:
+    """Make the section that shows folders side by side.
+
+    Parameters
+    ----------
+    every : sequence of Verdicts
+        One for each folder; the first is what the others are held against.
+    names, slugs : sequence of str
+        Names of the folders, and identifiers of their sections.
+
+    Returns
+    -------
+    Section
+    """
+    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    folders = []
+    for i, one in enumerate(evidence):
+        counts = ", ".join(f"{count} {status}" for status, count in one.statuses().items())
+        folders.append((Cell(names[i], section=slugs[i]), plural(len(one), "run"), counts, _against(evidence, i)))
+    rows: list[tuple[str | Cell, ...]] = []
+    for (claim, form, kind, protocol, optimizer), found in matrix(every):
+        where = protocol + ("" if optimizer == "sgd" else f", {optimizer}")
+        theory = next(row.theory for row in found if row is not None)
+        cells = (measured_cell(row) if row is not None else Cell("not judged") for row in found)
+        rows.append((claim, Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
+    head = ("Claim", "In the form", *names, "Theory", "Kind", "Protocol")
+    return Section(
+        "comparison",
+        "Side by side",
+        (
+            Text(
+                "The first folder is what the others are held against. A control is an experiment with one field "
+                "changed so that a claim must not pass: there a claim that agrees would be worth nothing here either."
+            ),
+            Table("What was run", ("Folder", "Runs", "Status", f"Differs from {names[0]} in"), tuple(folders), "facts"),
+            Table("Every claim in every folder", head, tuple(rows), "matrix"),
+        ),
+    )
+
+
+def _against(evidence: Sequence[Evidence], i: int) -> str:
+    """Say in what a folder differs from the first."""
+    if i == 0:
+        return "–"
+    found = differences(evidence[0].runs, evidence[i].runs)
+    if found is None:
+        return "not recorded"
+    if not found:
+        return "nothing but its name"
+    if len(found) > _MOST_WRITTEN:
+        return f"{len(found)} fields: {', '.join(found)}"
+    return "; ".join(f"{name} = {_value(new)}, not {_value(old)}" for name, (old, new) in found.items())
+
+
+def _value(value: Any) -> str:
+    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

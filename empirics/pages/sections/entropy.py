@@ -1,0 +1,162 @@
+"""What the entropy of the weights is, and which neighbours it comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from empirics.claims.fits import Estimate
+from empirics.claims.maxwell import orbit_words, reference_slopes
+from empirics.pages import figures
+from empirics.pages.blocks import Table, Text, number
+from empirics.pages.evidence import Evidence, Slopes
+from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown, slope_difference_words
+from thermo_theory import FixedLR
+
+__all__ = ["entropy", "neighbours"]
+
+# The share above which a nearest-neighbour entropy is called what it is in words.
+_MOSTLY = 0.5
+
+
+def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) -> tuple[str, ...]:
+    if fit is None:
+        return (label, "not measured", "not measured", "not measured")
+    return (
+        label,
+        interval(fit.lr),
+        interval(fit.weight_decay),
+        interval(judged or fit.difference),
+    )
+
+
+def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[str, ...]:
+    return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
+
+
+def slope_table(verdicts: Any, evidence: Evidence) -> Table:
+    gas, path = reference_slopes(evidence.law or FixedLR)
+    weight = evidence.orbit.weight
+    return Table(
+        "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time left out",
+        ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
+        (
+            _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
+            _slope_rows("Theiler window", evidence.entropy_slopes(True)),
+            _reference("Reference: cold gas", gas, weight),
+            _reference("Reference: path entropy", path, weight),
+        ),
+    )
+
+
+def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> Table:
+    """Slopes where the effective learning rate is set: that in what scales the weights alone is exact."""
+    fit, judged, sphere = (
+        evidence.entropy_slopes(False),
+        judged_estimate(verdicts, "V3"),
+        evidence.protocol == "fixed-sphere",
+    )
+    if judged is not None and sphere:
+        # On the sphere the relation is judged in units of d - 1.
+        judged = Estimate(2 * judged.value, 2 * judged.low, 2 * judged.high)
+    measured = ("not measured",) * 2
+    if fit is not None:
+        measured = (interval(fit.lr), interval(judged or fit.weight_decay))
+    elif judged is not None:
+        measured = ("not measured", interval(judged))
+    return Table(
+        "Slopes of S/R, with 95 % intervals from the scatter of the runs",
+        ("Slope of S/R", "Measured", "Theory", "Exact?"),
+        (
+            (f"in log {evidence.names[0]}", measured[0], f"{1 if sphere else 2} for a cold gas", "no"),
+            (f"in log {evidence.names[1]}", measured[1], "2" if sphere else "−1", "yes, by symmetry"),
+        ),
+    )
+
+
+def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
+    """Show the entropy over the grid and its slopes."""
+    if evidence.get("entropy") is None or not evidence.dimension:
+        return [MISSING]
+    r_text = f"R = (d − 1)/2 = {number(evidence.gas_constant, 6)}"
+    start = [
+        Text(
+            "The entropy S says how large a part of weight space a run wanders over once it has settled: the entropy "
+            f"of the directions of its snapshots, {evidence.entropy_method}, plus (d − 1) times the mean log norm. It "
+            f"is shown in units of the gas constant {r_text}."
+        ),
+        *shown(figures.entropy_map(evidence), figures.slope_plane(evidence)),
+    ]
+    if not evidence.free:
+        return [*start, _slope_table_at_fixed_rate(verdicts, evidence)]
+    if evidence.law is None:
+        return start
+    (equal, _, taken), (gas, path) = orbit_words(evidence.law), reference_slopes(evidence.law)
+    return [
+        *start,
+        slope_table(verdicts, evidence),
+        Text(
+            f"What the collapse under V3 tests: scale invariance says that S/R − {taken} depends on {equal} alone, "
+            "so runs with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is "
+            "shown: the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
+            f"physics. A cold gas would give the slopes {number(gas[0], 3)} and {number(gas[1], 3)}; distances "
+            f"diffused between snapshots would give {number(path[0], 3)} and {number(path[1], 3)}."
+        ),
+    ]
+
+
+def _trap(evidence: Evidence) -> str:
+    """Say whether the entropy shown is that of a path."""
+    shares = evidence.adjacent[evidence.ok] if evidence.adjacent is not None else np.array([])
+    shares = shares[np.isfinite(shares)]
+    share = float(shares.mean()) if len(shares) else float("nan")
+    recorded = evidence.path_entropy
+    paths = int(recorded[evidence.ok].sum()) if recorded is not None else None
+    if not evidence.ok.any() or (paths is None and not np.isfinite(share)):
+        return "Whether the entropy shown here is a path entropy was not measured."
+    used = int(evidence.ok.sum())
+    measured = f" {100 * share:.0f} % of all nearest neighbours are adjacent in time." if np.isfinite(share) else ""
+    is_path = paths > used / 2 if paths is not None else share > _MOSTLY
+    count = f" ({paths} of {used} runs)" if paths is not None else ""
+    if is_path:
+        return (
+            f"Here it is a path entropy{count}.{measured} The Maxwell relation V3 may be read from it, because scale "
+            "invariance fixes it for either; no statement on the entropy itself, its separate slopes or a heat "
+            "capacity may."
+        )
+    return f"Here it is mostly not a path entropy{count}.{measured}"
+
+
+def neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
+    """Show how far away in time nearest neighbours are."""
+    if not evidence.neighbours:
+        return [
+            Text(
+                f"The entropy of these runs is no estimate from nearest neighbours ({evidence.entropy_method}), so the "
+                "diffusive trap is not set: the entropy cannot be that of a path."
+            )
+        ]
+    blocks: list[object] = [
+        Text(
+            "The diffusive trap: in high dimension a snapshot's nearest neighbour is usually the snapshot taken just "
+            "before or after it. Its distance then says how far the weights diffuse between two snapshots, not how "
+            "large the region is that the run wanders over. Such a number is a path entropy: it would come out the "
+            "same in any landscape. Leaving out neighbours that are close in time (a Theiler window) is the remedy, "
+            "where the run is long enough."
+        ),
+        Text(_trap(evidence)),
+    ]
+    found = shown(figures.lag_histogram(evidence), figures.adjacency(evidence))
+    if not found:
+        blocks.append(Text("Lags of the neighbours: not measured."))
+    blocks += found
+    if evidence.get("entropy") is not None and evidence.dimension and evidence.free and evidence.law is not None:
+        blocks.append(slope_table(verdicts, evidence))
+        blocks.append(
+            Text(
+                "If the first line is near the path entropy and the second moves towards the gas, the trap is what was "
+                "measured first. The differences agree in any case."
+            )
+        )
+    return blocks

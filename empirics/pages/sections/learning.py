@@ -1,0 +1,56 @@
+"""What the networks have learnt: how they do on samples that they were not trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from empirics.pages import figures
+from empirics.pages.blocks import Table, Text, number
+from empirics.pages.evidence import Evidence
+from empirics.pages.sections.wording import MISSING, shown
+
+__all__ = ["learning", "learnt"]
+
+#: Variables of the summary, in words.
+NAMES = (
+    ("test_accuracy", "Share of test samples classified rightly"),
+    ("accuracy", "Share of training samples classified rightly"),
+    ("test_loss", "Loss of test minibatches (nat)"),
+    ("loss", "Loss of training minibatches (nat)"),
+)
+
+
+def learnt(evidence: Evidence) -> bool:
+    """Whether there were samples that the networks were not trained on."""
+    return evidence.get("test_accuracy") is not None
+
+
+def learning(verdicts: Any, evidence: Evidence) -> list[object]:
+    """Show the accuracy on the test set over the grid."""
+    accuracy = evidence.get("test_accuracy")
+    if accuracy is None:
+        return [MISSING]
+    usable = np.where(evidence.shown & np.isfinite(accuracy), accuracy, -np.inf)
+    best = int(np.argmax(usable))
+    words = ""
+    if np.isfinite(usable[best]):
+        words = (
+            f" The best of the runs {'that count' if evidence.ok.any() else 'has'}, run {best}, has "
+            f"{number(100 * accuracy[best], 3)} % at {evidence.names[0]} {number(evidence.lr[best], 3)} and "
+            f"{evidence.names[1]} {number(evidence.weight_decay[best], 3)}."
+        )
+    rows = tuple(
+        (label, number(np.nanmin(values[evidence.shown]), 3), number(np.nanmax(values[evidence.shown]), 3))
+        for name, label in NAMES
+        if (values := evidence.get(name)) is not None and np.isfinite(values[evidence.shown]).any()
+    )
+    return [
+        Text(
+            "Samples that no run was trained on. Mean over the part of the run that is measured, so of networks that "
+            f"wander at a constant temperature, not of one that is cooled down.{words}"
+        ),
+        *shown(figures.accuracy_map(evidence), figures.accuracy_plot(evidence)),
+        Table("Over the runs that count", ("What", "Lowest", "Highest"), rows),
+    ]

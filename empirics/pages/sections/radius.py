@@ -1,0 +1,108 @@
+"""What the norm of the weights does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from empirics.claims.coordinates import log_slopes
+from empirics.claims.fits import Estimate
+from empirics.claims.maxwell import orbit_words
+from empirics.claims.radius import slope_difference
+from empirics.pages import figures
+from empirics.pages.blocks import Formulas, Table, Text, number
+from empirics.pages.evidence import Evidence, Slopes
+from empirics.pages.formulas import laws
+from empirics.pages.sections.wording import (
+    MISSING,
+    interval,
+    judged_estimate,
+    shown,
+    slope_difference_words,
+    superscript,
+)
+from thermo_theory import Protocol
+
+__all__ = ["radius"]
+
+
+def radius(verdicts: Any, evidence: Evidence) -> list[object]:
+    """Show the norm over the grid, beside the formula."""
+    if evidence.protocol == "fixed-sphere":
+        return [Text("The norm is set: after each step the weights are put back on the sphere they started on.")]
+    fit = evidence.radius_slopes
+    formula = laws(evidence.pairs, ("radius",))
+    blocks: list[object] = [Text(_why_it_settles(evidence)), *([Formulas(formula)] if formula else [])]
+    found = shown(figures.radius_map(evidence), figures.radius_plot(evidence))
+    if not found and fit is None:
+        return [*blocks, MISSING]
+    blocks += found
+    if fit is None:
+        blocks.append(Text("Slopes of log r: not measured; the runs do not span both directions."))
+        return blocks
+    if not evidence.free:
+        return [*blocks, _radius_table_at_fixed_elr(fit, judged_estimate(verdicts, "V1"))]
+    if evidence.law is None:
+        return [*blocks, Text("Slopes of log r: nothing is derived of this optimiser that they could be held against.")]
+    return [*blocks, *_radius_table_at_fixed_lr(evidence, evidence.law, fit, judged_estimate(verdicts, "V1"))]
+
+
+def _why_it_settles(evidence: Evidence) -> str:
+    """Say what makes the norm settle and what predicts where."""
+    if evidence.optimizer not in ("", "sgd"):
+        return (
+            "What gradients bring makes the norm r of the weights grow; weight decay shrinks it. Where the two "
+            "balance, the norm settles. Two predictions of where: the norm balance of the optimiser's own step, which "
+            "only says that the run has settled, and the norm at which gradients that are independent noise balance "
+            "weight decay, below for small steps and in the figure for steps as large as they are."
+        )
+    return (
+        "Each gradient step is at right angles to the weights and so makes their norm r grow; weight decay shrinks "
+        "it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which is exact "
+        "for steps of any size and only says that the run has settled, and the formula of the continuous-time "
+        "theory, below. The formula is given the gradient noise that was measured in each run, tr Σ = σ² (d − 1) "
+        f"at unit norm, with {'η the' if evidence.free else 'the effective'} learning rate and λ the weight decay; "
+        f"it leaves out the mean gradient and terms of order {'lr' if evidence.free else 'effective lr'} × wd"
+        f"{'' if evidence.free else ' × r²'}."
+    )
+
+
+def _radius_table_at_fixed_lr(
+    evidence: Evidence, of: Protocol, fit: Slopes, judged: Estimate | None
+) -> tuple[Table, Text]:
+    """The slopes beside those of the derived radius, and which of them symmetry fixes."""
+    up, down = log_slopes(of.radius)
+    orbit, theory = evidence.orbit, slope_difference("fixed-lr", of.optimizer)
+    rows = (
+        ("in log learning rate", interval(fit.lr), number(up), "no"),
+        ("in log weight decay", interval(fit.weight_decay), number(down), "no"),
+        (slope_difference_words(orbit), interval(judged or fit.difference), number(theory), "yes, by symmetry"),
+    )
+    takes = "the gradient noise at unit norm to be the same in every run, but it"
+    if "sigma" not in of.radius.arguments:
+        takes = "gradients to be independent noise, the same in all coordinates, but what they are"
+    same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
+    powers = (f"c{superscript(orbit.rate)}", f"c{superscript(orbit.decay)}")
+    return (
+        Table(
+            "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
+            ("Slope of log r", "Measured", "Theory", "Exact?"),
+            rows,
+        ),
+        Text(
+            f"Why {number(up, 2)} and {number(down, 2)} are not exact: they take {takes} changes with "
+            f"{orbit_words(of)[0]}. That moves both slopes, {same}, so that the last line stays: multiplying the "
+            f"weights by c, lr by {powers[0]} and wd by {powers[1]} gives the same run on another scale, whatever the "
+            "noise."
+        ),
+    )
+
+
+def _radius_table_at_fixed_elr(fit: Slopes, judged: Estimate | None) -> Table:
+    return Table(
+        "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
+        ("Slope of log r", "Measured", "Theory", "Exact?"),
+        (
+            ("in log effective learning rate", interval(fit.lr), "0.5", "no"),
+            ("in log weight decay", interval(judged or fit.weight_decay), "−0.5", "yes, by symmetry"),
+        ),
+    )

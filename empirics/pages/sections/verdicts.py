@@ -1,0 +1,191 @@
+"""The verdicts at a glance, and one section a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from empirics.claims import Claim, Statement, claims, tables_of
+from empirics.claims.exhibit import Exhibit, Rows
+from empirics.claims.guard import shown
+from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, Table, Tested, Text, number
+from empirics.pages.evidence import Evidence
+from empirics.pages.figures import drawn
+from empirics.pages.formulas import compared
+from empirics.pages.sections.wording import MISSING, plural, summary
+from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, tally, typeset, where_words
+
+__all__ = [
+    "Shown",
+    "claim_sections",
+    "known_claims",
+    "measured_cell",
+    "shown_by_claim",
+    "statements_of",
+    "verdicts_section",
+]
+
+
+def measured_cell(verdict: Any) -> Cell:
+    """Write a verdict and its number into a cell of a table."""
+    if not np.isfinite(verdict.measured):
+        return Cell("", verdict.verdict)
+    return Cell(card(verdict).numbers[1][1] + _half(verdict), verdict.verdict)
+
+
+def _half(verdict: Any) -> str:
+    half = (verdict.high - verdict.low) / 2
+    return f" ± {number(half, 2)}" if np.isfinite(half) else ""
+
+
+def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
+    """Show all verdicts in a table, what they come to, and what the three kinds of claims mean."""
+    several = len(evidence.parts()) > 1
+    rows = tuple(
+        (
+            Cell(v.claim, section=prefix + _slug(v.claim)),
+            measured_cell(v),
+            Cell(typeset(str(v.title)), wraps=True),
+            v.kind,
+            *([where_words(v.protocol, getattr(v, "optimizer", "sgd"))] if several else []),
+            number(v.theory),
+        )
+        # What was measured comes first.
+        for v in sorted(verdicts, key=lambda v: v.verdict == "not measured")
+    )
+    head = ("Claim", "Verdict, measured ± half the 95 % interval", "In the form", "Kind")
+    head = (*head, *(("Protocol",) if several else ()), "Theory")
+    blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
+    blocks.append(Table("Every verdict; each claim has a section below", head, rows, "matrix") if rows else MISSING)
+    if errors := getattr(verdicts, "errors", ()):
+        blocks += [Heading("Claims that could not be judged because their code failed"), Items(tuple(errors))]
+    left_out = int((~evidence.ok).sum())
+    if left_out:
+        blocks.append(Text(f"{plural(left_out, 'run')} of {len(evidence)} left out of the fits; see stationarity."))
+    kinds = tuple(words for kind, words in KIND_WORDS.items() if kind in {v.kind for v in verdicts})
+    if kinds:
+        blocks += [Heading("Three kinds of claims"), Items(kinds)]
+    notes = [typeset(str(note)) for note in getattr(verdicts, "notes", ())]
+    if notes:
+        blocks += [Heading("Beside the verdicts, not judged"), Items(tuple(notes))]
+    return Section(f"{prefix}verdicts", "Verdicts", tuple(blocks), label="Verdicts")
+
+
+def _slug(claim: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in claim.lower())
+
+
+def known_claims(verdicts: Any) -> dict[str, Claim]:
+    """Return the claims by name that the verdicts were made with, the package's and the session's where not said."""
+    return getattr(verdicts, "claims", None) or claims()
+
+
+def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statement, str, str, list[Any]]]:
+    """Group the verdicts on a claim by what they test.
+
+    Parameters
+    ----------
+    claim : Claim or None
+        One that is not known any more says no more than its verdicts do.
+    rows : list of Verdict
+        On that claim.
+
+    Yields
+    ------
+    statement : Statement
+    protocol, optimizer : str
+    rows : list of Verdict
+        The verdicts that test it.
+    """
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for row in rows:
+        groups.setdefault((str(row.kind), str(row.protocol), str(getattr(row, "optimizer", "sgd"))), []).append(row)
+    for (kind, protocol, optimizer), members in groups.items():
+        said = claim.statement(kind, protocol, optimizer) if claim else Statement(kind, f"{members[0].title}.")
+        yield said, protocol, optimizer, members
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a claim shows of the runs of one protocol and optimiser.
+
+    Attributes
+    ----------
+    protocol, optimizer : str
+    exhibits : list of Exhibit
+    error : str
+        Why it shows nothing, if its code failed.
+    """
+
+    protocol: str
+    optimizer: str
+    exhibits: list[Exhibit]
+    error: str
+
+
+def shown_by_claim(verdicts: Any) -> dict[str, list[Shown]]:
+    """Collect what the claims show, for the runs of each protocol and optimiser.
+
+    Parameters
+    ----------
+    verdicts : Verdicts
+
+    Returns
+    -------
+    dict
+        By the name of the claim.
+    """
+    found: dict[str, list[Shown]] = {}
+    for table, fitting in tables_of(verdicts.runs, known_claims(verdicts).values()):
+        for claim in fitting:
+            exhibits, error = shown(claim, table)
+            if exhibits or error:
+                part = Shown(str(table.data.attrs["protocol"]), table.optimizer, exhibits, error)
+                found.setdefault(claim.name, []).append(part)
+    return found
+
+
+def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
+    """Make one section for every claim that was judged, in the order of the verdicts.
+
+    Parameters
+    ----------
+    verdicts : Verdicts
+    prefix : str
+        Of the sections' identifiers.
+
+    Yields
+    ------
+    Section
+    """
+    names = list(dict.fromkeys(str(verdict.claim) for verdict in verdicts))
+    known, parts = known_claims(verdicts), shown_by_claim(verdicts)
+    for name in names:
+        blocks: list[object] = []
+        for said, protocol, optimizer, rows in statements_of(known.get(name), [v for v in verdicts if v.claim == name]):
+            meaning, laws = KIND_SHORT.get(said.kind, ""), compared(said.derivations, protocol, optimizer, said.kind)
+            where = where_words(protocol, optimizer)
+            blocks.append(Tested(said.kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
+        mine = parts.get(name, [])
+        for part in mine:
+            if len(mine) > 1:
+                words = where_words(part.protocol, part.optimizer)
+                blocks.append(Heading(words[:1].upper() + words[1:]))
+            blocks += [Text(part.error)] if part.error else []
+            blocks += _exhibit_blocks(part.exhibits, f"{_slug(name)}-{part.protocol}-{part.optimizer}")
+        title = known[name].title if name in known else name
+        yield Section(prefix + _slug(name), f"{name} · {title}", tuple(blocks), label=name)
+
+
+def _exhibit_blocks(exhibits: list[Exhibit], name: str) -> list[object]:
+    """Draw plots and maps side by side; tables, and the maps in numbers, are folded up below."""
+    pictures = tuple(drawn(one, f"{name}-{one.name}") for one in exhibits if not isinstance(one, Rows))
+    blocks: list[object] = [Figures(pictures)] if pictures else []
+    for one in exhibits:
+        if isinstance(one, Rows):
+            rows = tuple(tuple(cell if isinstance(cell, str) else number(cell, 3) for cell in row) for row in one.rows)
+            blocks.append(Details(one.title, Table(one.title, one.head, rows, "wide")))
+    return blocks

@@ -1,0 +1,119 @@
+"""Words and pieces that several sections share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from empirics.claims.coordinates import Orbit
+from empirics.claims.fits import Estimate
+from empirics.pages.blocks import Figures, Text, decimals, number
+from empirics.pages.drawing import Picture
+from empirics.pages.evidence import Evidence
+from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
+
+__all__ = [
+    "MISSING",
+    "interval",
+    "judged_estimate",
+    "plural",
+    "protocol_words",
+    "shown",
+    "slope_difference_words",
+    "summary",
+    "superscript",
+]
+
+MISSING = Text("Not measured: these results do not hold what this section shows.")
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count with its noun."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def interval(estimate: Estimate) -> str:
+    """Write an estimate with half the width of its interval."""
+    half = (estimate.high - estimate.low) / 2
+    places = decimals(half)
+    width = f" ± {half:.{places}f}" if half == half else " (no interval)"
+    return f"{estimate.value:.{places}f}{width}".replace("-", "−")
+
+
+def summary(evidence: Evidence) -> str:
+    """Say in a sentence or two what was done.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    str
+    """
+    parts = evidence.parts()
+    weights = f" with {evidence.dimension:,} scale-invariant weights" if evidence.dimension else ""
+    experiment: Any = getattr(evidence.runs, "experiment", None)
+    images = f" on the {experiment.data.name} images" if hasattr(getattr(experiment, "data", None), "name") else ""
+    kind = evidence.dataset.attrs.get("kind", "network")
+    network = {"network": "a network", "isotropic": "the isotropic gas"}.get(str(kind), "a model")
+    trainers = " and by ".join(OPTIMIZER_WORDS.get(name, name) for name in evidence.optimizers)
+    steps = getattr(experiment, "total_steps", None)
+    length = f", {steps:,} steps each" if isinstance(steps, int) else ""
+    runs = f"{plural(len(evidence), 'run')}{length}"
+    if len(parts) == 1:
+        protocol = PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "a protocol that was not recorded"
+        how = f" at {protocol}, {runs}: {grid_words(evidence)}"
+    else:
+        how = f", {runs}: " + "; ".join(
+            f"at {protocol_words(part)}{'' if part.optimizer == 'sgd' else ','} {grid_words(part)}" for part in parts
+        )
+    return (
+        f"{network[0].upper()}{network[1:]}{weights} was trained by {trainers}{images}{how}. What the runs settled to "
+        "is compared here with what thermodynamics derives for them."
+    )
+
+
+def protocol_words(evidence: Evidence) -> str:
+    """Name the protocol of the runs, and their optimiser where it is not SGD."""
+    return where_words(evidence.protocol, evidence.optimizer or "sgd")
+
+
+def grid_words(evidence: Evidence) -> str:
+    """Say what the runs of one protocol span."""
+    spans = []
+    for values, name in zip((evidence.lr, evidence.weight_decay), evidence.names, strict=True):
+        levels = np.unique(values[np.isfinite(values)])
+        plural = {"radius": "radii"}.get(name, f"{name}s") if len(levels) != 1 else name
+        reach = f" from {number(levels[0], 3)} to {number(levels[-1], 3)}" if len(levels) else ""
+        spans.append(f"{len(levels)} {plural}{reach}")
+    return f"{spans[0]}, each with {spans[1]}"
+
+
+def slope_difference_words(orbit: Orbit) -> str:
+    """Name the difference of two slopes that symmetry fixes."""
+    return "difference" if orbit.weight == 1 else f"first − {orbit.weight:g} × second"
+
+
+def superscript(power: float) -> str:
+    """Write an exponent; nothing for 1.
+
+    >>> superscript(2), superscript(-2), superscript(1)
+    ('²', '⁻²', '')
+    """
+    return "" if power == 1 else f"{power:g}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def judged_estimate(verdicts: Any, claim: str) -> Estimate | None:
+    """Return the number that was judged for a claim of symmetry, so that no second one stands beside it."""
+    for verdict in verdicts:
+        if verdict.claim == claim and verdict.kind == "symmetry" and np.isfinite([verdict.low, verdict.high]).all():
+            return Estimate(verdict.measured, verdict.low, verdict.high)
+    return None
+
+
+def shown(*pictures: Picture | None) -> tuple[Figures, ...]:
+    """Put the figures that there are numbers for beside each other."""
+    found = tuple(picture for picture in pictures if picture is not None)
+    return (Figures(found),) if found else ()
