@@ -84,7 +84,7 @@ class Checkpoints:
         for path in self._newest_first():
             try:
                 return self._read(path, trainer.start())
-            except DamagedFileError:
+            except (DamagedFileError, KeyError):  # the second: a checkpoint of another version of this code
                 path.unlink()  # or it would count as the newest of those kept
                 checksum_path(path).unlink(missing_ok=True)
         self._segments = []
