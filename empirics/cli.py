@@ -458,6 +458,7 @@ def compare(
         "report runs/digits --out page.html",
         "report runs/a runs/b --out both.html",
         "report runs/digits --format markdown --out page.md",
+        "report runs/digits --claims mine.py",
     ),
 )
 def report(
@@ -469,6 +470,7 @@ def report(
         PageFormat | None,
         typer.Option("--format", help="What to write, by default what the file's ending says.", show_default=False),
     ] = None,
+    claims: ClaimFiles = None,
 ) -> None:
     """Write a page about one run or several.
 
@@ -476,6 +478,8 @@ def report(
     ------
     RequestError
         If the file cannot be what was asked for.
+    Exit
+        With 1 if the code of a claim fails; the page is there and says so.
     """
     if out is not None and out.is_dir():
         raise RequestError(f"report: --out {out} is a folder; give a file, as {out / 'report.html'}")
@@ -485,13 +489,17 @@ def report(
     chosen = _SUFFIXES[wanted]
     ending = next(suffix for suffix, name in _SUFFIXES.items() if name == chosen)
     target = out if out is not None else folders[0] / f"report{ending}"
-    verdicts = [_compared(folder) for folder in folders]
+    verdicts = [_compared(folder, claims or (), "report") for folder in folders]
     import empirics
 
     print(empirics.report(verdicts if len(verdicts) > 1 else verdicts[0], target, format=chosen))
+    for error in dict.fromkeys(error for one in verdicts for error in one.errors):
+        _say(f"{PROGRAM}: {error}")
+    if any(one.errors for one in verdicts):
+        raise typer.Exit(FAILED)
 
 
-def _compared(folder: Path, files: Sequence[Path] = ()) -> Verdicts:
+def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -> Verdicts:
     """Load runs and judge them; of claims whose code fails the verdicts keep a line each.
 
     Raises
@@ -508,7 +516,7 @@ def _compared(folder: Path, files: Sequence[Path] = ()) -> Verdicts:
         try:
             return empirics.compare(runs, claims=files)
         except ClaimError as error:
-            raise RequestError(f"compare: {error}") from None
+            raise RequestError(f"{verb}: {error}") from None
 
 
 # Errors ------------------------------------------------------------------------------------------

@@ -177,8 +177,8 @@ def _plot(series: list[Series], margin: float) -> Plot:
         f"With what depends on T alone taken off, p V/(R T) spans, {words}.",
         "Both p V/(R T) and V over a smooth function of T that is fitted to them, so that only their change at fixed T "
         "is left. Level for a network that is scale-invariant as a whole; a slope is a real gas.",
-        "V over what is usual at that T",
-        "p V/(R T) over what is usual at that T",
+        "V over its fit at that T",
+        "p V/(R T) over its fit at that T",
         tuple(series),
         level=1.0,
         margin=margin,

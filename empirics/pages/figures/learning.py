@@ -6,7 +6,7 @@ import numpy as np
 
 from empirics.pages.drawing import SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.figures.axes import by_status, heat_map
+from empirics.pages.figures.axes import by_status, heat_map, log_ticks
 
 __all__ = ["accuracy_map", "accuracy_plot"]
 
@@ -40,6 +40,7 @@ def accuracy_plot(evidence: Evidence) -> Picture | None:
             axes, evidence, evidence.product, 100 * accuracy, marker="o", color=SERIES[0], alpha=0.85, label="a run"
         )
         axes.set_xscale("log")
+        log_ticks(axes.xaxis, evidence.product.min(), evidence.product.max())
         axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("test accuracy, %")
         axes.margins(y=0.12)

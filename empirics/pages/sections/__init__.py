@@ -25,14 +25,14 @@ Builder = Callable[[Any, Evidence], list[object]]
 BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
     ("entropy", "Entropy", entropy),
-    ("learning", "Test accuracy", learning),
+    ("accuracy", "Test accuracy", learning),
     ("stationarity", "Has every run settled?", stationarity),
     ("neighbours", "Nearest neighbours, and the diffusive trap", neighbours),
     ("provenance", "How it was run", provenance),
 )
 
 #: Those that say of each protocol what is to be said of it.
-BY_PROTOCOL = ("radius", "entropy", "learning", "stationarity", "neighbours")
+BY_PROTOCOL = ("radius", "entropy", "accuracy", "stationarity", "neighbours")
 
 
 def sections(every: Sequence[Any]) -> tuple[Section, ...]:
@@ -68,7 +68,7 @@ def _experiment(verdicts: Any, evidence: Evidence, prefix: str = "") -> Iterator
     yield from claim_sections(verdicts, prefix)
     for name, title, build in BACKGROUND:
         blocks: list[object] = []
-        if name == "learning" and not learnt(evidence):
+        if name == "accuracy" and not learnt(evidence):
             continue
         parts = evidence.parts() if name in BY_PROTOCOL else [evidence]
         for part in parts:

@@ -39,6 +39,20 @@ def file(text, name="mine.py"):
     return name
 
 
+def test_a_page_with_a_claim_that_fails_is_made_and_says_so(folder, capsys):
+    file(HEAD + CLAIM.format(name="bad", body="return 1 / 0") + GOOD.removeprefix(HEAD))
+    assert cli.main(["report", folder, "--claims", "mine.py", "--out", "page.md"]) == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == "page.md"
+    assert said.err.strip() == "thermo-theory: mine.py: claim 'bad' raised ZeroDivisionError: division by zero (line 4)"
+    text = Path("page.md").read_text(encoding="utf-8")
+    assert "## good · A claim" in text
+    assert "- mine.py: claim 'bad' raised ZeroDivisionError" in text
+    assert cli.main(["report", folder, "--claims", "none.py", "--out", "other.md"]) == 2
+    assert capsys.readouterr().err.startswith("thermo-theory: report: no file none.py")
+    assert not Path("other.md").exists()
+
+
 def rows_of(verdicts, name):
     return [row for row in verdicts if row.claim == name]
 
@@ -65,6 +79,7 @@ def test_the_how_to(gas, folder, capsys):
     for line in re.findall(r"^thermo-theory (.*)$", HOW_TO, flags=re.MULTILINE):
         assert cli.main(line.replace("runs/digits", folder).split()) == 0, capsys.readouterr().err
     assert "turn  AGREES" in capsys.readouterr().out
+    assert '<section id="turn"' in Path(folder, "report.html").read_text(encoding="utf-8")
     space = {}
     exec(script.replace("runs/digits", folder), space)
     (turn,) = rows_of(space["verdicts"], "turn")

@@ -9,10 +9,11 @@ from gas_states import harmonic, state_table
 from empirics.claims import Table, compare
 from empirics.claims.compressibility import IDEAL, NOISE_SLOPE, SLOPE, CompressibilityFactor
 from empirics.claims.compressibility import IDENTITY as COMPRESSIBILITY
+from empirics.claims.exhibit import Exhibit
 from empirics.claims.gas import furthest, gas_constant, noise_compressibility, noise_temperature, whatever_the_loss
 from empirics.claims.mixture import LAW, TEMPERATURES, VOLUMES, GasMixture
 from empirics.claims.table import balances
-from empirics.claims.virial import IDENTITY, REMAINDER, to_leading_order
+from empirics.claims.virial import IDENTITY, REMAINDER, VirialTheorem, to_leading_order
 from empirics.claims.virial import LAW as LEADING
 from empirics.measure import norm_balance, run_status
 from empirics.results import Runs
@@ -274,3 +275,50 @@ def test_the_gate_knows_the_remainder(with_rest):
     # Weights are not the gradient's to move along for Adam: w.g says nothing there.
     adam = table.data.assign_coords(optimizer=("run", np.full(35, "adamw")))
     assert set(Table.of(adam).status) == {"ok"}
+
+
+def test_the_mixture_shows_the_temperatures_that_it_judges():
+    runs = mixture_table(np.random.default_rng(5), heat=(1.0, 1.0, 1.3, 1.0))
+    plot, rows = GasMixture().exhibits(table_of(runs))
+    parts, lr = runs.tree["components"].to_dataset(), runs.dataset["lr"].values[:, None]
+    spheres = parts["parameters"].values - 1
+    heat = lr * parts["grad_variance"].values / (2 * spheres)
+    over = (heat / ((heat * spheres).sum(1) / spheres.sum(1))[:, None]).mean(0)
+    np.testing.assert_allclose(plot.series[0].y, np.sort(over))
+    assert "(part 2); 0 of 4 parts are within 5%" in plot.message  # the others are off for want of the hot one
+    assert (plot.series[1].y < plot.series[0].y).all()
+    assert (plot.series[2].y > plot.series[0].y).all()
+    np.testing.assert_allclose([row[3] for row in rows.rows], over)
+    assert [row[0] for row in rows.rows] == ["part 0", "part 1", "part 2", "part 3"]
+    assert [row[2] for row in rows.rows] == [9.5, 9.5, 24.5, 99.5]
+
+
+def test_the_compressibility_shows_the_slope_that_it_judges():
+    runs = with_length_scale(np.random.default_rng(4), eps=0.1)
+    (plot,) = CompressibilityFactor().exhibits(table_of(runs))
+    (one,) = plot.series
+    x, y = np.log(one.x), np.log(one.y)
+    # What is left of both beside T has the slope of the fit with T (Frisch, Waugh 1933).
+    assert (x * y).sum() / (x**2).sum() == pytest.approx(rows_of(runs)[NOISE_SLOPE].measured)
+    assert abs(rows_of(runs)[NOISE_SLOPE].measured) > 0.01
+
+
+def test_the_virial_theorem_shows_what_it_judges(with_rest):
+    (plot,) = VirialTheorem().exhibits(table_of(with_rest))
+    dots, line = plot.series
+    rows = rows_of(with_rest)
+    assert (dots.y - dots.x).mean() == pytest.approx(rows[LEADING].measured)
+    assert 1 - dots.x.mean() == pytest.approx(rows[REMAINDER].measured)
+    np.testing.assert_array_equal(line.x, line.y)
+
+
+def test_what_was_not_measured_is_not_shown(with_rest):
+    for claim in (GasMixture(), CompressibilityFactor(), VirialTheorem()):
+        for name in with_rest.dataset.data_vars:
+            groups = {f"/{key}": node.to_dataset() for key, node in with_rest.tree.children.items()}
+            groups["/summary"] = groups["/summary"].drop_vars(name)
+            less = table_of(Runs(None, xr.DataTree.from_dict(groups), None, {}))
+            for exhibit in claim.exhibits(less):
+                assert isinstance(exhibit, Exhibit)
+    alone = state_table(np.random.default_rng(1), "fixed-lr", 5)
+    assert not GasMixture().exhibits(Table.of(alone.assign_attrs(protocol="fixed-lr")))
