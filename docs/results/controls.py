@@ -14,6 +14,14 @@ from empirics import Experiment
 CONTROLS = ("affine", "eps", "short", "interpolating", "protocol", "shuffled")
 
 
+REMARKS = """Of the six none passes V1 or V3. Five of them fail as they were meant to. `control-interpolating` is stopped by
+another gate than it was made for: with a last layer frozen at norm 10 the loss of 100 images does not go below 0.23, no
+run is labelled "interpolating", and what keeps it from passing are periodic jumps. V9 agrees on `control-protocol`
+because it asks only whether the network is scale-invariant, and that it is, whatever the runs are said to be.""".split(
+    "\n"
+)
+
+
 def field_changed(control):
     """The one field that differs from the demo's experiment, beside the name."""
     demo = dataclasses.replace(Experiment.from_file(EXPERIMENTS / "digits.toml"), name=control.name)
@@ -34,6 +42,7 @@ def main():
         "# Controls", "",
         "The demo's experiment, and the same with exactly one field changed so that something must not pass.",
         "`make results-controls` runs them and writes this page.", "",
+        *REMARKS, "",
         "| experiment | claims with a form of symmetry or physics that agrees |", "|---|---|", *summary, "",
     ]  # fmt: skip
     write(Path(__file__).parent / "controls.md", head + body)
