@@ -150,7 +150,8 @@ def verdicts_of(made):
 
 def test_every_figure_and_formula_is_drawn(seen):
     for frame in seen:
-        # V1 to V3 show one, three and one, V7 to V9 one each; the norm two, the entropy two, stationarity three, neighbours two.
+        # V1 to V3 show one, three and one, V7 to V9 one each; the norm and the entropy two, stationarity three,
+        # neighbours two.
         assert len(frame["figures"]) == 17
         for width, height, ink_width, ink_height in frame["figures"]:
             assert 250 < width <= frame["width"]
