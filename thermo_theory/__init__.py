@@ -6,6 +6,7 @@ from thermo_theory import (  # noqa: F401
     forerunners,
     heavy_ball,
     optimizers,
+    paths,
     processes,
     relaxation,
     stochastic,

@@ -8,20 +8,20 @@ equation of state begins with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
-from thermo_theory import PROTOCOLS, Formula, Protocol, coordinates, derive
+from thermo_theory import Formula, Protocol, coordinates, derive
+from thermo_theory.paths import Orbit, law, log_slopes, orbit_of
 from thermo_theory.protocols import OPTIMIZERS
-from thermo_theory.symbols import D_hat, adam_unit, c, eta, g, lam, r, tr_Sigma
+from thermo_theory.symbols import D_hat, adam_unit, g, r, tr_Sigma
 from thermo_theory.vectors import Dot, Expectation
 
 __all__ = [
@@ -63,22 +63,6 @@ def law_of(table: Table) -> Protocol:
     return law(str(table.data.attrs.get("protocol", "fixed-lr")), table.optimizer)
 
 
-def law(protocol: str, optimizer: str = "sgd") -> Protocol:
-    """Return a protocol with an optimiser, by their names.
-
-    Raises
-    ------
-    ValueError
-        If nothing is derived of the two together; with the reason.
-
-    >>> print(law("fixed-lr", "adamw"))
-    fixed LR, AdamW
-    """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"no protocol is called {protocol!r}; known: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[protocol] if optimizer == "sgd" else PROTOCOLS[protocol].with_optimizer(optimizer)
-
-
 def is_derived(name: str, of: Protocol) -> bool:
     """Whether there is a derivation of this name for a protocol with its optimiser.
 
@@ -98,93 +82,6 @@ def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
     if "momentum" in data.variables or getattr(training, "momentum", None) is None:
         return data
     return data.assign(momentum=("run", np.full(data.sizes["run"], float(training.momentum))))
-
-
-# The symmetry --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Orbit:
-    """How lr and weight decay change along a symmetry orbit at fixed LR: as powers of c, w being c times as large.
-
-    Attributes
-    ----------
-    rate, decay : float
-        Powers of c in lr and in weight decay; 2 and -2 for SGD.
-    """
-
-    rate: float
-    decay: float
-
-    @property
-    def weight(self) -> float:
-        """Slope in log lr less so many times that in log weight decay: by this the orbit's relations are stated."""
-        return -self.decay / self.rate
-
-    def along(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
-        """Logarithm of what is equal all along an orbit, from the logarithms of lr and weight decay.
-
-        >>> Orbit(1, -2).along(0.5, 2.0)
-        array(3.)
-        """
-        return np.asarray(self.weight * np.asarray(rate) + np.asarray(decay), dtype=float)
-
-    def across(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
-        """Return the coordinate beside it; what grows with it by 1 gains what the orbit's relations state.
-
-        >>> orbit = Orbit(1, -2)
-        >>> float(orbit.along(1.0, -2.0)), float(orbit.across(1.0, -2.0))
-        (0.0, 1.0)
-        """
-        change = np.asarray(rate) - self.weight * np.asarray(decay)
-        return np.asarray(change / (1 + self.weight**2), dtype=float)
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """What is equal along an orbit, and what is not.
-
-        >>> Orbit(2, -2).words, Orbit(1, -2).words
-        (('lr x weight decay', 'lr/weight decay'), ('lr^2 x weight decay', 'lr/weight decay^2'))
-        """
-        power = "" if self.weight == 1 else f"^{self.weight:g}"
-        return f"lr{power} x weight decay", f"lr/weight decay{power}"
-
-    @property
-    def difference(self) -> str:
-        """The difference of slopes that its relations state, after the words "slope in".
-
-        >>> Orbit(1, -2).difference
-        'log lr minus 2 x slope in log weight decay'
-        """
-        times = "" if self.weight == 1 else f"{self.weight:g} x "
-        return f"log lr minus {times}slope in log weight decay"
-
-
-@cache
-def orbit_of(of: Protocol) -> Orbit:
-    """Read the orbit off the derived symmetry: what stands in the step from c w in place of lr and weight decay.
-
-    >>> orbit_of(law("fixed-lr")), orbit_of(law("fixed-lr", "adam-l2"))
-    (Orbit(rate=2.0, decay=-2.0), Orbit(rate=1.0, decay=-2.0))
-    """
-
-    def power(symbol: sp.Symbol) -> float:
-        (scaled,) = [argument for argument in of.symmetry.equation.lhs.args if argument.has(symbol)]
-        return float(sp.simplify(c * sp.diff(sp.log(scaled), c)))
-
-    return Orbit(power(eta), power(lam))
-
-
-@cache
-def log_slopes(formula: Formula) -> tuple[float, float]:
-    """Slopes of the logarithm of a derived power law in log lr and log weight decay.
-
-    >>> log_slopes(law("fixed-lr", "adamw").radius)
-    (0.5, -0.5)
-    """
-    logarithm = sp.log(formula.equation.rhs)
-    by_rate, by_decay = (float(sp.simplify(symbol * sp.diff(logarithm, symbol))) for symbol in (eta, lam))
-    return by_rate, by_decay
 
 
 # Temperature, radius and equation of state ---------------------------------------------------------------------------
