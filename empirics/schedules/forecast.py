@@ -61,7 +61,7 @@ class QuasiStatic:
         if self.holds:
             needs = f"it needs {self.needed:,.0f} of its {self.steps:,} steps"
             return f"quasi-static: {needs} for lags below {self.tolerance:g} in log r and log T"
-        slow = "the norm" if self.lag_norm >= self.lag_temperature else "the temperature of the directions"
+        slow = "the norm" if self.lag_norm > self.lag_temperature else "the temperature of the directions"
         needs = f"needs {self.needed:,.0f} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         return f"not quasi-static after step {self.until:,}: {slow} lags; {needs}"
 
@@ -71,14 +71,8 @@ def _times(
 ) -> tuple[FloatArray, FloatArray]:
     """Relaxation times of log r and of a free direction, at each pair of lr and weight decay."""
     formula = forgetting(law("fixed-lr", plan.optimizer))
-    known: dict[str, Any] = {
-        "eta": lr,
-        "lam": decay,
-        "beta": momentum,
-        "beta1": momentum,
-        "sigma": sigma,
-        "d": dimension,
-    }
+    known: dict[str, Any] = {"eta": lr, "lam": decay, "sigma": sigma, "d": dimension}
+    known |= {"beta": momentum, "beta1": momentum}
     values = {name: known[name] for name in formula.arguments}
     lacking = [name for name, value in values.items() if value is None]
     if lacking:
@@ -96,9 +90,10 @@ def _check_rates(lr: float, weight_decay: float) -> None:
             raise ValueError(f"{name} = {value!r}: must be above 0")
 
 
-def _looks(plan: Plan, points: int) -> NDArray[np.int64]:
-    """Steps at which a plan is looked at, first and last included."""
-    return np.unique(np.linspace(0, plan.total, min(plan.total, points - 1) + 1).round().astype(np.int64))
+def _looks(plan: Plan) -> NDArray[np.int64]:
+    """Steps at which a plan is looked at: the first, and evenly from where it begins to move to its end."""
+    moving = plan.hold + np.linspace(0, plan.steps, min(plan.steps, POINTS - 1) + 1).round()
+    return np.unique(np.concatenate([[0.0], moving]).astype(np.int64))
 
 
 def _logarithms(plan: Plan, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -106,8 +101,15 @@ def _logarithms(plan: Plan, steps: NDArray[np.int64]) -> tuple[FloatArray, Float
     of = law("fixed-lr", plan.optimizer)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate, decay = (np.log(one) for one in plan.factors(steps))
-        norm, heat = (a * rate + b * decay for a, b in (log_slopes(of.radius), log_slopes(of.temperature)))
+        norm, heat = (_along(slopes, rate, decay) for slopes in (log_slopes(of.radius), log_slopes(of.temperature)))
     return rate, decay, norm, heat
+
+
+def _along(slopes: tuple[float, float], rate: FloatArray, decay: FloatArray) -> FloatArray:
+    """Logarithm of a power of lr and weight decay; 0/0, where both have become 0, is what it was before."""
+    value = slopes[0] * rate + slopes[1] * decay
+    last = np.maximum.accumulate(np.where(np.isnan(value), 0, np.arange(len(value))))
+    return np.asarray(value[last])
 
 
 def quasi_static(
@@ -168,7 +170,7 @@ def quasi_static(
         raise ValueError(f"relaxation_steps = {relaxation_steps!r}: must be above 0")
     if not tolerance > 0:
         raise ValueError(f"tolerance = {tolerance!r}: must be above 0")
-    steps = _looks(plan, POINTS)
+    steps = _looks(plan)
     rate, decay, norm, heat = _logarithms(plan, steps)
     with np.errstate(all="ignore"):
         times = _times(plan, lr * np.exp(rate), weight_decay * np.exp(decay), momentum, sigma, dimension)
@@ -245,8 +247,8 @@ def forecast(
     _check_rates(lr, weight_decay)
     if points < 2:
         raise ValueError(f"points = {points!r}: must be 2 or more")
-    steps = _looks(plan, POINTS)
-    shown = np.unique(np.linspace(0, len(steps) - 1, min(points, len(steps))).round().astype(int))
+    rows = np.unique(np.linspace(0, plan.total, points).round().astype(np.int64))
+    steps = np.union1d(_looks(plan), rows)
     rate, decay, norm, heat = _logarithms(plan, steps)
     entropy = _entropy(plan, rate, decay, heat_capacity)
     columns = {
@@ -257,10 +259,8 @@ def forecast(
         "norm": np.exp(norm),
         "entropy": entropy,
     }
-    with np.errstate(invalid="ignore"):
-        table = pd.DataFrame({name: values[shown] for name, values in columns.items()})
-    # At lr 0 with weight decay 0 the norm is 0/0: where the isochore was going it is 1.
-    return table.assign(norm=table["norm"].fillna(table["norm"].ffill()))
+    shown = np.isin(steps, rows)
+    return pd.DataFrame({name: values[shown] for name, values in columns.items()})
 
 
 def _entropy(plan: Plan, rate: FloatArray, decay: FloatArray, heat: HeatCapacity) -> FloatArray:
