@@ -119,7 +119,7 @@ class PlannedLR(LRScheduler):
         moves = plan.lead == "weight_decay" or plan.power != 0 or bool(plan.course)
         if moves and not any(float(groups[i].get("weight_decay", 0.0)) > 0 for i in chosen):
             raise ValueError(
-                f"{plan.kind}: weight decay is to move, but no group of those chosen has any; set it above 0"
+                f"{plan.kind}: weight decay is to move, but no chosen group has any; set it above 0"
             )
         for i, group in enumerate(groups):
             if last_epoch == -1:
