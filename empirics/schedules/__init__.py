@@ -13,9 +13,10 @@ Plans and forecasts need no torch: it loads when a scheduler is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from empirics.schedules.forecast import QuasiStatic, drop_entropy, forecast, quasi_static
+from empirics.schedules.forecast import QuasiStatic, forecast, quasi_static
 from empirics.schedules.index import MeasuredIndex, measured_index, vmf_heat_capacity
 from empirics.schedules.plans import KINDS, Plan, adiabat, cooldown, entropy_rate, plan
+from empirics.schedules.quench import drop_entropy
 
 if TYPE_CHECKING:
     from empirics.schedules.schedulers import (

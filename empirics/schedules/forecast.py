@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from empirics.schedules.plans import HeatCapacity, Plan
-from thermo_theory import FixedLR, derive
+from thermo_theory import FixedLR
 from thermo_theory.paths import entropy_slopes, forgetting, law, log_slopes
 
-__all__ = ["TOLERANCE", "QuasiStatic", "drop_entropy", "forecast", "quasi_static"]
+__all__ = ["TOLERANCE", "QuasiStatic", "forecast", "quasi_static"]
 
 FloatArray = NDArray[np.float64]
 
@@ -276,40 +276,3 @@ def _entropy(plan: Plan, rate: FloatArray, decay: FloatArray, heat: HeatCapacity
         change = np.where(slopes == 0, 0.0, slopes * moves).sum(axis=0)
         out = np.concatenate([[0.0], np.cumsum(change)])
     return np.where(np.isnan(out), -np.inf, out)
-
-
-def drop_entropy(factor: float) -> dict[str, float]:
-    """Entropy that a sudden drop of SGD's lr at fixed LR produces, in units of R = (d-1)/2 nats.
-
-    Parameters
-    ----------
-    factor : float
-        By how much lr is divided, above 0.
-
-    Returns
-    -------
-    dict
-        `directions`, `norm`, and their sum `total`.
-
-    Raises
-    ------
-    ValueError
-        If the factor is not above 0.
-
-    Notes
-    -----
-    The norm is as it was when lr drops by x, so the bath cools by x at once: directions produce ``R (x - 1 - log x)``
-    ("quench"). Then the norm relaxes at fixed weight decay: ``int (R/V - p/T) dV`` with ``T = eta sigma^2/(4 V)`` is
-    ``(R/2) (x - 1 - log x)``, the same formula with R/2, for V^2 relaxes as a cold direction's loss does. Assumes
-    directions that are fast beside the norm (``eta_eff h >> 4 eta lambda``) and C_V = R.
-
-    Examples
-    --------
-    >>> {name: round(value, 4) for name, value in drop_entropy(3.0).items()}
-    {'directions': 0.9014, 'norm': 0.4507, 'total': 1.3521}
-    """
-    if not (math.isfinite(factor) and factor > 0):
-        raise ValueError(f"factor = {factor!r}: must be above 0")
-    made = derive("quench").claim
-    parts = {"directions": made(R=1.0, T1=factor, T2=1.0), "norm": made(R=0.5, T1=factor, T2=1.0)}
-    return parts | {"total": sum(parts.values())}

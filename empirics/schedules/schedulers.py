@@ -118,9 +118,7 @@ class PlannedLR(LRScheduler):
                 raise ValueError(f"decay_groups: there is no group {i}; the optimiser has {len(groups)}, from 0")
         moves = plan.lead == "weight_decay" or plan.power != 0 or bool(plan.course)
         if moves and not any(float(groups[i].get("weight_decay", 0.0)) > 0 for i in chosen):
-            raise ValueError(
-                f"{plan.kind}: weight decay is to move, but no chosen group has any; set it above 0"
-            )
+            raise ValueError(f"{plan.kind}: weight decay is to move, but no chosen group has any; set it above 0")
         for i, group in enumerate(groups):
             if last_epoch == -1:
                 group.setdefault("initial_weight_decay", group.get("weight_decay", 0.0))

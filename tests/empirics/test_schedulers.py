@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from copies import Gas
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
 
@@ -176,29 +177,6 @@ def test_a_measured_index_is_taken():
     assert (
         Adiabat(sgd(network()), 4.0, 20, index=found).plan == Adiabat(sgd(network()), 4.0, 20, index=found.index).plan
     )
-
-
-class Gas(nn.Module):
-    """Rows are copies of the isotropic gas: loss 1 - mu.w/|w|, to which isotropic noise in the tangent is added."""
-
-    def __init__(self, copies, dimension, radius, seed=0):
-        super().__init__()
-        self.random = torch.Generator().manual_seed(seed)
-        start = torch.randn(copies, dimension, generator=self.random, dtype=torch.float64) * 0.07
-        start[:, 0] += 1
-        self.weights = nn.Parameter(start / start.norm(dim=1, keepdim=True) * radius)
-
-    def backward(self):
-        w = self.weights.detach()
-        norm = w.norm(dim=1, keepdim=True)
-        unit = w / norm
-        push = torch.randn(w.shape, generator=self.random, dtype=w.dtype)
-        push[:, 0] -= 1
-        self.weights.grad = (push - (push * unit).sum(1, keepdim=True) * unit) / norm
-
-    def measure(self):
-        norm = self.weights.detach().norm(dim=1)
-        return float((1 - self.weights.detach()[:, 0] / norm).mean()), float(norm.mean())
 
 
 @pytest.mark.parametrize(
