@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
-from thermo_theory import PROTOCOLS, Derivation, Formula, Protocol, derive
+from thermo_theory import PROTOCOLS, Formula, Protocol, coordinates, derive
 from thermo_theory.protocols import OPTIMIZERS
-from thermo_theory.symbols import D_hat, R, V, adam_unit, c, eta, eta_eff, g, lam, p, r, tr_Sigma
+from thermo_theory.symbols import D_hat, adam_unit, c, eta, g, lam, r, tr_Sigma
 from thermo_theory.vectors import Dot, Expectation
 
 __all__ = [
@@ -210,22 +210,6 @@ def lacking(table: Table, names: Iterable[str]) -> list[str]:
     return table.missing(*dict.fromkeys(SOURCES[name] for name in names if name in SOURCES))
 
 
-def _said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
-    """What a derivation defines and assumes, by its left-hand sides."""
-    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption")]
-    return {equation.lhs: equation.rhs for equation in given}
-
-
-@cache
-def _effective_rate(of: Protocol) -> Formula:
-    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it."""
-    rules = _said(derive("temperature", of))
-    right = rules[eta_eff]
-    for symbol in (adam_unit, tr_Sigma, D_hat):
-        right = right.subs(symbol, rules.get(symbol, symbol))
-    return Formula(sp.Eq(eta_eff, sp.simplify(right), evaluate=False))
-
-
 def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
     """Effective learning rate of the runs used: lr/r^2 for SGD, else what takes its place in the temperature.
 
@@ -243,7 +227,7 @@ def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
     of = law_of(table)
     if of.optimizer == "sgd":
         return np.asarray(effective_lr(table.data))[table.used]
-    formula = _effective_rate(of)
+    formula = coordinates.effective_rate(of)
     return np.asarray(formula(**settings(table, formula.arguments, noise), invalid="nan"))
 
 
@@ -252,13 +236,13 @@ def rate_missing(table: Table) -> list[str]:
     of = law_of(table)
     if of.optimizer == "sgd":
         return [] if effective_lr(table.data) is not None else ["a learning rate with its radius, or an effective one"]
-    return lacking(table, _effective_rate(of).arguments)
+    return lacking(table, coordinates.effective_rate(of).arguments)
 
 
 @cache
 def _norm_balance(of: Protocol) -> Formula:
     """E r^2 for independent gradients, exact in the step, as a function of the norm that the gradients are taken at."""
-    rules = _said(derive("radius", of))
+    rules = coordinates.said(derive("radius", of))
     right = derive("norm-balance", of).claim.equation.rhs
     for part in (Expectation(Dot(g, g)), adam_unit, tr_Sigma, D_hat):
         right = right.subs(part, rules.get(part, part))
@@ -304,16 +288,6 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     return np.asarray(square, dtype=float)
 
 
-@cache
-def _state(of: Protocol) -> tuple[Formula, Formula, Formula]:
-    """p, V and R, by the definitions with which the equation of state begins."""
-    rules = _said(of.equation_of_state)
-    pressure, volume, gas_constant = (
-        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
-    )
-    return pressure, volume, gas_constant
-
-
 def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[FloatArray, FloatArray, float]:
     """Pressure and volume of the runs used, and the gas constant, in the coordinates of their optimiser.
 
@@ -330,6 +304,6 @@ def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[Fl
     gas_constant : float
     """
     pressure, volume, gas_constant = (
-        one(**settings(table, one.arguments, noise), invalid="nan") for one in _state(law_of(table))
+        one(**settings(table, one.arguments, noise), invalid="nan") for one in coordinates.state(law_of(table))
     )
     return np.asarray(pressure), np.asarray(volume), float(gas_constant)
