@@ -1,8 +1,8 @@
 """The coordinates of a gas by its optimiser: effective learning rate, p, V and R, read off what is derived of it.
 
 >>> from thermo_theory import FixedLR
->>> effective_rate(FixedLR.with_optimizer("momentum")).equation
-Eq(eta_eff, eta/(r**2*(1 - beta)))
+>>> round(effective_rate(FixedLR.with_optimizer("momentum"))(eta=0.1, r=2.0, beta=0.9), 12)
+0.25
 >>> pressure, volume, gas_constant = state(FixedLR.with_optimizer("adamw"))
 >>> volume(r=3.0), gas_constant(d=11)
 (3.0, 10.0)
