@@ -19,6 +19,7 @@ from empirics.schedules.plans import KINDS, Plan, adiabat, cooldown, entropy_rat
 from empirics.schedules.quench import drop_entropy
 
 if TYPE_CHECKING:
+    from empirics.schedules.planned import PlannedLR, optimizer_name
     from empirics.schedules.schedulers import (
         Adiabat,
         Cooldown,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
         Isobar,
         Isochore,
         Isotherm,
-        PlannedLR,
-        optimizer_name,
     )
 
 __all__ = [
@@ -54,10 +53,8 @@ __all__ = [
     "vmf_heat_capacity",
 ]
 
-_SCHEDULERS = (
-    *("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"),
-    *("PlannedLR", "optimizer_name"),
-)
+_SCHEDULERS = ("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm")
+_PLANNED = ("PlannedLR", "optimizer_name")
 
 
 def __getattr__(name: str) -> Any:
@@ -68,6 +65,7 @@ def __getattr__(name: str) -> Any:
     AttributeError
         For any other name.
     """
-    if name not in _SCHEDULERS:
+    if name not in (*_SCHEDULERS, *_PLANNED):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("empirics.schedules.schedulers"), name)
+    home = "schedulers" if name in _SCHEDULERS else "planned"
+    return getattr(import_module(f"empirics.schedules.{home}"), name)

@@ -35,6 +35,7 @@ def measured(setting, sigma, dimension, steps):
     return float(data["temperature"].mean()), float(data["radius_sq"].mean())
 
 
+@pytest.mark.long
 def test_adamw_has_the_temperature_and_norm_of_sgd():
     sigma, d, first = 0.8, 30, Setting(0.01, 0.02)
     other = convert(first, optimizer="adamw", sigma=sigma, dimension=d)
