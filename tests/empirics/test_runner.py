@@ -17,8 +17,9 @@ import xarray as xr
 from tiny import tiny
 
 import empirics
-from empirics import runner
+from empirics import dispatch, runner
 from empirics.experiment import ExperimentError
+from empirics.lease import Beat
 from empirics.training import shard
 
 # Long enough to be killed in: a second or two without interruption.
@@ -61,6 +62,12 @@ def until(condition, process):
         time.sleep(0.002)
 
 
+def under_way(out):
+    """Whether any shard has told of a step."""
+    beats = map(Beat.read, out.glob("shards/*/progress.json"))
+    return any(beat is not None and beat.step > 0 for beat in beats)
+
+
 def test_killed_twice_and_resumed_to_the_same_bits(child, whole):
     start, out = child
     for pattern in ("shards/000/checkpoints/checkpoint-*.npz", "shards/001/checkpoints/snapshots-*.npz"):
@@ -90,7 +97,7 @@ def test_killed_before_the_first_checkpoint(child, whole):
 def test_ctrl_c_saves_and_leaves_a_run_that_resumes(child, whole):
     start, out = child
     process = start()
-    until((out / "shards" / "000" / "progress.json").exists, process)
+    until(lambda: under_way(out), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert errors.strip().endswith("KeyboardInterrupt")
@@ -144,7 +151,7 @@ def test_a_pool_that_is_interrupted_asks_its_shards_to_stop(tmp_path, whole):
     out = tmp_path / "pool"
 
     def interrupt():
-        while not list(out.glob("shards/*/progress.json")):
+        while not under_way(out):
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -162,7 +169,7 @@ def test_a_finished_run_is_returned_at_once(whole, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(runner, "run_shard", never)
+    monkeypatch.setattr(dispatch, "run_shard", never)
     same_numbers(empirics.resume(whole.path), whole)
     (whole.path / "shards").mkdir()  # left by a process killed at the very end
     same_numbers(empirics.run(LONG, whole.path), whole)
