@@ -15,6 +15,7 @@ from tiny import tiny
 
 import empirics
 from empirics import runner
+from empirics.lease import Beat
 
 pytestmark = pytest.mark.long
 
@@ -59,34 +60,46 @@ def whole_run(name, tmp_path):
     return start
 
 
+def at_work(out, child):
+    """Wait until a child has begun to work on its folder; gives when."""
+
+    def begun():
+        beat = Beat.read(out / "shards" / "progress.json")
+        return child.poll() is not None or (beat is not None and beat.pid == child.pid)
+
+    until(begun, patience=120)
+    return time.monotonic()
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_killed_at_random_moments(name, tmp_path):
-    """Twenty kills in all, uniform over the life of the process; every run that gets to its end is compared."""
-    start, dice, kills, compared = whole_run(name, tmp_path), random.Random(name), 0, 0
-    began = time.monotonic()
-    first = start("whole")
+    """Twenty-one kills in all, uniform over the time at work (two before it); every run that gets to its end counts."""
+    start, dice, kills, compared, moments = whole_run(name, tmp_path), random.Random(name), 0, 0, []
+    first, began = start("whole"), time.monotonic()
+    loading = at_work(tmp_path / "whole", first) - began
     _, errors = first.communicate(timeout=300)
     assert first.returncode == 0, errors
-    seconds, whole = time.monotonic() - began, empirics.load(tmp_path / "whole")
-    moments = []
+    seconds, whole = time.monotonic() - began - loading, empirics.load(tmp_path / "whole")
     while kills < 7 or not compared:
-        out = f"killed-{compared}"
+        out = tmp_path / f"killed-{compared}"
         child = start(out)
-        if kills < 7:
-            time.sleep(seconds * dice.random())
-        else:
-            child.wait(timeout=300)
-        if child.poll() is None:
+        if kills in (1, 4):
+            time.sleep(dice.random() * loading)
+        elif kills < 7:
+            at_work(out, child)
+            time.sleep(dice.random() * seconds)
+        if kills < 7 and child.poll() is None:
             child.send_signal(signal.SIGKILL)
-            kills += 1
             child.communicate()
-            made = (tmp_path / out / "experiment.toml").exists()
-            moments.append(f"{empirics.status(tmp_path / out).share:.2f}" if made else "before")
+            kills += 1
+            made = (out / "experiment.toml").exists()
+            moments.append(f"{empirics.status(out).share:.0%}" if made else "before anything")
         else:
-            assert child.returncode == 0, child.communicate()[1]
-            same_numbers(empirics.load(tmp_path / out), whole)
+            _, errors = child.communicate(timeout=300)
+            assert child.returncode == 0, errors
+            same_numbers(empirics.load(out), whole)
             compared += 1
-    print(name, "killed at", *moments)
+    print(f"{name}: {seconds:.1f} s of work, killed at {', '.join(moments)}; {compared} runs compared")
 
 
 def test_a_limit_on_the_size_of_files(tmp_path):
@@ -156,7 +169,7 @@ class Sabotage(threading.Thread):
 
 
 @pytest.fixture
-def three_workers(tmp_path):
+def three_workers():
     """A scheduler, and three worker processes that nobody restarts: one that was stopped must come back by itself."""
     dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     with (
@@ -166,8 +179,7 @@ def three_workers(tmp_path):
     ):
         words = [sys.executable, "-m", "distributed.cli.dask_worker", there.scheduler_address]
         options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"]
-        logs = [(tmp_path / f"worker-{i}.log").open("w") for i in range(3)]
-        processes = [subprocess.Popen([*words, *options], stderr=log) for log in logs]
+        processes = [subprocess.Popen([*words, *options], stderr=subprocess.DEVNULL) for _ in range(3)]
         try:
             client.wait_for_workers(3, timeout=60)
             yield client.get_executor(), processes
