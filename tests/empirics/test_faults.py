@@ -1,12 +1,14 @@
 """What may go wrong on the way: damaged files, a full disk, a worker that comes back."""
 
 import errno
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +273,58 @@ def test_a_worker_that_does_not_see_the_folder_or_the_data(tmp_path):
     task = shard.ShardTask(tiny(), 0, tmp_path, checksum="0" * 64)
     with pytest.raises(empirics.ExperimentError, match="finds other data"):
         shard.run_shard(task)
+
+
+class KilledWorker(Exception):
+    """As Dask names it."""
+
+
+KilledWorker.__module__ = "distributed.scheduler"
+
+
+class Losing(Executor):
+    """An executor whose workers die: `before` says what a lost one did, and for how many requests."""
+
+    def __init__(self, losses, before=lambda task: None):
+        self.losses, self.before, self.requests = losses, before, []
+
+    def submit(self, work, task, *arguments):
+        future = Future()
+        if work is not shard.run_shard:
+            future.set_result(work(task, *arguments))
+            return future
+        self.requests.append(task)
+        if self.losses > 0:
+            self.losses -= 1
+            self.before(task)
+            future.set_exception(KilledWorker("lost"))
+        else:
+            future.set_result(work(task))
+        return future
+
+
+def test_lost_shards_are_handed_out_again_as_long_as_they_get_further(tmp_path, whole):
+    with pytest.raises(RuntimeError, match=r"shard [01] lost its worker 3 times at step 0: lost; resume continues"):
+        empirics.run(tiny(), tmp_path / "stuck", executor=Losing(9), progress=False)
+    reached = []
+
+    def further(task):
+        task.home.mkdir(exist_ok=True)
+        reached.append(10 * len(reached) + 10)
+        beat = json.dumps({"owner": "x", "host": "y", "pid": 1, "step": reached[-1], "time": 0.0})
+        task.signs.write_text(beat)
+
+    losing = Losing(9, further)
+    same_numbers(empirics.run(tiny(), tmp_path / "run", executor=losing, progress=False), whole)
+    assert len(losing.requests) == 2 + 9
+    assert len({task.request for task in losing.requests}) == len(losing.requests)
+
+
+def test_finished_shards_are_not_handed_out(tmp_path, whole):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "experiment.toml").write_text(tiny().to_toml())
+    shard.run_shard(runner._tasks(tiny(), out, "cpu", 10.0)[0])
+    executor = Losing(0)
+    same_numbers(empirics.resume(out, executor=executor, progress=False), whole)
+    assert [task.index for task in executor.requests] == [1]
