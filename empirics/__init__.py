@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from empirics import isotropic
+    from empirics import averaging, isotropic, schedules, weight_decay
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
@@ -26,6 +26,7 @@ __all__ = [
     "Status",
     "Verdict",
     "Verdicts",
+    "averaging",
     "compare",
     "import_runs",
     "isotropic",
@@ -34,8 +35,13 @@ __all__ = [
     "report",
     "resume",
     "run",
+    "schedules",
     "status",
+    "weight_decay",
 ]
+
+#: Modules that are public as such.
+_ROOMS = ("averaging", "isotropic", "schedules", "weight_decay")
 
 _HOME = {
     "Experiment": "empirics.experiment",
@@ -63,8 +69,8 @@ def __getattr__(name: str) -> Any:
     AttributeError
         For any other name.
     """
-    if name == "isotropic":  # a room of its own
-        return import_module("empirics.isotropic")
+    if name in _ROOMS:
+        return import_module(f"empirics.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

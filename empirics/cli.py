@@ -529,6 +529,119 @@ def report(
         raise typer.Exit(FAILED)
 
 
+class ScheduleKind(StrEnum):
+    """Processes that a schedule follows."""
+
+    ISOTHERM = "isotherm"
+    ISOBAR = "isobar"
+    ISOCHORE = "isochore"
+    ADIABAT = "adiabat"
+    COOLDOWN = "cooldown"
+    ENTROPY_RATE = "entropy-rate"
+
+
+class ScheduleFormat(StrEnum):
+    """How `schedule` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command(
+    help=(
+        "Say what a schedule of learning rate and weight decay will do: both step by step, with temperature, norm and "
+        "entropy, and how many steps it needs at least to be slow beside relaxation."
+    ),
+    epilog=_examples(
+        "schedule cooldown --lr 0.1 --weight-decay 5e-4 --factor 0.01 --steps 100000",
+        "schedule adiabat --optimizer adamw --lr 1e-3 --weight-decay 0.1 --factor 8 --steps 10000",
+        "schedule entropy-rate --rate -1e-5 --along isochore --lr 0.1 --weight-decay 5e-4 --steps 100000",
+        "schedule isotherm --lr 0.1 --weight-decay 5e-4 --factor 4 --steps 100000 --out plan.png",
+    ),
+)
+def schedule(
+    kind: Annotated[
+        ScheduleKind, typer.Argument(metavar="KIND", help="What stays, or what is chosen.", show_default=False)
+    ],
+    lr: Annotated[float, typer.Option(help="The learning rate at the start.", show_default=False)],
+    weight_decay: Annotated[float, typer.Option(help="The weight decay at the start.", show_default=False)],
+    steps: Annotated[int, typer.Option(help="Steps in which they change.", show_default=False)],
+    factor: Annotated[
+        float | None,
+        typer.Option(help="By how much lr changes; on an adiabat weight decay.", show_default=False),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="dS/dt of entropy-rate, in (d-1)/2 nats a step.", show_default=False),
+    ] = None,
+    along: Annotated[str, typer.Option(help="What stays under entropy-rate: isotherm, isobar or isochore.")] = "isobar",
+    hold: Annotated[int, typer.Option(help="Steps before they change.")] = 0,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="log, linear, cosine or sqrt; by default log, for a cooldown linear.", show_default=False),
+    ] = None,
+    correct: Annotated[
+        bool, typer.Option(help="Let weight decay fall with lr in a cooldown, so that gradients do not grow.")
+    ] = True,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, nesterov, adamw or adam-l2.")] = "sgd",
+    momentum: Annotated[float, typer.Option(help="Of SGD with momentum.")] = 0.0,
+    index: Annotated[
+        float | None, typer.Option(help="Adiabatic index, by default its limit in the cold.", show_default=False)
+    ] = None,
+    relaxation_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Measured relaxation time of the directions at the start; else they count as free.", show_default=False
+        ),
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Noise a direction at unit norm; adam-l2 alone needs it.", show_default=False)
+    ] = None,
+    dimension: Annotated[
+        int | None, typer.Option(help="Scale-invariant weights; adam-l2 alone needs it.", show_default=False)
+    ] = None,
+    points: Annotated[int, typer.Option(help="Rows of the table.")] = 11,
+    form: Annotated[ScheduleFormat, typer.Option("--format", help="How to print.")] = ScheduleFormat.TABLE,
+    out: Annotated[Path | None, typer.Option(help="A PNG to draw it in.", show_default=False)] = None,
+) -> None:
+    """Print what a schedule will do.
+
+    Raises
+    ------
+    RequestError
+        If the schedule cannot be what was asked for.
+    """
+    from empirics.schedules.command import Request, show
+
+    if out is not None and out.suffix.lower() != ".png":
+        raise RequestError(f"schedule: --out {out} must end in .png")
+    request = Request(
+        kind=kind.value,
+        lr=lr,
+        weight_decay=weight_decay,
+        steps=steps,
+        factor=factor,
+        rate=rate,
+        along=along,
+        hold=hold,
+        shape=shape,
+        correct=correct,
+        optimizer=optimizer,
+        momentum=momentum,
+        index=index,
+        relaxation_steps=relaxation_steps,
+        sigma=sigma,
+        dimension=dimension,
+        points=points,
+    )
+    try:
+        print(show(request, as_json=form is ScheduleFormat.JSON, out=out))
+    except ValueError as error:
+        raise RequestError(f"schedule: {error}") from None
+    if out is not None:
+        _say(f"drawn: {out}")
+
+
 def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -> Verdicts:
     """Load runs and judge them; of claims whose code fails the verdicts keep a line each.
 

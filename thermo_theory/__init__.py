@@ -1,10 +1,12 @@
 """Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
 
 from thermo_theory import (  # noqa: F401
+    coordinates,
     discrete,
     forerunners,
     heavy_ball,
     optimizers,
+    paths,
     processes,
     relaxation,
     stochastic,

@@ -8,20 +8,20 @@ equation of state begins with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
-from thermo_theory import PROTOCOLS, Derivation, Formula, Protocol, derive
+from thermo_theory import Formula, Protocol, coordinates, derive
+from thermo_theory.paths import Orbit, law, log_slopes, orbit_of
 from thermo_theory.protocols import OPTIMIZERS
-from thermo_theory.symbols import D_hat, R, V, adam_unit, c, eta, eta_eff, g, lam, p, r, tr_Sigma
+from thermo_theory.symbols import D_hat, adam_unit, g, r, tr_Sigma
 from thermo_theory.vectors import Dot, Expectation
 
 __all__ = [
@@ -63,22 +63,6 @@ def law_of(table: Table) -> Protocol:
     return law(str(table.data.attrs.get("protocol", "fixed-lr")), table.optimizer)
 
 
-def law(protocol: str, optimizer: str = "sgd") -> Protocol:
-    """Return a protocol with an optimiser, by their names.
-
-    Raises
-    ------
-    ValueError
-        If nothing is derived of the two together; with the reason.
-
-    >>> print(law("fixed-lr", "adamw"))
-    fixed LR, AdamW
-    """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"no protocol is called {protocol!r}; known: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[protocol] if optimizer == "sgd" else PROTOCOLS[protocol].with_optimizer(optimizer)
-
-
 def is_derived(name: str, of: Protocol) -> bool:
     """Whether there is a derivation of this name for a protocol with its optimiser.
 
@@ -98,93 +82,6 @@ def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
     if "momentum" in data.variables or getattr(training, "momentum", None) is None:
         return data
     return data.assign(momentum=("run", np.full(data.sizes["run"], float(training.momentum))))
-
-
-# The symmetry --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Orbit:
-    """How lr and weight decay change along a symmetry orbit at fixed LR: as powers of c, w being c times as large.
-
-    Attributes
-    ----------
-    rate, decay : float
-        Powers of c in lr and in weight decay; 2 and -2 for SGD.
-    """
-
-    rate: float
-    decay: float
-
-    @property
-    def weight(self) -> float:
-        """Slope in log lr less so many times that in log weight decay: by this the orbit's relations are stated."""
-        return -self.decay / self.rate
-
-    def along(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
-        """Logarithm of what is equal all along an orbit, from the logarithms of lr and weight decay.
-
-        >>> Orbit(1, -2).along(0.5, 2.0)
-        array(3.)
-        """
-        return np.asarray(self.weight * np.asarray(rate) + np.asarray(decay), dtype=float)
-
-    def across(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
-        """Return the coordinate beside it; what grows with it by 1 gains what the orbit's relations state.
-
-        >>> orbit = Orbit(1, -2)
-        >>> float(orbit.along(1.0, -2.0)), float(orbit.across(1.0, -2.0))
-        (0.0, 1.0)
-        """
-        change = np.asarray(rate) - self.weight * np.asarray(decay)
-        return np.asarray(change / (1 + self.weight**2), dtype=float)
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """What is equal along an orbit, and what is not.
-
-        >>> Orbit(2, -2).words, Orbit(1, -2).words
-        (('lr x weight decay', 'lr/weight decay'), ('lr^2 x weight decay', 'lr/weight decay^2'))
-        """
-        power = "" if self.weight == 1 else f"^{self.weight:g}"
-        return f"lr{power} x weight decay", f"lr/weight decay{power}"
-
-    @property
-    def difference(self) -> str:
-        """The difference of slopes that its relations state, after the words "slope in".
-
-        >>> Orbit(1, -2).difference
-        'log lr minus 2 x slope in log weight decay'
-        """
-        times = "" if self.weight == 1 else f"{self.weight:g} x "
-        return f"log lr minus {times}slope in log weight decay"
-
-
-@cache
-def orbit_of(of: Protocol) -> Orbit:
-    """Read the orbit off the derived symmetry: what stands in the step from c w in place of lr and weight decay.
-
-    >>> orbit_of(law("fixed-lr")), orbit_of(law("fixed-lr", "adam-l2"))
-    (Orbit(rate=2.0, decay=-2.0), Orbit(rate=1.0, decay=-2.0))
-    """
-
-    def power(symbol: sp.Symbol) -> float:
-        (scaled,) = [argument for argument in of.symmetry.equation.lhs.args if argument.has(symbol)]
-        return float(sp.simplify(c * sp.diff(sp.log(scaled), c)))
-
-    return Orbit(power(eta), power(lam))
-
-
-@cache
-def log_slopes(formula: Formula) -> tuple[float, float]:
-    """Slopes of the logarithm of a derived power law in log lr and log weight decay.
-
-    >>> log_slopes(law("fixed-lr", "adamw").radius)
-    (0.5, -0.5)
-    """
-    logarithm = sp.log(formula.equation.rhs)
-    by_rate, by_decay = (float(sp.simplify(symbol * sp.diff(logarithm, symbol))) for symbol in (eta, lam))
-    return by_rate, by_decay
 
 
 # Temperature, radius and equation of state ---------------------------------------------------------------------------
@@ -210,22 +107,6 @@ def lacking(table: Table, names: Iterable[str]) -> list[str]:
     return table.missing(*dict.fromkeys(SOURCES[name] for name in names if name in SOURCES))
 
 
-def _said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
-    """What a derivation defines and assumes, by its left-hand sides."""
-    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption")]
-    return {equation.lhs: equation.rhs for equation in given}
-
-
-@cache
-def _effective_rate(of: Protocol) -> Formula:
-    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it."""
-    rules = _said(derive("temperature", of))
-    right = rules[eta_eff]
-    for symbol in (adam_unit, tr_Sigma, D_hat):
-        right = right.subs(symbol, rules.get(symbol, symbol))
-    return Formula(sp.Eq(eta_eff, sp.simplify(right), evaluate=False))
-
-
 def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
     """Effective learning rate of the runs used: lr/r^2 for SGD, else what takes its place in the temperature.
 
@@ -243,7 +124,7 @@ def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
     of = law_of(table)
     if of.optimizer == "sgd":
         return np.asarray(effective_lr(table.data))[table.used]
-    formula = _effective_rate(of)
+    formula = coordinates.effective_rate(of)
     return np.asarray(formula(**settings(table, formula.arguments, noise), invalid="nan"))
 
 
@@ -252,13 +133,13 @@ def rate_missing(table: Table) -> list[str]:
     of = law_of(table)
     if of.optimizer == "sgd":
         return [] if effective_lr(table.data) is not None else ["a learning rate with its radius, or an effective one"]
-    return lacking(table, _effective_rate(of).arguments)
+    return lacking(table, coordinates.effective_rate(of).arguments)
 
 
 @cache
 def _norm_balance(of: Protocol) -> Formula:
     """E r^2 for independent gradients, exact in the step, as a function of the norm that the gradients are taken at."""
-    rules = _said(derive("radius", of))
+    rules = coordinates.said(derive("radius", of))
     right = derive("norm-balance", of).claim.equation.rhs
     for part in (Expectation(Dot(g, g)), adam_unit, tr_Sigma, D_hat):
         right = right.subs(part, rules.get(part, part))
@@ -304,16 +185,6 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     return np.asarray(square, dtype=float)
 
 
-@cache
-def _state(of: Protocol) -> tuple[Formula, Formula, Formula]:
-    """p, V and R, by the definitions with which the equation of state begins."""
-    rules = _said(of.equation_of_state)
-    pressure, volume, gas_constant = (
-        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
-    )
-    return pressure, volume, gas_constant
-
-
 def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[FloatArray, FloatArray, float]:
     """Pressure and volume of the runs used, and the gas constant, in the coordinates of their optimiser.
 
@@ -330,6 +201,6 @@ def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[Fl
     gas_constant : float
     """
     pressure, volume, gas_constant = (
-        one(**settings(table, one.arguments, noise), invalid="nan") for one in _state(law_of(table))
+        one(**settings(table, one.arguments, noise), invalid="nan") for one in coordinates.state(law_of(table))
     )
     return np.asarray(pressure), np.asarray(volume), float(gas_constant)
