@@ -36,6 +36,7 @@ class _Layer(NamedTuple):
 
 
 _COMPILED_FOR = (torch.float32, torch.float64)
+_NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
 
 
 @cache
@@ -50,14 +51,22 @@ def _kernel() -> Callable[..., None] | None:
     return None if config.DISABLE_JIT else gradients
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """View tensors (run, ...) that lie side by side in the memory of one (run, d) as that one; None if they do not."""
-    sizes = [w[0].numel() for w in tensors]
-    run, place = sum(sizes), tensors[0].data_ptr()
-    for w, size in zip(tensors, sizes, strict=True):
-        if w.data_ptr() != place or w.stride() != (run, w.shape[2], 1):
+def joined(tensors: Sequence[Tensor]) -> Tensor | None:
+    """View matrices (run, row, column) that lie side by side in the memory of one (run, d) as that one; None if they do not.
+
+    Examples
+    --------
+    >>> flat = torch.arange(12.0).view(2, 6)
+    >>> together = joined([flat[:, :4].unflatten(1, (2, 2)), flat[:, 4:].unflatten(1, (1, 2))])
+    >>> torch.equal(together, flat), joined([torch.zeros(2, 2, 2), torch.zeros(2, 1, 2)])
+    (True, None)
+    """
+    shapes = [w.shape for w in tensors]
+    run, place, size = sum(rows * columns for _, rows, columns in shapes), tensors[0].data_ptr(), tensors[0].itemsize
+    for w, (_, rows, columns) in zip(tensors, shapes, strict=True):
+        if w.data_ptr() != place or w.stride() != (run, columns, 1):
             return None
-        place += size * w.element_size()
+        place += rows * columns * size
     return tensors[0].as_strided((len(tensors[0]), run), (run, 1))
 
 
@@ -160,9 +169,8 @@ class EnsembleMLP(Model):
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
-        if self.compiled and not self.affine and inputs.device.type == "cpu" and inputs.dtype in _COMPILED_FOR:
-            if (kernel := _kernel()) is not None:
-                return self._with_kernel(kernel, weights, frozen[0], inputs, labels, out)
+        if (kernel := self._kernel_for(inputs)) is not None:
+            return self._with_kernel(kernel, weights, frozen[0], (inputs, _NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
         picked = labels.unsqueeze(1)
@@ -186,22 +194,41 @@ class EnsembleMLP(Model):
                 back = torch.bmm(weights[i].transpose(1, 2), back)
         return loss
 
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
+        if (kernel := self._kernel_for(samples)) is None:
+            return None
+        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
+
+    def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
+        """The compiled gradient for such inputs."""
+        if not self.compiled or self.affine or inputs.device.type != "cpu" or inputs.dtype not in _COMPILED_FOR:
+            return None
+        return _kernel()
+
     def _with_kernel(
         self,
         kernel: Callable[..., None],
         weights: Sequence[Tensor],
         head: Tensor,
-        inputs: Tensor,
-        labels: Tensor,
+        minibatch: tuple[Tensor, Tensor, Tensor],
         out: Sequence[Tensor],
     ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled."""
-        loss, target = inputs.new_empty(len(inputs)), _joined(out)
-        found = target if target is not None else inputs.new_empty(len(inputs), self.dimension)
-        flat = _joined(weights)
+        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
+        flat, target = joined(weights), joined(out)
         if flat is None:
             flat = torch.cat([w.flatten(1) for w in weights], 1)
-        arrays = (one.numpy() for one in (flat, self._widths, head.contiguous(), inputs.contiguous(), labels))
+        found = target if target is not None else torch.empty_like(flat)
+        loss = flat.new_empty(len(flat))
+        arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
         kernel(*arrays, self.eps, found.numpy(), loss.numpy())
         if target is None:
             parts = found.split([block.size for block in self.blocks], 1)

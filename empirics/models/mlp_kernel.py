@@ -154,6 +154,19 @@ def _leading(width):  # type: ignore[no-untyped-def]
 
 
 @njit(**_COMPILED)
+def _gathered(y, x, width, rows):  # type: ignore[no-untyped-def]
+    """Copy rows of x, one after the other, to y."""
+    for b in range(len(rows)):
+        to, at = b * width, rows[b] * width
+        if width < LANES:
+            for k in range(width):
+                y[to + k] = x[at + k]
+        for k in range(0, width if width >= LANES else 0, LANES):
+            k = min(k, width - LANES)
+            store(y, to + k, load(x, at + k))
+
+
+@njit(**_COMPILED)
 def _outer(y, y0, d, d_ld, width, x, x0, x_ld, into, batch, scratch):  # type: ignore[no-untyped-def]
     """``y = d^T x``, shapes (width, into), (batch, width), (batch, into); y and x are not padded."""
     if into < LANES:
@@ -167,11 +180,11 @@ def _outer(y, y0, d, d_ld, width, x, x0, x_ld, into, batch, scratch):  # type: i
 
 
 @njit(**_COMPILED)
-def gradients(flat, widths, head, inputs, labels, eps, out, losses):  # type: ignore[no-untyped-def]
-    """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad`.
+def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # type: ignore[no-untyped-def]
+    """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad_of`.
 
     `flat` and `out` are the weights, layer after layer, and their gradients, (run, d); `widths` those of the input and
-    of the hidden layers.
+    of the hidden layers. Without `rows` the samples are the minibatches, one after the other.
     """
     runs, dimension = flat.shape
     batch, depth, classes = labels.shape[1], len(widths) - 1, head.shape[1]
@@ -186,9 +199,16 @@ def gradients(flat, widths, head, inputs, labels, eps, out, losses):  # type: ig
     w, across = np.empty(matrix, kind), np.empty(last * c_ld, kind)
     logits, raised = np.empty(classes * c_ld, kind), np.empty(classes * c_ld, kind)
     norms, tops = np.empty(c_ld, kind), np.empty(c_ld, kind)
-    weights, gradient, x, heads = flat.ravel(), out.ravel(), inputs.ravel(), head.ravel()
+    weights, gradient, heads = flat.ravel(), out.ravel(), head.ravel()
+    gathers, everything = rows.size > 0, samples.ravel()
+    x = everything
+    if gathers:
+        x = np.empty(batch * widths[0], kind)
     for r in range(runs):
         place, at = r * dimension, r * batch * widths[0]
+        if gathers:
+            at = 0
+            _gathered(x, everything, widths[0], rows[r])
         for i in range(depth):
             into, width = widths[i], widths[i + 1]
             ld, pad = _leading(width), _padded(width)
@@ -199,22 +219,22 @@ def gradients(flat, widths, head, inputs, labels, eps, out, losses):  # type: ig
                 _product(z, starts[i], ld, a, starts[i - 1], _leading(into), 1, w, 0, ld, batch, into, pad)
             _normalise(z, a, starts[i], ld, batch, pad, eps, rstd, i * most)
             place += width * into
-        w0, rows, source = r * classes * last, classes, heads
+        w0, entries, source = r * classes * last, classes, heads
         _transposed(across, 0, c_ld, a, starts[depth - 1], _leading(last), batch, last, c_ld)
         _product(logits, 0, c_ld, heads, w0, last, 1, across, 0, c_ld, classes, last, c_ld)
         losses[r] = _cross_entropy(logits, c_ld, batch, classes, labels[r], raised, norms, tops) / batch
         for i in range(depth - 1, -1, -1):
             into, width = widths[i], widths[i + 1]
             ld, pad = _leading(width), _padded(width)
-            for k in range(rows):
+            for k in range(entries):
                 for j in range(width):
                     w[k * ld + j] = source[w0 + k * width + j]
                 for j in range(width, pad):
                     w[k * ld + j] = 0
             if i == depth - 1:
-                _product(other, 0, ld, raised, 0, 1, c_ld, w, 0, ld, batch, rows, pad)
+                _product(other, 0, ld, raised, 0, 1, c_ld, w, 0, ld, batch, entries, pad)
             else:
-                _product(other, 0, ld, d, 0, _leading(rows), 1, w, 0, ld, batch, rows, pad)
+                _product(other, 0, ld, d, 0, _leading(entries), 1, w, 0, ld, batch, entries, pad)
             d, other = other, d
             _normalise_back(d, z, starts[i], ld, batch, pad, rstd, i * most)
             place -= width * into
@@ -222,4 +242,4 @@ def gradients(flat, widths, head, inputs, labels, eps, out, losses):  # type: ig
                 _outer(gradient, place, d, ld, width, x, at, into, into, batch, w)
             else:
                 _outer(gradient, place, d, ld, width, a, starts[i - 1], _leading(into), into, batch, w)
-            w0, rows, source = place, width, weights
+            w0, entries, source = place, width, weights
