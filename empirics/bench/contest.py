@@ -7,7 +7,7 @@ took is told.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +39,8 @@ class Contest:
         Bytes of a unit that must be read or written at least once; None where all fits into a cache.
     rounds
         How many each.
+    warm
+        Whether a first round of each is needed that does not count: not where compiled code has no part.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Contest:
     flops: float | None = None
     bytes: float | None = None
     rounds: int = 5
+    warm: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,12 @@ def seconds_of(work: Callable[[], Any], repeats: int = 1) -> float:
 def held(contest: Contest, peak: Peak, device: str) -> Row:
     """Hold a contest."""
     clock = time.perf_counter()
-    contest.ours()
+    ours = [contest.ours()]
     first = time.perf_counter() - clock
-    contest.reference()
-    ours, reference = [], []
-    for _ in range(contest.rounds):
+    reference = [contest.reference()]
+    if contest.warm:
+        ours, reference = [], []
+    while len(ours) < contest.rounds:
         ours.append(contest.ours())
         reference.append(contest.reference())
     mine, theirs = min(ours), min(reference)
@@ -228,8 +232,3 @@ def table(rows: Sequence[Row]) -> str:
     last = rows[-1]
     peaks = f"{last.gemm_peak / 1e9:.0f} GFLOP/s float32 GEMM, {last.memory_peak / 1e9:.0f} GB/s of memory"
     return "\n".join([*lines, f"one thread of {last.device}; peak: {peaks}"])
-
-
-def as_dict(row: Row) -> dict[str, Any]:
-    """A row ready for JSON."""
-    return asdict(row)
