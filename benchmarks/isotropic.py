@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
 from typing import Any
 

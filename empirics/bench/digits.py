@@ -1,6 +1,7 @@
 """The digits network over 49 runs: our whole step, measurements included, and one run at a time in plain PyTorch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class Plain(nn.Module):
     def __init__(self, features: int, hidden: Sequence[int], classes: int) -> None:
         super().__init__()
         widths = (features, *hidden)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.layers = nn.ModuleList(nn.Linear(into, out, bias=False) for into, out in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm1d(out, 1e-12, affine=False) for out in hidden)
         self.head: Tensor
@@ -76,7 +77,7 @@ class Plain(nn.Module):
 
 
 class Reference:
-    """``nn.Module`` and ``torch.optim.SGD``, one run, minibatches by indexing tensors (no DataLoader), nothing measured."""
+    """``nn.Module`` and ``torch.optim.SGD``, one run, minibatches by indexing (no DataLoader), nothing measured."""
 
     def __init__(self, hidden: Sequence[int]) -> None:
         data = load(experiment(hidden).data)
@@ -102,7 +103,7 @@ def flops(hidden: Sequence[int], features: int = 61, classes: int = 10) -> int:
     True
     """
     widths = (features, *hidden)
-    layers = [into * out for into, out in zip(widths, widths[1:], strict=False)]
+    layers = [into * out for into, out in pairwise(widths)]
     return 2 * BATCH * (2 * sum(layers) + sum(layers[1:]) + 2 * hidden[-1] * classes)
 
 

@@ -18,6 +18,7 @@ from empirics.bench.contest import Contest
 from empirics.isotropic.experiment import IsotropicExperiment
 from empirics.isotropic.loop import GasTrainer
 
+
 def rates_of(side: int) -> list[float]:
     """Learning rates, or weight decays, of a grid of `side` by `side`: 0.001 to 0.1."""
     return [float(rate) for rate in np.logspace(-3, -1, side)]
@@ -120,7 +121,17 @@ class Autograd:
         noise_sq, grad_sq = (xi * xi).sum(1, keepdim=True), (gradient * gradient).sum(1, keepdim=True)
         mean_sq = (mean * mean).sum(1, keepdim=True)
         cos = (w * after).sum(1, keepdim=True) / (r_sq * (after * after).sum(1, keepdim=True)).sqrt()
-        rows = (loss, r_sq, r_sq * r_sq, r_sq.log(), grad_sq, noise_sq, noise_sq * r_sq, mean_sq, mean_sq * r_sq)
+        rows: tuple[Tensor, ...] = (
+            loss,
+            r_sq,
+            r_sq * r_sq,
+            r_sq.log(),
+            grad_sq,
+            noise_sq,
+            noise_sq * r_sq,
+            mean_sq,
+            mean_sq * r_sq,
+        )
         rows += (loss * loss, lr * noise_sq, (1 - loss) * noise_sq * r_sq, cos.clamp(max=1).acos() ** 2)
         return torch.stack([*rows, lr * lr * grad_sq - lr * decay * (2 - lr * decay) * r_sq])
 

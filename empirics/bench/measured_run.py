@@ -1,4 +1,4 @@
-"""A whole run of ResNet-18 with its measurements, of the paper's length: ours, and the way that the paper's code has it.
+"""A whole run of ResNet-18 with its measurements, of the paper's length: ours, and the way of the paper's code.
 
 The reference takes 1,000,000 steps, and at 200 of them 4,000 gradients more, of which noise and mean gradient are made.
 Ours measures as it goes: squared norms at every step, a second minibatch at each of 4,000 snapshots. Both are computed

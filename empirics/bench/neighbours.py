@@ -1,6 +1,7 @@
 """All nearest neighbours among directions: ours from samples, scikit-learn's among polar angles already taken."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +81,8 @@ def _contest(name: str, draw: Callable[..., NDArray[np.float32]], n: int) -> Con
         work=f"nearest neighbours of {n} {draw.__name__} samples of {DIMENSION} weights (float32, exact), against "
         "sklearn NearestNeighbors on polar angles (their making not counted)",
         unit="s",
-        ours=lambda: seconds_of(lambda x=samples()[0]: ours(x)),  # type: ignore[misc]
-        reference=lambda: seconds_of(lambda angles=samples()[1]: reference(angles)),  # type: ignore[misc]
+        ours=lambda: seconds_of(partial(ours, samples()[0])),
+        reference=lambda: seconds_of(partial(reference, samples()[1])),
         goal=5.0,
         flops=float(n) ** 2 * DIMENSION,
         bytes=4.0 * n * DIMENSION,

@@ -1,4 +1,4 @@
-"""ResNet-18 of width 4 on images of CIFAR-10's size: our whole step for 8 runs, and one run at a time in plain PyTorch."""
+"""ResNet-18 of width 4 on images of CIFAR-10's size: our whole step for 8 runs, and plain PyTorch."""
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ class Reference:
         inputs = torch.as_tensor(data.inputs).view(-1, 3, 32, 32)
         self.inputs, self.labels = inputs.contiguous(memory_format=torch.channels_last), torch.as_tensor(data.labels)
         torch.manual_seed(0)
-        self.network = Plain().to(memory_format=torch.channels_last)
+        self.network = Plain().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, weight_decay=DECAY)
 
     @torch.enable_grad()
@@ -128,7 +128,7 @@ class Reference:
 
 
 def flops() -> float:
-    """Operations of the convolutions of a step of one run: forward, gradients of filters and, but at first, of signals."""
+    """Operations of the convolutions of a step of one run: forward, gradients of filters and of signals."""
     total, size, into = 2 * 3 * WIDTH * 9 * 32**2, 32, WIDTH
     for stage in range(4):
         out, size = WIDTH * 2**stage, 32 // 2**stage

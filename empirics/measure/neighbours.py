@@ -23,7 +23,7 @@ FLOAT64_WORK = 2e9
 #: Bytes of a block of rows in float64; some six are held at a time.
 BLOCK_BYTES = 2**25
 
-#: Blocks of float32 that are multiplied by all later ones once they are made; making them takes longer than multiplying.
+#: Blocks of float32 that are multiplied by all later ones once they are made, which takes longer than multiplying.
 PANEL = 4
 
 #: Bytes of the rows that are brought to unit norm at a time: they stay in the processor's cache.

@@ -18,8 +18,8 @@ __all__ += ["store", "sub", "turn"]
 
 #: Numbers of a vector: 64 bytes of float32.
 LANES = 16
-#: Rows of a tile: eight accumulators of 64 bytes fit into AVX-512's registers, four into those of AVX2. The order of the
-#: sums, and so every bit, is the same.
+#: Rows of a tile: eight accumulators of 64 bytes fit into the registers of AVX-512, four into those of AVX2. The order
+#: of the sums is the same.
 TILE = 8 if binding.get_host_cpu_features().get("avx512f") else 4
 _INDEX = ir.IntType(32)
 
@@ -167,8 +167,8 @@ exp = _elementwise(_exp, 1)
 def _tile(rows: int) -> Any:
     """Make ``tile(y, y0, y_row, x, x0, x_row, x_step, w, w0, w_step, depth)``.
 
-    It sets ``y[y0 + i y_row + j] = sum over k of x[x0 + i x_row + k x_step] w[w0 + k w_step + j]`` for `rows` rows i and
-    `LANES` columns j; all arrays flat. The sums run over k in order, each in its own register.
+    It sets ``y[y0 + i y_row + j] = sum over k of x[x0 + i x_row + k x_step] w[w0 + k w_step + j]`` for `rows` rows i
+    and `LANES` columns j; all arrays flat. The sums run over k in order, each in its own register.
     """
 
     @intrinsic
