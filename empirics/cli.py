@@ -529,7 +529,7 @@ def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -
 @app.command(
     help=(
         "Measure speed on this machine, as ratios: ours against a plain reference, in turns, on one thread, in "
-        "processor time. Names: isotropic, isotropic-1000, digits, resnet18, measured-run, neighbours; all of them by default."
+        "processor time. Names: isotropic, isotropic-1000, digits, resnet18, measured-run, neighbours; by default all."
     ),
     epilog=_examples("bench isotropic digits", "bench --quick", "bench neighbours --format json"),
 )

@@ -264,7 +264,8 @@ def _winners(
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Recompute the candidates exactly and take the k + 1 nearest.
 
-    Those that are further than the (k + 1)-th by more than `apart`, twice the round-off, cannot be among them. A row whose winners are not nearer than `safe`, the squared distance beyond which round-off may have hidden others,
+    Those that are further than the (k + 1)-th by more than `apart`, twice the round-off, cannot be among them. A row
+    whose winners are not nearer than `safe`, the squared distance beyond which round-off may have hidden others,
     is searched anew.
     """
     n, keep = rows.n, search.keep

@@ -52,7 +52,7 @@ def _kernel() -> Callable[..., None] | None:
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """View matrices (run, row, column) that lie side by side in the memory of one (run, d) as that one; None if they do not.
+    """View matrices (run, row, column) that lie side by side in the memory of one (run, d) as that one, if they do.
 
     Examples
     --------

@@ -148,7 +148,7 @@ def _padded(width):  # type: ignore[no-untyped-def]
 
 @njit(**_COMPILED)
 def _leading(width):  # type: ignore[no-untyped-def]
-    """Length of a row in memory: not a multiple of 64 numbers, which would put all rows into the same few cache lines."""
+    """Length of a row in memory: not a multiple of 64 numbers, which would put all rows into the same cache lines."""
     padded = _padded(width)
     return padded + LANES if padded % 64 == 0 else padded
 
