@@ -122,8 +122,6 @@ class Autograd:
         mean_sq = (mean * mean).sum(1, keepdim=True)
         cos = (w * after).sum(1, keepdim=True) / (r_sq * (after * after).sum(1, keepdim=True)).sqrt()
         rows: tuple[Tensor, ...] = (
-            ,
-        )
             loss,
             r_sq,
             r_sq * r_sq,
