@@ -69,6 +69,13 @@ class TableFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class BenchFormat(StrEnum):
+    """How `bench` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class PageFormat(StrEnum):
     """What `report` writes."""
 
@@ -660,6 +667,41 @@ def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -
             return empirics.compare(runs, claims=files)
         except ClaimError as error:
             raise RequestError(f"{verb}: {error}") from None
+
+
+@app.command(
+    help=(
+        "Measure speed on this machine, as ratios: ours against a plain reference, in turns, on one thread, in "
+        "processor time. Names: isotropic, isotropic-1000, digits, resnet18, measured-run, neighbours; by default all."
+    ),
+    epilog=_examples("bench isotropic digits", "bench --quick", "bench neighbours --format json"),
+)
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which.", show_default=False)] = None,
+    form: Annotated[BenchFormat, typer.Option("--format", help="How to print.")] = BenchFormat.TABLE,
+    quick: Annotated[bool, typer.Option("--quick", help="Less work and fewer rounds, for a look.")] = False,
+) -> None:
+    """Print ratios.
+
+    Raises
+    ------
+    RequestError
+        If there is no such benchmark.
+    """
+    import json
+    from dataclasses import asdict
+
+    from empirics.bench import NAMES, table
+    from empirics.bench import bench as held
+
+    rows = []
+    try:
+        for row in held(names or NAMES, quick):
+            _say(f"{row.name}: {row.ratio:.1f} times as fast as the reference")
+            rows.append(row)
+    except LookupError as error:
+        raise RequestError(f"bench: {error.args[0]}") from None
+    print(json.dumps([asdict(row) for row in rows], indent=1) if form is BenchFormat.JSON else table(rows))
 
 
 # Errors ------------------------------------------------------------------------------------------
