@@ -112,7 +112,7 @@ class ThermoProbe:
         optimizer: Any,
         *,
         loss: Callable[[nn.Module], Tensor] | None = None,
-        every: int = 64,
+        every: int = 100,
         scaler: Any = None,
     ) -> None:
         if every < 2:
@@ -288,7 +288,7 @@ class ThermoProbe:
         return rows
 
     def frame(self) -> pd.DataFrame:
-        """Return a table of what was seen lately: the later half of the training, at most some 8,000 steps.
+        """Return a table of what was seen lately: the later half of the training, at most 128 pairs of steps.
 
         Returns
         -------

@@ -119,7 +119,7 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
         pressure=work / float(volume.mean()),
         pv_over_rt=work / warmth if warmth > 0 else inf,
         angular_equilibrium=float(np.sqrt(np.mean(_call(law.rotation, values) ** 2))),
-        **_equilibrium(law, values, balance, shrink, rule.weight_decay),  # type: ignore[arg-type]
+        **_equilibrium(law, values, balance, shrink, rule.weight_decay, (seen.last - seen.first) / 2),  # type: ignore[arg-type]
     )
 
 
@@ -136,7 +136,7 @@ def _balance(seen: Seen, shrink: float) -> float:
 
 
 def _equilibrium(
-    law: Protocol, values: dict[str, object], balance: float, shrink: float, decay: float
+    law: Protocol, values: dict[str, object], balance: float, shrink: float, decay: float, ago: float
 ) -> dict[str, float | bool]:
     """How far the norm is from its stationary value, and how long it takes."""
     steepness = _steepness(law, values)
@@ -152,5 +152,6 @@ def _equilibrium(
     away, away_then = (
         abs(balance**power - 1) for power in (-1.0, -log(REACHED) / log(share) if share < REACHED else 0)
     )
-    to_go = time * log(away / away_then) if share < REACHED else 0.0
+    # The means are those of the middle of the window, so many steps ago.
+    to_go = max(time * log(away / away_then) - ago, 0.0) if share < REACHED else 0.0
     return {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1, "to_go": to_go}
