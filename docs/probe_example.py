@@ -1,4 +1,4 @@
-"""The worked example of docs/probe.md: a small ResNet on handwritten digits, trained as people train, and a probe on it.
+"""The worked example of docs/probe.md: a small ResNet on digits, trained as people train, and a probe on it.
 
 OMP_NUM_THREADS=1 python docs/probe_example.py
 """
@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import empirics
-from empirics.data import DATASETS
-from empirics.training.tables import DataTable
+from empirics.data.loading import load
+from empirics.training.tables import Data
 
 EPOCHS, BATCH, LR, MOMENTUM = 30, 64, 0.1, 0.9
 
@@ -46,7 +46,7 @@ class ResNet(nn.Module):
 
 
 def digits():
-    data = DATASETS.get("digits-images")(DataTable(name="digits-images", test_share=0.25))
+    data = load(Data(name="digits-images", test_share=0.25))
     shape = (-1, *data.shape)
     pairs = (data.inputs, data.labels), (data.test_inputs, data.test_labels)
     return [(torch.as_tensor(x).float().reshape(shape), torch.as_tensor(y)) for x, y in pairs]

@@ -1,6 +1,7 @@
 """The probe: nothing changes, blocks against the full check, numbers against long-hand ones and exact gases."""
 
 import copy
+import functools
 import math
 
 import numpy as np
@@ -79,12 +80,15 @@ def test_blocks_without_data_are_those_of_the_full_check():
     probe = ThermoProbe(model, optimizer)
     generator = torch.Generator().manual_seed(1)
     for _ in range(40):
-        x, y = torch.randn(32, 1, 8, 8, generator=generator), torch.randint(4, (32,), generator=generator)
+        x = torch.randn(32, 1, 8, 8, generator=generator)
+        y = x[:, 0, 2:4, 2:4].flatten(1).argmax(1)
         optimizer.zero_grad()
         cross_entropy(model(x), y).backward()
         probe.step()
         optimizer.step()
-    full = {found.name: found.blocks for found in scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))}
+    # In float64: in float32 the check cannot tell a tensor of little effect from one of no scale.
+    exact, x = copy.deepcopy(model).double(), x.double()
+    full = {found.name: found.blocks for found in scale_invariant_blocks(exact, lambda m: cross_entropy(m(x), y))}
     seen = dict(zip(probe.frame()["group"], probe.frame()["blocks"], strict=True))
     assert seen == full
     assert (seen["batch.0.weight"], seen["rms.0.weight"], seen["layer.0.weight"]) == (8, 1, 1)
@@ -176,7 +180,7 @@ def test_in_the_exact_gas_all_is_as_derived(name):
         "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
         "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.02),
     }[name]
-    found = gas(optimizer, 4000, start=1.2, every=8)[0].frame().iloc[0]
+    found = gas(optimizer, 4000, start=3.5, every=8)[0].frame().iloc[0]
     assert found["scale_invariant"]
     assert found["balance"] == pytest.approx(1, abs=0.05)
     assert found["pv_over_rt"] == pytest.approx(1, abs=0.1)
@@ -190,7 +194,9 @@ def test_the_share_and_the_time_to_go_come_true(name):
     if name == "sgd":
         optimizer, predicted = sgd(0.05, 0.02), (0.05 * 199 / (2 * 0.02)) ** 0.25
     else:
-        optimizer, predicted = lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1), (0.01 * 200 / 0.2) ** 0.5
+        # beta2 = 0.999 remembers gradients for longer than the norm takes
+        adamw = functools.partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1, betas=(0.9, 0.99))
+        optimizer, predicted = adamw, (0.01 * 200 / 0.2) ** 0.5
     start = 3 * predicted
     early, norms = gas(optimizer, 200, start, every=2)
     (row_then,), seen = early._rows(), early._watch.seen()[0]
