@@ -8,7 +8,7 @@ from math import inf, isfinite, log, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.probe.blocks import RANDOM
+from empirics.probe.blocks import passes
 from empirics.probe.record import Seen
 from thermo_theory import FixedELR, FixedLR, Formula, Protocol, coordinates
 
@@ -74,7 +74,7 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
     -------
     Row
     """
-    invariant = seen.scale_invariant and not seen.violation >= RANDOM
+    invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     rule, radius_sq = seen.rule, float(seen.radius_sq.mean())
     angle = float(np.sqrt(seen.angle_sq.mean()))
     base = {
