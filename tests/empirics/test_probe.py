@@ -90,7 +90,7 @@ def test_blocks_without_data_are_those_of_the_full_check():
     exact, x = copy.deepcopy(model).double(), x.double()
     full = {found.name: found.blocks for found in scale_invariant_blocks(exact, lambda m: cross_entropy(m(x), y))}
     seen = dict(zip(probe.frame()["group"], probe.frame()["blocks"], strict=True))
-    # Matrices and filters: a vector's random change is so much more to the loss than a factor that the check is lenient.
+    # Matrices and filters: of vectors, which a random change of their size disturbs much, the check is lenient.
     weights = [name for name, p in model.named_parameters() if p.ndim > 1 and p.shape[1:].numel() > 1]
     assert {name: seen[name] for name in weights} == {name: full[name] for name in weights}
     assert (seen["batch.0.weight"], seen["rms.0.weight"], seen["layer.0.weight"]) == (8, 1, 1)
