@@ -52,7 +52,7 @@ def polar_angles(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return angles
 
 
-def reference(angles: NDArray[np.float64]) -> NDArray[np.int64]:
+def reference(angles: NDArray[np.floating]) -> NDArray[np.int64]:
     """Find the nearest neighbour of every row, itself left out, by scikit-learn."""
     return np.asarray(NearestNeighbors(n_neighbors=2).fit(angles).kneighbors(return_distance=False)[:, 0])
 
