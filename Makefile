@@ -36,6 +36,7 @@ unit:
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long"
 
 check-long: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	$(BIN)/python -m pytest -n $(WORKERS) -m long
 
 book: setup

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
     from empirics.pages import report
+    from empirics.probe import ThermoProbe
     from empirics.results import Runs, load
     from empirics.runner import Status, resume, run, status
 
@@ -24,6 +25,7 @@ __all__ = [
     "ExperimentError",
     "Runs",
     "Status",
+    "ThermoProbe",
     "Verdict",
     "Verdicts",
     "averaging",
@@ -58,6 +60,7 @@ _HOME = {
     "Verdicts": "empirics.claims",
     "compare": "empirics.claims",
     "report": "empirics.pages",
+    "ThermoProbe": "empirics.probe",
 }
 
 

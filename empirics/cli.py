@@ -14,7 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from empirics.claims import Verdicts
 
 __all__ = ["app", "main"]
@@ -67,6 +69,13 @@ class TableFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class BenchFormat(StrEnum):
+    """How `bench` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class PageFormat(StrEnum):
     """What `report` writes."""
 
@@ -108,6 +117,15 @@ def _resumable(folder: Path, again: str = "") -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _executor(cluster: str | None) -> AbstractContextManager[Executor | None]:
+    """Connect to a cluster, if one is asked for."""
+    if cluster is None:
+        return nullcontext()
+    from empirics.cluster import connected
+
+    return connected(cluster)
+
+
 def _shipped() -> dict[str, Path]:
     """Find the experiments that come with the package: installed with it, or in its checkout."""
     home = Path(__file__).resolve().parent
@@ -145,6 +163,17 @@ def _program(
     if context.invoked_subcommand is None:
         print(context.get_help())
 
+
+#: Where the shards of a run are done.
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Do the shards on a Dask cluster: local:N for N processes here, or tcp://HOST:PORT of its scheduler.",
+        show_default=False,
+    ),
+]
 
 #: Files with claims of the user's own.
 ClaimFiles = Annotated[
@@ -300,7 +329,12 @@ def demo(
 
 @app.command(
     help="Train what an experiment file describes. A folder that holds the same experiment is continued.",
-    epilog=_examples("run experiments/digits.toml", "run mine.toml --out runs/mine --device cuda"),
+    epilog=_examples(
+        "run experiments/digits.toml",
+        "run mine.toml --out runs/mine --device cuda",
+        "run mine.toml --cluster local:4",
+        "run mine.toml --out /shared/runs/mine --cluster tcp://10.0.0.1:8786",
+    ),
 )
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a TOML file.", show_default=False)],
@@ -308,6 +342,7 @@ def run(
         Path | None, typer.Option(help="The folder for the results, by default runs/NAME.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cluster: Cluster = None,
 ) -> None:
     """Train a grid of runs."""
     from empirics.experiment import Experiment
@@ -316,8 +351,8 @@ def run(
     import empirics
 
     folder = out if out is not None else Path("runs") / experiment.name
-    with _resumable(folder):
-        empirics.run(experiment, folder, device=device)
+    with _resumable(folder), _executor(cluster) as executor:
+        empirics.run(experiment, folder, device=device, executor=executor)
         print(empirics.status(folder))
     _say(f"next: {PROGRAM} compare {folder}, {PROGRAM} report {folder}")
 
@@ -329,14 +364,16 @@ def run(
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.", show_default=False)],
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cluster: Cluster = None,
 ) -> None:
     """Continue a run."""
     import empirics
 
     if empirics.status(folder).finished:
         _say("nothing to do: the run is finished")
-    with _resumable(folder):
-        empirics.resume(folder, device=device)
+        cluster = None
+    with _resumable(folder), _executor(cluster) as executor:
+        empirics.resume(folder, device=device, executor=executor)
         print(empirics.status(folder))
 
 
@@ -632,11 +669,47 @@ def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -
             raise RequestError(f"{verb}: {error}") from None
 
 
+@app.command(
+    help=(
+        "Measure speed on this machine, as ratios: ours against a plain reference, in turns, on one thread, in "
+        "processor time. Names: isotropic, isotropic-1000, digits, resnet18, measured-run, neighbours; by default all."
+    ),
+    epilog=_examples("bench isotropic digits", "bench --quick", "bench neighbours --format json"),
+)
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which.", show_default=False)] = None,
+    form: Annotated[BenchFormat, typer.Option("--format", help="How to print.")] = BenchFormat.TABLE,
+    quick: Annotated[bool, typer.Option("--quick", help="Less work and fewer rounds, for a look.")] = False,
+) -> None:
+    """Print ratios.
+
+    Raises
+    ------
+    RequestError
+        If there is no such benchmark.
+    """
+    import json
+    from dataclasses import asdict
+
+    from empirics.bench import NAMES, table
+    from empirics.bench import bench as held
+
+    rows = []
+    try:
+        for row in held(names or NAMES, quick):
+            _say(f"{row.name}: {row.ratio:.1f} times as fast as the reference")
+            rows.append(row)
+    except LookupError as error:
+        raise RequestError(f"bench: {error.args[0]}") from None
+    print(json.dumps([asdict(row) for row in rows], indent=1) if form is BenchFormat.JSON else table(rows))
+
+
 # Errors ------------------------------------------------------------------------------------------
 def _missing(error: ModuleNotFoundError) -> str:
     """Say which extra holds a module that is not installed."""
     module = (error.name or "a package").split(".")[0]
-    return f"this needs {module}, which is not installed: pip install '{PROGRAM}[empirics]'"
+    extra = "cluster" if module in ("dask", "distributed") else "empirics"
+    return f"this needs {module}, which is not installed: pip install '{PROGRAM}[{extra}]'"
 
 
 def _one_line(text: str) -> str:
@@ -658,6 +731,7 @@ def _usage(error: Any) -> str:
 def _failed(error: Exception, debug: bool) -> int:
     """Report an exception in one line and return the exit code it stands for."""
     from empirics.experiment import ExperimentError
+    from empirics.files import FullDiskError
 
     if debug:
         traceback.print_exception(error)
@@ -667,6 +741,9 @@ def _failed(error: Exception, debug: bool) -> int:
     if isinstance(error, RequestError | ExperimentError):
         _say(f"{PROGRAM}: {_one_line(str(error))}")
         return WRONG
+    if isinstance(error, FullDiskError):
+        _say(f"{PROGRAM}: {_one_line(str(error))}")
+        return FAILED
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("empirics", "thermo_theory")):
         _say(f"{PROGRAM}: {_missing(error)}")
         return FAILED

@@ -1,11 +1,14 @@
-"""Files that are whole or not there: written aside, synced, renamed, with a checksum beside them where asked."""
+"""Files that are whole or not there: written aside, synced, renamed; those of arrays hold their own checksum."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +19,60 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+#: How the names of files end that are still being written.
+ASIDE = ".partial"
+
+#: Length of a SHA-256 in hexadecimal, the comment at the end of an ``.npz`` file.
+_CHECKSUM = 64
+
+
 class DamagedFileError(ValueError):
     """A file is missing, or is not what its checksum says."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens meanwhile, it holds either what it held before or all of `content`."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    _sync_folder(path.parent)
+class FullDiskError(RuntimeError):
+    """Nothing more can be written; what was written before is whole."""
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether an error says that nothing more can be written: disk full, quota or size limit reached."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) -> None:
+    """Write a file so that, whatever happens meanwhile, it holds either what it held before or all of `content`.
+
+    Several processes may write the same file: each writes aside under a name of its own, and the last to end wins.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What it is to hold.
+    lasting
+        Make it survive a power failure, which waits for the disk.
+    """
+    aside = path.with_name(f"{path.name}.{uuid4().hex}{ASIDE}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)  # it may be what fills the disk
+        raise
+    if lasting:
+        _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left aside in a folder."""
+    for path in folder.glob(f"*{ASIDE}"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -53,7 +97,8 @@ def hold(path: Path) -> Iterator[None]:
     Parameters
     ----------
     path
-        The file, made if it is missing. Where the system has no such locks (Windows) nothing is held.
+        The file, made if it is missing. Where there are no such locks (Windows, some network file systems) nothing is
+        held.
 
     Yields
     ------
@@ -64,6 +109,8 @@ def hold(path: Path) -> Iterator[None]:
     ------
     BusyError
         If another process, or another block of this one, holds it.
+    OSError
+        If the file cannot be locked for another reason.
     """
     with path.open("a") as file:
         if fcntl is not None:
@@ -71,6 +118,9 @@ def hold(path: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BusyError(f"{path} is held by another process") from None
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise
         yield
 
 
@@ -85,18 +135,15 @@ def held(path: Path) -> bool:
         return True
 
 
-def checksum_path(path: Path) -> Path:
-    """Where the checksum of a file is kept."""
-    return path.with_name(path.name + ".sha256")
-
-
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
-    """Write named arrays as one ``.npz`` file, its SHA-256 beside it (first, so that no whole file lacks it)."""
+    """Write named arrays as one ``.npz`` file that ends with the SHA-256 of all that is before it, as a zip comment."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **dict(arrays))
-    content = buffer.getvalue()
-    write_atomic(checksum_path(path), (hashlib.sha256(content).hexdigest() + "\n").encode())
-    write_atomic(path, content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = bytes(_CHECKSUM)
+    with buffer.getbuffer() as content:
+        content[-_CHECKSUM:] = hashlib.sha256(content[:-_CHECKSUM]).hexdigest().encode("ascii")
+        write_atomic(path, content)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
@@ -105,14 +152,13 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
     Raises
     ------
     DamagedFileError
-        If the file or its checksum is missing, or they do not agree.
+        If the file is missing, or is not what its checksum says.
     """
     try:
         content = path.read_bytes()
-        expected = checksum_path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DamagedFileError(f"{path}: {error}") from None
-    if hashlib.sha256(content).hexdigest() != expected:
+    if hashlib.sha256(memoryview(content)[:-_CHECKSUM]).hexdigest().encode("ascii") != content[-_CHECKSUM:]:
         raise DamagedFileError(f"{path} does not match its checksum")
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return dict(stored)

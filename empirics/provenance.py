@@ -25,7 +25,7 @@ def session(device: str) -> dict[str, Any]:
     dict
         Ready for JSON.
     """
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: version_of(name) for name in PACKAGES}
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv[0] else "interactive Python",
         "versions": {"python": platform.python_version(), **versions},
@@ -43,7 +43,8 @@ def session(device: str) -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Tell the installed version of a package, ``unknown`` if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -4,7 +4,7 @@ The output folder::
 
     experiment.toml    what is run; written first, so that `resume` works from the first moment
     provenance.json    how: seeds, checksum of the data, and every session of work with command, versions and machine
-    shards/NNN/        checkpoints while a shard trains, its result afterwards
+    shards/NNN/        signs of life and checkpoints while a shard trains, its result afterwards
     results.zarr       the results, written last
 """
 
@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,30 @@ from typing import Any
 from tqdm import tqdm
 
 from empirics import provenance, results
+from empirics.dispatch import check_there, work_here, work_there
 from empirics.experiment import Experiment, ExperimentError
-from empirics.files import BusyError, held, hold, read_arrays, write_atomic
+from empirics.files import (
+    BusyError,
+    FullDiskError,
+    hold,
+    no_room,
+    read_arrays,
+    remove_leftovers,
+    write_atomic,
+)
 from empirics.kinds import Kind, at_work
+from empirics.lease import Lease
 from empirics.results import EXPERIMENT, STORE, Runs
-from empirics.training.shard import ShardTask, run_shard
+from empirics.run_status import Status, tell
+from empirics.training.shard import ShardTask
+
+__all__ = ["Status", "resume", "run", "status"]
 
 PROVENANCE = "provenance.json"
-LOCK = Path("shards") / "lock"
+LOCK, SIGNS = Path("shards") / "lock", Path("shards") / "progress.json"
+
+#: How long after its last sign of life a process on another machine counts as gone.
+LEASE_SECONDS = 30.0
 
 
 def run(
@@ -54,8 +70,9 @@ def run(
     device
         A torch device, e.g. ``"cuda"``.
     executor
-        Where the shards run, e.g. a ``ProcessPoolExecutor`` with the spawn method; its workers must see the folder. By
-        default they run here, one after another, each on one thread.
+        Where the shards run, e.g. a ``ProcessPoolExecutor`` with the spawn method, or ``client.get_executor()`` of Dask
+        distributed (docs/cluster.md); its workers must see the folder. Shards whose worker was lost are gone on with by
+        another. By default they run here, one after another, each on one thread.
     progress
         Show a progress bar with the time left on stderr.
     checkpoint_seconds
@@ -70,15 +87,19 @@ def run(
     ------
     ExperimentError
         If the request is wrong: the experiment, the device, or a folder that holds something else. Nothing is written.
+    FullDiskError
+        If nothing more can be written. What was done is kept; :func:`resume` continues.
     KeyboardInterrupt
         On Ctrl-C, after a checkpoint; :func:`resume` continues.
     """
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
     folder = Path(out) if out is not None else Path("runs") / experiment.name
-    at_work(experiment).check_device(device)
+    manner = _Manner(device, executor, progress, checkpoint_seconds)
+    if executor is None:
+        at_work(experiment).check_device(device)
     _check_folder(folder, experiment)
-    return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
+    return _continue(experiment, folder, manner)
 
 
 def resume(
@@ -107,62 +128,14 @@ def resume(
     ------
     ExperimentError
         If the folder holds no run, or the device is not there.
+    FullDiskError
+        If nothing more can be written.
     """
     folder = Path(out)
     experiment = _experiment_in(folder)
-    at_work(experiment).check_device(device)
+    if executor is None:
+        at_work(experiment).check_device(device)
     return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
-
-
-# --------------------------------------------------------------------------------------------------------- status
-@dataclass(frozen=True)
-class Status:
-    """How far a run is.
-
-    Attributes
-    ----------
-    name, folder
-        The experiment's name, and where the run is.
-    runs
-        Number of runs of the grid.
-    steps_done, steps
-        For each shard, steps done as last told, and steps in all.
-    shards_finished
-        For each shard, whether its results are whole.
-    finished
-        Whether the results of the whole run are there.
-    running
-        Whether a process on this machine is working on it now.
-    counts
-        Runs of each status, once finished.
-    """
-
-    name: str
-    folder: Path
-    runs: int
-    steps_done: tuple[int, ...]
-    steps: tuple[int, ...]
-    shards_finished: tuple[bool, ...]
-    finished: bool
-    running: bool
-    counts: dict[str, int]
-
-    @property
-    def share(self) -> float:
-        """Share of the training that is done, 0 to 1."""
-        return sum(self.steps_done) / sum(self.steps)
-
-    def __str__(self) -> str:
-        if self.finished:
-            counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-            return f"{self.name} in {self.folder}: finished, {self.runs} runs ({counts})"
-        now = "running" if self.running else "not running: resume continues it"
-        lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs, {now}"]
-        for index, (done, steps) in enumerate(zip(self.steps_done, self.steps, strict=True)):
-            whole = self.shards_finished[index]
-            state = "finished" if whole else "missing" if done == 0 else f"step {done:,} of {steps:,}"
-            lines.append(f"  shard {index:03d}: {state}")
-        return "\n".join(lines)
 
 
 def status(out: str | Path) -> Status:
@@ -185,20 +158,7 @@ def status(out: str | Path) -> Status:
     """
     folder = Path(out)
     experiment = _experiment_in(folder)
-    tasks = _tasks(experiment, folder, "cpu", 0.0)
-    steps = tuple(task.times.total for task in tasks)
-    finished = (folder / STORE).is_dir()
-    return Status(
-        name=experiment.name,
-        folder=folder,
-        runs=len(experiment.runs),
-        steps_done=steps if finished else tuple(task.steps_done() for task in tasks),
-        steps=steps,
-        shards_finished=tuple(finished or task.finished() for task in tasks),
-        finished=finished,
-        running=not finished and held(folder / LOCK),
-        counts=results.load(folder).status_counts() if finished else {},
-    )
+    return tell(experiment, _tasks(experiment, folder, "cpu", 0.0), folder / SIGNS, LEASE_SECONDS)
 
 
 # --------------------------------------------------------------------------------------------------------- checks
@@ -234,9 +194,14 @@ def _check_folder(folder: Path, experiment: Experiment) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- work
-def _tasks(experiment: Experiment, folder: Path, device: str, checkpoint_seconds: float) -> list[ShardTask]:
+def _tasks(
+    experiment: Experiment, folder: Path, device: str, checkpoint_seconds: float, checksum: str | None = None
+) -> list[ShardTask]:
     count = len(experiment.cut())
-    return [ShardTask(experiment, index, folder, device, checkpoint_seconds) for index in range(count)]
+    return [
+        ShardTask(experiment, index, folder.absolute(), device, checkpoint_seconds, LEASE_SECONDS, checksum)
+        for index in range(count)
+    ]
 
 
 @dataclass(frozen=True)
@@ -250,11 +215,25 @@ class _Manner:
 
 
 def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
+    """Do what is left to do in a folder.
+
+    Raises
+    ------
+    ExperimentError
+        If the request is wrong, or somebody else is at work.
+    FullDiskError
+        If nothing more can be written.
+    OSError
+        If reading or writing fails in another way.
+    """
     if (folder / STORE).is_dir():
-        shutil.rmtree(folder / "shards", ignore_errors=True)  # left if it was killed at the very end
+        _remove_shards(folder)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)
-    kind.check_memory(manner.device)
+    if manner.executor is None:
+        kind.check_memory(manner.device)
+    else:
+        check_there(experiment, manner.device, manner.executor)
     # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
     data, dimension = kind.data(), kind.dimension()
     try:
@@ -265,26 +244,68 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     except OSError as error:
         raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
-        with hold(folder / LOCK):
+        with _alone(folder):
             _work(kind, data, dimension, folder, manner)
+    except OSError as error:
+        if no_room(error):
+            raise FullDiskError(
+                f"no room to write in {folder} ({error.strerror}); what was done is kept: make room and resume it"
+            ) from None
+        raise
+    _remove_shards(folder)
+    return results.load(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others off a folder: those of this machine by a lock, those of others by signs of life.
+
+    Yields
+    ------
+    None
+        While nobody else works on it.
+
+    Raises
+    ------
+    ExperimentError
+        If somebody does.
+    """
+    lease = Lease(folder / SIGNS, LEASE_SECONDS)
+    try:
+        with hold(folder / LOCK):
+            if (other := lease.other()) is not None:
+                raise ExperimentError(
+                    f"a process on {other.host}, heard of {other.age:.0f} s ago, is working on {folder}: wait for it, "
+                    f"or for {LEASE_SECONDS:.0f} s after its end if it was killed"
+                )
+            lease.take()
+            remove_leftovers(folder)
+            with lease.kept():
+                yield
     except BusyError:
         raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
-    shutil.rmtree(folder / "shards")
-    return results.load(folder)
+
+
+def _remove_shards(folder: Path) -> None:
+    """Remove the work of the shards, also where a worker that was taken for lost still writes."""
+    for _ in range(3):
+        shutil.rmtree(folder / "shards", ignore_errors=True)
 
 
 def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
     """Train what is not trained yet, and write the results."""
     experiment = kind.experiment
     record = _open_session(folder, kind, data, manner.device)
-    tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds)
+    checksum = data["sha256"] if data else None
+    tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds, checksum)
     tasks[0].stop.unlink(missing_ok=True)
     with _bar(experiment, tasks, manner.progress) as bar:
         if manner.executor is None:
-            _work_here(tasks, bar)
+            work_here(tasks, bar)
         else:
-            _work_there(tasks, manner.executor, bar)
+            work_there(tasks, manner.executor, bar)
     record["sessions"][-1]["ended"] = provenance.now()
+    record["shards"] = [task.diary() for task in tasks]
     _write_json(folder / PROVENANCE, record)
     arrays = results.joined([read_arrays(task.result) for task in tasks])
     results.write(results.label(experiment, dimension, record, arrays, kind.attributes()), folder)
@@ -342,30 +363,3 @@ def _bar(experiment: Experiment, tasks: Sequence[ShardTask], progress: bool) -> 
         disable=not progress,
     ) as bar:
         yield bar
-
-
-def _work_here(tasks: Sequence[ShardTask], bar: tqdm) -> None:
-    for task in tasks:
-        before = sum(other.steps_done() for other in tasks if other is not task)
-
-        def tell(step: int, before: int = before) -> None:
-            bar.update(before + step - bar.n)
-
-        run_shard(task, tell)
-
-
-def _work_there(tasks: Sequence[ShardTask], executor: Executor, bar: tqdm) -> None:
-    """Hand the shards to the executor; when anything goes wrong, ask those under way to save and stop."""
-    waiting: set[Future[Path]] = {executor.submit(run_shard, task) for task in tasks}
-    try:
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            bar.update(sum(task.steps_done() for task in tasks) - bar.n)
-    except BaseException:
-        tasks[0].stop.touch()
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
-        raise

@@ -125,6 +125,30 @@ def mean_of(values: ArrayLike) -> Estimate:
     return Estimate(float(y.mean()), float(y.mean()) - half, float(y.mean()) + half)
 
 
+def ratio_of(above: ArrayLike, below: ArrayLike) -> Estimate:
+    """Mean over runs of one number over the mean of another, with the t interval of its linearisation.
+
+    Where the second scatters, the mean of the runs' own ratios is too large: by the square of the relative scatter.
+
+    Examples
+    --------
+    >>> print(ratio_of([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]))
+    2.000 [2.000, 2.000]
+    >>> rng = np.random.default_rng(0)
+    >>> noisy = 1 + 0.3 * rng.standard_normal(1000)
+    >>> ratio_of(np.ones(1000), noisy).low < 1 < ratio_of(np.ones(1000), noisy).high
+    True
+    >>> bool(mean_of(1 / noisy).low > 1.05)
+    True
+    """
+    top, bottom = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
+    if len(top) < 2 or not bottom.mean() > 0:
+        return mean_of(top[:1] / bottom[:1] if len(top) else top)
+    value = top.mean() / bottom.mean()
+    spread = mean_of((top - value * bottom) / bottom.mean())
+    return Estimate(float(value), float(value + spread.low), float(value + spread.high))
+
+
 def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
     """Design of a full quadratic in two variables, centred: 1, x, y, x^2, x y, y^2."""
     u, v = (z - z.mean() if len(z) else z for z in (x, y))

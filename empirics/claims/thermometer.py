@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import mean_of
+from empirics.claims.fits import Estimate, ratio_of
 from empirics.claims.protocol import known
 from empirics.claims.state import State, finite_step_factor
 from empirics.claims.table import Table
@@ -29,7 +30,7 @@ BALANCE = "Mean squared gradient over half the effective learning rate times the
 
 
 class ConfigurationalTemperature(Claim):
-    """``E|grad L|^2 = T E[Laplacian L]`` on the unit sphere, the mean over runs of the ratio of the two sides.
+    """``E|grad L|^2 = T E[Laplacian L]`` on the unit sphere, the ratio of the means of the two sides over T.
 
     Under the Gibbs law it follows by integrating by parts, so it needs noise that is isotropic and the same all over.
     Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run by SGD and is a
@@ -76,14 +77,14 @@ class ConfigurationalTemperature(Claim):
     def _gibbs(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
             return self.not_measured(table, GIBBS, "physics", 1.0, missing)
-        ratio, law = _by_gibbs(table)[1], derive("configurational-temperature")
-        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, mean_of(ratio), law.source)
+        estimate, law = _by_gibbs(table).estimate, derive("configurational-temperature")
+        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, estimate, law.source)
 
     def _balance(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("hessian_noise"), *State.missing(table)]:
             return self.not_measured(table, BALANCE, "identity", 1.0, missing)
-        ratio, law = _by_balance(table)[1], derive("gradient-balance")
-        return self.verdict(table, BALANCE, "identity", 1.0, self.margin, mean_of(ratio), law.source, gated=False)
+        estimate, law = _by_balance(table).estimate, derive("gradient-balance")
+        return self.verdict(table, BALANCE, "identity", 1.0, self.margin, estimate, law.source, gated=False)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Both ratios of every run over its temperature."""
@@ -91,9 +92,9 @@ class ConfigurationalTemperature(Claim):
             return ()
         series = []
         if not table.missing("laplacian"):
-            series.append(Series("over T E[ΔL] (Gibbs)", *_by_gibbs(table)))
+            series.append(_by_gibbs(table).series("over T E[ΔL] (Gibbs)"))
         if table.optimizer == "sgd" and not table.missing("hessian_noise"):
-            series.append(Series("over ½ η E tr(HΣ) (any noise)", *_by_balance(table)))
+            series.append(_by_balance(table).series("over ½ η E tr(HΣ) (any noise)"))
         series = [one for one in series if len(one.y)]
         if not series:
             return ()
@@ -115,25 +116,47 @@ class ConfigurationalTemperature(Claim):
         )
 
 
-def _by_gibbs(table: Table) -> tuple[FloatArray, FloatArray]:
-    """Temperature, and squared gradient over what the Gibbs law demands, of the runs that have a curvature."""
+@dataclass(frozen=True)
+class _Sides:
+    """Both sides of an equation for E|grad L|^2, run by run.
+
+    Attributes
+    ----------
+    temperature, slopes, expected : numpy.ndarray, shape (runs,)
+        T, the squared gradient at unit norm, and what it should be.
+    """
+
+    temperature: FloatArray
+    slopes: FloatArray
+    expected: FloatArray
+
+    @property
+    def estimate(self) -> Estimate:
+        """Ratio of the means of both sides over T, which are of one size in all runs: curvatures are noisy."""
+        return ratio_of(self.slopes / self.temperature, self.expected / self.temperature)
+
+    def series(self, label: str) -> Series:
+        """The ratio in every run in which what is expected is above 0."""
+        there = self.expected > 0
+        return Series(label, self.temperature[there], self.slopes[there] / self.expected[there])
+
+
+def _by_gibbs(table: Table) -> _Sides:
+    """What the Gibbs law demands."""
     state = State.of(table)
-    laplacian = state.values(table, "laplacian")
-    curved = laplacian > 0
-    expected = by_temperature(state.temperature, laplacian)[curved]
-    return state.temperature[curved], _slopes(table, state)[curved] / expected
+    expected = by_temperature(state.temperature, state.values(table, "laplacian"))
+    return _Sides(state.temperature, _slopes(table, state), expected)
 
 
-def _by_balance(table: Table) -> tuple[FloatArray, FloatArray]:
-    """Temperature, and squared gradient over what stationarity demands, of the runs that are driven."""
+def _by_balance(table: Table) -> _Sides:
+    """What stationarity demands."""
     state = State.of(table)
     expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
     if state.corrected:
         curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
         bent = curvature > 0
         expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
-    driven = expected > 0
-    return state.temperature[driven], _slopes(table, state)[driven] / expected[driven]
+    return _Sides(state.temperature, _slopes(table, state), expected)
 
 
 def by_temperature(temperature: FloatArray, laplacian: FloatArray) -> FloatArray:

@@ -20,8 +20,14 @@ FloatArray = NDArray[np.float64]
 #: Blocks are multiplied in float32 above this many multiplications in all.
 FLOAT64_WORK = 2e9
 
-#: Bytes of a block of rows; some six are held at a time.
+#: Bytes of a block of rows in float64; some six are held at a time.
 BLOCK_BYTES = 2**25
+
+#: Blocks of float32 that are multiplied by all later ones once they are made, which takes longer than multiplying.
+PANEL = 4
+
+#: Bytes of the rows that are brought to unit norm at a time: they stay in the processor's cache.
+CACHED_BYTES = 2**20
 
 #: The Gram matrix is kept between passes if it takes no more bytes than this; n = 8,000 in float32.
 CACHE_BYTES = 2**28
@@ -50,25 +56,41 @@ class Directions:
         self.block = max(1, min(self.n, BLOCK_BYTES // (8 * self.d)))
         self.norms = np.ones(self.n)
         total = np.zeros(self.d)
-        for rows in self.blocks():
-            self.norms[rows] = np.linalg.norm(self[rows], axis=1)
-            total += self[rows].sum(axis=0)
+        for rows in self.few(slice(0, self.n)):
+            here = self[rows]
+            self.norms[rows] = np.linalg.norm(here, axis=1)
+            here /= self.norms[rows, None]
+            total += here.sum(axis=0)
         #: Mean direction, not normalised, shape (d,).
         self.mean = total / self.n
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | int) -> FloatArray:
         """Rows at unit norm, in float64."""
-        picked = np.asarray(self.x[rows], dtype=np.float64)
-        return picked / self.largest[rows][..., None] / self.norms[rows][..., None]
+        picked = self.x[rows].astype(np.float64)
+        picked /= self.largest[rows][..., None]
+        picked /= self.norms[rows][..., None]
+        return picked
 
     def blocks(self) -> Iterator[slice]:
         """Consecutive slices of all rows."""
         for start in range(0, self.n, self.block):
             yield slice(start, min(start + self.block, self.n))
 
+    def few(self, rows: slice) -> Iterator[slice]:
+        """Consecutive slices of some rows, so small that a pass over one finds it in the cache."""
+        step = max(1, CACHED_BYTES // (8 * self.d))
+        for start in range(rows.start, rows.stop, step):
+            yield slice(start, min(start + step, rows.stop))
+
     def centred(self, rows: slice, scale: float, kind: type[np.floating]) -> NDArray[np.floating]:
         """Rows less their mean, over a scale."""
-        return ((self[rows] - self.mean) / scale).astype(kind)
+        found = np.empty((rows.stop - rows.start, self.d), dtype=kind)
+        for part in self.few(rows):
+            here = self[part]
+            here -= self.mean
+            here /= scale
+            found[part.start - rows.start : part.stop - rows.start] = here
+        return found
 
 
 class Gram:
@@ -88,8 +110,10 @@ class Gram:
         self.rows = rows
         n, d = rows.n, rows.d
         squares = np.empty(n)
-        for block in rows.blocks():
-            squares[block] = ((rows[block] - rows.mean) ** 2).sum(axis=1)
+        for part in rows.few(slice(0, n)):
+            here = rows[part]
+            here -= rows.mean
+            squares[part] = np.linalg.vecdot(here, here) if hasattr(np.linalg, "vecdot") else (here * here).sum(axis=1)
         #: Mean square of the centred rows, the unit.
         self.unit = float(squares.mean()) or 1.0
         #: Squares of the centred rows, in that unit, shape (n,).
@@ -103,18 +127,31 @@ class Gram:
             yield from self._cache
             return
         keep = self.rows.n**2 * np.dtype(self.kind).itemsize <= CACHE_BYTES
-        made, scale = [], np.sqrt(self.unit)
-        for first in self.rows.blocks():
-            left = self.rows.centred(first, scale, self.kind)
-            for second in self.rows.blocks():
-                if second.start < first.start:
-                    continue
-                right = left if second.start == first.start else self.rows.centred(second, scale, self.kind)
-                one = first, second, left @ right.T
-                if keep:
-                    made.append(one)
-                yield one
+        made = []
+        for one in self._made():
+            if keep:
+                made.append(one)
+            yield one
         self._cache = made
+
+    def _made(self) -> Iterator[tuple[slice, slice, NDArray[np.floating]]]:
+        """Blocks, multiplied: a panel of rows by itself, block by block, and by every block after it."""
+        rows, scale = self.rows, np.sqrt(self.unit)
+        size = rows.block * (PANEL if self.kind is np.float32 else 1)
+        for start in range(0, rows.n, size):
+            panel = slice(start, min(start + size, rows.n))
+            left = rows.centred(panel, scale, self.kind)
+            for second in rows.blocks():
+                if second.start < start:
+                    continue
+                if second.start >= panel.stop:
+                    yield panel, second, left @ rows.centred(second, scale, self.kind).T
+                    continue
+                before = second.start - start
+                right = left[before : second.stop - start]
+                if before:
+                    yield slice(start, second.start), second, left[:before] @ right.T
+                yield second, second, right @ right.T
 
     def whole(self) -> FloatArray:
         """All of it, shape (n, n), 8 n^2 bytes, in its unit."""
@@ -194,7 +231,7 @@ def nearest(gram: Gram, window: int, k: int) -> tuple[NDArray[np.int64], FloatAr
         if second.start != first.start:
             search.look(second, first, far.T)
     unsure = ROUND_OFF * float(np.finfo(gram.kind).eps) * np.sqrt(d) * (gram.squares + gram.squares.max())
-    return _winners(gram.rows, search, k, gram.unit * (search.far.max(axis=1) - unsure))
+    return _winners(gram.rows, search, k, gram.unit * (search.far.max(axis=1) - unsure), 2 * unsure)
 
 
 class _Search:
@@ -222,10 +259,13 @@ class _Search:
         self.index[rows] = np.take_along_axis(all_index, best, axis=1)
 
 
-def _winners(rows: Directions, search: _Search, k: int, safe: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+def _winners(
+    rows: Directions, search: _Search, k: int, safe: FloatArray, apart: FloatArray
+) -> tuple[NDArray[np.int64], FloatArray]:
     """Recompute the candidates exactly and take the k + 1 nearest.
 
-    A row whose winners are not nearer than `safe`, the squared distance beyond which round-off may have hidden others,
+    Those that are further than the (k + 1)-th by more than `apart`, twice the round-off, cannot be among them. A row
+    whose winners are not nearer than `safe`, the squared distance beyond which round-off may have hidden others,
     is searched anew.
     """
     n, keep = rows.n, search.keep
@@ -233,7 +273,8 @@ def _winners(rows: Directions, search: _Search, k: int, safe: FloatArray) -> tup
     index, distance = np.empty((n, found), dtype=np.int64), np.empty((n, found))
     everybody = possible_neighbours(n, search.window)
     for row in range(n):
-        candidates = search.index[row]
+        far = search.far[row]
+        candidates = search.index[row, far <= np.partition(far, found - 1)[found - 1] + apart[row]]
         exact = np.linalg.norm(rows[candidates] - rows[row], axis=1)
         order = np.argsort(exact, kind="stable")[:found]
         if keep < everybody[row] and exact[order[-1]] ** 2 > safe[row]:

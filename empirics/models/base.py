@@ -150,6 +150,33 @@ class Model(ABC):
             Tensors shaped like `weights`.
         """
 
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The same as :meth:`loss_and_grad` for minibatches given as rows of the data, which are then not copied.
+
+        Parameters
+        ----------
+        weights, frozen, labels, out
+            As for :meth:`loss_and_grad`.
+        samples
+            The data, shape (sample, feature).
+        rows
+            Which of them, shape (run, batch).
+
+        Returns
+        -------
+        Tensor or None
+            The losses; None if this network wants its minibatches copied together, as it does unless overridden.
+        """
+        return None
+
     @abstractmethod
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs of the ensemble, shape (run, batch, class), from inputs (run, batch, feature)."""

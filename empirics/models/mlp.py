@@ -3,9 +3,12 @@
 Activations are laid out (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis, so
 that one call of a row-wise normalisation kernel does the whole ensemble, and each linear layer is one batched matrix
 product. The backward pass is written by hand: it is short, and a fifth of the time goes when autograd keeps no books.
+
+On a CPU the same gradient is taken by :mod:`empirics.models.mlp_kernel`, at twice the speed, if numba is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,6 +35,41 @@ class _Layer(NamedTuple):
     left: Tensor
 
 
+_COMPILED_FOR = (torch.float32, torch.float64)
+_NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
+
+
+@cache
+def _kernel() -> Callable[..., None] | None:
+    """Import the compiled gradient, if numba is there and may compile; it takes a second, so only when it is needed."""
+    try:
+        from numba import config
+
+        from empirics.models.mlp_kernel import gradients
+    except ImportError:
+        return None
+    return None if config.DISABLE_JIT else gradients
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor | None:
+    """View matrices (run, row, column) that lie side by side in the memory of one (run, d) as that one, if they do.
+
+    Examples
+    --------
+    >>> flat = torch.arange(12.0).view(2, 6)
+    >>> together = joined([flat[:, :4].unflatten(1, (2, 2)), flat[:, 4:].unflatten(1, (1, 2))])
+    >>> torch.equal(together, flat), joined([torch.zeros(2, 2, 2), torch.zeros(2, 1, 2)])
+    (True, None)
+    """
+    shapes = [w.shape for w in tensors]
+    run, place, size = sum(rows * columns for _, rows, columns in shapes), tensors[0].data_ptr(), tensors[0].itemsize
+    for w, (_, rows, columns) in zip(tensors, shapes, strict=True):
+        if w.data_ptr() != place or w.stride() != (run, columns, 1):
+            return None
+        place += rows * columns * size
+    return tensors[0].as_strided((len(tensors[0]), run), (run, 1))
+
+
 class EnsembleMLP(Model):
     """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
 
@@ -50,6 +88,9 @@ class EnsembleMLP(Model):
         Train a scale (from 1) and a shift (from 0) after every normalisation.
     head_norm
         Frobenius norm of the frozen last layer.
+    compiled
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, without `affine`. The first
+        use on a machine compiles it, some ten seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
 
     Examples
     --------
@@ -67,14 +108,16 @@ class EnsembleMLP(Model):
         eps: float = 1e-12,
         affine: bool = False,
         head_norm: float = 10.0,
+        compiled: bool = True,
     ) -> None:
         self.classes, self.hidden, self._features = classes, tuple(hidden), features
-        self.eps, self.affine, self.head_norm = eps, affine, head_norm
+        self.eps, self.affine, self.head_norm, self.compiled = eps, affine, head_norm, compiled
         widths = (features, *self.hidden)
         linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1]), parts=widths[i]) for i in range(1, len(widths)))
         scale = tuple(Block(f"scale {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         shift = tuple(Block(f"shift {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         self.blocks = linear + (scale + shift if affine else ())
+        self._widths = torch.tensor(widths)
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
@@ -90,8 +133,8 @@ class EnsembleMLP(Model):
 
     @property
     def negligible(self) -> "EnsembleMLP":
-        """The same network with a negligible eps."""
-        return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm)
+        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm, False)
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw Gaussian weights of one run; scales are 1 and shifts 0."""
@@ -126,6 +169,8 @@ class EnsembleMLP(Model):
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        if (kernel := self._kernel_for(inputs)) is not None:
+            return self._with_kernel(kernel, weights, frozen[0], (inputs, _NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
         picked = labels.unsqueeze(1)
@@ -147,6 +192,48 @@ class EnsembleMLP(Model):
             out[i].copy_(torch.bmm(back, layer.entered.transpose(1, 2)))  # `out=` takes twice as long into a view
             if i:
                 back = torch.bmm(weights[i].transpose(1, 2), back)
+        return loss
+
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
+        if (kernel := self._kernel_for(samples)) is None:
+            return None
+        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
+
+    def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
+        """The compiled gradient for such inputs."""
+        if not self.compiled or self.affine or inputs.device.type != "cpu" or inputs.dtype not in _COMPILED_FOR:
+            return None
+        return _kernel()
+
+    def _with_kernel(
+        self,
+        kernel: Callable[..., None],
+        weights: Sequence[Tensor],
+        head: Tensor,
+        minibatch: tuple[Tensor, Tensor, Tensor],
+        out: Sequence[Tensor],
+    ) -> Tensor:
+        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
+        flat, target = joined(weights), joined(out)
+        if flat is None:
+            flat = torch.cat([w.flatten(1) for w in weights], 1)
+        found = target if target is not None else torch.empty_like(flat)
+        loss = flat.new_empty(len(flat))
+        arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
+        kernel(*arrays, self.eps, found.numpy(), loss.numpy())
+        if target is None:
+            parts = found.split([block.size for block in self.blocks], 1)
+            for mine, part in zip(out, parts, strict=True):
+                mine.copy_(part.view_as(mine))
         return loss
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 The weight vectors are most of what a run keeps. Each is written once, in a segment; a checkpoint names the segments it
 stands on. The last two checkpoints are kept: when the newest, or a segment of it, is damaged, the one before serves.
+
+Several processes may work in one folder (a worker that was taken for lost comes back). What a file holds follows from
+its name, but for which segments a checkpoint names, and segments are removed only once the shard's results are safe;
+so whoever reads what whoever wrote gets a state of the one training that all of them do.
 """
 
 import re
@@ -10,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.files import DamagedFileError, checksum_path, read_arrays, write_arrays
+from empirics.files import DamagedFileError, read_arrays, remove_leftovers, write_arrays
 from empirics.kinds import AnyState, State, Trainer
 
 KEPT = 2
@@ -45,7 +49,7 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write the state; the older checkpoints but one are removed afterwards."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # and not the shard's own: once that is gone all is done
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
             rows = state.kept(written, taken)
@@ -59,8 +63,7 @@ class Checkpoints:
         }
         write_arrays(self.folder / f"checkpoint-{state.step:012d}.npz", arrays | state.arrays())
         for old in self._newest_first()[KEPT:]:
-            old.unlink()
-            checksum_path(old).unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
 
     def _newest_first(self) -> list[Path]:
         found = self.folder.iterdir() if self.folder.is_dir() else ()
@@ -68,6 +71,7 @@ class Checkpoints:
 
     def restore(self, trainer: Trainer[AnyState]) -> AnyState:
         """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        remove_leftovers(self.folder)
         state = self._newest(trainer)
         state.stored = self.of_run
         return state
@@ -85,8 +89,7 @@ class Checkpoints:
             try:
                 return self._read(path, trainer.start())
             except (DamagedFileError, KeyError):  # the second: a checkpoint of another version of this code
-                path.unlink()  # or it would count as the newest of those kept
-                checksum_path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)  # or it would count as the newest of those kept
         self._segments = []
         return trainer.start()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from empirics.data.augmentation import augment
 from empirics.data.dataset import Dataset
 from empirics.experiment import Run
+from empirics.models.base import Model
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.sampling import Augmentations, Drawing, FreshLabels, Minibatches, Stream
 
@@ -78,11 +79,26 @@ class Feed:
         inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
         if self._moves is not None:
             inputs = augment(inputs, self._moves.at(position), self._shape)
+        return inputs.view(self._groups, -1, inputs.shape[1]), self._labels(position, indices)
+
+    def _labels(self, position: int, indices: Tensor) -> Tensor:
         labels = self.samples.labels.index_select(0, indices)
         if self._fresh is not None:
             fresh = self._fresh.at(position)
             labels = torch.where(fresh >= 0, fresh, labels)
-        return inputs.view(self._groups, -1, inputs.shape[1]), labels.view(self._groups, -1)
+        return labels.view(self._groups, -1)
+
+    def loss_and_grad(
+        self, model: Model, weights: Sequence[Tensor], frozen: Sequence[Tensor], position: int, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Losses of minibatch number `position` and its gradients; see :meth:`Model.loss_and_grad`."""
+        if self._moves is None:
+            indices = self._indices.at(position)
+            rows, labels = indices.view(self._groups, -1), self._labels(position, indices)
+            loss = model.loss_and_grad_of(weights, frozen, self.samples.inputs, rows, labels, out)
+            if loss is not None:
+                return loss
+        return model.loss_and_grad(weights, frozen, *self.at(position), out)
 
 
 class Feeds:

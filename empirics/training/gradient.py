@@ -58,18 +58,21 @@ class WholeBatch(StepGradient):
     def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds) -> None:
         super().__init__(model, frozen, feeds)
         self._loss = torch.empty(0)
+        self._out, self._out_parts = torch.empty(0), list[Tensor]()
 
     def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
-        inputs, labels = self.feeds.train.at(state.step)
-        self._loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, views(out, state.blocks))
+        if out is not self._out:  # it is the same in every step
+            self._out, self._out_parts = out, views(out, state.blocks)
+        parts = self._out_parts
+        self._loss = self.feeds.train.loss_and_grad(self.model, state.weights, self.frozen, state.step, parts)
         row[Raw.LOSS].copy_(self._loss)
 
     def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
         """See :meth:`StepGradient.pair`."""
-        inputs, labels = self.feeds.second.at(number)
         second = torch.empty_like(gradient)
-        loss = self.model.loss_and_grad(state.weights, self.frozen, inputs, labels, views(second, state.blocks))
+        target = views(second, state.blocks)
+        loss = self.feeds.second.loss_and_grad(self.model, state.weights, self.frozen, number, target)
         return Pair(gradient, second, self._loss, loss, 0.5**0.5)
 
 
@@ -89,8 +92,7 @@ class Halves(StepGradient):
     def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
         self._copies.copy_(state.flat)
-        inputs, labels = self.feeds.train.at(state.step)
-        losses = self.model.loss_and_grad(self._weights, self.frozen, inputs, labels, self._out)
+        losses = self.feeds.train.loss_and_grad(self.model, self._weights, self.frozen, state.step, self._out)
         self._losses = losses.view(2, -1)
         row[Raw.LOSS].copy_(self._losses[0])
         row[Raw.SECOND_LOSS].copy_(self._losses[1])

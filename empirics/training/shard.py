@@ -1,10 +1,13 @@
 """One shard from its beginning, or its last checkpoint, to its results: a pure function of the experiment.
 
 It can be called here or by any ``concurrent.futures.Executor`` whose workers see the folder; the numbers are the same.
+It may be called again, also while it is at work elsewhere: a call waits for one that gives signs of life, goes on from
+its last checkpoint if they cease, and does nothing once the results are there.
 """
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import threading
@@ -17,12 +20,23 @@ from types import FrameType
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from empirics.experiment import Experiment, Run, Times
-from empirics.files import DamagedFileError, read_arrays, write_arrays
+from empirics import provenance
+from empirics.experiment import Experiment, ExperimentError, Run, Times
+from empirics.files import DamagedFileError, read_arrays, remove_leftovers, write_arrays
 from empirics.kinds import AnyState, Trainer, at_work
+from empirics.lease import HOST, Beat, Lease
+from empirics.results import STORE
 from empirics.training.checkpoint import Checkpoints
 
 NEWS_EVERY = 0.3  # seconds between two looks at the clock's consequences: progress told, a request to stop heard
+
+
+class ShardStopped(Exception):
+    """The run was asked to stop; the shard has written a checkpoint."""
+
+
+class _LeaseLost(Exception):
+    """Somebody else took this process for lost and has gone on with the shard."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,12 @@ class ShardTask:
         A torch device.
     checkpoint_seconds
         Work between two checkpoints; does not touch the numbers.
+    lease_seconds
+        How long after its last sign of life a worker counts as gone.
+    checksum
+        Of the data, if whoever works on it must find the same.
+    request
+        Tells requests for the same shard apart: some executors would answer two that are equal with one result.
     """
 
     experiment: Experiment
@@ -48,6 +68,9 @@ class ShardTask:
     folder: Path
     device: str = "cpu"
     checkpoint_seconds: float = 10.0
+    lease_seconds: float = 30.0
+    checksum: str | None = None
+    request: str = ""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -82,14 +105,40 @@ class ShardTask:
             return False
         return True
 
+    def over(self) -> bool:
+        """Whether nothing is left to do: the results are there, or those of the whole run are."""
+        return (self.folder / STORE).is_dir() or self.finished()
+
+    @property
+    def signs(self) -> Path:
+        """The file with its worker's signs of life."""
+        return self.home / "progress.json"
+
+    def worker(self) -> Beat | None:
+        """Tell who is at work on it, on whatever machine, if anybody is."""
+        found = Beat.read(self.signs)
+        return found if found and found.live(self.lease_seconds) and not self.result.exists() else None
+
     def steps_done(self) -> int:
         """Read the steps done, as last told by the shard (its checkpoint may be a little behind)."""
         if self.result.exists():
             return self.times.total
+        found = Beat.read(self.signs)
+        return found.step if found else 0
+
+    def note(self, event: str, step: int) -> None:
+        """Add a line to the shard's diary; that it cannot be written is no reason to stop."""
+        line = json.dumps({"event": event, "step": step, "host": HOST, "pid": os.getpid(), "at": provenance.now()})
+        with contextlib.suppress(OSError), (self.home / "diary.jsonl").open("a", encoding="utf-8") as diary:
+            diary.write(line + "\n")  # one short write to a file opened for appending: lines do not mix
+
+    def diary(self) -> list[dict[str, str | int]]:
+        """Read who began, went on with and finished the shard."""
         try:
-            return int(json.loads((self.home / "progress.json").read_text(encoding="ascii"))["step"])
-        except (OSError, ValueError, KeyError):
-            return 0
+            lines = (self.home / "diary.jsonl").read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines if line]
+        except (OSError, ValueError):
+            return []
 
 
 class _Interrupts:
@@ -166,24 +215,57 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, or when the run's stop file appears, after a checkpoint has been written.
+        On Ctrl-C, after a checkpoint has been written.
+    ShardStopped
+        When the run's stop file appears, after a checkpoint has been written.
+    ExperimentError
+        If this process does not see the run's folder, or the data it was begun with.
+    OSError
+        If the results or a checkpoint cannot be written.
     """
-    if task.finished():
-        return task.result
+    if not task.folder.is_dir():
+        raise ExperimentError(f"{HOST} sees no folder {task.folder}: all workers must see it under that name")
     task.home.mkdir(parents=True, exist_ok=True)
-    times = task.times
-    interrupts = _Interrupts()
+    lease = Lease(task.signs, task.lease_seconds)
+    while not task.over():
+        if not lease.take(unless=lambda: task.stop.exists() or task.over()):
+            if task.stop.exists():
+                raise ShardStopped(f"shard {task.index} was not begun")
+            continue
+        try:
+            with lease.kept():
+                _attempt(task, lease, tell)
+        except _LeaseLost:
+            continue
+        except OSError:  # files that vanish are what a worker sees whose shard another one has finished
+            if lease.look():
+                raise
+    return task.result
+
+
+def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) -> None:
+    """Go on with a shard from where it stands to its results.
+
+    Raises
+    ------
+    ExperimentError
+        If the data are not those the run was begun with.
+    """
+    times, interrupts, kind = task.times, _Interrupts(), at_work(task.experiment)
+    if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
+        raise ExperimentError(f"{HOST} finds other data under [data] path than the run was begun with")
+    remove_leftovers(task.home)
     _full_precision()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
-        trainer = at_work(task.experiment).trainer(task.runs, task.device)
+        trainer = kind.trainer(task.runs, task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", times.burn_in, times.spacing)
         state = checkpoints.restore(trainer)
-        if not _train(task, trainer, state, checkpoints, interrupts, tell):
-            raise KeyboardInterrupt
+        task.note("begun", state.step)
+        _train(task, trainer, state, checkpoints, interrupts, lease, tell)
         write_arrays(task.result, trainer.summarise(state))
+    task.note("finished", state.step)
     # Only now: until the results are safe, the last checkpoint is what the measuring can be repeated from.
-    shutil.rmtree(checkpoints.folder)
-    return task.result
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
 
 def _train(
@@ -192,24 +274,40 @@ def _train(
     state: AnyState,
     checkpoints: Checkpoints,
     interrupts: _Interrupts,
+    lease: Lease,
     tell: Callable[[int], None] | None,
-) -> bool:
-    """Advance to the last step, with checkpoints; False if asked to stop before."""
-    total, news = task.times.total, time.monotonic()
-    saved = news
-    while state.step < total and not interrupts.heard:
+) -> None:
+    """Advance to the last step, with checkpoints, unless asked to stop before.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, after a checkpoint.
+    ShardStopped
+        When the run's stop file appears, after a checkpoint.
+    _LeaseLost
+        When somebody else has taken over.
+    """
+    total, news, stopped = task.times.total, time.monotonic(), False
+    saved, lease.step = news, state.step
+    while state.step < total and not (interrupts.heard or stopped):
         trainer.advance(state)
         now = time.monotonic()
         if now - saved >= task.checkpoint_seconds or trainer.full(state):
             checkpoints.save(state)
             saved = time.monotonic()
         if now - news >= NEWS_EVERY:
-            news = now
-            (task.home / "progress.json").write_text(json.dumps({"step": state.step}), encoding="ascii")
+            news, lease.step = now, state.step
             if tell:
                 tell(state.step)
-            interrupts.heard |= task.stop.exists()
+            if lease.lost:
+                raise _LeaseLost
+            stopped = task.stop.exists()
     checkpoints.save(state)
+    lease.step = state.step
     if tell:
         tell(state.step)
-    return state.step == total and not interrupts.heard
+    if interrupts.heard:
+        raise KeyboardInterrupt
+    if stopped and state.step < total:
+        raise ShardStopped(f"shard {task.index} at step {state.step}")

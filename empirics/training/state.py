@@ -72,14 +72,16 @@ class State:
     stored: Callable[[int], NDArray] | None = None
     #: The columns of every row of `raw`, made once: making views takes as long as filling them.
     rows: list[tuple[Tensor, ...]] = field(init=False, repr=False)
+    _weights: list[Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.rows = [row.unbind() for row in self.raw]
+        self._weights = views(self.flat, self.blocks)
 
     @property
     def weights(self) -> list[Tensor]:
         """The trained tensors, each (run, ...), sharing the memory of `flat`."""
-        return views(self.flat, self.blocks)
+        return self._weights
 
     @weights.setter
     def weights(self, values: Sequence[Tensor]) -> None:

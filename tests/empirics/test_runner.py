@@ -13,22 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
+from kill_and_resume import LONG, same_numbers, until, workers
 from tiny import tiny
 
 import empirics
-from empirics import runner
+from empirics import dispatch, runner
 from empirics.experiment import ExperimentError
 from empirics.training import shard
 
-# Long enough to be killed in: a second or two without interruption.
-LONG = tiny(("burn_in = 30", "burn_in = 200"), ("steps = 160", "steps = 1600"), ("spacing = 4", "spacing = 40"))
 CHILD = "import sys, empirics; empirics.run(sys.argv[1], sys.argv[2], progress=False, checkpoint_seconds=0.05)"
-
-
-def same_numbers(a, b):
-    for group in ("summary", "trace", "blocks", "snapshots"):
-        xr.testing.assert_identical(a.tree[group].to_dataset(), b.tree[group].to_dataset())
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +44,6 @@ def child(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def until(condition, process):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_killed_twice_and_resumed_to_the_same_bits(child, whole):
@@ -90,7 +75,7 @@ def test_killed_before_the_first_checkpoint(child, whole):
 def test_ctrl_c_saves_and_leaves_a_run_that_resumes(child, whole):
     start, out = child
     process = start()
-    until((out / "shards" / "000" / "progress.json").exists, process)
+    until(lambda: workers(out), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert errors.strip().endswith("KeyboardInterrupt")
@@ -144,7 +129,7 @@ def test_a_pool_that_is_interrupted_asks_its_shards_to_stop(tmp_path, whole):
     out = tmp_path / "pool"
 
     def interrupt():
-        while not list(out.glob("shards/*/progress.json")):
+        while not workers(out):
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -162,7 +147,7 @@ def test_a_finished_run_is_returned_at_once(whole, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(runner, "run_shard", never)
+    monkeypatch.setattr(dispatch, "run_shard", never)
     same_numbers(empirics.resume(whole.path), whole)
     (whole.path / "shards").mkdir()  # left by a process killed at the very end
     same_numbers(empirics.run(LONG, whole.path), whole)

@@ -1,0 +1,164 @@
+"""How time and memory grow with the number of runs and of steps.
+
+    OMP_NUM_THREADS=1 python benchmarks/scaling.py [--format json]      # some ten minutes
+
+Every point is a process of its own: its peak of memory is then that of the point. Times are CPU seconds of the process,
+least of three rounds, of steps with all their measurements; memory is the peak with the steps done less what the
+process held before the ensemble was made.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+
+from empirics.data.dataset import Dataset
+from empirics.data.loading import load
+from empirics.experiment import Experiment
+from empirics.training.ensemble import Ensemble
+from empirics.training.memory import needed
+
+RUNS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+STEPS = (500, 1000, 2000, 4000, 8000)
+
+#: Name: the network and its data, batch, steps between snapshots, steps of a round, the most runs that are timed.
+CASES = {
+    "digits": ('[data]\nname = "digits"\n[model]\nname = "mlp"\nhidden = [16, 16]', 64, 60, 120, 256),
+    "resnet18": (
+        '[data]\nname = "images"\npath = "-"\n[model]\nname = "resnet18"\nwidth = 4\nhead_norm = 10.0', 128, 250, 4, 16
+    ),
+}  # fmt: skip
+
+
+def experiment(case, runs, snapshots=400):
+    tables, batch, spacing, _, _ = CASES[case]
+    return Experiment.from_toml(f"""
+name = "cost"
+kind = "network"
+seeds = {list(range(runs))}
+{tables}
+[training]
+protocol = "fixed-lr"
+optimizer = "sgd"
+batch_size = {batch}
+burn_in = 0
+steps = {spacing * snapshots}
+[grid]
+lr = [0.05]
+weight_decay = [0.01]
+[measure]
+snapshots = {snapshots}
+spacing = {spacing}
+blocks = 8
+trace_points = 8
+[shards]
+runs_per_shard = {runs}
+""")
+
+
+def data(case):
+    if case == "digits":
+        return load(experiment(case, 1).data)
+    rng = np.random.default_rng(0)  # the size of CIFAR-10's images, a tenth of their number
+    images = rng.standard_normal((5000, 3072), dtype=np.float32)
+    return Dataset("noise", images, rng.integers(0, 10, 5000), 10, (3, 32, 32))
+
+
+def memory(field):
+    """A field of this process's memory, bytes: VmRSS now, VmHWM at its peak."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(dict(line.split(":", 1) for line in file)[field].split()[0]) * 1024
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+@torch.no_grad()
+def point(case, runs):
+    """Seconds a step, bytes at the peak and bytes foretold, for a shard of so many runs."""
+    torch.set_num_threads(1)
+    grid, samples, length = experiment(case, runs), data(case), CASES[case][3]
+    Ensemble(experiment(case, 1), grid.runs[:1], samples).advance(Ensemble(grid, grid.runs[:1], samples).start())
+    foretold = needed(grid, Ensemble(grid, grid.runs[:1], samples), runs)
+    forget_peak()
+    before = memory("VmRSS")
+    ensemble = Ensemble(grid, grid.runs, samples)
+    state, times = ensemble.start(), []
+    for _ in range(3):
+        began = time.process_time()
+        for _ in range(length):
+            ensemble.advance(state)
+        times.append((time.process_time() - began) / length)
+    peak = memory("VmHWM") - before
+    return {"case": case, "runs": runs, "seconds_a_step": min(times), "bytes": peak, "foretold": foretold}
+
+
+@torch.no_grad()
+def over_steps(case="digits", runs=16):
+    """CPU seconds of so many steps of one shard, each from the start, measurements and results included."""
+    torch.set_num_threads(1)
+    samples, found = data(case), []
+    for steps in STEPS:
+        grid = experiment(case, runs, snapshots=steps // CASES[case][2] // 8 * 8)
+        ensemble, taken = Ensemble(grid, grid.runs, samples), []
+        for _ in range(3):
+            began, state = time.process_time(), ensemble.start()
+            for _ in range(grid.total_steps):
+                ensemble.advance(state)
+            taken.append(time.process_time() - began)
+        found.append({"case": case, "runs": runs, "steps": grid.total_steps, "seconds": min(taken)})
+    return found
+
+
+def line(found):
+    """Least-squares slope and offset in relative terms: seconds a step are fitted with weights 1/seconds."""
+    runs = np.array([each["runs"] for each in found])
+    seconds = np.array([each["seconds_a_step"] for each in found])
+    (offset, slope), *_ = np.linalg.lstsq(np.stack([1 / seconds, runs / seconds], 1), np.ones(len(runs)), rcond=None)
+    return offset, slope, np.abs((offset + slope * runs) / seconds - 1).max()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--case", choices=tuple(CASES), action="append", help="by default all; repeatable")
+    parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.point:
+        print(json.dumps(point(given.point[0], int(given.point[1]))))
+        return
+    found = []
+    chosen = given.case or tuple(CASES)
+    for case in chosen:
+        most = CASES[case][-1]
+        for runs in (runs for runs in RUNS if runs <= most):
+            words = [sys.executable, __file__, "--point", case, str(runs)]
+            done = subprocess.run(words, check=True, capture_output=True, text=True)
+            found.append(json.loads(done.stdout))
+            if given.format == "table":
+                each = found[-1]
+                print(
+                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms a step "
+                    f"{1e3 * each['seconds_a_step'] / runs:8.3f} a run   {each['bytes'] / 2**20:8.1f} MiB, "
+                    f"foretold {each['foretold'] / 2**20:8.1f}",
+                    flush=True,
+                )
+    steps = over_steps() if "digits" in chosen else []
+    if given.format == "json":
+        print(json.dumps({"runs": found, "steps": steps}, indent=1))
+        return
+    for case in chosen:
+        offset, slope, worst = line([each for each in found if each["case"] == case])
+        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms a step, furthest point {worst:.0%} off")
+    for each in steps:
+        cost = 1e6 * each["seconds"] / each["steps"]
+        print(f"{each['case']} {each['runs']} runs {each['steps']:6d} steps: {cost:.0f} us a step")
+
+
+main()

@@ -1,0 +1,245 @@
+"""The perceptron's gradient on a CPU, compiled: one run after the other, all of a run in the processor's cache.
+
+The plain program is :meth:`empirics.models.mlp.EnsembleMLP.loss_and_grad` in torch, which the tests compare it with; it
+is what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
+
+Matrices of a few dozen rows are too small for BLAS: packing them takes longer than multiplying them. Here one tile of
+`TILE` rows by `LANES` columns stays in vector registers while a product is summed over its depth; both products of the
+backward pass are the same tile read with other strides. Rows are padded to whole vectors.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from empirics.models.lanes import (
+    LANES,
+    TILE,
+    add,
+    div,
+    exp,
+    fill,
+    gated,
+    larger,
+    load,
+    many,
+    mul,
+    muladd,
+    single,
+    store,
+    sub,
+    turn,
+)
+
+_COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+__all__ = ["gradients"]
+
+
+@njit(**_COMPILED)
+def _product(y, y0, y_row, x, x0, x_row, x_step, w, w0, w_step, rows, depth, columns):  # type: ignore[no-untyped-def]
+    """``y = x w``, shapes (rows, columns), (rows, depth), (depth, columns); columns are whole vectors."""
+    for j in range(0, columns, LANES):
+        if rows < TILE:
+            for i in range(rows):
+                single(y, y0 + i * y_row + j, y_row, x, x0 + i * x_row, x_row, x_step, w, w0 + j, w_step, depth)
+            continue
+        for i in range(0, rows, TILE):
+            i = min(i, rows - TILE)  # the last tile overlaps the one before
+            many(y, y0 + i * y_row + j, y_row, x, x0 + i * x_row, x_row, x_step, w, w0 + j, w_step, depth)
+
+
+@njit(**_COMPILED)
+def _transposed(y, y0, y_row, x, x0, x_row, rows, columns, padded):  # type: ignore[no-untyped-def]
+    """``y = x^T``: x of shape (rows, columns); rows of y are filled with 0 up to `padded`."""
+    if rows < LANES or columns < LANES:
+        for k in range(columns):
+            for i in range(rows):
+                y[y0 + k * y_row + i] = x[x0 + i * x_row + k]
+    else:
+        for i in range(0, rows, LANES):
+            i = min(i, rows - LANES)  # the last squares overlap those before
+            for k in range(0, columns, LANES):
+                k = min(k, columns - LANES)
+                turn(y, y0 + k * y_row + i, y_row, x, x0 + i * x_row + k, x_row)
+    for k in range(columns):
+        for i in range(rows, padded):
+            y[y0 + k * y_row + i] = 0
+
+
+@njit(**_COMPILED)
+def _normalise(z, a, start, ld, batch, width, eps, rstd, r0):  # type: ignore[no-untyped-def]
+    """BatchNorm over the rows of z in place, and its positive part into a; a NaN stays one."""
+    share = 1 / z.dtype.type(batch)
+    for j in range(0, width, LANES):
+        mean = fill(z, 0.0)
+        for b in range(batch):
+            mean = add(mean, load(z, start + b * ld + j))
+        mean = mul(mean, fill(z, share))
+        square = fill(z, 0.0)
+        for b in range(batch):
+            off = sub(load(z, start + b * ld + j), mean)
+            square = muladd(off, off, square)
+        store(rstd, r0 + j, square)
+        for i in range(r0 + j, r0 + j + LANES):
+            rstd[i] = 1 / math.sqrt(rstd[i] * share + eps)
+        scale = load(rstd, r0 + j)
+        for b in range(batch):
+            at = start + b * ld + j
+            normed = mul(sub(load(z, at), mean), scale)
+            store(z, at, normed)
+            store(a, at, gated(normed, normed))
+
+
+@njit(**_COMPILED)
+def _normalise_back(d, z, start, ld, batch, width, rstd, r0):  # type: ignore[no-untyped-def]
+    """From the gradient of the positive part (in d) to that of what entered BatchNorm, in place."""
+    share = 1 / z.dtype.type(batch)
+    for j in range(0, width, LANES):
+        mean, product = fill(z, 0.0), fill(z, 0.0)
+        for b in range(batch):
+            normed = load(z, start + b * ld + j)
+            back = gated(load(d, b * ld + j), normed)
+            mean, product = add(mean, back), muladd(back, normed, product)
+        mean, product = mul(mean, fill(z, -share)), mul(product, fill(z, -share))
+        scale = load(rstd, r0 + j)
+        for b in range(batch):
+            normed = load(z, start + b * ld + j)
+            back = gated(load(d, b * ld + j), normed)
+            store(d, b * ld + j, mul(scale, add(back, muladd(normed, product, mean))))
+
+
+@njit(**_COMPILED)
+def _cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: ignore[no-untyped-def]
+    """Sum of the losses of the logits z, a class a row; its gradient, over the batch, goes to raised."""
+    share = 1 / z.dtype.type(batch)
+    for j in range(0, ld, LANES):
+        top = load(z, j)
+        for c in range(1, classes):
+            top = larger(top, load(z, c * ld + j))
+        norm = fill(z, 0.0)
+        for c in range(classes):
+            each = exp(sub(load(z, c * ld + j), top))
+            norm = add(norm, each)
+            store(raised, c * ld + j, each)
+        store(tops, j, top)
+        store(norms, j, norm)
+        scale = div(fill(z, share), norm)
+        for c in range(classes):
+            store(raised, c * ld + j, mul(load(raised, c * ld + j), scale))
+    loss, factors = 0.0, 1.0
+    for b in range(batch):
+        own = labels[b] * ld + b
+        loss += tops[b] - z[own]
+        raised[own] -= share
+        factors *= norms[b]  # between 1 and the number of classes: a logarithm only now and then
+        if b % 32 == 31:
+            loss += math.log(factors)
+            factors = 1.0
+    return loss + math.log(factors)
+
+
+@njit(**_COMPILED)
+def _padded(width):  # type: ignore[no-untyped-def]
+    return (width + LANES - 1) // LANES * LANES
+
+
+@njit(**_COMPILED)
+def _leading(width):  # type: ignore[no-untyped-def]
+    """Length of a row in memory: not a multiple of 64 numbers, which would put all rows into the same cache lines."""
+    padded = _padded(width)
+    return padded + LANES if padded % 64 == 0 else padded
+
+
+@njit(**_COMPILED)
+def _gathered(y, x, width, rows):  # type: ignore[no-untyped-def]
+    """Copy rows of x, one after the other, to y."""
+    for b in range(len(rows)):
+        to, at = b * width, rows[b] * width
+        if width < LANES:
+            for k in range(width):
+                y[to + k] = x[at + k]
+        for k in range(0, width if width >= LANES else 0, LANES):
+            k = min(k, width - LANES)
+            store(y, to + k, load(x, at + k))
+
+
+@njit(**_COMPILED)
+def _outer(y, y0, d, d_ld, width, x, x0, x_ld, into, batch, scratch):  # type: ignore[no-untyped-def]
+    """``y = d^T x``, shapes (width, into), (batch, width), (batch, into); y and x are not padded."""
+    if into < LANES:
+        ld = _leading(width)
+        _product(scratch, 0, ld, x, x0, 1, x_ld, d, 0, d_ld, into, batch, _padded(width))
+        _transposed(y, y0, into, scratch, 0, ld, into, width, into)
+        return
+    for j in range(0, into, LANES):
+        j = min(j, into - LANES)  # the last columns overlap those before
+        _product(y, y0 + j, into, d, 0, 1, d_ld, x, x0 + j, x_ld, width, batch, LANES)
+
+
+@njit(**_COMPILED)
+def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # type: ignore[no-untyped-def]
+    """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad_of`.
+
+    `flat` and `out` are the weights, layer after layer, and their gradients, (run, d); `widths` those of the input and
+    of the hidden layers. Without `rows` the samples are the minibatches, one after the other.
+    """
+    runs, dimension = flat.shape
+    batch, depth, classes = labels.shape[1], len(widths) - 1, head.shape[1]
+    kind, last = flat.dtype, widths[depth]
+    most, c_ld, matrix = _leading(widths[1:].max()), _leading(batch), classes * _leading(last)
+    starts = np.zeros(depth + 1, np.int64)  # of each layer's activations
+    for i in range(depth):
+        starts[i + 1] = starts[i] + batch * _leading(widths[i + 1])
+        matrix = max(matrix, widths[i] * _leading(widths[i + 1]), widths[i + 1] * _leading(widths[i]) if i else 0)
+    z, a, rstd = np.empty(starts[depth], kind), np.empty(starts[depth], kind), np.empty(depth * most, kind)
+    d, other = np.empty(batch * most, kind), np.empty(batch * most, kind)
+    w, across = np.empty(matrix, kind), np.empty(last * c_ld, kind)
+    logits, raised = np.empty(classes * c_ld, kind), np.empty(classes * c_ld, kind)
+    norms, tops = np.empty(c_ld, kind), np.empty(c_ld, kind)
+    weights, gradient, heads = flat.ravel(), out.ravel(), head.ravel()
+    gathers, everything = rows.size > 0, samples.ravel()
+    x = everything
+    if gathers:
+        x = np.empty(batch * widths[0], kind)
+    for r in range(runs):
+        place, at = r * dimension, r * batch * widths[0]
+        if gathers:
+            at = 0
+            _gathered(x, everything, widths[0], rows[r])
+        for i in range(depth):
+            into, width = widths[i], widths[i + 1]
+            ld, pad = _leading(width), _padded(width)
+            _transposed(w, 0, ld, weights, place, into, width, into, pad)
+            if i == 0:
+                _product(z, 0, ld, x, at, into, 1, w, 0, ld, batch, into, pad)
+            else:
+                _product(z, starts[i], ld, a, starts[i - 1], _leading(into), 1, w, 0, ld, batch, into, pad)
+            _normalise(z, a, starts[i], ld, batch, pad, eps, rstd, i * most)
+            place += width * into
+        w0, entries, source = r * classes * last, classes, heads
+        _transposed(across, 0, c_ld, a, starts[depth - 1], _leading(last), batch, last, c_ld)
+        _product(logits, 0, c_ld, heads, w0, last, 1, across, 0, c_ld, classes, last, c_ld)
+        losses[r] = _cross_entropy(logits, c_ld, batch, classes, labels[r], raised, norms, tops) / batch
+        for i in range(depth - 1, -1, -1):
+            into, width = widths[i], widths[i + 1]
+            ld, pad = _leading(width), _padded(width)
+            for k in range(entries):
+                for j in range(width):
+                    w[k * ld + j] = source[w0 + k * width + j]
+                for j in range(width, pad):
+                    w[k * ld + j] = 0
+            if i == depth - 1:
+                _product(other, 0, ld, raised, 0, 1, c_ld, w, 0, ld, batch, entries, pad)
+            else:
+                _product(other, 0, ld, d, 0, _leading(entries), 1, w, 0, ld, batch, entries, pad)
+            d, other = other, d
+            _normalise_back(d, z, starts[i], ld, batch, pad, rstd, i * most)
+            place -= width * into
+            if i == 0:
+                _outer(gradient, place, d, ld, width, x, at, into, into, batch, w)
+            else:
+                _outer(gradient, place, d, ld, width, a, starts[i - 1], _leading(into), into, batch, w)
+            w0, entries, source = place, width, weights

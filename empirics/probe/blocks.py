@@ -1,0 +1,79 @@
+"""Which tensors are scale-invariant, from the gradients that training computes anyway: w.g = 0 block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CERTAIN", "CLOSE", "RANDOM", "partition", "passes", "violation"]
+
+#: Cosine of w and g, root mean square over steps and blocks, in units of that of random vectors, 1/sqrt(d): below this
+#: a tensor passes. BatchNorm's eps = 1e-5 and float32 make 1e-4 to 0.03, bfloat16 1e-2; without it 0.5 or more, by
+#: the noise of the gradients. In units of 1/sqrt(d), since 1e-3 says nothing in a million dimensions.
+RANDOM = 0.1
+
+#: And below this as a cosine, which is the stricter of the two in few dimensions: the weight of a BatchNorm whose bias
+#: is still small, before ReLU and another normalised layer, has 5e-3.
+CLOSE = 3e-3
+
+#: Measured pairs of steps with a gradient after which a tensor's partition into blocks is settled.
+CERTAIN = 8
+
+FloatArray = NDArray[np.float64]
+
+
+def violation(along: FloatArray, weight: FloatArray, slope: FloatArray, size: float) -> float:
+    """Cosine of weights and gradient over that of random vectors, root mean square; NaN where there is no gradient.
+
+    Parameters
+    ----------
+    along, weight, slope
+        w.g, |w|^2 and |g|^2, shape (step, block).
+    size
+        Weights of a block, d.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> violation(np.array([[1.0, -1.0]]), np.array([[2.0, 2.0]]), np.array([[8.0, 8.0]]), size=16)
+    1.0
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        squared = along**2 / (weight * slope) * size
+    seen = np.isfinite(squared)
+    return float(np.sqrt(squared[seen].mean())) if seen.any() else float("nan")
+
+
+def passes(found: float, size: float) -> bool:
+    """Whether blocks of `size` weights with this :func:`violation` count as scale-invariant; NaN does not.
+
+    >>> passes(0.02, size=144), passes(0.02, size=16)
+    (True, False)
+    """
+    return found < RANDOM and found < CLOSE * size**0.5
+
+
+def partition(along: FloatArray, weight: FloatArray, slope: FloatArray, parameters: int) -> int:
+    """Find the largest number of equal groups of rows that are scale-invariant each.
+
+    Parameters
+    ----------
+    along, weight, slope
+        w.g, |w|^2 and |g|^2 of every row of a tensor, shape (step, row).
+    parameters
+        Weights of the tensor.
+
+    Returns
+    -------
+    int
+        0 if not even the whole tensor is, or if it never had a gradient.
+    """
+    rows = along.shape[1]
+    for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameters > n):
+        grouped = [part.reshape(len(part), blocks, -1).sum(2) for part in (along, weight, slope)]
+        if passes(violation(grouped[0], grouped[1], grouped[2], parameters / blocks), parameters / blocks):
+            return blocks
+    return 0

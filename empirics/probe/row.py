@@ -1,0 +1,157 @@
+"""From what was seen of a tensor to its row: every formula is asked of :mod:`thermo_theory`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite, log, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.probe.blocks import passes
+from empirics.probe.record import Seen
+from thermo_theory import FixedELR, FixedLR, Formula, Protocol, coordinates
+
+__all__ = ["REACHED", "Row", "row_of"]
+
+#: Share of the equilibrium effective lr at which it counts as reached.
+REACHED = 0.95
+
+#: Weight decay must have had this chance to act in the window for a balance to be read: float32 rounds |w|^2 by 1e-7.
+LEAST_DECAY = 1e-5
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The columns of `ThermoProbe.frame`, and what the warnings need besides."""
+
+    group: str
+    parameters: int
+    blocks: int
+    scale_invariant: bool
+    effective_lr: float = nan
+    temperature: float = nan
+    pressure: float = nan
+    volume: float = nan
+    pv_over_rt: float = nan
+    balance: float = nan
+    angular_update: float = nan
+    angular_equilibrium: float = nan
+    equilibrium_share: float = nan
+    relaxation_steps: float = nan
+    rises: bool = False
+    to_go: float = nan
+    weight_decay: float = 0.0
+
+
+def _call(formula: Formula, values: dict[str, object]) -> FloatArray:
+    chosen = {name: values[name] for name in formula.arguments}
+    return np.asarray(formula(**chosen, invalid="nan"), dtype=float)  # type: ignore[arg-type]
+
+
+def _steepness(law: Protocol, values: dict[str, object]) -> float:
+    """Power of the norm that gradients balance: r*^k is inverse to the weight decay; 4 for SGD, from its radius."""
+    twice = values | {"lam": 2 * float(values["lam"])}  # type: ignore[arg-type]
+    ratio = _call(law.radius, values) / _call(law.radius, twice)
+    return float(log(2) / log(float(ratio.flat[0])))
+
+
+def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
+    """Work out a row.
+
+    Parameters
+    ----------
+    name, parameters
+        Of the tensor.
+    seen
+        What was seen of it.
+    signal
+        Share of the mean gradient in E|g|^2, 0 to 1; the rest is noise.
+
+    Returns
+    -------
+    Row
+    """
+    invariant = seen.scale_invariant and passes(seen.violation, seen.size)
+    rule, radius_sq = seen.rule, float(seen.radius_sq.mean())
+    angle = float(np.sqrt(seen.angle_sq.mean()))
+    base = {
+        "group": name,
+        "parameters": parameters,
+        "blocks": seen.blocks if invariant else 0,
+        "scale_invariant": invariant,
+        "angular_update": angle,
+        "weight_decay": rule.weight_decay,
+        "volume": seen.blocks * radius_sq / 2,
+    }
+    if not rule.optimizer or seen.size < 2:
+        return Row(**base)  # type: ignore[arg-type]
+    law = rule.law
+    noise = seen.grad_sq * (1 - signal)  # tr of the covariance of g at the actual norm
+    unit = np.sqrt(seen.grad_sq / seen.size)
+    sigma = np.sqrt(noise * seen.radius_sq / (seen.size - 1))
+    values: dict[str, object] = rule.settings() | {
+        "r": np.sqrt(seen.radius_sq), "d": float(seen.size), "sigma": sigma, "adam_unit": unit
+    }  # fmt: skip
+    rate = _call(coordinates.effective_rate(law, True), values)
+    shrink = (
+        rule.lr * rule.weight_decay if rule.decoupled else float((rate * seen.radius_sq).mean()) * rule.weight_decay
+    )
+    balance = _balance(seen, shrink)
+    if not invariant:
+        return Row(**base, balance=balance)  # type: ignore[arg-type]
+    heat = _call(FixedELR.temperature, {"eta_eff": rate, "sigma": sigma})
+    pressure, volume, constant = (_call(formula, values) for formula in coordinates.state(law))
+    # Volumes and R T add over the blocks of a mixture (derivation "gas-mixture").
+    work, warmth = float(np.mean(pressure * volume)), float(np.mean(constant * heat))
+    state = base | {
+        "effective_lr": float(np.mean(rate * seen.radius_sq)) / radius_sq,
+        "temperature": warmth / float(constant.mean()),
+        "volume": seen.blocks * float(volume.mean()),
+        "balance": balance,
+    }
+    if not (rule.weight_decay > 0 and rule.lr > 0):
+        return Row(**state, pressure=0.0)  # type: ignore[arg-type]
+    return Row(
+        **state,  # type: ignore[arg-type]
+        pressure=work / float(volume.mean()),
+        pv_over_rt=work / warmth if warmth > 0 else inf,
+        angular_equilibrium=float(np.sqrt(np.mean(_call(law.rotation, values) ** 2))),
+        **_equilibrium(law, values, balance, shrink, rule.weight_decay, (seen.last - seen.first) / 2),  # type: ignore[arg-type]
+    )
+
+
+def _balance(seen: Seen, shrink: float) -> float:
+    """What gradients add to |w|^2 over what weight decay takes: 1 where the norm is stationary.
+
+    With ``Δ`` the change of |w|^2 over the window, what they add is ``Δ`` and what decay took: no step is left out,
+    while a mean of |g|^2 over measured steps would have their scatter.
+    """
+    taken = 2 * shrink * float(seen.radius_sq.mean()) * (seen.last - seen.first)
+    if not taken > LEAST_DECAY * float(seen.radius_sq.mean()):
+        return nan
+    return 1 + float((seen.radius_sq_last - seen.radius_sq_first).mean()) / taken
+
+
+def _equilibrium(
+    law: Protocol, values: dict[str, object], balance: float, shrink: float, decay: float, ago: float
+) -> dict[str, float | bool]:
+    """How far the norm is from its stationary value, and how long it takes."""
+    steepness = _steepness(law, values)
+    time = FixedLR.relaxation_time(eta=shrink / decay, lam=decay) * _steepness(FixedLR, values) / steepness
+    if not (isfinite(balance) and balance > 0):
+        return {"relaxation_steps": time}
+    growth = balance ** (1 / steepness)  # r*/r
+    there = values | {name: np.asarray(values[name]) * growth for name in ("r",)}
+    there["adam_unit"] = np.asarray(values["adam_unit"]) / growth
+    rate = coordinates.effective_rate(law, True)
+    ratio = float(np.mean(_call(rate, values)) / np.mean(_call(rate, there)))
+    share = min(ratio, 1 / ratio)
+    away, away_then = (
+        abs(balance**power - 1) for power in (-1.0, -log(REACHED) / log(share) if share < REACHED else 0)
+    )
+    # The means are those of the middle of the window, so many steps ago.
+    to_go = max(time * log(away / away_then) - ago, 0.0) if share < REACHED else 0.0
+    return {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1, "to_go": to_go}

@@ -1,0 +1,75 @@
+"""The compiled gradient of the perceptron against the plain one in torch, and the programs of the benchmarks."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from empirics.cli import main
+from empirics.models.mlp import EnsembleMLP
+from empirics.training.state import views
+
+
+def _case(hidden, features, classes, runs, batch, dtype):
+    plain = EnsembleMLP(features, classes, hidden, compiled=False)
+    rngs, cpu = [np.random.default_rng(i) for i in range(runs)], torch.device("cpu")
+    tensors = plain.initial(rngs, np.full(runs, 3.0), dtype, cpu)
+    flat = torch.cat([w.flatten(1) for w in tensors], 1)
+    frozen = plain.fixed(np.random.default_rng(0), runs, dtype, cpu)
+    seeded = torch.Generator().manual_seed(1)
+    samples = torch.randn(101, features, dtype=dtype, generator=seeded)
+    rows = torch.randint(101, (runs, batch), generator=seeded)
+    labels = torch.randint(classes, (runs, batch), generator=seeded)
+    return plain, EnsembleMLP(features, classes, hidden), flat, frozen, samples, rows, labels
+
+
+SHAPES = [((16,), 61, 10, 3, 64), ((5, 37), 13, 3, 4, 7), ((20, 64, 3), 23, 19, 2, 37), ((64,), 16, 17, 2, 65)]
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_same_as_torch(shape, dtype, within):
+    plain, ours, flat, frozen, samples, rows, labels = _case(*shape, dtype)
+    expected, found, gathered = (torch.full_like(flat, torch.nan) for _ in range(3))
+    w, inputs = views(flat, ours.blocks), samples[rows]
+    loss = plain.loss_and_grad(w, frozen, inputs, labels, views(expected, ours.blocks))
+    mine = ours.loss_and_grad(w, frozen, inputs, labels, views(found, ours.blocks))
+    again = ours.loss_and_grad_of(w, frozen, samples, rows, labels, views(gathered, ours.blocks))
+    torch.testing.assert_close(mine, loss, rtol=within, atol=within)
+    assert (found - expected).abs().max() <= within * expected.abs().max()
+    assert torch.equal(found, gathered)
+    assert torch.equal(mine, again)
+    apart = [torch.empty(w.shape, dtype=dtype) for w in views(flat, ours.blocks)]  # tensors of their own
+    ours.loss_and_grad([one.clone() for one in w], frozen, inputs, labels, apart)
+    assert torch.equal(torch.cat([one.flatten(1) for one in apart], 1), found)
+
+
+def test_run_does_not_depend_on_others_and_nan_stays():
+    _, ours, flat, frozen, samples, rows, labels = _case(*SHAPES[0], torch.float32)
+    whole, alone, sick = (torch.zeros_like(flat) for _ in range(3))
+    ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(whole, ours.blocks))
+    one = slice(1, 2)
+    part = [w[one] for w in views(flat, ours.blocks)]
+    into = views(alone[one], ours.blocks)
+    ours.loss_and_grad_of(part, [frozen[0][one]], samples, rows[one], labels[one], into)
+    assert torch.equal(alone[one], whole[one])
+    flat[0, 5] = torch.nan
+    loss = ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(sick, ours.blocks))
+    assert loss.isnan().tolist() == [True, False, False]
+    assert sick[0].isnan().any()
+    assert torch.equal(sick[1:], whole[1:])
+
+
+def test_unknown_benchmark_is_refused(capsys):
+    assert main(["bench", "digit"]) == 2
+    assert "no benchmark 'digit'" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_bench_as_json(capsys):
+    assert main(["bench", "isotropic", "--quick", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["name"] == "isotropic"
+    assert row["ratio"] == pytest.approx(row["reference"] / row["ours"])
+    assert row["ratio"] > 1

@@ -1,0 +1,402 @@
+"""The probe: nothing changes, blocks against the full check, numbers against long-hand ones and exact gases."""
+
+import copy
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from watched import data, network, row, trained
+
+import empirics
+from empirics.models import scale_invariant_blocks
+from empirics.probe import COLUMNS, ThermoProbe
+from empirics.probe.row import REACHED
+from empirics.probe.rule import rule_of
+
+
+def sgd(lr=0.1, wd=0.05, **more):
+    return lambda p: torch.optim.SGD(p, lr=lr, weight_decay=wd, **more)
+
+
+OPTIMIZERS = {
+    "sgd": sgd(),
+    "momentum": sgd(0.02, 0.05, momentum=0.9),
+    "nesterov": sgd(0.02, 0.05, momentum=0.9, nesterov=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.5),
+    "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.001),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_it_changes_nothing_bit_for_bit(name):
+    torch.manual_seed(3)
+    model = nn.Sequential(network("batch"), nn.Dropout(0.2))
+    twins = [trained(OPTIMIZERS[name], 60, copy.deepcopy(model), probe)[0] for probe in (False, True)]
+    random = torch.random.get_rng_state()
+    plain, watched = (list(m.state_dict().values()) for m in twins)
+    assert all(torch.equal(a, b) for a, b in zip(plain, watched, strict=True))
+    trained(OPTIMIZERS[name], 60, copy.deepcopy(model), False)
+    assert torch.equal(torch.random.get_rng_state(), random)
+
+
+def test_no_graph_is_kept():
+    model = network()
+    optimizer = sgd()(model.parameters())
+    probe = ThermoProbe(model, optimizer)
+    x, y = data(torch.Generator().manual_seed(0))
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    probe.step(loss)
+    assert not probe._loss.requires_grad
+    assert loss.grad_fn is not None
+
+
+class Every(nn.Module):
+    """A network with all kinds of normalisation, for images (1, 8, 8)."""
+
+    def __init__(self):
+        super().__init__()
+        self.batch = nn.Sequential(nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.group = nn.Sequential(nn.Conv2d(8, 8, 3, bias=False), nn.GroupNorm(4, 8), nn.ReLU())
+        self.normed = torch.nn.utils.parametrizations.weight_norm(nn.Linear(128, 12, bias=False))
+        self.rms = nn.Sequential(nn.Linear(12, 16, bias=False), nn.RMSNorm(16, eps=1e-6))
+        self.layer = nn.Sequential(nn.Linear(16, 16, bias=False), nn.LayerNorm(16))
+        self.out = nn.Linear(16, 4)
+
+    def forward(self, x):
+        x = self.group(self.batch(x)).flatten(1)
+        return self.out(self.layer(torch.tanh(self.rms(torch.tanh(self.normed(x))))))
+
+
+def test_blocks_without_data_are_those_of_the_full_check():
+    torch.manual_seed(0)
+    model = Every()
+    optimizer = sgd(0.05, 0.01)(model.parameters())
+    probe = ThermoProbe(model, optimizer)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(40):
+        x = torch.randn(32, 1, 8, 8, generator=generator)
+        y = x[:, 0, 2:4, 2:4].flatten(1).argmax(1)
+        optimizer.zero_grad()
+        cross_entropy(model(x), y).backward()
+        probe.step()
+        optimizer.step()
+    # In float64: in float32 the check cannot tell a tensor of little effect from one of no scale.
+    exact, x = copy.deepcopy(model).double(), x.double()
+    full = {found.name: found.blocks for found in scale_invariant_blocks(exact, lambda m: cross_entropy(m(x), y))}
+    seen = dict(zip(probe.frame()["group"], probe.frame()["blocks"], strict=True))
+    # Matrices and filters: of vectors, which a random change of their size disturbs much, the check is lenient.
+    weights = [name for name, p in model.named_parameters() if p.ndim > 1 and p.shape[1:].numel() > 1]
+    assert {name: seen[name] for name in weights} == {name: full[name] for name in weights}
+    assert (seen["batch.0.weight"], seen["rms.0.weight"], seen["layer.0.weight"]) == (8, 1, 1)
+    assert seen["normed.parametrizations.weight.original1"] == 12
+
+
+def test_a_loss_gives_the_blocks_at_once_and_leaves_the_model_as_it_was():
+    torch.manual_seed(0)
+    model = network("batch")
+    before, random = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
+    x, y = data(torch.Generator().manual_seed(0))
+    probe = ThermoProbe(model, sgd()(model.parameters()), loss=lambda m: cross_entropy(m(x), y))
+    assert {w.name: w.known for w in probe._watch.watched if w.known} == {"0.weight": 16}
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), random)
+
+
+def test_the_columns_are_those_worked_out_by_hand():
+    """Every step of its window written down and worked out; the probe, at every other step, sees half of them."""
+    kept = []
+
+    def write_down(model, watch, x, y):
+        w, g = model[0].weight.detach(), model[0].weight.grad
+        kept.append((w.double().clone(), g.double().clone()))
+
+    _, watch = trained(sgd(0.1, 0.02), 1200, each=write_down, every=2)
+    found, frame = row(watch, "0.weight"), watch.frame()
+    assert list(frame.columns) == list(COLUMNS)
+    seen = watch._watch.seen()[0]
+    assert seen.first > 600
+    w, g = (torch.stack(part)[seen.first : seen.last + 2] for part in zip(*kept, strict=True))
+    r2, g2 = w.square().sum((1, 2)), g.square().sum((1, 2))
+    d, ratio = 192, (g[1:] * g[:-1]).sum().abs() / g2.sum()
+    unit = torch.nn.functional.normalize(w.flatten(1))
+    angle = torch.arccos((unit[1:] * unit[:-1]).sum(1).clamp(-1, 1))
+    assert found["parameters"] == d
+    assert found["volume"] == pytest.approx(float(r2.mean() / 2), rel=0.02)
+    assert found["effective_lr"] == pytest.approx(float(0.1 / r2.mean()), rel=0.02)
+    noise = float(g2.mean() * (1 - ratio))
+    assert found["temperature"] == pytest.approx(0.5 * 0.1 * noise / (d - 1), rel=0.1)
+    assert found["angular_update"] == pytest.approx(float(angle.square().mean().sqrt()), rel=0.1)
+    assert found["angular_equilibrium"] == pytest.approx(math.sqrt(2 * 0.1 * 0.02))
+    assert found["relaxation_steps"] == pytest.approx(1 / (4 * 0.1 * 0.02))
+    assert found["pressure"] == pytest.approx(0.02)
+    assert found["balance"] == pytest.approx(float(0.1 * g2.mean() / (0.02 * (2 - 0.002) * r2.mean())), abs=0.05)
+    assert not frame[frame["group"] == "3.weight"].iloc[0]["scale_invariant"]
+
+
+class Gas(nn.Module):
+    """Pure noise on a sphere: the loss is (x . w)/|w| with random x, of which the exact radius is derived."""
+
+    def __init__(self, d=200):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, d, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, x):
+        return (self.weight[0] @ x) / self.weight.norm()
+
+
+def gas(optimizer, steps, start=1.0, **settings):
+    model = Gas()
+    with torch.no_grad():
+        model.weight.mul_(start / model.weight.norm())
+    made = optimizer(model.parameters())
+    probe, generator = ThermoProbe(model, made, **settings), torch.Generator().manual_seed(1)
+    norms = []
+    for _ in range(steps):
+        made.zero_grad()
+        loss = model(torch.randn(200, generator=generator))
+        loss.backward()
+        probe.step(loss)
+        made.step()
+        norms.append(float(model.weight.detach().norm()))
+    return probe, norms
+
+
+SLOW = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "name", ["sgd", *(pytest.param(n, marks=SLOW) for n in ("momentum", "nesterov", "adam-l2")), "adamw"]
+)
+def test_in_the_exact_gas_all_is_as_derived(name):
+    """One at stationarity: p V = R T, the balance, the rotation; norm and time are those of a run from elsewhere."""
+    optimizer = {
+        "sgd": sgd(0.05, 0.02),
+        "momentum": sgd(0.005, 0.02, momentum=0.9),
+        "nesterov": sgd(0.005, 0.02, momentum=0.9, nesterov=True),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+        "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.02),
+    }[name]
+    found = gas(optimizer, 4000, start=3.5, every=8)[0].frame().iloc[0]
+    assert found["scale_invariant"]
+    assert found["balance"] == pytest.approx(1, abs=0.05)
+    assert found["pv_over_rt"] == pytest.approx(1, abs=0.1)
+    assert found["angular_update"] == pytest.approx(found["angular_equilibrium"], rel=0.05)
+    assert found["equilibrium_share"] > 0.95
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_share_and_the_time_to_go_come_true(name):
+    """From a norm three times too large: the norm at which the run ends, and when, was predicted."""
+    if name == "sgd":
+        optimizer, predicted = sgd(0.05, 0.02), (0.05 * 199 / (2 * 0.02)) ** 0.25
+    else:
+        # beta2 = 0.999 remembers gradients for longer than the norm takes
+        adamw = functools.partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1, betas=(0.9, 0.99))
+        optimizer, predicted = adamw, (0.01 * 200 / 0.2) ** 0.5
+    start = 3 * predicted
+    early, norms = gas(optimizer, 200, start, every=2)
+    (row_then,), seen = early._rows(), early._watch.seen()[0]
+    power = 2 if name == "sgd" else 1
+    assert row_then.rises
+    then = np.sqrt(np.mean(np.square(norms[seen.first : seen.last])))
+    assert row_then.equilibrium_share == pytest.approx((predicted / then) ** power, rel=0.1)
+    norms = np.array(gas(optimizer, 200 + int(2.5 * row_then.to_go), start, every=50)[1])
+    reached = int(np.argmax((predicted / norms) ** power > REACHED))
+    assert reached == pytest.approx(200 + row_then.to_go, rel=0.2)
+
+
+def test_noise_from_halves_and_micro_batches_is_without_bias():
+    """Against many minibatches at frozen weights; consecutive steps agree too, since nothing moves."""
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    generator = torch.Generator().manual_seed(1)
+
+    def gradient(batch):
+        x, y = data(generator, batch)
+        return list(torch.autograd.grad(cross_entropy(model(x), y), list(model.parameters())))
+
+    many = torch.stack([gradient(64)[0].flatten() for _ in range(2000)]).double()
+    signal = 1 - float(many.var(0).sum() / many.square().sum(1).mean())
+    by_halves, by_parts = (ThermoProbe(model, optimizer, every=2) for _ in range(2))
+    plain = ThermoProbe(model, optimizer, every=2)
+    for _ in range(400):
+        for p in model.parameters():
+            p.grad = None
+        halves = []
+        for _ in range(2):
+            x, y = data(generator, 32)
+            before = [0 if p.grad is None else p.grad.clone() for p in model.parameters()]
+            (cross_entropy(model(x), y) / 2).backward()
+            halves.append([2 * (p.grad - old) for p, old in zip(model.parameters(), before, strict=True)])
+            by_parts.microbatch()
+        by_halves.halves(*halves)
+        for probe in (by_halves, by_parts, plain):
+            probe.step()
+    found = [probe._signal(probe._watch.seen())[0] for probe in (by_halves, by_parts, plain)]
+    assert found == pytest.approx([signal] * 3, abs=0.05)
+    assert 0.2 < signal < 0.95
+    assert [p.frame().attrs["noise"] for p in (by_halves, plain)] == ["halves", "consecutive steps"]
+    with pytest.raises(ValueError, match="halves takes a gradient for each of the 5 parameters"):
+        by_halves.halves([None], [None])
+
+
+def test_scaled_gradients_are_divided_by_their_scale():
+    plain = trained(sgd(), 60)[1]
+
+    def scale(model, watch, x, y):
+        for p in model.parameters():
+            p.grad.mul_(1024)
+
+    def unscale(model, watch, x, y):
+        watch.step(grad_scale=1024.0)
+        for p in model.parameters():
+            p.grad.div_(1024)
+
+    torch.manual_seed(0)
+    model = network()
+    made = sgd()(model.parameters())
+    watch, generator = empirics.ThermoProbe(model, made), torch.Generator().manual_seed(1)
+    for _ in range(60):
+        x, y = data(generator)
+        made.zero_grad()
+        cross_entropy(model(x), y).backward()
+        scale(model, watch, x, y)
+        unscale(model, watch, x, y)
+        made.step()
+    a, b = (w.frame().drop(columns="group").to_numpy(dtype=float) for w in (plain, watch))
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_grad_scaler_and_steps_that_it_skips():
+    torch.manual_seed(0)
+    model = network()
+    made = sgd()(model.parameters())
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
+    watch, generator = ThermoProbe(model, made, scaler=scaler, every=2), torch.Generator().manual_seed(1)
+    twin = copy.deepcopy(model)
+    other = sgd()(twin.parameters())
+    plain = ThermoProbe(twin, other, every=2)
+    for step in range(200):
+        x, y = data(generator)
+        for m, o in ((model, made), (twin, other)):
+            o.zero_grad()
+            loss = cross_entropy(m(x), y)
+            (scaler.scale(loss) if m is model else loss).backward()
+        if step == 100:
+            model[0].weight.grad[0, 0] = torch.inf
+        if step % 2:
+            scaler.unscale_(made)
+        watch.step(loss)
+        plain.step(loss)
+        scaler.step(made)
+        scaler.update()
+        if step != 100:
+            other.step()
+    assert scaler.get_scale() < 2.0**12
+    assert torch.equal(model[0].weight, twin[0].weight)
+    a, b = (row(w, "0.weight") for w in (watch, plain))  # the pair of the step that was skipped is left out of one
+    assert a["temperature"] == pytest.approx(b["temperature"], rel=0.05)
+    assert a["equilibrium_share"] == pytest.approx(b["equilibrium_share"], rel=0.1)
+
+
+def test_parameter_groups_frozen_and_added_tensors():
+    torch.manual_seed(0)
+    model = network()
+    model[3].bias.requires_grad_(False)
+    made = torch.optim.SGD([{"params": [model[0].weight], "weight_decay": 0.05}, {"params": [model[3].weight]}], lr=0.1)
+    watch, generator = ThermoProbe(model, made), torch.Generator().manual_seed(1)
+    for step in range(80):
+        if step == 40:
+            made.add_param_group({"params": list(model[1].parameters())})
+        x, y = data(generator)
+        model.zero_grad()
+        cross_entropy(model(x), y).backward()
+        watch.step()
+        made.step()
+    while not watch._watch._pairs and len(watch._watch.watched[0].stretches) == 0:
+        watch.step()
+    frame = watch.frame()
+    assert "3.bias" not in set(frame["group"])
+    assert set(frame["group"]) >= {"0.weight", "3.weight"}
+
+
+# Words ---------------------------------------------------------------------------------------------------------------
+
+
+def test_warnings_in_the_users_words():
+    early = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0].warnings()
+    assert len(early) == 1
+    assert early[0].startswith("weight has reached ")
+    assert " % of equilibrium: its effective lr still rises, about " in early[0]
+    said = "\n".join(trained(sgd(), 100)[1].warnings())
+    assert "weight decay of 1.weight, 1.bias and 2 more does something else" in said
+    assert "0.weight: no weight decay on scale-invariant weights" in "\n".join(trained(sgd(wd=0.0), 60)[1].warnings())
+    other = trained(OPTIMIZERS["rmsprop"], 60)[1]
+    assert "nothing is derived of RMSprop" in "\n".join(other.warnings())
+    assert math.isnan(row(other, "0.weight")["temperature"])
+    assert row(other, "0.weight")["angular_update"] > 0
+    plain = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    bare = trained(sgd(), 60, plain)[1]
+    assert "no tensor is scale-invariant" in "\n".join(bare.warnings())
+    assert bare.line().endswith("no scale-invariant tensor")
+
+
+def test_line_values_sinks_and_plot():
+    from empirics.probe.sinks import TensorBoard, WeightsAndBiases
+
+    watch = trained(sgd(), 400, every=8)[1]
+    assert watch.line().startswith("step 400, loss ")
+    assert "\n" not in watch.line()
+    got = []
+
+    class Writer:
+        def add_scalar(self, name, value, step):
+            got.append((name, value, step))
+
+        def log(self, values):
+            got.append(values)
+
+    watch.log(TensorBoard(Writer()))
+    assert {step for _, _, step in got} == {400}
+    assert {name: value for name, value, _ in got} == watch.values()
+    watch.log(WeightsAndBiases(Writer()))
+    assert got[-1]["thermo/step"] == 400
+    figure = watch.plot()
+    assert len(figure.axes[0].get_lines()) == 1
+    assert len(figure.axes[0].get_lines()[0].get_xdata()) == len(watch._watch.watched[0].history)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be at least 2"),
+        (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
+        (lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(), ValueError, "no finite gradient was measured yet"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(make, error, words):
+    with pytest.raises(error, match=words):
+        make(network())
+
+
+def test_what_an_optimiser_means_by_weight_decay():
+    p = [torch.zeros(2)]
+    kinds = [
+        torch.optim.SGD(p, lr=0.1),
+        torch.optim.SGD(p, lr=0.1, momentum=0.5, dampening=0.5),
+        torch.optim.SGD(p, lr=0.1, momentum=0.5, nesterov=True),
+        torch.optim.AdamW(p),
+        torch.optim.Adam(p, weight_decay=0.1),
+        torch.optim.Adam(p, amsgrad=True),
+    ]
+    found = [rule_of(k, k.param_groups[0]) for k in kinds]
+    assert [r.optimizer for r in found] == ["sgd", "momentum", "nesterov", "adamw", "adam-l2", ""]
+    assert found[1].lr == pytest.approx(0.05)
+    assert "AMSGrad" in found[-1].why_not
