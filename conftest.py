@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -13,6 +14,14 @@ from _pytest.doctest import DoctestItem
 # A shell starts its background jobs with Ctrl-C ignored, and children inherit that: the tests of Ctrl-C need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What stands on a package that is an extra cannot be imported without it.
+collect_ignore = [
+    f"empirics/probe/{module}.py"
+    for module, needs in (("lightning", ("lightning", "pytorch_lightning")), ("huggingface", ("transformers",)))
+    if not any(find_spec(package) for package in needs)
+]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,7 @@ from tiny import tiny
 from empirics.lease import Beat
 
 #: Long enough to be killed in: a second or two without interruption.
-LONG = tiny(("burn_in = 30", "burn_in = 200"), ("steps = 160", "steps = 1600"), ("spacing = 4", "spacing = 40"))
+LONG = tiny(("burn_in = 30", "burn_in = 800"), ("steps = 160", "steps = 6400"), ("spacing = 4", "spacing = 160"))
 
 
 def same_numbers(a, b):

@@ -131,26 +131,25 @@ def test_statistics_of_a_snapshot(digits):
     weights = [w.clone() for w in state.weights]
     first, second = ([torch.empty_like(w) for w in weights] for _ in range(2))
     losses = []
-    for stream, step, out in ((ensemble._first, state.step, first), (ensemble._second, 0, second)):
-        losses.append(
-            ensemble.model.loss_and_grad(weights, ensemble.frozen, *ensemble._minibatch(stream.at(step)), out)
-        )
+    for feed, step, out in ((ensemble.feeds.train, state.step, first), (ensemble.feeds.second, 0, second)):
+        losses.append(ensemble.model.loss_and_grad(weights, ensemble.frozen, *feed.at(step), out))
     ensemble.advance(state)
     flat_w, flat_g, flat_h = (torch.cat([t.flatten(1) for t in tensors], 1) for tensors in (weights, first, second))
     pair = state.pairs[0]
     assert torch.equal(state.snapshots[0], flat_w)
     torch.testing.assert_close(pair[Pair.GRAD_MEAN_SQ], (flat_g * flat_h).sum(1))
     torch.testing.assert_close(pair[Pair.RADIUS_SQ], flat_w.square().sum(1))
-    torch.testing.assert_close(torch.stack(losses), pair[[Pair.LOSS, Pair.SECOND_LOSS]])
+    torch.testing.assert_close(torch.stack(losses), pair[[Pair.FIRST_LOSS, Pair.SECOND_LOSS]])
     assert not torch.equal(*losses)
     assert torch.isnan(state.pairs[1:]).all()
     flat_after = torch.cat([w.flatten(1) for w in state.weights], 1)
     angle = torch.acos((flat_w * flat_after).sum(1) / (flat_w.norm(dim=1) * flat_after.norm(dim=1)))
     torch.testing.assert_close(pair[Pair.ROTATION_SQ].sqrt(), angle, rtol=1e-6, atol=0)
-    of_tensors = pair[len(Pair) :].view(3, 2, -1)
-    for i, (w, g, h) in enumerate(zip(weights, first, second, strict=True)):
-        expected = [(a * b).flatten(1).sum(1) for a, b in ((w, w), (g, g), (g, h))]
-        torch.testing.assert_close(of_tensors[:, i], torch.stack(expected))
+    # By component: five filters of 61 weights, then four of five.
+    sizes = [61] * 5 + [5] * 4
+    for part, (a, b) in enumerate(((flat_w, flat_w), (flat_g, flat_g), (flat_g, flat_h))):
+        expected = [(x * y).sum(1) for x, y in zip(a.split(sizes, 1), b.split(sizes, 1), strict=True)]
+        torch.testing.assert_close(state.components[part], torch.stack(expected))
     assert (pair[Pair.VIOLATION] < 1e-10).all()
 
 

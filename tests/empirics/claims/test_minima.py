@@ -99,7 +99,8 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     assert plot.series[0].y.mean() == pytest.approx(formula.measured)
     (plot,) = claims["V6"].exhibits(table)
     gibbs, balance = claims["V6"].verdicts(table)
-    assert [one.y.mean() for one in plot.series] == pytest.approx([gibbs.measured, balance.measured])
+    # The verdict is on a ratio of means, the figure shows the runs' own ratios: their scatter is a few per mille.
+    assert [one.y.mean() for one in plot.series] == pytest.approx([gibbs.measured, balance.measured], rel=2e-4)
     (plot,) = claims["V4"].exhibits(table)
     (verdict,) = claims["V4"].verdicts(table)
     assert (plot.series[0].y - plot.series[1].y).mean() == pytest.approx(verdict.measured)
