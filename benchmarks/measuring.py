@@ -56,9 +56,8 @@ runs_per_shard = {runs}
 
 def bare_step(ensemble, state):
     """A step that measures nothing; its radius is needed for the protocol."""
-    inputs, labels = ensemble.feeds.train.at(state.step)
-    tensors, gradient = views(state.flat, state.blocks), ensemble.gradient
-    ensemble.model.loss_and_grad(tensors, ensemble.frozen, inputs, labels, views(gradient, state.blocks))
+    gradient, parts = ensemble.gradient, views(ensemble.gradient, state.blocks)
+    ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, state.step, parts)
     lr = ensemble.protocol.learning_rate(ensemble.rate, torch.linalg.vecdot(state.flat, state.flat))
     (push,) = ensemble.optimizer.directions(
         [state.flat], [gradient], ensemble.weight_decay, state.optimizer, state.step
