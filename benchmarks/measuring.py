@@ -13,7 +13,6 @@ import torch
 from empirics.data.loading import load
 from empirics.experiment import Experiment
 from empirics.training.ensemble import Ensemble
-from empirics.training.optimizer import along
 from empirics.training.state import views
 
 CASES = {  # model, data, runs at a time, batch, steps between snapshots
@@ -59,10 +58,8 @@ def bare_step(ensemble, state):
     gradient, parts = ensemble.gradient, views(ensemble.gradient, state.blocks)
     ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, state.step, parts)
     lr = ensemble.protocol.learning_rate(ensemble.rate, torch.linalg.vecdot(state.flat, state.flat))
-    (push,) = ensemble.optimizer.directions(
-        [state.flat], [gradient], ensemble.weight_decay, state.optimizer, state.step
-    )
-    state.flat.addcmul_(push, along(lr, state.flat), value=-1)
+    push = ensemble.optimizer.direction(state.flat, gradient, ensemble.weight_decay, state.optimizer, state.step)
+    state.flat.addcmul_(push, lr.unsqueeze(1), value=-1)
     state.step += 1
 
 

@@ -22,7 +22,7 @@ from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise
-from empirics.training.optimizer import Optimizer, Settings, along
+from empirics.training.optimizer import Optimizer, Settings
 from empirics.training.protocol import Protocol
 from empirics.training.record import WINDOW, Raw, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
@@ -165,7 +165,7 @@ class Ensemble:
             step=0,
             flat=flat,
             blocks=self.model.blocks,
-            optimizer=self.optimizer.state([flat]),
+            optimizer=self.optimizer.state(flat),
             raw=torch.zeros(WINDOW, len(Raw), runs, dtype=self.dtype, device=self.device),
             total=torch.zeros(len(Sum), runs, dtype=torch.float64, device=self.device),
             marks=marks,
@@ -207,8 +207,8 @@ class Ensemble:
             row[Raw.LR].copy_(lr)
         if at_snapshot:
             state.pairs[number - 1, Pair.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
-        flat.addcmul_(push, along(lr, flat), value=-1)
-        self.protocol.constrain([flat], self.radius)
+        flat.addcmul_(push, lr.unsqueeze(1), value=-1)
+        self.protocol.constrain(flat, self.radius)
         state.step += 1
         state.filled += 1
         self._written(state)
@@ -220,8 +220,7 @@ class Ensemble:
             of_lr, of_decay = self.schedule.at(state.step)
             rate, weight_decay = rate * of_lr, weight_decay * of_decay
         lr = self.protocol.learning_rate(rate, radius_sq)
-        (push,) = self.optimizer.directions([state.flat], [self.gradient], weight_decay, state.optimizer, state.step)
-        return lr, push
+        return lr, self.optimizer.direction(state.flat, self.gradient, weight_decay, state.optimizer, state.step)
 
     def _written(self, state: State) -> None:
         """After a step: sum a window that is full or ends here, note what is due at this step."""

@@ -1,12 +1,11 @@
 """Fixed sphere: ``w ← r₀ (w − ηg)/|w − ηg|``, no weight decay."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from empirics.training.optimizer import along
-from empirics.training.protocol import Protocol, dot
+from empirics.training.protocol import Protocol
 
 
 class FixedSphere(Protocol):
@@ -18,8 +17,6 @@ class FixedSphere(Protocol):
         """Return the grid's learning rates themselves."""
         return rate
 
-    def constrain(self, weights: Sequence[Tensor], radius: Tensor) -> None:
+    def constrain(self, weights: Tensor, radius: Tensor) -> None:
         """Scale all weights of each run together to its radius."""
-        scale = radius * dot(weights, weights).rsqrt()
-        for w in weights:
-            w.mul_(along(scale, w))
+        weights.mul_((radius * torch.linalg.vecdot(weights, weights).rsqrt()).unsqueeze(1))

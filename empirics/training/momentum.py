@@ -1,6 +1,5 @@
 """Heavy ball and Nesterov's variant, as ``torch.optim.SGD`` has them: coupled weight decay, no dampening."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -19,21 +18,15 @@ class Momentum(Optimizer):
         """The sum of the weights that the buffer gives to one gradient, ``1/(1 − momentum)``."""
         return 1 / (1 - self.settings.momentum)
 
-    def state(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
-        """One buffer a tensor."""
-        return {f"buffer.{i}": torch.zeros_like(w) for i, w in enumerate(weights)}
+    def state(self, weights: Tensor) -> dict[str, Tensor]:
+        """The buffer."""
+        return {"buffer": torch.zeros_like(weights)}
 
-    def directions(
-        self,
-        weights: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        weight_decay: Tensor,
-        state: dict[str, Tensor],
-        step: int,
-    ) -> list[Tensor]:
-        """The buffers."""
-        pulls = decayed(weights, gradients, weight_decay)
-        return [state[f"buffer.{i}"].mul_(self.settings.momentum).add_(pull) for i, pull in enumerate(pulls)]
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
+        """The buffer."""
+        return state["buffer"].mul_(self.settings.momentum).add_(decayed(weights, gradient, weight_decay))
 
 
 class Nesterov(Momentum):
@@ -41,17 +34,9 @@ class Nesterov(Momentum):
 
     name: ClassVar[str] = "nesterov"
 
-    def directions(
-        self,
-        weights: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        weight_decay: Tensor,
-        state: dict[str, Tensor],
-        step: int,
-    ) -> list[Tensor]:
-        """The gradients with their decay, plus `momentum` times the buffers."""
-        pulls = decayed(weights, gradients, weight_decay)
-        momentum = self.settings.momentum
-        for i, pull in enumerate(pulls):
-            pull.add_(state[f"buffer.{i}"].mul_(momentum).add_(pull), alpha=momentum)
-        return pulls
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
+        """The gradient with its decay, plus `momentum` times the buffer."""
+        pull, momentum = decayed(weights, gradient, weight_decay), self.settings.momentum
+        return pull.add_(state["buffer"].mul_(momentum).add_(pull), alpha=momentum)

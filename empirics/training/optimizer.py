@@ -1,7 +1,6 @@
 """What distinguishes the optimisers: how a gradient becomes a direction, and what they remember."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
@@ -25,11 +24,6 @@ class Settings(NamedTuple):
     eps: float = 1e-8
 
 
-def along(column: Tensor, tensor: Tensor) -> Tensor:
-    """View one number a run, shape (run,), so that it multiplies a tensor (run, ...)."""
-    return column.view(-1, *(1,) * (tensor.ndim - 1))
-
-
 class Optimizer(ABC):
     """An update ``w ← w − lr · direction`` over an ensemble of runs, each with its own rate and weight decay."""
 
@@ -43,25 +37,20 @@ class Optimizer(ABC):
         """What a constant gradient is multiplied by in the long run: the learning rate counts as much larger."""
         return 1.0
 
-    def state(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+    def state(self, weights: Tensor) -> dict[str, Tensor]:
         """Tensors to be remembered between steps, by name; they go into the checkpoints. None unless overridden."""
         return {}
 
     @abstractmethod
-    def directions(
-        self,
-        weights: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        weight_decay: Tensor,
-        state: dict[str, Tensor],
-        step: int,
-    ) -> list[Tensor]:
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
         """What is subtracted from the weights after multiplication by the learning rate, weight decay included.
 
         Parameters
         ----------
-        weights, gradients
-            Each tensor (run, ...).
+        weights, gradient
+            Shape (run, d).
         weight_decay
             Shape (run,).
         state
@@ -71,15 +60,15 @@ class Optimizer(ABC):
 
         Returns
         -------
-        list
-            Tensors shaped like the weights, good until the next call.
+        Tensor
+            Shape (run, d), good until the next call.
         """
 
 
-def decayed(weights: Sequence[Tensor], gradients: Sequence[Tensor], weight_decay: Tensor) -> list[Tensor]:
-    """Gradients of the loss with its L2 penalty, ``g + weight_decay · w``.
+def decayed(weights: Tensor, gradient: Tensor, weight_decay: Tensor) -> Tensor:
+    """Gradient of the loss with its L2 penalty, ``g + weight_decay · w``.
 
     The decay is added to the gradient first: ``w · (1 − lr·weight_decay)`` would round the factor once and for all, in
     float32 by up to 2e-4 of the decay, the same way in every step.
     """
-    return [g.addcmul(w, along(weight_decay, w)) for w, g in zip(weights, gradients, strict=True)]
+    return gradient.addcmul(weights, weight_decay.unsqueeze(1))

@@ -1,10 +1,8 @@
 """What distinguishes the training protocols: the learning rate of a step, and what happens to the norm after it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 
@@ -34,24 +32,13 @@ class Protocol(ABC):
             Shape (run,).
         """
 
-    def constrain(self, weights: Sequence[Tensor], radius: Tensor) -> None:  # noqa: B027 - most leave the norm alone
+    def constrain(self, weights: Tensor, radius: Tensor) -> None:  # noqa: B027 - most leave the norm alone
         """Change the weights in place after the optimiser's step; does nothing unless the protocol says so.
 
         Parameters
         ----------
         weights
-            Each tensor (run, ...).
+            Shape (run, d).
         radius
             The grid's radii, shape (run,), NaN where the protocol fixes none.
         """
-
-
-def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
-    """Inner product of each two tensors for every run, shapes (run,)."""
-    return [torch.linalg.vecdot(a.flatten(1), b.flatten(1)) for a, b in zip(left, right, strict=True)]
-
-
-def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Inner product of two lists of tensors for every run, shape (run,)."""
-    parts = dots(left, right)
-    return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])

@@ -1,6 +1,5 @@
 """Plain stochastic gradient descent with L2 weight decay inside the gradient, as ``torch.optim.SGD`` has it."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
@@ -13,13 +12,8 @@ class SGD(Optimizer):
 
     name: ClassVar[str] = "sgd"
 
-    def directions(
-        self,
-        weights: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        weight_decay: Tensor,
-        state: dict[str, Tensor],
-        step: int,
-    ) -> list[Tensor]:
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
         """The gradient with its decay."""
-        return decayed(weights, gradients, weight_decay)
+        return decayed(weights, gradient, weight_decay)
