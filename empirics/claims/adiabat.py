@@ -16,7 +16,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
-from empirics.claims.state import State, path_entropies, too_few_samples
+from empirics.claims.state import State, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, Protocol, derive
@@ -100,7 +100,7 @@ class Adiabat(Claim):
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
         if table.optimizer != "sgd":
             source = derive("maxwell", law_of(table)).source
-        refused = path_entropies(table) or too_few_samples(table)
+        refused = unmixed(table)
         return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:

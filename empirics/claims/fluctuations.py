@@ -12,7 +12,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
-from empirics.claims.state import State, path_entropies, too_few_samples
+from empirics.claims.state import State, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import derive
@@ -73,7 +73,7 @@ class HeatCapacity(Claim):
             self.margin,
             _ratio(state, loss, values, entropy),
             derive("first-law" if entropy else "free-energy").source,
-            refused=(path_entropies(table) if entropy else "") or too_few_samples(table),
+            refused=unmixed(table, on_entropy=entropy),
         )
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:

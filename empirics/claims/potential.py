@@ -15,7 +15,7 @@ from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import State, path_entropies, too_few_samples
+from empirics.claims.state import State, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import Derivation, derive
@@ -99,7 +99,7 @@ class MinimalPotential(Claim):
             estimate,
             _directions_law(table).source,
             details,
-            refused=path_entropies(table) or too_few_samples(table),
+            refused=unmixed(table),
         )
 
     def _radius(self, table: Table) -> Verdict:

@@ -36,8 +36,7 @@ __all__ = [
     "State",
     "finite_step_factor",
     "noise_variance",
-    "path_entropies",
-    "too_few_samples",
+    "unmixed",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -177,7 +176,12 @@ def _noise_temperature(table: Table, rate: FloatArray) -> FloatArray:
     return temperature
 
 
-def path_entropies(table: Table) -> str:
+def unmixed(table: Table, on_entropy: bool = True) -> str:
+    """Why no verdict can stand on how the directions scatter, or on their entropy; empty if one can."""
+    return (_path_entropies(table) if on_entropy else "") or _too_few_samples(table)
+
+
+def _path_entropies(table: Table) -> str:
     """Why no verdict can stand on the entropies themselves; empty if one can.
 
     An entropy from nearest neighbours that are neighbours in time is that of the path (derivation "path-entropy"). One
@@ -198,7 +202,7 @@ def path_entropies(table: Table) -> str:
     )
 
 
-def too_few_samples(table: Table) -> str:
+def _too_few_samples(table: Table) -> str:
     """Why no verdict can stand on how the directions scatter; empty if one can.
 
     A run that has been round too few times shows a part of its distribution. Nothing is asked of runs whose effective
