@@ -12,8 +12,8 @@ import torch
 
 from empirics.data.loading import load
 from empirics.experiment import Experiment
+from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
-from empirics.training.state import views
 
 CASES = {  # model, data, runs at a time, batch, steps between snapshots
     "digits demo: mlp [16, 16]": ('name = "mlp"\nhidden = [16, 16]', "digits", 25, 64, 60),

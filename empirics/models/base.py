@@ -47,6 +47,18 @@ class Block:
         return math.prod(self.shape)
 
 
+def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
+    """Look at the weights of all runs, shape (run, d), as the network's tensors, each (run, ...); the memory is shared.
+
+    Examples
+    --------
+    >>> [w.shape for w in views(torch.zeros(5, 8), [Block("a", (3, 2)), Block("b", (1, 2))])]
+    [torch.Size([5, 3, 2]), torch.Size([5, 1, 2])]
+    """
+    parts = flat.split([block.size for block in blocks], 1)
+    return [part.unflatten(1, block.shape) for part, block in zip(parts, blocks, strict=True)]
+
+
 class ModelError(ExperimentError):
     """A network is not what it states, or does not fit the data; one line says how."""
 

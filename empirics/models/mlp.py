@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from empirics.models.base import Block, Model
+from empirics.models.base import Block, Model, views
 from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
 
 if TYPE_CHECKING:
@@ -231,9 +231,8 @@ class EnsembleMLP(Model):
         arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
         kernel(*arrays, self.eps, found.numpy(), loss.numpy())
         if target is None:
-            parts = found.split([block.size for block in self.blocks], 1)
-            for mine, part in zip(out, parts, strict=True):
-                mine.copy_(part.view_as(mine))
+            for mine, part in zip(out, views(found, self.blocks), strict=True):
+                mine.copy_(part)
         return loss
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:

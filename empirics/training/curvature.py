@@ -8,11 +8,11 @@ ReLU networks, which a second derivative at a point never sees and which partial
 import torch
 from torch import Tensor
 
-from empirics.models.base import Model
+from empirics.models.base import Model, views
 from empirics.training.feed import Feed
 from empirics.training.gradient import Pair
 from empirics.training.sampling import Vectors
-from empirics.training.state import State, views
+from empirics.training.state import State
 
 
 class Curvature:

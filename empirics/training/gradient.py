@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from empirics.experiment import Run
-from empirics.models.base import Model
+from empirics.models.base import Model, views
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.record import Raw
 from empirics.training.sampling import Stream, Vectors
-from empirics.training.state import Components, State, views
+from empirics.training.state import Components, State
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, cat, from_numpy
 
-from empirics.models.base import Block
-
-
-def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
-    """Look at the weights of all runs, shape (run, d), as the network's tensors, each (run, ...); the memory is shared.
-
-    Examples
-    --------
-    >>> import torch
-    >>> [w.shape for w in views(torch.zeros(5, 8), [Block("a", (3, 2)), Block("b", (1, 2))])]
-    [torch.Size([5, 3, 2]), torch.Size([5, 1, 2])]
-    """
-    parts = flat.split([block.size for block in blocks], 1)
-    return [part.unflatten(1, block.shape) for part, block in zip(parts, blocks, strict=True)]
+from empirics.models.base import Block, views
 
 
 @dataclass

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from empirics.cli import main
+from empirics.models.base import views
 from empirics.models.mlp import EnsembleMLP
-from empirics.training.state import views
 
 
 def _case(hidden, features, classes, runs, batch, dtype):

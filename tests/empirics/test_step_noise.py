@@ -11,9 +11,9 @@ from torch.func import functional_call, jacrev
 
 from empirics.data.dataset import Dataset
 from empirics.experiment import ExperimentError
+from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
 from empirics.training.record import Sum
-from empirics.training.state import views
 
 SMALL = (("hidden = [5, 4]", 'hidden = [5]\nnorm = "layer"'), ('"sgd"', '"sgd"\ndtype = "float64"'))
 STEPS = 3000
