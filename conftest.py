@@ -24,6 +24,17 @@ collect_ignore = [
 ]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums that are cut differently among threads round differently."""
+    import torch  # the tests of the theory do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Count the examples of a doctest; the count travels with the report, also from another process."""
