@@ -10,7 +10,7 @@ from empirics.measure.convergence import (
     periodic_jumps,
     r_hat,
 )
-from empirics.measure.entropy import SphereEntropy, sphere_entropy
+from empirics.measure.entropy import SphereEntropy, sphere_entropies, sphere_entropy
 from empirics.measure.integration import EntropyDifference, entropy_by_integration
 from empirics.measure.noise import (
     Estimate,
@@ -54,6 +54,7 @@ __all__ = [
     "radial_share",
     "run_status",
     "series_autocorrelation",
+    "sphere_entropies",
     "sphere_entropy",
     "sphere_laplacian",
     "unbiased",

@@ -2,13 +2,15 @@
 
 Everything comes from the Gram matrix of the centred rows, worked on in blocks, so that memory does not grow with n^2
 nor with n d beyond the samples themselves. Blocks are multiplied in float32 where float64 would take too long; the best
-candidates are recomputed in float64, and a row whose candidates float32 cannot tell from the rest is searched anew in
-float64. Centred first: near a pole all directions have almost the same inner product, and float32 would see nothing.
+candidates are recomputed in float64, and where float32 cannot tell them from others, those others too. Centred first:
+near a pole all directions have almost the same inner product, and float32 would see nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,11 @@ FLOAT64_WORK = 2e9
 #: Bytes of a block of rows in float64; some six are held at a time.
 BLOCK_BYTES = 2**25
 
-#: Blocks of float32 that are multiplied by all later ones once they are made, which takes longer than multiplying.
-PANEL = 4
+#: Blocks of float64 that make one of float32: matrix products of few rows are slow.
+FLOAT32_BLOCKS = 4
+
+#: Blocks of float32 that are multiplied by all later ones once they are made, so that those are made less often.
+PANEL = 2
 
 #: Bytes of the rows that are brought to unit norm at a time: they stay in the processor's cache.
 CACHED_BYTES = 2**20
@@ -37,6 +42,11 @@ CANDIDATES = 6
 
 #: Squared distances from inner products of length d are trusted to this many units in the last place times sqrt(d).
 ROUND_OFF = 4.0
+
+
+def _squares(rows: FloatArray) -> FloatArray:
+    """Squared norm of every row."""
+    return np.asarray(np.linalg.vecdot(rows, rows) if hasattr(np.linalg, "vecdot") else (rows * rows).sum(axis=1))
 
 
 class Directions:
@@ -57,18 +67,29 @@ class Directions:
         self.norms = np.ones(self.n)
         total = np.zeros(self.d)
         for rows in self.few(slice(0, self.n)):
-            here = self[rows]
-            self.norms[rows] = np.linalg.norm(here, axis=1)
-            here /= self.norms[rows, None]
-            total += here.sum(axis=0)
+            here = x[rows].astype(np.float64)
+            here /= largest[rows, None]
+            self.norms[rows] = np.sqrt(_squares(here))
+            total += (1 / self.norms[rows]) @ here
         #: Mean direction, not normalised, shape (d,).
         self.mean = total / self.n
+        with np.errstate(over="ignore"):
+            #: Inverse norms, shape (n,); infinite where a row is so small that its norm has none.
+            self.inverse = 1 / (largest * self.norms)
+        self.ordinary = bool(np.isfinite(self.inverse).all() and self.inverse.all())
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | int) -> FloatArray:
         """Rows at unit norm, in float64."""
+        return self.over(1.0, rows)
+
+    def over(self, scale: float, rows: slice | NDArray[np.int64] | int) -> FloatArray:
+        """Rows of norm 1/scale, in float64."""
         picked = self.x[rows].astype(np.float64)
-        picked /= self.largest[rows][..., None]
-        picked /= self.norms[rows][..., None]
+        if self.ordinary:
+            picked *= self.inverse[rows][..., None] / scale
+        else:
+            picked /= self.largest[rows][..., None]
+            picked /= self.norms[rows][..., None] * scale
         return picked
 
     def blocks(self) -> Iterator[slice]:
@@ -85,10 +106,10 @@ class Directions:
     def centred(self, rows: slice, scale: float, kind: type[np.floating]) -> NDArray[np.floating]:
         """Rows less their mean, over a scale."""
         found = np.empty((rows.stop - rows.start, self.d), dtype=kind)
+        mean = self.mean / scale
         for part in self.few(rows):
-            here = self[part]
-            here -= self.mean
-            here /= scale
+            here = self.over(scale, part)
+            here -= mean
             found[part.start - rows.start : part.stop - rows.start] = here
         return found
 
@@ -113,7 +134,7 @@ class Gram:
         for part in rows.few(slice(0, n)):
             here = rows[part]
             here -= rows.mean
-            squares[part] = np.linalg.vecdot(here, here) if hasattr(np.linalg, "vecdot") else (here * here).sum(axis=1)
+            squares[part] = _squares(here)
         #: Mean square of the centred rows, the unit.
         self.unit = float(squares.mean()) or 1.0
         #: Squares of the centred rows, in that unit, shape (n,).
@@ -136,22 +157,25 @@ class Gram:
 
     def _made(self) -> Iterator[tuple[slice, slice, NDArray[np.floating]]]:
         """Blocks, multiplied: a panel of rows by itself, block by block, and by every block after it."""
-        rows, scale = self.rows, np.sqrt(self.unit)
-        size = rows.block * (PANEL if self.kind is np.float32 else 1)
+        rows, scale, single = self.rows, np.sqrt(self.unit), self.kind is np.float32
+        block = rows.block * (FLOAT32_BLOCKS if single else 1)
+        size = block * (PANEL if single else 1)
         for start in range(0, rows.n, size):
             panel = slice(start, min(start + size, rows.n))
             left = rows.centred(panel, scale, self.kind)
-            for second in rows.blocks():
-                if second.start < start:
-                    continue
-                if second.start >= panel.stop:
-                    yield panel, second, left @ rows.centred(second, scale, self.kind).T
-                    continue
-                before = second.start - start
-                right = left[before : second.stop - start]
-                if before:
-                    yield slice(start, second.start), second, left[:before] @ right.T
-                yield second, second, right @ right.T
+            for i in range(0, len(left), block):
+                for j in range(i, len(left), block):
+                    one, other = left[i : i + block], left[j : j + block]
+                    yield _after(start + i, one), _after(start + j, other), one @ other.T
+            for column in range(panel.stop, rows.n, block):
+                second = slice(column, min(column + block, rows.n))
+                yield panel, second, left @ rows.centred(second, scale, self.kind).T
+
+    def row_block(self, picked: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Rows of the matrix, as round as its blocks are, shape (picked, n)."""
+        rows, scale = self.rows, np.sqrt(self.unit)
+        left = (rows.over(scale, picked) - rows.mean / scale).astype(self.kind)
+        return np.concatenate([left @ rows.centred(part, scale, self.kind).T for part in rows.blocks()], axis=1)
 
     def whole(self) -> FloatArray:
         """All of it, shape (n, n), 8 n^2 bytes, in its unit."""
@@ -160,6 +184,11 @@ class Gram:
             matrix[first, second] = block
             matrix[second, first] = block.T
         return matrix
+
+
+def _after(start: int, rows: NDArray[np.floating]) -> slice:
+    """Where rows stand that begin at `start`."""
+    return slice(start, start + len(rows))
 
 
 def autocovariance(gram: Gram) -> FloatArray:
@@ -220,8 +249,9 @@ def nearest(gram: Gram, window: int, k: int) -> tuple[NDArray[np.int64], FloatAr
 
     Notes
     -----
-    Time: n^2 d/2 multiplications. Memory beside the samples: six blocks of `BLOCK_BYTES`, `CACHE_BYTES`, and 16 bytes
-    for each of the k + 7 candidates of each row.
+    Time: n^2 d/2 multiplications, and twice as many again for rows whose neighbours float32 cannot tell apart. Memory
+    beside the samples: some six blocks of `BLOCK_BYTES` in float64, twelve in float32, `CACHE_BYTES`, and 16 bytes for
+    each of the k + 7 candidates of each row.
     """
     n, d = gram.rows.n, gram.rows.d
     search = _Search(n, min(k + 1 + CANDIDATES, int(possible_neighbours(n, window).min())), window)
@@ -230,8 +260,8 @@ def nearest(gram: Gram, window: int, k: int) -> tuple[NDArray[np.int64], FloatAr
         search.look(first, second, far)
         if second.start != first.start:
             search.look(second, first, far.T)
-    unsure = ROUND_OFF * float(np.finfo(gram.kind).eps) * np.sqrt(d) * (gram.squares + gram.squares.max())
-    return _winners(gram.rows, search, k, gram.unit * (search.far.max(axis=1) - unsure), 2 * unsure)
+    round_off = ROUND_OFF * float(np.finfo(gram.kind).eps) * np.sqrt(d) * (gram.squares + gram.squares.max())
+    return _Winners(gram, search, k, round_off).found()
 
 
 class _Search:
@@ -259,34 +289,63 @@ class _Search:
         self.index[rows] = np.take_along_axis(all_index, best, axis=1)
 
 
-def _winners(
-    rows: Directions, search: _Search, k: int, safe: FloatArray, apart: FloatArray
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """Recompute the candidates exactly and take the k + 1 nearest.
+class _Winners:
+    """The k + 1 nearest of every row, by exact distances to all that round-off cannot tell from them.
 
-    Those that are further than the (k + 1)-th by more than `apart`, twice the round-off, cannot be among them. A row
-    whose winners are not nearer than `safe`, the squared distance beyond which round-off may have hidden others,
-    is searched anew.
+    Parameters
+    ----------
+    gram
+        Of the rows.
+    search
+        The nearest candidates by rounded distances.
+    k
+        How many are wanted.
+    round_off
+        By how much a squared distance may be wrong in either direction, in the unit of the matrix, shape (n,).
     """
-    n, keep = rows.n, search.keep
-    found = min(k + 1, keep)
-    index, distance = np.empty((n, found), dtype=np.int64), np.empty((n, found))
-    everybody = possible_neighbours(n, search.window)
-    for row in range(n):
-        far = search.far[row]
-        candidates = search.index[row, far <= np.partition(far, found - 1)[found - 1] + apart[row]]
-        exact = np.linalg.norm(rows[candidates] - rows[row], axis=1)
-        order = np.argsort(exact, kind="stable")[:found]
-        if keep < everybody[row] and exact[order[-1]] ** 2 > safe[row]:
-            candidates, exact = _all_distances(rows, row, search.window)
-            order = np.argsort(exact, kind="stable")[:found]
-        index[row], distance[row] = candidates[order], exact[order]
-    return index, distance
 
+    def __init__(self, gram: Gram, search: _Search, k: int, round_off: FloatArray) -> None:
+        self.gram, self.search, self.round_off = gram, search, round_off
+        self.wanted = min(k + 1, search.keep)
 
-def _all_distances(rows: Directions, row: int, window: int) -> tuple[NDArray[np.int64], FloatArray]:
-    """Exact distances from one row to all others outside its window."""
-    here = rows[row]
-    far = np.concatenate([np.linalg.norm(rows[block] - here, axis=1) for block in rows.blocks()])
-    others = np.flatnonzero(np.abs(np.arange(rows.n) - row) > window)
-    return others, far[others]
+    def found(self) -> tuple[NDArray[np.int64], FloatArray]:
+        """Index and distance, each of shape (n, k + 1)."""
+        n = self.gram.rows.n
+        index = np.empty((n, self.wanted), dtype=np.int64)
+        distance = np.empty((n, self.wanted))
+        unsure = []
+        for row in range(n):
+            far = self.search.far[row]
+            index[row], distance[row] = self._nearest(row, self.search.index[row], far)
+            # Beyond the furthest candidate, less round-off, others may hide that were not kept.
+            hidden = self.search.keep < self._others[row]
+            if hidden and distance[row, -1] ** 2 > self.gram.unit * (far.max() - self.round_off[row]):
+                unsure.append(row)
+        for start in range(0, len(unsure), self.gram.rows.block):
+            part = np.array(unsure[start : start + self.gram.rows.block])
+            for row, far in zip(part, self._rounded(part), strict=True):
+                index[row], distance[row] = self._nearest(row, np.arange(n), far)
+        return index, distance
+
+    @cached_property
+    def _others(self) -> NDArray[np.int64]:
+        return possible_neighbours(self.gram.rows.n, self.search.window)
+
+    def _rounded(self, picked: NDArray[np.int64]) -> FloatArray:
+        """Rounded squared distances from some rows to all; infinite within the window, shape (picked, n)."""
+        squares = self.gram.squares
+        far = squares[picked, None] + squares - 2.0 * self.gram.row_block(picked)
+        far[np.abs(picked[:, None] - np.arange(len(squares))) <= self.search.window] = np.inf
+        return np.asarray(far)
+
+    def _nearest(self, row: int, index: NDArray[np.int64], far: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+        """Nearest by exact distances, those left out that are too far whatever their round-off."""
+        rows, wanted = self.gram.rows, self.wanted
+        candidates = index[far <= np.partition(far, wanted - 1)[wanted - 1] + 2 * self.round_off[row]]
+        here, exact = rows[row], np.empty(len(candidates))
+        for i, other in enumerate(candidates):
+            apart = rows[int(other)]
+            apart -= here
+            exact[i] = math.sqrt(apart @ apart)
+        order = np.argsort(exact, kind="stable")[:wanted]
+        return candidates[order], exact[order]

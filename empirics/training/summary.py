@@ -5,7 +5,15 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.measure import block_error, drift, norm_balance, periodic_jumps, radial_share, run_status, sphere_entropy
+from empirics.measure import (
+    block_error,
+    drift,
+    norm_balance,
+    periodic_jumps,
+    radial_share,
+    run_status,
+    sphere_entropies,
+)
 from empirics.training.ensemble import Ensemble, Look, Pair, Part
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Sum
@@ -231,8 +239,7 @@ def _entropies(
     for i in np.flatnonzero(summary["diverged_at"] < 0):
         kept = state.of_run(int(i))
         try:
-            plain = sphere_entropy(kept, method="flat", theiler=0)
-            apart = sphere_entropy(kept, method="flat", theiler="auto")
+            plain, apart = sphere_entropies(kept, method="flat", theiler=(0, "auto"))
         except ValueError as error:  # a run that does not move has no density
             refused[int(i)] = f"no entropy: {error}"
             continue

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import study_entropy as study
 from scipy.integrate import quad
+from scipy.spatial.distance import cdist
 from scipy.special import digamma, gammaln
 from scipy.stats import special_ortho_group, vonmises_fisher
 
-from empirics.measure import check_entropy_estimator, entropy_by_integration, sphere_entropy
+from empirics.bench import neighbours as bench
+from empirics.measure import check_entropy_estimator, entropy_by_integration, sphere_entropies, sphere_entropy
 from empirics.measure import neighbours as module
 from empirics.measure.families import vmf_of_gap
 from empirics.measure.sphere import log_ball, log_cap_area, log_sphere_area
@@ -65,7 +67,40 @@ def test_blocks_and_float32_change_nothing(monkeypatch, cached):
         assert after.effective_sample_size == pytest.approx(before.effective_sample_size, rel=1e-4)
 
 
-def test_neighbours_that_float32_cannot_tell_apart_are_found(monkeypatch):
+@pytest.mark.parametrize("window", [0, 5])
+@pytest.mark.parametrize("draw", [bench.slow, bench.independent])
+def test_panels_of_float32_find_what_brute_force_finds(monkeypatch, draw, window):
+    x = draw(500, 80, np.random.default_rng(21))
+    value, lags = brute_force(x.astype(float), theiler=window)
+    monkeypatch.setattr(module, "FLOAT64_WORK", 0)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 80 * 13)  # ten blocks of float32, in five panels, the last not full
+    for cache in (0, 2**28):
+        monkeypatch.setattr(module, "CACHE_BYTES", cache)
+        found = sphere_entropy(x, theiler=window)
+        assert (found.lags == lags).all()
+        assert found.value == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("draw", [bench.slow, bench.independent])
+def test_neighbours_at_the_size_of_a_network(draw):
+    x = draw(900, bench.DIMENSION, np.random.default_rng(22))
+    u = x / np.linalg.norm(x.astype(float), axis=1, keepdims=True)
+    far = cdist(u, u)  # differences, no products
+    np.fill_diagonal(far, np.inf)
+    assert (bench.ours(x) == far.argmin(axis=1)).all()
+
+
+def test_several_windows_are_one_each():
+    x = np.cumsum(np.random.default_rng(23).standard_normal((200, 20)), axis=0)
+    for window, found in zip((0, 9, "auto"), sphere_entropies(x, "cap", (0, 9, "auto"), k=2), strict=True):
+        alone = sphere_entropy(x, "cap", window, k=2)
+        assert (found.value, found.high, found.theiler) == (alone.value, alone.high, alone.theiler)
+        assert (found.lags == alone.lags).all()
+
+
+@pytest.mark.parametrize("block", [2**25, 8 * 30 * 7])
+def test_neighbours_that_float32_cannot_tell_apart_are_found(monkeypatch, block):
     # A dozen pairs a millionth of a millionth apart in a cloud of size 1: float32 sees twelve equal candidates.
     rng = np.random.default_rng(11)
     x = rng.standard_normal((40, 30))
@@ -73,6 +108,7 @@ def test_neighbours_that_float32_cannot_tell_apart_are_found(monkeypatch):
     x = np.concatenate([x, crowd])
     value, lags = brute_force(x)
     monkeypatch.setattr(module, "FLOAT64_WORK", 0)
+    monkeypatch.setattr(module, "BLOCK_BYTES", block)
     found = sphere_entropy(x, theiler=0)
     assert (found.lags == lags).all()
     assert found.value == pytest.approx(value, rel=1e-12)
