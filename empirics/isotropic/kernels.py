@@ -333,91 +333,142 @@ def reduced(  # type: ignore[no-untyped-def]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
+# What the lanes know within a step. In one array: told apart at run time, many arrays would keep the loops from being
+# made of vector instructions.
+R_SQ, COS, SIN_SQ, LOSS_NOW, XI_SQ, G_SQ, OF_NORMAL, OF_WEIGHTS, OF_MEAN, OF_AXIS, INVERSE = range(11)
+RATE, SHRINK, MOVED_SQ, MOVED_ALONG, SLOPES, KNOWN = range(11, 17)
+
+
+@_inline
+def _take(j, mu, axis, weights, gradient, sums):  # type: ignore[no-untyped-def]
+    """Add two coordinates to the inner products of the noise, the weights, mu and the axis: fewer sums to load."""
+    m, n, a, b = mu[j], mu[j + 1], axis[j], axis[j + 1]
+    for i in range(LANES):
+        w, v = weights[j, i], weights[j + 1, i]
+        g, h = gradient[j, i], gradient[j + 1, i]
+        sums[0 * LANES + i] += w * w + v * v
+        sums[1 * LANES + i] += m * w + n * v
+        sums[2 * LANES + i] += g * w + h * v
+        sums[3 * LANES + i] += m * g + n * h
+        sums[4 * LANES + i] += a * g + b * h
+        sums[5 * LANES + i] += a * w + b * v
+
+
 @_jit
-def _gradients(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # type: ignore[no-untyped-def]
-    """Draw the minibatch gradients at unit norm into `gradient` (d, lane), and fill the rows of `lane` with norms.
+def _noise(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # type: ignore[no-untyped-def]
+    """Draw normal numbers into `gradient` (d, lane), and find of what parts a minibatch gradient at unit norm is made.
 
     The noise is drawn in all d directions and projected on the tangents, whose covariance is then the projector; what
-    the knobs change is put on before (the axis) or after (the tangent away from mu).
+    the knobs change is put on before (the axis, normal to mu) or after (the tangent away from mu). Fills the rows
+    `R_SQ` to `LOSS_NOW` of `lane`, and `OF_NORMAL` to `INVERSE`, the factors of the four parts and the inverse norm.
     """
-    first, second = np.empty(LANES), np.empty(LANES)
-    cross, scale, away, rest = np.zeros(LANES), np.ones(LANES), np.zeros(LANES), np.zeros(LANES)
+    first, second, sums = np.empty(LANES), np.empty(LANES), np.zeros(6 * LANES)
     for j in range(0, dimension, 2):
         normals(rng, bits, first, second)
         gradient[j] = first
-        if j + 1 < dimension:
-            gradient[j + 1] = second
-    if noise[AXIS] != 1.0:
-        _stretch(axis, math.sqrt(noise[AXIS]) - 1.0, dimension, gradient, first)
-    lane[0] = 0.0
-    lane[1] = 0.0
-    for j in range(dimension):
-        for i in range(LANES):
-            w = weights[j, i]
-            cross[i] += gradient[j, i] * w
-            lane[0, i] += w * w
-            lane[1, i] += mu[j] * w
-    for j in range(dimension):
-        for i in range(LANES):
-            normal = weights[j, i] - lane[1, i] * mu[j]
-            rest[i] += normal * normal
-            away[i] += gradient[j, i] * mu[j]
+        gradient[j + 1] = second
+        _take(j, mu, axis, weights, gradient, sums)
+    scale = np.ones(LANES)
     if noise[DOF] != np.inf:
         _tails(rng, bits, noise[DOF], second, scale)
+    stretch = math.sqrt(noise[AXIS]) - 1.0
+    sines = _sines(mu, weights, dimension, sums)
     for i in range(LANES):
-        r_sq = lane[0, i]
+        r_sq, inner = sums[0 * LANES + i], stretch * sums[4 * LANES + i]
+        cross = sums[2 * LANES + i] + inner * sums[5 * LANES + i]
         inverse = 1.0 / math.sqrt(r_sq)
-        cos, sin_sq = lane[1, i] * inverse, rest[i] * inverse * inverse
+        cos, sin_sq = sums[1 * LANES + i] * inverse, sines[i]
         loss = sin_sq / (1.0 + cos) if cos > 0.0 else 1.0 - cos
         spread = noise[SIGMA] * scale[i] * math.sqrt(noise[ACROSS] * (1.0 + noise[SLOPE] * loss))
         # The tangent away from mu is t = (cos w/r - mu)/sin, so the projected noise along it is -mu.xi/sin.
-        along = -(away[i] - cross[i] / r_sq * lane[1, i]) * spread / math.sqrt(sin_sq)
-        away[i] = along * (math.sqrt(noise[ALONG] / noise[ACROSS]) - 1.0) / math.sqrt(sin_sq)
-        cross[i] = cross[i] / r_sq * spread
-        scale[i] = spread
-        first[i] = inverse
-        lane[1, i], lane[2, i], lane[3, i] = cos, sin_sq, loss
-    lane[4] = 0.0
-    lane[5] = 0.0
-    for j in range(dimension):
-        for i in range(LANES):
-            mean = lane[1, i] * weights[j, i] * first[i] - mu[j]
-            xi = scale[i] * gradient[j, i] - cross[i] * weights[j, i] + away[i] * mean
-            lane[4, i] += xi * xi
-            gradient[j, i] = mean + xi
-            lane[5, i] += gradient[j, i] * gradient[j, i]
+        along = -(sums[3 * LANES + i] - cross / r_sq * sums[1 * LANES + i]) * spread / math.sqrt(sin_sq)
+        lane[R_SQ * LANES + i], lane[COS * LANES + i], lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i] = (
+            r_sq,
+            cos,
+            sin_sq,
+            loss,
+        )
+        lane[OF_NORMAL * LANES + i] = spread
+        lane[OF_WEIGHTS * LANES + i] = cross / r_sq * spread
+        lane[OF_MEAN * LANES + i] = along * (math.sqrt(noise[ALONG] / noise[ACROSS]) - 1.0) / math.sqrt(sin_sq)
+        lane[OF_AXIS * LANES + i] = inner * spread
+        lane[INVERSE * LANES + i] = inverse
 
 
 @_jit
-def _stretch(axis, by, dimension, gradient, inner):  # type: ignore[no-untyped-def]
-    """Make the component along the unit vector `axis` longer by the factor 1 + `by`."""
-    inner[:] = 0.0
-    for j in range(dimension):
+def _sines(mu, weights, dimension, sums):  # type: ignore[no-untyped-def]
+    """Squared sine of the angle to mu; summed anew where a difference of squares loses 4 digits."""
+    found, small = np.empty(LANES), False
+    for i in range(LANES):
+        found[i] = 1.0 - sums[1 * LANES + i] * sums[1 * LANES + i] / sums[0 * LANES + i]
+        small |= not found[i] > 1e-4
+    if small:
+        found[:] = 0.0
+        for j in range(dimension):
+            for i in range(LANES):
+                normal = weights[j, i] - sums[1 * LANES + i] * mu[j]
+                found[i] += normal * normal
         for i in range(LANES):
-            inner[i] += axis[j] * gradient[j, i]
-    for j in range(dimension):
-        for i in range(LANES):
-            gradient[j, i] += by * inner[i] * axis[j]
+            found[i] /= sums[0 * LANES + i]
+    return found
+
+
+@_inline
+def _gradient(j, i, pole, along, gradient, weights, lane):  # type: ignore[no-untyped-def]
+    """Make a coordinate of the minibatch gradient, at the actual norm, and add it and its noise to their squares."""
+    w, inverse = weights[j, i], lane[INVERSE * LANES + i]
+    mean = lane[COS * LANES + i] * w * inverse - pole
+    noise = lane[OF_NORMAL * LANES + i] * gradient[j, i] - lane[OF_WEIGHTS * LANES + i] * w
+    noise += lane[OF_MEAN * LANES + i] * mean + lane[OF_AXIS * LANES + i] * along
+    g = mean + noise
+    lane[XI_SQ * LANES + i] += noise * noise
+    lane[G_SQ * LANES + i] += g * g
+    return g * inverse
 
 
 @_jit
-def _update(optimizer, hyper, age, lr, decay, dimension, inverse, gradient, weights, first, second, lane):  # type: ignore[no-untyped-def]
-    """Do one step of torch.optim's rule; fills `lane` with |dw|², w.dw and the mean of the preconditioner."""
-    beta, beta2, eps = hyper[0], hyper[1], hyper[2]
-    correction, correction2 = 1.0 - beta**age, math.sqrt(1.0 - beta2**age)
-    lane[0] = 0.0
-    lane[1] = 0.0
-    lane[2] = 0.0
+def _sgd(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyped-def]
+    """Make the minibatch gradients and do a step of SGD; fills `lane` as `_update` does.
+
+    By itself because in one loop with the others the processor would compute Adam's roots too.
+    """
+    lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
+    lane[MOVED_SQ * LANES : (MOVED_ALONG + 1) * LANES] = 0.0
+    lane[SLOPES * LANES : (SLOPES + 1) * LANES] = dimension
     for j in range(dimension):
+        pole, along = mu[j], axis[j]
         for i in range(LANES):
             w = weights[j, i]
-            g = gradient[j, i] * inverse[i]
+            g = _gradient(j, i, pole, along, gradient, weights, lane)
+            change = -lane[RATE * LANES + i] * (g + lane[SHRINK * LANES + i] * w)
+            weights[j, i] = w + change
+            lane[MOVED_SQ * LANES + i] += change * change
+            lane[MOVED_ALONG * LANES + i] += w * change
+
+
+@_jit
+def _update(  # type: ignore[no-untyped-def]
+    optimizer, hyper, age, dimension, mu, axis, gradient, weights, first, second, lane
+):
+    """Make the minibatch gradients of their parts and do one step of torch.optim's rule.
+
+    Fills rows of `lane`: |xi|² and |g|² at unit norm, |dw|², w.dw and d times the mean preconditioner.
+    """
+    beta, beta2, eps = hyper[0], hyper[1], hyper[2]
+    correction, correction2 = 1.0 - beta**age, math.sqrt(1.0 - beta2**age)
+    lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
+    lane[MOVED_SQ * LANES : (SLOPES + 1) * LANES] = 0.0
+    for j in range(dimension):
+        pole, along = mu[j], axis[j]
+        for i in range(LANES):
+            w = weights[j, i]
+            g = _gradient(j, i, pole, along, gradient, weights, lane)
             slope = 1.0
             if optimizer == ADAMW:
-                shrink = lr[i] * decay[i] * w
+                shrink = lane[RATE * LANES + i] * lane[SHRINK * LANES + i] * w
             else:
                 shrink = 0.0
-                g += decay[i] * w
+                g += lane[SHRINK * LANES + i] * w
             if optimizer >= ADAMW:
                 first[j, i] = beta * first[j, i] + (1.0 - beta) * g
                 second[j, i] = beta2 * second[j, i] + (1.0 - beta2) * g * g
@@ -427,11 +478,11 @@ def _update(optimizer, hyper, age, lr, decay, dimension, inverse, gradient, weig
                 first[j, i] = beta * first[j, i] + g
                 g = g + beta * first[j, i] if optimizer == NESTEROV else first[j, i]
                 slope = 1.0 / (1.0 - beta)
-            change = -shrink - lr[i] * g
+            change = -shrink - lane[RATE * LANES + i] * g
             weights[j, i] = w + change
-            lane[0, i] += change * change
-            lane[1, i] += w * change
-            lane[2, i] += slope
+            lane[MOVED_SQ * LANES + i] += change * change
+            lane[MOVED_ALONG * LANES + i] += w * change
+            lane[SLOPES * LANES + i] += slope
 
 
 @_jit
@@ -441,39 +492,42 @@ def vectors(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Advance one group of full vectors (d, lane) by any optimiser; `samples` may keep the losses or the vectors."""
     bits = np.empty(LANES, np.uint64)
-    gradient = np.empty((dimension, LANES))
-    lane, moved = np.empty((6, LANES)), np.empty((3, LANES))
-    lr, decay, inverse = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    lane = np.empty(KNOWN * LANES)
+    # Coordinates are taken in pairs: a last one alone gets a partner that is 0 everywhere.
+    even = dimension + dimension % 2
+    gradient, weights = np.empty((even, LANES)), np.zeros((even, LANES))
+    pole, line = np.zeros(even), np.zeros(even)
+    weights[:dimension], pole[:dimension], line[:dimension] = position, mu, axis
     sphere, whole = parameters[RADIUS * LANES] > 0.0, samples.shape[2] > 1
     for k in range(steps):
-        _gradients(rng, bits, noise, mu, axis, position, dimension, gradient, lane)
+        _noise(rng, bits, noise, pole, line, weights, dimension, gradient, lane)
         measured = step + k - burn_in
         if measured >= 0 and (measured + 1) % spacing == 0:
             for i in range(LANES):
                 if whole:
-                    samples[measured // spacing, offset + i] = position[:, i]
+                    samples[measured // spacing, offset + i] = weights[:dimension, i]
                 else:
-                    samples[measured // spacing, offset + i, 0] = lane[3, i]
+                    samples[measured // spacing, offset + i, 0] = lane[LOSS_NOW * LANES + i]
         for i in range(LANES):
-            r_sq = lane[0, i]
-            inverse[i] = 1.0 / math.sqrt(r_sq)
-            lr[i] = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * r_sq
-            decay[i] = parameters[WEIGHT_DECAY * LANES + i]
-            if lr[i] * decay[i] > 2.0:
-                lr[i] = np.nan
-        _update(optimizer, hyper, step + k + 1, lr, decay, dimension, inverse, gradient, position, first, second, moved)
+            lane[RATE * LANES + i] = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * lane[R_SQ * LANES + i]
+            lane[SHRINK * LANES + i] = parameters[WEIGHT_DECAY * LANES + i]
+            if lane[RATE * LANES + i] * lane[SHRINK * LANES + i] > 2.0:
+                lane[RATE * LANES + i] = np.nan
+        if optimizer == SGD:
+            _sgd(dimension, pole, line, gradient, weights, lane)
+        else:
+            _update(optimizer, hyper, step + k + 1, dimension, pole, line, gradient, weights, first, second, lane)
         for i in range(LANES):
-            r_sq, cos, sin_sq, loss, noise_sq, g = (
-                lane[0, i],
-                lane[1, i],
-                lane[2, i],
-                lane[3, i],
-                lane[4, i],
-                lane[5, i],
+            r_sq, cos, sin_sq, loss = (
+                lane[R_SQ * LANES + i],
+                lane[COS * LANES + i],
+                lane[SIN_SQ * LANES + i],
+                lane[LOSS_NOW * LANES + i],
             )
-            inverse_sq = inverse[i] * inverse[i]
-            r_new_sq = r_sq + 2.0 * moved[1, i] + moved[0, i]
-            chord_sq = 2.0 - 2.0 * (1.0 + moved[1, i] * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
+            noise_sq, g, slope = lane[XI_SQ * LANES + i], lane[G_SQ * LANES + i], lane[SLOPES * LANES + i] / dimension
+            inverse_sq = lane[INVERSE * LANES + i] * lane[INVERSE * LANES + i]
+            r_new_sq = r_sq + 2.0 * lane[MOVED_ALONG * LANES + i] + lane[MOVED_SQ * LANES + i]
+            chord_sq = 2.0 - 2.0 * (1.0 + lane[MOVED_ALONG * LANES + i] * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
             sums[RADIUS_SQ * LANES + i] += r_sq
             shifted = r_sq - parameters[START_SQ * LANES + i]
             sums[RADIUS_4 * LANES + i] += shifted * shifted
@@ -485,20 +539,24 @@ def vectors(  # type: ignore[no-untyped-def]
             sums[GRAD_MEAN_SQ_UNIT * LANES + i] += sin_sq
             sums[LOSS * LANES + i] += loss
             sums[LOSS_SQ * LANES + i] += loss * loss
-            sums[HEAT * LANES + i] += lr[i] * inverse_sq * noise_sq * moved[2, i] / dimension
+            sums[HEAT * LANES + i] += lane[RATE * LANES + i] * inverse_sq * noise_sq * slope
             sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
             sums[ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
-            rate = lr[i] * decay[i]
+            rate = lane[RATE * LANES + i] * lane[SHRINK * LANES + i]
             if optimizer == SGD:
-                growth, loss_of_norm = lr[i] * lr[i] * inverse_sq * g, rate * (2.0 - rate) * r_sq
+                growth, loss_of_norm = (
+                    lane[RATE * LANES + i] * lane[RATE * LANES + i] * inverse_sq * g,
+                    rate * (2.0 - rate) * r_sq,
+                )
             else:
-                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == ADAMW else moved[2, i] / dimension)
+                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == ADAMW else slope)
                 growth = r_new_sq - r_sq + loss_of_norm
             sums[GROWTH * LANES + i] += growth
             sums[DECAY * LANES + i] += loss_of_norm
             sums[ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
-            inverse[i] = parameters[RADIUS * LANES + i] / math.sqrt(r_new_sq)
+            lane[INVERSE * LANES + i] = parameters[RADIUS * LANES + i] / math.sqrt(r_new_sq)
         if sphere:
             for j in range(dimension):
                 for i in range(LANES):
-                    position[j, i] *= inverse[i]
+                    weights[j, i] *= lane[INVERSE * LANES + i]
+    position[:] = weights[:dimension]
