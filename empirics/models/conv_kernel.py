@@ -3,19 +3,21 @@
 The plain program is :class:`empirics.models.convolutional.ResNet18` in torch, which the tests compare it with; it is
 what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
 
-Networks this narrow are too small for a library's convolutions, and the half of a step in which nothing is multiplied
-goes to and from memory. Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channels, row, column,
-channel, image): every loop is over vectors of images, a window of the picture is contiguous, and BatchNorm is done on
-pieces that are still in the cache. What follows a normalisation inside a unit is not kept but computed twice.
+Networks this narrow are too small for a library's convolutions, and half of a step goes to normalising, to and from
+memory. Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channels, row, column, channel, image): every
+loop is over vectors of images, a window of the picture is contiguous, and BatchNorm is done on pieces that are still in
+the cache. The signal inside a unit is not kept but made twice.
+
+All is in one array, `m`. What begins where in it is in the tables of :mod:`empirics.models.conv_plan`: `t` of the
+convolutions, `i` being one of them, `units` and the other places, `p`.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from empirics.models import conv_plan as at
 from empirics.models.lanes import (
     CHANNELS,
     LANES,
@@ -42,82 +44,8 @@ _PIECE = 32
 #: Numbers of a signal that are worked on at a time: half a megabyte of float32, half of the next cache.
 _CHUNK = 2**17
 _TILE = CHANNELS * CHANNELS
-#: Columns of the table of convolutions; planes are channels in fours, the last of them filled up with zeros.
-_INTO, _OUT, _STRIDE, _SIZE, _HEIGHT, _WIDTH, _ROWS, _COLUMNS, _WEIGHTS, _OUTPUT, _PLANE, _PACKED, _END = range(13)
 
-__all__ = ["Work", "gradients", "tables", "work"]
-
-
-def tables(shape: tuple[int, ...], units: list[tuple[int, int, int, int]], width: int) -> tuple[Any, Any]:
-    """Write down the convolutions and the residual units for :func:`gradients`.
-
-    Parameters
-    ----------
-    shape
-        (channel, height, width) of an image.
-    units
-        Of each unit: channels in and out, stride, and whether its shortcut is a convolution.
-    width
-        Channels of the first convolution.
-
-    Returns
-    -------
-    array, array
-        A row a convolution, and for every unit the numbers of its first, second and shortcut's convolution (or -1).
-
-    Examples
-    --------
-    >>> convolutions, units = tables((3, 8, 8), [(4, 4, 1, 0), (4, 8, 2, 1)], 4)
-    >>> convolutions[:, :4].tolist(), units.tolist()
-    ([[3, 4, 1, 3], [4, 4, 1, 3], [4, 4, 1, 3], [4, 8, 2, 3], [8, 8, 1, 3], [4, 8, 2, 1]], [[1, 2, -1], [3, 4, 5]])
-    """
-    found: list[list[int]] = []
-    weights = output = plane = packed = 0
-
-    def convolution(into: int, out: int, stride: int, size: int, height: int, across: int) -> int:
-        nonlocal weights, output, plane, packed
-        rows, columns = (height - 1) // stride + 1, (across - 1) // stride + 1
-        planes = -(-out // CHANNELS)
-        found.append([into, out, stride, size, height, across, rows, columns, weights, output, plane, packed])
-        weights, output, plane = weights + into * out * size**2, output + planes * rows * columns, plane + planes
-        packed += planes * -(-into // CHANNELS) * _TILE * size**2
-        return len(found) - 1
-
-    convolution(shape[0], width, 1, 3, *shape[1:])
-    numbers = []
-    for into, out, stride, projects in units:
-        before = found[-1] if not numbers or numbers[-1][2] < 0 else found[-2]
-        first = convolution(into, out, stride, 3, before[_ROWS], before[_COLUMNS])
-        second = convolution(out, out, 1, 3, found[first][_ROWS], found[first][_COLUMNS])
-        shortcut = convolution(into, out, stride, 1, before[_ROWS], before[_COLUMNS]) if projects else -1
-        numbers.append([first, second, shortcut])
-    return np.array(found), np.array(numbers)
-
-
-@njit(**_COMPILED)
-def _planes(channels):  # type: ignore[no-untyped-def]
-    return (channels + CHANNELS - 1) // CHANNELS
-
-
-@njit(**_COMPILED)
-def _inside(row, rows, stride, size):  # type: ignore[no-untyped-def]
-    """First row of the input, number of rows and first row of the filter that a row of the output is made from."""
-    start = row * stride - size // 2
-    first = max(start, 0)
-    return first, min(start + size, rows) - first, first - start
-
-
-@njit(**_COMPILED)
-def _outside(row, rows, stride, size):  # type: ignore[no-untyped-def]
-    """First row of the output, number of rows and first row of the turned filter that act on a row of the input."""
-    if size == 1:
-        return row // stride, 1 if row % stride == 0 else 0, 0
-    if stride == 1:
-        first = max(row - 1, 0)
-        return first, min(row + 2, rows) - first, first - row + 1
-    if row % 2 == 0:
-        return row // 2, 1, 2
-    return row // 2, 1 if row // 2 + 1 == rows else 2, 0
+__all__ = ["gradients"]
 
 
 @njit(**_COMPILED)
@@ -129,521 +57,409 @@ def _turned(tap, stride, size):  # type: ignore[no-untyped-def]
 
 
 @njit(**_COMPILED)
-def _pack(w, w0, one, forth, back):  # type: ignore[no-untyped-def]
+def _pack(m, t, i, weights):  # type: ignore[no-untyped-def]
     """Filters (out, in, row, column) as (plane out, plane in, row, column, in, out), and turned, out and in swapped."""
-    into, out, stride, size = one[_INTO], one[_OUT], one[_STRIDE], one[_SIZE]
-    planes_in, planes_out, taps = _planes(into), _planes(out), size * size
+    into, out, stride, size = t[i, at.INTO], t[i, at.OUT], t[i, at.STRIDE], t[i, at.SIZE]
+    planes_in, planes_out, taps = t[i, at.PLANES_IN], t[i, at.PLANES_OUT], size * size
     for o in range(planes_out * CHANNELS):
         for c in range(planes_in * CHANNELS):
-            there = (o // CHANNELS * planes_in + c // CHANNELS) * taps * _TILE + c % CHANNELS * CHANNELS + o % CHANNELS
-            here = (c // CHANNELS * planes_out + o // CHANNELS) * taps * _TILE + o % CHANNELS * CHANNELS + c % CHANNELS
-            real, at = o < out and c < into, w0 + (o * into + c) * taps
-            for i in range(size):
-                for j in range(size):
-                    tap = one[_PACKED] + (i * size + j) * _TILE
-                    forth[there + tap] = w[at + i * size + j] if real else 0
-                    turned = _turned(i, stride, size) * size + _turned(j, stride, size)
-                    back[here + tap] = w[at + turned] if real else 0
+            forth = (o // CHANNELS * planes_in + c // CHANNELS) * taps * _TILE + c % CHANNELS * CHANNELS + o % CHANNELS
+            back = (c // CHANNELS * planes_out + o // CHANNELS) * taps * _TILE + o % CHANNELS * CHANNELS + c % CHANNELS
+            forth, back = t[i, at.FORTH] + forth, t[i, at.BACK] + back
+            real, w0 = o < out and c < into, t[i, at.WEIGHTS] + (o * into + c) * taps
+            for tap in range(taps):
+                turned = _turned(tap // size, stride, size) * size + _turned(tap % size, stride, size)
+                m[forth + tap * _TILE] = weights[w0 + tap] if real else 0
+                m[back + tap * _TILE] = weights[w0 + turned] if real else 0
 
 
 @njit(**_COMPILED)
-def _tally(z, at, pixels, before, means, squares, m0):  # type: ignore[no-untyped-def]
+def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
+    """Lay out a run's images, which are rows of x, (channel, picture) each, or follow each other from the first."""
+    channels, planes, pixels = t[0, at.INTO], t[0, at.PLANES_IN], t[0, at.HEIGHT] * t[0, at.WIDTH]
+    size, near = channels * pixels, p[at.SIGNAL]
+    for start in range(0, p[at.BLOCKS] * WIDE, LANES):
+        for b in range(start, start + LANES):
+            to = near + (b - start) * size
+            if b < p[at.BATCH]:
+                place = (rows[b] if rows.size else first + b) * size
+                m[to : to + size] = x[place : place + size]
+            else:
+                m[to : to + size] = 0
+        for c in range(channels):
+            to = p[at.IMAGES] + (start // WIDE * planes + c // CHANNELS) * pixels * PIXEL
+            to += c % CHANNELS * WIDE + start % WIDE
+            for k in range(pixels if pixels < LANES else 0):
+                for b in range(LANES):
+                    m[to + k * PIXEL + b] = m[near + b * size + c * pixels + k]
+            for k in range(0, pixels if pixels >= LANES else 0, LANES):
+                k = min(k, pixels - LANES)  # the last square overlaps the one before
+                turn(m, to + k * PIXEL, PIXEL, m, near + c * pixels + k, size)
+
+
+@njit(**_COMPILED)
+def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-def]
     """Bring the means and the sums of squares about them, of each channel and image, up to so many pixels more."""
-    share = 1 / z.dtype.type(pixels)
-    new = z.dtype.type(pixels / (before + pixels))
+    share, new = fill(m, m.dtype.type(1 / pixels)), m.dtype.type(pixels / (before + pixels))
     for i in range(0, PIXEL, LANES):
-        mean, square = fill(z, 0.0), fill(z, 0.0)
-        for p in range(at + i, at + i + pixels * PIXEL, PIXEL):
-            mean = add(mean, load(z, p))
-        mean = mul(mean, fill(z, share))
-        for p in range(at + i, at + i + pixels * PIXEL, PIXEL):
-            off = sub(load(z, p), mean)
+        mean, square = fill(m, 0.0), fill(m, 0.0)
+        for z in range(z0 + i, z0 + i + pixels * PIXEL, PIXEL):
+            mean = add(mean, load(m, z))
+        mean = mul(mean, share)
+        for z in range(z0 + i, z0 + i + pixels * PIXEL, PIXEL):
+            off = sub(load(m, z), mean)
             square = muladd(off, off, square)
         if before:
-            old = load(means, m0 + i)
+            old = load(m, means + i)
             off = sub(mean, old)
-            mean = muladd(off, fill(z, new), old)
-            square = add(muladd(mul(off, off), fill(z, z.dtype.type(before) * new), square), load(squares, m0 + i))
-        store(means, m0 + i, mean)
-        store(squares, m0 + i, square)
+            mean = muladd(off, fill(m, new), old)
+            square = muladd(mul(off, off), fill(m, before * new), add(square, load(m, squares + i)))
+        store(m, means + i, mean)
+        store(m, squares + i, square)
 
 
 @njit(**_COMPILED)
-def _convolve(z, z0, x, x0, w, one, means, squares, m0):  # type: ignore[no-untyped-def]
+def _convolve(m, t, p, i, x0, block):  # type: ignore[no-untyped-def]
     """Convolve a block of images, and take the statistics of what comes out while it is near."""
-    into, stride, size, height, width = _planes(one[_INTO]), one[_STRIDE], one[_SIZE], one[_HEIGHT], one[_WIDTH]
-    rows, columns, taps = one[_ROWS], one[_COLUMNS], one[_SIZE] * one[_SIZE]
-    piece = max(1, _PIECE // columns)
-    for o in range(_planes(one[_OUT])):
-        w0 = one[_PACKED] + o * into * taps * _TILE
-        for start in range(0, rows, piece):
-            end = min(start + piece, rows)
-            for i in range(start, end):
-                top, many, r = _inside(i, height, stride, size)
-                for j in range(columns):
-                    left, wide, c = _inside(j, width, stride, size)
+    into, out, stride, size = t[i, at.PLANES_IN], t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE]
+    height, width, rows, columns = t[i, at.HEIGHT], t[i, at.WIDTH], t[i, at.ROWS], t[i, at.COLUMNS]
+    z0, w0, taps, piece = t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT], t[i, at.FORTH], size * size, _PIECE // columns
+    for o in range(out):
+        statistics = (block * out + o) * PIXEL
+        for start in range(0, rows, max(1, piece)):
+            end = min(start + max(1, piece), rows)
+            for row in range(start, end):
+                up = row * stride - size // 2  # first row of the window, which may be outside
+                top, bottom = max(up, 0), min(up + size, height)
+                for column in range(columns):
+                    aside = column * stride - size // 2
+                    left, right = max(aside, 0), min(aside + size, width)
                     weighted(
-                        z, z0 + ((o * rows + i) * columns + j) * PIXEL,
-                        x, x0 + (top * width + left) * PIXEL, height * width * PIXEL, width * PIXEL,
-                        w, w0 + (r * size + c) * _TILE, taps * _TILE, size * _TILE,
-                        into, many, wide * CHANNELS, 0,
+                        m, z0 + ((o * rows + row) * columns + column) * PIXEL,
+                        m, x0 + (top * width + left) * PIXEL, height * width * PIXEL, width * PIXEL,
+                        m, w0 + (o * into * taps + (top - up) * size + left - aside) * _TILE, taps * _TILE,
+                        size * _TILE, into, bottom - top, (right - left) * CHANNELS, 0,
                     )  # fmt: skip
-            at = z0 + (o * rows + start) * columns * PIXEL
-            _tally(z, at, (end - start) * columns, start * columns, means, squares, m0 + o * PIXEL)
+            z, many, before = z0 + (o * rows + start) * columns * PIXEL, (end - start) * columns, start * columns
+            _tally(m, z, many, before, t[i, at.MEANS] + statistics, t[i, at.SQUARES] + statistics)
 
 
 @njit(**_COMPILED)
-def _back(d, d0, start, end, dz, z0, w, plane, one, more):  # type: ignore[no-untyped-def]
-    """Gradient of some rows of a plane of what entered a convolution, of a block; added to what is there if `more`."""
-    out, stride, size, width = _planes(one[_OUT]), one[_STRIDE], one[_SIZE], one[_WIDTH]
-    rows, columns, taps = one[_ROWS], one[_COLUMNS], one[_SIZE] * one[_SIZE]
-    w0 = one[_PACKED] + plane * out * taps * _TILE
-    for i in range(start, end):
-        top, many, r = _outside(i, rows, stride, size)
-        for j in range(width):
-            left, wide, c = _outside(j, columns, stride, size)
-            if more and many * wide == 0:
+def _settle(m, t, p, i, eps):  # type: ignore[no-untyped-def]
+    """BatchNorm's factor and addition, once all blocks are through the convolution."""
+    pixels, batch, step = t[i, at.ROWS] * t[i, at.COLUMNS], p[at.BATCH], t[i, at.PLANES_OUT] * PIXEL
+    for c in range(t[i, at.PLANES_OUT] * CHANNELS):
+        mean, square = 0.0, 0.0
+        for b in range(batch):
+            mean += m[t[i, at.MEANS] + b // WIDE * step + c * WIDE + b % WIDE]
+        mean /= batch
+        for b in range(batch):
+            own = b // WIDE * step + c * WIDE + b % WIDE
+            square += m[t[i, at.SQUARES] + own] + pixels * (m[t[i, at.MEANS] + own] - mean) ** 2
+        scale = 1 / math.sqrt(square / (pixels * batch) + eps)
+        m[t[i, at.SCALE] + c], m[t[i, at.SHIFT] + c] = scale, -mean * scale
+
+
+@njit(**_COMPILED)
+def _activate(m, t, p, i, y0, other, scale, shift, block):  # type: ignore[no-untyped-def]
+    """Positive part of what BatchNorm makes of a block, at y0; with `other` and what its own makes of it, if not -1."""
+    pixels, z0 = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
+    for plane in range(t[i, at.PLANES_OUT]):
+        for start in range(plane * pixels, (plane + 1) * pixels, _PIECE):
+            many = min(_PIECE, (plane + 1) * pixels - start) * PIXEL
+            for k in range(0, PIXEL, LANES):
+                c, first = plane * CHANNELS + k // WIDE, start * PIXEL + k
+                real = load(m, p[at.MASK] + block * WIDE + k % WIDE)
+                by, off = fill(m, m[t[i, at.SCALE] + c]), mul(fill(m, m[t[i, at.SHIFT] + c]), real)
+                if other < 0:
+                    for x in range(first, first + many, PIXEL):
+                        normed = muladd(load(m, z0 + x), by, off)
+                        store(m, y0 + x, gated(normed, normed))
+                else:
+                    by2, off = fill(m, m[scale + c]), muladd(fill(m, m[shift + c]), real, off)
+                    for x in range(first, first + many, PIXEL):
+                        normed = muladd(load(m, other + x), by2, muladd(load(m, z0 + x), by, off))
+                        store(m, y0 + x, gated(normed, normed))
+
+
+@njit(**_COMPILED)
+def _join(m, t, p, unit, block):  # type: ignore[no-untyped-def]
+    """Make one block of the input of a unit; returns its place."""
+    i, beside, passed = unit[at.BEFORE], unit[at.BESIDE], unit[at.PASSED]
+    part, scale, shift, other = block * t[i, at.BLOCK_OUT], p[at.ONES], p[at.ZEROS], -1
+    if beside >= 0:
+        other, scale, shift = t[beside, at.OUTPUT] + part, t[beside, at.SCALE], t[beside, at.SHIFT]
+    elif passed >= 0:
+        other = t[passed, at.KEPT] + part
+    _activate(m, t, p, i, t[i, at.KEPT] + part, other, scale, shift, block)
+    return t[i, at.KEPT] + part
+
+
+@njit(**_COMPILED)
+def _forward(m, t, units, p, eps):  # type: ignore[no-untyped-def]
+    """From the images to the last signal."""
+    for block in range(p[at.BLOCKS]):
+        _convolve(m, t, p, 0, p[at.IMAGES] + block * t[0, at.BLOCK_IN], block)
+    _settle(m, t, p, 0, eps)
+    for u in range(len(units)):
+        first, second, shortcut = units[u, : at.SHORTCUT + 1]
+        for block in range(p[at.BLOCKS]):
+            x0 = _join(m, t, p, units[u], block)
+            if first >= 0:
+                _convolve(m, t, p, first, x0, block)
+            if shortcut >= 0:
+                _convolve(m, t, p, shortcut, x0, block)
+        if first < 0:
+            return
+        _settle(m, t, p, first, eps)
+        if shortcut >= 0:
+            _settle(m, t, p, shortcut, eps)
+        for block in range(p[at.BLOCKS]):
+            _activate(m, t, p, first, p[at.SIGNAL], -1, 0, 0, block)
+            _convolve(m, t, p, second, p[at.SIGNAL], block)
+        _settle(m, t, p, second, eps)
+
+
+@njit(**_COMPILED)
+def _gate(m, t, i, d0, x0, block, plane, start, pixels):  # type: ignore[no-untyped-def]
+    """Set a piece of a block's gradient d to 0 where the signal x is, and sum it for BatchNorm of convolution i."""
+    z0 = t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
+    for k in range(0, PIXEL, LANES):
+        c, own = plane * CHANNELS + k // WIDE, plane * PIXEL + k
+        by, off = fill(m, m[t[i, at.SCALE] + c]), fill(m, m[t[i, at.SHIFT] + c])
+        summed, product = load(m, t[i, at.SUMS] + own), load(m, t[i, at.PRODUCTS] + own)
+        for x in range(start * PIXEL + k, (start + pixels) * PIXEL + k, PIXEL):
+            back = gated(load(m, d0 + x), load(m, x0 + x))
+            store(m, d0 + x, back)
+            summed, product = add(summed, back), muladd(back, muladd(load(m, z0 + x), by, off), product)
+        store(m, t[i, at.SUMS] + own, summed)
+        store(m, t[i, at.PRODUCTS] + own, product)
+
+
+@njit(**_COMPILED)
+def _normalise_back(m, t, p, i, y0, d0, block):  # type: ignore[no-untyped-def]
+    """From the gradient of a block that has left BatchNorm to that of what enters it, at y0."""
+    pixels, z0 = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
+    for plane in range(t[i, at.PLANES_OUT]):
+        for start in range(plane * pixels, (plane + 1) * pixels, _PIECE):
+            many = min(_PIECE, (plane + 1) * pixels - start) * PIXEL
+            for k in range(0, PIXEL, LANES):
+                c, first = plane * CHANNELS + k // WIDE, start * PIXEL + k
+                real = load(m, p[at.MASK] + block * WIDE + k % WIDE)
+                by, off = fill(m, m[t[i, at.SCALE] + c]), mul(fill(m, m[t[i, at.SHIFT] + c]), real)
+                mean, slope = mul(fill(m, -m[t[i, at.MEAN_SUM] + c]), real), fill(m, -m[t[i, at.MEAN_PRODUCT] + c])
+                for x in range(first, first + many, PIXEL):
+                    rest = muladd(muladd(load(m, z0 + x), by, off), slope, mean)
+                    store(m, y0 + x, mul(by, add(load(m, d0 + x), rest)))
+
+
+@njit(**_COMPILED)
+def _mean_back(m, t, p, i):  # type: ignore[no-untyped-def]
+    """Means over batch and picture of what :func:`_gate` summed."""
+    count = t[i, at.ROWS] * t[i, at.COLUMNS] * p[at.BATCH]
+    for c in range(t[i, at.PLANES_OUT] * CHANNELS):
+        summed, product = fill(m, 0.0), fill(m, 0.0)
+        for k in range(c * WIDE, (c + 1) * WIDE, LANES):
+            summed, product = add(summed, load(m, t[i, at.SUMS] + k)), add(product, load(m, t[i, at.PRODUCTS] + k))
+        m[t[i, at.MEAN_SUM] + c], m[t[i, at.MEAN_PRODUCT] + c] = total(summed) / count, total(product) / count
+
+
+@njit(**_COMPILED)
+def _filters(m, t, p, i, g0, z0, d0, x0, first, many):  # type: ignore[no-untyped-def]
+    """Gradient of what some blocks left convolution i with, to z0, and added to g0 that of the filters.
+
+    The latter is (plane out, plane in, row, column, out, in, lane); the input of the first of these blocks is at x0.
+    """
+    into, out, stride, size = t[i, at.PLANES_IN], t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE]
+    height, width, rows, columns = t[i, at.HEIGHT], t[i, at.WIDTH], t[i, at.ROWS], t[i, at.COLUMNS]
+    piece = max(1, _PIECE // columns)
+    for b in range(many):
+        _normalise_back(m, t, p, i, z0 + b * t[i, at.BLOCK_OUT], d0 + (first + b) * t[i, at.BLOCK_OUT], first + b)
+    for pair in range(out * into):
+        for b in range(many):
+            z1 = z0 + b * t[i, at.BLOCK_OUT] + pair // into * rows * columns * PIXEL
+            x1 = x0 + b * t[i, at.BLOCK_IN] + pair % into * height * width * PIXEL
+            for start in range(0, rows, piece):
+                for tap in range(size * size):
+                    up, aside = tap // size - size // 2, tap % size - size // 2
+                    row, column = max(start, (stride - 1 - up) // stride), max(0, (stride - 1 - aside) // stride)
+                    end = min(start + piece, rows, (height - 1 - up) // stride + 1)
+                    right = min(columns, (width - 1 - aside) // stride + 1)
+                    correlated(
+                        m, g0 + (pair * size * size + tap) * _TILE * LANES,
+                        m, z1 + (row * columns + column) * PIXEL, columns * PIXEL,
+                        m, x1 + ((row * stride + up) * width + column * stride + aside) * PIXEL,
+                        stride * width * PIXEL, stride * PIXEL, end - row, right - column,
+                    )  # fmt: skip
+
+
+@njit(**_COMPILED)
+def _fold(m, t, i, g0, out):  # type: ignore[no-untyped-def]
+    """Sum the vectors of the filters' gradient, and order it like the filters."""
+    into, taps, planes = t[i, at.INTO], t[i, at.SIZE] ** 2, t[i, at.PLANES_IN]
+    for o in range(t[i, at.OUT]):
+        for c in range(into):
+            for tap in range(taps):
+                own = ((o // CHANNELS * planes + c // CHANNELS) * taps + tap) * _TILE + o % CHANNELS * CHANNELS
+                own = g0 + (own + c % CHANNELS) * LANES
+                out[t[i, at.WEIGHTS] + (o * into + c) * taps + tap] = total(load(m, own))
+    m[g0 : g0 + t[i, at.PLANES_OUT] * planes * taps * _TILE * LANES] = 0
+
+
+@njit(**_COMPILED)
+def _reach(row, rows, stride, size):  # type: ignore[no-untyped-def]
+    """Rows of the output that a row of the input acts on: the first, how many, and where the turned filter begins."""
+    if size == 1:
+        return row // stride, 1 if row % stride == 0 else 0, 0
+    if stride == 1:
+        first = max(row - 1, 0)
+        return first, min(row + 2, rows) - first, first - row + 1
+    if row % 2 == 0:
+        return row // 2, 1, 2
+    return row // 2, 1 if row // 2 + 1 == rows else 2, 0
+
+
+@njit(**_COMPILED)
+def _back(m, t, i, d0, z0, plane, start, end, more):  # type: ignore[no-untyped-def]
+    """Gradient of some rows of a plane of a block that enters convolution i; added to what is there if `more`."""
+    out, stride, size, width = t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE], t[i, at.WIDTH]
+    rows, columns, taps = t[i, at.ROWS], t[i, at.COLUMNS], size * size
+    for row in range(start, end):
+        top, high, r = _reach(row, rows, stride, size)
+        for column in range(width):
+            left, wide, c = _reach(column, columns, stride, size)
+            if more and high * wide == 0:
                 continue
             weighted(
-                d, d0 + ((plane * one[_HEIGHT] + i) * width + j) * PIXEL,
-                dz, z0 + (top * columns + left) * PIXEL, rows * columns * PIXEL, columns * PIXEL,
-                w, w0 + (r * size + c) * _TILE, taps * _TILE, size * _TILE,
-                out, many, wide * CHANNELS, more,
+                m, d0 + ((plane * t[i, at.HEIGHT] + row) * width + column) * PIXEL,
+                m, z0 + (top * columns + left) * PIXEL, rows * columns * PIXEL, columns * PIXEL,
+                m, t[i, at.BACK] + (plane * out * taps + r * size + c) * _TILE, taps * _TILE, size * _TILE,
+                out, high, wide * CHANNELS, more,
             )  # fmt: skip
 
 
 @njit(**_COMPILED)
-def _gate(d, d0, x, x0, z, z0, pixels, scale, shift, plane, sums, products):  # type: ignore[no-untyped-def]
-    """Set d to 0 where x is; sum it, and its products with the normalised z, over pixels for each channel and image."""
-    for i in range(0, PIXEL, LANES):
-        channel, at = plane * CHANNELS + i // WIDE, plane * PIXEL + i
-        by, off = fill(z, scale[channel]), fill(z, shift[channel])
-        summed, product = load(sums, at), load(products, at)
-        for p in range(i, i + pixels * PIXEL, PIXEL):
-            back = gated(load(d, d0 + p), load(x, x0 + p))
-            store(d, d0 + p, back)
-            summed, product = add(summed, back), muladd(back, muladd(load(z, z0 + p), by, off), product)
-        store(sums, at, summed)
-        store(products, at, product)
-
-
-@njit(**_COMPILED)
-def _correlate(g, dz, z0, x, x0, blocks, one):  # type: ignore[no-untyped-def]
-    """Add to g, (plane out, plane in, row, column, out, in, lane), the gradient of the filters from some blocks."""
-    into, out, stride, size = _planes(one[_INTO]), _planes(one[_OUT]), one[_STRIDE], one[_SIZE]
-    height, width, rows, columns = one[_HEIGHT], one[_WIDTH], one[_ROWS], one[_COLUMNS]
-    piece, x_block, z_block = max(1, _PIECE // columns), into * height * width * PIXEL, out * rows * columns * PIXEL
-    for o in range(out):
-        for c in range(into):
-            g0 = (o * into + c) * size * size * _TILE * LANES
-            for block in range(blocks):
-                d1 = z0 + block * z_block + o * rows * columns * PIXEL
-                x1 = x0 + block * x_block + c * height * width * PIXEL
-                for start in range(0, rows, piece):
-                    for r in range(size):
-                        up = r - size // 2
-                        first = max(start, (stride - 1 - up) // stride)
-                        last = min(start + piece, rows, (height - 1 - up) // stride + 1)
-                        for k in range(size):
-                            aside = k - size // 2
-                            j = max(0, (stride - 1 - aside) // stride)
-                            wide = min(columns, (width - 1 - aside) // stride + 1) - j
-                            correlated(
-                                g, g0 + (r * size + k) * _TILE * LANES,
-                                dz, d1 + (first * columns + j) * PIXEL, columns * PIXEL,
-                                x, x1 + ((first * stride + up) * width + j * stride + aside) * PIXEL,
-                                stride * width * PIXEL, stride * PIXEL, last - first, wide,
-                            )  # fmt: skip
-
-
-@njit(**_COMPILED)
-def _fold(g, one, y, y0):  # type: ignore[no-untyped-def]
-    """Gradient of the filters, (out, in, row, column), from the vectors of :func:`_correlate`, which become 0."""
-    into, out, taps = one[_INTO], one[_OUT], one[_SIZE] * one[_SIZE]
-    for o in range(out):
-        for c in range(into):
-            plane = (o // CHANNELS * _planes(into) + c // CHANNELS) * taps
-            for tap in range(taps):
-                at = ((plane + tap) * CHANNELS + o % CHANNELS) * CHANNELS + c % CHANNELS
-                y[y0 + (o * into + c) * taps + tap] = total(load(g, at * LANES))
-    g[: _planes(into) * _planes(out) * taps * _TILE * LANES] = 0
-
-
-@njit(**_COMPILED)
-def _activate(y, y0, z, z0, scale, shift, other, o0, scale2, shift2, mask, m0, planes, pixels):  # type: ignore[no-untyped-def]
-    """The positive part of a block's normalised z; of the sum with the other, normalised too, if it has a scale."""
-    for plane in range(planes):
-        for start in range(0, pixels, _PIECE):
-            at, many = (plane * pixels + start) * PIXEL, min(_PIECE, pixels - start) * PIXEL
-            for i in range(0, PIXEL, LANES):
-                channel, real = plane * CHANNELS + i // WIDE, load(mask, m0 + i % WIDE)
-                by, off = fill(z, scale[channel]), mul(fill(z, shift[channel]), real)
-                if scale2.size == 0:
-                    for p in range(at + i, at + i + many, PIXEL):
-                        sum_ = muladd(load(z, z0 + p), by, off)
-                        store(y, y0 + p, gated(sum_, sum_))
-                    continue
-                by2, off = fill(z, scale2[channel]), add(off, mul(fill(z, shift2[channel]), real))
-                for p in range(at + i, at + i + many, PIXEL):
-                    sum_ = muladd(load(other, o0 + p), by2, muladd(load(z, z0 + p), by, off))
-                    store(y, y0 + p, gated(sum_, sum_))
-
-
-@njit(**_COMPILED)
-def _normalise_back(y, y0, d, d0, z, z0, scale, shift, sums, products, mask, m0, planes, pixels):  # type: ignore[no-untyped-def]
-    """From the gradient of a block's normalised z to that of z; sums and products are means over batch and picture."""
-    for plane in range(planes):
-        for start in range(0, pixels, _PIECE):
-            at, many = (plane * pixels + start) * PIXEL, min(_PIECE, pixels - start) * PIXEL
-            for i in range(0, PIXEL, LANES):
-                channel, real = plane * CHANNELS + i // WIDE, load(mask, m0 + i % WIDE)
-                by, off = fill(z, scale[channel]), mul(fill(z, shift[channel]), real)
-                mean, product = mul(fill(z, -sums[channel]), real), fill(z, -products[channel])
-                for p in range(at + i, at + i + many, PIXEL):
-                    rest = muladd(muladd(load(z, z0 + p), by, off), product, mean)
-                    store(y, y0 + p, mul(by, add(load(d, d0 + p), rest)))
-
-
-class Work(NamedTuple):
-    """Memory for a run, kept from step to step: fresh pages would cost a tenth of it.
-
-    What belongs to a convolution begins where its row of the table says: what comes out of it (`z`), the signal after
-    its normalisation where that is kept (`x`), BatchNorm's factors and additions, the statistics that they are made
-    from, and in the backward pass the means of a gradient and of its product with the normalised signal.
-    """
-
-    image: NDArray
-    z: NDArray
-    x: NDArray
-    scale: NDArray
-    shift: NDArray
-    means: NDArray
-    squares: NDArray
-    sums: NDArray
-    products: NDArray
-    sum_means: NDArray
-    product_means: NDArray
-    forth: NDArray
-    back: NDArray
-    g: NDArray
-    g2: NDArray
-    signal: NDArray
-    dz: NDArray
-    dz2: NDArray
-    inner: NDArray
-    outer: NDArray
-    lower: NDArray
-    mask: NDArray
-    ones: NDArray
-    zeros: NDArray
-    lines: NDArray
-
-
-def work(table: NDArray, classes: int, batch: int, dtype: Any) -> Work:
-    """Reserve memory for :func:`gradients`."""
-    blocks, planes = -(-batch // WIDE), -(-table[:, [_INTO, _OUT]] // CHANNELS)
-    sizes = planes * np.stack([table[:, _HEIGHT] * table[:, _WIDTH], table[:, _ROWS] * table[:, _COLUMNS]], 1)
-    every, most, across = int(sizes[:, 1].sum()) * PIXEL * blocks, int(sizes.max()) * PIXEL * blocks, planes[:, 1].sum()
-    filters = planes.prod(1) * table[:, _SIZE] ** 2 * _TILE
-    channels = across * CHANNELS
-
-    def empty(size: Any) -> NDArray:
-        return np.empty(int(size), dtype)
-
-    mask = np.zeros(blocks * WIDE, dtype)
-    mask[:batch] = 1
-    return Work(
-        np.zeros(sizes[0, 0] * PIXEL * blocks, dtype),
-        *(empty(every) for _ in range(2)),
-        *(empty(channels) for _ in range(2)),
-        *(empty(across * PIXEL * blocks) for _ in range(2)),
-        *(empty(across * PIXEL) for _ in range(2)),
-        *(empty(channels) for _ in range(2)),
-        *(empty(filters.sum()) for _ in range(2)),
-        *(np.zeros(filters.max() * LANES, dtype) for _ in range(2)),
-        *(empty(most) for _ in range(6)),
-        mask,
-        np.ones(channels, dtype),
-        np.zeros(channels, dtype),
-        empty((2 * classes + planes.max() * CHANNELS + 2) * blocks * WIDE),
-    )
-
-
-@njit(**_COMPILED)
-def _enter(image, x, first, rows, batch, padded, channels, pixels, near):  # type: ignore[no-untyped-def]
-    """Lay out a run's images, which are rows of x, (channel, picture) each, or follow each other from the first."""
-    size = channels * pixels
-    for start in range(0, padded, LANES):
-        for b in range(start, start + LANES):
-            to = (b - start) * size
-            if b < batch:
-                at = (rows[b] if rows.size else first + b) * size
-                near[to : to + size] = x[at : at + size]
-            else:
-                near[to : to + size] = 0
-        for c in range(channels):
-            plane = start // WIDE * _planes(channels) + c // CHANNELS
-            to = plane * pixels * PIXEL + c % CHANNELS * WIDE + start % WIDE
-            if pixels < LANES:
-                for p in range(pixels):
-                    for i in range(LANES):
-                        image[to + p * PIXEL + i] = near[i * size + c * pixels + p]
-            for p in range(0, pixels if pixels >= LANES else 0, LANES):
-                p = min(p, pixels - LANES)  # the last square overlaps the one before
-                turn(image, to + p * PIXEL, PIXEL, near, c * pixels + p, size)
-
-
-@njit(**_COMPILED)
-def _settle(one, batch, eps, m):  # type: ignore[no-untyped-def]
-    """BatchNorm's factor and addition, from each image's statistics, once all blocks are through the convolution."""
-    planes, pixels, blocks = _planes(one[_OUT]), one[_ROWS] * one[_COLUMNS], m.mask.size // WIDE
-    for c in range(planes * CHANNELS):
-        mean, square, start = 0.0, 0.0, (one[_PLANE] * blocks * CHANNELS + c) * WIDE
-        for b in range(batch):
-            mean += m.means[start + b // WIDE * planes * PIXEL + b % WIDE]
-        mean /= batch
-        for b in range(batch):
-            at = start + b // WIDE * planes * PIXEL + b % WIDE
-            square += m.squares[at] + pixels * (m.means[at] - mean) ** 2
-        scale = 1 / math.sqrt(square / (pixels * batch) + eps)
-        m.scale[one[_PLANE] * CHANNELS + c], m.shift[one[_PLANE] * CHANNELS + c] = scale, -mean * scale
-
-
-@njit(**_COMPILED)
-def _signal(table, before, side, kept, m, y, y0, block):  # type: ignore[no-untyped-def]
-    """One block of the signal after a convolution; `side` is that of a shortcut, `kept` the signal it passes, or -1."""
-    one = table[before]
-    planes, pixels, channel = _planes(one[_OUT]), one[_ROWS] * one[_COLUMNS], one[_PLANE] * CHANNELS
-    size, blocks = planes * pixels * PIXEL, m.mask.size // WIDE
-    at, m0 = one[_OUTPUT] * blocks * PIXEL + block * size, block * WIDE
-    z, scale, shift = m.z, m.scale[channel:], m.shift[channel:]
-    if side >= 0:
-        second = table[side]
-        o0, channel = second[_OUTPUT] * blocks * PIXEL + block * size, second[_PLANE] * CHANNELS
-        by, off = m.scale[channel:], m.shift[channel:]
-        _activate(y, y0, z, at, scale, shift, z, o0, by, off, m.mask, m0, planes, pixels)
-    elif kept >= 0:
-        o0 = table[kept, _OUTPUT] * blocks * PIXEL + block * size
-        _activate(y, y0, z, at, scale, shift, m.x, o0, m.ones, m.zeros, m.mask, m0, planes, pixels)
-    else:
-        _activate(y, y0, z, at, scale, shift, z, 0, scale[:0], scale[:0], m.mask, m0, planes, pixels)
-
-
-@njit(**_COMPILED)
-def _through(table, number, m, x, x0, block):  # type: ignore[no-untyped-def]
-    """Convolve one block of a signal."""
-    one = table[number]
-    planes, blocks = _planes(one[_OUT]), m.mask.size // WIDE
-    z0 = (one[_OUTPUT] * blocks + block * planes * one[_ROWS] * one[_COLUMNS]) * PIXEL
-    m0 = (one[_PLANE] * blocks + block * planes) * PIXEL
-    _convolve(m.z, z0, x, x0, m.forth, one, m.means, m.squares, m0)
-
-
-@njit(**_COMPILED)
-def _before(units, u):  # type: ignore[no-untyped-def]
-    """Convolution before unit u, that of a shortcut beside it, and the one whose signal a bare shortcut passes."""
-    if u == 0:
-        return 0, -1, -1
-    side = units[u - 1, 2]
-    if side >= 0 or u == 1:
-        return units[u - 1, 1], side, 0 if side < 0 else -1
-    return units[u - 1, 1], side, units[u - 2, 1]
-
-
-@njit(**_COMPILED)
-def _forward(table, units, batch, eps, m):  # type: ignore[no-untyped-def]
-    """From the images to the last signal."""
-    blocks = m.mask.size // WIDE
-    for block in range(blocks):
-        _through(table, 0, m, m.image, block * (m.image.size // blocks), block)
-    _settle(table[0], batch, eps, m)
-    for u in range(len(units) + 1):
-        before, side, kept = _before(units, u)
-        one = table[before]
-        size = _planes(one[_OUT]) * one[_ROWS] * one[_COLUMNS] * PIXEL
-        for block in range(blocks):
-            at = one[_OUTPUT] * blocks * PIXEL + block * size
-            _signal(table, before, side, kept, m, m.x, at, block)
-            if u < len(units):
-                _through(table, units[u, 0], m, m.x, at, block)
-                if units[u, 2] >= 0:
-                    _through(table, units[u, 2], m, m.x, at, block)
-        if u == len(units):
-            break
-        first, second, shortcut = units[u]
-        _settle(table[first], batch, eps, m)
-        if shortcut >= 0:
-            _settle(table[shortcut], batch, eps, m)
-        for block in range(blocks):
-            _signal(table, first, -1, -1, m, m.signal, 0, block)
-            _through(table, second, m, m.signal, 0, block)
-        _settle(table[second], batch, eps, m)
-
-
-@njit(**_COMPILED)
-def _last(table, number, head, labels, batch, m, d):  # type: ignore[no-untyped-def]
-    """Loss of the last signal, and the gradient with respect to it, which goes to d."""
-    one = table[number]
-    classes, last = head.shape
-    padded, planes, pixels = m.mask.size, _planes(one[_OUT]), one[_ROWS] * one[_COLUMNS]
-    size, share = planes * pixels * PIXEL, 1 / d.dtype.type(pixels)
-    x0 = one[_OUTPUT] * padded // WIDE * PIXEL
-    split = np.array([planes * CHANNELS, classes, classes, 1, 1]).cumsum() * padded
-    mean, logits, raised = m.lines[: split[0]], m.lines[split[0] : split[1]], m.lines[split[1] : split[2]]
-    norms, tops = m.lines[split[2] : split[3]], m.lines[split[3] :]
-    for c in range(planes * CHANNELS):
-        for b in range(0, padded, LANES):
-            at = b // WIDE * size + c // CHANNELS * pixels * PIXEL + c % CHANNELS * WIDE + b % WIDE
-            summed = fill(d, 0.0)
-            for p in range(at, at + pixels * PIXEL, PIXEL):
-                summed = add(summed, load(m.x, x0 + p))
-            store(mean, c * padded + b, mul(summed, fill(d, share)))
-    for k in range(classes):
-        for b in range(0, padded, LANES):
-            summed = fill(d, 0.0)
-            for c in range(last):
-                summed = muladd(load(mean, c * padded + b), fill(d, head[k, c]), summed)
-            store(logits, k * padded + b, summed)
-    loss = cross_entropy(logits, padded, batch, classes, labels, raised, norms, tops) / batch
-    for c in range(planes * CHANNELS):
-        for b in range(0, padded, LANES):
-            summed = fill(d, 0.0)
-            for k in range(classes if c < last else 0):
-                summed = muladd(load(raised, k * padded + b), fill(d, head[k, c] * share), summed)
-            summed = mul(summed, load(m.mask, b))
-            at = b // WIDE * size + c // CHANNELS * pixels * PIXEL + c % CHANNELS * WIDE + b % WIDE
-            for p in range(at, at + pixels * PIXEL, PIXEL):
-                store(d, p, summed)
-    return loss
-
-
-@njit(**_COMPILED)
-def _sum_up(one, count, m):  # type: ignore[no-untyped-def]
-    """Means over batch and picture of the gradient that enters BatchNorm and of its product with what left it."""
-    for c in range(one[_PLANE] * CHANNELS, (one[_PLANE] + _planes(one[_OUT])) * CHANNELS):
-        m.sum_means[c] = m.sums[c * WIDE : (c + 1) * WIDE].sum() / count
-        m.product_means[c] = m.products[c * WIDE : (c + 1) * WIDE].sum() / count
-
-
-@njit(**_COMPILED)
-def _filters(table, number, m, g, dz, d, x, x0, first, many):  # type: ignore[no-untyped-def]
-    """Gradient of what some blocks left a convolution with, to dz, and of the filters, added up in g."""
-    one = table[number]
-    planes, pixels, channel = _planes(one[_OUT]), one[_ROWS] * one[_COLUMNS], one[_PLANE] * CHANNELS
-    size, z0 = planes * pixels * PIXEL, one[_OUTPUT] * m.mask.size // WIDE * PIXEL
-    means, products = m.sum_means[channel:], m.product_means[channel:]
-    for block in range(first, first + many):
-        _normalise_back(
-            dz, (block - first) * size, d, block * size, m.z, z0 + block * size,
-            m.scale[channel:], m.shift[channel:], means, products, m.mask, block * WIDE, planes, pixels,
-        )  # fmt: skip
-    _correlate(g, dz, 0, x, x0, many, one)
-
-
-@njit(**_COMPILED)
-def _gates(table, number, m, d, d0, x, x0, block, plane, start, pixels):  # type: ignore[no-untyped-def]
-    """Gate a piece of a gradient by the signal it belongs to, and sum it for the convolution before."""
-    one = table[number]
-    planes, every = _planes(one[_OUT]), one[_ROWS] * one[_COLUMNS]
-    at = (plane * every + start) * PIXEL
-    z0 = (one[_OUTPUT] * (m.mask.size // WIDE) + block * planes * every) * PIXEL + at
-    channel, s0 = one[_PLANE] * CHANNELS, one[_PLANE] * PIXEL
-    scale, shift = m.scale[channel:], m.shift[channel:]
-    _gate(d, d0 + at, x, x0 + at, m.z, z0, pixels, scale, shift, plane, m.sums[s0:], m.products[s0:])
-
-
-@njit(**_COMPILED)
-def _descend(table, first, side, more, m, d, x, x0, block, at, before, before_side):  # type: ignore[no-untyped-def]
-    """Gradient of one block of a signal, from those of the convolutions it enters; `at` is its place in dz."""
-    one = table[first]
-    height, width, planes = one[_HEIGHT], one[_WIDTH], _planes(one[_INTO])
-    pixels, left = height * width, _planes(one[_OUT]) * one[_ROWS] * one[_COLUMNS] * PIXEL
-    d0, piece = block * planes * pixels * PIXEL, max(1, _PIECE // width)
+def _descend(m, t, i, i2, d0, more, z0, z2, x0, block, before, beside):  # type: ignore[no-untyped-def]
+    """Gradient d of one block of a signal x that enters convolution i, and i2 unless it is -1, gated."""
+    height, width, planes = t[i, at.HEIGHT], t[i, at.WIDTH], t[i, at.PLANES_IN]
+    piece = max(1, _PIECE // width)
     for plane in range(planes):
         for start in range(0, height, piece):
             end = min(start + piece, height)
-            _back(d, d0, start, end, m.dz, at * left, m.back, plane, one, more)
-            if side >= 0:
-                _back(d, d0, start, end, m.dz2, at * left, m.back, plane, table[side], 1)
-            many = (end - start) * width
-            _gates(table, before, m, d, d0, x, x0, block, plane, start * width, many)
-            if before_side >= 0:
-                _gates(table, before_side, m, d, d0, x, x0, block, plane, start * width, many)
+            _back(m, t, i, d0, z0, plane, start, end, more)
+            if i2 >= 0:
+                _back(m, t, i2, d0, z2, plane, start, end, 1)
+            pixel, many = (plane * height + start) * width, (end - start) * width
+            _gate(m, t, before, d0, x0, block, plane, pixel, many)
+            if beside >= 0:
+                _gate(m, t, beside, d0, x0, block, plane, pixel, many)
 
 
 @njit(**_COMPILED)
-def _unit_back(table, units, u, m, d, lower, flat, batch):  # type: ignore[no-untyped-def]
-    """Gradients of a unit's filters, and from the gradient d of its output that of its input, in d or `lower`."""
-    blocks = m.mask.size // WIDE
-    first, second, side = units[u]
-    before, before_side, _ = _before(units, u)
-    one, two = table[first], table[second]
-    inner = _planes(two[_OUT]) * two[_ROWS] * two[_COLUMNS] * PIXEL
-    together = max(1, _CHUNK // inner)
-    _sum_up(two, batch * two[_ROWS] * two[_COLUMNS], m)
+def _unit_back(m, t, p, unit, d0, lower, out):  # type: ignore[no-untyped-def]
+    """Gradients of a unit's filters, and from the gradient at d0 of its output that of its input, there or at `lower`.
+
+    Returns the place of the latter and the one that is free.
+    """
+    first, second, shortcut = unit[: at.SHORTCUT + 1]
+    size, blocks, left, beside = t[second, at.BLOCK_IN], p[at.BLOCKS], p[at.LEFT], p[at.LEFT_BESIDE]
+    _mean_back(m, t, p, second)
+    together = max(1, _CHUNK // size)
     for start in range(0, blocks, together):
         many = min(together, blocks - start)
-        for i in range(many):
-            _signal(table, first, -1, -1, m, m.signal, i * inner, start + i)
-        _filters(table, second, m, m.g, m.dz, d, m.signal, 0, start, many)
-        for i in range(many):
-            _descend(table, second, -1, 0, m, m.inner, m.signal, i * inner, start + i, i, first, -1)
-    _fold(m.g, two, flat, two[_WEIGHTS])
-    _sum_up(one, batch * one[_ROWS] * one[_COLUMNS], m)
-    if side >= 0:
-        _sum_up(table[side], batch * one[_ROWS] * one[_COLUMNS], m)
-    target, more = (lower, 0) if side >= 0 else (d, 1)
-    outer = _planes(one[_INTO]) * one[_HEIGHT] * one[_WIDTH] * PIXEL
-    together, x0 = max(1, _CHUNK // outer), table[before, _OUTPUT] * blocks * PIXEL
+        for b in range(many):
+            _activate(m, t, p, first, p[at.SIGNAL] + b * size, -1, 0, 0, start + b)
+        _filters(m, t, p, second, p[at.PAIRS], left, d0, p[at.SIGNAL], start, many)
+        for b in range(many):
+            inner, x0 = p[at.INNER] + (start + b) * size, p[at.SIGNAL] + b * size
+            _descend(m, t, second, -1, inner, 0, left + b * size, 0, x0, start + b, first, -1)
+    _fold(m, t, second, p[at.PAIRS], out)
+    _mean_back(m, t, p, first)
+    target, more, above, size = d0, 1, size, t[first, at.BLOCK_IN]
+    if shortcut >= 0:
+        _mean_back(m, t, p, shortcut)
+        target, more = lower, 0
+    together = max(1, _CHUNK // size)
     for start in range(0, blocks, together):
-        many, at = min(together, blocks - start), x0 + start * outer
-        _filters(table, first, m, m.g, m.dz, m.inner, m.x, at, start, many)
-        if side >= 0:
-            _filters(table, side, m, m.g2, m.dz2, d, m.x, at, start, many)
-        for i in range(many):
-            here = at + i * outer
-            _descend(table, first, side, more, m, target, m.x, here, start + i, i, before, before_side)
-    _fold(m.g, one, flat, one[_WEIGHTS])
-    if side >= 0:
-        _fold(m.g2, table[side], flat, table[side, _WEIGHTS])
+        many, x0 = min(together, blocks - start), t[unit[at.BEFORE], at.KEPT] + start * size
+        _filters(m, t, p, first, p[at.PAIRS], left, p[at.INNER], x0, start, many)
+        if shortcut >= 0:
+            _filters(m, t, p, shortcut, p[at.PAIRS_BESIDE], beside, d0, x0, start, many)
+        for b in range(many):
+            place, z0, z2 = target + (start + b) * size, left + b * above, beside + b * above
+            x1, before, side = x0 + b * size, unit[at.BEFORE], unit[at.BESIDE]
+            _descend(m, t, first, shortcut, place, more, z0, z2, x1, start + b, before, side)
+    _fold(m, t, first, p[at.PAIRS], out)
+    if shortcut < 0:
+        return d0, lower
+    _fold(m, t, shortcut, p[at.PAIRS_BESIDE], out)
+    return lower, d0
 
 
 @njit(**_COMPILED)
-def gradients(flat, table, units, head, samples, rows, labels, eps, m, out, losses):  # type: ignore[no-untyped-def]
+def _last(m, t, p, unit, head, labels, d0):  # type: ignore[no-untyped-def]
+    """Loss of the last signal, and the gradient with respect to it, at d0, gated."""
+    i, beside, padded = unit[at.BEFORE], unit[at.BESIDE], p[at.BLOCKS] * WIDE
+    pixels, size, (classes, last) = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.BLOCK_OUT], head.shape
+    means = p[at.HEAD]
+    logits = means + last * padded
+    raised, norms, tops = logits + classes * padded, logits + 2 * classes * padded, logits + (2 * classes + 1) * padded
+    share = m.dtype.type(1 / pixels)
+    for c in range(last):
+        for b in range(0, padded, LANES):
+            x0 = t[i, at.KEPT] + b // WIDE * size + c // CHANNELS * pixels * PIXEL + c % CHANNELS * WIDE + b % WIDE
+            summed = fill(m, 0.0)
+            for x in range(x0, x0 + pixels * PIXEL, PIXEL):
+                summed = add(summed, load(m, x))
+            store(m, means + c * padded + b, mul(summed, fill(m, share)))
+    for k in range(classes):
+        for b in range(0, padded, LANES):
+            summed = fill(m, 0.0)
+            for c in range(last):
+                summed = muladd(load(m, means + c * padded + b), fill(m, head[k, c]), summed)
+            store(m, logits + k * padded + b, summed)
+    loss = cross_entropy(m[logits:], padded, p[at.BATCH], classes, labels, m[raised:], m[norms:], m[tops:])
+    m[d0 : d0 + p[at.BLOCKS] * size] = 0
+    for c in range(last):
+        for b in range(0, padded, LANES):
+            summed = fill(m, 0.0)
+            for k in range(classes):
+                summed = muladd(load(m, raised + k * padded + b), fill(m, head[k, c] * share), summed)
+            summed = mul(summed, load(m, p[at.MASK] + b))
+            start = d0 + b // WIDE * size + c // CHANNELS * pixels * PIXEL + c % CHANNELS * WIDE + b % WIDE
+            for d in range(start, start + pixels * PIXEL, PIXEL):
+                store(m, d, summed)
+    for block in range(p[at.BLOCKS]):
+        for plane in range(t[i, at.PLANES_OUT]):
+            place, x0 = d0 + block * size, t[i, at.KEPT] + block * size
+            _gate(m, t, i, place, x0, block, plane, plane * pixels, pixels)
+            if beside >= 0:
+                _gate(m, t, beside, place, x0, block, plane, plane * pixels, pixels)
+    return loss / p[at.BATCH]
+
+
+@njit(**_COMPILED)
+def gradients(flat, m, t, units, p, head, samples, rows, labels, eps, out, losses):  # type: ignore[no-untyped-def]
     """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad_of`.
 
-    `flat` and `out` are the weights, filter after filter, and their gradients, (run, d); `table` and `units` those of
-    :func:`tables` and `m` the memory of :func:`work`. Without `rows` the samples are the minibatches, one after the
-    other.
+    `flat` and `out` are the weights, filter after filter, and their gradients, (run, d); `m`, `t`, `units` and `p` are
+    a :class:`empirics.models.conv_plan.Plan`. Without `rows` the samples are the minibatches, one after the other.
     """
-    batch, blocks, stem, everything = labels.shape[1], m.mask.size // WIDE, table[0], samples.ravel()
+    images = samples.ravel()
     for r in range(len(flat)):
-        for i in range(len(table)):
-            _pack(flat[r], table[i, _WEIGHTS], table[i], m.forth, m.back)
-        m.sums[:] = 0
-        m.products[:] = 0
-        near, pixels = m.signal, stem[_HEIGHT] * stem[_WIDTH]
-        mine = rows[r] if rows.size else rows[0:1].ravel()
-        _enter(m.image, everything, r * batch, mine, batch, m.mask.size, stem[_INTO], pixels, near)
-        _forward(table, units, batch, eps, m)
-        before, side, _ = _before(units, len(units))
-        d, lower = m.outer, m.lower
-        losses[r] = _last(table, before, head[r], labels[r], batch, m, d)
-        one = table[before]
-        size = _planes(one[_OUT]) * one[_ROWS] * one[_COLUMNS] * PIXEL
-        for block in range(blocks):
-            x0 = one[_OUTPUT] * blocks * PIXEL + block * size
-            for plane in range(_planes(one[_OUT])):
-                for number in (before, side):
-                    if number >= 0:
-                        every = one[_ROWS] * one[_COLUMNS]
-                        _gates(table, number, m, d, block * size, m.x, x0, block, plane, 0, every)
-        for u in range(len(units) - 1, -1, -1):
-            _unit_back(table, units, u, m, d, lower, out[r], batch)
-            if units[u, 2] >= 0:
-                d, lower = lower, d
-        _sum_up(stem, batch * stem[_ROWS] * stem[_COLUMNS], m)
-        size = m.image.size // blocks
-        for block in range(blocks):
-            _filters(table, 0, m, m.g, m.dz, d, m.image, block * size, block, 1)
-        _fold(m.g, stem, out[r], stem[_WEIGHTS])
+        for i in range(len(t)):
+            _pack(m, t, i, flat[r])
+            sums = t[i, at.PLANES_OUT] * PIXEL
+            m[t[i, at.SUMS] : t[i, at.SUMS] + sums] = 0
+            m[t[i, at.PRODUCTS] : t[i, at.PRODUCTS] + sums] = 0
+        _enter(m, t, p, images, r * p[at.BATCH], rows[min(r, len(rows) - 1)] if rows.size else labels[r, :0])
+        _forward(m, t, units, p, eps)
+        d0, free = p[at.OUTER], p[at.NEXT]
+        losses[r] = _last(m, t, p, units[-1], head[r], labels[r], d0)
+        for u in range(len(units) - 2, -1, -1):
+            d0, free = _unit_back(m, t, p, units[u], d0, free, out[r])
+        _mean_back(m, t, p, 0)
+        for block in range(p[at.BLOCKS]):
+            x0 = p[at.IMAGES] + block * t[0, at.BLOCK_IN]
+            _filters(m, t, p, 0, p[at.PAIRS], p[at.LEFT], d0, x0, block, 1)
+        _fold(m, t, 0, p[at.PAIRS], out[r])
