@@ -49,6 +49,12 @@ __all__ = ["gradients"]
 
 
 @njit(**_COMPILED)
+def _clear(m, start, size):  # type: ignore[no-untyped-def]
+    for k in range(start, start + size, LANES):
+        store(m, k, fill(m, 0.0))
+
+
+@njit(**_COMPILED)
 def _turned(tap, stride, size):  # type: ignore[no-untyped-def]
     """Row of a filter that stands in a row of the turned one: those that meet the same rows are side by side."""
     if size == 1:
@@ -81,11 +87,12 @@ def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
     for start in range(0, p[at.BLOCKS] * WIDE, LANES):
         for b in range(start, start + LANES):
             to = near + (b - start) * size
-            if b < p[at.BATCH]:
-                place = (rows[b] if rows.size else first + b) * size
-                m[to : to + size] = x[place : place + size]
-            else:
-                m[to : to + size] = 0
+            if b >= p[at.BATCH]:
+                _clear(m, to, size)  # and somewhat more, which is written later
+                continue
+            place = (rows[b] if rows.size else first + b) * size
+            for k in range(size):
+                m[to + k] = x[place + k]
         for c in range(channels):
             to = p[at.IMAGES] + (start // WIDE * planes + c // CHANNELS) * pixels * PIXEL
             to += c % CHANNELS * WIDE + start % WIDE
@@ -101,21 +108,21 @@ def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
 def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-def]
     """Bring the means and the sums of squares about them, of each channel and image, up to so many pixels more."""
     share, new = fill(m, m.dtype.type(1 / pixels)), m.dtype.type(pixels / (before + pixels))
-    for i in range(0, PIXEL, LANES):
+    for k in range(0, PIXEL, LANES):
         mean, square = fill(m, 0.0), fill(m, 0.0)
-        for z in range(z0 + i, z0 + i + pixels * PIXEL, PIXEL):
+        for z in range(z0 + k, z0 + k + pixels * PIXEL, PIXEL):
             mean = add(mean, load(m, z))
         mean = mul(mean, share)
-        for z in range(z0 + i, z0 + i + pixels * PIXEL, PIXEL):
+        for z in range(z0 + k, z0 + k + pixels * PIXEL, PIXEL):
             off = sub(load(m, z), mean)
             square = muladd(off, off, square)
         if before:
-            old = load(m, means + i)
+            old = load(m, means + k)
             off = sub(mean, old)
             mean = muladd(off, fill(m, new), old)
-            square = muladd(mul(off, off), fill(m, before * new), add(square, load(m, squares + i)))
-        store(m, means + i, mean)
-        store(m, squares + i, square)
+            square = muladd(mul(off, off), fill(m, before * new), add(square, load(m, squares + k)))
+        store(m, means + k, mean)
+        store(m, squares + k, square)
 
 
 @njit(**_COMPILED)
@@ -303,7 +310,7 @@ def _fold(m, t, i, g0, out):  # type: ignore[no-untyped-def]
                 own = ((o // CHANNELS * planes + c // CHANNELS) * taps + tap) * _TILE + o % CHANNELS * CHANNELS
                 own = g0 + (own + c % CHANNELS) * LANES
                 out[t[i, at.WEIGHTS] + (o * into + c) * taps + tap] = total(load(m, own))
-    m[g0 : g0 + t[i, at.PLANES_OUT] * planes * taps * _TILE * LANES] = 0
+    _clear(m, g0, t[i, at.PLANES_OUT] * planes * taps * _TILE * LANES)
 
 
 @njit(**_COMPILED)
@@ -419,7 +426,7 @@ def _last(m, t, p, unit, head, labels, d0):  # type: ignore[no-untyped-def]
                 summed = muladd(load(m, means + c * padded + b), fill(m, head[k, c]), summed)
             store(m, logits + k * padded + b, summed)
     loss = cross_entropy(m[logits:], padded, p[at.BATCH], classes, labels, m[raised:], m[norms:], m[tops:])
-    m[d0 : d0 + p[at.BLOCKS] * size] = 0
+    _clear(m, d0, p[at.BLOCKS] * size)
     for c in range(last):
         for b in range(0, padded, LANES):
             summed = fill(m, 0.0)
@@ -449,9 +456,8 @@ def gradients(flat, m, t, units, p, head, samples, rows, labels, eps, out, losse
     for r in range(len(flat)):
         for i in range(len(t)):
             _pack(m, t, i, flat[r])
-            sums = t[i, at.PLANES_OUT] * PIXEL
-            m[t[i, at.SUMS] : t[i, at.SUMS] + sums] = 0
-            m[t[i, at.PRODUCTS] : t[i, at.PRODUCTS] + sums] = 0
+            _clear(m, t[i, at.SUMS], t[i, at.PLANES_OUT] * PIXEL)
+            _clear(m, t[i, at.PRODUCTS], t[i, at.PLANES_OUT] * PIXEL)
         _enter(m, t, p, images, r * p[at.BATCH], rows[min(r, len(rows) - 1)] if rows.size else labels[r, :0])
         _forward(m, t, units, p, eps)
         d0, free = p[at.OUTER], p[at.NEXT]
