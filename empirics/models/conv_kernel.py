@@ -38,6 +38,7 @@ from empirics.models.lanes import (
 )
 from empirics.models.mlp_kernel import cross_entropy
 
+_INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "fastmath": {"contract"}}
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 #: Pixels of a plane that are worked on at a time, 16 kB of float32: half of the nearest cache.
 _PIECE = 32
@@ -48,13 +49,13 @@ _TILE = CHANNELS * CHANNELS
 __all__ = ["gradients"]
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _clear(m, start, size):  # type: ignore[no-untyped-def]
     for k in range(start, start + size, LANES):
         store(m, k, fill(m, 0.0))
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _turned(tap, stride, size):  # type: ignore[no-untyped-def]
     """Row of a filter that stands in a row of the turned one: those that meet the same rows are side by side."""
     if size == 1:
@@ -62,7 +63,7 @@ def _turned(tap, stride, size):  # type: ignore[no-untyped-def]
     return 2 - tap if stride == 1 or tap == 0 else tap - 1
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _pack(m, t, i, weights):  # type: ignore[no-untyped-def]
     """Filters (out, in, row, column) as (plane out, plane in, row, column, in, out), and turned, out and in swapped."""
     into, out, stride, size = t[i, at.INTO], t[i, at.OUT], t[i, at.STRIDE], t[i, at.SIZE]
@@ -79,7 +80,7 @@ def _pack(m, t, i, weights):  # type: ignore[no-untyped-def]
                 m[back + tap * _TILE] = weights[w0 + turned] if real else 0
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
     """Lay out a run's images, which are rows of x, (channel, picture) each, or follow each other from the first."""
     channels, planes, pixels = t[0, at.INTO], t[0, at.PLANES_IN], t[0, at.HEIGHT] * t[0, at.WIDTH]
@@ -104,7 +105,7 @@ def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
                 turn(m, to + k * PIXEL, PIXEL, m, near + c * pixels + k, size)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-def]
     """Bring the means and the sums of squares about them, of each channel and image, up to so many pixels more."""
     share, new = fill(m, m.dtype.type(1 / pixels)), m.dtype.type(pixels / (before + pixels))
@@ -125,7 +126,7 @@ def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-de
         store(m, squares + k, square)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _convolve(m, t, p, i, x0, block):  # type: ignore[no-untyped-def]
     """Convolve a block of images, and take the statistics of what comes out while it is near."""
     into, out, stride, size = t[i, at.PLANES_IN], t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE]
@@ -151,7 +152,7 @@ def _convolve(m, t, p, i, x0, block):  # type: ignore[no-untyped-def]
             _tally(m, z, many, before, t[i, at.MEANS] + statistics, t[i, at.SQUARES] + statistics)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _settle(m, t, p, i, eps):  # type: ignore[no-untyped-def]
     """BatchNorm's factor and addition, once all blocks are through the convolution."""
     pixels, batch, step = t[i, at.ROWS] * t[i, at.COLUMNS], p[at.BATCH], t[i, at.PLANES_OUT] * PIXEL
@@ -167,7 +168,7 @@ def _settle(m, t, p, i, eps):  # type: ignore[no-untyped-def]
         m[t[i, at.SCALE] + c], m[t[i, at.SHIFT] + c] = scale, -mean * scale
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _activate(m, t, p, i, y0, other, scale, shift, block):  # type: ignore[no-untyped-def]
     """Positive part of what BatchNorm makes of a block, at y0; with `other` and what its own makes of it, if not -1."""
     pixels, z0 = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
@@ -189,7 +190,7 @@ def _activate(m, t, p, i, y0, other, scale, shift, block):  # type: ignore[no-un
                         store(m, y0 + x, gated(normed, normed))
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _join(m, t, p, unit, block):  # type: ignore[no-untyped-def]
     """Make one block of the input of a unit; returns its place."""
     i, beside, passed = unit[at.BEFORE], unit[at.BESIDE], unit[at.PASSED]
@@ -202,7 +203,7 @@ def _join(m, t, p, unit, block):  # type: ignore[no-untyped-def]
     return t[i, at.KEPT] + part
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _forward(m, t, units, p, eps):  # type: ignore[no-untyped-def]
     """From the images to the last signal."""
     for block in range(p[at.BLOCKS]):
@@ -227,7 +228,7 @@ def _forward(m, t, units, p, eps):  # type: ignore[no-untyped-def]
         _settle(m, t, p, second, eps)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _gate(m, t, i, d0, x0, block, plane, start, pixels):  # type: ignore[no-untyped-def]
     """Set a piece of a block's gradient d to 0 where the signal x is, and sum it for BatchNorm of convolution i."""
     z0 = t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
@@ -243,7 +244,7 @@ def _gate(m, t, i, d0, x0, block, plane, start, pixels):  # type: ignore[no-unty
         store(m, t[i, at.PRODUCTS] + own, product)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _normalise_back(m, t, p, i, y0, d0, block):  # type: ignore[no-untyped-def]
     """From the gradient of a block that has left BatchNorm to that of what enters it, at y0."""
     pixels, z0 = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
@@ -260,7 +261,7 @@ def _normalise_back(m, t, p, i, y0, d0, block):  # type: ignore[no-untyped-def]
                     store(m, y0 + x, mul(by, add(load(m, d0 + x), rest)))
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _mean_back(m, t, p, i):  # type: ignore[no-untyped-def]
     """Means over batch and picture of what :func:`_gate` summed."""
     count = t[i, at.ROWS] * t[i, at.COLUMNS] * p[at.BATCH]
@@ -271,7 +272,7 @@ def _mean_back(m, t, p, i):  # type: ignore[no-untyped-def]
         m[t[i, at.MEAN_SUM] + c], m[t[i, at.MEAN_PRODUCT] + c] = total(summed) / count, total(product) / count
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _filters(m, t, p, i, g0, z0, d0, x0, first, many):  # type: ignore[no-untyped-def]
     """Gradient of what some blocks left convolution i with, to z0, and added to g0 that of the filters.
 
@@ -300,7 +301,7 @@ def _filters(m, t, p, i, g0, z0, d0, x0, first, many):  # type: ignore[no-untype
                     )  # fmt: skip
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _fold(m, t, i, g0, out):  # type: ignore[no-untyped-def]
     """Sum the vectors of the filters' gradient, and order it like the filters."""
     into, taps, planes = t[i, at.INTO], t[i, at.SIZE] ** 2, t[i, at.PLANES_IN]
@@ -313,7 +314,7 @@ def _fold(m, t, i, g0, out):  # type: ignore[no-untyped-def]
     _clear(m, g0, t[i, at.PLANES_OUT] * planes * taps * _TILE * LANES)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _reach(row, rows, stride, size):  # type: ignore[no-untyped-def]
     """Rows of the output that a row of the input acts on: the first, how many, and where the turned filter begins."""
     if size == 1:
@@ -326,7 +327,7 @@ def _reach(row, rows, stride, size):  # type: ignore[no-untyped-def]
     return row // 2, 1 if row // 2 + 1 == rows else 2, 0
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _back(m, t, i, d0, z0, plane, start, end, more):  # type: ignore[no-untyped-def]
     """Gradient of some rows of a plane of a block that enters convolution i; added to what is there if `more`."""
     out, stride, size, width = t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE], t[i, at.WIDTH]
@@ -345,7 +346,7 @@ def _back(m, t, i, d0, z0, plane, start, end, more):  # type: ignore[no-untyped-
             )  # fmt: skip
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _descend(m, t, i, i2, d0, more, z0, z2, x0, block, before, beside):  # type: ignore[no-untyped-def]
     """Gradient d of one block of a signal x that enters convolution i, and i2 unless it is -1, gated."""
     height, width, planes = t[i, at.HEIGHT], t[i, at.WIDTH], t[i, at.PLANES_IN]
@@ -362,7 +363,7 @@ def _descend(m, t, i, i2, d0, more, z0, z2, x0, block, before, beside):  # type:
                 _gate(m, t, beside, d0, x0, block, plane, pixel, many)
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _unit_back(m, t, p, unit, d0, lower, out):  # type: ignore[no-untyped-def]
     """Gradients of a unit's filters, and from the gradient at d0 of its output that of its input, there or at `lower`.
 
@@ -403,7 +404,7 @@ def _unit_back(m, t, p, unit, d0, lower, out):  # type: ignore[no-untyped-def]
     return lower, d0
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _last(m, t, p, unit, head, labels, d0):  # type: ignore[no-untyped-def]
     """Loss of the last signal, and the gradient with respect to it, at d0, gated."""
     i, beside, padded = unit[at.BEFORE], unit[at.BESIDE], p[at.BLOCKS] * WIDE
