@@ -38,7 +38,8 @@ from empirics.models.lanes import (
 )
 from empirics.models.mlp_kernel import cross_entropy
 
-_INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "fastmath": {"contract"}}
+_INNER: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+_INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled code alone
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 #: Pixels of a plane that are worked on at a time, 16 kB of float32: half of the nearest cache.
 _PIECE = 32

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from test_networks import experiment
 
+from empirics.data.loading import load
 from empirics.models.base import views
 from empirics.models.convolutional import ResNet18
+from empirics.training.checkpoint import Checkpoints
+from empirics.training.ensemble import Ensemble
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,3 +114,19 @@ def test_plain_where_it_may_not_compile(monkeypatch):
     ours.loss_and_grad(w, frozen, samples[rows], labels, views(found, ours.blocks))
     plain.loss_and_grad(w, frozen, samples[rows], labels, views(expected, ours.blocks))
     assert torch.equal(found, expected)
+
+
+def test_resumed_to_the_bit(tmp_path):
+    grid = experiment("resnet18", dtype="float32")
+    whole, fresh = (Ensemble(grid, grid.runs, load(grid.data)) for _ in range(2))
+    state, store = whole.start(), Checkpoints(tmp_path, grid.training.burn_in, grid.measure.spacing)
+    for step in range(9):
+        if step == 5:
+            store.save(state)
+        whole.advance(state)
+    again = Checkpoints(tmp_path, grid.training.burn_in, grid.measure.spacing).restore(fresh)
+    assert again.step == 5
+    for _ in range(4):
+        fresh.advance(again)
+    assert torch.equal(again.flat, state.flat)
+    assert torch.equal(fresh.gradient, whole.gradient)
