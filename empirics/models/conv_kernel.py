@@ -93,7 +93,9 @@ def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
                 _clear(m, to, size)  # and somewhat more, which is written later
                 continue
             place = (rows[b] if rows.size else first + b) * size
-            for k in range(size):
+            for k in range(0, size - LANES + 1, LANES):
+                store(m, to + k, load(x, place + k))
+            for k in range(size - size % LANES, size):
                 m[to + k] = x[place + k]
         for c in range(channels):
             to = p[at.IMAGES] + (start // WIDE * planes + c // CHANNELS) * pixels * PIXEL
