@@ -8,6 +8,8 @@ memory. Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channe
 loop is over vectors of images, a window of the picture is contiguous, and BatchNorm is done on pieces that are still in
 the cache. The signal inside a unit is not kept but made twice.
 
+Numba's cache on disk watches this file alone: whoever changes `lanes`, `conv_plan` or `mlp_kernel` touches it too.
+
 All is in one array, `m`. What begins where in it is in the tables of :mod:`empirics.models.conv_plan`: `t` of the
 convolutions, `i` being one of them, `units` and the other places, `p`.
 """

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _KERNEL = "empirics.models.conv_kernel"
+#: The widest ResNet that the kernel takes: beyond, its windows leave the cache (docs/performance.md).
+_WIDEST = 32
 
 
 def _filters(name: str, out: int, into: int, size: int) -> Block:
@@ -144,8 +146,8 @@ class ResNet18(_Convolutional):
     shape, classes, width, eps, head_norm
         As for every convolutional network.
     compiled
-        Take gradients with the compiled kernel where there is one: on a CPU, with numba, of more than one image. The
-        first use on a machine compiles it, some twenty seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, of more than
+        one image. The first use on a machine compiles it, some 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
 
     Examples
     --------
@@ -224,7 +226,8 @@ class ResNet18(_Convolutional):
 
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
         """The compiled gradient for such inputs; BatchNorm of one image alone is torch's to refuse."""
-        return fast.kernel(_KERNEL, inputs) if self.compiled and labels.shape[1] > 1 else None
+        wanted = self.compiled and self.width <= _WIDEST and labels.shape[1] > 1
+        return fast.kernel(_KERNEL, inputs) if wanted else None
 
     def _with_kernel(
         self,

@@ -116,6 +116,15 @@ def test_plain_where_it_may_not_compile(monkeypatch):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize(("width", "images"), [(33, 8), (4, 1)])
+def test_left_to_torch(width, images):
+    """What is wider than the kernel is good for, and a single image, which torch's BatchNorm refuses."""
+    _, ours, flat, frozen, samples, rows, labels = _case((1, 4, 4), width, 3, 1, images, torch.float32)
+    assert (
+        ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(flat, ours.blocks)) is None
+    )
+
+
 def test_resumed_to_the_bit(tmp_path):
     grid = experiment("resnet18", dtype="float32")
     whole, fresh = (Ensemble(grid, grid.runs, load(grid.data)) for _ in range(2))
