@@ -1,4 +1,4 @@
-"""ResNet-18 over an ensemble, forward and backward: grouped convolutions, torch.func.vmap, a loop over runs.
+"""ResNet-18 over an ensemble, forward and backward: compiled, grouped convolutions, torch.func.vmap, a loop over runs.
 
     OMP_NUM_THREADS=1 python benchmarks/ensembles.py [--width 4] [--runs 4] [--batch 128]
 
@@ -37,13 +37,17 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(1)
     first = ChannelsFirst((3, 32, 32), 10, given.width)
-    model, cpu = ResNet18((3, 32, 32), 10, given.width), torch.device("cpu")
+    model, cpu = ResNet18((3, 32, 32), 10, given.width, compiled=False), torch.device("cpu")
+    fast = ResNet18((3, 32, 32), 10, given.width)
     rngs = [np.random.default_rng(i) for i in range(given.runs)]
     weights = model.initial(rngs, np.full(given.runs, 30.0), torch.float32, cpu)
     frozen = model.fixed(np.random.default_rng(0), given.runs, torch.float32, cpu)
     inputs = torch.randn(given.runs, given.batch, model.features)
     labels = torch.randint(0, 10, (given.runs, given.batch))
     out = [torch.empty_like(w) for w in weights]
+
+    def compiled():
+        fast.loss_and_grad(weights, frozen, inputs, labels, out)
 
     def grouped():
         model.loss_and_grad(weights, frozen, inputs, labels, out)
@@ -61,7 +65,13 @@ def main():
                 [w[part] for w in weights], [frozen[0][part]], inputs[part], labels[part], [o[part] for o in out]
             )
 
-    for name, work in (("grouped convolutions", grouped), ("torch.func.vmap", mapped), ("loop over runs", loop)):
+    ways = (
+        (compiled, "compiled"),
+        (grouped, "grouped convolutions"),
+        (mapped, "torch.func.vmap"),
+        (loop, "loop over runs"),
+    )
+    for work, name in ways:
         print(f"{name:22s} {1e3 * seconds(work, given.repeats) / given.runs:7.1f} ms a run and step")
 
 

@@ -128,13 +128,19 @@ class Reference:
 
 
 def flops() -> float:
-    """Operations of the convolutions of a step of one run: forward, gradients of filters and of signals."""
-    total, size, into = 2 * 3 * WIDTH * 9 * 32**2, 32, WIDTH
+    """Operations of the convolutions of a step of one run: forward, gradients of filters and of signals.
+
+    Products with the zeros around a picture are not counted.
+    """
+
+    def met(size: int, stride: int) -> int:
+        return (3 * size - (2 if stride == 1 else 1)) ** 2
+
+    total, into = 2 * 3 * WIDTH * met(32, 1), WIDTH
     for stage in range(4):
         out, size = WIDTH * 2**stage, 32 // 2**stage
-        stride = stage > 0
-        filters = 9 * into * out + 3 * 9 * out * out + (into * out if stride else 0)
-        total += 3 * filters * size**2
+        total += 3 * (into * out * met(size, 2 if stage else 1) + 3 * out**2 * met(size, 1))
+        total += 3 * into * out * size**2 if stage else 0
         into = out
     return 2.0 * BATCH * total
 

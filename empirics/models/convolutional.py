@@ -3,10 +3,13 @@
 The runs stand side by side as channels, (image, run · channel, height, width): a convolution of the ensemble is one of
 as many groups as runs, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory,
 this takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
+
+On a CPU ResNet-18's gradient is taken by :mod:`empirics.models.conv_kernel`, in less than half of that, if numba is
+there.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,12 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from empirics.models import compiled as fast
 from empirics.models.base import Block, Model, ModelError
 from empirics.models.functional import FunctionalModel, frozen_head, linear
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
+    from empirics.models.conv_plan import Plan
     from empirics.training.tables import ModelTable
+
+
+_KERNEL = "empirics.models.conv_kernel"
+#: The widest ResNet that the kernel takes: beyond, its windows leave the cache (docs/performance.md).
+_WIDEST = 32
 
 
 def _filters(name: str, out: int, into: int, size: int) -> Block:
@@ -131,6 +141,14 @@ class ResNet18(_Convolutional):
 
     Every convolution is followed by BatchNorm; a block is a filter. K. He et al., arXiv 1512.03385.
 
+    Parameters
+    ----------
+    shape, classes, width, eps, head_norm
+        As for every convolutional network.
+    compiled
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, of more than
+        one image. The first use on a machine compiles it, some 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
+
     Examples
     --------
     The count of arXiv 2511.07308:
@@ -140,9 +158,17 @@ class ResNet18(_Convolutional):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        width: int,
+        eps: float = 1e-12,
+        head_norm: float = 10.0,
+        compiled: bool = True,
     ) -> None:
         super().__init__(shape, classes, width, eps, head_norm)
+        self.compiled = compiled
+        self._plan: Plan | None = None
         units, into = [], width
         for stage in range(4):
             out = width * 2**stage
@@ -168,3 +194,64 @@ class ResNet18(_Convolutional):
                 signal = _convolved(signal, next(filters), unit.stride, self.eps)
             signal = (signal + inner).relu()
         return self._leave(signal, frozen)
+
+    @property
+    def negligible(self) -> Self:
+        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        other = super().negligible
+        other.compiled = False
+        return other
+
+    def loss_and_grad(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        if (kernel := self._kernel_for(inputs, labels)) is None:
+            return super().loss_and_grad(weights, frozen, inputs, labels, out)
+        return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
+
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
+        if (kernel := self._kernel_for(samples, labels)) is None:
+            return None
+        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
+
+    def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
+        """The compiled gradient for such inputs; BatchNorm of one image alone is torch's to refuse."""
+        wanted = self.compiled and self.width <= _WIDEST and labels.shape[1] > 1
+        return fast.kernel(_KERNEL, inputs) if wanted else None
+
+    def _with_kernel(
+        self,
+        kernel: Callable[..., None],
+        weights: Sequence[Tensor],
+        head: Tensor,
+        minibatch: tuple[Tensor, Tensor, Tensor],
+        out: Sequence[Tensor],
+    ) -> Tensor:
+        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
+        plan = self._plan_for(minibatch[2].shape[1], head.numpy().dtype)
+
+        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
+            own, *arrays = (one.contiguous().numpy() for one in (flat, head, *minibatch))
+            tables = (plan.memory, plan.convolutions, plan.units, plan.places)
+            kernel(own, *tables, *arrays, self.eps, found.numpy(), loss.numpy())
+
+        return fast.on_flat(gradients, weights, out, self.blocks)
+
+    def _plan_for(self, batch: int, dtype: np.dtype) -> "Plan":
+        """The kernel's memory, which is kept while minibatches stay as they are."""
+        from empirics.models.conv_plan import BATCH, Plan  # numba takes a second to import
+
+        if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
+            units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]
+            self._plan = Plan.of(self.shape, units, self.classes, batch, dtype)
+        return self._plan

@@ -13,14 +13,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["LANES", "TILE", "add", "div", "exp", "fill", "gated", "larger", "load", "many", "mul", "muladd", "single"]
-__all__ += ["store", "sub", "turn"]
+__all__ = ["CHANNELS", "LANES", "PIXEL", "TILE", "WIDE", "add", "correlated", "div", "exp", "fill", "gated", "larger"]
+__all__ += ["load", "many", "mul", "muladd", "single", "store", "sub", "total", "turn", "weighted"]
 
 #: Numbers of a vector: 64 bytes of float32.
 LANES = 16
 #: Rows of a tile: eight accumulators of 64 bytes fit into the registers of AVX-512, four into those of AVX2. The order
 #: of the sums is the same.
 TILE = 8 if binding.get_host_cpu_features().get("avx512f") else 4
+#: Images side by side in a convolution, two vectors, and channels one after the other; numbers of a pixel of such.
+WIDE, CHANNELS = 2 * LANES, 4
+PIXEL = CHANNELS * WIDE
 _INDEX = ir.IntType(32)
 
 
@@ -234,3 +237,127 @@ def turn(context, y, y0, y_row, x, x0, x_row):  # type: ignore[no-untyped-def]
 
     wide = types.int64
     return types.void(y, wide, wide, x, wide, wide), generate
+
+
+@intrinsic
+def total(context, vector):  # type: ignore[no-untyped-def]
+    """Sum the numbers of a vector, halves first."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (summed,) = arguments
+        half = LANES // 2
+        while half:
+            low, high = (ir.Constant(ir.VectorType(_INDEX, half), list(range(i, i + half))) for i in (0, half))
+            summed = builder.fadd(*(builder.shuffle_vector(summed, summed, mask) for mask in (low, high)))
+            half //= 2
+        return builder.extract_element(summed, ir.Constant(_INDEX, 0))
+
+    return vector.dtype(vector), generate
+
+
+class _Lines:
+    """What the two functions below have in common: vectors of flat arrays of one type, in code that is being built."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any) -> None:
+        self.context, self.builder, self.kind = context, builder, kind
+        self.vector = ir.VectorType(_number(kind.dtype), LANES)
+
+    def at(self, array: Any, start: Any, *steps: tuple[Any, Any]) -> Any:
+        """Point at the vector that begins at ``start + step · number + ...``."""
+        for step, number in steps:
+            start = self.builder.add(start, self.builder.mul(step, number))
+        return _place(self.context, self.builder, self.kind, array, start)
+
+    def read(self, place: Any) -> Any:
+        """Read a vector."""
+        found = self.builder.load(place)
+        found.align = self.kind.dtype.bitwidth // 8
+        return found
+
+    def write(self, value: Any, place: Any) -> None:
+        """Write a vector."""
+        self.builder.store(value, place).align = self.kind.dtype.bitwidth // 8
+
+    def muladd(self, a: Any, b: Any, register: Any) -> None:
+        """Add a product to a register."""
+        self.builder.store(_fused(self.builder, a, b, self.builder.load(register)), register)
+
+
+def _whole(value: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(64), value)
+
+
+@intrinsic
+def weighted(context, y, y0, x, x0, x_plane, x_row, w, w0, w_plane, w_row, planes, rows, depth, more):  # type: ignore[no-untyped-def]
+    """One pixel of a convolution, `CHANNELS` channels of `WIDE` images, which are `PIXEL` numbers at ``y[y0]``.
+
+    It sets ``y[y0 + c WIDE + i]`` to the sum over planes p, rows r and k < depth of ``w[w0 + p w_plane + r w_row +
+    k CHANNELS + c] x[x0 + p x_plane + r x_row + k WIDE + i]``, or adds the sum to it if `more` is not 0.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = signature.args[0]
+        y, y0, x, x0, x_plane, x_row, w, w0, w_plane, w_row, planes, rows, depth, more = arguments
+        lines, weights = _Lines(context, builder, kind), context.make_array(kind)(context, builder, w).data
+        ways = [builder.add(y0, _whole(start)) for start in range(0, PIXEL, LANES)]
+        zero = ir.Constant(lines.vector, None)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in ways]
+        for one in sums:  # not only once
+            builder.store(zero, one)
+        with builder.if_then(builder.icmp_signed("!=", more, _whole(0))):
+            for one, way in zip(sums, ways, strict=True):
+                builder.store(lines.read(lines.at(y, way)), one)
+        with cgutils.for_range(builder, planes) as plane, cgutils.for_range(builder, rows) as row:
+            x1 = builder.add(builder.mul(plane.index, x_plane), builder.mul(row.index, x_row))
+            w1 = builder.add(builder.mul(plane.index, w_plane), builder.mul(row.index, w_row))
+            x1, w1 = builder.add(x0, x1), builder.add(w0, w1)
+            with cgutils.for_range(builder, depth) as loop:
+                along = (loop.index, _whole(WIDE))
+                both = [lines.read(lines.at(x, x1, along, (_whole(LANES), _whole(i)))) for i in range(WIDE // LANES)]
+                w2 = builder.add(w1, builder.mul(loop.index, _whole(CHANNELS)))
+                for c in range(CHANNELS):
+                    factor = _spread(builder, builder.load(builder.gep(weights, [builder.add(w2, _whole(c))])))
+                    for i, line in enumerate(both):
+                        lines.muladd(factor, line, sums[c * len(both) + i])
+        for one, way in zip(sums, ways, strict=True):
+            lines.write(builder.load(one), lines.at(y, way))
+        return context.get_dummy_value()
+
+    wide = types.int64
+    return types.void(y, wide, x, wide, wide, wide, w, wide, wide, wide, wide, wide, wide, wide), generate
+
+
+@intrinsic
+def correlated(context, g, g0, d, d0, d_row, x, x0, x_row, x_step, rows, columns):  # type: ignore[no-untyped-def]
+    """Products of each of `CHANNELS` channels of d with each of x, summed over pixels and added to vectors of g.
+
+    The vector at ``g[g0 + (o CHANNELS + c) LANES]`` gets the sum over rows r, columns q and halves h of a pixel of the
+    vectors at ``d[d0 + r d_row + q PIXEL + o WIDE + h LANES]`` and ``x[x0 + r x_row + q x_step + c WIDE + h LANES]``.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = signature.args[0]
+        g, g0, d, d0, d_row, x, x0, x_row, x_step, rows, columns = arguments
+        lines, pairs = _Lines(context, builder, kind), range(CHANNELS * CHANNELS)
+        ways = [builder.add(g0, _whole(i * LANES)) for i in pairs]
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(lines.vector, None)) for _ in pairs]
+        for one, way in zip(sums, ways, strict=True):
+            builder.store(lines.read(lines.at(g, way)), one)
+        with cgutils.for_range(builder, _whole(WIDE // LANES)) as half, cgutils.for_range(builder, rows) as row:
+            d1 = builder.add(builder.mul(half.index, _whole(LANES)), builder.mul(row.index, d_row))
+            x1 = builder.add(builder.mul(half.index, _whole(LANES)), builder.mul(row.index, x_row))
+            d1, x1 = builder.add(d0, d1), builder.add(x0, x1)
+            with cgutils.for_range(builder, columns) as loop:
+                d2, x2 = (loop.index, _whole(PIXEL)), (loop.index, x_step)
+                channels = [(_whole(WIDE), _whole(c)) for c in range(CHANNELS)]
+                ours = [lines.read(lines.at(d, d1, d2, channel)) for channel in channels]
+                for c, channel in enumerate(channels):
+                    theirs = lines.read(lines.at(x, x1, x2, channel))
+                    for o, line in enumerate(ours):
+                        lines.muladd(line, theirs, sums[o * CHANNELS + c])
+        for one, way in zip(sums, ways, strict=True):
+            lines.write(builder.load(one), lines.at(g, way))
+        return context.get_dummy_value()
+
+    wide = types.int64
+    return types.void(g, wide, d, wide, wide, x, wide, wide, wide, wide, wide), generate

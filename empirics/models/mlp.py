@@ -8,7 +8,6 @@ On a CPU the same gradient is taken by :mod:`empirics.models.mlp_kernel`, at twi
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from empirics.models.base import Block, Model, views
+from empirics.models import compiled as fast
+from empirics.models.base import Block, Model
 from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
 
 if TYPE_CHECKING:
@@ -35,39 +35,7 @@ class _Layer(NamedTuple):
     left: Tensor
 
 
-_COMPILED_FOR = (torch.float32, torch.float64)
-_NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
-
-
-@cache
-def _kernel() -> Callable[..., None] | None:
-    """Import the compiled gradient, if numba is there and may compile; it takes a second, so only when it is needed."""
-    try:
-        from numba import config
-
-        from empirics.models.mlp_kernel import gradients
-    except ImportError:
-        return None
-    return None if config.DISABLE_JIT else gradients
-
-
-def joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """View matrices (run, row, column) that lie side by side in the memory of one (run, d) as that one, if they do.
-
-    Examples
-    --------
-    >>> flat = torch.arange(12.0).view(2, 6)
-    >>> together = joined([flat[:, :4].unflatten(1, (2, 2)), flat[:, 4:].unflatten(1, (1, 2))])
-    >>> torch.equal(together, flat), joined([torch.zeros(2, 2, 2), torch.zeros(2, 1, 2)])
-    (True, None)
-    """
-    shapes = [w.shape for w in tensors]
-    run, place, size = sum(rows * columns for _, rows, columns in shapes), tensors[0].data_ptr(), tensors[0].itemsize
-    for w, (_, rows, columns) in zip(tensors, shapes, strict=True):
-        if w.data_ptr() != place or w.stride() != (run, columns, 1):
-            return None
-        place += rows * columns * size
-    return tensors[0].as_strided((len(tensors[0]), run), (run, 1))
+_KERNEL = "empirics.models.mlp_kernel"
 
 
 class EnsembleMLP(Model):
@@ -170,7 +138,7 @@ class EnsembleMLP(Model):
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs)) is not None:
-            return self._with_kernel(kernel, weights, frozen[0], (inputs, _NO_ROWS, labels), out)
+            return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
         picked = labels.unsqueeze(1)
@@ -210,9 +178,7 @@ class EnsembleMLP(Model):
 
     def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
         """The compiled gradient for such inputs."""
-        if not self.compiled or self.affine or inputs.device.type != "cpu" or inputs.dtype not in _COMPILED_FOR:
-            return None
-        return _kernel()
+        return fast.kernel(_KERNEL, inputs) if self.compiled and not self.affine else None
 
     def _with_kernel(
         self,
@@ -223,17 +189,12 @@ class EnsembleMLP(Model):
         out: Sequence[Tensor],
     ) -> Tensor:
         """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-        flat, target = joined(weights), joined(out)
-        if flat is None:
-            flat = torch.cat([w.flatten(1) for w in weights], 1)
-        found = target if target is not None else torch.empty_like(flat)
-        loss = flat.new_empty(len(flat))
-        arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
-        kernel(*arrays, self.eps, found.numpy(), loss.numpy())
-        if target is None:
-            for mine, part in zip(out, views(found, self.blocks), strict=True):
-                mine.copy_(part)
-        return loss
+
+        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
+            arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
+            kernel(*arrays, self.eps, found.numpy(), loss.numpy())
+
+        return fast.on_flat(gradients, weights, out, self.blocks)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs, shape (run, batch, class)."""

@@ -35,7 +35,7 @@ from empirics.models.lanes import (
 
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-__all__ = ["gradients"]
+__all__ = ["cross_entropy", "gradients"]
 
 
 @njit(**_COMPILED)
@@ -112,7 +112,7 @@ def _normalise_back(d, z, start, ld, batch, width, rstd, r0):  # type: ignore[no
 
 
 @njit(**_COMPILED)
-def _cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: ignore[no-untyped-def]
+def cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: ignore[no-untyped-def]
     """Sum of the losses of the logits z, a class a row; its gradient, over the batch, goes to raised."""
     share = 1 / z.dtype.type(batch)
     for j in range(0, ld, LANES):
@@ -222,7 +222,7 @@ def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # t
         w0, entries, source = r * classes * last, classes, heads
         _transposed(across, 0, c_ld, a, starts[depth - 1], _leading(last), batch, last, c_ld)
         _product(logits, 0, c_ld, heads, w0, last, 1, across, 0, c_ld, classes, last, c_ld)
-        losses[r] = _cross_entropy(logits, c_ld, batch, classes, labels[r], raised, norms, tops) / batch
+        losses[r] = cross_entropy(logits, c_ld, batch, classes, labels[r], raised, norms, tops) / batch
         for i in range(depth - 1, -1, -1):
             into, width = widths[i], widths[i + 1]
             ld, pad = _leading(width), _padded(width)

@@ -1,0 +1,79 @@
+"""Gradients that numba has compiled, behind the interface of :class:`empirics.models.base.Model`."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from empirics.models.base import Block, views
+
+_TYPES = (torch.float32, torch.float64)
+#: In place of rows where the minibatch itself is given.
+NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
+
+
+@cache
+def _imported(module: str) -> Callable[..., None] | None:
+    try:
+        from numba import config
+
+        found: Callable[..., None] = import_module(module).gradients
+    except ImportError:
+        return None
+    return None if config.DISABLE_JIT else found
+
+
+def kernel(module: str, inputs: Tensor) -> Callable[..., None] | None:
+    """The compiled gradients of a module for such inputs; None on a GPU or if numba is missing or may not compile.
+
+    The import takes a second, so it is done only when it is needed.
+    """
+    return _imported(module) if inputs.device.type == "cpu" and inputs.dtype in _TYPES else None
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor | None:
+    """View tensors (run, ...) that lie side by side in the memory of one (run, d) as that one, if they do.
+
+    Examples
+    --------
+    >>> flat = torch.arange(12.0).view(2, 6)
+    >>> together = joined([flat[:, :4].unflatten(1, (2, 2)), flat[:, 4:].unflatten(1, (1, 2))])
+    >>> torch.equal(together, flat), joined([torch.zeros(2, 2, 2), torch.zeros(2, 1, 2)])
+    (True, None)
+    """
+    runs, run = len(tensors[0]), sum(w[0].numel() for w in tensors)
+    place, size = tensors[0].data_ptr(), tensors[0].itemsize
+    for w in tensors:
+        if w.data_ptr() != place or w.stride(0) != run or not w[0].is_contiguous():
+            return None
+        place += w[0].numel() * size
+    return tensors[0].as_strided((runs, run), (run, 1))
+
+
+def on_flat(
+    gradients: Callable[[Tensor, Tensor, Tensor], None],
+    weights: Sequence[Tensor],
+    out: Sequence[Tensor],
+    blocks: Sequence[Block],
+) -> Tensor:
+    """Take gradients with a function of flat arrays, however the network's tensors lie; returns the losses.
+
+    Parameters
+    ----------
+    gradients
+        Called with the weights (run, d), and the arrays that it writes gradients (run, d) and losses (run,) into.
+    weights, out, blocks
+        As for :meth:`empirics.models.base.Model.loss_and_grad`.
+    """
+    flat, target = joined(weights), joined(out)
+    if flat is None:
+        flat = torch.cat([w.flatten(1) for w in weights], 1)
+    found = target if target is not None else torch.empty_like(flat)
+    loss = flat.new_empty(len(flat))
+    gradients(flat, found, loss)
+    if target is None:
+        for mine, part in zip(out, views(found, blocks), strict=True):
+            mine.copy_(part)
+    return loss
