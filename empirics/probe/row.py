@@ -8,7 +8,7 @@ from math import inf, isfinite, log, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.probe.blocks import passes
+from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from thermo_theory import FixedELR, FixedLR, Formula, Protocol, coordinates
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirics.probe.blocks import CERTAIN, partition
+from empirics.models.orthogonal import CERTAIN, partition
 from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.rule import Rule
 
