@@ -41,8 +41,8 @@ def weighted_time() -> sp.Expr:
     relaxes there at ``eta_eff h (2a + y)``; a free direction forgets itself at ``eta_eff h y`` ("relaxation-time").
     C_V/R is that derivation's. The test integrates ``int Cov dt`` for the diffusion itself, in d = 10 to 1,000.
 
-    **Assumes** isotropic, homogeneous noise, the Gibbs law, one well. **Source**: this toolkit; the response of a gas to
-    a slow change: Salamon & Berry 1983, Phys. Rev. Lett. 51, 1127.
+    **Assumes** isotropic, homogeneous noise, the Gibbs law, one well. **Source**: this toolkit; the response of a gas
+    to a slow change: Salamon & Berry 1983, Phys. Rev. Lett. 51, 1127.
 
     Examples
     --------

@@ -207,7 +207,7 @@ class _Probe:
             for product in (lambda w, g: w * g, lambda w, g: w * w, lambda w, g: g * g)
         )
         good = np.isfinite(slope).all(1)
-        return partition(along[good], weight[good], slope[good], parameter.numel()) if good.any() else 0
+        return partition(along[good], weight[good], slope[good], parameter.numel())
 
     def _gradient(self, parameter: Tensor, value: Tensor) -> Tensor:
         """Gradient by a tensor where it has another value, the old one put back."""

@@ -44,6 +44,7 @@ class Row:
     rises: bool = False
     to_go: float = nan
     weight_decay: float = 0.0
+    lr: float = nan
 
 
 def _call(formula: Formula, values: dict[str, object]) -> FloatArray:
@@ -84,10 +85,13 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
         "scale_invariant": invariant,
         "angular_update": angle,
         "weight_decay": rule.weight_decay,
+        "lr": rule.lr,
         "volume": seen.blocks * radius_sq / 2,
     }
     if not rule.optimizer or seen.size < 2:
         return Row(**base)  # type: ignore[arg-type]
+    if rule.lr == 0:
+        return Row(**base, **dict.fromkeys(("effective_lr", "temperature"), 0.0 if invariant else nan))  # type: ignore[arg-type]
     law = rule.law
     noise = seen.grad_sq * (1 - signal)  # tr of the covariance of g at the actual norm
     unit = np.sqrt(seen.grad_sq / seen.size)

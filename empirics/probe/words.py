@@ -52,6 +52,8 @@ def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]
         for row in round_
         if row.equilibrium_share < REACHED
     ]
+    if still := [row.group for row in round_ if row.lr == 0]:
+        found.append(f"lr of {_several(still)} is 0: nothing moves, and there is no equilibrium to reach")
     if bare := [row.group for row in round_ if not row.weight_decay]:
         found.append(f"{_several(bare)}: no weight decay on scale-invariant weights; the norm grows without end "
                      "and the effective lr falls, whatever the schedule says")  # fmt: skip

@@ -161,9 +161,9 @@ def quasi_static(
     log r relaxes at ``4 eta lambda`` ("relaxation-time"), behind by ``log(1 + nu/(4 eta lambda))/4`` on a ramp
     ("quasi-static"). The temperature is that of the noise and does not lag; what does is the energy, by ``C_V tau
     dlog T/dt`` in units of T, with tau the correlation time of the loss. Free directions forget themselves at
-    ``eta lambda`` alone, but they need not follow: their law does not depend on T. Over wells of all curvatures ``(C_V/R)
-    tau`` is at most ``1/(4 eta lambda)`` (`thermo_theory.following`), which is what is assumed. A lag is the speed of
-    what is followed times the relaxation time, so it halves when the steps double.
+    ``eta lambda`` alone, but they need not follow: their law does not depend on T. Over wells of all curvatures
+    ``(C_V/R) tau`` is at most ``1/(4 eta lambda)`` (`thermo_theory.following`), which is what is assumed. A lag is the
+    speed of what is followed times the relaxation time, so it halves when the steps double.
 
     Examples
     --------
