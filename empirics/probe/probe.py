@@ -147,7 +147,8 @@ class ThermoProbe(Loop):
               the blocks; 1 where noise alone holds the norm, more where the mean gradient helps;
             - ``balance``: what gradients add to the squared norm over what weight decay takes; 1 if stationary;
             - ``angular_update``, ``angular_equilibrium`` (rad a step, rms): measured, and where the norm is stationary;
-            - ``equilibrium_share``: effective lr over that in equilibrium, or the other way round: at most 1;
+            - ``equilibrium_share``: effective lr over that in equilibrium, or the other way round: at most 1. Like all
+              columns a mean over what was seen lately; the warnings and the line work out what it is by now;
             - ``relaxation_steps``: steps in which what is left of the way becomes smaller by a factor e.
 
             NaN where a column does not apply. ``attrs["noise"]`` says what the noise is from.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, log, nan
+from math import exp, inf, isfinite, log, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Row:
     equilibrium_share: float = nan
     relaxation_steps: float = nan
     rises: bool = False
+    share_now: float = nan
     to_go: float = nan
     weight_decay: float = 0.0
     lr: float = nan
@@ -153,9 +154,11 @@ def _equilibrium(
     rate = coordinates.effective_rate(law, True)
     ratio = float(np.mean(_call(rate, values)) / np.mean(_call(rate, there)))
     share = min(ratio, 1 / ratio)
-    away, away_then = (
-        abs(balance**power - 1) for power in (-1.0, -log(REACHED) / log(share) if share < REACHED else 0)
-    )
-    # The means are those of the middle of the window, so many steps ago.
-    to_go = max(time * log(away / away_then) - ago, 0.0) if share < REACHED else 0.0
-    return {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1, "to_go": to_go}
+    found = {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1}
+    # The means are those of the middle of the window, so many steps ago; what is left of r^k - r*^k has shrunk since.
+    left = (1 / balance - 1) * exp(-ago / time)
+    now = share ** (log(1 + left) / -log(balance)) if share < 1 else 1.0
+    if now >= REACHED:
+        return found | {"share_now": now, "to_go": 0.0}
+    away = abs(balance ** (-log(REACHED) / log(share)) - 1)
+    return found | {"share_now": now, "to_go": max(time * log(abs(left) / away), 0.0)}

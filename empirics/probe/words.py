@@ -47,10 +47,10 @@ def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]
     rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]
     found = [
-        f"{row.group} has reached {100 * row.equilibrium_share:.0f} % of equilibrium: its effective lr still "
+        f"{row.group} has reached {100 * row.share_now:.0f} % of equilibrium: its effective lr still "
         f"{'rises' if row.rises else 'falls'}, about {_steps(row.to_go)} steps to go"
         for row in round_
-        if row.equilibrium_share < REACHED
+        if row.share_now < REACHED
     ]
     if still := [row.group for row in round_ if row.lr == 0]:
         found.append(f"lr of {_several(still)} is 0: nothing moves, and there is no equilibrium to reach")
@@ -80,9 +80,9 @@ def line(step: int, loss: float, rows: Iterable[Row]) -> str:
     if warm:
         said.append(f"T {np.median([row.temperature for row in warm]):.2g}")
         said.append(f"effective lr {np.median([row.effective_lr for row in warm]):.2g}")
-    balanced = [row for row in round_ if isfinite(row.equilibrium_share)]
+    balanced = [row for row in round_ if isfinite(row.share_now)]
     if balanced:
-        slowest = min(balanced, key=lambda row: row.equilibrium_share)
+        slowest = min(balanced, key=lambda row: row.share_now)
         said.append(f"balance {np.median([row.balance for row in balanced]):.3f}")
-        said.append(f"{100 * slowest.equilibrium_share:.0f} % of equilibrium ({slowest.group})")
+        said.append(f"{100 * slowest.share_now:.0f} % of equilibrium ({slowest.group})")
     return ", ".join(said)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from watched import data, network
 
 from empirics.probe import ThermoProbe
-from empirics.probe.losses import CHUNK, KEPT, Losses, relaxation
+from empirics.probe.losses import CHUNK, KEPT, Losses, _stacked, relaxation
 from empirics.schedules import Adiabat, Cooldown
 from thermo_theory import vmf
 
@@ -100,6 +100,13 @@ def test_losses_are_those_of_the_step_whatever_becomes_of_the_tensor():
     assert losses.last == CHUNK + 3
     with pytest.raises(ValueError, match=r"loss must be a scalar, got a tensor of shape \(2,\)"):
         losses.add(torch.ones(2))
+
+
+def test_losses_that_stay_on_their_device_are_stacked_with_numbers_and_gaps():
+    mixed = [torch.tensor(1.5, dtype=torch.float32), 2.0, float("nan"), torch.tensor([3.0])]
+    np.testing.assert_array_equal(_stacked(mixed).numpy(), [1.5, 2.0, np.nan, 3.0])
+    with pytest.raises(ValueError, match="loss must be a scalar"):
+        _stacked([torch.ones(2)])
 
 
 def slow(seed, tau, noise, n=20_000):
