@@ -125,12 +125,15 @@ def report(case, runs):
             [[row[name] for row in one["end" if name == "equilibrium_share" else "table"] if row["scale_invariant"]]
              for one in found] for name in ("equilibrium_share", "temperature")
         )  # fmt: skip
+        last = [one["result"].get("test loss, last point", np.nan) for one in found]
         base = [[row["temperature"] for row in one["table"] if row["scale_invariant"]] for one in runs["as found"]]
         ratio = np.exp(np.mean(np.log(np.divide(heat, base)), axis=1))
         yield (
             f"- {choice}: median share of equilibrium at the end {np.nanmedian(np.array(share, float)):.2f}; T over "
             f"that of as found, geometric mean over tensors, {ratio.mean():.2f} ± {interval(ratio)[1]:.2f}"
-        )
+            + (f"; the last point by itself has a test loss of {np.mean(last):.4f} ± {interval(last)[1]:.4f}"
+               if np.isfinite(last).all() else "")
+        )  # fmt: skip
     yield ""
 
 

@@ -101,9 +101,19 @@ def text_none(case, model, blocks, reading):
 
 def text_cooldown(case, model, blocks, reading):
     """Held, then a cooldown in the last 30 % with the weight decay of what is scale-invariant following."""
+    return _held(case, model, blocks, correct=True)
+
+
+def text_cooldown_alone(case, model, blocks, reading):
+    """The same with weight decay as it is: what of the difference is the schedule's. Added after the first four."""
+    return _held(case, model, blocks, correct=False)
+
+
+def _held(case, model, blocks, correct):
     optimizer = _adamw(case, model, blocks, case.weight_decay)
     falling = round(0.3 * case.steps)
-    cool = Cooldown(optimizer, falling, factor=0.1, hold=case.steps - case.warm_up - falling, decay_groups=[0])
+    hold = case.steps - case.warm_up - falling
+    cool = Cooldown(optimizer, falling, factor=0.1, hold=hold, correct=correct, decay_groups=[0])
     return optimizer, SequentialLR(optimizer, [_rising(case, optimizer), cool], [case.warm_up]), None
 
 
@@ -119,5 +129,6 @@ CHOICES = {
         "weight decay x 10 where it is a pressure": text_pressure,
         "no weight decay where it is a pressure": text_none,
         "held, then a cooldown with weight decay": text_cooldown,
+        "held, then a cooldown without weight decay": text_cooldown_alone,
     },
 }
