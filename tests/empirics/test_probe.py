@@ -14,8 +14,9 @@ from watched import data, network, row, trained
 import empirics
 from empirics.models import scale_invariant_blocks
 from empirics.probe import COLUMNS, ThermoProbe
-from empirics.probe.row import REACHED
+from empirics.probe.row import REACHED, Row
 from empirics.probe.rule import rule_of
+from empirics.probe.words import warnings
 
 
 def sgd(lr=0.1, wd=0.05, **more):
@@ -346,6 +347,19 @@ def test_warnings_in_the_users_words():
     bare = trained(sgd(), 60, plain)[1]
     assert "no tensor is scale-invariant" in "\n".join(bare.warnings())
     assert bare.line().endswith("no scale-invariant tensor")
+
+
+def test_many_layers_on_the_way_make_one_sentence():
+    rows = [
+        Row(f"layer{i}", 100, 1, True, share_now=0.1 * i, rises=i < 6, to_go=1000.0 * i, weight_decay=0.1)
+        for i in range(1, 8)
+    ]
+    assert warnings(rows, [], []) == [
+        "layer1 and 4 more have reached 10 to 50 % of equilibrium: "
+        "their effective lr still rises, about 5,000 steps to go",
+        "layer6 has reached 60 % of equilibrium: its effective lr still falls, about 6,000 steps to go",
+        "layer7 has reached 70 % of equilibrium: its effective lr still falls, about 7,000 steps to go",
+    ]
 
 
 def test_line_values_sinks_and_plot():
