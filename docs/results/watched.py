@@ -83,6 +83,12 @@ def interval(values):
     return values.mean(), student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
 
 
+def middle(shares):
+    """Median in two digits, of what is known."""
+    known = np.array(shares, float)
+    return f"{np.nanmedian(known):.2f}" if np.isfinite(known).any() else "not defined"
+
+
 def scores(case, runs):
     """The table of what came out, with the differences from the first choice seed by seed."""
     names = [name for name in ("test loss", "accuracy", "train loss") if name in runs["as found"][0]["result"]]
@@ -129,7 +135,7 @@ def report(case, runs):
         base = [[row["temperature"] for row in one["table"] if row["scale_invariant"]] for one in runs["as found"]]
         ratio = np.exp(np.mean(np.log(np.divide(heat, base)), axis=1))
         yield (
-            f"- {choice}: median share of equilibrium at the end {np.nanmedian(np.array(share, float)):.2f}; T over "
+            f"- {choice}: median share of equilibrium at the end {middle(share)}; T over "
             f"that of as found, geometric mean over tensors, {ratio.mean():.2f} ± {interval(ratio)[1]:.2f}"
             + (f"; the last point by itself has a test loss of {np.mean(last):.4f} ± {interval(last)[1]:.4f}"
                if np.isfinite(last).all() else "")
