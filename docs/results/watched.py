@@ -24,11 +24,10 @@ Two small networks of somebody else's design, trained as people train, with a [p
 it said, what was done, what came of it. Both are classes of the transformers package with its default initialisation.
 `make results-watched IMAGES=FOLDER` trains them and writes this page (`docs/results/watched.py --seeds 5 4`; a
 quarter of an hour of one core). CIFAR-10 is read from image files, `train/<class>/*` and `test/<class>/*`, in a
-folder or tar file; here a JPEG re-encoding, 6,400 training and 2,000 test images. The text is Python's own
-library. Choices were committed before the runs and not tuned, but for one control that was added, marked below. Five
-seeds were planned; of the ResNet there are four, for want of time (a run
-of the fifth, lr held, is left out: it has no partners). Intervals are 95 %, differences are taken seed by
-seed.
+folder or tar file; here a JPEG re-encoding, 6,400 training and 2,000 test images. The text is Python's own library.
+Choices were committed before the runs and not tuned, but for one control that was added, marked below. Five seeds
+were planned; of the ResNet there are four, for want of time (a run of the fifth, lr held, is left out: it has no
+partners). Intervals are 95 %, differences are taken seed by seed.
 
 ## A language model: a small gain where the probe pointed, a larger one elsewhere
 
