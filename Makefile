@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls and results-tiny: the pages of those names.
+# results-controls, results-tiny and results-watched (IMAGES=folder of CIFAR-10 images): the pages of those names.
 # Everything installs into .venv; nothing else on the machine is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny clean
+.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched clean
 
 setup: $(VENV)/.ready
 
@@ -50,6 +50,10 @@ results-controls: setup
 
 results-tiny: setup
 	$(BIN)/python docs/results/tiny.py --runs runs
+
+results-watched: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
+	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -141,7 +141,8 @@ def hint(
     steps : int
         Steps of the stretch that would be averaged, all with equal weight.
     relaxation_steps : float
-        Steps in which the weights forget their place in the basin, ``1/(eta_eff h)`` at a curvature h.
+        Steps in which the weights forget their place in the basin, ``1/(eta_eff h)`` at a curvature h: twice what
+        `ThermoProbe.loss_relaxation` tells, since a loss that is quadratic in them relaxes twice as fast.
     excess_loss : float, optional
         Measured loss above that at the bottom of the basin; by default R T, that of a quadratic well.
 

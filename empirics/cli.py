@@ -598,7 +598,8 @@ def schedule(
     relaxation_steps: Annotated[
         float | None,
         typer.Option(
-            help="Measured relaxation time of the directions at the start; else they count as free.", show_default=False
+            help="Measured relaxation time of the loss at the start; else that of the slowest well, 1/(4 lr wd).",
+            show_default=False,
         ),
     ] = None,
     sigma: Annotated[

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from empirics.models.orthogonal import partition
 
 #: Change of the loss when blocks are scaled, over its change when as much is added to them in a random direction: below
 #: this a tensor passes for scale-invariant. BatchNorm's eps = 1e-5 makes 1e-5 to 1e-4, a dependence on scale 0.1 to 1.
@@ -18,8 +21,11 @@ TOLERANCE = 1e-2
 #: Trials with other random factors and directions; one could hit a loss that returns to its value.
 TRIALS = 3
 
-#: A random change of a tensor's own size that changes the loss by less than this many roundings of it has no effect.
+#: Roundings of the loss below which a difference of two losses says nothing.
 ROUNDINGS = 200
+
+#: Standard deviation of what is put into tensors that are all zero, as biases are in a new network.
+STIR = 0.3
 
 Loss = Callable[[nn.Module], Tensor]
 
@@ -53,6 +59,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
     """Find the scale-invariant blocks of every parameter tensor of a network by measurement.
 
     Each tensor is tried alone: a weight and a bias that only together can be scaled count as not scale-invariant.
+    Tensors that are all zero are filled with random numbers meanwhile: the scales of a BatchNorm whose shifts are still
+    zero can be scaled before ReLU and another normalised layer, and no longer once it is trained.
 
     Parameters
     ----------
@@ -72,6 +80,13 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
     ------
     ValueError
         If the loss is not a finite scalar, or uses no parameter of the model.
+
+    Notes
+    -----
+    A block passes if the loss changes by less than a hundredth of what a random change of the tensor's own size does to
+    it. Where rounding hides a hundredth of that (a branch with a small factor, in float32) gradients decide, since they
+    are no difference of nearly equal numbers: ``w.g = 0`` block by block, at the weights and at random ones, within a
+    tenth of the cosine of random vectors. A gradient that is nothing but rounding has the cosine of random vectors.
 
     Examples
     --------
@@ -126,8 +141,12 @@ class _Probe:
         self._buffers = [(b, b.detach().clone()) for b in model.buffers()]
         self._seed = torch.initial_seed()
         parameters = list(model.parameters())
+        randomly = torch.Generator().manual_seed(1)
         for parameter in parameters:
             parameter.requires_grad_()
+            if not parameter.detach().any():
+                stirred = STIR * torch.randn(parameter.shape, generator=randomly, dtype=torch.float64)
+                parameter.data.copy_(stirred / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5)
         with torch.enable_grad():
             here = self._evaluate()
             if here.numel() != 1 or not torch.isfinite(here).all():
@@ -159,27 +178,60 @@ class _Probe:
         finally:
             parameter.copy_(before)
 
-    @torch.no_grad()
     def examine(self, name: str, parameter: Tensor) -> TensorBlocks:
         """Try partitions into fewer and fewer blocks until one is scale-invariant."""
-        shape, rows = tuple(parameter.shape), parameter.shape[0] if parameter.ndim else 1
         randomly = torch.Generator().manual_seed(0)
         effect = self._effect(parameter, randomly)
-        gradient = self._of[id(parameter)]
+        if TOLERANCE * effect > self._noise:
+            blocks = self._by_losses(parameter, effect, randomly)
+        else:
+            blocks = self._by_gradients(parameter, randomly)
+        found = _violation(parameter, self._of[id(parameter)], max(blocks, 1))
+        return TensorBlocks(name, tuple(parameter.shape), blocks, blocks > 0, found)
+
+    def _by_losses(self, parameter: Tensor, effect: float, randomly: torch.Generator) -> int:
+        rows = _rows(parameter)
         for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameter.numel() > n):
-            if effect > self._noise and self._scaled(parameter, blocks, randomly) < max(
-                TOLERANCE * effect, self._noise
-            ):
-                return TensorBlocks(name, shape, blocks, True, _violation(parameter, gradient, blocks))
-        return TensorBlocks(name, shape, 0, False, _violation(parameter, gradient, 1))
+            if self._scaled(parameter, blocks, randomly) < TOLERANCE * effect:
+                return blocks
+        return 0
+
+    def _by_gradients(self, parameter: Tensor, randomly: torch.Generator) -> int:
+        places = [parameter.detach().clone() for _ in range(1 + TRIALS)]
+        for place in places[1:]:
+            place += self._as_large(parameter, randomly)
+        pairs = [(place, self._gradient(parameter, place)) for place in places]
+        split = [[t.double().reshape(_rows(parameter), -1).cpu() for t in pair] for pair in pairs]
+        along, weight, slope = (
+            torch.stack([product(w, g).sum(1) for w, g in split]).numpy()
+            for product in (lambda w, g: w * g, lambda w, g: w * w, lambda w, g: g * g)
+        )
+        good = np.isfinite(slope).all(1)
+        return partition(along[good], weight[good], slope[good], parameter.numel())
+
+    def _gradient(self, parameter: Tensor, value: Tensor) -> Tensor:
+        """Gradient by a tensor where it has another value, the old one put back."""
+        before = parameter.detach().clone()
+        try:
+            with torch.no_grad():
+                parameter.copy_(value)
+            with torch.enable_grad():
+                (found,) = torch.autograd.grad(self._evaluate().sum(), [parameter], allow_unused=True)
+        finally:
+            with torch.no_grad():
+                parameter.copy_(before)
+        return torch.zeros_like(before) if found is None else found
+
+    def _as_large(self, parameter: Tensor, randomly: torch.Generator) -> Tensor:
+        """A random tensor of a tensor's norm."""
+        added = torch.randn(parameter.shape, generator=randomly, dtype=torch.float64).to(parameter)
+        return added * (torch.linalg.vector_norm(parameter.detach()) / torch.linalg.vector_norm(added))
 
     def _effect(self, parameter: Tensor, randomly: torch.Generator) -> float:
         """Root mean square change of the loss when a random tensor of the same norm is added."""
         changes = []
         for _ in range(TRIALS):
-            added = torch.randn(parameter.shape, generator=randomly, dtype=torch.float64).to(parameter)
-            size = torch.linalg.vector_norm(parameter) / torch.linalg.vector_norm(added)
-            changes.append(self._change(parameter, parameter + added * size))
+            changes.append(self._change(parameter, parameter.detach() + self._as_large(parameter, randomly)))
         return _rms(changes)
 
     def _scaled(self, parameter: Tensor, blocks: int, randomly: torch.Generator) -> float:
@@ -192,6 +244,10 @@ class _Probe:
             scaled = parameter.detach().reshape(blocks, -1) * factors.to(parameter)
             changes.append(self._change(parameter, scaled.reshape(parameter.shape)))
         return _rms(changes)
+
+
+def _rows(parameter: Tensor) -> int:
+    return parameter.shape[0] if parameter.ndim else 1
 
 
 def _rms(values: list[float]) -> float:

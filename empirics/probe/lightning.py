@@ -39,6 +39,7 @@ class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.every_n_steps, self._settings = every_n_steps, settings
         self._of: dict[int, ThermoProbe] = {}
+        self._held: list[dict[str, Any]] = []
 
     @property
     def probes(self) -> list[ThermoProbe]:
@@ -50,10 +51,20 @@ class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
         probe = self._of.get(id(optimizer))
         if probe is None:
             probe = self._of[id(optimizer)] = ThermoProbe(pl_module, optimizer, **self._settings)
+            if self._held:
+                probe.load_state_dict(self._held.pop(0))
         probe.step(grad_scale=_clipped(trainer, optimizer) if probe.due else None)
         if probe.steps % self.every_n_steps == 0:
             for logger in trainer.loggers:
                 logger.log_metrics(probe.values(), step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what Lightning puts into its checkpoints."""
+        return {"probes": [*(probe.state_dict() for probe in self.probes), *self._held]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, as soon as the optimisers step."""
+        self._held = list(state_dict["probes"])
 
 
 @torch.no_grad()

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from empirics.models.invariance import scale_invariant_blocks
+from empirics.probe.loop import Loop
+from empirics.probe.losses import LossRelaxation, relaxation
+from empirics.probe.readings import readings, since
 from empirics.probe.record import Seen
 from empirics.probe.row import Row, row_of
-from empirics.probe.rule import Rule, inner_optimizer, rule_of
-from empirics.probe.watch import Tensors, Watched
 from empirics.probe.words import line, warnings
+from thermo_theory import FixedELR
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from empirics.schedules import MeasuredIndex
 
 __all__ = ["COLUMNS", "ThermoProbe"]
 
@@ -40,11 +40,11 @@ COLUMNS = (
     "relaxation_steps",
 )
 
-#: Measurements by halves or micro-batches that a reading is a mean over.
-HALVES = 256
+#: A stretch of training counts as in balance if its balance is so near to 1.
+BALANCED = 0.1
 
 
-class ThermoProbe:
+class ThermoProbe(Loop):
     """Watches a training loop and says, for every parameter tensor, what its thermodynamics is; it changes nothing.
 
     Call :meth:`step` right before ``optimizer.step()``. Once in `every` steps, at a random place, two consecutive steps
@@ -89,6 +89,8 @@ class ThermoProbe:
 
     Examples
     --------
+    >>> import torch
+    >>> from torch import nn
     >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(8, 6, bias=False), nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, 3))
     >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
@@ -106,171 +108,13 @@ class ThermoProbe:
     2    2.bias           3       0            False               NaN
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Any,
-        *,
-        loss: Callable[[nn.Module], Tensor] | None = None,
-        every: int = 100,
-        scaler: Any = None,
-    ) -> None:
-        if every < 2:
-            raise ValueError(f"every must be at least 2, since two steps in a row are measured; got {every}")
-        self._model, self._optimizer, self._scaler = _bare(model), inner_optimizer(optimizer), scaler
-        known: dict[str, int] = {}
-        if loss is not None:
-            known = {found.name: found.blocks for found in scale_invariant_blocks(self._model, loss)}
-        self._known, self._every = known, every
-        self._watch = Tensors(self._tensors(), every)
-        if not self._watch.watched:
-            raise ValueError("optimizer trains no tensor that requires a gradient: there is nothing to watch")
-        self._loss: Tensor | float | None = None
-        self._halves: deque[Tensor] = deque(maxlen=HALVES)
-        self._parts: list[Tensor | None] | None = None
-        self._part_squares: list[Tensor] = []
-        self._part_count = 0
-
-    def _tensors(self) -> list[Watched]:
-        names = {id(p): name for name, p in self._model.named_parameters()}
-        found = []
-        for i, group in enumerate(self._optimizer.param_groups):
-            for j, p in enumerate(group["params"]):
-                if p.requires_grad:
-                    name = names.get(id(p), f"parameter {j} of group {i}")
-                    found.append(Watched(name, p, self._known.get(name)))
-        order = {name: i for i, name in enumerate(names.values())}
-        return sorted(found, key=lambda watched: order.get(watched.name, len(order)))
-
-    def _rules(self) -> list[Rule]:
-        of = {}
-        for group in self._optimizer.param_groups:
-            rule = rule_of(self._optimizer, group)
-            of.update({id(p): rule for p in group["params"]})
-        return [of[id(watched.parameter)] for watched in self._watch.watched]
-
-    # In the loop -----------------------------------------------------------------------------------------------------
-
-    @property
-    def due(self) -> bool:
-        """Whether the next :meth:`step` measures; for those who would compute something for it only then."""
-        return self._watch.due
-
-    @property
-    def steps(self) -> int:
-        """Steps seen."""
-        return self._watch.steps
-
-    def step(self, loss: Tensor | float | None = None, *, grad_scale: float | None = None) -> None:
-        """Look at a step that is about to be made; call it right before ``optimizer.step()``.
-
-        With gradient accumulation once an optimiser step, with AMP after ``scaler.unscale_`` (or give the probe the
-        scaler), with clipping after it: the probe should see the gradients that the optimiser sees.
-
-        Parameters
-        ----------
-        loss
-            Of this minibatch (nat), for the log line; its graph is not kept.
-        grad_scale
-            What the gradients are multiplied by, if they are: the optimiser is thought to see them divided by it.
-        """
-        watch = self._watch
-        if watch.due:
-            self._measure(loss, grad_scale)
-        watch.steps += 1
-
-    def _measure(self, loss: Tensor | float | None, grad_scale: float | None) -> None:
-        trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(self._watch.watched):  # something was frozen, thawed or added
-            steps, self._watch = self._watch.steps, Tensors(self._tensors(), self._every)
-            self._watch.steps = steps
-            self._halves.clear()
-            self._parts = None
-        if loss is not None:
-            self._loss = loss.detach().clone() if isinstance(loss, Tensor) else float(loss)
-        self._watch.look(self._rules(), self._scale() if grad_scale is None else grad_scale)
-        self._end_of_parts()
-
-    def _scale(self) -> float:
-        """What a GradScaler multiplied the gradients by, 1 where they are divided by it already."""
-        if self._scaler is None or not self._scaler.is_enabled():
-            return 1.0
-        state: Mapping[str, Any] = getattr(self._scaler, "_per_optimizer_states", {}).get(id(self._optimizer), {})
-        unscaled = getattr(state.get("stage"), "name", "READY") == "UNSCALED"
-        return 1.0 if unscaled else float(self._scaler.get_scale())
-
-    def halves(self, first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> None:
-        """Tell the gradients of two independent halves of a minibatch, which give the noise without bias.
-
-        Every 50 steps or so is enough. Under BatchNorm a half is normalised by itself, which is another network than
-        that of the whole minibatch.
-
-        Parameters
-        ----------
-        first, second
-            Gradients of the mean losses of the halves by the trained parameters (those that require a gradient), in the
-            order of ``model.parameters()``; None where there is none.
-
-        Raises
-        ------
-        ValueError
-            If they are not as many as there are such parameters.
-        """
-        parameters = [p for p in self._model.parameters() if p.requires_grad]
-        if not len(first) == len(second) == len(parameters):
-            raise ValueError(
-                f"halves takes a gradient for each of the {len(parameters)} parameters that require one, "
-                f"got {len(first)} and {len(second)}"
-            )
-        both = {id(p): pair for p, *pair in zip(parameters, first, second, strict=True)}
-        found = []
-        for watched in self._watch.watched:
-            one, other = both.get(id(watched.parameter), (None, None))
-            if one is None or other is None:
-                found.append(watched.parameter.new_full((2,), torch.nan, dtype=torch.float32))
-                continue
-            one, other = one.detach().float().flatten(), other.detach().float().flatten()
-            found.append(torch.stack((one @ other, (one - other).square().sum() / 4)))
-        self._halves.append(torch.stack([each.to(found[0].device) for each in found]))
-
-    @torch.no_grad()
-    def microbatch(self) -> None:
-        """Look at the gradients accumulated so far; call it after every ``backward`` of an accumulated step.
-
-        From how the parts differ follows the noise of the whole, without bias. It costs something only in steps that
-        are measured. Parts must be of equal size; call ``zero_grad`` after ``optimizer.step()`` or before the first.
-        """
-        if not self.due:
-            return
-        gradients = [watched.parameter.grad for watched in self._watch.watched]
-        before = [None] * len(gradients) if self._parts is None else self._parts
-        squares = []
-        for g, old in zip(gradients, before, strict=True):
-            part = torch.zeros(()) if g is None else (g if old is None else g - old)
-            squares.append(part.float().square().sum())
-        self._part_squares.append(torch.stack([s.to(squares[0].device) for s in squares]))
-        self._parts = [None if g is None else g.detach().clone() for g in gradients]
-
-    def _end_of_parts(self) -> None:
-        if self._parts is not None and (n := len(self._part_squares)) > 1:
-            whole = torch.stack([
-                torch.zeros(()) if g is None else g.float().square().sum().cpu() for g in self._parts
-            ])  # fmt: skip
-            noise = n / (n - 1) * (torch.stack(self._part_squares).sum(0).cpu() - whole / n)
-            self._halves.append(torch.stack((whole - noise, noise), 1))
-        self._parts, self._part_squares = None, []
-
     # What it says ----------------------------------------------------------------------------------------------------
 
     def _signal(self, seen: Sequence[Seen | None]) -> list[float]:
         """Share of the mean gradient in E|g|^2, for each tensor."""
         consecutive = [0.0 if s is None else abs(s.grad_next.sum()) / max(s.grad_sq.sum(), 1e-300) for s in seen]
-        shares = np.array(consecutive)
-        if self._halves:
-            parts = torch.stack([h.cpu() for h in self._halves]).double().numpy()
-            with np.errstate(invalid="ignore", divide="ignore"):
-                told = np.where(np.isfinite(parts), parts, 0).sum(0)
-                told = told[:, 0] / told.sum(1)
+        shares, told = np.array(consecutive), self._noise.shares()
+        if told is not None:
             shares = np.where(np.isfinite(told), told, shares)
         return [float(share) for share in np.clip(shares, 0, 1)]
 
@@ -303,7 +147,8 @@ class ThermoProbe:
               the blocks; 1 where noise alone holds the norm, more where the mean gradient helps;
             - ``balance``: what gradients add to the squared norm over what weight decay takes; 1 if stationary;
             - ``angular_update``, ``angular_equilibrium`` (rad a step, rms): measured, and where the norm is stationary;
-            - ``equilibrium_share``: effective lr over that in equilibrium, or the other way round: at most 1;
+            - ``equilibrium_share``: effective lr over that in equilibrium, or the other way round: at most 1. Like all
+              columns a mean over what was seen lately; the warnings and the line work out what it is by now;
             - ``relaxation_steps``: steps in which what is left of the way becomes smaller by a factor e.
 
             NaN where a column does not apply. ``attrs["noise"]`` says what the noise is from.
@@ -316,7 +161,7 @@ class ThermoProbe:
         import pandas as pd
 
         table = pd.DataFrame([[getattr(row, name) for name in COLUMNS] for row in self._rows()], columns=list(COLUMNS))
-        table.attrs["noise"] = "halves" if self._halves else "consecutive steps"
+        table.attrs["noise"] = "halves" if self._noise.told else "consecutive steps"
         return table
 
     def history(self) -> pd.DataFrame:
@@ -337,6 +182,84 @@ class ThermoProbe:
                 rows.append([seen.last, *(getattr(row, name) for name in COLUMNS)])
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 
+    def readings(self) -> pd.DataFrame:
+        """Return one row a stretch of training at constant lr and weight decay, its first half left out.
+
+        What :func:`empirics.weight_decay.propose_temperature` and :func:`empirics.schedules.measured_index` take.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``step`` and ``last`` (the stretch, as measured), ``lr``, ``weight_decay`` (of the first
+            scale-invariant tensor), ``temperature`` (nat; mean over the scale-invariant tensors, each weighing as its
+            gas constant), ``loss`` (nat; mean over all steps), ``balance`` (mean). Empty if nothing is scale-invariant.
+
+        Raises
+        ------
+        ValueError
+            If nothing was measured yet.
+        """
+        self._rows()
+        return readings(self._watch, self._losses)
+
+    def adiabatic_index(self) -> MeasuredIndex:
+        """Measure the adiabatic index from the losses at three or more temperatures that training was held at.
+
+        Stretches whose balance is not within 0.1 of 1 are left out. It is what ``Adiabat(index=...)`` takes.
+
+        Returns
+        -------
+        empirics.schedules.MeasuredIndex
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than three such stretches, or the loss does not rise with the temperature.
+        """
+        from empirics.schedules import measured_index
+
+        table = self.readings()
+        settled = table[(table["balance"] - 1).abs() < BALANCED].dropna()
+        if len(settled) < 3:
+            raise ValueError(
+                f"{len(settled)} of {len(table)} stretches at constant lr and weight decay are in balance and have a "
+                "loss: hold training at three or more values of lr, each for a few relaxation_steps"
+            )
+        rows = [row for row in self._rows() if row.scale_invariant]
+        directions = sum(row.parameters - row.blocks for row in rows)
+        name = next(rule.optimizer for rule in self._rules() if rule.optimizer)
+        return measured_index(settled["temperature"], settled["loss"], dimension=1 + directions, optimizer=name)
+
+    def noise(self) -> tuple[float | None, int | None]:
+        """Return sigma, gradient noise a direction at unit norm, and d, of the block that relaxes most slowly.
+
+        Returns
+        -------
+        sigma, dimension
+            What :func:`empirics.weight_decay.convert` and the check of a schedule take; None without such a block.
+        """
+        rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0]
+        if not rows:
+            return None, None
+        slowest = max(rows, key=lambda row: row.relaxation_steps)
+        unit = FixedELR.temperature(eta_eff=slowest.effective_lr, sigma=1.0)  # T goes as sigma^2
+        return float(slowest.temperature / unit) ** 0.5, slowest.parameters // slowest.blocks
+
+    def loss_relaxation(self) -> LossRelaxation:
+        """Tell in how many steps the slow part of the loss relaxes, which says how slow a schedule has to be.
+
+        From the losses that :meth:`step` was given since lr and weight decay last changed, the first half left out.
+
+        Returns
+        -------
+        LossRelaxation
+            ``steps`` with an interval; NaN with a reason where it cannot be told.
+        """
+        start = since(self._watch)
+        return relaxation(self._losses.series((start + self.steps) // 2, self.steps), self._losses.width)
+
+    # In words --------------------------------------------------------------------------------------------------------
+
     def warnings(self) -> list[str]:
         """Return what a user should know, in sentences; empty if all is well.
 
@@ -355,8 +278,7 @@ class ThermoProbe:
 
     def line(self) -> str:
         """Return one line for a log: step, loss, and medians over the scale-invariant tensors."""
-        loss = float("nan") if self._loss is None else float(self._loss)
-        return line(self.steps, loss, self._rows())
+        return line(self.steps, self._losses.last, self._rows())
 
     def values(self) -> dict[str, float]:
         """Return the finite numbers of :meth:`frame` under names for a logger, ``thermo/<column>/<tensor>``."""
@@ -385,14 +307,3 @@ class ThermoProbe:
         from empirics.probe.plot import drawn
 
         return drawn(self.history())
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    """The network inside DDP, DataParallel or torch.compile."""
-    while True:
-        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
-            model = model.module
-        elif isinstance(inside := getattr(model, "_orig_mod", None), nn.Module):
-            model = inside
-        else:
-            return model

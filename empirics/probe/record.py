@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.probe.blocks import violation
+from empirics.models.orthogonal import violation
 from empirics.probe.rule import Rule
 
 __all__ = ["Seen", "Stat", "summarise", "together"]
@@ -54,7 +54,7 @@ class Seen:
     angle_sq
         Mean squared angle of a step (rad^2).
     violation
-        See :func:`empirics.probe.blocks.violation`.
+        See :func:`empirics.models.orthogonal.violation`.
     """
 
     first: int

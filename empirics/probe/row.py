@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, log, nan
+from math import exp, inf, isfinite, log, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.probe.blocks import passes
+from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from thermo_theory import FixedELR, FixedLR, Formula, Protocol, coordinates
 
@@ -42,8 +42,10 @@ class Row:
     equilibrium_share: float = nan
     relaxation_steps: float = nan
     rises: bool = False
+    share_now: float = nan
     to_go: float = nan
     weight_decay: float = 0.0
+    lr: float = nan
 
 
 def _call(formula: Formula, values: dict[str, object]) -> FloatArray:
@@ -84,10 +86,13 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
         "scale_invariant": invariant,
         "angular_update": angle,
         "weight_decay": rule.weight_decay,
+        "lr": rule.lr,
         "volume": seen.blocks * radius_sq / 2,
     }
     if not rule.optimizer or seen.size < 2:
         return Row(**base)  # type: ignore[arg-type]
+    if rule.lr == 0:
+        return Row(**base, **dict.fromkeys(("effective_lr", "temperature"), 0.0 if invariant else nan))  # type: ignore[arg-type]
     law = rule.law
     noise = seen.grad_sq * (1 - signal)  # tr of the covariance of g at the actual norm
     unit = np.sqrt(seen.grad_sq / seen.size)
@@ -149,9 +154,11 @@ def _equilibrium(
     rate = coordinates.effective_rate(law, True)
     ratio = float(np.mean(_call(rate, values)) / np.mean(_call(rate, there)))
     share = min(ratio, 1 / ratio)
-    away, away_then = (
-        abs(balance**power - 1) for power in (-1.0, -log(REACHED) / log(share) if share < REACHED else 0)
-    )
-    # The means are those of the middle of the window, so many steps ago.
-    to_go = max(time * log(away / away_then) - ago, 0.0) if share < REACHED else 0.0
-    return {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1, "to_go": to_go}
+    found = {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1}
+    # The means are those of the middle of the window, so many steps ago; what is left of r^k - r*^k has shrunk since.
+    left = (1 / balance - 1) * exp(-ago / time)
+    now = share ** (log(1 + left) / -log(balance)) if share < 1 else 1.0
+    if now >= REACHED:
+        return found | {"share_now": now, "to_go": 0.0}
+    away = abs(balance ** (-log(REACHED) / log(share)) - 1)
+    return found | {"share_now": now, "to_go": max(time * log(abs(left) / away), 0.0)}

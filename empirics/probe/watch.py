@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from empirics.probe.blocks import CERTAIN, partition
+from empirics.models.orthogonal import CERTAIN, partition
 from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.rule import Rule
 
-__all__ = ["Tensors", "Watched"]
+__all__ = ["Pair", "Tensors", "Watched"]
 
 #: Pairs of a stretch, whose numbers go to the host together.
 STRETCH = 16
@@ -44,8 +44,6 @@ class Watched:
         self.rows = parameter.shape[0] if parameter.ndim else 1
         self.stretches: list[Seen] = []
         self.history: list[Seen] = []
-        #: Signal and noise of halves, mean of g1.g2 and |g1 - g2|^2/4 of the means, with their number.
-        self.halves = np.zeros(3)
 
     @property
     def groups(self) -> int:
@@ -85,7 +83,9 @@ class Watched:
         return together([s for s in stretches if s.last > half] or stretches[-1:])
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
+    """A pair of steps: the number of the first, how tensors are trained, what gradients were multiplied by."""
+
     step: int
     rules: list[Rule]
     scale: float
@@ -108,16 +108,16 @@ class Tensors:
         self.steps = 0
         self._randomly = random.Random(0)
         self._first, self._begun = 0, 0
-        self._open: _Pair | None = None
-        self._before: list[tuple[Tensor, Tensor] | None] = [None] * len(watched)
-        self._there: list[bool] = []
-        self._pairs: list[_Pair] = []
-        self._stats: list[Tensor] = []
+        self.open: Pair | None = None
+        self.before: list[tuple[Tensor, Tensor] | None] = [None] * len(watched)
+        self.there: list[bool] = []
+        self.pairs: list[Pair] = []
+        self.stats: list[Tensor] = []
 
     @property
     def due(self) -> bool:
         """Whether the next step is measured."""
-        return self._open is not None or self.steps >= self._first
+        return self.open is not None or self.steps >= self._first
 
     def look(self, rules: Sequence[Rule], scale: float) -> None:
         """Measure a step that is due: the first of a pair, or the second.
@@ -129,42 +129,49 @@ class Tensors:
         scale
             What its gradients were multiplied by.
         """
-        if self._open is None:
+        if self.open is None:
             self._copy()
-            self._open = _Pair(self.steps, list(rules), scale)
+            self.open = Pair(self.steps, list(rules), scale)
             return
-        self._stats.append(self._compare(self._open.scale, scale))
-        self._pairs.append(self._open)
-        self._open = None
+        self.stats.append(self._compare(self.open.scale, scale))
+        self.pairs.append(self.open)
+        self.open = None
         self._plan()
-        if len(self._pairs) >= (CERTAIN if self.steps < self.every else STRETCH):
+        if len(self.pairs) >= (CERTAIN if self.steps < self.every else STRETCH):
             self._close()
 
     def _plan(self) -> None:
         """Choose the next pair: at once at the start, so that the blocks are known soon; later one in `every` steps."""
-        if len(self._stats) < CERTAIN and self.steps < 4 * CERTAIN:
+        if len(self.stats) < CERTAIN and self.steps < 4 * CERTAIN:
             self._first = self.steps + 1
             return
         self._begun = max(self._begun + self.every, self.steps + 1)
         self._first = self._begun + self._randomly.randrange(max(self.every - 2, 1))
 
-    def forget_pair(self) -> None:
-        """Drop a pair that was begun: the step after it is not the next one."""
-        self._open = None
+    def plan_state(self) -> dict[str, Any]:
+        """Return when the next pairs are, with the state of the random numbers."""
+        version, numbers, spare = self._randomly.getstate()
+        return {"first": self._first, "begun": self._begun, "random": [version, list(numbers), spare]}
+
+    def load_plan(self, state: Mapping[str, Any]) -> None:
+        """Go on from `plan_state`."""
+        self._first, self._begun = state["first"], state["begun"]
+        version, numbers, spare = state["random"]
+        self._randomly.setstate((version, tuple(numbers), spare))
 
     @torch.no_grad()
     def _copy(self) -> None:
-        self._there = [w.parameter.grad is not None and not w.parameter.grad.is_sparse for w in self.watched]
+        self.there = [w.parameter.grad is not None and not w.parameter.grad.is_sparse for w in self.watched]
         into: list[Tensor] = []
         out: list[Tensor] = []
-        for i, (watched, there) in enumerate(zip(self.watched, self._there, strict=True)):
+        for i, (watched, there) in enumerate(zip(self.watched, self.there, strict=True)):
             if not there:
                 continue
             gradient = watched.parameter.grad
             assert gradient is not None
-            before = self._before[i]
+            before = self.before[i]
             if before is None:
-                before = self._before[i] = torch.empty_like(watched.parameter), torch.empty_like(gradient)
+                before = self.before[i] = torch.empty_like(watched.parameter), torch.empty_like(gradient)
             into += before
             out += [watched.parameter.detach(), gradient]
         if into:
@@ -174,7 +181,7 @@ class Tensors:
     def _compare(self, scale: float, scale_after: float) -> Tensor:
         """Inner products of the pair, shape (Stat, all rows); NaN where there is no gradient."""
         columns = []
-        for watched, there, before in zip(self.watched, self._there, self._before, strict=True):
+        for watched, there, before in zip(self.watched, self.there, self.before, strict=True):
             after = watched.parameter.grad
             if not there or before is None or after is None:
                 columns.append(watched.parameter.new_full((len(Stat), watched.groups), torch.nan, dtype=torch.float32))
@@ -189,24 +196,24 @@ class Tensors:
         return torch.cat([c.to(device=place, dtype=torch.float32) for c in columns], 1)
 
     def _split(self) -> list[np.ndarray]:
-        if not self._stats:
+        if not self.stats:
             return []
-        stats = torch.stack(self._stats).cpu().double().numpy()
+        stats = torch.stack(self.stats).cpu().double().numpy()
         return np.split(stats, np.cumsum([w.groups for w in self.watched])[:-1], axis=2)
 
     def _close(self) -> None:
-        steps = [pair.step for pair in self._pairs]
+        steps = [pair.step for pair in self.pairs]
         for i, (watched, stats) in enumerate(zip(self.watched, self._split(), strict=True)):
-            watched.close(stats, steps, [pair.rules[i] for pair in self._pairs])
-        self._pairs, self._stats = [], []
+            watched.close(stats, steps, [pair.rules[i] for pair in self.pairs])
+        self.pairs, self.stats = [], []
 
     def seen(self) -> list[Seen | None]:
         """What was seen of each tensor lately, the running stretch included."""
-        if not self._pairs:
+        if not self.pairs:
             return [watched.recent(None) for watched in self.watched]
-        steps, found = [pair.step for pair in self._pairs], []
+        steps, found = [pair.step for pair in self.pairs], []
         for i, (watched, stats) in enumerate(zip(self.watched, self._split(), strict=True)):
-            found.append(watched.recent(watched.read(stats, steps, [pair.rules[i] for pair in self._pairs])))
+            found.append(watched.recent(watched.read(stats, steps, [pair.rules[i] for pair in self.pairs])))
         return found
 
 

@@ -28,6 +28,23 @@ def _steps(count: float) -> str:
     return f"{round(count, -digits):,.0f}"
 
 
+def _on_the_way(rows: Sequence[Row]) -> list[str]:
+    """Sentences on tensors whose effective lr still goes one way; one for all if there are many."""
+    if len(rows) <= 3:
+        return [
+            f"{row.group} has reached {100 * row.share_now:.0f} % of equilibrium: its effective lr still "
+            f"{'rises' if row.rises else 'falls'}, about {_steps(row.to_go)} steps to go"
+            for row in rows
+        ]
+    slowest = min(rows, key=lambda row: row.share_now)
+    low, high = (f"{100 * one(row.share_now for row in rows):.0f}" for one in (min, max))
+    reached = low if low == high else f"{low} to {high}"
+    return [
+        f"{slowest.group} and {len(rows) - 1} more have reached {reached} % of equilibrium: their effective lr still "
+        f"{'rises' if slowest.rises else 'falls'}, about {_steps(max(row.to_go for row in rows))} steps to go"
+    ]
+
+
 def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]) -> list[str]:
     """Say what a user should know, a sentence each.
 
@@ -46,12 +63,10 @@ def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]
     """
     rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]
-    found = [
-        f"{row.group} has reached {100 * row.equilibrium_share:.0f} % of equilibrium: its effective lr still "
-        f"{'rises' if row.rises else 'falls'}, about {_steps(row.to_go)} steps to go"
-        for row in round_
-        if row.equilibrium_share < REACHED
-    ]
+    away = [row for row in round_ if row.share_now < REACHED]
+    found = [words for rises in (True, False) for words in _on_the_way([row for row in away if row.rises == rises])]
+    if still := [row.group for row in round_ if row.lr == 0]:
+        found.append(f"lr of {_several(still)} is 0: nothing moves, and there is no equilibrium to reach")
     if bare := [row.group for row in round_ if not row.weight_decay]:
         found.append(f"{_several(bare)}: no weight decay on scale-invariant weights; the norm grows without end "
                      "and the effective lr falls, whatever the schedule says")  # fmt: skip
@@ -78,9 +93,9 @@ def line(step: int, loss: float, rows: Iterable[Row]) -> str:
     if warm:
         said.append(f"T {np.median([row.temperature for row in warm]):.2g}")
         said.append(f"effective lr {np.median([row.effective_lr for row in warm]):.2g}")
-    balanced = [row for row in round_ if isfinite(row.equilibrium_share)]
+    balanced = [row for row in round_ if isfinite(row.share_now)]
     if balanced:
-        slowest = min(balanced, key=lambda row: row.equilibrium_share)
+        slowest = min(balanced, key=lambda row: row.share_now)
         said.append(f"balance {np.median([row.balance for row in balanced]):.3f}")
-        said.append(f"{100 * slowest.equilibrium_share:.0f} % of equilibrium ({slowest.group})")
+        said.append(f"{100 * slowest.share_now:.0f} % of equilibrium ({slowest.group})")
     return ", ".join(said)

@@ -5,7 +5,7 @@
 >>> w = torch.nn.Parameter(torch.ones(3))
 >>> schedule = Cooldown(torch.optim.SGD([w], lr=0.1, weight_decay=0.01), 1000, factor=0.1, shape="log")
 >>> print(schedule.check())
-not quasi-static after step 0: the temperature of the directions lags; needs 4,605,171 steps, has 1,000
+not quasi-static after step 0: the energy of the directions lags; needs 1,151,293 steps, has 1,000
 
 Plans and forecasts need no torch: it loads when a scheduler is first used.
 """

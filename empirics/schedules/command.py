@@ -109,7 +109,7 @@ def show(request: Request, *, as_json: bool = False, out: Path | None = None) ->
      5,000 0.2         0.005            1 1.41421 0.693147
     10,000 0.4        0.0025            1       2  1.38629
     temperature and norm over those at the start; entropy: change in units of R = (d-1)/2 nats
-    quasi-static: it needs 3,466 of its 10,000 steps for lags below 0.05 in log r and log T
+    quasi-static: it needs 3,466 of its 10,000 steps for lags below 0.05 in log r and U/(R T)
     """
     plan = request.plan()
     rates = {"lr": request.lr, "weight_decay": request.weight_decay}
@@ -147,7 +147,7 @@ def _json(plan: Plan, table: pd.DataFrame, check: QuasiStatic) -> str:
         "steps": check.steps,
         "needed_steps": plain(check.needed),
         "lag_norm": plain(check.lag_norm),
-        "lag_temperature": plain(check.lag_temperature),
+        "lag_energy": plain(check.lag_energy),
         "until_step": check.until,
         "tolerance": check.tolerance,
     }

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from empirics.schedules.plans import HeatCapacity, Plan
 from thermo_theory import FixedLR
-from thermo_theory.paths import entropy_slopes, forgetting, law, log_slopes
+from thermo_theory.following import following, slowest
+from thermo_theory.paths import entropy_slopes, law, log_slopes
 
 __all__ = ["TOLERANCE", "QuasiStatic", "forecast", "quasi_static"]
 
 FloatArray = NDArray[np.float64]
 
-#: By how much log r and log T may lag behind where they would settle, for a schedule to count as quasi-static.
+#: By how much log r and the energy (in units of R T) may lag behind where they would settle, for a schedule to count as
+#: quasi-static.
 TOLERANCE = 0.05
 #: Points at which a plan is looked at.
 POINTS = 2001
@@ -34,8 +36,8 @@ class QuasiStatic:
         Steps that the plan takes for its change.
     needed : float
         Steps that it needs at least; infinite if lr ends at 0, where nothing relaxes.
-    lag_norm, lag_temperature : float
-        By how much log r and log T lag at the worst.
+    lag_norm, lag_energy : float
+        By how much log r and, in units of R T, the mean loss lag at the worst.
     until : int
         Last step up to which both lags are within the tolerance.
     tolerance : float
@@ -45,7 +47,7 @@ class QuasiStatic:
     steps: int
     needed: float
     lag_norm: float
-    lag_temperature: float
+    lag_energy: float
     until: int
     tolerance: float
 
@@ -60,8 +62,8 @@ class QuasiStatic:
     def __str__(self) -> str:
         if self.holds:
             needs = f"it needs {self.needed:,.0f} of its {self.steps:,} steps"
-            return f"quasi-static: {needs} for lags below {self.tolerance:g} in log r and log T"
-        slow = "the norm" if self.lag_norm > self.lag_temperature else "the temperature of the directions"
+            return f"quasi-static: {needs} for lags below {self.tolerance:g} in log r and U/(R T)"
+        slow = "the norm" if self.lag_norm > self.lag_energy else "the energy of the directions"
         needs = f"needs {self.needed:,.0f} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         return f"not quasi-static after step {self.until:,}: {slow} lags; {needs}"
 
@@ -69,8 +71,8 @@ class QuasiStatic:
 def _times(
     plan: Plan, lr: FloatArray, decay: FloatArray, momentum: float, sigma: float | None, dimension: int | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Relaxation times of log r and of a free direction, at each pair of lr and weight decay."""
-    formula = forgetting(law("fixed-lr", plan.optimizer))
+    """Relaxation times of log r and of the energy in the slowest well, at each pair of lr and weight decay."""
+    formula = following(law("fixed-lr", plan.optimizer))
     known: dict[str, Any] = {"eta": lr, "lam": decay, "sigma": sigma, "d": dimension}
     known |= {"beta": momentum, "beta1": momentum}
     values = {name: known[name] for name in formula.arguments}
@@ -78,10 +80,11 @@ def _times(
     if lacking:
         words = " and ".join({"sigma": "sigma", "d": "dimension"}[name] for name in lacking)
         raise ValueError(f"relaxation under {plan.optimizer} depends on {words}: give them")
-    free = np.asarray(formula(**values, invalid="nan"))
+    energy = np.asarray(formula(**values, invalid="nan"))
+    free = energy / float(slowest())
     # Momentum is SGD at another learning rate. For Adam the norm's time is not derived; it is shorter than this.
     share = FixedLR.relaxation_time(eta=1.0, lam=1.0) if not plan.optimizer.startswith("adam") else 1.0
-    return free * share, free
+    return free * share, energy
 
 
 def _check_rates(lr: float, weight_decay: float) -> None:
@@ -134,15 +137,15 @@ def quasi_static(
     momentum : float
         Of SGD; Adam's beta1 changes nothing.
     relaxation_steps : float, optional
-        Steps in which the loss or the directions were measured to relax, at the start; a probe says it. They then are
-        taken to relax at a rate that goes with the temperature, as in a basin. Without it directions count as free,
-        the slowest that theory knows; networks can be slower.
+        Steps in which the loss was measured to relax, at the start: the correlation time of its slow part, as
+        `ThermoProbe.loss_relaxation` has it. It is taken to go with 1/T, as in a basin. Without it the slowest well
+        that there is is assumed; networks can be slower.
     sigma : float, optional
         Gradient noise a direction at unit norm; only Adam with L2 depends on it.
     dimension : int, optional
         Number d of scale-invariant weights; only Adam with L2 depends on it.
     tolerance : float
-        By how much log r and log T may lag.
+        By how much log r, and the mean loss in units of R T, may lag.
 
     Returns
     -------
@@ -156,14 +159,17 @@ def quasi_static(
     Notes
     -----
     log r relaxes at ``4 eta lambda`` ("relaxation-time"), behind by ``log(1 + nu/(4 eta lambda))/4`` on a ramp
-    ("quasi-static"); free directions at ``eta lambda`` ("direction-relaxation"). A lag is the speed of what is followed
-    times the relaxation time, so it halves when the steps double.
+    ("quasi-static"). The temperature is that of the noise and does not lag; what does is the energy, by ``C_V tau
+    dlog T/dt`` in units of T, with tau the correlation time of the loss. Free directions forget themselves at
+    ``eta lambda`` alone, but they need not follow: their law does not depend on T. Over wells of all curvatures
+    ``(C_V/R) tau`` is at most ``1/(4 eta lambda)`` (`thermo_theory.following`), which is what is assumed. A lag is the
+    speed of what is followed times the relaxation time, so it halves when the steps double.
 
     Examples
     --------
     >>> from empirics.schedules.plans import plan
     >>> print(quasi_static(plan("isobar", factor=0.1, steps=10_000), lr=0.1, weight_decay=5e-4))
-    not quasi-static after step 0: the temperature of the directions lags; needs 4,605,171 steps, has 10,000
+    not quasi-static after step 0: the energy of the directions lags; needs 1,151,293 steps, has 10,000
     """
     _check_rates(lr, weight_decay)
     if relaxation_steps is not None and not relaxation_steps > 0:
@@ -183,7 +189,7 @@ def quasi_static(
         steps=plan.steps,
         needed=float(np.ceil(plan.steps * worst.max() / tolerance)) if np.isfinite(worst.max()) else math.inf,
         lag_norm=float(lags[0].max()),
-        lag_temperature=float(lags[1].max()),
+        lag_energy=float(lags[1].max()),
         until=int(steps[over[0]]) if len(over) else plan.total,
         tolerance=tolerance,
     )

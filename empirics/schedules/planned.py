@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
@@ -11,6 +11,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from empirics.schedules.forecast import TOLERANCE, QuasiStatic, quasi_static
 from empirics.schedules.plans import Plan
+
+if TYPE_CHECKING:
+    from empirics.probe import ThermoProbe
 
 __all__ = ["PlannedLR", "optimizer_name", "rule_of"]
 
@@ -192,6 +195,7 @@ class PlannedLR(LRScheduler):
         sigma: float | None = None,
         dimension: int | None = None,
         tolerance: float = TOLERANCE,
+        probe: ThermoProbe | None = None,
     ) -> QuasiStatic:
         """Check before the run that the plan is slow beside relaxation; see `quasi_static`.
 
@@ -201,11 +205,20 @@ class PlannedLR(LRScheduler):
             The parameter group whose lr, weight decay and momentum are taken.
         relaxation_steps, sigma, dimension, tolerance
             As for `quasi_static`.
+        probe : ThermoProbe, optional
+            What was not given is asked of it: the loss's relaxation time where it can be told, sigma and dimension of
+            the scale-invariant tensor that relaxes most slowly.
 
         Returns
         -------
         QuasiStatic
         """
+        if probe is not None:
+            told = probe.loss_relaxation().steps
+            relaxation_steps = told if relaxation_steps is None and told > 0 else relaxation_steps
+            noise, directions = probe.noise()
+            sigma = noise if sigma is None else sigma
+            dimension = directions if dimension is None else dimension
         settings = self.optimizer.param_groups[group]
         return quasi_static(
             self._plan,

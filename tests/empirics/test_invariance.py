@@ -92,6 +92,43 @@ def test_an_eps_that_matters_is_seen():
     assert found(0.3).violation > 1e-2 > 1e-4 > found(1e-5).violation
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("small", [1e-2, 1e-4, 1e-5, 1e-6, 1e-8])
+def test_what_rounding_hides_in_the_loss_is_told_from_gradients(small, dtype):
+    """A branch of little effect beside the main one: its first matrix has no scale, its second has one."""
+
+    class Branched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.whole, self.out = nn.Linear(6, 16, bias=False), nn.Linear(16, 6, bias=False)
+            self.main, self.idle = nn.Linear(6, 3), nn.Linear(6, 8)
+            with torch.no_grad():
+                self.out.weight.mul_(small)
+                self.idle.bias.normal_()
+
+        def forward(self, x):
+            h = self.out(torch.relu(nn.functional.layer_norm(self.whole(x), (16,), eps=0.0)))
+            centred = self.idle(x) - self.idle(x).mean(0)  # its bias has no effect but rounding
+            return self.main(x + h) + centred[:, :3]
+
+    torch.manual_seed(0)
+    model = Branched().to(dtype)
+    x, y = torch.randn(64, 6, dtype=dtype), torch.randint(0, 3, (64,))
+    blocks = {row.name: row.blocks for row in scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))}
+    expected = dict.fromkeys(blocks, 0) | {"whole.weight": 1}
+    assert blocks == expected
+
+
+def test_shifts_that_are_still_zero_do_not_make_scales_invariant():
+    torch.manual_seed(0)
+    layers = [nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8)]
+    model, x, y = nn.Sequential(*layers, nn.Linear(8, 3)), torch.randn(64, 6), torch.randint(0, 3, (64,))
+    assert not model[1].bias.any()
+    blocks = {row.name: row.blocks for row in scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))}
+    assert {name for name, number in blocks.items() if number} == {"0.weight", "3.weight"}
+    assert not model[1].bias.any()
+
+
 def test_wrong_losses_are_refused():
     model = nn.Linear(3, 2)
     for loss, said in [

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import multiprocessing, nn
@@ -67,15 +68,9 @@ def test_two_processes_see_the_same_and_are_not_changed(tmp_path):
     )
 
 
-def test_lightning(tmp_path):
-    lightning = pytest.importorskip("lightning.pytorch")
-    from lightning.pytorch.loggers import CSVLogger
-    from torch.utils.data import DataLoader, TensorDataset
-
-    from empirics.probe.lightning import ThermoCallback
-
+def module_of(lightning, net):
     class Module(lightning.LightningModule):
-        def __init__(self, net):
+        def __init__(self):
             super().__init__()
             self.net = net
 
@@ -85,17 +80,34 @@ def test_lightning(tmp_path):
         def configure_optimizers(self):
             return torch.optim.SGD(self.net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.02)
 
+    return Module()
+
+
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+
+
+def test_lightning(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from lightning.pytorch.loggers import CSVLogger
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from empirics.probe.lightning import ThermoCallback
+
     torch.manual_seed(0)
     start = network()
     loader = DataLoader(TensorDataset(*samples()), batch_size=32)
     ends = []
     for callbacks in ([], [ThermoCallback(every_n_steps=20, every=2)]):
-        module = Module(copy.deepcopy(start))
+        module = module_of(lightning, copy.deepcopy(start))
         logger = CSVLogger(tmp_path, name=f"with-{len(callbacks)}")
         trainer = lightning.Trainer(
-            max_epochs=10, callbacks=callbacks, logger=logger, accelerator="cpu", enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=0.1,
-        )  # fmt: skip
+            max_epochs=10,
+            callbacks=callbacks,
+            logger=logger,
+            enable_checkpointing=False,
+            gradient_clip_val=0.1,
+            **QUIET,
+        )
         trainer.fit(module, loader)
         ends.append(module.net.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(ends[0].values(), ends[1].values(), strict=True))
@@ -106,6 +118,32 @@ def test_lightning(tmp_path):
     squares = [float(seen.grad_sq.sum()) for seen in probe._watch.seen()]
     assert 0.5 * 0.01 < sum(squares) < 1.01 * 0.01
     assert "thermo/temperature/net.0.weight" in (tmp_path / "with-1" / "version_0" / "metrics.csv").read_text()
+
+
+def test_lightning_goes_on_from_its_checkpoint(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from empirics.probe.lightning import ThermoCallback
+
+    torch.manual_seed(0)
+    start = network()
+    loader = DataLoader(TensorDataset(*samples()), batch_size=32)
+
+    def fit(epochs, held=None):
+        callback = ThermoCallback(every=6)
+        trainer = lightning.Trainer(
+            max_epochs=epochs, callbacks=[callback], logger=False, enable_checkpointing=False, **QUIET
+        )
+        trainer.fit(module_of(lightning, copy.deepcopy(start)), loader, ckpt_path=held)
+        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+        return callback.probes[0]
+
+    whole = fit(10)
+    fit(4)
+    resumed = fit(10, tmp_path / "4.ckpt")
+    assert resumed.steps == whole.steps == 80
+    pd.testing.assert_frame_equal(resumed.frame(), whole.frame(), check_exact=True)
 
 
 def test_hugging_face_trainer(tmp_path):

@@ -69,9 +69,9 @@ def partition(along: FloatArray, weight: FloatArray, slope: FloatArray, paramete
     Returns
     -------
     int
-        0 if not even the whole tensor is, or if it never had a gradient.
+        0 if not even the whole tensor is, or if it never had a gradient (no step, or only gradients of zero).
     """
-    rows = along.shape[1]
+    rows = along.shape[1] if len(along) else 0
     for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameters > n):
         grouped = [part.reshape(len(part), blocks, -1).sum(2) for part in (along, weight, slope)]
         if passes(violation(grouped[0], grouped[1], grouped[2], parameters / blocks), parameters / blocks):

@@ -1,0 +1,222 @@
+"""The losses of all steps, thinned when there are many; and how long their slow part takes to relax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from torch import Tensor
+
+__all__ = ["LossRelaxation", "Losses", "relaxation"]
+
+FloatArray = NDArray[np.float64]
+
+#: Losses that go together to a chunk, on the device, and to the host at once.
+CHUNK = 256
+WAITING = 64
+
+#: Means that are kept; when there are more, two become one.
+KEPT = 1 << 15
+
+#: Parts of a series, of which one at a time is left out for an interval.
+PARTS = 5
+
+#: Fewest means of which a time is told, and largest time told over the length of the series.
+FEWEST, LONGEST = 1000, 0.01
+
+
+@dataclass(frozen=True)
+class LossRelaxation:
+    """Correlation time of the slow part of the training loss, in steps, with its 95 % interval.
+
+    Attributes
+    ----------
+    steps : float
+        NaN where it cannot be told.
+    low, high : float
+        The interval.
+    why_not : str
+        Why it cannot be told.
+    """
+
+    steps: float
+    low: float = nan
+    high: float = nan
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        if self.why_not:
+            return f"the loss's relaxation is not known: {self.why_not}"
+        return f"the loss relaxes in {self.steps:.3g} steps [{self.low:.3g}, {self.high:.3g}]"
+
+
+class Losses:
+    """Losses by step; nothing is moved off the device in most steps."""
+
+    def __init__(self) -> None:
+        self._new: list[Tensor | float] = []
+        self._chunks: list[Tensor] = []
+        #: Means over `width` steps each, from step 0; NaN where one is missing or not finite.
+        self.means: FloatArray = np.empty(0)
+        self.width = 1
+        self._rest: FloatArray = np.empty(0)
+
+    def add(self, loss: Tensor | float | None) -> None:
+        """Take the loss of a step.
+
+        Raises
+        ------
+        ValueError
+            If it is no scalar.
+        """
+        # Elsewhere than on the CPU a number would have to be waited for. This runs in every step: a few tenths of a us.
+        try:
+            value: Tensor | float = loss.item() if loss.is_cpu else loss.detach().clone()  # type: ignore[union-attr]
+        except AttributeError:
+            value = nan if loss is None else float(loss)
+        except RuntimeError:
+            raise ValueError(_no_scalar(loss)) from None
+        self._new.append(value)
+        if len(self._new) >= CHUNK:
+            self._close()
+
+    def _close(self) -> None:
+        if self._new:
+            self._chunks.append(_stacked(self._new))
+            self._new = []
+        if len(self._chunks) >= WAITING:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Move what waits to the host, and thin."""
+        new = [chunk.cpu().double().numpy() for chunk in self._chunks]
+        self._chunks = []
+        series = np.concatenate([self._rest, *new])
+        while len(self.means) + len(series) // self.width > KEPT:
+            # An odd mean at the end goes back among what is not averaged yet.
+            if len(self.means) % 2:
+                series = np.concatenate([np.full(self.width, self.means[-1]), series])
+            self.means = self.means[: len(self.means) // 2 * 2].reshape(-1, 2).mean(1)
+            self.width *= 2
+        whole = len(series) // self.width * self.width
+        self.means = np.concatenate([self.means, series[:whole].reshape(-1, self.width).mean(1)])
+        self._rest = series[whole:]
+
+    def series(self, start: int, end: int) -> FloatArray:
+        """Means over `width` steps that lie in steps `start` to `end`."""
+        self._close()
+        self._fetch()
+        return self.means[-(-start // self.width) : end // self.width]
+
+    @property
+    def last(self) -> float:
+        """The latest that is known; NaN if there is none."""
+        if self._new and (not isinstance(self._new[-1], float) or isfinite(self._new[-1])):
+            return float(self._new[-1])
+        known = self.series(0, 1 << 62)
+        known = np.concatenate([known, self._rest])
+        known = known[np.isfinite(known)]
+        return float(known[-1]) if len(known) else nan
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as numbers and tensors."""
+        self._close()
+        self._fetch()
+        held = {"means": torch.as_tensor(self.means.copy()), "rest": torch.as_tensor(self._rest.copy())}
+        return {**held, "width": self.width}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self._new, self._chunks = [], []
+        self.means, self._rest = (state[name].cpu().numpy().copy() for name in ("means", "rest"))
+        self.width = state["width"]
+
+
+def _no_scalar(loss: Any) -> str:
+    return f"loss must be a scalar, got a tensor of shape {tuple(loss.shape)}: give its mean"
+
+
+def _stacked(losses: list[Tensor | float]) -> Tensor:
+    # isinstance(x, Tensor) takes ten times as long.
+    tensors = [one for one in losses if type(one) is not float]
+    if not tensors:
+        return torch.tensor(losses, dtype=torch.float64)
+    for one in tensors:
+        if one.numel() != 1:  # type: ignore[union-attr]
+            raise ValueError(_no_scalar(one))
+    like: Tensor = tensors[0]  # type: ignore[assignment]
+    return torch.stack([
+        like.new_tensor(one) if type(one) is float else one.reshape(()).to(like)  # type: ignore[union-attr]
+        for one in losses
+    ])  # fmt: skip
+
+
+def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
+    """Tell the correlation time of the slow part of a series of losses.
+
+    Parameters
+    ----------
+    series : array, shape (n,)
+        Losses of consecutive minibatches, or means over `width` of them, of a stationary stretch.
+    width : int
+        Steps a value.
+
+    Returns
+    -------
+    LossRelaxation
+
+    Notes
+    -----
+    A minibatch's loss is that of the weights and noise of its own, which is independent from step to step and adds to
+    the covariance at lag 0 alone. The covariances at lags 1 to n/25, after a linear trend is taken out, are fitted by
+    ``A exp(-lag/tau)`` (least squares on a grid of tau); the interval is Student's for log tau, from fits that leave
+    out a fifth of the series each. It is not told where A is not above 0 by four standard errors, or where tau is above
+    a hundredth of the series: then it was too short.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> slow = np.zeros(20_000)
+    >>> for i in range(1, len(slow)):
+    ...     slow[i] = np.exp(-1 / 40) * slow[i - 1] + random.normal()
+    >>> print(relaxation(slow + 3 * random.normal(size=len(slow))))
+    the loss relaxes in ... steps [...]
+    """
+    series = np.asarray(series, dtype=float)
+    series = series[np.isfinite(series)]
+    n = len(series)
+    if n < FEWEST:
+        return LossRelaxation(nan, why_not=f"{n * width} steps were seen, {FEWEST * width} are needed at least")
+    time = np.arange(n) - (n - 1) / 2
+    away = series - series.mean()
+    away = away - time * float(time @ away) / float(time @ time)
+    lags = np.arange(1, int(4 * LONGEST * n))
+    covariances = np.array([[float(p[:-k] @ p[k:]) / (len(p) - k) for k in lags] for p in np.array_split(away, PARTS)])
+    times = np.geomspace(0.5, 2 * LONGEST * n, 200)
+    shapes = np.exp(-lags / times[:, None])
+    shapes /= np.linalg.norm(shapes, axis=1, keepdims=True)
+    # All of the series, and each part left out in turn. The fit of least squares is the one that explains most.
+    without = (covariances.sum(0) - covariances) / (PARTS - 1)
+    heights = np.stack([covariances.mean(0), *without]) @ shapes.T
+    best = heights.argmax(1)
+    found = times[best]
+    if not heights[0, best[0]] > 4 * _jackknife(heights[1:, best[0]]):
+        return LossRelaxation(nan, why_not="no slow part stands out from the noise of the minibatches")
+    if found[0] > LONGEST * n:
+        return LossRelaxation(
+            nan, why_not=f"it is above {LONGEST * n * width:,.0f} steps, a hundredth of what was seen"
+        )
+    reach = float(student.ppf(0.975, PARTS - 1)) * _jackknife(np.log(found[1:]))
+    low, high = (float(found[0] * np.exp(sign * reach)) * width for sign in (-1, 1))
+    return LossRelaxation(float(found[0]) * width, low, high)
+
+
+def _jackknife(values: FloatArray) -> float:
+    """Standard error from what comes out when one part is left out."""
+    return float(((len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()) ** 0.5)

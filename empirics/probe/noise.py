@@ -1,0 +1,78 @@
+"""Gradient noise without bias: from halves of a minibatch, or from the parts of an accumulated step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Noise"]
+
+#: Measurements by halves or micro-batches that a reading is a mean over.
+HALVES = 256
+
+
+class Noise:
+    """Signal and noise of each watched tensor, `|E g|^2` and `tr Cov g`, as they were told.
+
+    Attributes
+    ----------
+    told : deque of Tensor
+        A row a tensor, shape (tensor, 2): both for a mean over the whole minibatch.
+    """
+
+    def __init__(self) -> None:
+        self.told: deque[Tensor] = deque(maxlen=HALVES)
+        self._parts: list[Tensor | None] | None = None
+        self._part_squares: list[Tensor] = []
+
+    def forget(self) -> None:
+        """Begin anew: other tensors are watched."""
+        self.told.clear()
+        self._parts, self._part_squares = None, []
+
+    def halves(self, parameters: Sequence[Tensor], pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
+        """Take the gradients of two halves, one pair a parameter; None where there is none."""
+        found = []
+        for parameter, (one, other) in zip(parameters, pairs, strict=True):
+            if one is None or other is None:
+                found.append(parameter.new_full((2,), torch.nan, dtype=torch.float32))
+                continue
+            one, other = one.detach().float().flatten(), other.detach().float().flatten()
+            found.append(torch.stack((one @ other, (one - other).square().sum() / 4)))
+        self.told.append(torch.stack([each.to(found[0].device) for each in found]))
+
+    @torch.no_grad()
+    def part(self, parameters: Sequence[Tensor]) -> None:
+        """Look at what the last of several `backward` added to the gradients."""
+        gradients = [parameter.grad for parameter in parameters]
+        before = [None] * len(gradients) if self._parts is None else self._parts
+        squares = []
+        for g, old in zip(gradients, before, strict=True):
+            part = torch.zeros(()) if g is None else (g if old is None else g - old)
+            squares.append(part.float().square().sum())
+        self._part_squares.append(torch.stack([s.to(squares[0].device) for s in squares]))
+        self._parts = [None if g is None else g.detach().clone() for g in gradients]
+
+    def end_of_parts(self) -> None:
+        """Work out what the parts of a step say, if there were several."""
+        if self._parts is not None and (n := len(self._part_squares)) > 1:
+            whole = torch.stack([
+                torch.zeros(()) if g is None else g.float().square().sum().cpu() for g in self._parts
+            ])  # fmt: skip
+            noise = n / (n - 1) * (torch.stack(self._part_squares).sum(0).cpu() - whole / n)
+            self.told.append(torch.stack((whole - noise, noise), 1))
+        self._parts, self._part_squares = None, []
+
+    def shares(self) -> NDArray[np.float64] | None:
+        """Share of the mean gradient in E|g|^2, shape (tensor,); NaN where nothing was told, None if nothing at all."""
+        if not self.told:
+            return None
+        parts = torch.stack([one.cpu() for one in self.told]).double().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sums = np.where(np.isfinite(parts), parts, 0).sum(0)
+            return np.asarray(sums[:, 0] / sums.sum(1))

@@ -1,0 +1,79 @@
+"""What a probe measured while learning rate and weight decay stayed: a reading a stretch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from empirics.probe.losses import Losses
+from empirics.probe.record import Seen, together
+from empirics.probe.row import row_of
+from empirics.probe.watch import Tensors, Watched
+from thermo_theory import coordinates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["readings", "since"]
+
+COLUMNS = ("step", "last", "lr", "weight_decay", "temperature", "loss", "balance")
+
+
+def _round(watch: Tensors) -> list[Watched]:
+    return [watched for watched in watch.watched if watched.known]
+
+
+def _stages(history: list[Seen]) -> list[list[int]]:
+    """Stretches that follow each other at the same rates, as lists of their numbers."""
+    stages: list[list[int]] = []
+    for i, seen in enumerate(history):
+        rates = seen.rule.lr, seen.rule.weight_decay
+        before = history[i - 1].rule if i else None
+        if before is not None and np.allclose(rates, (before.lr, before.weight_decay), rtol=1e-6, atol=0):
+            stages[-1].append(i)
+        else:
+            stages.append([i])
+    return stages
+
+
+def since(watch: Tensors) -> int:
+    """First step of the stretches at the present rates; 0 if no scale-invariant tensor was seen."""
+    round_ = _round(watch)
+    if not round_ or not round_[0].history:
+        return 0
+    history = round_[0].history
+    stage = _stages(history)[-1]
+    return history[stage[0]].first if len(stage) < len(history) else 0
+
+
+def _reading(tensors: list[list[Seen]], losses: Losses) -> list[float]:
+    """A row from the stretches of each tensor; T weighs as R, so that R T adds."""
+    heat = weight = 0.0
+    balances = []
+    for stretches in tensors:
+        seen = together(stretches)
+        signal = float(np.clip(abs(seen.grad_next.sum()) / max(seen.grad_sq.sum(), 1e-300), 0, 1))
+        row = row_of("", seen.size * seen.blocks, seen, signal)
+        constant = seen.blocks * float(coordinates.state(seen.rule.law)[2](d=seen.size))
+        heat, weight = heat + constant * row.temperature, weight + constant
+        balances.append(row.balance)
+    first, last, rule = tensors[0][0].first, tensors[0][-1].last, tensors[0][-1].rule
+    seen_losses = losses.series(first, last + 1)
+    seen_losses = seen_losses[np.isfinite(seen_losses)]
+    loss = float(seen_losses.mean()) if len(seen_losses) else np.nan
+    return [first, last, rule.lr, rule.weight_decay, heat / weight, loss, float(np.mean(balances))]
+
+
+def readings(watch: Tensors, losses: Losses) -> pd.DataFrame:
+    """Return a row a stage of two stretches or more, the first half of its stretches left out."""
+    import pandas as pd
+
+    round_ = [watched for watched in _round(watch) if watched.history and watched.history[0].rule.optimizer]
+    length = min((len(watched.history) for watched in round_), default=0)
+    rows = []
+    for stage in _stages(round_[0].history[-length:]) if length else []:
+        kept = stage[(len(stage) + 1) // 2 :]
+        if kept:
+            rows.append(_reading([[w.history[-length:][i] for i in kept] for w in round_], losses))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"step": int, "last": int})

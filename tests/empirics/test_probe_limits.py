@@ -1,0 +1,198 @@
+"""Where the probe does not apply it says so: nothing to watch, no gradients, no weight decay, sparse tensors."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from watched import data, network, row, trained
+
+from empirics.probe import ThermoProbe
+
+
+def said(watch):
+    return "\n".join(watch.warnings())
+
+
+def sgd(lr=0.1, wd=0.02):
+    return lambda p: torch.optim.SGD(p, lr=lr, weight_decay=wd)
+
+
+def test_a_transformer_as_torch_has_it_has_no_scale_invariant_tensor():
+    """Its matrices feed a sum with the residual, or a softmax, before any LayerNorm."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside, self.out = nn.Linear(3, 16), nn.Linear(16, 4)
+            layer = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True, norm_first=True)
+            self.body = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+        def forward(self, x):
+            return self.out(self.body(self.inside(x.unflatten(1, (4, 3)))).mean(1))
+
+    torch.manual_seed(0)
+    watch = trained(lambda p: torch.optim.AdamW(p, lr=0.003, weight_decay=0.1), 40, Net())[1]
+    assert not watch.frame()["scale_invariant"].any()
+    assert "no tensor is scale-invariant: none feeds a normalisation layer alone, and nothing here applies" in said(
+        watch
+    )
+    assert watch.readings().empty
+    with pytest.raises(ValueError, match="0 of 0 stretches"):
+        watch.adiabatic_index()
+    assert watch.noise() == (None, None)
+
+
+def test_gradients_that_are_not_finite_are_left_out_and_named():
+    def broken(model, watch, x, y):
+        model[3].weight.grad.fill_(math.nan)
+
+    torch.manual_seed(0)
+    watch = ThermoProbe(model := network(), optimizer := sgd()(model.parameters()))
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(40):
+        x, y = data(generator)
+        optimizer.zero_grad()
+        cross_entropy(model(x), y).backward()
+        broken(model, watch, x, y)
+        watch.step(math.nan)
+        model[3].weight.grad.zero_()  # the training itself goes on
+        optimizer.step()
+    assert "no finite, dense gradient was seen of 3.weight" in said(watch)
+    assert "3.weight" not in set(watch.frame()["group"])
+    assert row(watch, "0.weight")["scale_invariant"]
+    assert "loss" not in watch.line()
+    assert all(math.isfinite(value) for value in watch.values().values())
+
+
+def test_a_tensor_that_is_frozen_is_not_watched():
+    torch.manual_seed(0)
+    model = network()
+    model[0].weight.requires_grad_(False)
+    watch = trained(sgd(), 40, model)[1]
+    assert "0.weight" not in set(watch.frame()["group"])
+    assert "no tensor is scale-invariant" in said(watch)
+    for p in model.parameters():
+        p.requires_grad_(False)
+    with pytest.raises(ValueError, match="optimizer trains no tensor that requires a gradient"):
+        ThermoProbe(model, sgd()(model.parameters()))
+
+
+def test_sparse_gradients_are_named_and_the_rest_is_watched():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.rest = nn.Embedding(8, 12, sparse=True), network()
+
+        def forward(self, x):
+            return self.rest(x + self.words((x[:, 0] > 0).long()))
+
+    torch.manual_seed(0)
+    start = Net()
+    ends = [
+        trained(lambda p: torch.optim.SGD(p, lr=0.05), 60, copy.deepcopy(start), probe)[0] for probe in (False, True)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
+    watch = trained(lambda p: torch.optim.SGD(p, lr=0.05), 60, start)[1]
+    assert "no finite, dense gradient was seen of words.weight" in said(watch)
+    assert row(watch, "rest.0.weight")["scale_invariant"]
+
+
+def test_without_weight_decay_there_is_no_equilibrium():
+    watch = trained(sgd(wd=0.0), 60)[1]
+    found = row(watch, "0.weight")
+    assert found["pressure"] == 0
+    assert found["temperature"] > 0
+    assert all(math.isnan(found[name]) for name in ("equilibrium_share", "relaxation_steps", "pv_over_rt"))
+    assert "no weight decay on scale-invariant weights" in said(watch)
+
+
+def test_at_a_learning_rate_of_zero_nothing_turns_and_nothing_is_made_up():
+    watch = trained(sgd(lr=0.0), 60)[1]
+    found = row(watch, "0.weight")
+    assert found["scale_invariant"]
+    assert found["effective_lr"] == found["temperature"] == found["angular_update"] == 0
+    assert all(math.isnan(found[name]) for name in ("equilibrium_share", "relaxation_steps", "balance"))
+    assert "lr of 0.weight is 0: nothing moves" in said(watch)
+
+
+def test_a_probe_that_is_never_given_a_gradient_says_what_to_do():
+    model = network()
+    optimizer = sgd()(model.parameters())
+    watch = ThermoProbe(model, optimizer)
+    for _ in range(10):
+        watch.step()
+        optimizer.step()
+    with pytest.raises(ValueError, match=r"no finite gradient was measured yet: call probe\.step"):
+        watch.frame()
+
+
+def test_clipping_and_accumulation_are_seen_as_the_optimiser_sees_them():
+    """Two micro-batches and clipping to a small norm: what is measured is what is applied, bit for bit the same."""
+    torch.manual_seed(0)
+    start = network()
+    ends = []
+    for probed in (False, True):
+        model = copy.deepcopy(start)
+        optimizer = sgd()(model.parameters())
+        watch = ThermoProbe(model, optimizer, every=2) if probed else None
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(100):
+            optimizer.zero_grad()
+            for _ in range(2):
+                x, y = data(generator)
+                (cross_entropy(model(x), y) / 2).backward()
+                if watch:
+                    watch.microbatch()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            if watch:
+                watch.step()
+            optimizer.step()
+        ends.append(model)
+    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
+    total = sum(float(seen.grad_sq.sum()) for seen in watch._watch.seen())
+    assert total == pytest.approx(0.05**2, rel=1e-3)
+    assert watch.frame().attrs["noise"] == "halves"
+
+
+def test_autocast_to_bfloat16_leaves_the_blocks_to_be_found():
+    torch.manual_seed(0)
+    start = network("batch")
+    ends = []
+    for probed in (False, True):
+        model = copy.deepcopy(start)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+        watch = ThermoProbe(model, optimizer) if probed else None
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(60):
+            x, y = data(generator, 64)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            if watch:
+                watch.step(loss)
+            optimizer.step()
+        ends.append(model)
+    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
+    assert watch.frame()["blocks"].tolist() == [16, 0, 0, 0, 0]
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")
+def test_a_compiled_model_is_watched_and_not_changed():
+    torch.manual_seed(0)
+    start = network("batch")
+    ends = []
+    try:
+        for probed in (False, True):
+            model = torch.compile(copy.deepcopy(start))
+            found, watch = trained(sgd(), 100, model, probed)
+            ends.append(found)
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        pytest.skip(f"torch.compile does not work here: {str(error).splitlines()[0]}")
+    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
+    assert list(watch.frame()["group"]) == ["0.weight", "1.weight", "1.bias", "3.weight", "3.bias"]
+    assert row(watch, "0.weight")["blocks"] == 16
