@@ -22,7 +22,7 @@ extensions = [
 exclude_patterns = ["_ext", "_static", "**/.*"]
 root_doc = "index"
 
-# Markdown as code hosts read it: dollars are mathematics, headings are targets, links to other pages are relative paths.
+# Markdown as code hosts read it: dollars are mathematics, headings are targets, links to pages are relative paths.
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
