@@ -1,20 +1,20 @@
 """Mathematics as MathML, made at build: the pages need neither scripts nor a network to show a formula."""
 
+from typing import Any
+
+from docutils.nodes import Element, SkipNode
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 
-def _inline(writer, node):
+def _inline(writer: Any, node: Element) -> None:
     writer.body.append(convert(node.astext()))
     raise SkipNode
 
 
-def _block(writer, node):
+def _block(writer: Any, node: Element) -> None:
     writer.body.append(f'<div class="formula" tabindex="0">{convert(node.astext(), display="block")}</div>\n')
     raise SkipNode
-
-
-from docutils.nodes import SkipNode  # noqa: E402
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
