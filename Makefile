@@ -58,7 +58,7 @@ results-watched: setup
 	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
 
 docs: $(VENV)/.docs
-	$(BIN)/python -m sphinx -b html -q -W --keep-going docs build/site
+	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
@@ -68,7 +68,6 @@ pictures: setup
 	$(BIN)/python docs/pictures.py
 
 dist: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build
 	rm -rf dist && $(BIN)/python -m build --outdir dist .
 
 clean:
