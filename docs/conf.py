@@ -32,10 +32,11 @@ suppress_warnings = ["myst.header"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]
 
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": False}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
+default_role = "py:obj"  # `name` in a docstring is a link where it can be one
 numpydoc_xref_param_type = False
 
 html_theme = "furo"

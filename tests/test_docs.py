@@ -2,7 +2,9 @@
 
 import contextlib
 import doctest
+import html
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from chromium import CHROMIUM, browse
 
 from empirics.cli import main
 
@@ -140,3 +143,34 @@ def test_formulas_and_symbols_are_there(site):
     glossary = (site / "glossary.html").read_text(encoding="utf-8")
     assert "gas constant, (d - 1)/2" in glossary
     assert (site / "interactive.html").exists()
+
+
+# A page stands in a frame as wide as a small phone; code, tables and formulas may scroll by themselves.
+FRAMES = """<!DOCTYPE html><html><meta charset="utf-8"><body>{frames}<pre id="found"></pre><script>
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(frame => {{
+    const root = frame.contentDocument.documentElement;
+    const parts = [...root.querySelectorAll("article *, main *")];
+    const wide = parts.filter(part => !part.closest(".formula, pre, table, svg")
+      && part.getBoundingClientRect().right > root.clientWidth + 1).map(part => part.tagName + "." + part.className);
+    return [frame.src, root.scrollWidth - root.clientWidth, wide];
+  }});
+  document.getElementById("found").textContent = JSON.stringify(found);
+}});
+</script></body></html>"""
+
+
+@pytest.mark.long
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)")
+def test_no_page_scrolls_sideways_on_a_phone(site, tmp_path):
+    book = ("README", "dictionary", "radius", "momentum-balance", "vmf-entropy")
+    pages = [page for page in site.rglob("*.html") if page.parent.name != "book" or page.stem in book]
+    frames = "".join(
+        f'<iframe style="width:320px;height:700px;border:0" src="{page.as_uri()}"></iframe>' for page in pages
+    )
+    (tmp_path / "frames.html").write_text(FRAMES.format(frames=frames))
+    document, _ = browse(tmp_path / "frames.html", tmp_path, "--allow-file-access-from-files")
+    found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', document, re.S).group(1)))
+    assert len(found) > 40
+    assert [one for one in found if one[1] or one[2]] == []
