@@ -100,10 +100,12 @@ function ticksWritten(x, step) {
   return Math.abs(x) >= 1e6 ? written(x) : x.toFixed(places).replace("-", "−");
 }
 
-// The name of a process beyond the end of its line, inside the frame.
-function tag(svg, key, end, px, py, left, right, top, bottom) {
-  const x = px(end), y = py(end), toLeft = x > (left + right) / 2;
-  const at = {x: x + (toLeft ? -8 : 8), y: Math.min(bottom - 6, Math.max(top + 12, y + (y > (top + bottom) / 2 ? 14 : -8)))};
+// The name of a process beside the end of its line, inside the frame and clear of the names before it.
+function tag(svg, key, x, y, frame, names) {
+  const toLeft = x > (frame.left + frame.right) / 2, below = y > (frame.top + frame.bottom) / 2;
+  const at = {x: x + (toLeft ? -8 : 8), y: Math.min(frame.bottom - 6, Math.max(frame.top + 12, y + (below ? 14 : -8)))};
+  if (names.some(other => Math.abs(other.x - at.x) < 60 && Math.abs(other.y - at.y) < 13)) return;
+  names.push(at);
   node(svg, "text", {class: "tag", ...at, "text-anchor": toLeft ? "end" : "start"}, key);
 }
 
@@ -130,7 +132,11 @@ function plane(svg, paths, chosen, x, y, logX, names) {
   for (const key of [...PROCESSES.filter(k => k !== chosen), chosen]) {
     const line = paths[key].map(s => `${px(s).toFixed(1)},${py(s).toFixed(1)}`).join(" ");
     node(svg, "polyline", {class: key === chosen ? "chosen" : "other", points: line});
-    tag(svg, key, paths[key][POINTS - 1], px, py, left, right, top, bottom);
+  }
+  const placed = [];
+  for (const key of [chosen, ...PROCESSES.filter(k => k !== chosen)]) {
+    const end = paths[key][POINTS - 1];
+    tag(svg, key, px(end), py(end), {left, right, top, bottom}, placed);
   }
   const along = paths[chosen], first = along[0], last = along[along.length - 1];
   const before = along[along.length - 3];
@@ -202,8 +208,9 @@ function show() {
   const other = byId("other");
   other.textContent = v.optimizer === "sgd" ? "" : `${law.title}: derived at fixed LR; a free direction forgets itself in `;
   if (v.optimizer !== "sgd") { const cell = document.createElement("span"); fill(cell, now.forgetting); other.append(cell, " iterations."); }
-  byId("steps").textContent = now.eta_eff > 0.1
-    ? `they are not here (effective learning rate ${written(now.eta_eff)}); a run would be hotter than this page says, or diverge.`
+  byId("steps").textContent = Math.max(now.eta_eff, 1 / now.forgetting) > 0.1
+    ? `they are not here (effective learning rate ${written(now.eta_eff)}, free directions forgotten in ` +
+      `${written(now.forgetting)} iterations); a run would not be as this page says, or diverge.`
     : `the effective learning rate is ${written(now.eta_eff)}, and the numbers are off by about a quarter to a half of it, relative.`;
   plane(byId("pv"), paths, v.process, "V", "p", true, ["V", "p"]);
   plane(byId("ts"), paths, v.process, "S", "T", false, ["S", "T"]);
