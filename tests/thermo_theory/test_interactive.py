@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from chromium import browse, needed
+from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, derive, vmf
@@ -26,7 +27,10 @@ const found = SETTINGS.map(setting => {
   const rows = id => [...byId(id).tBodies[0].rows].map(row => [row.dataset.name, last(row)]);
   const table = id => Object.fromEntries(rows(id));
   const data = byId("other").querySelector("data");
-  return {read: read(), state: table("state"), times: table("times"), forgetting: data && Number(data.value)};
+  const late = byId("pace").querySelector("data");
+  const number = data => data && Number(data.value);
+  const shown = {state: table("state"), times: table("times"), forgetting: number(data), late: number(late)};
+  return {read: read(), ...shown};
 });
 byId("found").textContent = JSON.stringify(found);
 </script></body>"""
@@ -57,7 +61,7 @@ browser = [pytest.param(None, marks=needed)]
 def settings():
     """Places of the sliders, at random and at the ends."""
     draw = random.Random(10)
-    ranges = {"eta": (-5, 1), "lam": (-6, 0), "d": (0.48, 8), "sigma": (-3, 3), "factor": (-3, 3)}
+    ranges = {"eta": (-5, 1), "lam": (-6, 0), "d": (0.48, 8), "sigma": (-3, 3), "factor": (-3, 3), "iterations": (1, 9)}
     out = []
     for optimizer in NAMES:
         for process in ("isobar", "isochore", "isotherm", "adiabat"):
@@ -129,7 +133,9 @@ def after(setting):
 def test_numbers_are_those_of_python(_, moved):
     assert len(moved) == len(settings()) > 40
     for seen in moved:
-        setting = {name: value for name, value in seen["read"].items() if name not in ("process", "factor")}
+        setting = {
+            name: value for name, value in seen["read"].items() if name not in ("process", "factor", "iterations")
+        }
         now = state(**setting)
         for name, value in now.items():
             close(seen["state"][name][0], value, setting, name)
@@ -141,6 +147,30 @@ def test_schedules_end_where_what_stays_stays(_, moved):
         end = after(seen["read"])
         for name, value in state(**end).items():
             close(seen["state"][name][1], value, seen["read"], name, 2e-7)
+
+
+@pytest.mark.parametrize("_", browser)
+def test_fast_schedules_lag_as_their_equation_of_motion_has_it(_, moved):
+    seen_late = 0
+    for seen in moved:
+        v, start = seen["read"], seen["state"]["r"][0]
+        if v["optimizer"] != "sgd":
+            assert seen["late"] is None
+            continue
+        if v["process"] == "adiabat":  # its course between the ends is not a power law
+            continue
+        ends = {name: seen["state"][name] for name in ("eta", "lam")}
+
+        def slope(share, fourth, ends=ends, v=v, start=start):
+            # d r^4/dt = 2 r^2 d(r^2)/dt = 2 eta^2 tr Sigma - 4 eta lambda r^4, by hand; r^4 in units of its start.
+            eta, lam = (one[0] * (one[1] / one[0]) ** share for one in ends.values())
+            push = 2 * eta**2 * v["sigma"] ** 2 * (v["d"] - 1) / start**4
+            return v["iterations"] * (push - 4 * eta * lam * fourth)
+
+        found = solve_ivp(slope, (0, 1), [1.0], method="LSODA", rtol=1e-8, atol=1e-12).y[0, -1]
+        assert seen["late"] == pytest.approx(start**2 * math.sqrt(found) / 2, rel=0.002), v
+        seen_late += 1
+    assert seen_late >= 6
 
 
 def close(shown, value, setting, name, tolerance=1e-9):
@@ -184,9 +214,9 @@ def test_it_fits_phones_and_nights(options, tmp_path):
     assert console == []
     for width, seen in zip(WIDTHS, found_in(document), strict=True):
         assert (seen["width"], seen["scroll"], seen["wide"], seen["loaded"]) == (width, width, [], 0)
-        assert seen["lines"] == [4, 4]
+        assert seen["lines"] == [5, 5]
         assert all("isobar" in words for words in seen["spoken"])
-        assert seen["labels"] == [1] * 8  # each control is a native one with a label: keys and readers know it
+        assert seen["labels"] == [1] * 9  # each control is a native one with a label: keys and readers know it
         ink, paper = (np.mean([float(x) for x in re.findall(r"[\d.]+", seen[of])[:3]]) for of in ("ink", "paper"))
         assert (ink > paper + 150) if options else (paper > ink + 150)
 

@@ -116,7 +116,7 @@ def _kernel(branch: Any) -> str:
 
 
 def script() -> str:
-    """Return the page's formulas as JavaScript: the constants GAS, LAWS, INDEX, RELAXATION."""
+    """Return the page's formulas as JavaScript: the constants GAS, LAWS, INDEX, RELAXATION, TRAJECTORY and BATH."""
     order = repr(2 * numeric.ORDER_MIN + 2)
     gas = {"expansion": _kernel(numeric._expansion), "recurrence": _kernel(numeric._recurrence)}
     gas["state"] = (
@@ -143,6 +143,8 @@ def script() -> str:
             f"const LAWS = {_object(laws)};",
             f"const INDEX = {arrow(index())};",
             f"const RELAXATION = {_object(times)};",
+            f"const TRAJECTORY = {arrow(FixedLR.trajectory)};",
+            f"const BATH = {arrow(FixedSphere.temperature)};",
         ]
     )
 

@@ -40,6 +40,28 @@ function moved(start, process, factor, share) {
 const path = (start, process, factor) =>
   Array.from({length: POINTS}, (_, i) => stationary(moved(start, process, factor, i / (POINTS - 1))));
 
+// The same schedule in so many iterations (SGD): the norm follows its equation of motion, the directions the noise they
+// see. In each of the short stretches learning rate and weight decay stay, and the trajectory is exact.
+const STRETCHES = 400;
+
+function lagging(start, process, factor, iterations) {
+  const law = LAWS[start.optimizer], out = [start];
+  let norm = start.r;
+  for (let i = 0; i <= STRETCHES; i++) {
+    const now = moved(start, process, factor, i / STRETCHES);
+    const half = i === 0 || i === STRETCHES ? 0.5 : 1;  // a stretch lies about its point
+    norm = TRAJECTORY({...now, r0: norm, t: half * iterations / STRETCHES});
+    const v = {...now, r: norm};
+    v.T = BATH(v);
+    v.p = law.pressure(v);
+    v.V = law.volume(v);
+    v.S_sphere = GAS.state(v.d, v.T).entropy;
+    v.S = law.entropy(v);
+    out.push(v);
+  }
+  return out;
+}
+
 // Numbers in words ---------------------------------------------------------------------------------
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 function written(x) {
@@ -51,7 +73,7 @@ function written(x) {
     return `${digits.replace("-", "−")}·10${power < 0 ? "⁻" : ""}${raised}`;
   }
   const digits = size >= 999.5 ? x.toFixed(0) : x.toPrecision(3);
-  return digits.replace("-", "−").replace(/\B(?=(\d{3})+$)/g, size >= 1e4 ? "\u202f" : "");
+  return digits.replace("-", "−").replace(/\B(?=(\d{3})+$)/g, /^-?\d{5,}$/.test(digits) ? "\u202f" : "");
 }
 
 function fill(cell, value) {
@@ -109,10 +131,10 @@ function tag(svg, key, x, y, frame, names) {
   node(svg, "text", {class: "tag", ...at, "text-anchor": toLeft ? "end" : "start"}, key);
 }
 
-function plane(svg, paths, chosen, x, y, logX, names) {
+function plane(svg, paths, late, chosen, x, y, logX, names) {
   svg.replaceChildren();
   const left = 62, right = 350, top = 24, bottom = 262;
-  const values = (pick, log) => Object.values(paths).flat().map(s => log ? Math.log10(s[pick]) : s[pick]);
+  const values = (pick, log) => [...Object.values(paths).flat(), ...late].map(s => log ? Math.log10(s[pick]) : s[pick]);
   const across = axis(values(x, logX), logX), up = axis(values(y, true), true);
   const px = s => left + (right - left) * ((logX ? Math.log10(s[x]) : s[x]) - across.low) / (across.high - across.low);
   const py = s => bottom - (bottom - top) * (Math.log10(s[y]) - up.low) / (up.high - up.low);
@@ -133,6 +155,10 @@ function plane(svg, paths, chosen, x, y, logX, names) {
     const line = paths[key].map(s => `${px(s).toFixed(1)},${py(s).toFixed(1)}`).join(" ");
     node(svg, "polyline", {class: key === chosen ? "chosen" : "other", points: line});
   }
+  if (late.length) {
+    const line = late.map(s => `${px(s).toFixed(1)},${py(s).toFixed(1)}`).join(" ");
+    node(svg, "polyline", {class: "late", points: line});
+  }
   const placed = [];
   for (const key of [chosen, ...PROCESSES.filter(k => k !== chosen)]) {
     const end = paths[key][POINTS - 1];
@@ -148,7 +174,7 @@ function plane(svg, paths, chosen, x, y, logX, names) {
 }
 
 // The page -----------------------------------------------------------------------------------------
-const INPUTS = ["eta", "lam", "d", "sigma", "beta", "factor"];
+const INPUTS = ["eta", "lam", "d", "sigma", "beta", "factor", "iterations"];
 
 function read() {
   const v = {optimizer: byId("optimizer").value, process: byId("process").value};
@@ -177,6 +203,19 @@ function rule(v) {
       : `Weight decay leads; the learning rate follows so that S stays, in the cold as λ to the power 1/${power}.`;
   if (power === 0) return "Weight decay stays.";
   return `Weight decay goes with the learning rate to the power ${String(power).replace("-", "−")}.`;
+}
+
+// How far behind the norm ends.
+function pace(late, next, iterations) {
+  const place = byId("pace");
+  place.textContent = "";
+  if (!late.length) return;
+  const end = late[late.length - 1], behind = Math.log(end.r / next.r), cell = document.createElement("span");
+  fill(cell, end.V);
+  place.append(`In ${written(iterations)} iterations (dashed) the volume ends at `, cell,
+    Math.abs(behind) < 0.05 ? `: slow enough for the norm, which is behind by ${written(behind)} in log r.`
+      : `, the norm behind by ${written(behind)} in log r: too fast to be quasi-static.`,
+    " Directions are taken to follow at once; they may not.");
 }
 
 function show() {
@@ -212,8 +251,12 @@ function show() {
     ? `they are not here (effective learning rate ${written(now.eta_eff)}, free directions forgotten in ` +
       `${written(now.forgetting)} iterations); a run would not be as this page says, or diverge.`
     : `the effective learning rate is ${written(now.eta_eff)}, and the numbers are off by about a quarter to a half of it, relative.`;
-  plane(byId("pv"), paths, v.process, "V", "p", true, ["V", "p"]);
-  plane(byId("ts"), paths, v.process, "S", "T", false, ["S", "T"]);
+  const late = v.optimizer === "sgd" ? lagging(now, v.process, v.factor, v.iterations) : [];
+  byId("iterations").disabled = v.optimizer !== "sgd";
+  byId("iterations").parentElement.classList.toggle("off", v.optimizer !== "sgd");
+  pace(late, next, v.iterations);
+  plane(byId("pv"), paths, late, v.process, "V", "p", true, ["V", "p"]);
+  plane(byId("ts"), paths, late, v.process, "S", "T", false, ["S", "T"]);
 }
 
 byId("controls").addEventListener("input", show);
