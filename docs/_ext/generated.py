@@ -1,5 +1,6 @@
 """What of the site is made from the code at every build: the table of symbols, and the interactive page."""
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -26,6 +27,16 @@ class Symbols(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+#: Pages of the site for the files at the top of the repository, to which pages in docs/ link as a code host has them.
+ABOVE = {"README.md": "/index.md", "CHANGELOG.md": "/changelog.md", "CONTRIBUTING.md": "/contributing.md"}
+
+
+def links_above(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let links to those files lead to their pages."""
+    for file, page_of in ABOVE.items():
+        source[0] = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(?=[)#])", f"]({page_of}", source[0])
+
+
 def stand_alone(app: Sphinx, doctree: nodes.document) -> None:
     """The book's pages lead to one another; a table of contents of eighty would bury the rest."""
     if app.env.docname.startswith("book/"):
@@ -41,6 +52,7 @@ def write_page(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them."""
     app.add_directive("symbols", Symbols)
+    app.connect("source-read", links_above)
     app.connect("doctree-read", stand_alone)
     app.connect("build-finished", write_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
