@@ -1,6 +1,8 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
 # results-controls, results-tiny and results-watched (IMAGES=folder of CIFAR-10 images): the pages of those names.
+# make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
+# make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched clean
+.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -54,6 +56,19 @@ results-tiny: setup
 results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
 	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+pictures: setup
+	$(BIN)/python docs/pictures.py
+
+dist: setup
+	rm -rf dist && $(BIN)/python -m build --outdir dist .
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

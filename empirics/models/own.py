@@ -53,7 +53,7 @@ def network(name: str) -> Callable[[Builder], Builder]:
     -------
     Callable
         Takes a class or function that makes a ``torch.nn.Module`` from the keywords `features` and `classes`, and gives
-        it back. The module maps a minibatch, (batch, feature) or (batch, *shape) of images and sequences, to logits
+        it back. The module maps a minibatch, (batch, feature) or ``(batch, *shape)`` of images and sequences, to logits
         (batch, class); the loss is the cross-entropy.
     """
 

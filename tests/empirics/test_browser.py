@@ -3,16 +3,14 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
+from chromium import browse, needed
 from tiny import TINY
 
 from empirics import cli
 from empirics.pages.words import typeset
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CLAIMS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"]
 SECTIONS = ["verdicts", *CLAIMS, "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
 WIDTHS = (320, 390, 1280)
@@ -26,10 +24,7 @@ SETTLED = {
     "spacing = 4": "spacing = 40",
 }
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)"),
-]
+pytestmark = needed
 
 # The page stands in a frame of each width; the frame's own document is read, as the page itself runs no scripts.
 HARNESS = """<!DOCTYPE html><html><meta charset="utf-8"><body>{frames}<pre id="found"></pre><script>
@@ -58,19 +53,6 @@ addEventListener("load", () => {{
   document.getElementById("found").textContent = JSON.stringify(found);
 }});
 </script></body></html>"""
-
-
-def browse(file, folder, *options):
-    """Open a file; return the document after its scripts have run, and what the console said."""
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--enable-logging=stderr",
-        "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}",
-        "--virtual-time-budget=5000", "--dump-dom", *options, file.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr[-500:]
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 def measured(page, folder, *options):

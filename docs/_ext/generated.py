@@ -1,0 +1,58 @@
+"""What of the site is made from the code at every build: the table of symbols, and the interactive page."""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from thermo_theory.interactive import page
+from thermo_theory.printing import to_latex
+from thermo_theory.symbols import REAL, glossary
+
+HEAD = ("symbol", "argument", "meaning", "unit", "domain", "twin")
+
+
+class Symbols(SphinxDirective):
+    """``{symbols}``: the glossary of `thermo_theory.symbols` as a table."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
+        for symbol, info in glossary.items():
+            domain = "" if info.domain is REAL else str(info.domain)
+            cells = [f"${to_latex(symbol)}$", f"`{info.argument}`", info.meaning, info.unit, domain, info.twin]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+#: Pages of the site for the files at the top of the repository, to which pages in docs/ link as a code host has them.
+ABOVE = {"README.md": "/index.md", "CHANGELOG.md": "/changelog.md", "CONTRIBUTING.md": "/contributing.md"}
+
+
+def links_above(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let links to those files lead to their pages."""
+    for file, page_of in ABOVE.items():
+        source[0] = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(?=[)#])", f"]({page_of}", source[0])
+
+
+def stand_alone(app: Sphinx, doctree: nodes.document) -> None:
+    """The book's pages lead to one another; a table of contents of eighty would bury the rest."""
+    if app.env.docname.startswith("book/"):
+        app.env.metadata[app.env.docname]["orphan"] = "true"
+
+
+def write_page(app: Sphinx, error: Exception | None) -> None:
+    """Put the interactive page beside the others."""
+    if error is None and app.builder.format == "html":
+        Path(app.outdir, "interactive.html").write_text(page(), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register them."""
+    app.add_directive("symbols", Symbols)
+    app.connect("source-read", links_above)
+    app.connect("doctree-read", stand_alone)
+    app.connect("build-finished", write_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,49 @@
+"""Sphinx configuration of the documentation site: `make docs` builds it into build/site, and warnings are errors."""
+
+import sys
+from importlib.metadata import version as installed
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "thermo-theory"
+author = "The thermo-theory authors"
+project_copyright = author
+release = version = installed("thermo-theory")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "mathml",  # _ext/
+    "generated",  # _ext/
+]
+exclude_patterns = ["_ext", "_static", "**/.*"]
+root_doc = "index"
+
+# Markdown as code hosts read it: dollars are mathematics, headings are targets, links to pages are relative paths.
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 4
+myst_dmath_double_inline = True
+suppress_warnings = ["myst.header"]
+
+# Every reference has to be found, but for the types of other packages in signatures: their pages are not ours.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r".*")]
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+numpydoc_show_class_members = False
+default_role = "py:obj"  # `name` in a docstring is a link where it can be one
+numpydoc_xref_param_type = False
+
+html_theme = "furo"
+html_title = "thermo-theory"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}
+html_domain_indices = False

@@ -1,0 +1,153 @@
+"""What the interactive page computes with: every formula as JavaScript, made from the derivations.
+
+>>> round(formulas("sgd")["radius"](eta=0.1, lam=0.001, sigma=2.0, d=101.0) ** 4, 6)  # eta sigma^2 (d-1)/(2 lambda)
+20000.0
+>>> print(script().splitlines()[0])
+const GAS = {
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import sympy as sp
+
+from thermo_theory.coordinates import effective_rate, said, state
+from thermo_theory.derivation import derive
+from thermo_theory.formula import Formula
+from thermo_theory.gases import _vmf_numeric as numeric
+from thermo_theory.interactive.tracing import arrow, traced
+from thermo_theory.paths import entropy_slopes, forgetting, holding, law, log_slopes
+from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere
+from thermo_theory.symbols import C_V, S, S_sphere, gamma
+
+__all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
+
+#: The optimisers of the page, by key.
+NAMES = {"sgd": "SGD", **{key: title for key, (title, _) in OPTIMIZERS.items()}}
+
+
+def formulas(optimizer: str) -> dict[str, Formula]:
+    """Everything the page says of a stationary state at fixed learning rate.
+
+    Parameters
+    ----------
+    optimizer : str
+        A key of `NAMES`.
+
+    Returns
+    -------
+    dict of str to Formula
+        Of eta, lam, sigma, d, the momentum beta, the norm r, and S_sphere.
+    """
+    of = law("fixed-lr", optimizer)
+    pressure, volume, gas_constant = state(of)
+    (whole,) = [
+        right for left, right in said(derive("maxwell", of)).items() if getattr(left, "name", "") == "S" and left.args
+    ]
+    directions = next(part for part in whole.atoms(sp.core.function.AppliedUndef))
+    return {
+        "radius": of.radius,
+        "temperature": of.temperature,
+        "effective_rate": effective_rate(of),
+        "pressure": pressure,
+        "volume": volume,
+        "gas_constant": gas_constant,
+        "entropy": Formula(sp.Eq(S, whole.subs(directions, S_sphere), evaluate=False)),
+        "forgetting": forgetting(of),
+    }
+
+
+def index() -> Formula:
+    """Return the adiabatic index, ``C_p/C_V`` with ``C_p`` as derived."""
+    return Formula(sp.Eq(gamma, sp.expand(derive("heat-capacities").claim.equation.rhs / C_V), evaluate=False))
+
+
+def relaxation() -> dict[str, dict[str, Formula]]:
+    """Return the relaxation times of norm and free directions by protocol, for SGD."""
+    return {
+        "fixed-lr": {"norm": FixedLR.relaxation_time, "directions": derive("direction-relaxation", FixedLR).claim},
+        "fixed-elr": {"norm": FixedELR.relaxation_time, "directions": derive("direction-relaxation", FixedELR).claim},
+        "fixed-sphere": {"directions": FixedSphere.relaxation_time},
+    }
+
+
+def processes(optimizer: str) -> dict[str, float]:
+    """Powers of lr with which weight decay goes along each process; infinite where lr stays.
+
+    Parameters
+    ----------
+    optimizer : str
+        A key of `NAMES`.
+
+    Returns
+    -------
+    dict of str to float
+        The adiabat's is that of the cold gas; the page solves for the entropy at any temperature.
+
+    Examples
+    --------
+    >>> processes("sgd")
+    {'isotherm': -1.0, 'isobar': 0.0, 'isochore': 1.0, 'adiabat': inf}
+    """
+    of = law("fixed-lr", optimizer)
+    return {
+        "isotherm": holding(log_slopes(of.temperature)),
+        "isobar": 0.0,
+        "isochore": holding(log_slopes(of.radius)),
+        "adiabat": holding(entropy_slopes(of, 1.0)),
+    }
+
+
+def _kernel(branch: Any) -> str:
+    """Energy, entropy and heat capacity of the von Mises-Fisher gas, by one of the ways that the numbers are got."""
+
+    def program(d: Any, T: Any) -> dict[str, Any]:
+        found = branch(d, T)
+        return {
+            "energy": numeric._energy(d, T, found),
+            "entropy": found.log_partition + found.gap,
+            "heat": found.heat,
+        }
+
+    return traced(program, ("d", "T"))
+
+
+def script() -> str:
+    """Return the page's formulas as JavaScript: the constants GAS, LAWS, INDEX, RELAXATION, TRAJECTORY and BATH."""
+    order = repr(2 * numeric.ORDER_MIN + 2)
+    gas = {"expansion": _kernel(numeric._expansion), "recurrence": _kernel(numeric._recurrence)}
+    gas["state"] = (
+        f"(d, T) => {{\n  const t = Math.min(T, {numeric.SATURATED!r}/d);\n"
+        f"  return d < {order} && t > {numeric.COLD!r} ? GAS.recurrence(d, t) : GAS.expansion(d, t);\n}}"
+    )
+    laws = {}
+    for key, title in NAMES.items():
+        of = law("fixed-lr", key)
+        parts = {name: arrow(formula) for name, formula in formulas(key).items()}
+        parts["title"], parts["update"] = json.dumps(title), json.dumps(of.update)
+        parts["uses_momentum"] = json.dumps("beta" in of.temperature.arguments)
+        powers = {name: None if math.isinf(power) else power for name, power in processes(key).items()}
+        parts["processes"] = json.dumps(powers)
+        laws[json.dumps(key)] = _object(parts)
+    times = {}
+    for key, found in relaxation().items():
+        parts = {name: arrow(formula) for name, formula in found.items()}
+        parts["title"], parts["update"] = json.dumps(PROTOCOLS[key].title), json.dumps(PROTOCOLS[key].update)
+        times[json.dumps(key)] = _object(parts)
+    return "\n".join(
+        [
+            f"const GAS = {_object(gas)};",
+            f"const LAWS = {_object(laws)};",
+            f"const INDEX = {arrow(index())};",
+            f"const RELAXATION = {_object(times)};",
+            f"const TRAJECTORY = {arrow(FixedLR.trajectory)};",
+            f"const BATH = {arrow(FixedSphere.temperature)};",
+        ]
+    )
+
+
+def _object(parts: dict[str, str]) -> str:
+    return "{\n" + ",\n".join(f"{name}: {code}" for name, code in parts.items()) + "\n}"
