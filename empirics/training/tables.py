@@ -205,6 +205,8 @@ class ModelTable(Table):
         mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
         The normalisation's addition to the variance; must be negligible for scale invariance.
+    activation
+        mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
     affine
         mlp: train BatchNorm's scales and shifts (they break scale invariance).
     head_norm
@@ -225,6 +227,7 @@ class ModelTable(Table):
     depth: int = key(integer(1), 2)
     heads: int = key(integer(1), 2)
     norm: str = key(one_of(("batch", "layer", "rms")), "batch")
+    activation: str = key(one_of(("relu", "tanh")), "relu")
     file: str = key(lambda value: _maybe_text(value), "")
     remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
 
@@ -236,8 +239,10 @@ class ModelTable(Table):
         except ValueError as error:
             raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
         if self.file:
-            if self.hidden or self.affine or self.norm != "batch":
-                raise ExperimentError("[model] hidden, affine, norm: must be left out, the network is that of the file")
+            if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
+                raise ExperimentError(
+                    "[model] hidden, affine, norm, activation: must be left out, the network is that of the file"
+                )
             return
         if self.name == "mlp" and not self.hidden:
             raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
@@ -247,6 +252,11 @@ class ModelTable(Table):
             raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
         if self.norm != "batch" and self.name != "mlp":
             raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.activation != "relu" and (self.name != "mlp" or self.norm == "batch"):
+            raise ExperimentError(
+                f"[model] activation = {show(self.activation)}: must be left out but for name = 'mlp' with norm = 'layer' "
+                "or 'rms'"
+            )
         if self.name == "transformer" and self.width % self.heads:
             raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
 
