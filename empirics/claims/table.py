@@ -118,8 +118,11 @@ class Table:
 
     @property
     def dimension(self) -> int:
-        """Number of scale-invariant weights."""
-        return int(self.data.attrs["dimension"])
+        """The d of the formulas: one more than the number of directions m, of which all spheres together have 2 R.
+
+        For one sphere without flat directions it is the number of weights, which is taken where m is not said.
+        """
+        return int(self.data.attrs.get("directions", self.data.attrs["dimension"] - 1)) + 1
 
     def missing(self, *names: str) -> list[str]:
         """Which of these variables are not there, or not finite in all runs that are used."""

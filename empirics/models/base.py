@@ -35,9 +35,9 @@ class Block:
         Into how many groups of consecutive rows it falls that can be scaled each by its own number: a filter each under
         BatchNorm, the whole matrix under LayerNorm or RMSNorm.
     centred
-        Whether the loss is unchanged when the same row is added to all rows of a part, as under LayerNorm: then the mean
-        of the rows is a flat direction for every column. Gradients have no component along it and weight decay takes it
-        to 0, so a settled run lives in the space of rows of mean 0.
+        Whether the loss is unchanged when the same row is added to all rows of a part, as under LayerNorm: then the
+        mean of the rows is a flat direction for every column. Gradients have no component along it and weight decay
+        takes it to 0, so a settled run lives in the space of rows of mean 0.
     """
 
     name: str
@@ -76,7 +76,7 @@ def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
 
 
 def _is_centred(gradient: Tensor, block: Block) -> bool:
-    """Whether the rows of the gradient (1, ...) of every part add up to 0, round-off apart; not if a part is one row."""
+    """Whether the rows of the gradient (1, ...) of every part add up to 0, but for rounding; not if it is one row."""
     rows = gradient.view(block.parts, block.shape[0] // block.parts, -1)
     if rows.shape[1] == 1:
         return False
@@ -122,8 +122,8 @@ class Model(ABC):
         """Check on random data that the network is scale-invariant, and flat, in the blocks that it states.
 
         Every part of every such block is multiplied by a number of its own: the loss must not change, and the gradient
-        of each must be orthogonal to it. The rows of its gradient must add up to 0 where the mean of the rows is said to
-        be flat, and only there.
+        of each must be orthogonal to it. The rows of its gradient must add up to 0 where the mean of the rows is said
+        to be flat, and only there.
 
         Parameters
         ----------

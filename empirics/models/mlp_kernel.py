@@ -3,8 +3,8 @@
 The plain program is :meth:`empirics.models.mlp.EnsembleMLP.loss_and_grad` in torch, which the tests compare it with; it
 is what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
 
-The normalisation is BatchNorm (over the samples, `COLUMNS`), or LayerNorm or RMSNorm (over the units, `CENTRED_ROWS` and
-`ROWS`); after the latter two the activation may be tanh in place of ReLU.
+The normalisation is BatchNorm (over the samples, `COLUMNS`), or LayerNorm or RMSNorm (over the units, `CENTRED_ROWS`
+and `ROWS`); after the latter two the activation may be tanh in place of ReLU.
 
 Matrices of a few dozen rows are too small for BLAS: packing them takes longer than multiplying them. Here one tile of
 `TILE` rows by `LANES` columns stays in vector registers while a product is summed over its depth; both products of the
