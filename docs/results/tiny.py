@@ -98,7 +98,11 @@ def fluctuation_table():
     found = {name: fluctuations(name) for name in ("tiny-rms", "tiny-rms-tanh")}
     keys = list(found["tiny-rms"])
     lines = [f"| at the middling temperature | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
-    return [*lines, *(f"| `{name}` | {' | '.join(f'{v:.3g}' for v in row.values())} |" for name, row in found.items()), ""]
+    return [
+        *lines,
+        *(f"| `{name}` | {' | '.join(f'{v:.3g}' for v in row.values())} |" for name, row in found.items()),
+        "",
+    ]
 
 
 def figure(variants):
@@ -112,7 +116,9 @@ def figure(variants):
         error = np.array([[v.measured - v.low, v.high - v.measured] for v in verdicts]).T
         axes.errorbar(shares, values, error, fmt="o-", color=colour, label=label, capsize=3, markersize=4)
         if label in TRIAL:
-            axes.plot(*zip(*TRIAL[label], strict=True), "x", color=colour, markersize=7, label=f"{label}, trial (LayerNorm)")
+            axes.plot(
+                *zip(*TRIAL[label], strict=True), "x", color=colour, markersize=7, label=f"{label}, trial (LayerNorm)"
+            )
     axes.axhspan(0.95, 1.05, color="0.85", label="1 ± 0.05")
     axes.set(xlabel="isotropic share of tr Σ", ylabel="ratio, 1 under the Gibbs law", yscale="log")
     axes.set_yticks([0.7, 1, 1.5, 2, 3, 5], ["0.7", "1", "1.5", "2", "3", "5"], minor=False)

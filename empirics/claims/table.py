@@ -124,6 +124,11 @@ class Table:
         """
         return int(self.data.attrs.get("directions", self.data.attrs["dimension"] - 1)) + 1
 
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return int(self.data.attrs["dimension"])
+
     def missing(self, *names: str) -> list[str]:
         """Which of these variables are not there, or not finite in all runs that are used."""
         return [
