@@ -1,8 +1,7 @@
-"""What docs/results/tiny.py asks beyond the results: the shape of the noise, basins, where the fluctuations come from."""
+"""What docs/results/tiny.py asks beyond the results: shape of the noise, basins, where fluctuations come from."""
 
 import numpy as np
 import torch
-from scipy.linalg import solve_continuous_lyapunov
 from tables import EXPERIMENTS
 
 from empirics import Experiment
@@ -13,8 +12,10 @@ from empirics.training.gradient import noise_size
 
 #: Gradients from which a covariance is made, and runs it is made for.
 GRADIENTS, STATES = 600, 14
-#: Relaxation times before and after which the simulation with constant noise is measured; copies; steps between looks.
-BURN_IN, MEASURED, COPIES, LOOK = 60, 400, 28, 10
+#: The simulation with constant noise: relaxation times before it is measured and while it is, steps between looks.
+BURN_IN, MEASURED, LOOK = 60, 500, 10
+#: Descent to the bottom: steps, and their rate on the unit sphere.
+DESCENT, RATE = 1000, 0.05
 
 
 def settled(name):
@@ -32,7 +33,8 @@ def settled(name):
 def gradients(ensemble, state, count):
     """Gradients at unit norm of so many steps from where the runs stand, shape (run, step, d)."""
     radius_sq, row, found = torch.linalg.vecdot(state.flat, state.flat), state.rows[0], []
-    for state.step in range(state.step, state.step + count):
+    for _ in range(count):
+        state.step += 1  # other minibatches, the same weights
         out = torch.empty_like(state.flat)
         ensemble._step.take(state, row, out)
         if ensemble._noise is not None:
@@ -101,56 +103,64 @@ def _unit(flat):
 
 
 def fluctuations(name):
-    """Var L/(R T^2) where the runs of `name` are, by what is left out one after the other; 1 is the Gibbs law, cold.
+    """Var L/(R T^2) of settled runs at a middling T, with less and less of what SGD has; 1 in a cold Gibbs gas.
 
     Returns
     -------
     dict
-        "curvatures": covariance proportional to the identity, ``m tr H^2/(tr H)^2``; "harmonic": the Lyapunov solution
-        with the curvatures and the noise at the bottom; "constant noise": simulated on the true loss with normal noise
-        that is everywhere that of the bottom; and the cosine of H and Sigma there, "alignment".
+        "constant noise": simulated on the true loss with normal noise whose covariance is everywhere the mean one;
+        "white": ``m tr H^2/(tr H)^2`` of the mean curvatures, what a harmonic well has whose noise is proportional to
+        them; "alignment": the cosine of the two; "below": tr Sigma at the bottom, over its mean.
     """
     ensemble, state = settled(name)
-    m, d = ensemble.model.directions, ensemble.model.dimension
-    few = Landscape(ensemble, len(state.flat))
-    bottom = _unit(state.flat.double())
-    for _ in range(3000):
-        loss, gradient = few.loss_and_gradient(bottom)
-        bottom = _unit(bottom - 0.02 * gradient)
-    w = bottom[loss.argmin()]
-    tangents = torch.linalg.svd(torch.eye(d, dtype=torch.float64) - torch.outer(w, w))[0][:, : d - 1]
-    reach = ensemble.experiment.measure.hessian_reach
-    ends = [
-        Landscape(ensemble, d - 1).loss_and_gradient(w + sign * reach * tangents.T)[1] @ tangents for sign in (1, -1)
-    ]
-    hessian = (ends[0] - ends[1]).numpy() / (2 * reach)
-    hessian = (hessian + hessian.T) / 2
-    state.flat.copy_(w.to(state.flat.dtype).expand(len(state.flat), -1))
-    steps = gradients(ensemble, state, GRADIENTS).reshape(-1, d) @ tangents.numpy()
-    sigma = np.cov(steps.T)
-    eta = np.mean([1 / ensemble.experiment.relaxation(run) for run in ensemble.runs])
-    heat = eta * np.trace(sigma) / (2 * m)
-    unit = m / 2 * heat**2
-    spread = hessian @ solve_continuous_lyapunov(hessian, eta * sigma)
+    m, d, few = ensemble.model.directions, ensemble.model.dimension, Landscape(ensemble, len(state.flat))
+    here = _unit(state.flat.double())
+    covariances = np.stack([np.cov(g.T) for g in gradients(ensemble, state, GRADIENTS)])
+    sigma, eta = covariances.mean(0), np.mean([1 / ensemble.experiment.relaxation(run) for run in ensemble.runs])
+    unit = m / 2 * (eta * np.trace(sigma) / (2 * m)) ** 2
+    hessian = np.mean([_hessian(ensemble, w) for w in here], axis=0)
+    middle = _unit(here.mean(0, keepdim=True))[0]
+    tangents = torch.linalg.svd(torch.eye(d, dtype=torch.float64) - torch.outer(middle, middle))[0][:, : d - 1].numpy()
+    curved, noise = tangents.T @ hessian @ tangents, tangents.T @ sigma @ tangents
     found = {
-        "curvatures": m * np.trace(hessian @ hessian) / np.trace(hessian) ** 2,
-        "harmonic": np.trace(spread @ spread) / 2 / unit,
-        "constant noise": _simulated(ensemble, w, tangents, sigma, eta) / unit,
-        "alignment": np.sum(hessian * sigma) / np.linalg.norm(hessian) / np.linalg.norm(sigma),
-        "T": heat,
+        "constant noise": _simulated(ensemble, here, sigma, eta) / unit,
+        "white": m * np.sum(curved * curved) / np.trace(curved) ** 2,
+        "alignment": np.sum(curved * noise) / np.linalg.norm(curved) / np.linalg.norm(noise),
+        "below": _below(ensemble, state, few) / np.trace(sigma),
     }
     return {key: float(value) for key, value in found.items()}
 
 
-def _simulated(ensemble, w, tangents, sigma, eta):
+def _hessian(ensemble, w):
+    """Mean curvatures over the reach of the experiment's probes, on the tangents at w, shape (d, d)."""
+    d, reach = len(w), ensemble.experiment.measure.hessian_reach
+    flat = torch.eye(d, dtype=torch.float64) - torch.outer(w, w)
+    land = Landscape(ensemble, d)
+    ends = [land.loss_and_gradient(w + sign * reach * flat)[1] @ flat for sign in (1, -1)]
+    matrix = ((ends[0] - ends[1]) / (2 * reach)).numpy()
+    return (matrix + matrix.T) / 2
+
+
+def _below(ensemble, state, land):
+    """Trace of the noise at unit norm where gradient descent leads."""
+    flat = _unit(state.flat.double())
+    for _ in range(DESCENT):
+        flat = _unit(flat - RATE * land.loss_and_gradient(flat)[1])
+    state.flat.copy_(flat.to(state.flat.dtype))
+    return np.mean([np.trace(np.cov(g.T)) for g in gradients(ensemble, state, GRADIENTS)])
+
+
+def _simulated(ensemble, start, sigma, eta):
     """Variance of the expected loss under normal noise of one covariance everywhere."""
-    land, flat = Landscape(ensemble, COPIES), w.expand(COPIES, -1).clone()
-    root = tangents @ torch.as_tensor(np.linalg.cholesky(sigma))
+    copies = len(start)
+    land, flat = Landscape(ensemble, copies), start.clone()
+    values, vectors = np.linalg.eigh(sigma)
+    root = torch.as_tensor((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
     seeded, losses = torch.Generator().manual_seed(0), []
     for step in range(int((BURN_IN + MEASURED) / eta)):
         loss, gradient = land.loss_and_gradient(flat)
         if step * eta > BURN_IN and step % LOOK == 0:
             losses.append(loss)
-        noise = torch.randn(COPIES, root.shape[1], generator=seeded, dtype=torch.float64) @ root.T
+        noise = torch.randn(copies, len(root), generator=seeded, dtype=torch.float64) @ root
         flat = _unit(flat - eta * (gradient + noise - torch.linalg.vecdot(noise, flat).unsqueeze(1) * flat))
     return float(torch.stack(losses).var(0).mean())
