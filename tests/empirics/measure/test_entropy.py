@@ -62,6 +62,7 @@ def test_product_of_spheres_against_exact_values_and_flat_directions_count_not()
     found = product_entropies(x, (4, 5), directions=4)[0]
     assert found.low - 0.03 < exact < found.high + 0.03
     one = x[:, :4]
+    assert product_entropies(one, (4,), 2)[0].value == pytest.approx(sphere_entropy(parts[0], theiler=0).value)
     assert product_entropies(one, (4,), 3)[0].value == sphere_entropy(one, theiler=0).value
     with pytest.raises(ValueError, match="sizes must add up to the 9 columns"):
         product_entropies(x, (4, 4), 4)
