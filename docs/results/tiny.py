@@ -4,6 +4,7 @@ python docs/results/tiny.py --runs runs
 """
 
 import argparse
+import copy
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,8 @@ import numpy as np
 from tables import judged, section, write
 from tiny_states import basins, fluctuations, noise_shape
 from tiny_words import END, START, TRIAL
+
+from empirics import compare
 
 HERE = Path(__file__).parent
 
@@ -37,10 +40,16 @@ class Variant:
 
     def __init__(self, name, folder):
         self.name = name
-        self.runs, verdicts, self.notes = judged(name, folder)
-        self.verdicts = verdicts
+        self.runs, self.verdicts, self.notes = judged(name, folder)
         self.directions = int(self.runs.dataset.attrs.get("directions", self.runs.dataset.attrs["dimension"] - 1))
         self.shape, self.share = noise_shape(name)
+
+    def at_the_same_rates(self):
+        """The runs of it whose rates are in the other grids: the five highest of each."""
+        data, other = self.runs.dataset, copy.copy(self)
+        chosen = [data[rate].values >= np.unique(data[rate].values)[-5] for rate in ("lr", "weight_decay")]
+        other.name, other.verdicts = f"{self.name}` (same rates)`", compare(data.isel(run=np.logical_and(*chosen)))
+        return other
 
     def of(self, claim, title):
         """The verdict on a form, None if it was not measured."""
@@ -48,7 +57,7 @@ class Variant:
 
     def row(self):
         """A line of the table of all variants."""
-        cells = [f"`{self.name}`", f"{self.directions}", f"{self.share:.2f}", f"{self.shape:.2f}"]
+        cells = [f"`{self.name}`".replace("``", ""), f"{self.directions}", f"{self.share:.2f}", f"{self.shape:.2f}"]
         return f"| {' | '.join([*cells, *(cell(self.of(*form)) for _, *form in COLUMNS)])} |"
 
 
@@ -93,11 +102,11 @@ def basin_table(variants):
     return [*lines, ""]
 
 
-def fluctuation_table():
-    """Where the fluctuations of the loss come from, for ReLU and tanh."""
-    found = {name: fluctuations(name) for name in ("tiny-rms", "tiny-rms-tanh")}
+def fluctuation_table(*variants):
+    """Where the fluctuations of the loss come from."""
+    found = {one.name: fluctuations(one.runs, one.name) for one in variants}
     keys = list(found["tiny-rms"])
-    lines = [f"| at the middling temperature | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
+    lines = [f"| experiment | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
     return [
         *lines,
         *(f"| `{name}` | {' | '.join(f'{v:.3g}' for v in row.values())} |" for name, row in found.items()),
@@ -136,9 +145,19 @@ def main():
     folder = parser.parse_args().runs
     variants = {name: Variant(name, folder) for name in (*SHARES, *NORMS, *SIZES, *OTHERS)}
     every = list(variants.values())
-    figure([variants[name] for name in SHARES[:5]])
-    lines = [*START, *table(every), "![Ratios over the isotropic share](figures/tiny-shares.png)", ""]
-    lines += ["## Where the fluctuations come from", "", *fluctuation_table()]
+    same = variants["tiny-rms"].at_the_same_rates()
+    figure([same, *(variants[name] for name in SHARES[1:-1])])
+    lines = [
+        *START,
+        *table([every[0], same, *every[1:]]),
+        "![Ratios over the isotropic share](figures/tiny-shares.png)",
+        "",
+    ]
+    lines += [
+        "## Where the fluctuations come from",
+        "",
+        *fluctuation_table(variants["tiny-rms"], variants["tiny-rms-tanh"]),
+    ]
     lines += ["## One basin or several", "", *basin_table(every), *END]
     for one in every:
         lines += ["<details>", f"<summary>{one.name}: all verdicts</summary>", ""]

@@ -19,15 +19,20 @@ DESCENT, RATE = 1000, 0.05
 
 
 def settled(name):
-    """Runs of a middling temperature after their burn-in: the ensemble and its state."""
+    """Runs of one middling temperature after their burn-in: the ensemble and its state."""
     experiment = Experiment.from_file(EXPERIMENTS / f"{name}.toml")
     rates = np.array([run.lr * run.weight_decay for run in experiment.runs])
-    near = np.argsort(abs(np.log(rates / np.sqrt(rates.min() * rates.max()))), kind="stable")[:STATES]
-    ensemble = Ensemble(experiment, [experiment.runs[i] for i in sorted(near)], load(experiment.data))
+    near = np.flatnonzero(middling(rates))[:STATES]
+    ensemble = Ensemble(experiment, [experiment.runs[i] for i in near], load(experiment.data))
     state = ensemble.start()
     for _ in range(ensemble.times.burn_in):
         ensemble.advance(state)
     return ensemble, state
+
+
+def middling(rates):
+    """Which runs have lr x weight decay 0.67 decades below the largest: the middle of all grids but tiny-rms.toml's."""
+    return abs(np.log10(rates / rates.max()) + 2 / 3) < 0.01
 
 
 def gradients(ensemble, state, count):
@@ -102,13 +107,13 @@ def _unit(flat):
     return flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True)
 
 
-def fluctuations(name):
+def fluctuations(runs, name):
     """Var L/(R T^2) of settled runs at a middling T, with less and less of what SGD has; 1 in a cold Gibbs gas.
 
     Returns
     -------
     dict
-        "constant noise": simulated on the true loss with normal noise whose covariance is everywhere the mean one;
+        "SGD": as the results have it; "constant noise": simulated on the true loss with normal noise whose covariance is everywhere the mean one;
         "white": ``m tr H^2/(tr H)^2`` of the mean curvatures, what a harmonic well has whose noise is proportional to
         them; "alignment": the cosine of the two; "below": tr Sigma at the bottom, over its mean.
     """
@@ -122,7 +127,9 @@ def fluctuations(name):
     middle = _unit(here.mean(0, keepdim=True))[0]
     tangents = torch.linalg.svd(torch.eye(d, dtype=torch.float64) - torch.outer(middle, middle))[0][:, : d - 1].numpy()
     curved, noise = tangents.T @ hessian @ tangents, tangents.T @ sigma @ tangents
+    data = runs.dataset.isel(run=middling((runs.dataset["lr"] * runs.dataset["weight_decay"]).values))
     found = {
+        "SGD": (data["loss_variance"] / data["temperature"] ** 2).mean() / (m / 2),
         "constant noise": _simulated(ensemble, here, sigma, eta) / unit,
         "white": m * np.sum(curved * curved) / np.trace(curved) ** 2,
         "alignment": np.sum(curved * noise) / np.linalg.norm(curved) / np.linalg.norm(noise),
