@@ -113,9 +113,10 @@ def fluctuations(runs, name):
     Returns
     -------
     dict
-        "SGD": as the results have it; "constant noise": simulated on the true loss with normal noise whose covariance is everywhere the mean one;
-        "white": ``m tr H^2/(tr H)^2`` of the mean curvatures, what a harmonic well has whose noise is proportional to
-        them; "alignment": the cosine of the two; "below": tr Sigma at the bottom, over its mean.
+        "SGD": as the results have it; "constant noise": simulated on the true loss with normal noise whose covariance
+        is everywhere the mean one; "white": ``m tr H^2/(tr H)^2`` of the mean curvatures, what a harmonic well has
+        whose noise is proportional to them; "alignment": the cosine of the two; "below": tr Sigma at the bottom of the
+        basin over its mean.
     """
     ensemble, state = settled(name)
     m, d, few = ensemble.model.directions, ensemble.model.dimension, Landscape(ensemble, len(state.flat))
