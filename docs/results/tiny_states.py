@@ -6,6 +6,7 @@ from tables import EXPERIMENTS
 
 from empirics import Experiment
 from empirics.data.loading import load
+from empirics.measure import product_entropies
 from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
 from empirics.training.gradient import noise_size
@@ -14,6 +15,9 @@ from empirics.training.gradient import noise_size
 GRADIENTS, STATES = 600, 14
 #: The simulation with constant noise: relaxation times before it is measured and while it is, steps between looks.
 BURN_IN, MEASURED, LOOK = 60, 500, 10
+#: The Gibbs law itself: T from and to, how many, copies of each; effective rate, spacing in 1/rate, snapshots left out.
+GIBBS_RANGE, GIBBS_TEMPERATURES, GIBBS_COPIES = (0.0011, 0.005), 6, 4
+GIBBS_RATE, GIBBS_SPACING, GIBBS_BURN_IN, GIBBS_SNAPSHOTS = 0.02, 4, 25, 260
 #: Descent to the bottom: steps, and their rate on the unit sphere.
 DESCENT, RATE = 1000, 0.05
 
@@ -172,3 +176,50 @@ def _simulated(ensemble, start, sigma, eta):
         noise = torch.randn(copies, len(root), generator=seeded, dtype=torch.float64) @ root
         flat = _unit(flat - eta * (gradient + noise - torch.linalg.vecdot(noise, flat).unsqueeze(1) * flat))
     return float(torch.stack(losses).var(0).mean())
+
+
+def gibbs(name):
+    """V5's two ratios and V2's neighbours where the Gibbs law holds: the same loss under isotropic noise, small steps.
+
+    What the estimators make of a true Gibbs law with as many snapshots as a run of the experiments has. Cubics in log T
+    through the means of the copies; errors from leaving one copy of each temperature out.
+
+    Returns
+    -------
+    dict
+        "entropy": ∫T dS/ΔU by nearest neighbours; "fluctuations": ∫(Var L/T²)dT/ΔU; both with standard errors.
+    """
+    ensemble, state = settled(name)
+    m, d = ensemble.model.directions, ensemble.model.dimension
+    heat = np.repeat(np.geomspace(*GIBBS_RANGE, GIBBS_TEMPERATURES), GIBBS_COPIES)
+    copies, gap = len(heat), int(GIBBS_SPACING / GIBBS_RATE)
+    start = _unit(state.flat.double())
+    flat = start[torch.arange(copies) % len(start)].clone()
+    land, size = Landscape(ensemble, copies), torch.as_tensor(np.sqrt(2 * heat / GIBBS_RATE)).unsqueeze(1)
+    seeded, losses, kept = torch.Generator().manual_seed(1), [], []
+    for step in range(gap * (GIBBS_BURN_IN + GIBBS_SNAPSHOTS)):
+        loss, gradient = land.loss_and_gradient(flat)
+        if step >= gap * GIBBS_BURN_IN and step % gap == 0:
+            losses.append(loss.numpy().copy())
+            kept.append(flat.numpy().copy())
+        noise = torch.randn(copies, d, generator=seeded, dtype=torch.float64) * size
+        noise -= torch.linalg.vecdot(noise, flat).unsqueeze(1) * flat
+        flat = _unit(flat - GIBBS_RATE * (gradient + noise))
+    series, weights = np.array(losses), np.array(kept)
+    entropies = np.array([product_entropies(weights[:, i], (d,), m)[0].value for i in range(copies)])
+    rows = [heat, series.mean(0), entropies, series.var(0, ddof=1)]
+    table = np.array(rows).reshape(4, GIBBS_TEMPERATURES, GIBBS_COPIES)
+    left = np.array([_gibbs_ratios(np.delete(table, i, 2).mean(2)) for i in range(GIBBS_COPIES)])
+    error = np.sqrt((GIBBS_COPIES - 1) * left.var(0))
+    return dict(zip(("entropy", "fluctuations"), zip(_gibbs_ratios(table.mean(2)), error, strict=True), strict=True))
+
+
+def _gibbs_ratios(table):
+    """Both ratios from temperatures, mean losses, entropies and variances."""
+    log_t, at = np.log(table[0]), np.linspace(*np.log(GIBBS_RANGE), 200)
+    energy, entropy, capacity = (
+        np.polyfit(log_t, values, 3) for values in (table[1], table[2], table[3] / table[0] ** 2)
+    )
+    gained = np.polyval(energy, at[-1]) - np.polyval(energy, at[0])
+    slopes = np.exp(at) * np.polyval(np.polyder(entropy), at), np.exp(at) * np.polyval(capacity, at)
+    return [np.trapezoid(one, at) / gained for one in slopes]
