@@ -10,17 +10,19 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from tables import judged, section, write
-from tiny_states import basins, fluctuations, noise_shape
+from tiny_states import basins, fluctuations, gibbs, noise_shape
 from tiny_words import END, START, TRIAL
 
 from empirics import compare
 
 HERE = Path(__file__).parent
 
-SHARES = ("tiny-rms", "tiny-rms-50", "tiny-rms-80", "tiny-rms-90", "tiny-rms-95", "tiny-rms-gain")
-NORMS = ("tiny-layer", "tiny-layer-90", "tiny-batch", "tiny-batch-80")
-SIZES = ("tiny-rms-60", "tiny-rms-200")
-OTHERS = ("tiny-rms-tanh", "tiny-rms-isotropic")
+ADDED = tuple(f"tiny-rms-added-{share}" for share in (50, 80, 90, 95))
+LARGER = tuple(f"tiny-rms-{share}" for share in (50, 80, 90, 95))
+OTHERS = (
+    *("tiny-rms-gain", "tiny-layer", "tiny-layer-added-90", "tiny-batch", "tiny-batch-added-80"),
+    *("tiny-rms-60", "tiny-rms-200", "tiny-rms-tanh", "tiny-rms-isotropic"),
+)
 
 #: Column, claim and how the title of its form begins.
 COLUMNS = (
@@ -114,25 +116,25 @@ def fluctuation_table(*variants):
     ]
 
 
-def figure(variants):
+def figure(added, larger):
     """The ratios over the isotropic share, beside the trial's."""
-    shares = [one.share for one in variants]
     chosen = {"∫T dS/ΔU": COLUMNS[2], "∫(Var L/T²)dT/ΔU": COLUMNS[3], "V6": COLUMNS[5]}
-    drawing, axes = plt.subplots(figsize=(6.4, 4))
+    drawing, axes = plt.subplots(figsize=(6.8, 4.2))
     for colour, (label, (_, *form)) in zip(("C0", "C3", "C2"), chosen.items(), strict=True):
-        verdicts = [one.of(*form) for one in variants]
-        values = np.array([v.measured for v in verdicts])
-        error = np.array([[v.measured - v.low, v.high - v.measured] for v in verdicts]).T
-        axes.errorbar(shares, values, error, fmt="o-", color=colour, label=label, capsize=3, markersize=4)
+        for variants, style, filled in ((added, "o-", colour), (larger, "s:", "white")):
+            verdicts = [one.of(*form) for one in variants]
+            values = np.array([v.measured for v in verdicts])
+            error = np.array([[v.measured - v.low, v.high - v.measured] for v in verdicts]).T
+            words = f"{label}, {'noise added' if variants is added else 'larger minibatches'}"
+            shares = [one.share for one in variants]
+            axes.errorbar(shares, values, error, fmt=style, color=colour, mfc=filled, ms=4, capsize=3, label=words)
         if label in TRIAL:
-            axes.plot(
-                *zip(*TRIAL[label], strict=True), "x", color=colour, markersize=7, label=f"{label}, trial (LayerNorm)"
-            )
+            axes.plot(*zip(*TRIAL[label], strict=True), "x", color=colour, ms=7, label=f"{label}, trial (LayerNorm)")
     axes.axhspan(0.95, 1.05, color="0.85", label="1 ± 0.05")
-    axes.set(xlabel="isotropic share of tr Σ", ylabel="ratio, 1 under the Gibbs law", yscale="log")
+    axes.set(xlabel="isotropic share of tr Σ", ylabel="ratio, 1 under the Gibbs law", yscale="log", ylim=(0.6, 9))
     axes.set_yticks([0.7, 1, 1.5, 2, 3, 5], ["0.7", "1", "1.5", "2", "3", "5"], minor=False)
     axes.minorticks_off()
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=7, ncols=2, loc="upper right")
     drawing.tight_layout()
     drawing.savefig(HERE / "figures" / "tiny-shares.png", dpi=110, metadata={"Software": None})
     plt.close(drawing)
@@ -143,10 +145,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     folder = parser.parse_args().runs
-    variants = {name: Variant(name, folder) for name in (*SHARES, *NORMS, *SIZES, *OTHERS)}
+    variants = {name: Variant(name, folder) for name in ("tiny-rms", *ADDED, *LARGER, *OTHERS)}
     every = list(variants.values())
     same = variants["tiny-rms"].at_the_same_rates()
-    figure([same, *(variants[name] for name in SHARES[1:-1])])
+    figure(*([same, *(variants[name] for name in names)] for names in (ADDED, LARGER)))
     lines = [
         *START,
         *table([every[0], same, *every[1:]]),
@@ -158,7 +160,11 @@ def main():
         "",
         *fluctuation_table(variants["tiny-rms"], variants["tiny-rms-tanh"]),
     ]
-    lines += ["## One basin or several", "", *basin_table(every), *END]
+    exact = ", ".join(f"{name} {value:.3f} ± {error:.3f}" for name, (value, error) in gibbs("tiny-rms").items())
+    lines += [
+        "The same estimators on a true Gibbs law on the loss of `tiny-rms` (simulated, isotropic noise, small steps):"
+    ]
+    lines += [f"{exact}.", "", "## One basin or several", "", *basin_table(every), *END]
     for one in every:
         lines += ["<details>", f"<summary>{one.name}: all verdicts</summary>", ""]
         lines += section(one.name, one.runs, one.verdicts, "", *facts(one.runs.dataset))

@@ -6,7 +6,7 @@ from tables import EXPERIMENTS
 
 from empirics import Experiment
 from empirics.data.loading import load
-from empirics.measure import product_entropies
+from empirics.measure import sphere_entropy
 from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
 from empirics.training.gradient import noise_size
@@ -179,7 +179,7 @@ def _simulated(ensemble, start, sigma, eta):
 
 
 def gibbs(name):
-    """V5's two ratios and V2's neighbours where the Gibbs law holds: the same loss under isotropic noise, small steps.
+    """V5's ratios where the Gibbs law holds: the same loss under isotropic noise alone, small steps.
 
     What the estimators make of a true Gibbs law with as many snapshots as a run of the experiments has. Cubics in log T
     through the means of the copies; errors from leaving one copy of each temperature out.
@@ -187,10 +187,10 @@ def gibbs(name):
     Returns
     -------
     dict
-        "entropy": ∫T dS/ΔU by nearest neighbours; "fluctuations": ∫(Var L/T²)dT/ΔU; both with standard errors.
+        The ratio by fluctuations and by neighbours, each with a standard error.
     """
     ensemble, state = settled(name)
-    m, d = ensemble.model.directions, ensemble.model.dimension
+    d = ensemble.model.dimension
     heat = np.repeat(np.geomspace(*GIBBS_RANGE, GIBBS_TEMPERATURES), GIBBS_COPIES)
     copies, gap = len(heat), int(GIBBS_SPACING / GIBBS_RATE)
     start = _unit(state.flat.double())
@@ -206,20 +206,19 @@ def gibbs(name):
         noise -= torch.linalg.vecdot(noise, flat).unsqueeze(1) * flat
         flat = _unit(flat - GIBBS_RATE * (gradient + noise))
     series, weights = np.array(losses), np.array(kept)
-    entropies = np.array([product_entropies(weights[:, i], (d,), m)[0].value for i in range(copies)])
-    rows = [heat, series.mean(0), entropies, series.var(0, ddof=1)]
+    entropies = [sphere_entropy(weights[:, i], theiler=0).value for i in range(copies)]
+    rows = [heat, series.mean(0), series.var(0, ddof=1), entropies]
     table = np.array(rows).reshape(4, GIBBS_TEMPERATURES, GIBBS_COPIES)
     left = np.array([_gibbs_ratios(np.delete(table, i, 2).mean(2)) for i in range(GIBBS_COPIES)])
     error = np.sqrt((GIBBS_COPIES - 1) * left.var(0))
-    return dict(zip(("entropy", "fluctuations"), zip(_gibbs_ratios(table.mean(2)), error, strict=True), strict=True))
+    names = ("∫(Var L/T²)dT/ΔU", "∫T dS/ΔU")
+    return dict(zip(names, zip(_gibbs_ratios(table.mean(2)), error, strict=True), strict=True))
 
 
 def _gibbs_ratios(table):
-    """Both ratios from temperatures, mean losses, entropies and variances."""
+    """The ratios from temperatures, mean losses, variances and entropies."""
     log_t, at = np.log(table[0]), np.linspace(*np.log(GIBBS_RANGE), 200)
-    energy, entropy, capacity = (
-        np.polyfit(log_t, values, 3) for values in (table[1], table[2], table[3] / table[0] ** 2)
-    )
+    energy, capacity, entropy = (np.polyfit(log_t, one, 3) for one in (table[1], table[2] / table[0] ** 2, table[3]))
     gained = np.polyval(energy, at[-1]) - np.polyval(energy, at[0])
-    slopes = np.exp(at) * np.polyval(np.polyder(entropy), at), np.exp(at) * np.polyval(capacity, at)
-    return [np.trapezoid(one, at) / gained for one in slopes]
+    slopes = np.polyval(capacity, at), np.polyval(np.polyder(entropy), at)
+    return [np.trapezoid(np.exp(at) * one, at) / gained for one in slopes]
