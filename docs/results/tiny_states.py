@@ -1,5 +1,7 @@
 """What docs/results/tiny.py asks beyond the results: shape of the noise, basins, where fluctuations come from."""
 
+import json
+
 import numpy as np
 import torch
 from tables import EXPERIMENTS
@@ -15,8 +17,8 @@ from empirics.training.gradient import noise_size
 GRADIENTS, STATES = 600, 14
 #: The simulation with constant noise: relaxation times before it is measured and while it is, steps between looks.
 BURN_IN, MEASURED, LOOK = 60, 500, 10
-#: The Gibbs law itself: T from and to, how many, copies of each; effective rate, spacing in 1/rate, snapshots left out.
-GIBBS_RANGE, GIBBS_TEMPERATURES, GIBBS_COPIES = (0.0011, 0.005), 6, 4
+#: The Gibbs law itself: how many temperatures, copies of each; effective rate, spacing in 1/rate, snapshots left out.
+GIBBS_TEMPERATURES, GIBBS_COPIES = 6, 4
 GIBBS_RATE, GIBBS_SPACING, GIBBS_BURN_IN, GIBBS_SNAPSHOTS = 0.02, 4, 25, 260
 #: Descent to the bottom: steps, and their rate on the unit sphere.
 DESCENT, RATE = 1000, 0.05
@@ -178,8 +180,8 @@ def _simulated(ensemble, start, sigma, eta):
     return float(torch.stack(losses).var(0).mean())
 
 
-def gibbs(name):
-    """V5's ratios where the Gibbs law holds: the same loss under isotropic noise alone, small steps.
+def gibbs(name, low, high, folder):
+    """V5's ratios where the Gibbs law holds: the same loss under isotropic noise alone, small steps, T from low on.
 
     What the estimators make of a true Gibbs law with as many snapshots as a run of the experiments has. Cubics in log T
     through the means of the copies; errors from leaving one copy of each temperature out.
@@ -187,11 +189,14 @@ def gibbs(name):
     Returns
     -------
     dict
-        The ratio by fluctuations and by neighbours, each with a standard error.
+        The ratio by fluctuations and by neighbours, each with a standard error; kept in the folder of the runs.
     """
+    path = folder / f"{name}-gibbs-{low:g}-{high:g}.json"
+    if path.exists():
+        return json.loads(path.read_text())
     ensemble, state = settled(name)
     d = ensemble.model.dimension
-    heat = np.repeat(np.geomspace(*GIBBS_RANGE, GIBBS_TEMPERATURES), GIBBS_COPIES)
+    heat = np.repeat(np.geomspace(low, high, GIBBS_TEMPERATURES), GIBBS_COPIES)
     copies, gap = len(heat), int(GIBBS_SPACING / GIBBS_RATE)
     start = _unit(state.flat.double())
     flat = start[torch.arange(copies) % len(start)].clone()
@@ -212,13 +217,16 @@ def gibbs(name):
     left = np.array([_gibbs_ratios(np.delete(table, i, 2).mean(2)) for i in range(GIBBS_COPIES)])
     error = np.sqrt((GIBBS_COPIES - 1) * left.var(0))
     names = ("∫(Var L/T²)dT/ΔU", "∫T dS/ΔU")
-    return dict(zip(names, zip(_gibbs_ratios(table.mean(2)), error, strict=True), strict=True))
+    found = dict(zip(names, zip(_gibbs_ratios(table.mean(2)), error.tolist(), strict=True), strict=True))
+    path.write_text(json.dumps(found))
+    return found
 
 
 def _gibbs_ratios(table):
     """The ratios from temperatures, mean losses, variances and entropies."""
-    log_t, at = np.log(table[0]), np.linspace(*np.log(GIBBS_RANGE), 200)
+    log_t = np.log(table[0])
+    at = np.linspace(log_t[0], log_t[-1], 200)
     energy, capacity, entropy = (np.polyfit(log_t, one, 3) for one in (table[1], table[2] / table[0] ** 2, table[3]))
     gained = np.polyval(energy, at[-1]) - np.polyval(energy, at[0])
     slopes = np.polyval(capacity, at), np.polyval(np.polyder(entropy), at)
-    return [np.trapezoid(np.exp(at) * one, at) / gained for one in slopes]
+    return [float(np.trapezoid(np.exp(at) * one, at) / gained) for one in slopes]
