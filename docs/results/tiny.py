@@ -44,7 +44,8 @@ class Variant:
         self.name = name
         self.runs, self.verdicts, self.notes = judged(name, folder)
         self.directions = int(self.runs.dataset.attrs.get("directions", self.runs.dataset.attrs["dimension"] - 1))
-        self.shape, self.share = noise_shape(name)
+        self.shape, added = noise_shape(name)
+        self.share = added / float(self.runs.dataset["grad_variance_unit"].mean())
 
     def at_the_same_rates(self):
         """The runs of it whose rates are in the other grids: the five highest of each."""

@@ -55,7 +55,7 @@ def gradients(ensemble, state, count):
 
 
 def noise_shape(name):
-    """Participation ratio of Sigma over m, and the share of isotropic noise in its trace; means over settled runs.
+    """Participation ratio of Sigma over m in settled runs, and the trace of the isotropic noise that is added.
 
     The ratio is (tr Sigma)^2/tr Sigma^2 from two independent covariances, so that neither is biased.
     """
@@ -64,7 +64,7 @@ def noise_shape(name):
     traces = np.trace(first, axis1=1, axis2=2) * np.trace(second, axis1=1, axis2=2)
     m = ensemble.model.directions
     ratio = traces.mean() / np.einsum("rij,rji->r", first, second).mean() / m
-    return ratio, m * noise_size(ensemble.experiment, ensemble.model) ** 2 / np.sqrt(traces.mean())
+    return ratio, m * noise_size(ensemble.experiment, ensemble.model) ** 2
 
 
 def basins(runs):
