@@ -1,4 +1,4 @@
-"""Runs the networks that are small enough to mix and writes docs/results/tiny.md; half an hour of one core.
+"""Runs the networks that are small enough to mix and writes docs/results/tiny.md; an hour of one core.
 
 python docs/results/tiny.py --runs runs
 """
