@@ -87,15 +87,18 @@ def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
 # Temperature, radius and equation of state ---------------------------------------------------------------------------
 
 
-def settings(table: Table, names: Iterable[str], noise: FloatArray | None = None) -> dict[str, Any]:
-    """What a formula is called with, for the runs used; `noise` is their tr Sigma at unit norm."""
+def settings(
+    table: Table, names: Iterable[str], noise: FloatArray | None = None, d: int | None = None
+) -> dict[str, Any]:
+    """What a formula is called with, for the runs used; `noise` is their tr Sigma at unit norm, d one more than m."""
     found: dict[str, Any] = {}
+    d = d or table.dimension
     for name in names:
         if name == "d":
-            found[name] = table.dimension
+            found[name] = d
         elif name == "sigma":
             assert noise is not None
-            found[name] = np.sqrt(noise / (table.dimension - 1))
+            found[name] = np.sqrt(noise / (d - 1))
         else:
             values = table.values(SOURCES[name])
             found[name] = np.sqrt(values) if name == "r" else values

@@ -272,7 +272,9 @@ def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     of = law_of(table)
     if of.optimizer == "sgd":
         return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
-    return noisy, squared[noisy] / stationary_square(of, settings(table, radius_arguments(of), unit))[noisy]
+    # The push of an Adam step is that of all its weights, not of the directions alone.
+    given = settings(table, radius_arguments(of), unit, table.weights)
+    return noisy, squared[noisy] / stationary_square(of, given)[noisy]
 
 
 def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatArray) -> Plot:

@@ -118,7 +118,15 @@ class Table:
 
     @property
     def dimension(self) -> int:
-        """Number of scale-invariant weights."""
+        """The d of the formulas: one more than the number of directions m, of which all spheres together have 2 R.
+
+        For one sphere without flat directions it is the number of weights, which is taken where m is not said.
+        """
+        return int(self.data.attrs.get("directions", self.data.attrs["dimension"] - 1)) + 1
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
         return int(self.data.attrs["dimension"])
 
     def missing(self, *names: str) -> list[str]:

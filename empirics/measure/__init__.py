@@ -24,6 +24,7 @@ from empirics.measure.noise import (
     hutchinson_trace,
     sphere_laplacian,
 )
+from empirics.measure.product import product_entropies
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "memory",
     "norm_balance",
     "periodic_jumps",
+    "product_entropies",
     "r_hat",
     "radial_share",
     "run_status",

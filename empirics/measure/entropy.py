@@ -67,6 +67,7 @@ def sphere_entropy(
     method: Method = "flat",
     theiler: int | Literal["auto"] = "auto",
     k: int = 1,
+    directions: int | None = None,
 ) -> SphereEntropy:
     """Differential entropy of directions.
 
@@ -86,6 +87,8 @@ def sphere_entropy(
         autocorrelation falls below 0.05, 0 keeps all. "gaussian" has no pairs and corrects by the autocorrelation.
     k : int
         Which neighbour.
+    directions : int, optional
+        Dimension of what the directions lie on, if it is not all of the sphere: d - 1 by default. For "flat" alone.
 
     Returns
     -------
@@ -95,7 +98,8 @@ def sphere_entropy(
     ------
     ValueError
         If x is not a finite table of at least k + 1 rows and 2 columns without zero rows, if two rows are equal, if the
-        window leaves a row without k neighbours, or if the method is unknown.
+        window leaves a row without k neighbours, if the method is unknown, or if directions is not from 1 to d - 1 or
+        given with another method than "flat".
 
     Notes
     -----
@@ -119,17 +123,21 @@ def sphere_entropy(
     >>> bool(abs(sphere_entropy(uniform, method="cap", theiler=0).value - np.log(4 * np.pi)) < 0.06)
     True
     """
-    return sphere_entropies(x, method, (theiler,), k)[0]
+    return sphere_entropies(x, method, (theiler,), k, directions)[0]
 
 
 def sphere_entropies(
-    x: ArrayLike, method: Method = "flat", theiler: Sequence[int | Literal["auto"]] = (0, "auto"), k: int = 1
+    x: ArrayLike,
+    method: Method = "flat",
+    theiler: Sequence[int | Literal["auto"]] = (0, "auto"),
+    k: int = 1,
+    directions: int | None = None,
 ) -> list[SphereEntropy]:
     """Differential entropy of directions with several windows, for little more than the price of one.
 
     Parameters
     ----------
-    x, method, k
+    x, method, k, directions
         As for `sphere_entropy`, which says all the rest.
     theiler : sequence of int or "auto"
         One or more windows.
@@ -154,16 +162,19 @@ def sphere_entropies(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
-    gram = Gram(_directions(x, k))
+    rows = _directions(x, k)
+    if directions is not None and (method != "flat" or not 1 <= directions <= rows.d - 1):
+        raise ValueError(f'directions = {directions}: must be 1 to {rows.d - 1} with method "flat", else left out')
+    d, gram = rows.d if directions is None else directions + 1, Gram(rows)
     covariance = autocovariance(gram)
-    return [_entropy(gram, covariance, method, window, k) for window in theiler]
+    return [_entropy(gram, covariance, d, method, window, k) for window in theiler]
 
 
 def _entropy(
-    gram: Gram, covariance: FloatArray, method: Method, theiler: int | Literal["auto"], k: int
+    gram: Gram, covariance: FloatArray, d: int, method: Method, theiler: int | Literal["auto"], k: int
 ) -> SphereEntropy:
-    """Entropy with one window."""
-    n, d = gram.rows.n, gram.rows.d
+    """Entropy with one window, of directions on a sphere in d dimensions."""
+    n = gram.rows.n
     # Rows that are all the same never forget.
     correlation = covariance / covariance[0] if covariance[0] > 0 else np.ones(n)
     window = _window(theiler, correlation, n, k)

@@ -34,17 +34,33 @@ class Block:
     parts
         Into how many groups of consecutive rows it falls that can be scaled each by its own number: a filter each under
         BatchNorm, the whole matrix under LayerNorm or RMSNorm.
+    centred
+        Whether the loss is unchanged when the same row is added to all rows of a part, as under LayerNorm: then the
+        mean of the rows is a flat direction for every column. Gradients have no component along it and weight decay
+        takes it to 0, so a settled run lives in the space of rows of mean 0.
     """
 
     name: str
     shape: tuple[int, ...]
     scale_invariant: bool = True
     parts: int = 1
+    centred: bool = False
 
     @property
     def size(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
+
+    @property
+    def weights_of_part(self) -> int:
+        """Number of weights of a part, less the flat directions.
+
+        Examples
+        --------
+        >>> Block("a", (5, 6), centred=True).weights_of_part, Block("b", (5, 6), parts=5).weights_of_part
+        (24, 6)
+        """
+        return self.size // self.parts - (math.prod(self.shape[1:]) if self.centred else 0)
 
 
 def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
@@ -57,6 +73,14 @@ def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
     """
     parts = flat.split([block.size for block in blocks], 1)
     return [part.unflatten(1, block.shape) for part, block in zip(parts, blocks, strict=True)]
+
+
+def _is_centred(gradient: Tensor, block: Block) -> bool:
+    """Whether the rows of the gradient (1, ...) of every part add up to 0, but for rounding; not if it is one row."""
+    rows = gradient.view(block.parts, block.shape[0] // block.parts, -1)
+    if rows.shape[1] == 1:
+        return False
+    return bool(rows.sum(1).abs().max() <= INVARIANCE_TOLERANCE * rows.abs().sum(1).max())
 
 
 class ModelError(ExperimentError):
@@ -95,10 +119,11 @@ class Model(ABC):
 
     @torch.no_grad()
     def check(self, classes: int) -> None:
-        """Check on random data that the network is scale-invariant in the blocks that it states.
+        """Check on random data that the network is scale-invariant, and flat, in the blocks that it states.
 
         Every part of every such block is multiplied by a number of its own: the loss must not change, and the gradient
-        of each must be orthogonal to it.
+        of each must be orthogonal to it. The rows of its gradient must add up to 0 where the mean of the rows is said
+        to be flat, and only there.
 
         Parameters
         ----------
@@ -120,6 +145,9 @@ class Model(ABC):
         for i, block in enumerate(self.blocks):
             if not block.scale_invariant:
                 continue
+            if block.centred != _is_centred(gradients[i], block):
+                said = "flat along the mean of its rows" if block.centred else "without a flat direction"
+                raise ModelError(f"{block.name} is not {said} as stated")
             w, g = weights[i].view(block.parts, -1), gradients[i].view(block.parts, -1)
             if not ((w * g).sum(1).abs().sum() <= INVARIANCE_TOLERANCE * (w.norm(dim=1) * g.norm(dim=1)).sum()):
                 raise ModelError(f"{block.name} is not scale-invariant as stated: w.g is not 0")
@@ -130,13 +158,37 @@ class Model(ABC):
 
     @property
     def dimension(self) -> int:
-        """Number d of trained weights of one run: the dimension of the space the gas lives in."""
+        """Number d of trained weights of one run."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def directions(self) -> int:
+        """Number m of directions along which the loss changes: twice the gas constant.
+
+        Every part of a network that is scale-invariant in all its blocks is a sphere, of one dimension less than it has
+        weights that are not flat. Else all weights together are taken for one sphere.
+
+        Examples
+        --------
+        >>> from empirics.models.mlp import EnsembleMLP, NormedMLP
+        >>> [NormedMLP(6, 3, (5,), norm).directions for norm in ("rms", "layer")], EnsembleMLP(6, 3, (5,)).directions
+        ([29, 23], 25)
+        """
+        if not self.all_spheres:
+            return self.dimension - 1
+        return sum(block.parts * (block.weights_of_part - 1) for block in self.blocks)
+
+    @property
+    def all_spheres(self) -> bool:
+        """Whether all blocks are scale-invariant."""
+        return all(block.scale_invariant for block in self.blocks)
 
     def description(self) -> dict[str, Any]:
         """Facts about the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""
         names = ("name", "shape", "scale_invariant", "parts")
-        return {"tensors": [{name: getattr(block, name) for name in names} for block in self.blocks]}
+        tensors = [{name: getattr(block, name) for name in names} for block in self.blocks]
+        flat = [{"centred": True} if block.centred else {} for block in self.blocks]  # runs begun before it was known
+        return {"tensors": [row | more for row, more in zip(tensors, flat, strict=True)]}
 
     @abstractmethod
     def draw(self, generator: np.random.Generator) -> list[NDArray]:

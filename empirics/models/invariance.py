@@ -46,6 +46,9 @@ class TensorBlocks:
         Whether there are any. A tensor that the loss does not depend on at all has none.
     violation
         ``Σ|w·g| / Σ|w||g|`` over the blocks, or over the whole tensor where there are none; NaN if the gradient is 0.
+    centred
+        Whether the loss is unchanged when the same row is added to all rows of a block, as under LayerNorm: then the
+        mean of the rows is flat.
     """
 
     name: str
@@ -53,6 +56,7 @@ class TensorBlocks:
     blocks: int
     scale_invariant: bool
     violation: float
+    centred: bool = False
 
 
 def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
@@ -187,7 +191,8 @@ class _Probe:
         else:
             blocks = self._by_gradients(parameter, randomly)
         found = _violation(parameter, self._of[id(parameter)], max(blocks, 1))
-        return TensorBlocks(name, tuple(parameter.shape), blocks, blocks > 0, found)
+        centred = blocks > 0 and _adds_up_to_nothing(self._of[id(parameter)], blocks)
+        return TensorBlocks(name, tuple(parameter.shape), blocks, blocks > 0, found, centred)
 
     def _by_losses(self, parameter: Tensor, effect: float, randomly: torch.Generator) -> int:
         rows = _rows(parameter)
@@ -244,6 +249,15 @@ class _Probe:
             scaled = parameter.detach().reshape(blocks, -1) * factors.to(parameter)
             changes.append(self._change(parameter, scaled.reshape(parameter.shape)))
         return _rms(changes)
+
+
+def _adds_up_to_nothing(gradient: Tensor, blocks: int) -> bool:
+    """Whether the rows of every block add up to 0: the loss does not change along the mean of the weights' rows."""
+    if gradient.shape[0] == blocks:
+        return False
+    rows = gradient.detach().double().reshape(blocks, gradient.shape[0] // blocks, -1)
+    size = torch.linalg.vector_norm(rows)
+    return bool(size > 0 and torch.linalg.vector_norm(rows.sum(1)) <= TOLERANCE * size)
 
 
 def _rows(parameter: Tensor) -> int:

@@ -8,7 +8,7 @@ On a CPU the same gradient is taken by :mod:`empirics.models.mlp_kernel`, at twi
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -38,7 +38,66 @@ class _Layer(NamedTuple):
 _KERNEL = "empirics.models.mlp_kernel"
 
 
-class EnsembleMLP(Model):
+class _Compiled(Model):
+    """A perceptron without biases whose gradient the compiled kernel takes, on a CPU if numba is there.
+
+    Attributes
+    ----------
+    hidden
+        Widths of the hidden layers.
+    eps
+        Added to the variance.
+    compiled
+        Whether the kernel may be used.
+    tanh
+        Whether that is the activation, not ReLU.
+    kernel_norm
+        The normalisation, as :mod:`empirics.models.mlp_kernel` counts them.
+    """
+
+    hidden: tuple[int, ...]
+    eps: float
+    compiled: bool
+    tanh: bool = False
+    kernel_norm: int = 0
+
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
+        if (kernel := self._kernel_for(samples)) is None:
+            return None
+        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
+
+    def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
+        """The compiled gradient for such inputs."""
+        return fast.kernel(_KERNEL, inputs) if self.compiled else None
+
+    def _with_kernel(
+        self,
+        kernel: Callable[..., None],
+        weights: Sequence[Tensor],
+        head: Tensor,
+        minibatch: tuple[Tensor, Tensor, Tensor],
+        out: Sequence[Tensor],
+    ) -> Tensor:
+        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
+        widths = torch.tensor((self.features, *self.hidden))
+
+        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
+            arrays = (one.contiguous().numpy() for one in (flat, widths, head, *minibatch))
+            kernel(*arrays, self.eps, found.numpy(), loss.numpy(), self.kernel_norm, self.tanh)
+
+        return fast.on_flat(gradients, weights, out, self.blocks)
+
+
+class EnsembleMLP(_Compiled):
     """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
 
     BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` as long as `eps` is negligible against
@@ -79,13 +138,12 @@ class EnsembleMLP(Model):
         compiled: bool = True,
     ) -> None:
         self.classes, self.hidden, self._features = classes, tuple(hidden), features
-        self.eps, self.affine, self.head_norm, self.compiled = eps, affine, head_norm, compiled
+        self.eps, self.affine, self.head_norm, self.compiled = eps, affine, head_norm, compiled and not affine
         widths = (features, *self.hidden)
         linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1]), parts=widths[i]) for i in range(1, len(widths)))
         scale = tuple(Block(f"scale {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         shift = tuple(Block(f"shift {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
         self.blocks = linear + (scale + shift if affine else ())
-        self._widths = torch.tensor(widths)
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
@@ -162,47 +220,13 @@ class EnsembleMLP(Model):
                 back = torch.bmm(weights[i].transpose(1, 2), back)
         return loss
 
-    def loss_and_grad_of(
-        self,
-        weights: Sequence[Tensor],
-        frozen: Sequence[Tensor],
-        samples: Tensor,
-        rows: Tensor,
-        labels: Tensor,
-        out: Sequence[Tensor],
-    ) -> Tensor | None:
-        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
-        if (kernel := self._kernel_for(samples)) is None:
-            return None
-        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
-
-    def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs."""
-        return fast.kernel(_KERNEL, inputs) if self.compiled and not self.affine else None
-
-    def _with_kernel(
-        self,
-        kernel: Callable[..., None],
-        weights: Sequence[Tensor],
-        head: Tensor,
-        minibatch: tuple[Tensor, Tensor, Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-
-        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
-            arrays = (one.contiguous().numpy() for one in (flat, self._widths, head, *minibatch))
-            kernel(*arrays, self.eps, found.numpy(), loss.numpy())
-
-        return fast.on_flat(gradients, weights, out, self.blocks)
-
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs, shape (run, batch, class)."""
         return self._forward(weights, frozen, inputs)[0].transpose(1, 2)
 
 
-class NormedMLP(FunctionalModel):
-    """``x → [W_l ·, LayerNorm or RMSNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
+class NormedMLP(_Compiled, FunctionalModel):
+    """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
     Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
     flat direction: what is added to all rows alike leaves the loss as it is.
@@ -219,12 +243,22 @@ class NormedMLP(FunctionalModel):
         Added to the variance, or to the mean square.
     head_norm
         Frobenius norm of the frozen last layer.
+    activation
+        ``"relu"`` or ``"tanh"``.
+    compiled
+        As for :class:`EnsembleMLP`.
 
     Examples
     --------
-    >>> NormedMLP(features=6, classes=3, hidden=(5,), norm="layer").dimension
-    30
+    30 weights; the mean of the rows, 6 numbers, and the norm do not matter:
+
+    >>> net = NormedMLP(features=6, classes=3, hidden=(5,), norm="layer")
+    >>> net.dimension, net.directions
+    (30, 23)
     """
+
+    #: What :mod:`empirics.models.mlp_kernel` calls them.
+    KERNEL_NORMS: ClassVar[dict[str, int]] = {"layer": 1, "rms": 2}
 
     def __init__(
         self,
@@ -234,24 +268,45 @@ class NormedMLP(FunctionalModel):
         norm: str,
         eps: float = 1e-12,
         head_norm: float = 10.0,
+        activation: str = "relu",
+        compiled: bool = True,
     ) -> None:
         super().__init__(features, classes, eps, head_norm)
-        self.hidden, self.norm = tuple(hidden), norm
+        self.hidden, self.norm, self.tanh, self.compiled = tuple(hidden), norm, activation == "tanh", compiled
+        self.kernel_norm = self.KERNEL_NORMS[norm]
         widths = (features, *self.hidden)
-        self.blocks = tuple(Block(f"layer {i}", (widths[i], widths[i - 1])) for i in range(1, len(widths)))
+        shapes = [(widths[i], widths[i - 1]) for i in range(1, len(widths))]
+        self.blocks = tuple(Block(f"layer {i}", shape, centred=norm == "layer") for i, shape in enumerate(shapes, 1))
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
         """Make the network for the data."""
-        return cls(data.inputs.shape[1], data.classes, table.hidden, table.norm, table.eps, table.head_norm)
+        of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
+        return cls(data.inputs.shape[1], data.classes, *of_table)
+
+    @property
+    def negligible(self) -> Self:
+        """The same network with a negligible eps, in plain torch."""
+        other = super().negligible
+        other.compiled = False
+        return other
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""
         return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
+    def loss_and_grad(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        if (kernel := self._kernel_for(inputs)) is not None:
+            return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
+        return super().loss_and_grad(weights, frozen, inputs, labels, out)
+
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs, shape (run, batch, class)."""
         signal = inputs
         for w in weights:
-            signal = normalised(linear(signal, w), self.norm, self.eps).relu()
+            signal = normalised(linear(signal, w), self.norm, self.eps)
+            signal = signal.tanh() if self.tanh else signal.relu()
         return linear(signal, frozen[0])

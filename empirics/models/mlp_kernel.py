@@ -3,6 +3,9 @@
 The plain program is :meth:`empirics.models.mlp.EnsembleMLP.loss_and_grad` in torch, which the tests compare it with; it
 is what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
 
+The normalisation is BatchNorm (over the samples, `COLUMNS`), or LayerNorm or RMSNorm (over the units, `CENTRED_ROWS`
+and `ROWS`); after the latter two the activation may be tanh in place of ReLU.
+
 Matrices of a few dozen rows are too small for BLAS: packing them takes longer than multiplying them. Here one tile of
 `TILE` rows by `LANES` columns stays in vector registers while a product is summed over its depth; both products of the
 backward pass are the same tile read with other strides. Rows are padded to whole vectors.
@@ -35,7 +38,10 @@ from empirics.models.lanes import (
 
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-__all__ = ["cross_entropy", "gradients"]
+#: What is normalised: each unit over the samples, or each sample over the units, with or without its mean taken off.
+COLUMNS, CENTRED_ROWS, ROWS = 0, 1, 2
+
+__all__ = ["CENTRED_ROWS", "COLUMNS", "ROWS", "cross_entropy", "gradients"]
 
 
 @njit(**_COMPILED)
@@ -112,6 +118,54 @@ def _normalise_back(d, z, start, ld, batch, width, rstd, r0):  # type: ignore[no
 
 
 @njit(**_COMPILED)
+def _normalise_rows(z, a, start, ld, batch, width, padded, centred, tanh, eps, rstd, r0):  # type: ignore[no-untyped-def]
+    """LayerNorm (centred) or RMSNorm of every row of z in place, and its activation into a."""
+    share = 1 / z.dtype.type(width)
+    for b in range(batch):
+        at = start + b * ld
+        mean, square = z.dtype.type(0), z.dtype.type(0)
+        if centred:
+            for j in range(width):
+                mean += z[at + j]
+            mean *= share
+        for j in range(width):
+            off = z[at + j] - mean
+            square += off * off
+        scale = z.dtype.type(1 / math.sqrt(square * share + eps))
+        rstd[r0 + b] = scale
+        for j in range(width):
+            normed = (z[at + j] - mean) * scale
+            z[at + j] = normed
+            if tanh:
+                a[at + j] = math.tanh(normed)
+            else:
+                a[at + j] = 0 if normed <= 0 else normed  # a NaN stays one
+        for j in range(width, padded):
+            a[at + j] = 0
+
+
+@njit(**_COMPILED)
+def _normalise_rows_back(d, z, start, ld, batch, width, centred, tanh, rstd, r0):  # type: ignore[no-untyped-def]
+    """From the gradient of the activation (in d) to that of what entered the normalisation, in place."""
+    share = 1 / z.dtype.type(width)
+    for b in range(batch):
+        at, of = b * ld, start + b * ld
+        mean, product = z.dtype.type(0), z.dtype.type(0)
+        for j in range(width):
+            normed = z[of + j]
+            if tanh:
+                bent = math.tanh(normed)
+                d[at + j] *= 1 - bent * bent
+            elif normed <= 0:
+                d[at + j] = 0
+            mean += d[at + j]
+            product += d[at + j] * normed
+        mean, product = mean * share if centred else z.dtype.type(0), product * share
+        for j in range(width):
+            d[at + j] = rstd[r0 + b] * (d[at + j] - mean - z[of + j] * product)
+
+
+@njit(**_COMPILED)
 def cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: ignore[no-untyped-def]
     """Sum of the losses of the logits z, a class a row; its gradient, over the batch, goes to raised."""
     share = 1 / z.dtype.type(batch)
@@ -180,16 +234,17 @@ def _outer(y, y0, d, d_ld, width, x, x0, x_ld, into, batch, scratch):  # type: i
 
 
 @njit(**_COMPILED)
-def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # type: ignore[no-untyped-def]
+def gradients(flat, widths, head, samples, rows, labels, eps, out, losses, norm, tanh):  # type: ignore[no-untyped-def]
     """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad_of`.
 
     `flat` and `out` are the weights, layer after layer, and their gradients, (run, d); `widths` those of the input and
-    of the hidden layers. Without `rows` the samples are the minibatches, one after the other.
+    of the hidden layers. Without `rows` the samples are the minibatches, one after the other. `norm` is one of the
+    above; with `tanh`, not after BatchNorm, the activation is that.
     """
     runs, dimension = flat.shape
     batch, depth, classes = labels.shape[1], len(widths) - 1, head.shape[1]
     kind, last = flat.dtype, widths[depth]
-    most, c_ld, matrix = _leading(widths[1:].max()), _leading(batch), classes * _leading(last)
+    most, c_ld, matrix = max(_leading(widths[1:].max()), _leading(batch)), _leading(batch), classes * _leading(last)
     starts = np.zeros(depth + 1, np.int64)  # of each layer's activations
     for i in range(depth):
         starts[i + 1] = starts[i] + batch * _leading(widths[i + 1])
@@ -217,7 +272,11 @@ def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # t
                 _product(z, 0, ld, x, at, into, 1, w, 0, ld, batch, into, pad)
             else:
                 _product(z, starts[i], ld, a, starts[i - 1], _leading(into), 1, w, 0, ld, batch, into, pad)
-            _normalise(z, a, starts[i], ld, batch, pad, eps, rstd, i * most)
+            if norm == COLUMNS:
+                _normalise(z, a, starts[i], ld, batch, pad, eps, rstd, i * most)
+            else:
+                centred = norm == CENTRED_ROWS
+                _normalise_rows(z, a, starts[i], ld, batch, width, pad, centred, tanh, eps, rstd, i * most)
             place += width * into
         w0, entries, source = r * classes * last, classes, heads
         _transposed(across, 0, c_ld, a, starts[depth - 1], _leading(last), batch, last, c_ld)
@@ -236,7 +295,10 @@ def gradients(flat, widths, head, samples, rows, labels, eps, out, losses):  # t
             else:
                 _product(other, 0, ld, d, 0, _leading(entries), 1, w, 0, ld, batch, entries, pad)
             d, other = other, d
-            _normalise_back(d, z, starts[i], ld, batch, pad, rstd, i * most)
+            if norm == COLUMNS:
+                _normalise_back(d, z, starts[i], ld, batch, pad, rstd, i * most)
+            else:
+                _normalise_rows_back(d, z, starts[i], ld, batch, width, norm == CENTRED_ROWS, tanh, rstd, i * most)
             place -= width * into
             if i == 0:
                 _outer(gradient, place, d, ld, width, x, at, into, into, batch, w)

@@ -211,7 +211,7 @@ class OwnModel(Model):
         if rest and remainder == "refuse":
             names = ", ".join(row.name for row in rest)
             raise ModelError(f"not scale-invariant: {names} ([model] remainder = 'freeze' or 'train' would take them)")
-        blocks = [Block(row.name, row.shape, parts=row.blocks) for row in invariant]
+        blocks = [Block(row.name, row.shape, parts=row.blocks, centred=row.centred) for row in invariant]
         if remainder == "train":
             blocks += [Block(row.name, row.shape, scale_invariant=False) for row in rest]
         return tuple(blocks)

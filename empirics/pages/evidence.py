@@ -210,10 +210,15 @@ class Evidence:
         """Number of scale-invariant weights, 0 where it is not known."""
         return int(self.dataset.attrs.get("dimension", 0))
 
+    @property
+    def directions(self) -> int:
+        """Number of directions along which the loss changes, d - 1 on one sphere; -1 where it is not known."""
+        return int(self.dataset.attrs.get("directions", self.dimension - 1))
+
     @cached_property
     def gas_constant(self) -> float:
-        """R = (d - 1)/2, NaN where d is not known."""
-        return (self.dimension - 1) / 2 if self.dimension > 1 else float("nan")
+        """R, half the number of directions, NaN where it is not known."""
+        return self.directions / 2 if self.directions > 0 else float("nan")
 
     @property
     def status(self) -> np.ndarray:
@@ -240,7 +245,7 @@ class Evidence:
         """Entropy with neighbours in time left out, shape (run,)."""
         sphere = self.get("entropy_sphere_theiler")
         log_radius = self.get("log_radius")
-        return None if sphere is None or log_radius is None else sphere + (self.dimension - 1) * log_radius
+        return None if sphere is None or log_radius is None else sphere + self.directions * log_radius
 
     def slopes_of(self, values: np.ndarray | None) -> Slopes | None:
         """Fit the slopes over the runs that are in order."""
@@ -268,12 +273,12 @@ class Evidence:
         if noise is None or not self.dimension:
             return None
         with np.errstate(invalid="ignore"):
-            sigma = np.sqrt(noise / (self.dimension - 1))
+            sigma = np.sqrt(noise / self.directions)
         known = np.isfinite(sigma) & (sigma > 0)
         if not known.any() or self.protocol == "fixed-sphere":
             return None
         radius = np.full(len(self), np.nan)
-        rate, decay, sigma, d = self.lr[known], self.weight_decay[known], sigma[known], self.dimension
+        rate, decay, sigma, d = self.lr[known], self.weight_decay[known], sigma[known], self.directions + 1
         if self.free:
             radius[known] = FixedLR.radius(eta=rate, lam=decay, sigma=sigma, d=d)
         else:

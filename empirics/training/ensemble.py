@@ -21,7 +21,7 @@ from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
-from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise
+from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
 from empirics.training.optimizer import Optimizer, Settings
 from empirics.training.protocol import Protocol
 from empirics.training.record import WINDOW, Raw, Sum, sums
@@ -132,6 +132,7 @@ class Ensemble:
             return run.radius
         if not isinstance(rule, NoiseRule):
             return rule
+        rule = NoiseRule(self.experiment.training.noise_trace)
         if run.protocol == "fixed-elr":
             return rule.radius_at_elr(run.effective_lr * gain, run.weight_decay)
         return rule.radius(run.lr * gain, run.weight_decay)
@@ -264,7 +265,7 @@ class Ensemble:
             row[Pair.EXPECTED_LOSS] = self._expected_loss(state)
         place, rest = divmod(number, self.experiment.measure.hessian_every)
         if self._curvature is not None and rest == 0:
-            isotropic = self.experiment.training.isotropic_noise
+            isotropic = noise_size(self.experiment, self.model)
             row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE] = self._curvature.measure(state, place, pair, isotropic)
 
     def _expected_loss(self, state: State) -> Tensor:

@@ -137,7 +137,9 @@ class NetworkExperiment(Experiment):
             return 1 / (gain * run.effective_lr)
         if run.protocol == "fixed-sphere":
             return run.radius**2 / (gain * run.lr)
-        radius = rule.radius(run.lr * gain, run.weight_decay) if isinstance(rule, NoiseRule) else rule
+        if isinstance(rule, NoiseRule):
+            rule = NoiseRule(training.noise_trace).radius(run.lr * gain, run.weight_decay)
+        radius = rule
         return radius**2 / (gain * run.lr)
 
     def times(self, runs: Sequence[Run]) -> Times:

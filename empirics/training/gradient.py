@@ -110,7 +110,8 @@ class Halves(StepGradient):
 class IsotropicNoise:
     """Gradient noise of standard deviation ``s/r`` in every direction along the spheres of a scale-invariant network.
 
-    It leaves the norm of every component alone, is the same all over the sphere, and keeps the scaling symmetry.
+    Flat directions get none: the noise of minibatches has none there either, and the loss would not hold them. It
+    leaves the norm of every component alone, is the same all over the sphere, and keeps the scaling symmetry.
 
     Parameters
     ----------
@@ -129,17 +130,30 @@ class IsotropicNoise:
 
     def add(self, state: State, gradient: Tensor, radius_sq: Tensor) -> None:
         """Add the noise of this step to the gradient, both (run, d)."""
-        noise, dot = self._vectors.at(state.step) * self._mask, self._components.dot
-        along = dot(state.flat, noise) / dot(state.flat, state.flat).clamp(min=torch.finfo(noise.dtype).tiny)
-        noise = noise - self._components.spread(along) * state.flat * self._mask
+        noise = self._components.without_flat(self._vectors.at(state.step) * self._mask)
+        dot = self._components.dot
+        flat = self._components.without_flat(state.flat)
+        along = dot(flat, noise) / dot(flat, flat).clamp(min=torch.finfo(noise.dtype).tiny)
+        noise = noise - self._components.spread(along) * flat * self._mask
         gradient.addcmul_(noise, radius_sq.rsqrt().mul(self._size).unsqueeze(1))
+
+
+def noise_size(experiment: NetworkExperiment, model: Model) -> float:
+    """Standard deviation of the isotropic noise at unit norm, along every direction: as given, or from its share.
+
+    Of ``tr Sigma`` that share is ``m s^2``, m the number of directions.
+    """
+    training = experiment.training
+    if not training.isotropic_share:
+        return training.isotropic_noise
+    return float((training.isotropic_share * training.noise_trace / model.directions) ** 0.5)
 
 
 def isotropic_noise(
     experiment: NetworkExperiment, like: Tensor, model: Model, runs: Sequence[Run]
 ) -> IsotropicNoise | None:
     """Make the noise that an experiment asks for, if any."""
-    if not (size := experiment.training.isotropic_noise):
+    if not (size := noise_size(experiment, model)):
         return None
     vectors = Vectors(runs, model.dimension, Stream.NOISE, False, like.dtype, like.device)
     return IsotropicNoise(size, Components(model.blocks), vectors, like)

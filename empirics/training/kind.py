@@ -58,6 +58,10 @@ class NetworkKind(Kind):
         facts: dict[str, Any] = json.loads(json.dumps(self._one.model.description()))
         return facts
 
+    def attributes(self) -> dict[str, Any]:
+        """Number m of directions: of the spheres together, those along which the loss does not change left out."""
+        return {"directions": self._one.model.directions}
+
     def data(self) -> dict[str, str]:
         """Name and checksum of the data set."""
         return {"name": self.experiment.data.name, "sha256": self._dataset().checksum}

@@ -120,7 +120,8 @@ class Components:
     names : tuple of str
         ``"layer 1[3]"`` for the fourth filter of a tensor.
     parameters, scale_invariant
-        For each, its number of weights and whether the loss is unchanged when it alone is scaled.
+        For each, its number of weights, those along flat directions not counted, and whether the loss is unchanged when
+        it alone is scaled.
     """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
@@ -129,7 +130,7 @@ class Components:
         for block in blocks:
             names += [block.name] if block.parts == 1 else [f"{block.name}[{i}]" for i in range(block.parts)]
         self.names = tuple(names)
-        self.parameters = np.concatenate([np.full(b.parts, b.size // b.parts, dtype=np.int64) for b in blocks])
+        self.parameters = np.concatenate([np.full(b.parts, b.weights_of_part, dtype=np.int64) for b in blocks])
         self.scale_invariant = np.concatenate([np.full(b.parts, b.scale_invariant) for b in blocks])
 
     def __len__(self) -> int:
@@ -138,6 +139,28 @@ class Components:
     def _split(self, flat: Tensor) -> list[Tensor]:
         parts = flat.split([block.size for block in self._blocks], 1)
         return [part.unflatten(1, (block.parts, -1)) for part, block in zip(parts, self._blocks, strict=True)]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """For each, its number of weights, consecutive ones."""
+        return tuple(block.size // block.parts for block in self._blocks for _ in range(block.parts))
+
+    def without_flat(self, values: Tensor) -> Tensor:
+        """Take off what an array (..., d) has along the flat directions; the array itself if there are none.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Components([Block("a", (2, 2), centred=True), Block("b", (2,))]).without_flat(torch.arange(6.0)[None])
+        tensor([[-1., -1.,  1.,  1.,  4.,  5.]])
+        """
+        if not any(block.centred for block in self._blocks):
+            return values
+        found = []
+        for part, block in zip(values.split([b.size for b in self._blocks], -1), self._blocks, strict=True):
+            rows = part.unflatten(-1, (block.parts, block.shape[0] // block.parts, -1))
+            found.append((rows - rows.mean(-2, keepdim=True)).flatten(-3) if block.centred else part)
+        return cat(found, -1)
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Inner product of two arrays (run, d) over every component, shape (component, run).

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from empirics.measure import (
@@ -10,9 +11,9 @@ from empirics.measure import (
     drift,
     norm_balance,
     periodic_jumps,
+    product_entropies,
     radial_share,
     run_status,
-    sphere_entropies,
 )
 from empirics.training.ensemble import Ensemble, Look, Pair, Part
 from empirics.training.experiment import NetworkExperiment
@@ -166,12 +167,12 @@ def _components(ensemble: Ensemble, state: State) -> Arrays:
 
 
 def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
-    """Half the effective learning rate times the noise variance per dimension at unit norm, shape (run,).
+    """Half the effective learning rate times the noise variance per direction at unit norm, shape (run,).
 
     Momentum makes the rate larger by ``1/(1 − momentum)``. An Adam step divides the gradient by its root mean square,
     where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
     """
-    tangents = ensemble.model.dimension - 1
+    tangents = ensemble.model.directions
     lr, effective = (np.array([getattr(run, name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     if ensemble.experiment.training.adaptive:
         turn = np.where(np.isnan(effective), lr / np.sqrt(radius_sq), effective)
@@ -236,10 +237,12 @@ def _entropies(
     path_entropy = np.zeros(runs, dtype=bool)
     lags = np.full((runs, ensemble.times.snapshots), np.nan)
     refused: dict[int, str] = {}
+    sizes, directions = _spheres(ensemble), ensemble.model.directions
+    lengths = np.zeros(runs)
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        kept = state.of_run(int(i))
+        kept = _without_flat(ensemble, state.of_run(int(i)))
         try:
-            plain, apart = sphere_entropies(kept, method="flat", theiler=(0, "auto"))
+            plain, apart = product_entropies(kept, sizes, directions)
         except ValueError as error:  # a run that does not move has no density
             refused[int(i)] = f"no entropy: {error}"
             continue
@@ -248,11 +251,33 @@ def _entropies(
         numbers["effective_sample_size"][i] = plain.effective_sample_size
         numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
         path_entropy[i] = plain.path_entropy
-    numbers["entropy"] = numbers["entropy_sphere"] + (ensemble.model.dimension - 1) * summary["log_radius"]
+        if len(sizes) > 1:
+            lengths[i] = _lengths(kept, sizes, ensemble.components.parameters)
+    numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"] + lengths
     snapshots = {"neighbour_lag": lags}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
+
+
+def _spheres(ensemble: Ensemble) -> tuple[int, ...]:
+    """Numbers of weights of the spheres whose product the directions are on; all together where some are on none."""
+    return ensemble.components.sizes if ensemble.model.all_spheres else (ensemble.model.dimension,)
+
+
+def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
+    """Snapshots of a run without what weight decay has left of them along the flat directions."""
+    if not ensemble.model.all_spheres:
+        return kept
+    return ensemble.components.without_flat(torch.from_numpy(kept)).numpy()
+
+
+def _lengths(kept: NDArray, sizes: tuple[int, ...], parameters: NDArray[np.int64]) -> float:
+    """What the spheres' own norms add to the entropy beside that of them all: the sum of ``m_l E log(r_l/r)``."""
+    ends = np.cumsum(sizes)
+    norms = [np.linalg.norm(kept[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
+    logs = np.log(np.stack(norms)).mean(1) - np.log(np.linalg.norm(kept, axis=1)).mean()
+    return float((parameters - 1) @ logs)
 
 
 def _statuses(

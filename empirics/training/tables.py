@@ -205,6 +205,8 @@ class ModelTable(Table):
         mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
         The normalisation's addition to the variance; must be negligible for scale invariance.
+    activation
+        mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
     affine
         mlp: train BatchNorm's scales and shifts (they break scale invariance).
     head_norm
@@ -225,6 +227,7 @@ class ModelTable(Table):
     depth: int = key(integer(1), 2)
     heads: int = key(integer(1), 2)
     norm: str = key(one_of(("batch", "layer", "rms")), "batch")
+    activation: str = key(one_of(("relu", "tanh")), "relu")
     file: str = key(lambda value: _maybe_text(value), "")
     remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
 
@@ -236,8 +239,10 @@ class ModelTable(Table):
         except ValueError as error:
             raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
         if self.file:
-            if self.hidden or self.affine or self.norm != "batch":
-                raise ExperimentError("[model] hidden, affine, norm: must be left out, the network is that of the file")
+            if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
+                raise ExperimentError(
+                    "[model] hidden, affine, norm, activation: must be left out, the network is that of the file"
+                )
             return
         if self.name == "mlp" and not self.hidden:
             raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
@@ -247,6 +252,11 @@ class ModelTable(Table):
             raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
         if self.norm != "batch" and self.name != "mlp":
             raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.activation != "relu" and (self.name != "mlp" or self.norm == "batch"):
+            raise ExperimentError(
+                f"[model] activation = {show(self.activation)}: must be left out but for name = 'mlp' with norm = "
+                "'layer' or 'rms'"
+            )
         if self.name == "transformer" and self.width % self.heads:
             raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
 
@@ -262,7 +272,8 @@ class Relaxation:
     """A number of steps given in relaxation times of the directions, ``1/eta_eff`` steps each, rounded up.
 
     ``1/eta_eff`` is known before a run at a fixed effective learning rate and on the sphere; at a fixed learning rate
-    it is that of the starting radius, which the rule ``{noise = c}`` puts near the stationary one. A direction in a
+    it is that of the starting radius, which the rule ``{noise = c}`` puts near the stationary one, with the noise that
+    `noise_gain` and `isotropic_share` add. A direction in a
     basin of curvature h (nat, at unit norm) relaxes in ``1/(eta_eff h)`` steps.
     """
 
@@ -322,8 +333,12 @@ class Training(Table):
         ``1 + c^2`` times the covariance.
     isotropic_noise
         s (nat): gradient noise of standard deviation ``s/r`` in every direction along the spheres is added.
+    isotropic_share
+        In its place the share q of all noise that it is to be, if the minibatch's is what `initial_radius` guesses:
+        ``m s^2 = q/(1 - q) (1 + noise_gain^2) c``, m the number of directions.
     initial_radius
-        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Not used on the sphere.
+        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Here c is that of the minibatch alone: what
+        `noise_gain` and `isotropic_share` make of it is counted, `isotropic_noise` is not. Not used on the sphere.
     burn_in, steps
         Steps before measuring (or ``{relaxation = number}``), and measured steps; 0 where [measure] spacing is given in
         relaxation times.
@@ -349,6 +364,7 @@ class Training(Table):
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)
+    isotropic_share: float = key(lambda value: _share(value), 0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -358,6 +374,25 @@ class Training(Table):
             )
         if self.noise_gain and not self.halves:
             raise ExperimentError(f"[training] noise_gain = {self.noise_gain:g}: must be 0 without halves = true")
+        if self.isotropic_share:
+            said = f"[training] isotropic_share = {self.isotropic_share:g}"
+            if self.isotropic_noise:
+                raise ExperimentError(f"{said}: must be left out with isotropic_noise, they say the same")
+            if not isinstance(self.initial_radius, NoiseRule):
+                raise ExperimentError(f"{said}: needs initial_radius = {{noise = c}}, it is a share of that noise")
+
+    @property
+    def noise_trace(self) -> float:
+        """Trace of the covariance of a step's gradient at unit norm, as the rule ``{noise = c}`` guesses it, or NaN.
+
+        Examples
+        --------
+        >>> Training("fixed-lr", "sgd", 8, 0, initial_radius=NoiseRule(2.0), isotropic_share=0.75).noise_trace
+        8.0
+        """
+        if not isinstance(self.initial_radius, NoiseRule):
+            return math.nan
+        return self.initial_radius.noise * (1 + self.noise_gain**2) / (1 - self.isotropic_share)
 
     @property
     def adaptive(self) -> bool:

@@ -79,6 +79,16 @@ def test_a_loss_that_fails_half_way_leaves_the_model_too(mixed):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_the_mean_of_the_rows_is_flat_under_layer_norm_alone():
+    norms = {nn.LayerNorm(6, elementwise_affine=False): True, nn.RMSNorm(6, elementwise_affine=False): False}
+    norms |= {nn.BatchNorm1d(6, affine=False): False, nn.GroupNorm(2, 6, affine=False): True}
+    x, y = torch.randn(32, 8, dtype=torch.float64), torch.arange(32) % 3
+    for norm, flat in norms.items():
+        net = nn.Sequential(nn.Linear(8, 6, bias=False), norm, nn.ReLU(), nn.Linear(6, 3, bias=False)).double()
+        row, head = scale_invariant_blocks(net, lambda m: cross_entropy(m(x), y))
+        assert (row.centred, head.centred) == (flat, False)
+
+
 def test_an_eps_that_matters_is_seen():
     torch.manual_seed(0)
     x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))

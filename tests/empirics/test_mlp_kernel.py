@@ -8,11 +8,15 @@ import torch
 
 from empirics.cli import main
 from empirics.models.base import views
-from empirics.models.mlp import EnsembleMLP
+from empirics.models.mlp import EnsembleMLP, NormedMLP
+
+KINDS = {"batch": (EnsembleMLP, {}), "layer": (NormedMLP, {"norm": "layer"}), "rms": (NormedMLP, {"norm": "rms"})}
+KINDS["rms, tanh"] = (NormedMLP, {"norm": "rms", "activation": "tanh"})
 
 
-def _case(hidden, features, classes, runs, batch, dtype):
-    plain = EnsembleMLP(features, classes, hidden, compiled=False)
+def _case(hidden, features, classes, runs, batch, dtype, kind="batch"):
+    make, options = KINDS[kind]
+    plain = make(features, classes, hidden, compiled=False, **options)
     rngs, cpu = [np.random.default_rng(i) for i in range(runs)], torch.device("cpu")
     tensors = plain.initial(rngs, np.full(runs, 3.0), dtype, cpu)
     flat = torch.cat([w.flatten(1) for w in tensors], 1)
@@ -21,7 +25,7 @@ def _case(hidden, features, classes, runs, batch, dtype):
     samples = torch.randn(101, features, dtype=dtype, generator=seeded)
     rows = torch.randint(101, (runs, batch), generator=seeded)
     labels = torch.randint(classes, (runs, batch), generator=seeded)
-    return plain, EnsembleMLP(features, classes, hidden), flat, frozen, samples, rows, labels
+    return plain, make(features, classes, hidden, **options), flat, frozen, samples, rows, labels
 
 
 SHAPES = [((16,), 61, 10, 3, 64), ((5, 37), 13, 3, 4, 7), ((20, 64, 3), 23, 19, 2, 37), ((64,), 16, 17, 2, 65)]
@@ -29,8 +33,9 @@ SHAPES = [((16,), 61, 10, 3, 64), ((5, 37), 13, 3, 4, 7), ((20, 64, 3), 23, 19, 
 
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_same_as_torch(shape, dtype, within):
-    plain, ours, flat, frozen, samples, rows, labels = _case(*shape, dtype)
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_as_torch(kind, shape, dtype, within):
+    plain, ours, flat, frozen, samples, rows, labels = _case(*shape, dtype, kind)
     expected, found, gathered = (torch.full_like(flat, torch.nan) for _ in range(3))
     w, inputs = views(flat, ours.blocks), samples[rows]
     loss = plain.loss_and_grad(w, frozen, inputs, labels, views(expected, ours.blocks))

@@ -16,7 +16,7 @@ from empirics.experiment import Experiment, ExperimentError
 from empirics.models import MODELS, scale_invariant_blocks
 from empirics.models.base import ModelError
 from empirics.models.convolutional import ResNet18
-from empirics.models.mlp import NormedMLP
+from empirics.models.mlp import EnsembleMLP, NormedMLP
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.ensemble import Ensemble
 
@@ -155,6 +155,30 @@ def test_a_grid_through_run_equals_the_runs_one_by_one(network, tmp_path):
     np.testing.assert_allclose(weights[4], state.snapshots[:, 0], rtol=1e-5, atol=1e-8)
     assert found.dataset["violation"].max() < 1e-4
     assert (found.dataset["diverged_at"] == -1).all()
+
+
+@pytest.mark.parametrize(("network", "directions"), [("batch", 25), ("layer", 23), ("rms", 29)])
+def test_directions_are_the_rank_of_the_gradients(network, directions):
+    """By autograd of the plain network, one minibatch at a time: m is what all gradients at one place span."""
+    options = {"features": 6, "classes": 3, "hidden": (5,)}
+    model = EnsembleMLP(**options) if network == "batch" else NormedMLP(**options, norm=network)
+    rng, cpu = np.random.default_rng(4), torch.device("cpu")
+    weights = model.initial([rng], np.array([2.0]), torch.float64, cpu)
+    plain = plain_network(model, [w[0] for w in weights], [w[0] for w in model.fixed(rng, 1, torch.float64, cpu)])
+    gradients = []
+    for _ in range(200):
+        plain.zero_grad()
+        x, y = torch.as_tensor(rng.standard_normal((12, 6))), torch.as_tensor(rng.integers(3, size=12))
+        cross_entropy(plain(x), y).backward()
+        gradients.append(next(plain.parameters()).grad.flatten().clone())
+    assert torch.linalg.matrix_rank(torch.stack(gradients), rtol=1e-10) == directions == model.directions
+
+
+def test_a_flat_direction_that_is_not_stated_is_refused():
+    model = NormedMLP(6, 3, (5,), "layer")
+    model.blocks = (dataclasses.replace(model.blocks[0], centred=False),)
+    with pytest.raises(ModelError, match="layer 1 is not without a flat direction as stated"):
+        model.check(3)
 
 
 def test_the_count_of_the_paper():

@@ -29,7 +29,8 @@ def test_every_variable_is_there_with_its_name_and_unit(runs):
         for name, variable in dataset.variables.items():
             assert variable.attrs["long_name"] == VARIABLES[name].long_name
             assert variable.attrs["units"], name
-    assert runs.dataset.attrs == {"dimension": 61 * 5 + 5 * 4, "name": "tiny", "kind": "network"}
+    facts = {"dimension": 61 * 5 + 5 * 4, "directions": 60 * 5 + 4 * 4, "name": "tiny", "kind": "network"}
+    assert runs.dataset.attrs == facts
 
 
 def test_axes(runs):
@@ -52,12 +53,14 @@ def test_axes(runs):
 
 def test_the_identities_between_the_variables(runs):
     data = runs.dataset
-    d = data.attrs["dimension"]
-    np.testing.assert_allclose(data["entropy"], data["entropy_sphere"] + (d - 1) * data["log_radius"])
+    parts, m = runs.tree["components"], data.attrs["directions"]
+    assert m == data.attrs["dimension"] - len(parts["component"])  # a sphere a filter
+    lengths = ((parts["parameters"] - 1) * np.log(parts["radius_sq"]) / 2).sum("component")
+    np.testing.assert_allclose(data["entropy"] - data["entropy_sphere"], lengths, atol=0.02 * m)
     np.testing.assert_allclose(data["grad_variance"], data["grad_sq"] - data["grad_mean_sq"])
     eta, lam = data["lr"], data["weight_decay"]
     np.testing.assert_allclose(data["balance"], eta * data["grad_sq"] / (lam * (2 - eta * lam) * data["radius_sq"]))
-    np.testing.assert_allclose(data["temperature"], eta / 2 / data["radius_sq"] * data["grad_variance_unit"] / (d - 1))
+    np.testing.assert_allclose(data["temperature"], eta / 2 / data["radius_sq"] * data["grad_variance_unit"] / m)
     blocks = runs.tree["blocks"]
     for name in blocks.data_vars:
         np.testing.assert_allclose(blocks[name].mean("block"), data[name], rtol=1e-9, err_msg=name)

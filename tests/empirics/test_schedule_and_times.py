@@ -120,6 +120,19 @@ def test_the_relaxation_time_is_one_over_the_effective_rate(protocol, expected):
     assert asked.relaxation(slowest) == pytest.approx(expected)
 
 
+def test_relaxation_counts_from_the_noise_that_is_there():
+    """1/eta_eff = r^2/lr with r^4 = lr tr Sigma/(2 wd): 5 times the noise by halves, 4 times that by its share."""
+    asked = relaxed(protocol="fixed-lr")
+    plain = asked.relaxation(asked.runs[1])
+    assert plain == pytest.approx((10.0 / (2 * asked.runs[1].lr * asked.runs[1].weight_decay)) ** 0.5)
+    for options, times in (({"noise_gain": 2.0}, 5), ({"noise_gain": 2.0, "isotropic_share": 0.75}, 20)):
+        training = dataclasses.replace(asked.training, halves=True, **options)
+        noisy = dataclasses.replace(asked, training=training)
+        assert noisy.relaxation(asked.runs[1]) == pytest.approx(plain * times**0.5)
+        radius = Ensemble(noisy, noisy.runs[1:2], DATASETS.get("digits")()).start().flat.norm()
+        assert float(radius) == pytest.approx((plain * times**0.5 * asked.runs[1].lr) ** 0.5, rel=1e-5)
+
+
 def test_a_grid_of_runs_of_different_length(tmp_path):
     runs = empirics.run(relaxed(), tmp_path / "run", progress=False)
     steps = runs.tree["trace"]["training_step"]

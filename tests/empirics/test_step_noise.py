@@ -85,7 +85,7 @@ def test_isotropic_noise_is_along_the_sphere_and_as_large_as_told(data):
     asked = standing(changed(tiny(*SMALL), isotropic_noise=size))
     ensemble, mean, error = means(asked, data)
     slope, noise = exact(ensemble, data, 0, asked.training.batch_size)
-    added = size**2 * (ensemble.model.dimension - 1) / 2.0**2
+    added = size**2 * 15 / 2.0**2  # of the 20 weights under LayerNorm 4 are flat directions
     assert abs(mean[Sum.GRAD_SQ, 0] - slope - noise - added) < 4 * error[Sum.GRAD_SQ, 0]
     assert error[Sum.GRAD_SQ, 0] < 0.05 * added
     assert abs(mean[Sum.RADIAL]).max() < 1e-9
@@ -100,6 +100,26 @@ def test_isotropic_noise_turns_filters_and_lengthens_none(data):
     ensemble._noise.add(state, gradient, torch.linalg.vecdot(state.flat, state.flat))
     assert dot(state.flat, gradient).abs().max() < 1e-12
     assert dot(gradient, gradient).min() > 0
+
+
+def test_a_share_of_isotropic_noise_is_that_of_the_noise_guessed(data):
+    """Under LayerNorm, where it has nothing along the mean of the rows."""
+    c, gain, share = 5.0, 1.5, 0.75
+    asked = standing(changed(tiny(*SMALL), halves=True, noise_gain=gain))
+    asked = changed(asked, isotropic_share=share, initial_radius={"noise": c})
+    assert asked.training.noise_trace == pytest.approx(c * (1 + gain**2) / (1 - share))
+    ensemble = Ensemble(asked, asked.runs, data)
+    state, sizes = ensemble.start(), []
+    radius_sq = torch.linalg.vecdot(state.flat, state.flat)
+    for step in range(STEPS):
+        state.step, noise = step, torch.zeros_like(state.flat)
+        ensemble._noise.add(state, noise, radius_sq)
+        sizes.append((radius_sq * torch.linalg.vecdot(noise, noise)).numpy())
+        assert noise.view(len(noise), 5, -1).sum(1).abs().max() < 1e-12 * noise.abs().max()
+    added = share / (1 - share) * (1 + gain**2) * c
+    error = np.std(sizes, axis=0) / STEPS**0.5
+    assert (abs(np.mean(sizes, 0) - added) < 4 * error).all()
+    assert (error < 0.05 * added).all()
 
 
 def trained(experiment, data, steps=40):
@@ -229,6 +249,8 @@ WRONG = [
     ({"noise_gain": 1.0}, "[training] noise_gain = 1: must be 0 without halves = true"),
     ({"minibatches": "same"}, '[training] minibatches = "same"'),
     ({"isotropic_noise": -1.0}, "[training] isotropic_noise = -1.0"),
+    ({"isotropic_share": 0.5, "isotropic_noise": 1.0}, "isotropic_share = 0.5: must be left out with isotropic_noise"),
+    ({"isotropic_share": 0.5, "initial_radius": 3.0}, "isotropic_share = 0.5: needs initial_radius = {noise = c}"),
 ]
 
 

@@ -79,12 +79,16 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     """Show the entropy over the grid and its slopes."""
     if evidence.get("entropy") is None or not evidence.dimension:
         return [MISSING]
-    r_text = f"R = (d − 1)/2 = {number(evidence.gas_constant, 6)}"
+    one = evidence.directions == evidence.dimension - 1
+    r_text = (
+        f"R = {'(d − 1)/2' if one else f'{evidence.directions:,} directions/2'} = {number(evidence.gas_constant, 6)}"
+    )
+    what = "(d − 1) times the mean log norm" if one else "the mean log norm of every sphere times its dimension"
     start = [
         Text(
             "The entropy S says how large a part of weight space a run wanders over once it has settled: the entropy "
-            f"of the directions of its snapshots, {evidence.entropy_method}, plus (d − 1) times the mean log norm. It "
-            f"is shown in units of the gas constant {r_text}."
+            f"of the directions of its snapshots, {evidence.entropy_method}, plus {what}. It is "
+            f"shown in units of the gas constant {r_text}."
         ),
         *shown(figures.entropy_map(evidence), figures.slope_plane(evidence)),
     ]

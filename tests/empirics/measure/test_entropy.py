@@ -12,7 +12,13 @@ from scipy.special import digamma, gammaln
 from scipy.stats import special_ortho_group, vonmises_fisher
 
 from empirics.bench import neighbours as bench
-from empirics.measure import check_entropy_estimator, entropy_by_integration, sphere_entropies, sphere_entropy
+from empirics.measure import (
+    check_entropy_estimator,
+    entropy_by_integration,
+    product_entropies,
+    sphere_entropies,
+    sphere_entropy,
+)
 from empirics.measure import neighbours as module
 from empirics.measure.families import vmf_of_gap
 from empirics.measure.sphere import log_ball, log_cap_area, log_sphere_area
@@ -44,6 +50,27 @@ def test_equal_to_brute_force(k, theiler):
     found = sphere_entropy(x, k=k, theiler=theiler)
     assert found.value == pytest.approx(value, rel=1e-10)
     assert (found.lags == lags).all()
+
+
+def test_product_of_spheres_against_exact_values_and_flat_directions_count_not():
+    """Two von Mises-Fisher laws of their own on spheres in three dimensions, turned into a space of four and five."""
+    rng, kappas = np.random.default_rng(3), (2.0, 9.0)
+    parts = [vonmises_fisher([0, 0, 1], kappa).rvs(6000, random_state=rng) for kappa in kappas]
+    exact = sum(vonmises_fisher([0, 0, 1], kappa).entropy() for kappa in kappas)
+    into = [special_ortho_group.rvs(n, random_state=rng)[:3] for n in (4, 5)]
+    x = np.hstack([rng.uniform(0.1, 10, (6000, 1)) * part @ turn for part, turn in zip(parts, into, strict=True)])
+    found = product_entropies(x, (4, 5), directions=4)[0]
+    assert found.low - 0.03 < exact < found.high + 0.03
+    one = x[:, :4]
+    assert product_entropies(one, (4,), 2)[0].value == pytest.approx(sphere_entropy(parts[0], theiler=0).value)
+    assert product_entropies(one, (4,), 3)[0].value == sphere_entropy(one, theiler=0).value
+    with pytest.raises(ValueError, match="sizes must add up to the 9 columns"):
+        product_entropies(x, (4, 4), 4)
+    with pytest.raises(ValueError, match="directions = 9: must be 1 to 8"):
+        product_entropies(x, (4, 5), 9)
+    x[7, :4] = 0
+    with pytest.raises(ValueError, match="columns 0 to 3 of row 7 of x are zero"):
+        product_entropies(x, (4, 5), 4)
 
 
 @pytest.mark.parametrize("cached", [True, False])
