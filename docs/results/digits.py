@@ -94,8 +94,10 @@ def cell(verdict, common):
     if not np.isfinite(verdict.measured):
         return MARKS[verdict.verdict]
     half = (verdict.high - verdict.low) / 2
-    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 4
     theory = "" if verdict.theory == common else f" ({verdict.theory:g})"
+    if abs(verdict.measured) + half < 1e-4:
+        return f"{verdict.measured:.0e}{theory} {MARKS[verdict.verdict]}"
+    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 4
     return f"{verdict.measured:.{places}f} ± {half:.{places}f}{theory} {MARKS[verdict.verdict]}"
 
 
