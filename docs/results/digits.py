@@ -220,7 +220,7 @@ def draw(series):
     """Slopes and share of path neighbours over the spacing."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[2, 1])
     steps = [one[0] for one in series]
-    names = ("in log lr", "in log weight decay", "difference (V3)")
+    names = ("log lr", "log wd", "difference")
     for which, (name, ink) in enumerate(zip(names, ("#0b62ab", "#c2410c", "#0f766e"), strict=True)):
         for part, (marker, style, words) in enumerate((("o", "-", "all neighbours"), ("s", "--", "Theiler window"))):
             found = [one[1 + part][which] for one in series]
