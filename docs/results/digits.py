@@ -15,8 +15,9 @@ from tables import counts, judged, write
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
-from empirics.claims.fits import fit, mean_of, within_orbits
+from empirics.claims.fits import fit, mean_of, ratio_of, within_orbits
 from empirics.claims.maxwell import reference_slopes
+from empirics.claims.thermometer import by_temperature
 
 HERE = Path(__file__).parent
 
@@ -117,27 +118,45 @@ def verdict_table(found):
 
 def reasons(found):
     """Why forms of symmetry and physics are inconclusive, or disagree, by experiment."""
-    for name, (_, verdicts, _) in found.items():
+    for name, (_, verdicts, notes) in found.items():
         said = dict.fromkeys(f"{one.claim}: {one.reason}" for one in verdicts if one.verdict != "agrees")
         by_reason: dict = {}
         for line in said:
             claim, _, reason = line.partition(": ")
             by_reason.setdefault(reason, []).append(claim)
-        listed = "; ".join(f"{', '.join(dict.fromkeys(claims))}: {reason}" for reason, claims in by_reason.items())
-        yield f"- **{JUDGED[name]}**: {listed}"
+        listed = [f"{', '.join(dict.fromkeys(claims))}: {reason}" for reason, claims in by_reason.items()]
+        listed += [note for note in notes if "steps are too large" in note]
+        yield f"- **{JUDGED[name]}**: {'; '.join(listed)}."
 
 
 def states(found):
     """What the runs are like: a line an experiment."""
-    head = ["experiment", "runs", "T", "mean loss (nat)", "|∇L|²/tr Σ", "independent samples, median", "path entropies"]
+    head = [
+        "experiment",
+        "runs",
+        "T",
+        "mean loss (nat)",
+        "\\|∇L\\|²/tr Σ",
+        "independent samples, median",
+        "path entropies",
+    ]
+    head += ["E\\|∇L\\|²/(T E ΔL)"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, runs in found.items():
         data = usable(runs)
         share = data["grad_mean_sq_unit"] / data["grad_variance_unit"]
         cells = [f"`{name}`", counts(runs.dataset), span(data["temperature"]), span(data["loss"]), span(share)]
         cells += [f"{float(data['effective_sample_size'].median()):.0f}", f"{float(data['path_entropy'].mean()):.0%}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join([*cells, thermometer(data)]) + " |")
     return [*lines, ""]
+
+
+def thermometer(data):
+    """Configurational temperature over that of the noise, no correction for steps, no bound on them."""
+    if "laplacian" not in data:
+        return ""
+    heat, slopes = data["temperature"].values, data["grad_mean_sq_unit"].values
+    return shown(ratio_of(slopes / heat, by_temperature(heat, data["laplacian"].values) / heat), 2)
 
 
 def span(values):

@@ -1,4 +1,4 @@
-"""Runs SGD on quadratic losses and writes docs/results/regression.md; two minutes of one core, once.
+"""Runs SGD on quadratic losses and writes docs/results/regression.md; half a minute of one core, once.
 
 python docs/results/regression.py --runs runs
 """
@@ -23,9 +23,9 @@ MARGIN = 0.05  # of a number, relative
 NOTHING = 0.01  # of a circulation that should be 0, in units of eta |H C + C H|
 CURVATURES = np.array([0.2, 0.5, 1.0])
 STEEPNESS = (0.02, 0.2, 1.0)  # eta x the largest curvature
-SIMULATED = {"chains": 2048, "burn_in": 2_500, "steps": 6_000}
+SIMULATED = {"chains": 512, "burn_in": 2_500, "steps": 6_000}
 BATCH, REAL_STEEPNESS = 4, (0.2, 0.4, 0.7, 1.0)
-REAL = {"chains": 512, "burn_in": 12_000, "steps": 20_000}
+REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
 WORDS = """# Linear regression
 """.splitlines()
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
