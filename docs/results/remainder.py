@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
 from tables import counts, judged, write
 
@@ -18,7 +19,10 @@ from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
 
 HERE = Path(__file__).parent
-INK = {"none": "#525252", "biases": "#7c3aed", "affine": "#0b62ab", "head": "#c2410c"}
+INK = {"none": "#525252", "biases": "#7c3aed", "affine": "#0b62ab", "head": "#c2410c", "control": "#0f766e"}
+
+#: Controls of docs/results/controls.md that are not scale-invariant either, on the whole grid of digits.toml.
+CONTROLS = ("control-affine", "control-eps")
 
 #: Columns of the table: claim, how the form's title begins, what it is called.
 COLUMNS = (
@@ -86,19 +90,24 @@ def draw(found):
     """Left: p V/(R T) of every run over what the remainder makes of it. Right: drifts over the mean remainder."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
     for name, (runs, verdicts, _) in found.items():
-        part, size = SETTINGS[name]
+        part, size = SETTINGS.get(name, ("control", 1.0))
         predicted, factor, _ = virial(runs)
         fill = INK[part] if size in (0.0, 1.0) else "w"
-        marker = {0.03: "^", 0.1: "s", 0.3: "D"}.get(size, "o")
+        marker = "x" if part == "control" else {0.03: "^", 0.1: "s", 0.3: "D"}.get(size, "o")
         left.plot(predicted, factor, marker, color=INK[part], mfc=fill, ms=4, label=name)
         mean = max(abs(of(verdicts, "V9", "What is not").measured), LEAST)
         drifts = ((of(verdicts, "V3", "Maxwell relation, entropy"), 1.0), (of(verdicts, "V1", "Slope of log r"), 0.5))
         for (one, theory), shape in zip(drifts, ("o", "s"), strict=True):
             drift, half = one.measured / theory - 1, (one.high - one.low) / 2 / theory
             right.errorbar(mean, drift, half, fmt=shape, color=INK[part], mfc=INK[part] if shape == "o" else "w", ms=5)
+    left.set(xscale="log", yscale="log")
     ends = np.array(left.get_xlim())
     left.plot(ends, ends, color="0.6", lw=1, zorder=0)
-    left.set(xscale="log", yscale="log", xlabel="1 − E[w·∇L]/(2 R T)", ylabel="p V/(R T)")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(FixedLocator([1, 1.5, 2, 3, 5, 8]))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
+    left.set(xlabel="1 − E[w·∇L]/(2 R T)", ylabel="p V/(R T)")
     left.legend(frameon=False, fontsize=7)
     right.axhline(0, color="0.6", lw=1)
     right.axhspan(-0.05, 0.05, color="0.93", zorder=0)
@@ -123,6 +132,7 @@ def main():
     folder = parser.parse_args().runs
     mpl.rcParams |= {"svg.hashsalt": "remainder", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     found = {name: judged(f"remainder-{name}", folder) for name in SETTINGS}
+    found |= {name: judged(name, folder) for name in CONTROLS}
     draw(found)
     figure = ["![p V/(R T) and the drift of V1 and V3 over the remainder](figures/remainder.svg)", ""]
     write(HERE / "remainder.md", [*WORDS, *figure, *rows(found), "## Gates", "", *gates(found)])
