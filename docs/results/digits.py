@@ -93,9 +93,10 @@ What came out:
   of a temperature ten times that of the noise (V6), parts of the network differ in T by a factor of 2 (V7). The rest is
   inconclusive: nine in ten entropies are those of a path, and two runs in three have fewer than 50 independent samples.
 - For momentum, Nesterov and both Adams V1's formula, V2 and V4 to V6 have no number: their steps are too large for laws
-  of small steps, for which no correction is derived. What their thermometers read regardless is in the table of runs.
+  of small steps, for which no correction is derived. Regardless of that their thermometers read 5 to 7 times the
+  temperature of the noise (last column of the table of runs).
 - Fixed effective lr did not pass its gate: seven runs at the highest rate diverged from their random start within 11
-  steps, four more drift. The same grid with a gentle start was added after that; it is a column of its own.
+  steps, four more drift. The same grid with a gentle start, `digits-elr-warm`, was added after that.
 - The balance of optimisers with a memory was noise before: 7, 3 and 3 of 49 runs with momentum, Nesterov and AdamW were
   called "not stationary", 12 and 10 at fixed effective lr. What weight decay takes is its measure now
   (docs/decisions.md); the weights of the runs are the same bit for bit.
@@ -105,9 +106,9 @@ What came out:
 
 """.splitlines()
 
-PATH = """V3 does not see how far snapshots are apart, the slopes do: over a factor of 33 they go from those of a path
-(3/2, 1/2) towards those of a cold gas (1, 0), and their difference stays R. "Window": neighbours closer in time than a
-Theiler window are left out.
+PATH = """V3 does not see how far snapshots are apart, the slopes do: with the spacing they go from those of a path (3/2, 1/2)
+towards those of a cold gas (1, 0), and their difference stays R. "Window": neighbours closer in time than a Theiler
+window are left out.
 """.splitlines()
 
 
