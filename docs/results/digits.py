@@ -106,9 +106,9 @@ What came out:
 
 """.splitlines()
 
-PATH = """V3 does not see how far snapshots are apart, the slopes do: with the spacing they go from those of a path (3/2, 1/2)
-towards those of a cold gas (1, 0), and their difference stays R. "Window": neighbours closer in time than a Theiler
-window are left out.
+PATH = """V3 does not see how far snapshots are apart, the slopes do: with the spacing they go from those of a path
+(3/2, 1/2) towards those of a cold gas (1, 0), and their difference stays R. "Window": neighbours closer in time than a
+Theiler window are left out.
 """.splitlines()
 
 
