@@ -97,13 +97,13 @@ What came out:
   temperature of the noise (last column of the table of runs).
 - Fixed effective lr did not pass its gate: all seven runs at the highest rate diverged within 11 steps, four more
   drift. It is not the random start: with a gentle one, `digits-elr-warm`, added after that, the same seven diverge when
-  their rate comes near .07 and an eighth, at .054, after 24,000 steps. A step that throws the directions to where
-  gradients are large makes the norm grow, the lr with it, and past lr wd = 2 weight decay itself diverges.
-- V6's identity is off by 9 to 15 % for SGD and disagrees in the longest runs. It is true of every stationary run, so
-  the probes are what is wrong there by as much; against the factor of ten beside it that is little. Not explained.
+  their rate comes near .07 and an eighth, at .054, after 24,000 steps. Presumably a step throws the directions to where
+  gradients are large, the norm grows, the lr with it, and past lr wd = 2 weight decay itself diverges.
+- V6's identity is off by 9 to 15 % for SGD and disagrees in the longest runs. It should be true of every stationary
+  run and is not explained here (probes at a distance, BatchNorm, finite steps?); the factor beside it is ten.
 - The balance of optimisers with a memory was noise before: 7, 3 and 3 of 49 runs with momentum, Nesterov and AdamW were
   called "not stationary", 12 and 10 at fixed effective lr. What weight decay takes is its measure now
-  (docs/decisions.md); the weights of the runs are the same bit for bit.
+  (docs/decisions.md); the training is the same, only its summary changed.
 - Momentum, Nesterov and the Adams at fixed effective lr and on spheres are trained by the same loop, but no claim is
   stated: their radius and temperature are derived at fixed lr alone. Their Maxwell relation follows from the symmetry
   of their step, and is measured below: all seven agree, the Adams to half a per cent. On the sphere, without weight
