@@ -27,6 +27,17 @@ def judged(name, folder):
     return runs, [one for one in verdicts if one.verdict != "not measured"], verdicts.notes
 
 
+def finished(name, folder):
+    """Whether an experiment has been run to its end."""
+    return (folder / name).exists() and empirics.status(folder / name).finished
+
+
+def not_run(names):
+    """Lines that name the experiments which are not in the folder of runs and were not to be run."""
+    listed = ", ".join(f"`{name}`" for name in names)
+    return ["## Not run", "", f"Their files are there, no results: {listed}.", ""] if names else []
+
+
 def section(name, runs, verdicts, *lines):
     """Lines of a section of the page: statuses, the table, and why what does not agree does not."""
     head = [f"## {name}", "", f"Runs: {counts(runs.dataset)}.", *lines, ""]

@@ -199,10 +199,9 @@ def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
         return {"balance": np.full(runs, np.nan), "balance_error": np.full(runs, np.nan)}
     if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
         means = _between(ensemble, marks, ensemble.times.block_ends)
-        growth, decay = means[:, Sum.GROWTH].T, means[:, Sum.DECAY].T
+        net, taken = (means[:, Sum.GROWTH] - means[:, Sum.DECAY]).T, _taken(ensemble, means)
         with np.errstate(invalid="ignore", divide="ignore"):
-            balance = growth.mean(1) / decay.mean(1)
-            return {"balance": balance, "balance_error": block_error(growth / decay)}
+            return {"balance": 1 + net.mean(1) / taken.mean(1), "balance_error": block_error(1 + net / taken)}
     lr, weight_decay = _rates(ensemble)
     terms = ("grad_sq", "radius_sq", "radial_gradient")
     by_block = norm_balance(lr[:, None], weight_decay[:, None], *(blocks[name] for name in terms))
@@ -210,6 +209,25 @@ def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
         "balance": norm_balance(lr, weight_decay, *(summary[name] for name in terms)),
         "balance_error": block_error(by_block),
     }
+
+
+def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
+    """What weight decay takes off r² a step (at fixed effective rate: off log r²), shape (run, block).
+
+    A step's whole pull along w, which is counted, is that for SGD. With a memory of gradients it is not: what earlier
+    gradients still add along w, now that the weights have moved, undoes nearly all of it, and what is left can be close
+    to 0. So there it is that of the decay alone, to leading order.
+    """
+    training = ensemble.experiment.training
+    if training.optimizer in ("sgd", "adam-l2"):  # the pull of Adam's L2 penalty depends on the squares it divides by
+        counted: NDArray = means[:, Sum.DECAY].T
+        return counted
+    of_lr, of_decay = ensemble.schedule.at(ensemble.times.total)
+    rates = (ensemble.rate * ensemble.weight_decay).double().cpu().numpy()
+    pull = 2 * ensemble.optimizer.gain * of_lr * of_decay * rates[:, None]
+    if training.protocol == "fixed-elr" and training.adaptive:
+        return np.asarray(pull * np.exp(means[:, Sum.LOG_RADIUS].T))
+    return np.asarray(pull * means[:, Sum.RADIUS_SQ].T)
 
 
 def _rates(ensemble: Ensemble) -> tuple[NDArray, NDArray]:

@@ -202,6 +202,21 @@ def test_a_grid_at_fixed_effective_rate_through_run(tmp_path):
     assert empirics.load(runs.path).experiment.runs[0] == grid.runs[0] or math.isnan(grid.runs[0].lr)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "optimizer", "grid"),
+    [
+        ("fixed-lr", "momentum", {"lr": [0.005, 0.01], "weight_decay": [0.05, 0.1]}),
+        ("fixed-elr", "nesterov", {"effective_lr": [0.004], "weight_decay": [0.05, 0.1]}),
+    ],
+)
+def test_a_memory_of_gradients_does_not_make_the_balance_noisy(protocol, optimizer, grid, tmp_path):
+    """The norm moves by a few per cent while weight decay takes it several times over: the balance must say so."""
+    one = dataclasses.replace(experiment(protocol, optimizer), grid=grid)
+    found = through_run(one, tmp_path / "runs", initial_radius={"noise": 10.0}).dataset
+    np.testing.assert_allclose(found["balance"], 1, atol=0.03)
+    assert (found["balance_error"] < 0.03).all()
+
+
 def test_an_adaptive_grid_through_run(tmp_path):
     grid = dataclasses.replace(
         experiment("fixed-lr", "adamw"), grid={"lr": [0.01, 0.02], "weight_decay": [0.05, 0.1, 0.2]}
