@@ -1,6 +1,7 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
 # results-controls, results-tiny and results-watched (IMAGES=folder of CIFAR-10 images): the pages of those names.
+# results-cifar: the same, an hour and more, with the images at cifar10.tar.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-cifar results-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +53,9 @@ results-controls: setup
 
 results-tiny: setup
 	$(BIN)/python docs/results/tiny.py --runs runs
+
+results-cifar: setup
+	$(BIN)/python docs/results/cifar.py --runs runs
 
 results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
