@@ -73,14 +73,16 @@ def test_slopes_of_a_plane_and_temperatures_of_filters(script, tmp_path):
     runs = empirics.run(small(), tmp_path / "whole", progress=False)
     data = runs.tree["summary"].to_dataset()
     gas = (data.attrs["dimension"] - 1) / 2
-    data["log_radius"] = 0.25 * np.log(data["lr"] / data["weight_decay"])
-    data["entropy_sphere"] = gas * (0.9 * np.log(data["lr"]) + 0.7 * np.log(data["weight_decay"]))
-    data["status"] = ("run", np.full(data.sizes["run"], "ok"))
+    data["entropy"] = gas * (1.4 * np.log(data["lr"]) + 0.2 * np.log(data["weight_decay"]))
+    data["status"] = ("run", np.where(np.arange(9) == 3, "diverged", "ok"))
+    data["entropy"][3] += 1e4
     runs.tree["summary"].dataset = data
-    # 2 log r adds 1/2 to the one and takes it off the other.
-    assert script.slope(runs, "entropy_sphere", "lr", "rate").value == pytest.approx(1.4)
-    assert script.slope(runs, "entropy_sphere", "lr", "decay").value == pytest.approx(0.2)
+    used = script.judged_on(runs)
+    entropy = used.values("entropy") / gas
+    assert len(entropy) == 8
+    assert script.slope(used, entropy, "lr", [1, 0]).value == pytest.approx(1.4)
+    assert script.slope(used, entropy, "lr", [0.5, 0.5]).value == pytest.approx(0.8)
     parts = runs.tree["components"]
-    one, filters = script.temperatures(runs)[4], parts["grad_variance"].values[4] / (parts["parameters"].values[4] - 1)
+    one, filters = script.temperatures(runs)[0], parts["grad_variance"].values[0] / (parts["parameters"].values[0] - 1)
     np.testing.assert_allclose(one / one[0], filters / filters[0])
-    assert np.average(one, weights=parts["parameters"].values[4] - 1) == pytest.approx(1)
+    assert np.average(one, weights=parts["parameters"].values[0] - 1) == pytest.approx(1)

@@ -18,6 +18,7 @@ from tables import EXPERIMENTS, section, write
 
 import empirics
 from empirics import Experiment, Runs, results
+from empirics.claims import tables_of
 from empirics.claims.fits import fit
 from empirics.experiment import AXES
 from empirics.files import read_arrays
@@ -58,6 +59,11 @@ SLOPES = [
 ABOUT_RELATION = [
     "The Maxwell relation over what theory says (1). Ours with the 95 % interval from the scatter of runs."
 ]
+GASES = ["", "S_sphere/R", "log of the squared angle of a step", "log T"]
+ABOUT_GASES = [
+    "Slopes along what a symmetry orbit keeps: in log(lr wd) at fixed LR, in log effective lr at fixed ELR. A path",
+    "entropy follows the second number, the entropy of a gas in the cold (C_V = R) the third.",
+]
 ABOUT_SLOPES = [
     "Low-temperature gas: 1 and 0 at fixed LR, 2 and -1 at fixed ELR; path entropy: 1.5 and 0.5, 3 and -1.",
 ]
@@ -85,12 +91,15 @@ def finished(name, folder):
     return Runs(None, results.label(part, dimension, provenance, arrays), part, provenance)
 
 
-def slope(runs, name, rate, which):
-    """Slope of S/R in log rate or log weight decay over the runs that count, a plane fitted."""
-    data = runs.dataset.where(runs.dataset["status"] == "ok", drop=True)
-    entropy = data[name] / ((runs.dataset.attrs["dimension"] - 1) / 2) + 2 * data["log_radius"]
-    design = np.c_[np.ones(data.sizes["run"]), np.log(data[rate]), np.log(data["weight_decay"])]
-    return fit(design, entropy.values, [0, which == "rate", which == "decay"])
+def judged_on(runs):
+    """The runs that the verdicts rest on: those that count, or all with numbers where too few of them do."""
+    return next(tables_of(runs, ()))[0]
+
+
+def slope(table, values, rate, weights):
+    """Combination of the slopes in log rate and log weight decay of a plane through the runs."""
+    design = np.c_[np.ones(len(values)), np.log(table.values(rate)), np.log(table.values("weight_decay"))]
+    return fit(design, values, [0, *weights])
 
 
 def short(estimate):
@@ -99,7 +108,7 @@ def short(estimate):
 
 
 def beside_the_paper(name, runs, verdicts):
-    """Two lines of tables: the Maxwell relation and the paper's number; the separate slopes and the neighbours."""
+    """A line of each table: the Maxwell relation and the paper's; separate slopes and neighbours; what S follows."""
     words, paper, error = PAPER[name]
     data, rate = runs.dataset, AXES[runs.experiment.training.protocol][0]
     maxwell = [one for one in verdicts if one.claim == "V3" and one.kind == "symmetry"]
@@ -119,12 +128,21 @@ def beside_the_paper(name, runs, verdicts):
         error,
         f"{worst:.1%}",
     ]
+    used, lags = judged_on(runs), np.abs(runs.tree["snapshots"]["neighbour_lag"].values)
+    unit = (data.attrs["dimension"] - 1) / 2
     slopes = [
-        short(slope(runs, entropy, rate, which))
+        short(slope(used, used.values(entropy) / unit + 2 * used.values("log_radius"), rate, weights))
         for entropy in ("entropy_sphere", "entropy_sphere_theiler")
-        for which in ("rate", "decay")
+        for weights in ([1, 0], [0, 1])
     ]
-    lags = np.abs(runs.tree["snapshots"]["neighbour_lag"].values)
+    # Along lr and weight decay together, or at fixed ELR along the rate: what a symmetry orbit keeps.
+    along = [0.5, 0.5] if rate == "lr" else [1, 0]
+    three = [
+        used.values("entropy_sphere") / unit,
+        2 * np.log(used.values("rotation")),
+        np.log(used.values("temperature")),
+    ]
+    gas = [words, *(short(slope(used, one, rate, along)) for one in three)]
     next_one = np.nanmean(lags == 1)
     numbers = [
         words,
@@ -133,7 +151,7 @@ def beside_the_paper(name, runs, verdicts):
         f"{next_one:.0%}",
         f"{float(data['path_entropy'].mean()):.0%}",
     ]
-    return relation, numbers
+    return relation, numbers, gas
 
 
 def table(head, rows):
@@ -310,7 +328,7 @@ def main():
     parser.add_argument("--finished", action="store_true", help="train nothing, judge what is finished")
     given = parser.parse_args()
     mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    relations, slopes, body = [], [], []
+    relations, slopes, gases, body = [], [], [], []
     for name in PAPER:
         if not given.finished:
             empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name)
@@ -318,14 +336,15 @@ def main():
         if runs is None:
             continue
         verdicts = empirics.compare(runs)
-        relation, numbers = beside_the_paper(name, runs, verdicts)
-        relations, slopes = [*relations, relation], [*slopes, numbers]
+        relation, numbers, gas = beside_the_paper(name, runs, verdicts)
+        relations, slopes, gases = [*relations, relation], [*slopes, numbers], [*gases, gas]
         judged = [one for one in verdicts if one.verdict != "not measured"]
         body += section(name, runs, judged, "", *left_out(runs), *facts(runs))
         body += [*(f"- {note}" for note in verdicts.notes), "", *draw(name, runs)]
     lines = [
         *WORDS, "## Beside the paper", "", *table(RELATION, relations), "", *ABOUT_RELATION, "",
         *table(SLOPES, slopes), "", *ABOUT_SLOPES, "",
+        *table(GASES, gases), "", *ABOUT_GASES, "",
     ]  # fmt: skip
     write(HERE / "cifar.md", lines + body)
 
