@@ -87,6 +87,7 @@ def finished(name, folder):
         raise ValueError(f"{name}: a shard must be a row of the grid for a part of it to be judged")
     arrays = results.joined([read_arrays(task.result) for task in done])
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    provenance["shards"] = [task.diary() for task in done]
     dimension = int(arrays["components/parameters"][0].sum())
     return Runs(None, results.label(part, dimension, provenance, arrays), part, provenance)
 
@@ -177,6 +178,8 @@ def facts(runs):
     for name, values in names.items():
         low, middle, high = np.nanquantile(values, [0, 0.5, 1])
         yield f"- {name}: {low:.4g} to {high:.4g}, median {middle:.4g}"
+    if spent := list(cost(runs)):
+        yield f"- wall time of a run and step, the processor shared with others: {min(spent):.2g} to {max(spent):.2g} ms"
 
 
 def left_out(runs):
@@ -311,14 +314,12 @@ def draw_filters(axis, runs):
     )
 
 
-def cost(name, runs):
-    """Wall time of a run and step, from the shards' diaries where one session did a shard from its first step."""
-    spent = []
+def cost(runs):
+    """Wall time of a run and step, from the diaries of shards that one session did from the first step to the last."""
     for shard in runs.provenance.get("shards", []):
         if len(shard) == 2 and shard[0]["step"] == 0:
             began, ended = (np.datetime64(one["at"][:19]) for one in shard)
-            spent.append((ended - began) / np.timedelta64(1, "ms") / shard[1]["step"] / len(runs.experiment.cut()[0]))
-    return f"{PAPER[name][0]}: {np.median(spent):.2g} ms" if spent else ""
+            yield (ended - began) / np.timedelta64(1, "ms") / shard[1]["step"] / len(runs.experiment.cut()[0])
 
 
 def main():
