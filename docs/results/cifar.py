@@ -46,24 +46,23 @@ trains what is not there and writes this page; `python docs/results/cifar.py --f
 What came out:
 
 - **No claim beyond identities gets a verdict.** On both ConvNet grids more than a tenth of the runs are not
-  stationary: log r still drifts by more than 0.02 over the measured part, nearly always upwards, while the norm
-  balance is 1 within 1 %: the norm follows directions that are still on their way. The numbers below are shown with
-  all runs in.
-- The Maxwell relation comes out where the paper's does or nearer to 1, but with an interval of 0.06 to 0.09 to either
-  side: too wide for the margin of 0.05, and wide enough to hold the paper's ConvNet at fixed LR, not that at fixed
-  ELR. The largest error over the grid, the paper's figure, is that of a quadratic's corner and far larger than the
-  error at the centre.
+  stationary: log r still drifts by more than 0.02 over the measured part, mostly upwards, while the norm balance is 1
+  within 1.2 %: the norm follows directions that are still on their way. The numbers below are shown with all runs in.
+- The Maxwell relation comes out where the paper's does or nearer to 1, but with an interval of 0.06 and 0.07 to
+  either side: too wide for the margin of 0.05, and wide enough to hold the paper's ConvNet at fixed LR, not that at
+  fixed ELR. The largest error over the grid, the paper's figure, is that of a quadratic's corner and far larger than
+  the error at the centre.
 - **Every entropy is a path entropy**: of 99 % of the snapshots the nearest neighbour is the next one in time. How S
   goes with what a symmetry orbit keeps says the same: nearly as the log of the angle between snapshots, which the
-  noise alone gives, and at three to four times the slope of log T, which a gas in the cold would have. The Maxwell
-  relation cannot tell the two apart. The paper shows neither the separate slopes nor the lags.
-- With a Theiler window the slopes move by .5 to .8 and become uncertain: a run has one to twelve independent
+  noise alone gives, and at three and a half to four times the slope of log T, which a gas in the cold would have. The
+  Maxwell relation cannot tell the two apart. The paper shows neither the separate slopes nor the lags.
+- With a Theiler window the slopes move by up to .6 and become uncertain: a run has one to twelve independent
   snapshots, and what is left is no measurement of the entropy either.
-- The mean gradient is no small thing: |grad L|^2 is 0.2 to 0.7 of a minibatch's tr Cov, so the radius formula of the
+- The mean gradient is no small thing: |grad L|^2 is 0.2 to 0.8 of a minibatch's tr Cov, so the radius formula of the
   SDE is off by what it leaves out (r^2 larger than predicted), p V/(R T) by the noise with it; the exact norm balance
   is not.
-- The filters are no gas in equilibrium: those of the first layers have about 5 times the mean temperature, those of
-  the last .4 to .7 of it, in every run. The volumes add, as they must.
+- The filters are no gas in equilibrium: those of the ConvNet's first two layers have 2.5 to 6 times the mean
+  temperature, those of its last .35 to .85. The volumes add, as they must.
 - The networks are hot: at fixed LR T changes by 2.5 over a grid on which lr x weight decay changes by 40, because the
   noise falls as it rises; a quarter of the test images are classified rightly at best.
 
