@@ -64,17 +64,20 @@ What came out:
   the SDE is off by what it leaves out (r^2 larger than predicted), p V/(R T) by the noise with it; the exact norm
   balance is not.
 - The filters are no gas in equilibrium: those of the ConvNet's first two layers have 2.5 to 6 times the mean
-  temperature, those of its last .35 to .85. In ResNet-18 the span is 0.2 to 45. The volumes add, as they must.
+  temperature, those of its last .35 to .85. In ResNet-18 the span is 0.2 to 45, the stem and the 1x1 filters of the
+  shortcuts hottest. The volumes add, as they must.
 - The networks are hot: at fixed LR T changes by 2.5 over a grid on which lr x weight decay changes by 40, because the
   noise falls as it rises; the ConvNet classifies a quarter of the test images rightly at best.
 - **ResNet-18 says next to nothing here**: nine runs of 2,000 steps, whose loss still falls by 5 % (median). Its
   Maxwell relation, 0.929 [0.01, 1.85] by the spline, is no test. Its slopes of S, 0.92 and -0.01, look like a cold
-  gas's 1 and 0, on path entropies alone and with T hardly changing over the grid: chance, and a warning.
+  gas's 1 and 0, on path entropies alone and with T hardly changing over the grid: perhaps chance, and a warning. The
+  runs were made before a BatchNorm network counted as a sphere a filter: R is (d - 1)/2, of one sphere, 1.9 %
+  (ConvNet) and 0.7 % more than that of the filters.
 
 What was left out, for want of processor time: ResNet-18 at fixed ELR; a 5x5 grid of ResNet-18 (planned; cut to 3x3
 before it was run); a second seed; minibatches of 128; the Hessian (V6, and with it the thermometer of V8). In trials
 before the runs a run and step took 2.3 ms of one core (ConvNet, 32 images; 8.0 with 128) and 17 ms (ResNet-18; 66
-with 128): one run of the paper's length takes 18 hours, its 5x5 grid 19 days of one core.
+with 128): one run of the paper's length takes 18 hours, and 5x5 of them 19 days of one core.
 
 """.splitlines()
 
