@@ -169,7 +169,7 @@ def beside_the_paper(name, runs, verdicts):
         f"{worst:.1%}",
     ]
     used, lags = judged_on(runs), np.abs(runs.tree["snapshots"]["neighbour_lag"].values)
-    unit = (data.attrs["dimension"] - 1) / 2
+    unit = (used.dimension - 1) / 2
     slopes = [
         short(slope(used, used.values(entropy) / unit + 2 * used.values("log_radius"), rate, weights))
         for entropy in ("entropy_sphere", "entropy_sphere_theiler")
@@ -272,7 +272,7 @@ def draw(name, runs):
 
 def strength(runs):
     """What is equal along a symmetry orbit and its name, S/R less the Maxwell relation and what that is called."""
-    data, unit = runs.dataset, (runs.dataset.attrs["dimension"] - 1) / 2
+    data, unit = runs.dataset, (judged_on(runs).dimension - 1) / 2
     entropy, decay = data["entropy"].values / unit, data["weight_decay"].values
     if runs.experiment.training.protocol == "fixed-lr":
         lr = data["lr"].values
