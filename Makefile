@@ -1,7 +1,7 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls, results-tiny, results-digits, results-regression, results-remainder and results-watched
-# (IMAGES=folder of CIFAR-10 images): the pages of those names.
+# make check-long: the rest. make book: write docs/book again. make results-NAME: run what is missing of the experiments of
+# docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
+# IMAGES=folder of CIFAR-10 images).
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
@@ -13,8 +13,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched \
-	results-digits results-regression results-remainder docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long book results-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -46,27 +45,12 @@ check-long: setup
 book: setup
 	$(BIN)/python -m thermo_theory.book docs/book
 
-results-isotropic: setup
-	$(BIN)/python docs/results/isotropic.py --runs runs
-
-results-controls: setup
-	$(BIN)/python docs/results/controls.py --runs runs
-
-results-tiny: setup
-	$(BIN)/python docs/results/tiny.py --runs runs
+results-%: setup
+	$(BIN)/python docs/results/$*.py --runs runs
 
 results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
 	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
-
-results-digits: setup
-	$(BIN)/python docs/results/digits.py --runs runs
-
-results-regression: setup
-	$(BIN)/python docs/results/regression.py --runs runs
-
-results-remainder: setup
-	$(BIN)/python docs/results/remainder.py --runs runs
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
