@@ -16,7 +16,7 @@ EPS = 1e-12
 
 
 class Network(nn.Module):
-    """Linear layers without biases, each normalised and rectified, and a frozen last layer; `averaging` has the blocks."""
+    """Linear layers without biases, each normalised and rectified, and a frozen last layer."""
 
     def __init__(self, experiment):
         super().__init__()
