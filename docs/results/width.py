@@ -1,0 +1,220 @@
+"""Runs networks of width 4 to 64 on few data and writes docs/results/width.md; ten minutes of one core.
+
+python docs/results/width.py --runs runs
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from scipy import stats
+from tables import EXPERIMENTS, write
+
+import empirics
+from empirics.measure import REGIMES, regime
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).parent
+WIDTHS = (4, 8, 16, 32, 64)
+PROTOCOLS = {"fixed ELR": "elr", "fixed LR": "lr"}
+CLASSES = 10
+COLOURS = dict(
+    zip(REGIMES, ("0.75", "tab:pink", "tab:red", "tab:blue", "tab:orange", "tab:green", "tab:olive"), strict=True)
+)
+
+#: Forms of V1 and V3 that are shown for each regime.
+FORMS = (("V1", "identity"), ("V1", "symmetry"), ("V1", "physics"), ("V3", "symmetry"))
+
+
+def noise_of(runs):
+    """Squared gradient at unit norm over the measured part, and its steps, shapes (run, point) and (point,)."""
+    trace = runs.tree["trace"].to_dataset()
+    inside = trace["step"].values > runs.experiment.training.burn_in
+    found = {name: trace[name].values[:, inside] for name in ("loss", "accuracy", "grad_sq", "radius_sq")}
+    return trace["step"].values[inside], found["grad_sq"] * found["radius_sq"], found["loss"], found["accuracy"]
+
+
+def regimes(runs):
+    """The regime of every run."""
+    step, noise, loss, accuracy = noise_of(runs)
+    return [
+        regime(status=str(status), step=step, loss=loss[i], noise=noise[i], accuracy=accuracy[i], classes=CLASSES)
+        for i, status in enumerate(runs.dataset["status"].values)
+    ]
+
+
+def rates(runs):
+    """What the directions depend on by symmetry: the effective lr, or lr x weight decay."""
+    data = runs.dataset
+    return data["effective_lr"].values if "effective_lr" in data.coords else (data["lr"] * data["weight_decay"]).values
+
+
+def effective(runs):
+    """Effective learning rate of every run."""
+    data = runs.dataset
+    return data["effective_lr"].values if "effective_lr" in data.coords else (data["lr"] / data["radius_sq"]).values
+
+
+def bound(runs):
+    """Upper bound of the temperature at the end, from the whole second moment of the gradient, of every run."""
+    noise = noise_of(runs)[1]
+    last = noise[:, -noise.shape[1] // 4 :].mean(1)
+    return effective(runs) * last / (2 * (runs.dataset.attrs["dimension"] - 1))
+
+
+def mean_interval(values):
+    """Mean with half of its 95 % interval; alone where it is one value."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return f"{values.mean():.3g}"
+    return (
+        f"{values.mean():.3g} ± {stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values)):.2g}"
+    )
+
+
+def census(results):
+    """Table of how many runs are in which regime, and what the engine's own status says of them."""
+    page = [
+        "| protocol | width | d | " + " | ".join(REGIMES) + " | statuses |",
+        "|---|---|---|" + "---|" * (len(REGIMES) + 1),
+    ]
+    for (title, width), (runs, found) in results.items():
+        seen = Counter(one.label for one in found)
+        statuses = ", ".join(f"{n} {name}" for name, n in Counter(map(str, runs.dataset["status"].values)).items())
+        row = " | ".join(str(seen.get(name, "")) for name in REGIMES)
+        page.append(f"| {title} | {width} | {runs.dataset.attrs['dimension']:,} | {row} | {statuses} |")
+    return page
+
+
+def details(results, title):
+    """Table of one protocol: a row a width and rate."""
+    named = "effective lr" if title == "fixed ELR" else "lr x weight decay"
+    page = [f"| width | {named} | regimes | effective lr | T at most, at the end | noise ~ step^-a: a | loss "]
+    page[0] += "| training accuracy | test accuracy | tr H | effective lr x tr H/(d - 1) |"
+    page += ["|---|---|---|---|---|---|---|---|---|---|---|"]
+    for (protocol, width), (runs, found) in results.items():
+        if protocol != title:
+            continue
+        data, knob, heat, rate = runs.dataset, np.round(np.log10(rates(runs)), 6), bound(runs), effective(runs)
+        for one in np.unique(knob):
+            here = np.flatnonzero(knob == one)
+            labels = ", ".join(f"{n} {name}" for name, n in Counter(found[i].label for i in here).items())
+            here = [i for i in here if found[i].label != "diverged"]
+            if not here:
+                page.append(f"| {width} | {10**one:.3g} | {labels} | | | | | | | | |")
+                continue
+            sharp = data["laplacian"].values[here] / (data.attrs["dimension"] - 1)
+            cells = [
+                mean_interval(rate[here]),
+                mean_interval(heat[here]),
+                mean_interval([found[i].exponent for i in here]),
+            ]
+            cells += [
+                mean_interval(data[name].values[here]) for name in ("loss", "accuracy", "test_accuracy", "laplacian")
+            ]
+            page.append(
+                f"| {width} | {10**one:.3g} | {labels} | {' | '.join(cells)} | {mean_interval(rate[here] * sharp)} |"
+            )
+    return page
+
+
+def by_regime(results):
+    """Table of V1 and V3 on the runs of each regime alone."""
+    page = ["| protocol | width | regime | runs | V1 balance, range | V1 slope | V1 formula | V3, spline | verdicts |"]
+    page += ["|---|---|---|---|---|---|---|---|---|"]
+    for (title, width), (runs, found) in results.items():
+        labels = np.array([one.label for one in found])
+        for name in REGIMES:
+            members = np.flatnonzero(labels == name)
+            if name == "diverged" or not len(members):
+                continue
+            page.append(f"| {title} | {width} | {name} | {len(members)} | {_judged(runs.dataset.isel(run=members))} |")
+    return page
+
+
+def _judged(data):
+    """V1 and V3 of some runs, as the table has them; the numbers stand also where a gate forbids a verdict."""
+    balance = data["balance"].values
+    cells, said = [f"{balance.min():.3f}, {balance.max():.3f}"], []
+    verdicts = list(empirics.compare(data))
+    for claim, kind in FORMS[1:]:
+        one = next(each for each in verdicts if (each.claim, each.kind) == (claim, kind))
+        known = np.isfinite(one.measured)
+        cells.append(f"{one.measured:.3g} [{one.low:.3g}, {one.high:.3g}], theory {one.theory:g}" if known else "")
+        said.append(one.verdict)
+    return " | ".join([*cells, ", ".join(said)])
+
+
+def draw_map(results, path):
+    """Regimes over width and rate; where runs of one cell differ, the marker is shared."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    for ax, title in zip(axes, PROTOCOLS, strict=True):
+        for (protocol, width), (runs, found) in results.items():
+            if protocol != title:
+                continue
+            knob = np.round(np.log10(rates(runs)), 6)
+            for one in np.unique(knob):
+                labels = sorted((found[i].label for i in np.flatnonzero(knob == one)), key=REGIMES.index)
+                places = np.log2(width) + 0.8 * ((np.arange(len(labels)) + 0.5) / len(labels) - 0.5)
+                ax.scatter(
+                    [10**one] * len(labels), places, s=130 / len(labels), marker="s", c=[COLOURS[n] for n in labels]
+                )
+        ax.set(
+            xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr x weight decay"
+        )
+        ax.set_yticks(np.log2(WIDTHS), WIDTHS)
+    shown = [n for n in REGIMES if any(one.label == n for _, found in results.values() for one in found)]
+    handles = [plt.Line2D([], [], marker="s", ls="", color=COLOURS[n], label=n) for n in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(shown), fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_heat(results, path):
+    """Temperature at the end against the rate, and the effective learning rate that fixed LR finds."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+    for (title, width), (runs, found) in results.items():
+        good = np.array([one.label != "diverged" for one in found])
+        ax, colour = axes[0 if title == "fixed ELR" else 1], f"C{WIDTHS.index(width)}"
+        x = effective(runs) if title == "fixed ELR" else rates(runs)
+        ax.plot(x[good], bound(runs)[good], "o", ms=3, color=colour, label=f"width {width}")
+        if title == "fixed LR":
+            axes[2].plot(x[good], effective(runs)[good], "o", ms=3, color=colour)
+    axes[0].set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most", title="fixed ELR")
+    axes[1].set(
+        xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="T at the end, at most", title="fixed LR"
+    )
+    axes[2].set(xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="effective lr", title="fixed LR")
+    axes[0].legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+WORDS = """# Width 4 to 64 on few data
+""".splitlines()
+
+
+def main():
+    """Run what is not there yet and write the page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    folder, results = parser.parse_args().runs, {}
+    for title, short in PROTOCOLS.items():
+        for width in WIDTHS:
+            name = f"width-{width}-{short}"
+            runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
+            results[title, width] = runs, regimes(runs)
+    draw_map(results, HERE / "figures" / "width-map.png")
+    draw_heat(results, HERE / "figures" / "width-temperature.png")
+    lines = [*WORDS, "## Regimes", "", *census(results), "", "## V1 and V3 by regime", "", *by_regime(results), ""]
+    for title in PROTOCOLS:
+        lines += [f"## {title}", "", *details(results, title), ""]
+    write(HERE / "width.md", lines)
+
+
+if __name__ == "__main__":
+    main()
