@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls, results-tiny, results-digits, results-regression, results-remainder and results-watched
+# results-controls, results-tiny, results-digits, results-regression, results-remainder, results-width, results-generalisation and results-watched
 # (IMAGES=folder of CIFAR-10 images): the pages of those names.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched \
-	results-digits results-regression results-remainder docs pictures dist clean
+	results-digits results-regression results-remainder results-width results-generalisation docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -67,6 +67,12 @@ results-regression: setup
 
 results-remainder: setup
 	$(BIN)/python docs/results/remainder.py --runs runs
+
+results-width: setup
+	$(BIN)/python docs/results/width.py --runs runs
+
+results-generalisation: setup
+	$(BIN)/python docs/results/generalisation.py --runs runs
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site

@@ -30,17 +30,24 @@ COLOURS = dict(
 FORMS = (("V1", "identity"), ("V1", "symmetry"), ("V1", "physics"), ("V3", "symmetry"))
 
 
+#: The course of the noise is looked at from this share of the run on: after the warm-up, the burn-in included.
+FROM = 0.1
+
+
 def noise_of(runs):
-    """Squared gradient at unit norm over the measured part, and its steps, shapes (run, point) and (point,)."""
+    """Steps of the course and the squared gradient at unit norm there, shapes (point,) and (run, point)."""
     trace = runs.tree["trace"].to_dataset()
-    inside = trace["step"].values > runs.experiment.training.burn_in
-    found = {name: trace[name].values[:, inside] for name in ("loss", "accuracy", "grad_sq", "radius_sq")}
-    return trace["step"].values[inside], found["grad_sq"] * found["radius_sq"], found["loss"], found["accuracy"]
+    step = trace["step"].values
+    seen = step > FROM * step[-1]
+    return step[seen], (trace["grad_sq"] * trace["radius_sq"]).values[:, seen]
 
 
 def regimes(runs):
     """The regime of every run."""
-    step, noise, loss, accuracy = noise_of(runs)
+    step, noise = noise_of(runs)
+    trace = runs.tree["trace"].to_dataset()
+    trace = trace.isel(step=trace["step"].values > runs.experiment.training.burn_in)
+    loss, accuracy = trace["loss"].values, trace["accuracy"].values
     return [
         regime(status=str(status), step=step, loss=loss[i], noise=noise[i], accuracy=accuracy[i], classes=CLASSES)
         for i, status in enumerate(runs.dataset["status"].values)
@@ -62,7 +69,7 @@ def effective(runs):
 def bound(runs):
     """Upper bound of the temperature at the end, from the whole second moment of the gradient, of every run."""
     noise = noise_of(runs)[1]
-    last = noise[:, -noise.shape[1] // 4 :].mean(1)
+    last = noise[:, -len(noise[0]) // 4 :].mean(1)
     return effective(runs) * last / (2 * (runs.dataset.attrs["dimension"] - 1))
 
 

@@ -74,13 +74,14 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
     step : array_like, shape (n,)
         Training steps, increasing, above 0; n of at least 16.
     noise : array_like, shape (n,)
-        What falls, above 0, as means over the stretch before each step.
+        What falls, above 0.
 
     Returns
     -------
     exponent, error : float
-        Minus the slope of the straight line through the logarithms of the means of 8 consecutive parts, and its error
-        from their scatter about it.
+        Minus the slope of the straight line through the mean logarithms of 8 consecutive parts, and its error from
+        their scatter about it. Logarithms, since the gradient of few samples that are nearly learnt is heavy-tailed: a
+        mean would be that of its largest spikes.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
     --------
     >>> step = np.arange(1000.0, 2000.0, 10.0)
     >>> tuple(round(float(x), 6) for x in decay_exponent(step, 3 / step))
-    (1.001563, 0.000105)
+    (1.0, 0.0)
     """
     steps, values = _curve("step", step), _curve("noise", noise)
     if len(steps) != len(values):
@@ -99,7 +100,7 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
     for name, found in (("step", steps), ("noise", values)):
         if not (np.isfinite(found).all() and (found > 0).all()):
             raise ValueError(f"{name} must be finite and above 0")
-    x, y = (np.log([part.mean() for part in np.array_split(found, PARTS)]) for found in (steps, values))
+    x, y = (np.array([np.log(part).mean() for part in np.array_split(found, PARTS)]) for found in (steps, values))
     x = x - x.mean()
     slope = float(x @ y / (x @ x))
     left = y - y.mean() - slope * x
@@ -116,14 +117,14 @@ def regime(
     status : str
         What `run_status` says of the run.
     step : array_like, shape (n,)
-        Steps of the measured part, n of at least 16.
-    loss : array_like, shape (n,)
-        Training loss (nat).
+        Steps of the course, burn-in included but for a tenth and any warm-up; n of at least 16.
     noise : array_like, shape (n,)
-        Squared norm of the minibatch gradient at unit norm (nat^2): an upper bound of the noise, twice d - 1 times the
-        temperature over the effective learning rate.
-    accuracy : array_like, shape (n,)
-        Share of training samples classified rightly.
+        Squared norm of the minibatch gradient at unit norm (nat^2) at these steps: an upper bound of the noise, twice
+        d - 1 times the temperature over the effective learning rate.
+    loss : array_like, shape (m,)
+        Training loss (nat) over the measured part, m of at least 16.
+    accuracy : array_like, shape (m,)
+        Share of training samples classified rightly there.
     classes : int
         Number of classes: guessing costs its logarithm.
 
@@ -137,7 +138,7 @@ def regime(
     Raises
     ------
     ValueError
-        If a curve is too short, they differ in length, or there are fewer than 2 classes.
+        If a curve is too short, step and noise differ in length, or there are fewer than 2 classes.
 
     Examples
     --------
