@@ -12,14 +12,18 @@ from empirics.measure import autocorrelation, integrated_time, unbiased
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
 
+#: Steps of L-BFGS in a network whose loss goes on falling for long.
+SEARCH = 60
+
 #: Averages of so many that are taken of one run, at most: their mean is what counts.
 GROUPS = 16
 
 
-def bottom(network):
+def bottom(network, steps=500):
     """Training loss at the bottom of the basin: L-BFGS on all samples from where the network is."""
+    network.requires_grad_(True)
     search = torch.optim.LBFGS(
-        network.parameters(), max_iter=500, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+        network.parameters(), max_iter=steps, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
 
     def closure():
@@ -29,7 +33,7 @@ def bottom(network):
         return loss
 
     search.step(closure)
-    return float(network.loss())
+    return float(network.loss().detach())
 
 
 def mean_of(network, snapshots):
@@ -106,7 +110,7 @@ def large(runs, counts=LARGE):
     for i in np.flatnonzero(data["diverged_at"].values < 0):
         weights = runs.tree["snapshots"]["weights"].values[i]
         results, worth, time = course(network, weights, counts)
-        floor = bottom(mean_of(network, weights[:: max(1, len(weights) // counts[-1])][: counts[-1]]))
+        floor = bottom(mean_of(network, weights[:: len(weights) // counts[-1]][: counts[-1]]), SEARCH)
         stretch = len(weights) / time
         found[int(i)] = {"results": results, "worth": worth, "floor": floor, "memory": time * spacing, "times": stretch}
     return found

@@ -22,6 +22,9 @@ HERE = Path(__file__).parent
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
 FEW = {"fixed ELR, width 32, 128 samples": "width-32-elr", "fixed ELR, width 64, 128 samples": "width-64-elr"}
 
+#: Whose snapshots are averaged.
+AVERAGED = ("generalisation-elr", "width-32-elr")
+
 #: What test accuracy is compared with.
 QUANTITIES = {
     "temperature": "T",
@@ -165,7 +168,7 @@ def main():
     }
     grids = {title: usable(runs[name]) for title, name in (GRIDS | FEW).items()}
     tiny = empirics.run(EXPERIMENTS / "averaging-tiny.toml", folder / "averaging-tiny")
-    large = {name: (runs[name], averaging.large(runs[name])) for name in ("generalisation-elr", *FEW.values())}
+    large = {name: (runs[name], averaging.large(runs[name])) for name in AVERAGED}
     found = schedules.study(folder)
     draw({title: grids[title] for title in GRIDS}, HERE / "figures" / "generalisation-grid.png")
     draw_averages(large, HERE / "figures" / "generalisation-averages.png")
