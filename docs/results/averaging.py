@@ -1,7 +1,10 @@
 """Averages of snapshots on the sphere against their predicted loss, for docs/results/generalisation.md."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from plain_network import Network
 from scipy import stats
 
@@ -12,14 +15,14 @@ from empirics.measure import autocorrelation, integrated_time, unbiased
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
 
-#: Steps of L-BFGS in a network whose loss goes on falling for long.
-SEARCH = 60
+#: Steps of L-BFGS.
+SEARCH = 150
 
 #: Averages of so many that are taken of one run, at most: their mean is what counts.
-GROUPS = 16
+GROUPS = 64
 
 
-def bottom(network, steps=500):
+def bottom(network, steps):
     """Training loss at the bottom of the basin: L-BFGS on all samples from where the network is."""
     network.requires_grad_(True)
     search = torch.optim.LBFGS(
@@ -68,38 +71,80 @@ def course(network, weights, counts):
     return np.array(rows), np.array(worth), time
 
 
+@dataclass(frozen=True)
+class Cloud:
+    """What averages of N samples of one run lose, in units of R T, and where the samples lie.
+
+    Attributes
+    ----------
+    sample : float
+        Loss of one sample above the lowest.
+    centre : float
+        Loss of the centre, the average of very many, above the lowest: what 64 samples leave when a 64th of what one
+        sample has over it is taken off.
+    ratios : numpy.ndarray
+        Loss of averages of N above the centre over what is predicted, (sample - centre)/N.
+    offset_sq, spread_sq : float
+        Squared distance of the centre from the lowest point, and mean squared distance of a sample from the centre
+        (rad^2).
+    """
+
+    sample: float
+    centre: float
+    ratios: NDArray
+    offset_sq: float
+    spread_sq: float
+
+
+def _units(weights):
+    return weights / np.linalg.norm(weights, axis=-1, keepdims=True)
+
+
 def tiny(runs):
-    """Excess loss over R T by run and N: measured, predicted from R T, predicted from the loss of one sample."""
+    """Clouds of all runs, and the lowest loss that L-BFGS reaches from the average of any."""
     data, weights = runs.dataset, runs.tree["snapshots"]["weights"].values
-    network, found = Network(runs.experiment), []
-    lowest = min(bottom(mean_of(network, one)) for one in weights)
-    heat = (data.attrs["dimension"] - 1) / 2 * data["temperature"].values
+    network, gas_constant = Network(runs.experiment), (data.attrs["dimension"] - 1) / 2
+    lowest, place = min(
+        ((bottom(mean := mean_of(network, one), SEARCH), mean.flat().numpy()) for one in weights),
+        key=lambda pair: pair[0],
+    )
+    found = []
     for i, one in enumerate(weights):
         losses, worth, _ = course(network, one, TINY)
         excess = losses[:, 0] - lowest
-        predicted = [averaged_loss(float(data["temperature"][i]), (data.attrs["dimension"] - 1) / 2, n) for n in worth]
-        found.append(np.array([excess, predicted, excess[0] / worth]) / heat[i])
-    return np.array(found), lowest
+        unit = averaged_loss(float(data["temperature"][i]), gas_constant, 1.0)
+        centre = (worth[-1] * excess[-1] - excess[0]) / (worth[-1] - 1)
+        directions = _units(one.astype(float))
+        middle = _units(directions.mean(0))
+        apart = ((middle - _units(place)) ** 2).sum(), ((directions - middle) ** 2).sum(1).mean()
+        found.append(Cloud(excess[0] / unit, centre / unit, (excess - centre) * worth / (excess[0] - centre), *apart))
+    return found, lowest
+
+
+def _cell(values):
+    error = stats.t(len(values) - 1).ppf(0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):.2f} ± {error:.2f}"
 
 
 def tiny_lines(runs):
-    """Table of the tiny network: a row a temperature, ratios of measured to predicted."""
-    found, lowest = tiny(runs)
-    data = runs.dataset
-    rates, wds = data["lr"].values, data["weight_decay"].values
-    page = [f"Loss at the bottom of the basin (the lowest that L-BFGS reached from any average): {lowest:.5f}.", ""]
-    page += ["| lr x wd | T | one sample, over R T | " + " | ".join(f"N = {n}" for n in TINY[1:]) + " |"]
-    page += ["|---|---|---|" + "---|" * (len(TINY) - 1)]
-    for rate in np.unique(rates):
-        here = rates == rate
-        of_sample = found[here, 0] / found[here, 2]
-        cells = []
-        for k in range(1, len(TINY)):
-            mean, error = of_sample[:, k].mean(), of_sample[:, k].std(ddof=1) / np.sqrt(here.sum())
-            cells.append(f"{mean:.2f} ± {stats.t(here.sum() - 1).ppf(0.975) * error:.2f}")
-        one, product = found[here, 0, 0].mean(), rate * wds[0]
-        heat = data["temperature"].values[here].mean()
-        page.append(f"| {product:.2g} | {heat:.3g} | {one:.2f} | " + " | ".join(cells) + " |")
+    """Table of the tiny network, a row a temperature."""
+    clouds, lowest = tiny(runs)
+    data, shown = runs.dataset, range(1, TINY.index(16) + 1)
+    page = [f"Lowest loss that L-BFGS reached from the average of any run: {lowest:.5f} nat.", ""]
+    page += [
+        "| lr x wd | T | loss of a sample / RT | sample over centre / RT | centre / RT | offset², spread² (rad²) | "
+    ]
+    page[-1] += " | ".join(f"N = {TINY[k]}" for k in shown) + " |"
+    page += ["|---|---|---|---|---|---|" + "---|" * len(shown)]
+    for rate in np.unique(data["lr"].values):
+        here = np.flatnonzero(data["lr"].values == rate)
+        some = [clouds[i] for i in here]
+        cells = [_cell([one.sample for one in some]), _cell([one.sample - one.centre for one in some])]
+        cells += [_cell([one.centre for one in some])]
+        cells += [f"{np.mean([one.offset_sq for one in some]):.2f}, {np.mean([one.spread_sq for one in some]):.3f}"]
+        cells += [_cell([one.ratios[k] for one in some]) for k in shown]
+        product, heat = rate * float(data["weight_decay"][here[0]]), data["temperature"].values[here].mean()
+        page.append(f"| {product:.2g} | {heat:.3g} | {' | '.join(cells)} |")
     return page
 
 

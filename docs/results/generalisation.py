@@ -93,6 +93,30 @@ def correlation_lines(grids):
     return page
 
 
+def mean_interval(values):
+    """Mean with half of its 95 % interval by Student's t over runs; alone where it is one."""
+    if len(values) < 2:
+        return f"{values.mean():.4g}"
+    error = stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.4g} ± {error:.2g}"
+
+
+def temperature_lines(grids):
+    """Table of means by orbit, that is, by T."""
+    shown = ("temperature", "loss", "accuracy", "test_accuracy", "test_loss", "laplacian", "entropy_sphere_theiler")
+    page = [
+        "| protocol | runs | T | training loss | accuracy | test accuracy | test loss | tr H | S of directions / R |"
+    ]
+    page += ["|---|---|---|---|---|---|---|---|---|"]
+    for title, data in grids.items():
+        orbits, gas_constant = orbit(data), (data.attrs["dimension"] - 1) / 2
+        for one in np.unique(orbits):
+            here = orbits == one
+            cells = [data[name].values[here] / (gas_constant if "entropy" in name else 1) for name in shown]
+            page.append(f"| {title} | {here.sum()} | " + " | ".join(map(mean_interval, cells)) + " |")
+    return page
+
+
 def usable(runs):
     """The runs that count; of the widths' all that are finite, since those that interpolate are what is asked about."""
     data = runs.dataset
