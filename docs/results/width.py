@@ -173,6 +173,7 @@ def draw_map(results, path):
         ax.set(
             xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr x weight decay"
         )
+        ax.set(ylim=(1.4, 6.6))
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
     shown = [n for n in REGIMES if any(one.label == n for _, found in results.values() for one in found)]
     handles = [plt.Line2D([], [], marker="s", ls="", color=COLOURS[n], label=n) for n in shown]
