@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import schedules
 from scipy import stats
-from tables import EXPERIMENTS, counts, write
+from tables import EXPERIMENTS, counts, there, write
 
 import empirics
 
@@ -147,8 +147,8 @@ def draw(grids, path):
 
 def draw_averages(named, path):
     """Test loss of one snapshot and of averages against the effective learning rate."""
-    figure, axes = plt.subplots(1, len(named), figsize=(3.8 * len(named), 3.2), layout="constrained")
-    for ax, (title, (runs, found)) in zip(axes, named.items(), strict=True):
+    figure, axes = plt.subplots(1, len(named), figsize=(3.8 * len(named), 3.2), layout="constrained", squeeze=False)
+    for ax, (title, (runs, found)) in zip(axes[0], named.items(), strict=True):
         rates = runs.dataset["effective_lr"].values
         shown = np.unique(rates[list(found)])
         for k, count in enumerate(averaging.LARGE):
@@ -157,7 +157,7 @@ def draw_averages(named, path):
             ax.errorbar(shown, [np.mean(v) for v in values], spread, marker="o", ms=3, lw=1, label=f"N = {count}")
         ax.set(xscale="log", xlabel="effective lr", ylabel="test loss (nat)", title=title)
         ax.title.set_fontsize(9)
-    axes[0].legend(fontsize=7)
+    axes[0, 0].legend(fontsize=7)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -186,32 +186,33 @@ def main():
     """Run what is not there yet and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder = parser.parse_args().runs
+    parser.add_argument("--there", action="store_true", help="show what the folder has, and run nothing")
+    asked = parser.parse_args()
+    named, planned = (
+        GRIDS | FEW,
+        [schedules.experiment(k, n).name for n in schedules.BUDGETS for k in schedules.NUMBERS],
+    )
+    everything = (*named.values(), "averaging-tiny", *planned)
+    shown, missing = there(asked.runs, everything) if asked.there else (everything, [])
     runs = {
-        name: empirics.run(EXPERIMENTS / f"{name}.toml", folder / name) for name in (*GRIDS.values(), *FEW.values())
+        name: empirics.run(EXPERIMENTS / f"{name}.toml", asked.runs / name) for name in shown if name not in planned
     }
-    grids = {title: usable(runs[name]) for title, name in (GRIDS | FEW).items()}
-    tiny = empirics.run(EXPERIMENTS / "averaging-tiny.toml", folder / "averaging-tiny")
-    large = {name: (runs[name], averaging.large(runs[name])) for name in AVERAGED}
-    found = schedules.study(folder)
-    draw({title: grids[title] for title in GRIDS}, HERE / "figures" / "generalisation-grid.png")
-    draw_averages(large, HERE / "figures" / "generalisation-averages.png")
-    draw_schedules(found, HERE / "figures" / "generalisation-schedules.png")
-    lines = [*WORDS, "## Over the grid", ""]
-    lines += [f"- {title} (`{name}`): {counts(runs[name].dataset)}" for title, name in (GRIDS | FEW).items()]
-    lines += [
-        "",
-        *correlation_lines(grids),
-        "",
-        "## Schedules",
-        "",
-        *schedules.lines(found),
-        "## Averages in one basin",
-        "",
-    ]
-    lines += [*averaging.tiny_lines(tiny), ""]
+    grids = {title: usable(runs[name]) for title, name in named.items() if name in runs}
+    lines = [*WORDS, *missing, "## Over the grid", ""]
+    lines += [f"- {title} (`{named[title]}`): {counts(runs[named[title]].dataset)}" for title in grids]
+    lines += ["", *correlation_lines(grids), "", *temperature_lines(grids), ""]
+    draw({title: grids[title] for title in GRIDS if title in grids}, HERE / "figures" / "generalisation-grid.png")
+    if set(planned) <= set(shown):
+        found = schedules.study(asked.runs)
+        lines += ["## Schedules", "", *schedules.lines(found)]
+        draw_schedules(found, HERE / "figures" / "generalisation-schedules.png")
+    if "averaging-tiny" in runs:
+        lines += ["## Averages in one basin", "", *averaging.tiny_lines(runs["averaging-tiny"]), ""]
+    large = {name: (runs[name], averaging.large(runs[name])) for name in AVERAGED if name in runs}
     for name, (one, numbers) in large.items():
         lines += [f"## Averages: {name}", "", *averaging.large_lines(one, numbers), ""]
+    if large:
+        draw_averages(large, HERE / "figures" / "generalisation-averages.png")
     write(HERE / "generalisation.md", lines)
 
 

@@ -48,6 +48,10 @@ def plans(steps):
     }
 
 
+#: Numbers of the schedules, as the experiments are called.
+NUMBERS = range(len(plans(BUDGETS[0])))
+
+
 def table_of(made, steps):
     """A plan as an experiment's ``[schedule]``."""
     if isinstance(made, tuple):

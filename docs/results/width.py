@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from scipy import stats
-from tables import EXPERIMENTS, write
+from tables import EXPERIMENTS, there, write
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -74,13 +74,12 @@ def bound(runs):
 
 
 def mean_interval(values):
-    """Mean with half of its 95 % interval; alone where it is one value."""
+    """Mean with half of its 95 % interval; alone where it is one value, or all are the same."""
     values = np.asarray(values, dtype=float)
-    if len(values) < 2:
-        return f"{values.mean():.3g}"
-    return (
-        f"{values.mean():.3g} ± {stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values)):.2g}"
-    )
+    mean = values.mean()
+    if len(values) < 2 or np.ptp(values) <= 1e-9 * abs(mean):
+        return f"{mean:.3g}"
+    return f"{mean:.3g} ± {stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values)):.2g}"
 
 
 def census(results):
@@ -210,15 +209,27 @@ def main():
     """Run what is not there yet and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder, results = parser.parse_args().runs, {}
-    for title, short in PROTOCOLS.items():
-        for width in WIDTHS:
-            name = f"width-{width}-{short}"
-            runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
-            results[title, width] = runs, regimes(runs)
+    parser.add_argument("--there", action="store_true", help="show what the folder has, and run nothing")
+    asked, results = parser.parse_args(), {}
+    names = {f"width-{width}-{short}": (title, width) for title, short in PROTOCOLS.items() for width in WIDTHS}
+    shown, missing = there(asked.runs, names) if asked.there else (names, [])
+    for name in shown:
+        runs = empirics.run(EXPERIMENTS / f"{name}.toml", asked.runs / name)
+        results[names[name]] = runs, regimes(runs)
     draw_map(results, HERE / "figures" / "width-map.png")
     draw_heat(results, HERE / "figures" / "width-temperature.png")
-    lines = [*WORDS, "## Regimes", "", *census(results), "", "## V1 and V3 by regime", "", *by_regime(results), ""]
+    lines = [
+        *WORDS,
+        *missing,
+        "## Regimes",
+        "",
+        *census(results),
+        "",
+        "## V1 and V3 by regime",
+        "",
+        *by_regime(results),
+        "",
+    ]
     for title in PROTOCOLS:
         lines += [f"## {title}", "", *details(results, title), ""]
     write(HERE / "width.md", lines)
