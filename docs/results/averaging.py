@@ -19,7 +19,7 @@ LARGE = (1, 4, 16, 64)
 SEARCH = 150
 
 #: Averages of so many that are taken of one run, at most: their mean is what counts.
-GROUPS = 64
+GROUPS = 32
 
 
 def bottom(network, steps):
@@ -155,9 +155,7 @@ def large(runs, counts=LARGE):
     for i in np.flatnonzero(data["diverged_at"].values < 0):
         weights = runs.tree["snapshots"]["weights"].values[i]
         results, worth, time = course(network, weights, counts)
-        floor = bottom(mean_of(network, weights[:: len(weights) // counts[-1]][: counts[-1]]), SEARCH)
-        stretch = len(weights) / time
-        found[int(i)] = {"results": results, "worth": worth, "floor": floor, "memory": time * spacing, "times": stretch}
+        found[int(i)] = {"results": results, "worth": worth, "memory": time * spacing, "times": len(weights) / time}
     return found
 
 
@@ -179,14 +177,17 @@ def large_lines(runs, found):
             page.append(f"| {rate:.3g} | diverged | | | | | |")
             continue
         results = np.mean([found[i]["results"] for i in here], axis=0)
-        guess = np.mean(
-            [found[i]["floor"] + (found[i]["results"][0, 0] - found[i]["floor"]) / found[i]["worth"][-1] for i in here]
-        )
+        unit = [averaged_loss(float(data["temperature"][i]), (data.attrs["dimension"] - 1) / 2, 1.0) for i in here]
+        left = [1 - 1 / found[i]["worth"][-1] for i in here]
+        guess = results[0, 0] - np.mean(np.multiply(unit, left))
         heat = data["temperature"].values[here].mean()
         steps = np.mean([found[i]["memory"] for i in here])
         pays = np.mean([found[i]["times"] >= ENOUGH for i in here])
         hinted = "pays" if pays > 0.5 else "does not pay"
         train, test = (", ".join(f"{x:.4f}" for x in results[:, k]) for k in (0, 1))
+        if len(here) > 1:
+            last = np.array([found[i]["results"][-1, 1] for i in here])
+            test += f" ± {stats.t(len(here) - 1).ppf(0.975) * last.std(ddof=1) / np.sqrt(len(here)):.4f}"
         page.append(
             f"| {rate:.3g} | {heat:.3g} | {steps:,.0f} (hint: {hinted}) | {train} | {guess:.4f} | {test} "
             f"| {results[0, 2]:.4f}, {results[-1, 2]:.4f} |"
