@@ -196,23 +196,23 @@ FINDINGS = """\
   +.82 [+.55, +.91]); that was not asked before the run and stands among thirty correlations.
 - **A constant entropy rate is no good schedule here.** With constant heat capacity it is an exponential decay of the
   learning rate. At 2,500 steps it loses to cosine at all three learning rates (test loss +.012 to +.039 for 6.9 R in
-  all, +.005 ± .009 to +.017 for 4.6 R), at 10,000 steps by +.003 to +.012, of which the intervals of the 6.9 R isobar
-  contain 0. At equal lag (lr as 1/t) it is worse still, +.012 to +.143. All of these are cold too early: the run is
-  far from equilibrium to begin with, and what is short is time at a high rate.
-- Steps, linear and cooldowns over the last half do as well as cosine (differences within ± .007, all intervals but
-  none contain 0); falling weight decay makes no difference to the cooldown. A constant rate costs .03 to .05 at lr of
-  .1 and .32.
+  all, +.005 ± .009 to +.017 for 4.6 R), at 10,000 steps by +.002 to +.012, of which six of nine intervals contain 0.
+  At equal lag (lr as 1/t) it is worse still, +.012 to +.143. The loss shrinks with the learning rate and with the
+  number of steps: these schedules are cold too early, while the run is still on its way.
+- Steps, linear and cooldowns over the last half do as well as cosine (differences within ± .007, all 24 intervals
+  contain 0); falling weight decay makes no difference to the cooldown. A constant rate costs .03 to .05 at lr of .1
+  and .32.
 - **Averages in one basin**: a sample loses .80 to .96 R T over the centre of its own cloud (theory 1, for a quadratic
-  well), and averages of N lose that over N times .7 to 1.1: the law holds within a quarter or so. But the centre is
-  not where the loss is least: it loses .4 to .7 R T itself, and lies a squared distance of .7 to 1 rad² away along a
-  flat valley, with samples that spread over .015 to .33 rad² about it. So the average ends at about half of R T, not
-  at 0, however many samples there are: the potential that anisotropic noise samples is not the loss.
+  well), and averages of N lose that over N times .7 to 1.1: the law holds within a third. But the centre is not where
+  the loss is least: it loses .4 to .7 R T itself, and lies a squared distance of .7 to 1 rad² away along a flat
+  valley, with samples that spread over .015 to .33 rad² about it. So the average ends at about half of R T, not at 0,
+  however many samples there are: the potential that anisotropic noise samples is not the loss.
 - **Averages in the digits network** gain at every rate but the highest: at .032 the training loss falls from .395 to
   .320 with N = 64 (predicted from R T .328). Best for averages is an effective rate of .01 (test loss .377 ± .008,
-  accuracy .959), above the coldest (.393 ± .016): averages want it hotter than single snapshots' .003 to .01, which
-  do not differ. At .056 the average is worse than its samples (1.20 against .83): they are not in one basin.
-  Sadrtdinov et al. 2024 found the best just above the convergence threshold; these runs on all digits have a loss
-  floor and no such threshold.
+  accuracy .959), the coldest has .393 ± .016 and single snapshots .401 to .405 up to there: a hint of an optimum that
+  is hotter than that of a single snapshot, within overlapping intervals. At .056 the average is worse than its
+  samples (1.20 against .83): they are not in one basin. Sadrtdinov et al. 2024 found the best just above the
+  convergence threshold; these runs on all digits have a loss floor and no such threshold.
 - `empirics.averaging.hint` says "does not pay" up to a rate of .018, where averaging does: it was given the memory of
   directions, which is that of the softest ones; the stiff ones that carry the loss forget sooner.
 """.splitlines()
