@@ -177,9 +177,11 @@ def large_lines(runs, found):
             page.append(f"| {rate:.3g} | diverged | | | | | |")
             continue
         results = np.mean([found[i]["results"] for i in here], axis=0)
-        unit = [averaged_loss(float(data["temperature"][i]), (data.attrs["dimension"] - 1) / 2, 1.0) for i in here]
-        left = [1 - 1 / found[i]["worth"][-1] for i in here]
-        guess = results[0, 0] - np.mean(np.multiply(unit, left))
+        # A run that jumps may have a noise that cannot be told from its mean gradient, and no temperature.
+        hot = [i for i in here if data["temperature"].values[i] > 0]
+        unit = [averaged_loss(float(data["temperature"][i]), (data.attrs["dimension"] - 1) / 2, 1.0) for i in hot]
+        left = [1 - 1 / found[i]["worth"][-1] for i in hot]
+        guess = np.mean([found[i]["results"][0, 0] for i in hot]) - np.mean(np.multiply(unit, left))
         heat = data["temperature"].values[here].mean()
         steps = np.mean([found[i]["memory"] for i in here])
         pays = np.mean([found[i]["times"] >= ENOUGH for i in here])
