@@ -1,6 +1,7 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls, results-tiny, results-digits, results-regression, results-remainder, results-width, results-generalisation and results-watched
+# results-controls, results-tiny, results-digits, results-regression, results-remainder, results-width,
+# results-generalisation and results-watched
 # (IMAGES=folder of CIFAR-10 images): the pages of those names.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.

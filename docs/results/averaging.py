@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from plain_network import Network
 from scipy import stats
+from tables import directions
 
 from empirics.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
 from empirics.measure import autocorrelation, integrated_time, unbiased
@@ -49,8 +50,8 @@ def mean_of(network, snapshots):
 
 def memory(weights):
     """Correlation of directions by lag, and their autocorrelation time in snapshots."""
-    directions = weights / np.linalg.norm(weights, axis=1, keepdims=True)
-    centred = directions - directions.mean(0)
+    units = _units(weights)
+    centred = units - units.mean(0)
     found = autocorrelation(centred @ centred.T)
     time = integrated_time(found, rows=len(weights))
     return unbiased(found, time), time
@@ -103,7 +104,7 @@ def _units(weights):
 def tiny(runs):
     """Clouds of all runs, and the lowest loss that L-BFGS reaches from the average of any."""
     data, weights = runs.dataset, runs.tree["snapshots"]["weights"].values
-    network, gas_constant = Network(runs.experiment), (data.attrs["dimension"] - 1) / 2
+    network, gas_constant = Network(runs.experiment), directions(data) / 2
     lowest, place = min(
         ((bottom(mean := mean_of(network, one), SEARCH), mean.flat().numpy()) for one in weights),
         key=lambda pair: pair[0],
@@ -114,9 +115,9 @@ def tiny(runs):
         excess = losses[:, 0] - lowest
         unit = averaged_loss(float(data["temperature"][i]), gas_constant, 1.0)
         centre = (worth[-1] * excess[-1] - excess[0]) / (worth[-1] - 1)
-        directions = _units(one.astype(float))
-        middle = _units(directions.mean(0))
-        apart = ((middle - _units(place)) ** 2).sum(), ((directions - middle) ** 2).sum(1).mean()
+        units = _units(one.astype(float))
+        middle = _units(units.mean(0))
+        apart = ((middle - _units(place)) ** 2).sum(), ((units - middle) ** 2).sum(1).mean()
         found.append(Cloud(excess[0] / unit, centre / unit, (excess - centre) * worth / (excess[0] - centre), *apart))
     return found, lowest
 
@@ -179,7 +180,7 @@ def large_lines(runs, found):
         results = np.mean([found[i]["results"] for i in here], axis=0)
         # A run that jumps may have a noise that cannot be told from its mean gradient, and no temperature.
         hot = [i for i in here if data["temperature"].values[i] > 0]
-        unit = [averaged_loss(float(data["temperature"][i]), (data.attrs["dimension"] - 1) / 2, 1.0) for i in hot]
+        unit = [averaged_loss(float(data["temperature"][i]), directions(data) / 2, 1.0) for i in hot]
         left = [1 - 1 / found[i]["worth"][-1] for i in hot]
         guess = np.mean([found[i]["results"][0, 0] for i in hot]) - np.mean(np.multiply(unit, left))
         heat = data["temperature"].values[here].mean()

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import schedules
 from scipy import stats
-from tables import EXPERIMENTS, counts, there, write
+from tables import EXPERIMENTS, counts, directions, there, write
 
 import empirics
 
@@ -110,7 +110,7 @@ def temperature_lines(grids):
     ]
     page += ["|---|---|---|---|---|---|---|---|---|"]
     for title, data in grids.items():
-        orbits, gas_constant = orbit(data), (data.attrs["dimension"] - 1) / 2
+        orbits, gas_constant = orbit(data), directions(data) / 2
         for one in np.unique(orbits):
             here = orbits == one
             cells = [data[name].values[here] / (gas_constant if "entropy" in name else 1) for name in shown]
@@ -132,9 +132,7 @@ def draw(grids, path):
         style = {"marker": marker, "ls": "", "ms": 4, "mfc": "none", "label": title}
         axes[0].plot(data["temperature"], data["test_accuracy"], **style)
         axes[1].plot(data["temperature"], data["laplacian"], **style)
-        axes[2].plot(
-            data["entropy_sphere_theiler"] / ((data.attrs["dimension"] - 1) / 2), data["test_accuracy"], **style
-        )
+        axes[2].plot(data["entropy_sphere_theiler"] / (directions(data) / 2), data["test_accuracy"], **style)
     for ax, (x, y) in zip(
         axes, (("T", "test accuracy"), ("T", "tr H (nat)"), ("S of directions / R", "")), strict=True
     ):
@@ -226,6 +224,9 @@ WORDS = """# Entropy, curvature and generalisation
 Digits with three tenths held out, the demo's network (1,232 weights), two seeds, three protocols; the few-data runs of
 [width](width.md) beside them. Then schedules at equal steps, and averages. `make results-generalisation` runs all of it
 and writes this page; experiments, schedules and quantities were committed before the runs. Intervals are 95 %.
+
+In these runs all weights counted as one sphere (R = 615.5); counted by filter, as runs do now, R is 600 and T 2.6 %
+higher. The network of the averages in one basin has one sphere.
 
 What came out:
 

@@ -14,6 +14,11 @@ def there(folder, names):
     return found, [f"Not run yet: {missing}.", ""] if missing else []
 
 
+def directions(dataset):
+    """Directions that the loss depends on; d - 1 in results that do not say."""
+    return int(dataset.attrs.get("directions", dataset.attrs["dimension"] - 1))
+
+
 def counts(dataset):
     """How many runs there are of each status."""
     found = dataset["status"].to_series().value_counts()

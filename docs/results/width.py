@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from scipy import stats
-from tables import EXPERIMENTS, there, write
+from tables import EXPERIMENTS, directions, there, write
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -70,7 +70,7 @@ def bound(runs):
     """Upper bound of the temperature at the end, from the whole second moment of the gradient, of every run."""
     noise = noise_of(runs)[1]
     last = noise[:, -len(noise[0]) // 4 :].mean(1)
-    return effective(runs) * last / (2 * (runs.dataset.attrs["dimension"] - 1))
+    return effective(runs) * last / (2 * directions(runs.dataset))
 
 
 def mean_interval(values):
@@ -100,7 +100,7 @@ def details(results, title):
     """Table of one protocol: a row a width and rate."""
     named = "effective lr" if title == "fixed ELR" else "lr x weight decay"
     page = [f"| width | {named} | regimes | effective lr | T at most, at the end | noise ~ step^-a: a | loss "]
-    page[0] += "| training accuracy | test accuracy | tr H | effective lr x tr H/(d - 1) |"
+    page[0] += "| training accuracy | test accuracy | tr H | effective lr x tr H per direction |"
     page += ["|---|---|---|---|---|---|---|---|---|---|---|"]
     for (protocol, width), (runs, found) in results.items():
         if protocol != title:
@@ -113,7 +113,7 @@ def details(results, title):
             if not here:
                 page.append(f"| {width} | {10**one:.3g} | {labels} | | | | | | | | |")
                 continue
-            sharp = data["laplacian"].values[here] / (data.attrs["dimension"] - 1)
+            sharp = data["laplacian"].values[here] / directions(data)
             cells = [
                 mean_interval(rate[here]),
                 mean_interval(heat[here]),
@@ -246,6 +246,9 @@ and *diverged* as the engine says; *random walk* if the loss is that of guessing
 *unsettled*. The thresholds and the experiments were committed before the runs. One thing was changed after width 64 and
 before the other widths: the power of the noise is that of logarithms over the whole course; as the mean over the
 measured half it was hidden by spikes, and 1 run of 22 was told (the others "unsettled").
+
+In these runs all weights counted as one sphere (R = (d - 1)/2); counted by filter, as runs do now, there are 3 % fewer
+directions at width 4, 2 % at width 64, and T is higher by as much.
 
 What came out:
 
