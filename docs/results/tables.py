@@ -7,6 +7,18 @@ import empirics
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
+def there(folder, names):
+    """Which of these experiments the folder has results of, and a line that names the others."""
+    found = [name for name in names if (folder / name / "results.zarr").is_dir()]
+    missing = ", ".join(f"`{name}`" for name in names if name not in found)
+    return found, [f"Not run yet: {missing}.", ""] if missing else []
+
+
+def directions(dataset):
+    """Directions that the loss depends on; d - 1 in results that do not say."""
+    return int(dataset.attrs.get("directions", dataset.attrs["dimension"] - 1))
+
+
 def counts(dataset):
     """How many runs there are of each status."""
     found = dataset["status"].to_series().value_counts()

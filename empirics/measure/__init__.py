@@ -25,13 +25,16 @@ from empirics.measure.noise import (
     sphere_laplacian,
 )
 from empirics.measure.product import product_entropies
+from empirics.measure.regimes import REGIMES, Regime, decay_exponent, regime
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
 __all__ = [
+    "REGIMES",
     "EntropyDifference",
     "Estimate",
     "GradientNoise",
     "Jumps",
+    "Regime",
     "SphereEntropy",
     "angular_update",
     "autocorrelation",
@@ -40,6 +43,7 @@ __all__ = [
     "check_entropy_estimator",
     "configurational_temperature",
     "covariance_product",
+    "decay_exponent",
     "drift",
     "effective_rank",
     "effective_sample_size",
@@ -54,6 +58,7 @@ __all__ = [
     "product_entropies",
     "r_hat",
     "radial_share",
+    "regime",
     "run_status",
     "series_autocorrelation",
     "sphere_entropies",

@@ -1,0 +1,198 @@
+"""Averages of snapshots on the sphere against their predicted loss, for docs/results/generalisation.md."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from plain_network import Network
+from scipy import stats
+from tables import directions
+
+from empirics.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
+from empirics.measure import autocorrelation, integrated_time, unbiased
+
+#: Numbers of snapshots that are averaged.
+TINY = (1, 2, 4, 8, 16, 32, 64)
+LARGE = (1, 4, 16, 64)
+
+#: Steps of L-BFGS.
+SEARCH = 150
+
+#: Averages of so many that are taken of one run, at most: their mean is what counts.
+GROUPS = 32
+
+
+def bottom(network, steps):
+    """Training loss at the bottom of the basin: L-BFGS on all samples from where the network is."""
+    network.requires_grad_(True)
+    search = torch.optim.LBFGS(
+        network.parameters(), max_iter=steps, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
+
+    def closure():
+        search.zero_grad()
+        loss = network.loss()
+        loss.backward()
+        return loss
+
+    search.step(closure)
+    return float(network.loss().detach())
+
+
+def mean_of(network, snapshots):
+    """The average of snapshots on the sphere, by the toolkit's own class."""
+    average = SphereAverage(network, network.averaging)
+    for flat in snapshots:
+        average.update(network.put(flat))
+    return average.module
+
+
+def memory(weights):
+    """Correlation of directions by lag, and their autocorrelation time in snapshots."""
+    units = _units(weights)
+    centred = units - units.mean(0)
+    found = autocorrelation(centred @ centred.T)
+    time = integrated_time(found, rows=len(weights))
+    return unbiased(found, time), time
+
+
+def course(network, weights, counts):
+    """Losses and accuracy of averages of N, evenly spaced, shape (N, 3), and what each N is worth."""
+    correlation, time = memory(np.asarray(weights, dtype=float))
+    rows, worth = [], []
+    for count in counts:
+        stride = len(weights) // count
+        starts = np.unique(np.linspace(0, stride - 1, min(stride, GROUPS)).round().astype(int))
+        groups = [weights[start::stride][:count] for start in starts]
+        rows.append(np.mean([mean_of(network, group).evaluate() for group in groups], axis=0))
+        worth.append(
+            effective_samples(count, correlation=float(np.clip(correlation[stride % len(correlation)], 0, 0.999)))
+        )
+    return np.array(rows), np.array(worth), time
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What averages of N samples of one run lose, in units of R T, and where the samples lie.
+
+    Attributes
+    ----------
+    sample : float
+        Loss of one sample above the lowest.
+    centre : float
+        Loss of the centre, the average of very many, above the lowest: what 64 samples leave when a 64th of what one
+        sample has over it is taken off.
+    ratios : numpy.ndarray
+        Loss of averages of N above the centre over what is predicted, (sample - centre)/N.
+    offset_sq, spread_sq : float
+        Squared distance of the centre from the lowest point, and mean squared distance of a sample from the centre
+        (rad^2).
+    """
+
+    sample: float
+    centre: float
+    ratios: NDArray
+    offset_sq: float
+    spread_sq: float
+
+
+def _units(weights):
+    return weights / np.linalg.norm(weights, axis=-1, keepdims=True)
+
+
+def tiny(runs):
+    """Clouds of all runs, and the lowest loss that L-BFGS reaches from the average of any."""
+    data, weights = runs.dataset, runs.tree["snapshots"]["weights"].values
+    network, gas_constant = Network(runs.experiment), directions(data) / 2
+    lowest, place = min(
+        ((bottom(mean := mean_of(network, one), SEARCH), mean.flat().numpy()) for one in weights),
+        key=lambda pair: pair[0],
+    )
+    found = []
+    for i, one in enumerate(weights):
+        losses, worth, _ = course(network, one, TINY)
+        excess = losses[:, 0] - lowest
+        unit = averaged_loss(float(data["temperature"][i]), gas_constant, 1.0)
+        centre = (worth[-1] * excess[-1] - excess[0]) / (worth[-1] - 1)
+        units = _units(one.astype(float))
+        middle = _units(units.mean(0))
+        apart = ((middle - _units(place)) ** 2).sum(), ((units - middle) ** 2).sum(1).mean()
+        found.append(Cloud(excess[0] / unit, centre / unit, (excess - centre) * worth / (excess[0] - centre), *apart))
+    return found, lowest
+
+
+def _cell(values):
+    error = stats.t(len(values) - 1).ppf(0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):.2f} ± {error:.2f}"
+
+
+def tiny_lines(runs):
+    """Table of the tiny network, a row a temperature."""
+    clouds, lowest = tiny(runs)
+    data, shown = runs.dataset, range(1, TINY.index(16) + 1)
+    page = [f"Lowest loss that L-BFGS reached from the average of any run: {lowest:.5f} nat.", ""]
+    page += [
+        "| lr x wd | T | loss of a sample / RT | sample over centre / RT | centre / RT | offset², spread² (rad²) | "
+    ]
+    page[-1] += " | ".join(f"N = {TINY[k]}" for k in shown) + " |"
+    page += ["|---|---|---|---|---|---|" + "---|" * len(shown)]
+    for rate in np.unique(data["lr"].values):
+        here = np.flatnonzero(data["lr"].values == rate)
+        some = [clouds[i] for i in here]
+        cells = [_cell([one.sample for one in some]), _cell([one.sample - one.centre for one in some])]
+        cells += [_cell([one.centre for one in some])]
+        cells += [f"{np.mean([one.offset_sq for one in some]):.2f}, {np.mean([one.spread_sq for one in some]):.3f}"]
+        cells += [_cell([one.ratios[k] for one in some]) for k in shown]
+        product, heat = rate * float(data["weight_decay"][here[0]]), data["temperature"].values[here].mean()
+        page.append(f"| {product:.2g} | {heat:.3g} | {' | '.join(cells)} |")
+    return page
+
+
+def large(runs, counts=LARGE):
+    """Of every run that has weights: what one snapshot and averages of N lose, and how long it remembers."""
+    data, network, found = runs.dataset, Network(runs.experiment), {}
+    spacing = runs.experiment.measure.spacing
+    for i in np.flatnonzero(data["diverged_at"].values < 0):
+        weights = runs.tree["snapshots"]["weights"].values[i]
+        results, worth, time = course(network, weights, counts)
+        found[int(i)] = {"results": results, "worth": worth, "memory": time * spacing, "times": len(weights) / time}
+    return found
+
+
+def large_lines(runs, found):
+    """Table of a network whose directions do not mix: a row an effective learning rate, means over its runs."""
+    data = runs.dataset
+    rates = data["effective_lr"].values
+    page = [
+        "| effective lr | T | memory (steps) | training loss: one, "
+        + ", ".join(map(str, LARGE[1:]))
+        + " | predicted for the last | test loss: one, "
+        + ", ".join(map(str, LARGE[1:]))
+        + " | test accuracy: one, last |"
+    ]
+    page += ["|---|---|---|---|---|---|---|"]
+    for rate in np.unique(rates):
+        here = [i for i in np.flatnonzero(rates == rate) if int(i) in found]
+        if not here:
+            page.append(f"| {rate:.3g} | diverged | | | | | |")
+            continue
+        results = np.mean([found[i]["results"] for i in here], axis=0)
+        # A run that jumps may have a noise that cannot be told from its mean gradient, and no temperature.
+        hot = [i for i in here if data["temperature"].values[i] > 0]
+        unit = [averaged_loss(float(data["temperature"][i]), directions(data) / 2, 1.0) for i in hot]
+        left = [1 - 1 / found[i]["worth"][-1] for i in hot]
+        guess = np.mean([found[i]["results"][0, 0] for i in hot]) - np.mean(np.multiply(unit, left))
+        heat = data["temperature"].values[here].mean()
+        steps = np.mean([found[i]["memory"] for i in here])
+        pays = np.mean([found[i]["times"] >= ENOUGH for i in here])
+        hinted = "pays" if pays > 0.5 else "does not pay"
+        train, test = (", ".join(f"{x:.4f}" for x in results[:, k]) for k in (0, 1))
+        if len(here) > 1:
+            last = np.array([found[i]["results"][-1, 1] for i in here])
+            test += f" ± {stats.t(len(here) - 1).ppf(0.975) * last.std(ddof=1) / np.sqrt(len(here)):.4f}"
+        page.append(
+            f"| {rate:.3g} | {heat:.3g} | {steps:,.0f} (hint: {hinted}) | {train} | {guess:.4f} | {test} "
+            f"| {results[0, 2]:.4f}, {results[-1, 2]:.4f} |"
+        )
+    return page
