@@ -64,7 +64,7 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -
     trace = _trace(ensemble, marks, looks)
     measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
-    groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots}
+    groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots | _series(pairs)}
     groups["components"] = _components(ensemble, state)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
@@ -150,6 +150,13 @@ def _curvature(pairs: NDArray) -> Arrays:
     """Means of the probes of the Hessian; nothing without any."""
     found = {"laplacian": pairs[:, Pair.LAPLACIAN], "hessian_noise": pairs[:, Pair.HESSIAN_NOISE]}
     return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+
+
+def _series(pairs: NDArray) -> Arrays:
+    """What was measured at each snapshot, shape (run, snapshot): curves of what the trace does not hold."""
+    found = {"radius_sq": pairs[:, Pair.RADIUS_SQ], "grad_mean_sq": pairs[:, Pair.GRAD_MEAN_SQ]}
+    found |= {"rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ]), "laplacian": pairs[:, Pair.LAPLACIAN]}
+    return {name: values.T for name, values in found.items() if name != "laplacian" or not np.isnan(values).all()}
 
 
 def _components(ensemble: Ensemble, state: State) -> Arrays:
