@@ -1,12 +1,14 @@
 """From a trained shard's sums to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from empirics.measure import (
+    angular_update,
     block_error,
     drift,
     norm_balance,
@@ -260,12 +262,14 @@ def _entropies(
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
-    lags = np.full((runs, ensemble.times.snapshots), np.nan)
+    lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
     refused: dict[int, str] = {}
     sizes, directions = _spheres(ensemble), ensemble.model.directions
     lengths = np.zeros(runs)
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        kept = _without_flat(ensemble, state.of_run(int(i)))
+        weights = state.of_run(int(i))
+        turns[i, 1:] = [angular_update(*pair) for pair in pairwise(weights)]
+        kept = _without_flat(ensemble, weights)
         try:
             plain, apart = product_entropies(kept, sizes, directions)
         except ValueError as error:  # a run that does not move has no density
@@ -279,7 +283,7 @@ def _entropies(
         if len(sizes) > 1:
             lengths[i] = _lengths(kept, sizes, ensemble.components.parameters)
     numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"] + lengths
-    snapshots = {"neighbour_lag": lags}
+    snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused

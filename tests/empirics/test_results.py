@@ -45,7 +45,8 @@ def test_axes(runs):
     assert dict(runs.tree["snapshots"].sizes) == {"run": 6, "snapshot": 40}
     named = {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss", "radial_gradient"}
     assert set(runs.tree["blocks"].data_vars) == named
-    assert set(runs.tree["snapshots"].data_vars) == {"neighbour_lag", "radius_sq", "grad_mean_sq", "rotation"}
+    at_snapshots = {"neighbour_lag", "turn", "radius_sq", "grad_mean_sq", "rotation"}
+    assert set(runs.tree["snapshots"].data_vars) == at_snapshots
     assert runs.tree["trace"]["step"].values[-1] == 190
     np.testing.assert_array_equal(runs.dataset["lr"], [0.05] * 3 + [0.1] * 3)
     np.testing.assert_array_equal(runs.dataset["weight_decay"], [0.01, 0.02, 0.05] * 2)
@@ -115,6 +116,11 @@ def test_weights_are_kept_when_asked(tmp_path):
     assert weights.dims == ("run", "snapshot", "parameter")
     assert weights.shape == (6, 40, 325)
     assert np.isfinite(weights).all()
+    first, second = weights[2, 6].values.astype(float), weights[2, 7].values.astype(float)
+    cosine = first @ second / np.sqrt(first @ first * (second @ second))
+    turn = kept.tree["snapshots"]["turn"].values
+    np.testing.assert_allclose(turn[2, 7], np.arccos(cosine), rtol=1e-6)
+    assert np.isnan(turn[:, 0]).all()
 
 
 def test_a_broken_store_is_named(runs, tmp_path):
