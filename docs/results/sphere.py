@@ -7,11 +7,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from equivalence import difference, furthest, pooled, verdict_row
 from tables import judged, section, write
 
+from empirics.claims import judge
 from empirics.claims.protocol import effective_lr
-from empirics.measure import r_hat
+from empirics.measure import furthest_difference, mean_difference, pooled_difference, r_hat
 
 # The comparison, as it stood before the runs. Differences are those of a free radius less the sphere.
 MARGIN = 0.05  # of the mean over the five rates, in the unit of each quantity
@@ -65,8 +65,17 @@ def compared(first, second, rates, span, shift=1.0):
     for quantity in QUANTITIES:
         before = values(first, rates, quantity, span)
         after = values(second, shift * np.asarray(rates), quantity, span)
-        each = [difference(a, b) for a, b in zip(before, after, strict=True)]
-        yield verdict_row(quantity, pooled(each), MARGIN, furthest(each), MARGIN_OF_ONE)
+        yield verdict_row(quantity, before, after)
+
+
+def verdict_row(name, before, after):
+    """A line of a table: the mean over the rates and the furthest rate, with verdicts."""
+    each = [mean_difference(a, b) for a, b in zip(before, after, strict=True)]
+    mean, (worst, worst_low, worst_high) = pooled_difference(each), furthest_difference(each)
+    low, high = mean.interval()
+    cells = [f"{mean.value:.4f} [{low:.4f}, {high:.4f}]", judge(0.0, low, high, MARGIN)[0]]
+    cells += [f"{worst:.4f} [{worst_low:.4f}, {worst_high:.4f}]", judge(0.0, worst_low, worst_high, MARGIN_OF_ONE)[0]]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def volumes(first, second):
@@ -78,8 +87,7 @@ def volumes(first, second):
             [each.values[at(runs, rate), k] for rate in RATES]
             for each, runs in zip(shares, (first, second), strict=True)
         )
-        each = [difference(a, b) for a, b in zip(before, after, strict=True)]
-        yield verdict_row(f"log share of r^2 in {name}", pooled(each), MARGIN, furthest(each), MARGIN_OF_ONE)
+        yield verdict_row(f"log share of r^2 in {name}", before, after)
 
 
 def one(runs):
