@@ -70,6 +70,10 @@ def compared(first, second, rates, span, shift=1.0):
 
 def verdict_row(name, before, after):
     """A line of a table: the mean over the rates and the furthest rate, with verdicts."""
+    without = sum(int((~np.isfinite(one)).sum()) for one in (*before, *after))
+    if without:  # no logarithm: an unbiased estimate may come out below 0
+        name += f" ({without} runs without)"
+        before, after = ([one[np.isfinite(one)] for one in side] for side in (before, after))
     each = [mean_difference(a, b) for a, b in zip(before, after, strict=True)]
     mean, (worst, worst_low, worst_high) = pooled_difference(each), furthest_difference(each)
     low, high = mean.interval()

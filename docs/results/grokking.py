@@ -1,0 +1,265 @@
+"""Runs a network that generalises long after it has memorised, and writes docs/results/grokking.md.
+
+python docs/results/grokking.py --runs runs
+"""
+
+import argparse
+from functools import cached_property
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from tables import EXPERIMENTS, write
+
+import empirics
+from empirics.data.loading import load
+from empirics.models.base import views
+from empirics.training.ensemble import Ensemble
+from thermo_theory import FixedELR, coordinates
+from thermo_theory.paths import law
+
+HERE = Path(__file__).parent
+LAW = law("fixed-lr", "adamw")
+MEMORISED, GENERALISED = 0.99, 0.9  # accuracy of training and of test samples from which on we say so
+INK = ("#0b62ab", "#c2410c", "#0f766e")
+
+
+class Curves:
+    """What was measured over the steps, arrays (run, step), for one of the two experiments."""
+
+    def __init__(self, runs):
+        self.runs, self.data = runs, runs.dataset
+        times, training = runs.experiment.times(runs.experiment.runs), runs.experiment.training
+        self.step = times.burn_in + times.spacing * np.arange(1, times.snapshots + 1)
+        self.lr, self.decay = (self.data[name].values[:, None] for name in ("lr", "weight_decay"))
+        self.tangents = self.data.attrs["dimension"] - 1
+        self.beta = training.momentum
+
+    def block(self, name):
+        """Means over the steps since the snapshot before; there is a block for each."""
+        return self.runs.tree["blocks"][name].values
+
+    def snapshot(self, name):
+        """What was measured at the snapshots."""
+        return self.runs.tree["snapshots"][name].values
+
+    @cached_property
+    def noise(self):
+        """Trace of the covariance of gradients at unit norm, nat^2."""
+        return (self.block("grad_sq") - self.block("grad_mean_sq")) * self.block("radius_sq")
+
+    @cached_property
+    def norm(self):
+        """Root mean square norm, Adam's volume."""
+        return np.sqrt(self.block("radius_sq"))
+
+    @cached_property
+    def _settings(self):
+        sigma = np.sqrt(np.where(self.noise > 0, self.noise, np.nan) / self.tangents)
+        return {"sigma": sigma, "r": self.norm, "eta": self.lr, "lam": self.decay, "d": self.tangents + 1}
+
+    def of(self, formula):
+        """A derived formula at what was measured."""
+        return formula(**{name: self._settings[name] for name in formula.arguments}, invalid="nan")
+
+    @cached_property
+    def temperature(self):
+        """T of the noise, nat: half the effective rate times the variance of the noise along a tangent."""
+        rate = self.of(coordinates.effective_rate(LAW))
+        return FixedELR.temperature(eta_eff=rate, sigma=self._settings["sigma"], invalid="nan")
+
+    @cached_property
+    def compression(self):
+        """pV/(RT), in Adam's coordinates."""
+        pressure, volume, constant = (self.of(one) for one in coordinates.state(LAW))
+        return pressure * volume / (constant * self.temperature)
+
+    @cached_property
+    def work(self):
+        """pV, nat, in Adam's coordinates."""
+        pressure, volume, _ = (self.of(one) for one in coordinates.state(LAW))
+        return pressure * volume
+
+    @cached_property
+    def turn_share(self):
+        """Angle of a step over that in equilibrium with weight decay."""
+        formula = LAW.rotation
+        known = {"eta": self.lr, "lam": self.decay, "beta1": self.beta, "d": self.tangents + 1}
+        return self.snapshot("rotation") / formula(**{name: known[name] for name in formula.arguments})
+
+    @cached_property
+    def path_entropy(self):
+        """Entropy of the path of directions by the angle between snapshots, in units of R: 2 log(angle)."""
+        return 2 * np.log(self.snapshot("turn"))
+
+    @cached_property
+    def curvature(self):
+        """Mean curvature on the sphere at unit norm, nat."""
+        return self.snapshot("laplacian") / self.tangents
+
+    @cached_property
+    def heat(self):
+        """Heat over temperature since the start, sum of dU/T, in units of R = (d - 1)/2."""
+        loss = self.block("loss")
+        middle = np.sqrt(self.temperature[:, 1:] * self.temperature[:, :-1])
+        total = np.nancumsum(np.diff(loss, axis=1) / middle, axis=1) / (self.tangents / 2)
+        return np.concatenate([np.zeros((len(loss), 1)), total], axis=1)
+
+
+def accuracies(runs):
+    """Share of all training and of all test samples classified rightly at the snapshots, each (run, snapshot)."""
+    experiment, data = runs.experiment, load(runs.experiment.data)
+    ensemble = Ensemble(experiment, experiment.runs, data)
+    weights = torch.as_tensor(runs.tree["snapshots"]["weights"].values)
+    found = []
+    for inputs, labels in ((data.inputs, data.labels), (data.test_inputs, data.test_labels)):
+        samples = torch.as_tensor(inputs, dtype=weights.dtype).expand(len(weights), -1, -1)
+        right = torch.as_tensor(labels).expand(len(weights), -1)
+        scores = [
+            ensemble.model.scores(views(flat.contiguous(), ensemble.model.blocks), ensemble.frozen, samples, right)[1]
+            for flat in weights.unbind(1)
+        ]
+        found.append(torch.stack(scores, 1).numpy())
+    return found
+
+
+def events(step, training, test):
+    """Steps at which each run has memorised and has generalised, inf where it has not; accuracies (run, step)."""
+
+    def first(accuracy, level):
+        reached = accuracy >= level
+        return np.where(reached.any(1), step[reached.argmax(1)], np.inf)
+
+    return first(training, MEMORISED), first(test, GENERALISED)
+
+
+class Story:
+    """Both experiments, the early steps from the one that looked at them often."""
+
+    def __init__(self, folder):
+        names = ("grokking-start", "grokking")
+        self.start, self.whole = (Curves(empirics.run(EXPERIMENTS / f"{n}.toml", folder / n)) for n in names)
+        self.late = self.whole.step > self.start.step[-1]
+        self.step = np.concatenate([self.start.step, self.whole.step[self.late]])
+        trace = self.whole.runs.tree["trace"]
+        early = accuracies(self.start.runs)
+        late = [trace[name].values[:, self.late] for name in ("accuracy", "test_accuracy")]
+        self.training, self.test = (np.concatenate(pair, axis=1) for pair in zip(early, late, strict=True))
+        self.memorised, self.generalised = events(self.step, self.training, self.test)
+        self.decays = np.unique(self.whole.decay)
+
+    def curve(self, name):
+        """A quantity of `Curves` over all steps; heat goes on from where the early steps end."""
+        early, late = getattr(self.start, name), getattr(self.whole, name)
+        if name == "heat":
+            late = late - late[:, ~self.late][:, -1:] + early[:, -1:]
+        return np.concatenate([early, late[:, self.late]], axis=1)
+
+    @property
+    def same(self):
+        """Whether both experiments are the same runs: the norm where the first ends, to the bit."""
+        place = int(np.flatnonzero(self.whole.step == self.start.step[-1])[0])
+        return np.array_equal(self.start.snapshot("radius_sq")[:, -1], self.whole.snapshot("radius_sq")[:, place])
+
+    def members(self, decay):
+        """Numbers of the runs with this weight decay."""
+        return np.flatnonzero(self.whole.decay[:, 0] == decay)
+
+
+PANELS = {
+    "temperature": ("T (nat)", "log"),
+    "work": ("pV (nat)", "log"),
+    "compression": ("pV/(RT)", "log"),
+    "turn_share": ("angle a step over equilibrium's", "log"),
+    "curvature": ("mean curvature (nat)", "symlog"),
+    "path_entropy": ("path entropy between snapshots (R)", "linear"),
+    "heat": ("sum of dU/T (R)", "linear"),
+}
+
+
+def draw(story, path):
+    """Accuracies and the gas over the steps, a colour a weight decay and a line a seed."""
+    mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+    figure, axes = plt.subplots(4, 2, figsize=(8.5, 9.5), sharex=True, constrained_layout=True)
+    for decay, ink in zip(story.decays, INK, strict=True):
+        for i in story.members(decay):
+            _lines(story, i, axes.flat, ink, f"weight decay {decay:g}" if i == story.members(decay)[0] else None)
+    axes[0, 0].set_ylabel("accuracy (dashed: training)")
+    axes[0, 0].legend(frameon=False)
+    for axis, (label, scale) in zip(axes.flat[1:], PANELS.values(), strict=True):
+        axis.set_ylabel(label)
+        axis.set_yscale(scale, **({"linthresh": 1e-3} if scale == "symlog" else {}))
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    axes[0, 0].set_xscale("log")
+    figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
+    plt.close(figure)
+
+
+def _lines(story, run, axes, ink, label):
+    """One run in all panels; a dot where it has generalised."""
+    step, when = story.step, story.generalised[run]
+    axes[0].plot(step, story.test[run], color=ink, lw=0.9, label=label)
+    axes[0].plot(step, story.training[run], color=ink, lw=0.7, ls="--", alpha=0.6)
+    for axis, name in zip(axes[1:], PANELS, strict=True):
+        curve = story.curve(name)[run]
+        axis.plot(step, curve, color=ink, lw=0.7, alpha=0.8)
+        if np.isfinite(when):
+            axis.plot(when, curve[step == when], "o", color=ink, ms=3.5)
+
+
+def stages(story):
+    """Where each run stands when it has memorised, half way (in log steps) to generalising, then, and at the end."""
+    head = ["weight decay", "seed", "stage", "step", *(label for label, _ in PANELS.values()), "test accuracy"]
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    curves = {name: story.curve(name) for name in PANELS}
+    for decay in story.decays:
+        for i in story.members(decay):
+            for stage, k in _places(story, i):
+                cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), stage, f"{story.step[k]:,}"]
+                cells += [f"{curve[i, max(0, k - 2) : k + 3].mean():.3g}" for curve in curves.values()]
+                rows.append("| " + " | ".join([*cells, f"{story.test[i, k]:.2f}"]) + " |")
+    return rows
+
+
+def _places(story, run):
+    """Names of the stages and numbers of the points."""
+    memorised, generalised = story.memorised[run], story.generalised[run]
+    marks = {"memorised": memorised, "half way": np.sqrt(memorised * generalised), "generalised": generalised}
+    found = [(name, int(np.argmin(abs(story.step - when)))) for name, when in marks.items() if np.isfinite(when)]
+    return [*found, ("end", len(story.step) - 1)]
+
+
+def times(story):
+    """When each run has memorised and generalised, in steps and in units of 1/(lr wd)."""
+    head = "| weight decay | seed | memorised | generalised | generalised, in 1/(lr wd) | test accuracy at the end |"
+    rows = [head, "|---|---|---|---|---|---|"]
+    for decay in story.decays:
+        for i in story.members(decay):
+            when, rate = story.generalised[i], float(story.whole.lr[i, 0] * decay)
+            cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), f"{story.memorised[i]:,.0f}"]
+            cells += [f"{when:,.0f}", f"{when * rate:.2f}"] if np.isfinite(when) else ["not", "-"]
+            rows.append("| " + " | ".join([*cells, f"{story.test[i, -10:].mean():.3f}"]) + " |")
+    return rows
+
+
+WORDS = """# Grokking, a first look
+""".splitlines()
+
+
+def main():
+    """Run what is not there yet, draw the figure and write the page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    story = Story(parser.parse_args().runs)
+    draw(story, HERE / "figures" / "grokking.png")
+    same = "to the bit" if story.same else "NOT"
+    lines = [*WORDS, "## When", "", *times(story), "", "## The gas at four stages", "", *stages(story), ""]
+    lines += [f"Both experiments are the same runs {same}: the norms at step {story.start.step[-1]}."]
+    write(HERE / "grokking.md", lines)
+
+
+if __name__ == "__main__":
+    main()
