@@ -4,6 +4,7 @@ python docs/results/grokking.py --runs runs
 """
 
 import argparse
+import io
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from PIL import Image
 from tables import EXPERIMENTS, write
 
 import empirics
@@ -23,7 +25,9 @@ from thermo_theory.paths import law
 HERE = Path(__file__).parent
 LAW = law("fixed-lr", "adamw")
 MEMORISED, GENERALISED = 0.99, 0.9  # accuracy of training and of test samples from which on we say so
-INK = ("#0b62ab", "#c2410c", "#0f766e")
+HOT = 1e-8  # T (nat) above which an interval between snapshots counts as part of a burst; chosen on seeing the curves
+CONTROLS = ("grokking-float64", "grokking-float64-eps")
+INK = ("#0b62ab", "#e08a5b", "#8fb8a8")
 
 
 class Curves:
@@ -90,9 +94,9 @@ class Curves:
         return self.snapshot("rotation") / formula(**{name: known[name] for name in formula.arguments})
 
     @cached_property
-    def path_entropy(self):
-        """Entropy of the path of directions by the angle between snapshots, in units of R: 2 log(angle)."""
-        return 2 * np.log(self.snapshot("turn"))
+    def speed(self):
+        """Angle between snapshots over the steps between them, rad a step: e^(S/2R) of the path's entropy S."""
+        return self.snapshot("turn") / self.runs.experiment.measure.spacing
 
     @cached_property
     def curvature(self):
@@ -100,12 +104,14 @@ class Curves:
         return self.snapshot("laplacian") / self.tangents
 
     @cached_property
-    def heat(self):
-        """Heat over temperature since the start, sum of dU/T, in units of R = (d - 1)/2."""
-        loss = self.block("loss")
-        middle = np.sqrt(self.temperature[:, 1:] * self.temperature[:, :-1])
-        total = np.nancumsum(np.diff(loss, axis=1) / middle, axis=1) / (self.tangents / 2)
-        return np.concatenate([np.zeros((len(loss), 1)), total], axis=1)
+    def loss(self):
+        """Mean loss, nat."""
+        return self.block("loss")
+
+    @cached_property
+    def loss_share(self):
+        """Mean loss over R T, R = (d - 1)/2."""
+        return self.loss / (self.temperature * self.tangents / 2)
 
 
 def accuracies(runs):
@@ -151,10 +157,8 @@ class Story:
         self.decays = np.unique(self.whole.decay)
 
     def curve(self, name):
-        """A quantity of `Curves` over all steps; heat goes on from where the early steps end."""
-        early, late = getattr(self.start, name), getattr(self.whole, name)
-        if name == "heat":
-            late = late - late[:, ~self.late][:, -1:] + early[:, -1:]
+        """A quantity of `Curves` over all steps."""
+        early, late = (getattr(one, name) for one in (self.start, self.whole))
         return np.concatenate([early, late[:, self.late]], axis=1)
 
     @property
@@ -169,57 +173,65 @@ class Story:
 
 
 PANELS = {
-    "temperature": ("T (nat)", "log"),
-    "work": ("pV (nat)", "log"),
-    "compression": ("pV/(RT)", "log"),
-    "turn_share": ("angle a step over equilibrium's", "log"),
-    "curvature": ("mean curvature (nat)", "symlog"),
-    "path_entropy": ("path entropy between snapshots (R)", "linear"),
-    "heat": ("sum of dU/T (R)", "linear"),
+    "temperature": "T (nat)",
+    "work": "pV (nat)",
+    "speed": "angle between snapshots\n(rad a step)",
+    "curvature": "mean curvature (nat)",
+}
+STAGES = {
+    "temperature": "T (nat)",
+    "work": "pV (nat)",
+    "compression": "pV/(RT)",
+    "loss": "loss (nat)",
+    "loss_share": "loss/(RT)",
+    "turn_share": "angle a step over equilibrium's",
+    "speed": "angle between snapshots (rad a step)",
+    "curvature": "mean curvature (nat)",
 }
 
 
 def draw(story, path):
-    """Accuracies and the gas over the steps, a colour a weight decay and a line a seed."""
+    """Accuracies and the gas over the steps: a column a weight decay, a shade a seed, a dot where it generalises."""
     mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    figure, axes = plt.subplots(4, 2, figsize=(8.5, 9.5), sharex=True, constrained_layout=True)
-    for decay, ink in zip(story.decays, INK, strict=True):
-        for i in story.members(decay):
-            _lines(story, i, axes.flat, ink, f"weight decay {decay:g}" if i == story.members(decay)[0] else None)
-    axes[0, 0].set_ylabel("accuracy (dashed: training)")
-    axes[0, 0].legend(frameon=False)
-    for axis, (label, scale) in zip(axes.flat[1:], PANELS.values(), strict=True):
-        axis.set_ylabel(label)
-        axis.set_yscale(scale, **({"linthresh": 1e-3} if scale == "symlog" else {}))
-    for axis in axes[-1]:
-        axis.set_xlabel("step")
+    figure, axes = plt.subplots(5, 3, figsize=(9, 9), sharex=True, sharey="row", constrained_layout=True)
+    for column, decay in zip(axes.T, story.decays, strict=True):
+        column[0].set_title(f"weight decay {decay:g}", fontsize=8)
+        for i, ink in zip(story.members(decay), INK, strict=True):
+            _lines(story, i, column, ink)
+        column[-1].set_xlabel("step")
     axes[0, 0].set_xscale("log")
-    figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
+    axes[0, 0].set_ylabel("accuracy\n(dashed: training)")
+    for axis, label in zip(axes[1:, 0], PANELS.values(), strict=True):
+        axis.set_ylabel(label)
+        axis.set_yscale("log")
+    image = io.BytesIO()
+    figure.savefig(image, dpi=100)
     plt.close(figure)
+    Image.open(image).convert("RGB").quantize(32).save(path, optimize=True)
 
 
-def _lines(story, run, axes, ink, label):
-    """One run in all panels; a dot where it has generalised."""
+def _lines(story, run, axes, ink):
+    """One run in all panels."""
     step, when = story.step, story.generalised[run]
-    axes[0].plot(step, story.test[run], color=ink, lw=0.9, label=label)
-    axes[0].plot(step, story.training[run], color=ink, lw=0.7, ls="--", alpha=0.6)
+    axes[0].plot(step, story.test[run], color=ink, lw=0.8)
+    axes[0].plot(step, story.training[run], color=ink, lw=0.8, ls="--")
     for axis, name in zip(axes[1:], PANELS, strict=True):
-        curve = story.curve(name)[run]
-        axis.plot(step, curve, color=ink, lw=0.7, alpha=0.8)
+        curve = np.where(story.curve(name)[run] > 0, story.curve(name)[run], np.nan)
+        axis.plot(step, curve, color=ink, lw=0.7)
         if np.isfinite(when):
             axis.plot(when, curve[step == when], "o", color=ink, ms=3.5)
 
 
 def stages(story):
     """Where each run stands when it has memorised, half way (in log steps) to generalising, then, and at the end."""
-    head = ["weight decay", "seed", "stage", "step", *(label for label, _ in PANELS.values()), "test accuracy"]
+    head = ["weight decay", "seed", "stage", "step", *STAGES.values(), "test accuracy"]
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    curves = {name: story.curve(name) for name in PANELS}
+    curves = {name: story.curve(name) for name in STAGES}
     for decay in story.decays:
         for i in story.members(decay):
             for stage, k in _places(story, i):
                 cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), stage, f"{story.step[k]:,}"]
-                cells += [f"{curve[i, max(0, k - 2) : k + 3].mean():.3g}" for curve in curves.values()]
+                cells += [f"{curve[i, k]:.3g}" for curve in curves.values()]
                 rows.append("| " + " | ".join([*cells, f"{story.test[i, k]:.2f}"]) + " |")
     return rows
 
@@ -245,6 +257,45 @@ def times(story):
     return rows
 
 
+def bursts(story):
+    """What the hot and the cold intervals between memorising and generalising do to the test accuracy."""
+    head = "| weight decay | seed | bursts before it generalises | share of steps in bursts "
+    head += "| test accuracy gained in bursts | and between them | largest loss in a burst (nat) |"
+    rows, whole = [head, "|---|---|---|---|---|---|---|"], story.whole
+    test = whole.runs.tree["trace"]["test_accuracy"].values
+    for decay in story.decays:
+        for i in story.members(decay):
+            inside = (whole.step > story.start.step[-1]) & (whole.step <= story.generalised[i])
+            hot = whole.temperature[i] > HOT
+            begins = hot & ~np.append(True, hot[:-1])
+            gain = np.append(0, np.diff(test[i]))
+            cells = [f"{decay:g}", str(whole.data["seed"].values[i]), str((begins & inside).sum())]
+            cells += [
+                f"{hot[inside].mean():.2f}",
+                f"{gain[hot & inside].sum():.2f}",
+                f"{gain[~hot & inside].sum():.2f}",
+            ]
+            rows.append("| " + " | ".join([*cells, f"{whole.loss[i, inside].max():.2g}"]) + " |")
+    return rows
+
+
+def precise(folder):
+    """The controls of precision: when they generalise, and what the coldest and hottest intervals are by then."""
+    head = "| experiment | seed | generalised | bursts | coldest T (nat) | least loss (nat) | test accuracy at the end |"
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    for name in [one for one in CONTROLS if (folder / one / "results.zarr").exists()]:
+        curves = Curves(empirics.run(EXPERIMENTS / f"{name}.toml", folder / name))
+        trace = curves.runs.tree["trace"]
+        _, generalised = events(trace["step"].values, trace["accuracy"].values, trace["test_accuracy"].values)
+        for i, when in enumerate(generalised):
+            hot = curves.temperature[i] > HOT
+            cells = [name, str(curves.data["seed"].values[i]), f"{when:,.0f}" if np.isfinite(when) else "not"]
+            cells += [str((hot[8:] & ~hot[7:-1]).sum()), f"{np.nanmin(curves.temperature[i]):.2g}"]
+            cells += [f"{curves.loss[i].min():.2g}", f"{trace['test_accuracy'].values[i, -10:].mean():.3f}"]
+            rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
 WORDS = """# Grokking, a first look
 """.splitlines()
 
@@ -253,10 +304,12 @@ def main():
     """Run what is not there yet, draw the figure and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    story = Story(parser.parse_args().runs)
+    folder = parser.parse_args().runs
+    story = Story(folder)
     draw(story, HERE / "figures" / "grokking.png")
     same = "to the bit" if story.same else "NOT"
-    lines = [*WORDS, "## When", "", *times(story), "", "## The gas at four stages", "", *stages(story), ""]
+    lines = [*WORDS, "## When", "", *times(story), "", "## Bursts", "", *bursts(story), ""]
+    lines += ["## Precision", "", *precise(folder), "", "## The gas at four stages", "", *stages(story), ""]
     lines += [f"Both experiments are the same runs {same}: the norms at step {story.start.step[-1]}."]
     write(HERE / "grokking.md", lines)
 
