@@ -281,7 +281,7 @@ def bursts(story):
 
 def precise(folder):
     """The controls of precision: when they generalise, and what the coldest and hottest intervals are by then."""
-    head = "| experiment | seed | generalised | bursts | coldest T (nat) | least loss (nat) | test accuracy at the end |"
+    head = "| experiment | seed | generalised | bursts | coldest T (nat) | least loss (nat) | last test accuracy |"
     rows = [head, "|---|---|---|---|---|---|---|"]
     for name in [one for one in CONTROLS if (folder / one / "results.zarr").exists()]:
         curves = Curves(empirics.run(EXPERIMENTS / f"{name}.toml", folder / name))
