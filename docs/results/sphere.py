@@ -71,7 +71,7 @@ def compared(first, second, rates, span, shift=1.0):
 def verdict_row(name, before, after):
     """A line of a table: the mean over the rates and the furthest rate, with verdicts."""
     without = sum(int((~np.isfinite(one)).sum()) for one in (*before, *after))
-    if without:  # no logarithm: an unbiased estimate may come out below 0
+    if without:  # diverged, or no logarithm: an unbiased estimate may come out below 0
         name += f" ({without} runs without)"
         before, after = ([one[np.isfinite(one)] for one in side] for side in (before, after))
     each = [mean_difference(a, b) for a, b in zip(before, after, strict=True)]
@@ -109,6 +109,26 @@ def weight_decays(sphere, lr=0.1):
     return (1 - np.sqrt(1 - RATES**2 * mean)) / lr
 
 
+def achieved(runs, rate):
+    """Effective learning rate that the runs came to over the one asked for, by the mean of log r: shape (runs,)."""
+    here = runs.dataset.isel(run=np.flatnonzero(at(runs, rate)))
+    return here["lr"].values * np.exp(-2 * here["log_radius"].values) / rate
+
+
+def by_rate(sphere, free, span):
+    """Differences at each rate, without correction for their number: where the means over the rates come from."""
+    chosen = [name for name in QUANTITIES if name.startswith(("mean loss", "log tr", "log angle between"))]
+    lines = ["| eta_eff | came to, over asked | " + " | ".join(chosen) + " |", "|" + "---|" * (len(chosen) + 2)]
+    for rate in RATES:
+        cells = [f"{rate:.4g}", f"{achieved(free, rate).mean():.3f}"]
+        for name in chosen:
+            one = mean_difference(*(values(runs, [rate], name, span)[0] for runs in (sphere, free)))
+            low, high = one.interval()
+            cells.append(f"{one.value:.3f} [{low:.3f}, {high:.3f}]")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
 HEAD = "| quantity | mean over the rates | verdict | the rate furthest off, simultaneous | verdict |"
 
 
@@ -126,9 +146,11 @@ def states(runs):
     data, loss = runs.dataset, runs.tree["blocks"]["loss"].values
     for rate in RATES:
         here = at(runs, rate)
+        finite = here & (data["status"].values != "diverged")
         names = ("loss", "temperature", "grad_variance_unit", "accuracy", "effective_sample_size")
-        cells = [f"{np.median(data[name].values[here]):.4g}" for name in names]
-        lines.append(f"| {rate:.4g} | {here.sum()} | {' | '.join(cells)} | {r_hat(loss[here]):.3f} |")
+        cells = [f"{np.median(data[name].values[finite]):.4g}" for name in names]
+        count = f"{here.sum()}" + (f", {(here & ~finite).sum()} diverged" if (here & ~finite).any() else "")
+        lines.append(f"| {rate:.4g} | {count} | {' | '.join(cells)} | {r_hat(loss[finite]):.3f} |")
     return [*lines, ""]
 
 
@@ -153,6 +175,7 @@ def main():
         ]
         sections += [*section(name, free, verdicts), *(f"- {note}" for note in notes), ""]
         sections += [*states(free)]
+    body += ["## sphere-lr, rate by rate", "", *by_rate(sphere, free, span)]
     larger = compared(sphere, sphere, RATES[[0, 2]], span, LARGER)
     body += [f"## The sphere against itself at {LARGER} times two of the rates", "", *table(larger)]
     write(
