@@ -2,10 +2,6 @@
 # make check-long: the rest. make book: write docs/book again. make results-NAME: run what is missing of the experiments of
 # docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
 # IMAGES=folder of CIFAR-10 images).
-# make check-long: the rest. make book, make results-isotropic: write docs/book and docs/results/isotropic.md again;
-# results-controls, results-tiny, results-digits, results-regression, results-remainder,
-# results-sphere, results-grokking and results-watched
-# (IMAGES=folder of CIFAR-10 images): the pages of those names.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
@@ -18,8 +14,6 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .PHONY: setup demo test lint types unit check-long book results-watched docs pictures dist clean
-.PHONY: setup demo test lint types unit check-long book results-isotropic results-controls results-tiny results-watched \
-	results-digits results-regression results-remainder results-sphere results-grokking docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -53,12 +47,6 @@ book: setup
 
 results-%: setup
 	$(BIN)/python docs/results/$*.py --runs runs
-
-results-sphere: setup
-	$(BIN)/python docs/results/sphere.py --runs runs
-
-results-grokking: setup
-	$(BIN)/python docs/results/grokking.py --runs runs
 
 results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
