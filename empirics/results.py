@@ -65,6 +65,7 @@ VARIABLES: dict[str, Variable] = {
     "radius_sq_variance": Variable("variance over time of the squared norm", "weight^4"),
     "initial_radius": Variable("norm of the weights at step 0", "weight"),
     "rotation": Variable("angle by which a step turns the weights, root mean square", "rad"),
+    "turn": Variable("angle between the weights at a snapshot and at the one before", "rad"),
     "radius_drift": Variable("log radius, last quarter of the measured part minus the first", "1"),
     "radius_drift_error": Variable("standard error of the drift of log radius", "1"),
     "effective_sample_size": Variable("effective number of independent snapshots", "1"),

@@ -10,6 +10,7 @@ from empirics.measure.convergence import (
     periodic_jumps,
     r_hat,
 )
+from empirics.measure.differences import MeanDifference, furthest_difference, mean_difference, pooled_difference
 from empirics.measure.entropy import SphereEntropy, sphere_entropies, sphere_entropy
 from empirics.measure.integration import EntropyDifference, entropy_by_integration
 from empirics.measure.noise import (
@@ -34,6 +35,7 @@ __all__ = [
     "Estimate",
     "GradientNoise",
     "Jumps",
+    "MeanDifference",
     "Regime",
     "SphereEntropy",
     "angular_update",
@@ -48,13 +50,16 @@ __all__ = [
     "effective_rank",
     "effective_sample_size",
     "entropy_by_integration",
+    "furthest_difference",
     "gradient_noise",
     "hessian_noise",
     "hutchinson_trace",
     "integrated_time",
+    "mean_difference",
     "memory",
     "norm_balance",
     "periodic_jumps",
+    "pooled_difference",
     "product_entropies",
     "r_hat",
     "radial_share",

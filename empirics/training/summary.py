@@ -1,12 +1,14 @@
 """From a trained shard's sums to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from empirics.measure import (
+    angular_update,
     block_error,
     drift,
     norm_balance,
@@ -64,7 +66,7 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -
     trace = _trace(ensemble, marks, looks)
     measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
-    groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots}
+    groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots | _series(pairs)}
     groups["components"] = _components(ensemble, state)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
 
@@ -150,6 +152,13 @@ def _curvature(pairs: NDArray) -> Arrays:
     """Means of the probes of the Hessian; nothing without any."""
     found = {"laplacian": pairs[:, Pair.LAPLACIAN], "hessian_noise": pairs[:, Pair.HESSIAN_NOISE]}
     return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+
+
+def _series(pairs: NDArray) -> Arrays:
+    """What was measured at each snapshot, shape (run, snapshot): curves of what the trace does not hold."""
+    found = {"radius_sq": pairs[:, Pair.RADIUS_SQ], "grad_mean_sq": pairs[:, Pair.GRAD_MEAN_SQ]}
+    found |= {"rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ]), "laplacian": pairs[:, Pair.LAPLACIAN]}
+    return {name: values.T for name, values in found.items() if name != "laplacian" or not np.isnan(values).all()}
 
 
 def _components(ensemble: Ensemble, state: State) -> Arrays:
@@ -253,12 +262,14 @@ def _entropies(
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
     path_entropy = np.zeros(runs, dtype=bool)
-    lags = np.full((runs, ensemble.times.snapshots), np.nan)
+    lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
     refused: dict[int, str] = {}
     sizes, directions = _spheres(ensemble), ensemble.model.directions
     lengths = np.zeros(runs)
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        kept = _without_flat(ensemble, state.of_run(int(i)))
+        weights = state.of_run(int(i))
+        turns[i, 1:] = [angular_update(*pair) for pair in pairwise(weights)]
+        kept = _without_flat(ensemble, weights)
         try:
             plain, apart = product_entropies(kept, sizes, directions)
         except ValueError as error:  # a run that does not move has no density
@@ -272,7 +283,7 @@ def _entropies(
         if len(sizes) > 1:
             lengths[i] = _lengths(kept, sizes, ensemble.components.parameters)
     numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"] + lengths
-    snapshots = {"neighbour_lag": lags}
+    snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused

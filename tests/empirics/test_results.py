@@ -45,7 +45,8 @@ def test_axes(runs):
     assert dict(runs.tree["snapshots"].sizes) == {"run": 6, "snapshot": 40}
     named = {"radius_sq", "log_radius", "grad_sq", "grad_mean_sq", "loss", "radial_gradient"}
     assert set(runs.tree["blocks"].data_vars) == named
-    assert set(runs.tree["snapshots"].data_vars) == {"neighbour_lag"}
+    at_snapshots = {"neighbour_lag", "turn", "radius_sq", "grad_mean_sq", "rotation"}
+    assert set(runs.tree["snapshots"].data_vars) == at_snapshots
     assert runs.tree["trace"]["step"].values[-1] == 190
     np.testing.assert_array_equal(runs.dataset["lr"], [0.05] * 3 + [0.1] * 3)
     np.testing.assert_array_equal(runs.dataset["weight_decay"], [0.01, 0.02, 0.05] * 2)
@@ -64,6 +65,20 @@ def test_the_identities_between_the_variables(runs):
     blocks = runs.tree["blocks"]
     for name in blocks.data_vars:
         np.testing.assert_allclose(blocks[name].mean("block"), data[name], rtol=1e-9, err_msg=name)
+
+
+def test_what_is_measured_at_snapshots_has_the_summary_for_its_mean(tmp_path):
+    asked = tiny(("trace_points = 19", "hessian_probes = 1\nhessian_every = 2"))
+    kept = empirics.run(asked, tmp_path / "probed", progress=False)
+    snapshots, summary = kept.tree["snapshots"].to_dataset(), kept.dataset
+    # Without halves the mean gradient and the curvature are measured at snapshots alone.
+    np.testing.assert_allclose(snapshots["grad_mean_sq"].mean("snapshot"), summary["grad_mean_sq"])
+    np.testing.assert_allclose((snapshots["rotation"] ** 2).mean("snapshot"), summary["rotation"] ** 2)
+    np.testing.assert_allclose(snapshots["laplacian"].mean("snapshot"), summary["laplacian"])
+    assert np.isfinite(snapshots["laplacian"]).sum("snapshot").values.tolist() == [20] * 6
+    # The norm at the last step of a block is close to the mean of its two neighbours' blocks, not to another run's.
+    at_once, mean = snapshots["radius_sq"].values[:, 3::4], kept.tree["blocks"]["radius_sq"].values
+    np.testing.assert_allclose(at_once, mean, rtol=0.1)
 
 
 def test_read_back_it_is_the_same(runs):
@@ -101,6 +116,11 @@ def test_weights_are_kept_when_asked(tmp_path):
     assert weights.dims == ("run", "snapshot", "parameter")
     assert weights.shape == (6, 40, 325)
     assert np.isfinite(weights).all()
+    first, second = weights[2, 6].values.astype(float), weights[2, 7].values.astype(float)
+    cosine = first @ second / np.sqrt(first @ first * (second @ second))
+    turn = kept.tree["snapshots"]["turn"].values
+    np.testing.assert_allclose(turn[2, 7], np.arccos(cosine), rtol=1e-6)
+    assert np.isnan(turn[:, 0]).all()
 
 
 def test_a_broken_store_is_named(runs, tmp_path):
