@@ -1,0 +1,97 @@
+"""Judges all results in a folder of runs and writes docs/results/verdicts.md: claim, system, protocol, optimiser.
+
+python docs/results/verdicts.py --runs runs
+"""
+
+import argparse
+from pathlib import Path
+
+from tables import EXPERIMENTS, counts, directions, finished, write
+
+import empirics
+
+SIGNS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "·"}
+CLAIMS = tuple(f"V{i}" for i in range(10))
+
+HEAD = """# Every verdict
+
+All experiments that have been run: claim by system, protocol and optimiser, as they came out. A sign is a form of the
+claim, in the order of the list at the end: ✓ agrees within its margin, ✗ disagrees, ? inconclusive (the interval
+straddles the margin, or a gate failed), · not measured in those runs; an empty cell: not stated for that protocol and
+optimiser. Numbers with their intervals and reasons are on the pages named in the first column.
+`make results-verdicts` reads the runs that are there, runs none, and writes this page. The table is of the runs as they
+are on one disk: those of before directions were counted by filter are judged with R = (d - 1)/2 as they say themselves
+(m = d - 1 in the table).
+
+- On the exact gas everything agrees; what breaks an assumption of it (`-anisotropic`, `-axis`, `-heavy-tailed`,
+  `-inhomogeneous`) is seen by V5, or V4.
+- In networks what follows from scale invariance (V1's slope, V3) nowhere disagrees where the gates passed, but for runs
+  that are said to be another protocol's than they are (`control-protocol`).
+- No network passes V5 or V6, which need the Gibbs law; V4 passes once, with noise added.
+""".splitlines()
+
+#: Which page tells of an experiment: by the beginning of its name, the longest first.
+PAGES = ("averaging", "cifar", "control", "digits", "generalisation", "grokking", "isotropic", "remainder", "sphere")
+PAGES += ("tiny", "width")
+NAMED = {"averaging": "generalisation", "control": "controls"}
+
+
+def linked(name):
+    """The experiment's name, with a link to the page that tells of it."""
+    start = next((page for page in PAGES if name.startswith(page)), None)
+    return f"[{name}]({NAMED.get(start, start)}.md)" if start else name
+
+
+def system(runs):
+    """Network or gas, and its number m of directions."""
+    experiment = runs.experiment
+    model = getattr(experiment, "model", None)
+    return f"{model.name if model else 'gas'}, m = {directions(runs.dataset):,}"
+
+
+def rows(name, runs, verdicts):
+    """Lines of the table: one a protocol and optimiser."""
+    pairs = list(dict.fromkeys((one.protocol, one.optimizer) for one in verdicts))
+    found = []
+    for protocol, optimizer in pairs:
+        cells = []
+        for claim in CLAIMS:
+            forms = [
+                one for one in verdicts if (one.claim, one.protocol, one.optimizer) == (claim, protocol, optimizer)
+            ]
+            cells.append("".join(SIGNS[one.verdict] for one in forms))
+        statuses = counts(runs.dataset)
+        found.append(
+            f"| {linked(name)} | {system(runs)} | {protocol} | {optimizer} | {statuses} | {' | '.join(cells)} |"
+        )
+    return found
+
+
+def main():
+    """Write the page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    folder = parser.parse_args().runs
+    body, forms, missing = [], {}, []
+    for name in sorted(path.stem for path in EXPERIMENTS.glob("*.toml")):
+        if not finished(name, folder):
+            missing.append(f"`{name}`")
+            continue
+        runs = empirics.load(folder / name)
+        verdicts = list(empirics.compare(runs))
+        body += rows(name, runs, verdicts)
+        for one in verdicts:
+            forms.setdefault((one.claim, one.protocol, one.optimizer), {}).setdefault(one.title, one.kind)
+    titles = {}
+    for (claim, _, _), of_claim in sorted(forms.items(), key=lambda item: item[0]):
+        for title, kind in of_claim.items():
+            titles.setdefault(claim, {}).setdefault(title, kind)
+    head = ["| experiment | system | protocol | optimiser | runs | " + " | ".join(CLAIMS) + " |", "|---" * 15 + "|"]
+    legend = ["## Forms", ""]
+    legend += [f"- {claim}: " + "; ".join(f"{t} ({k})" for t, k in of.items()) for claim, of in titles.items()]
+    rest = ["", f"Files without finished runs here: {', '.join(missing)}."] if missing else []
+    write(Path(__file__).parent / "verdicts.md", [*HEAD, "", *head, *body, *rest, "", *legend])
+
+
+if __name__ == "__main__":
+    main()
