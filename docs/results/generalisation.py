@@ -202,7 +202,8 @@ FINDINGS = """\
   contain 0); falling weight decay makes no difference to the cooldown. A constant rate costs .03 to .05 at lr of .1
   and .32.
 - **Averages in one basin**: a sample loses .80 to .96 R T over the centre of its own cloud (theory 1, for a quadratic
-  well), and averages of N lose that over N times .7 to 1.1: the law holds within a third. But the centre is not where
+  well), and averages of N lose that over N times .7 to 1.1: the law holds within a third. (This comparison was
+  chosen after 1/N had failed against the lowest loss, which was the one committed.) But the centre is not where
   the loss is least: it loses .4 to .7 R T itself, and lies a squared distance of .7 to 1 rad² away along a flat
   valley, with samples that spread over .015 to .33 rad² about it. So the average ends at about half of R T, not at 0,
   however many samples there are: the potential that anisotropic noise samples is not the loss.
