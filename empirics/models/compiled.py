@@ -1,5 +1,6 @@
 """Gradients that numba has compiled, behind the interface of :class:`empirics.models.base.Model`."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -7,7 +8,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from empirics.models.base import Block, views
+from empirics.models.base import Block, Model, views
 
 _TYPES = (torch.float32, torch.float64)
 #: In place of rows where the minibatch itself is given.
@@ -77,3 +78,44 @@ def on_flat(
         for mine, part in zip(out, views(found, blocks), strict=True):
             mine.copy_(part)
     return loss
+
+
+class Compiled(Model):
+    """A network whose gradient a kernel takes where there is one, else the class that follows among the bases."""
+
+    @abstractmethod
+    def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
+        """The compiled gradient for such inputs, if it is to be used."""
+
+    @abstractmethod
+    def _with_kernel(
+        self,
+        kernel: Callable[..., None],
+        weights: Sequence[Tensor],
+        head: Tensor,
+        minibatch: tuple[Tensor, Tensor, Tensor],
+        out: Sequence[Tensor],
+    ) -> Tensor:
+        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
+
+    def loss_and_grad(
+        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
+    ) -> Tensor:
+        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        if (kernel := self._kernel_for(inputs, labels)) is None:
+            return super().loss_and_grad(weights, frozen, inputs, labels, out)  # type: ignore[safe-super]
+        return self._with_kernel(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
+
+    def loss_and_grad_of(
+        self,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        samples: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        out: Sequence[Tensor],
+    ) -> Tensor | None:
+        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
+        if (kernel := self._kernel_for(samples, labels)) is None:
+            return None
+        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)

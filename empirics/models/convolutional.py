@@ -136,7 +136,7 @@ class _Unit(NamedTuple):
         return self.stride != 1 or self.into != self.out
 
 
-class ResNet18(_Convolutional):
+class ResNet18(fast.Compiled, _Convolutional):
     """ResNet-18 as used for 32x32 images: a 3x3 convolution, then four stages of two units of k, 2k, 4k, 8k channels.
 
     Every convolution is followed by BatchNorm; a block is a filter. K. He et al., arXiv 1512.03385.
@@ -201,28 +201,6 @@ class ResNet18(_Convolutional):
         other = super().negligible
         other.compiled = False
         return other
-
-    def loss_and_grad(
-        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
-    ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
-        if (kernel := self._kernel_for(inputs, labels)) is None:
-            return super().loss_and_grad(weights, frozen, inputs, labels, out)
-        return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
-
-    def loss_and_grad_of(
-        self,
-        weights: Sequence[Tensor],
-        frozen: Sequence[Tensor],
-        samples: Tensor,
-        rows: Tensor,
-        labels: Tensor,
-        out: Sequence[Tensor],
-    ) -> Tensor | None:
-        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
-        if (kernel := self._kernel_for(samples, labels)) is None:
-            return None
-        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
 
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
         """The compiled gradient for such inputs; BatchNorm of one image alone is torch's to refuse."""

@@ -38,7 +38,7 @@ class _Layer(NamedTuple):
 _KERNEL = "empirics.models.mlp_kernel"
 
 
-class _Compiled(Model):
+class _Perceptron(fast.Compiled):
     """A perceptron without biases whose gradient the compiled kernel takes, on a CPU if numba is there.
 
     Attributes
@@ -61,21 +61,7 @@ class _Compiled(Model):
     tanh: bool = False
     kernel_norm: int = 0
 
-    def loss_and_grad_of(
-        self,
-        weights: Sequence[Tensor],
-        frozen: Sequence[Tensor],
-        samples: Tensor,
-        rows: Tensor,
-        labels: Tensor,
-        out: Sequence[Tensor],
-    ) -> Tensor | None:
-        """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
-        if (kernel := self._kernel_for(samples)) is None:
-            return None
-        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
-
-    def _kernel_for(self, inputs: Tensor) -> Callable[..., None] | None:
+    def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
         """The compiled gradient for such inputs."""
         return fast.kernel(_KERNEL, inputs) if self.compiled else None
 
@@ -97,7 +83,7 @@ class _Compiled(Model):
         return fast.on_flat(gradients, weights, out, self.blocks)
 
 
-class EnsembleMLP(_Compiled):
+class EnsembleMLP(_Perceptron):
     """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
 
     BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` as long as `eps` is negligible against
@@ -195,7 +181,7 @@ class EnsembleMLP(_Compiled):
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
-        if (kernel := self._kernel_for(inputs)) is not None:
+        if (kernel := self._kernel_for(inputs, labels)) is not None:
             return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
@@ -225,7 +211,7 @@ class EnsembleMLP(_Compiled):
         return self._forward(weights, frozen, inputs)[0].transpose(1, 2)
 
 
-class NormedMLP(_Compiled, FunctionalModel):
+class NormedMLP(_Perceptron, FunctionalModel):
     """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
     Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
@@ -294,14 +280,6 @@ class NormedMLP(_Compiled, FunctionalModel):
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""
         return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
-
-    def loss_and_grad(
-        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
-    ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
-        if (kernel := self._kernel_for(inputs)) is not None:
-            return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
-        return super().loss_and_grad(weights, frozen, inputs, labels, out)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Outputs, shape (run, batch, class)."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gradients import assert_same_gradients
 from test_networks import experiment
 
 from empirics.data.loading import load
@@ -40,19 +41,7 @@ SHAPES = [
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_same_as_torch(shape, dtype, within):
-    plain, ours, flat, frozen, samples, rows, labels = _case(*shape, dtype)
-    expected, found, gathered = (torch.full_like(flat, torch.nan) for _ in range(3))
-    w, inputs = views(flat, ours.blocks), samples[rows]
-    loss = plain.loss_and_grad(w, frozen, inputs, labels, views(expected, ours.blocks))
-    mine = ours.loss_and_grad(w, frozen, inputs, labels, views(found, ours.blocks))
-    again = ours.loss_and_grad_of(w, frozen, samples, rows, labels, views(gathered, ours.blocks))
-    torch.testing.assert_close(mine, loss, rtol=within, atol=within)
-    assert (found - expected).abs().max() <= within * expected.abs().max()
-    assert torch.equal(found, gathered)
-    assert torch.equal(mine, again)
-    apart = [torch.empty(w.shape, dtype=dtype) for w in views(flat, ours.blocks)]  # tensors of their own
-    ours.loss_and_grad([one.clone() for one in w], frozen, inputs, labels, apart)
-    assert torch.equal(torch.cat([one.flatten(1) for one in apart], 1), found)
+    assert_same_gradients(*_case(*shape, dtype), within)
 
 
 @pytest.mark.long

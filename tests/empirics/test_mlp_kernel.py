@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from gradients import assert_same_gradients
 
 from empirics.cli import main
 from empirics.models.base import views
@@ -35,19 +36,7 @@ SHAPES = [((16,), 61, 10, 3, 64), ((5, 37), 13, 3, 4, 7), ((20, 64, 3), 23, 19, 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_as_torch(kind, shape, dtype, within):
-    plain, ours, flat, frozen, samples, rows, labels = _case(*shape, dtype, kind)
-    expected, found, gathered = (torch.full_like(flat, torch.nan) for _ in range(3))
-    w, inputs = views(flat, ours.blocks), samples[rows]
-    loss = plain.loss_and_grad(w, frozen, inputs, labels, views(expected, ours.blocks))
-    mine = ours.loss_and_grad(w, frozen, inputs, labels, views(found, ours.blocks))
-    again = ours.loss_and_grad_of(w, frozen, samples, rows, labels, views(gathered, ours.blocks))
-    torch.testing.assert_close(mine, loss, rtol=within, atol=within)
-    assert (found - expected).abs().max() <= within * expected.abs().max()
-    assert torch.equal(found, gathered)
-    assert torch.equal(mine, again)
-    apart = [torch.empty(w.shape, dtype=dtype) for w in views(flat, ours.blocks)]  # tensors of their own
-    ours.loss_and_grad([one.clone() for one in w], frozen, inputs, labels, apart)
-    assert torch.equal(torch.cat([one.flatten(1) for one in apart], 1), found)
+    assert_same_gradients(*_case(*shape, dtype, kind), within)
 
 
 def test_run_does_not_depend_on_others_and_nan_stays():
