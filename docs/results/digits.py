@@ -5,13 +5,11 @@ python docs/results/digits.py --runs runs
 What is not in the folder of runs yet is run first: a quarter of an hour of one core in all.
 """
 
-import argparse
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import counts, finished, judged, not_run, write
+from tables import asked, counts, finished, judged, not_run, save, svg_style, write
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
@@ -297,19 +295,13 @@ def draw(series):
     for axes in (left, right):
         axes.set_xticks(steps, [str(one) for one in steps])
         axes.minorticks_off()
-    figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "digits-spacing.svg", metadata={"Date": None})
-    plt.close(figure)
+    save(figure, "digits-spacing")
 
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--as-is", action="store_true", help="run nothing, list what is missing")
-    folder, as_is = parser.parse_args().runs, parser.parse_args().as_is
-    mpl.rcParams |= {"svg.hashsalt": "digits", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    folder, as_is = asked()
+    svg_style("digits")
     names = dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()])
     missing = [name for name in names if as_is and not finished(name, folder)]
     found = {name: judged(name, folder) for name in JUDGED if name not in missing}

@@ -6,11 +6,10 @@ python docs/results/regression.py --runs runs
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from regression_sgd import GROUPS, Quadratic, Regression, kept, self_consistent
-from tables import write
+from tables import save, svg_style, write
 
 from empirics.claims import judge
 from empirics.claims.fits import jackknife
@@ -235,10 +234,7 @@ def draw(points, losses):
     right.errorbar(steepness, [one.value for one in found], halves, fmt="ko", ms=4, label="measured")
     right.set(xlabel="η × largest curvature", ylabel="E L − L at the minimum (nat)", title="Diabetes, batches of 4")
     right.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "regression.svg", metadata={"Date": None})
-    plt.close(figure)
+    save(figure, "regression")
 
 
 def main():
@@ -246,7 +242,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     folder = parser.parse_args().runs / "regression"
-    mpl.rcParams |= {"svg.hashsalt": "regression", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    svg_style("regression")
     covariances, conditions, points = simulated(folder)
     problem, rows, losses = real(folder)
     draw(points, losses)

@@ -5,15 +5,13 @@ python docs/results/remainder.py --runs runs
 From the root of the repository; what is not in the folder of runs yet is run first, eight minutes of one core in all.
 """
 
-import argparse
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
-from tables import counts, finished, judged, not_run, write
+from tables import asked, counts, finished, judged, not_run, save, svg_style, write
 
 from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
@@ -139,19 +137,13 @@ def draw(found):
         xscale="log", xlabel=f"|E[w·∇L]|/(2 R T), mean over runs (at least {LEAST:g})", ylabel="over theory, less 1"
     )
     right.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "remainder.svg", metadata={"Date": None})
-    plt.close(figure)
+    save(figure, "remainder")
 
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--as-is", action="store_true", help="run nothing, list what is missing")
-    folder, as_is = parser.parse_args().runs, parser.parse_args().as_is
-    mpl.rcParams |= {"svg.hashsalt": "remainder", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    folder, as_is = asked()
+    svg_style("remainder")
     names = {name: f"remainder-{name}" for name in SETTINGS} | {name: name for name in CONTROLS}
     missing = [name for name in names if as_is and not finished(names[name], folder)]
     found = {name: judged(experiment, folder) for name, experiment in names.items() if name not in missing}

@@ -1,15 +1,20 @@
 """Tables of verdicts as the result pages show them."""
 
+import argparse
 from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 
 import empirics
 
+FIGURES = Path(__file__).parent / "figures"
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def there(folder, names):
     """Which of these experiments the folder has results of, and a line that names the others."""
-    found = [name for name in names if (folder / name / "results.zarr").is_dir()]
+    found = [name for name in names if finished(name, folder)]
     missing = ", ".join(f"`{name}`" for name in names if name not in found)
     return found, [f"Not run yet: {missing}.", ""] if missing else []
 
@@ -48,6 +53,28 @@ def not_run(names):
     """Lines that name the experiments which are not in the folder of runs and were not to be run."""
     listed = ", ".join(f"`{name}`" for name in names)
     return ["## Not run", "", f"Their files are there, no results: {listed}.", ""] if names else []
+
+
+def asked():
+    """What the command line says: the folder of runs, and whether to run nothing and list what is missing."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--as-is", action="store_true", help="run nothing, list what is missing")
+    given = parser.parse_args()
+    return given.runs, given.as_is
+
+
+def svg_style(salt):
+    """Looks of SVG figures; with the salt the same figure is the same file."""
+    mpl.rcParams |= {"svg.hashsalt": salt, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def save(figure, name):
+    """Write a figure as SVG."""
+    figure.tight_layout()
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
 
 
 def section(name, runs, verdicts, *lines):
