@@ -79,7 +79,7 @@ class Kind(ABC):
 
     @abstractmethod
     def dimension(self) -> int:
-        """Number of trained weights."""
+        """The d of the formulas, one more than the number of directions: of one sphere, the number of its weights."""
 
     @abstractmethod
     def data(self) -> dict[str, str] | None:

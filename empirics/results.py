@@ -106,7 +106,7 @@ def label(
     experiment
         What was run; its runs, shard after shard, label the first axis.
     dimension
-        The number d of trained weights.
+        The d of the formulas: one more than the number of directions.
     provenance
         How it was run.
     arrays
@@ -240,6 +240,8 @@ class Runs:
         """Collect what a reader wants to know first."""
         data = self.dataset
         facts = {"runs": str(data.sizes["run"]), "d": str(data.attrs.get("dimension", "unknown"))}
+        if data.attrs.get("weights", data.attrs.get("dimension")) != data.attrs.get("dimension"):
+            facts["weights"] = str(data.attrs["weights"])
         for name in ("lr", "weight_decay", "effective_lr", "radius"):
             if name in data.coords:
                 values = np.unique(data[name].values)
@@ -295,8 +297,16 @@ def load(path: str | Path) -> Runs:
     try:
         with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
             tree = stored.load().map_over_datasets(_texts_for_numpy)
+        _dimension_of_the_formulas(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except (OSError, ValueError, KeyError) as error:
         raise ExperimentError(f"cannot read the results {folder / STORE}: {str(error).splitlines()[0]}") from None
     experiment = Experiment.from_toml(text, str(folder / STORE)) if text else None
     return Runs(folder, tree, experiment, provenance)
+
+
+def _dimension_of_the_formulas(tree: xr.DataTree) -> None:
+    """What version 0.1.0 wrote: the number of weights as dimension, the number of directions beside it."""
+    for facts in (tree.attrs, tree["summary"].attrs):
+        if "directions" in facts:
+            facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1

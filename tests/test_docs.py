@@ -76,7 +76,7 @@ def test_the_network_of_the_how_to_is_trained(tmp_path, monkeypatch, one_thread)
     (tmp_path / "residual.py").write_text(code)
     experiment = tiny(('[model]\nname = "mlp"\nhidden = [5, 4]\n', table))
     runs = empirics.run(experiment, out="runs", progress=False)
-    assert runs.dataset.attrs["dimension"] == 61 * 12 + 12 * 12  # of 64 pixels three are empty in all digits
+    assert runs.dataset.attrs["weights"] == 61 * 12 + 12 * 12  # of 64 pixels three are empty in all digits
 
 
 def test_every_page_is_in_a_table_of_contents():

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
-from tables import asked, counts, finished, judged, not_run, save, svg_style, write
+from tables import asked, counts, finished, judged, not_run, save, svg_style, weights, write
 
 from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
@@ -89,7 +89,7 @@ def rows(found):
     for name, (runs, verdicts, _) in found.items():
         _, factor, _ = virial(runs)
         cells = [cell(of(verdicts, claim, begins)) for claim, begins, _ in COLUMNS]
-        d = runs.dataset.attrs["dimension"]
+        d = weights(runs.dataset)
         span = f"{factor.min():.2f} to {factor.max():.2f}"
         lines.append("| " + " | ".join([name, f"{d:,}", counts(runs.dataset), span, *cells]) + " |")
     return [*lines, ""]

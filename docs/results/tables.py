@@ -20,8 +20,13 @@ def there(folder, names):
 
 
 def directions(dataset):
-    """Directions that the loss depends on; d - 1 in results that do not say."""
-    return int(dataset.attrs.get("directions", dataset.attrs["dimension"] - 1))
+    """Directions that the loss depends on."""
+    return int(dataset.attrs["dimension"]) - 1
+
+
+def weights(dataset):
+    """Number of trained weights; d, that of one sphere, in results that do not say."""
+    return int(dataset.attrs.get("weights", dataset.attrs["dimension"]))
 
 
 def counts(dataset):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import judged, section, write
+from tables import directions, judged, section, write
 from tiny_states import basins, fluctuations, gibbs, noise_shape
 from tiny_words import END, START, TRIAL
 
@@ -43,7 +43,7 @@ class Variant:
     def __init__(self, name, folder):
         self.name = name
         self.runs, self.verdicts, self.notes = judged(name, folder)
-        self.directions = int(self.runs.dataset.attrs.get("directions", self.runs.dataset.attrs["dimension"] - 1))
+        self.directions = directions(self.runs.dataset)
         self.shape, added = noise_shape(name)
         self.share = added / float(self.runs.dataset["grad_variance_unit"].mean())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from scipy import stats
-from tables import EXPERIMENTS, directions, there, write
+from tables import EXPERIMENTS, directions, there, weights, write
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -92,7 +92,7 @@ def census(results):
         seen = Counter(one.label for one in found)
         statuses = ", ".join(f"{n} {name}" for name, n in Counter(map(str, runs.dataset["status"].values)).items())
         row = " | ".join(str(seen.get(name, "")) for name in REGIMES)
-        page.append(f"| {title} | {width} | {runs.dataset.attrs['dimension']:,} | {row} | {statuses} |")
+        page.append(f"| {title} | {width} | {weights(runs.dataset):,} | {row} | {statuses} |")
     return page
 
 

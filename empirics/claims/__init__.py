@@ -192,7 +192,10 @@ def _check(data: xr.Dataset) -> None:
     if not data.sizes.get("run"):
         raise ValueError("there are no runs to compare: the summary has no dimension 'run'")
     if "dimension" not in data.attrs:
-        raise ValueError("the summary does not say its dimension (attribute 'dimension', the number of weights d)")
+        raise ValueError(
+            "the summary does not say its dimension (attribute 'dimension', the d of the formulas: of one sphere, the "
+            "number of its weights)"
+        )
     if "protocol" not in data.variables:
         raise ValueError("the summary does not say its protocol (coordinate 'protocol', such as 'fixed-lr')")
 

@@ -118,16 +118,16 @@ class Table:
 
     @property
     def dimension(self) -> int:
-        """The d of the formulas: one more than the number of directions m, of which all spheres together have 2 R.
+        """The d of the formulas: one more than the number of directions, of which all spheres together have 2 R.
 
-        For one sphere without flat directions it is the number of weights, which is taken where m is not said.
+        For one sphere without flat directions it is the number of weights.
         """
-        return int(self.data.attrs.get("directions", self.data.attrs["dimension"] - 1)) + 1
+        return int(self.data.attrs["dimension"])
 
     @property
     def weights(self) -> int:
-        """Number of weights."""
-        return int(self.data.attrs["dimension"])
+        """Number of weights; d, that of one sphere, where it is not said."""
+        return int(self.data.attrs.get("weights", self.dimension))
 
     def missing(self, *names: str) -> list[str]:
         """Which of these variables are not there, or not finite in all runs that are used."""

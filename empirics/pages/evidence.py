@@ -207,13 +207,18 @@ class Evidence:
 
     @cached_property
     def dimension(self) -> int:
-        """Number of scale-invariant weights, 0 where it is not known."""
+        """The d of the formulas, one more than the number of directions of all spheres; 0 where it is not known."""
         return int(self.dataset.attrs.get("dimension", 0))
 
     @property
+    def weights(self) -> int:
+        """Number of scale-invariant weights, d on one sphere; 0 where it is not known."""
+        return int(self.dataset.attrs.get("weights", self.dimension))
+
+    @property
     def directions(self) -> int:
-        """Number of directions along which the loss changes, d - 1 on one sphere; -1 where it is not known."""
-        return int(self.dataset.attrs.get("directions", self.dimension - 1))
+        """Number of directions along which the loss changes; -1 where it is not known."""
+        return self.dimension - 1
 
     @cached_property
     def gas_constant(self) -> float:
@@ -278,7 +283,7 @@ class Evidence:
         if not known.any() or self.protocol == "fixed-sphere":
             return None
         radius = np.full(len(self), np.nan)
-        rate, decay, sigma, d = self.lr[known], self.weight_decay[known], sigma[known], self.directions + 1
+        rate, decay, sigma, d = self.lr[known], self.weight_decay[known], sigma[known], self.dimension
         if self.free:
             radius[known] = FixedLR.radius(eta=rate, lam=decay, sigma=sigma, d=d)
         else:

@@ -46,8 +46,8 @@ class NetworkKind(Kind):
         return self.trainer(self.experiment.cut()[0][:1], "cpu")
 
     def dimension(self) -> int:
-        """Number of trained weights."""
-        return self._one.model.dimension
+        """The d of the formulas: d - 1 directions of all spheres together, those the loss ignores left out."""
+        return self._one.model.directions + 1
 
     def check_memory(self, device: str) -> None:
         """Refuse shards that are too large for the memory of a device; see :func:`empirics.training.memory`."""
@@ -59,8 +59,8 @@ class NetworkKind(Kind):
         return facts
 
     def attributes(self) -> dict[str, Any]:
-        """Number m of directions: of the spheres together, those along which the loss does not change left out."""
-        return {"directions": self._one.model.directions}
+        """Number of trained weights: more than d where they are on several spheres or some directions are flat."""
+        return {"weights": self._one.model.dimension}
 
     def data(self) -> dict[str, str]:
         """Name and checksum of the data set."""

@@ -187,7 +187,7 @@ def test_images_through_run(tmp_path):
     text = text.replace('name = "mlp"\nhidden = [5, 4]', 'name = "convnet"\nwidth = 1')
     text = text.replace("steps = 160", "steps = 40").replace("spacing = 4", "spacing = 1")
     runs = empirics.run(Experiment.from_toml(text), tmp_path / "out", progress=False)
-    assert runs.dataset.attrs["dimension"] == 9 * (3 + 2 + 8 + 32)
+    assert runs.dataset.attrs["weights"] == 9 * (3 + 2 + 8 + 32)
     assert runs.provenance["data"] == {"name": "images", "sha256": DATASETS.get("images")(str(path)).checksum}
 
 
@@ -196,7 +196,7 @@ def test_modular_addition_through_run_with_the_transformer(tmp_path):
     text = text.replace('name = "mlp"\nhidden = [5, 4]', 'name = "transformer"\nwidth = 4\ndepth = 1\nheads = 2')
     text = text.replace("steps = 160", "steps = 40").replace("spacing = 4", "spacing = 1")
     found = empirics.run(Experiment.from_toml(text), tmp_path / "out", progress=False).dataset
-    assert found.attrs["dimension"] == 4 * 5 + 2 * 4 + 12 * 16
+    assert found.attrs["weights"] == 4 * 5 + 2 * 4 + 12 * 16
     assert found["violation"].max() < 1e-3
 
 

@@ -97,7 +97,7 @@ def test_a_grid_through_run_equals_plain_loops(own, tmp_path):
             if step in steps:
                 flat = torch.cat([w.detach().flatten() for w in weights])
                 np.testing.assert_allclose(snapshots[i, steps.index(step)], flat, rtol=1e-9, atol=1e-10)
-    assert runs.dataset.attrs["dimension"] == 12 * (61 + 12)
+    assert runs.dataset.attrs["weights"] == 12 * (61 + 12)
     assert runs.dataset["violation"].max() < 1e-3
     told = runs.provenance["model"]
     assert [(t["name"], t["parts"]) for t in told["tensors"]] == [("first.weight", 12), ("second.weight", 1)]
@@ -114,7 +114,7 @@ def test_runs_start_apart_and_share_what_is_frozen(own):
 
 def test_the_rest_can_be_trained_and_is_labelled(own, tmp_path):
     runs = empirics.run(own(remainder="train"), tmp_path / "out", progress=False)
-    assert runs.dataset.attrs["dimension"] == 12 * (61 + 12 + 10)
+    assert runs.dataset.attrs["weights"] == 12 * (61 + 12 + 10)
     assert [t["scale_invariant"] for t in runs.provenance["model"]["tensors"]] == [True, True, False]
     assert (runs.dataset["violation"] > 1e-3).all()
 

@@ -29,7 +29,7 @@ def test_every_variable_is_there_with_its_name_and_unit(runs):
         for name, variable in dataset.variables.items():
             assert variable.attrs["long_name"] == VARIABLES[name].long_name
             assert variable.attrs["units"], name
-    facts = {"dimension": 61 * 5 + 5 * 4, "directions": 60 * 5 + 4 * 4, "name": "tiny", "kind": "network"}
+    facts = {"dimension": 60 * 5 + 4 * 4 + 1, "weights": 61 * 5 + 5 * 4, "name": "tiny", "kind": "network"}
     assert runs.dataset.attrs == facts
 
 
@@ -54,8 +54,8 @@ def test_axes(runs):
 
 def test_the_identities_between_the_variables(runs):
     data = runs.dataset
-    parts, m = runs.tree["components"], data.attrs["directions"]
-    assert m == data.attrs["dimension"] - len(parts["component"])  # a sphere a filter
+    parts, m = runs.tree["components"], data.attrs["dimension"] - 1
+    assert m == data.attrs["weights"] - len(parts["component"])  # a sphere a filter
     lengths = ((parts["parameters"] - 1) * np.log(parts["radius_sq"]) / 2).sum("component")
     np.testing.assert_allclose(data["entropy"] - data["entropy_sphere"], lengths, atol=0.02 * m)
     np.testing.assert_allclose(data["grad_variance"], data["grad_sq"] - data["grad_mean_sq"])
@@ -129,6 +129,15 @@ def test_a_broken_store_is_named(runs, tmp_path):
     (tmp_path / "results.zarr" / "zarr.json").write_text("{")
     with pytest.raises(ExperimentError, match=r"results\.zarr"):
         empirics.load(tmp_path)
+
+
+def test_results_of_0_1_0_are_read_as_what_they_mean(tmp_path):
+    arrays = {"summary/loss": np.zeros(6)}
+    write(label(tiny(), 325, {}, arrays, {"directions": 316}), tmp_path / "filters")
+    write(label(tiny(), 325, {}, arrays), tmp_path / "sphere")
+    facts = {"name": "tiny", "kind": "network"}
+    assert empirics.load(tmp_path / "filters").dataset.attrs == facts | {"weights": 325, "dimension": 317}
+    assert empirics.load(tmp_path / "sphere").dataset.attrs == facts | {"dimension": 325}
 
 
 def test_a_folder_without_results_says_what_it_is(tmp_path):

@@ -79,7 +79,7 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     """Show the entropy over the grid and its slopes."""
     if evidence.get("entropy") is None or not evidence.dimension:
         return [MISSING]
-    one = evidence.directions == evidence.dimension - 1
+    one = evidence.dimension == evidence.weights
     r_text = (
         f"R = {'(d − 1)/2' if one else f'{evidence.directions:,} directions/2'} = {number(evidence.gas_constant, 6)}"
     )

@@ -53,7 +53,7 @@ def summary(evidence: Evidence) -> str:
     str
     """
     parts = evidence.parts()
-    weights = f" with {evidence.dimension:,} scale-invariant weights" if evidence.dimension else ""
+    weights = f" with {evidence.weights:,} scale-invariant weights" if evidence.weights else ""
     experiment: Any = getattr(evidence.runs, "experiment", None)
     images = f" on the {experiment.data.name} images" if hasattr(getattr(experiment, "data", None), "name") else ""
     kind = evidence.dataset.attrs.get("kind", "network")
