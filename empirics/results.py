@@ -52,6 +52,7 @@ VARIABLES: dict[str, Variable] = {
     "grad_mean_sq_unit": Variable("squared norm of the expected gradient at unit norm", "nat^2"),
     "laplacian": Variable("trace of the Hessian on the sphere at unit norm (Laplace-Beltrami), mean", "nat"),
     "hessian_noise": Variable("trace of Hessian times gradient covariance at unit norm, mean", "nat^3"),
+    "hessian_gradient": Variable("curvature along minibatch gradients, g.H g at unit norm, mean", "nat^3"),
     "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),

@@ -9,6 +9,7 @@ from thermo_theory import (  # noqa: F401
     paths,
     processes,
     relaxation,
+    step_balance,
     stochastic,
     symmetry,
     thermodynamics,

@@ -60,6 +60,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "finite-step",
         "configurational-temperature",
         "gradient-balance",
+        "step-balance",
+        "step-thermometer",
         "volume-fluctuations",
     ),
     "Beyond the ideal gas": (

@@ -186,6 +186,7 @@ R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at con
 recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that one iteration takes away")
 kick = _symbol("s_r", "kick", "variance of r^2 that one iteration adds")
 squared = _symbol("q", "squared", "squared norm of the weights")
+L_next = _symbol("L'", "L_next", "loss after the next step", "nats", REAL)
 lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "nats", REAL)
 
 # Other optimisers --------------------------------------------------------------------------------
@@ -261,6 +262,7 @@ xi = _tensor(Vec, "xi", "xi", "gradient noise at unit norm")
 w_bar = _tensor(Vec, "w̄", "w_bar", "the direction w/r on the unit sphere")
 grad_L = _tensor(Vec, "∇L", "grad_L", "gradient of the expected loss at the weights")
 grad_L_unit = _tensor(Vec, "∇L_u", "grad_L_unit", "gradient of the expected loss at unit norm")
+g_unit = _tensor(Vec, "g_u", "g_unit", "gradient of one minibatch at unit norm")
 grad_log_rho = _tensor(Vec, "∇log ρ", "grad_log_rho", "gradient of the log density on the unit sphere")
 Sigma = _tensor(Mat, "Sigma", "Sigma", "gradient noise covariance at unit norm")
 Sigma_w = _tensor(Mat, "Sigma_w", "Sigma_w", "gradient noise covariance at the weights, Sigma/r^2")

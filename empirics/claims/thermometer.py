@@ -18,28 +18,32 @@ from empirics.claims.state import State, finite_step_factor
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import derive
-from thermo_theory.symbols import Hess, Sigma, T, eta_eff, lap_L
-from thermo_theory.vectors import Expectation, SymProduct, Tr
+from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
+from thermo_theory.vectors import Expectation, Quad, SymProduct, Tr
 
 __all__ = ["ConfigurationalTemperature"]
 
 FloatArray = NDArray[np.float64]
 
+_ALONG = sp.Symbol("along")
+
 GIBBS = "Mean squared gradient over T times the mean Laplacian of the loss"
-BALANCE = "Mean squared gradient over half the effective learning rate times the mean of tr(H Sigma)"
+BALANCE = "Mean squared gradient over half the effective learning rate times the curvature along gradients"
 
 
 class ConfigurationalTemperature(Claim):
     """``E|grad L|^2 = T E[Laplacian L]`` on the unit sphere, the ratio of the means of the two sides over T.
 
     Under the Gibbs law it follows by integrating by parts, so it needs noise that is isotropic and the same all over.
-    Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run by SGD and is a
-    gate. In a harmonic well the ratio of the two is ``m tr(H Sigma)/(tr H tr Sigma)`` with m directions: where all
-    curvatures are equal, the thermometer cannot see the shape of the noise, only whether its size is the same all over.
+    Beside it, ``E|grad L|^2 = eta_eff E tr(H Sigma)/2`` holds under any noise in every stationary run by SGD. In a
+    harmonic well the ratio of the two is ``m tr(H Sigma)/(tr H tr Sigma)`` with m directions: where all curvatures are
+    equal, the thermometer cannot see the shape of the noise, only whether its size is the same all over.
 
-    Finite steps: both are taken at the temperature of the Gibbs law that such steps sample (`empirics.claims.state`),
-    with the mean curvature; that along the gradient can be higher where noise and curvature go together, and the second
-    is then off by half their difference times eta_eff.
+    Finite steps: with the curvature along minibatch gradients (``hessian_gradient``), both are exact to second order in
+    the step, whatever the curvatures: ``eta_eff E[g.H g]/2``, and for the first ``eta_eff E[grad L.H grad L]/2`` on top
+    ("step-balance", "step-thermometer"). Without it both are taken at the temperature of the Gibbs law that such steps
+    sample (`empirics.claims.state`), by the mean curvature; that along the mean gradient is higher where curvatures
+    differ, and both are then off by half the difference times eta_eff.
     """
 
     name = "V6"
@@ -51,13 +55,13 @@ class ConfigurationalTemperature(Claim):
             "physics",
             "A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient "
             "noise.",
-            ("configurational-temperature",),
+            ("configurational-temperature", "step-thermometer"),
         ),
         Statement(
             "identity",
             "In a settled run what steps down the slope take off the loss is what noise on curved ground adds to it, "
             "whatever the noise.",
-            ("gradient-balance",),
+            ("step-balance", "gradient-balance"),
         ),
     )
 
@@ -81,9 +85,12 @@ class ConfigurationalTemperature(Claim):
         return self.verdict(table, GIBBS, "physics", 1.0, self.margin, estimate, law.source)
 
     def _balance(self, table: Table) -> Verdict:
-        if missing := [*_without_slopes(table), *table.missing("hessian_noise"), *State.missing(table)]:
+        along_gradients = _along_gradients(table)
+        lacking = [] if along_gradients else table.missing("hessian_noise")
+        if missing := [*_without_slopes(table), *lacking, *State.missing(table)]:
             return self.not_measured(table, BALANCE, "identity", 1.0, missing)
-        estimate, law = _by_balance(table).estimate, derive("gradient-balance")
+        estimate = _by_balance(table).estimate
+        law = derive("step-balance" if along_gradients else "gradient-balance")
         return self.verdict(table, BALANCE, "identity", 1.0, self.margin, estimate, law.source, gated=False)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
@@ -93,8 +100,8 @@ class ConfigurationalTemperature(Claim):
         series = []
         if not table.missing("laplacian"):
             series.append(_by_gibbs(table).series("over T E[ΔL] (Gibbs)"))
-        if table.optimizer == "sgd" and not table.missing("hessian_noise"):
-            series.append(_by_balance(table).series("over ½ η E tr(HΣ) (any noise)"))
+        if table.optimizer == "sgd" and (_along_gradients(table) or not table.missing("hessian_noise")):
+            series.append(_by_balance(table).series("over ½ η E[g·Hg] (any noise)"))
         series = [one for one in series if len(one.y)]
         if not series:
             return ()
@@ -144,13 +151,20 @@ class _Sides:
 def _by_gibbs(table: Table) -> _Sides:
     """What the Gibbs law demands."""
     state = State.of(table)
-    expected = by_temperature(state.temperature, state.values(table, "laplacian"))
+    laplacian = state.values(table, "laplacian")
+    expected = by_temperature(state.temperature, laplacian)
+    if table.optimizer == "sgd" and _along_gradients(table) and not table.missing("hessian_noise"):
+        along_mean = state.values(table, "hessian_gradient") - state.values(table, "hessian_noise")
+        expected = at_large_steps(state.noise_temperature, laplacian, state.eta_eff, along_mean)
     return _Sides(state.temperature, _slopes(table, state), expected)
 
 
 def _by_balance(table: Table) -> _Sides:
     """What stationarity demands."""
     state = State.of(table)
+    if _along_gradients(table):
+        expected = along_steps(state.eta_eff, state.values(table, "hessian_gradient"))
+        return _Sides(state.temperature, _slopes(table, state), expected)
     expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
     if state.corrected:
         curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
@@ -180,6 +194,35 @@ def by_noise(rate: FloatArray, hessian_noise: FloatArray) -> FloatArray:
     mean = Expectation(Tr(SymProduct(Hess, Sigma)))
     right = derive("gradient-balance").claim.equation.rhs.subs(mean, 2 * product)
     return np.asarray(sp.lambdify((eta_eff, product), right)(rate, hessian_noise), dtype=float)
+
+
+def along_steps(rate: FloatArray, along_gradients: FloatArray) -> FloatArray:
+    """E|grad L|^2 that stationarity demands of steps that are not small; along_gradients is the mean of g.H g.
+
+    >>> along_steps(np.array([0.5]), np.array([4.0]))
+    array([1.])
+    """
+    right = derive("step-balance").claim.equation.rhs.subs(Expectation(Quad(Hess, g_unit)), _ALONG)
+    return np.asarray(sp.lambdify((eta_eff, _ALONG), right)(rate, along_gradients), dtype=float)
+
+
+def at_large_steps(
+    temperature: FloatArray, laplacian: FloatArray, rate: FloatArray, along_mean: FloatArray
+) -> FloatArray:
+    """E|grad L|^2 that isotropic noise at this temperature demands; along_mean is the mean of grad L.H grad L.
+
+    >>> at_large_steps(np.array([0.5]), np.array([3.0]), np.array([0.2]), np.array([4.0]))
+    array([1.9])
+    """
+    means = {Expectation(lap_L): lap_L, Expectation(Quad(Hess, grad_L_unit)): _ALONG}
+    right = derive("step-thermometer").claim.equation.rhs.subs(means)
+    found = sp.lambdify((T, lap_L, eta_eff, _ALONG), right)(temperature, laplacian, rate, along_mean)
+    return np.asarray(found, dtype=float)
+
+
+def _along_gradients(table: Table) -> bool:
+    """Whether the curvature along minibatch gradients was measured, and so no mean curvature is needed."""
+    return not table.missing("hessian_gradient")
 
 
 def _without_slopes(table: Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""Random probes of the Hessian during training: its trace, and its trace with the noise.
+"""Probes of the Hessian during training: its trace, its trace with the noise, and the curvature along gradients.
 
 ``v · H v`` is taken as ``v · (g(w + e v) − g(w − e v)) / 2e``: two gradients of one minibatch, of any network, also one
 whose second derivative is not written. The mean curvature over the short way between the two points counts the kinks of
@@ -52,8 +52,10 @@ class Curvature:
             ends.append(out)
         return torch.linalg.vecdot(direction, ends[0] - ends[1]).double() / (2 * step.double())
 
-    def measure(self, state: State, number: int, pair: Pair, isotropic: float) -> tuple[Tensor, Tensor]:
-        """Traces of H and of H times the noise covariance at unit norm, for every run.
+    def measure(
+        self, state: State, number: int, pair: Pair, gradient: Tensor, isotropic: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Traces of H and of H times the noise covariance, and curvature along gradients, at unit norm, for every run.
 
         Parameters
         ----------
@@ -63,14 +65,16 @@ class Curvature:
             Of the measurement: which minibatch, which vectors.
         pair
             Two independent gradients at these weights.
+        gradient
+            The one that a step is taken with, mean and all noise, shape (run, d).
         isotropic
             Standard deviation of the isotropic noise at unit norm.
 
         Returns
         -------
-        Tensor, Tensor
-            ``r² tr H`` and ``r⁴ tr(H Σ)``, shape (run,), float64. For a scale-invariant loss the first is the
-            Laplace-Beltrami operator on the unit sphere: such a loss does not change along the radius.
+        Tensor, Tensor, Tensor
+            ``r² tr H``, ``r⁴ tr(H Σ)`` and ``r⁴ g · H g``, shape (run,), float64. For a scale-invariant loss the first
+            is the Laplace-Beltrami operator on the unit sphere: such a loss does not change along the radius.
         """
         inputs, labels = self.feed.at(number)
         radius_sq = torch.linalg.vecdot(state.flat, state.flat).double()
@@ -80,4 +84,5 @@ class Curvature:
         laplacian = radius_sq * torch.stack(found).mean(0)
         noise = pair.scale * (pair.first - pair.second)
         of_batches = radius_sq.square() * self._along(state, noise, inputs, labels)
-        return laplacian, of_batches + isotropic**2 * laplacian
+        along_gradient = radius_sq.square() * self._along(state, gradient, inputs, labels)
+        return laplacian, of_batches + isotropic**2 * laplacian, along_gradient

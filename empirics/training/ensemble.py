@@ -52,6 +52,7 @@ class Pair(IntEnum):
     LAPLACIAN = 6
     HESSIAN_NOISE = 7
     EXPECTED_LOSS = 8  # of the whole training set, if asked for
+    HESSIAN_GRADIENT = 9
 
 
 class Part(IntEnum):
@@ -266,7 +267,8 @@ class Ensemble:
         place, rest = divmod(number, self.experiment.measure.hessian_every)
         if self._curvature is not None and rest == 0:
             isotropic = noise_size(self.experiment, self.model)
-            row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE] = self._curvature.measure(state, place, pair, isotropic)
+            found = self._curvature.measure(state, place, pair, self.gradient, isotropic)
+            row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE], row[Pair.HESSIAN_GRADIENT] = found
 
     def _expected_loss(self, state: State) -> Tensor:
         """Mean loss of every run over all samples and over label noise that is drawn anew, shape (run,), float64."""

@@ -131,9 +131,11 @@ class Feeds:
 
         #: What is trained on.
         self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS, Stream.AUGMENTATION)
-        #: Independent of it: at snapshots, and for the Hessian.
+        #: Independent of it, at snapshots.
         self.second = feed(whole, Stream.SECOND_MINIBATCH, Stream.SECOND_LABELS, Stream.SECOND_AUGMENTATION)
-        self.probe = feed(whole, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS, Stream.PROBE_AUGMENTATION)
+        #: For the Hessian: as many samples as a gradient is taken over, on which the loss depends under BatchNorm.
+        normed = whole._replace(batch=training.batch_size // (2 if training.halves else 1))
+        self.probe = feed(normed, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS, Stream.PROBE_AUGMENTATION)
         #: What the accuracy is measured on: the data's own labels, and those that are never trained on.
         self.look = Feed(self.samples, whole, Stream.LOOK)
         self.test: Feed | None = None

@@ -150,7 +150,11 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
 
 def _curvature(pairs: NDArray) -> Arrays:
     """Means of the probes of the Hessian; nothing without any."""
-    found = {"laplacian": pairs[:, Pair.LAPLACIAN], "hessian_noise": pairs[:, Pair.HESSIAN_NOISE]}
+    found = {
+        "laplacian": pairs[:, Pair.LAPLACIAN],
+        "hessian_noise": pairs[:, Pair.HESSIAN_NOISE],
+        "hessian_gradient": pairs[:, Pair.HESSIAN_GRADIENT],
+    }
     return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
 
 

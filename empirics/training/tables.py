@@ -469,7 +469,8 @@ class Measure(Table):
         Take the variance of the loss from that of the whole training set at the snapshots, the label noise averaged:
         sharp, for data sets that are small enough. Else it is the covariance of two minibatches' losses.
     hessian_probes, hessian_every
-        Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each; 0 for none.
+        Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each, and four more for the
+        curvature along the noise and along the gradient; 0 for none.
     hessian_reach
         Way to each side of the weights (rad) between whose ends the gradients are compared. What is measured is the
         mean curvature along it: short against what the directions spread over, or the kinks of ReLU make it noisy.

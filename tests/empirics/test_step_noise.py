@@ -192,7 +192,7 @@ def test_probes_of_the_hessian_are_those_of_autograd(gain, smooth, data):
     row = state.rows[0]
     ensemble._step.take(state, row, ensemble.gradient)
     pair = ensemble._step.pair(state, 0, ensemble.gradient)
-    found = ensemble._curvature.measure(state, 7, pair, isotropic)
+    found = ensemble._curvature.measure(state, 7, pair, ensemble.gradient, isotropic)
     x, y = ensemble.feeds.probe.at(7)
     run, head = 4, ensemble.frozen[0][0]
     module, w = ensemble.model._made(0).double(), views(state.flat, state.blocks)[0][run]
@@ -209,6 +209,10 @@ def test_probes_of_the_hessian_are_those_of_autograd(gain, smooth, data):
     scale = 0.5 if gain is None else (1 + gain**2) / 4
     noise = radius_sq**2 * scale * (difference @ curvature @ difference) + isotropic**2 * laplacian
     torch.testing.assert_close(found[1][run], noise, rtol=1e-4, atol=1e-6)
+    step = ensemble.gradient[run]
+    torch.testing.assert_close(found[2][run], radius_sq**2 * (step @ curvature @ step), rtol=1e-4, atol=1e-6)
+    batch = asked.training.batch_size
+    assert x.shape[1] == (batch if gain is None else batch // 2)  # as many as BatchNorm sees in training
 
 
 def test_the_noise_of_a_pair_is_that_of_a_step(data):

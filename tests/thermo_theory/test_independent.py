@@ -25,6 +25,7 @@ from scipy.integrate import quad
 from thermo_theory import FixedELR, FixedLR, FixedSphere, derivations, derive
 from thermo_theory import symbols as s
 from thermo_theory.derivation import _REGISTRY
+from thermo_theory.vectors import Expectation, Quad
 from thermo_theory.worlds.evaluate import World, evaluate
 from thermo_theory.worlds.thermodynamics import Probability, Stationary, n
 
@@ -479,6 +480,31 @@ def test_the_configurational_temperature_by_quadrature(d):
     factor = derive("configurational-temperature").claim.equation.rhs.subs(s.T, T)
     (mean,) = factor.atoms(sp.Function)
     assert square == pytest.approx(float(factor.subs(mean, laplacian)), rel=1e-9)
+
+
+@checks("step-thermometer", "step-balance")
+@pytest.mark.parametrize("isotropic", [True, False])
+def test_slopes_and_curvatures_at_large_steps_by_the_discrete_lyapunov_equation(isotropic):
+    """A quadratic loss with curvatures from 0.1 to 6, steps of eta h up to 1.2, the covariance by scipy."""
+    eta, curvatures = 0.2, np.array([0.1, 0.7, 2.0, 6.0])
+    turn = np.linalg.qr(np.random.default_rng(4).normal(size=(4, 4)))[0]
+    H = turn @ np.diag(curvatures) @ turn.T
+    noise = 0.5 * np.eye(4) if isotropic else np.diag([0.1, 0.5, 1.0, 2.0])
+    C = linalg.solve_discrete_lyapunov(np.eye(4) - eta * H, eta**2 * noise)
+    square, along_mean = np.trace(H @ H @ C), np.trace(H @ H @ H @ C)
+    along_gradients = along_mean + np.trace(H @ noise)
+    found = derive("step-balance").claim.equation.rhs
+    (mean,) = found.atoms(Expectation)
+    assert square == pytest.approx(float(found.subs({mean: along_gradients, s.eta_eff: eta})), rel=1e-10)
+    found = derive("step-thermometer").claim.equation.rhs
+    means = {Expectation(s.lap_L): np.trace(H), Expectation(Quad(s.Hess, s.grad_L_unit)): along_mean}
+    told = float(found.subs(means).subs({s.T: eta * np.trace(noise) / 8, s.eta_eff: eta}))
+    if isotropic:
+        assert square == pytest.approx(told, rel=1e-10)
+        # By the mean curvature, as if all were equal, it would be off by a third.
+        assert abs(0.05 * np.trace(H) / (1 - eta * np.trace(H) / 8) / square - 1) > 0.2
+    else:
+        assert abs(told / square - 1) > 0.05
 
 
 def whole_entropy(d: int, T: float, V: float) -> float:

@@ -48,7 +48,7 @@ class Linear:
 
     def mean(self, function: Callable[[Any], Any], covariance: Any) -> Any:
         """Mean of a function over weights of mean 0 and this covariance (columns of its root, both signs)."""
-        points = _sigma_points(covariance)
+        points = equally_likely(covariance)
         return _sum([function(point) for point in points]) / len(points)
 
     def rate(self, covariance: Any) -> Any:
@@ -62,7 +62,7 @@ class Linear:
     def _change(self, covariance: Any, time: Any) -> Any:
         def after(w: Any) -> Any:
             start = w - self.matrix * w * time
-            moved = [start + kick * mp.sqrt(time) for kick in _sigma_points(self.noise(w))]
+            moved = [start + kick * mp.sqrt(time) for kick in equally_likely(self.noise(w))]
             return _sum([v * v.T for v in moved]) / len(moved)
 
         return self.mean(after, covariance) - covariance
@@ -96,7 +96,7 @@ def _sum(values: list[Any]) -> Any:
     return sum(values[1:], values[0])
 
 
-def _sigma_points(covariance: Any) -> list[Any]:
+def equally_likely(covariance: Any) -> list[Any]:
     """Equally likely vectors of mean 0 and this covariance."""
     n = covariance.rows
     root = mp.cholesky(covariance)
@@ -104,7 +104,7 @@ def _sigma_points(covariance: Any) -> list[Any]:
     return [sign * column for column in columns for sign in (1, -1)]
 
 
-def _positive(n: int, dice: random.Random) -> Any:
+def positive_definite(n: int, dice: random.Random) -> Any:
     """A random positive definite matrix that is neither diagonal nor near the identity."""
     loose = mp.matrix([[mp.mpf(dice.gauss(0, 1)) for _ in range(n)] for _ in range(n)])
     return loose * loose.T / n + mp.diag([mp.mpf(dice.uniform(0.3, 1)) for _ in range(n)])
@@ -139,7 +139,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
     dice = random.Random(f"linear {number} {symmetric}")
     n = 2 + number % 3
     rate, strength = mp.mpf(dice.uniform(0.08, 0.15)), mp.mpf(dice.uniform(0.7, 1.4))
-    hessian, anything, size = _positive(n, dice), _positive(n, dice), 3 if n == 3 else 2
+    hessian, anything, size = positive_definite(n, dice), positive_definite(n, dice), 3 if n == 3 else 2
     noise = anything
     if "commuting noise" in granted:
         noise = hessian * hessian / 3 + mp.eye(n) / 5
@@ -149,7 +149,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
     matrix = hessian * rate if symmetric else (hessian + skew) * rate
     ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.05)
     process = Linear(matrix, noise * rate**2, ripple, "continuous time" not in granted)
-    covariance = process.still() if "stationarity" in granted else _positive(n, dice) / 3
+    covariance = process.still() if "stationarity" in granted else positive_definite(n, dice) / 3
     values, vectors = mp.eigsy(hessian)
     first, second = vectors[:, 0], vectors[:, 1]
     here = mp.matrix([mp.mpf(dice.uniform(-1, 1)) for _ in range(n)])
@@ -214,7 +214,7 @@ def _drift_squared(process: Linear, covariance: Any) -> Any:
 
 def _mean_of_batch(covariance: Any, size: int) -> Any:
     """Covariance of the mean of `size` independent vectors, by enumerating their choices."""
-    points = _sigma_points(covariance)
+    points = equally_likely(covariance)
     sums = [mp.matrix(covariance.rows, 1)]
     for _ in range(size):
         sums = [total + point for total in sums for point in points]
@@ -225,7 +225,7 @@ def batch_world(number: int, granted: Assumptions) -> World:
     """SGD itself on the fixed sphere, d = 3 to 5; how much quieter a batch is comes from enumeration."""
     world, size = sgd_world("fixed-sphere")(number, granted), 2 + number % 2
     with mp.workdps(DIGITS + 10):
-        one = _positive(2, random.Random(number))
+        one = positive_definite(2, random.Random(number))
         shrunk = _mean_of_batch(one, size)[0, 0] / one[0, 0]
     return world.at({s.batch: size, s.sigma1: lambda there: there[s.sigma] / mp.sqrt(shrunk)})
 

@@ -47,6 +47,7 @@ def harmonic(curvatures, noises):
             "laplacian": h.sum() * np.ones(len(rate)),
             "slopes": (h**2 * spread).sum(1),
             "hessian_noise": sigma**2 * (h * s).sum() * np.ones(len(rate)),
+            "hessian_gradient": (h**3 * spread).sum(1) + sigma**2 * (h * s).sum(),
         }
 
     return gas
@@ -173,6 +174,7 @@ def state_table(
         "grad_sq": (noise + slopes) / squared,
         "laplacian": noisy(state["laplacian"], 0.1 * scatter),
         "hessian_noise": noisy(state["hessian_noise"], 0.1 * scatter),
+        **({"hessian_gradient": state["hessian_gradient"]} if "hessian_gradient" in state else {}),
         "loss": state["loss"] + swing * rng.standard_normal(runs),
         "loss_variance": noisy(state["loss_variance"], 3 * scatter),
         "entropy_sphere": sphere,

@@ -127,6 +127,22 @@ def test_a_harmonic_well_shows_its_noise_in_fluctuations_and_gradients_alone(pro
     assert {row.verdict for title, row in rows.items() if title not in (GIBBS, FLUCTUATIONS)} == {"agrees"}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_where_one_curvature_is_far_above_the_others_large_steps_need_the_curvature_along_gradients(protocol):
+    # One direction of 20 with h eta_eff/2 of 0.08 to 0.3, by the mean curvature 0.004 to 0.016; isotropic noise.
+    h, span = [15.0, *[0.05] * 19], (1e-2, 4e-2)
+    spread = {"sigma": 0.1, "span": span if protocol != "fixed-lr" else (4e-3, 1.2e-2)}
+    table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [1.0]), **spread)
+    rows, blind = judged(table), judged(table.drop_vars("hessian_gradient"))
+    assert rows[GIBBS].verdict == rows[DRIVEN].verdict == "agrees"
+    assert blind[GIBBS].verdict == blind[DRIVEN].verdict == "disagrees"
+    # Noise along the stiff direction alone: the balance stays, the thermometer does not.
+    table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [20.0, *[0.1] * 19]), **spread)
+    rows = judged(table)
+    assert rows[DRIVEN].verdict == "agrees"
+    assert rows[GIBBS].verdict == "disagrees"
+
+
 @pytest.mark.parametrize(("protocol", "growth"), [("fixed-lr", 10.0), ("fixed-elr", 1.0)])
 def test_noise_that_grows_with_the_loss(protocol, growth):
     spread = {"sigma": 10.0, "span": (1e-4, 1e-2) if protocol == "fixed-lr" else (1e-5, 1e-3)}
