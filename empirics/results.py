@@ -56,9 +56,10 @@ VARIABLES: dict[str, Variable] = {
     "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),
-    "entropy_sphere": Variable("entropy of the directions, flat nearest neighbour", "nat"),
+    "entropy_sphere": Variable("entropy of the directions w/|w|, flat nearest neighbour", "nat"),
     "entropy_sphere_theiler": Variable("the same, neighbours close in time left out", "nat"),
-    "entropy": Variable("entropy of the weights: directions plus (d-1) log radius, of every sphere", "nat"),
+    "entropy_lengths": Variable("share of it: relative lengths of the spheres, sum of (d_l-1) E log(r_l/r)", "nat"),
+    "entropy": Variable("entropy of the weights: that of the directions plus (d-1) log radius", "nat"),
     "entropy_sphere_error": Variable("standard error of the entropy of the directions", "nat"),
     "temperature": Variable("temperature, half the effective learning rate times the noise per dimension", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
@@ -298,7 +299,7 @@ def load(path: str | Path) -> Runs:
     try:
         with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
             tree = stored.load().map_over_datasets(_texts_for_numpy)
-        _dimension_of_the_formulas(tree)
+        current(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except (OSError, ValueError, KeyError) as error:
         raise ExperimentError(f"cannot read the results {folder / STORE}: {str(error).splitlines()[0]}") from None
@@ -306,8 +307,22 @@ def load(path: str | Path) -> Runs:
     return Runs(folder, tree, experiment, provenance)
 
 
-def _dimension_of_the_formulas(tree: xr.DataTree) -> None:
-    """What version 0.1.0 wrote: the number of weights as dimension, the number of directions beside it."""
+def current(tree: xr.DataTree) -> None:
+    """Make of what version 0.1.0 wrote what is written now.
+
+    It had the number of weights for dimension, the number of directions beside it, and left the relative lengths of
+    several spheres out of the entropy of the directions, though not out of that of the weights.
+    """
     for facts in (tree.attrs, tree["summary"].attrs):
         if "directions" in facts:
             facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1
+    data = tree["summary"].to_dataset()
+    needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")
+    if "entropy_lengths" in data or data.attrs.get("weights") is None or any(name not in data for name in needed):
+        return
+    lengths = data["entropy"] - data["entropy_sphere"] - (data.attrs["dimension"] - 1) * data["log_radius"]
+    if (np.abs(lengths) <= 1e-9 * np.abs(data["entropy"])).all():
+        return
+    for name in ("entropy_sphere", "entropy_sphere_theiler"):
+        tree["summary"][name] = (data[name] + lengths).assign_attrs(data[name].attrs)
+    tree["summary"]["entropy_lengths"] = lengths.assign_attrs(VARIABLES["entropy_lengths"]._asdict())

@@ -63,8 +63,8 @@ class HeatCapacity(Claim):
         if missing := [*table.missing("loss", other), *State.missing(table)]:
             return self.not_measured(table, form, "physics", 1.0, missing)
         state = State.of(table)
-        loss, values = state.values(table, "loss"), state.values(table, other)
-        entropy = other == "entropy_sphere"
+        entropy, loss = other == "entropy_sphere", state.values(table, "loss")
+        values = state.entropy(table) if entropy else state.values(table, other)
         return self.verdict(
             table,
             form,
@@ -121,7 +121,7 @@ def _plot(table: Table, state: State) -> Plot:
     ways = {"mean loss, dU/dT": slope / np.exp(at) / unit}
     series = [Series("mean loss, dU/dT", np.exp(at), ways["mean loss, dU/dT"], line=True)]
     if not table.missing("entropy_sphere"):
-        ways["entropy, T dS/dT"] = curves.smooth(state.values(table, "entropy_sphere"), every, at, 1) / unit
+        ways["entropy, T dS/dT"] = curves.smooth(state.entropy(table), every, at, 1) / unit
         series.append(Series("entropy, T dS/dT", np.exp(at), ways["entropy, T dS/dT"], line=True))
     if not table.missing("loss_variance"):
         capacity = state.values(table, "loss_variance") / heat**2 / unit

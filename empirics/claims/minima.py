@@ -117,7 +117,7 @@ def minima(table: Table) -> Minima:
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
     # Worked out from lr and radius, equal rates may differ in their last digits.
     rate = _rounded(state.eta_eff) if across == "effective_lr" else state.values(table, across)
-    measured = [np.log(state.temperature), state.values(table, "loss"), state.values(table, "entropy_sphere")]
+    measured = [np.log(state.temperature), state.values(table, "loss"), state.entropy(table)]
     gas_constant = (table.dimension - 1) / 2
     if not sphere:
         pressure, volume, gas_constant = state.mechanics(table)

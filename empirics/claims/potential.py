@@ -89,7 +89,7 @@ class MinimalPotential(Claim):
         if missing := [*table.missing("loss", "entropy_sphere"), *State.missing(table)]:
             return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
         state = State.of(table)
-        estimate, details = _shift(state, state.values(table, "loss"), state.values(table, "entropy_sphere"))
+        estimate, details = _shift(state, state.values(table, "loss"), state.entropy(table))
         return self.verdict(
             table,
             DIRECTIONS,
@@ -206,7 +206,7 @@ def _lowest(at: FloatArray, values: FloatArray) -> FloatArray:
 def _ranks(table: Table, state: State) -> NDArray[np.intp]:
     """How many other runs have a lower value in each run's own potential."""
     heat, d = state.temperature, table.dimension
-    values = state.values(table, "loss")[None] - heat[:, None] * state.values(table, "entropy_sphere")[None]
+    values = state.values(table, "loss")[None] - heat[:, None] * state.entropy(table)[None]
     if not on_sphere(table):
         pressure, volume, _ = state.mechanics(table)
         values = values + pressure[:, None] * volume[None]

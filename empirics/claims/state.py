@@ -131,6 +131,11 @@ class State:
         """A variable of these runs."""
         return table.values(name)[self.within]
 
+    def entropy(self, table: Table) -> FloatArray:
+        """Entropy of the directions of every sphere for itself: the loss knows nothing of their relative lengths."""
+        whole = self.values(table, "entropy_sphere")
+        return whole if table.missing("entropy_lengths") else whole - self.values(table, "entropy_lengths")
+
     def mechanics(self, table: Table) -> tuple[FloatArray, FloatArray, float]:
         """Pressure and volume of these runs, and the gas constant, as their optimiser has them."""
         noise = noise_variance(table) if table.optimizer in ADAPTIVE else None

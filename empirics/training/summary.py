@@ -269,7 +269,8 @@ def _entropies(
     lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
     refused: dict[int, str] = {}
     sizes, directions = _spheres(ensemble), ensemble.model.directions
-    lengths = np.zeros(runs)
+    if len(sizes) > 1:
+        numbers["entropy_lengths"] = np.full(runs, np.nan)
     for i in np.flatnonzero(summary["diverged_at"] < 0):
         weights = state.of_run(int(i))
         turns[i, 1:] = [angular_update(*pair) for pair in pairwise(weights)]
@@ -280,13 +281,15 @@ def _entropies(
             refused[int(i)] = f"no entropy: {error}"
             continue
         lags[i] = plain.lags
-        numbers["entropy_sphere"][i], numbers["entropy_sphere_theiler"][i] = plain.value, apart.value
+        lengths = 0.0
+        if len(sizes) > 1:
+            lengths = numbers["entropy_lengths"][i] = _lengths(kept, sizes, ensemble.components.parameters)
+        numbers["entropy_sphere"][i] = plain.value + lengths
+        numbers["entropy_sphere_theiler"][i] = apart.value + lengths
         numbers["effective_sample_size"][i] = plain.effective_sample_size
         numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
         path_entropy[i] = plain.path_entropy
-        if len(sizes) > 1:
-            lengths[i] = _lengths(kept, sizes, ensemble.components.parameters)
-    numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"] + lengths
+    numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"]
     snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
@@ -306,7 +309,10 @@ def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
 
 
 def _lengths(kept: NDArray, sizes: tuple[int, ...], parameters: NDArray[np.int64]) -> float:
-    """What the spheres' own norms add to the entropy beside that of them all: the sum of ``m_l E log(r_l/r)``."""
+    """What the relative lengths of the spheres add to the entropy of the directions: the sum of ``m_l E log(r_l/r)``.
+
+    The directions w/r are on a product of spheres of radii r_l/r; neighbours are searched on unit spheres.
+    """
     ends = np.cumsum(sizes)
     norms = [np.linalg.norm(kept[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
     logs = np.log(np.stack(norms)).mean(1) - np.log(np.linalg.norm(kept, axis=1)).mean()

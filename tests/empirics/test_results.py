@@ -17,8 +17,8 @@ def runs(tmp_path_factory):
 
 SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq
 grad_mean_sq_unit radial_gradient loss loss_variance violation
-entropy_sphere entropy_sphere_theiler entropy temperature balance balance_error radius_drift radius_drift_error
-effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy status reason"""
+entropy_sphere entropy_sphere_theiler entropy_lengths entropy temperature balance balance_error radius_drift
+radius_drift_error effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy status reason"""
 
 
 def test_every_variable_is_there_with_its_name_and_unit(runs):
@@ -57,7 +57,9 @@ def test_the_identities_between_the_variables(runs):
     parts, m = runs.tree["components"], data.attrs["dimension"] - 1
     assert m == data.attrs["weights"] - len(parts["component"])  # a sphere a filter
     lengths = ((parts["parameters"] - 1) * np.log(parts["radius_sq"]) / 2).sum("component")
-    np.testing.assert_allclose(data["entropy"] - data["entropy_sphere"], lengths, atol=0.02 * m)
+    np.testing.assert_allclose(data["entropy"] - data["entropy_sphere"], m * data["log_radius"], rtol=1e-12)
+    # With every sphere's own length in place of the relative ones.
+    np.testing.assert_allclose(data["entropy_lengths"] + m * data["log_radius"], lengths, atol=0.02 * m)
     np.testing.assert_allclose(data["grad_variance"], data["grad_sq"] - data["grad_mean_sq"])
     eta, lam = data["lr"], data["weight_decay"]
     np.testing.assert_allclose(data["balance"], eta * data["grad_sq"] / (lam * (2 - eta * lam) * data["radius_sq"]))
@@ -133,10 +135,16 @@ def test_a_broken_store_is_named(runs, tmp_path):
 
 def test_results_of_0_1_0_are_read_as_what_they_mean(tmp_path):
     arrays = {"summary/loss": np.zeros(6)}
-    write(label(tiny(), 325, {}, arrays, {"directions": 316}), tmp_path / "filters")
+    old = {"entropy_sphere": 3.0, "entropy_sphere_theiler": 2.0, "log_radius": 0.5, "entropy": 3.0 + 316 * 0.5 - 7.0}
+    spheres = arrays | {f"summary/{name}": np.full(6, value) for name, value in old.items()}
+    write(label(tiny(), 325, {}, spheres, {"directions": 316}), tmp_path / "filters")
     write(label(tiny(), 325, {}, arrays), tmp_path / "sphere")
     facts = {"name": "tiny", "kind": "network"}
-    assert empirics.load(tmp_path / "filters").dataset.attrs == facts | {"weights": 325, "dimension": 317}
+    data = empirics.load(tmp_path / "filters").dataset
+    assert data.attrs == facts | {"weights": 325, "dimension": 317}
+    names = ("entropy_sphere", "entropy_sphere_theiler", "entropy_lengths")
+    assert [float(data[name][2]) for name in names] == pytest.approx([-4.0, -5.0, -7.0])
+    assert data["entropy_lengths"].attrs["units"] == "nat"
     assert empirics.load(tmp_path / "sphere").dataset.attrs == facts | {"dimension": 325}
 
 
