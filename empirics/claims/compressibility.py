@@ -21,6 +21,7 @@ from empirics.claims.gas import (
 )
 from empirics.claims.state import State
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
+from empirics.claims.thermometer import steps_too_large
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import derive
@@ -136,7 +137,8 @@ class CompressibilityFactor(Claim):
         if not inverse.low > 0:
             estimate = no_estimate(inverse.why or "slopes of the loss are not seen above their noise")
         source = derive("configurational-temperature").source
-        return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source)
+        refused = steps_too_large(table, self.margin)
+        return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source, refused=refused)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The factor of every run over its volume, by both thermometers, what depends on T alone taken off."""

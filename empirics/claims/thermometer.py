@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
@@ -16,7 +16,7 @@ from empirics.claims.fits import Estimate, ratio_of
 from empirics.claims.protocol import known
 from empirics.claims.state import State, finite_step_factor
 from empirics.claims.table import Table
-from empirics.claims.verdict import Verdict
+from empirics.claims.verdict import Verdict, judge
 from thermo_theory import derive
 from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
 from thermo_theory.vectors import Expectation, Quad, SymProduct, Tr
@@ -41,9 +41,10 @@ class ConfigurationalTemperature(Claim):
 
     Finite steps: with the curvature along minibatch gradients (``hessian_gradient``), both are exact to second order in
     the step, whatever the curvatures: ``eta_eff E[g.H g]/2``, and for the first ``eta_eff E[grad L.H grad L]/2`` on top
-    ("step-balance", "step-thermometer"). Without it both are taken at the temperature of the Gibbs law that such steps
-    sample (`empirics.claims.state`), by the mean curvature; that along the mean gradient is higher where curvatures
-    differ, and both are then off by half the difference times eta_eff.
+    ("step-balance", "step-thermometer"). Where the second is off all the same, the loss along a step is not quadratic,
+    and no verdict is given on the first. Without ``hessian_gradient`` both are taken at the temperature of the Gibbs
+    law that such steps sample (`empirics.claims.state`), by the mean curvature; that along the mean gradient is higher
+    where curvatures differ, and both are then off by half the difference times eta_eff.
     """
 
     name = "V6"
@@ -82,7 +83,8 @@ class ConfigurationalTemperature(Claim):
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
             return self.not_measured(table, GIBBS, "physics", 1.0, missing)
         estimate, law = _by_gibbs(table).estimate, derive("configurational-temperature")
-        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, estimate, law.source)
+        refused = steps_too_large(table, self.margin)
+        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, estimate, law.source, refused=refused)
 
     def _balance(self, table: Table) -> Verdict:
         along_gradients = _along_gradients(table)
@@ -91,7 +93,10 @@ class ConfigurationalTemperature(Claim):
             return self.not_measured(table, BALANCE, "identity", 1.0, missing)
         estimate = _by_balance(table).estimate
         law = derive("step-balance" if along_gradients else "gradient-balance")
-        return self.verdict(table, BALANCE, "identity", 1.0, self.margin, estimate, law.source, gated=False)
+        verdict = self.verdict(table, BALANCE, "identity", 1.0, self.margin, estimate, law.source, gated=False)
+        if verdict.verdict != "disagrees" or not along_gradients:
+            return verdict
+        return replace(verdict, reason=f"{verdict.reason}; {steps_too_large(table, self.margin)}")
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Both ratios of every run over its temperature."""
@@ -218,6 +223,22 @@ def at_large_steps(
     right = derive("step-thermometer").claim.equation.rhs.subs(means)
     found = sp.lambdify((T, lap_L, eta_eff, _ALONG), right)(temperature, laplacian, rate, along_mean)
     return np.asarray(found, dtype=float)
+
+
+def steps_too_large(table: Table, margin: float) -> str:
+    """Why the loss along a step is not quadratic, so that no thermometer can be read; empty if nothing says so."""
+    if table.optimizer != "sgd" or not _along_gradients(table) or _without_slopes(table) or State.missing(table):
+        return ""
+    found = _by_balance(table).estimate
+    if judge(1.0, found.low, found.high, margin)[0] != "disagrees":
+        return ""
+    state = State.of(table)
+    why = f"the balance of a step is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    if not table.missing("hessian_noise"):
+        along_mean = state.values(table, "hessian_gradient") - state.values(table, "hessian_noise")
+        step = state.eta_eff * along_mean / _slopes(table, state) / 2
+        why += f", curvature along the mean gradient x effective lr/2 {np.median(step):.2g} in the median run"
+    return f"gate: steps are too large, the loss along them is not quadratic ({why})"
 
 
 def _along_gradients(table: Table) -> bool:

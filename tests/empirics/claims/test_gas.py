@@ -136,6 +136,12 @@ def test_where_one_curvature_is_far_above_the_others_large_steps_need_the_curvat
     rows, blind = judged(table), judged(table.drop_vars("hessian_gradient"))
     assert rows[GIBBS].verdict == rows[DRIVEN].verdict == "agrees"
     assert blind[GIBBS].verdict == blind[DRIVEN].verdict == "disagrees"
+    # Steps along which the loss is not quadratic: no thermometer.
+    bent = judged(table.assign(hessian_gradient=1.4 * table["hessian_gradient"]))
+    assert bent[DRIVEN].verdict == "disagrees"
+    assert bent[GIBBS].verdict == "inconclusive"
+    assert "steps are too large" in bent[DRIVEN].reason
+    assert bent[GIBBS].reason.startswith("gate: steps are too large")
     # Noise along the stiff direction alone: the balance stays, the thermometer does not.
     table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [20.0, *[0.1] * 19]), **spread)
     rows = judged(table)

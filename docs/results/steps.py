@@ -1,0 +1,183 @@
+"""Looks at the loss along single steps of settled runs, and writes docs/results/steps.md.
+
+python docs/results/steps.py --runs runs
+
+Nothing is read from the folder of runs: a few runs of each experiment are trained again and looked at on the way.
+The images must be where the experiments of docs/results/cifar.md want them; without them that network is left out.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from tables import EXPERIMENTS, save, svg_style, write
+
+from empirics import Experiment, ExperimentError
+from empirics.data.loading import load
+from empirics.models.base import views
+from empirics.training.ensemble import Ensemble, Raw
+
+#: What is looked at, its words, and how often during the measured part.
+NETWORKS = {
+    "digits": ("digits MLP", 1000),
+    "tiny-rms": ("tiny MLP, minibatch noise", 1000),
+    "tiny-rms-added-95": ("tiny MLP, noise .95 isotropic", 1000),
+    #"cifar-convnet-long": ("ConvNet, CIFAR-10", 400),
+}
+#: Where along the step slopes are taken, in steps; the two around 0 give the curvature at its start.
+NEAR = 1 / 16
+PLACES = np.concatenate([[-NEAR], np.linspace(0, 1, 9), [NEAR]])
+#: Parts of the looks that errors come from.
+PARTS = 20
+
+WORDS = """# Along a step
+
+V6 and the correction for finite steps take the loss along a step for quadratic. Here it is looked at: in settled runs of
+SGD, `f(s) = -lr g·∇L(w - s lr g)` for s from 0 to 1, the mean over steps, with the gradient on a minibatch that is
+independent of g. If the loss is stationary the integral of f over the step is 0, whatever the size of the step; if it is
+quadratic along a step, f is a straight line from -1 to 1 in units of `lr |∇L|²`, with slope 2. `make results-steps`
+trains a few runs of each network and writes this page.
+
+What came out:
+
+""".splitlines()
+
+
+@dataclass(frozen=True)
+class Line:
+    """Mean slopes along the steps of the runs of one cell, over that at the start.
+
+    Attributes
+    ----------
+    network, rate, decay
+        Which.
+    angle
+        Mean angle of a step (rad).
+    shape : array (part, place)
+        f at `PLACES` over minus its mean at 0, for each part of the looks.
+    """
+
+    network: str
+    rate: float
+    decay: float
+    angle: float
+    shape: np.ndarray
+
+    def of(self, number):
+        """A number made of f, with twice its standard error by the parts."""
+        whole, parts = number(self.shape.mean(0)), [number(part) for part in self.shape]
+        return whole, 2 * np.std(parts, ddof=1) / np.sqrt(len(parts))
+
+
+def integral(f):
+    """Of f over the step, by Simpson's rule."""
+    weights = np.array([1, 4, 2, 4, 2, 4, 2, 4, 1]) / 24
+    return weights @ f[1:-1]
+
+
+def slope(f):
+    """Of f at the start of the step: 2 if the loss is quadratic."""
+    return (f[-1] - f[0]) / (2 * NEAR)
+
+
+def lowest(f):
+    """How far along the step the loss is least on average."""
+    inner = f[1:-1]
+    after = int(np.argmax(inner > 0))
+    return (after - inner[after] / (inner[after] - inner[after - 1])) / 8
+
+
+def end(f):
+    """The slope where the step ends."""
+    return f[-2]
+
+
+def along(ensemble, state, number, lr):
+    """``-lr g.grad L`` at all places of the step that is taken next, shape (place, run)."""
+    scratch = [torch.empty(len(lr), dtype=ensemble.dtype) for _ in Raw]
+    ensemble._step.take(state, scratch, ensemble.gradient)
+    if ensemble._noise is not None:
+        ensemble._noise.add(state, ensemble.gradient, torch.linalg.vecdot(state.flat, state.flat))
+    inputs, labels = ensemble.feeds.probe.at(number)
+    step, out, found = lr.unsqueeze(1) * ensemble.gradient, torch.empty_like(state.flat), []
+    for place in PLACES:
+        weights = views(state.flat - place * step, state.blocks)
+        ensemble.model.loss_and_grad(weights, ensemble.frozen, inputs, labels, views(out, state.blocks))
+        found.append(-torch.linalg.vecdot(step, out).double().numpy())
+    angle = torch.linalg.vector_norm(step, dim=1) / torch.linalg.vector_norm(state.flat, dim=1)
+    return np.array(found), angle.double().numpy()
+
+
+def look(name):
+    """Lines of the coldest, middle and hottest cell of the grid's diagonal; all seeds of a cell in one."""
+    words, looks = NETWORKS[name]
+    experiment = Experiment.from_file(EXPERIMENTS / f"{name}.toml")
+    rates, decays = sorted(experiment.grid.lr), sorted(experiment.grid.weight_decay)
+    cells = [(rates[i], decays[i]) for i in (0, len(rates) // 2, -1)]
+    for rate, decay in cells:
+        chosen = [run for run in experiment.runs if (run.lr, run.weight_decay) == (rate, decay)]
+        ensemble = Ensemble(experiment, chosen, load(experiment.data))
+        state = ensemble.start()
+        for _ in range(ensemble.times.burn_in):
+            ensemble.advance(state)
+        spacing = ensemble.times.snapshots * ensemble.times.spacing // looks
+        lr = torch.tensor([run.lr for run in chosen], dtype=state.flat.dtype)
+        seen, angles = [], []
+        for number in range(looks):
+            for _ in range(spacing):
+                ensemble.advance(state)
+            f, angle = along(ensemble, state, number, lr)
+            seen.append(f)
+            angles.append(angle)
+        parts = np.array(seen).mean(2).reshape(PARTS, -1, len(PLACES)).mean(1)
+        yield Line(words, rate, decay, float(np.mean(angles)), parts / -parts[:, 1].mean())
+
+
+def cells_of(line):
+    """A row of the table."""
+    numbers = [line.of(number) for number in (integral, slope, lowest, end)]
+    shown = [f"{value:.3f} ± {error:.3f}" for value, error in numbers]
+    return [line.network, f"{line.rate:.3g}", f"{line.decay:.3g}", f"{line.angle:.3f}", *shown]
+
+
+def draw(lines):
+    """f along the step, a panel a network."""
+    names = list(dict.fromkeys(line.network for line in lines))
+    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names), 2.7), sharey=True)
+    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
+        for line, colour in zip([one for one in lines if one.network == name], ("C0", "C1", "C3"), strict=True):
+            axis.plot(PLACES[1:-1], line.shape.mean(0)[1:-1], color=colour, label=f"{line.angle:.2f} rad")
+        axis.plot([0, 1], [-1, 1], color="0.5", ls="--", lw=0.8)
+        axis.axhline(0, color="0.8", lw=0.8)
+        axis.set(title=name, xlabel="share of the step")
+        axis.legend(frameon=False, fontsize=7, title="angle of a step", title_fontsize=7)
+    np.atleast_1d(axes)[0].set_ylabel("slope of the loss, first = -1")
+    save(figure, "steps")
+
+
+def main():
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="not read")
+    parser.parse_args()
+    svg_style("steps")
+    lines, left_out = [], []
+    for name in NETWORKS:
+        try:
+            lines += look(name)
+        except ExperimentError as error:
+            left_out += [f"- `{name}`: {error}"]
+    head = ["network", "lr", "weight decay", "angle of a step (rad)", "integral (0)", "slope at the start (2)"]
+    head += ["loss least at, in steps", "slope at the end (1)"]
+    table = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    table += ["| " + " | ".join(cells_of(line)) + " |" for line in lines]
+    draw(lines)
+    figure = ["", "![Slope of the loss along a step](figures/steps.svg)", ""]
+    write(Path(__file__).parent / "steps.md", [*WORDS, *table, *figure, *left_out])
+
+
+if __name__ == "__main__":
+    main()
