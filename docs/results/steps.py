@@ -22,10 +22,8 @@ from empirics.training.ensemble import Ensemble, Raw
 
 #: What is looked at, its words, and how often during the measured part.
 NETWORKS = {
-    "digits": ("digits MLP", 1000),
-    "tiny-rms": ("tiny MLP, minibatch noise", 1000),
-    "tiny-rms-added-95": ("tiny MLP, noise .95 isotropic", 1000),
-    #"cifar-convnet-long": ("ConvNet, CIFAR-10", 400),
+    "digits": ("digits MLP", 2400),
+    "cifar-convnet-long": ("ConvNet, CIFAR-10", 400),
 }
 #: Where along the step slopes are taken, in steps; the two around 0 give the curvature at its start.
 NEAR = 1 / 16
@@ -35,10 +33,10 @@ PARTS = 20
 
 WORDS = """# Along a step
 
-V6 and the correction for finite steps take the loss along a step for quadratic. Here it is looked at: in settled runs of
-SGD, `f(s) = -lr g·∇L(w - s lr g)` for s from 0 to 1, the mean over steps, with the gradient on a minibatch that is
-independent of g. If the loss is stationary the integral of f over the step is 0, whatever the size of the step; if it is
-quadratic along a step, f is a straight line from -1 to 1 in units of `lr |∇L|²`, with slope 2. `make results-steps`
+V6 and the correction for finite steps take the loss along a step for quadratic. Here it is looked at: in settled runs
+of SGD, `f(s) = -lr g·∇L(w - s lr g)` for s from 0 to 1, the mean over steps, with the gradient on a minibatch that is
+independent of g. If the loss is stationary the integral of f over the step is 0, whatever the size of the step; if it
+is quadratic along a step, f is a straight line from -1 to 1 in units of `lr |∇L|²`, with slope 2. `make results-steps`
 trains a few runs of each network and writes this page.
 
 What came out:

@@ -28,7 +28,8 @@ FloatArray = NDArray[np.float64]
 _ALONG = sp.Symbol("along")
 
 GIBBS = "Mean squared gradient over T times the mean Laplacian of the loss"
-BALANCE = "Mean squared gradient over half the effective learning rate times the curvature along gradients"
+BALANCE = "Mean squared gradient over half the effective learning rate times the mean of tr(H Sigma)"
+ALONG = "Mean squared gradient over half the effective learning rate times the curvature along gradients"
 
 
 class ConfigurationalTemperature(Claim):
@@ -88,12 +89,12 @@ class ConfigurationalTemperature(Claim):
 
     def _balance(self, table: Table) -> Verdict:
         along_gradients = _along_gradients(table)
-        lacking = [] if along_gradients else table.missing("hessian_noise")
+        form, lacking = (ALONG, []) if along_gradients else (BALANCE, table.missing("hessian_noise"))
         if missing := [*_without_slopes(table), *lacking, *State.missing(table)]:
-            return self.not_measured(table, BALANCE, "identity", 1.0, missing)
+            return self.not_measured(table, form, "identity", 1.0, missing)
         estimate = _by_balance(table).estimate
         law = derive("step-balance" if along_gradients else "gradient-balance")
-        verdict = self.verdict(table, BALANCE, "identity", 1.0, self.margin, estimate, law.source, gated=False)
+        verdict = self.verdict(table, form, "identity", 1.0, self.margin, estimate, law.source, gated=False)
         if verdict.verdict != "disagrees" or not along_gradients:
             return verdict
         return replace(verdict, reason=f"{verdict.reason}; {steps_too_large(table, self.margin)}")

@@ -87,8 +87,16 @@ class State:
         }
 
     def put(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over what :meth:`arrays` gave."""
+        """Take over what :meth:`arrays` gave.
+
+        Raises
+        ------
+        KeyError
+            If something is missing or of another shape: another version of this code measured other things.
+        """
         for name, value in self._tensors().items():
+            if arrays[name].shape != value.shape:
+                raise KeyError(name)
             value.copy_(from_numpy(arrays[name]))
         self.filled = int(arrays["filled"])
 

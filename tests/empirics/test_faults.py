@@ -54,6 +54,12 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def widen(path):
+    """As another version of this code would write it, that measures one number more at a snapshot."""
+    arrays = read_arrays(path)
+    write_arrays(path, arrays | {"pairs": np.pad(arrays["pairs"], ((0, 0), (0, 1), (0, 0)))})
+
+
 def test_arrays_come_back_and_damage_is_seen(tmp_path):
     path, arrays = tmp_path / "a.npz", {"x": np.arange(7.0), "y": np.array([[True]]), "n": np.array(3)}
     write_arrays(path, arrays)
@@ -75,7 +81,9 @@ def test_arrays_come_back_and_damage_is_seen(tmp_path):
             read_arrays(path)
 
 
-@pytest.mark.parametrize(("which", "damage"), [("newest", flip), ("newest", cut), ("both", cut), ("segment", flip)])
+@pytest.mark.parametrize(
+    ("which", "damage"), [("newest", flip), ("newest", cut), ("both", cut), ("both", widen), ("segment", flip)]
+)
 def test_a_damaged_checkpoint_is_not_believed(tmp_path, whole, monkeypatch, damage, which):
     monkeypatch.setattr(shard, "NEWS_EVERY", 0.0)
     task = runner._tasks(tiny(), tmp_path, "cpu", 0.0)[0]  # a checkpoint every step

@@ -183,7 +183,9 @@ def test_a_grid_on_the_sphere_through_run(tmp_path):
     assert found["radius"].values.tolist() == [1.0, 2.0, 3.0] * 2
     np.testing.assert_allclose(found["radius_sq"], found["radius"] ** 2, rtol=1e-5)
     assert np.isnan(found["balance"]).all()
-    expected = 0.5 * 10 * found["lr"] / found["radius_sq"] * found["grad_variance_unit"] / found.attrs["directions"]
+    expected = (
+        0.5 * 10 * found["lr"] / found["radius_sq"] * found["grad_variance_unit"] / (found.attrs["dimension"] - 1)
+    )
     np.testing.assert_allclose(found["temperature"], expected)
     assert (found["status"] == "ok").all(), found["reason"].values
 
@@ -222,7 +224,7 @@ def test_an_adaptive_grid_through_run(tmp_path):
         experiment("fixed-lr", "adamw"), grid={"lr": [0.01, 0.02], "weight_decay": [0.05, 0.1, 0.2]}
     )
     found = through_run(grid, tmp_path / "adamw").dataset
-    sigma = np.sqrt(found["grad_variance_unit"] / found.attrs["directions"])
+    sigma = np.sqrt(found["grad_variance_unit"] / (found.attrs["dimension"] - 1))
     np.testing.assert_allclose(found["temperature"], 0.5 * found["lr"] * sigma / np.sqrt(found["radius_sq"]))
     assert np.isfinite(found["balance"]).all()
     assert len({identity(run) for run in grid.runs}) == 6

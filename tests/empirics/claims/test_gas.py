@@ -14,8 +14,8 @@ from empirics.claims.maxwell import RELATIONS
 from empirics.claims.potential import DIRECTIONS
 from empirics.claims.radius import BALANCE
 from empirics.claims.state import State
+from empirics.claims.thermometer import ALONG, GIBBS
 from empirics.claims.thermometer import BALANCE as DRIVEN
-from empirics.claims.thermometer import GIBBS
 from empirics.claims.trajectory import AREA
 
 PROTOCOLS = ("fixed-lr", "fixed-elr", "fixed-sphere")
@@ -134,18 +134,18 @@ def test_where_one_curvature_is_far_above_the_others_large_steps_need_the_curvat
     spread = {"sigma": 0.1, "span": span if protocol != "fixed-lr" else (4e-3, 1.2e-2)}
     table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [1.0]), **spread)
     rows, blind = judged(table), judged(table.drop_vars("hessian_gradient"))
-    assert rows[GIBBS].verdict == rows[DRIVEN].verdict == "agrees"
+    assert rows[GIBBS].verdict == rows[ALONG].verdict == "agrees"
     assert blind[GIBBS].verdict == blind[DRIVEN].verdict == "disagrees"
     # Steps along which the loss is not quadratic: no thermometer.
     bent = judged(table.assign(hessian_gradient=1.4 * table["hessian_gradient"]))
-    assert bent[DRIVEN].verdict == "disagrees"
+    assert bent[ALONG].verdict == "disagrees"
     assert bent[GIBBS].verdict == "inconclusive"
-    assert "steps are too large" in bent[DRIVEN].reason
+    assert "steps are too large" in bent[ALONG].reason
     assert bent[GIBBS].reason.startswith("gate: steps are too large")
     # Noise along the stiff direction alone: the balance stays, the thermometer does not.
     table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [20.0, *[0.1] * 19]), **spread)
     rows = judged(table)
-    assert rows[DRIVEN].verdict == "agrees"
+    assert rows[ALONG].verdict == "agrees"
     assert rows[GIBBS].verdict == "disagrees"
 
 
