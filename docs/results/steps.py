@@ -44,10 +44,10 @@ What came out:
 - **The integral is 0 in all six cells, to 2 % of `lr |∇L|²` in the best**: the runs are stationary, and gradients and
   noise are measured right. That the loss is least about half-way along a step is no more than this, at steps of any
   size.
-- **The loss is not quadratic along a step.** The slope at the start is 2.2 to 3.4 in the digits network, more the larger
-  the step, and f bends: curvature falls along the step. So the balance of a step to second order, 2 over that slope, is
-  .9 to .6, as V6 finds on the grids (.75 to .79, [digits](digits.md)). In the ConvNet the slope is 2 within its error,
-  but in the hottest cell the one at the end, .43, says the same.
+- **The loss is not quadratic along a step.** The slope at the start is 2.2 to 3.4 in the digits network, more the
+  larger the step, and f bends: curvature falls along the step. So the balance of a step to second order, 2 over that
+  slope, is .9 to .6, as V6 finds on the grids (.75 to .79, [digits](digits.md)). In the ConvNet the slope is 2 within
+  its error, but in the hottest cell the one at the end, .43, says the same.
 - **Steps are not small**: on those grids the curvature along the mean gradient times the effective lr is about 1 in the
   median run, so that a step by the mean gradient alone would lead to the bottom of the valley. Its share of the balance
   and the bend have opposite signs, which is why the first-order balance, of the noise alone, comes nearer to 1.
