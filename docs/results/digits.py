@@ -100,9 +100,9 @@ What came out:
 - **V6: steps that are not small.** E|∇L|² is ten times T tr H, but that is no temperature: the mean gradient points
   along curvatures twenty times the mean, so that half the effective lr times the curvature along it is .4 to .6 in the
   median run, where the mean curvature makes it .01 to .04. The balance of a step to second order then comes to .75 to
-  .79 in place of 1, so V6, 5.4 to 5.9 with the part of the steps taken off, is refused. To first order it comes to 1.1 to 1.2, as two errors cancel: earlier runs had
-  that alone, and this page called it unexplained. Looked at whole, steps take as much of the loss as they give
-  ([along a step](steps.md)).
+  .79 in place of 1, so V6, 5.4 to 5.9 with the part of the steps taken off, is refused. To first order it comes to 1.1
+  to 1.2, as two errors cancel: earlier runs had that alone, and this page called it unexplained. Looked at whole, steps
+  take as much of the loss as they give ([along a step](steps.md)).
 - The balance of optimisers with a memory was noise before: 7, 3 and 3 of 49 runs with momentum, Nesterov and AdamW were
   called "not stationary", 12 and 10 at fixed effective lr. What weight decay takes is its measure now
   (docs/decisions.md); the training is the same, only its summary changed.
