@@ -27,7 +27,8 @@ are on one disk: those of before directions were counted by filter are judged wi
   `-inhomogeneous`) is seen by V5, or V4.
 - In networks what follows from scale invariance (V1's slope, V3) nowhere disagrees where the gates passed, but for runs
   that are said to be another protocol's than they are (`control-protocol`).
-- No network passes V5 or V6, which need the Gibbs law; V4 passes once, with noise added.
+- No network passes V5 or V6, which need the Gibbs law; V4 passes twice, with noise added. V6 is refused where the loss
+  along a step is not quadratic (its identity ✗, [along a step](steps.md)).
 """.splitlines()
 
 #: Which page tells of an experiment: by the beginning of its name, the longest first.
