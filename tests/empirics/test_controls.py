@@ -62,9 +62,7 @@ def test_a_short_control_does_not_pass(control, tmp_path):
 
 
 #: Its noise does not vanish: what stops it is the gate, for 4 or 5 runs of 49 that jump or drift, by rounding.
-UNSURE = pytest.mark.xfail(
-    reason="docs/results/controls.md: passes if 4 runs of 49 are left out, not 5", strict=False
-)
+UNSURE = pytest.mark.xfail(reason="docs/results/controls.md: passes if 4 runs of 49 are left out, not 5", strict=False)
 
 
 @pytest.mark.long
