@@ -15,13 +15,13 @@ CONTROLS = ("affine", "eps", "short", "interpolating", "protocol", "shuffled")
 
 
 REMARKS = [
-    "Of the six none passes V1 or V3. Five of them fail as they were meant to. `control-interpolating` is stopped by",
-    "another gate than it was made for: with a last layer frozen at norm 10 the loss of 100 images does not go below",
-    '0.23, no run is labelled "interpolating", and what keeps it from passing are periodic jumps. Run again with',
-    "kernels that round otherwise, 45 of its 49 runs count in place of 44, the gate opens, and V1 and V3 agree: 100 images",
-    "are too many for the control it was meant to be ([width](width.md) has networks that do interpolate). V9 agrees on",
-    "`control-protocol` because it asks only whether the network is scale-invariant, and that it is, whatever the runs",
-    "are said to be.",
+    "Of the six none passes V1 or V3. Five of them fail as they were meant to. `control-interpolating` is stopped",
+    "by another gate than it was made for: with a last layer frozen at norm 10 the loss of 100 images does not go",
+    'below 0.23, no run is labelled "interpolating", and what keeps it from passing are periodic jumps. Run again',
+    "with kernels that round otherwise, 45 of its 49 runs count in place of 44, the gate opens, and V1 and V3",
+    "agree: 100 images are too many for the control it was meant to be ([width](width.md) has networks that do",
+    "interpolate). V9 agrees on `control-protocol` because it asks only whether the network is scale-invariant, and",
+    "that it is, whatever the runs are said to be.",
 ]
 
 
