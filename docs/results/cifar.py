@@ -48,9 +48,9 @@ WORDS = """# CIFAR-10
 A ConvNet of width 2 (1,566 weights in 30 filters) and ResNet-18 of width 4 (43,692 in 300) on CIFAR-10 (JPEG
 re-encoded), BatchNorm, last layer frozen at norm 10, minibatches of 32; 5x5 runs at fixed LR and at fixed ELR, of
 20,000 steps (ConvNet) and 12,000 (ResNet-18), where the paper takes 1,000,000. Experiments and margins were committed
-before the runs, ranges are from trials with another seed. `make results-cifar` trains what is not there and writes
-this page; `python docs/results/cifar.py --finished` writes it from what there is. "First look": shorter grids from
-before, 11,000 and 2,000 steps, the tables' last rows.
+before the runs; ranges are from trials with another seed (ResNet-18) or from the first look (ConvNet): shorter grids
+from before, 11,000 and 2,000 steps, the tables' last rows. `make results-cifar` trains what is not there and writes
+this page; `python docs/results/cifar.py --finished` writes it from what there is.
 
 What came out:
 

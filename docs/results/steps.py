@@ -14,11 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from tables import EXPERIMENTS, save, svg_style, write
+from tiny_states import burnt_in, step_gradient
 
 from empirics import Experiment, ExperimentError
-from empirics.data.loading import load
 from empirics.models.base import views
-from empirics.training.ensemble import Ensemble, Raw
+from empirics.training.ensemble import Raw
 
 #: What is looked at, its words, and how often during the measured part.
 NETWORKS = {
@@ -112,9 +112,7 @@ def end(f):
 def along(ensemble, state, number, lr):
     """``-lr g.grad L`` at all places of the step that is taken next, shape (place, run)."""
     scratch = [torch.empty(len(lr), dtype=ensemble.dtype) for _ in Raw]
-    ensemble._step.take(state, scratch, ensemble.gradient)
-    if ensemble._noise is not None:
-        ensemble._noise.add(state, ensemble.gradient, torch.linalg.vecdot(state.flat, state.flat))
+    step_gradient(ensemble, state, scratch, ensemble.gradient)
     inputs, labels = ensemble.feeds.probe.at(number)
     step, out, found = lr.unsqueeze(1) * ensemble.gradient, torch.empty_like(state.flat), []
     for place in PLACES:
@@ -133,10 +131,7 @@ def look(name):
     cells = [(rates[i], decays[i]) for i in (0, len(rates) // 2, -1)]
     for rate, decay in cells:
         chosen = [run for run in experiment.runs if (run.lr, run.weight_decay) == (rate, decay)]
-        ensemble = Ensemble(experiment, chosen, load(experiment.data))
-        state = ensemble.start()
-        for _ in range(ensemble.times.burn_in):
-            ensemble.advance(state)
+        ensemble, state = burnt_in(experiment, chosen)
         spacing = ensemble.times.snapshots * ensemble.times.spacing // looks
         lr = torch.tensor([run.lr for run in chosen], dtype=state.flat.dtype)
         seen, angles = [], []

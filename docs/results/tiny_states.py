@@ -29,11 +29,23 @@ def settled(name):
     experiment = Experiment.from_file(EXPERIMENTS / f"{name}.toml")
     rates = np.array([run.lr * run.weight_decay for run in experiment.runs])
     near = np.flatnonzero(middling(rates))[:STATES]
-    ensemble = Ensemble(experiment, [experiment.runs[i] for i in near], load(experiment.data))
+    return burnt_in(experiment, [experiment.runs[i] for i in near])
+
+
+def burnt_in(experiment, runs):
+    """These runs after their burn-in: the ensemble and its state."""
+    ensemble = Ensemble(experiment, runs, load(experiment.data))
     state = ensemble.start()
     for _ in range(ensemble.times.burn_in):
         ensemble.advance(state)
     return ensemble, state
+
+
+def step_gradient(ensemble, state, row, out):
+    """Write the gradient that a step from here is taken with, all its noise added, shape (run, d)."""
+    ensemble._step.take(state, row, out)
+    if ensemble._noise is not None:
+        ensemble._noise.add(state, out, torch.linalg.vecdot(state.flat, state.flat))
 
 
 def middling(rates):
@@ -47,9 +59,7 @@ def gradients(ensemble, state, count):
     for _ in range(count):
         state.step += 1  # other minibatches, the same weights
         out = torch.empty_like(state.flat)
-        ensemble._step.take(state, row, out)
-        if ensemble._noise is not None:
-            ensemble._noise.add(state, out, radius_sq)
+        step_gradient(ensemble, state, row, out)
         found.append(out * radius_sq.sqrt().unsqueeze(1))
     return torch.stack(found, 1).double().numpy()
 

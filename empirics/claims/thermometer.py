@@ -159,8 +159,8 @@ def _by_gibbs(table: Table) -> _Sides:
     """What the Gibbs law demands."""
     state = State.of(table)
     slopes, laplacian = _slopes(table, state), state.values(table, "laplacian")
-    if table.optimizer == "sgd" and _along_gradients(table) and not table.missing("hessian_noise"):
-        along_mean = state.values(table, "hessian_gradient") - state.values(table, "hessian_noise")
+    along_mean = _along_mean(table, state)
+    if table.optimizer == "sgd" and along_mean is not None:
         # Taken off what is measured, not put on what is expected: there it would hide what the noise does.
         slopes = slopes - by_steps(state.eta_eff, along_mean)
         return _Sides(state.temperature, slopes, by_temperature(state.noise_temperature, laplacian))
@@ -234,8 +234,7 @@ def steps_too_large(table: Table, margin: float) -> str:
         return ""
     state = State.of(table)
     why = f"the balance of a step is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    if not table.missing("hessian_noise"):
-        along_mean = state.values(table, "hessian_gradient") - state.values(table, "hessian_noise")
+    if (along_mean := _along_mean(table, state)) is not None:
         step = state.eta_eff * along_mean / _slopes(table, state) / 2
         why += f", curvature along the mean gradient x effective lr/2 {np.median(step):.2g} in the median run"
     return f"gate: steps are too large, the loss along them is not quadratic ({why})"
@@ -244,6 +243,13 @@ def steps_too_large(table: Table, margin: float) -> str:
 def _along_gradients(table: Table) -> bool:
     """Whether the curvature along minibatch gradients was measured, and so no mean curvature is needed."""
     return not table.missing("hessian_gradient")
+
+
+def _along_mean(table: Table, state: State) -> FloatArray | None:
+    """Mean of grad L.H grad L at unit norm: what of g.H g is not the noise's; None where it was not measured."""
+    if table.missing("hessian_gradient", "hessian_noise"):
+        return None
+    return state.values(table, "hessian_gradient") - state.values(table, "hessian_noise")
 
 
 def _without_slopes(table: Table) -> list[str]:

@@ -61,14 +61,8 @@ def test_a_short_control_does_not_pass(control, tmp_path):
     assert "agrees" not in {row.verdict for row in rows}
 
 
-#: Its noise does not vanish: what stops it is the gate, for 4 or 5 runs of 49 that jump or drift, by rounding.
-UNSURE = pytest.mark.xfail(reason="docs/results/controls.md: passes if 4 runs of 49 are left out, not 5", strict=False)
-
-
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "control", [pytest.param(name, marks=UNSURE if name == "interpolating" else ()) for name in FIELDS]
-)
+@pytest.mark.parametrize("control", FIELDS)
 def test_a_control_does_not_pass(control, tmp_path):
     runs, rows = evidence(shipped(control), tmp_path / "control")
     assert rows

@@ -274,6 +274,20 @@ def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callabl
     return maker
 
 
+def two_points(draw: Callable[[], Any], drift: Callable[[Any], Any], still: bool) -> list[tuple[Any, Any]]:
+    """Two weights at which noise drives the loss up and at which it falls, and how much each counts.
+
+    Near the minimum it rises, further away it falls; they count so that the mean loss stays as it is, if it is to be
+    `still`, else equally.
+    """
+    points: dict[bool, Any] = {}
+    while len(points) < 2:
+        w = draw()
+        change = drift(w)
+        points.setdefault(change > 0, (w, mp.fabs(change)))
+    return [(points[up][0], points[not up][1] if still else mp.mpf(1)) for up in (True, False)]
+
+
 def _generator(function: Callable[[World], Any], world: World) -> Any:
     return _with_rates(world).rate_of(lambda moved: function(world.at({s.w: moved})), world[s.w])
 

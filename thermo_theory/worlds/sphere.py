@@ -13,7 +13,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.vectors import Dot, Generator, NoiseMean, NoiseVariance
 from thermo_theory.worlds.evaluate import DIGITS, World
-from thermo_theory.worlds.sgd import Assumptions, sgd_world
+from thermo_theory.worlds.sgd import Assumptions, sgd_world, two_points
 
 __all__ = ["balance_world", "density_world", "snapshots_world"]
 
@@ -161,21 +161,18 @@ def balance_world() -> Callable[[int, Assumptions], World]:
             world = inner(number, granted)
             example, n = world.meanings["example"], int(world[s.d])
             dice = random.Random(f"balance {number}")
-            points: dict[bool, Any] = {}
-            while len(points) < 2:
-                # Near the minimum noise drives the loss up, further away it falls.
+
+            def draw() -> Any:
                 spread = dice.uniform(0.05, 1.5)
-                w = mp.matrix([1 if i == 0 else mp.mpf(dice.gauss(0, spread)) for i in range(n)])
-                drift = example.rate_of(example.loss, w)
-                points.setdefault(drift > 0, (w, mp.fabs(drift)))
-            weights = [points[False][1], points[True][1]] if "stationarity" in granted else [1, 1]
-            chosen = [points[True][0], points[False][0]]
+                return mp.matrix([1 if i == 0 else mp.mpf(dice.gauss(0, spread)) for i in range(n)])
+
+            chosen = two_points(draw, lambda w: example.rate_of(example.loss, w), "stationarity" in granted)
             meanings = {
-                s.w: chosen[0],
+                s.w: chosen[0][0],
                 s.Hess: lambda world: surface_hessian(example.loss, world[s.w_bar]),
             }
             whole = world.at(meanings)
-            whole.ensemble = [{s.w: w, "weight": weight} for w, weight in zip(chosen, weights, strict=True)]
+            whole.ensemble = [{s.w: w, "weight": weight} for w, weight in chosen]
             return whole
 
     maker.__doc__ = "SGD itself at fixed ELR, d = 3 to 5, at weights at which as much loss is gained as lost"

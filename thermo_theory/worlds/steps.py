@@ -11,7 +11,7 @@ import mpmath as mp
 from thermo_theory import symbols as s
 from thermo_theory.worlds.beyond import equally_likely, positive_definite
 from thermo_theory.worlds.evaluate import DIGITS, World
-from thermo_theory.worlds.sgd import Assumptions
+from thermo_theory.worlds.sgd import Assumptions, two_points
 
 __all__ = ["step_balance_world"]
 
@@ -26,15 +26,15 @@ class Well:
         H.
     quartic : mpf
         What makes the loss more than quadratic.
-    covariance : mpmath.matrix
-        Of the gradients.
+    noises : list of mpmath.matrix
+        Noise of the gradient of each of the minibatches, which are equally likely.
     rate : mpf
         Learning rate.
     """
 
     curvature: Any
     quartic: Any
-    covariance: Any
+    noises: list[Any]
     rate: Any
 
     def loss(self, x: Any) -> Any:
@@ -50,18 +50,14 @@ class Well:
         n = self.curvature.rows
         return self.curvature + 4 * self.quartic * (mp.fdot(x, x) * mp.eye(n) + 2 * x * x.T)
 
-    def noises(self) -> list[Any]:
-        """Noise of each of the minibatches, which are equally likely."""
-        return equally_likely(self.covariance)
-
     def step(self, x: Any, noise: Any) -> Any:
         """Where a minibatch's step leads."""
         return x - self.rate * (self.gradient(x) + noise)
 
     def drift(self, x: Any) -> Any:
         """Mean change of the loss in a step from x."""
-        noises = self.noises()
-        return mp.fsum(self.loss(self.step(x, noise)) for noise in noises) / len(noises) - self.loss(x)
+        after = mp.fsum(self.loss(self.step(x, noise)) for noise in self.noises)
+        return after / len(self.noises) - self.loss(x)
 
 
 def step_balance_world(number: int, granted: Assumptions) -> World:
@@ -71,20 +67,17 @@ def step_balance_world(number: int, granted: Assumptions) -> World:
         n, sigma = 2 + number % 3, mp.mpf(dice.uniform(0.7, 1.4))
         noise = mp.eye(n) * sigma**2 if "isotropic noise" in granted else positive_definite(n, dice)
         quartic = mp.mpf(0 if "small steps" in granted else "0.05")
-        well = Well(positive_definite(n, dice), quartic, noise, mp.mpf(dice.uniform(0.2, 0.4)))
-        points: dict[bool, Any] = {}
-        while len(points) < 2:
-            # Near the minimum noise drives the loss up, further away it falls.
+        well = Well(positive_definite(n, dice), quartic, equally_likely(noise), mp.mpf(dice.uniform(0.2, 0.4)))
+
+        def draw() -> Any:
             spread = dice.uniform(0.05, 1.5)
-            x = mp.matrix([mp.mpf(dice.gauss(0, spread)) for _ in range(n)])
-            drift = well.drift(x)
-            points.setdefault(drift > 0, (x, mp.fabs(drift)))
-        still = "stationarity" in granted
-        counts = {up: points[not up][1] if still else mp.mpf(1) for up in points}
-        here, noises, temperature = points[True][0], well.noises(), well.rate * sigma**2 / 2
+            return mp.matrix([mp.mpf(dice.gauss(0, spread)) for _ in range(n)])
+
+        points = two_points(draw, well.drift, "stationarity" in granted)
+        temperature = well.rate * sigma**2 / 2
     meanings: dict[Any, Any] = {
-        s.x: here,
-        s.xi: noises[0],
+        s.x: points[0][0],
+        s.xi: well.noises[0],
         s.eta_eff: well.rate,
         s.T: temperature,
         s.sigma: sigma,
@@ -96,7 +89,7 @@ def step_balance_world(number: int, granted: Assumptions) -> World:
         s.L_next: lambda world: well.loss(well.step(world[s.x], world[s.xi])),
     }
     world = World(meanings, f"a well, {n} dimensions")
-    world.ensemble = [{s.x: x, s.xi: noise, "weight": counts[up]} for up, (x, _) in points.items() for noise in noises]
+    world.ensemble = [{s.x: x, s.xi: noise, "weight": weight} for x, weight in points for noise in well.noises]
     return world
 
 
