@@ -15,14 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from empirics.bench.isotropic import Autograd, Ours
-from empirics.provenance import _cpu
+from benchmarks.isotropic_contest import Autograd, Ours
+from empirics.running.provenance import _cpu
 
 PAPER_STEPS = 2_000_000
 
 
 def timed(make: Callable[[], Any], steps: int, repeats: int) -> dict[str, Any]:
-    """Nanoseconds of processor time a step and run: the best of some repeats, after one that compiles and warms up."""
+    """Nanoseconds of processor time per step per run: the best of some repeats, after one to warm up."""
     program = make()
     program.run(max(200, steps // 4000 * 200))
     best, answer = float("inf"), (float("nan"), float("nan"))
@@ -64,7 +64,7 @@ def main() -> None:
         print(json.dumps({"machine": facts, "cases": found, "ratios": ratios}, indent=1))
         return
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
-    print("| | ns a step and run | 2,000,000 steps of 289 runs | mean loss | mean r² |\n|---|---|---|---|---|")
+    print("| | ns per step per run | 2,000,000 steps of 289 runs | mean loss | mean r² |\n|---|---|---|---|---|")
     for name, case in found.items():
         whole = case["ns"] * 1e-9 * PAPER_STEPS * 289
         print(f"| {name} | {case['ns']:.1f} | {whole:,.0f} s | {case['loss']:.4f} | {case['radius_sq']:.4f} |")

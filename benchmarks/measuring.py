@@ -90,7 +90,8 @@ def main():
         a, b, bare = (1e3 * least for least in compared(*case))
         shares = ", ".join(f"{100 * (each / bare - 1):+5.1f} %" for each in (a, b))
         print(
-            f"{name:28s} {bare:8.2f} ms a step bare, {a:8.2f} at snapshots, {b:8.2f} from halves: {shares}", flush=True
+            f"{name:28s} {bare:8.2f} ms per step bare, {a:8.2f} at snapshots, {b:8.2f} from halves: {shares}",
+            flush=True,
         )
 
 

@@ -82,7 +82,7 @@ def main():
     torch.set_num_threads(1)
     for name, case in CASES.items():
         bare, share = cost(*case)
-        print(f"{name:38s} {bare:8.3f} ms a step, probe {100 * share:.2f} % of it", flush=True)
+        print(f"{name:38s} {bare:8.3f} ms per step, probe {100 * share:.2f} % of it", flush=True)
 
 
 main()

@@ -81,7 +81,7 @@ def forget_peak():
 
 @torch.no_grad()
 def point(case, runs):
-    """Seconds a step, bytes at the peak and bytes foretold, for a shard of so many runs."""
+    """Seconds per step, bytes at the peak and bytes predicted, for a shard of so many runs."""
     torch.set_num_threads(1)
     grid, samples, length = experiment(case, runs), data(case), CASES[case][3]
     Ensemble(experiment(case, 1), grid.runs[:1], samples).advance(Ensemble(grid, grid.runs[:1], samples).start())
@@ -117,7 +117,7 @@ def over_steps(case="digits", runs=16):
 
 
 def line(found):
-    """Least-squares slope and offset in relative terms: seconds a step are fitted with weights 1/seconds."""
+    """Least-squares slope and offset in relative terms: seconds per step are fitted with weights 1/seconds."""
     runs = np.array([each["runs"] for each in found])
     seconds = np.array([each["seconds_a_step"] for each in found])
     (offset, slope), *_ = np.linalg.lstsq(np.stack([1 / seconds, runs / seconds], 1), np.ones(len(runs)), rcond=None)
@@ -144,7 +144,7 @@ def main():
             if given.format == "table":
                 each = found[-1]
                 print(
-                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms a step "
+                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms per step "
                     f"{1e3 * each['seconds_a_step'] / runs:8.3f} a run   {each['bytes'] / 2**20:8.1f} MiB, "
                     f"foretold {each['foretold'] / 2**20:8.1f}",
                     flush=True,
@@ -155,10 +155,10 @@ def main():
         return
     for case in chosen:
         offset, slope, worst = line([each for each in found if each["case"] == case])
-        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms a step, furthest point {worst:.0%} off")
+        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms per step, worst point {worst:.0%} off")
     for each in steps:
         cost = 1e6 * each["seconds"] / each["steps"]
-        print(f"{each['case']} {each['runs']} runs {each['steps']:6d} steps: {cost:.0f} us a step")
+        print(f"{each['case']} {each['runs']} runs {each['steps']:6d} steps: {cost:.0f} us per step")
 
 
 main()

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 import empirics
 from empirics.data.loading import load
-from empirics.training.tables import Data
+from empirics.data.table import Data
 
 EPOCHS, BATCH, LR, MOMENTUM = 30, 64, 0.1, 0.9
 

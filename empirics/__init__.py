@@ -10,15 +10,17 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from thermo_theory import renamed
+
 if TYPE_CHECKING:
-    from empirics import averaging, isotropic, schedules, weight_decay
+    from empirics import isotropic, steering
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
     from empirics.pages import report
     from empirics.probe import ThermoProbe
     from empirics.results import Runs, load
-    from empirics.runner import Status, resume, run, status
+    from empirics.running.runner import Status, resume, run, status
 
 __all__ = [
     "Experiment",
@@ -28,7 +30,6 @@ __all__ = [
     "ThermoProbe",
     "Verdict",
     "Verdicts",
-    "averaging",
     "compare",
     "import_runs",
     "isotropic",
@@ -37,46 +38,37 @@ __all__ = [
     "report",
     "resume",
     "run",
-    "schedules",
     "status",
-    "weight_decay",
+    "steering",
 ]
 
-#: Modules that are public as such.
-_ROOMS = ("averaging", "isotropic", "schedules", "weight_decay")
-
 _HOME = {
-    "Experiment": "empirics.experiment",
-    "ExperimentError": "empirics.experiment",
-    "import_runs": "empirics.importing",
-    "read_runs": "empirics.importing",
-    "Runs": "empirics.results",
-    "load": "empirics.results",
-    "Status": "empirics.runner",
-    "resume": "empirics.runner",
-    "run": "empirics.runner",
-    "status": "empirics.runner",
-    "Verdict": "empirics.claims",
-    "Verdicts": "empirics.claims",
-    "compare": "empirics.claims",
-    "report": "empirics.pages",
-    "ThermoProbe": "empirics.probe",
+    "empirics.experiment": ("Experiment", "ExperimentError"),
+    "empirics.importing": ("import_runs", "read_runs"),
+    "empirics.results": ("Runs", "load"),
+    "empirics.running.runner": ("Status", "resume", "run", "status"),
+    "empirics.claims": ("Verdict", "Verdicts", "compare"),
+    "empirics.pages": ("report",),
+    "empirics.probe": ("ThermoProbe",),
 }
+
+renamed.register(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public name from the room it lives in.
+    """Load a public name from the room it lives in.
 
     Raises
     ------
     AttributeError
         For any other name.
     """
-    if name in _ROOMS:
+    if name in ("isotropic", "steering"):  # rooms that are public as such
         return import_module(f"empirics.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    return renamed.module(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -64,7 +64,7 @@ def test_examples(page, tmp_path, monkeypatch, one_thread):
         assert main(shlex.split(line)[1:]) == 0, line
 
 
-@pytest.mark.long  # tests/empirics/test_own.py has the same network in the fast battery
+@pytest.mark.long  # tests/empirics/models/test_own.py has the same network in the fast battery
 def test_the_network_of_the_how_to_is_trained(tmp_path, monkeypatch, one_thread):
     from tiny import tiny
 

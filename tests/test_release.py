@@ -98,7 +98,7 @@ print(thermo_theory.FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101))
 def test_the_commands_are_used_away_from_the_source(python, tmp_path):
     program = python.with_name("thermo-theory")
     assert "digits" in done(program, "list", cwd=tmp_path)
-    for words in (["demo", "--help"], ["bench", "--help"]):
+    for words in (["demo", "--help"], ["schedule", "--help"]):
         assert "Usage" in done(program, *words, cwd=tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY)
     done(program, "run", "tiny.toml", "--out", "runs", cwd=tmp_path, OMP_NUM_THREADS="1")
@@ -111,13 +111,12 @@ def test_the_commands_are_used_away_from_the_source(python, tmp_path):
 def test_what_is_embedded_is_there(python, tmp_path):
     code = """
 from importlib.resources import files
-import empirics, empirics.bench, empirics.pages
+import empirics, empirics.pages
 assert "site-packages" in empirics.__file__
 found = [file for file in (files("empirics") / "experiments").iterdir() if file.name.endswith(".toml")]
-print(len(found), len(empirics.bench.NAMES), empirics.pages.schema()["$schema"])
+print(len(found), empirics.pages.schema()["$schema"])
 assert (files("empirics") / "py.typed").is_file() and (files("thermo_theory") / "py.typed").is_file()
 """
-    experiments, benches, schema = done(python, "-c", code, cwd=tmp_path).split()
+    experiments, schema = done(python, "-c", code, cwd=tmp_path).split()
     assert int(experiments) == len(list((ROOT / "empirics" / "experiments").glob("*.toml")))
-    assert int(benches) >= 4
     assert "json-schema.org" in schema

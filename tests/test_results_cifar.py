@@ -9,7 +9,7 @@ import pytest
 
 import empirics
 from empirics import Experiment
-from empirics.training.shard import ShardTask, run_shard
+from empirics.running.shard import ShardTask, run_shard
 
 PAGES = Path(__file__).parents[1] / "docs" / "results"
 

@@ -9,9 +9,9 @@ import torch
 
 from empirics import Experiment
 from empirics.data.loading import load
-from empirics.models import MODELS
 from empirics.models.base import views
-from empirics.schedules import Cooldown, EntropyRate
+from empirics.models.registry import MODELS
+from empirics.steering import Cooldown, EntropyRate
 from empirics.training.sampling import frozen_generator
 from empirics.training.schedule import Schedule
 

@@ -1,32 +1,32 @@
-"""Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks."""
+"""Thermodynamics of SGD on scale-invariant networks, derived in steps that a machine checks.
 
-from thermo_theory import (  # noqa: F401
-    coordinates,
-    discrete,
-    forerunners,
-    heavy_ball,
-    optimizers,
-    paths,
-    processes,
-    relaxation,
-    step_balance,
-    stochastic,
-    symmetry,
-    thermodynamics,
-)
-from thermo_theory.derivation import (
-    ASSUMPTIONS,
-    Derivation,
-    DerivationError,
-    StepFalse,
-    StepUnproved,
-    derivations,
-    derive,
-)
-from thermo_theory.dictionary import dictionary
-from thermo_theory.formula import Formula
-from thermo_theory.gases import ideal, linear_regression, mixture, real, vmf, vmf_limits  # noqa: F401
-from thermo_theory.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
+Importing this package is cheap: sympy and the derivations load when a name below is first used.
+
+>>> from thermo_theory import FixedLR, derive
+>>> derive("ideal-gas-law", FixedLR).claim.equation
+Eq(V*p, R*T)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from thermo_theory import renamed
+from thermo_theory.engine import library
+
+if TYPE_CHECKING:
+    from thermo_theory.book.dictionary import dictionary
+    from thermo_theory.engine.derivation import (
+        ASSUMPTIONS,
+        Derivation,
+        DerivationError,
+        StepFalse,
+        StepUnproved,
+        derivations,
+        derive,
+    )
+    from thermo_theory.engine.formula import Formula
+    from thermo_theory.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
+    from thermo_theory.theory.gases import vmf
 
 __all__ = [
     "ASSUMPTIONS",
@@ -45,3 +45,41 @@ __all__ = [
     "dictionary",
     "vmf",
 ]
+
+_HOME = {
+    "thermo_theory.engine.derivation": (
+        "ASSUMPTIONS",
+        "Derivation",
+        "DerivationError",
+        "StepFalse",
+        "StepUnproved",
+        "derivations",
+        "derive",
+    ),
+    "thermo_theory.engine.formula": ("Formula",),
+    "thermo_theory.protocols": ("PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"),
+    "thermo_theory.book.dictionary": ("dictionary",),
+    "thermo_theory.theory.gases": ("vmf",),
+}
+
+library.add_module("thermo_theory.theory")
+renamed.register(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the room it lives in.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    return renamed.module(__name__, name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -14,8 +14,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 
-from thermo_theory.derivation import Derivation, derive
-from thermo_theory.formula import Formula
+from thermo_theory.engine.derivation import Derivation, derive
+from thermo_theory.engine.formula import Formula
 
 __all__ = ["PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"]
 

@@ -7,8 +7,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from thermo_theory.engine.printing import to_latex
 from thermo_theory.interactive import page
-from thermo_theory.printing import to_latex
 from thermo_theory.symbols import REAL, glossary
 
 HEAD = ("symbol", "argument", "meaning", "unit", "domain", "twin")

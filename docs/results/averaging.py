@@ -9,8 +9,8 @@ from plain_network import Network
 from scipy import stats
 from tables import directions
 
-from empirics.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
 from empirics.measure import autocorrelation, integrated_time, unbiased
+from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
 
 #: Numbers of snapshots that are averaged.
 TINY = (1, 2, 4, 8, 16, 32, 64)

@@ -21,9 +21,9 @@ from empirics import Experiment, Runs, results
 from empirics.claims import tables_of
 from empirics.claims.fits import Estimate, fit
 from empirics.experiment import AXES
-from empirics.files import read_arrays
 from empirics.results import STORE
-from empirics.training.shard import ShardTask
+from empirics.running.files import read_arrays
+from empirics.running.shard import ShardTask
 
 HERE = Path(__file__).parent
 QUADRATIC, SPLINE = "quadratic", "entropy as any function"

@@ -216,8 +216,8 @@ FINDINGS = """\
   nothing, the run does not move; the best test loss and accuracy, of samples and averages, are at the highest rate
   that does not diverge, .032: .72 ± .14 and .80 after averaging, where cold runs have .85 to 1.17 and .72 to .76.
   That is the order of Sadrtdinov et al. 2024, above the threshold; three runs a rate do not separate neighbours.
-- `empirics.averaging.hint` says "does not pay" up to a rate of .018, where averaging does: it was given the memory of
-  directions, which is that of the softest ones; the stiff ones that carry the loss forget sooner.
+- `empirics.steering.averaging.hint` says "does not pay" up to a rate of .018, where averaging does: it was given the
+  memory of directions, which is that of the softest ones; the stiff ones that carry the loss forget sooner.
 """.splitlines()
 
 WORDS = """# Entropy, curvature and generalisation

@@ -19,8 +19,9 @@ import empirics
 from empirics.data.loading import load
 from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
-from thermo_theory import FixedELR, coordinates
-from thermo_theory.paths import law
+from thermo_theory import FixedELR
+from thermo_theory.relations import coordinates
+from thermo_theory.relations.paths import law
 
 HERE = Path(__file__).parent
 LAW = law("fixed-lr", "adamw")

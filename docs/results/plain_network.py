@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from empirics.data.loading import load
-from empirics.models import MODELS
+from empirics.models.registry import MODELS
 from empirics.training.sampling import frozen_generator
 
 EPS = 1e-12

@@ -13,7 +13,7 @@ from tables import save, svg_style, write
 
 from empirics.claims import judge
 from empirics.claims.fits import jackknife
-from thermo_theory.gases.lyapunov import circulation, implicit_hessian, noise_temperature, stationary_covariance
+from thermo_theory.theory.gases.lyapunov import circulation, implicit_hessian, noise_temperature, stationary_covariance
 
 HERE = Path(__file__).parent
 
@@ -28,9 +28,9 @@ REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
 WORDS = """# Linear regression: noise of any shape
 
 Here everything can be solved: SGD on a quadratic loss, simulated noise in three dimensions, then minibatches of real
-data. Theory comes from `thermo_theory.gases.lyapunov` and the derivations `ornstein-uhlenbeck`, `linear-regression` and
-`probability-currents`. `make results-regression` simulates and writes this page, in half a minute; sizes, seeds and
-margins were committed before. Every cell is "theory: measured ± 95 %, verdict".
+data. Theory comes from `thermo_theory.theory.gases.lyapunov` and the derivations `ornstein-uhlenbeck`,
+`linear-regression` and `probability-currents`. `make results-regression` simulates and writes this page, in half a
+minute; sizes, seeds and margins were committed before. Every cell is "theory: measured ± 95 %, verdict".
 
 What came out:
 

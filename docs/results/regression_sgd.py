@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_diabetes
 
-from thermo_theory.gases.lyapunov import stationary_covariance
+from thermo_theory.theory.gases.lyapunov import stationary_covariance
 
 #: Groups of chains; a group is one replicate.
 GROUPS = 64

@@ -12,7 +12,7 @@ from tables import EXPERIMENTS
 
 import empirics
 from empirics import Experiment
-from empirics.schedules import cooldown, entropy_rate, plan
+from empirics.steering import cooldown, entropy_rate, plan
 from empirics.training.tables import ScheduleTable
 
 #: Steps of a schedule.
@@ -29,7 +29,7 @@ REFERENCE = "cosine"
 
 
 def plans(steps):
-    """The schedules by name: plans of `empirics.schedules`, or their factors at a few steps."""
+    """The schedules by name: plans of `empirics.steering`, or their factors at a few steps."""
     fall = np.log(END)
     # The slowest relaxation goes as 1/lr, so what lags is equally far behind where the speed of log lr goes as lr.
     knots = np.unique(np.geomspace(1, steps + 1, KNOTS + 1).round().astype(int) - 1)

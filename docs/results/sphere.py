@@ -172,7 +172,7 @@ What came out:
   eight.
 - That much had to be: one step at fixed ELR turns the weights exactly as one on the sphere does at a rate larger by a
   factor of `1/(1 - eta_eff wd r^2)`, here about 1.01 at the highest rate (step by step in
-  tests/empirics/test_sphere_and_free_radius.py).
+  tests/empirics/training/test_sphere_and_free_radius.py).
 - But it can blow up, and the sphere cannot: at the highest rate 10 of 24 runs diverge at fixed ELR, none of 24 on
   the sphere. Presumably one rare large gradient makes r^2, and with it lr, so large that lr wd passes 2 (not looked
   into). The means at that rate are over survivors, and they are a selection: r^2 divides

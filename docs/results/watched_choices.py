@@ -9,9 +9,9 @@ import math
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, SequentialLR
 
-from empirics.averaging import SphereAverage
-from empirics.schedules import Cooldown
-from empirics.weight_decay import Setting, convert
+from empirics.steering import Cooldown
+from empirics.steering.averaging import SphereAverage
+from empirics.steering.weight_decay import Setting, convert
 
 
 def parts(model, blocks, decayed=lambda name, p: True):

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy, pad
 
 from empirics.data.loading import load
-from empirics.training.tables import Data
+from empirics.data.table import Data
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # configurations alone are used, nothing is fetched
 

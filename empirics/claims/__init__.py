@@ -12,24 +12,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from empirics.claims.adiabat import Adiabat
 from empirics.claims.base import Claim, Statement
-from empirics.claims.compressibility import CompressibilityFactor
 from empirics.claims.coordinates import with_momentum
 from empirics.claims.fits import Estimate, fit, mean_of
-from empirics.claims.fluctuations import HeatCapacity
 from empirics.claims.guard import ClaimWarning, judged
-from empirics.claims.maxwell import MaxwellRelation
-from empirics.claims.mixture import GasMixture
 from empirics.claims.own import ClaimError, Claims, claim, together
-from empirics.claims.potential import MinimalPotential
 from empirics.claims.protocol import KNOBS, check_knobs
-from empirics.claims.radius import RadiusLaw
+from empirics.claims.suite import CLAIMS
 from empirics.claims.table import Table
-from empirics.claims.thermometer import ConfigurationalTemperature
-from empirics.claims.trajectory import RadiusTrajectory
-from empirics.claims.verdict import COLUMNS, Verdict, Verdicts, judge
-from empirics.claims.virial import VirialTheorem
+from empirics.claims.verdict import Verdict, judge
+from empirics.claims.verdicts import COLUMNS, Verdicts
 from thermo_theory.protocols import OPTIMIZERS
 
 __all__ = [
@@ -51,20 +43,6 @@ __all__ = [
     "mean_of",
     "tables_of",
 ]
-
-#: Every claim, in the order of the validation suite.
-CLAIMS: tuple[Claim, ...] = (
-    RadiusTrajectory(),
-    RadiusLaw(),
-    MinimalPotential(),
-    MaxwellRelation(),
-    Adiabat(),
-    HeatCapacity(),
-    ConfigurationalTemperature(),
-    GasMixture(),
-    CompressibilityFactor(),
-    VirialTheorem(),
-)
 
 
 def claims(own: Claims = ()) -> dict[str, Claim]:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
-from thermo_theory import Formula, Protocol, coordinates, derive
-from thermo_theory.paths import Orbit, law, log_slopes, orbit_of
+from thermo_theory import Formula, Protocol, derive
 from thermo_theory.protocols import OPTIMIZERS
+from thermo_theory.relations import coordinates
+from thermo_theory.relations.paths import Orbit, law, log_slopes, orbit_of
 from thermo_theory.symbols import D_hat, adam_unit, g, r, tr_Sigma
-from thermo_theory.vectors import Dot, Expectation
+from thermo_theory.symbols.vectors import Dot, Expectation
 
 __all__ = [
     "ADAPTIVE",

@@ -19,7 +19,7 @@ from empirics.claims.table import NOTHING_ELSE_WRONG, Table, balances
 from empirics.measure import run_status
 from thermo_theory import FixedELR, FixedLR, derive
 from thermo_theory.symbols import R1, R, T, V, d1, eta, grad_L, lam, p, r, tr_Sigma
-from thermo_theory.vectors import Dot, Expectation
+from thermo_theory.symbols.vectors import Dot, Expectation
 
 __all__ = [
     "compressibility",

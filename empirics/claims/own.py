@@ -17,6 +17,7 @@ import numpy as np
 from empirics.claims.base import Claim
 from empirics.claims.fits import Estimate, mean_of
 from empirics.claims.protocol import KNOBS
+from empirics.claims.suite import CLAIMS
 from empirics.claims.table import Table
 from empirics.claims.verdict import KINDS, Verdict
 
@@ -225,15 +226,8 @@ def _register(made: Claim, defined: Any) -> None:
     # A cell of a notebook that is run again means the same claim again.
     if twice is not None and (_reading or twice.origin != made.origin):
         raise ClaimError(f"{made.origin}: claim {made.name!r} is already there, in {twice.origin}: choose another name")
-    together(_built_in(), {}, [made])
+    together(CLAIMS, {}, [made])
     target[made.name] = made
-
-
-def _built_in() -> tuple[Claim, ...]:
-    """The claims that come with the package; late, because that module imports this one."""
-    from empirics.claims import CLAIMS
-
-    return CLAIMS
 
 
 def _wrong(made: Claim) -> str:

@@ -19,7 +19,7 @@ from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 from thermo_theory import derive
 from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
-from thermo_theory.vectors import Expectation, Quad, SymProduct, Tr
+from thermo_theory.symbols.vectors import Expectation, Quad, SymProduct, Tr
 
 __all__ = ["ConfigurationalTemperature"]
 

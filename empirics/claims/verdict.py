@@ -1,34 +1,20 @@
-"""Verdicts: what a claim says, what was measured, and whether the two agree."""
+"""A verdict: what a claim states, what was measured, and whether the two agree."""
 
 from __future__ import annotations
 
-import json
 import math
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from html import escape
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-    from empirics.claims.base import Claim
+__all__ = ["KINDS", "VERDICTS", "Verdict", "judge"]
 
-__all__ = ["COLUMNS", "KINDS", "VERDICTS", "Verdict", "Verdicts", "judge"]
-
-#: Columns of a table of verdicts.
-COLUMNS = ("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason")
 
 #: What a claim may stand on, and what may come of it.
 KINDS = ("identity", "symmetry", "physics")
 VERDICTS = ("agrees", "disagrees", "inconclusive", "not measured")
-
-#: Version of the JSON that `Verdicts.to_json` writes.
-SCHEMA = 1
-
-#: Columns of the table in a terminal.
-WIDTH = 100
 
 
 def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, str]:
@@ -100,122 +86,3 @@ class Verdict:
     source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     optimizer: str = "sgd"
-
-
-class Verdicts(Sequence[Verdict]):
-    """The verdicts on one folder of runs; prints as a table.
-
-    Parameters
-    ----------
-    rows : sequence of Verdict
-        One for each form of each claim.
-    notes : sequence of str
-        What is reported beside them, not judged.
-    runs : Runs or xarray.Dataset, optional
-        What was judged.
-    errors : sequence of str
-        One line for each claim that could not be judged because its code failed.
-    claims : mapping from str to Claim, optional
-        The claims that were known, by name: what the rows test and show, for a page.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[Verdict],
-        notes: Sequence[str] = (),
-        runs: Any = None,
-        errors: Sequence[str] = (),
-        claims: Mapping[str, Claim] | None = None,
-    ) -> None:
-        self._rows = tuple(rows)
-        self.notes = tuple(notes)
-        self.runs = runs
-        self.errors = tuple(errors)
-        self.claims = dict(claims or {})
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return Verdicts(self._rows[index], self.notes, self.runs, self.errors, self.claims)
-        return self._rows[index]
-
-    def __iter__(self) -> Iterator[Verdict]:
-        return iter(self._rows)
-
-    @property
-    def strict_failures(self) -> list[Verdict]:
-        """Symmetry and physics claims that disagree: what ``compare --strict`` fails on."""
-        return [row for row in self if row.verdict == "disagrees" and row.kind != "identity"]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table with the columns `COLUMNS`, a row a verdict."""
-        import pandas as pd
-
-        return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self], columns=list(COLUMNS))
-
-    def to_json(self) -> str:
-        """Return ``{"schema": 1, "verdicts": [{...}], "notes": [...], "errors": [...]}``.
-
-        Numbers that are not measured are null.
-        """
-        rows = [_plain(asdict(row)) for row in self]
-        parts = {"schema": SCHEMA, "verdicts": rows, "notes": list(self.notes), "errors": list(self.errors)}
-        return json.dumps(parts, indent=1)
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [
-            (row.claim, row.kind, row.title, _number(row.theory), _interval(row), _number(row.margin), row.verdict)
-            for row in self
-        ]
-
-    def to_markdown(self) -> str:
-        """Return the table and the notes as Markdown."""
-        lines = ["| " + " | ".join(_HEADER) + " |", "|" + " --- |" * len(_HEADER)]
-        lines += ["| " + " | ".join(cells) + " |" for cells in self._cells()]
-        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)]) + "\n"
-
-    def __repr__(self) -> str:
-        lines = []
-        for row in self:
-            lines += _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
-            if math.isfinite(row.measured):
-                lines.append(f"      measured {_interval(row)}, theory {_number(row.theory)} +- {_number(row.margin)}")
-            lines += _wrapped(row.reason, "      ")
-        return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(note, "note: "))])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in _HEADER)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"<table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>"
-
-
-_HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "verdict")
-
-
-def _wrapped(text: str, head: str) -> list[str]:
-    """Lines of at most `WIDTH` characters, the first with a head, the others indented by its width."""
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "-"
-
-
-def _interval(row: Verdict) -> str:
-    if not math.isfinite(row.measured):
-        return "-"
-    return f"{row.measured:.4f} [{row.low:.4f}, {row.high:.4f}]"
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

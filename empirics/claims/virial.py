@@ -21,7 +21,7 @@ from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import derive
 from thermo_theory.symbols import R, T, V, eta, g, lam, p, w
-from thermo_theory.vectors import Dot, Expectation
+from thermo_theory.symbols.vectors import Dot, Expectation
 
 __all__ = ["VirialTheorem"]
 

@@ -1,6 +1,6 @@
 """Real data sets as plain arrays; each is one file, loaded when an experiment names it."""
 
-from empirics.registry import Registry
+from empirics.experiment.registry import Registry
 
 DATASETS = Registry(
     "data set",

@@ -14,7 +14,7 @@ from empirics.data.dataset import DataError, Dataset
 from empirics.data.holdout import held_out
 
 if TYPE_CHECKING:
-    from empirics.training.tables import Data
+    from empirics.data.table import Data
 
 #: Principal components whose standard deviation is below this share of the largest are rounding, not data.
 SMALLEST_COMPONENT = 1e-9

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from empirics.experiment import Experiment, Run, Shards
-from empirics.tables import ExperimentError, Table, axis, flag, integer, key, list_of, number, one_of, show, table_of
+from empirics.experiment.schema import (
+    ExperimentError,
+    Table,
+    axis,
+    flag,
+    integer,
+    key,
+    list_of,
+    number,
+    one_of,
+    show,
+    table_of,
+)
 
 PROTOCOLS = ("fixed-lr", "fixed-elr", "fixed-sphere")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adam-l2")

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from numpy.typing import NDArray
+
 from empirics.experiment import ExperimentError, Run
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
-from empirics.isotropic.loop import GasTrainer
-from empirics.kinds import Kind
+from empirics.isotropic.loop import GasState, GasTrainer
+from empirics.isotropic.summary import summarise
+from empirics.running.kind import Kind
 
 
 class IsotropicKind(Kind):
@@ -35,6 +38,10 @@ class IsotropicKind(Kind):
     def trainer(self, runs: Sequence[Run], device: str) -> GasTrainer:
         """Make what advances one shard."""
         return GasTrainer(self.experiment, cast(Sequence[GasRun], runs))
+
+    def summarise(self, trainer: GasTrainer, state: GasState) -> dict[str, NDArray]:
+        """Everything the results hold of a shard; see :func:`empirics.isotropic.summary.summarise`."""
+        return summarise(trainer, state)
 
     def attributes(self) -> dict[str, Any]:
         """How the entropy was measured, whether vectors were advanced, and what the trace holds."""

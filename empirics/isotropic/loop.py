@@ -288,9 +288,3 @@ class GasTrainer:
         along, norm = vectors @ self._mu, np.linalg.norm(vectors, axis=1)
         away = np.linalg.norm(vectors - np.outer(along, self._mu), axis=1)
         return loss_at(along / norm, (away / norm) ** 2)
-
-    def summarise(self, state: GasState) -> dict[str, NDArray]:
-        """Everything the results hold of the shard, names as ``group/variable``."""
-        from empirics.isotropic.summary import summarise  # it reads what is defined here
-
-        return summarise(self, state)

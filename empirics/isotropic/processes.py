@@ -15,11 +15,11 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
+from empirics.experiment.schema import ExperimentError
 from empirics.isotropic import kernels
 from empirics.isotropic.entropy import symmetric_entropy
 from empirics.isotropic.kernels import LANES, Parameter, Sum
 from empirics.isotropic.loop import loss_at
-from empirics.tables import ExperimentError
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
 __all__ = ["PATHS", "Path", "follow", "path", "quench", "stationary_entropy"]

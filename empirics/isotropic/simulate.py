@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from empirics.experiment.registry import nearest
+from empirics.experiment.schema import ExperimentError
 from empirics.isotropic.experiment import AXES, IsotropicExperiment
-from empirics.registry import nearest
-from empirics.tables import ExperimentError
 
 if TYPE_CHECKING:
     from empirics.results import Runs
@@ -123,7 +123,7 @@ def simulate_experiment(experiment: IsotropicExperiment) -> Runs:
         The same numbers that :func:`empirics.run` writes.
     """
     from empirics import results
-    from empirics.kinds import at_work
+    from empirics.running.kind import at_work
 
     kind, shards = at_work(experiment), []
     for runs in experiment.cut():
@@ -131,6 +131,6 @@ def simulate_experiment(experiment: IsotropicExperiment) -> Runs:
         state = trainer.start()
         while state.step < experiment.times(runs).total:
             trainer.advance(state)
-        shards.append(trainer.summarise(state))
+        shards.append(kind.summarise(trainer, state))
     tree = results.label(experiment, kind.dimension(), {}, results.joined(shards), kind.attributes())
     return results.Runs(None, tree, experiment, {})

@@ -2,23 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from empirics.registry import Registry
+from empirics.models.registry import MODELS
 
 if TYPE_CHECKING:
     from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
     from empirics.models.own import network
 
 __all__ = ["MODELS", "TensorBlocks", "network", "scale_invariant_blocks"]
-
-MODELS = Registry(
-    "model",
-    {
-        "mlp": "empirics.models.mlp:EnsembleMLP",
-        "convnet": "empirics.models.convolutional:ConvNet",
-        "resnet18": "empirics.models.convolutional:ResNet18",
-        "transformer": "empirics.models.transformer:Transformer",
-    },
-)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from empirics.experiment import ExperimentError
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.training.tables import ModelTable
+    from empirics.models.table import ModelTable
 
 
 @dataclass(frozen=True)

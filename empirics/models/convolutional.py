@@ -24,7 +24,7 @@ from empirics.models.functional import FunctionalModel, frozen_head, linear
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
     from empirics.models.conv_plan import Plan
-    from empirics.training.tables import ModelTable
+    from empirics.models.table import ModelTable
 
 
 _KERNEL = "empirics.models.conv_kernel"

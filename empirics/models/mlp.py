@@ -21,7 +21,7 @@ from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head,
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.training.tables import ModelTable
+    from empirics.models.table import ModelTable
 
 
 class _Layer(NamedTuple):

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
 from torch.nn.functional import cross_entropy
 
+from empirics.experiment.registry import nearest
 from empirics.models.base import Block, Model, ModelError
 from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
-from empirics.registry import nearest
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.training.tables import ModelTable
+    from empirics.models.table import ModelTable
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _registered: dict[str, Callable[..., nn.Module]] = {}

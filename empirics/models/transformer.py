@@ -13,7 +13,7 @@ from empirics.models.functional import FunctionalModel, frozen_head, linear, nor
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.training.tables import ModelTable
+    from empirics.models.table import ModelTable
 
 OF_LAYER = ("query", "key", "value", "out", "up", "down")
 EXPANSION = 4  # width of the feed-forward part over that of the residual stream

@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 
 from empirics.claims.exhibit import Exhibit, Map, Plot, Rows
-from empirics.claims.verdict import SCHEMA
+from empirics.claims.verdicts import SCHEMA
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import lag_shares
 from empirics.pages.formulas import derived

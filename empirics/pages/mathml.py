@@ -10,7 +10,7 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 
 __all__ = ["to_mathml"]
 
-# What is printed between, before and after the arguments of the functions of `thermo_theory.vectors`.
+# What is printed between, before and after the arguments of the functions of `thermo_theory.symbols.vectors`.
 _WRITTEN: dict[str, tuple[str, str, str]] = {
     "Apply": ("", "", ""),
     "Change": ("d", "", ""),

@@ -1,9 +1,27 @@
 """Instruments for somebody's own training loop: what the thermodynamics of its scale-invariant layers is right now.
 
-:class:`ThermoProbe` watches; :mod:`empirics.probe.sinks` sends what it says to TensorBoard or Weights & Biases,
+:class:`ThermoProbe` watches; :mod:`empirics.probe.sinks` sends what it reports to TensorBoard or Weights & Biases,
 :mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` put it into those trainers (extras).
 """
 
-from empirics.probe.probe import COLUMNS, ThermoProbe
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from empirics.probe.probe import COLUMNS, ThermoProbe
 
 __all__ = ["COLUMNS", "ThermoProbe"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the probe, which needs torch, when it is first used.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from empirics.probe import probe
+
+    return getattr(probe, name)

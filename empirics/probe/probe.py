@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from empirics.probe.index import MeasuredIndex, measured_index
 from empirics.probe.loop import Loop
 from empirics.probe.losses import LossRelaxation, relaxation
 from empirics.probe.readings import readings, since
@@ -18,8 +19,6 @@ from thermo_theory import FixedELR
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from empirics.schedules import MeasuredIndex
 
 __all__ = ["COLUMNS", "ThermoProbe"]
 
@@ -185,7 +184,8 @@ class ThermoProbe(Loop):
     def readings(self) -> pd.DataFrame:
         """Return one row a stretch of training at constant lr and weight decay, its first half left out.
 
-        What :func:`empirics.weight_decay.propose_temperature` and :func:`empirics.schedules.measured_index` take.
+        What :func:`~empirics.steering.weight_decay.propose_temperature` and :func:`~empirics.steering.measured_index`
+        take.
 
         Returns
         -------
@@ -209,15 +209,13 @@ class ThermoProbe(Loop):
 
         Returns
         -------
-        empirics.schedules.MeasuredIndex
+        MeasuredIndex
 
         Raises
         ------
         ValueError
             If there are fewer than three such stretches, or the loss does not rise with the temperature.
         """
-        from empirics.schedules import measured_index
-
         table = self.readings()
         settled = table[(table["balance"] - 1).abs() < BALANCED].dropna()
         if len(settled) < 3:
@@ -236,7 +234,8 @@ class ThermoProbe(Loop):
         Returns
         -------
         sigma, dimension
-            What :func:`empirics.weight_decay.convert` and the check of a schedule take; None without such a block.
+            What :func:`~empirics.steering.weight_decay.convert` and the check of a schedule take; None without such a
+            block.
         """
         rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0]
         if not rows:

@@ -10,7 +10,7 @@ from empirics.probe.losses import Losses
 from empirics.probe.record import Seen, together
 from empirics.probe.row import row_of
 from empirics.probe.watch import Tensors, Watched
-from thermo_theory import coordinates
+from thermo_theory.relations import coordinates
 
 if TYPE_CHECKING:
     import pandas as pd

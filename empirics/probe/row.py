@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
-from thermo_theory import FixedELR, FixedLR, Formula, Protocol, coordinates
+from thermo_theory import FixedELR, FixedLR, Formula, Protocol
+from thermo_theory.relations import coordinates
 
 __all__ = ["REACHED", "Row", "row_of"]
 

@@ -1,6 +1,6 @@
 """Training a whole grid at once: protocols and optimisers (a small file each), the loop, its checkpoints."""
 
-from empirics.registry import Registry
+from empirics.experiment.registry import Registry
 
 PROTOCOLS = Registry(
     "protocol",

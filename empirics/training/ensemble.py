@@ -5,7 +5,6 @@ and the host looks only at checkpoints and at the end.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from empirics.data.dataset import Dataset
 from empirics.experiment import AXES, ExperimentError, Run
-from empirics.models import MODELS
 from empirics.models.base import Model
 from empirics.models.own import OwnModel
+from empirics.models.registry import MODELS
 from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
@@ -24,7 +23,7 @@ from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
 from empirics.training.optimizer import Optimizer, Settings
 from empirics.training.protocol import Protocol
-from empirics.training.record import WINDOW, Raw, Sum, sums
+from empirics.training.record import WINDOW, Look, Pair, Part, Raw, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, State
@@ -38,37 +37,6 @@ WHOLE_SET = 4096
 
 #: Steps between two looks at the accuracy, at least: a look costs a forward pass or two.
 LOOK_EVERY = 100
-
-
-class Pair(IntEnum):
-    """What is measured at a snapshot, from two independent minibatches at the same weights."""
-
-    RADIUS_SQ = 0
-    GRAD_MEAN_SQ = 1  # g · g': unbiased for |∇L|²
-    FIRST_LOSS = 2
-    SECOND_LOSS = 3
-    VIOLATION = 4  # |w · g| / (|w| |g|)
-    ROTATION_SQ = 5  # square of the angle by which the step turns the weights
-    LAPLACIAN = 6
-    HESSIAN_NOISE = 7
-    EXPECTED_LOSS = 8  # of the whole training set, if asked for
-    HESSIAN_GRADIENT = 9
-
-
-class Part(IntEnum):
-    """What is measured of every component at a snapshot."""
-
-    RADIUS_SQ = 0
-    GRAD_SQ = 1
-    GRAD_MEAN_SQ = 2
-
-
-class Look(IntEnum):
-    """What is measured at a point of the trace."""
-
-    ACCURACY = 0
-    TEST_LOSS = 1
-    TEST_ACCURACY = 2
 
 
 class Ensemble:
@@ -288,12 +256,6 @@ class Ensemble:
             inputs, labels = self.feeds.test.at(point)
             scores = self.model.scores(state.weights, self.frozen, inputs, labels)
             row[Look.TEST_LOSS], row[Look.TEST_ACCURACY] = scores
-
-    def summarise(self, state: State) -> dict[str, NDArray]:
-        """Everything the results hold of the shard, names as ``group/variable``."""
-        from empirics.training.summary import summarise  # it reads what is defined here
-
-        return summarise(self.experiment, self, state)
 
 
 def _looked_at(trace: NDArray[np.int64]) -> dict[int, int]:

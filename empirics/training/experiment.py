@@ -8,19 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from empirics.data.table import Data
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
-from empirics.tables import key, show, table_of
-from empirics.training.tables import (
-    ControlTable,
-    Data,
-    Grid,
-    Measure,
-    ModelTable,
-    NoiseRule,
-    Relaxation,
-    ScheduleTable,
-    Training,
-)
+from empirics.experiment.schema import key, show, table_of
+from empirics.models.table import ModelTable
+from empirics.training.tables import ControlTable, Grid, Measure, NoiseRule, Relaxation, ScheduleTable, Training
 
 _BATCH = ("mlp", "batch")
 

@@ -6,14 +6,17 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from empirics.data.dataset import Dataset
 from empirics.data.loading import load
 from empirics.experiment import ExperimentError, Run
-from empirics.kinds import Kind
+from empirics.running.kind import Kind
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.memory import check_memory
+from empirics.training.state import State
+from empirics.training.summary import summarise
 
 
 class NetworkKind(Kind):
@@ -69,3 +72,7 @@ class NetworkKind(Kind):
     def trainer(self, runs: Sequence[Run], device: str) -> Ensemble:
         """Make the ensemble of one shard."""
         return Ensemble(self.experiment, runs, self._dataset(), device)
+
+    def summarise(self, trainer: Ensemble, state: State) -> dict[str, NDArray]:
+        """Everything the results hold of a shard; see :func:`empirics.training.summary.summarise`."""
+        return summarise(self.experiment, trainer, state)

@@ -101,3 +101,34 @@ def _norm(
     if logarithmic:
         return torch.log1p(across / (shrunk * radius_sq)), -shrunk.log()
     return across, (1 - shrunk) * radius_sq
+
+
+class Pair(IntEnum):
+    """What is measured at a snapshot, from two independent minibatches at the same weights."""
+
+    RADIUS_SQ = 0
+    GRAD_MEAN_SQ = 1  # g · g': unbiased for |∇L|²
+    FIRST_LOSS = 2
+    SECOND_LOSS = 3
+    VIOLATION = 4  # |w · g| / (|w| |g|)
+    ROTATION_SQ = 5  # square of the angle by which the step turns the weights
+    LAPLACIAN = 6
+    HESSIAN_NOISE = 7
+    EXPECTED_LOSS = 8  # of the whole training set, if asked for
+    HESSIAN_GRADIENT = 9
+
+
+class Part(IntEnum):
+    """What is measured of every component at a snapshot."""
+
+    RADIUS_SQ = 0
+    GRAD_SQ = 1
+    GRAD_MEAN_SQ = 2
+
+
+class Look(IntEnum):
+    """What is measured at a point of the trace."""
+
+    ACCURACY = 0
+    TEST_LOSS = 1
+    TEST_ACCURACY = 2

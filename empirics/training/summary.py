@@ -17,9 +17,9 @@ from empirics.measure import (
     radial_share,
     run_status,
 )
-from empirics.training.ensemble import Ensemble, Look, Pair, Part
+from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
-from empirics.training.record import Sum
+from empirics.training.record import Look, Pair, Part, Sum
 from empirics.training.state import State
 
 Arrays = dict[str, NDArray]

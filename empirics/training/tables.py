@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from empirics.data import DATASETS
 from empirics.experiment import AXES
-from empirics.models import MODELS
-from empirics.tables import (
+from empirics.experiment.schema import (
     ExperimentError,
     Table,
     axis,
@@ -22,8 +20,7 @@ from empirics.tables import (
     list_of,
     number,
     one_of,
-    show,
-    text,
+    share,
 )
 from empirics.training import OPTIMIZERS, PROTOCOLS
 
@@ -72,199 +69,6 @@ class NoiseRule:
         4.0
         """
         return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
-
-
-#: Data sets that are read from ``[data] path``, and the names that ``[data] dataset`` may have.
-FROM_PATH = ("images", "arrays", "torchvision")
-TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "STL10", "SVHN")
-
-
-@dataclass(frozen=True)
-class Data(Table):
-    """``[data]``: which samples, and what is done to them, in this order.
-
-    Attributes
-    ----------
-    name
-        A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition` or
-        `torchvision`.
-    path
-        images: the folder or tar file; arrays: the .npz file; torchvision: the folder where it keeps its data (`root`).
-    dataset, download
-        torchvision: the class, e.g. ``"CIFAR100"``, and whether it may fetch what is not there; else it never does.
-    modulus
-        modular-addition: the number that sums are taken modulo.
-    test_share, test_seed
-        Share of the samples of every class that is held out as a test set, and the seed of the draw; for data that have
-        no test set of their own (as torchvision's, images with a folder ``test`` and arrays may have).
-    classes
-        Classes that are kept, by name or number, to train on and to test on; all by default.
-    samples
-        Number of samples that are trained on, the first of every class in turn; 0 for all.
-    components, whiten
-        Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
-    label_noise
-        Share of the labels that are replaced by a class drawn from all.
-    fresh_noise, noise_seed
-        Draw them anew for every minibatch; else once and for all, with this seed. Labels of the test set
-        are never replaced.
-    flip, shift
-        Augment images, anew in every minibatch: mirror each left to right with probability 1/2, and move each by up to
-        `shift` pixels either way, each way and each distance equally likely, zeros (the mean) moving in.
-    """
-
-    TITLE: ClassVar[str] = "data"
-
-    name: str = key(one_of(DATASETS.names))
-    path: str = key(lambda value: _maybe_text(value), "")
-    modulus: int = key(integer(2), 97)
-    classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
-    samples: int = key(integer(0), 0)
-    components: int = key(integer(0), 0)
-    whiten: bool = key(flag, False)
-    label_noise: float = key(lambda value: _share(value), 0.0)
-    fresh_noise: bool = key(flag, False)
-    noise_seed: int = key(integer(0), 0)
-    test_share: float = key(lambda value: _share(value), 0.0)
-    test_seed: int = key(integer(0), 0)
-    flip: bool = key(flag, False)
-    shift: int = key(integer(0), 0)
-    dataset: str = key(lambda value: "" if value == "" else one_of(TORCHVISION)(value), "")
-    download: bool = key(flag, False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.name in FROM_PATH and not self.path:
-            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from there")
-        if self.name not in FROM_PATH and self.path:
-            raise ExperimentError(f"[data] path: must be left out, data set {self.name!r} is not read from a file")
-        if self.fresh_noise and not self.label_noise:
-            raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
-        if self.test_seed and not self.test_share:
-            raise ExperimentError(f"[data] test_seed = {self.test_seed}: must be left out without test_share")
-        self._check_torchvision()
-        self._check_augmentation()
-
-    def _check_torchvision(self) -> None:
-        if self.name == "torchvision":
-            if not self.dataset:
-                raise ExperimentError(f"[data] dataset is missing: one of {', '.join(map(repr, TORCHVISION))}")
-            if self.test_share:
-                raise ExperimentError(
-                    f"[data] test_share = {self.test_share:g}: must be left out, torchvision's data have a test set"
-                )
-        elif self.dataset or self.download:
-            key = f"dataset = {show(self.dataset)}" if self.dataset else "download = true"
-            raise ExperimentError(f"[data] {key}: must be left out, it is for name = 'torchvision'")
-
-    def _check_augmentation(self) -> None:
-        if not (self.flip or self.shift):
-            return
-        key = "flip = true" if self.flip else f"shift = {self.shift}"
-        if self.components or self.whiten:
-            raise ExperimentError(f"[data] {key}: must be left out with components or whiten, they are no images")
-        if self.name in ("digits", "modular-addition"):
-            raise ExperimentError(f"[data] {key}: must be left out, the samples of {self.name!r} are no images")
-
-
-def _maybe_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value
-
-
-def _class_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(
-        isinstance(each, (str, int)) and not isinstance(each, bool) for each in value
-    ):
-        raise ValueError("must be a list of names or numbers of classes")
-    names = tuple(map(str, value))
-    if len(names) == 1 or len(set(names)) < len(names):
-        raise ValueError("must be two different classes or more")
-    return names
-
-
-@dataclass(frozen=True)
-class ModelTable(Table):
-    """``[model]``: which network.
-
-    Attributes
-    ----------
-    name
-        `mlp`, `convnet`, `resnet18`, `transformer`, or one that `file` registers.
-    file, remainder
-        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
-        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
-    hidden
-        mlp: widths of the hidden layers.
-    width
-        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
-    depth, heads
-        transformer: layers, and attention heads of each.
-    norm
-        mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
-    eps
-        The normalisation's addition to the variance; must be negligible for scale invariance.
-    activation
-        mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
-    affine
-        mlp: train BatchNorm's scales and shifts (they break scale invariance).
-    head_norm
-        Frobenius norm of the frozen last layer.
-    head_seed
-        Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
-    """
-
-    TITLE: ClassVar[str] = "model"
-
-    name: str = key(text)
-    hidden: tuple[int, ...] = key(lambda value: _widths(value), ())
-    eps: float = key(number(least=0), 1e-12)
-    affine: bool = key(flag, False)
-    head_norm: float = key(number(above=0), 10.0)
-    head_seed: int = key(integer(0), 0)
-    width: int = key(integer(1), 4)
-    depth: int = key(integer(1), 2)
-    heads: int = key(integer(1), 2)
-    norm: str = key(one_of(("batch", "layer", "rms")), "batch")
-    activation: str = key(one_of(("relu", "tanh")), "relu")
-    file: str = key(lambda value: _maybe_text(value), "")
-    remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            if not self.file:
-                one_of(MODELS.names)(self.name)
-        except ValueError as error:
-            raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
-        if self.file:
-            if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
-                raise ExperimentError(
-                    "[model] hidden, affine, norm, activation: must be left out, the network is that of the file"
-                )
-            return
-        if self.name == "mlp" and not self.hidden:
-            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
-        if self.name != "mlp" and self.hidden:
-            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
-        if self.affine and (self.name, self.norm) != ("mlp", "batch"):
-            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
-        if self.norm != "batch" and self.name != "mlp":
-            raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
-        if self.activation != "relu" and (self.name != "mlp" or self.norm == "batch"):
-            raise ExperimentError(
-                f"[model] activation = {show(self.activation)}: must be left out but for name = 'mlp' with norm = "
-                "'layer' or 'rms'"
-            )
-        if self.name == "transformer" and self.width % self.heads:
-            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
-
-
-def _widths(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError("must be a list of widths that is not empty")
-    return tuple(integer(1)(width) for width in value)
 
 
 @dataclass(frozen=True)
@@ -357,14 +161,14 @@ class Training(Table):
     steps: int = key(integer(0), 0)
     initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
     dtype: str = key(one_of(("float32", "float64")), "float32")
-    momentum: float = key(lambda value: _share(value), 0.9)
-    beta2: float = key(lambda value: _share(value), 0.999)
+    momentum: float = key(lambda value: share(value), 0.9)
+    beta2: float = key(lambda value: share(value), 0.999)
     optimizer_eps: float = key(number(least=0), 1e-8)
     minibatches: str = key(one_of(("independent", "shared")), "independent")
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)
-    isotropic_share: float = key(lambda value: _share(value), 0.0)
+    isotropic_share: float = key(lambda value: share(value), 0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -398,13 +202,6 @@ class Training(Table):
     def adaptive(self) -> bool:
         """Whether the optimiser divides every gradient component by its own root mean square."""
         return self.optimizer in ("adamw", "adam-l2")
-
-
-def _share(value: Any) -> float:
-    found: float = number(least=0)(value)
-    if found >= 1:
-        raise ValueError("must be a number from 0 to below 1")
-    return found
 
 
 @dataclass(frozen=True)

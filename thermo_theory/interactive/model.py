@@ -14,13 +14,14 @@ from typing import Any
 
 import sympy as sp
 
-from thermo_theory.coordinates import effective_rate, said, state
-from thermo_theory.derivation import derive
-from thermo_theory.formula import Formula
-from thermo_theory.gases import _vmf_numeric as numeric
+from thermo_theory.engine.derivation import derive
+from thermo_theory.engine.formula import Formula
 from thermo_theory.interactive.tracing import arrow, traced
-from thermo_theory.paths import entropy_slopes, forgetting, holding, law, log_slopes
+from thermo_theory.numeric import bessel
+from thermo_theory.numeric import vmf as numeric
 from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere
+from thermo_theory.relations.coordinates import effective_rate, said, state
+from thermo_theory.relations.paths import entropy_slopes, forgetting, holding, law, log_slopes
 from thermo_theory.symbols import C_V, S, S_sphere, gamma
 
 __all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
@@ -107,7 +108,7 @@ def _kernel(branch: Any) -> str:
     def program(d: Any, T: Any) -> dict[str, Any]:
         found = branch(d, T)
         return {
-            "energy": numeric._energy(d, T, found),
+            "energy": numeric.energy_from(d, T, found),
             "entropy": found.log_partition + found.gap,
             "heat": found.heat,
         }
@@ -117,11 +118,11 @@ def _kernel(branch: Any) -> str:
 
 def script() -> str:
     """Return the page's formulas as JavaScript: the constants GAS, LAWS, INDEX, RELAXATION, TRAJECTORY and BATH."""
-    order = repr(2 * numeric.ORDER_MIN + 2)
-    gas = {"expansion": _kernel(numeric._expansion), "recurrence": _kernel(numeric._recurrence)}
+    order = repr(2 * bessel.ORDER_MIN + 2)
+    gas = {"expansion": _kernel(bessel.expansion), "recurrence": _kernel(bessel.recurrence)}
     gas["state"] = (
-        f"(d, T) => {{\n  const t = Math.min(T, {numeric.SATURATED!r}/d);\n"
-        f"  return d < {order} && t > {numeric.COLD!r} ? GAS.recurrence(d, t) : GAS.expansion(d, t);\n}}"
+        f"(d, T) => {{\n  const t = Math.min(T, {bessel.SATURATED!r}/d);\n"
+        f"  return d < {order} && t > {bessel.COLD!r} ? GAS.recurrence(d, t) : GAS.expansion(d, t);\n}}"
     )
     laws = {}
     for key, title in NAMES.items():

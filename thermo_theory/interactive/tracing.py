@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from thermo_theory.formula import Formula
+from thermo_theory.engine.formula import Formula
 from thermo_theory.symbols import argument_name
 
 __all__ = ["Trace", "arrow", "traced"]

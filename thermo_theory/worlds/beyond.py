@@ -14,8 +14,8 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.vectors import identity_matrix
-from thermo_theory.worlds.evaluate import DIGITS, World
+from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.symbols.vectors import identity_matrix
 from thermo_theory.worlds.sgd import Assumptions, sgd_world
 
 __all__ = ["batch_world", "block_world", "coupled_world", "linear_world"]

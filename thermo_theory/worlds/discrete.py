@@ -17,8 +17,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.vectors import EntropyOf, EstimateOf, VectorFunction
-from thermo_theory.worlds.evaluate import DIGITS, World
+from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.symbols.vectors import EntropyOf, EstimateOf, VectorFunction
 from thermo_theory.worlds.sgd import Assumptions
 
 __all__ = ["Batches", "batches_world", "gradient", "run", "runs_world", "step"]

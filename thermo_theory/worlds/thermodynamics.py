@@ -17,9 +17,9 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.differentials import Change, Partial, SurfaceIntegral, Variation
-from thermo_theory.worlds.evaluate import DIGITS, NotInterpreted, World, evaluate, interpret, slope
-from thermo_theory.worlds.sgd import Assumptions, sgd_world, surface_divergence
+from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
+from thermo_theory.engine.evaluate import DIGITS, NotInterpreted, World, evaluate, interpret, slope
+from thermo_theory.worlds.sgd import Assumptions
 
 __all__ = [
     "Area",
@@ -30,8 +30,6 @@ __all__ = [
     "System",
     "adiabat_world",
     "alpha",
-    "circle_world",
-    "flow_world",
     "heat_bath_world",
     "i",
     "maximum_entropy_world",
@@ -39,7 +37,6 @@ __all__ = [
     "path_world",
     "regularised_world",
     "system_world",
-    "trial_world",
 ]
 
 #: A state, and how many there are.
@@ -132,7 +129,7 @@ interpret(SurfaceIntegral, _surface_integral)
 # Systems -----------------------------------------------------------------------------------------
 
 
-def _pick(values: list[Any], k: Any) -> Any:
+def pick(values: list[Any], k: Any) -> Any:
     """Value of state k, counted from 1."""
     if not 1 <= k <= len(values) or k != int(k):
         raise NotInterpreted(f"there is no state {k}")
@@ -204,16 +201,16 @@ class System:
         return total
 
 
-def _numbers(dice: random.Random, count: int, low: float, high: float) -> list[Any]:
+def numbers(dice: random.Random, count: int, low: float, high: float) -> list[Any]:
     return [mp.mpf(dice.uniform(low, high)) for _ in range(count)]
 
 
 def _system(number: int, granted: Assumptions) -> System:
     dice = random.Random(f"system {number}")
     count, gas_constant = 3 + number % 2, mp.mpf(1 + number) / 2 + mp.mpf(1) / 2
-    losses, areas = _numbers(dice, count, -1, 2), _numbers(dice, count, 0.5, 2)
-    pulls, pushes = _numbers(dice, count, -0.3, 0.3), _numbers(dice, count, 0.05, 0.4)
-    bends = _numbers(dice, count, 0.1, 0.9)
+    losses, areas = numbers(dice, count, -1, 2), numbers(dice, count, 0.5, 2)
+    pulls, pushes = numbers(dice, count, -0.3, 0.3), numbers(dice, count, 0.05, 0.4)
+    bends = numbers(dice, count, 0.1, 0.9)
     nothing = [mp.mpf(0)] * count
     if "ideal gas law" in granted:
         pulls = pushes = nothing
@@ -230,7 +227,7 @@ def _dense_system(number: int, granted: Assumptions) -> System:
     areas = [loss**power for loss in losses]
     if "constant heat capacity" not in granted:
         areas = [area / (1 + loss) for area, loss in zip(areas, losses, strict=True)]
-    pull, push = _numbers(dice, 2, 0.1, 0.3)
+    pull, push = numbers(dice, 2, 0.1, 0.3)
     if "ideal gas law" in granted:
         pull = push = mp.mpf(0)
     bends = [mp.mpf(0)] * len(losses)
@@ -294,9 +291,9 @@ def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
         s.C_p: heat_at_pressure,
         s.gamma: lambda world: world[s.C_p] / world[s.C_V],
         s.heat_in: heat,
-        Energy: lambda world, k: _pick([system.loss(j, world[s.V]) for j in range(len(system.losses))], k),
-        Area: lambda world, k: _pick([system.area(j, world[s.V]) for j in range(len(system.losses))], k),
-        Probability: lambda world, k: _pick(system.probabilities(world[s.T], world[s.V]), k),
+        Energy: lambda world, k: pick([system.loss(j, world[s.V]) for j in range(len(system.losses))], k),
+        Area: lambda world, k: pick([system.area(j, world[s.V]) for j in range(len(system.losses))], k),
+        Probability: lambda world, k: pick(system.probabilities(world[s.T], world[s.V]), k),
     }
 
 
@@ -345,7 +342,7 @@ def path_world(number: int, granted: Assumptions) -> World:
     """Small systems taken along a path of temperatures and volumes, their U, S, p sums over the patches."""
     dice = random.Random(f"path {number}")
     system = _system(number, granted)
-    T0, V0, to_T, to_V = _numbers(dice, 4, 0.6, 1.3)
+    T0, V0, to_T, to_V = numbers(dice, 4, 0.6, 1.3)
 
     def at(function: Callable[[Any, Any], Any]) -> Callable[[World, Any], Any]:
         return lambda _, x: function(T0 + to_T * x, V0 + to_V * mp.sin(x))
@@ -367,8 +364,8 @@ def path_world(number: int, granted: Assumptions) -> World:
 def _probability_sums(dice: random.Random) -> tuple[list[Any], list[Any], dict[Any, Any]]:
     """Losses (the first one is the lowest), areas, and what is summed over a density."""
     count = 3
-    losses = [mp.mpf(-1), *_numbers(dice, count - 1, 0, 1.5)]
-    areas = _numbers(dice, count, 0.5, 2)
+    losses = [mp.mpf(-1), *numbers(dice, count - 1, 0, 1.5)]
+    areas = numbers(dice, count, 0.5, 2)
 
     def over(world: World, term: Callable[[int, Any], Any]) -> Any:
         return mp.fsum(term(k, world.meanings[Probability](world, k + 1)) for k in range(count))
@@ -376,9 +373,9 @@ def _probability_sums(dice: random.Random) -> tuple[list[Any], list[Any], dict[A
     meanings = {
         n: count,
         i: 2,
-        Energy: lambda _, k: _pick(losses, k),
-        Area: lambda _, k: _pick(areas, k),
-        Gap: lambda _, k: _pick(losses, k) - losses[0],
+        Energy: lambda _, k: pick(losses, k),
+        Area: lambda _, k: pick(areas, k),
+        Gap: lambda _, k: pick(losses, k) - losses[0],
         s.U: lambda world: over(world, lambda k, q: q * losses[k]),
         s.S: lambda world: -over(world, lambda k, q: q * mp.log(q / areas[k])),
         sp.Symbol("N", positive=True): lambda world: over(world, lambda _, q: q),
@@ -424,7 +421,7 @@ def maximum_entropy_world(number: int, granted: Assumptions) -> World:
     def probability(world: World, k: Any) -> Any:
         if world.meanings[s.T] is not temperature:
             raise NotInterpreted("the temperature is that of the mean loss")
-        return _pick(q, k)
+        return pick(q, k)
 
     meanings |= {s.T: temperature, Probability: probability}
     return World(meanings, f"density of largest entropy {number}")
@@ -454,7 +451,7 @@ def heat_bath_world(number: int, granted: Assumptions) -> World:
         T = world[s.T]
         if T not in known:
             known[T] = stationary(T)
-        return _pick(list(known[T]), k)
+        return pick(list(known[T]), k)
 
     meanings |= {s.T: mp.mpf(dice.uniform(0.5, 1.5)), Probability: probability}
     return World(meanings, f"heat bath {number}")
@@ -463,83 +460,15 @@ def heat_bath_world(number: int, granted: Assumptions) -> World:
 # Trial densities ---------------------------------------------------------------------------------
 
 
-def trial_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds with any density and volume beside the stationary ones.
-
-    Parameters
-    ----------
-    protocol : str
-        "fixed-lr", "fixed-elr" or "fixed-sphere": T, p and V are SGD's own.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
-    """
-    inner = sgd_world(protocol, ensemble=True)
-
-    @precise
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
-        dice = random.Random(f"trial {protocol} {number}")
-        count = 3
-        losses, areas, trial = (_numbers(dice, count, 0.3, 1.5) for _ in range(3))
-        trial = [q / mp.fsum(trial) for q in trial]
-        bends = [mp.mpf(1)] * count if "Gibbs law" in granted else _numbers(dice, count, 0.5, 1.5)
-        on_sphere = protocol == "fixed-sphere"
-
-        def stationary(there: World, k: Any) -> Any:
-            weights = [a * mp.exp(-e / there[s.T]) * b for a, e, b in zip(areas, losses, bends, strict=True)]
-            return _pick(weights, k) / mp.fsum(weights)
-
-        def helmholtz(there: World, density: list[Any]) -> Any:
-            return mp.fsum(q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True))
-
-        def own(there: World) -> list[Any]:
-            return [stationary(there, k + 1) for k in range(count)]
-
-        def at_volume(there: World, V: Any) -> Any:
-            return there[s.p] * V - there[s.R] * there[s.T] * mp.log(2 * V)
-
-        meanings = {
-            n: count,
-            i: 2,
-            Energy: lambda _, k: _pick(losses, k),
-            Area: lambda _, k: _pick(areas, k),
-            Probability: lambda _, k: _pick(trial, k),
-            Stationary: stationary,
-            s.Z: lambda there: mp.fsum(a * mp.exp(-e / there[s.T]) for a, e in zip(areas, losses, strict=True)),
-        }
-        if on_sphere:
-            meanings |= {
-                s.T: mp.mpf(dice.uniform(0.5, 1.5)),
-                s.F: lambda there: helmholtz(there, own(there)),
-                s.F_trial: lambda there: helmholtz(there, trial),
-            }
-        else:
-            meanings |= {
-                s.V_trial: mp.mpf(dice.uniform(0.5, 3)),
-                s.G: lambda there: helmholtz(there, own(there)) + at_volume(there, there[s.V]),
-                s.G_trial: lambda there: helmholtz(there, trial) + at_volume(there, there[s.V_trial]),
-            }
-        return world.at(meanings)
-
-    maker.__doc__ = (
-        f"three patches with any density beside the stationary one; T, p and V of SGD itself at "
-        f"{protocol.replace('-', ' ')}"
-    )
-    return maker
-
-
 @precise
 def regularised_world(number: int, granted: Assumptions) -> World:
     """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V is where G is least."""
     dice = random.Random(f"regularised {number}")
     count, directions = 3, mp.mpf(2 + number)
-    losses, areas, density = (_numbers(dice, count, 0.3, 1.5) for _ in range(3))
+    losses, areas, density = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
     density = [q / mp.fsum(density) for q in density]
     broken = mp.mpf(0 if "scale invariance" in granted else 0.2)
-    T, decay = _numbers(dice, 2, 0.3, 1)
+    T, decay = numbers(dice, 2, 0.3, 1)
 
     def energy(V: Any) -> Any:
         return mp.fsum(q * (e + broken * k * V) for k, (q, e) in enumerate(zip(density, losses, strict=True)))
@@ -577,130 +506,3 @@ def regularised_world(number: int, granted: Assumptions) -> World:
 
 
 # Flows of probability ----------------------------------------------------------------------------
-
-
-@precise
-def flow_world(number: int, granted: Assumptions) -> World:
-    """SGD itself at fixed ELR, d = 3 to 5, at a random point of a sphere with some density that is not stationary."""
-    world = sgd_world("fixed-elr")(number, granted)
-    dice = random.Random(f"flow {number}")
-    dimension = int(world[s.d])
-    tilt = mp.matrix(_numbers(dice, dimension, -1, 1))
-
-    def density(there: World) -> Any:
-        u = there[s.w_bar]
-        return mp.exp(mp.fdot(tilt, u) + u[0] ** 2 / 2)
-
-    def log_slope(there: World) -> Any:
-        u = there[s.w_bar]
-        full = tilt.copy()
-        full[0] += u[0]
-        return there[s.Pi] * full
-
-    def velocity(there: World) -> Any:
-        spread = there.divergence(lambda moved: moved[s.diffusion_unit] * density(moved), there)  # type: ignore[misc]
-        return there[s.drift_unit] - spread / (2 * density(there))
-
-    def temperature(there: World) -> Any:
-        # Einstein's relation, at the place where sigma is measured.
-        return there[s.eta_eff] * there[s.sigma] ** 2 / 2
-
-    def force(there: World) -> Any:
-        # Of L + T log rho along the sphere, direction by direction.
-        T, u = there[s.T], there[s.w_bar]
-        loss = there.meanings["example"].loss
-        total = mp.matrix(dimension, 1)
-        for k in range(dimension):
-            along = there[s.Pi][:, k]
-
-            def ahead(x: Any, along: Any = along) -> Any:
-                v = u + x * along
-                v = v / mp.norm(v, 2)
-                return loss(v) + T * (mp.fdot(tilt, v) + v[0] ** 2 / 2)
-
-            total += along * slope(ahead, mp.mpf(0))
-        return there[s.Pi] * total
-
-    return world.at({s.force: force, s.grad_log_rho: log_slope, s.rho: density, s.current: velocity, s.T: temperature})
-
-
-@precise
-def circle_world(number: int, granted: Assumptions) -> World:
-    """Some density on the circle (d = 2) that is not stationary, and how Fokker and Planck's equation moves it."""
-    dice = random.Random(f"circle {number}")
-    a, b, e, f = _numbers(dice, 4, 0.2, 0.6)
-    rate, noise = _numbers(dice, 2, 0.5, 1.2)
-    ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.4)
-    known: dict[Any, Any] = {}
-
-    def loss(x: Any) -> Any:
-        return a * mp.cos(x) + b * mp.sin(2 * x)
-
-    def loss_slope(x: Any) -> Any:
-        return -a * mp.sin(x) + 2 * b * mp.cos(2 * x)
-
-    def start(x: Any) -> Any:
-        return (1 + e * mp.cos(x) + f * mp.sin(x) / 2) / (2 * mp.pi)
-
-    def start_slope(x: Any) -> Any:
-        return (-e * mp.sin(x) + f * mp.cos(x) / 2) / (2 * mp.pi)
-
-    def strength(x: Any) -> Any:
-        return noise**2 * (1 + ripple * mp.sin(x + 1))
-
-    def flux(x: Any) -> Any:
-        spread = slope(lambda y: strength(y) * start(y), x) if ripple else strength(x) * start_slope(x)
-        return -rate * loss_slope(x) * start(x) - rate**2 * spread / 2
-
-    def growth(x: Any) -> Any:
-        if x not in known:
-            known[x] = -slope(flux, x)
-        return known[x]
-
-    def density(x: Any, time: Any) -> Any:
-        return start(x) + (time * growth(x) if time else 0)
-
-    def along(x: Any) -> Any:
-        return mp.matrix([-mp.sin(x), mp.cos(x)])
-
-    def angle(u: Any) -> Any:
-        return mp.atan2(u[1], u[0])
-
-    T = rate * noise**2 / 2
-    nodes = [2 * mp.pi * k / 64 for k in range(64)]
-
-    def free(_: World, time: Any) -> Any:
-        values = [density(x, time) for x in nodes]
-        return 2 * mp.pi / 64 * mp.fsum(q * (loss(x) + T * mp.log(q)) for q, x in zip(values, nodes, strict=True))
-
-    def divergence(function: Callable[[World], Any], world: World) -> Any:
-        return surface_divergence(lambda u: function(world.at({"angle": angle(u)})), along_u(world["angle"]))
-
-    def along_u(x: Any) -> Any:
-        return mp.matrix([mp.cos(x), mp.sin(x)])
-
-    def projector(world: World) -> Any:
-        return along(world["angle"]) * along(world["angle"]).T
-
-    meanings: dict[Any, Any] = {
-        "angle": mp.mpf(dice.uniform(0.2, 1)),
-        "nodes": nodes,
-        s.t: mp.mpf(0),
-        s.d: 2,
-        s.T: T,
-        s.eta_eff: rate,
-        s.sigma: noise,
-        s.tr_Sigma: lambda world: strength(world["angle"]),
-        s.Pi: projector,
-        s.Sigma: lambda world: projector(world) * strength(world["angle"]),
-        s.L: lambda world: loss(world["angle"]),
-        s.rho: lambda world: density(world["angle"], world[s.t]),
-        s.grad_L_unit: lambda world: along(world["angle"]) * loss_slope(world["angle"]),
-        s.grad_log_rho: lambda world: along(world["angle"]) * (start_slope(world["angle"]) / start(world["angle"])),
-        s.drift_unit: lambda world: along(world["angle"]) * (-rate * loss_slope(world["angle"])),
-        s.diffusion_unit: lambda world: projector(world) * (rate**2 * strength(world["angle"])),
-        s.force: lambda world: along(world["angle"]) * slope(lambda x: loss(x) + T * mp.log(start(x)), world["angle"]),
-        s.current: lambda world: along(world["angle"]) * (flux(world["angle"]) / start(world["angle"])),
-        sp.Function("F"): free,
-    }
-    return World(meanings, f"circle {number}", divergence=divergence)

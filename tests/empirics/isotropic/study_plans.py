@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from empirics.isotropic.processes import Path, follow, stationary_entropy
-from empirics.schedules import (
+from empirics.steering import (
     Plan,
     adiabat,
     cooldown,

@@ -11,7 +11,7 @@ from gas import SMALL, small
 import empirics
 from empirics import cli
 from empirics.experiment import Experiment, ExperimentError
-from empirics.training import shard
+from empirics.running import shard
 
 SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("isotropic-*.toml"))
 

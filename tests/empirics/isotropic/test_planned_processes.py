@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_plans import BOUND, GAS_CONSTANT, HEAT, START, D, carried, dropped
 
-from empirics.schedules import adiabat, cooldown, drop_entropy, entropy_rate, quasi_static
+from empirics.steering import adiabat, cooldown, drop_entropy, entropy_rate, quasi_static
 
 
 @pytest.mark.parametrize("along", ["isobar", "isochore"])

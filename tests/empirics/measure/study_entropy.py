@@ -8,8 +8,8 @@ import numpy as np
 
 from empirics.measure import entropy_by_integration, sphere_entropy
 from empirics.measure.sphere import log_sphere_area
-from thermo_theory.gases._vmf_numeric import entropy as vmf_exact
-from thermo_theory.gases._vmf_numeric import sample
+from thermo_theory.numeric.vmf import entropy as vmf_exact
+from thermo_theory.numeric.vmf_sampling import sample
 
 METHODS = (("flat", 0), ("flat", "auto"), ("cap", "auto"), ("gaussian", "auto"), ("vmf", "auto"))
 

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import digamma, gammaln
 from scipy.stats import special_ortho_group, vonmises_fisher
 
-from empirics.bench import neighbours as bench
+from benchmarks import neighbours as bench
 from empirics.measure import (
     check_entropy_estimator,
     entropy_by_integration,
@@ -22,8 +22,9 @@ from empirics.measure import (
 from empirics.measure import neighbours as module
 from empirics.measure.families import vmf_of_gap
 from empirics.measure.sphere import log_ball, log_cap_area, log_sphere_area
-from thermo_theory.gases._vmf_numeric import entropy as exact_entropy
-from thermo_theory.gases._vmf_numeric import free_energy, sample
+from thermo_theory.numeric.vmf import entropy as exact_entropy
+from thermo_theory.numeric.vmf import free_energy
+from thermo_theory.numeric.vmf_sampling import sample
 
 
 def brute_force(x, k=1, theiler=0):

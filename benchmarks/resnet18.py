@@ -1,0 +1,165 @@
+"""ResNet-18 of width 4 on images of CIFAR-10's size: our whole step for 8 runs, and plain PyTorch."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.contest import Contest, seconds_of
+from empirics.data.dataset import Dataset
+from empirics.models.functional import frozen_head
+from empirics.training.ensemble import Ensemble
+from empirics.training.experiment import NetworkExperiment
+
+WIDTH, BATCH, RUNS, TOGETHER = 4, 128, 8, 4
+LR, DECAY = 0.05, 0.01
+
+
+def images(count: int = 1024) -> Dataset:
+    """Noise of CIFAR-10's shape: what a step costs does not depend on what is seen."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((count, 3 * 32 * 32)).astype(np.float32)
+    return Dataset("noise", inputs, rng.integers(10, size=count), 10, (3, 32, 32))
+
+
+def experiment(spacing: int) -> NetworkExperiment:
+    """Four runs, a snapshot every so many steps."""
+    found = NetworkExperiment.from_mapping(
+        {
+            "name": "bench-resnet18",
+            "kind": "network",
+            "seeds": list(range(TOGETHER)),
+            "data": {"name": "digits-images"},  # in name only: the ensemble is given its images
+            "model": {"name": "resnet18", "width": WIDTH},
+            "training": {
+                "protocol": "fixed-lr",
+                "optimizer": "sgd",
+                "batch_size": BATCH,
+                "burn_in": 0,
+                "steps": 40 * spacing,
+            },
+            "grid": {"lr": [LR], "weight_decay": [DECAY]},
+            "measure": {"snapshots": 40, "spacing": spacing},
+            "shards": {"runs_per_shard": TOGETHER},
+        }
+    )
+    assert isinstance(found, NetworkExperiment)
+    return found
+
+
+class Ours:
+    """Four runs of an ensemble."""
+
+    def __init__(self, spacing: int) -> None:
+        plan = experiment(spacing)
+        self.ensemble = Ensemble(plan, plan.runs, images())
+        self.state = self.ensemble.start()
+
+    def step(self) -> None:
+        """One step of the four runs."""
+        self.ensemble.advance(self.state)
+
+
+class _Unit(nn.Module):
+    """Two convolutions with BatchNorm, and a shortcut."""
+
+    def __init__(self, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.first, self.norm1 = nn.Conv2d(into, out, 3, stride, 1, bias=False), _norm(out)
+        self.second, self.norm2 = nn.Conv2d(out, out, 3, 1, 1, bias=False), _norm(out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or into != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), _norm(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The unit's output."""
+        inner = self.norm1(self.first(x)).relu()
+        return (self.norm2(self.second(inner)) + self.shortcut(x)).relu()
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, 1e-12, affine=False)
+
+
+class Plain(nn.Module):
+    """ResNet-18 as somebody writes it first, with a frozen last layer."""
+
+    def __init__(self, width: int = WIDTH, classes: int = 10) -> None:
+        super().__init__()
+        units, into = [], width
+        for stage in range(4):
+            out = width * 2**stage
+            units += [_Unit(into, out, 1 if stage == 0 else 2), _Unit(out, out, 1)]
+            into = out
+        self.stem, self.norm = nn.Conv2d(3, width, 3, 1, 1, bias=False), _norm(width)
+        self.units = nn.Sequential(*units)
+        self.head: Tensor
+        (head,) = frozen_head(np.random.default_rng(0), classes, into, 10.0)
+        self.register_buffer("head", torch.tensor(head, dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return functional.linear(self.units(self.norm(self.stem(x)).relu()).mean((2, 3)), self.head)
+
+
+class Reference:
+    """``nn.Module``, channels last, and ``torch.optim.SGD``: one run, no DataLoader, nothing measured."""
+
+    def __init__(self) -> None:
+        data = images()
+        inputs = torch.as_tensor(data.inputs).view(-1, 3, 32, 32)
+        self.inputs, self.labels = inputs.contiguous(memory_format=torch.channels_last), torch.as_tensor(data.labels)
+        torch.manual_seed(0)
+        self.network = Plain().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, weight_decay=DECAY)
+
+    @torch.enable_grad()
+    def gradient(self) -> None:
+        """The gradient of a minibatch."""
+        rows = torch.randint(len(self.labels), (BATCH,))
+        loss = functional.cross_entropy(self.network(self.inputs[rows]), self.labels[rows])
+        self.optimizer.zero_grad()
+        loss.backward()
+
+    def step(self) -> None:
+        """One step of one run."""
+        self.gradient()
+        self.optimizer.step()
+
+
+def flops() -> float:
+    """Operations of the convolutions of a step of one run: forward, gradients of filters and of signals.
+
+    Products with the zeros around a picture are not counted.
+    """
+
+    def met(size: int, stride: int) -> int:
+        return (3 * size - (2 if stride == 1 else 1)) ** 2
+
+    total, into = 2 * 3 * WIDTH * met(32, 1), WIDTH
+    for stage in range(4):
+        out, size = WIDTH * 2**stage, 32 // 2**stage
+        total += 3 * (into * out * met(size, 2 if stage else 1) + 3 * out**2 * met(size, 1))
+        total += 3 * into * out * size**2 if stage else 0
+        into = out
+    return 2.0 * BATCH * total
+
+
+def contests(quick: bool) -> list[Contest]:
+    """A step of eight runs, four at a time."""
+    ours, reference, steps = Ours(spacing=50), Reference(), 1 if quick else 3
+    return [
+        Contest(
+            name="resnet18",
+            work=f"ResNet-18 of width {WIDTH} on 32x32 images, batch {BATCH}, {RUNS} runs, {TOGETHER} at a time, all "
+            "measurements but snapshots, against nn.Module (channels last) and torch.optim.SGD, one run at a time, "
+            "which measures nothing",
+            unit="s per step of 8 runs",
+            ours=lambda: RUNS / TOGETHER * seconds_of(ours.step, steps),
+            reference=lambda: RUNS * seconds_of(reference.step, steps),
+            goal=2.5,
+            flops=RUNS * flops(),
+            bytes=RUNS * (4.0 * BATCH * 3 * 32**2 + 4 * 4 * 43_692),
+            rounds=2 if quick else 5,
+        )
+    ]

@@ -1,0 +1,100 @@
+"""The command line: ``thermo-theory VERB``. Results go to stdout, progress and messages to stderr.
+
+Exit codes: 0 done; 1 a failure while working, or ``--strict`` and a symmetry or physics claim disagrees; 2 the request
+was wrong (one line says what, where and what would be right; nothing is written); 130 interrupted.
+
+What is heavy (torch, xarray, matplotlib) is imported inside the verbs that need it: `list` and `derive` need none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from empirics.cli import judging, runs, schedule, theory  # noqa: F401 - each registers its verbs
+from empirics.cli.app import DEBUG, DONE, FAILED, INTERRUPTED, PROGRAM, WRONG, RequestError, missing, say
+from empirics.cli.app import app as program
+
+__all__ = ["main"]
+
+
+# Errors ------------------------------------------------------------------------------------------
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _usage(error: Any) -> str:
+    """Turn a command line that could not be read into one line."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    message = _one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
+    near = []
+    if message.startswith("No such command") and "Did you mean" not in message and context is not None:
+        near = difflib.get_close_matches(message.split("'")[1], list(context.command.commands), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{path}: {message}{hint} (see {path} --help)"
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """Report an exception in one line and return the exit code it stands for."""
+    from empirics.experiment import ExperimentError
+    from empirics.running.files import FullDiskError
+
+    if debug:
+        traceback.print_exception(error)
+    if hasattr(error, "format_message"):  # click's usage errors, wherever this version of typer keeps click
+        say(_usage(error))
+        return WRONG
+    if isinstance(error, RequestError | ExperimentError):
+        say(f"{PROGRAM}: {_one_line(str(error))}")
+        return WRONG
+    if isinstance(error, FullDiskError):
+        say(f"{PROGRAM}: {_one_line(str(error))}")
+        return FAILED
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("empirics", "thermo_theory")):
+        say(f"{PROGRAM}: {missing(error)}")
+        return FAILED
+    hint = "" if debug else f" (traceback: {PROGRAM} --debug ..., or {DEBUG}=1)"
+    say(f"{PROGRAM}: {type(error).__name__}: {_one_line(str(error)) or 'no message'}{hint}")
+    return FAILED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after the program's name; those of this process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> main(["derive", "ideal-gas-law", "--latex", "--markdown"])
+    2
+    """
+    settings = {"debug": os.environ.get(DEBUG, "") not in ("", "0")}
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = program(words, prog_name=PROGRAM, standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; what is left in the buffer must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        say("\ninterrupted")
+        return INTERRUPTED
+    except Exception as error:
+        return _failed(error, settings["debug"])
+    return code if isinstance(code, int) else DONE

@@ -1,0 +1,106 @@
+"""What every verb shares: the application, its exit codes, and how it reports."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    pass
+
+
+PROGRAM = "thermo-theory"
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DEBUG = "THERMO_THEORY_DEBUG"
+
+app = typer.Typer(
+    name=PROGRAM,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class RequestError(Exception):
+    """The request was wrong; the message is the line the user sees."""
+
+
+class ProtocolName(StrEnum):
+    """The training protocols."""
+
+    FIXED_LR = "fixed-lr"
+    FIXED_ELR = "fixed-elr"
+    FIXED_SPHERE = "fixed-sphere"
+
+
+def say(message: str) -> None:
+    """Tell the user something that is not a result."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def examples(*lines: str) -> str:
+    """Write examples for a verb's help, one a line (the first character stops re-wrapping)."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
+
+
+def shipped() -> dict[str, Path]:
+    """Find the experiments that come with the package: installed with it, or in its checkout."""
+    home = Path(__file__).resolve().parents[1]
+    for folder in (home / "experiments", home.parent / "experiments"):
+        found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+        if found:
+            return found
+    return {}
+
+
+# The program -------------------------------------------------------------------------------------------
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:
+            print(f"{PROGRAM} (not installed)")
+        raise typer.Exit(DONE)
+
+
+@app.callback(
+    invoke_without_command=True,
+    help="Thermodynamics of SGD on scale-invariant networks: derive, train, compare, look.",
+    epilog=examples("demo", "derive radius", "run experiments/digits.toml --out runs/digits", "report runs/digits"),
+)
+def _program(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks; so does {DEBUG}=1.")] = False,
+) -> None:
+    """Hold what belongs to every verb."""
+    context.obj["debug"] = context.obj["debug"] or debug
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+#: Files with claims of the user's own.
+ClaimFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--claims",
+        metavar="FILE.py",
+        help="A Python file with claims of your own, which is executed; repeatable.",
+        show_default=False,
+    ),
+]
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """Say which extra holds a module that is not installed."""
+    module = (error.name or "a package").split(".")[0]
+    extra = "cluster" if module in ("dask", "distributed") else "empirics"
+    return f"this needs {module}, which is not installed: pip install '{PROGRAM}[{extra}]'"

@@ -1,0 +1,300 @@
+"""What to run: an experiment as frozen tables, read from and written to TOML, every key checked before any work."""
+
+import dataclasses
+import math
+import tomllib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.experiment.registry import Registry
+from empirics.experiment.schema import (
+    ExperimentError,
+    Table,
+    integer,
+    key,
+    list_of,
+    one_of,
+    show,
+    text,
+)
+
+__all__ = [
+    "KINDS",
+    "Experiment",
+    "ExperimentError",
+    "Run",
+    "Times",
+]
+
+KINDS = Registry(
+    "kind",
+    {
+        "network": "empirics.training.experiment:NetworkExperiment",
+        "isotropic": "empirics.isotropic.experiment:IsotropicExperiment",
+    },
+)
+
+# What each protocol fixes in a run: the axes of its grid, the first the rate of the steps.
+AXES = {
+    "fixed-lr": ("lr", "weight_decay"),
+    "fixed-elr": ("effective_lr", "weight_decay"),
+    "fixed-sphere": ("lr", "radius"),
+}
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the runs of a shard do what, in steps.
+
+    Attributes
+    ----------
+    burn_in
+        Steps before measuring.
+    spacing, snapshots
+        Steps between snapshots, and how many there are: their product is the measured part.
+    blocks
+        Consecutive parts of the measured steps whose means give the error bars.
+    trace_points
+        Points of the curves over time.
+
+    Examples
+    --------
+    >>> times = Times(burn_in=5, spacing=2, snapshots=10, blocks=2, trace_points=5)
+    >>> times.total, times.trace.tolist(), times.block_ends.tolist()
+    (25, [5, 10, 15, 20, 25], [5, 15, 25])
+    """
+
+    burn_in: int
+    spacing: int
+    snapshots: int
+    blocks: int
+    trace_points: int
+
+    @property
+    def steps(self) -> int:
+        """Measured steps."""
+        return self.snapshots * self.spacing
+
+    @property
+    def total(self) -> int:
+        """All steps, burn-in included."""
+        return self.burn_in + self.steps
+
+    @property
+    def trace(self) -> NDArray[np.int64]:
+        """Steps at which the points of the curves over time end."""
+        return np.unique(np.linspace(0, self.total, self.trace_points + 1).astype(np.int64))[1:]
+
+    @property
+    def block_ends(self) -> NDArray[np.int64]:
+        """Steps between which the blocks lie."""
+        return self.burn_in + self.steps // self.blocks * np.arange(self.blocks + 1)
+
+    @property
+    def marked(self) -> NDArray[np.int64]:
+        """Steps at which running sums are written down, from 0."""
+        return np.union1d(np.append(0, self.trace), self.block_ends)
+
+
+@dataclass(frozen=True)
+class Shards(Table):
+    """``[shards]``: how the grid is cut. Part of the experiment, because it may fix the last bit.
+
+    Attributes
+    ----------
+    runs_per_shard
+        How many runs advance together.
+    """
+
+    TITLE: ClassVar[str] = "shards"
+
+    runs_per_shard: int = key(integer(1))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the grid: what its random numbers depend on, and nothing else.
+
+    What a protocol does not fix is NaN: the weight decay on the sphere, the learning rate at fixed effective one.
+
+    Examples
+    --------
+    >>> print(Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd"))
+    fixed-lr, sgd, lr = 0.1, weight_decay = 0.01, seed = 1
+    """
+
+    lr: float
+    weight_decay: float
+    seed: int
+    protocol: str
+    optimizer: str
+    effective_lr: float = math.nan
+    radius: float = math.nan
+
+    def __str__(self) -> str:
+        rates = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+        labels = [f"{name} = {value:g}" for name, value in rates.items() if not math.isnan(value)]
+        return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
+
+
+@dataclass(frozen=True)
+class Experiment(Table, ABC):
+    """A grid of runs, completely described; the same experiment gives the same numbers.
+
+    What else it holds depends on its kind: :class:`empirics.training.experiment.NetworkExperiment`,
+    :class:`empirics.isotropic.experiment.IsotropicExperiment`. The functions that read one return the right class.
+    """
+
+    name: str = key(text)
+    kind: str = key(one_of(KINDS.names))
+    seeds: tuple[int, ...] = key(list_of(integer(0), "integers, 0 or more,"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        measure, training = self.plan
+        if isinstance(measure.spacing, int) and measure.snapshots * measure.spacing != training.steps:
+            raise ExperimentError(
+                f"[training] steps = {training.steps}: must be [measure] snapshots × spacing = {measure.snapshots} × "
+                f"{measure.spacing} = {measure.snapshots * measure.spacing}"
+            )
+        if measure.snapshots % measure.blocks:
+            raise ExperimentError(
+                f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
+            )
+
+    @property
+    @abstractmethod
+    def plan(self) -> tuple[Any, Any]:
+        """The tables ``[measure]`` and ``[training]``."""
+
+    def times(self, runs: Sequence[Run]) -> Times:
+        """When the runs of a shard do what.
+
+        Parameters
+        ----------
+        runs
+            Those of one shard.
+        """
+        measure, training = self.plan
+        return Times(training.burn_in, measure.spacing, measure.snapshots, measure.blocks, measure.trace_points)
+
+    @property
+    @abstractmethod
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, in the order of the results."""
+
+    @property
+    @abstractmethod
+    def runs_per_shard(self) -> int:
+        """How many runs advance together."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the longest run, burn-in included."""
+        return max(self.times(shard).total for shard in self.cut())
+
+    def cut(self) -> tuple[tuple[Run, ...], ...]:
+        """Cut the runs into shards, each of `runs_per_shard` runs (the last may have fewer)."""
+        size, runs = self.runs_per_shard, self.runs
+        return tuple(runs[start : start + size] for start in range(0, len(runs), size))
+
+    def told(self, runs: Sequence[Run]) -> list[Run]:
+        """What the results say that the runs are; the truth, but in a control."""
+        return list(runs)
+
+    # -------------------------------------------------------------------------------------------- files
+    @classmethod
+    def from_toml(cls, text: str, source: str = "experiment") -> Self:
+        """Read an experiment from TOML text.
+
+        Parameters
+        ----------
+        text
+            The TOML.
+        source
+            What the text is called in messages, e.g. the file's name.
+
+        Raises
+        ------
+        ExperimentError
+            If the text is not TOML, or any key is unknown, missing or wrong.
+        """
+        try:
+            found = tomllib.loads(text)
+            return cls._of_kind(found).from_mapping(found)
+        except tomllib.TOMLDecodeError as error:
+            raise ExperimentError(f"{source} is not TOML: {error}") from None
+        except ExperimentError as error:
+            raise ExperimentError(f"{source}: {error}") from None
+
+    @classmethod
+    def _of_kind(cls, found: Mapping[str, Any]) -> type[Self]:
+        """Find the class for the kind that TOML names.
+
+        Raises
+        ------
+        ExperimentError
+            If the kind is missing or unknown, or another than this class is for.
+        """
+        if "kind" not in found:
+            raise ExperimentError("kind is missing")
+        try:
+            of_kind = KINDS.get(one_of(KINDS.names)(found["kind"]))
+        except ValueError as error:
+            raise ExperimentError(f"kind = {show(found['kind'])}: {error}") from None
+        if not issubclass(of_kind, cls):
+            raise ExperimentError(f"kind = {show(found['kind'])}: must be one that {cls.__name__} is for")
+        return of_kind
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read an experiment file.
+
+        Raises
+        ------
+        ExperimentError
+            If the file cannot be read, or what it holds is refused.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
+            raise ExperimentError(f"cannot read the experiment file {path}: {reason}") from None
+        return cls.from_toml(text, str(path))
+
+    def to_toml(self) -> str:
+        """Write the experiment as TOML that :meth:`from_toml` reads back to an equal one."""
+        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Table)]
+        for name, table in self._items():
+            if isinstance(table, Table):
+                lines += ["", f"[{name}]"]
+                lines += [f"{f.name} = {show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
+        return "\n".join(lines) + "\n"
+
+    def difference(self, other: "Experiment") -> str | None:
+        """Find the first key whose values differ, with both of them, or None if the experiments are the same."""
+        if self.kind != other.kind:
+            return f"kind = {show(other.kind)}, not {show(self.kind)}"
+        for (name, mine), (_, theirs) in zip(self._flat(), other._flat(), strict=True):
+            if mine != theirs:
+                return f"{name} = {show(theirs)}, not {show(mine)}"
+        return None
+
+    def _items(self) -> Iterator[tuple[str, Any]]:
+        for field in dataclasses.fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def _flat(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self._items():
+            if isinstance(value, Table):
+                for field in dataclasses.fields(value):
+                    yield value.where(field.name), getattr(value, field.name)
+            else:
+                yield name, value

@@ -1,0 +1,397 @@
+"""Somebody else's runs: tables and trace folders become results like our own, checked cell by cell.
+
+A file from elsewhere is data and nothing more: no reader used here executes anything that is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from empirics import results
+from empirics.claims.protocol import KNOBS
+from empirics.experiment import ExperimentError
+from empirics.experiment.registry import nearest
+from empirics.importing.files import Cells, read_table
+from empirics.importing.traces import is_trace_folder, read_traces
+from empirics.measure import norm_balance
+from empirics.results import EXPERIMENT, STORE, VARIABLES, Runs
+from empirics.running import provenance
+
+__all__ = ["import_runs", "read_runs"]
+
+FloatArray = NDArray[np.float64]
+
+
+#: Columns that hold words.
+TEXTS = ("protocol", "optimizer", "status", "reason")
+
+#: Columns that hold whole numbers.
+WHOLE = ("seed", "diverged_at")
+
+#: What labels a run; the other columns are what was measured of it.
+COORDINATES = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
+
+#: Columns that can only be positive.
+POSITIVE = ("lr", "weight_decay", "effective_lr", "radius", "radius_sq", "grad_sq", "grad_variance", "temperature")
+
+#: Names that a table may use: those of the summary.
+NAMES = tuple(name for name in VARIABLES if name not in ("step", "block", "snapshot", "parameter", "weights"))
+
+
+@dataclass
+class _Columns:
+    """The columns of one table by the names of the results, and where each came from."""
+
+    source: str
+    values: dict[str, NDArray[Any]] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, values: Any, origin: str) -> None:
+        self.values[name], self.origin[name] = np.asarray(values), origin
+
+    def have(self, *names: str) -> bool:
+        """Whether all of these are there."""
+        return all(name in self.values for name in names)
+
+
+def read_runs(
+    path: str | Path,
+    protocol: str,
+    *,
+    dimension: int | None = None,
+    optimizer: str = "sgd",
+    columns: Mapping[str, str] | None = None,
+) -> Runs:
+    """Read somebody else's runs.
+
+    Parameters
+    ----------
+    path
+        A table with one row a run (``.csv``, ``.tsv``, ``.parquet``, ``.nc``), or a folder of trace folders
+        (``lr1.00e-02_wd1.00e-03_seed1/`` with ``config.json`` and ``trace.pt``) or one of them.
+    protocol
+        ``"fixed-lr"``, ``"fixed-elr"`` or ``"fixed-sphere"``.
+    dimension
+        Number d of scale-invariant weights, where neither a column ``dimension`` nor the file says it.
+    optimizer
+        What trained the runs, where there is no such column.
+    columns
+        Name in the results -> column of the table, for columns with other names.
+
+    Returns
+    -------
+    Runs
+        In memory, with the names of our own results. What is missing and follows from what is there is filled in;
+        attribute ``origin`` of each variable says how it came about.
+
+    Raises
+    ------
+    ExperimentError
+        If the file cannot be read, a needed column is missing, or a cell is wrong; the line names the file, and the row
+        or the column.
+    """
+    where = Path(path)
+    if protocol not in KNOBS:
+        raise ExperimentError(f"no protocol {protocol!r}; known: {', '.join(KNOBS)}")
+    if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
+        raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
+    if not where.exists():
+        raise ExperimentError(f"no file or folder {where} to import")
+    trace: xr.Dataset | None = None
+    if where.is_dir():
+        if not is_trace_folder(where):
+            raise ExperimentError(
+                f"{where} holds no trace folders (folders with config.json and trace.pt), and is no table"
+            )
+        cells, trace = read_traces(where, protocol)
+    else:
+        cells = read_table(where)
+    found = _typed(cells, protocol, dimension, dict(columns or {}))
+    d = _dimension(cells, found, dimension)
+    _label(found, protocol, optimizer)
+    _derive(found, protocol, d)
+    tree = _tree(found, d, where, cells, trace, protocol)
+    return Runs(None, tree, None, json.loads(tree.attrs["provenance"]))
+
+
+def import_runs(path: str | Path, out: str | Path, protocol: str, **options: Any) -> Runs:
+    """Read somebody else's runs (`read_runs`) and write them as a results folder that `empirics.load` takes.
+
+    Parameters
+    ----------
+    path, protocol, **options
+        As for :func:`read_runs`.
+    out
+        The folder: a new one, an empty one, or one of an earlier import, which is replaced.
+
+    Returns
+    -------
+    Runs
+        The runs, with their folder.
+
+    Raises
+    ------
+    ExperimentError
+        As :func:`read_runs`, and if the folder holds something else. Nothing is written then.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ExperimentError(f"{folder} is a file: give a folder for the results")
+    if folder.is_dir() and any(folder.iterdir()):
+        if (folder / EXPERIMENT).exists():
+            raise ExperimentError(f"{folder} holds an experiment of ours: give another folder for imported runs")
+        if not (folder / STORE).is_dir():
+            raise ExperimentError(f"{folder} is not empty: give another folder for imported runs")
+    runs = read_runs(path, protocol, **options)
+    folder.mkdir(parents=True, exist_ok=True)
+    results.write(runs.tree, folder)
+    return Runs(folder, runs.tree, None, runs.provenance)
+
+
+# ------------------------------------------------------------------------------------------------ cells to columns
+def _typed(cells: Cells, protocol: str, dimension: int | None, mapping: dict[str, str]) -> _Columns:
+    """Give the columns their names and types; check every cell."""
+    for name in mapping:
+        if name not in NAMES and name != "dimension":
+            raise ExperimentError(f"--map {name}={mapping[name]}: no such name in the results{nearest(name, NAMES)}")
+        if mapping[name] not in cells.columns:
+            raise ExperimentError(
+                f"{cells.source} has no column {mapping[name]!r} to map to {name}"
+                f"{nearest(mapping[name], list(cells.columns))} (it has: {', '.join(cells.columns)})"
+            )
+    found = _Columns(cells.source)
+    taken = set(mapping.values())
+    named = {name: name for name in (*NAMES, "dimension") if name in cells.columns and name not in taken} | mapping
+    needed = {name for choice in KNOBS[protocol] for name in choice}
+    for name, column in named.items():
+        convert = _text if name in TEXTS else _whole if name in (*WHOLE, "dimension") else _number
+        values = [convert(cells, name, column, i, name in needed) for i in range(cells.rows)]
+        found.add(name, values, cells.origin.get(column, f"column {column}"))
+    for choice in KNOBS[protocol]:
+        if not any(found.have(name) for name in choice):
+            wanted = " or ".join(choice)
+            raise ExperimentError(
+                f"{cells.source}: column {wanted} is missing, without which no claim at {protocol} can be judged; "
+                f"say which it is with --map {choice[0]}=COLUMN (it has: {', '.join(cells.columns)})"
+            )
+    if not found.have("dimension") and dimension is None and "dimension" not in cells.facts:
+        raise ExperimentError(
+            f"{cells.source}: column dimension (the number d of scale-invariant weights) is missing: give it as a "
+            "column or as an option, --dimension N"
+        )
+    return found
+
+
+def _bad(cells: Cells, column: str, i: int, must: str) -> str:
+    """Say which cell is wrong, and what it must be."""
+    cell = cells.columns[column][i]
+    return f"{cells.source}, {cells.place(i)}, column {column}: {str(cell)[:60]!r} {must}"
+
+
+def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float:
+    """Read a number; an empty cell is one that was not measured.
+
+    Raises
+    ------
+    ExperimentError
+        Naming the row and the column.
+    """
+    cell = cells.columns[column][i]
+    empty = cell is None or (isinstance(cell, str) and not cell.strip())
+    try:
+        value = math.nan if empty else _truth(cell) if name == "path_entropy" else float(cell)
+    except (TypeError, ValueError):
+        raise ExperimentError(_bad(cells, column, i, "is not a number")) from None
+    if needed and not math.isfinite(value):
+        raise ExperimentError(_bad(cells, column, i, "must be a finite number above 0"))
+    if name in POSITIVE and value <= 0:
+        raise ExperimentError(_bad(cells, column, i, "must be above 0"))
+    return value
+
+
+def _truth(cell: Any) -> float:
+    """Read a truth value, 1 or 0."""
+    words = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+    return words[cell.strip().lower()] if isinstance(cell, str) and cell.strip().lower() in words else float(bool(cell))
+
+
+def _whole(cells: Cells, name: str, column: str, i: int, needed: bool) -> int:
+    """Read a whole number.
+
+    Raises
+    ------
+    ExperimentError
+        Naming the row and the column.
+    """
+    value = _number(cells, name, column, i, needed)
+    if not math.isfinite(value) or value != int(value):
+        raise ExperimentError(_bad(cells, column, i, "is not a whole number"))
+    return int(value)
+
+
+def _text(cells: Cells, name: str, column: str, i: int, needed: bool) -> str:
+    """Read a word."""
+    cell = cells.columns[column][i]
+    return "" if cell is None else str(cell).strip()
+
+
+def _dimension(cells: Cells, found: _Columns, option: int | None) -> int:
+    """Find the one d of all runs, and check what the file says of it against the option.
+
+    Raises
+    ------
+    ExperimentError
+        If rows differ, or the file and the option do, or it is below 2.
+    """
+    if found.have("dimension"):
+        values = found.values.pop("dimension")
+        differing = np.flatnonzero(values != values[0])
+        if len(differing):
+            i = int(differing[0])
+            raise ExperimentError(
+                f"{cells.source}, {cells.place(i)}, column dimension: {values[i]} differs from {values[0]} above; "
+                "import networks of different size apart"
+            )
+        said: int | None = int(values[0])
+    else:
+        said = int(cells.facts["dimension"]) if "dimension" in cells.facts else None
+    if said is not None and option is not None and said != option:
+        raise ExperimentError(f"{cells.source} says dimension {said}, the option says {option}")
+    d = option if said is None else said
+    if d is None or d < 2:
+        raise ExperimentError(f"{cells.source}: dimension is {d}, must be 2 or more")
+    return d
+
+
+def _label(found: _Columns, protocol: str, optimizer: str) -> None:
+    """Add protocol, optimiser and seed where the table has none; check those it has.
+
+    Raises
+    ------
+    ExperimentError
+        If the table's own protocol is another.
+    """
+    runs = len(next(iter(found.values.values())))
+    if found.have("protocol"):
+        others = sorted({str(one) for one in found.values["protocol"]} - {protocol})
+        if others:
+            raise ExperimentError(
+                f"{found.source}: column protocol says {others[0]!r} and --protocol says {protocol!r}; import the runs "
+                "of each protocol apart"
+            )
+    found.add("protocol", np.full(runs, protocol), "option protocol")
+    if not found.have("optimizer"):
+        found.add("optimizer", np.full(runs, optimizer), "option optimizer")
+    if not found.have("seed"):
+        found.add("seed", _repetition(found), "which of the runs with these settings it is")
+    if found.have("status") and not found.have("reason"):
+        found.add("reason", np.where(found.values["status"] == "ok", "", "as imported"), "not given")
+
+
+def _repetition(found: _Columns) -> list[int]:
+    """Number the runs that share their settings: 0, 1, 2, ..."""
+    knobs = [found.values[name] for name in ("lr", "weight_decay", "effective_lr", "radius") if found.have(name)]
+    seen: dict[tuple[float, ...], int] = {}
+    numbers = []
+    for key in zip(*knobs, strict=True):
+        seen[key] = seen.get(key, -1) + 1
+        numbers.append(seen[key])
+    return numbers
+
+
+# ------------------------------------------------------------------------------------------------ what follows
+def _derive(found: _Columns, protocol: str, d: int) -> None:
+    """Fill in what follows from what is there; a rule uses what earlier ones have found."""
+    v = found.values
+    rules: tuple[tuple[str, tuple[str, ...], str, Callable[[], Any]], ...] = (
+        ("radius_sq", ("radius",), "radius^2", lambda: v["radius"] ** 2),
+        ("radius_sq", ("log_radius",), "exp(2 log_radius)", lambda: np.exp(2 * v["log_radius"])),
+        ("log_radius", ("radius_sq",), "log(radius_sq)/2", lambda: np.log(v["radius_sq"]) / 2),
+        ("grad_sq", ("grad_variance", "grad_mean_sq"), "sum", lambda: v["grad_variance"] + v["grad_mean_sq"]),
+        ("grad_variance", ("grad_sq", "grad_mean_sq"), "difference", lambda: v["grad_sq"] - v["grad_mean_sq"]),
+        (
+            "grad_variance_unit",
+            ("grad_variance", "radius_sq"),
+            "radius_sq x grad_variance",
+            lambda: v["radius_sq"] * v["grad_variance"],
+        ),
+        (
+            "grad_variance",
+            ("grad_variance_unit", "radius_sq"),
+            "grad_variance_unit/radius_sq",
+            lambda: v["grad_variance_unit"] / v["radius_sq"],
+        ),
+        (
+            "entropy",
+            ("entropy_sphere", "log_radius"),
+            "entropy_sphere + (d - 1) log_radius",
+            lambda: v["entropy_sphere"] + (d - 1) * v["log_radius"],
+        ),
+        (
+            "entropy_sphere",
+            ("entropy", "log_radius"),
+            "entropy - (d - 1) log_radius",
+            lambda: v["entropy"] - (d - 1) * v["log_radius"],
+        ),
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name, needs, words, value in rules:
+            if name not in v and found.have(*needs):
+                found.add(name, value(), f"derived: {words} from {', '.join(needs)}")
+        _derive_rates(found, protocol, d)
+
+
+def _derive_rates(found: _Columns, protocol: str, d: int) -> None:
+    """Fill in the temperature, half the effective learning rate times the noise a dimension, and the balance.
+
+    Both are those of SGD; the claims themselves work out the temperature of other optimisers.
+    """
+    v = found.values
+    if not (v["optimizer"] == "sgd").all():
+        return
+    if protocol != "fixed-lr" and found.have("effective_lr"):
+        effective, words = v["effective_lr"], "effective_lr"
+    elif found.have("lr", "radius_sq"):
+        effective, words = v["lr"] / v["radius_sq"], "lr/radius_sq"
+    else:
+        return
+    if found.have("grad_variance_unit") and not found.have("temperature"):
+        temperature = 0.5 * effective * v["grad_variance_unit"] / (d - 1)
+        found.add("temperature", temperature, f"derived: {words} x grad_variance_unit/(2 (d - 1))")
+    if protocol == "fixed-lr" and found.have("grad_sq") and not found.have("balance"):
+        balance = norm_balance(v["lr"], v["weight_decay"], v["grad_sq"], v["radius_sq"])
+        found.add("balance", balance, "derived: lr grad_sq/(weight_decay (2 - lr weight_decay) radius_sq)")
+
+
+# ------------------------------------------------------------------------------------------------ results
+def _tree(found: _Columns, d: int, where: Path, cells: Cells, trace: xr.Dataset | None, protocol: str) -> xr.DataTree:
+    """Results as :mod:`empirics.results` has them, with where they came from in place of an experiment."""
+    variables = {
+        name: xr.Variable(("run",), values, VARIABLES[name]._asdict() | {"origin": found.origin[name]})
+        for name, values in found.values.items()
+    }
+    facts = {"dimension": d, "name": where.stem or where.name, "kind": "imported"}
+    coordinates = [name for name in COORDINATES if name in variables]
+    summary = xr.Dataset(variables, attrs=facts).set_coords(coordinates)
+    session = provenance.session("none")
+    used = {origin.removeprefix("column ") for origin in found.origin.values()}
+    ignored = [name for name in cells.columns if name not in used and name != "dimension"]
+    made = {
+        "seeds": sorted({int(seed) for seed in found.values["seed"]}),
+        "imported": {"file": str(where), "sha256": cells.checksum, "protocol": protocol, "ignored": ignored},
+        "sessions": [session | {"ended": provenance.now()}],
+    }
+    root = xr.Dataset(attrs=facts | {"provenance": json.dumps(made)})
+    groups = {"/": root, "/summary": summary}
+    if trace is not None:
+        groups["/trace"] = trace.assign_coords({name: summary.coords[name] for name in coordinates})
+    return xr.DataTree.from_dict(groups)

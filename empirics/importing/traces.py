@@ -1,0 +1,335 @@
+"""Trace folders of the paper's own code: one folder a run, with ``config.json`` and ``trace.pt``.
+
+``trace.pt`` is read by torch's safe loader, which builds tensors, numbers, texts, lists and dictionaries and nothing
+else; the numpy scalars in these files are allowed one by one. A file that asks for anything more is refused.
+
+What the trace holds at each entry (one an iteration of ``log_iters``), and what becomes of it:
+
+=============================  ==============================================================================
+``train_loss``                 loss over the whole training set
+``stoch_grad_rms``             root of E|g - grad L|^2 at the actual norm: its square is `grad_variance`
+``full_grad_norm``             |grad L| at the actual norm: its square is `grad_mean_sq`
+``stoch_grad_mean_norm_squared``  E|g|^2, `grad_sq` (if it is missing: the sum of the two above)
+``mean_radius``                mean norm over the entropy's window
+``log_radius``                 (d - 1) log(mean_radius), so that the two give d
+``spherical_entropy``          nearest-neighbour entropy of the window in polar angles; NaN until it is full
+``running_radius``             norm every ``running_log_freq`` iterations: drift and jumps of the radius, and the status
+=============================  ==============================================================================
+
+The numbers of a run are means over the entries of its last window, the one its entropy is of.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from empirics.experiment import ExperimentError
+from empirics.importing.files import Cells, checksum
+from empirics.measure import drift, periodic_jumps, run_status
+from empirics.results import VARIABLES
+
+__all__ = ["is_trace_folder", "read_traces"]
+
+CONFIG, TRACE = "config.json", "trace.pt"
+
+#: The protocol's name in the configuration, where it is given.
+MODES = {"fixed_lr": "fixed-lr", "fixed_elr": "fixed-elr", "fixed_sphere": "fixed-sphere"}
+
+#: Share of the entries that is taken for the measured part where the configuration does not say the window.
+LAST_SHARE = 0.1
+
+#: d - 1 is (d-1) log r over log r; nearer to r = 1 than this, the quotient has no digits.
+NO_DIGITS = 1e-4
+
+#: Blocks for the drift of the radius, points for its jumps, and the fewest points that tell anything.
+BLOCKS, POINTS, FEWEST = 20, 200, 40
+
+#: What a run has to have; the rest is taken where it is there.
+NEEDED = ("train_loss", "mean_radius")
+
+
+def is_trace_folder(path: Path) -> bool:
+    """Whether a folder is a trace folder or holds some."""
+    return bool(_folders(path))
+
+
+def _folders(path: Path) -> list[Path]:
+    """Trace folders in or at a place; one of the two files marks one, so that the other can be missed aloud."""
+    places = [path, *sorted(inner for inner in path.iterdir() if inner.is_dir())]
+    return [place for place in places if (place / CONFIG).is_file() or (place / TRACE).is_file()]
+
+
+def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
+    """Read all trace folders of a place.
+
+    Parameters
+    ----------
+    path
+        A trace folder, or the folder above several.
+    protocol
+        Of these runs; ``lr`` means the effective learning rate at fixed ELR and on the sphere.
+
+    Returns
+    -------
+    cells : Cells
+        A row a run.
+    trace : xarray.Dataset or None
+        The curves over time, where all runs were logged at the same iterations.
+
+    Raises
+    ------
+    ExperimentError
+        If a file is missing, damaged or asks for code, or a number is missing; the line names the file.
+    """
+    folders = _folders(path)
+    rows = [_row(folder, protocol) for folder in folders]
+    names = list(dict.fromkeys(name for row, _ in rows for name in row))
+    columns = {name: [row.get(name) for row, _ in rows] for name in names}
+    origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in names}
+    facts: dict[str, Any] = {}
+    dimensions = {d for d in columns.pop("dimension") if d is not None}
+    if len(dimensions) > 1:
+        raise ExperimentError(f"{path}: runs have different dimensions: {', '.join(map(str, sorted(dimensions)))}")
+    if dimensions:
+        facts["dimension"] = dimensions.pop()
+    files = [folder / name for folder in folders for name in (CONFIG, TRACE)]
+    places = [f"folder {folder.name}" for folder in folders]
+    cells = Cells(str(path), columns, len(rows), places, facts, origin, checksum(*files))
+    return cells, _curves([curves for _, curves in rows])
+
+
+_ORIGIN = {
+    "loss": "mean of train_loss over the last window",
+    "grad_variance": "mean of stoch_grad_rms^2 over the last window",
+    "grad_mean_sq": "mean of full_grad_norm^2 over the last window",
+    "radius_sq": "square of the last mean_radius",
+    "entropy_sphere": "last spherical_entropy: nearest neighbours in polar angles",
+}
+
+
+def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """One run: its numbers, and its curves."""
+    config = _configuration(folder / CONFIG, protocol)
+    trace = _load(folder / TRACE)
+    iterations = np.asarray(config["log_iters"], dtype=float)
+    curves = {
+        name: _curve(folder / TRACE, name, trace[name], len(iterations))
+        for name in ("train_loss", "stoch_grad_rms", "full_grad_norm", "stoch_grad_mean_norm_squared", "mean_radius")
+        if trace.get(name)
+    }
+    for name in NEEDED:
+        if name not in curves:
+            raise ExperimentError(f"{folder / TRACE}: the trace has no {name}")
+    for name in ("spherical_entropy", "log_radius"):
+        if trace.get(name):
+            curves[name] = _curve(folder / TRACE, name, trace[name], len(iterations))
+    entries = min(len(curve) for curve in curves.values())  # a run that was killed lacks the last ones
+    if not entries:
+        raise ExperimentError(f"{folder / TRACE}: the trace is empty")
+    curves = {name: curve[:entries] for name, curve in curves.items()}
+    row = _knobs(config, protocol) | _measured(curves, _window(config, iterations[:entries]))
+    row |= _status(row, curves["train_loss"], _running_radius(config, trace, folder / TRACE))
+    return row | {"dimension": _dimension(curves)}, {"step": iterations[:entries], **curves}
+
+
+def _configuration(file: Path, protocol: str) -> dict[str, Any]:
+    """Read ``config.json``.
+
+    Raises
+    ------
+    ExperimentError
+        If it is missing, not JSON, or lacks what is needed.
+    """
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise ExperimentError(f"{file} is missing") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ExperimentError(f"{file} is not JSON: {str(error).splitlines()[0]}") from None
+    if not isinstance(config, dict):
+        raise ExperimentError(f"{file} must hold a table of names and values")
+    needed = ["lr", "si_pnorm_0" if protocol == "fixed-sphere" else "wd"]
+    for name in needed:
+        value = config.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise ExperimentError(f"{file}: {name} = {value!r} must be a number above 0")
+    log = config.get("log_iters")
+    if not isinstance(log, list) or not log or not all(isinstance(i, (int, float)) for i in log):
+        raise ExperimentError(f"{file}: log_iters must be a list of iterations")
+    mode = MODES.get(str(config.get("opt_mode")))
+    if mode is not None and mode != protocol:
+        raise ExperimentError(f"{file}: opt_mode says {mode}, --protocol says {protocol}")
+    return config
+
+
+def _allowed() -> list[Any]:
+    """What a trace may hold beside torch's own: numpy scalars, under the names that numpy 1 and 2 give them."""
+    types = {np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")}
+    scalar = np.float64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    return [np.dtype, codecs.encode, *{type(kind) for kind in types}, *((scalar, name) for name in names)]
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """Load the trace; nothing in it is executed.
+
+    Raises
+    ------
+    ExperimentError
+        If it is missing, damaged, or holds anything but tensors, numbers, texts, lists and tables.
+    """
+    import pickle
+
+    import torch
+
+    if not file.is_file():
+        raise ExperimentError(f"{file} is missing")
+    try:
+        with torch.serialization.safe_globals(_allowed()):
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
+        what = f" ({wanted})" if wanted else ""
+        raise ExperimentError(
+            f"{file} is damaged, or asks for more than tensors and numbers{what}: refused, nothing in it was executed"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise ExperimentError(f"cannot read {file}: {(str(error).splitlines() or ['damaged'])[0]}") from None
+    trace = stored.get("trace") if isinstance(stored, Mapping) else None
+    if not isinstance(trace, Mapping):
+        raise ExperimentError(f"{file} holds no table 'trace'")
+    return {str(name): values for name, values in trace.items() if isinstance(values, list)}
+
+
+def _curve(file: Path, name: str, values: list[Any], entries: int) -> NDArray[np.float64]:
+    """One list of the trace as numbers.
+
+    Raises
+    ------
+    ExperimentError
+        If an entry is no number, or there are more entries than logged iterations.
+    """
+    if len(values) > entries:
+        raise ExperimentError(f"{file}: {name} has {len(values)} entries, log_iters only {entries}")
+    try:
+        return np.array([float(value) for value in values])
+    except (TypeError, ValueError):
+        raise ExperimentError(f"{file}: {name} must be a list of numbers") from None
+
+
+def _knobs(config: Mapping[str, Any], protocol: str) -> dict[str, Any]:
+    """What was set: the code's ``lr`` is the effective learning rate unless the protocol is fixed LR."""
+    knobs: dict[str, Any] = {"lr" if protocol == "fixed-lr" else "effective_lr": config["lr"]}
+    if protocol == "fixed-sphere":
+        knobs["radius"] = config["si_pnorm_0"]
+    else:
+        knobs["weight_decay"] = config["wd"]
+    if isinstance(config.get("pt_seed"), int):
+        knobs["seed"] = config["pt_seed"]
+    return knobs
+
+
+def _window(config: Mapping[str, Any], iterations: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Entries that belong to the last window: the iterations whose weights the last entropy is made from."""
+    size, spacing = config.get("queue_size"), config.get("queue_freq")
+    if isinstance(size, int) and isinstance(spacing, int) and size * spacing > 0:
+        inside = iterations > iterations[-1] - size * spacing
+    else:
+        inside = np.arange(len(iterations)) >= len(iterations) - max(1, round(LAST_SHARE * len(iterations)))
+    return np.asarray(inside)
+
+
+def _measured(curves: Mapping[str, NDArray[np.float64]], window: NDArray[np.bool_]) -> dict[str, Any]:
+    """Numbers of the run over its last window."""
+    row: dict[str, Any] = {
+        "loss": curves["train_loss"][window].mean(),
+        "radius_sq": float(curves["mean_radius"][-1]) ** 2 or math.nan,
+    }
+    squares = (("stoch_grad_rms", "grad_variance"), ("full_grad_norm", "grad_mean_sq"))
+    row |= {ours: (curves[theirs][window] ** 2).mean() for theirs, ours in squares if theirs in curves}
+    if "stoch_grad_mean_norm_squared" in curves:
+        row["grad_sq"] = curves["stoch_grad_mean_norm_squared"][window].mean()
+    if "spherical_entropy" in curves:
+        row["entropy_sphere"] = float(curves["spherical_entropy"][-1])
+    return row
+
+
+def _running_radius(config: Mapping[str, Any], trace: Mapping[str, Any], file: Path) -> NDArray[np.float64] | None:
+    """Logarithm of the norm along the last window, if the trace has it closely enough."""
+    values, spacing = trace.get("running_radius"), config.get("running_log_freq")
+    if not values or not isinstance(spacing, int) or spacing < 1:
+        return None
+    radius = _curve(file, "running_radius", values, len(values))
+    tail = radius[_window(config, spacing * np.arange(1.0, len(radius) + 1))]
+    if len(tail) < FEWEST or not (np.isfinite(tail) & (tail > 0)).all():
+        return None
+    return np.log(tail)
+
+
+def _status(
+    row: Mapping[str, Any], loss: NDArray[np.float64], log_radius: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Status of the run as far as its trace tells; the norm balance is looked at by the claims themselves."""
+    known: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
+    jumps = False
+    if log_radius is not None:
+        blocks = np.array([part.mean() for part in np.array_split(log_radius, BLOCKS)])
+        change, error = drift(blocks)
+        known = {"radius_drift": float(change), "radius_drift_error": float(error)}
+        jumps = periodic_jumps(log_radius[:: max(1, len(log_radius) // POINTS)]).periodic
+    broken = np.flatnonzero(~np.isfinite(loss))
+    noise = row.get("grad_variance", math.nan)
+    status, reason = run_status(
+        **known,
+        balance=1.0,
+        balance_error=0.0,
+        violation=0.0,
+        diverged_at=-1,
+        snr=row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
+        loss=float(row["loss"]),
+        periodic_jumps=jumps,
+    )
+    if len(broken):
+        status, reason = "diverged", f"the loss was not finite at logged iteration {broken[0]}"
+    return (known if log_radius is not None else {}) | {"status": status, "reason": reason}
+
+
+def _dimension(curves: Mapping[str, NDArray[np.float64]]) -> int | None:
+    """Find d from the two radii, if they are far enough from 1."""
+    if "log_radius" not in curves:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        single = np.log(curves["mean_radius"])
+        good = np.isfinite(curves["log_radius"]) & (np.abs(single) > NO_DIGITS)
+    if not good.any():
+        return None
+    at = int(np.flatnonzero(good)[np.argmax(np.abs(single[good]))])
+    return 1 + round(float(curves["log_radius"][at] / single[at]))
+
+
+def _curves(every: list[dict[str, NDArray[np.float64]]]) -> xr.Dataset | None:
+    """Curves over time of all runs by our names, if they share their steps."""
+    steps = every[0]["step"]
+    if not all(np.array_equal(curves["step"], steps) for curves in every):
+        return None
+    arrays = {
+        "loss": [curves["train_loss"] for curves in every],
+        "log_radius": [np.log(np.where(curves["mean_radius"] > 0, curves["mean_radius"], np.nan)) for curves in every],
+    }
+    if all("stoch_grad_mean_norm_squared" in curves for curves in every):
+        arrays["grad_sq"] = [curves["stoch_grad_mean_norm_squared"] for curves in every]
+    variables = {
+        name: xr.Variable(("run", "step"), np.stack(values), VARIABLES[name]._asdict())
+        for name, values in arrays.items()
+    }
+    step = xr.Variable(("step",), steps.astype(np.int64), VARIABLES["step"]._asdict())
+    return xr.Dataset({**variables, "step": step}).set_coords("step")

@@ -1,0 +1,101 @@
+"""The table ``[model]`` of an experiment file: which network."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from empirics.experiment.schema import (
+    ExperimentError,
+    Table,
+    flag,
+    integer,
+    key,
+    maybe_text,
+    number,
+    one_of,
+    show,
+    text,
+)
+from empirics.models.registry import MODELS
+
+
+@dataclass(frozen=True)
+class ModelTable(Table):
+    """``[model]``: which network.
+
+    Attributes
+    ----------
+    name
+        `mlp`, `convnet`, `resnet18`, `transformer`, or one that `file` registers.
+    file, remainder
+        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
+        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
+    hidden
+        mlp: widths of the hidden layers.
+    width
+        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
+    depth, heads
+        transformer: layers, and attention heads of each.
+    norm
+        mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
+    eps
+        The normalisation's addition to the variance; must be negligible for scale invariance.
+    activation
+        mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
+    affine
+        mlp: train BatchNorm's scales and shifts (they break scale invariance).
+    head_norm
+        Frobenius norm of the frozen last layer.
+    head_seed
+        Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
+    """
+
+    TITLE: ClassVar[str] = "model"
+
+    name: str = key(text)
+    hidden: tuple[int, ...] = key(lambda value: _widths(value), ())
+    eps: float = key(number(least=0), 1e-12)
+    affine: bool = key(flag, False)
+    head_norm: float = key(number(above=0), 10.0)
+    head_seed: int = key(integer(0), 0)
+    width: int = key(integer(1), 4)
+    depth: int = key(integer(1), 2)
+    heads: int = key(integer(1), 2)
+    norm: str = key(one_of(("batch", "layer", "rms")), "batch")
+    activation: str = key(one_of(("relu", "tanh")), "relu")
+    file: str = key(lambda value: maybe_text(value), "")
+    remainder: str = key(one_of(("freeze", "refuse", "train")), "freeze")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            if not self.file:
+                one_of(MODELS.names)(self.name)
+        except ValueError as error:
+            raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
+        if self.file:
+            if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
+                raise ExperimentError(
+                    "[model] hidden, affine, norm, activation: must be left out, the network is that of the file"
+                )
+            return
+        if self.name == "mlp" and not self.hidden:
+            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
+        if self.name != "mlp" and self.hidden:
+            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
+        if self.affine and (self.name, self.norm) != ("mlp", "batch"):
+            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
+        if self.norm != "batch" and self.name != "mlp":
+            raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+        if self.activation != "relu" and (self.name != "mlp" or self.norm == "batch"):
+            raise ExperimentError(
+                f"[model] activation = {show(self.activation)}: must be left out but for name = 'mlp' with norm = "
+                "'layer' or 'rms'"
+            )
+        if self.name == "transformer" and self.width % self.heads:
+            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
+
+
+def _widths(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list of widths that is not empty")
+    return tuple(integer(1)(width) for width in value)

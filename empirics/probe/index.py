@@ -1,0 +1,91 @@
+"""The adiabatic index, measured from a few readings, and heat capacities of the gas that is known exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from thermo_theory.relations.coordinates import state
+from thermo_theory.relations.paths import law
+
+__all__ = ["MeasuredIndex", "measured_index"]
+
+
+@dataclass(frozen=True)
+class MeasuredIndex:
+    """An adiabatic index with its interval.
+
+    Attributes
+    ----------
+    index : float
+        gamma = 1 + R/C_V.
+    low, high : float
+        Its 95 % interval; `high` is infinite if C_V may be 0.
+    heat_capacity : float
+        C_V = dU/dT, in units of (d-1)/2.
+    """
+
+    index: float
+    low: float
+    high: float
+    heat_capacity: float
+
+    def __str__(self) -> str:
+        return f"adiabatic index {self.index:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def measured_index(temperature: ArrayLike, loss: ArrayLike, *, dimension: int, optimizer: str = "sgd") -> MeasuredIndex:
+    """Measure the adiabatic index from mean losses at some temperatures.
+
+    Parameters
+    ----------
+    temperature : array_like, shape (n,)
+        Noise temperatures, as a probe reads them, of n stationary stretches of training; three or more that differ.
+    loss : array_like, shape (n,)
+        Mean training loss of the same stretches, in nats.
+    dimension : int
+        Number d of scale-invariant directions; d - 1 of them count. In a mixture 1 plus the sum of (d_l - 1).
+    optimizer : str
+        As `thermo_theory` calls it: what R is follows from its equation of state.
+
+    Returns
+    -------
+    MeasuredIndex
+        C_V is the slope of a straight line, the interval Student's from its residuals; the theory behind it (Gibbs law,
+        ``dU = C_V dT``) holds for isotropic noise. Over a range in which C_V changes the residuals say so.
+
+    Raises
+    ------
+    ValueError
+        If the readings are fewer than three, do not differ or do not have one length, or the loss does not rise with
+        the temperature.
+
+    Examples
+    --------
+    >>> from thermo_theory import vmf
+    >>> T = np.array([0.001, 0.002, 0.004])
+    >>> print(measured_index(T, vmf.energy(d=10, T=T), dimension=10))
+    adiabatic index 2.01 [1.99, 2.03]
+    """
+    heat, energy = np.asarray(temperature, dtype=float), np.asarray(loss, dtype=float)
+    if heat.ndim != 1 or heat.shape != energy.shape or len(heat) < 3:
+        raise ValueError(
+            f"temperature and loss must be three or more readings each, got shapes {heat.shape} and {energy.shape}"
+        )
+    if not (np.isfinite(heat).all() and np.isfinite(energy).all() and (heat > 0).all() and np.ptp(heat) > 0):
+        raise ValueError("temperatures must be above 0 and differ, and losses finite")
+    centred = heat - heat.mean()
+    slope = float(centred @ energy / (centred @ centred))
+    rest = energy - energy.mean() - slope * centred
+    error = math.sqrt(float(rest @ rest) / (len(heat) - 2) / float(centred @ centred))
+    if slope <= 0:
+        raise ValueError(f"the loss does not rise with the temperature: dU/dT = {slope:g}; no index can be told")
+    reach = float(student.ppf(0.975, len(heat) - 2)) * error
+    constant = float(state(law("fixed-lr", optimizer))[2](d=dimension))
+    # C_p/C_V with C_p = C_V + R, by the derivation; both ends of the interval by the ends of C_V.
+    low, high = (1 + constant / value if value > 0 else math.inf for value in (slope + reach, slope - reach))
+    return MeasuredIndex(1 + constant / slope, low, high, slope / ((dimension - 1) / 2))

@@ -1,0 +1,109 @@
+"""Checkpoints of a shard: small ones that hold the state, beside the snapshots taken since the one before.
+
+The weight vectors are most of what a run keeps. Each is written once, in a segment; a checkpoint names the segments it
+stands on. The last two checkpoints are kept: when the newest, or a segment of it, is damaged, the one before serves.
+
+Several processes may work in one folder (a worker that was taken for lost comes back). What a file holds follows from
+its name, but for which segments a checkpoint names, and segments are removed only once the shard's results are safe;
+so whoever reads what whoever wrote gets a state of the one training that all of them do.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empirics.running.files import DamagedFileError, read_arrays, remove_leftovers, write_arrays
+from empirics.running.kind import AnyState, State, Trainer
+
+KEPT = 2
+_NAME = re.compile(r"checkpoint-(\d{12})\.npz")
+
+
+def _by_run(rows: NDArray) -> dict[str, NDArray]:
+    """Snapshots (snapshot, run, d) as an array a run, so that one run's can be read alone."""
+    return {f"run.{i}": np.ascontiguousarray(rows[:, i]) for i in range(rows.shape[1])}
+
+
+class Checkpoints:
+    """The checkpoints in one folder.
+
+    Parameters
+    ----------
+    folder
+        Made when first needed.
+    measured_from, spacing
+        Step at which measuring begins, and steps between snapshots: they say how many snapshots a state holds.
+    """
+
+    def __init__(self, folder: Path, measured_from: int, spacing: int) -> None:
+        self.folder, self._from, self._spacing = folder, measured_from, spacing
+        self._segments: list[tuple[int, int]] = []
+
+    def _taken(self, step: int) -> int:
+        return max(0, step - self._from) // self._spacing
+
+    def _segment(self, start: int, stop: int) -> Path:
+        return self.folder / f"snapshots-{start:08d}-{stop:08d}.npz"
+
+    def save(self, state: State) -> None:
+        """Write the state; the older checkpoints but one are removed afterwards."""
+        self.folder.mkdir(exist_ok=True)  # and not the shard's own: once that is gone all is done
+        written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
+        if taken > written:
+            rows = state.kept(written, taken)
+            write_arrays(self._segment(written, taken), _by_run(rows) if state.streams else {"snapshots": rows})
+            self._segments.append((written, taken))
+        if state.streams:
+            state.held_from = taken
+        arrays = {
+            "step": np.array(state.step),
+            "segments": np.array(self._segments, dtype=np.int64).reshape(-1, 2),
+        }
+        write_arrays(self.folder / f"checkpoint-{state.step:012d}.npz", arrays | state.arrays())
+        for old in self._newest_first()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def _newest_first(self) -> list[Path]:
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
+
+    def restore(self, trainer: Trainer[AnyState]) -> AnyState:
+        """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        remove_leftovers(self.folder)
+        state = self._newest(trainer)
+        state.stored = self.of_run
+        return state
+
+    def of_run(self, run: int) -> NDArray:
+        """All snapshots of one run on disk, where the segments are by run; nothing of the others is read."""
+        parts = []
+        for start, stop in self._segments:
+            with np.load(self._segment(start, stop), allow_pickle=False) as segment:
+                parts.append(segment[f"run.{run}"])
+        return np.concatenate(parts)
+
+    def _newest(self, trainer: Trainer[AnyState]) -> AnyState:
+        for path in self._newest_first():
+            try:
+                return self._read(path, trainer.start())
+            except (DamagedFileError, KeyError):  # the second: a checkpoint of another version of this code
+                path.unlink(missing_ok=True)  # or it would count as the newest of those kept
+        self._segments = []
+        return trainer.start()
+
+    def _read(self, path: Path, state: AnyState) -> AnyState:
+        """Fill a fresh state from one checkpoint and the segments it names."""
+        arrays = read_arrays(path)
+        segments = [(int(start), int(stop)) for start, stop in arrays["segments"]]
+        if state.streams:
+            state.held_from = segments[-1][1] if segments else 0
+        for start, stop in segments:
+            stored = read_arrays(self._segment(start, stop))
+            if not state.streams:  # else it is whole, and will be read a run at a time
+                state.put_kept(start, stored["snapshots"])
+        state.put(arrays)
+        state.step = int(arrays["step"])
+        self._segments = segments
+        return state

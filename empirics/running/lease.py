@@ -1,0 +1,180 @@
+"""Who is at work on a folder, told by a heartbeat in it, for any machine that reads the folder to see.
+
+A lease saves work; it is not what makes results right. Two processes on one shard compute the same numbers and write
+whole files, so the worst that a lease seen too late can cost is time. Hence it may rest on clocks and on file systems
+that show a change late.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from empirics.running.files import write_atomic
+
+HOST = socket.gethostname()
+
+#: The leases of this process: a beat with its number that is none of them is from an earlier process.
+_ours: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life.
+
+    Attributes
+    ----------
+    owner
+        A name that nobody else has.
+    host, pid
+        Where it is.
+    step
+        Steps done.
+    time
+        When, in seconds since 1970 by the clock of `host`; 0 once the owner has let go.
+    """
+
+    owner: str
+    host: str
+    pid: int
+    step: int
+    time: float
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read the last one in a file, or None if there is none."""
+        try:
+            found = json.loads(path.read_text(encoding="ascii"))
+            return cls(
+                str(found["owner"]), str(found["host"]), int(found["pid"]), int(found["step"]), float(found["time"])
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def age(self) -> float:
+        """Seconds since then, by the clock of this machine."""
+        return time.time() - self.time
+
+    def live(self, seconds: float) -> bool:
+        """Whether its owner counts as being at work: heard of in the last seconds, and not known to have died."""
+        if self.host == HOST and not _runs(self.pid, self.owner):
+            return False
+        return abs(self.age) < seconds  # a clock that is ahead by more than that is no sign of life either
+
+
+def _runs(pid: int, owner: str) -> bool:
+    """Whether a process of this machine runs; this one does if the owner is one of its own."""
+    if pid == os.getpid():
+        return owner in _ours
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+class Lease:
+    """The right to work on a folder, as long as its owner gives signs of life.
+
+    Parameters
+    ----------
+    path
+        The file of heartbeats.
+    seconds
+        How long after its last sign of life an owner counts as gone.
+
+    Attributes
+    ----------
+    step
+        Steps done, to be told with the next sign of life.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path, self._seconds, self._owner = path, seconds, uuid4().hex
+        self._lost, self._over, self.step = threading.Event(), threading.Event(), 0
+
+    def other(self) -> Beat | None:
+        """Tell who else is at work, if anybody is."""
+        found = Beat.read(self._path)
+        return found if found and found.owner != self._owner and found.live(self._seconds) else None
+
+    def take(self, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nobody else is at work, and take over.
+
+        Parameters
+        ----------
+        unless
+            Asked while waiting; once it is true the wait ends.
+
+        Returns
+        -------
+        bool
+            Whether the lease is ours.
+        """
+        while not unless():
+            if (found := self.other()) is None:
+                last = Beat.read(self._path)
+                self.step = last.step if last else 0
+                self._lost.clear()
+                _ours.add(self._owner)
+                self._beat(time.time())
+                return True
+            time.sleep(min(0.5, self._seconds / 20, max(0.0, self._seconds - found.age) + 0.01))
+        return False
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else was seen to have taken over, or the folder to be gone."""
+        return self._lost.is_set()
+
+    def look(self) -> bool:
+        """Look now whether the lease is still ours."""
+        found = Beat.read(self._path)
+        if found is None or found.owner != self._owner:
+            self._lost.set()
+        return not self.lost
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Give signs of life, from a thread of its own, while the block runs; then let go.
+
+        Yields
+        ------
+        None
+            With the heart beating.
+        """
+        self._over.clear()
+        heart = threading.Thread(target=self._keep, name=f"lease of {self._path}", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            heart.join()
+            _ours.discard(self._owner)
+            with contextlib.suppress(OSError):
+                if self.look():
+                    self._beat(0.0)
+
+    def _keep(self) -> None:
+        while not self._over.wait(min(0.5, self._seconds / 10)):
+            if not self.look():
+                return
+            with contextlib.suppress(OSError):  # a full disk shows where it matters: at the next checkpoint
+                self._beat(time.time())
+
+    def _beat(self, now: float) -> None:
+        beat = Beat(self._owner, HOST, os.getpid(), self.step, now)
+        write_atomic(self._path, json.dumps(asdict(beat)).encode("ascii"), lasting=False)

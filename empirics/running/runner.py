@@ -1,0 +1,366 @@
+"""Run, resume, status: an experiment becomes shards, shards become results, here or on an executor.
+
+The output folder::
+
+    experiment.toml    what is run; written first, so that `resume` works from the first moment
+    provenance.json    how: seeds, checksum of the data, and every session of work with command, versions and machine
+    shards/NNN/        signs of life and checkpoints while a shard trains, its result afterwards
+    results.zarr       the results, written last
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from empirics import results
+from empirics.experiment import Experiment, ExperimentError
+from empirics.results import EXPERIMENT, STORE, Runs
+from empirics.running import provenance
+from empirics.running.dispatch import check_there, work_here, work_there
+from empirics.running.files import (
+    BusyError,
+    FullDiskError,
+    hold,
+    no_room,
+    read_arrays,
+    remove_leftovers,
+    write_atomic,
+)
+from empirics.running.kind import Kind, at_work
+from empirics.running.lease import Lease
+from empirics.running.shard import ShardTask
+from empirics.running.status import Status, tell
+
+__all__ = ["Status", "resume", "run", "status"]
+
+PROVENANCE = "provenance.json"
+LOCK, SIGNS = Path("shards") / "lock", Path("shards") / "progress.json"
+
+#: How long after its last sign of life a process on another machine counts as gone.
+LEASE_SECONDS = 30.0
+
+
+def run(
+    experiment: Experiment | str | Path,
+    out: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = 10.0,
+) -> Runs:
+    """Train the whole grid of an experiment, measure it, and put the results into a folder.
+
+    A folder that holds the same experiment is continued; if it is finished, its results are returned at once. The
+    numbers depend on the experiment alone: not on interruptions, the executor or the number of cores.
+
+    Parameters
+    ----------
+    experiment
+        An experiment or the path of its file.
+    out
+        The output folder, by default ``runs/NAME``.
+    device
+        A torch device, e.g. ``"cuda"``.
+    executor
+        Where the shards run, e.g. a ``ProcessPoolExecutor`` with the spawn method, or ``client.get_executor()`` of Dask
+        distributed (docs/cluster.md); its workers must see the folder. Shards whose worker was lost are gone on with by
+        another. By default they run here, one after another, each on one thread.
+    progress
+        Show a progress bar with the time left on stderr.
+    checkpoint_seconds
+        Seconds of work between checkpoints.
+
+    Returns
+    -------
+    Runs
+        The results.
+
+    Raises
+    ------
+    ExperimentError
+        If the request is wrong: the experiment, the device, or a folder that holds something else. Nothing is written.
+    FullDiskError
+        If nothing more can be written. What was done is kept; :func:`resume` continues.
+    KeyboardInterrupt
+        On Ctrl-C, after a checkpoint; :func:`resume` continues.
+    """
+    if not isinstance(experiment, Experiment):
+        experiment = Experiment.from_file(experiment)
+    folder = Path(out) if out is not None else Path("runs") / experiment.name
+    manner = _Manner(device, executor, progress, checkpoint_seconds)
+    if executor is None:
+        at_work(experiment).check_device(device)
+    _check_folder(folder, experiment)
+    return _continue(experiment, folder, manner)
+
+
+def resume(
+    out: str | Path,
+    *,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = 10.0,
+) -> Runs:
+    """Continue a run that was interrupted or killed, to the same numbers; a finished one is returned at once.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    device, executor, progress, checkpoint_seconds
+        As for :func:`run`.
+
+    Returns
+    -------
+    Runs
+        The results.
+
+    Raises
+    ------
+    ExperimentError
+        If the folder holds no run, or the device is not there.
+    FullDiskError
+        If nothing more can be written.
+    """
+    folder = Path(out)
+    experiment = _experiment_in(folder)
+    if executor is None:
+        at_work(experiment).check_device(device)
+    return _continue(experiment, folder, _Manner(device, executor, progress, checkpoint_seconds))
+
+
+def status(out: str | Path) -> Status:
+    """Tell what is done, running and missing in an output folder.
+
+    Parameters
+    ----------
+    out
+        The folder.
+
+    Returns
+    -------
+    Status
+        Its ``str`` is for people.
+
+    Raises
+    ------
+    ExperimentError
+        If the folder holds no run.
+    """
+    folder = Path(out)
+    experiment = _experiment_in(folder)
+    return tell(experiment, _tasks(experiment, folder, "cpu", 0.0), folder / SIGNS, LEASE_SECONDS)
+
+
+# --------------------------------------------------------------------------------------------------------- checks
+def _experiment_in(folder: Path) -> Experiment:
+    """Read the experiment that a folder holds.
+
+    Raises
+    ------
+    ExperimentError
+        With what would be right.
+    """
+    if not (folder / EXPERIMENT).is_file():
+        what = "no folder" if not folder.is_dir() else "no run in"
+        raise ExperimentError(f"{what} {folder}: give a folder that `run` has made ({EXPERIMENT} is missing)")
+    return Experiment.from_file(folder / EXPERIMENT)
+
+
+def _check_folder(folder: Path, experiment: Experiment) -> None:
+    """Refuse a folder that holds anything but this experiment.
+
+    Raises
+    ------
+    ExperimentError
+        With what would be right.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ExperimentError(f"output {folder} is a file: give a folder that is new or holds this experiment")
+    if (folder / EXPERIMENT).exists():
+        if other := experiment.difference(_experiment_in(folder)):
+            raise ExperimentError(f"{folder} holds another experiment ({other}): give another folder")
+    elif folder.exists() and any(not path.name.startswith(EXPERIMENT) for path in folder.iterdir()):
+        raise ExperimentError(f"{folder} holds other files: give a folder that is new, empty or holds this experiment")
+
+
+# ----------------------------------------------------------------------------------------------------------- work
+def _tasks(
+    experiment: Experiment, folder: Path, device: str, checkpoint_seconds: float, checksum: str | None = None
+) -> list[ShardTask]:
+    count = len(experiment.cut())
+    return [
+        ShardTask(experiment, index, folder.absolute(), device, checkpoint_seconds, LEASE_SECONDS, checksum)
+        for index in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How the work is done; nothing in here touches the numbers."""
+
+    device: str
+    executor: Executor | None
+    progress: bool
+    checkpoint_seconds: float
+
+
+def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
+    """Do what is left to do in a folder.
+
+    Raises
+    ------
+    ExperimentError
+        If the request is wrong, or somebody else is at work.
+    FullDiskError
+        If nothing more can be written.
+    OSError
+        If reading or writing fails in another way.
+    """
+    if (folder / STORE).is_dir():
+        _remove_shards(folder)  # left if it was killed at the very end
+        return results.load(folder)
+    kind = at_work(experiment)
+    if manner.executor is None:
+        kind.check_memory(manner.device)
+    else:
+        check_there(experiment, manner.device, manner.executor)
+    # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
+    data, dimension = kind.data(), kind.dimension()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / EXPERIMENT).exists():
+            write_atomic(folder / EXPERIMENT, experiment.to_toml().encode())
+        (folder / "shards").mkdir(exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    try:
+        with _alone(folder):
+            _work(kind, data, dimension, folder, manner)
+    except OSError as error:
+        if no_room(error):
+            raise FullDiskError(
+                f"no room to write in {folder} ({error.strerror}); what was done is kept: make room and resume it"
+            ) from None
+        raise
+    _remove_shards(folder)
+    return results.load(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others off a folder: those of this machine by a lock, those of others by signs of life.
+
+    Yields
+    ------
+    None
+        While nobody else works on it.
+
+    Raises
+    ------
+    ExperimentError
+        If somebody does.
+    """
+    lease = Lease(folder / SIGNS, LEASE_SECONDS)
+    try:
+        with hold(folder / LOCK):
+            if (other := lease.other()) is not None:
+                raise ExperimentError(
+                    f"a process on {other.host}, heard of {other.age:.0f} s ago, is working on {folder}: wait for it, "
+                    f"or for {LEASE_SECONDS:.0f} s after its end if it was killed"
+                )
+            lease.take()
+            remove_leftovers(folder)
+            with lease.kept():
+                yield
+    except BusyError:
+        raise ExperimentError(f"another process is working on {folder}: wait for it, or give another folder") from None
+
+
+def _remove_shards(folder: Path) -> None:
+    """Remove the work of the shards, also where a worker that was taken for lost still writes."""
+    for _ in range(3):
+        shutil.rmtree(folder / "shards", ignore_errors=True)
+
+
+def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
+    """Train what is not trained yet, and write the results."""
+    experiment = kind.experiment
+    record = _open_session(folder, kind, data, manner.device)
+    checksum = data["sha256"] if data else None
+    tasks = _tasks(experiment, folder, manner.device, manner.checkpoint_seconds, checksum)
+    tasks[0].stop.unlink(missing_ok=True)
+    with _bar(experiment, tasks, manner.progress) as bar:
+        if manner.executor is None:
+            work_here(tasks, bar)
+        else:
+            work_there(tasks, manner.executor, bar)
+    record["sessions"][-1]["ended"] = provenance.now()
+    record["shards"] = [task.diary() for task in tasks]
+    _write_json(folder / PROVENANCE, record)
+    arrays = results.joined([read_arrays(task.result) for task in tasks])
+    results.write(results.label(experiment, dimension, record, arrays, kind.attributes()), folder)
+
+
+def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
+    """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
+
+    Raises
+    ------
+    ExperimentError
+        If the data, or the network of the user's own, are not those the run was begun with.
+    """
+    path = folder / PROVENANCE
+    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
+    if data is not None:
+        record["data"] = data
+    if (model := kind.model()) is not None:
+        record["model"] = model
+    if path.exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if data is not None and (before := record["data"]["sha256"]) != data["sha256"]:
+            raise ExperimentError(
+                f"{folder} was begun with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
+                "start anew in another folder"
+            )
+        if model is not None and record.get("model", model) != model:
+            raise ExperimentError(f"{folder} was begun with another network: start anew in another folder")
+    record["sessions"].append(provenance.session(device))
+    _write_json(path, record)
+    return record
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_atomic(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+@contextmanager
+def _bar(experiment: Experiment, tasks: Sequence[ShardTask], progress: bool) -> Iterator[tqdm]:
+    """Show a progress bar over the steps of all shards, from where the run stands.
+
+    Yields
+    ------
+    tqdm
+        The bar.
+    """
+    done = sum(task.steps_done() for task in tasks)
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} done, {remaining} left"
+    with tqdm(
+        total=sum(task.times.total for task in tasks),
+        initial=done,
+        desc=f"{experiment.name}: {len(experiment.runs)} runs",
+        bar_format=form,
+        file=sys.stderr,
+        disable=not progress,
+    ) as bar:
+        yield bar

@@ -1,0 +1,104 @@
+"""How far a run is, as its folder tells: what is done, what runs where, and what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from empirics import results
+from empirics.experiment import Experiment
+from empirics.results import STORE
+from empirics.running.lease import Beat
+from empirics.running.shard import ShardTask
+
+__all__ = ["Status", "tell"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes
+    ----------
+    name, folder
+        The experiment's name, and where the run is.
+    runs
+        Number of runs of the grid.
+    steps_done, steps
+        For each shard, steps done as last told, and steps in all.
+    shards_finished
+        For each shard, whether its results are whole.
+    workers
+        For each shard, ``host:pid`` of the process that is at work on it, on whatever machine, or None.
+    finished
+        Whether the results of the whole run are there.
+    running
+        Whether anybody is working on it now.
+    counts
+        Runs of each status, once finished.
+    """
+
+    name: str
+    folder: Path
+    runs: int
+    steps_done: tuple[int, ...]
+    steps: tuple[int, ...]
+    shards_finished: tuple[bool, ...]
+    workers: tuple[str | None, ...]
+    finished: bool
+    running: bool
+    counts: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Share of the training that is done, 0 to 1."""
+        return sum(self.steps_done) / sum(self.steps)
+
+    def __str__(self) -> str:
+        if self.finished:
+            counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+            return f"{self.name} in {self.folder}: finished, {self.runs} runs ({counts})"
+        now = "running" if self.running else "not running: resume continues it"
+        lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs, {now}"]
+        return "\n".join([*lines, *(f"  shard {index:03d}: {self._shard(index)}" for index in range(len(self.steps)))])
+
+    def _shard(self, index: int) -> str:
+        if self.shards_finished[index]:
+            return "finished"
+        done, worker = self.steps_done[index], self.workers[index]
+        reached = f"step {done:,} of {self.steps[index]:,}"
+        if worker is not None:
+            return f"running on {worker}, {reached}"
+        return f"waiting, {reached}" if done else "missing"
+
+
+def tell(experiment: Experiment, tasks: Sequence[ShardTask], signs: Path, seconds: float) -> Status:
+    """Tell how far a run is.
+
+    Parameters
+    ----------
+    experiment
+        What is run.
+    tasks
+        Its shards.
+    signs
+        Where the process that leads the run gives its signs of life.
+    seconds
+        How long after the last one it counts as gone.
+    """
+    folder = signs.parent.parent
+    finished = (folder / STORE).is_dir()
+    steps = tuple(task.times.total for task in tasks)
+    workers = [None if finished else task.worker() for task in tasks]
+    lead = Beat.read(signs)
+    return Status(
+        name=experiment.name,
+        folder=folder,
+        runs=len(experiment.runs),
+        steps_done=steps if finished else tuple(task.steps_done() for task in tasks),
+        steps=steps,
+        shards_finished=tuple(finished or task.finished() for task in tasks),
+        workers=tuple(f"{worker.host}:{worker.pid}" if worker else None for worker in workers),
+        finished=finished,
+        running=not finished and ((lead is not None and lead.live(seconds)) or any(workers)),
+        counts=results.load(folder).status_counts() if finished else {},
+    )

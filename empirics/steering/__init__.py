@@ -1,0 +1,78 @@
+"""Schedules of learning rate and weight decay as processes of a gas, for a training loop of one's own.
+
+>>> import torch
+>>> from empirics.steering import Cooldown
+>>> w = torch.nn.Parameter(torch.ones(3))
+>>> schedule = Cooldown(torch.optim.SGD([w], lr=0.1, weight_decay=0.01), 1000, factor=0.1, shape="log")
+>>> print(schedule.check())
+not quasi-static after step 0: the energy of the directions lags; needs 1,151,293 steps, has 1,000
+
+Plans and forecasts need no torch: it loads when a scheduler is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from empirics.probe.index import MeasuredIndex, measured_index
+from empirics.steering.forecast import QuasiStatic, forecast, quasi_static
+from empirics.steering.plans import KINDS, Plan, adiabat, cooldown, entropy_rate, plan, vmf_heat_capacity
+from empirics.steering.quench import drop_entropy
+
+if TYPE_CHECKING:
+    from empirics.steering import averaging, weight_decay
+    from empirics.steering.planned import PlannedLR, optimizer_name
+    from empirics.steering.schedulers import (
+        Adiabat,
+        Cooldown,
+        EntropyRate,
+        Isobar,
+        Isochore,
+        Isotherm,
+    )
+
+__all__ = [
+    "KINDS",
+    "Adiabat",
+    "Cooldown",
+    "EntropyRate",
+    "Isobar",
+    "Isochore",
+    "Isotherm",
+    "MeasuredIndex",
+    "Plan",
+    "PlannedLR",
+    "QuasiStatic",
+    "adiabat",
+    "averaging",
+    "cooldown",
+    "drop_entropy",
+    "entropy_rate",
+    "forecast",
+    "measured_index",
+    "optimizer_name",
+    "plan",
+    "quasi_static",
+    "vmf_heat_capacity",
+    "weight_decay",
+]
+
+_HOME = {
+    "empirics.steering.schedulers": ("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"),
+    "empirics.steering.planned": ("PlannedLR", "optimizer_name"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is first used.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if name in ("averaging", "weight_decay"):
+        return import_module(f"empirics.steering.{name}")
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,232 @@
+"""A torch scheduler that follows a plan, in the parameter groups of any optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from empirics.steering.forecast import TOLERANCE, QuasiStatic, quasi_static
+from empirics.steering.plans import Plan
+
+if TYPE_CHECKING:
+    from empirics.probe import ThermoProbe
+
+__all__ = ["PlannedLR", "optimizer_name", "rule_of"]
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """Name of a torch optimiser in `thermo_theory`.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        SGD, Adam or AdamW.
+
+    Returns
+    -------
+    str
+        "sgd", "momentum", "nesterov", "adamw" or "adam-l2".
+
+    Raises
+    ------
+    ValueError
+        If nothing is derived of it.
+
+    Examples
+    --------
+    >>> w = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer_name(torch.optim.SGD([w], lr=0.1, momentum=0.9)), optimizer_name(torch.optim.Adam([w]))
+    ('momentum', 'adam-l2')
+    """
+    first = optimizer.param_groups[0]
+    if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
+        decoupled = isinstance(optimizer, torch.optim.AdamW) or first.get("decoupled_weight_decay", False)
+        return "adamw" if decoupled else "adam-l2"
+    if isinstance(optimizer, torch.optim.SGD):
+        if first["dampening"]:
+            raise ValueError(f"SGD with dampening = {first['dampening']}: nothing is derived of it; must be 0")
+        return "nesterov" if first["nesterov"] else "momentum" if first["momentum"] else "sgd"
+    raise ValueError(
+        f"nothing is derived of {type(optimizer).__name__}: give rule= sgd, momentum, nesterov, adamw or adam-l2, "
+        "whichever its step is like"
+    )
+
+
+def rule_of(optimizer: Optimizer, rule: str | None) -> str:
+    """Return the name that was given, or that of the optimiser.
+
+    Raises
+    ------
+    TypeError
+        If it is no torch optimiser.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{type(optimizer).__name__} is not a torch optimiser")
+    return rule if rule is not None else optimizer_name(optimizer)
+
+
+class PlannedLR(LRScheduler):
+    """Carries the parameter groups of an optimiser along a plan.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its groups start where they are: ``lr`` and ``weight_decay`` of each are multiplied by the plan's factors.
+    plan : Plan
+        The factors.
+    decay_groups : collection of int, optional
+        Groups whose weight decay moves; by default all. Groups that are not scale-invariant (biases, a last layer
+        without a normalisation after it) have no norm to steer and are best left out; their lr moves like the others'.
+    last_epoch : int
+        As for every ``LRScheduler``.
+
+    Raises
+    ------
+    ValueError
+        If weight decay is to move and no group has any, or a group does not exist.
+    KeyError
+        If `last_epoch` says that it is resumed and the groups do not have where they started.
+
+    Examples
+    --------
+    >>> w = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = torch.optim.SGD([w], lr=0.1, weight_decay=0.01)
+    >>> from empirics.steering import plan
+    >>> schedule = PlannedLR(optimizer, plan("isotherm", factor=0.25, steps=2))
+    >>> for _ in range(2):
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> schedule.get_last_lr(), schedule.get_last_weight_decay()
+    ([0.025], [0.04])
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, plan: Plan, *, decay_groups: Collection[int] | None = None, last_epoch: int = -1
+    ) -> None:
+        groups = optimizer.param_groups
+        chosen = range(len(groups)) if decay_groups is None else sorted(set(decay_groups))
+        for i in chosen:
+            if not 0 <= i < len(groups):
+                raise ValueError(f"decay_groups: there is no group {i}; the optimiser has {len(groups)}, from 0")
+        moves = plan.lead == "weight_decay" or plan.power != 0 or bool(plan.course)
+        if moves and not any(float(groups[i].get("weight_decay", 0.0)) > 0 for i in chosen):
+            raise ValueError(f"{plan.kind}: weight decay is to move, but no chosen group has any; set it above 0")
+        for i, group in enumerate(groups):
+            if last_epoch == -1:
+                group.setdefault("initial_weight_decay", group.get("weight_decay", 0.0))
+            elif "initial_weight_decay" not in group:
+                raise KeyError(
+                    f"param_groups[{i}] has no 'initial_weight_decay': to resume, load the optimiser's state first, or "
+                    "make the scheduler anew and load its state"
+                )
+        self._plan = plan
+        self._decay_groups = list(chosen)
+        self.base_weight_decays = [float(group["initial_weight_decay"]) for group in groups]
+        super().__init__(optimizer, last_epoch)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that is followed."""
+        return self._plan
+
+    def get_lr(self) -> list[Any]:
+        """Learning rates of the groups at the step that `last_epoch` counts."""
+        factor = self._plan.at(self.last_epoch)[0]
+        return [base * factor for base in self.base_lrs]
+
+    def get_last_weight_decay(self) -> list[float]:
+        """Weight decays of the groups, as they were last set."""
+        return list(self._last_weight_decay)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by a step: learning rate and weight decay of every group.
+
+        Parameters
+        ----------
+        epoch : int, optional
+            As for every ``LRScheduler``; deprecated there.
+        """
+        super().step(epoch)
+        self._move_decay()
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        # SequentialLR starts a scheduler this way in newer versions of torch, which have this method.
+        super()._update_lr(epoch)
+        self._move_decay()
+
+    def _move_decay(self) -> None:
+        factor = self._plan.at(self.last_epoch)[1]
+        for i in self._decay_groups:
+            self.optimizer.param_groups[i]["weight_decay"] = self.base_weight_decays[i] * factor
+        self._last_weight_decay = [float(group.get("weight_decay", 0.0)) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs: numbers, words and lists alone, so that torch's safe loader reads them."""
+        state: dict[str, Any] = super().state_dict()
+        return {**state, "_plan": self._plan.to_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, with its plan; the optimiser's state holds the groups.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From `state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of another kind of schedule.
+        """
+        held = Plan.from_dict(state_dict["_plan"])
+        if held.kind != self._plan.kind:
+            raise ValueError(f"this is the state of a schedule of kind {held.kind}, not {self._plan.kind}")
+        super().load_state_dict({**state_dict, "_plan": held})
+
+    def check(
+        self,
+        *,
+        group: int = 0,
+        relaxation_steps: float | None = None,
+        sigma: float | None = None,
+        dimension: int | None = None,
+        tolerance: float = TOLERANCE,
+        probe: ThermoProbe | None = None,
+    ) -> QuasiStatic:
+        """Check before the run that the plan is slow beside relaxation; see `quasi_static`.
+
+        Parameters
+        ----------
+        group : int
+            The parameter group whose lr, weight decay and momentum are taken.
+        relaxation_steps, sigma, dimension, tolerance
+            As for `quasi_static`.
+        probe : ThermoProbe, optional
+            What was not given is asked of it: the loss's relaxation time where it can be told, sigma and dimension of
+            the scale-invariant tensor that relaxes most slowly.
+
+        Returns
+        -------
+        QuasiStatic
+        """
+        if probe is not None:
+            told = probe.loss_relaxation().steps
+            relaxation_steps = told if relaxation_steps is None and told > 0 else relaxation_steps
+            noise, directions = probe.noise()
+            sigma = noise if sigma is None else sigma
+            dimension = directions if dimension is None else dimension
+        settings = self.optimizer.param_groups[group]
+        return quasi_static(
+            self._plan,
+            lr=float(self.base_lrs[group]),
+            weight_decay=self.base_weight_decays[group],
+            momentum=float(settings.get("momentum", settings.get("betas", (0.0,))[0])),
+            relaxation_steps=relaxation_steps,
+            sigma=sigma,
+            dimension=dimension,
+            tolerance=tolerance,
+        )

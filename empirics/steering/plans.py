@@ -1,0 +1,434 @@
+"""Plans: by which factors learning rate and weight decay change at each step, and what then stays.
+
+A plan knows no optimiser object and needs no torch. One of the two leads, by a factor with a shape in time; the other
+follows as the kind of process says, by a power that is read off :mod:`thermo_theory`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import solve_ivp
+
+from thermo_theory import vmf
+from thermo_theory.relations.paths import capacity, entropy_slopes, holding, law, log_slopes
+
+__all__ = ["KINDS", "SHAPES", "HeatCapacity", "Plan", "adiabat", "cooldown", "entropy_rate", "plan"]
+
+FloatArray = NDArray[np.float64]
+
+#: Heat capacity C_V of the directions in units of (d-1)/2: a number, or a function of the factors on lr and decay.
+HeatCapacity = float | Callable[[float, float], float]
+
+#: How the factor of what leads goes from 1 to F, as the share s of the way goes from 0 to 1.
+SHAPES: dict[str, Callable[[float, float], float]] = {
+    "log": lambda end, s: end**s,
+    "linear": lambda end, s: 1 + (end - 1) * s,
+    "cosine": lambda end, s: 1 + (end - 1) * (1 - math.cos(math.pi * s)) / 2,
+    "sqrt": lambda end, s: 1 + (end - 1) * math.sqrt(s),
+}
+
+#: Points at which a path that is no power law is solved; between them both go by powers.
+KNOTS = 257
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Factors on learning rate and weight decay, step by step.
+
+    Attributes
+    ----------
+    kind : str
+        "isotherm", "isobar", "isochore", "adiabat", "cooldown" or "entropy-rate".
+    optimizer : str
+        As `thermo_theory` calls it: "sgd", "momentum", "nesterov", "adamw", "adam-l2".
+    lead : str
+        What leads, "lr" or "weight_decay".
+    factor : float
+        What leads ends at this factor on where it began.
+    steps : int
+        Steps in which it gets there.
+    hold : int
+        Steps before it begins to move.
+    shape : str
+        How it gets there: a key of `SHAPES`.
+    power : float
+        The other one goes as this power of the one that leads.
+    course : tuple of (float, float)
+        If there is any, in place of the power: log factors of the one that leads and of the other, in rising order.
+    pace : tuple of (float, float)
+        If there is any, in place of the shape: shares of the way and log factors of the one that leads.
+
+    Examples
+    --------
+    >>> plan("isotherm", factor=4.0, steps=100).at(50)
+    (2.0, 0.5)
+    """
+
+    kind: str
+    optimizer: str
+    lead: str
+    factor: float
+    steps: int
+    hold: int = 0
+    shape: str = "log"
+    power: float = 0.0
+    course: tuple[tuple[float, float], ...] = ()
+    pace: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        law("fixed-lr", self.optimizer)  # refuses what is unknown
+        lowest = self.factor >= 0 if self.shape != "log" else self.factor > 0
+        for name, good, right in (
+            ("shape", self.shape in SHAPES, f"one of {', '.join(SHAPES)}"),
+            ("factor", math.isfinite(self.factor) and lowest, "above 0, or 0 with a shape other than log"),
+            ("steps", _whole(self.steps) and self.steps >= 1, "a whole number, 1 or more"),
+            ("hold", _whole(self.hold) and self.hold >= 0, "a whole number, 0 or more"),
+            ("power", math.isfinite(self.power), f"finite: at fixed lr nothing is held by {self.lead} alone"),
+        ):
+            if not good:
+                raise ValueError(f"{self.kind}: {name} = {getattr(self, name)!r}: must be {right}")
+
+    @property
+    def total(self) -> int:
+        """Steps until it is at its end; after them both stay."""
+        return self.hold + self.steps
+
+    def at(self, step: int) -> tuple[float, float]:
+        """Factors on the learning rate and the weight decay of a step.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step, from 0.
+
+        Returns
+        -------
+        lr, weight_decay : float
+        """
+        share = min(max((step - self.hold) / self.steps, 0.0), 1.0)
+        if self.pace:
+            leading = math.exp(np.interp(share, *np.transpose(self.pace)))
+        else:
+            leading = SHAPES[self.shape](self.factor, share)
+        if self.course:
+            other = math.exp(np.interp(math.log(leading), *np.transpose(self.course)))
+        else:
+            other = leading**self.power
+        return (leading, other) if self.lead == "lr" else (other, leading)
+
+    def factors(self, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Factors at several steps, each of the shape of `steps`."""
+        rows = np.array([self.at(int(step)) for step in steps])
+        return rows[:, 0], rows[:, 1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as numbers, words and lists: what a checkpoint may hold."""
+        values = asdict(self)
+        for name in ("course", "pace"):
+            values[name] = [list(pair) for pair in values[name]]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """Make the plan again from `to_dict`.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown or missing.
+        """
+        known = {field.name for field in fields(cls)}
+        if set(values) != known:
+            raise ValueError(f"a plan has the keys {', '.join(sorted(known))}; got {', '.join(sorted(values))}")
+        pairs = {name: tuple((float(a), float(b)) for a, b in values[name]) for name in ("course", "pace")}
+        return cls(**{**values, **pairs})
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _follow_lr(kind: str, optimizer: str) -> float:
+    """Power of lr as which weight decay goes along isotherm, isobar and isochore."""
+    of = law("fixed-lr", optimizer)
+    if kind == "isobar":
+        return 0.0
+    return holding(log_slopes(of.temperature if kind == "isotherm" else of.radius))
+
+
+def plan(kind: str, *, factor: float, steps: int, optimizer: str = "sgd", hold: int = 0, shape: str = "log") -> Plan:
+    """Plan an isotherm, isobar or isochore: lr leads.
+
+    Parameters
+    ----------
+    kind : str
+        "isotherm": the temperature stays, for SGD with lr x weight decay. "isobar": weight decay stays. "isochore": the
+        norm stays, with lr/weight decay, as long as the noise does.
+    factor : float
+        By how much lr changes.
+    steps, hold : int
+        Steps in which it does, and steps before.
+    optimizer : str
+        As `thermo_theory` calls it.
+    shape : str
+        "log" (the same share a step), "linear", "cosine", "sqrt".
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, optimiser or shape, or a number is out of its range.
+
+    Examples
+    --------
+    >>> plan("isotherm", factor=10.0, steps=10, optimizer="adam-l2").at(10)  # lr^2 x weight decay
+    (10.0, 0.01)
+    """
+    if kind not in ("isotherm", "isobar", "isochore"):
+        raise ValueError(f"no plan with an lr factor is called {kind!r}; known: isotherm, isobar, isochore")
+    return Plan(kind, optimizer, "lr", factor, steps, hold, shape, _follow_lr(kind, optimizer))
+
+
+def cooldown(
+    *,
+    factor: float,
+    steps: int,
+    optimizer: str = "sgd",
+    hold: int = 0,
+    shape: str = "linear",
+    correct: bool = True,
+) -> Plan:
+    """Plan a cooldown: lr falls; weight decay falls with it, so that the norm stays, or stays itself.
+
+    Parameters
+    ----------
+    factor : float
+        Where lr ends; may be 0 if the shape is not "log".
+    steps, hold : int
+        Steps of the cooldown, and steps before.
+    optimizer : str
+        As `thermo_theory` calls it.
+    shape : str
+        As for `plan`.
+    correct : bool
+        Whether weight decay falls as lr does. Along the isochore the norm stays, and the gradient, which is that on
+        the unit sphere over the norm, does not grow.
+
+    Returns
+    -------
+    Plan
+
+    Notes
+    -----
+    Defazio 2025 (arXiv 2506.02285): at balance ``|g|/|w| = sqrt(2 lambda/eta)`` for layers that a normalisation
+    follows, so gradients grow as lr falls; ``lambda_t = lambda eta_t/eta_max`` keeps the ratio. That is the isochore.
+
+    Examples
+    --------
+    >>> cooldown(factor=0.0, steps=100).at(75)
+    (0.25, 0.25)
+    """
+    power = _follow_lr("isochore", optimizer) if correct else 0.0
+    return Plan("cooldown", optimizer, "lr", factor, steps, hold, shape, power)
+
+
+def _heat(index: float | None, heat_capacity: HeatCapacity | None, optimizer: str) -> HeatCapacity:
+    """C_V in units of (d-1)/2 from what the user gave; without any that of a harmonic well, the limit in the cold."""
+    if index is not None and heat_capacity is not None:
+        raise ValueError("give one of index and heat_capacity, not both")
+    if index is not None:
+        return capacity(law("fixed-lr", optimizer), index)
+    return 1.0 if heat_capacity is None else heat_capacity
+
+
+def adiabat(
+    *,
+    factor: float,
+    steps: int,
+    optimizer: str = "sgd",
+    hold: int = 0,
+    shape: str = "log",
+    index: float | None = None,
+    heat_capacity: HeatCapacity | None = None,
+) -> Plan:
+    """Plan an adiabat: weight decay leads, lr follows so that the entropy stays.
+
+    Parameters
+    ----------
+    factor : float
+        By how much weight decay changes.
+    steps, hold : int
+        Steps in which it does, and steps before.
+    optimizer : str
+        As `thermo_theory` calls it.
+    shape : str
+        As for `plan`.
+    index : float, optional
+        Adiabatic index gamma, by default its limit in the cold (2 for SGD, 3 for AdamW); `measured_index` measures it.
+    heat_capacity : float or callable, optional
+        In its place C_V of the directions, in units of (d-1)/2; a callable gets the factors on lr and weight decay.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range, or both an index and a heat capacity are given.
+
+    Notes
+    -----
+    ``eta lambda^((2-gamma)/gamma) = const`` for SGD (THEORY.md Sec. 2, from ``p V^gamma = const``), and in general
+    ``dS = 0`` with the slopes of `thermo_theory.relations.paths.entropy_slopes`.
+
+    Examples
+    --------
+    >>> adiabat(factor=8.0, steps=10).at(10), adiabat(factor=8.0, steps=10, optimizer="adamw").at(10)
+    ((1.0, 8.0), (2.0, 8.0))
+    """
+    heat = _heat(index, heat_capacity, optimizer)
+    power = 0.0 if callable(heat) else _rate_of_adiabat(optimizer, heat)
+    made = Plan("adiabat", optimizer, "weight_decay", factor, steps, hold, shape, power)
+    if not callable(heat):
+        return made
+    if factor == 0:
+        raise ValueError("adiabat: factor = 0: must be above 0")
+
+    def slope(log_decay: float, log_rate: FloatArray) -> float:
+        return _rate_of_adiabat(optimizer, _value(heat, float(log_rate[0]), log_decay))
+
+    way = np.linspace(0, math.log(factor), KNOTS)
+    found = solve_ivp(slope, (0, way[-1]), [0.0], t_eval=way, rtol=1e-9, atol=1e-12)
+    pairs = sorted(zip(way.tolist(), found.y[0].tolist(), strict=True))
+    return replace(made, course=tuple(pairs))
+
+
+def _rate_of_adiabat(optimizer: str, heat: float) -> float:
+    """Power of weight decay as which lr goes along an adiabat."""
+    by_rate, by_decay = entropy_slopes(law("fixed-lr", optimizer), heat)
+    return -by_decay / by_rate
+
+
+def _value(heat: Callable[[float, float], float], log_rate: float, log_decay: float) -> float:
+    value = float(heat(math.exp(log_rate), math.exp(log_decay)))
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"heat_capacity must give positive numbers, got {value:g}")
+    return value
+
+
+def entropy_rate(
+    *,
+    rate: float,
+    steps: int,
+    optimizer: str = "sgd",
+    hold: int = 0,
+    along: str = "isobar",
+    index: float | None = None,
+    heat_capacity: HeatCapacity | None = None,
+) -> Plan:
+    """Plan a path along which the stationary entropy changes by the same amount each step.
+
+    Parameters
+    ----------
+    rate : float
+        dS/dt, in units of (d-1)/2 nats a step; negative cools.
+    steps, hold : int
+        Steps in which it changes, and steps before.
+    optimizer : str
+        As `thermo_theory` calls it.
+    along : str
+        What stays meanwhile: "isotherm" the temperature, "isobar" weight decay, "isochore" the norm.
+    index, heat_capacity
+        As for `adiabat`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If `along` is none of the three, the rate is 0, or a number is out of its range.
+
+    Examples
+    --------
+    >>> entropy_rate(rate=-0.01, steps=100).at(100)  # one unit less: 1/e along SGD's isobar in the cold
+    (0.36787944117144233, 1.0)
+    """
+    if along not in ("isotherm", "isobar", "isochore"):
+        raise ValueError(f"along = {along!r}: must be isotherm, isobar or isochore")
+    if not (math.isfinite(rate) and rate != 0):
+        raise ValueError(f"entropy-rate: rate = {rate!r}: must be a number other than 0")
+    of, power = law("fixed-lr", optimizer), _follow_lr(along, optimizer)
+    heat = _heat(index, heat_capacity, optimizer)
+
+    def gain(log_rate: float) -> float:
+        """Units of entropy that a unit of log lr brings."""
+        value = _value(heat, log_rate, power * log_rate) if callable(heat) else heat
+        by_rate, by_decay = entropy_slopes(of, value)
+        return by_rate + power * by_decay
+
+    if not _whole(steps) or steps < 1:
+        raise ValueError(f"entropy-rate: steps = {steps!r}: must be a whole number, 1 or more")
+    if not callable(heat):
+        end = math.exp(rate * steps / gain(0.0))
+        return Plan("entropy-rate", optimizer, "lr", end, steps, hold, "log", power)
+    shares = np.linspace(0, 1, KNOTS)
+    found = solve_ivp(
+        lambda s, x: rate * steps / gain(float(x[0])), (0, 1), [0.0], t_eval=shares, rtol=1e-9, atol=1e-12
+    )
+    pace = tuple(zip(shares.tolist(), found.y[0].tolist(), strict=True))
+    return Plan("entropy-rate", optimizer, "lr", math.exp(pace[-1][1]), steps, hold, "log", power, pace=pace)
+
+
+#: The kinds by name, as `thermo-theory schedule` takes them.
+KINDS = ("isotherm", "isobar", "isochore", "adiabat", "cooldown", "entropy-rate")
+
+
+def vmf_heat_capacity(
+    *, lr: float, weight_decay: float, dimension: int, sigma: float = 1.0, optimizer: str = "sgd", momentum: float = 0.0
+) -> Callable[[float, float], float]:
+    """C_V of the von Mises-Fisher gas along a plan, at the temperature that lr and weight decay make.
+
+    Parameters
+    ----------
+    lr, weight_decay : float
+        Where the plan starts.
+    dimension : int
+        Number d of weights.
+    sigma : float
+        Gradient noise a direction at unit norm.
+    optimizer : str
+        As `thermo_theory` calls it.
+    momentum : float
+        Of SGD.
+
+    Returns
+    -------
+    callable
+        From the factors on lr and weight decay to C_V in units of (d-1)/2: what `adiabat` takes.
+
+    Examples
+    --------
+    >>> round(vmf_heat_capacity(lr=0.05, weight_decay=0.05, dimension=50)(1.0, 1.0), 4)  # T = 0.0051, 1 - 23.5 T
+    0.8813
+    """
+    of = law("fixed-lr", optimizer)
+    fixed: dict[str, Any] = {"sigma": sigma, "d": dimension, "beta": momentum}
+    fixed = {name: value for name, value in fixed.items() if name in of.temperature.arguments}
+
+    def heat(rate: float, decay: float) -> float:
+        temperature = of.temperature(eta=lr * rate, lam=weight_decay * decay, **fixed)
+        return float(vmf.heat_capacity(d=dimension, T=temperature)) / ((dimension - 1) / 2)
+
+    return heat

@@ -1,0 +1,387 @@
+"""Somebody else's runs: tables and the paper's trace folders, whole and broken."""
+
+import json
+import math
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from gas_table import gas_table
+
+import empirics
+from empirics.cli import main
+from empirics.experiment import ExperimentError
+from empirics.importing.files import _needs
+
+D = 5001
+
+
+@pytest.fixture
+def frame():
+    """A gas as somebody would write it down."""
+    data = gas_table(np.random.default_rng(1), d=D)
+    table = data[["radius_sq", "grad_sq", "grad_variance", "entropy"]].to_dataframe()[
+        ["radius_sq", "grad_sq", "grad_variance", "entropy"]
+    ]
+    table = table.reset_index(drop=True)
+    return table.assign(lr=data["lr"].values, weight_decay=data["weight_decay"].values, dimension=D)
+
+
+def write(frame, path):
+    """The table in the format that the ending says."""
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".nc":
+        frame.drop(columns="dimension").to_xarray().rename(index="run").assign_attrs(dimension=D).to_netcdf(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return path
+
+
+def maxwell(runs):
+    return {verdict.verdict for verdict in empirics.compare(runs) if verdict.claim == "V3"}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".nc"])
+def test_every_format_gives_the_same_runs_and_they_are_judged(frame, tmp_path, ending):
+    path = write(frame, tmp_path / f"gas{ending}")
+    runs = empirics.import_runs(path, tmp_path / "out", "fixed-lr")
+    again = empirics.load(tmp_path / "out")
+    for one in (runs, again):
+        assert one.dataset.attrs["dimension"] == D
+        for name in ("lr", "weight_decay", "radius_sq", "entropy"):
+            np.testing.assert_allclose(one.dataset[name], frame[name], rtol=1e-12)
+    assert maxwell(again) == {"agrees"}
+    assert again.provenance["imported"]["file"] == str(path)
+    page = empirics.report(empirics.compare(again), tmp_path / "page.html")
+    assert "Maxwell" in page.read_text(encoding="utf-8")
+
+
+def test_netcdf_of_the_newer_kind_and_a_grid_of_runs(frame, tmp_path):
+    grid = frame.drop(columns="dimension").set_index(["lr", "weight_decay"]).to_xarray()
+    for engine in ("scipy", "h5netcdf"):
+        path = tmp_path / f"{engine}.nc"
+        grid.to_netcdf(path, engine=engine)
+        runs = empirics.read_runs(path, "fixed-lr", dimension=D)
+        assert dict(runs.dataset.sizes) == {"run": 35}
+        assert maxwell(runs) == {"agrees"}
+
+
+def test_what_follows_is_filled_in_and_says_so(frame, tmp_path):
+    data = empirics.read_runs(write(frame, tmp_path / "t.csv"), "fixed-lr").dataset
+    np.testing.assert_allclose(data["log_radius"], np.log(frame["radius_sq"]) / 2)
+    np.testing.assert_allclose(data["entropy_sphere"], frame["entropy"] - (D - 1) / 2 * np.log(frame["radius_sq"]))
+    np.testing.assert_allclose(data["temperature"], frame["lr"] / 2 * frame["grad_variance"] / (D - 1))
+    lr, wd = frame["lr"], frame["weight_decay"]
+    np.testing.assert_allclose(data["balance"], lr * frame["grad_sq"] / (wd * (2 - lr * wd) * frame["radius_sq"]))
+    assert data["log_radius"].attrs["origin"].startswith("derived")
+    assert data["radius_sq"].attrs["origin"] == "column radius_sq"
+    assert data["seed"].values.tolist() == [0] * 35
+
+
+def test_other_protocols_and_repeated_runs(frame, tmp_path):
+    table = frame.rename(columns={"lr": "effective_lr"})
+    data = empirics.read_runs(write(pd.concat([table, table]), tmp_path / "e.csv"), "fixed-elr").dataset
+    assert sorted(set(data["seed"].values)) == [0, 1]
+    expected = table["effective_lr"] / 2 * table["radius_sq"] * table["grad_variance"] / (D - 1)
+    np.testing.assert_allclose(data["temperature"][:35], expected)
+    sphere = frame.drop(columns=["weight_decay", "radius_sq"]).assign(radius=2.0)
+    data = empirics.read_runs(write(sphere, tmp_path / "s.csv"), "fixed-sphere").dataset
+    np.testing.assert_allclose(data["radius_sq"], 4.0)
+    np.testing.assert_allclose(data["temperature"], frame["lr"] / 2 * frame["grad_variance"] / (D - 1))
+
+
+def test_columns_by_other_names(frame, tmp_path):
+    path = write(frame.rename(columns={"weight_decay": "wd", "entropy": "S"}), tmp_path / "t.csv")
+    out = tmp_path / "out"
+    words = ["import", str(path), "--protocol", "fixed-lr", "--out", str(out)]
+    assert main([*words, "--map", "weight_decay=wd", "--map", "entropy=S"]) == 0
+    np.testing.assert_allclose(empirics.load(out).dataset["entropy"], frame["entropy"])
+    assert main([*words, "--map", "weight_decay=wd"]) == 0  # an import can be repeated
+
+
+def test_the_command_says_which_claims_a_missing_column_takes_away(frame, tmp_path, capsys):
+    path = write(frame.drop(columns="entropy"), tmp_path / "t.csv")
+    assert main(["import", str(path), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert any("V3 cannot be judged" in line and "entropy" in line for line in said.splitlines()), said
+
+
+def change(text, old, new):
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (
+            lambda t: change(t, "weight_decay", "something"),
+            r"t\.csv: column weight_decay is missing.*--map weight_decay=",
+        ),
+        (lambda t: change(t, ",dimension", ",size"), r"t\.csv: column dimension .* is missing"),
+        (lambda t: t.replace("5001", "5001.5"), r"t\.csv, line 2, column dimension: '5001.5' is not a whole number"),
+        (lambda t: t[: t.rstrip().rindex("5001")] + "77\n", r"t\.csv, line 36, column dimension: 77 differs from 5001"),
+        (lambda t: t + "1,2\n", r"t\.csv, line 37: 2 cells under 7 column names"),
+        (lambda t: t.splitlines()[0], r"t\.csv has no rows"),
+        (lambda t: "", r"t\.csv has no rows"),
+        (lambda t: change(t, "grad_sq", "radius_sq"), r"t\.csv, line 1: two columns are called 'radius_sq'"),
+        (lambda t: change(t, "grad_sq", " "), r"t\.csv, line 1: column 2 has no name"),
+        (lambda t: t + '"1,2\n', r"t\.csv, line 37: unexpected end of data"),
+    ],
+)
+def test_a_broken_table_names_what_is_wrong(frame, tmp_path, broken, message):
+    path = write(frame, tmp_path / "t.csv")
+    path.write_text(broken(path.read_text()))
+    with pytest.raises(ExperimentError, match=message):
+        empirics.read_runs(path, "fixed-lr")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("lr", "fast", r"line 5, column lr: 'fast' is not a number"),
+        ("lr", "", r"line 5, column lr: '' must be a finite number above 0"),
+        ("lr", "nan", r"line 5, column lr: 'nan' must be a finite"),
+        ("weight_decay", "-0.1", r"line 5, column weight_decay: '-0.1' must be above 0"),
+        ("radius_sq", "0", r"line 5, column radius_sq: '0' must be above 0"),
+        ("seed", "1.5", r"line 5, column seed: '1.5' is not a whole number"),
+        ("protocol", "fixed-elr", r"column protocol says 'fixed-elr' and --protocol says 'fixed-lr'"),
+    ],
+)
+def test_a_broken_cell_is_named(frame, tmp_path, column, cell, message):
+    table = frame.assign(seed=1, protocol="fixed-lr").astype(object)
+    table.loc[3, column] = cell
+    with pytest.raises(ExperimentError, match=message):
+        empirics.read_runs(write(table, tmp_path / "t.csv"), "fixed-lr")
+
+
+def test_an_empty_cell_of_a_measurement_is_a_run_that_lacks_it(frame, tmp_path):
+    frame.loc[3, "entropy"] = math.nan
+    data = empirics.read_runs(write(frame, tmp_path / "t.csv"), "fixed-lr").dataset
+    assert np.flatnonzero(np.isnan(data["entropy"])).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "fixed"}, "no protocol 'fixed'; known: fixed-lr"),
+        ({"dimension": 1}, "dimension = 1: must be"),
+        ({"dimension": 7}, "says dimension 5001, the option says 7"),
+        ({"columns": {"entrpy": "entropy"}}, "no such name in the results; did you mean 'entropy'"),
+        ({"columns": {"entropy": "entrop"}}, "has no column 'entrop' to map to entropy; did you mean 'entropy'"),
+    ],
+)
+def test_wrong_options(frame, tmp_path, options, message):
+    with pytest.raises(ExperimentError, match=message):
+        empirics.read_runs(write(frame, tmp_path / "t.csv"), **{"protocol": "fixed-lr", **options})
+
+
+def test_files_that_are_not_what_they_say(tmp_path, frame):
+    for name, message in (("x.parquet", "cannot read"), ("x.nc", "not NetCDF"), ("x.xlsx", "ends in none of .csv")):
+        (tmp_path / name).write_bytes(b"nonsense")
+        with pytest.raises(ExperimentError, match=message):
+            empirics.read_runs(tmp_path / name, "fixed-lr")
+    (tmp_path / "x.nc").write_bytes(b"\x89HDF\r\n\x1a\nnonsense")
+    with pytest.raises(ExperimentError, match="cannot read"):
+        empirics.read_runs(tmp_path / "x.nc", "fixed-lr")
+    (tmp_path / "x.csv").write_bytes(b"lr\xff\n1\n")
+    with pytest.raises(ExperimentError, match="not text in UTF-8"):
+        empirics.read_runs(tmp_path / "x.csv", "fixed-lr")
+    with pytest.raises(ExperimentError, match="no file or folder"):
+        empirics.read_runs(tmp_path / "none.csv", "fixed-lr")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ExperimentError, match="holds no trace folders"):
+        empirics.read_runs(tmp_path / "empty", "fixed-lr")
+
+
+def test_what_is_not_installed_is_named(tmp_path):
+    with pytest.raises(ExperimentError, match=r"needs no_such_reader.*thermo-theory\[tables\]"):
+        _needs("no_such_reader.parquet", tmp_path)
+
+
+def test_nothing_is_overwritten(frame, tmp_path):
+    path = write(frame, tmp_path / "t.csv")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "experiment.toml").write_text("")
+    for name, message in (("mine", "is not empty"), ("ours", "an experiment of ours"), ("t.csv", "is a file")):
+        with pytest.raises(ExperimentError, match=message):
+            empirics.import_runs(path, tmp_path / name, "fixed-lr")
+    assert main(["import", str(path), "--protocol", "fixed-lr", "--out", str(tmp_path / "new"), "--map", "lr"]) == 2
+    assert not (tmp_path / "new").exists()
+
+
+# ----------------------------------------------------------------------------------------------- trace folders
+ITERATIONS = list(range(0, 41, 2))
+
+
+def trace_of(lr, wd, d, rng):
+    """What the paper's code keeps of an ideal gas: numpy scalars, NaN until the window of 20 iterations is full."""
+    r = (lr * (d - 1) / (2 * wd)) ** 0.25
+    noise = np.sqrt((d - 1) / r**2)
+    sphere = (d - 1) / 2 * np.log(np.sqrt(lr * wd / (2 * (d - 1)))) + 0.003 * d * rng.standard_normal()
+    early = [i < 20 for i in ITERATIONS]
+    return {
+        "train_loss": [0.5 for _ in ITERATIONS],
+        "stoch_grad_rms": [np.float64(noise) for _ in ITERATIONS],
+        "full_grad_norm": [0.0 for _ in ITERATIONS],
+        "spherical_entropy": [np.nan if e else np.float64(sphere) for e in early],
+        "log_radius": [np.nan if e else np.float64((d - 1) * np.log(r)) for e in early],
+        "mean_radius": [float(np.float32(r * (3 if e else 1))) for e in early],
+        "weight": [torch.ones(3)],
+        "test_loss": [],
+    }
+
+
+def write_trace(folder, lr, wd, trace, **config):
+    folder.mkdir(parents=True)
+    setting = {"lr": lr, "wd": wd, "log_iters": ITERATIONS, "queue_size": 10, "queue_freq": 2, "pt_seed": 1, **config}
+    (folder / "config.json").write_text(json.dumps(setting))
+    torch.save({"model": {"w": torch.zeros(2)}, "trace": trace}, folder / "trace.pt")
+
+
+@pytest.fixture
+def traces(tmp_path):
+    rng = np.random.default_rng(3)
+    for lr in (0.01, 0.02, 0.05, 0.1):
+        for wd in (0.01, 0.02, 0.05, 0.1):
+            folder = tmp_path / "fixed_lr" / f"lr{lr:.2e}_wd{wd:.2e}_seed1"
+            write_trace(folder, lr, wd, trace_of(lr, wd, D, rng), opt_mode="fixed_lr")
+    return tmp_path / "fixed_lr"
+
+
+def test_trace_folders_become_runs(traces, tmp_path):
+    runs = empirics.import_runs(traces, tmp_path / "out", "fixed-lr")
+    data = empirics.load(tmp_path / "out").dataset
+    assert data.attrs["dimension"] == D  # from (d-1) log r and r
+    assert dict(data.sizes) == {"run": 16}
+    np.testing.assert_allclose(data["radius_sq"] ** 2, data["lr"] * (D - 1) / (2 * data["weight_decay"]), rtol=1e-6)
+    np.testing.assert_allclose(data["grad_variance"], (D - 1) / data["radius_sq"], rtol=1e-6)
+    assert set(data["status"].values) == {"ok"}
+    assert dict(runs.tree["trace"].sizes) == {"run": 16, "step": len(ITERATIONS)}
+    assert maxwell(runs) == {"agrees"}
+
+
+def test_only_the_last_window_counts(tmp_path):
+    trace = trace_of(0.1, 0.1, D, np.random.default_rng(4))
+    trace["train_loss"] = [float(i) for i in ITERATIONS]
+    write_trace(tmp_path / "lr1_wd1_seed1", 0.1, 0.1, trace)
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    assert data["loss"].item() == np.mean([i for i in ITERATIONS if i > 20])  # 10 snapshots, 2 iterations apart
+    assert empirics.read_runs(tmp_path / "lr1_wd1_seed1", "fixed-lr").dataset.sizes["run"] == 1
+
+
+def test_a_run_that_diverged_says_so(traces):
+    folder = traces / "lr9.00e-01_wd1.00e-01_seed1"
+    trace = trace_of(0.9, 0.1, D, np.random.default_rng(5))
+    trace["train_loss"][7:] = [math.nan] * (len(ITERATIONS) - 7)
+    write_trace(folder, 0.9, 0.1, trace)
+    data = empirics.read_runs(traces, "fixed-lr").dataset
+    assert data["status"].values.tolist().count("diverged") == 1
+    assert "logged iteration 7" in data["reason"].values[-1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"),
+    [
+        (lambda i: 0.001 * np.sin(i * i), "ok"),
+        (lambda i: -0.0004 * i, "not stationary"),
+        (lambda i: -0.01 * (i % 50), "periodic jumps"),
+    ],
+)
+def test_the_norm_along_the_run_tells_drifts_and_jumps(tmp_path, shape, status):
+    trace = trace_of(0.1, 0.1, D, np.random.default_rng(8))
+    trace["running_radius"] = np.exp(shape(np.arange(400.0))).tolist()
+    settings = {"queue_size": 200, "queue_freq": 2, "running_log_freq": 2}
+    write_trace(tmp_path / "a", 0.1, 0.1, trace, **settings)
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    assert data["status"].item() == status, data["reason"].item()
+    assert data["radius_drift"].item() == pytest.approx(-0.06 if status == "not stationary" else 0, abs=2e-3)
+
+
+def test_scalars_of_numpy_1_are_read(tmp_path):
+    write_trace(tmp_path / "a", 0.1, 0.1, trace_of(0.1, 0.1, D, np.random.default_rng(9)))
+    file = tmp_path / "a" / "trace.pt"
+    with zipfile.ZipFile(file) as stored:
+        parts = {name: stored.read(name) for name in stored.namelist()}
+    older = {name: part.replace(b"cnumpy._core.multiarray", b"cnumpy.core.multiarray") for name, part in parts.items()}
+    assert older != parts
+    with zipfile.ZipFile(file, "w") as stored:
+        for name, part in older.items():
+            stored.writestr(name, part)
+    assert empirics.read_runs(tmp_path, "fixed-lr").dataset["grad_variance"].item() > 0
+
+
+class Bomb:
+    """Opens a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("place", ["trace", "list", "model"])
+def test_nothing_in_a_trace_is_executed(traces, tmp_path, place):
+    folder = traces / "lr1.00e-02_wd1.00e-02_seed1"
+    bomb = Bomb(tmp_path / "exploded")
+    good = trace_of(0.01, 0.01, D, np.random.default_rng(6))
+    stored = {
+        "trace": {"model": {}, "trace": bomb},
+        "list": {"model": {}, "trace": good | {"train_loss": [bomb]}},
+        "model": {"model": bomb, "trace": good},
+    }[place]
+    torch.save(stored, folder / "trace.pt")
+    with pytest.raises(ExperimentError, match=r"trace\.pt .*\(io\.open\): refused") as caught:
+        empirics.read_runs(traces, "fixed-lr")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "trace.pt").unlink(), r"trace\.pt is missing"),
+        (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
+        (lambda f: (f / "config.json").write_text("{"), r"config\.json is not JSON"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config\.json must hold a table"),
+        (lambda f: (f / "config.json").write_text('{"lr": 1}'), r"config\.json: wd = None must be a number above 0"),
+        (lambda f: (f / "config.json").write_text('{"lr": 1, "wd": 1}'), r"log_iters must be a list"),
+        (lambda f: (f / "trace.pt").write_bytes(b"nonsense"), r"trace\.pt"),
+        (lambda f: torch.save({"trace": 3}, f / "trace.pt"), r"holds no table 'trace'"),
+        (
+            lambda f: torch.save({"trace": {"train_loss": ["a"]}}, f / "trace.pt"),
+            r"train_loss must be a list of numbers",
+        ),
+        (lambda f: torch.save({"trace": {"train_loss": [1.0]}}, f / "trace.pt"), r"the trace has no mean_radius"),
+        (lambda f: torch.save({"trace": {"train_loss": [1.0] * 99}}, f / "trace.pt"), r"99 entries, log_iters only 21"),
+    ],
+)
+def test_a_broken_folder_names_the_file(traces, change, message):
+    change(traces / "lr1.00e-02_wd1.00e-02_seed1")
+    with pytest.raises(ExperimentError, match=message):
+        empirics.read_runs(traces, "fixed-lr")
+
+
+def test_the_code_s_own_protocol_is_checked_and_its_lr_understood(tmp_path):
+    trace = trace_of(0.1, 0.1, D, np.random.default_rng(7))
+    write_trace(tmp_path / "a", 0.1, 0.1, trace, opt_mode="fixed_elr")
+    with pytest.raises(ExperimentError, match=r"opt_mode says fixed-elr, --protocol says fixed-lr"):
+        empirics.read_runs(tmp_path, "fixed-lr")
+    data = empirics.read_runs(tmp_path, "fixed-elr").dataset
+    assert data["effective_lr"].item() == 0.1
+    assert "lr" not in data.coords
+
+
+def test_a_grid_that_has_other_axes_is_refused(tmp_path):
+    data = xr.Dataset({"lr": ("run", [0.1, 0.2]), "weight_decay": ("run", [0.1, 0.2])})
+    data["loss"] = (("run", "step"), np.ones((2, 3)))
+    data.to_netcdf(tmp_path / "t.nc", engine="scipy")
+    with pytest.raises(ExperimentError, match=r"t\.nc: variable loss has the dimension step"):
+        empirics.read_runs(tmp_path / "t.nc", "fixed-lr", dimension=5)

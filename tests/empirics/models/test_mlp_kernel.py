@@ -1,0 +1,77 @@
+"""The compiled gradient of the perceptron against the plain one in torch, and the programs of the benchmarks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradients import assert_same_gradients
+
+from empirics.models.base import views
+from empirics.models.mlp import EnsembleMLP, NormedMLP
+
+ROOT = Path(__file__).parents[3]
+KINDS = {"batch": (EnsembleMLP, {}), "layer": (NormedMLP, {"norm": "layer"}), "rms": (NormedMLP, {"norm": "rms"})}
+KINDS["rms, tanh"] = (NormedMLP, {"norm": "rms", "activation": "tanh"})
+
+
+def _case(hidden, features, classes, runs, batch, dtype, kind="batch"):
+    make, options = KINDS[kind]
+    plain = make(features, classes, hidden, compiled=False, **options)
+    rngs, cpu = [np.random.default_rng(i) for i in range(runs)], torch.device("cpu")
+    tensors = plain.initial(rngs, np.full(runs, 3.0), dtype, cpu)
+    flat = torch.cat([w.flatten(1) for w in tensors], 1)
+    frozen = plain.fixed(np.random.default_rng(0), runs, dtype, cpu)
+    seeded = torch.Generator().manual_seed(1)
+    samples = torch.randn(101, features, dtype=dtype, generator=seeded)
+    rows = torch.randint(101, (runs, batch), generator=seeded)
+    labels = torch.randint(classes, (runs, batch), generator=seeded)
+    return plain, make(features, classes, hidden, **options), flat, frozen, samples, rows, labels
+
+
+SHAPES = [((16,), 61, 10, 3, 64), ((5, 37), 13, 3, 4, 7), ((20, 64, 3), 23, 19, 2, 37), ((64,), 16, 17, 2, 65)]
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_as_torch(kind, shape, dtype, within):
+    assert_same_gradients(*_case(*shape, dtype, kind), within)
+
+
+def test_run_does_not_depend_on_others_and_nan_stays():
+    _, ours, flat, frozen, samples, rows, labels = _case(*SHAPES[0], torch.float32)
+    whole, alone, sick = (torch.zeros_like(flat) for _ in range(3))
+    ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(whole, ours.blocks))
+    one = slice(1, 2)
+    part = [w[one] for w in views(flat, ours.blocks)]
+    into = views(alone[one], ours.blocks)
+    ours.loss_and_grad_of(part, [frozen[0][one]], samples, rows[one], labels[one], into)
+    assert torch.equal(alone[one], whole[one])
+    flat[0, 5] = torch.nan
+    loss = ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(sick, ours.blocks))
+    assert loss.isnan().tolist() == [True, False, False]
+    assert sick[0].isnan().any()
+    assert torch.equal(sick[1:], whole[1:])
+
+
+def benchmarks(*words):
+    return subprocess.run([sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_unknown_benchmark_is_refused():
+    done = benchmarks("digit")
+    assert done.returncode == 2
+    assert "no benchmark 'digit'" in done.stderr
+
+
+@pytest.mark.long
+def test_bench_as_json():
+    (row,) = json.loads(benchmarks("isotropic", "--quick", "--format", "json").stdout)
+    assert row["name"] == "isotropic"
+    assert row["ratio"] == pytest.approx(min([row["reference"], *row["rivals"].values()]) / row["ours"])
+    assert row["ratio"] > 1
+    assert row.keys() >= {"unit", "threads", "device"}

@@ -1,0 +1,255 @@
+"""Every network against its plain reference, through `run`, and against what it states of its blocks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from plain import plain_network
+from reference import plain_loop
+from torch.nn.functional import cross_entropy
+
+import empirics
+from empirics.data import DATASETS
+from empirics.data.dataset import Dataset
+from empirics.experiment import Experiment, ExperimentError
+from empirics.models import scale_invariant_blocks
+from empirics.models.base import ModelError
+from empirics.models.convolutional import ResNet18
+from empirics.models.mlp import EnsembleMLP, NormedMLP
+from empirics.models.registry import MODELS
+from empirics.training import OPTIMIZERS, PROTOCOLS
+from empirics.training.ensemble import Ensemble
+
+NETWORKS = {
+    "mlp, BatchNorm": ("digits-images", 'name = "mlp"\nhidden = [12, 10]'),
+    "mlp, LayerNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "layer"'),
+    "mlp, RMSNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "rms"'),
+    "convnet": ("digits-images", 'name = "convnet"\nwidth = 2'),
+    "resnet18": ("digits-images", 'name = "resnet18"\nwidth = 2'),
+    "transformer": ("digits-images", 'name = "transformer"\nwidth = 8\ndepth = 2\nheads = 2'),
+}
+GRIDS = {
+    "fixed-lr": "lr = [0.02, 0.04, 0.05]\nweight_decay = [0.01, 0.02]",
+    "fixed-elr": "effective_lr = [2e-4, 4e-4, 5e-4]\nweight_decay = [0.01, 0.02]",
+    "fixed-sphere": "lr = [0.02, 0.04, 0.05]\nradius = [8.0, 10.0]",
+}
+# A protocol and an optimiser each for the fast battery; the long one has all of them.
+CHOSEN = dict(
+    zip(
+        NETWORKS,
+        [
+            ("fixed-elr", "nesterov"),
+            ("fixed-sphere", "adamw"),
+            ("fixed-lr", "adam-l2"),
+            ("fixed-lr", "momentum"),
+            ("fixed-lr", "adamw"),
+            ("fixed-sphere", "momentum"),
+        ],
+        strict=True,
+    )
+)
+ALL = [
+    (n, p, o)
+    for n in NETWORKS
+    for p in PROTOCOLS.names
+    for o in OPTIMIZERS.names
+    if (p, o[:4]) != ("fixed-elr", "adam")
+]
+
+
+def experiment(network, protocol="fixed-lr", optimizer="sgd", dtype="float64", eps=1e-5, burn_in=4):
+    data, model = NETWORKS[network]
+    return Experiment.from_toml(f"""
+name = "network"
+kind = "network"
+seeds = [5]
+[data]
+name = "{data}"
+[model]
+{model}
+eps = {eps}
+[training]
+protocol = "{protocol}"
+optimizer = "{optimizer}"
+batch_size = 24
+initial_radius = 8.0
+burn_in = {burn_in}
+steps = 16
+dtype = "{dtype}"
+[grid]
+{GRIDS[protocol]}
+[measure]
+snapshots = 8
+spacing = 2
+blocks = 8
+[shards]
+runs_per_shard = 3
+""")
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def assert_equal_to_torch(network, protocol, optimizer):
+    """Compare every step on normal inputs, where Adam has no dead pixel to magnify, with steps too small for chaos."""
+    grid = experiment(network, protocol, optimizer, burn_in=60)
+    rates = {name: [rate / 20 for rate in getattr(grid.grid, name)] for name in ("lr", "effective_lr")}
+    training = dataclasses.replace(grid.training, batch_size=64)  # enough that no variance is next to nothing
+    grid = dataclasses.replace(grid, grid=dataclasses.replace(grid.grid, **rates), training=training)
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((200, 64))
+    data = Dataset("normal", inputs, np.argmax(inputs[:, :4] + rng.standard_normal((200, 4)), axis=1), 4, (1, 8, 8))
+    runs = [grid.runs[0], grid.runs[-1]]
+    ensemble = Ensemble(grid, runs, data)
+    state = ensemble.start()
+    plains = [
+        plain_network(ensemble.model, [w[i] for w in state.weights], [f[i] for f in ensemble.frozen]) for i in (0, 1)
+    ]
+    inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
+    loops = [plain_loop(plain, run, grid.training, inputs, labels, 50) for plain, run in zip(plains, runs, strict=True)]
+    for _ in range(50):
+        ensemble.advance(state)
+        for i, loop in enumerate(loops):
+            for ours, theirs in zip(state.weights, next(loop), strict=True):
+                torch.testing.assert_close(ours[i], theirs.detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_fifty_steps_are_those_of_a_plain_torch_loop(network):
+    assert_equal_to_torch(network, *CHOSEN[network])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("network", "protocol", "optimizer"), ALL)
+def test_every_network_protocol_and_optimiser(network, protocol, optimizer):
+    assert_equal_to_torch(network, protocol, optimizer)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_stated_blocks_are_those_that_are_measured(network):
+    grid = experiment(network)
+    data = DATASETS.get(grid.data.name)()
+    ensemble = Ensemble(grid, grid.runs[:1], data)
+    ensemble.model.check(data.classes)
+    state = ensemble.start()
+    plain = plain_network(ensemble.model, [w[0] for w in state.weights], [f[0] for f in ensemble.frozen])
+    inputs, labels = torch.as_tensor(data.inputs[:40]), torch.as_tensor(data.labels[:40])
+    *rows, head = scale_invariant_blocks(plain, lambda m: cross_entropy(m(inputs), labels))
+    assert [row.blocks for row in rows] == [block.parts for block in ensemble.model.blocks]
+    assert [row.shape for row in rows] == [block.shape for block in ensemble.model.blocks]
+    assert not head.scale_invariant
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_grid_through_run_equals_the_runs_one_by_one(network, tmp_path):
+    """The public `run` in float64 against an ensemble of one run: same weights at the last snapshot, to rounding."""
+    grid = experiment(network)
+    grid = dataclasses.replace(grid, measure=dataclasses.replace(grid.measure, keep_snapshots=True))
+    found = empirics.run(grid, tmp_path / "grid", progress=False)
+    alone = Ensemble(grid, grid.runs[4:5], DATASETS.get(grid.data.name)())
+    state = alone.start()
+    for _ in range(grid.total_steps):
+        alone.advance(state)
+    weights = found.tree["snapshots"]["weights"].values
+    assert weights.shape == (6, 8, alone.model.dimension)
+    np.testing.assert_allclose(weights[4], state.snapshots[:, 0], rtol=1e-5, atol=1e-8)
+    assert found.dataset["violation"].max() < 1e-4
+    assert (found.dataset["diverged_at"] == -1).all()
+
+
+@pytest.mark.parametrize(("network", "directions"), [("batch", 25), ("layer", 23), ("rms", 29)])
+def test_directions_are_the_rank_of_the_gradients(network, directions):
+    """By autograd of the plain network, one minibatch at a time: m is what all gradients at one place span."""
+    options = {"features": 6, "classes": 3, "hidden": (5,)}
+    model = EnsembleMLP(**options) if network == "batch" else NormedMLP(**options, norm=network)
+    rng, cpu = np.random.default_rng(4), torch.device("cpu")
+    weights = model.initial([rng], np.array([2.0]), torch.float64, cpu)
+    plain = plain_network(model, [w[0] for w in weights], [w[0] for w in model.fixed(rng, 1, torch.float64, cpu)])
+    gradients = []
+    for _ in range(200):
+        plain.zero_grad()
+        x, y = torch.as_tensor(rng.standard_normal((12, 6))), torch.as_tensor(rng.integers(3, size=12))
+        cross_entropy(plain(x), y).backward()
+        gradients.append(next(plain.parameters()).grad.flatten().clone())
+    assert torch.linalg.matrix_rank(torch.stack(gradients), rtol=1e-10) == directions == model.directions
+
+
+def test_a_flat_direction_that_is_not_stated_is_refused():
+    model = NormedMLP(6, 3, (5,), "layer")
+    model.blocks = (dataclasses.replace(model.blocks[0], centred=False),)
+    with pytest.raises(ModelError, match="layer 1 is not without a flat direction as stated"):
+        model.check(3)
+
+
+def test_the_count_of_the_paper():
+    resnet = ResNet18((3, 32, 32), classes=10, width=4)
+    assert resnet.dimension == 43_692
+    assert all(block.scale_invariant and block.parts == block.shape[0] for block in resnet.blocks)
+    resnet.check(10)
+
+
+def test_a_network_that_is_not_what_it_states_is_refused():
+    class Liar(NormedMLP):
+        def logits(self, weights, frozen, inputs):
+            return super().logits(weights, frozen, inputs) * (1 + weights[1].square().sum((1, 2), keepdim=True))
+
+    class Subtle(NormedMLP):
+        """The gradient does not see the scale, the loss does."""
+
+        def logits(self, weights, frozen, inputs):
+            size = weights[0].square().sum((1, 2), keepdim=True)
+            return super().logits(weights, frozen, inputs) * (10 * size.log()).floor()
+
+    with pytest.raises(ModelError, match="layer 2 is not scale-invariant as stated"):
+        Liar(6, 4, (5, 3), "rms").check(4)
+    with pytest.raises(ModelError, match="the loss goes from"):
+        Subtle(6, 4, (5, 3), "rms").check(4)
+
+
+def test_an_ensemble_computes_the_gradients_of_its_runs():
+    for network in NETWORKS:
+        grid = experiment(network)
+        data = DATASETS.get(grid.data.name)()
+        ensemble = Ensemble(grid, grid.runs, data)
+        inputs, labels = ensemble.feeds.train.at(0)
+        weights = ensemble.start().weights
+        gradients = [torch.empty_like(w) for w in weights]
+        loss = ensemble.model.loss_and_grad(weights, ensemble.frozen, inputs, labels, gradients)
+        plain = plain_network(ensemble.model, [w[3] for w in weights], [f[3] for f in ensemble.frozen])
+        expected = cross_entropy(plain(inputs[3]), labels[3])
+        expected.backward()
+        torch.testing.assert_close(loss[3], expected.detach(), rtol=1e-12, atol=0)
+        for ours, theirs in zip(gradients, plain.parameters(), strict=False):
+            torch.testing.assert_close(ours[3], theirs.grad, rtol=1e-9, atol=1e-12)
+        _, accuracy = ensemble.model.scores(weights, ensemble.frozen, inputs, labels)
+        assert accuracy[3] == (plain(inputs[3]).argmax(1) == labels[3]).double().mean()
+
+
+WRONG = [
+    ('name = "convnet"\nhidden = [3]', "[model] hidden: must be left out"),
+    ('name = "mlp"', "[model] hidden = []"),
+    ('name = "transformer"\nwidth = 6\nheads = 4', "[model] heads = 4: must divide width = 6"),
+    ('name = "convnet"\naffine = true', "[model] affine = true"),
+    ('name = "resnet18"\nnorm = "rms"', "[model] norm"),
+]
+
+
+@pytest.mark.parametrize(("model", "said"), WRONG)
+def test_wrong_tables_are_refused(model, said, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "wrong", ("digits-images", model))
+    with pytest.raises(ExperimentError) as caught:
+        experiment("wrong")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["convnet", "resnet18", "transformer"])
+def test_data_that_do_not_fit_are_refused_before_anything_is_written(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "wrong", ("digits", f'name = "{name}"'))
+    with pytest.raises(ExperimentError, match="data set 'digits' does not hold"):
+        empirics.run(experiment("wrong"), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_network_is_listed():
+    assert set(MODELS.names) == {"mlp", "convnet", "resnet18", "transformer"}

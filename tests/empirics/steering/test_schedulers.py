@@ -1,0 +1,209 @@
+"""Schedulers on torch's own optimisers: what is set, checkpoints, groups, and a gas of copies that follows."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from copies import Gas
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
+
+from empirics.steering import (
+    Adiabat,
+    Cooldown,
+    EntropyRate,
+    Isobar,
+    Isochore,
+    Isotherm,
+    measured_index,
+    optimizer_name,
+    vmf_heat_capacity,
+)
+from thermo_theory import FixedLR
+
+
+def network():
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(6, 5, bias=False), nn.LayerNorm(5, elementwise_affine=False), nn.Linear(5, 2))
+
+
+def sgd(model, **options):
+    first, last = model[0], model[2]
+    groups = [
+        {"params": first.parameters(), "weight_decay": 0.02},
+        {"params": [last.weight], "lr": 0.3, "weight_decay": 0.01},
+        {"params": [last.bias], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=0.1, **options)
+
+
+MAKES = {
+    "isotherm": lambda o: Isotherm(o, 3.0, 20),
+    "isobar": lambda o: Isobar(o, 0.2, 20, shape="cosine"),
+    "isochore": lambda o: Isochore(o, 0.2, 20, hold=5),
+    "adiabat": lambda o: Adiabat(o, 4.0, 20, index=2.7),
+    "warm adiabat": lambda o: Adiabat(
+        o, 4.0, 20, heat_capacity=vmf_heat_capacity(lr=0.05, weight_decay=0.05, dimension=50)
+    ),
+    "cooldown": lambda o: Cooldown(o, 15, hold=5, factor=0.01, decay_groups=[0]),
+    "entropy rate": lambda o: EntropyRate(o, -0.05, 20, along="isochore"),
+}
+
+
+def train(model, optimizer, schedule, start, end):
+    data = torch.Generator().manual_seed(9)
+    batches = torch.randn(40, 8, 6, generator=data)
+    for batch in batches[start:end]:
+        optimizer.zero_grad()
+        model(batch).logsumexp(1).mean().backward()
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_groups_get_the_plan_at_every_step(name):
+    optimizer = sgd(network(), momentum=0.5)
+    before = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    schedule = MAKES[name](optimizer)
+    assert isinstance(schedule, LRScheduler)
+    moved = [0] if name == "cooldown" else [0, 1, 2]
+    for step in range(30):
+        rate, decay = schedule.plan.at(step)
+        for i, (group, (lr, weight_decay)) in enumerate(zip(optimizer.param_groups, before, strict=True)):
+            assert group["lr"] == lr * rate
+            assert group["weight_decay"] == (weight_decay * decay if i in moved else weight_decay)
+        assert schedule.get_last_lr() == [group["lr"] for group in optimizer.param_groups]
+        assert schedule.get_last_weight_decay() == [group["weight_decay"] for group in optimizer.param_groups]
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_a_checkpoint_goes_on_bit_for_bit(name):
+    whole = network()
+    optimizer = sgd(whole, momentum=0.5)
+    train(whole, optimizer, schedule := MAKES[name](optimizer), 0, 40)
+
+    model = network()
+    optimizer = sgd(model, momentum=0.5)
+    train(model, optimizer, first := MAKES[name](optimizer), 0, 13)
+    file = io.BytesIO()
+    torch.save({"m": model.state_dict(), "o": optimizer.state_dict(), "s": first.state_dict()}, file)
+
+    file.seek(0)
+    held = torch.load(file, weights_only=True)  # nothing but numbers, words and tensors
+    model = network()
+    optimizer = sgd(model, momentum=0.5)
+    second = MAKES[name](optimizer)
+    model.load_state_dict(held["m"])
+    optimizer.load_state_dict(held["o"])
+    second.load_state_dict(held["s"])
+    train(model, optimizer, second, 13, 40)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), whole.parameters(), strict=True))
+    assert second.get_last_lr() == schedule.get_last_lr()
+    assert second.get_last_weight_decay() == schedule.get_last_weight_decay()
+    assert second.state_dict() == schedule.state_dict()
+
+
+def test_the_plan_of_a_checkpoint_wins_and_another_kind_is_refused():
+    other = Isobar(sgd(network()), 0.5, 7)
+    held = other.state_dict()
+    schedule = Isobar(sgd(network()), 0.1, 100)
+    schedule.load_state_dict(held)
+    assert schedule.plan == other.plan
+    with pytest.raises(ValueError, match="of kind isobar, not isochore"):
+        Isochore(sgd(network()), 0.1, 100).load_state_dict(held)
+
+
+def test_after_a_warm_up():
+    optimizer = sgd(network())
+    warm = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 4))
+    cool = Cooldown(optimizer, 4, factor=0.0)
+    both = SequentialLR(optimizer, [warm, cool], [4])
+    seen = []
+    for _ in range(9):
+        group = optimizer.param_groups[0]
+        seen.append((group["lr"] / 0.1, group["weight_decay"] / 0.02))
+        optimizer.step()
+        both.step()
+    assert [lr for lr, _ in seen] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25, 0])
+    assert [decay for _, decay in seen] == pytest.approx([1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
+
+
+def test_names_of_optimisers():
+    w = [nn.Parameter(torch.ones(2))]
+    names = {
+        "sgd": torch.optim.SGD(w, lr=0.1),
+        "momentum": torch.optim.SGD(w, lr=0.1, momentum=0.9),
+        "nesterov": torch.optim.SGD(w, lr=0.1, momentum=0.9, nesterov=True),
+        "adam-l2": torch.optim.Adam(w),
+        "adamw": torch.optim.AdamW(w),
+    }
+    assert {name: optimizer_name(one) for name, one in names.items()} == {name: name for name in names}
+    with pytest.raises(ValueError, match="nothing is derived of RMSprop: give rule="):
+        Isobar(torch.optim.RMSprop(w), 0.1, 10)
+    assert Isotherm(torch.optim.RMSprop(w, weight_decay=0.1), 2.0, 10, rule="adam-l2").plan.at(10)[1] == 0.25
+    with pytest.raises(ValueError, match="dampening"):
+        optimizer_name(torch.optim.SGD(w, lr=0.1, momentum=0.9, dampening=0.1))
+
+
+def test_what_cannot_be_is_refused():
+    w = [nn.Parameter(torch.ones(2))]
+    with pytest.raises(ValueError, match="no chosen group has any; set it above 0"):
+        Isotherm(torch.optim.SGD(w, lr=0.1), 2.0, 10)
+    with pytest.raises(ValueError, match="there is no group 3; the optimiser has 3"):
+        Isotherm(sgd(network()), 2.0, 10, decay_groups=[3])
+    with pytest.raises(ValueError, match="no chosen group"):
+        Isotherm(sgd(network()), 2.0, 10, decay_groups=[2])
+    with pytest.raises(TypeError, match="is not a torch optimiser"):
+        Isotherm(network(), 2.0, 10)
+    with pytest.raises(KeyError, match="initial_weight_decay"):
+        Isotherm(sgd(network()), 2.0, 10, last_epoch=5)
+    Isobar(torch.optim.SGD(w, lr=0.1), 2.0, 10)  # moves no weight decay
+
+
+def test_the_check_takes_lr_decay_and_momentum_of_a_group():
+    plain = Isotherm(sgd(network()), 2.0, 10**6)
+    fast = Isotherm(sgd(network(), momentum=0.9), 2.0, 10**6)
+    assert fast.check().needed == pytest.approx(plain.check().needed / 10, rel=0.02)
+    assert plain.check(group=1).needed == pytest.approx(plain.check().needed * (0.1 * 0.02) / (0.3 * 0.01), rel=1e-3)
+
+
+def test_a_measured_index_is_taken():
+    heat = np.array([0.002, 0.004, 0.006])
+    found = measured_index(heat, 12.0 * heat, dimension=20)
+    assert (
+        Adiabat(sgd(network()), 4.0, 20, index=found).plan == Adiabat(sgd(network()), 4.0, 20, index=found.index).plan
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "warmer", "larger"),
+    [
+        (lambda o, n: Isotherm(o, 4.0, n), 1.0, 2.0),
+        (lambda o, n: Isochore(o, 0.5, n), 0.5, 1.0),
+        (lambda o, n: Isobar(o, 0.5, n), math.sqrt(0.5), 0.5**0.25),
+    ],
+)
+def test_copies_under_sgd_arrive_where_the_schedule_says(make, warmer, larger):
+    d, copies, start = 30, 200, {"eta": 0.02, "lam": 0.05}
+    steps, radius = 3000, FixedLR.radius(**start, sigma=1.0, d=d)
+    gas = Gas(copies, d, radius)
+    optimizer = torch.optim.SGD(gas.parameters(), lr=start["eta"], weight_decay=start["lam"])
+    schedule = make(optimizer, steps)
+    # The directions are bound by curvature 1, and relax in r^2/lr steps.
+    assert schedule.check(tolerance=0.1, relaxation_steps=radius**2 / start["eta"])
+    for _ in range(800):
+        gas.backward()
+        optimizer.step()
+    loss, radius = gas.measure()
+    for _ in range(steps + 1000):
+        gas.backward()
+        optimizer.step()
+        schedule.step()
+    cooler, grown = gas.measure()
+    # A loss of the copies has a relative error of sqrt(2/((d-1) copies)) = 2 %; 1.5 % more by C_V at T d/2 = 0.06.
+    assert cooler / loss == pytest.approx(warmer, rel=0.09)
+    assert grown / radius == pytest.approx(larger, rel=0.01)

@@ -1,0 +1,183 @@
+"""The engine: chains, checks, and that the checks can fail."""
+
+import subprocess
+import sys
+
+import pytest
+import sympy as sp
+from mutation import caught, same
+
+import thermo_theory
+from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
+from thermo_theory.engine.derivation import ASSUMPTIONS, KINDS, Chain, Derivation, derivation, registered
+from thermo_theory.engine.evaluate import World
+from thermo_theory.engine.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute
+from thermo_theory.symbols import R, T, V, eta_eff, p, sigma
+
+ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_every_derivation_holds_and_needs_what_it_assumes(name, protocol, record_property):
+    found = derive(name, registered()[name, protocol].protocol)
+    evidence = found.verify()
+    assert len(evidence) == len(found.steps)
+    record_property("derivations verified", 1)
+    record_property("steps verified", len(evidence))
+    assert all(one.worlds for one in evidence)
+    assert set(found.assumptions) <= set(ASSUMPTIONS)
+    assert found.kind in KINDS
+    assert found.source
+    assert found.summary
+    for assumption in found.assumptions:
+        with pytest.raises(DerivationError):
+            found.without(assumption).verify()
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_a_wrong_claim_is_refuted(name, protocol):
+    found = derive(name, registered()[name, protocol].protocol)
+    claim = found.steps[-1].equation
+    tried = 0
+    for wrong in (2 * claim.rhs, -claim.rhs, claim.rhs + 1):
+        mutant = sp.Eq(claim.lhs, wrong, evaluate=False)
+        if isinstance(claim, sp.Eq) and not same(mutant, claim):
+            tried += 1
+            assert caught(found, len(found.steps) - 1, mutant), mutant
+    assert tried or not isinstance(claim, sp.Eq)
+
+
+def test_only_definitions_and_assumptions_are_ready_made():
+    for found in derivations():
+        for step in found.steps:
+            assert step.operation in {"definition", "assumption", "claim", *OPERATIONS}, step
+            if step.operation in OPERATIONS:
+                assert step.parents, f"{found.title}: {step}"
+                assert max(step.parents) < step.number, f"{found.title}: {step}"
+            assert bool(step.assumptions) <= (step.operation in {"assumption", "claim"})
+
+
+def test_imports_of_claims_form_no_cycle():
+    uses = {}
+    for found in derivations():
+        sources = {step.done.removeprefix("from ") for step in found.steps if step.operation == "claim"}
+        uses[found.title] = sources
+    done: set[str] = set()
+    while len(done) < len(uses):
+        ready = {title for title, sources in uses.items() if title not in done and sources <= done}
+        assert ready, f"a circle among {sorted(set(uses) - done)}"
+        done |= ready
+
+
+def test_pairs_are_unique_and_listed():
+    rows = list(derivations())
+    assert len({(row.name, str(row.protocol)) for row in rows}) == len(rows)
+    table = repr(derivations())
+    assert all(row.name in table for row in rows)
+    assert "<table>" in derivations()[:3]._repr_html_()
+
+
+@pytest.mark.parametrize("protocol", [FixedSphere, FixedELR, FixedLR])
+def test_ideal_gas_law_needs_no_isotropy(protocol):
+    law = derive("ideal-gas-law", protocol)
+    assert law.claim.equation == sp.Eq(V * p, R * T)
+    assert not {"isotropic noise", "homogeneous noise", "Gibbs law"} & set(law.assumptions)
+    assert {"isotropic noise", "homogeneous noise"} <= set(derive("temperature", protocol).assumptions)
+
+
+def _toy(build, meanings):
+    """A derivation outside the registry."""
+    chain = Chain()
+    build(chain)
+    world = World(meanings, "toy")
+
+    def maker(number, granted):
+        return world
+
+    maker.__doc__ = "a toy"
+    return Derivation("toy", None, "identity", "nowhere", "a toy", tuple(chain.steps), (maker,))
+
+
+def _temperature(chain):
+    chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "temperature")
+
+
+def test_a_false_step_comes_with_its_counterexample():
+    toy = _toy(_temperature, {T: 3, eta_eff: 1, sigma: 2})
+    with pytest.raises(StepFalse, match=r"step 1.*is false: off by 0\.33.*T = 3\.0.*\(toy\)") as caught_error:
+        toy.verify()
+    assert caught_error.value.step is toy.steps[0]
+
+
+def test_a_step_that_no_world_knows_is_unproved_and_not_false():
+    with pytest.raises(StepUnproved, match=r"sigma \(Symbol\) has no meaning here") as caught_error:
+        _toy(_temperature, {T: 3, eta_eff: 1}).verify()
+    assert caught_error.value.step.number == 1
+
+
+def test_a_step_that_is_no_number_is_unproved():
+    with pytest.raises(StepUnproved):
+        _toy(_temperature, {T: sp.nan, eta_eff: 1, sigma: 2}).verify()
+
+
+def test_unknown_assumptions_are_value_errors():
+    with pytest.raises(ValueError, match=r"does not assume 'isotropy'.*scale invariance"):
+        derive("radius", FixedLR).without("isotropy")
+    with pytest.raises(ValueError, match="'isotropy' is no assumption"):
+        Chain().assumption("isotropy", sp.Eq(T, 1))
+
+
+def test_only_registered_operations_make_steps():
+    def typed_in(equation):
+        return sp.Eq(T, 7)
+
+    with pytest.raises(ValueError, match="not a registered operation"):
+        Chain().do(typed_in, sp.Eq(T, 1))
+    with pytest.raises(OperationError, match="says nothing"):
+        operation("do nothing")(lambda equation: sp.true)(sp.Eq(T, 1))
+    OPERATIONS.pop("<lambda>")
+
+
+def test_operations_refuse_what_they_cannot_do():
+    x = sp.Symbol("x", real=True)
+    with pytest.raises(OperationError, match="2 solutions"):
+        solve_for(sp.Eq(x**2, 4), x)
+    with pytest.raises(OperationError, match="does not stand in"):
+        substitute(sp.Eq(x, 1), sp.Eq(T, 2))
+    assert scale(sp.Eq(x, T), 2) == sp.Eq(2 * x, 2 * T)
+
+
+def test_names_are_suggested():
+    with pytest.raises(LookupError, match="did you mean 'ideal-gas-law'"):
+        derive("idael-gas-law")
+    with pytest.raises(LookupError, match=r"fixed sphere; fixed ELR; fixed LR; .*; not for None"):
+        derive("radius")
+    assert derive("radius", "fixed-lr") is derive("radius", FixedLR) is derive("radius", "fixed LR")
+
+
+def test_a_pair_cannot_be_registered_twice():
+    with pytest.raises(ValueError, match="registered twice"):
+        derivation("radius", protocol=FixedLR, kind="physics", source="s", summary="s", worlds=[])(lambda chain: None)
+    with pytest.raises(ValueError, match="kind 'guess'"):
+        derivation("x", kind="guess", source="s", summary="s", worlds=[])
+
+
+def test_printing():
+    law = derive("ideal-gas-law", FixedLR)
+    assert repr(law) == "V⋅p = R⋅T    [fixed LR; assumes continuous time, scale invariance, stationarity; 16 steps]"
+    text = str(law)
+    assert all(f"({number})" in text for number in range(1, 17))
+    assert "explicit coordinates" in text
+    assert r"\begin{equation}" in law.to_latex()
+    assert law.to_markdown().count("$$") == 2 * 17
+    assert law._repr_latex_().startswith("$")
+
+
+def test_import_is_light():
+    code = (
+        "import sys, time, sympy; t = time.perf_counter(); import thermo_theory;"
+        "print(time.perf_counter() - t); sys.exit('torch' in sys.modules or 'empirics' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "torch or empirics was imported"
+    assert set(thermo_theory.__all__) <= set(dir(thermo_theory))

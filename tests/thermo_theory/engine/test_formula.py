@@ -1,0 +1,81 @@
+"""Formulas take numbers and arrays, and refuse what is outside their domain."""
+
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thermo_theory import FixedELR, FixedLR, FixedSphere, Formula, derive
+from thermo_theory.symbols import T, eta_eff, sigma
+
+positive = st.floats(1e-6, 1e6)
+
+
+@settings(deadline=None)  # the first example waits for the derivations
+@given(eta=positive, lam=positive, sigma=positive, d=st.integers(2, 10**7))
+def test_fixed_lr_formulas_are_consistent(eta, lam, sigma, d):
+    radius = FixedLR.radius(eta=eta, lam=lam, sigma=sigma, d=d)
+    temperature = FixedLR.temperature(eta=eta, lam=lam, sigma=sigma, d=d)
+    assert lam * radius**2 / 2 == pytest.approx((d - 1) / 2 * temperature, rel=1e-12)
+    assert temperature == pytest.approx(FixedELR.temperature(eta_eff=eta / radius**2, sigma=sigma), rel=1e-12)
+    assert temperature == pytest.approx(FixedSphere.temperature(eta=eta, r=radius, sigma=sigma), rel=1e-12)
+
+
+def test_extremes_keep_ten_digits():
+    for eta, lam, sigma_, d in [(1e-150, 1e-150, 1e-60, 2), (1e120, 1e100, 1e50, 10**7)]:
+        exact = (sp.Rational(str(eta)) * sp.Rational(str(sigma_)) ** 2 * (d - 1) / (2 * sp.Rational(str(lam)))) ** 0.25
+        assert FixedLR.radius(eta=eta, lam=lam, sigma=sigma_, d=d) == pytest.approx(float(exact), rel=1e-10)
+
+
+def test_arrays_broadcast_and_scalars_stay_scalars():
+    lam, sigma_ = np.array([1e-3, 1e-2]), np.array([[1.0], [2.0], [3.0]])
+    values = FixedLR.temperature(eta=0.1, lam=lam, sigma=sigma_, d=101)
+    assert values.shape == (3, 2)
+    assert values[1, 0] == FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101)
+    assert isinstance(FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101), float)
+    assert derive("temperature", FixedLR).claim(eta=0.1, lam=lam, sigma=2.0, d=101).tolist() == values[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "domain"),
+    [
+        ("lam", -0.25, "> 0"),
+        ("eta", float("nan"), "finite and > 0"),
+        ("d", 1, ">= 2"),
+        ("sigma", 0.0, "> 0"),
+        ("lam", "much", "a real number or an array of real numbers"),
+    ],
+)
+def test_outside_the_domain(name, value, domain):
+    good = {"eta": 0.1, "lam": 1e-3, "sigma": 1.0, "d": 10}
+    with pytest.raises(ValueError, match=rf"^{name} must be {domain}, got '?{str(value).removesuffix('.0')}"):
+        FixedLR.radius(**{**good, name: value})
+
+
+def test_invalid_may_become_nan():
+    values = FixedLR.radius(eta=[0.1, -1.0], lam=1e-3, sigma=1.0, d=10, invalid="nan")
+    assert np.isnan(values).tolist() == [False, True]
+    with pytest.raises(ValueError, match="invalid must be"):
+        FixedLR.radius(eta=0.1, lam=1e-3, sigma=1.0, d=10, invalid="ignore")
+
+
+def test_arguments_are_checked():
+    with pytest.raises(TypeError, match="takes d, eta, lam, sigma; got eta"):
+        FixedLR.radius(eta=0.1)
+    with pytest.raises(TypeError, match="no right-hand side"):
+        Formula(sp.Eq(T, sp.Derivative(sp.Function("f")(sigma), sigma)))(sigma=1.0)
+
+
+def test_shown():
+    formula = Formula(sp.Eq(T, eta_eff * sigma**2 / 2))
+    assert formula.latex() == r"T = \frac{\eta_{\mathrm{eff}} \sigma^{2}}{2}"
+    assert formula._repr_latex_().startswith("$")
+    assert "σ" in str(formula)
+
+
+@pytest.mark.parametrize("name", ["maxwell-relations", "norm-balance", "second-law", "thermodynamic-integration"])
+def test_what_has_no_numbers_to_give_says_so(name):
+    claim = derive(name).claim
+    with pytest.raises(TypeError, match="no right-hand side to put numbers in"):
+        claim(**dict.fromkeys(claim.arguments, 0.5))

@@ -1,0 +1,68 @@
+"""LaTeX and Markdown of all derivations: nothing is lost, everything is balanced, and it compiles."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+
+from thermo_theory import derivations, derive
+from thermo_theory.engine.derivation import registered
+from thermo_theory.engine.printing import latex_words
+
+ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
+COMPILERS = [name for name in ("pdflatex", "tectonic") if shutil.which(name)]
+
+
+def balanced(text: str) -> bool:
+    """Whether braces, environments, \\left and \\right, and $ come in pairs."""
+    bare = text.replace(r"\{", "").replace(r"\}", "").replace(r"\$", "")
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    begun, ended = (Counter(re.findall(rf"\\{word}\{{(\w+\*?)\}}", bare)) for word in ("begin", "end"))
+    lefts, rights = (len(re.findall(rf"\\{word}(?![a-z])", bare)) for word in ("left", "right"))
+    return depth == 0 and begun == ended and lefts == rights and bare.count("$") % 2 == 0
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_latex_is_ascii_and_balanced(name, protocol):
+    found = derive(name, registered()[name, protocol].protocol)
+    text = found.to_latex()
+    assert text.isascii(), sorted({character for character in text if not character.isascii()})
+    assert balanced(text)
+    assert text.count(r"\begin{equation}") == len(found.steps)
+    assert balanced(found.to_markdown())
+    assert balanced(found._repr_latex_())
+
+
+def test_no_character_of_the_words_is_lost():
+    assert latex_words("Sₑₛₜ(η) at w̄, r² ≥ ½ & Λ") == (
+        r"S$_{e}$$_{s}$$_{t}$($\eta$) at $\bar{w}$, r$^{2}$ $\ge$ 1/2 \& $\Lambda$"
+    )
+    with pytest.raises(ValueError, match="no place in LaTeX"):
+        latex_words("温度")
+
+
+def test_what_is_not_balanced_is_noticed():
+    for wrong in (r"\frac{a}{b", "}{", r"\begin{equation} x", r"\left( x", "$x"):
+        assert not balanced(wrong)
+    assert balanced(r"\begin{equation} \left\{\frac{a}{b}\right\} \end{equation} \$ \leftarrow $x$")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not COMPILERS, reason="neither pdflatex nor tectonic is here to compile the derivations")
+def test_every_derivation_compiles_as_it_stands(tmp_path):
+    flags = ["-interaction=nonstopmode", "-halt-on-error"] if COMPILERS[0] == "pdflatex" else []
+    for number, found in enumerate(derivations()):
+        (tmp_path / f"{number}.tex").write_text(found.to_latex())
+        done = subprocess.run(
+            [COMPILERS[0], *flags, f"{number}.tex"], cwd=tmp_path, capture_output=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, f"{found.title}: {done.stdout.decode(errors='replace')[-600:]}"
+        assert (tmp_path / f"{number}.pdf").stat().st_size > 1000

@@ -1,0 +1,179 @@
+"""The dictionary optimisation <-> thermodynamics: what each thing in training is called by a physicist.
+
+>>> from thermo_theory import dictionary
+>>> [row.thermodynamics for row in dictionary() if "weight decay" in row.optimisation][0]
+'pressure'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import sympy as sp
+
+from thermo_theory import symbols as s
+from thermo_theory.engine.printing import to_latex, to_text
+from thermo_theory.symbols import glossary
+
+__all__ = ["Dictionary", "Row", "dictionary"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the dictionary.
+
+    Attributes
+    ----------
+    optimisation : str
+        What it is in training.
+    thermodynamics : str
+        Its twin in thermodynamics.
+    symbols : tuple of sympy.Basic
+        The symbols of `thermo_theory.symbols` that stand for it, on either side.
+    derivations : tuple of str
+        Where it is derived: names that `derive` takes.
+    """
+
+    optimisation: str
+    thermodynamics: str
+    symbols: tuple[sp.Basic, ...] = ()
+    derivations: tuple[str, ...] = ()
+
+
+class Dictionary(Sequence[Row]):
+    """The rows, as a sequence that prints as a table."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Dictionary(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __repr__(self) -> str:
+        head = ("optimisation", "thermodynamics", "symbols", "derived in")
+        cells = [head, *(_cells(row, ", ".join(map(to_text, row.symbols))) for row in self._rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
+        lines = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+            for row in cells
+        ]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown, with the symbols in LaTeX."""
+        head = ["| optimisation | thermodynamics | symbols | derived in |", "|---|---|---|---|"]
+        return "\n".join([*head, *(f"| {' | '.join(_cells(row, _formulas(row)))} |" for row in self._rows)]) + "\n"
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th>optimisation</th><th>thermodynamics</th><th>symbols</th><th>derived in</th></tr>"
+        body = []
+        for row in self._rows:
+            one, other, symbols, where = (escape(cell) for cell in _cells(row, _formulas(row)))
+            body.append(f"<tr><td>{one}</td><td>{other}</td><td>{symbols}</td><td>{where}</td></tr>")
+        return f"<table>{head}{''.join(body)}</table>"
+
+
+def _formulas(row: Row) -> str:
+    return ", ".join(f"${to_latex(symbol)}$" for symbol in row.symbols)
+
+
+def _cells(row: Row, symbols: str) -> tuple[str, str, str, str]:
+    return row.optimisation, row.thermodynamics, symbols, ", ".join(row.derivations)
+
+
+def _twins(optimisation: sp.Symbol, thermodynamics: sp.Symbol, *where: str) -> Row:
+    """A symbol of optimisation and its twin, in the words of the glossary."""
+    return Row(glossary[optimisation].meaning, glossary[thermodynamics].meaning, (optimisation, thermodynamics), where)
+
+
+def _named(symbol: sp.Symbol, *where: str) -> Row:
+    """A symbol of optimisation whose twin has words and no symbol of its own."""
+    return Row(glossary[symbol].meaning, glossary[symbol].twin, (symbol,), where)
+
+
+def _measured(symbol: sp.Symbol, *where: str) -> Row:
+    """A symbol of thermodynamics whose twin has words and no symbol of its own."""
+    return Row(glossary[symbol].twin, glossary[symbol].meaning, (symbol,), where)
+
+
+#: The table: quantities first, then protocols, processes, and where the analogy ends.
+_ROWS = (
+    _named(s.L, "gibbs-distribution", "linear-regression"),
+    _measured(s.U, "first-law", "vmf-energy"),
+    _twins(s.eta_eff, s.T, "temperature", "stationary-distribution"),
+    _named(s.eta, "temperature", "entropy-of-schedule"),
+    _twins(s.lam, s.p, "regularised-loss", "ideal-gas-law", "pressure"),
+    _twins(s.r, s.V, "radius", "ideal-gas-law"),
+    _named(s.d, "equipartition", "gas-mixture"),
+    _measured(s.R, "ideal-gas-law", "heat-capacities"),
+    Row(
+        "differential entropy of the stationary distribution of the weights",
+        "entropy",
+        (s.S,),
+        ("maxwell", "vmf-entropy", "thermodynamic-integration"),
+    ),
+    _measured(s.H, "regularised-loss", "potentials"),
+    _measured(s.F, "free-energy", "potential", "second-law"),
+    _measured(s.G, "potential", "regularised-loss"),
+    Row("softmax of the losses over all weights", "Gibbs distribution", (s.rho, s.Z), ("gibbs-distribution",)),
+    Row(
+        "how fast the loss rises with the noise",
+        "heat capacity",
+        (s.C_V, s.C_p),
+        ("vmf-heat-capacity", "adiabatic-index"),
+    ),
+    Row("balance of weight decay and gradients", "virial theorem", (), ("norm-balance", "virial-theorem")),
+    Row("training at fixed norm", "fixed T and V", (s.T, s.V), ("temperature", "potential")),
+    Row("training at fixed effective learning rate", "fixed T and p", (s.T, s.p), ("temperature", "potential")),
+    Row(
+        "training at fixed learning rate",
+        "T and p set together, through eta and lambda",
+        (s.eta, s.lam),
+        ("temperature", "scaling-symmetry"),
+    ),
+    Row("same learning rate times weight decay", "isotherm", (), ("isotherm",)),
+    Row("same weight decay", "isobar", (), ("isobar",)),
+    Row("same ratio of learning rate and weight decay", "isochore", (), ("isochore",)),
+    Row("schedule along which the entropy stays", "adiabat", (s.gamma,), ("adiabat", "adiabatic-index")),
+    Row("schedule slower than every relaxation", "quasi-static process", (), ("quasi-static", "entropy-of-schedule")),
+    Row("sudden drop of the learning rate", "quench, which produces entropy", (s.produced,), ("quench",)),
+    Row("average of N sampled weights", "a gas at the temperature T/N", (s.N,), ("weight-averaging",)),
+    Row("scale-invariant blocks (filters, matrices)", "mixture of gases at one pressure", (), ("gas-mixture",)),
+    Row("momentum", "a gas heated by a factor 1/(1 - beta)", (s.beta,), ("momentum-temperature",)),
+    Row("AdamW", "an ideal gas with V = r and R = d - 1", (), ("adamw-gas",)),
+    Row("full scale invariance", "no van der Waals forces", (), ("real-gas", "compressibility")),
+    Row("epsilon of a normalisation layer", "length scale of a real gas", (s.eps,), ("length-scale",)),
+    Row(
+        "anisotropic gradient noise",
+        "no equilibrium: an implicit potential, currents",
+        (s.Phi,),
+        ("ornstein-uhlenbeck",),
+    ),
+    Row("learning rate over batch size", "temperature (Jastrzebski et al. 2017)", (s.batch,), ("jastrzebski-2017",)),
+    Row("SGD as variational inference", "implicit potential (Chaudhari & Soatto 2018)", (), ("chaudhari-soatto-2018",)),
+    Row("SGD near a minimum", "Ornstein-Uhlenbeck process (Mandt et al. 2017)", (), ("mandt-2017",)),
+)
+
+
+def dictionary() -> Dictionary:
+    """Return the dictionary optimisation <-> thermodynamics.
+
+    Returns
+    -------
+    Dictionary
+        A sequence of `Row`; it prints as a table in a terminal and in a notebook, and has `to_markdown`.
+
+    Examples
+    --------
+    >>> from thermo_theory import derive, dictionary
+    >>> volume = next(row for row in dictionary() if row.thermodynamics.startswith("volume"))
+    >>> volume.optimisation, volume.symbols, volume.derivations
+    ('norm of the weights', (r, V), ('radius', 'ideal-gas-law'))
+    """
+    return Dictionary(_ROWS)

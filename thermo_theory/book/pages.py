@@ -1,0 +1,255 @@
+"""The book: a page for each derivation, generated from the derivations themselves.
+
+``python -m thermo_theory.book docs/book`` (``make book``) writes it. A page has the claim, what it assumes and where it
+is from, a number, a plot where one helps, and all steps; nothing in it is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mpmath as mp
+import sympy as sp
+
+from thermo_theory.book.dictionary import dictionary
+from thermo_theory.book.plots import PLOTS, to_svg
+from thermo_theory.chapters import CHAPTERS
+from thermo_theory.engine.derivation import Derivation, derivations
+from thermo_theory.engine.evaluate import DIGITS, NotInterpreted, evaluate
+from thermo_theory.protocols import FixedLR
+
+__all__ = ["names", "number", "page", "pages", "write"]
+
+#: What numbers are put into claims that can be called, by argument.
+_EXAMPLES: dict[str, float] = {
+    "B": 32,
+    "C_V": 60.0,
+    "D_hat": 101,
+    "N": 4,
+    "R": 50.0,
+    "R1": 20.0,
+    "R2": 30.0,
+    "Sigma1_ij": 3.0,
+    "Sigma_ii": 3.0,
+    "T": 0.002,
+    "T1": 0.004,
+    "T2": 0.002,
+    "V": 1.5,
+    "V0": 1.0,
+    "V_trial": 1.8,
+    "Z": 2.5,
+    "beta": 0.9,
+    "beta1": 0.9,
+    "coupling": 0.3,
+    "d": 101,
+    "eps": 0.1,
+    "eta": 0.1,
+    "eta0": 0.2,
+    "eta1": 0.1,
+    "eta2": 0.05,
+    "eta_eff": 0.01,
+    "gamma": 2.0,
+    "h": 1.0,
+    "h_i": 0.5,
+    "h_j": 1.5,
+    "lam": 0.001,
+    "lam0": 0.001,
+    "p": 0.001,
+    "p0": 0.001,
+    "r": 1.2,
+    "r0": 3.0,
+    "ramp": 0.0001,
+    "sigma": 2.0,
+    "sigma1": 8.0,
+    "stretch": -0.2,
+    "t": 1000.0,
+    "tr_Sigma": 400.0,
+}
+
+
+def names() -> dict[str, list[Derivation]]:
+    """Collect the derivations of each name, in the order of the book."""
+    found: dict[str, list[Derivation]] = {}
+    for one in derivations():
+        found.setdefault(one.name, []).append(one)
+    return found
+
+
+def number(found: Derivation) -> str:
+    """Give a number to a claim: call it, or evaluate both of its sides in an example it is checked in.
+
+    Parameters
+    ----------
+    found : Derivation
+        Whose claim.
+
+    Returns
+    -------
+    str
+        One or a few lines of Markdown.
+
+    Raises
+    ------
+    ValueError
+        If no example knows it.
+    """
+    arguments = found.claim.arguments
+    if arguments and set(arguments) <= set(_EXAMPLES):
+        values: dict[str, Any] = {name: _EXAMPLES[name] for name in arguments}
+        try:
+            result = found.claim(**values)
+        except TypeError:  # functions, series and inequalities have nothing to put numbers in
+            return _number_in_a_world(found)
+        call = ", ".join(f"{name}={value:g}" for name, value in values.items())
+        protocol = "" if found.protocol is None else f', "{found.protocol.key}"'
+        shown = f'derive("{found.name}"{protocol}).claim({call})'
+        return f"```python\n>>> {shown}  # to six digits\n{result:.6g}\n```"
+    return _number_in_a_world(found)
+
+
+def _number_in_a_world(found: Derivation) -> str:
+    """Both sides of a claim in the first of its worlds that knows them; of a series near the point it is about."""
+    equation = found.claim.equation
+    left, right = (side.removeO() if isinstance(side, sp.Expr) else side for side in equation.args)
+    for maker in found.worlds:
+        world, where = maker(0, found.assumptions), ""
+        for order in equation.atoms(sp.Order):
+            variable, value = order.variables[0], mp.mpf(1000 if order.point[0] is sp.oo else 0.001)
+            world, where = world.at({variable: value}), f" at {variable} = {mp.nstr(value, 4)}, the order term left out"
+        try:
+            with mp.workdps(DIGITS):
+                sides = [_shown(evaluate(side, world)) for side in (left, right)]
+        except (NotInterpreted, ArithmeticError, ValueError, TypeError):
+            continue
+        return f"In one of the examples below{where}: left side {sides[0]}, right side {sides[1]}."
+    raise ValueError(f"no example gives the claim of {found.title} a number")
+
+
+def _shown(value: Any) -> str:
+    """A number to six digits; of a vector or matrix its size."""
+    if isinstance(value, mp.matrix):
+        return f"of size {mp.nstr(mp.norm(value, 2), 6)}"
+    if isinstance(value, mp.mpc):
+        value = value.real
+    return str(mp.nstr(value, 6))
+
+
+def _sentence(maker: Any) -> str:
+    """The first sentence on a world, on one line."""
+    return " ".join((maker.__doc__ or "an explicit example").split("\n\n")[0].split()).rstrip(".")
+
+
+def page(name: str, same_name: list[Derivation]) -> str:
+    """Write the page of a derivation.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    same_name : list of Derivation
+        One for each protocol it is derived for.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = [f"# {name}\n", *_links(name)]
+    if name in PLOTS:
+        parts.append(f"![{PLOTS[name]().says}](plots/{name}.svg)\n\n*{PLOTS[name]().says}*\n")
+    for found in same_name:
+        head, steps = found.to_markdown().replace("### ", "## ", 1).split("\n\n(1) ", 1)
+        if len(same_name) == 1:
+            head = head.split("\n\n", 1)[1]
+        checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
+        parts += [
+            f"{head}\n",
+            f"**A number.**\n\n{number(found)}\n",
+            f"**Steps.**\n\n(1) {_with_links(found, steps)}",
+            f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n",
+        ]
+    return "\n".join(parts)
+
+
+def _with_links(found: Derivation, steps: str) -> str:
+    """Lead from the steps that are other derivations' claims to the pages of those."""
+    for title in {step.done.removeprefix("from ") for step in found.steps if step.operation == "claim"}:
+        steps = re.sub(rf"from {re.escape(title)}$", f"from [{title}]({title.split(',')[0]}.md)", steps, flags=re.M)
+    return steps
+
+
+def _links(name: str) -> Iterator[str]:
+    """Back to the chapter, and on to the neighbours."""
+    order = list(names())
+    here = order.index(name)
+    links = ["[contents](README.md)"]
+    links += [f"before: [{order[here - 1]}]({order[here - 1]}.md)"] if here else []
+    links += [f"next: [{order[here + 1]}]({order[here + 1]}.md)"] if here + 1 < len(order) else []
+    yield " · ".join(links) + "\n"
+
+
+def _contents() -> str:
+    """The first page: chapters, and a line for each derivation."""
+    known = names()
+    count = sum(len(same_name) for same_name in known.values())
+    lines = [
+        "# The book of derivations\n",
+        f"{count} derivations under {len(known)} names, generated by `make book` from the derivations themselves: "
+        "every step is computed, and checked in explicit examples that do not use the theory's formulas. "
+        "The words of optimisation and those of thermodynamics are in the [dictionary](dictionary.md).\n",
+    ]
+    for title, members in CHAPTERS.items():
+        lines += [f"## {title}\n", "| derivation | protocols | kind | claim |", "|---|---|---|---|"]
+        for name in members:
+            if name not in known:
+                continue
+            protocols = "; ".join(str(found.protocol) for found in known[name] if found.protocol is not None)
+            kinds = ", ".join(dict.fromkeys(found.kind for found in known[name]))
+            shown = next((found for found in known[name] if found.protocol is FixedLR), known[name][0])
+            lines.append(f"| [{name}]({name}.md) | {protocols} | {kinds} | {shown.summary} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Write all pages.
+
+    Yields
+    ------
+    str, str
+        A file's name in the folder of the book, and its text.
+    """
+    yield "README.md", _contents()
+    yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[contents](README.md)\n\n{dictionary().to_markdown()}"
+    for name, same_name in names().items():
+        yield f"{name}.md", page(name, same_name)
+        if name in PLOTS:
+            yield f"plots/{name}.svg", to_svg(PLOTS[name]())
+
+
+def write(folder: Path) -> int:
+    """Write the book into a folder; what else lies there of an earlier one goes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    int
+        The number of files.
+    """
+    kept = set()
+    for name, text in pages():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        kept.add(path)
+    for path in [*folder.glob("*.md"), *folder.glob("plots/*.svg")]:
+        if path not in kept:
+            path.unlink()
+    return len(kept)

@@ -1,0 +1,1 @@
+"""Machinery without physics: steps, chains, derivations, formulas, operations, their evaluation and printing."""

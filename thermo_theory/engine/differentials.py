@@ -1,0 +1,437 @@
+"""Differentials, partial derivatives with something held, sums over states: the notation of thermodynamics.
+
+>>> from thermo_theory.symbols import F, S, T, U
+>>> take_differential(sp.Eq(F, U - T * S, evaluate=False))
+Eq(d(F), -S*d(T) - T*d(S) + d(U))
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.symbols.vectors import Dot, Vec, _pretty_joined
+
+__all__ = [
+    "Change",
+    "Partial",
+    "SurfaceIntegral",
+    "Variation",
+    "along_path",
+    "at_constant",
+    "at_state",
+    "bound_logarithms",
+    "change_held",
+    "cool_down",
+    "equal_mixed",
+    "exchange",
+    "gather_logarithms",
+    "heat_up",
+    "integrate_along",
+    "minimise_over",
+    "move_with_the_flow",
+    "multiply",
+    "never_rises",
+    "nothing_gained",
+    "open_sums",
+    "partial_of",
+    "put_into_terms",
+    "read_off",
+    "split_lowest",
+    "take_differential",
+    "take_logarithm",
+    "vary",
+]
+
+
+class Partial(sp.Function):
+    """The derivative of a quantity by a variable, with another one held: ``Partial(S, V, T)`` is (dS/dV)_T."""
+
+    nargs = 3
+
+    @classmethod
+    def eval(cls, quantity: sp.Expr, variable: sp.Expr, held: sp.Expr) -> sp.Expr | None:
+        """Pull a sign out."""
+        return -cls(-quantity, variable, held) if quantity.could_extract_minus_sign() else None
+
+    def _pretty(self, printer: Any) -> Any:
+        quantity, variable, held = self.args
+        return _pretty_joined(printer, "(∂", quantity, "/∂", variable, ")_", held)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        quantity, variable, held = map(printer._print, self.args)
+        text = rf"\left(\frac{{\partial {quantity}}}{{\partial {variable}}}\right)_{{{held}}}"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+class Change(sp.Function):
+    """A small change of a quantity."""
+
+    nargs = 1
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"d({printer._print(self.args[0])})"
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "d", self.args[0])
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\mathrm{{d}} {printer._print(self.args[0])}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+class Variation(sp.Function):
+    """How a functional of a distribution changes with the probability of one state."""
+
+    nargs = 2
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "δ[", self.args[0], "]/δ", self.args[1])
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        functional, state = map(printer._print, self.args)
+        return rf"\frac{{\delta}}{{\delta {state}}}\left[{functional}\right]"
+
+
+class SurfaceIntegral(sp.Function):
+    """The integral over the unit sphere; linear, and its sign comes out."""
+
+    @classmethod
+    def eval(cls, integrand: sp.Expr) -> sp.Expr | None:
+        """Pull out what does not vary over the sphere."""
+        constant, varying = integrand.as_independent(*_VARYING(integrand), as_Add=False)
+        return None if constant == 1 else constant * cls(varying)
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "∫ ", self.args[0], " dA")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\int {printer._print(self.args[0])}\,\mathrm{{d}}A"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+def _VARYING(expression: sp.Expr) -> tuple[sp.Basic, ...]:
+    return tuple(s for s in expression.free_symbols if isinstance(s, Vec) or s.name in ("L", "rho"))
+
+
+# Differentials -----------------------------------------------------------------------------------
+
+
+def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) -> sp.Expr:
+    """Total differential of an expression; a function of an index counts as one variable."""
+    if isinstance(expression, sp.Add):
+        return sp.Add(*[_total(term, constants) for term in expression.args])
+    if isinstance(expression, sp.Sum):
+        index = expression.limits[0][0]
+        return sp.Sum(_total(expression.function, constants | {index}), *expression.limits)
+    if isinstance(expression, sp.Mul) and expression.has(sp.Sum):
+        factors = expression.args
+        return sp.Add(
+            *[sp.Mul(*factors[:k], _total(factors[k], constants), *factors[k + 1 :]) for k in range(len(factors))]
+        )
+    functions = expression.atoms(sp.core.function.AppliedUndef)
+    stand_ins = {part: sp.Dummy("x", positive=part.is_positive, real=True) for part in functions}
+    bare = expression.subs(stand_ins)
+    for symbol in bare.free_symbols - set(stand_ins.values()) - constants:
+        stand_ins.setdefault(symbol, symbol)
+    back = {dummy: part for part, dummy in stand_ins.items()}
+    return sp.expand(sp.Add(*[sp.diff(bare, dummy).subs(back) * Change(part) for part, dummy in stand_ins.items()]))
+
+
+@operation("take the differential")
+def take_differential(equation: sp.Eq, constant: tuple[sp.Symbol, ...] = ()) -> sp.Eq:
+    """Small changes of both sides; what is in `constant` does not change."""
+    held = frozenset(constant)
+    return sp.Eq(_total(equation.lhs, held), _total(equation.rhs, held), evaluate=False)
+
+
+@operation("read off the change with {0}")
+def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
+    """From ``dF = a dx + b dy`` read ``(dF/dx)_y = a``."""
+    changes = equation.rhs.atoms(Change)
+    if len(changes) != 2 or not isinstance(equation.lhs, Change):
+        raise OperationError(f"{equation} is not the change of one quantity with two others")
+    (held,) = [change.args[0] for change in changes if change.args[0] != variable]
+    slope = sp.expand(equation.rhs).coeff(Change(variable))
+    return sp.Eq(Partial(equation.lhs.args[0], variable, held), slope, evaluate=False)
+
+
+@operation("divide by d{0} while {1} is held")
+def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
+    """Turn changes into derivatives by a variable; what is held does not change."""
+    rules = {
+        change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
+        for change in equation.atoms(Change)
+    }
+    return sp.Eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules), evaluate=False)
+
+
+@operation("mixed derivatives do not depend on their order")
+def equal_mixed(first: sp.Eq, second: sp.Eq) -> sp.Eq:
+    """From (dF/dx)_y and (dF/dy)_x: ``(d/dy)(dF/dx) = (d/dx)(dF/dy)``."""
+    (one, x, y), (other, also_y, also_x) = first.lhs.args, second.lhs.args
+    if (one, x, y) != (other, also_x, also_y):
+        raise OperationError(f"{first.lhs} and {second.lhs} are not the two derivatives of one function")
+    left, right = Partial(first.rhs, y, x), Partial(second.rhs, x, y)
+    sign = -1 if left.could_extract_minus_sign() else 1
+    return sp.Eq(sign * left, sign * right, evaluate=False)
+
+
+@operation("differentiate by {0} while {1} is held")
+def partial_of(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
+    """Differentiate both sides; every other symbol of the right-hand side is a constant."""
+    return sp.Eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable), evaluate=False)
+
+
+@operation("hold {1} and not {0}")
+def change_held(equation: sp.Eq, old: sp.Symbol, new: sp.Symbol) -> sp.Eq:
+    """``(dX/dx)_old = (dX/dx)_new + (dX/dnew)_x (dnew/dx)_old``."""
+    rules = {
+        part: Partial(part.args[0], part.args[1], new)
+        + Partial(part.args[0], new, part.args[1]) * Partial(new, part.args[1], old)
+        for part in equation.rhs.atoms(Partial)
+        if part.args[2] == old
+    }
+    if not rules:
+        raise OperationError(f"nothing in {equation} holds {old}")
+    return sp.Eq(equation.lhs, sp.expand(equation.rhs.xreplace(rules)), evaluate=False)
+
+
+@operation("move along constant {2}: {0} against {1}")
+def exchange(by_one: sp.Eq, by_other: sp.Eq, one: sp.Symbol, other: sp.Symbol, held: sp.Symbol) -> sp.Eq:
+    """From (dS/dx)_y and (dS/dy)_x: ``(dx/dy)_S = -(dS/dy)_x / (dS/dx)_y``."""
+    if by_one.lhs != Partial(held, one, other) or by_other.lhs != Partial(held, other, one):
+        raise OperationError(f"{by_one.lhs} and {by_other.lhs} are not the two derivatives of {held}")
+    return sp.Eq(Partial(one, other, held), -by_other.rhs / by_one.rhs, evaluate=False)
+
+
+@operation("follow the curve {0}")
+def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
+    """Read ``(dx/dy)_S = f(x, y)`` as a differential equation for the curve ``x(y)``."""
+    one, other, _ = equation.lhs.args
+    if curve.args != (other,) or str(curve.func) != str(one):
+        raise OperationError(f"{equation} is not about {curve}")
+    return sp.Eq(sp.Derivative(curve, other), equation.rhs.subs(one, curve), evaluate=False)
+
+
+@operation("add up along a path from 0 to {0}")
+def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
+    """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
+    inside = sp.Symbol("s", positive=True)
+    symbols = {symbol: sp.Function(symbol.name, real=True) for symbol in equation.free_symbols}
+    rates = {change: sp.Derivative(symbols[change.args[0]](inside), inside) for change in equation.atoms(Change)}
+    rest = equation.rhs.xreplace(rates)
+    plain = {symbol: function(inside) for symbol, function in symbols.items() if symbol in equation.rhs.free_symbols}
+    total = symbols[equation.lhs.args[0]]
+    return sp.Eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)), evaluate=False)
+
+
+# Sums over states --------------------------------------------------------------------------------
+
+
+def _opened(expression: sp.Expr) -> sp.Expr:
+    """Sums of sums are split, and what does not depend on the state comes out."""
+    if isinstance(expression, sp.Sum):
+        index = expression.limits[0][0]
+        terms = []
+        for term in sp.Add.make_args(sp.expand(_opened(expression.function))):
+            outside, inside = term.as_independent(index, as_Add=False)
+            terms.append(outside * sp.Sum(inside, *expression.limits))
+        return sp.Add(*terms)
+    return expression.func(*map(_opened, expression.args)) if expression.args else expression
+
+
+@operation("take the sums apart")
+def open_sums(equation: sp.Eq) -> sp.Eq:
+    """Split sums term by term and pull out what does not depend on the state."""
+    return sp.Eq(sp.expand(_opened(equation.lhs)), sp.expand(_opened(equation.rhs)), evaluate=False)
+
+
+@operation("substitute in each term")
+def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
+    """Put the right-hand side of each of `using` for its left-hand side, inside of sums too."""
+    changed = equation
+    for known in using:
+        new = sp.Eq(*(side.xreplace({known.lhs: known.rhs}) for side in changed.args), evaluate=False)
+        if new == changed:
+            raise OperationError(f"{known.lhs} does not stand in {changed}")
+        changed = new
+    return changed
+
+
+@operation("take the logarithm")
+def take_logarithm(equation: sp.Eq) -> sp.Eq:
+    """Logarithm of both sides, products and powers taken apart."""
+    return sp.Eq(*(sp.expand_log(sp.log(side), force=True) for side in equation.args), evaluate=False)
+
+
+@operation("vary {0}")
+def vary(equation: sp.Eq, state: sp.Expr) -> sp.Eq:
+    """Derivative of sums over states by the probability of one of them."""
+    variation = sp.S.Zero
+    for term in sp.Add.make_args(_opened(equation.rhs)):
+        outside, inside = term.as_independent(sp.Sum, as_Add=False)
+        if not isinstance(inside, sp.Sum):
+            raise OperationError(f"{term} is not a sum over states")
+        here = inside.function.subs(inside.limits[0][0], state.args[0])
+        variation += outside * sp.diff(here, state)
+    return sp.Eq(Variation(equation.lhs, state), sp.expand(variation), evaluate=False)
+
+
+@operation("at the extremum nothing is gained by a small change")
+def nothing_gained(equation: sp.Eq) -> sp.Eq:
+    """Set a variation to zero."""
+    if not isinstance(equation.lhs, Variation):
+        raise OperationError(f"{equation.lhs} is not a variation")
+    return sp.Eq(equation.rhs, 0, evaluate=False)
+
+
+@operation("look at state {1}")
+def at_state(equation: sp.Eq, index: sp.Symbol, state: int) -> sp.Eq:
+    """Say it of one state; indices that are summed over stay."""
+    return sp.Eq(*(side.subs(index, state) for side in equation.args), evaluate=False)
+
+
+@operation("take the lowest state out of the sum")
+def split_lowest(equation: sp.Eq) -> sp.Eq:
+    """Write the first term of each sum on its own."""
+    rules = {}
+    for total in equation.rhs.atoms(sp.Sum):
+        index, low, high = total.limits[0]
+        rules[total] = total.function.subs(index, low) + sp.Sum(total.function, (index, low + 1, high))
+    return sp.Eq(equation.lhs, equation.rhs.xreplace(rules), evaluate=False)
+
+
+def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) -> sp.Expr:
+    """Limit of sums and products of finite terms, term by term."""
+    if isinstance(expression, sp.Sum):
+        return sp.Sum(_limit_of_terms(expression.function, variable, point), *expression.limits)
+    if isinstance(expression, sp.Add | sp.Mul | sp.Pow) and expression.has(sp.Sum):
+        return expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
+    functions = expression.atoms(sp.core.function.AppliedUndef)
+    plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
+    limit = sp.limit(expression.subs(plain), variable, point, "+")
+    return limit.subs({dummy: part for part, dummy in plain.items()})
+
+
+@operation("heat up: let {0} grow without bound")
+def heat_up(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
+    """Limit of infinite temperature, term by term."""
+    right = _limit_of_terms(equation.rhs, temperature, sp.oo)
+    return sp.Eq(sp.Limit(equation.lhs, temperature, sp.oo), right, evaluate=False)
+
+
+@operation("cool down: let {0} go to 0")
+def cool_down(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
+    """Limit of zero temperature, term by term."""
+    right = _limit_of_terms(equation.rhs, temperature, sp.S.Zero)
+    return sp.Eq(
+        sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero), evaluate=False
+    )
+
+
+def _is_nothing(expression: sp.Expr) -> bool:
+    return isinstance(expression, sp.Sum) and expression.function == 0
+
+
+@operation("log x >= 1 - 1/x, and 1 - x <= -log x, in each term")
+def bound_logarithms(equation: sp.Eq) -> sp.Basic:
+    """Bound the right-hand side from below: ``log y`` by ``1 - 1/y``, and ``-log y`` by ``1 - y``."""
+
+    def bounded(expression: sp.Expr, sign: int) -> sp.Expr:
+        if isinstance(expression, sp.Add):
+            return sp.Add(*[bounded(term, sign) for term in expression.args])
+        if isinstance(expression, sp.Sum):
+            return sp.Sum(sp.expand(bounded(expression.function, sign)), *expression.limits)
+        if isinstance(expression, sp.log):
+            argument = expression.args[0]
+            return 1 - 1 / argument if sign > 0 else argument - 1
+        if isinstance(expression, sp.Mul) and expression.has(sp.log):
+            (inner,) = [part for part in expression.args if part.has(sp.log)]
+            rest = expression / inner
+            if not (rest.is_positive or rest.is_negative):
+                raise OperationError(f"the sign of {rest} is not known")
+            return rest * bounded(inner, sign if rest.is_positive else -sign)
+        return expression
+
+    return sp.Ge(equation.lhs, sp.expand(_opened(sp.expand(bounded(equation.rhs, 1)))), evaluate=False)
+
+
+@operation("gather the logarithms")
+def gather_logarithms(equation: sp.Eq) -> sp.Eq:
+    """Write sums over states as one, and differences of logarithms as logarithms of ratios."""
+    sums: dict[tuple[sp.Expr, sp.Basic], sp.Expr] = {}
+    rest = sp.S.Zero
+    for term in sp.Add.make_args(sp.expand(equation.rhs)):
+        outside, inside = term.as_independent(sp.Sum, as_Add=False)
+        if isinstance(inside, sp.Sum):
+            sign = -1 if outside.could_extract_minus_sign() else 1
+            key = (sign * outside, inside.limits[0])
+            sums[key] = sums.get(key, sp.S.Zero) + sign * inside.function
+        else:
+            rest += term
+    gathered = [outside * sp.Sum(_gathered(function), limits) for (outside, limits), function in sums.items()]
+    return sp.Eq(equation.lhs, sp.Add(*gathered, _gathered(rest)), evaluate=False)
+
+
+def _gathered(expression: sp.Expr) -> sp.Expr:
+    """Make one logarithm of those terms of a sum that have the same factor, up to its sign."""
+    logs: dict[sp.Expr, sp.Expr] = {}
+    rest = sp.S.Zero
+    for term in sp.Add.make_args(sp.expand(sp.expand_log(expression, force=True))):
+        outside, inside = term.as_independent(sp.log, as_Add=False)
+        if isinstance(inside, sp.log):
+            sign = -1 if outside.could_extract_minus_sign() else 1
+            logs[sign * outside] = logs.get(sign * outside, sp.S.One) * inside.args[0] ** sign
+        else:
+            rest += term
+    return sp.Add(rest, *[outside * sp.log(argument) for outside, argument in logs.items()])
+
+
+# Minima and flows --------------------------------------------------------------------------------
+
+
+@operation("multiply side by side")
+def multiply(first: sp.Eq, second: sp.Eq) -> sp.Eq:
+    """Product of two equations."""
+    return sp.Eq(first.lhs * second.lhs, first.rhs * second.rhs, evaluate=False)
+
+
+@operation("minimise over {0}")
+def minimise_over(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
+    """What holds where the right-hand side is stationary in a variable."""
+    return sp.Eq(sp.expand(sp.diff(equation.rhs, variable)), 0, evaluate=False)
+
+
+@operation("let the density move with the velocity {0}")
+def move_with_the_flow(
+    equation: sp.Eq,
+    velocity: Vec,
+    loss_slope: Vec,
+    density_slope: Vec,
+    density: sp.Symbol,
+    loss: sp.Symbol,
+    t: sp.Symbol,
+) -> sp.Eq:
+    """Rate of change of ``int f(rho, L)`` with ``d rho/dt = -div(rho v)``: ``int rho v.grad(df/d rho)``, by parts."""
+    if not isinstance(equation.rhs, SurfaceIntegral):
+        raise OperationError(f"{equation.rhs} is not an integral over the sphere")
+    force = sp.diff(equation.rhs.args[0], density)
+    slope = sp.diff(force, density) * density * density_slope + sp.diff(force, loss) * loss_slope
+    rate = sp.expand(density * Dot(velocity, sp.expand(slope)))
+    return sp.Eq(sp.Derivative(equation.lhs, t), SurfaceIntegral(rate), evaluate=False)
+
+
+@operation("a square is never negative")
+def never_rises(equation: sp.Eq) -> sp.Basic:
+    """From ``x = -a int rho v.v`` conclude ``x <= 0``."""
+    outside, inside = equation.rhs.as_independent(SurfaceIntegral, as_Add=False)
+    factors = sp.Mul.make_args(inside.args[0]) if isinstance(inside, SurfaceIntegral) else ()
+    square = all(
+        factor.is_positive or (isinstance(factor, Dot) and factor.args[0] == factor.args[1]) for factor in factors
+    )
+    if not (factors and square and outside.is_negative):
+        raise OperationError(f"{equation.rhs} is not minus a square")
+    return sp.Le(equation.lhs, 0, evaluate=False)

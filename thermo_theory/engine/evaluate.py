@@ -1,0 +1,462 @@
+"""Putting a world's numbers into an equation.
+
+>>> import sympy as sp
+>>> from thermo_theory.symbols import T, eta_eff, sigma
+>>> world = World({eta_eff: 0.5, sigma: 2, T: lambda world: world[eta_eff] * 2})
+>>> residual(sp.Eq(T, eta_eff * sigma**2 / 2), world) < 1e-30
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import mpmath as mp
+import sympy as sp
+
+from thermo_theory.symbols.vectors import (
+    Apply,
+    Div,
+    Dot,
+    Expectation,
+    Functional,
+    Generator,
+    Inverse,
+    Quad,
+    Sandwich,
+    SkewProduct,
+    SymProduct,
+    Tr,
+)
+
+__all__ = ["NotInterpreted", "World", "evaluate", "holds", "interpret", "residual", "slope"]
+
+#: Working precision of every check, in decimal digits.
+DIGITS = 30
+
+#: Sides of an equation may differ by this much, relative to the size of what is added up in them.
+TOLERANCE = mp.mpf(10) ** -9
+
+#: Limits are extrapolated until they change by less than this.
+LIMIT = mp.mpf(10) ** -15
+
+#: Sides smaller than this share of their terms count as zero up to round-off.
+CANCELLED = mp.mpf(10) ** -6
+
+
+class NotInterpreted(Exception):
+    """A world has no meaning for something that stands in a statement."""
+
+
+class World:
+    """Numbers for symbols, computed when asked for.
+
+    Parameters
+    ----------
+    meanings : mapping
+        For a symbol: a number, an mpmath matrix, or a callable that takes the world and returns one. For an undefined
+        function (``sympy.Function("S")``): a callable that takes the world and the arguments' values.
+    description : str
+        What the world is, for the counterexample.
+    ensemble : sequence of mappings
+        The points over which `Expectation` averages: what to change in the world to be there, and how much the
+        point counts under the key "weight" (1 if it is not given).
+    generator : callable, optional
+        ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
+    divergence : callable, optional
+        ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
+    """
+
+    def __init__(
+        self,
+        meanings: Mapping[Any, Any],
+        description: str = "",
+        ensemble: Sequence[Mapping[Any, Any]] = (),
+        generator: Callable[[Callable[[World], Any], World], Any] | None = None,
+        divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
+    ) -> None:
+        self.meanings = dict(meanings)
+        self.description = description
+        self.ensemble = ensemble
+        self.generator = generator
+        self.divergence = divergence
+        self._known: dict[Any, Any] = {}
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self.meanings
+
+    def __getitem__(self, symbol: Any) -> Any:
+        if symbol not in self._known:
+            if symbol not in self.meanings:
+                raise NotInterpreted(f"{symbol} has no meaning here")
+            meaning = self.meanings[symbol]
+            value = meaning(self) if callable(meaning) else meaning
+            self._known[symbol] = value if isinstance(value, mp.matrix) else mp.mpmathify(value)
+        return self._known[symbol]
+
+    def remembered(self, expression: Any, compute: Callable[[Any, World], Any]) -> Any:
+        """Value of an expression that takes long to evaluate, computed once."""
+        if expression not in self._known:
+            self._known[expression] = compute(expression, self)
+        return self._known[expression]
+
+    def at(self, changes: Mapping[Any, Any]) -> World:
+        """Return the same world with other values for some symbols; what depends on them follows."""
+        return World({**self.meanings, **changes}, self.description, self.ensemble, self.generator, self.divergence)
+
+    def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
+        """Values of the symbols, as text, for a counterexample."""
+        shown = {}
+        for symbol in symbols:
+            if symbol in self and not isinstance(self[symbol], mp.matrix):
+                shown[str(symbol)] = mp.nstr(self[symbol], 8)
+        return shown
+
+
+def evaluate(expression: Any, world: World) -> Any:
+    """Value of a sympy expression in a world.
+
+    Derivatives, integrals and limits are evaluated numerically from the meaning of what stands inside.
+
+    Parameters
+    ----------
+    expression : sympy.Basic
+        A scalar, vector or matrix expression.
+    world : World
+        Where its symbols have a meaning.
+
+    Returns
+    -------
+    mpmath number or matrix
+
+    Raises
+    ------
+    NotInterpreted
+        If a symbol or operation has no meaning in the world.
+    """
+    expression = sp.sympify(expression)
+    if expression in (sp.oo, -sp.oo):
+        return mp.inf if expression is sp.oo else -mp.inf
+    if expression.is_Number or expression.is_NumberSymbol:
+        return mp.mpmathify(sp.N(expression, DIGITS + 5))
+    if expression in world.meanings:
+        return world[expression]
+    for kind, handler in _HANDLERS:
+        if isinstance(expression, kind):
+            return world.remembered(expression, handler) if kind in _COSTLY else handler(expression, world)
+    raise NotInterpreted(f"{expression} ({type(expression).__name__}) has no meaning here")
+
+
+def _add(expression: sp.Add, world: World) -> Any:
+    first, *others = [evaluate(term, world) for term in expression.args]
+    for other in others:
+        first = first + other
+    return first
+
+
+def _mul(expression: sp.Mul, world: World) -> Any:
+    product = mp.mpf(1)
+    for factor in expression.args:
+        product = product * evaluate(factor, world)
+    return product
+
+
+def _pow(expression: sp.Pow, world: World) -> Any:
+    return mp.power(evaluate(expression.base, world), evaluate(expression.exp, world))
+
+
+def _dot(expression: Dot, world: World) -> Any:
+    left, right = (evaluate(argument, world) for argument in expression.args)
+    return mp.fdot(list(left), list(right))
+
+
+def _trace(expression: Tr, world: World) -> Any:
+    matrix = evaluate(expression.args[0], world)
+    return mp.fsum(matrix[i, i] for i in range(matrix.rows))
+
+
+def _quadratic(expression: Quad, world: World) -> Any:
+    matrix, vector = (evaluate(argument, world) for argument in expression.args)
+    return (vector.T * matrix * vector)[0]
+
+
+def _apply(expression: Apply, world: World) -> Any:
+    matrix, vector = (evaluate(argument, world) for argument in expression.args)
+    return matrix * vector
+
+
+def _sandwich(expression: Sandwich, world: World) -> Any:
+    projector, matrix = (evaluate(argument, world) for argument in expression.args)
+    return projector * matrix * projector
+
+
+def _two_sided(expression: SymProduct | SkewProduct, world: World) -> Any:
+    left, right = (evaluate(argument, world) for argument in expression.args)
+    product = left * right
+    return product + product.T if isinstance(expression, SymProduct) else product - product.T
+
+
+def _inverse(expression: Inverse, world: World) -> Any:
+    return mp.inverse(evaluate(expression.args[0], world))
+
+
+def _expectation(expression: Expectation, world: World) -> Any:
+    if not world.ensemble:
+        raise NotInterpreted("this world has no ensemble to average over")
+    values = [evaluate(expression.args[0], world.at(point)) for point in world.ensemble]
+    weights = [point.get("weight", 1) for point in world.ensemble]
+    return mp.fdot(weights, values) / mp.fsum(weights)
+
+
+def _functional(expression: Functional, world: World) -> Any:
+    meaning = world.meanings.get(type(expression))
+    if meaning is None or not world.ensemble:
+        raise NotInterpreted(f"{type(expression).__name__} has no meaning here")
+    return meaning(world, [evaluate(expression.args[0], world.at(point)) for point in world.ensemble])
+
+
+def _generator(expression: Generator, world: World) -> Any:
+    if world.generator is None:
+        raise NotInterpreted("this world has no dynamics")
+    return world.generator(lambda moved: evaluate(expression.args[0], moved), world)
+
+
+def _div(expression: Div, world: World) -> Any:
+    if world.divergence is None:
+        raise NotInterpreted("this world has no sphere to take a divergence on")
+    return world.divergence(lambda moved: evaluate(expression.args[0], moved), world)
+
+
+def _derivative(expression: sp.Derivative, world: World) -> Any:
+    (variable, order), *others = expression.variable_count
+    inner = sp.Derivative(expression.expr, *others) if others else expression.expr
+    return slope(lambda x: evaluate(inner, world.at({variable: x})), world[variable], int(order))
+
+
+def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
+    """Derivative by a sixth-order central difference.
+
+    Its steps are wide (mpmath's own are so small that they would see the round-off of a function that is itself a
+    root or an integral): error and round-off are both about 1e-16.
+
+    >>> with mp.workdps(DIGITS):
+    ...     mp.nstr(slope(mp.exp, 1, 2) / mp.e, 15)
+    '1.0'
+    """
+    step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)
+    terms = [weight * function(point + node * step) for node, weight in _difference(order, mp.mp.prec)]
+    return sum(terms[1:], terms[0]) / step**order
+
+
+@cache
+def _difference(order: int, precision: int) -> list[tuple[int, Any]]:
+    """Nodes and weights of a central difference at unit steps, at the working precision."""
+    del precision
+    nodes = [k for k in range(-3, 4) if k or order % 2 == 0]
+    powers = mp.matrix(len(nodes), len(nodes))
+    wanted = mp.matrix(len(nodes), 1)
+    wanted[order] = mp.factorial(order)
+    for row in range(len(nodes)):
+        for column, node in enumerate(nodes):
+            powers[row, column] = mp.mpf(node) ** row
+    return list(zip(nodes, mp.lu_solve(powers, wanted), strict=True))
+
+
+def _integral(expression: sp.Integral, world: World) -> Any:
+    (variable, low, high), *others = expression.limits
+    inner = sp.Integral(expression.function, *others) if others else expression.function
+    ends = [evaluate(low, world), evaluate(high, world)]
+    return mp.quad(lambda x: evaluate(inner, world.at({variable: x})), ends)
+
+
+def _terms(expression: sp.Sum, world: World) -> list[World]:
+    """The worlds in which the terms of a sum are to be evaluated."""
+    variable, low, high = expression.limits[0]
+    first, last = (int(evaluate(end, world)) for end in (low, high))
+    return [world.at({variable: k}) for k in range(first, last + 1)]
+
+
+def _sum(expression: sp.Sum, world: World) -> Any:
+    return mp.fsum(evaluate(expression.function, there) for there in _terms(expression, world))
+
+
+def _limit(expression: sp.Limit, world: World) -> Any:
+    inner, variable, point, direction = expression.args
+    if point is sp.oo:
+        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
+    where = evaluate(point, world)
+    sign = -1 if str(direction) == "-" else 1
+    return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
+
+
+def _substitution(expression: sp.Subs, world: World) -> Any:
+    values = [evaluate(point, world) for point in expression.point]
+    return evaluate(expression.expr, world.at(dict(zip(expression.variables, values, strict=True))))
+
+
+def _undefined(expression: Any, world: World) -> Any:
+    meaning = world.meanings.get(expression.func)
+    if meaning is None:
+        raise NotInterpreted(f"{expression.func} has no meaning here")
+    return meaning(world, *[evaluate(argument, world) for argument in expression.args])
+
+
+def _function(expression: sp.Function, world: World) -> Any:
+    name = type(expression).__name__
+    known = getattr(mp, {"Abs": "fabs", "log": "ln"}.get(name, name), None)
+    if known is None:
+        raise NotInterpreted(f"the function {name} has no numeric meaning here")
+    return known(*[evaluate(argument, world) for argument in expression.args])
+
+
+_HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
+    (sp.Add, _add),
+    (sp.Mul, _mul),
+    (sp.Pow, _pow),
+    (sp.exp, lambda expression, world: mp.exp(evaluate(expression.args[0], world))),
+    (Dot, _dot),
+    (Tr, _trace),
+    (Quad, _quadratic),
+    (Apply, _apply),
+    (Sandwich, _sandwich),
+    (SymProduct, _two_sided),
+    (SkewProduct, _two_sided),
+    (Inverse, _inverse),
+    (Expectation, _expectation),
+    (Functional, _functional),
+    (Generator, _generator),
+    (Div, _div),
+    (sp.Derivative, _derivative),
+    (sp.Integral, _integral),
+    (sp.Sum, _sum),
+    (sp.Limit, _limit),
+    (sp.Subs, _substitution),
+    (sp.core.function.AppliedUndef, _undefined),
+    (sp.Function, _function),
+]
+
+
+def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
+    """Say how a kind of expression is evaluated (`handler(expression, world)`)."""
+    _HANDLERS.insert(0, (kind, handler))
+
+
+#: Kinds of expressions whose value is remembered.
+_COSTLY = (Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
+
+
+def _size(value: Any) -> Any:
+    """Absolute value of a number, Frobenius norm of a vector or matrix."""
+    return mp.norm(value, 2) if isinstance(value, mp.matrix) else mp.fabs(value)
+
+
+def _magnitude(expression: sp.Expr, world: World) -> Any:
+    """How large the terms of an expression are before they cancel; the yardstick for `residual`."""
+    if isinstance(expression, sp.Add):
+        return mp.fsum(_magnitude(term, world) for term in expression.args)
+    if isinstance(expression, sp.Mul):
+        return mp.fprod(_magnitude(factor, world) for factor in expression.args)
+    if isinstance(expression, sp.Sum):
+        return mp.fsum(_magnitude(expression.function, there) for there in _terms(expression, world))
+    if isinstance(expression, Dot):
+        return mp.fprod(_size(evaluate(argument, world)) for argument in expression.args)
+    if isinstance(expression, Quad | Apply):
+        matrix, vector = (_size(evaluate(argument, world)) for argument in expression.args)
+        return matrix * (vector**2 if isinstance(expression, Quad) else vector)
+    if isinstance(expression, Div):
+        return _size(evaluate(expression.args[0], world))
+    if isinstance(expression, Generator):
+        return _size(evaluate(expression.args[0], world))
+    if isinstance(expression, Expectation):
+        points = [world.at(point) for point in world.ensemble]
+        return mp.fsum(_magnitude(expression.args[0], point) for point in points) / len(points)
+    return _size(evaluate(expression, world))
+
+
+def residual(equation: sp.Eq, world: World) -> Any:
+    """How far the two sides are apart, relative to the size of what they add up.
+
+    Parameters
+    ----------
+    equation : sympy.Eq
+        A scalar, vector or matrix equation.
+    world : World
+        Where to evaluate it.
+
+    Returns
+    -------
+    mpmath.mpf
+        0 if the equation holds exactly.
+
+    Raises
+    ------
+    NotInterpreted
+        If a side is not a number there.
+    """
+    with mp.workdps(DIGITS):
+        left, right = evaluate(equation.lhs, world), evaluate(equation.rhs, world)
+        if any(isinstance(side, mp.mpc) and mp.fabs(side.imag) > TOLERANCE * mp.fabs(side) for side in (left, right)):
+            return mp.inf
+        try:
+            difference = _size(left - right)
+        except (TypeError, ValueError) as error:
+            raise NotInterpreted(f"the sides cannot be compared: {error}") from None
+        if mp.isnan(difference):
+            raise NotInterpreted("a side is not a number here")
+        if difference == 0:
+            return mp.mpf(0)
+        sides, terms = max(_size(left), _size(right)), _magnitude(equation.lhs - equation.rhs, world)
+        # Where terms cancel to (nearly) nothing, round-off is relative to the terms and not to what is left.
+        scale = max(sides, terms * CANCELLED)
+        return difference / scale if scale else mp.inf
+
+
+def _order_holds(equation: sp.Eq, world: World) -> tuple[bool, Any]:
+    """Check a truncated series: what is left out must shrink as fast as the order says."""
+    order = next(iter(equation.atoms(sp.Order)))
+    variable, point = order.variables[0], order.point[0]
+    truncated = sp.Eq(equation.lhs.removeO(), equation.rhs.removeO(), evaluate=False)
+    left_out = []
+    for exponent in (10, 11, 12):
+        small = mp.mpf(2) ** -exponent
+        there = world.at({variable: 1 / small if point == sp.oo else small})
+        with mp.workdps(2 * DIGITS):
+            difference = _size(evaluate(truncated.lhs, there) - evaluate(truncated.rhs, there))
+            left_out.append(difference / _size(evaluate(order.expr, there)))
+    bounded = left_out[-1] <= 2 * left_out[0] + mp.mpf(10) ** -6
+    return bool(bounded), left_out[-1] / (left_out[0] or 1)
+
+
+def holds(statement: sp.Basic, world: World) -> tuple[bool, Any]:
+    """Whether a statement is true in a world, and how far off it is.
+
+    Parameters
+    ----------
+    statement : sympy relation
+        An equation (with or without an order term), or an inequality.
+    world : World
+        Where to check it.
+
+    Returns
+    -------
+    bool, mpmath.mpf
+        The answer, and the relative difference of the two sides (growth of the remainder for a series).
+
+    Raises
+    ------
+    NotInterpreted
+        If the world has no meaning for it.
+    """
+    if isinstance(statement, sp.Eq):
+        if statement.has(sp.Order):
+            return _order_holds(statement, world)
+        off = residual(statement, world)
+        return bool(off <= TOLERANCE), off
+    if isinstance(statement, sp.Le | sp.Lt | sp.Ge | sp.Gt):
+        with mp.workdps(DIGITS):
+            left, right = evaluate(statement.lhs, world), evaluate(statement.rhs, world)
+        gap = right - left if isinstance(statement, sp.Le | sp.Lt) else left - right
+        return bool(gap >= -TOLERANCE * max(_size(left), _size(right))), gap
+    raise NotInterpreted(f"{statement} is neither an equation nor an inequality")

@@ -1,0 +1,289 @@
+"""The operations that make one step of a derivation from others.
+
+An operation takes equations (and symbols or numbers as options) and computes a new equation; it never takes an equation
+that was written by hand. `Chain.do` applies one and records it.
+
+>>> import sympy as sp
+>>> x, y, z = sp.symbols("x y z", positive=True)
+>>> substitute(sp.Eq(z, x**2), sp.Eq(x, 3 * y))
+Eq(z, 9*y**2)
+>>> solve_for(sp.Eq(z, x**2), x)
+Eq(x, sqrt(z))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+import sympy as sp
+
+from thermo_theory.symbols import d
+from thermo_theory.symbols.vectors import Apply, Dot, Expectation, Generator, Mat, Quad, Sandwich, Tr, Vec
+
+__all__ = [
+    "OPERATIONS",
+    "OperationError",
+    "add",
+    "differentiate",
+    "eliminate",
+    "equate",
+    "evaluate_integrals",
+    "expand",
+    "expectation",
+    "factor",
+    "flip",
+    "integrate",
+    "ito_of_direction",
+    "ito_of_norm",
+    "ito_square_of_direction",
+    "limit_of",
+    "operation",
+    "project",
+    "scale",
+    "series",
+    "simplify",
+    "solve_for",
+    "solve_ode",
+    "substitute",
+]
+
+P = ParamSpec("P")
+
+#: Every operation by name.
+OPERATIONS: dict[str, Callable[..., sp.Basic]] = {}
+
+#: More directions than one: with d - 1 = m > 0, sympy can take roots.
+_DIRECTIONS = sp.Dummy("m", positive=True)
+
+
+class OperationError(ValueError):
+    """An operation cannot be applied to these equations."""
+
+
+def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
+    """Register an operation and what it says it did ("solve for {0}": options by position after the equations).
+
+    Parameters
+    ----------
+    done : str
+        What was done, for the printed derivation.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
+
+    def register(function: Callable[P, sp.Basic]) -> Callable[P, sp.Basic]:
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> sp.Basic:
+            result = function(*args, **kwargs)
+            if result in (sp.true, sp.false) or not isinstance(result, sp.core.relational.Relational):
+                raise OperationError(f"{function.__name__} gave {result}, which says nothing")
+            return result
+
+        checked.done = done  # type: ignore[attr-defined]
+        OPERATIONS[function.__name__] = checked
+        return checked
+
+    return register
+
+
+def _both(equation: sp.Basic, change: Callable[[sp.Expr], sp.Expr]) -> sp.Basic:
+    """Apply a change to both sides, keeping the relation and not letting sympy decide whether it is true."""
+    return type(equation)(change(equation.lhs), change(equation.rhs), evaluate=False)
+
+
+@operation("substitute")
+def substitute(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
+    """Put the right-hand side of each of `using` wherever its left-hand side stands."""
+    changed = equation
+    for known in using:
+        new = type(changed)(*(side.subs(known.lhs, known.rhs) for side in changed.args), evaluate=False)
+        if new == changed:
+            raise OperationError(f"{known.lhs} does not stand in {changed}")
+        changed = new
+    return _both(changed, lambda side: side.doit() if side.has(sp.Derivative, sp.Subs) and not _open(side) else side)
+
+
+def _open(side: sp.Expr) -> bool:
+    """Whether a side has integrals or limits that are to stay as they are."""
+    return bool(side.has(sp.Integral, sp.Limit))
+
+
+def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
+    """Stand-ins for what sympy should treat as one number: the unknown, inner products, means, undefined functions."""
+    atoms = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative, sp.Sum)
+    parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
+    stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
+    for part in parts:
+        if (
+            (isinstance(part, Dot) and part.args[0] == part.args[1])
+            or isinstance(part, Expectation)
+            or part.is_positive
+        ):
+            stand_ins[part] = sp.Dummy("c", positive=True)
+    if not isinstance(unknown, Vec):
+        positive = unknown.is_positive or isinstance(unknown, Expectation) or None
+        stand_ins[unknown] = sp.Dummy("u", positive=positive, real=True)
+    return stand_ins
+
+
+@operation("solve for {0}")
+def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
+    """Solve an equation for what stands in it; refuse if the solution is not unique."""
+    stand_ins = _opaque(equation, unknown)
+    target = stand_ins.get(unknown, unknown)
+    bare = (equation.lhs - equation.rhs).subs(stand_ins)
+    if unknown != d:
+        bare = bare.subs(d, _DIRECTIONS + 1)
+    solutions = sp.solve(bare, target)
+    if target.is_positive:
+        solutions = [solution for solution in solutions if not solution.is_negative]
+    if len(solutions) != 1:
+        raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
+    solution = sp.simplify(solutions[0].subs(_DIRECTIONS, d - 1))
+    return sp.Eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}), evaluate=False)
+
+
+@operation("eliminate the other moments")
+def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) -> sp.Eq:
+    """Solve linear equations for one unknown after the others have been eliminated."""
+    names = {part: sp.Dummy() for part in (unknown, *others)}
+    bare = [sp.expand(equation.lhs - equation.rhs).subs(names) for equation in equations]
+    solutions = sp.solve(bare, list(names.values()), dict=True)
+    if len(solutions) != 1 or names[unknown] not in solutions[0]:
+        raise OperationError(f"{len(solutions)} solutions for {unknown}")
+    return sp.Eq(unknown, sp.factor(solutions[0][names[unknown]]), evaluate=False)
+
+
+@operation("differentiate with respect to {0}")
+def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
+    """Differentiate both sides; the left-hand side stays a derivative."""
+    left = sp.Derivative(equation.lhs, variable)
+    if not equation.lhs.atoms(sp.core.function.AppliedUndef):
+        left = sp.diff(equation.lhs, variable)
+    return sp.Eq(left, sp.diff(equation.rhs, variable), evaluate=False)
+
+
+@operation("multiply by {0}")
+def scale(equation: sp.Eq, factor: sp.Expr) -> sp.Eq:
+    """Multiply both sides by a factor."""
+    return _both(equation, lambda side: sp.expand(side * factor))
+
+
+@operation("add")
+def add(first: sp.Eq, *others: sp.Eq, weights: tuple[Any, ...] = ()) -> sp.Eq:
+    """Add equations side by side; `weights` (default 1) are the factors of the second, third, ..."""
+    left, right = first.lhs, first.rhs
+    for other, weight in zip(others, weights or (1,) * len(others), strict=True):
+        left, right = left + weight * other.lhs, right + weight * other.rhs
+    return sp.Eq(left, sp.simplify(right), evaluate=False)
+
+
+@operation("equate")
+def equate(first: sp.Eq, second: sp.Eq) -> sp.Eq:
+    """Set equal the right-hand sides of two equations with one left-hand side."""
+    if first.lhs != second.lhs:
+        raise OperationError(f"{first.lhs} is not {second.lhs}")
+    return sp.Eq(first.rhs, second.rhs, evaluate=False)
+
+
+@operation("turn round")
+def flip(equation: sp.Eq) -> sp.Eq:
+    """Exchange the sides."""
+    return sp.Eq(equation.rhs, equation.lhs, evaluate=False)
+
+
+@operation("simplify")
+def simplify(equation: sp.Basic) -> sp.Basic:
+    """Simplify both sides."""
+    return _both(equation, sp.simplify)
+
+
+@operation("expand")
+def expand(equation: sp.Basic) -> sp.Basic:
+    """Multiply out both sides."""
+    return _both(equation, sp.expand)
+
+
+@operation("factor")
+def factor(equation: sp.Basic) -> sp.Basic:
+    """Factor both sides."""
+    return _both(equation, sp.factor)
+
+
+@operation("do the integrals")
+def evaluate_integrals(equation: sp.Eq) -> sp.Eq:
+    """Evaluate the integrals, sums and derivatives that stand in the right-hand side."""
+    return sp.Eq(equation.lhs, equation.rhs.doit(), evaluate=False)
+
+
+@operation("integrate over {0} from {1} to {2}")
+def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Eq:
+    """Integrate both sides; the left-hand side stays an integral."""
+    left = sp.Integral(equation.lhs, (variable, low, high))
+    return sp.Eq(left, sp.integrate(equation.rhs, (variable, low, high)), evaluate=False)
+
+
+@operation("expand in {0} about {1}, to order {2}")
+def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> sp.Eq:
+    """Expand the right-hand side in a power series with its order term."""
+    return sp.Eq(equation.lhs, sp.series(equation.rhs, variable, point, order), evaluate=False)
+
+
+@operation("let {0} go to {1}")
+def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: str = "+") -> sp.Eq:
+    """Take the limit of both sides; the left-hand side stays a limit."""
+    left = sp.Limit(equation.lhs, variable, point, direction)
+    return sp.Eq(left, sp.limit(equation.rhs, variable, point, direction), evaluate=False)
+
+
+@operation("solve the differential equation for {0}")
+def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq | None = None) -> sp.Eq:
+    """Solve an ordinary differential equation for a function, with an initial value."""
+    initial = None if start is None else {start.lhs: start.rhs}
+    solution = sp.dsolve(equation, function, ics=initial)
+    if isinstance(solution, list):
+        raise OperationError(f"{equation} has {len(solution)} solutions")
+    return sp.Eq(solution.lhs, sp.simplify(solution.rhs), evaluate=False)
+
+
+@operation("take the mean over the stationary distribution")
+def expectation(equation: sp.Eq) -> sp.Eq:
+    """Average both sides; constants come out."""
+    return _both(equation, Expectation)
+
+
+@operation("take the inner product with {0}")
+def project(equation: sp.Eq, vector: sp.Expr) -> sp.Eq:
+    """Inner product of both sides of a vector equation with a vector."""
+    return _both(equation, lambda side: Dot(vector, side) if side != 0 else sp.S.Zero)
+
+
+@operation("apply Ito's lemma to {0}")
+def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm: sp.Symbol, weights: Vec) -> sp.Eq:
+    """Ito's lemma for a function f of s = w.w: ``E[df]/dt = f'(s) (2 w.b + tr D) + 2 f''(s) w^T D w``.
+
+    `drift` gives b and `covariance` D, both a unit of time, on their right-hand sides; `function` is written in the
+    symbol `squared_norm`, which stands for w.w.
+    """
+    first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
+    norm = Dot(weights, weights)
+    rate = first * (2 * Dot(weights, drift.rhs) + Tr(covariance.rhs)) + 2 * second * Quad(covariance.rhs, weights)
+    return sp.Eq(Generator(function.subs(squared_norm, norm)), sp.expand(rate.subs(squared_norm, norm)), evaluate=False)
+
+
+@operation("apply Ito's lemma to the direction")
+def ito_of_direction(drift: sp.Eq, covariance: sp.Eq, rate: Vec, weights: Vec, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
+    """Ito's lemma for u = w/|w|, its part along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
+    bent = Apply(tangent, Apply(covariance.rhs, weights))
+    return sp.Eq(rate, Apply(tangent, drift.rhs) / norm - bent / norm**3, evaluate=False)
+
+
+@operation("square the change of the direction")
+def ito_square_of_direction(covariance: sp.Eq, rate: Mat, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
+    """Covariance a unit of time of u = w/|w|: ``D_u = P D P/r^2``."""
+    return sp.Eq(rate, Sandwich(tangent, covariance.rhs) / norm**2, evaluate=False)

@@ -1,1 +1,0 @@
-"""Gases: equations of state, from the ideal one to what lies beyond."""

@@ -1,0 +1,83 @@
+"""The coordinates of a gas by its optimiser: effective learning rate, p, V and R, read off what is derived of it.
+
+>>> from thermo_theory import FixedLR
+>>> round(effective_rate(FixedLR.with_optimizer("momentum"))(eta=0.1, r=2.0, beta=0.9), 12)
+0.25
+>>> pressure, volume, gas_constant = state(FixedLR.with_optimizer("adamw"))
+>>> volume(r=3.0), gas_constant(d=11)
+(3.0, 10.0)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Derivation, derive
+from thermo_theory.engine.formula import Formula
+from thermo_theory.protocols import Protocol
+from thermo_theory.symbols import D_hat, R, V, adam_unit, eta_eff, p, r, tr_Sigma
+from thermo_theory.symbols.vectors import Expectation
+
+__all__ = ["effective_rate", "said", "state"]
+
+
+def said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
+    """What a derivation defines and assumes, by its left-hand sides.
+
+    Parameters
+    ----------
+    derivation : Derivation
+
+    Returns
+    -------
+    dict
+        Right-hand sides of its steps that are no conclusion.
+    """
+    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption")]
+    return {equation.lhs: equation.rhs for equation in given}
+
+
+@cache
+def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
+    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it.
+
+    Parameters
+    ----------
+    of : Protocol
+        Fixed LR, with any optimiser.
+    measured_unit : bool
+        Leave what Adam divides gradients by (`adam_unit`) as it is, to be put in as measured; else it is that of
+        isotropic noise.
+
+    Returns
+    -------
+    Formula
+        Of lr, the norm r, and the optimiser's coefficients.
+    """
+    rules = said(derive("temperature", of))
+    right = rules[eta_eff]
+    for symbol in () if measured_unit else (adam_unit, tr_Sigma, D_hat):
+        right = right.subs(symbol, rules.get(symbol, symbol))
+    return Formula(sp.Eq(eta_eff, right if measured_unit else sp.simplify(right), evaluate=False))
+
+
+@cache
+def state(of: Protocol) -> tuple[Formula, Formula, Formula]:
+    """Return p, V and R, by the definitions with which the equation of state begins.
+
+    Parameters
+    ----------
+    of : Protocol
+        Any, with any optimiser.
+
+    Returns
+    -------
+    pressure, volume, gas_constant : Formula
+    """
+    rules = said(of.equation_of_state)
+    pressure, volume, gas_constant = (
+        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
+    )
+    return pressure, volume, gas_constant

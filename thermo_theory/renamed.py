@@ -1,0 +1,114 @@
+"""Names of modules in older releases: they keep working from where they were, with a warning.
+
+`RENAMED` is the only place where an old name stands; docs/public-api.md shows it as a table, and a test compares both.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__all__ = ["RENAMED", "SINCE", "module", "register"]
+
+#: The release in which the names below changed. They go away with the second minor release after it.
+SINCE = "0.2.0"
+
+#: Modules by their old names.
+RENAMED = {
+    "empirics.averaging": "empirics.steering.averaging",
+    "empirics.cluster": "empirics.running.cluster",
+    "empirics.dispatch": "empirics.running.dispatch",
+    "empirics.files": "empirics.running.files",
+    "empirics.importing_files": "empirics.importing.files",
+    "empirics.importing_traces": "empirics.importing.traces",
+    "empirics.kinds": "empirics.running.kind",
+    "empirics.lease": "empirics.running.lease",
+    "empirics.proposals": "empirics.steering.proposals",
+    "empirics.provenance": "empirics.running.provenance",
+    "empirics.reference": "empirics.experiment.reference",
+    "empirics.registry": "empirics.experiment.registry",
+    "empirics.run_status": "empirics.running.status",
+    "empirics.runner": "empirics.running.runner",
+    "empirics.schedules": "empirics.steering",
+    "empirics.schedules.forecast": "empirics.steering.forecast",
+    "empirics.schedules.index": "empirics.probe.index",
+    "empirics.schedules.planned": "empirics.steering.planned",
+    "empirics.schedules.plans": "empirics.steering.plans",
+    "empirics.schedules.quench": "empirics.steering.quench",
+    "empirics.schedules.schedulers": "empirics.steering.schedulers",
+    "empirics.tables": "empirics.experiment.schema",
+    "empirics.training.checkpoint": "empirics.running.checkpoint",
+    "empirics.training.shard": "empirics.running.shard",
+    "empirics.weight_decay": "empirics.steering.weight_decay",
+    "thermo_theory.book_plots": "thermo_theory.book.plots",
+    "thermo_theory.coordinates": "thermo_theory.relations.coordinates",
+    "thermo_theory.derivation": "thermo_theory.engine.derivation",
+    "thermo_theory.dictionary": "thermo_theory.book.dictionary",
+    "thermo_theory.differentials": "thermo_theory.engine.differentials",
+    "thermo_theory.discrete": "thermo_theory.theory.discrete",
+    "thermo_theory.following": "thermo_theory.relations.following",
+    "thermo_theory.forerunners": "thermo_theory.theory.forerunners",
+    "thermo_theory.formula": "thermo_theory.engine.formula",
+    "thermo_theory.gases": "thermo_theory.theory.gases",
+    "thermo_theory.gases._vmf_numeric": "thermo_theory.numeric.vmf",
+    "thermo_theory.gases.ideal": "thermo_theory.theory.gases.ideal",
+    "thermo_theory.gases.linear_regression": "thermo_theory.theory.gases.linear_regression",
+    "thermo_theory.gases.lyapunov": "thermo_theory.theory.gases.lyapunov",
+    "thermo_theory.gases.mixture": "thermo_theory.theory.gases.mixture",
+    "thermo_theory.gases.real": "thermo_theory.theory.gases.real",
+    "thermo_theory.gases.vmf": "thermo_theory.theory.gases.vmf",
+    "thermo_theory.gases.vmf_limits": "thermo_theory.theory.gases.vmf_limits",
+    "thermo_theory.gases.vmf_series": "thermo_theory.theory.gases.vmf_series",
+    "thermo_theory.gases.vmf_steps": "thermo_theory.theory.gases.vmf_steps",
+    "thermo_theory.heavy_ball": "thermo_theory.theory.heavy_ball",
+    "thermo_theory.operations": "thermo_theory.engine.operations",
+    "thermo_theory.optimizers": "thermo_theory.theory.optimizers",
+    "thermo_theory.paths": "thermo_theory.relations.paths",
+    "thermo_theory.printing": "thermo_theory.engine.printing",
+    "thermo_theory.processes": "thermo_theory.theory.processes",
+    "thermo_theory.relaxation": "thermo_theory.theory.relaxation",
+    "thermo_theory.step_balance": "thermo_theory.theory.step_balance",
+    "thermo_theory.stochastic": "thermo_theory.theory.stochastic",
+    "thermo_theory.symmetry": "thermo_theory.theory.symmetry",
+    "thermo_theory.thermodynamics": "thermo_theory.theory.thermodynamics",
+    "thermo_theory.vectors": "thermo_theory.symbols.vectors",
+    "thermo_theory.worlds.evaluate": "thermo_theory.engine.evaluate",
+}
+
+
+class _Renamed(ModuleType):
+    """Stands for a module under its old name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__all__":  # asked of every loaded module, as by `inspect`
+            raise AttributeError(name)
+        new = RENAMED[self.__name__]
+        found = getattr(import_module(new), name)
+        warnings.warn(f"{self.__name__} is {new} since {SINCE}", DeprecationWarning, stacklevel=2)
+        return found
+
+    def __dir__(self) -> list[str]:
+        return dir(import_module(RENAMED[self.__name__]))
+
+
+def register(package: str) -> None:
+    """Put the old names of a package's modules where `import` finds them; nothing is imported yet."""
+    for old in RENAMED:
+        if old.startswith(f"{package}."):
+            sys.modules.setdefault(old, _Renamed(old, f"Deprecated since {SINCE}: use {RENAMED[old]}."))
+
+
+def module(package: str, name: str) -> ModuleType:
+    """Return the module that a package had under a name.
+
+    Raises
+    ------
+    AttributeError
+        If it never had one.
+    """
+    if (old := f"{package}.{name}") not in RENAMED:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return sys.modules[old]

@@ -1,0 +1,29 @@
+"""The derivations. Importing this package registers all of them."""
+
+from thermo_theory.theory import (
+    discrete,
+    forerunners,
+    gases,
+    heavy_ball,
+    optimizers,
+    processes,
+    relaxation,
+    step_balance,
+    stochastic,
+    symmetry,
+    thermodynamics,
+)
+
+__all__ = [
+    "discrete",
+    "forerunners",
+    "gases",
+    "heavy_ball",
+    "optimizers",
+    "processes",
+    "relaxation",
+    "step_balance",
+    "stochastic",
+    "symmetry",
+    "thermodynamics",
+]

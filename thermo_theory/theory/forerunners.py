@@ -1,0 +1,91 @@
+"""Earlier views of SGD as a thermal system, as special cases of ours.
+
+>>> from thermo_theory import derive
+>>> derive("jastrzebski-2017").claim(eta=0.1, B=10, sigma1=2.0, r=1.0)
+0.02
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, derivation
+from thermo_theory.engine.operations import solve_for, substitute
+from thermo_theory.protocols import FixedSphere
+from thermo_theory.symbols import (
+    C_ii,
+    C_ij,
+    Sigma1_ij,
+    Sigma_ij,
+    T,
+    batch,
+    eta,
+    phi_i,
+    sigma,
+    sigma1,
+)
+from thermo_theory.theory.gases.linear_regression import MANDT, _lyapunov, along_modes
+from thermo_theory.worlds.beyond import batch_world, linear_world
+
+__all__: list[str] = []
+
+
+def _jastrzebski(chain: Chain) -> None:
+    heat = chain.claim("temperature", FixedSphere)
+    mean = chain.definition(
+        sp.Eq(sigma, sigma1 / sp.sqrt(batch), evaluate=False), "a batch averages over independent examples"
+    )
+    chain.do(substitute, heat, mean, because="temperature goes with learning rate over batch size")
+
+
+def _chaudhari_soatto(chain: Chain) -> None:
+    balance = _lyapunov(chain)
+    variance = chain.do(solve_for, chain.do(along_modes, balance, same=True), C_ii)
+    aligned = chain.assumption(
+        "commuting noise",
+        sp.Eq(phi_i, T / C_ii, evaluate=False),
+        "the modes are independent, so each has the potential of its own normal density",
+    )
+    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the mean temperature of the noise")
+    chain.do(
+        substitute,
+        aligned,
+        heat,
+        variance,
+        because="what SGD minimises on average is this potential with an entropy, and not the loss: h_i times a ratio",
+    )
+
+
+def _mandt(chain: Chain) -> None:
+    balance = _lyapunov(chain)
+    spread = chain.do(solve_for, chain.do(along_modes, balance), C_ij)
+    mean = chain.definition(
+        sp.Eq(Sigma_ij, Sigma1_ij / batch, evaluate=False), "a batch averages over independent examples"
+    )
+    chain.do(substitute, spread, mean)
+
+
+derivation(
+    "jastrzebski-2017",
+    kind="physics",
+    source="Jastrzebski et al. 2017, arXiv 1711.04623; here from temperature at fixed sphere",
+    summary="The temperature goes with learning rate over batch size",
+    worlds=[batch_world],
+)(_jastrzebski)
+
+derivation(
+    "chaudhari-soatto-2018",
+    kind="physics",
+    source="Chaudhari & Soatto 2018, arXiv 1710.11029, Sec. 3; here from ornstein-uhlenbeck",
+    summary="SGD minimises the mean of an implicit potential minus T S; its curvature along mode i is that of the loss "
+    "times sigma^2/Sigma_ii, so it is the loss only if the noise is isotropic",
+    worlds=[linear_world()],
+)(_chaudhari_soatto)
+
+derivation(
+    "mandt-2017",
+    kind="physics",
+    source=f"{MANDT}; here from ornstein-uhlenbeck",
+    summary="Stationary covariance of SGD near a minimum, in the eigenbasis of the Hessian",
+    worlds=[linear_world()],
+)(_mandt)

@@ -1,0 +1,258 @@
+"""Linear regression and the Ornstein-Uhlenbeck process: what anisotropic noise does to the thermodynamics.
+
+>>> from thermo_theory import derive
+>>> derive("equipartition").claim(T=0.5)
+0.25
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, Step, derivation
+from thermo_theory.engine.operations import OperationError, flip, operation, scale, solve_for, substitute
+from thermo_theory.symbols import (
+    C,
+    C_ii,
+    C_ij,
+    C_next,
+    D_mean,
+    Hess,
+    L,
+    L_i,
+    Phi,
+    Sigma_ii,
+    Sigma_ij,
+    Sigma_mean,
+    Sigma_w,
+    T,
+    current,
+    drift,
+    drift_matrix,
+    drift_squared,
+    eta,
+    grad_log_rho,
+    h_i,
+    h_j,
+    sigma,
+    w,
+)
+from thermo_theory.symbols.vectors import Apply, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
+from thermo_theory.worlds.beyond import linear_world
+
+__all__ = ["along_modes", "isolate"]
+
+MANDT = "Mandt, Hoffman & Blei 2017, JMLR 18, Sec. 4"
+KUNIN = "Kunin et al. 2021, arXiv 2107.09133"
+GARDINER = "Gardiner, Handbook of Stochastic Methods, Sec. 4.4"
+
+
+# Operations --------------------------------------------------------------------------------------
+
+
+def _tensors(expression: sp.Expr) -> set[sp.Expr]:
+    """The vectors and matrices of a sum, each with its scalar factor taken off."""
+    terms = sp.Add.make_args(sp.expand(expression))
+    return {factor for term in terms for factor in sp.Mul.make_args(term) if is_tensor(factor)}
+
+
+@operation("solve for {0}")
+def isolate(equation: sp.Eq, tensor: sp.Expr) -> sp.Eq:
+    """Solve an equation that is linear in its vectors and matrices for one of them."""
+    difference = sp.expand(equation.lhs - equation.rhs)
+    factor = difference.coeff(tensor)
+    if factor == 0:
+        raise OperationError(f"{tensor} does not stand in {equation}")
+    rest = sp.expand(difference - factor * tensor)
+    return sp.Eq(tensor, sp.expand(-rest / factor), evaluate=False)
+
+
+@operation("multiply a step by itself and average")
+def second_moment(drift_law: sp.Eq, spread: sp.Eq, later: Mat, weights: sp.Expr, spread_of: Mat) -> sp.Eq:
+    """``C = E[w w^T]`` a unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
+    total = spread_of + spread.rhs
+    for term in sp.Add.make_args(sp.expand(drift_law.rhs)):
+        applied = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, Apply)]
+        if len(applied) != 1 or applied[0].args[1] != weights:
+            raise OperationError(f"{term} is not linear in {weights}")
+        total += term / applied[0] * SymProduct(applied[0].args[0], spread_of)
+    return sp.Eq(later, total, evaluate=False)
+
+
+@operation("solve the Lyapunov equation for {0}")
+def solve_lyapunov(equation: sp.Eq, unknown: Mat) -> sp.Eq:
+    """Solve ``{M, X} = k I``: the solution ``X = (k/2) M^-1`` is the only one as M has positive eigenvalues."""
+    (product,) = equation.lhs.atoms(SymProduct)
+    if equation.lhs != product or product.args[1] != unknown:
+        raise OperationError(f"{equation} is no Lyapunov equation for {unknown}")
+    factor = sp.expand(equation.rhs).coeff(identity_matrix)
+    if sp.expand(equation.rhs - factor * identity_matrix) != 0:
+        raise OperationError(f"{equation.rhs} is no multiple of the identity")
+    return sp.Eq(unknown, factor / 2 * Inverse(product.args[0]), evaluate=False)
+
+
+@operation("split {0} {1} by the covariance: M w = M C C^-1 w, with M C half its symmetric and skew parts")
+def split_by_covariance(equation: sp.Eq, matrix: Mat, weights: sp.Expr, spread_of: Mat) -> sp.Eq:
+    """Write ``M w`` as ``({M, C} + [M, C]) C^-1 w/2``."""
+    inner = Apply(Inverse(spread_of), weights)
+    both = Apply(SymProduct(matrix, spread_of), inner) + Apply(SkewProduct(matrix, spread_of), inner)
+    changed = equation.rhs.subs(Apply(matrix, weights), both / 2)
+    return sp.Eq(equation.lhs, sp.expand(changed), evaluate=False)
+
+
+@operation("take the commutator with {0}")
+def commute(equation: sp.Eq, matrix: Mat) -> sp.Eq:
+    """Commutator of both sides with a matrix; ``[M, {M, X}] = [M, [M, X]]`` in terms of `SkewProduct`."""
+
+    def changed(side: sp.Expr) -> sp.Expr:
+        total = SkewProduct(matrix, side)
+        nested = {node: node.args[1] for node in total.atoms(SkewProduct) if isinstance(node.args[1], SymProduct)}
+        rules = {
+            node: SkewProduct(matrix, SkewProduct(*inner.args))
+            for node, inner in nested.items()
+            if inner.args[0] == matrix
+        }
+        return total.xreplace(rules)
+
+    return sp.Eq(changed(equation.lhs), changed(equation.rhs), evaluate=False)
+
+
+@operation("compare the covariance with {0}")
+def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
+    """Subtract from a Lyapunov equation for X what a guess would make of its left-hand side."""
+    there = equation.lhs.subs(unknown, guess)
+    left = equation.lhs.subs(unknown, unknown - guess)
+    return sp.Eq(left, sp.expand(equation.rhs - there), evaluate=False)
+
+
+@operation("take the element between two eigenvectors of the Hessian")
+def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
+    """Element (i, j) of a matrix equation in the eigenbasis of the Hessian; (i, i) if `same`."""
+    second = h_i if same else h_j
+    elements = {
+        SymProduct(Hess, C): (h_i + second) * (C_ii if same else C_ij),
+        Sigma_w: Sigma_ii if same else Sigma_ij,
+    }
+
+    def changed(side: sp.Expr) -> sp.Expr:
+        if not _tensors(side) <= set(elements):
+            raise OperationError(f"{side} has elements without a name")
+        return side.xreplace(elements)
+
+    return sp.Eq(changed(equation.lhs), changed(equation.rhs), evaluate=False)
+
+
+# Derivations -------------------------------------------------------------------------------------
+
+
+def _ornstein_uhlenbeck(chain: Chain) -> None:
+    mean = chain.definition(sp.Eq(drift, -Apply(drift_matrix, w), evaluate=False), "a linear pull back to the minimum")
+    square = chain.definition(
+        sp.Eq(D_mean, eta**2 * Sigma_mean + drift_squared, evaluate=False),
+        "the mean square of a step: that of its noise and that of its mean",
+    )
+    small = chain.assumption("continuous time", sp.Eq(drift_squared, 0, evaluate=False), "only the noise counts")
+    alike = chain.assumption(
+        "homogeneous noise", sp.Eq(Sigma_mean, Sigma_w, evaluate=False), "the noise is the same at all weights"
+    )
+    noise = chain.do(substitute, square, small, alike)
+    later = chain.do(second_moment, mean, noise, C_next, w, C)
+    still = chain.assumption("stationarity", sp.Eq(C_next, C, evaluate=False), "the covariance stays")
+    balance = chain.do(substitute, later, still)
+    chain.do(isolate, balance, SymProduct(drift_matrix, C), because="Lyapunov's equation")
+    strength = chain.do(isolate, balance, Sigma_w)
+    normal = chain.definition(
+        sp.Eq(grad_log_rho, -Apply(Inverse(C), w), evaluate=False),
+        "linear drift and homogeneous noise make a normal density",
+    )
+    flow = chain.definition(
+        sp.Eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho), evaluate=False),
+        "the probability current over the density (Fokker-Planck)",
+    )
+    flow = chain.do(substitute, flow, mean, normal, strength)
+    chain.do(split_by_covariance, flow, drift_matrix, w, C, because="only the skew part drives a current")
+
+
+def _lyapunov(chain: Chain) -> Step:
+    """Lyapunov's equation of SGD on a quadratic loss."""
+    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C))
+    slope = chain.definition(sp.Eq(drift_matrix, eta * Hess, evaluate=False), "the gradient of w.Hw/2 is H w")
+    return chain.do(scale, chain.do(substitute, balance, slope), 1 / eta, because="Lyapunov's equation")
+
+
+def _linear_regression(chain: Chain) -> None:
+    balance = _lyapunov(chain)
+    potential = chain.definition(
+        sp.Eq(Phi, T / 2 * Quad(Inverse(C), w), evaluate=False),
+        "the implicit potential, -T log of the normal density",
+    )
+    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the temperature of the noise")
+    loss = chain.definition(sp.Eq(L, Quad(Hess, w) / 2, evaluate=False), "a quadratic loss")
+    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma_w, sigma**2 * identity_matrix, evaluate=False))
+    balance = chain.do(substitute, balance, isotropic)
+    spread = chain.do(solve_lyapunov, balance, C)
+    potential = chain.do(substitute, potential, spread, heat)
+    quadratic = chain.do(solve_for, loss, Quad(Hess, w))
+    chain.do(substitute, potential, quadratic, because="so the potential is the loss")
+
+
+def _probability_currents(chain: Chain) -> None:
+    balance = _lyapunov(chain)
+    chain.do(
+        compare,
+        balance,
+        T * Inverse(Hess),
+        C,
+        because="the potential is the loss (C = T H^-1) if and only if eta Sigma = 2 T I",
+    )
+    both = chain.do(commute, balance, Hess, because="currents vanish ([H, C] = 0) if and only if [H, Sigma] = 0")
+    chain.do(flip, chain.do(scale, both, 1 / eta))
+
+
+def _equipartition(chain: Chain) -> None:
+    balance = _lyapunov(chain)
+    variance = chain.do(solve_for, chain.do(along_modes, balance, same=True), C_ii)
+    energy = chain.definition(sp.Eq(L_i, h_i * C_ii / 2, evaluate=False), "the mean loss of a mode")
+    energy = chain.do(substitute, energy, variance, because="each mode has the temperature of its own noise")
+    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma_ii, sigma**2, evaluate=False))
+    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the temperature of the noise")
+    energy = chain.do(substitute, energy, isotropic)
+    chain.do(substitute, energy, chain.do(solve_for, heat, sigma))
+
+
+_SGD, _ANY = linear_world(), linear_world(symmetric=False)
+
+derivation(
+    "ornstein-uhlenbeck",
+    kind="physics",
+    source=f"{MANDT}; {GARDINER}",
+    summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its "
+    "probability runs along the level lines of the density, by the skew part of A C",
+    worlds=[_ANY],
+)(_ornstein_uhlenbeck)
+
+derivation(
+    "linear-regression",
+    kind="physics",
+    source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
+    summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
+    "if the noise is isotropic (and only then: see probability-currents)",
+    worlds=[_SGD],
+)(_linear_regression)
+
+derivation(
+    "probability-currents",
+    kind="identity",
+    source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
+    summary="Two conditions that are often blurred: the potential is the loss if and only if Sigma is a multiple of "
+    "the identity; currents vanish if and only if H and Sigma commute",
+    worlds=[_SGD],
+)(_probability_currents)
+
+derivation(
+    "equipartition",
+    kind="physics",
+    source="Boltzmann's equipartition theorem; this toolkit, THEORY.md Sec. 3 (V5)",
+    summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
+    worlds=[_SGD],
+)(_equipartition)

@@ -1,0 +1,136 @@
+"""A mixture of gases: a network that is scale-invariant in blocks, at one pressure.
+
+>>> from thermo_theory import derive
+>>> derive("gas-mixture").assumptions
+('continuous time', 'scale invariance', 'stationarity')
+>>> derive("driven-steady-state").claim(T1=3.0, T2=1.0, eta1=0.5, eta2=0.5, h=2.0, coupling=1.0)
+0.25
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, derivation
+from thermo_theory.engine.operations import (
+    add,
+    eliminate,
+    expand,
+    expectation,
+    factor,
+    operation,
+    solve_for,
+    substitute,
+)
+from thermo_theory.protocols import FixedLR
+from thermo_theory.symbols import (
+    R1,
+    R2,
+    T1,
+    T2,
+    V1,
+    V2,
+    L,
+    R,
+    T,
+    V,
+    coupling,
+    d,
+    d1,
+    d2,
+    eta1,
+    eta2,
+    h,
+    heat,
+    x1,
+    x2,
+)
+from thermo_theory.symbols.vectors import Expectation, Generator
+from thermo_theory.worlds.beyond import block_world, coupled_world
+from thermo_theory.worlds.sgd import sgd_world
+
+__all__: list[str] = []
+
+
+@operation("apply to block {0}, whose norm alone its gradients leave unchanged")
+def in_block(equation: sp.Eq, block: int) -> sp.Eq:
+    """Write a law of a scale-invariant network for one of its scale-invariant blocks."""
+    names = {1: {V: V1, R: R1, T: T1}, 2: {V: V2, R: R2, T: T2}}[block]
+    return sp.Eq(equation.lhs.subs(names), equation.rhs.subs(names), evaluate=False)
+
+
+def _gas_mixture(chain: Chain) -> None:
+    law = chain.claim("ideal-gas-law", FixedLR)
+    first = chain.do(in_block, law, 1, because="all blocks share the weight decay")
+    second = chain.do(in_block, law, 2)
+    total = chain.definition(sp.Eq(V, V1 + V2, evaluate=False), "squared norms add up")
+    size = chain.definition(sp.Eq(d, d1 + d2, evaluate=False), "so do numbers of weights")
+    one = chain.definition(sp.Eq(R1, (d1 - 1) / 2, evaluate=False), "directions of the first block")
+    two = chain.definition(sp.Eq(R2, (d2 - 1) / 2, evaluate=False), "directions of the second block")
+    whole = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "directions of one big sphere")
+    both = chain.do(add, one, two)
+    weights = chain.do(solve_for, chain.do(substitute, whole, size), d1)
+    chain.do(expand, chain.do(substitute, both, weights), because="each block more is half a degree of freedom less")
+    sum_of_both = chain.do(add, first, second)
+    volume = chain.do(solve_for, total, V1)
+    chain.do(expand, chain.do(substitute, sum_of_both, volume), because="volumes add at one pressure")
+
+
+@operation("the mean update of a block goes down its gradient of the loss: {0}, at {1}")
+def down_the_gradient(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol) -> sp.Eq:
+    """Mean change of a coordinate an iteration, ``-rate dL/dx``."""
+    return sp.Eq(Generator(place), sp.expand(-rate * sp.diff(loss.rhs, place)), evaluate=False)
+
+
+@operation("what a block's update alone does to the loss on average, by Ito's lemma: {0} moves, with {2}")
+def change_by_block(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol, temperature: sp.Symbol, name: sp.Symbol) -> sp.Eq:
+    """``E[-rate (dL/dx)^2 + rate T d^2L/dx^2]`` for a coordinate that feels noise of temperature T."""
+    slope, bend = sp.diff(loss.rhs, place), sp.diff(loss.rhs, place, 2)
+    return sp.Eq(name, Expectation(-rate * slope**2 + rate * temperature * bend), evaluate=False)
+
+
+def _driven_steady_state(chain: Chain) -> None:
+    loss = chain.definition(
+        sp.Eq(L, h * (x1**2 + x2**2) / 2 + coupling * x1 * x2, evaluate=False),
+        "a direction of each block near the minimum, and what couples them",
+    )
+    pulls = [chain.do(down_the_gradient, loss, x1, eta1), chain.do(down_the_gradient, loss, x2, eta2)]
+    balances = []
+    for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, 0), (x2, x2, 2 * eta2 * T2)):
+        grows = chain.assumption(
+            "continuous time",
+            sp.Eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread, evaluate=False),
+            "Ito's lemma, with noise of each block's own temperature",
+        )
+        still = chain.assumption(
+            "stationarity", sp.Eq(Expectation(Generator(one * other)), 0, evaluate=False), "the spread stays"
+        )
+        used = [pull for pull in pulls if grows.equation.rhs.has(pull.equation.lhs)]
+        mean = chain.do(expectation, chain.do(expand, chain.do(substitute, grows, *used)))
+        balances.append(chain.do(substitute, mean, still))
+    moments = Expectation(x1**2), Expectation(x1 * x2), Expectation(x2**2)
+    flow = chain.do(change_by_block, loss, x1, eta1, T1, heat)
+    solved = []
+    for unknown in moments:
+        others = tuple(moment for moment in moments if moment != unknown)
+        solved.append(chain.do(eliminate, *balances, unknown=unknown, others=others))
+    chain.do(factor, chain.do(substitute, flow, *solved), because="heat flows from hot to cold, and never stops")
+
+
+derivation(
+    "gas-mixture",
+    kind="physics",
+    source="Dalton's law at one pressure; this toolkit, THEORY.md Sec. 2",
+    summary="Blocks have temperatures of their own and one pressure; their volumes add, and m blocks have m - 1 halves "
+    "less of R than one sphere. Unequal temperatures are no equilibrium but a steady state driven by the noise",
+    worlds=[block_world, sgd_world("fixed-lr", ensemble=True)],
+)(_gas_mixture)
+
+derivation(
+    "driven-steady-state",
+    kind="physics",
+    source="Sekimoto 2010, Stochastic Energetics; this toolkit, THEORY.md Sec. 2",
+    summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
+    "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",
+    worlds=[coupled_world],
+)(_driven_steady_state)

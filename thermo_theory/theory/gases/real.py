@@ -1,0 +1,167 @@
+"""Real gases: why a scale-invariant network cannot be one, and what a length scale adds.
+
+>>> from thermo_theory import derive
+>>> derive("length-scale").claim(R=50.0, T=0.01, V=0.5, eps=0.1, stretch=-0.2)
+1.0181...
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, derivation
+from thermo_theory.engine.operations import (
+    OperationError,
+    expand,
+    ito_of_norm,
+    operation,
+    simplify,
+    solve_for,
+    substitute,
+)
+from thermo_theory.protocols import FixedLR
+from thermo_theory.symbols import (
+    V0,
+    R,
+    Sigma_w,
+    T,
+    T_c,
+    V,
+    V_c,
+    Z_c,
+    c,
+    d,
+    diffusion,
+    drift,
+    eps,
+    eta,
+    grad_L,
+    lam,
+    p,
+    p_c,
+    r,
+    stretch,
+    vdw_a,
+    vdw_b,
+    w,
+)
+from thermo_theory.symbols.vectors import Dot, Generator, Tr
+from thermo_theory.theory.symmetry import at_once, choose
+from thermo_theory.worlds.real import length_scale_world, van_der_waals_world, volume_world
+
+__all__: list[str] = []
+
+_squared_norm = sp.Symbol("s", positive=True)
+_p, _Z = sp.Function("p"), sp.Function("Z")
+_p_vdw = sp.Function("p_W")(T, V)
+
+
+@operation("critical point: the slope and the curvature of p over V vanish")
+def critical_point(equation: sp.Eq, wanted: sp.Symbol) -> sp.Eq:
+    """Volume, temperature or pressure at which an isotherm p(V) has a level point of inflection."""
+    level = [sp.numer(sp.together(sp.diff(equation.rhs, V, order))) for order in (1, 2)]
+    heat = sp.solve(level[0], T)
+    if len(heat) != 1:
+        raise OperationError(f"{equation} has {len(heat)} temperatures with a level isotherm")
+    places = [place for place in sp.solve(level[1].subs(T, heat[0]), V) if sp.simplify(heat[0].subs(V, place)) != 0]
+    places = [place for place in places if place.is_positive]
+    if len(places) != 1:
+        raise OperationError(f"{equation} has {len(places)} critical points")
+    at_place = sp.simplify(heat[0].subs(V, places[0]))
+    found = {V_c: places[0], T_c: at_place, p_c: sp.simplify(equation.rhs.subs({T: at_place, V: places[0]}))}
+    return sp.Eq(wanted, found[wanted], evaluate=False)
+
+
+@operation("expand in 1/{0}")
+def in_density(equation: sp.Eq, volume: sp.Symbol) -> sp.Eq:
+    """Virial expansion: a power series in the inverse volume."""
+    return sp.Eq(equation.lhs, sp.series(equation.rhs, volume, sp.oo, 3), evaluate=False)
+
+
+def _real_gas(chain: Chain) -> None:
+    # Reference: van der Waals.
+    gas = chain.definition(
+        sp.Eq(_p_vdw, R * T / (V - vdw_b) - vdw_a / V**2, evaluate=False),
+        "for reference: van der Waals' gas, of excluded volume b and attraction a",
+    )
+    for wanted in (V_c, T_c, p_c):
+        chain.do(critical_point, gas, wanted)
+    factor = chain.definition(sp.Eq(Z_c, _p_vdw * V / (R * T), evaluate=False), "its compressibility factor")
+    factor = chain.do(expand, chain.do(substitute, factor, gas))
+    chain.do(in_density, factor, V, because="its virial coefficients: b - a/(R T), b^2, ..., zero only if a = b = 0")
+    # A scale-invariant network.
+    network = chain.definition(
+        sp.Eq(_Z(T, V), _p(T, V) * V / (R * T), evaluate=False),
+        "a network's, with the weight decay p that holds the volume V at the noise temperature T",
+    )
+    symmetric = chain.assumption(
+        "scale invariance",
+        sp.Eq(_p(T, c**2 * V), _p(T, V) / c**2, evaluate=False),
+        "(w, eta, lambda) -> (c w, c^2 eta, lambda/c^2) has the same directions and T",
+    )
+    larger = chain.do(substitute, chain.do(at_once, network, {V: c**2 * V}), symmetric)
+    larger = chain.do(choose, larger, c, sp.sqrt(V0 / V))
+    there = chain.do(solve_for, network, _p(T, V))
+    chain.do(
+        substitute,
+        larger,
+        there,
+        because="Z does not change with the volume: no virial coefficient, no a, no b, whatever the noise",
+    )
+
+
+def _length_scale(chain: Chain) -> None:
+    mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
+    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
+    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays")
+    heat = chain.definition(
+        sp.Eq(T, eta * Tr(Sigma_w) / (2 * (d - 1)), evaluate=False), "the temperature of the noise as it is"
+    )
+    push = chain.definition(
+        sp.Eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch, evaluate=False),
+        "the chain rule for a loss of h = w/sqrt(r^2 + eps)",
+    )
+    size = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "the volume")
+    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
+    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
+    factor = chain.definition(sp.Eq(Z_c, p * V / (R * T), evaluate=False), "the compressibility factor")
+    growth = chain.do(ito_of_norm, mean, noise, _squared_norm, _squared_norm, w, because="f = |w|^2")
+    growth = chain.do(substitute, growth, norm)
+    growth = chain.do(substitute, growth, still, push, chain.do(solve_for, heat, Tr(Sigma_w)))
+    growth = chain.do(substitute, growth, chain.do(solve_for, size, r), chain.do(solve_for, directions, d))
+    decay = chain.do(solve_for, growth, lam)
+    factor = chain.do(expand, chain.do(substitute, factor, chain.do(substitute, pressure, decay)))
+    factor = chain.do(simplify, factor)
+    chain.do(to_first_order, factor, eps, because="a second virial coefficient -eps D_h/(4 R T), as of attraction")
+    chain.do(apart, factor)
+
+
+@operation("to first order in {0}")
+def to_first_order(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
+    """Expand the right-hand side to first order."""
+    return sp.Eq(equation.lhs, sp.series(equation.rhs, variable, 0, 2), evaluate=False)
+
+
+@operation("take out 1")
+def apart(equation: sp.Eq) -> sp.Eq:
+    """Write the right-hand side as 1 and the rest."""
+    return sp.Eq(equation.lhs, 1 + sp.factor(equation.rhs - 1), evaluate=False)
+
+
+derivation(
+    "real-gas",
+    kind="symmetry",
+    source="this toolkit, THEORY.md Sec. 2; van der Waals 1873",
+    summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
+    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
+    worlds=[volume_world, van_der_waals_world],
+)(_real_gas)
+
+derivation(
+    "length-scale",
+    kind="physics",
+    source="Clausius' virial; this toolkit, THEORY.md Sec. 2",
+    summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
+    "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
+    worlds=[length_scale_world],
+)(_length_scale)

@@ -1,0 +1,144 @@
+"""Operations on integrals over the angle and on Bessel functions, for the von Mises-Fisher gas."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.symbols import d, theta
+
+__all__ = [
+    "bessel_recurrences",
+    "divide",
+    "expand_logs",
+    "gather_powers",
+    "linearity",
+    "over_the_angle",
+    "polar_integral",
+    "put_slopes",
+]
+
+
+def over_the_angle(function: sp.Expr) -> sp.Integral:
+    """Integral of a function of the angle over the sphere, less the area of the sphere of the other angles."""
+    return sp.Integral(function * sp.sin(theta) ** (d - 2), (theta, 0, sp.pi))
+
+
+def _linear(integral: sp.Integral) -> sp.Expr:
+    """Take a sum and constant factors out of an integral over the angle."""
+    measure = sp.Dummy("m", positive=True)
+    limits = integral.limits[0]
+    variable = limits[0]
+    powers = [part for part in integral.function.atoms(sp.Pow) if part.base == sp.sin(variable)]
+    stand_in = dict(zip(powers, [measure], strict=False))
+    inside = sp.expand(sp.expand_log(integral.function.subs(stand_in)))
+    total = sp.S.Zero
+    for term in sp.Add.make_args(inside):
+        constant, varying = sp.powsimp(term).as_independent(variable)
+        constant_power, varying_power = sp.S.One, sp.S.One
+        for factor in sp.Mul.make_args(varying):
+            if isinstance(factor, sp.exp):
+                fixed, moving = sp.expand(factor.args[0]).as_independent(variable, as_Add=True)
+                constant_power *= sp.exp(fixed)
+                varying_power *= sp.exp(moving)
+            else:
+                varying_power *= factor
+        if constant.has(measure):
+            constant, varying_power = constant.subs(measure, 1), varying_power * measure
+        back = {measure: powers[0]} if powers else {}
+        total += constant * constant_power * sp.Integral(varying_power.subs(back), limits)
+    return total
+
+
+@operation("take sums and constants out of the integrals")
+def linearity(equation: sp.Eq) -> sp.Eq:
+    """Integrals are linear: constants come out, a sum is integrated term by term."""
+    right = equation.rhs
+    for integral in sorted(right.atoms(sp.Integral), key=sp.default_sort_key):
+        right = right.subs(integral, _linear(integral))
+    return sp.Eq(equation.lhs, sp.powsimp(sp.expand(right)), evaluate=False)
+
+
+def _gathered(expression: sp.Expr) -> sp.Expr:
+    """Multiply powers of one base; those of roots become powers of what stands under them."""
+    plain = sp.expand_power_base(sp.gammasimp(sp.expand(expression)))
+    return sp.powsimp(plain.replace(lambda part: part.is_Pow and part.base.is_Pow, sp.powdenest), combine="exp")
+
+
+@operation("gather powers")
+def gather_powers(equation: sp.Eq) -> sp.Eq:
+    """Multiply powers of one base."""
+    return sp.Eq(_gathered(equation.lhs), _gathered(equation.rhs), evaluate=False)
+
+
+@operation("put in the slopes")
+def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
+    """Put what is known of derivatives of functions of one variable where those derivatives stand at other values."""
+    right = equation.rhs
+    for known in slopes:
+        name, variable = known.lhs.expr.func, known.lhs.variables[0]
+        for there in right.atoms(sp.Subs):
+            if isinstance(there.expr, sp.Derivative) and there.expr.expr.func == name:
+                right = right.subs(there, known.rhs.subs(variable, there.point[0]))
+        if any(part.expr.has(name) for part in right.atoms(sp.Subs)):
+            raise OperationError(f"derivatives of {name} are left in {right}")
+    return sp.Eq(equation.lhs, sp.expand(right), evaluate=False)
+
+
+@operation("take logarithms apart")
+def expand_logs(equation: sp.Eq) -> sp.Eq:
+    """The log of a product of positive numbers is the sum of their logs."""
+    return sp.Eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)), evaluate=False)
+
+
+@operation("divide")
+def divide(first: sp.Eq, second: sp.Eq) -> sp.Eq:
+    """Divide one equation by another, side by side."""
+    return sp.Eq(first.lhs / second.lhs, sp.powsimp(first.rhs / second.rhs), evaluate=False)
+
+
+@operation("do the integral over the polar angle")
+def polar_integral(equation: sp.Eq) -> sp.Eq:
+    """Integrate ``exp(k cos a) (sin a)^(2 nu)`` from 0 to pi: Poisson's integral of the Bessel function, DLMF 10.32.2.
+
+    It is ``sqrt(pi) Gamma(nu + 1/2) (2/k)^nu I_nu(k)``; k and nu are read off the integrand.
+
+    Raises
+    ------
+    OperationError
+        If an integral is not of this form.
+    """
+    right = equation.rhs
+    for integral in right.atoms(sp.Integral):
+        angle, low, high = integral.limits[0]
+        k, power = sp.Wild("k", exclude=[angle, 0]), sp.Wild("n", exclude=[angle])
+        found = integral.function.match(sp.exp(k * sp.cos(angle)) * sp.sin(angle) ** power)
+        if found is None or (low, high) != (0, sp.pi):
+            raise OperationError(f"{integral} is not Poisson's integral")
+        nu, argument = found[power] / 2, found[k]
+        value = sp.sqrt(sp.pi) * sp.gamma(nu + sp.S.Half) * (2 / argument) ** nu * sp.besseli(nu, argument)
+        right = right.subs(integral, value)
+    return sp.Eq(equation.lhs, _gathered(right), evaluate=False)
+
+
+@operation("use the recurrences of the Bessel functions")
+def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
+    """Write Bessel functions ``I_n`` of one argument by the two of them of orders nu and nu + 1, DLMF 10.29.1.
+
+    ``I_(n-1)(z) - I_(n+1)(z) = 2 n I_n(z)/z``; nu is the second highest order if there is none below, else the one
+    in the middle of what stands there.
+    """
+    right = equation.rhs
+    while True:
+        functions = sorted(right.atoms(sp.besseli), key=lambda one: sp.simplify(one.order - d / 2))
+        if len(functions) <= 2:
+            break
+        lowest, highest = functions[0], functions[-1]
+        z, base = lowest.argument, d / 2 - 1
+        if sp.simplify(lowest.order - base).is_negative:
+            n = lowest.order + 1
+            right = right.subs(lowest, sp.besseli(sp.expand(n + 1), z) + 2 * n / z * sp.besseli(sp.expand(n), z))
+        else:
+            n = highest.order - 1
+            right = right.subs(highest, sp.besseli(sp.expand(n - 1), z) - 2 * n / z * sp.besseli(sp.expand(n), z))
+    return sp.Eq(equation.lhs, sp.expand(sp.simplify(right)), evaluate=False)

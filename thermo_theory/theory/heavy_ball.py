@@ -1,0 +1,67 @@
+"""The exact scaling symmetry of SGD with momentum: the buffer scales as gradients do, and a step commutes with it.
+
+>>> from thermo_theory import derive
+>>> derive("momentum-symmetry").claim.equation
+Eq(W(c*w, v_k/c, c**2*eta, lambda/c**2), c*W(w, v_k, eta, lambda))
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, derivation
+from thermo_theory.engine.operations import OperationError, expand, operation, substitute
+from thermo_theory.symbols import beta, buffer, c, eta, lam, w
+from thermo_theory.theory.symmetry import THIS_TOOLKIT, multiple, rescale
+from thermo_theory.worlds.heavy_ball import ball_gradient, ball_step, buffer_step, step_world
+
+__all__ = ["share"]
+
+#: How weights, buffer and rates change together.
+SCALING = {w: c * w, buffer: buffer / c, eta: c**2 * eta, lam: lam / c**2}
+
+
+@operation("compare with the same divided by c")
+def share(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
+    """Write one right-hand side as another over c."""
+    if sp.expand(c * larger.rhs - one.rhs) != 0:
+        raise OperationError(f"{larger.rhs} is not {one.rhs} over {c}")
+    return sp.Eq(larger.lhs, one.lhs / c, evaluate=False)
+
+
+def _symmetry(chain: Chain, rule: str) -> None:
+    after = buffer_step(w, buffer, lam)
+    moved_to = ball_step(w, buffer, eta, lam)
+    pull = ball_gradient(w) + lam * w
+    held = chain.definition(sp.Eq(after, beta * buffer + pull, evaluate=False), "the buffer, as torch has it")
+    push = pull + beta * after if rule == "nesterov" else after
+    moved = chain.definition(sp.Eq(moved_to, w - eta * push, evaluate=False), "one step")
+    invariant = chain.assumption(
+        "scale invariance",
+        sp.Eq(ball_gradient(c * w), ball_gradient(w) / c, evaluate=False),
+        "the gradient of every minibatch is c times smaller at weights c times larger",
+    )
+    kept = chain.do(rescale, held, SCALING, because="the same minibatch at rescaled weights, with a buffer to match")
+    kept = chain.do(expand, chain.do(substitute, kept, invariant))
+    kept = chain.do(share, kept, held, because="the buffer goes on as it began")
+    larger = chain.do(rescale, moved, SCALING)
+    larger = chain.do(substitute, larger, kept, *([invariant] if rule == "nesterov" else []))
+    chain.do(multiple, larger, moved, because="and so does the step: the same directions")
+
+
+def _momentum(chain: Chain) -> None:
+    _symmetry(chain, "momentum")
+
+
+def _nesterov(chain: Chain) -> None:
+    _symmetry(chain, "nesterov")
+
+
+for _rule, _build in (("momentum", _momentum), ("nesterov", _nesterov)):
+    derivation(
+        f"{_rule}-symmetry",
+        kind="symmetry",
+        source=THIS_TOOLKIT,
+        summary="A step from rescaled weights and buffer at rescaled rates is the step rescaled, as for SGD",
+        worlds=[step_world(_rule)],
+    )(_build)

@@ -1,0 +1,282 @@
+"""How the norm and the directions approach their stationary values.
+
+>>> from thermo_theory import FixedELR, FixedLR
+>>> FixedLR.trajectory(t=0.0, r0=2.0, eta=0.1, lam=1e-3, sigma=1.0, d=10)
+2.0
+>>> FixedLR.relaxation_time(eta=0.1, lam=1e-3)
+2500.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike
+
+from thermo_theory.engine.derivation import Chain, Step, derivation
+from thermo_theory.engine.operations import (
+    OperationError,
+    equate,
+    expand,
+    ito_of_norm,
+    operation,
+    project,
+    simplify,
+    solve_for,
+    solve_ode,
+    substitute,
+)
+from thermo_theory.numeric.domain import check_domain
+from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from thermo_theory.symbols import (
+    Sigma_w,
+    argument_name,
+    d,
+    diffusion,
+    drift,
+    eta,
+    eta_eff,
+    glossary,
+    grad_L,
+    lam,
+    r,
+    r0,
+    relaxation,
+    sigma,
+    t,
+    tr_Sigma,
+    w,
+    w_bar,
+)
+from thermo_theory.symbols.vectors import Apply, Dot, Generator, Quad, Tr
+from thermo_theory.theory.stochastic import PAPER
+from thermo_theory.worlds.relaxation import free_world, relaxation_world, trajectory_world
+
+_squared_norm = sp.Symbol("s", positive=True)
+_r, _y = sp.Function("r", positive=True), sp.Function("y", positive=True)
+
+
+@operation("without noise the mean change is the change: write it as a rate of {1}")
+def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, variable: sp.Symbol) -> sp.Eq:
+    """From the mean change of ``r^2`` the rate of change of ``y = r^power``, by the chain rule, in terms of y."""
+    if equation.lhs != Generator(norm**2):
+        raise OperationError(f"{equation.lhs} is not the mean change of the squared norm")
+    rate = sp.Rational(power, 2) * norm ** (power - 2) * equation.rhs
+    inside = function ** sp.Rational(1, power)
+    right = sp.expand(sp.powsimp(sp.expand(rate).subs(norm, inside)))
+    return sp.Eq(sp.Derivative(function, variable), right, evaluate=False)
+
+
+@operation("gather what is left of the start and what is reached of the end, with {0} = 1 at first and 0 at last")
+def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
+    """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
+    share = sp.Dummy("E", positive=True)
+    exponent = decaying.args[0]
+    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share).subs(sp.exp(-exponent), 1 / share)
+    parts = sp.Poly(sp.expand(sp.cancel(inside.subs(decaying, share))), share)
+    if parts.degree() != 1 or parts.has(sp.exp):
+        raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")
+    end, change = sp.factor(parts.coeff_monomial(1)), parts.coeff_monomial(share)
+    start = sp.factor(end + change)
+    return sp.Eq(equation.lhs, start * decaying + end * (1 - decaying), evaluate=False)
+
+
+@operation("take the root of order {0}")
+def take_root(equation: sp.Eq, power: int) -> sp.Eq:
+    """Root of both sides, which are positive."""
+    return sp.Eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args), evaluate=False)
+
+
+@operation("the slope of the mean change is minus the rate of relaxation, 1/{2}")
+def slope_of_change(equation: sp.Eq, norm: sp.Symbol, power: int, time: sp.Symbol) -> sp.Eq:
+    """Differentiate the mean change of ``r^power`` by ``r^power``: ``1/tau = -df/dy``."""
+    if equation.lhs != Generator(norm**power):
+        raise OperationError(f"{equation.lhs} is not the mean change of {norm**power}")
+    slope = sp.diff(equation.rhs, norm) / sp.diff(norm**power, norm)
+    return sp.Eq(1 / time, -sp.expand(slope), evaluate=False)
+
+
+@operation("apply Ito's lemma to w/|w|")
+def ito_of_unit_vector(drift_is: sp.Eq, covariance: sp.Eq, unit: sp.Expr, weights: sp.Expr, norm: sp.Symbol) -> sp.Eq:
+    """Ito's lemma for all of u = w/|w|: ``b/r - w (w.b)/r^3 - D w/r^3 - w tr D/(2 r^3) + 3 w (w^T D w)/(2 r^5)``."""
+    b, spread = drift_is.rhs, covariance.rhs
+    outward = -Dot(weights, b) / norm**3 - Tr(spread) / (2 * norm**3) + 3 * Quad(spread, weights) / (2 * norm**5)
+    right = b / norm + outward * weights - Apply(spread, weights) / norm**3
+    return sp.Eq(Generator(unit), sp.expand(right), evaluate=False)
+
+
+# Trajectories ------------------------------------------------------------------------------------
+
+
+def _trajectory(chain: Chain, protocol: Protocol) -> None:
+    power = 4 if protocol is FixedLR else -2
+    growth = chain.claim("ito-radius", protocol)
+    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
+    growth = chain.do(substitute, growth, noise)
+    named = chain.definition(
+        sp.Eq(_y(t), _r(t) ** power, evaluate=False), "the power of the norm that obeys a linear equation"
+    )
+    rate = chain.do(as_rate, growth, r, _y(t), power, t, because="no noise acts on the norm: g.w = 0")
+    start = chain.definition(sp.Eq(_y(0), r0**power, evaluate=False), "the norm at the start")
+    solution = chain.do(solve_ode, rate, _y(t), start=start)
+    decaying = sp.exp(-4 * eta * lam * t if protocol is FixedLR else -(eta_eff**2) * sigma**2 * t * (d - 1))
+    solution = chain.do(start_and_end, solution, decaying)
+    chain.do(take_root, chain.do(substitute, solution, named), power)
+
+
+def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
+    chain.claim("ito-radius", protocol)
+    chain.definition(sp.Eq(_r(t), r0, evaluate=False), "the projection takes the growth away again, every step")
+
+
+def _followed(power: int, start: np.ndarray, end: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Root of the given order of ``y = start^power e^-rate + end (1 - e^-rate)``, without cancellation."""
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        return np.asarray((start**power * np.exp(-rate) + end * -np.expm1(-rate)) ** (1 / power))
+
+
+def _checked(values: Mapping[str, ArrayLike], invalid: Literal["raise", "nan"]) -> dict[str, np.ndarray]:
+    domains = {argument_name(symbol): info.domain for symbol, info in glossary.items()}
+    return {name: check_domain(name, value, domains[name], invalid) for name, value in values.items()}
+
+
+def _plain(result: np.ndarray) -> float | np.ndarray:
+    return float(result) if result.shape == () else result
+
+
+def _trajectory_fixed_lr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
+    v = _checked(values, invalid)
+    end = v["eta"] * v["sigma"] ** 2 * (v["d"] - 1) / (2 * v["lam"])
+    return _plain(_followed(4, v["r0"], end, 4 * v["eta"] * v["lam"] * v["t"]))
+
+
+def _trajectory_fixed_elr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
+    v = _checked(values, invalid)
+    growth = v["eta_eff"] * v["sigma"] ** 2 * (v["d"] - 1)
+    return _plain(_followed(-2, v["r0"], 2 * v["lam"] / growth, v["eta_eff"] * growth * v["t"]))
+
+
+# Relaxation times --------------------------------------------------------------------------------
+
+
+def _relaxation_fixed_lr(chain: Chain, protocol: Protocol) -> None:
+    mean, noise = chain.claim("sde", protocol, about=drift), chain.claim("sde", protocol, about=diffusion)
+    rules = [
+        chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm"),
+        chain.assumption("scale invariance", sp.Eq(Dot(w, grad_L), 0, evaluate=False), "Euler: g.w = 0"),
+        chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r"),
+        chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch"),
+    ]
+    growth = chain.do(ito_of_norm, mean, noise, _squared_norm**2, _squared_norm, w, because="f = |w|^4")
+    growth = chain.do(expand, chain.do(substitute, growth, *rules))
+    slope = chain.do(slope_of_change, growth, r, 4, relaxation, because="r^4 changes linearly with r^4")
+    chain.do(solve_for, slope, relaxation)
+
+
+def _relaxation_fixed_elr(chain: Chain, protocol: Protocol) -> None:
+    growth = chain.claim("ito-radius", protocol)
+    slope = chain.do(slope_of_change, growth, r, 2, relaxation, because="close to its stationary value")
+    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays as it is")
+    balance = chain.do(substitute, growth, still)
+    slope = chain.do(substitute, slope, chain.do(solve_for, balance, tr_Sigma))
+    chain.do(solve_for, slope, relaxation)
+
+
+def _free_direction(chain: Chain, protocol: Protocol) -> Step:
+    """A direction that nothing holds: the mean of w/|w| shrinks because it spreads over the sphere."""
+    mean, noise = chain.claim("sde", protocol, about=drift), chain.claim("sde", protocol, about=diffusion)
+    tangent = chain.assumption("scale invariance", sp.Eq(Apply(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch")
+    flat = chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch")
+    unit = chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r")
+    free = chain.assumption("pure noise", sp.Eq(grad_L, 0, evaluate=False), "nothing pulls")
+    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
+    weights = chain.definition(sp.Eq(w, r * w_bar, evaluate=False), "norm and direction")
+    turned = chain.do(ito_of_unit_vector, mean, noise, w_bar, w, r)
+    turned = chain.do(substitute, turned, free, tangent, flat, unit)
+    if turned.equation.has(Dot(w, w)):
+        turned = chain.do(expand, chain.do(substitute, turned, norm, because="weight decay does not turn the weights"))
+    turned = chain.do(substitute, turned, weights)
+    slower = chain.definition(
+        sp.Eq(Generator(w_bar), -w_bar / relaxation, evaluate=False), "the mean direction shrinks as exp(-t/tau)"
+    )
+    same = chain.do(project, chain.do(equate, slower, turned), w_bar)
+    return chain.do(solve_for, same, relaxation)
+
+
+def _relaxation_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
+    time = _free_direction(chain, protocol)
+    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
+    chain.do(substitute, time, noise)
+
+
+def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
+    time = _free_direction(chain, protocol)
+    growth = chain.claim("ito-radius", protocol)
+    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays as it is")
+    balance = chain.do(solve_for, chain.do(substitute, growth, still), tr_Sigma)
+    chain.do(simplify, chain.do(substitute, time, balance))
+
+
+# The registry ------------------------------------------------------------------------------------
+
+_TRAJECTORY = {FixedSphere: _trajectory_on_the_sphere, FixedELR: _trajectory, FixedLR: _trajectory}
+_KERNELS = {FixedELR: _trajectory_fixed_elr, FixedLR: _trajectory_fixed_lr}
+_ARGUMENTS = {FixedELR: ("d", "eta_eff", "lam", "r0", "sigma", "t"), FixedLR: ("d", "eta", "lam", "r0", "sigma", "t")}
+_TRAJECTORY_SUMMARY = {
+    FixedSphere: "The norm is r_0 for all times",
+    FixedELR: "The squared norm follows a logistic curve from any start",
+    FixedLR: "The fourth power of the norm approaches its stationary value as exp(-4 eta lambda t), from any start",
+}
+
+for _protocol, _build in _TRAJECTORY.items():
+    derivation(
+        "radius-trajectory",
+        protocol=_protocol,
+        kind="definition" if _protocol is FixedSphere else "physics",
+        source=f"{PAPER}, Sec. 3; Li, Lyu, Arora 2020, arXiv 2010.02916",
+        summary=_TRAJECTORY_SUMMARY[_protocol],
+        worlds=[trajectory_world(_protocol.key)],
+        kernel=_KERNELS.get(_protocol),
+        arguments=_ARGUMENTS.get(_protocol),
+    )(_build)
+
+_TIMES = {
+    FixedSphere: (
+        _relaxation_on_the_sphere,
+        free_world,
+        "Only directions relax: a free one forgets itself in 2/((d - 1) eta_eff^2 sigma^2) iterations",
+    ),
+    FixedELR: (
+        _relaxation_fixed_elr,
+        relaxation_world,
+        "The squared norm relaxes in 1/(2 eta_eff lambda r^2) iterations",
+    ),
+    FixedLR: (
+        _relaxation_fixed_lr,
+        relaxation_world,
+        "The fourth power of the norm relaxes in 1/(4 eta lambda) iterations",
+    ),
+}
+
+for _protocol, (_build, _worlds, _summary) in _TIMES.items():
+    derivation(
+        "relaxation-time",
+        protocol=_protocol,
+        kind="physics",
+        source=f"{PAPER}, Sec. 3; this toolkit, docs/",
+        summary=_summary,
+        worlds=[_worlds(_protocol.key)],
+    )(_build)
+
+for _protocol in (FixedELR, FixedLR):
+    derivation(
+        "direction-relaxation",
+        protocol=_protocol,
+        kind="physics",
+        source="this toolkit, docs/; Kosson et al. 2023, arXiv 2305.17212",
+        summary="Where the norm is stationary a free direction forgets itself in 1/(eta lambda) iterations",
+        worlds=[free_world(_protocol.key)],
+    )(_direction_relaxation)
