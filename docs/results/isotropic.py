@@ -16,7 +16,7 @@ import xarray as xr
 import empirics
 from empirics.claims.curves import Curves
 from empirics.claims.fits import Estimate, fit, mean_of, quadratic
-from empirics.claims.state import State, finite_step_factor
+from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
 from empirics.isotropic import processes
 from empirics.isotropic.processes import Path as Route
@@ -151,7 +151,7 @@ def adiabatic(runs: Runs) -> list[str]:
     for ink, (name, d) in zip(INK, DIMENSIONS.items(), strict=True):
         data = runs.at(name, "fixed-elr")
         judged = Table.of(data)
-        state = State.of(judged)
+        state = StateVariables.of(judged)
         curves = Curves.over(state.temperature, state.along)
         at = np.linspace(*np.quantile(np.log(state.temperature), [0.08, 0.92]), 12)
         _, slope = curves.energy(state.values(judged, "loss"), np.arange(len(state.along)), at)
@@ -372,7 +372,7 @@ def broken(runs: Runs) -> list[str]:
     listed = [f"- **{name}**: {words}." for name, words in BREAKS.items()]
     warm = runs.at("inhomogeneous")
     judged = Table.of(warm)
-    state = State.of(judged)
+    state = StateVariables.of(judged)
     energy, spread = state.values(judged, "loss"), state.values(judged, "loss_variance")
     ratio = float(np.mean(1 - 10 * spread / ((1 + 10 * energy) * (1 - energy))))
     return [

@@ -16,7 +16,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
-from empirics.claims.state import State, unmixed
+from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, Protocol, derive
@@ -95,7 +95,7 @@ class Adiabat(Claim):
         form = fixed_lr_form(law_of(table)) if free else FIXED_ELR
         if missing := _missing(table):
             return [self.not_measured(table, form, "physics", 0.0, missing)]
-        state = State.of(table)
+        state = StateVariables.of(table)
         estimate, details = _compare(table, state)
         source = derive("entropy-of-schedule" if free else "heat-capacities").source
         if table.optimizer != "sgd":
@@ -107,7 +107,7 @@ class Adiabat(Claim):
         """The slope and what the heat capacity gives for it, over the temperatures."""
         if _missing(table):
             return ()
-        state = State.of(table)
+        state = StateVariables.of(table)
         comparison = _comparison(table, state)
         return () if isinstance(comparison, str) else (_plot(table, state, comparison),)
 
@@ -119,7 +119,7 @@ def _free(table: Table) -> bool:
 def _missing(table: Table) -> list[str]:
     """Name what is not there and the slopes need."""
     rate = "lr" if _free(table) else "effective_lr"
-    return [*table.missing(rate, "weight_decay", "entropy", "loss"), *State.missing(table)]
+    return [*table.missing(rate, "weight_decay", "entropy", "loss"), *StateVariables.missing(table)]
 
 
 def fixed_lr_form(of: Protocol) -> str:
@@ -205,7 +205,7 @@ def _in_units_of_r(protocol: str) -> Callable[[FloatArray], FloatArray]:
     return function
 
 
-def _log_slope_at_fixed_lr(table: Table, state: State) -> FloatArray:
+def _log_slope_at_fixed_lr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log weight decay at fixed lr, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.full(len(state.eta_eff), 0.5)
@@ -218,7 +218,7 @@ def _log_slope_at_fixed_lr(table: Table, state: State) -> FloatArray:
     return np.asarray(slope(rate, decay, curvature, noise, table.dimension), dtype=float)
 
 
-def _log_slope_at_fixed_elr(table: Table, state: State) -> FloatArray:
+def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log effective lr, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.ones(len(state.eta_eff))
@@ -265,7 +265,7 @@ class _Comparison:
         return self.derivatives @ coefficients + self.share * c, energy_slope / np.exp(curves.log_t) / self.gas_constant
 
 
-def _comparison(table: Table, state: State) -> _Comparison | str:
+def _comparison(table: Table, state: StateVariables) -> _Comparison | str:
     """Set up the comparison, or say why there is none.
 
     At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
@@ -296,7 +296,7 @@ def _comparison(table: Table, state: State) -> _Comparison | str:
     )
 
 
-def _prediction(table: Table, state: State) -> Callable[[FloatArray], FloatArray]:
+def _prediction(table: Table, state: StateVariables) -> Callable[[FloatArray], FloatArray]:
     """What turns C_V/R of every run into the slope expected of it."""
     of = law_of(table)
     if not _free(table):
@@ -309,7 +309,7 @@ def _prediction(table: Table, state: State) -> Callable[[FloatArray], FloatArray
     return for_small_steps
 
 
-def _compare(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
+def _compare(table: Table, state: StateVariables) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the slope less what the heat capacity predicts."""
     this = _comparison(table, state)
     if isinstance(this, str):
@@ -327,7 +327,7 @@ def _compare(table: Table, state: State) -> tuple[Estimate, dict[str, Any]]:
     return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(this.judged.sum())}
 
 
-def _plot(table: Table, state: State, comparison: _Comparison) -> Plot:
+def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
     """Slope of S/R, and what C_V gives for it, over the temperatures of the runs judged."""
     curves = Curves.over(state.temperature, state.along)
     slope, capacity = comparison.slopes(curves, np.arange(len(state.temperature)))

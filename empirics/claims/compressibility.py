@@ -19,7 +19,7 @@ from empirics.claims.gas import (
     rate_name,
     whatever_the_loss,
 )
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.thermometer import steps_too_large
 from empirics.claims.verdict import Verdict
@@ -125,10 +125,10 @@ class CompressibilityFactor(Claim):
         return replace(verdict, reason=verdict.reason + why)
 
     def _ideal(self, table: Table) -> Verdict:
-        missing = [*_missing(table, "laplacian", "grad_mean_sq_unit"), *State.missing(table)]
+        missing = [*_missing(table, "laplacian", "grad_mean_sq_unit"), *StateVariables.missing(table)]
         if missing:
             return self.not_measured(table, IDEAL, "physics", 1.0, missing)
-        within, slopes = State.of(table).within, table.values("grad_mean_sq_unit")
+        within, slopes = StateVariables.of(table).within, table.values("grad_mean_sq_unit")
         curved = within & (table.values("laplacian") > 0)
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
         # R T/(p V): its numerator is estimated without bias and may be negative where slopes are hardly seen.

@@ -12,7 +12,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
-from empirics.claims.state import State, unmixed
+from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import derive
@@ -60,9 +60,9 @@ class HeatCapacity(Claim):
         return [self._judge(table, ENTROPY, "entropy_sphere"), self._judge(table, FLUCTUATIONS, "loss_variance")]
 
     def _judge(self, table: Table, form: str, other: str) -> Verdict:
-        if missing := [*table.missing("loss", other), *State.missing(table)]:
+        if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
             return self.not_measured(table, form, "physics", 1.0, missing)
-        state = State.of(table)
+        state = StateVariables.of(table)
         entropy, loss = other == "entropy_sphere", state.values(table, "loss")
         values = state.entropy(table) if entropy else state.values(table, other)
         return self.verdict(
@@ -78,21 +78,21 @@ class HeatCapacity(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""
-        if table.missing("loss") or State.missing(table):
+        if table.missing("loss") or StateVariables.missing(table):
             return ()
-        state = State.of(table)
+        state = StateVariables.of(table)
         if too_narrow(state.temperature, state.along):
             return ()
         return (_plot(table, state),)
 
     def notes(self, table: Table) -> list[str]:
         """What was left out for the size of its steps, for all claims that judge by temperature."""
-        if State.missing(table) or not table.used.any():
+        if StateVariables.missing(table) or not table.used.any():
             return []
-        return State.of(table).notes()
+        return StateVariables.of(table).notes()
 
 
-def _ratio(state: State, loss: FloatArray, values: FloatArray, entropy: bool) -> Estimate:
+def _ratio(state: StateVariables, loss: FloatArray, values: FloatArray, entropy: bool) -> Estimate:
     """Heat by the entropy, or by the fluctuations of the loss, over the change of the mean loss."""
     heat = state.temperature
     if why := too_narrow(heat, state.along):
@@ -111,7 +111,7 @@ def _ratio(state: State, loss: FloatArray, values: FloatArray, entropy: bool) ->
     return estimates(build, heat, state.along)[0]
 
 
-def _plot(table: Table, state: State) -> Plot:
+def _plot(table: Table, state: StateVariables) -> Plot:
     """C_V in units of R by mean loss, entropy and fluctuations."""
     heat, unit = state.temperature, (table.dimension - 1) / 2
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])

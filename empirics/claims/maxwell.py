@@ -157,7 +157,7 @@ class MaxwellRelation(Claim):
         for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
             details: dict[str, object] = {"in units of": relation.unit}
             if form == QUADRATIC and len(entropy):
-                details["largest relative error over the grid"] = _largest_error(along, across, entropy, theory)
+                details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
             found.append(
                 self.verdict(
                     table,
@@ -202,7 +202,7 @@ class MaxwellRelation(Claim):
         # Without a second value to compare with there is no slope to be off.
         if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:
             return []
-        worst = _largest_error(along, across, entropy, maxwell_ratio(protocol, table.optimizer))
+        worst = _worst_slope_error(along, across, entropy, maxwell_ratio(protocol, table.optimizer))
         return [f"largest relative error of the Maxwell relation over the grid, by the quadratic fit: {worst:.1%}"]
 
 
@@ -347,7 +347,7 @@ def _by_quadratic(along: FloatArray, across: FloatArray, entropy: FloatArray) ->
     return fit(quadratic(along, across), entropy, [0, 0, 1, 0, 0, 0])
 
 
-def _largest_error(along: FloatArray, across: FloatArray, entropy: FloatArray, theory: float) -> float:
+def _worst_slope_error(along: FloatArray, across: FloatArray, entropy: FloatArray, theory: float) -> float:
     """Largest relative error of the relation over the grid, by the slopes of the quadratic (the paper's figure)."""
     coefficients, *_ = np.linalg.lstsq(quadratic(along, across), entropy, rcond=None)
     u, v = along - along.mean(), across - across.mean()

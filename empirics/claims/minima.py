@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.exhibit import Map, Rows, over_grid
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 
 __all__ = ["Least", "Minima", "exhibits_of", "minima", "on_sphere", "without"]
@@ -97,7 +97,7 @@ def on_sphere(table: Table) -> bool:
 def without(table: Table) -> list[str]:
     """Name what is not there and the minima need."""
     names = ["loss", "entropy_sphere", *([] if on_sphere(table) else ["weight_decay", "radius_sq", "log_radius"])]
-    return [*table.missing(*names), *State.missing(table)]
+    return [*table.missing(*names), *StateVariables.missing(table)]
 
 
 def minima(table: Table) -> Minima:
@@ -113,7 +113,7 @@ def minima(table: Table) -> Minima:
     Minima
         Of the runs whose steps are small enough to have a temperature (`empirics.claims.state`).
     """
-    state, sphere = State.of(table), on_sphere(table)
+    state, sphere = StateVariables.of(table), on_sphere(table)
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
     # Worked out from lr and radius, equal rates may differ in their last digits.
     rate = _rounded(state.eta_eff) if across == "effective_lr" else state.values(table, across)

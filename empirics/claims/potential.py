@@ -15,7 +15,7 @@ from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import State, unmixed
+from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import Derivation, derive
@@ -86,9 +86,9 @@ class MinimalPotential(Claim):
         return found if on_sphere(table) else [*found, self._radius(table)]
 
     def _directions(self, table: Table) -> Verdict:
-        if missing := [*table.missing("loss", "entropy_sphere"), *State.missing(table)]:
+        if missing := [*table.missing("loss", "entropy_sphere"), *StateVariables.missing(table)]:
             return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
-        state = State.of(table)
+        state = StateVariables.of(table)
         estimate, details = _shift(state, state.values(table, "loss"), state.entropy(table))
         return self.verdict(
             table,
@@ -104,9 +104,9 @@ class MinimalPotential(Claim):
 
     def _radius(self, table: Table) -> Verdict:
         kind = "identity" if table.optimizer == "sgd" else "physics"
-        if missing := [*table.missing("weight_decay", "radius_sq"), *State.missing(table)]:
+        if missing := [*table.missing("weight_decay", "radius_sq"), *StateVariables.missing(table)]:
             return self.not_measured(table, RADIUS, kind, 0.0, missing)
-        state = State.of(table)
+        state = StateVariables.of(table)
         pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
         law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
@@ -114,13 +114,13 @@ class MinimalPotential(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Maps of where the potential of every state is least, and by how much its own is above that."""
-        return () if without(table) or not State.of(table).within.any() else exhibits_of(table)
+        return () if without(table) or not StateVariables.of(table).within.any() else exhibits_of(table)
 
     def notes(self, table: Table) -> list[str]:
         """Give the ranks of the runs' own states in their potentials."""
         if without(table) or not table.used.any():
             return []
-        state = State.of(table)
+        state = StateVariables.of(table)
         if len(state.temperature) < 2:
             return []
         ranks = _ranks(table, state)
@@ -138,7 +138,7 @@ def _directions_law(table: Table) -> Derivation:
     return derive("potential" if of.optimizer == "sgd" else "temperature", of)
 
 
-def _heat_of_growth(table: Table, state: State) -> FloatArray:
+def _heat_of_growth(table: Table, state: StateVariables) -> FloatArray:
     """Temperature of all that makes the norm grow: the noise, and for SGD the mean gradient if it was measured.
 
     What a mean gradient adds under other optimisers depends on how gradients go with those before.
@@ -154,7 +154,7 @@ def _heat_of_growth(table: Table, state: State) -> FloatArray:
     return np.asarray(state.noise_temperature * (1 + share))
 
 
-def _shift(state: State, loss: FloatArray, entropy: FloatArray) -> tuple[Estimate, dict[str, Any]]:
+def _shift(state: StateVariables, loss: FloatArray, entropy: FloatArray) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the shift of the minimum in log T, and what it depends on."""
     heat = state.temperature
     if why := too_narrow(heat, state.along):
@@ -203,7 +203,7 @@ def _lowest(at: FloatArray, values: FloatArray) -> FloatArray:
     return np.asarray(at[lowest] + np.clip(moved, -1, 1) * (at[1] - at[0]))
 
 
-def _ranks(table: Table, state: State) -> NDArray[np.intp]:
+def _ranks(table: Table, state: StateVariables) -> NDArray[np.intp]:
     """How many other runs have a lower value in each run's own potential."""
     heat, d = state.temperature, table.dimension
     values = state.values(table, "loss")[None] - heat[:, None] * state.entropy(table)[None]

@@ -23,7 +23,7 @@ from empirics.claims.coordinates import (
 )
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, spline_basis
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
@@ -266,8 +266,8 @@ def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     unit = _unit_noise(table)
     # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
     noisy = unit > 0
-    if not State.missing(table):
-        noisy &= State.of(table).within
+    if not StateVariables.missing(table):
+        noisy &= StateVariables.of(table).within
     rate, decay, squared = (table.values(name) for name in (_rate(table), "weight_decay", "radius_sq"))
     of = law_of(table)
     if of.optimizer == "sgd":

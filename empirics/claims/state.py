@@ -33,7 +33,7 @@ __all__ = [
     "FEWEST_SAMPLES",
     "LARGEST_STEP",
     "LARGEST_TURN",
-    "State",
+    "StateVariables",
     "finite_step_factor",
     "noise_variance",
     "unmixed",
@@ -66,7 +66,7 @@ def finite_step_factor(eta_eff: FloatArray, curvature: FloatArray) -> FloatArray
 
 
 @dataclass(frozen=True)
-class State:
+class StateVariables:
     """The state of the runs of a table that can be judged by their temperature, one number a run.
 
     Attributes
@@ -107,7 +107,7 @@ class State:
         return ["temperature or grad_variance_unit"] if without_noise and table.missing("temperature") else []
 
     @classmethod
-    def of(cls, table: Table) -> State:
+    def of(cls, table: Table) -> StateVariables:
         """Work it out from what `missing` found there."""
         d, measured, derived = table.dimension, not table.missing("laplacian"), is_derived("finite-step", law_of(table))
         rate = effective_rate(table, noise_variance(table) if table.optimizer in ADAPTIVE else None)

@@ -14,7 +14,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, ratio_of
 from empirics.claims.protocol import known
-from empirics.claims.state import State, finite_step_factor
+from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 from thermo_theory import derive
@@ -81,7 +81,7 @@ class ConfigurationalTemperature(Claim):
         return [f"V6's balance of gradients with tr(H Sigma) is not judged: it is not derived for {table.optimizer}"]
 
     def _gibbs(self, table: Table) -> Verdict:
-        if missing := [*_without_slopes(table), *table.missing("laplacian"), *State.missing(table)]:
+        if missing := [*_without_slopes(table), *table.missing("laplacian"), *StateVariables.missing(table)]:
             return self.not_measured(table, GIBBS, "physics", 1.0, missing)
         estimate, law = _by_gibbs(table).estimate, derive("configurational-temperature")
         refused = steps_too_large(table, self.margin)
@@ -90,7 +90,7 @@ class ConfigurationalTemperature(Claim):
     def _balance(self, table: Table) -> Verdict:
         along_gradients = _along_gradients(table)
         form, lacking = (ALONG, []) if along_gradients else (BALANCE, table.missing("hessian_noise"))
-        if missing := [*_without_slopes(table), *lacking, *State.missing(table)]:
+        if missing := [*_without_slopes(table), *lacking, *StateVariables.missing(table)]:
             return self.not_measured(table, form, "identity", 1.0, missing)
         estimate = _by_balance(table).estimate
         law = derive("step-balance" if along_gradients else "gradient-balance")
@@ -101,7 +101,7 @@ class ConfigurationalTemperature(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Both ratios of every run over its temperature."""
-        if _without_slopes(table) or State.missing(table):
+        if _without_slopes(table) or StateVariables.missing(table):
             return ()
         series = []
         if not table.missing("laplacian"):
@@ -157,7 +157,7 @@ class _Sides:
 
 def _by_gibbs(table: Table) -> _Sides:
     """What the Gibbs law demands."""
-    state = State.of(table)
+    state = StateVariables.of(table)
     slopes, laplacian = _slopes(table, state), state.values(table, "laplacian")
     along_mean = _along_mean(table, state)
     if table.optimizer == "sgd" and along_mean is not None:
@@ -169,7 +169,7 @@ def _by_gibbs(table: Table) -> _Sides:
 
 def _by_balance(table: Table) -> _Sides:
     """What stationarity demands."""
-    state = State.of(table)
+    state = StateVariables.of(table)
     if _along_gradients(table):
         expected = along_steps(state.eta_eff, state.values(table, "hessian_gradient"))
         return _Sides(state.temperature, _slopes(table, state), expected)
@@ -227,12 +227,17 @@ def by_steps(rate: FloatArray, along_mean: FloatArray) -> FloatArray:
 
 def steps_too_large(table: Table, margin: float) -> str:
     """Why the loss along a step is not quadratic, so that no thermometer can be read; empty if nothing says so."""
-    if table.optimizer != "sgd" or not _along_gradients(table) or _without_slopes(table) or State.missing(table):
+    if (
+        table.optimizer != "sgd"
+        or not _along_gradients(table)
+        or _without_slopes(table)
+        or StateVariables.missing(table)
+    ):
         return ""
     found = _by_balance(table).estimate
     if judge(1.0, found.low, found.high, margin)[0] != "disagrees":
         return ""
-    state = State.of(table)
+    state = StateVariables.of(table)
     why = f"the balance of a step is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     if (along_mean := _along_mean(table, state)) is not None:
         step = state.eta_eff * along_mean / _slopes(table, state) / 2
@@ -245,7 +250,7 @@ def _along_gradients(table: Table) -> bool:
     return not table.missing("hessian_gradient")
 
 
-def _along_mean(table: Table, state: State) -> FloatArray | None:
+def _along_mean(table: Table, state: StateVariables) -> FloatArray | None:
     """Mean of grad L.H grad L at unit norm: what of g.H g is not the noise's; None where it was not measured."""
     if table.missing("hessian_gradient", "hessian_noise"):
         return None
@@ -259,7 +264,7 @@ def _without_slopes(table: Table) -> list[str]:
     return ["grad_mean_sq_unit"] if table.missing("grad_mean_sq", "radius_sq") else []
 
 
-def _slopes(table: Table, state: State) -> FloatArray:
+def _slopes(table: Table, state: StateVariables) -> FloatArray:
     """E|grad L|^2 at unit norm."""
     if known(table.data, "grad_mean_sq_unit"):
         return state.values(table, "grad_mean_sq_unit")

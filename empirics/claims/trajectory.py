@@ -12,7 +12,7 @@ from empirics.claims.base import Claim, Statement
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.protocol import effective_lr
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory.protocols import PROTOCOLS
@@ -97,7 +97,7 @@ def _missing(table: Table) -> list[str]:
     """Name what is not there and the way needs."""
     if table.trace is None or not {"radius_sq", "log_radius"} & set(table.trace.variables):
         return ["the radius over the steps (/trace)"]
-    return [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *State.missing(table)]
+    return [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *StateVariables.missing(table)]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _ways(table: Table) -> Iterator[Way]:
     rates = table.values("lr") if free else np.asarray(effective_lr(table.data))[table.used]
     decays, squares, curvatures = table.values("weight_decay"), _squares(table), _curvatures(table)
     protocol = PROTOCOLS[str(table.data.attrs["protocol"])]
-    for i in np.flatnonzero(State.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
+    for i in np.flatnonzero(StateVariables.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
         settings = {"eta" if free else "eta_eff": rates[i], "lam": decays[i], "sigma": np.sqrt(squares[i] / (d - 1))}
         settings["d"] = d
         effective = rates[i] * np.exp(-2 * log_radius[i]) if free else np.full(steps.shape[1], rates[i])

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from empirics.data import DATASETS
 from empirics.experiment.schema import (
     ExperimentError,
-    Table,
+    Section,
     flag,
     integer,
     key,
@@ -24,7 +24,7 @@ TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "STL10"
 
 
 @dataclass(frozen=True)
-class Data(Table):
+class Data(Section):
     """``[data]``: which samples, and what is done to them, in this order.
 
     Attributes

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from empirics.experiment.registry import Registry
 from empirics.experiment.schema import (
     ExperimentError,
-    Table,
+    Section,
     integer,
     key,
     list_of,
@@ -103,7 +103,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Shards(Table):
+class Shards(Section):
     """``[shards]``: how the grid is cut. Part of the experiment, because it may fix the last bit.
 
     Attributes
@@ -144,7 +144,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Experiment(Table, ABC):
+class Experiment(Section, ABC):
     """A grid of runs, completely described; the same experiment gives the same numbers.
 
     What else it holds depends on its kind: :class:`empirics.training.experiment.NetworkExperiment`,
@@ -271,9 +271,9 @@ class Experiment(Table, ABC):
 
     def to_toml(self) -> str:
         """Write the experiment as TOML that :meth:`from_toml` reads back to an equal one."""
-        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Table)]
+        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Section)]
         for name, table in self._items():
-            if isinstance(table, Table):
+            if isinstance(table, Section):
                 lines += ["", f"[{name}]"]
                 lines += [f"{f.name} = {show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
         return "\n".join(lines) + "\n"
@@ -293,7 +293,7 @@ class Experiment(Table, ABC):
 
     def _flat(self) -> Iterator[tuple[str, Any]]:
         for name, value in self._items():
-            if isinstance(value, Table):
+            if isinstance(value, Section):
                 for field in dataclasses.fields(value):
                     yield value.where(field.name), getattr(value, field.name)
             else:

@@ -142,7 +142,7 @@ def key(check: Check, default: Any = dataclasses.MISSING) -> Any:
 
 
 @dataclass(frozen=True)
-class Table:
+class Section:
     """A frozen table whose fields are checked however it is made: from TOML, in Python, by ``dataclasses.replace``."""
 
     TITLE: ClassVar[str] = ""
@@ -180,10 +180,10 @@ class Table:
         return cls(**found)
 
 
-def table_of(kind: type[Table]) -> Check:
+def table_of(kind: type[Section]) -> Check:
     """Read a table of this kind."""
 
-    def check(value: Any) -> Table:
+    def check(value: Any) -> Section:
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from empirics.experiment import Experiment, Run, Shards
 from empirics.experiment.schema import (
     ExperimentError,
-    Table,
+    Section,
     axis,
     flag,
     integer,
@@ -91,7 +91,7 @@ def _start(value: Any) -> Start:
 
 
 @dataclass(frozen=True)
-class Gas(Table):
+class Gas(Section):
     """``[gas]``: the loss 1 − mu·w/|w| in d dimensions, and the noise of its minibatch gradients.
 
     At unit norm the noise has the covariance sigma² (I − w wᵀ). The knobs take one of its properties away each.
@@ -124,7 +124,7 @@ class Gas(Table):
 
 
 @dataclass(frozen=True)
-class Training(Table):
+class GasTraining(Section):
     """``[training]``: how.
 
     Attributes
@@ -158,7 +158,7 @@ class Training(Table):
 
 
 @dataclass(frozen=True)
-class Grid(Table):
+class Grid(Section):
     """``[grid]``: for every protocol the axes it fixes, every pair a run.
 
     Attributes
@@ -177,7 +177,7 @@ class Grid(Table):
 
 
 @dataclass(frozen=True)
-class Measure(Table):
+class Measure(Section):
     """``[measure]``: what is kept of a run.
 
     Attributes
@@ -239,7 +239,7 @@ class IsotropicExperiment(Experiment):
     """
 
     gas: Gas = key(table_of(Gas))
-    training: Training = key(table_of(Training))
+    training: GasTraining = key(table_of(GasTraining))
     grid: Grid = key(table_of(Grid))
     measure: Measure = key(table_of(Measure))
     shards: Shards = key(table_of(Shards), Shards(160))
@@ -276,7 +276,7 @@ class IsotropicExperiment(Experiment):
         return self.symmetric and self.training.optimizer == "sgd" and not self.training.vectors
 
     @property
-    def plan(self) -> tuple[Measure, Training]:
+    def plan(self) -> tuple[Measure, GasTraining]:
         """The tables ``[measure]`` and ``[training]``."""
         return self.measure, self.training
 

@@ -14,8 +14,8 @@ from empirics.measure.differences import MeanDifference, furthest_difference, me
 from empirics.measure.entropy import SphereEntropy, sphere_entropies, sphere_entropy
 from empirics.measure.integration import EntropyDifference, entropy_by_integration
 from empirics.measure.noise import (
-    Estimate,
     GradientNoise,
+    MonteCarloEstimate,
     angular_update,
     configurational_temperature,
     covariance_product,
@@ -29,6 +29,9 @@ from empirics.measure.product import product_entropies
 from empirics.measure.regimes import REGIMES, Regime, decay_exponent, regime
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
+#: The name of `MonteCarloEstimate` in 0.1.0; see docs/public-api.md.
+Estimate = MonteCarloEstimate
+
 __all__ = [
     "REGIMES",
     "EntropyDifference",
@@ -36,6 +39,7 @@ __all__ = [
     "GradientNoise",
     "Jumps",
     "MeanDifference",
+    "MonteCarloEstimate",
     "Regime",
     "SphereEntropy",
     "angular_update",

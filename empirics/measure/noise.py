@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Estimate",
     "GradientNoise",
+    "MonteCarloEstimate",
     "angular_update",
     "configurational_temperature",
     "covariance_product",
@@ -30,7 +30,7 @@ Product = Callable[[FloatArray], ArrayLike]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MonteCarloEstimate:
     """A number and its standard error, NaN where it could not be told."""
 
     value: float
@@ -145,7 +145,7 @@ def _probes(dimension: int, probes: int, rng: np.random.Generator | int | None) 
 
 def hutchinson_trace(
     product: Product, dimension: int, probes: int = 16, rng: np.random.Generator | int | None = None
-) -> Estimate:
+) -> MonteCarloEstimate:
     """Trace of a symmetric matrix from its products with random signs (Hutchinson 1989).
 
     Parameters
@@ -175,7 +175,7 @@ def hutchinson_trace(
     Estimate(value=6.0, error=0.0)
     """
     forms = np.array([v @ np.asarray(product(v)) for v in _probes(dimension, probes, rng)])
-    return Estimate(float(forms.mean()), float(forms.std(ddof=1) / np.sqrt(len(forms))))
+    return MonteCarloEstimate(float(forms.mean()), float(forms.std(ddof=1) / np.sqrt(len(forms))))
 
 
 def effective_rank(
@@ -185,7 +185,7 @@ def effective_rank(
     rng: np.random.Generator | int | None = None,
     *,
     second: Product | None = None,
-) -> Estimate:
+) -> MonteCarloEstimate:
     """Effective rank ``(tr Sigma)^2/tr(Sigma^2)`` (participation ratio) from a few products with random signs.
 
     Parameters
@@ -239,7 +239,7 @@ def effective_rank(
     everybody = np.ones(probes, dtype=bool)
     left_out = np.array([ratio(everybody & (np.arange(probes) != i)) for i in range(probes)])
     error = np.sqrt((probes - 1) / probes * ((left_out - left_out.mean()) ** 2).sum())
-    return Estimate(ratio(everybody), float(error))
+    return MonteCarloEstimate(ratio(everybody), float(error))
 
 
 def sphere_laplacian(
@@ -248,7 +248,7 @@ def sphere_laplacian(
     gradient: ArrayLike,
     probes: int = 16,
     rng: np.random.Generator | int | None = None,
-) -> Estimate:
+) -> MonteCarloEstimate:
     """Laplace-Beltrami operator of the loss on the unit sphere, at the direction of the weights.
 
     Parameters
@@ -295,10 +295,10 @@ def sphere_laplacian(
         return image - w * (w @ image) / squared
 
     trace = hutchinson_trace(tangential, len(w), probes, rng)
-    return Estimate(squared * trace.value - (len(w) - 1) * float(w @ g), squared * trace.error)
+    return MonteCarloEstimate(squared * trace.value - (len(w) - 1) * float(w @ g), squared * trace.error)
 
 
-def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike) -> Estimate:
+def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike) -> MonteCarloEstimate:
     """``tr(H Sigma)`` from pairs of gradients of independent minibatches at the same weights.
 
     Parameters
@@ -328,10 +328,10 @@ def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike)
         raise ValueError(f"first and second must have the same shape, got {one.shape} and {other.shape}")
     forms = np.array([v @ np.asarray(hessian_product(v)) / 2 for v in one - other])
     error = forms.std(ddof=1) / np.sqrt(len(forms)) if len(forms) > 1 else np.nan
-    return Estimate(float(forms.mean()), float(error))
+    return MonteCarloEstimate(float(forms.mean()), float(error))
 
 
-def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: float = 1.0) -> Estimate:
+def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: float = 1.0) -> MonteCarloEstimate:
     """Configurational temperature ``E|grad L|^2/E[Laplacian L]`` on the unit sphere: the T of a Gibbs law.
 
     Parameters
@@ -372,7 +372,7 @@ def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: 
         )
     ratio = squares.mean() / traces.mean()
     scatter = (squares - ratio * traces).std(ddof=1) / abs(traces.mean())
-    return Estimate(float(ratio), float(scatter / np.sqrt(len(squares) / time)))
+    return MonteCarloEstimate(float(ratio), float(scatter / np.sqrt(len(squares) / time)))
 
 
 def angular_update(before: ArrayLike, after: ArrayLike) -> Any:

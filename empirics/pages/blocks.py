@@ -20,7 +20,7 @@ __all__ = [
     "Papers",
     "Section",
     "Strip",
-    "Table",
+    "TableBlock",
     "Tested",
     "Text",
     "decimals",
@@ -132,7 +132,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """A table; the first cell of a row is the row's header.
 
     Attributes
@@ -157,7 +157,7 @@ class Details:
 
     kind: ClassVar[str] = "details"
     summary: str
-    table: Table | None = None
+    table: TableBlock | None = None
     verbatim: str = ""
 
 

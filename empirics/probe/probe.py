@@ -12,7 +12,7 @@ from empirics.probe.loop import Loop
 from empirics.probe.losses import LossRelaxation, relaxation
 from empirics.probe.readings import readings, since
 from empirics.probe.record import Seen
-from empirics.probe.row import Row, row_of
+from empirics.probe.row import ProbeRow, row_of
 from empirics.probe.words import line, warnings
 from thermo_theory import FixedELR
 
@@ -117,7 +117,7 @@ class ThermoProbe(Loop):
             shares = np.where(np.isfinite(told), told, shares)
         return [float(share) for share in np.clip(shares, 0, 1)]
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ProbeRow]:
         seen = self._watch.seen()
         if all(each is None for each in seen):
             raise ValueError(

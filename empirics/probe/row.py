@@ -13,7 +13,7 @@ from empirics.probe.record import Seen
 from thermo_theory import FixedELR, FixedLR, Formula, Protocol
 from thermo_theory.relations import coordinates
 
-__all__ = ["REACHED", "Row", "row_of"]
+__all__ = ["REACHED", "ProbeRow", "row_of"]
 
 #: Share of the equilibrium effective lr at which it counts as reached.
 REACHED = 0.95
@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class ProbeRow:
     """The columns of `ThermoProbe.frame`, and what the warnings need besides."""
 
     group: str
@@ -61,7 +61,7 @@ def _steepness(law: Protocol, values: dict[str, object]) -> float:
     return float(log(2) / log(float(ratio.flat[0])))
 
 
-def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
+def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
     """Work out a row.
 
     Parameters
@@ -91,9 +91,9 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
         "volume": seen.blocks * radius_sq / 2,
     }
     if not rule.optimizer or seen.size < 2:
-        return Row(**base)  # type: ignore[arg-type]
+        return ProbeRow(**base)  # type: ignore[arg-type]
     if rule.lr == 0:
-        return Row(**base, **dict.fromkeys(("effective_lr", "temperature"), 0.0 if invariant else nan))  # type: ignore[arg-type]
+        return ProbeRow(**base, **dict.fromkeys(("effective_lr", "temperature"), 0.0 if invariant else nan))  # type: ignore[arg-type]
     law = rule.law
     noise = seen.grad_sq * (1 - signal)  # tr of the covariance of g at the actual norm
     unit = np.sqrt(seen.grad_sq / seen.size)
@@ -107,7 +107,7 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
     )
     balance = _balance(seen, shrink)
     if not invariant:
-        return Row(**base, balance=balance)  # type: ignore[arg-type]
+        return ProbeRow(**base, balance=balance)  # type: ignore[arg-type]
     heat = _call(FixedELR.temperature, {"eta_eff": rate, "sigma": sigma})
     pressure, volume, constant = (_call(formula, values) for formula in coordinates.state(law))
     # Volumes and R T add over the blocks of a mixture (derivation "gas-mixture").
@@ -119,8 +119,8 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> Row:
         "balance": balance,
     }
     if not (rule.weight_decay > 0 and rule.lr > 0):
-        return Row(**state, pressure=0.0)  # type: ignore[arg-type]
-    return Row(
+        return ProbeRow(**state, pressure=0.0)  # type: ignore[arg-type]
+    return ProbeRow(
         **state,  # type: ignore[arg-type]
         pressure=work / float(volume.mean()),
         pv_over_rt=work / warmth if warmth > 0 else inf,

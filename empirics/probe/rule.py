@@ -10,7 +10,7 @@ import torch
 
 from thermo_theory import FixedLR, Protocol
 
-__all__ = ["Rule", "inner_optimizer", "rule_of"]
+__all__ = ["Rule", "inner_optimizer", "rule_of", "shared_rule"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,49 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     if isinstance(optimizer, torch.optim.Adam):
         beta = float(group["betas"][0])
         if group.get("amsgrad"):
-            return Rule("", lr, decay, beta, "of AMSGrad, which keeps the largest squares of gradients")
+            return Rule("", lr, decay, beta, "AMSGrad, which keeps the largest squared gradients")
         decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
         return Rule("adamw" if decoupled else "adam-l2", lr, decay, beta)
-    return Rule("", lr, decay, 0.0, f"of {type(optimizer).__name__}")
+    return Rule("", lr, decay, 0.0, type(optimizer).__name__)
+
+
+def shared_rule(optimizer: Any) -> Rule:
+    """Read off the rule that all parameter groups of an optimiser follow; rates and coefficients are the first's.
+
+    Parameters
+    ----------
+    optimizer
+        torch's own, or what Lightning or Accelerate wrap around it.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    TypeError
+        If there is no torch optimiser.
+    ValueError
+        If nothing is derived for it, or its groups follow different rules.
+
+    Examples
+    --------
+    >>> w = torch.nn.Parameter(torch.ones(3))
+    >>> shared_rule(torch.optim.SGD([w], lr=0.1, momentum=0.9, dampening=0.5)).optimizer
+    'momentum'
+    >>> shared_rule(torch.optim.Adam([w], amsgrad=True))
+    Traceback (most recent call last):
+    ...
+    ValueError: nothing is derived for AMSGrad, ...; give rule= sgd, momentum, nesterov, adamw or adam-l2, whichever ...
+    """
+    inner = inner_optimizer(optimizer)
+    rules = [rule_of(inner, group) for group in inner.param_groups]
+    for rule in rules:
+        if not rule.optimizer:
+            raise ValueError(
+                f"nothing is derived for {rule.why_not}; give rule= sgd, momentum, nesterov, adamw or adam-l2, "
+                "whichever its step is like"
+            )
+    if len(names := dict.fromkeys(rule.optimizer for rule in rules)) > 1:
+        raise ValueError(f"the parameter groups follow different rules ({', '.join(names)}); give rule= one of them")
+    return rules[0]

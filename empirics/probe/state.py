@@ -11,7 +11,7 @@ import torch
 
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.watch import Pair, Tensors, Watched
+from empirics.probe.watch import StepPair, Tensors, Watched
 
 __all__ = ["load_watch", "watch_state"]
 
@@ -29,12 +29,12 @@ def _seen(values: Mapping[str, Any]) -> Seen:
     return Seen(**{**held, "rule": Rule(**held["rule"])})
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair(pair: StepPair) -> dict[str, Any]:
     return {"step": pair.step, "rules": [asdict(rule) for rule in pair.rules], "scale": pair.scale}
 
 
-def _to_pair(values: Mapping[str, Any]) -> Pair:
-    return Pair(values["step"], [Rule(**rule) for rule in values["rules"]], values["scale"])
+def _to_pair(values: Mapping[str, Any]) -> StepPair:
+    return StepPair(values["step"], [Rule(**rule) for rule in values["rules"]], values["scale"])
 
 
 def _of_tensor(watched: Watched) -> dict[str, Any]:

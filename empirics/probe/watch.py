@@ -14,7 +14,7 @@ from empirics.models.orthogonal import CERTAIN, partition
 from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.rule import Rule
 
-__all__ = ["Pair", "Tensors", "Watched"]
+__all__ = ["StepPair", "Tensors", "Watched"]
 
 #: Pairs of a stretch, whose numbers go to the host together.
 STRETCH = 16
@@ -83,7 +83,7 @@ class Watched:
         return together([s for s in stretches if s.last > half] or stretches[-1:])
 
 
-class Pair(NamedTuple):
+class StepPair(NamedTuple):
     """A pair of steps: the number of the first, how tensors are trained, what gradients were multiplied by."""
 
     step: int
@@ -108,10 +108,10 @@ class Tensors:
         self.steps = 0
         self._randomly = random.Random(0)
         self._first, self._begun = 0, 0
-        self.open: Pair | None = None
+        self.open: StepPair | None = None
         self.before: list[tuple[Tensor, Tensor] | None] = [None] * len(watched)
         self.there: list[bool] = []
-        self.pairs: list[Pair] = []
+        self.pairs: list[StepPair] = []
         self.stats: list[Tensor] = []
 
     @property
@@ -131,7 +131,7 @@ class Tensors:
         """
         if self.open is None:
             self._copy()
-            self.open = Pair(self.steps, list(rules), scale)
+            self.open = StepPair(self.steps, list(rules), scale)
             return
         self.stats.append(self._compare(self.open.scale, scale))
         self.pairs.append(self.open)

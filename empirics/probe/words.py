@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from empirics.probe.row import REACHED, Row
+from empirics.probe.row import REACHED, ProbeRow
 
 __all__ = ["line", "warnings"]
 
@@ -28,7 +28,7 @@ def _steps(count: float) -> str:
     return f"{round(count, -digits):,.0f}"
 
 
-def _on_the_way(rows: Sequence[Row]) -> list[str]:
+def _on_the_way(rows: Sequence[ProbeRow]) -> list[str]:
     """Sentences on tensors whose effective lr still goes one way; one for all if there are many."""
     if len(rows) <= 3:
         return [
@@ -45,7 +45,7 @@ def _on_the_way(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]) -> list[str]:
+def warnings(rows: Iterable[ProbeRow], unknown: Iterable[str], skipped: Iterable[str]) -> list[str]:
     """Say what a user should know, a sentence each.
 
     Parameters
@@ -75,7 +75,7 @@ def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]
                      "is a penalty and no pressure")  # fmt: skip
     if not round_ and rows:
         found.append("no tensor is scale-invariant: none feeds a normalisation layer alone, and nothing here applies")
-    found += [f"nothing is derived {reason}: angles are measured, temperature and pressure are not known"
+    found += [f"nothing is derived for {reason}: angles are measured, temperature and pressure are not known"
               for reason in dict.fromkeys(unknown)]  # fmt: skip
     if left := list(skipped):
         found.append(f"no finite, dense gradient was seen of {_several(left)}: call probe.step after backward and "
@@ -83,7 +83,7 @@ def warnings(rows: Iterable[Row], unknown: Iterable[str], skipped: Iterable[str]
     return found
 
 
-def line(step: int, loss: float, rows: Iterable[Row]) -> str:
+def line(step: int, loss: float, rows: Iterable[ProbeRow]) -> str:
     """One line for a log."""
     round_ = [row for row in rows if row.scale_invariant]
     said = [f"step {step}"] + ([f"loss {loss:.4g}"] if isfinite(loss) else [])

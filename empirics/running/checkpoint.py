@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.running.files import DamagedFileError, read_arrays, remove_leftovers, write_arrays
-from empirics.running.kind import AnyState, State, Trainer
+from empirics.running.kind import AnyState, ShardState, Trainer
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
@@ -47,7 +47,7 @@ class Checkpoints:
     def _segment(self, start: int, stop: int) -> Path:
         return self.folder / f"snapshots-{start:08d}-{stop:08d}.npz"
 
-    def save(self, state: State) -> None:
+    def save(self, state: ShardState) -> None:
         """Write the state; the older checkpoints but one are removed afterwards."""
         self.folder.mkdir(exist_ok=True)  # and not the shard's own: once that is gone all is done
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)

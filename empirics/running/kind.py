@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from empirics.experiment import Experiment, Run
 
-__all__ = ["KINDS_AT_WORK", "Kind", "State", "Trainer"]
+__all__ = ["KINDS_AT_WORK", "Kind", "ShardState", "Trainer"]
 
 KINDS_AT_WORK = Registry(
     "kind", {"network": "empirics.training.kind:NetworkKind", "isotropic": "empirics.isotropic.kind:IsotropicKind"}
 )
 
 
-class State(Protocol):
+class ShardState(Protocol):
     """Everything that a checkpoint must hold: the work can go on from it to the last bit."""
 
     step: int
@@ -42,7 +42,7 @@ class State(Protocol):
         """Take over snapshots from number `start` on."""
 
 
-AnyState = TypeVar("AnyState", bound=State)
+AnyState = TypeVar("AnyState", bound=ShardState)
 
 
 class Trainer(Protocol[AnyState]):

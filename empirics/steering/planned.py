@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from empirics.probe.rule import shared_rule
 from empirics.steering.forecast import TOLERANCE, QuasiStatic, quasi_static
 from empirics.steering.plans import Plan
 
 if TYPE_CHECKING:
     from empirics.probe import ThermoProbe
 
-__all__ = ["PlannedLR", "optimizer_name", "rule_of"]
+__all__ = ["PlannedLR", "optimizer_name"]
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
@@ -24,7 +24,7 @@ def optimizer_name(optimizer: Optimizer) -> str:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        SGD, Adam or AdamW.
+        SGD, Adam or AdamW, or what Lightning or Accelerate wrap around one.
 
     Returns
     -------
@@ -33,8 +33,10 @@ def optimizer_name(optimizer: Optimizer) -> str:
 
     Raises
     ------
+    TypeError
+        If it is no torch optimiser.
     ValueError
-        If nothing is derived of it.
+        If nothing is derived for it, or its parameter groups follow different rules.
 
     Examples
     --------
@@ -42,31 +44,7 @@ def optimizer_name(optimizer: Optimizer) -> str:
     >>> optimizer_name(torch.optim.SGD([w], lr=0.1, momentum=0.9)), optimizer_name(torch.optim.Adam([w]))
     ('momentum', 'adam-l2')
     """
-    first = optimizer.param_groups[0]
-    if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
-        decoupled = isinstance(optimizer, torch.optim.AdamW) or first.get("decoupled_weight_decay", False)
-        return "adamw" if decoupled else "adam-l2"
-    if isinstance(optimizer, torch.optim.SGD):
-        if first["dampening"]:
-            raise ValueError(f"SGD with dampening = {first['dampening']}: nothing is derived of it; must be 0")
-        return "nesterov" if first["nesterov"] else "momentum" if first["momentum"] else "sgd"
-    raise ValueError(
-        f"nothing is derived of {type(optimizer).__name__}: give rule= sgd, momentum, nesterov, adamw or adam-l2, "
-        "whichever its step is like"
-    )
-
-
-def rule_of(optimizer: Optimizer, rule: str | None) -> str:
-    """Return the name that was given, or that of the optimiser.
-
-    Raises
-    ------
-    TypeError
-        If it is no torch optimiser.
-    """
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{type(optimizer).__name__} is not a torch optimiser")
-    return rule if rule is not None else optimizer_name(optimizer)
+    return shared_rule(optimizer).optimizer
 
 
 class PlannedLR(LRScheduler):

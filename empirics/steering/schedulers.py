@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from empirics.probe.index import MeasuredIndex
 from empirics.steering import plans
-from empirics.steering.planned import PlannedLR, rule_of
+from empirics.steering.planned import PlannedLR, optimizer_name
 from empirics.steering.plans import HeatCapacity
 
 __all__ = [
@@ -68,7 +68,7 @@ class Isotherm(PlannedLR):
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        name = rule_of(optimizer, rule)
+        name = rule or optimizer_name(optimizer)
         made = plans.plan(self._kind, factor=factor, steps=steps, optimizer=name, hold=hold, shape=shape)
         super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
 
@@ -136,7 +136,7 @@ class Adiabat(PlannedLR):
         made = plans.adiabat(
             factor=factor,
             steps=steps,
-            optimizer=rule_of(optimizer, rule),
+            optimizer=rule or optimizer_name(optimizer),
             hold=hold,
             shape=shape,
             index=_number(index),
@@ -187,7 +187,12 @@ class Cooldown(PlannedLR):
         last_epoch: int = -1,
     ) -> None:
         made = plans.cooldown(
-            factor=factor, steps=steps, optimizer=rule_of(optimizer, rule), hold=hold, shape=shape, correct=correct
+            factor=factor,
+            steps=steps,
+            optimizer=rule or optimizer_name(optimizer),
+            hold=hold,
+            shape=shape,
+            correct=correct,
         )
         super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
 
@@ -234,7 +239,7 @@ class EntropyRate(PlannedLR):
         made = plans.entropy_rate(
             rate=rate,
             steps=steps,
-            optimizer=rule_of(optimizer, rule),
+            optimizer=rule or optimizer_name(optimizer),
             hold=hold,
             along=along,
             index=_number(index),

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from empirics.models.base import Model, views
 from empirics.training.feed import Feed
-from empirics.training.gradient import Pair
+from empirics.training.gradient import GradientPair
 from empirics.training.sampling import Vectors
-from empirics.training.state import State
+from empirics.training.state import TrainingState
 
 
 class Curvature:
@@ -38,7 +38,7 @@ class Curvature:
         self.model, self.frozen, self.feed, self.vectors = model, frozen, feed, vectors
         self.probes, self.reach = probes, reach
 
-    def _along(self, state: State, direction: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _along(self, state: TrainingState, direction: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """``v · H v`` of the minibatch for every run, shape (run,), float64; v of any length."""
         length = torch.linalg.vector_norm(direction, dim=1)
         step = self.reach * torch.linalg.vector_norm(state.flat, dim=1) / length
@@ -53,7 +53,7 @@ class Curvature:
         return torch.linalg.vecdot(direction, ends[0] - ends[1]).double() / (2 * step.double())
 
     def measure(
-        self, state: State, number: int, pair: Pair, gradient: Tensor, isotropic: float
+        self, state: TrainingState, number: int, pair: GradientPair, gradient: Tensor, isotropic: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Traces of H and of H times the noise covariance, and curvature along gradients, at unit norm, for every run.
 

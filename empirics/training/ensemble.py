@@ -22,11 +22,11 @@ from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
 from empirics.training.optimizer import Optimizer, Settings
-from empirics.training.protocol import Protocol
-from empirics.training.record import WINDOW, Look, Pair, Part, Raw, Sum, sums
+from empirics.training.protocol import TrainingProtocol
+from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
-from empirics.training.state import Components, State
+from empirics.training.state import Components, TrainingState
 from empirics.training.tables import NoiseRule
 
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
@@ -65,7 +65,7 @@ class Ensemble:
         if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
             there = f"{len(data.labels):,} samples, more than {WHOLE_SET:,}"
             raise ExperimentError(f"[measure] expected_loss = true: must be false with {there}")
-        self.protocol: Protocol = PROTOCOLS.get(training.protocol)(training.adaptive)
+        self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
         self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])
@@ -121,7 +121,7 @@ class Ensemble:
             self.model, self.frozen, self.feeds.probe, vectors, measure.hessian_probes, measure.hessian_reach
         )
 
-    def start(self) -> State:
+    def start(self) -> TrainingState:
         """Make the state before the first step."""
         runs, times = len(self.runs), self.times
 
@@ -131,7 +131,7 @@ class Ensemble:
         flat, marks = self._start.clone(), unknown(len(self._mark_of), len(Sum))
         marks[0] = 0
         snapshots = torch.full((self.held, *flat.shape), torch.nan, dtype=self.dtype, device=self.device)
-        return State(
+        return TrainingState(
             step=0,
             flat=flat,
             blocks=self.model.blocks,
@@ -139,7 +139,7 @@ class Ensemble:
             raw=torch.zeros(WINDOW, len(Raw), runs, dtype=self.dtype, device=self.device),
             total=torch.zeros(len(Sum), runs, dtype=torch.float64, device=self.device),
             marks=marks,
-            pairs=unknown(times.snapshots, len(Pair)),
+            pairs=unknown(times.snapshots, len(SnapshotColumn)),
             components=torch.zeros(len(Part), len(self.components), runs, dtype=torch.float64, device=self.device),
             looks=unknown(len(times.trace), len(Look)),
             snapshots=snapshots,
@@ -152,12 +152,12 @@ class Ensemble:
         one = len(self.runs) * self.model.dimension * self.dtype.itemsize
         return min(self.times.snapshots, max(1, HELD_SNAPSHOTS // one))
 
-    def full(self, state: State) -> bool:
+    def full(self, state: TrainingState) -> bool:
         """Whether the snapshots that are held must go to disk before the next one."""
         taken = max(0, state.step - self.times.burn_in) // self.times.spacing
         return state.streams and taken - state.held_from >= self.held
 
-    def advance(self, state: State) -> None:
+    def advance(self, state: TrainingState) -> None:
         """Do one step: gradient, statistics at the weights it was taken at, update."""
         row, flat, gradient = state.rows[state.filled], state.flat, self.gradient
         self._step.take(state, row, gradient)
@@ -176,14 +176,14 @@ class Ensemble:
             torch.linalg.vecdot(push, push, out=row[Raw.PUSH_SQ])
             row[Raw.LR].copy_(lr)
         if at_snapshot:
-            state.pairs[number - 1, Pair.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
+            state.pairs[number - 1, SnapshotColumn.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
         flat.addcmul_(push, lr.unsqueeze(1), value=-1)
         self.protocol.constrain(flat, self.radius)
         state.step += 1
         state.filled += 1
         self._written(state)
 
-    def _direction(self, state: State, radius_sq: Tensor) -> tuple[Tensor, Tensor]:
+    def _direction(self, state: TrainingState, radius_sq: Tensor) -> tuple[Tensor, Tensor]:
         """Learning rate (run,) and direction (run, d) of this step."""
         rate, weight_decay = self.rate, self.weight_decay
         if not self.schedule.constant:
@@ -192,7 +192,7 @@ class Ensemble:
         lr = self.protocol.learning_rate(rate, radius_sq)
         return lr, self.optimizer.direction(state.flat, self.gradient, weight_decay, state.optimizer, state.step)
 
-    def _written(self, state: State) -> None:
+    def _written(self, state: TrainingState) -> None:
         """After a step: sum a window that is full or ends here, note what is due at this step."""
         mark = self._mark_of.get(state.step)
         if mark is None and state.filled < WINDOW:
@@ -203,7 +203,7 @@ class Ensemble:
         if (point := self._point_of.get(state.step)) is not None:
             self._look(state, point)
 
-    def flush(self, state: State) -> None:
+    def flush(self, state: TrainingState) -> None:
         """Add the steps not yet summed to the running sums, and freeze the runs that have diverged in them."""
         if not state.filled:
             return
@@ -214,31 +214,33 @@ class Ensemble:
         # NaN for a run that has diverged: from here on it stays as it is, and it never touches another.
         state.flat += torch.where(finite, 0.0, torch.nan).to(self.dtype).unsqueeze(1)
 
-    def _snapshot(self, state: State, number: int, radius_sq: Tensor) -> None:
+    def _snapshot(self, state: TrainingState, number: int, radius_sq: Tensor) -> None:
         """Keep the weights, and measure what needs two minibatches at the same weights."""
         flat = state.flat
         state.snapshots[number - state.held_from] = flat
         pair, row = self._step.pair(state, number, self.gradient), state.pairs[number]
-        row[Pair.RADIUS_SQ] = radius_sq
-        row[Pair.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
-        row[Pair.FIRST_LOSS], row[Pair.SECOND_LOSS] = pair.first_loss, pair.second_loss
+        row[SnapshotColumn.RADIUS_SQ] = radius_sq
+        row[SnapshotColumn.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
+        row[SnapshotColumn.FIRST_LOSS], row[SnapshotColumn.SECOND_LOSS] = pair.first_loss, pair.second_loss
         along_w, grad_sq = torch.linalg.vecdot(flat, pair.first), torch.linalg.vecdot(pair.first, pair.first)
         # A minibatch that excites no unit has no gradient: 0, not 0/0. A run that has diverged stays NaN.
         least = torch.finfo(self.dtype).tiny
-        row[Pair.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt().clamp(min=least)
+        row[SnapshotColumn.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt().clamp(min=least)
         parts, dot = state.components, self.components.dot
         parts[Part.RADIUS_SQ] += dot(flat, flat)
         parts[Part.GRAD_SQ] += dot(self.gradient, self.gradient)
         parts[Part.GRAD_MEAN_SQ] += dot(pair.first, pair.second)
         if self.experiment.measure.expected_loss:
-            row[Pair.EXPECTED_LOSS] = self._expected_loss(state)
+            row[SnapshotColumn.EXPECTED_LOSS] = self._expected_loss(state)
         place, rest = divmod(number, self.experiment.measure.hessian_every)
         if self._curvature is not None and rest == 0:
             isotropic = noise_size(self.experiment, self.model)
             found = self._curvature.measure(state, place, pair, self.gradient, isotropic)
-            row[Pair.LAPLACIAN], row[Pair.HESSIAN_NOISE], row[Pair.HESSIAN_GRADIENT] = found
+            row[SnapshotColumn.LAPLACIAN], row[SnapshotColumn.HESSIAN_NOISE], row[SnapshotColumn.HESSIAN_GRADIENT] = (
+                found
+            )
 
-    def _expected_loss(self, state: State) -> Tensor:
+    def _expected_loss(self, state: TrainingState) -> Tensor:
         """Mean loss of every run over all samples and over label noise that is drawn anew, shape (run,), float64."""
         samples, table = self.feeds.samples, self.experiment.data
         inputs = samples.inputs.expand(len(self.runs), -1, -1)
@@ -247,7 +249,7 @@ class Ensemble:
         drawn = table.label_noise if table.fresh_noise else 0.0
         return -((1 - drawn) * own + drawn * log_p.mean(2)).mean(1)
 
-    def _look(self, state: State, point: int) -> None:
+    def _look(self, state: TrainingState, point: int) -> None:
         """Measure how well minibatches of the data, and of those never trained on, are classified."""
         row = state.looks[point]
         inputs, labels = self.feeds.look.at(point)

@@ -12,7 +12,7 @@ from empirics.data.table import Data
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
 from empirics.experiment.schema import key, show, table_of
 from empirics.models.table import ModelTable
-from empirics.training.tables import ControlTable, Grid, Measure, NoiseRule, Relaxation, ScheduleTable, Training
+from empirics.training.tables import ControlTable, Grid, Measure, NetworkTraining, NoiseRule, Relaxation, ScheduleTable
 
 _BATCH = ("mlp", "batch")
 
@@ -54,7 +54,7 @@ class NetworkExperiment(Experiment):
 
     data: Data = key(table_of(Data))
     model: ModelTable = key(table_of(ModelTable))
-    training: Training = key(table_of(Training))
+    training: NetworkTraining = key(table_of(NetworkTraining))
     grid: Grid = key(table_of(Grid))
     measure: Measure = key(table_of(Measure))
     shards: Shards = key(table_of(Shards))
@@ -152,7 +152,7 @@ class NetworkExperiment(Experiment):
         return tuple(tuple(runs[start : start + size]) for start in range(0, len(runs), size))
 
     @property
-    def plan(self) -> tuple[Measure, Training]:
+    def plan(self) -> tuple[Measure, NetworkTraining]:
         """The tables ``[measure]`` and ``[training]``."""
         return self.measure, self.training
 

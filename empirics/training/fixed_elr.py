@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from empirics.training.protocol import Protocol
+from empirics.training.protocol import TrainingProtocol
 
 
-class FixedELR(Protocol):
+class FixedELR(TrainingProtocol):
     """The learning rate follows the squared norm, so that directions see a constant rate."""
 
     name: ClassVar[str] = "fixed-elr"

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from empirics.training.protocol import Protocol
+from empirics.training.protocol import TrainingProtocol
 
 
-class FixedLR(Protocol):
+class FixedLR(TrainingProtocol):
     """Constant learning rate and weight decay; the norm finds its own balance."""
 
     name: ClassVar[str] = "fixed-lr"

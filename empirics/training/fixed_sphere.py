@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.protocol import Protocol
+from empirics.training.protocol import TrainingProtocol
 
 
-class FixedSphere(Protocol):
+class FixedSphere(TrainingProtocol):
     """After every step the weights are projected back onto the sphere."""
 
     name: ClassVar[str] = "fixed-sphere"

@@ -13,11 +13,11 @@ from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.record import Raw
 from empirics.training.sampling import Stream, Vectors
-from empirics.training.state import Components, State
+from empirics.training.state import Components, TrainingState
 
 
 @dataclass(frozen=True)
-class Pair:
+class GradientPair:
     """Two independent minibatches at the same weights: gradients (run, d) and losses (run,).
 
     `scale` times ``(first - second)`` of the gradients has the covariance of the noise that a step is taken with, as
@@ -44,11 +44,11 @@ class StepGradient(ABC):
         self.model, self.frozen, self.feeds = model, frozen, feeds
 
     @abstractmethod
-    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
         """Write the gradient of this step into `out`, shape (run, d), and its losses into the row."""
 
     @abstractmethod
-    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+    def pair(self, state: TrainingState, number: int, gradient: Tensor) -> GradientPair:
         """Two independent minibatches at the weights of the step just taken, for snapshot `number`."""
 
 
@@ -60,7 +60,7 @@ class WholeBatch(StepGradient):
         self._loss = torch.empty(0)
         self._out, self._out_parts = torch.empty(0), list[Tensor]()
 
-    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
         if out is not self._out:  # it is the same in every step
             self._out, self._out_parts = out, views(out, state.blocks)
@@ -68,12 +68,12 @@ class WholeBatch(StepGradient):
         self._loss = self.feeds.train.loss_and_grad(self.model, state.weights, self.frozen, state.step, parts)
         row[Raw.LOSS].copy_(self._loss)
 
-    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+    def pair(self, state: TrainingState, number: int, gradient: Tensor) -> GradientPair:
         """See :meth:`StepGradient.pair`."""
         second = torch.empty_like(gradient)
         target = views(second, state.blocks)
         loss = self.feeds.second.loss_and_grad(self.model, state.weights, self.frozen, number, target)
-        return Pair(gradient, second, self._loss, loss, 0.5**0.5)
+        return GradientPair(gradient, second, self._loss, loss, 0.5**0.5)
 
 
 class Halves(StepGradient):
@@ -89,7 +89,7 @@ class Halves(StepGradient):
         self._out = views(self._gradients.flatten(0, 1), model.blocks)
         self._losses = torch.empty(0)
 
-    def take(self, state: State, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
         self._copies.copy_(state.flat)
         losses = self.feeds.train.loss_and_grad(self.model, self._weights, self.frozen, state.step, self._out)
@@ -101,10 +101,10 @@ class Halves(StepGradient):
         # (g1 + g2)/2 + c (g1 - g2)/2
         torch.mul(first, 0.5 * (1 + self._gain), out=out).add_(second, alpha=0.5 * (1 - self._gain))
 
-    def pair(self, state: State, number: int, gradient: Tensor) -> Pair:
+    def pair(self, state: TrainingState, number: int, gradient: Tensor) -> GradientPair:
         """See :meth:`StepGradient.pair`."""
         (first, second), (loss, other) = self._gradients, self._losses
-        return Pair(first, second, loss, other, 0.5 * (1 + self._gain**2) ** 0.5)
+        return GradientPair(first, second, loss, other, 0.5 * (1 + self._gain**2) ** 0.5)
 
 
 class IsotropicNoise:
@@ -128,7 +128,7 @@ class IsotropicNoise:
         invariant = torch.as_tensor(components.scale_invariant, device=like.device)
         self._mask = components.spread(invariant.unsqueeze(1).to(like.dtype))
 
-    def add(self, state: State, gradient: Tensor, radius_sq: Tensor) -> None:
+    def add(self, state: TrainingState, gradient: Tensor, radius_sq: Tensor) -> None:
         """Add the noise of this step to the gradient, both (run, d)."""
         noise = self._components.without_flat(self._vectors.at(state.step) * self._mask)
         dot = self._components.dot

@@ -15,7 +15,7 @@ from empirics.running.kind import Kind
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.memory import check_memory
-from empirics.training.state import State
+from empirics.training.state import TrainingState
 from empirics.training.summary import summarise
 
 
@@ -73,6 +73,6 @@ class NetworkKind(Kind):
         """Make the ensemble of one shard."""
         return Ensemble(self.experiment, runs, self._dataset(), device)
 
-    def summarise(self, trainer: Ensemble, state: State) -> dict[str, NDArray]:
+    def summarise(self, trainer: Ensemble, state: TrainingState) -> dict[str, NDArray]:
         """Everything the results hold of a shard; see :func:`empirics.training.summary.summarise`."""
         return summarise(self.experiment, trainer, state)

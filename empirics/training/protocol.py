@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 
-class Protocol(ABC):
+class TrainingProtocol(ABC):
     """A training protocol over an ensemble of runs."""
 
     name: ClassVar[str]

@@ -103,7 +103,7 @@ def _norm(
     return across, (1 - shrunk) * radius_sq
 
 
-class Pair(IntEnum):
+class SnapshotColumn(IntEnum):
     """What is measured at a snapshot, from two independent minibatches at the same weights."""
 
     RADIUS_SQ = 0

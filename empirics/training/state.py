@@ -11,7 +11,7 @@ from empirics.models.base import Block, views
 
 
 @dataclass
-class State:
+class TrainingState:
     """The state of a shard.
 
     Attributes

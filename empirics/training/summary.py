@@ -19,8 +19,8 @@ from empirics.measure import (
 )
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
-from empirics.training.record import Look, Pair, Part, Sum
-from empirics.training.state import State
+from empirics.training.record import Look, Part, SnapshotColumn, Sum
+from empirics.training.state import TrainingState
 
 Arrays = dict[str, NDArray]
 
@@ -37,7 +37,7 @@ BLOCKED = {
 LOOKED = {Look.ACCURACY: "accuracy", Look.TEST_LOSS: "test_loss", Look.TEST_ACCURACY: "test_accuracy"}
 
 
-def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: State) -> Arrays:
+def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: TrainingState) -> Arrays:
     """Everything the results hold of a shard, names as ``group/variable``.
 
     Parameters
@@ -96,7 +96,7 @@ def _blocks(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     if ensemble.experiment.training.halves:
         return arrays | {"grad_mean_sq": means[:, Sum.GRAD_MEAN_SQ].T}
     per_block = pairs.reshape(len(means), -1, *pairs.shape[1:]).mean(1)
-    return arrays | {"grad_mean_sq": per_block[:, Pair.GRAD_MEAN_SQ].T}
+    return arrays | {"grad_mean_sq": per_block[:, SnapshotColumn.GRAD_MEAN_SQ].T}
 
 
 def _measured(ensemble: Ensemble, marks: NDArray) -> NDArray:
@@ -112,8 +112,8 @@ def _moments(ensemble: Ensemble, marks: NDArray, pairs: NDArray, looks: NDArray)
     inside = looks[ensemble.times.trace > ensemble.times.burn_in]
     return {
         **{name: mean[row] for row, name in BLOCKED.items()},
-        "violation": pairs[:, Pair.VIOLATION].mean(0),
-        "rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ].mean(0)),
+        "violation": pairs[:, SnapshotColumn.VIOLATION].mean(0),
+        "rotation": np.sqrt(pairs[:, SnapshotColumn.ROTATION_SQ].mean(0)),
         **{name: _mean_of_there(inside[:, row]) for row, name in LOOKED.items() if _there(ensemble, row)},
     }
 
@@ -133,12 +133,12 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
         mean_sq, mean_sq_unit = mean[Sum.GRAD_MEAN_SQ], mean[Sum.GRAD_MEAN_SQ_UNIT]
         covariance = mean[Sum.LOSS_PRODUCT] - mean[Sum.FIRST_LOSS] * mean[Sum.SECOND_LOSS]
     else:
-        mean_sq = pairs[:, Pair.GRAD_MEAN_SQ].mean(0)
-        mean_sq_unit = (pairs[:, Pair.GRAD_MEAN_SQ] * pairs[:, Pair.RADIUS_SQ]).mean(0)
-        first, second = pairs[:, Pair.FIRST_LOSS], pairs[:, Pair.SECOND_LOSS]
+        mean_sq = pairs[:, SnapshotColumn.GRAD_MEAN_SQ].mean(0)
+        mean_sq_unit = (pairs[:, SnapshotColumn.GRAD_MEAN_SQ] * pairs[:, SnapshotColumn.RADIUS_SQ]).mean(0)
+        first, second = pairs[:, SnapshotColumn.FIRST_LOSS], pairs[:, SnapshotColumn.SECOND_LOSS]
         covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
     if ensemble.experiment.measure.expected_loss:
-        covariance = pairs[:, Pair.EXPECTED_LOSS].var(0, ddof=1)
+        covariance = pairs[:, SnapshotColumn.EXPECTED_LOSS].var(0, ddof=1)
     return {
         "grad_mean_sq": mean_sq,
         "grad_mean_sq_unit": mean_sq_unit,
@@ -151,21 +151,24 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
 def _curvature(pairs: NDArray) -> Arrays:
     """Means of the probes of the Hessian; nothing without any."""
     found = {
-        "laplacian": pairs[:, Pair.LAPLACIAN],
-        "hessian_noise": pairs[:, Pair.HESSIAN_NOISE],
-        "hessian_gradient": pairs[:, Pair.HESSIAN_GRADIENT],
+        "laplacian": pairs[:, SnapshotColumn.LAPLACIAN],
+        "hessian_noise": pairs[:, SnapshotColumn.HESSIAN_NOISE],
+        "hessian_gradient": pairs[:, SnapshotColumn.HESSIAN_GRADIENT],
     }
     return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
 
 
 def _series(pairs: NDArray) -> Arrays:
     """What was measured at each snapshot, shape (run, snapshot): curves of what the trace does not hold."""
-    found = {"radius_sq": pairs[:, Pair.RADIUS_SQ], "grad_mean_sq": pairs[:, Pair.GRAD_MEAN_SQ]}
-    found |= {"rotation": np.sqrt(pairs[:, Pair.ROTATION_SQ]), "laplacian": pairs[:, Pair.LAPLACIAN]}
+    found = {"radius_sq": pairs[:, SnapshotColumn.RADIUS_SQ], "grad_mean_sq": pairs[:, SnapshotColumn.GRAD_MEAN_SQ]}
+    found |= {
+        "rotation": np.sqrt(pairs[:, SnapshotColumn.ROTATION_SQ]),
+        "laplacian": pairs[:, SnapshotColumn.LAPLACIAN],
+    }
     return {name: values.T for name, values in found.items() if name != "laplacian" or not np.isnan(values).all()}
 
 
-def _components(ensemble: Ensemble, state: State) -> Arrays:
+def _components(ensemble: Ensemble, state: TrainingState) -> Arrays:
     """Means over the snapshots for every part of the mixture, shapes (run, component)."""
     parts, shape = ensemble.components, (len(ensemble.runs), len(ensemble.components))
     found = state.components.cpu().numpy().transpose(0, 2, 1) / ensemble.times.snapshots
@@ -200,7 +203,7 @@ def _stationarity(blocks: Arrays) -> Arrays:
     return {"radius_drift": change, "radius_drift_error": error}
 
 
-def _diverged_at(state: State) -> NDArray[np.int64]:
+def _diverged_at(state: TrainingState) -> NDArray[np.int64]:
     finite = state.total[Sum.FINITE].cpu().numpy()
     return np.where(finite < state.step, finite, -1).astype(np.int64)
 
@@ -259,7 +262,7 @@ def _remainder(ensemble: Ensemble, summary: Arrays) -> NDArray:
 
 
 def _entropies(
-    experiment: NetworkExperiment, ensemble: Ensemble, state: State, summary: Arrays
+    experiment: NetworkExperiment, ensemble: Ensemble, state: TrainingState, summary: Arrays
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
     """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
     runs = len(ensemble.runs)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from empirics.experiment import AXES
 from empirics.experiment.schema import (
     ExperimentError,
-    Table,
+    Section,
     axis,
     flag,
     integer,
@@ -115,7 +115,7 @@ def _steps_or_relaxation(least: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Training(Table):
+class NetworkTraining(Section):
     """``[training]``: how.
 
     Attributes
@@ -205,7 +205,7 @@ class Training(Table):
 
 
 @dataclass(frozen=True)
-class Grid(Table):
+class Grid(Section):
     """``[grid]``: the two axes that the protocol fixes, every pair a run; the others are left out.
 
     Attributes
@@ -247,7 +247,7 @@ def _optional_axis(value: Any) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Measure(Table):
+class Measure(Section):
     """``[measure]``: what is kept of a run.
 
     Attributes
@@ -287,7 +287,7 @@ class Measure(Table):
 
 
 @dataclass(frozen=True)
-class ScheduleTable(Table):
+class ScheduleTable(Section):
     """``[schedule]``: factors on the grid's learning rates (or effective ones) and weight decays over time; optional.
 
     Attributes
@@ -342,7 +342,7 @@ def _factors(value: Any) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class ControlTable(Table):
+class ControlTable(Section):
     """``[control]``: results that are labelled wrongly on purpose, to see that no claim passes on them; optional.
 
     Attributes

@@ -18,11 +18,11 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.printing import to_latex, to_text
 from thermo_theory.symbols import glossary
 
-__all__ = ["Dictionary", "Row", "dictionary"]
+__all__ = ["Dictionary", "DictionaryEntry", "dictionary"]
 
 
 @dataclass(frozen=True)
-class Row:
+class DictionaryEntry:
     """One line of the dictionary.
 
     Attributes
@@ -43,10 +43,10 @@ class Row:
     derivations: tuple[str, ...] = ()
 
 
-class Dictionary(Sequence[Row]):
+class Dictionary(Sequence[DictionaryEntry]):
     """The rows, as a sequence that prints as a table."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[DictionaryEntry]) -> None:
         self._rows = tuple(rows)
 
     def __len__(self) -> int:
@@ -79,27 +79,29 @@ class Dictionary(Sequence[Row]):
         return f"<table>{head}{''.join(body)}</table>"
 
 
-def _formulas(row: Row) -> str:
+def _formulas(row: DictionaryEntry) -> str:
     return ", ".join(f"${to_latex(symbol)}$" for symbol in row.symbols)
 
 
-def _cells(row: Row, symbols: str) -> tuple[str, str, str, str]:
+def _cells(row: DictionaryEntry, symbols: str) -> tuple[str, str, str, str]:
     return row.optimisation, row.thermodynamics, symbols, ", ".join(row.derivations)
 
 
-def _twins(optimisation: sp.Symbol, thermodynamics: sp.Symbol, *where: str) -> Row:
+def _twins(optimisation: sp.Symbol, thermodynamics: sp.Symbol, *where: str) -> DictionaryEntry:
     """A symbol of optimisation and its twin, in the words of the glossary."""
-    return Row(glossary[optimisation].meaning, glossary[thermodynamics].meaning, (optimisation, thermodynamics), where)
+    return DictionaryEntry(
+        glossary[optimisation].meaning, glossary[thermodynamics].meaning, (optimisation, thermodynamics), where
+    )
 
 
-def _named(symbol: sp.Symbol, *where: str) -> Row:
+def _named(symbol: sp.Symbol, *where: str) -> DictionaryEntry:
     """A symbol of optimisation whose twin has words and no symbol of its own."""
-    return Row(glossary[symbol].meaning, glossary[symbol].twin, (symbol,), where)
+    return DictionaryEntry(glossary[symbol].meaning, glossary[symbol].twin, (symbol,), where)
 
 
-def _measured(symbol: sp.Symbol, *where: str) -> Row:
+def _measured(symbol: sp.Symbol, *where: str) -> DictionaryEntry:
     """A symbol of thermodynamics whose twin has words and no symbol of its own."""
-    return Row(glossary[symbol].twin, glossary[symbol].meaning, (symbol,), where)
+    return DictionaryEntry(glossary[symbol].twin, glossary[symbol].meaning, (symbol,), where)
 
 
 #: The table: quantities first, then protocols, processes, and where the analogy ends.
@@ -112,7 +114,7 @@ _ROWS = (
     _twins(s.r, s.V, "radius", "ideal-gas-law"),
     _named(s.d, "equipartition", "gas-mixture"),
     _measured(s.R, "ideal-gas-law", "heat-capacities"),
-    Row(
+    DictionaryEntry(
         "differential entropy of the stationary distribution of the weights",
         "entropy",
         (s.S,),
@@ -121,43 +123,55 @@ _ROWS = (
     _measured(s.H, "regularised-loss", "potentials"),
     _measured(s.F, "free-energy", "potential", "second-law"),
     _measured(s.G, "potential", "regularised-loss"),
-    Row("softmax of the losses over all weights", "Gibbs distribution", (s.rho, s.Z), ("gibbs-distribution",)),
-    Row(
+    DictionaryEntry(
+        "softmax of the losses over all weights", "Gibbs distribution", (s.rho, s.Z), ("gibbs-distribution",)
+    ),
+    DictionaryEntry(
         "how fast the loss rises with the noise",
         "heat capacity",
         (s.C_V, s.C_p),
         ("vmf-heat-capacity", "adiabatic-index"),
     ),
-    Row("balance of weight decay and gradients", "virial theorem", (), ("norm-balance", "virial-theorem")),
-    Row("training at fixed norm", "fixed T and V", (s.T, s.V), ("temperature", "potential")),
-    Row("training at fixed effective learning rate", "fixed T and p", (s.T, s.p), ("temperature", "potential")),
-    Row(
+    DictionaryEntry("balance of weight decay and gradients", "virial theorem", (), ("norm-balance", "virial-theorem")),
+    DictionaryEntry("training at fixed norm", "fixed T and V", (s.T, s.V), ("temperature", "potential")),
+    DictionaryEntry(
+        "training at fixed effective learning rate", "fixed T and p", (s.T, s.p), ("temperature", "potential")
+    ),
+    DictionaryEntry(
         "training at fixed learning rate",
         "T and p set together, through eta and lambda",
         (s.eta, s.lam),
         ("temperature", "scaling-symmetry"),
     ),
-    Row("same learning rate times weight decay", "isotherm", (), ("isotherm",)),
-    Row("same weight decay", "isobar", (), ("isobar",)),
-    Row("same ratio of learning rate and weight decay", "isochore", (), ("isochore",)),
-    Row("schedule along which the entropy stays", "adiabat", (s.gamma,), ("adiabat", "adiabatic-index")),
-    Row("schedule slower than every relaxation", "quasi-static process", (), ("quasi-static", "entropy-of-schedule")),
-    Row("sudden drop of the learning rate", "quench, which produces entropy", (s.produced,), ("quench",)),
-    Row("average of N sampled weights", "a gas at the temperature T/N", (s.N,), ("weight-averaging",)),
-    Row("scale-invariant blocks (filters, matrices)", "mixture of gases at one pressure", (), ("gas-mixture",)),
-    Row("momentum", "a gas heated by a factor 1/(1 - beta)", (s.beta,), ("momentum-temperature",)),
-    Row("AdamW", "an ideal gas with V = r and R = d - 1", (), ("adamw-gas",)),
-    Row("full scale invariance", "no van der Waals forces", (), ("real-gas", "compressibility")),
-    Row("epsilon of a normalisation layer", "length scale of a real gas", (s.eps,), ("length-scale",)),
-    Row(
+    DictionaryEntry("same learning rate times weight decay", "isotherm", (), ("isotherm",)),
+    DictionaryEntry("same weight decay", "isobar", (), ("isobar",)),
+    DictionaryEntry("same ratio of learning rate and weight decay", "isochore", (), ("isochore",)),
+    DictionaryEntry("schedule along which the entropy stays", "adiabat", (s.gamma,), ("adiabat", "adiabatic-index")),
+    DictionaryEntry(
+        "schedule slower than every relaxation", "quasi-static process", (), ("quasi-static", "entropy-of-schedule")
+    ),
+    DictionaryEntry("sudden drop of the learning rate", "quench, which produces entropy", (s.produced,), ("quench",)),
+    DictionaryEntry("average of N sampled weights", "a gas at the temperature T/N", (s.N,), ("weight-averaging",)),
+    DictionaryEntry(
+        "scale-invariant blocks (filters, matrices)", "mixture of gases at one pressure", (), ("gas-mixture",)
+    ),
+    DictionaryEntry("momentum", "a gas heated by a factor 1/(1 - beta)", (s.beta,), ("momentum-temperature",)),
+    DictionaryEntry("AdamW", "an ideal gas with V = r and R = d - 1", (), ("adamw-gas",)),
+    DictionaryEntry("full scale invariance", "no van der Waals forces", (), ("real-gas", "compressibility")),
+    DictionaryEntry("epsilon of a normalisation layer", "length scale of a real gas", (s.eps,), ("length-scale",)),
+    DictionaryEntry(
         "anisotropic gradient noise",
         "no equilibrium: an implicit potential, currents",
         (s.Phi,),
         ("ornstein-uhlenbeck",),
     ),
-    Row("learning rate over batch size", "temperature (Jastrzebski et al. 2017)", (s.batch,), ("jastrzebski-2017",)),
-    Row("SGD as variational inference", "implicit potential (Chaudhari & Soatto 2018)", (), ("chaudhari-soatto-2018",)),
-    Row("SGD near a minimum", "Ornstein-Uhlenbeck process (Mandt et al. 2017)", (), ("mandt-2017",)),
+    DictionaryEntry(
+        "learning rate over batch size", "temperature (Jastrzebski et al. 2017)", (s.batch,), ("jastrzebski-2017",)
+    ),
+    DictionaryEntry(
+        "SGD as variational inference", "implicit potential (Chaudhari & Soatto 2018)", (), ("chaudhari-soatto-2018",)
+    ),
+    DictionaryEntry("SGD near a minimum", "Ornstein-Uhlenbeck process (Mandt et al. 2017)", (), ("mandt-2017",)),
 )
 
 

@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from thermo_theory.numeric.domain import DIMENSION, POSITIVE, FloatArray, Invalid, check_domain
 
-__all__ = ["COLD", "ORDER_MIN", "SATURATED", "State", "checked", "evaluate", "expansion", "recurrence"]
+__all__ = ["COLD", "ORDER_MIN", "SATURATED", "BesselNumbers", "checked", "evaluate", "expansion", "recurrence"]
 
 ArrayLike = npt.ArrayLike
 Polynomial = list[Fraction]
@@ -132,7 +132,7 @@ VALUE, SLOPE, CURVATURE = _tables(TERMS)
 # --- the kernel -----------------------------------------------------------------------------------------------------
 
 
-class State(NamedTuple):
+class BesselNumbers(NamedTuple):
     """The four numbers that do not cancel; see the module's docstring."""
 
     length: FloatArray
@@ -154,7 +154,7 @@ def _series(table: list[list[float]], u: FloatArray, q: FloatArray) -> FloatArra
     return total
 
 
-def expansion(d: FloatArray, T: FloatArray) -> State:
+def expansion(d: FloatArray, T: FloatArray) -> BesselNumbers:
     """Expand in ``1/s``, ``s = (nu^2 + kappa^2)^(1/2)``; in ``sigma = s T``, so that ``kappa`` itself never appears."""
     nu = 0.5 * d - 1.0
     x = nu * T
@@ -172,10 +172,10 @@ def expansion(d: FloatArray, T: FloatArray) -> State:
     # log(nu T + sigma) = asinh(nu T); R log(2 pi T) collects every log T, so that nothing is left to cancel as T -> 0.
     log_partition = 0.5 * (d - 1.0) * (LOG_2PI + np.log(T)) - nu * np.arcsinh(x) - 0.5 * np.log(sigma)
     log_partition += nu * (x / (sigma + 1.0)) + _series(VALUE, u, q)
-    return State(length, gap, heat, log_partition)
+    return BesselNumbers(length, gap, heat, log_partition)
 
 
-def recurrence(d: FloatArray, T: FloatArray) -> State:
+def recurrence(d: FloatArray, T: FloatArray) -> BesselNumbers:
     """Start thirty orders up and come down by ``1/A_d = d/kappa + A_{d+2}`` and its consequences.
 
     ``kappa (1 - A_d) = A_d (d - kappa (1 - A_{d+2}))``, ``kappa^2 A_d' = A_d^2 (d - kappa^2 A_{d+2}')`` and
@@ -194,10 +194,10 @@ def recurrence(d: FloatArray, T: FloatArray) -> State:
         gap = (order - gap) * length
         heat = (order - heat) * (length * length)
     log_partition = start + np.log(product) + steps * (np.log1p(T) - LOG_2PI - np.log(T))
-    return State(length, gap, heat, log_partition)
+    return BesselNumbers(length, gap, heat, log_partition)
 
 
-def state_of(d: FloatArray, T: FloatArray) -> State:
+def state_of(d: FloatArray, T: FloatArray) -> BesselNumbers:
     """Evaluate one-dimensional arrays of equal length, each entry by the branch of its order; NaN in, NaN out."""
     T = np.minimum(T, SATURATED / d)
     small = (d < 2.0 * ORDER_MIN + 2.0) & (T > COLD)
@@ -205,14 +205,14 @@ def state_of(d: FloatArray, T: FloatArray) -> State:
         return recurrence(d, T)
     if not small.any():
         return expansion(d, T)
-    out = State(*(np.empty_like(d) for _ in State._fields))
+    out = BesselNumbers(*(np.empty_like(d) for _ in BesselNumbers._fields))
     for branch, rows in ((recurrence, small), (expansion, ~small)):
         for target, part in zip(out, branch(d[rows], T[rows]), strict=True):
             target[rows] = part
     return out
 
 
-Pick = Callable[[FloatArray, FloatArray, State], FloatArray]
+Pick = Callable[[FloatArray, FloatArray, BesselNumbers], FloatArray]
 
 
 def evaluate(pick: Pick, d: ArrayLike, T: ArrayLike, invalid: Invalid) -> float | FloatArray:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thermo_theory.numeric.bessel import SATURATED, State, evaluate
+from thermo_theory.numeric.bessel import SATURATED, BesselNumbers, evaluate
 from thermo_theory.numeric.domain import FloatArray, Invalid
 
 
@@ -56,7 +56,7 @@ def mean_resultant_length(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "rai
     return evaluate(lambda d, T, state: state.length, d, T, invalid)
 
 
-def energy_from(d: FloatArray, T: FloatArray, state: State) -> FloatArray:
+def energy_from(d: FloatArray, T: FloatArray, state: BesselNumbers) -> FloatArray:
     """Undo ``gap = U/T``; ``U < 1``, which rounding would break by a bit."""
     return np.minimum(np.minimum(T, SATURATED / d) * state.gap, 1.0)
 

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from empirics.pages.blocks import Cell, Section, Table, Text, number
+from empirics.pages.blocks import Cell, Section, TableBlock, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.sections.verdicts import measured_cell
 from empirics.pages.sections.wording import plural
@@ -121,8 +121,10 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
                 "The first folder is what the others are held against. A control is an experiment with one field "
                 "changed so that a claim must not pass: there a claim that agrees would be worth nothing here either."
             ),
-            Table("What was run", ("Folder", "Runs", "Status", f"Differs from {names[0]} in"), tuple(folders), "facts"),
-            Table("Every claim in every folder", head, tuple(rows), "matrix"),
+            TableBlock(
+                "What was run", ("Folder", "Runs", "Status", f"Differs from {names[0]} in"), tuple(folders), "facts"
+            ),
+            TableBlock("Every claim in every folder", head, tuple(rows), "matrix"),
         ),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from empirics.claims.fits import Estimate
 from empirics.claims.maxwell import orbit_words, reference_slopes
 from empirics.pages import figures
-from empirics.pages.blocks import Table, Text, number
+from empirics.pages.blocks import TableBlock, Text, number
 from empirics.pages.evidence import Evidence, Slopes
 from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown, slope_difference_words
 from thermo_theory import FixedLR
@@ -35,10 +35,10 @@ def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[st
     return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
 
 
-def slope_table(verdicts: Any, evidence: Evidence) -> Table:
+def slope_table(verdicts: Any, evidence: Evidence) -> TableBlock:
     gas, path = reference_slopes(evidence.law or FixedLR)
     weight = evidence.orbit.weight
-    return Table(
+    return TableBlock(
         "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time left out",
         ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
         (
@@ -50,7 +50,7 @@ def slope_table(verdicts: Any, evidence: Evidence) -> Table:
     )
 
 
-def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> Table:
+def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> TableBlock:
     """Slopes where the effective learning rate is set: that in what scales the weights alone is exact."""
     fit, judged, sphere = (
         evidence.entropy_slopes(False),
@@ -65,7 +65,7 @@ def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> Table:
         measured = (interval(fit.lr), interval(judged or fit.weight_decay))
     elif judged is not None:
         measured = ("not measured", interval(judged))
-    return Table(
+    return TableBlock(
         "Slopes of S/R, with 95 % intervals from the scatter of the runs",
         ("Slope of S/R", "Measured", "Theory", "Exact?"),
         (

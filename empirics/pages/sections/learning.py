@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from empirics.pages import figures
-from empirics.pages.blocks import Table, Text, number
+from empirics.pages.blocks import TableBlock, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.sections.wording import MISSING, shown
 
@@ -52,5 +52,5 @@ def learning(verdicts: Any, evidence: Evidence) -> list[object]:
             f"wander at a constant temperature, not of one that is cooled down.{words}"
         ),
         *shown(figures.accuracy_map(evidence), figures.accuracy_plot(evidence)),
-        Table("Over the runs that count", ("What", "Lowest", "Highest"), rows),
+        TableBlock("Over the runs that count", ("What", "Lowest", "Highest"), rows),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from empirics.pages.blocks import Details, Formulas, Heading, Papers, Table, Text
+from empirics.pages.blocks import Details, Formulas, Heading, Papers, TableBlock, Text
 from empirics.pages.evidence import Evidence
 from empirics.pages.formulas import laws, papers
 
@@ -44,14 +44,14 @@ def provenance(verdicts: Any, evidence: Evidence) -> list[object]:
     toml = experiment.to_toml() if hasattr(experiment, "to_toml") else str(facts.get("toml", ""))
     rows = _flat({key: value for key, value in facts.items() if key not in _FACTS})
     if "imported" in facts:
-        return [Table("Where these runs come from", ("What", "Value"), tuple(rows))]
+        return [TableBlock("Where these runs come from", ("What", "Value"), tuple(rows))]
     blocks: list[object] = [
         Text("The same experiment file, run again with the same versions on the same machine, gives the same numbers.")
         if rows
         else Text("Not recorded: these results do not say how they were made.")
     ]
     if rows:
-        blocks.append(Table("How it was run", ("What", "Value"), tuple(rows)))
+        blocks.append(TableBlock("How it was run", ("What", "Value"), tuple(rows)))
     if toml:
         blocks.append(Details("The experiment in full (TOML)", verbatim=toml.strip()))
     return blocks

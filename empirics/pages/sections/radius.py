@@ -9,7 +9,7 @@ from empirics.claims.fits import Estimate
 from empirics.claims.maxwell import orbit_words
 from empirics.claims.radius import slope_difference
 from empirics.pages import figures
-from empirics.pages.blocks import Formulas, Table, Text, number
+from empirics.pages.blocks import Formulas, TableBlock, Text, number
 from empirics.pages.evidence import Evidence, Slopes
 from empirics.pages.formulas import laws
 from empirics.pages.sections.wording import (
@@ -68,7 +68,7 @@ def _why_it_settles(evidence: Evidence) -> str:
 
 def _radius_table_at_fixed_lr(
     evidence: Evidence, of: Protocol, fit: Slopes, judged: Estimate | None
-) -> tuple[Table, Text]:
+) -> tuple[TableBlock, Text]:
     """The slopes beside those of the derived radius, and which of them symmetry fixes."""
     up, down = log_slopes(of.radius)
     orbit, theory = evidence.orbit, slope_difference("fixed-lr", of.optimizer)
@@ -83,7 +83,7 @@ def _radius_table_at_fixed_lr(
     same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
     powers = (f"c{superscript(orbit.rate)}", f"c{superscript(orbit.decay)}")
     return (
-        Table(
+        TableBlock(
             "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
             ("Slope of log r", "Measured", "Theory", "Exact?"),
             rows,
@@ -97,8 +97,8 @@ def _radius_table_at_fixed_lr(
     )
 
 
-def _radius_table_at_fixed_elr(fit: Slopes, judged: Estimate | None) -> Table:
-    return Table(
+def _radius_table_at_fixed_elr(fit: Slopes, judged: Estimate | None) -> TableBlock:
+    return TableBlock(
         "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
         ("Slope of log r", "Measured", "Theory", "Exact?"),
         (

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from empirics.pages import figures
-from empirics.pages.blocks import Details, Table, Text, number
+from empirics.pages.blocks import Details, TableBlock, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.sections.wording import MISSING, plural, shown
 
 __all__ = ["runs_table", "stationarity"]
 
 
-def _run_table(evidence: Evidence) -> Table:
+def _run_table(evidence: Evidence) -> TableBlock:
     names = [("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3)]
     words = ["balance", "± (s.e.)", "drift of log r", "eff. samples", "loss"]
     if evidence.get("test_accuracy") is not None:
@@ -34,7 +34,7 @@ def _run_table(evidence: Evidence) -> Table:
     ]
     short = {"lr": "lr", "effective_lr": "effective lr", "weight_decay": "wd", "radius": "radius"}
     knobs = (short[evidence.axes[0]], short[evidence.axes[1]])
-    return Table("Every run", ("Run", *knobs, *words, "status", "reason"), tuple(rows))
+    return TableBlock("Every run", ("Run", *knobs, *words, "status", "reason"), tuple(rows))
 
 
 def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
@@ -73,7 +73,7 @@ def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
 _NUMBER = re.compile(r"[-−+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 
-def _status_table(evidence: Evidence) -> Table:
+def _status_table(evidence: Evidence) -> TableBlock:
     """Statuses with their reasons; reasons that differ in their numbers alone are one."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i in range(len(evidence)):
@@ -84,7 +84,7 @@ def _status_table(evidence: Evidence) -> Table:
         example = f"{reason}{f' (run {runs[0]}, for one)' if len(runs) > 1 and reason else ''}"
         spans = (_span(values[runs]) for values in (evidence.lr, evidence.weight_decay))
         rows.append((status, str(len(runs)), *spans, example or "–"))
-    return Table(
+    return TableBlock(
         "Statuses and their reasons", ("Status", "Runs", *map(str.capitalize, evidence.names), "Why"), tuple(rows)
     )
 

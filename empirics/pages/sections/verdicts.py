@@ -11,7 +11,7 @@ import numpy as np
 from empirics.claims import Claim, Statement, claims, tables_of
 from empirics.claims.exhibit import Exhibit, Rows
 from empirics.claims.guard import shown
-from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, Table, Tested, Text, number
+from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, TableBlock, Tested, Text, number
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
@@ -59,7 +59,9 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
     head = ("Claim", "Verdict, measured ± half the 95 % interval", "In the form", "Kind")
     head = (*head, *(("Protocol",) if several else ()), "Theory")
     blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
-    blocks.append(Table("Every verdict; each claim has a section below", head, rows, "matrix") if rows else MISSING)
+    blocks.append(
+        TableBlock("Every verdict; each claim has a section below", head, rows, "matrix") if rows else MISSING
+    )
     if errors := getattr(verdicts, "errors", ()):
         blocks += [Heading("Claims that could not be judged because their code failed"), Items(tuple(errors))]
     left_out = int((~evidence.ok).sum())
@@ -187,5 +189,5 @@ def _exhibit_blocks(exhibits: list[Exhibit], name: str) -> list[object]:
     for one in exhibits:
         if isinstance(one, Rows):
             rows = tuple(tuple(cell if isinstance(cell, str) else number(cell, 3) for cell in row) for row in one.rows)
-            blocks.append(Details(one.title, Table(one.title, one.head, rows, "wide")))
+            blocks.append(Details(one.title, TableBlock(one.title, one.head, rows, "wide")))
     return blocks

@@ -13,7 +13,7 @@ from empirics.claims.fluctuations import ENTROPY, FLUCTUATIONS
 from empirics.claims.maxwell import RELATIONS
 from empirics.claims.potential import DIRECTIONS
 from empirics.claims.radius import BALANCE
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.thermometer import ALONG, GIBBS
 from empirics.claims.thermometer import BALANCE as DRIVEN
 from empirics.claims.trajectory import AREA
@@ -210,7 +210,7 @@ def test_controls_that_must_not_pass():
 
 def test_runs_with_large_steps_are_left_out_and_counted():
     table = state_table(np.random.default_rng(7), "fixed-elr", 20, span=(1e-3, 1e-1))
-    state = State.of(Table.of(table.assign_attrs(protocol="fixed-elr")))
+    state = StateVariables.of(Table.of(table.assign_attrs(protocol="fixed-elr")))
     # (d - 1) T eta_eff = (d - 1) sigma^2 eta_eff^2/2 is at most 0.02.
     np.testing.assert_array_equal(state.within, 9.5 * table["effective_lr"].values ** 2 <= 0.02)
     out = int((~state.within).sum())
@@ -276,7 +276,7 @@ def test_the_gas_itself_agrees_with_steps_that_matter(protocol):
     assert "disagrees" not in {row.verdict for row in rows.values()}, compare(runs.dataset)
     assert {rows[title].verdict for title in (GIBBS, DRIVEN, *RELATIONS[protocol].forms)} == {"agrees"}
     # Steps matter here: at the temperature of the noise the thermometer is off by half the curvature times eta_eff.
-    state = State.of(Table.of(runs.dataset.assign_attrs(protocol=protocol)))
+    state = StateVariables.of(Table.of(runs.dataset.assign_attrs(protocol=protocol)))
     raised = state.temperature / state.noise_temperature
     assert raised.max() > 1.03
     bare = runs.dataset["grad_mean_sq_unit"].values / (runs.dataset["temperature"] * runs.dataset["laplacian"]).values

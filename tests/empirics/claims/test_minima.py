@@ -8,7 +8,7 @@ from gas_states import state_table
 from empirics.claims import claims, tables_of, trajectory
 from empirics.claims.exhibit import Map, Plot, Rows
 from empirics.claims.minima import minima
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 
 
 def table_of(data):
@@ -23,9 +23,9 @@ def gas(protocol="fixed-lr", **options):
 @pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
 def test_minima_are_those_of_loops_over_all_pairs_of_states(protocol):
     table, _ = gas(protocol, levels=(6, 4))
-    found, data = minima(table), table.data.isel(run=State.of(table).within)
+    found, data = minima(table), table.data.isel(run=StateVariables.of(table).within)
     rate = data["lr" if protocol == "fixed-lr" else "effective_lr"].values
-    heat, gas_constant = State.of(table).temperature, 19 / 2
+    heat, gas_constant = StateVariables.of(table).temperature, 19 / 2
     assert found.whole.missed.shape == (4, len(np.unique(rate)))
     assert len(heat) == found.whole.missed.size > 16
     for i in range(len(heat)):

@@ -23,7 +23,7 @@ from empirics.claims.fluctuations import ENTROPY, FLUCTUATIONS
 from empirics.claims.maxwell import maxwell_ratio, relation_of
 from empirics.claims.potential import DIRECTIONS, RADIUS
 from empirics.claims.radius import BALANCE, FORMULA, PURE_FORMULA, slope_difference
-from empirics.claims.state import State
+from empirics.claims.state import StateVariables
 from empirics.claims.thermometer import GIBBS
 from empirics.isotropic.simulate import simulate
 
@@ -94,7 +94,7 @@ def test_the_coordinates_are_those_worked_out_by_hand(optimizer):
         np.testing.assert_allclose(ours, by_hand, rtol=1e-12)
     np.testing.assert_allclose(pressure * volume, gas_constant * rate * sigma**2 / 2, rtol=1e-12)
     # Without a temperature in the table it is that of the noise.
-    state = State.of(Table.of(runs.drop_vars("temperature")))
+    state = StateVariables.of(Table.of(runs.drop_vars("temperature")))
     np.testing.assert_allclose(state.temperature, (rate * sigma**2 / 2)[state.within], rtol=1e-12)
 
 

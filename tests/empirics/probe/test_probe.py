@@ -14,7 +14,7 @@ from watched import data, network, row, trained
 import empirics
 from empirics.models import scale_invariant_blocks
 from empirics.probe import COLUMNS, ThermoProbe
-from empirics.probe.row import REACHED, Row
+from empirics.probe.row import REACHED, ProbeRow
 from empirics.probe.rule import rule_of
 from empirics.probe.words import warnings
 
@@ -340,7 +340,7 @@ def test_warnings_in_the_users_words():
     assert "weight decay of 1.weight, 1.bias and 2 more does something else" in said
     assert "0.weight: no weight decay on scale-invariant weights" in "\n".join(trained(sgd(wd=0.0), 60)[1].warnings())
     other = trained(OPTIMIZERS["rmsprop"], 60)[1]
-    assert "nothing is derived of RMSprop" in "\n".join(other.warnings())
+    assert "nothing is derived for RMSprop" in "\n".join(other.warnings())
     assert math.isnan(row(other, "0.weight")["temperature"])
     assert row(other, "0.weight")["angular_update"] > 0
     plain = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
@@ -351,7 +351,7 @@ def test_warnings_in_the_users_words():
 
 def test_many_layers_on_the_way_make_one_sentence():
     rows = [
-        Row(f"layer{i}", 100, 1, True, share_now=0.1 * i, rises=i < 6, to_go=1000.0 * i, weight_decay=0.1)
+        ProbeRow(f"layer{i}", 100, 1, True, share_now=0.1 * i, rises=i < 6, to_go=1000.0 * i, weight_decay=0.1)
         for i in range(1, 8)
     ]
     assert warnings(rows, [], []) == [

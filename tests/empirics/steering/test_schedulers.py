@@ -2,6 +2,7 @@
 
 import io
 import math
+import types
 
 import numpy as np
 import pytest
@@ -142,11 +143,16 @@ def test_names_of_optimisers():
         "adamw": torch.optim.AdamW(w),
     }
     assert {name: optimizer_name(one) for name, one in names.items()} == {name: name for name in names}
-    with pytest.raises(ValueError, match="nothing is derived of RMSprop: give rule="):
+    with pytest.raises(ValueError, match="nothing is derived for RMSprop; give rule="):
         Isobar(torch.optim.RMSprop(w), 0.1, 10)
     assert Isotherm(torch.optim.RMSprop(w, weight_decay=0.1), 2.0, 10, rule="adam-l2").plan.at(10)[1] == 0.25
-    with pytest.raises(ValueError, match="dampening"):
-        optimizer_name(torch.optim.SGD(w, lr=0.1, momentum=0.9, dampening=0.1))
+    assert optimizer_name(torch.optim.SGD(w, lr=0.1, momentum=0.9, dampening=0.1)) == "momentum"
+    with pytest.raises(ValueError, match="nothing is derived for AMSGrad"):
+        optimizer_name(torch.optim.Adam(w, amsgrad=True))
+    mixed = torch.optim.SGD([{"params": w, "momentum": 0.9}, {"params": [torch.nn.Parameter(torch.ones(2))]}], lr=0.1)
+    with pytest.raises(ValueError, match=r"different rules \(momentum, sgd\)"):
+        optimizer_name(mixed)
+    assert optimizer_name(types.SimpleNamespace(optimizer=torch.optim.AdamW(w))) == "adamw"  # as Lightning wraps it
 
 
 def test_what_cannot_be_is_refused():

@@ -170,7 +170,7 @@ def test_images_to_test_on_lie_in_a_folder_of_their_own(tmp_path):
     train, test = raw_pixels(0, 4), raw_pixels(4, 2)
     mean, spread = train.mean((0, 2, 3), keepdims=True), train.std((0, 2, 3), keepdims=True)
     (tmp_path / "outer").mkdir()
-    wrapped = write_images(tmp_path / "outer" / "all" / "train", count=4).parents[2]
+    wrapped = write_images(tmp_path / "outer" / "all" / "train", count=4).parents[1]
     write_images(wrapped / "all" / "test", count=2, first=4)
     sums = set()
     for path in (folder, packed(folder, tmp_path / "a.tar.xz"), packed(folder, tmp_path / "a.tar", "w"), wrapped):

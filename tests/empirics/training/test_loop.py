@@ -8,7 +8,7 @@ from test_networks import NETWORKS, experiment
 import empirics
 from empirics.data.loading import load
 from empirics.training.ensemble import Ensemble
-from empirics.training.record import Pair, Sum
+from empirics.training.record import SnapshotColumn, Sum
 
 WAITS = ("item", "cpu", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__")
 
@@ -35,7 +35,7 @@ def test_no_step_waits_for_the_device(network, monkeypatch):
             bool(state.total.sum())
         for _ in range(grid.total_steps):
             ensemble.advance(state)
-    assert torch.isfinite(state.pairs[:, : Pair.LAPLACIAN]).all()
+    assert torch.isfinite(state.pairs[:, : SnapshotColumn.LAPLACIAN]).all()
 
 
 @pytest.mark.parametrize("network", NETWORKS)

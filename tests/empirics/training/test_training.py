@@ -10,7 +10,7 @@ from empirics.data import DATASETS
 from empirics.experiment import Run
 from empirics.running.checkpoint import Checkpoints
 from empirics.training.ensemble import Ensemble
-from empirics.training.record import Pair, Sum
+from empirics.training.record import SnapshotColumn, Sum
 from empirics.training.sampling import CHUNK, Drawing, Minibatches, Stream, generator, identity
 from empirics.training.summary import summarise
 
@@ -132,20 +132,20 @@ def test_statistics_of_a_snapshot(digits):
     flat_w, flat_g, flat_h = (torch.cat([t.flatten(1) for t in tensors], 1) for tensors in (weights, first, second))
     pair = state.pairs[0]
     assert torch.equal(state.snapshots[0], flat_w)
-    torch.testing.assert_close(pair[Pair.GRAD_MEAN_SQ], (flat_g * flat_h).sum(1))
-    torch.testing.assert_close(pair[Pair.RADIUS_SQ], flat_w.square().sum(1))
-    torch.testing.assert_close(torch.stack(losses), pair[[Pair.FIRST_LOSS, Pair.SECOND_LOSS]])
+    torch.testing.assert_close(pair[SnapshotColumn.GRAD_MEAN_SQ], (flat_g * flat_h).sum(1))
+    torch.testing.assert_close(pair[SnapshotColumn.RADIUS_SQ], flat_w.square().sum(1))
+    torch.testing.assert_close(torch.stack(losses), pair[[SnapshotColumn.FIRST_LOSS, SnapshotColumn.SECOND_LOSS]])
     assert not torch.equal(*losses)
     assert torch.isnan(state.pairs[1:]).all()
     flat_after = torch.cat([w.flatten(1) for w in state.weights], 1)
     angle = torch.acos((flat_w * flat_after).sum(1) / (flat_w.norm(dim=1) * flat_after.norm(dim=1)))
-    torch.testing.assert_close(pair[Pair.ROTATION_SQ].sqrt(), angle, rtol=1e-6, atol=0)
+    torch.testing.assert_close(pair[SnapshotColumn.ROTATION_SQ].sqrt(), angle, rtol=1e-6, atol=0)
     # By component: five filters of 61 weights, then four of five.
     sizes = [61] * 5 + [5] * 4
     for part, (a, b) in enumerate(((flat_w, flat_w), (flat_g, flat_g), (flat_g, flat_h))):
         expected = [(x * y).sum(1) for x, y in zip(a.split(sizes, 1), b.split(sizes, 1), strict=True)]
         torch.testing.assert_close(state.components[part], torch.stack(expected))
-    assert (pair[Pair.VIOLATION] < 1e-10).all()
+    assert (pair[SnapshotColumn.VIOLATION] < 1e-10).all()
 
 
 def test_a_diverging_run_is_frozen_labelled_and_touches_no_other(digits):
@@ -286,4 +286,4 @@ def test_affine_scales_and_shifts_count_as_weights_and_show_as_violation(digits)
     experiment = tiny(("hidden = [5, 4]", "hidden = [5, 4]\naffine = true"))
     ensemble, state = trained(experiment, digits)
     assert ensemble.model.dimension == 61 * 5 + 5 * 4 + 2 * (5 + 4)
-    assert (state.pairs[:, Pair.VIOLATION].mean(0) > 1e-3).all()
+    assert (state.pairs[:, SnapshotColumn.VIOLATION].mean(0) > 1e-3).all()
