@@ -172,7 +172,7 @@ def hutchinson_trace(
     Examples
     --------
     >>> hutchinson_trace(lambda v: np.array([1.0, 2.0, 3.0]) * v, 3, rng=0)  # diagonal: exact
-    Estimate(value=6.0, error=0.0)
+    MonteCarloEstimate(value=6.0, error=0.0)
     """
     forms = np.array([v @ np.asarray(product(v)) for v in _probes(dimension, probes, rng)])
     return MonteCarloEstimate(float(forms.mean()), float(forms.std(ddof=1) / np.sqrt(len(forms))))
@@ -284,7 +284,7 @@ def sphere_laplacian(
     The loss 1 - w_1/r has Laplacian (d - 1) w_1/r; at (r, 0, 0) its Hessian is diag(0, 1, 1)/r^2:
 
     >>> sphere_laplacian(lambda v: np.array([0.0, 1.0, 1.0]) * v / 4, [2.0, 0.0, 0.0], np.zeros(3), rng=0)
-    Estimate(value=2.0, error=0.0)
+    MonteCarloEstimate(value=2.0, error=0.0)
     """
     w, g = np.asarray(weights, dtype=float), np.asarray(gradient, dtype=float)
     squared = float(w @ w)
@@ -362,7 +362,7 @@ def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: 
     Examples
     --------
     >>> configurational_temperature([2.0, 4.0], [20.0, 40.0])
-    Estimate(value=0.1, error=0.0)
+    MonteCarloEstimate(value=0.1, error=0.0)
     """
     squares, traces = np.asarray(grad_sq, dtype=float), np.asarray(laplacian, dtype=float)
     if squares.shape != traces.shape or squares.ndim != 1 or len(squares) < 2:
