@@ -1,5 +1,5 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book: write docs/book again. make results-NAME: run what is missing of the experiments of
+# make check-long: the rest. make book: write docs/book. make results-NAME: run what is missing of the experiments of
 # docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
 # IMAGES=folder of CIFAR-10 images).
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
@@ -31,6 +31,7 @@ test: setup lint types unit
 lint:
 	$(BIN)/ruff check --quiet --output-format concise
 	$(BIN)/ruff format --check --quiet
+	$(BIN)/lint-imports --no-logo --no-cache
 
 types:
 	$(BIN)/mypy
@@ -52,7 +53,7 @@ results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
 	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
 
-docs: $(VENV)/.docs
+docs: $(VENV)/.docs book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
 
 $(VENV)/.docs: $(VENV)/.ready
