@@ -18,7 +18,8 @@ from thermo_theory.book.dictionary import dictionary
 from thermo_theory.book.plots import PLOTS, to_svg
 from thermo_theory.chapters import CHAPTERS
 from thermo_theory.engine.derivation import Derivation, derivations
-from thermo_theory.engine.evaluate import DIGITS, NotInterpreted, evaluate
+from thermo_theory.engine.evaluate import evaluate
+from thermo_theory.engine.world import DIGITS, NotInterpreted
 from thermo_theory.protocols import FixedLR
 
 __all__ = ["names", "number", "page", "pages", "write"]

@@ -17,7 +17,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import Protocol
-from thermo_theory.symbols import D_hat, R, V, adam_unit, eta_eff, p, r, tr_Sigma
+from thermo_theory.symbols import D_hat, R, V, adam_unit, eq, eta_eff, p, r, tr_Sigma
 from thermo_theory.symbols.vectors import Expectation
 
 __all__ = ["effective_rate", "said", "state"]
@@ -60,7 +60,7 @@ def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
     right = rules[eta_eff]
     for symbol in () if measured_unit else (adam_unit, tr_Sigma, D_hat):
         right = right.subs(symbol, rules.get(symbol, symbol))
-    return Formula(sp.Eq(eta_eff, right if measured_unit else sp.simplify(right), evaluate=False))
+    return Formula(eq(eta_eff, right if measured_unit else sp.simplify(right)))
 
 
 @cache
@@ -77,7 +77,5 @@ def state(of: Protocol) -> tuple[Formula, Formula, Formula]:
     pressure, volume, gas_constant : Formula
     """
     rules = said(of.equation_of_state)
-    pressure, volume, gas_constant = (
-        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
-    )
+    pressure, volume, gas_constant = (Formula(eq(one, rules[one].subs(Expectation(r**2), r**2))) for one in (p, V, R))
     return pressure, volume, gas_constant

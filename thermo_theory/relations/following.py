@@ -18,7 +18,7 @@ from thermo_theory.engine.derivation import derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import Protocol
 from thermo_theory.relations.paths import forgetting
-from thermo_theory.symbols import C_V, R, reduced, relaxation
+from thermo_theory.symbols import C_V, R, eq, reduced, relaxation
 
 __all__ = ["following", "slowest", "weighted_time"]
 
@@ -97,4 +97,4 @@ def following(of: Protocol) -> Formula:
     >>> following(law("fixed-lr", "adamw"))(eta=0.1, lam=1e-3)
     2500.0
     """
-    return Formula(sp.Eq(relaxation, slowest() * forgetting(of).equation.rhs, evaluate=False))
+    return Formula(eq(relaxation, slowest() * forgetting(of).equation.rhs))

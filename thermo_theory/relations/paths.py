@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import PROTOCOLS, FixedSphere, Protocol
 from thermo_theory.relations.coordinates import effective_rate, state
-from thermo_theory.symbols import R, c, d, eta, lam, r, relaxation
+from thermo_theory.symbols import R, c, d, eq, eta, lam, r, relaxation
 
 __all__ = [
     "Orbit",
@@ -242,4 +242,4 @@ def forgetting(of: Protocol) -> Formula:
     time = FixedSphere.relaxation_time.equation.rhs.subs(eta, rate * r**2).subs(r, of.radius.equation.rhs)
     n = sp.Dummy("n", positive=True)
     time = sp.simplify(sp.powdenest(sp.simplify(time.subs(d, n + 1)), force=True)).subs(n, d - 1)
-    return Formula(sp.Eq(relaxation, sp.simplify(time), evaluate=False))
+    return Formula(eq(relaxation, sp.simplify(time)))

@@ -20,7 +20,7 @@ import sympy as sp
 from thermo_theory.numeric.domain import COEFFICIENT, DIMENSION, POSITIVE, REAL, Domain
 from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix
 
-__all__ = ["Domain", "SymbolInfo", "argument_name", "glossary", "latex_names"]
+__all__ = ["Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ def _tensor(kind: type[Vec] | type[Mat], name: str, argument: str, meaning: str)
     symbol = kind(name)
     glossary[symbol] = SymbolInfo(symbol, argument, meaning, "1")
     return symbol
+
+
+def eq(left: sp.Basic | float, right: sp.Basic | float) -> sp.Eq:
+    """Return the equation of two sides, as they are: sympy neither decides it nor swaps the sides.
+
+    >>> eq(T, T)
+    Eq(T, T)
+    """
+    return sp.Eq(left, right, evaluate=False)
 
 
 def argument_name(symbol: sp.Basic) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.symbols.vectors import identity_matrix
 from thermo_theory.worlds.sgd import Assumptions, sgd_world
 

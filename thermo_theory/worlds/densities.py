@@ -10,7 +10,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World, slope
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import World
 from thermo_theory.worlds.sgd import Assumptions, sgd_world, surface_divergence
 from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick, precise
 

@@ -17,7 +17,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.symbols.vectors import EntropyOf, EstimateOf, VectorFunction
 from thermo_theory.worlds.sgd import Assumptions
 

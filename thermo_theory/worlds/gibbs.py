@@ -9,7 +9,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World
+from thermo_theory.engine.world import World
 from thermo_theory.worlds.sgd import Assumptions, sgd_world
 
 __all__ = ["entropy_of_cosine_density", "entropy_world", "sphere_area"]

@@ -12,7 +12,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World, slope
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.worlds.sgd import SGD, Assumptions, _direction, _example, _point
 
 __all__ = ["length_scale_world", "van_der_waals_world", "volume_world"]

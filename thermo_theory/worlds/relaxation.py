@@ -10,7 +10,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World, slope
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.worlds.sgd import SGD, Assumptions, _point, sgd_world
 
 __all__ = ["free_world", "relaxation_world", "trajectory_world"]

@@ -15,7 +15,7 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, World
 
 __all__ = ["SGD", "sgd_world"]
 

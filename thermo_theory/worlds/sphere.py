@@ -11,7 +11,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.symbols.vectors import Dot, Generator, NoiseMean, NoiseVariance
 from thermo_theory.worlds.sgd import Assumptions, sgd_world, two_points
 

@@ -9,7 +9,7 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.worlds.beyond import equally_likely, positive_definite
 from thermo_theory.worlds.sgd import Assumptions, two_points
 

@@ -18,7 +18,8 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
-from thermo_theory.engine.evaluate import DIGITS, NotInterpreted, World, evaluate, interpret, slope
+from thermo_theory.engine.evaluate import evaluate, interpret, slope
+from thermo_theory.engine.world import DIGITS, NotInterpreted, World
 from thermo_theory.worlds.sgd import Assumptions
 
 __all__ = [

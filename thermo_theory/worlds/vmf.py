@@ -15,7 +15,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World
+from thermo_theory.engine.world import World
 from thermo_theory.worlds.sgd import sgd_world
 
 __all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "weights_entropy"]

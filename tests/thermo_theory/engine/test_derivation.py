@@ -10,9 +10,9 @@ from mutation import caught, same
 import thermo_theory
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
 from thermo_theory.engine.derivation import ASSUMPTIONS, KINDS, Chain, Derivation, derivation, registered
-from thermo_theory.engine.evaluate import World
 from thermo_theory.engine.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute
-from thermo_theory.symbols import R, T, V, eta_eff, p, sigma
+from thermo_theory.engine.world import World
+from thermo_theory.symbols import R, T, V, eq, eta_eff, p, sigma
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
@@ -40,7 +40,7 @@ def test_a_wrong_claim_is_refuted(name, protocol):
     claim = found.steps[-1].equation
     tried = 0
     for wrong in (2 * claim.rhs, -claim.rhs, claim.rhs + 1):
-        mutant = sp.Eq(claim.lhs, wrong, evaluate=False)
+        mutant = eq(claim.lhs, wrong)
         if isinstance(claim, sp.Eq) and not same(mutant, claim):
             tried += 1
             assert caught(found, len(found.steps) - 1, mutant), mutant
@@ -99,7 +99,7 @@ def _toy(build, meanings):
 
 
 def _temperature(chain):
-    chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "temperature")
+    chain.definition(eq(T, eta_eff * sigma**2 / 2), "temperature")
 
 
 def test_a_false_step_comes_with_its_counterexample():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import C_V, R, d
+from thermo_theory.symbols import C_V, R, d, eq
 
 __all__ = [
     "change_variable",
@@ -45,7 +45,7 @@ def solve_in_powers(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq:
     variable = function.args[0]
     coefficients = _power_solution(equation, function, count)
     total = sum(one * variable**-n for n, one in enumerate(coefficients))
-    return sp.Eq(function, total + sp.Order(variable ** -(count + 1), (variable, sp.oo)), evaluate=False)
+    return eq(function, total + sp.Order(variable ** -(count + 1), (variable, sp.oo)))
 
 
 @operation("put in the series, in powers of {0}")
@@ -84,7 +84,7 @@ def _collected(
         coefficient = sp.cancel(sp.cancel(rest / variable**n).subs(variable, 0))
         total += sp.factor(coefficient) * variable**n
         rest = sp.cancel(rest - coefficient * variable**n)
-    return sp.Eq(equation.lhs, total + sp.Order(variable**reach), evaluate=False)
+    return eq(equation.lhs, total + sp.Order(variable**reach))
 
 
 def _leading_power(expression: sp.Expr, variable: sp.Symbol) -> int:
@@ -99,7 +99,7 @@ def over_gas_constant(equation: sp.Eq, constant: sp.Eq) -> sp.Eq:
     series = equation.rhs
     terms = sp.Add.make_args(series.removeO())
     total = sp.Add(*[sp.factor(term / constant.rhs) for term in terms])
-    return sp.Eq(equation.lhs / R, total + (series.getO() or 0), evaluate=False)
+    return eq(equation.lhs / R, total + (series.getO() or 0))
 
 
 @operation("far out a Bessel function I_nu(k) is exp(k)/sqrt(2 pi k) (1 + O(1/k)); take the logarithm")
@@ -109,7 +109,7 @@ def leading_log(equation: sp.Eq) -> sp.Eq:
     k = bessel.argument
     plain = equation.rhs.subs(bessel, sp.exp(k) / sp.sqrt(2 * sp.pi * k))
     log = sp.expand(sp.expand_log(sp.log(plain), force=True))
-    return sp.Eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)), evaluate=False)
+    return eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)))
 
 
 @operation("put in the truncated series")
@@ -118,14 +118,14 @@ def put_truncated(equation: sp.Eq, *series: sp.Eq) -> sp.Eq:
     right = equation.rhs
     for known in series:
         right = right.subs(known.lhs, known.rhs)
-    return sp.Eq(equation.lhs, sp.expand(right), evaluate=False)
+    return eq(equation.lhs, sp.expand(right))
 
 
 @operation("gather logarithms")
 def collect_logs(equation: sp.Eq) -> sp.Eq:
     """Take the common factor out of a truncated series with logarithms."""
     series = sp.expand_log(equation.rhs.removeO(), force=True)
-    return sp.Eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0), evaluate=False)
+    return eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0))
 
 
 @operation("as a function of {0}")
@@ -136,7 +136,7 @@ def change_variable(equation: sp.Eq, named: sp.Eq, variable: sp.Symbol) -> sp.Eq
     if equation.lhs.expr != named.rhs.func(old):
         raise OperationError(f"{equation.lhs} is no derivative of {named.rhs.func(old)}")
     right = equation.rhs.subs(named.rhs.func(old), function).subs(old, inner) * sp.diff(inner, variable)
-    return sp.Eq(sp.Derivative(function, variable), sp.expand(right), evaluate=False)
+    return eq(sp.Derivative(function, variable), sp.expand(right))
 
 
 @operation("solve in powers of 1/d, {1} beyond the first, for {0}")
@@ -156,7 +156,7 @@ def solve_in_dimensions(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq
             raise OperationError(f"{equation} does not fix the coefficient of order {n}")
         known[unknown] = _tidy(solutions[0])
     total = sp.Add(*[known[one] / d**n for n, one in enumerate(unknowns)])
-    return sp.Eq(function, total + sp.Order(d ** -(count + 1), (d, sp.oo)), evaluate=False)
+    return eq(function, total + sp.Order(d ** -(count + 1), (d, sp.oo)))
 
 
 @operation("put in the series in 1/d, and keep what is left of it in many dimensions")
@@ -173,7 +173,7 @@ def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     below = [_tidy(numerator.coeff_monomial(small**n)) for n in range(lowest)]
     if any(part != 0 for part in below) or top.has(size) or bottom.has(size):
         raise OperationError(f"{expansion} does not go far enough for {equation}")
-    return sp.Eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)), evaluate=False)
+    return eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)))
 
 
 def _tidy(expression: sp.Expr) -> sp.Expr:
