@@ -1,6 +1,6 @@
 """Worlds: numbers for symbols, and how the functions that make them are written.
 
->>> @world("a gas of {n} directions")
+>>> @world_maker("a gas of {n} directions")
 ... def gas(number, granted, n):
 ...     return World({"n": n + number})
 >>> maker = gas(3)
@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec
 import mpmath as mp
 import sympy as sp
 
-__all__ = ["DIGITS", "Assumptions", "NotInterpreted", "World", "WorldMaker", "world"]
+__all__ = ["DIGITS", "Assumptions", "NotInterpreted", "World", "WorldMaker", "precise", "world_maker"]
 
 #: Working precision of every check, in decimal digits.
 DIGITS = 30
@@ -102,16 +102,27 @@ class World:
 WorldMaker = Callable[[int, Assumptions], World]
 
 
-def world(
-    says: str | Callable[P, str], digits: int | None = DIGITS + 10
+def precise(maker: WorldMaker) -> WorldMaker:
+    """Make worlds with more digits than the checks work with."""
+
+    @wraps(maker)
+    def made(number: int, granted: Assumptions) -> World:
+        with mp.workdps(DIGITS + 10):
+            return maker(number, granted)
+
+    return made
+
+
+def world_maker(
+    says: str | Callable[..., str], digits: int | None = DIGITS + 10
 ) -> Callable[[Callable[Concatenate[int, Assumptions, P], World]], Callable[P, WorldMaker]]:
     """Turn a function of a number, the granted assumptions and more into one of the rest that returns a `WorldMaker`.
 
     Parameters
     ----------
     says : str or callable
-        What the world is, one sentence for the reader of a derivation. The arguments can be named in braces, hyphens
-        are replaced by spaces; or a function of the arguments that returns the sentence.
+        What the world is, for the reader of a derivation: a sentence with the arguments' names in braces
+        ("fixed-lr" is written "fixed lr"), or a function of the arguments.
     digits : int, optional
         Working precision; None leaves it as it is.
 
@@ -127,21 +138,17 @@ def world(
         @wraps(build)
         def choose(*args: P.args, **kwargs: P.kwargs) -> WorldMaker:
             def maker(number: int, granted: Assumptions) -> World:
-                with mp.workdps(mp.mp.dps if digits is None else digits):
+                with mp.workdps(digits or mp.mp.dps):
                     return build(number, granted, *args, **kwargs)
 
-            if callable(says):
-                maker.__doc__ = says(*args, **kwargs)
-            else:
-                bound = signature.bind(0, (), *args, **kwargs)
-                bound.apply_defaults()
-                maker.__doc__ = says.format(
-                    **{key: str(value).replace("-", " ") for key, value in bound.arguments.items()}
-                )
+            named = signature.bind(0, (), *args, **kwargs).arguments
+            plain = {name: str(value).replace("fixed-", "fixed ") for name, value in named.items()}
+            maker.__doc__ = says(*args, **kwargs) if callable(says) else says.format(**plain)
             return maker
 
-        # Seen from outside, number and granted are not asked for.
-        choose.__signature__ = signature.replace(parameters=[*signature.parameters.values()][2:])  # type: ignore[attr-defined]
+        # Whoever calls it gives neither the number nor what is granted.
+        rest = [*signature.parameters.values()][2:]
+        choose.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
         return choose
 
     return register

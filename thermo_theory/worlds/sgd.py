@@ -7,7 +7,7 @@ limits of such sums, stationarity is a root, and the temperature is read off the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -15,11 +15,9 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.world import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 
 __all__ = ["SGD", "sgd_world"]
-
-Assumptions = Collection[str]
 
 
 @dataclass(frozen=True)
@@ -242,8 +240,14 @@ def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension
     )
 
 
-def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which SGD runs under a protocol.
+@world_maker(
+    lambda protocol, ensemble=False, lowest=3: (
+        f"SGD itself at {protocol.replace('-', ' ')} in explicit coordinates, d = {lowest} to {lowest + 2}, "
+        + ("averaged over a few weights" if ensemble else "at a random point of the sphere")
+    ),
+)
+def sgd_world(number: int, granted: Assumptions, /, protocol: str, ensemble: bool = False, lowest: int = 3) -> World:
+    """Worlds in which SGD runs under a protocol.
 
     Parameters
     ----------
@@ -252,26 +256,12 @@ def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callabl
     ensemble : bool
         Whether symbols stand for means over several weights (`Expectation`) and T for the mean noise temperature, and
         not for one point and the temperature of the density there.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)`` gives the world of that number under the granted assumptions.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            dice = random.Random(f"{protocol} {number}")
-            dimension = lowest + number % 3
-            example = _example(protocol, dice, granted, dimension)
-            build = _ensemble if ensemble else _point
-            return build(example, dice, granted)
-
-    maker.__doc__ = (
-        f"SGD itself at {protocol.replace('-', ' ')} in explicit coordinates, d = {lowest} to {lowest + 2}, "
-        + ("averaged over a few weights" if ensemble else "at a random point of the sphere")
-    )
-    return maker
+    dice = random.Random(f"{protocol} {number}")
+    dimension = lowest + number % 3
+    example = _example(protocol, dice, granted, dimension)
+    build = _ensemble if ensemble else _point
+    return build(example, dice, granted)
 
 
 def two_points(draw: Callable[[], Any], drift: Callable[[Any], Any], still: bool) -> list[tuple[Any, Any]]:

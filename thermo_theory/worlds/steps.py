@@ -9,9 +9,9 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.world import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World
 from thermo_theory.worlds.beyond import equally_likely, positive_definite
-from thermo_theory.worlds.sgd import Assumptions, two_points
+from thermo_theory.worlds.sgd import two_points
 
 __all__ = ["step_balance_world"]
 

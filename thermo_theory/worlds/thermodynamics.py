@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any
 
 import mpmath as mp
@@ -19,8 +18,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
 from thermo_theory.engine.evaluate import evaluate, interpret, slope
-from thermo_theory.engine.world import DIGITS, NotInterpreted, World
-from thermo_theory.worlds.sgd import Assumptions
+from thermo_theory.engine.world import Assumptions, NotInterpreted, World, precise
 
 __all__ = [
     "Area",
@@ -53,17 +51,6 @@ Energy = sp.Function("E", real=True)
 Gap = sp.Function("Delta", positive=True)
 
 _STATE = (s.T, s.V)
-
-
-def precise(maker: Callable[[int, Assumptions], World]) -> Callable[[int, Assumptions], World]:
-    """Make worlds with more digits than the checks work with."""
-
-    @wraps(maker)
-    def made(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            return maker(number, granted)
-
-    return made
 
 
 # Nodes -------------------------------------------------------------------------------------------
@@ -504,6 +491,3 @@ def regularised_world(number: int, granted: Assumptions) -> World:
         sp.Function("G"): lambda _, V: merit(V),
     }
     return World(meanings, f"regularised {number}")
-
-
-# Flows of probability ----------------------------------------------------------------------------

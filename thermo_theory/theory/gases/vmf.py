@@ -19,13 +19,23 @@ import sympy as sp
 from thermo_theory.engine.derivation import Chain, Step, derivation, derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.numeric import vmf as numeric
+from thermo_theory.numeric.vmf import free_energy, log_normalizer, mean_resultant_length
 from thermo_theory.numeric.vmf_sampling import sample
 from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, eq, gamma, kappa, p, r, theta
 from thermo_theory.theory.gases.vmf_steps import over_the_angle
 from thermo_theory.worlds.vmf import density, directions_entropy, gas_world, mean_cosine, partition, weights_entropy
 from thermo_theory.worlds.vmf import energy as energy_of
 
-__all__ = ["adiabatic_index", "energy", "entropy", "heat_capacity", "sample"]
+__all__ = [
+    "adiabatic_index",
+    "energy",
+    "entropy",
+    "free_energy",
+    "heat_capacity",
+    "log_normalizer",
+    "mean_resultant_length",
+    "sample",
+]
 
 PAPER = "Sadrtdinov et al. 2025, arXiv 2511.07308"
 DIRECTIONAL = "Mardia & Jupp 2000, Directional Statistics, Sec. 9.3"
