@@ -351,8 +351,8 @@ def _check(step: Step, worlds: Sequence[World]) -> Evidence:
 
 
 @cache
-def _built(name: str, protocol: str) -> Derivation:
-    entry, chain = registered()[name, protocol], Chain()
+def _built(entry: Entry) -> Derivation:
+    chain = Chain()
     entry.build(chain, *([entry.protocol] if entry.protocol is not None else []))
     return Derivation(
         entry.name,
@@ -396,8 +396,7 @@ def derive(name: str, protocol: Any = None) -> Derivation:
     ...
     LookupError: no derivation is called 'idael-gas-law'; did you mean 'ideal-gas-law'...
     """
-    entry = find(name, protocol)
-    return _built(entry.name, str(entry.protocol))
+    return _built(find(name, protocol))
 
 
 class Derivations(Sequence[Derivation]):
@@ -412,8 +411,7 @@ class Derivations(Sequence[Derivation]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Derivations(self._entries[index])
-        entry = self._entries[index]
-        return _built(entry.name, str(entry.protocol))
+        return _built(self._entries[index])
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(row.name, str(row.protocol or ""), row.kind, row.summary) for row in self._entries]

@@ -89,7 +89,7 @@ def derivation(
 
     def register(build: Callable[..., None]) -> Callable[..., None]:
         key = (name, str(protocol))
-        if key in _REGISTRY:
+        if key in _REGISTRY and build.__module__ != "__main__":  # a cell of a notebook may run again
             raise ValueError(f"{name} for {protocol} is registered twice")
         _REGISTRY[key] = Entry(name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments)
         return build
