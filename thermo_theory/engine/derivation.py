@@ -45,20 +45,20 @@ __all__ = [
 
 #: Every assumption by its fixed name, and what it allows.
 ASSUMPTIONS = {
-    "scale invariance": "the loss of every minibatch depends on the direction of the weights alone: g.w = 0, g ~ 1/r",
+    "scale invariance": "the loss of every minibatch depends only on the direction of the weights: g.w = 0, g ~ 1/r",
     "stationarity": "the distribution of the weights no longer changes",
     "isotropic noise": "gradient noise has the same variance in all directions along the sphere",
-    "homogeneous noise": "tr Sigma is the same all over the sphere",
-    "continuous time": "steps are so small that SGD is its stochastic differential equation",
-    "small steps": "an expansion in the step, broken off at a stated order",
-    "low temperature": "an expansion in the temperature, broken off at a stated order",
+    "homogeneous noise": "tr Sigma is constant over the sphere",
+    "continuous time": "steps are small enough for SGD to follow its stochastic differential equation",
+    "small steps": "an expansion in the step size, truncated at a stated order",
+    "low temperature": "an expansion in the temperature, truncated at a stated order",
     "pure noise": "the mean gradient vanishes",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",
     "eps = 0": "the optimiser's epsilon is negligible",
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
-    "diffusive snapshots": "the nearest neighbour of a snapshot is the next one, as far as directions diffuse",
+    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
@@ -178,7 +178,7 @@ class Chain:
             If the assumption has no name there.
         """
         if name not in ASSUMPTIONS:
-            raise ValueError(f"{name!r} is no assumption; known: {', '.join(ASSUMPTIONS)}")
+            raise ValueError(f"{name!r} is not an assumption; known: {', '.join(ASSUMPTIONS)}")
         return self._append(
             equation, "assumption", f"assume {name}", because=because or ASSUMPTIONS[name], assumptions=(name,)
         )

@@ -1,4 +1,4 @@
-"""Differentials, partial derivatives with something held, sums over states: the notation of thermodynamics.
+"""Differentials, partial derivatives at constant others, sums over states: the notation of thermodynamics.
 
 >>> from thermo_theory.symbols import F, S, T, U
 >>> take_differential(sp.Eq(F, U - T * S, evaluate=False))
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class Partial(sp.Function):
-    """The derivative of a quantity by a variable, with another one held: ``Partial(S, V, T)`` is (dS/dV)_T."""
+    """The derivative of a quantity by a variable, at constant another one: ``Partial(S, V, T)`` is (dS/dV)_T."""
 
     nargs = 3
 
@@ -148,7 +148,7 @@ def take_differential(equation: sp.Eq, constant: tuple[sp.Symbol, ...] = ()) -> 
     return eq(_total(equation.lhs, held), _total(equation.rhs, held))
 
 
-@operation("read off the change with {0}")
+@operation("read off the derivative by {0}")
 def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """From ``dF = a dx + b dy`` read ``(dF/dx)_y = a``."""
     changes = equation.rhs.atoms(Change)
@@ -159,7 +159,7 @@ def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     return eq(Partial(equation.lhs.args[0], variable, held), slope)
 
 
-@operation("divide by d{0} while {1} is held")
+@operation("divide by d{0} at constant {1}")
 def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
     """Turn changes into derivatives by a variable; what is held does not change."""
     rules = {
@@ -180,13 +180,13 @@ def equal_mixed(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     return eq(sign * left, sign * right)
 
 
-@operation("differentiate by {0} while {1} is held")
+@operation("differentiate by {0} at constant {1}")
 def partial_of(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
     """Differentiate both sides; every other symbol of the right-hand side is a constant."""
     return eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable))
 
 
-@operation("hold {1} and not {0}")
+@operation("hold {1} constant instead of {0}")
 def change_held(equation: sp.Eq, old: sp.Symbol, new: sp.Symbol) -> sp.Eq:
     """``(dX/dx)_old = (dX/dx)_new + (dX/dnew)_x (dnew/dx)_old``."""
     rules = {
@@ -217,7 +217,7 @@ def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
     return eq(sp.Derivative(curve, other), equation.rhs.subs(one, curve))
 
 
-@operation("add up along a path from 0 to {0}")
+@operation("integrate along a path from 0 to {0}")
 def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
     inside = sp.Symbol("s", positive=True)
@@ -244,7 +244,7 @@ def _opened(expression: sp.Expr) -> sp.Expr:
     return expression.func(*map(_opened, expression.args)) if expression.args else expression
 
 
-@operation("take the sums apart")
+@operation("split the sums")
 def open_sums(equation: sp.Eq) -> sp.Eq:
     """Split sums term by term and pull out what does not depend on the state."""
     return eq(sp.expand(_opened(equation.lhs)), sp.expand(_opened(equation.rhs)))
@@ -257,7 +257,7 @@ def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     for known in using:
         new = eq(*(side.xreplace({known.lhs: known.rhs}) for side in changed.args))
         if new == changed:
-            raise OperationError(f"{known.lhs} does not stand in {changed}")
+            raise OperationError(f"{known.lhs} does not occur in {changed}")
         changed = new
     return changed
 
@@ -281,7 +281,7 @@ def vary(equation: sp.Eq, state: sp.Expr) -> sp.Eq:
     return eq(Variation(equation.lhs, state), sp.expand(variation))
 
 
-@operation("at the extremum nothing is gained by a small change")
+@operation("at the extremum the first variation vanishes")
 def nothing_gained(equation: sp.Eq) -> sp.Eq:
     """Set a variation to zero."""
     if not isinstance(equation.lhs, Variation):
@@ -291,7 +291,7 @@ def nothing_gained(equation: sp.Eq) -> sp.Eq:
 
 @operation("look at state {1}")
 def at_state(equation: sp.Eq, index: sp.Symbol, state: int) -> sp.Eq:
-    """Say it of one state; indices that are summed over stay."""
+    """Set the index of the state; indices that are summed over are left alone."""
     return eq(*(side.subs(index, state) for side in equation.args))
 
 

@@ -85,7 +85,7 @@ def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Bas
         def checked(*args: P.args, **kwargs: P.kwargs) -> sp.Basic:
             result = function(*args, **kwargs)
             if result in (sp.true, sp.false) or not isinstance(result, sp.core.relational.Relational):
-                raise OperationError(f"{function.__name__} gave {result}, which says nothing")
+                raise OperationError(f"{function.__name__} returned {result}, which is not an equation")
             return result
 
         checked.done = done  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def substitute(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     for known in using:
         new = type(changed)(*(side.subs(known.lhs, known.rhs) for side in changed.args), evaluate=False)
         if new == changed:
-            raise OperationError(f"{known.lhs} does not stand in {changed}")
+            raise OperationError(f"{known.lhs} does not occur in {changed}")
         changed = new
     return _both(changed, lambda side: side.doit() if side.has(sp.Derivative, sp.Subs) and not _open(side) else side)
 
@@ -213,7 +213,7 @@ def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
     return side
 
 
-@operation("put in, all at once, {0}")
+@operation("substitute simultaneously {0}")
 def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
     """Replace symbols by expressions at the same time: the equation holds for any values of its symbols."""
     return eq(*(put_at_once(side, changes) for side in equation.args))
@@ -304,7 +304,7 @@ def project(equation: sp.Eq, vector: sp.Expr) -> sp.Eq:
 def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm: sp.Symbol, weights: Vec) -> sp.Eq:
     """Ito's lemma for a function f of s = w.w: ``E[df]/dt = f'(s) (2 w.b + tr D) + 2 f''(s) w^T D w``.
 
-    `drift` gives b and `covariance` D, both a unit of time, on their right-hand sides; `function` is written in the
+    `drift` gives b and `covariance` D, both per unit of time, on their right-hand sides; `function` is written in the
     symbol `squared_norm`, which stands for w.w.
     """
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
@@ -315,12 +315,12 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
 
 @operation("apply Ito's lemma to the direction")
 def ito_of_direction(drift: sp.Eq, covariance: sp.Eq, rate: Vec, weights: Vec, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
-    """Ito's lemma for u = w/|w|, its part along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
+    """Ito's lemma for u = w/|w|, its component along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
     bent = Apply(tangent, Apply(covariance.rhs, weights))
     return eq(rate, Apply(tangent, drift.rhs) / norm - bent / norm**3)
 
 
 @operation("square the change of the direction")
 def ito_square_of_direction(covariance: sp.Eq, rate: Mat, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
-    """Covariance a unit of time of u = w/|w|: ``D_u = P D P/r^2``."""
+    """Covariance per unit of time of u = w/|w|: ``D_u = P D P/r^2``."""
     return eq(rate, Sandwich(tangent, covariance.rhs) / norm**2)

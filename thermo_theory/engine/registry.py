@@ -117,4 +117,4 @@ def find(name: str, protocol: Any = None) -> Entry:
     if protocol is None and len(wanted) == 1:
         return wanted[0]
     protocols = "; ".join(str(entry.protocol) for entry in wanted)
-    raise LookupError(f"{name!r} is derived for each of: {protocols}; not for {protocol}")
+    raise LookupError(f"{name!r} is derived for: {protocols}; not for {protocol}")

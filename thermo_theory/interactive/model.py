@@ -76,7 +76,7 @@ def relaxation() -> dict[str, dict[str, Formula]]:
 
 
 def processes(optimizer: str) -> dict[str, float]:
-    """Powers of lr with which weight decay goes along each process; infinite where lr stays.
+    """Powers of lr that weight decay follows along each process; infinite where lr is constant.
 
     Parameters
     ----------

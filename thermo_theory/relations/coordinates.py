@@ -41,14 +41,14 @@ def said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
 
 @cache
 def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
-    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it.
+    """Total displacement of the direction by a unit gradient at unit norm, from the derived temperature.
 
     Parameters
     ----------
     of : Protocol
         Fixed LR, with any optimiser.
     measured_unit : bool
-        Leave what Adam divides gradients by (`adam_unit`) as it is, to be put in as measured; else it is that of
+        Keep the normaliser of Adam's gradients (`adam_unit`) as a symbol, to be set as measured; else it is that of
         isotropic noise.
 
     Returns

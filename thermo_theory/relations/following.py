@@ -38,7 +38,7 @@ def weighted_time() -> sp.Expr:
     If T changes slowly the mean energy is behind by ``C_V tau dT/dt``, where ``C_V tau = int Cov(L(0), L(t)) dt/T^2``
     by linear response: entropy is produced at ``C_V tau (dlog T/dt)^2``. In many dimensions the mean cosine a closes:
     on the sphere ``da/dt = eta_eff h (1 - a^2 - y a)``, which stands still where U of "vmf-large-dimension" has it and
-    relaxes there at ``eta_eff h (2a + y)``; a free direction forgets itself at ``eta_eff h y`` ("relaxation-time").
+    relaxes there at ``eta_eff h (2a + y)``; a free direction decorrelates at ``eta_eff h y`` ("relaxation-time").
     C_V/R is that derivation's. The test integrates ``int Cov dt`` for the diffusion itself, in d = 10 to 1,000.
 
     **Assumes** isotropic, homogeneous noise, the Gibbs law, one well. **Source**: this toolkit; the response of a gas

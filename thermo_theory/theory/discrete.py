@@ -75,7 +75,7 @@ def _growth(chain: Chain) -> Step:
 
 def _still(chain: Chain) -> Step:
     return chain.assumption(
-        "stationarity", eq(Expectation(Dot(w_next, w_next)), Expectation(r**2)), "the mean squared norm stays as it is"
+        "stationarity", eq(Expectation(Dot(w_next, w_next)), Expectation(r**2)), "the mean squared norm is constant"
     )
 
 
@@ -88,7 +88,7 @@ def _norm_balance(chain: Chain) -> None:
     radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
     growth = growth.substitute(radial, norm, because="exact, step by step, without noise")
     balance = growth.expectation().substitute(_still(chain))
-    balance.collect_norm(because="what weight decay takes is what gradients bring")
+    balance.collect_norm(because="weight decay removes as much as gradients add")
 
 
 @operation("bring the norm to one side")
@@ -106,7 +106,7 @@ def _virial_with_remainder(chain: Chain) -> None:
     balance = growth.expectation().substitute(_still(chain))
     balance = balance.collect_norm()
     balance = _with_pressure(chain, balance)
-    balance.factor_right(because="the virial of what is not scale-invariant adds to the push of the gradients")
+    balance.factor_right(because="the scale-invariance defect adds its virial to the term of the gradients")
 
 
 def _with_pressure(chain: Chain, balance: Step) -> Step:
@@ -125,7 +125,7 @@ def as_pressure(equation: sp.Eq, pressure: sp.Eq) -> sp.Eq:
     return eq(pressure.lhs * V * inner, equation.rhs)
 
 
-@operation("collect what is multiplied by the same mean")
+@operation("collect the terms with the same mean")
 def factor_right(equation: sp.Eq) -> sp.Eq:
     """Collect the right-hand side in its means."""
     means = sorted(equation.rhs.atoms(Expectation), key=str)
@@ -146,7 +146,9 @@ def _compressibility(chain: Chain) -> None:
     end = run(steps, w, eta_eff, lam)
     volume = chain.definition(eq(_V_start(w, eta_eff, lam), Expectation(Dot(end, end)) / 2), "the volume, at fixed ELR")
     forgotten = chain.assumption(
-        "stationarity", eq(_V_start(w, eta_eff, lam), _V(eta_eff, lam)), "the runs have forgotten where they began"
+        "stationarity",
+        eq(_V_start(w, eta_eff, lam), _V(eta_eff, lam)),
+        "the runs no longer depend on where they started",
     )
     larger = volume.rescale(SCALINGS[FixedELR]).substitute(same_run)
     larger = larger.as_factor(volume)
@@ -158,23 +160,23 @@ def _compressibility(chain: Chain) -> None:
     )
     factor = factor.substitute(work.solve_for(_V(eta_eff, lam)))
     there = factor.rescale({lam: lam / c**2})
-    there.same_right(factor, because="the same at any volume on an isotherm: no virial coefficients")
+    there.same_right(factor, because="constant along an isotherm: no virial coefficients")
 
     virial = chain.claim("virial-theorem")
     square = chain.definition(
         eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2) + Expectation(Dot(grad_L, grad_L))),
-        "the mean square of a gradient: its noise and its mean",
+        "mean square of a gradient: noise plus mean",
     )
-    heat = chain.definition(eq(T, eta * Expectation(tr_Sigma / r**2) / (2 * (d - 1))), "T read off the noise")
+    heat = chain.definition(eq(T, eta * Expectation(tr_Sigma / r**2) / (2 * (d - 1))), "T estimated from the noise")
     directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
     ratio = chain.definition(eq(Z_c, p * V / (R * T)), "the compressibility factor")
     virial = virial.solve_for(V)
     ratio = ratio.substitute(virial, square, heat, directions)
     ratio = ratio.simplify()
-    ratio.as_ratio(eta, because="an identity: with this T it says nothing about the gas")
+    ratio.as_ratio(eta, because="an identity: with this T it does not test the gas")
 
 
-@operation("write as a ratio of what is 1 for small {0}")
+@operation("write as a ratio of factors that are 1 for small {0}")
 def as_ratio(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
     """Divide numerator and denominator of the right-hand side by what the denominator is without `small`."""
     above, below = sp.fraction(sp.together(equation.rhs))
@@ -213,7 +215,7 @@ def _configurational_temperature(chain: Chain) -> None:
     gibbs = chain.assumption("Gibbs law", eq(grad_log_rho, -grad_L_unit / T), "rho ~ exp(-L/T)")
     mean = laplacian.by_parts(grad_L_unit, grad_log_rho)
     mean = mean.substitute(gibbs)
-    mean.solve_for(Expectation(Dot(grad_L_unit, grad_L_unit)), because="a thermometer without entropies")
+    mean.solve_for(Expectation(Dot(grad_L_unit, grad_L_unit)), because="a thermometer that needs no entropy")
 
 
 @operation("apply Ito's lemma to {0} along the sphere")
@@ -226,12 +228,13 @@ def ito_of_loss(drift: sp.Eq, covariance: sp.Eq, function: sp.Symbol, slope: Vec
 def _gradient_balance(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
-    still = chain.assumption("stationarity", eq(Expectation(Generator(L)), 0), "the mean loss stays as it is")
+    still = chain.assumption("stationarity", eq(Expectation(Generator(L)), 0), "the mean loss is constant")
     change = flow.ito_of_loss(spread, L, grad_L_unit, Hess)
     balance = change.expectation().substitute(still)
     balance.solve_for(
         Expectation(Dot(grad_L_unit, grad_L_unit)),
-        because="what steps down the gradient lose, noise brings back, for any noise: {H, Sigma} = H Sigma + Sigma H",
+        because="steps along the gradient lower the loss as much as noise raises it, for any noise: {H, Sigma} = H "
+        "Sigma + Sigma H",
     )
 
 
@@ -254,18 +257,20 @@ def _path_entropy(chain: Chain) -> None:
     radius = chain.claim("radius", FixedLR)
     next_one = chain.assumption("diffusive snapshots", eq(neighbour**2, spacing * Tr(diffusion_unit)))
     distance = next_one.substitute(spread, total, noise, rate, radius)
-    distance = distance.solve_for(neighbour, because="no landscape in it")
+    distance = distance.solve_for(neighbour, because="it does not depend on the loss landscape")
     entropy = chain.definition(
         eq(_S(eta, lam), (d - 1) * sp.log(neighbour) + offset + (d - 1) * sp.log(r)),
-        "a nearest-neighbour estimate: the log of the distance, a number for each direction, and the sphere",
+        "a nearest-neighbour estimate: the log of the distance for each direction, at the norm r, and an offset",
     )
     entropy = entropy.substitute(distance, radius)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     by_rate, by_decay = (entropy.differentiate(symbol).scale(symbol).simplify() for symbol in (eta, lam))
     difference = by_rate.add(by_decay, weights=(-1,))
-    difference.substitute(directions).simplify(because="R, as it should be: V3 cannot tell")
-    by_rate.substitute(directions).simplify(because="where a cold gas has R")
-    by_decay.substitute(directions).simplify(because="where a cold gas has 0")
+    difference.substitute(directions).simplify(
+        because="R as predicted: the Maxwell relation (V3) cannot detect the error"
+    )
+    by_rate.substitute(directions).simplify(because="a gas at low temperature has R")
+    by_decay.substitute(directions).simplify(because="a gas at low temperature has 0")
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -274,7 +279,7 @@ derivation(
     "norm-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="The mean squared norm at which what weight decay takes is what gradients bring, exactly",
+    summary="The mean squared norm at which weight decay and gradients balance, exactly",
     worlds=[_BATCHES],
 )(_norm_balance)
 derivation(
@@ -288,29 +293,31 @@ derivation(
     "virial-with-remainder",
     kind="identity",
     source=f"{THIS_TOOLKIT}; Clausius 1870",
-    summary="The virial theorem of any loss: what is not scale-invariant adds its virial E[w.g]",
+    summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
     worlds=[_BATCHES],
 )(_virial_with_remainder)
 derivation(
     "compressibility",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="p V/(R T) does not depend on V; with T read off the noise it is an identity and no equation of state",
+    summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
+    "state",
     worlds=[runs_world(FixedELR.key), _BATCHES],
 )(_compressibility)
 derivation(
     "configurational-temperature",
     kind="physics",
     source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
-    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature without noise or "
-    "entropy (gradient-balance: what holds under any noise)",
+    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
+    "nor entropy (gradient-balance holds for any noise)",
     worlds=[density_world()],
 )(_configurational_temperature)
 derivation(
     "gradient-balance",
     kind="identity",
     source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
-    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): what V6 is held against",
+    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
+    "configurational temperature (V6)",
     worlds=[balance_world()],
 )(_gradient_balance)
 derivation(

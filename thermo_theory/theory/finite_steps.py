@@ -83,16 +83,16 @@ def _volume_fluctuations(chain: Chain) -> None:
     named = chain.definition(eq(Generator(r**2), _change(r**2)), "a function of the squared norm")
     change = step.substitute(named).rename(y, r**2)
     recovery_ = chain.definition(
-        eq(recovery, -sp.Derivative(_change(y), y)), "how much of a deviation a step takes away"
+        eq(recovery, -sp.Derivative(_change(y), y)), "the share of a deviation that is removed per step"
     )
     recovery_ = recovery_.substitute(change)
     mean = chain.definition(eq(_change(y), _after(y) - y), "from y to its mean after a step")
-    still = chain.assumption("stationarity", eq(_after(y), y), "y is where the norm stays")
+    still = chain.assumption("stationarity", eq(_after(y), y), "y is the stationary squared norm")
     balance = mean.equate(change).substitute(still)
     size = balance.solve_for(sigma**2)
     recovery_ = recovery_.substitute(size).simplify()
 
-    kicks = chain.definition(eq(kick, NoiseVariance(Dot(w_next, w_next))), "what a step adds")
+    kicks = chain.definition(eq(kick, NoiseVariance(Dot(w_next, w_next))), "the variance added per step")
     kicks = kicks.substitute(growth.noise_variance())
     alone = chain.assumption("pure noise", eq(NoiseVariance(Dot(g, g)), NoiseVariance(Dot(g_noise, g_noise))))
     gaussian = chain.assumption(
@@ -109,17 +109,17 @@ def _volume_fluctuations(chain: Chain) -> None:
     balance = chain.assumption(
         "small steps",
         eq(4 * var_V, kick / (2 * recovery)),
-        "kicks that are forgotten at a small rate add up to kick/(2 recovery) in the variance of r^2 = 2 V",
+        "kicks that decay slowly add up to a variance kick/(2 recovery) of r^2 = 2 V",
     )
     variance = balance.substitute(kicks, recovery_).solve_for(var_V)
     heat = chain.definition(eq(T, eta * sigma**2 / (2 * y)), "the temperature")
     heat = heat.substitute(size).solve_for(y)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     variance = variance.substitute(heat, directions).simplify()
     small = chain.assumption("small steps", eq(1 - eta * lam / 2, 1), "eta lambda is small")
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
     variance = variance.neglect(small)
-    variance.times_one(pressure, 2, because="eta lambda/2 of what a Gibbs ensemble has")
+    variance.times_one(pressure, 2, because="eta lambda/2 times the value in a Gibbs ensemble")
 
 
 @operation("neglect a small number beside 1")
@@ -128,7 +128,7 @@ def neglect(equation: sp.Eq, small: sp.Eq) -> sp.Eq:
     return eq(equation.lhs, sp.simplify(equation.rhs * small.lhs) / small.rhs)
 
 
-@operation("multiply by what is 1, to the power {0}")
+@operation("multiply by a ratio that is 1, to the power {0}")
 def times_one(equation: sp.Eq, equal: sp.Eq, power: int) -> sp.Eq:
     """Multiply the right-hand side by a power of the ratio of the sides of another equation."""
     return eq(equation.lhs, equation.rhs * (equal.rhs / equal.lhs) ** power)
@@ -143,8 +143,8 @@ def _gibbs_volume(chain: Chain) -> Step:
         "under exp(-(L + p |w|^2/2)/T) all d weights fluctuate: the surface of the sphere of volume V is ~ V^(d/2 - 1)",
     )
     gibbs = gibbs.evaluate_integrals().simplify()
-    count = chain.definition(eq(d, 2 * R_Gibbs), "so that its gas constant is d/2")
-    return gibbs.substitute(count).simplify(because="what a Gibbs ensemble would have")
+    count = chain.definition(eq(d, 2 * R_Gibbs), "its gas constant is d/2")
+    return gibbs.substitute(count).simplify(because="the variance in a Gibbs ensemble")
 
 
 # Finite steps ------------------------------------------------------------------------------------
@@ -164,27 +164,27 @@ def positive_root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
 
 
 def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
-    """The energy of a cold gas from the exact second moment of its linear steps."""
+    """The energy at low temperature from the exact second moment of its linear steps."""
     linear = chain.assumption(
         "low temperature",
         eq(x_next, x - eta_eff * (h * x + xi)),
         "near the minimum of the loss the direction moves linearly, by curvature and noise",
     )
     square = linear.squared_norm().expectation()
-    unbiased = chain.definition(eq(Expectation(Dot(x, xi)), 0), "noise has no mean")
+    unbiased = chain.definition(eq(Expectation(Dot(x, xi)), 0), "noise has zero mean")
     noise = chain.definition(eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2), "tr Sigma, in d - 1 directions")
     still = chain.assumption(
-        "stationarity", eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x))), "the spread stays"
+        "stationarity", eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x))), "the spread is constant"
     )
     square = square.substitute(unbiased, noise, still)
     energy = chain.assumption("low temperature", eq(U, h * Expectation(Dot(x, x)) / 2), "the loss is quadratic there")
     spread = energy.solve_for(Expectation(Dot(x, x)))
     heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature")
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     strength = heat.solve_for(sigma**2)
     energy = square.substitute(spread, strength, directions).solve_for(U)
-    energy = energy.as_ratio(h, because="exact in the step: a cold gas has U = R T only for small steps")
-    energy.scale(1 / (R * T)).series(h, sp.S.Zero, 2, because="U is larger by h eta_eff/2")
+    energy = energy.as_ratio(h, because="exact in the step size: at low temperature U = R T holds only for small steps")
+    energy.scale(1 / (R * T)).series(h, sp.S.Zero, 2, because="U is larger by the fraction h eta_eff/2")
     return energy, spread, noise, unbiased
 
 
@@ -193,27 +193,27 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
     push = chain.assumption(
         "low temperature",
         eq(Dot(g, g), Dot(h * x + xi, h * x + xi) * eta_eff / eta),
-        "the gradient: that of a quadratic loss and noise, at norm r, 1/r^2 = eta_eff/eta",
+        "the gradient of a quadratic loss plus noise, at norm r, 1/r^2 = eta_eff/eta",
     )
     push = push.expectation().substitute(unbiased, noise, spread)
     heat = chain.definition(eq(sigma**2, 2 * T / eta_eff), "the temperature")
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     push = push.substitute(heat, directions, energy)
     if protocol is FixedSphere:
         virial = chain.assumption(
             "low temperature",
             eq(p * V, eta * Expectation(Dot(g, g)) / 4 - Expectation(Dot(g, w)) / 2),
-            "the pressure: weight decay that would take away what the projection takes away, while eta p is small",
+            "the pressure: the weight decay that would have the effect of the projection, for small eta p",
         )
         radial = chain.assumption("scale invariance", eq(Expectation(Dot(g, w)), 0), "g.w = 0 in each batch")
         virial = virial.substitute(radial)
     else:
         virial = chain.claim("virial-theorem")
-        slow = chain.assumption("low temperature", eq(1 - eta * lam / 2, 1), "a cold gas is wide")
+        slow = chain.assumption("low temperature", eq(1 - eta * lam / 2, 1), "at low temperature eta lambda is small")
         virial = virial.substitute(slow)
     work = virial.substitute(push).simplify()
-    work = work.as_ratio(h, because="p V = U: as large as the energy")
-    work.scale(1 / (R * T)).series(h, sp.S.Zero, 2, because="p V is larger by h eta_eff/2")
+    work = work.as_ratio(h, because="p V = U")
+    work.scale(1 / (R * T)).series(h, sp.S.Zero, 2, because="p V is larger by the fraction h eta_eff/2")
     if protocol is not FixedLR:
         unknown = p if protocol is FixedSphere else V
         work.solve_for(unknown).as_ratio(h)
@@ -224,10 +224,10 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
     volume = work.substitute(rate, warmth, pressure)
     volume = volume.positive_root(V)
-    volume.series(h, sp.S.Zero, 2, because="V, and with it p V, is larger by h eta_eff/4")
+    volume.series(h, sp.S.Zero, 2, because="V and p V are larger by the fraction h eta_eff/4")
     cooler = warmth.substitute(volume)
-    closed = cooler.scale(2 * sp.sqrt(R / (eta * lam)) / sigma, because="over what it is for small steps")
-    closed.series(h, sp.S.Zero, 2, because="T is smaller by h eta_eff/4, U = p V larger by as much")
+    closed = cooler.scale(2 * sp.sqrt(R / (eta * lam)) / sigma, because="relative to small steps")
+    closed.series(h, sp.S.Zero, 2, because="T is smaller and U = p V larger, each by the fraction h eta_eff/4")
     volume.substitute(count).simplify()
 
 
@@ -237,14 +237,15 @@ derivation(
     "volume-fluctuations",
     kind="physics",
     source=THIS_TOOLKIT,
-    summary="At fixed LR the volume fluctuates eta lambda/2 times as much as in a Gibbs ensemble, hardly at all",
+    summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
-    FixedSphere: "Pressure of a cold gas at steps of any size: p and U are larger by h eta_eff/2 than R T says",
-    FixedELR: "Volume of a cold gas at steps of any size: V and U are larger by h eta_eff/2 than R T says",
-    FixedLR: "Volume of a cold gas at steps of any size: V, p V and U are larger, T smaller by h eta_eff/4",
+    FixedSphere: "Pressure at low temperature for any step size: p and U exceed R T by the fraction h eta_eff/2",
+    FixedELR: "Volume at low temperature for any step size: V and U exceed R T by the fraction h eta_eff/2",
+    FixedLR: "Volume at low temperature for any step size: V, p V and U are larger, T smaller, each by the fraction "
+    "h eta_eff/4",
 }
 for _protocol, _words in _FINITE_STEP.items():
     derivation(

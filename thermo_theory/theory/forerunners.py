@@ -21,7 +21,7 @@ __all__: list[str] = []
 def _jastrzebski(chain: Chain) -> None:
     heat = chain.claim("temperature", FixedSphere)
     mean = chain.definition(eq(sigma, sigma1 / sp.sqrt(batch)), "a batch averages over independent examples")
-    heat.substitute(mean, because="temperature goes with learning rate over batch size")
+    heat.substitute(mean, because="temperature is proportional to learning rate over batch size")
 
 
 def _chaudhari_soatto(chain: Chain) -> None:
@@ -36,7 +36,8 @@ def _chaudhari_soatto(chain: Chain) -> None:
     aligned.substitute(
         heat,
         variance,
-        because="what SGD minimises on average is this potential with an entropy, and not the loss: h_i times a ratio",
+        because="on average SGD minimises this potential with an entropy, not the loss: its curvature is h_i times "
+        "a ratio",
     )
 
 
@@ -51,7 +52,7 @@ derivation(
     "jastrzebski-2017",
     kind="physics",
     source="Jastrzebski et al. 2017, arXiv 1711.04623; here from temperature at fixed sphere",
-    summary="The temperature goes with learning rate over batch size",
+    summary="The temperature is proportional to learning rate over batch size",
     worlds=[batch_world],
 )(_jastrzebski)
 

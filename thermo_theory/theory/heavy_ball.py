@@ -33,7 +33,7 @@ def _symmetry(chain: Chain, rule: str) -> None:
     after = buffer_step(w, buffer, lam)
     moved_to = ball_step(w, buffer, eta, lam)
     pull = ball_gradient(w) + lam * w
-    held = chain.definition(eq(after, beta * buffer + pull), "the buffer, as torch has it")
+    held = chain.definition(eq(after, beta * buffer + pull), "the momentum buffer, as in torch")
     push = pull + beta * after if rule == "nesterov" else after
     moved = chain.definition(eq(moved_to, w - eta * push), "one step")
     invariant = chain.assumption(
@@ -43,10 +43,10 @@ def _symmetry(chain: Chain, rule: str) -> None:
     )
     kept = held.rescale(SCALING, because="the same minibatch at rescaled weights, with a buffer to match")
     kept = kept.substitute(invariant).expand()
-    kept = kept.share(held, because="the buffer goes on as it began")
+    kept = kept.share(held, because="the buffer stays rescaled")
     larger = moved.rescale(SCALING)
     larger = larger.substitute(kept, *([invariant] if rule == "nesterov" else []))
-    larger.multiple(moved, because="and so does the step: the same directions")
+    larger.multiple(moved, because="so does the step: the directions are the same")
 
 
 def _momentum(chain: Chain) -> None:

@@ -87,7 +87,7 @@ def _update(chain: Chain, rule: str) -> tuple[Step, Step]:
     decay = lam / adam_unit if rule == "adam-l2" else lam
     pull = g + decay * w
     if rule in ("momentum", "nesterov"):
-        held = chain.definition(eq(buffer_next, beta * buffer + pull), "the buffer, as torch has it")
+        held = chain.definition(eq(buffer_next, beta * buffer + pull), "the momentum buffer, as in torch")
         push = pull + beta * buffer_next if rule == "nesterov" else buffer_next
         new = eq(w_next, w - eta * push)
     elif rule == "sgd":
@@ -97,7 +97,7 @@ def _update(chain: Chain, rule: str) -> tuple[Step, Step]:
         new_part = g if rule == "adamw" else pull
         held = chain.definition(
             eq(buffer_next, beta1 * buffer + (1 - beta1) * new_part),
-            "Adam's first moment of the gradients, each divided by what they are large",
+            "Adam's first moment, each gradient divided by its root mean square",
         )
         kept = (1 - eta * lam) * w if rule == "adamw" else w
         new = eq(w_next, kept - eta * buffer_next)
@@ -116,14 +116,14 @@ def _moments(chain: Chain, rule: str, independent: bool) -> tuple[Step, Step, St
         rules = [rule_ for rule_ in (radial, norm) if square.equation.has(rule_.equation.lhs)]
         square = square.substitute(*rules) if rules else square
         still = chain.assumption(
-            "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments stay as they are"
+            "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments are constant"
         )
         balances.append(square.expectation().substitute(still))
         if rule == "sgd":
             return balances[0], balances[0], balances[0]
     if independent:
         alone = chain.assumption(
-            "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients know nothing of those before"
+            "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients are independent of earlier ones"
         )
         balances = [
             balance.substitute(alone) if balance.equation.has(alone.equation.lhs) else balance for balance in balances
@@ -167,7 +167,7 @@ def _radius(chain: Chain, rule: str) -> Step:
         spread = chain.definition(eq(Expectation(Dot(g, g)), D_hat), "the mean square of a normalised gradient")
         size = size.substitute(spread)
     else:
-        noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), tr_Sigma / r**2), "gradients are noise alone")
+        noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), tr_Sigma / r**2), "gradients are pure noise")
         size = size.substitute(noise)
     size = size.lead(eta)
     one = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
@@ -197,7 +197,7 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
 
 
 def _unit(chain: Chain, homogeneous: Step) -> Step:
-    unit = chain.definition(eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r), "what gradients are divided by")
+    unit = chain.definition(eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r), "the normaliser of the gradients")
     return unit.substitute(homogeneous)
 
 
@@ -206,10 +206,10 @@ def _temperature(chain: Chain, rule: str) -> Step:
     heat = chain.claim("temperature", FixedELR)
     if rule in ("momentum", "nesterov"):
         limit = eta / (1 - beta)
-        because = "a gradient moves the weights by eta (1 + beta + beta^2 + ...) in the end"
+        because = "in total a gradient moves the weights by eta (1 + beta + beta^2 + ...)"
     else:
         limit = eta / adam_unit
-        because = "a gradient over its root mean square moves the weights by eta in the end"
+        because = "in total a normalised gradient moves the weights by eta"
     rate = chain.definition(eq(eta_eff, limit / r**2), because)
     heat = heat.substitute(rate)
     if rule in ("adamw", "adam-l2"):
@@ -220,13 +220,13 @@ def _temperature(chain: Chain, rule: str) -> Step:
 
 
 def _measured_gas(chain: Chain, rule: str) -> Step:
-    """The equation of state with the noise as it is: no isotropy, no Gibbs law, the norm balance alone."""
+    """The equation of state for arbitrary noise: no isotropy, no Gibbs law, the norm balance alone."""
     size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
     noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2)), "noise alone")
     small = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
     heat = chain.definition(
         eq(T, eta / (1 - beta) * Expectation(tr_Sigma / r**2) / (2 * (d - 1))),
-        "eta_eff sigma^2/2 with the noise as it is; a gradient moves the weights by eta/(1 - beta) in the end",
+        "eta_eff sigma^2/2 for arbitrary noise; in total a gradient moves the weights by eta/(1 - beta)",
     )
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
@@ -245,7 +245,7 @@ def _gas(chain: Chain, rule: str) -> Step:
         volume = chain.definition(eq(V, r), "the norm is the volume")
         pressure = chain.definition(
             eq(p, lam * sigma * sp.sqrt((d - 1) / d)),
-            "the pressure: weight decay times the noise a coordinate at unit norm, sigma (1 - 1/(2d))",
+            "the pressure: weight decay times the noise per coordinate at unit norm, sigma (1 - 1/(2d))",
         )
         directions = chain.definition(eq(R, d - 1), "the gas constant")
     else:
@@ -279,7 +279,7 @@ def _maxwell(chain: Chain, rule: str) -> Step:
     chosen = FixedLR.with_optimizer(rule)
     entropy = chain.definition(
         eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions, and of the sphere they lie on",
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
     entropy = entropy.substitute(heat, radius)
@@ -304,7 +304,9 @@ def _adam_symmetry(chain: Chain, rule: str) -> None:
         push = adam_direction(now, before)
         new = (1 - eta * lam) * w - eta * push
         scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c}
-    one = chain.definition(eq(step(w, w_before, eta, lam), new), "a step: Adam's direction remembers earlier gradients")
+    one = chain.definition(
+        eq(step(w, w_before, eta, lam), new), "one step; Adam's direction depends on earlier gradients"
+    )
     larger = one.rescale(scaling)
     invariant = [
         chain.assumption("scale invariance", eq(adam_gradient(c * x), adam_gradient(x) / c)) for x in (w, w_before)
@@ -383,26 +385,27 @@ def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., No
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     _title = OPTIMIZERS[_rule][0]
+    _training = {"momentum": "SGD with momentum", "nesterov": "SGD with Nesterov momentum"}.get(_rule, _title)
     for _name, _build, _world, _kind, _words in (
-        ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, exact in the step"),
-        ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Angle of a step, exact in the step"),
+        ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, for any step size"),
+        ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Rotation per step, for any step size"),
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
-        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T with the noise as it is"),
+        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
         ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_title}", worlds=[_world]
+            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_training}", worlds=[_world]
         )(_bound(_build, _rule))
 
 derivation(
     "momentum-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="What weight decay takes from the squared norm is what gradients, and what they say of those before, bring",
+    summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
 )(_momentum_balance)
 derivation(
@@ -416,14 +419,14 @@ derivation(
     "nesterov-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="Mean squared norm under Nesterov's momentum, exact in the step for pure noise",
+    summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
     kind="physics",
     source=THIS_TOOLKIT,
-    summary="AdamW's squared norm is eta d/(2 lambda); exact for independent gradients on the way",
+    summary="AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
     worlds=[gas_world("adamw")],
 )(_bound(_radius, "adamw"))
 derivation(
@@ -453,6 +456,6 @@ for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
         f"rotation-{_rule}",
         kind="physics",
         source=KOSSON,
-        summary="Root mean square angle by which an iteration turns the weights",
+        summary="Root mean square rotation of the weights per iteration",
         worlds=[gas_world(_rule)],
     )(_bound(_rotation_squared if _rule == "sgd" else _rotation, _rule))

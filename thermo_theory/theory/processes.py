@@ -1,4 +1,4 @@
-"""Processes: what stays the same along a schedule, what it costs to be fast, and what averaging gains.
+"""Processes: what is constant along a schedule, what fast changes cost, and what averaging gains.
 
 >>> from thermo_theory import derive
 >>> derive("isotherm").claim(eta=0.2, eta0=0.1, lam0=1e-3)
@@ -148,7 +148,7 @@ def between(equation: sp.Eq, variable: sp.Symbol, start: sp.Expr, end: sp.Expr) 
     return eq(function.subs(variable, end) - function.subs(variable, start), sp.expand_log(right))
 
 
-@operation("put in differences")
+@operation("insert the differences")
 def put_difference(equation: sp.Eq, *differences: sp.Eq) -> sp.Eq:
     """Put in what the difference of two values of a function is, in terms of its second."""
     right = equation.rhs
@@ -184,7 +184,7 @@ def _isotherm(chain: Chain) -> None:
     (one,) = first.equation.lhs.atoms(run)
     tuned = chain.definition(
         eq(run(*one.args[:-1], lam), first.equation.rhs),
-        "the weight decay that keeps eta/r^2, and so the temperature of the noise, in each direction the same",
+        "the weight decay that keeps eta/r^2, and with it the noise temperature of each direction, constant",
     )
     first.same_decay(tuned)
 
@@ -192,13 +192,13 @@ def _isotherm(chain: Chain) -> None:
 def _isobar(chain: Chain) -> None:
     now = chain.definition(eq(p, lam), "weight decay is the pressure")
     before = chain.definition(eq(p0, lam0), "also at the start")
-    held = chain.definition(eq(p, p0), "the pressure is held")
+    held = chain.definition(eq(p, p0), "the pressure is constant")
     held.substitute(now, before)
 
 
 def _isochore(chain: Chain) -> None:
     now = chain.claim("radius", FixedLR)
-    before = now.at_start(because="held volume: the norm is the same")
+    before = now.at_start(because="constant volume: the norm is the same")
     now.equate(before).solve_for(lam)
 
 
@@ -208,14 +208,15 @@ def _isochore(chain: Chain) -> None:
 def _entropy_of_schedule(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
     entropy = chain.definition(
-        eq(_S(t), _S_sphere(_T) + (d - 1) * sp.log(_r)), "the entropy of the directions, and of the sphere they lie on"
+        eq(_S(t), _S_sphere(_T) + (d - 1) * sp.log(_r)),
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     capacity = chain.definition(eq(sp.Derivative(_S_sphere(T), T), C_V / T), "the heat capacity of the directions")
     warming = heat.along().log_slope(t)
     growing = radius.along().log_slope(t)
     change = entropy.chain_rule(t, capacity)
     change = change.substitute(warming, growing)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     mayer = chain.definition(eq(C_V, C_p - R), "C_p = C_V + R")
     change.substitute(directions, mayer).expand()
 
@@ -239,9 +240,9 @@ def _quasi_static(chain: Chain) -> None:
     motion = motion.substitute(name)
     motion = motion.substitute(rate, decay).simplify()
     followed = motion.keep_up(_y)
-    still = motion.standstill(_y, _y_e, because="where r^4 would settle if the ramp stopped")
+    still = motion.standstill(_y, _y_e, because="the value that r^4 would reach if the ramp stopped")
     ratio = still.ratio_of_sides(followed)
-    ratio.first_order(ramp, because="behind by the ramp's rate over the relaxation rate 4 eta lambda")
+    ratio.first_order(ramp, because="the lag is the ramp's rate over the relaxation rate 4 eta lambda")
     behind = chain.definition(eq(lag, sp.log(_y_e / _y) / 4), "the lag of log r")
     behind = behind.substitute(ratio)
     back = [rate.solve_for(eta0), decay.solve_for(lam0)]
@@ -263,7 +264,7 @@ def _quench(chain: Chain) -> None:
     energy = constant.between(T, T1, T2)
     made = chain.definition(
         eq(produced, _S(T2) - _S(T1) - (_U(T2) - _U(T1)) / T2),
-        "what the entropy gains, and what the heat given off at the new temperature adds outside",
+        "the entropy gained by the gas, and by the bath from heat given off at the new temperature",
     )
     made = made.put_difference(entropy, energy)
     made.smallest(T1, because="second law: never negative, and zero only without a drop")
@@ -290,9 +291,9 @@ def _weight_averaging(chain: Chain) -> None:
     spread = chain.assumption(
         "Gibbs law",
         eq(_q, (d - 1) * T * _c),
-        "the mean squared part across the minimum, by parts on the sphere, with the mean cosine c",
+        "the mean squared component perpendicular to the minimum, by parts on the sphere, with the mean cosine c",
     )
-    cold = chain.assumption("low temperature", eq(_c, 1), "the directions keep close to the minimum: c = 1 + O(T)")
+    cold = chain.assumption("low temperature", eq(_c, 1), "the directions stay close to the minimum: c = 1 + O(T)")
     bottom = chain.assumption(
         "low temperature",
         eq(_U_N, _q_N / 2),
@@ -301,7 +302,7 @@ def _weight_averaging(chain: Chain) -> None:
     shared = spread.independent_mean(N, _q_N)
     loss = bottom.substitute(shared)
     loss = loss.substitute(cold)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     loss.substitute(directions)
 
 
@@ -309,7 +310,7 @@ derivation(
     "isotherm",
     kind="symmetry",
     source=THIS,
-    summary="Learning rate times weight decay stays: the temperature does too, for any noise and any step size",
+    summary="Learning rate times weight decay is constant, and so is the temperature, for any noise and any step size",
     worlds=[same_temperature_world],
 )(_isotherm)
 
@@ -317,7 +318,7 @@ derivation(
     "isobar",
     kind="definition",
     source=f"{PAPER}, Sec. 3",
-    summary="Weight decay stays: the pressure does too",
+    summary="Weight decay is constant, and so is the pressure",
     worlds=[pressure_world],
 )(_isobar)
 
@@ -325,7 +326,7 @@ derivation(
     "isochore",
     kind="physics",
     source=THIS,
-    summary="Learning rate over weight decay stays: the volume does too, as long as the noise is the same all over",
+    summary="Learning rate over weight decay is constant, and so is the volume, for homogeneous noise",
     worlds=[same_volume_world],
 )(_isochore)
 
@@ -333,7 +334,7 @@ derivation(
     "entropy-of-schedule",
     kind="physics",
     source=THIS,
-    summary="What the entropy gains along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
+    summary="Change of the entropy along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
     worlds=[schedule_world],
 )(_entropy_of_schedule)
 
@@ -341,8 +342,8 @@ derivation(
     "quasi-static",
     kind="physics",
     source=THIS,
-    summary="How far log r lags behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation "
-    "rate 4 eta lambda, as long as that is small; other slow modes ask for slower ramps still",
+    summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
+    "eta lambda, while that is small; other slow modes need slower ramps",
     worlds=[ramp_world],
 )(_quasi_static)
 
@@ -350,7 +351,8 @@ derivation(
     "quench",
     kind="physics",
     source=f"Clausius' inequality; {THIS}",
-    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, never less than 0",
+    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
+    "negative",
     worlds=[quench_world],
 )(_quench)
 
@@ -358,6 +360,6 @@ derivation(
     "weight-averaging",
     kind="physics",
     source=THIS,
-    summary="The average of N independent samples, put back on the sphere, loses R T/N instead of R T",
+    summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
     worlds=[average_world],
 )(_weight_averaging)

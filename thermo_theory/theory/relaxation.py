@@ -60,7 +60,7 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
     return eq(sp.Derivative(function, variable), right)
 
 
-@operation("gather what is left of the start and what is reached of the end, with {0} = 1 at first and 0 at last")
+@operation("split into the start and the end, with {0} = 1 at the start and 0 at the end")
 def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
     """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
     share = sp.Dummy("E", positive=True)
@@ -117,7 +117,7 @@ def _trajectory(chain: Chain, protocol: Protocol) -> None:
 
 def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.claim("ito-radius", protocol)
-    chain.definition(eq(_r(t), r0), "the projection takes the growth away again, every step")
+    chain.definition(eq(_r(t), r0), "the projection removes the growth at every step")
 
 
 def _followed(power: int, start: np.ndarray, end: np.ndarray, rate: np.ndarray) -> np.ndarray:
@@ -167,19 +167,19 @@ def _relaxation_fixed_lr(chain: Chain, protocol: Protocol) -> None:
 def _relaxation_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
     slope = growth.slope_of_change(r, 2, relaxation, because="close to its stationary value")
-    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm stays as it is")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
     balance = growth.substitute(still)
     slope = slope.substitute(balance.solve_for(tr_Sigma))
     slope.solve_for(relaxation)
 
 
 def _free_direction(chain: Chain, protocol: Protocol) -> Step:
-    """A direction that nothing holds: the mean of w/|w| shrinks because it spreads over the sphere."""
+    """A direction without a mean gradient: the mean of w/|w| shrinks because it spreads over the sphere."""
     mean, noise = chain.claim("sde", protocol, about=drift), chain.claim("sde", protocol, about=diffusion)
     tangent = chain.assumption("scale invariance", eq(Apply(Sigma_w, w), 0), "g.w = 0 in each batch")
     flat = chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch")
     unit = chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r")
-    free = chain.assumption("pure noise", eq(grad_L, 0), "nothing pulls")
+    free = chain.assumption("pure noise", eq(grad_L, 0), "there is no mean gradient")
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
     weights = chain.definition(eq(w, r * w_bar), "norm and direction")
     turned = mean.ito_of_unit_vector(noise, w_bar, w, r)
@@ -201,7 +201,7 @@ def _relaxation_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
     time = _free_direction(chain, protocol)
     growth = chain.claim("ito-radius", protocol)
-    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm stays as it is")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
     balance = growth.substitute(still).solve_for(tr_Sigma)
     time.substitute(balance).simplify()
 
@@ -233,7 +233,7 @@ _TIMES = {
     FixedSphere: (
         _relaxation_on_the_sphere,
         free_world,
-        "Only directions relax: a free one forgets itself in 2/((d - 1) eta_eff^2 sigma^2) iterations",
+        "Only directions relax: a free one decorrelates in 2/((d - 1) eta_eff^2 sigma^2) iterations",
     ),
     FixedELR: (
         _relaxation_fixed_elr,
@@ -263,6 +263,6 @@ for _protocol in (FixedELR, FixedLR):
         protocol=_protocol,
         kind="physics",
         source="this toolkit, docs/; Kosson et al. 2023, arXiv 2305.17212",
-        summary="Where the norm is stationary a free direction forgets itself in 1/(eta lambda) iterations",
+        summary="At a stationary norm a free direction decorrelates in 1/(eta lambda) iterations",
         worlds=[free_world(_protocol.key)],
     )(_direction_relaxation)

@@ -1,4 +1,4 @@
-"""What stationarity says of slopes and curvatures when steps are not small: the balance of a step, and a thermometer.
+"""What stationarity implies for slopes and curvatures at finite steps: the balance of a step, and a thermometer.
 
 In the limit of small steps these are "gradient-balance" and "configurational-temperature". They need no correction by a
 mean curvature: where curvatures differ, the mean gradient points along the large ones.
@@ -30,13 +30,13 @@ def _balance(chain: Chain) -> None:
     )
     mean = step.expectation()
     unbiased = chain.definition(
-        eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE)), "minibatches have no bias"
+        eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE)), "minibatch gradients are unbiased"
     )
-    still = chain.assumption("stationarity", eq(Expectation(L_next), Expectation(L)), "the mean loss stays as it is")
+    still = chain.assumption("stationarity", eq(Expectation(L_next), Expectation(L)), "the mean loss is constant")
     mean = mean.substitute(unbiased, still)
     mean.solve_for(
         Expectation(_SQUARE),
-        because="what steps down the slope lose, curvature along the step brings back; whatever the noise",
+        because="steps down the slope lower the loss as much as the curvature along the step raises it, for any noise",
     )
 
 
@@ -44,17 +44,19 @@ def _thermometer(chain: Chain) -> None:
     balance = chain.claim("step-balance")
     parts = chain.definition(
         eq(Expectation(Quad(Hess, g_unit)), Expectation(Quad(Hess, grad_L_unit)) + Expectation(Quad(Hess, xi))),
-        "a gradient is its mean and noise, which do not know each other",
+        "a gradient is its mean plus uncorrelated noise",
     )
     isotropic = chain.assumption(
         "isotropic noise",
         eq(Expectation(Quad(Hess, xi)), sigma**2 * Expectation(lap_L)),
-        "noise that is the same in all directions, and at all weights, sees the mean curvature",
+        "isotropic and homogeneous noise samples the mean curvature",
     )
     heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise")
     strength = heat.solve_for(sigma**2)
     balance = balance.substitute(parts, isotropic, strength)
-    balance.simplify(because="the thermometer, and what steps add to it: the curvature along the mean gradient")
+    balance.simplify(
+        because="the thermometer and its correction for finite steps: the curvature along the mean gradient"
+    )
 
 
 derivation(
@@ -62,7 +64,7 @@ derivation(
     kind="identity",
     source=SOURCE,
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
-    "mean and noise together: what V6 is held against at steps that are not small",
+    "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
     worlds=[step_balance_world],
 )(_balance)
 derivation(
@@ -70,6 +72,6 @@ derivation(
     kind="physics",
     source=SOURCE,
     summary="Under isotropic noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the curvature along "
-    "the mean gradient: the configurational thermometer at steps that are not small",
+    "the mean gradient: the configurational thermometer at finite steps",
     worlds=[step_balance_world],
 )(_thermometer)

@@ -40,16 +40,16 @@ _squared_norm = sp.Symbol("s", positive=True)
 def _sde(chain: Chain, protocol: Protocol) -> None:
     mean = chain.definition(
         eq(drift, -eta * (grad_L + (0 if protocol is FixedSphere else lam * w))),
-        "the mean update of an iteration" + (", before the projection" if protocol is FixedSphere else ""),
+        "the mean update per iteration" + (", before the projection" if protocol is FixedSphere else ""),
     )
     square = chain.definition(
         eq(diffusion, eta**2 * Sigma_w + drift_squared),
-        "the mean square of an update: that of its noise and that of its mean",
+        "mean square of an update: noise plus mean",
     )
     small = chain.assumption("continuous time", eq(drift_squared, 0), "the mean update is small beside the noise")
     noise = square.substitute(small)
     if protocol is FixedELR:
-        rate = chain.definition(eq(eta, eta_eff * r**2), "the effective learning rate is held")
+        rate = chain.definition(eq(eta, eta_eff * r**2), "the effective learning rate is held fixed")
         mean.substitute(rate)
         noise.substitute(rate)
 
@@ -94,7 +94,7 @@ def _stationary_distribution(chain: Chain) -> None:
     homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     round_ = chain.definition(eq(Div(Pi), 0), "the divergence of the projector is normal to the sphere")
     surface = chain.definition(eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
-    noise = isotropic.substitute(homogeneous, because="one number, everywhere and in every direction")
+    noise = isotropic.substitute(homogeneous, because="the same everywhere and in every direction")
     spread = spread.substitute(noise)
     flux = still.substitute(flow, spread)
     flux = flux.substitute(round_, surface)
@@ -107,7 +107,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         protocol=_protocol,
         kind="definition",
         source=f"{PAPER}, Sec. 2",
-        summary="SGD as a stochastic differential equation: drift and diffusion of the weights an iteration",
+        summary="SGD as a stochastic differential equation: drift and diffusion of the weights per iteration",
         worlds=[_world],
     )(_sde)
     derivation(

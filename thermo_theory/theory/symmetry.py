@@ -48,7 +48,7 @@ def match(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     return eq(first.lhs, second.lhs + rest)
 
 
-@operation("go on from step to step (induction over {0})")
+@operation("by induction over {0}")
 def by_induction(start: sp.Eq, recursion: sp.Eq, symmetry: sp.Eq, number: sp.Symbol) -> sp.Eq:
     """From one step to a run of any number of steps.
 
@@ -101,7 +101,7 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
     start = chain.definition(eq(run(0, w, rate, held), w), "a run begins at w")
     following = chain.definition(
         eq(run(index + 1, w, rate, held), step(index, run(index, w, rate, held), rate, held)),
-        "and goes on step by step",
+        "and continues step by step",
     )
     start.by_induction(following, symmetric, index, because="the same minibatches, the same directions")
 
@@ -134,16 +134,17 @@ _estimate, _estimate_start, _bias = sp.Function("S_est"), sp.Function("S_est_w")
 
 
 def _entropy_of_runs(chain: Chain, protocol: Protocol) -> tuple[Step, Step]:
-    """The entropy of the weights at the end of runs that begin at w, and what forgetting w means."""
+    """The entropy of the weights at the end of runs that begin at w, and the assumption that w no longer matters."""
     rate, held = HELD[protocol]
     end = run(steps, w, rate, held)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
         eq(_S_start(w, rate, held), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
-        "the entropy of the directions, and of the sphere they lie on, at the end of runs that begin at w",
+        "the entropy of the directions on the unit sphere, and the part of the norm, at the end of runs that begin "
+        "at w",
     )
     forgotten = chain.assumption(
-        "stationarity", eq(_S_start(w, rate, held), _S(rate, held)), "the runs have forgotten where they began"
+        "stationarity", eq(_S_start(w, rate, held), _S(rate, held)), "the runs no longer depend on where they started"
     )
     return entropy, forgotten
 
@@ -160,7 +161,7 @@ def _entropy_scaling(chain: Chain, protocol: Protocol) -> Step:
 
 def _for_any_start(chain: Chain, shifted: Step, forgotten: Step, protocol: Protocol) -> Step:
     elsewhere = forgotten.rescale(SCALINGS[protocol])
-    return shifted.substitute(forgotten, elsewhere, because="where the runs began does not matter")
+    return shifted.substitute(forgotten, elsewhere, because="the starting point does not matter")
 
 
 def _slope(chain: Chain, equation: Step, variable: sp.Symbol) -> Step:
@@ -168,7 +169,7 @@ def _slope(chain: Chain, equation: Step, variable: sp.Symbol) -> Step:
 
 
 def _directions(chain: Chain) -> Step:
-    return chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    return chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
@@ -179,7 +180,7 @@ def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     )
     form = orbit.substitute(product).solve_for(_S(eta, lam), because="so S has this form")
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
-    difference = by_rate.add(by_decay, weights=(-1,), because="whatever the function is, it drops out")
+    difference = by_rate.add(by_decay, weights=(-1,), because="the function drops out, whatever it is")
     difference.substitute(_directions(chain)).simplify()
 
 
@@ -197,7 +198,8 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
         eq(_S(eta_eff, r0), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
-        "the entropy of the directions, and of the sphere they lie on; T is set by the effective learning rate",
+        "the entropy of the directions on the unit sphere, and the part of the norm; T is set by the effective "
+        "learning rate",
     )
     larger = entropy.rescale({r0: c * r0})
     larger = larger.substitute(same_run, because="the directions are the same")
@@ -218,7 +220,7 @@ def _estimator_bias(chain: Chain) -> None:
     forgotten = chain.assumption(
         "stationarity",
         eq(_estimate_start(w, eta, lam), _estimate(eta, lam)),
-        "the runs have forgotten where they began",
+        "the runs no longer depend on where they started",
     )
     equivariant = chain.assumption(
         "equivariant estimator", eq(EstimateOf(c * end), EstimateOf(end) + (d - 1) * sp.log(c))
@@ -229,13 +231,13 @@ def _estimator_bias(chain: Chain) -> None:
     along = shifted.choose(c, (lam / eta) ** sp.Rational(1, 4), because="along the orbit to equal rates")
     form = along.solve_for(_estimate(eta, lam))
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
-    measured = by_rate.add(by_decay, weights=(-1,), because="what is at equal rates drops out")
+    measured = by_rate.add(by_decay, weights=(-1,), because="the value at equal rates drops out")
     measured.substitute(_directions(chain)).simplify(
         because="the Maxwell relation of the estimate, exact however large its bias"
     )
-    bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "what the estimate is off by")
+    bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "the bias of the estimate")
     there = bias.rescale(SCALINGS[FixedLR]).substitute(shifted, true)
-    there.match(bias, because="the same all along the orbit")
+    there.match(bias, because="constant along the orbit")
 
 
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr, FixedLR: _maxwell_fixed_lr}
@@ -273,6 +275,6 @@ derivation(
     "estimator-bias",
     kind="symmetry",
     source=THIS_TOOLKIT,
-    summary="The bias of a scale-equivariant entropy estimate is the same all along a symmetry orbit",
+    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
     worlds=[_WORLDS[FixedLR]],
 )(_estimator_bias)

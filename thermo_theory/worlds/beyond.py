@@ -52,7 +52,7 @@ class Linear:
         return _sum([function(point) for point in points]) / len(points)
 
     def rate(self, covariance: Any) -> Any:
-        """Change of the covariance a unit of time, every weight and every noise vector of a step enumerated."""
+        """Change of the covariance per unit of time, every weight and every noise vector of a step enumerated."""
         if self.discrete:
             return self._change(covariance, mp.mpf(1))
         time = mp.mpf(10) ** -(DIGITS // 3)
@@ -113,7 +113,7 @@ def positive_definite(n: int, dice: random.Random) -> Any:
 @world_maker(
     lambda symmetric=True: (
         f"{'SGD on a quadratic loss' if symmetric else 'any linear drift'} with random matrices in 2 to 4 dimensions; "
-        "the covariance is the one that an enumerated step leaves as it is"
+        "the covariance is the fixed point of an enumerated step"
     ),
 )
 def linear_world(number: int, granted: Assumptions, /, symmetric: bool = True) -> World:
@@ -199,7 +199,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
 
 
 def _drift_squared(process: Linear, covariance: Any) -> Any:
-    """Mean of b b^T, a unit of time: nothing in continuous time."""
+    """Mean of b b^T per unit of time: 0 in continuous time."""
     square = process.mean(lambda w: process.matrix * w * (process.matrix * w).T, covariance)
     return square * (1 if process.discrete else 0)
 
@@ -279,7 +279,7 @@ class Blocks:
         return [sign * column for column in columns for sign in (1, -1)]
 
     def mean_change(self, function: Callable[[Any], Any], w: Any) -> Any:
-        """Mean change of a function of the weights a unit of time."""
+        """Mean change of a function of the weights per unit of time."""
         pull, kicks, start = self.gradient(w) + self.decay * w, self.kicks(w), function(w)
 
         def change(time: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A cold gas: discrete SGD near the minimum of a scale-invariant loss, with all noise vectors listed."""
+"""SGD at low temperature: discrete steps near the minimum of a scale-invariant loss, with all noise vectors listed."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
             return mp.fsum(values) / len(values)
 
     def noise(world: World) -> Any:
-        """Mean square of the noise at unit norm, a direction."""
+        """Mean square of the noise at unit norm per direction."""
         count = range(2 * len(example.noise))
         square = mean(world, lambda w: mp.fsum(mp.norm(example.unit_noise(w, k), 2) ** 2 for k in count) / len(count))
         return square / (n - 1)

@@ -1,4 +1,4 @@
-"""SGD as it is: discrete steps, a handful of minibatches written out, anisotropic and heavy-tailed noise.
+"""SGD itself: discrete steps, a handful of minibatches written out, anisotropic and heavy-tailed noise.
 
 Nothing here knows a formula of the theory. A world of *runs* follows a few runs step by step, each with an order of the
 minibatches of its own; a world of *one step* lists all minibatches at a few weights.
@@ -215,7 +215,7 @@ class Runs:
 
 
 def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> Runs:
-    """Draw runs; if stationarity is granted, such as forget where they began."""
+    """Draw runs; if stationarity is granted, runs that no longer depend on where they started."""
     length = LONG if "stationarity" in granted else SHORT
     for _ in range(60):
         drawn = Runs(

@@ -1,4 +1,4 @@
-"""Optimisers as they are: the update rule itself on the isotropic gas, its stationary second moments solved exactly.
+"""Optimisers themselves: the update rule on the isotropic gas, its stationary second moments solved exactly.
 
 Weights w, the optimiser's buffer v and the gradient g are three vectors, and an update makes two new ones that are
 linear in them. So the update, applied to the three unit vectors of an abstract space, gives the map of the second
@@ -70,7 +70,7 @@ def _spread(rule: str, eta: Any, lam: Any, beta: Any, h: Any) -> Any:
 
 
 def _total(rule: str, eta: Any, beta: Any) -> Any:
-    """How far one unit gradient moves the weights in the end."""
+    """How far one unit gradient moves the weights in total."""
     w, v, g = mp.mpf(0), mp.mpf(0), mp.mpf(1)
     for _ in range(250):
         w, v = updated(rule, w, v, g, eta, mp.mpf(0), beta)
@@ -267,7 +267,7 @@ def entropy_world(number: int, granted: Assumptions, /, rule: str) -> World:
     )
 
 
-@world_maker("heavy-ball SGD going round four minibatches till it repeats itself, d = 3 and 4: no pure noise")
+@world_maker("heavy-ball SGD going round four minibatches until the orbit repeats, d = 3 and 4: no pure noise")
 def orbit_world(number: int, granted: Assumptions, /) -> World:
     """Worlds in which heavy-ball SGD goes round a few minibatches until it repeats itself.
 

@@ -60,7 +60,7 @@ def volume_world(number: int, granted: Assumptions) -> World:
 
 
 def van_der_waals_world(number: int, granted: Assumptions) -> World:
-    """Van der Waals' free energy -R T log(V - b) - a/V; its critical point is where the hottest level isotherm is."""
+    """Van der Waals' free energy -R T log(V - b) - a/V; the hottest level isotherm has its critical point."""
     constant, attraction, size = mp.mpf("1.5") + number, mp.mpf("0.8") + mp.mpf(number) / 7, mp.mpf("0.23")
 
     def pressure(_: World | None, heat: Any, volume: Any) -> Any:

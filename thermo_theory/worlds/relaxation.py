@@ -146,7 +146,7 @@ def relaxation_world(number: int, granted: Assumptions, /, protocol: str) -> Wor
     return world.at({s.relaxation: lambda there: -1 / slope(change, there[s.r] ** power)})
 
 
-@world_maker("SGD itself at {protocol}, the mean of its direction an iteration later")
+@world_maker("SGD itself at {protocol}, the mean of its direction one iteration later")
 def free_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     """Worlds in which directions diffuse: a loss that is zero if the noise is pure.
 

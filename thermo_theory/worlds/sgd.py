@@ -163,7 +163,7 @@ class SGD:
     def density_slope(self, u: Any, norm: Any) -> Any:
         """Gradient of the log of the density of the directions u at which no probability flows (zero flux).
 
-        For a process ``du = b dt + noise`` with covariance D a unit of time, the flux along the sphere is
+        For a process ``du = b dt + noise`` with covariance D per unit of time, the flux along the sphere is
         ``rho b - (1/2) div(D rho)``; it is zero if ``D grad log rho = 2 b - div D``, all tangential.
         """
         tangent = mp.eye(self.dimension) - u * u.T
@@ -173,7 +173,7 @@ class SGD:
         return mp.lu_solve(diffusion + u * u.T, tangent * (2 * drift - divergence))
 
     def direction_spread(self, u: Any, norm: Any) -> Any:
-        """Covariance a unit of time of the direction of w, at the weights of direction u and that norm."""
+        """Covariance per unit of time of the direction of w, at the weights of direction u and that norm."""
 
         def square(v: Any) -> Any:
             change = v / mp.norm(v, 2) - u
@@ -267,7 +267,7 @@ def sgd_world(number: int, granted: Assumptions, /, protocol: str, ensemble: boo
 def two_points(draw: Callable[[], Any], drift: Callable[[Any], Any], still: bool) -> list[tuple[Any, Any]]:
     """Two weights at which noise drives the loss up and at which it falls, and how much each counts.
 
-    Near the minimum it rises, further away it falls; they count so that the mean loss stays as it is, if it is to be
+    Near the minimum it rises, further away it falls; they count so that the mean loss is constant, if it is to be
     `still`, else equally.
     """
     points: dict[bool, Any] = {}
@@ -331,7 +331,7 @@ def _meanings(example: SGD, u_reference: Any) -> dict[Any, Any]:
 
 
 def _change(symbol: Any, outer: bool) -> Callable[[World], Any]:
-    """Mean change of a vector an iteration, or mean outer product of its change with itself."""
+    """Mean change of a vector per iteration, or mean outer product of its change with itself."""
 
     def rate(world: World) -> Any:
         start = world[symbol]
@@ -412,7 +412,7 @@ _RATES = {
 
 
 def _norm(example: SGD, direction: Any, anywhere: Any, still: bool) -> Any:
-    """Norm of the weights: where it stays as it is, or anything."""
+    """Norm of the weights: its stationary value, or anything."""
     if example.protocol == "fixed-sphere" or not still:
         return anywhere
     return example.still_norm(direction, _moment(example.protocol))
@@ -439,7 +439,7 @@ def _ensemble(example: SGD, dice: random.Random, granted: Assumptions) -> World:
         return mp.fsum(function(point) for point in points) / len(points)
 
     def temperature_at(point: Any) -> Any:
-        # Einstein's relation: mean squared displacement a unit of time, over twice the mobility and the directions.
+        # Einstein's relation: mean squared displacement per unit of time, over twice the mobility and the directions.
         start = point / mp.norm(point, 2)
         spread = example.rate_of(lambda w: mp.norm(w / mp.norm(w, 2) - start, 2) ** 2, point)
         return spread / (2 * example.learning_rate(point) / mp.fdot(point, point) * (n - 1))

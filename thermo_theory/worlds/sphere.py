@@ -138,7 +138,7 @@ def _gauss_legendre(count: int) -> list[tuple[Any, Any]]:
 # Weights whose mean loss stays as it is ----------------------------------------------------------
 
 
-@world_maker("SGD itself at fixed ELR, d = 3 to 5, at weights at which as much loss is gained as lost")
+@world_maker("SGD itself at fixed ELR, d = 3 to 5, at weights whose mean loss is constant")
 def balance_world(number: int, granted: Assumptions, /) -> World:
     """Worlds of SGD at three weights that count so that their mean loss does not drift.
 
@@ -202,7 +202,7 @@ def snapshots_world(number: int, granted: Assumptions, /) -> World:
 
 @world_maker(
     lambda away=False: (
-        "the norm at fixed LR, d = 3 to 5, where it does not stay, its exact step with all noise vectors listed"
+        "the norm at fixed LR, d = 3 to 5, away from its stationary value, its exact step with all noise vectors listed"
         if away
         else "the norm at fixed LR, d = 3 to 5, its stationary moments from the exact step with all noise vectors "
         "listed; Gibbs' volume by quadrature over the weights"
@@ -217,7 +217,7 @@ def volume_world(number: int, granted: Assumptions, /, away: bool = False) -> Wo
     Parameters
     ----------
     away : bool
-        Whether the norm is not where it stays; what belongs to the stationary state has no meaning then.
+        Whether the norm is away from its stationary value; what belongs to the stationary state has no meaning then.
     """
     world = _volume(random.Random(f"volume {number}"), 3 + number % 3, granted, away)
     if away:
@@ -316,7 +316,7 @@ def _slope_at(function: Callable[[Any], Any], point: Any) -> Any:
 
 
 def _squares(mean: list[Any], scales: list[Any], granted: Assumptions) -> list[tuple[Any, Any]]:
-    """Law of the squared length of mean + noise: three values a direction with a Gaussian's moments, or two."""
+    """Law of the squared length of mean + noise: three values per direction with a Gaussian's moments, or two."""
     gaussian = [(mp.mpf(2) / 3, mp.mpf(0)), (mp.mpf(1) / 6, mp.sqrt(3)), (mp.mpf(1) / 6, -mp.sqrt(3))]
     other = [(mp.mpf(4) / 5, mp.mpf(1) / 2), (mp.mpf(1) / 5, mp.mpf(-2))]
     law = [(mp.mpf(1), mp.mpf(0))]

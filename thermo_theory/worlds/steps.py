@@ -1,4 +1,4 @@
-"""SGD with steps of any size, minibatches listed, at two weights that count so that the mean loss stays as it is."""
+"""SGD with steps of any size, minibatches listed, at two weights that count so that the mean loss is constant."""
 
 from __future__ import annotations
 
@@ -93,4 +93,6 @@ def step_balance_world(number: int, granted: Assumptions) -> World:
     return world
 
 
-step_balance_world.__doc__ = "SGD with large steps in a well, minibatches listed, at two points, the mean loss still"
+step_balance_world.__doc__ = (
+    "SGD with large steps in a well, minibatches listed, at two points, with constant mean loss"
+)

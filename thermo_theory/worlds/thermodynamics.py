@@ -417,7 +417,7 @@ def maximum_entropy_world(number: int, granted: Assumptions) -> World:
 
 @precise
 def heat_bath_world(number: int, granted: Assumptions) -> World:
-    """Three patches: the density that Metropolis' random walk among them at a temperature T leaves as it is."""
+    """Three patches: the stationary density of Metropolis' random walk among them at a temperature T."""
     del granted
     dice = random.Random(f"heat bath {number}")
     losses, areas, meanings = _probability_sums(dice)
@@ -450,7 +450,7 @@ def heat_bath_world(number: int, granted: Assumptions) -> World:
 
 @precise
 def regularised_world(number: int, granted: Assumptions) -> World:
-    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V is where G is least."""
+    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V minimises G."""
     dice = random.Random(f"regularised {number}")
     count, directions = 3, mp.mpf(2 + number)
     losses, areas, density = (numbers(dice, count, 0.3, 1.5) for _ in range(3))

@@ -123,7 +123,7 @@ def test_a_step_that_is_no_number_is_unproved():
 def test_unknown_assumptions_are_value_errors():
     with pytest.raises(ValueError, match=r"does not assume 'isotropy'.*scale invariance"):
         derive("radius", FixedLR).without("isotropy")
-    with pytest.raises(ValueError, match="'isotropy' is no assumption"):
+    with pytest.raises(ValueError, match="'isotropy' is not an assumption"):
         Chain().assumption("isotropy", sp.Eq(T, 1))
 
 
@@ -133,7 +133,7 @@ def test_only_registered_operations_make_steps():
 
     with pytest.raises(ValueError, match="not a registered operation"):
         Chain().do(typed_in, sp.Eq(T, 1))
-    with pytest.raises(OperationError, match="says nothing"):
+    with pytest.raises(OperationError, match="which is not an equation"):
         operation("do nothing")(lambda equation: sp.true)(sp.Eq(T, 1))
     OPERATIONS.pop("<lambda>")
 
@@ -142,7 +142,7 @@ def test_operations_refuse_what_they_cannot_do():
     x = sp.Symbol("x", real=True)
     with pytest.raises(OperationError, match="2 solutions"):
         solve_for(sp.Eq(x**2, 4), x)
-    with pytest.raises(OperationError, match="does not stand in"):
+    with pytest.raises(OperationError, match="does not occur in"):
         substitute(sp.Eq(x, 1), sp.Eq(T, 2))
     assert scale(sp.Eq(x, T), 2) == sp.Eq(2 * x, 2 * T)
 

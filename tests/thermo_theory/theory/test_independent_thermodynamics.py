@@ -353,7 +353,7 @@ def simulated_norm(d: int, eta: float, lam: float) -> float:
     return mean
 
 
-# The von Mises-Fisher gas in the cold, in many dimensions, along an adiabat -------------------------
+# The von Mises-Fisher gas at low temperature, in many dimensions, along an adiabat --------------------
 
 
 def exact_index(d: float, T: Any) -> tuple[Any, Any]:

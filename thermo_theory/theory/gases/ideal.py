@@ -48,7 +48,7 @@ _squared_norm = sp.Symbol("s", positive=True)
 
 def _radius(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
-    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm stays as it is")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
     noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     balance = growth.substitute(still, noise, because="growth by noise is balanced by decay")
     balance.solve_for(r)
@@ -56,7 +56,7 @@ def _radius(chain: Chain, protocol: Protocol) -> None:
 
 def _radius_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.claim("ito-radius", protocol)
-    chain.definition(eq(r, r0), "the projection takes the growth away again, every step")
+    chain.definition(eq(r, r0), "the projection removes the growth at every step")
 
 
 # Temperature -------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def _thermodynamic_names(chain: Chain, protocol: Protocol) -> tuple[Step, Step, 
     volume = chain.definition(eq(V, Expectation(r**2) / 2), "half the mean squared norm is the volume")
     temperature = chain.definition(
         eq(T, Expectation(rate * tr_Sigma) / (2 * (d - 1))),
-        "eta_eff sigma^2/2 with the noise as it is, sigma^2 = tr Sigma/(d - 1)",
+        "eta_eff sigma^2/2 for arbitrary noise, sigma^2 = tr Sigma/(d - 1)",
     )
     directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
     return volume, temperature, directions
@@ -111,7 +111,7 @@ def _ideal_gas_law(chain: Chain, protocol: Protocol) -> None:
     growth = _log_growth(chain) if protocol is FixedELR else chain.claim("ito-radius", protocol)
     volume, temperature, directions = _thermodynamic_names(chain, protocol)
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
-    still = chain.assumption("stationarity", eq(Expectation(growth.equation.lhs), 0), "the mean norm stays as it is")
+    still = chain.assumption("stationarity", eq(Expectation(growth.equation.lhs), 0), "the mean norm is constant")
     balance = growth.expectation().substitute(still)
     heat, size = _unknown_means(protocol)
     noise = temperature.solve_for(heat)
@@ -133,7 +133,7 @@ def _ideal_gas_law_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     volume, temperature, directions = _thermodynamic_names(chain, protocol)
     pressure = chain.definition(
         eq(Expectation(Generator(r**2)), 2 * eta * p * Expectation(r**2)),
-        "the pressure is the weight decay that would take away what the projection takes away",
+        "the pressure is the weight decay that would have the effect of the projection",
     )
     mean = growth.expectation()
     balance = pressure.substitute(mean)
@@ -153,13 +153,13 @@ _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
 def _entropy(chain: Chain, *held: sp.Symbol) -> Step:
     return chain.definition(
         eq(_S(*held), _S_sphere(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions, and of the sphere they lie on",
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, T, r)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     slope = entropy.differentiate(r).scale(r)
     slope.substitute(directions)
 
@@ -167,7 +167,7 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, eta_eff, lam)
     radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     entropy = entropy.substitute(temperature, radius)
     slope = entropy.differentiate(lam).scale(lam)
     slope.substitute(directions)
@@ -176,7 +176,7 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, eta, lam)
     radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     entropy = entropy.substitute(temperature, radius)
     by_rate = entropy.differentiate(eta).scale(eta)
     by_decay = entropy.differentiate(lam).scale(lam)
@@ -201,7 +201,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         protocol=_protocol,
         kind="definition" if _protocol is FixedSphere else "physics",
         source=f"{PAPER}, Sec. 3",
-        summary="The norm is held; the growth taken away each step is eta^2 tr Sigma/r^2"
+        summary="The norm is held fixed; the projection removes per step eta^2 tr Sigma/r^2"
         if _protocol is FixedSphere
         else "The norm at which growth by noise and weight decay balance",
         worlds=[_world],

@@ -63,14 +63,14 @@ def isolate(equation: sp.Eq, tensor: sp.Expr) -> sp.Eq:
     difference = sp.expand(equation.lhs - equation.rhs)
     factor = difference.coeff(tensor)
     if factor == 0:
-        raise OperationError(f"{tensor} does not stand in {equation}")
+        raise OperationError(f"{tensor} does not occur in {equation}")
     rest = sp.expand(difference - factor * tensor)
     return eq(tensor, sp.expand(-rest / factor))
 
 
-@operation("multiply a step by itself and average")
+@operation("square the step and average")
 def second_moment(drift_law: sp.Eq, spread: sp.Eq, later: Mat, weights: sp.Expr, spread_of: Mat) -> sp.Eq:
-    """``C = E[w w^T]`` a unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
+    """``C = E[w w^T]`` one unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
     total = spread_of + spread.rhs
     for term in sp.Add.make_args(sp.expand(drift_law.rhs)):
         applied = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, Apply)]
@@ -150,13 +150,13 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
     mean = chain.definition(eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
     square = chain.definition(
         eq(D_mean, eta**2 * Sigma_mean + drift_squared),
-        "the mean square of a step: that of its noise and that of its mean",
+        "mean square of a step: noise plus mean",
     )
     small = chain.assumption("continuous time", eq(drift_squared, 0), "only the noise counts")
     alike = chain.assumption("homogeneous noise", eq(Sigma_mean, Sigma_w), "the noise is the same at all weights")
     noise = square.substitute(small, alike)
     later = mean.second_moment(noise, C_next, w, C)
-    still = chain.assumption("stationarity", eq(C_next, C), "the covariance stays")
+    still = chain.assumption("stationarity", eq(C_next, C), "the covariance is constant")
     balance = later.substitute(still)
     balance.isolate(SymProduct(drift_matrix, C), because="Lyapunov's equation")
     strength = balance.isolate(Sigma_w)
@@ -237,7 +237,7 @@ derivation(
     "probability-currents",
     kind="identity",
     source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
-    summary="Two conditions that are often blurred: the potential is the loss if and only if Sigma is a multiple of "
+    summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
     "the identity; currents vanish if and only if H and Sigma commute",
     worlds=[_SGD],
 )(_probability_currents)

@@ -62,7 +62,7 @@ def _gas_mixture(chain: Chain) -> None:
     whole = chain.definition(eq(R, (d - 1) / 2), "directions of one big sphere")
     both = one.add(two)
     weights = whole.substitute(size).solve_for(d1)
-    both.substitute(weights).expand(because="each block more is half a degree of freedom less")
+    both.substitute(weights).expand(because="each further block costs half a degree of freedom")
     sum_of_both = first.add(second)
     volume = total.solve_for(V1)
     sum_of_both.substitute(volume).expand(because="volumes add at one pressure")
@@ -70,11 +70,11 @@ def _gas_mixture(chain: Chain) -> None:
 
 @operation("the mean update of a block goes down its gradient of the loss: {0}, at {1}")
 def down_the_gradient(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol) -> sp.Eq:
-    """Mean change of a coordinate an iteration, ``-rate dL/dx``."""
+    """Mean change of a coordinate per iteration, ``-rate dL/dx``."""
     return eq(Generator(place), sp.expand(-rate * sp.diff(loss.rhs, place)))
 
 
-@operation("what a block's update alone does to the loss on average, by Ito's lemma: {0} moves, with {2}")
+@operation("mean change of the loss by the update of one block, by Ito's lemma: {0} moves, with {2}")
 def change_by_block(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol, temperature: sp.Symbol, name: sp.Symbol) -> sp.Eq:
     """``E[-rate (dL/dx)^2 + rate T d^2L/dx^2]`` for a coordinate that feels noise of temperature T."""
     slope, bend = sp.diff(loss.rhs, place), sp.diff(loss.rhs, place, 2)
@@ -94,7 +94,7 @@ def _driven_steady_state(chain: Chain) -> None:
             eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread),
             "Ito's lemma, with noise of each block's own temperature",
         )
-        still = chain.assumption("stationarity", eq(Expectation(Generator(one * other)), 0), "the spread stays")
+        still = chain.assumption("stationarity", eq(Expectation(Generator(one * other)), 0), "the spread is constant")
         used = [pull for pull in pulls if grows.equation.rhs.has(pull.equation.lhs)]
         mean = grows.substitute(*used).expand().expectation()
         balances.append(mean.substitute(still))
@@ -111,8 +111,9 @@ derivation(
     "gas-mixture",
     kind="physics",
     source="Dalton's law at one pressure; this toolkit, THEORY.md Sec. 2",
-    summary="Blocks have temperatures of their own and one pressure; their volumes add, and m blocks have m - 1 halves "
-    "less of R than one sphere. Unequal temperatures are no equilibrium but a steady state driven by the noise",
+    summary="Blocks have their own temperatures and one pressure; their volumes add, and R of m blocks is (m - 1)/2 "
+    "smaller than that of one sphere. Unequal temperatures are a steady state driven by the noise, not an "
+    "equilibrium",
     worlds=[block_world, sgd_world("fixed-lr", ensemble=True)],
 )(_gas_mixture)
 

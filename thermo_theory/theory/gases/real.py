@@ -102,8 +102,8 @@ def _real_gas(chain: Chain) -> None:
 def _length_scale(chain: Chain) -> None:
     mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
-    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm stays")
-    heat = chain.definition(eq(T, eta * Tr(Sigma_w) / (2 * (d - 1))), "the temperature of the noise as it is")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
+    heat = chain.definition(eq(T, eta * Tr(Sigma_w) / (2 * (d - 1))), "the temperature, for arbitrary noise")
     push = chain.definition(
         eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch), "the chain rule for a loss of h = w/sqrt(r^2 + eps)"
     )

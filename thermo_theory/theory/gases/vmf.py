@@ -4,7 +4,7 @@
 >>> derive("adiabatic-index").assumptions
 ('Gibbs law', 'ideal gas law')
 
-In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; everywhere it tends to 2 in the cold:
+In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; in any dimension it tends to 2 at low temperature:
 
 >>> round(vmf.adiabatic_index(d=3, T=0.5), 12)
 2.436961888766
@@ -82,7 +82,7 @@ _COSINE_INTEGRAL = over_the_angle(sp.cos(theta) * _BOLTZMANN) / over_the_angle(_
 def _riccati(chain: Chain) -> None:
     total = chain.definition(
         eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)),
-        "the integral of exp(kappa cos) over the sphere, the other angles done: the area of a sphere",
+        "the integral of exp(kappa cos) over the sphere; the other angles give the area of a sphere",
     )
     mean = chain.definition(eq(A, _COSINE_INTEGRAL), "the mean cosine")
     slope = total.differentiate(kappa).divide(total, because="the slope of log Z")
@@ -134,7 +134,7 @@ derivation(
     "vmf-energy",
     kind="physics",
     source=f"{PAPER}; {DIRECTIONAL}",
-    summary="The mean loss of the von Mises-Fisher gas is 1 less the mean cosine, a ratio of Bessel functions",
+    summary="The mean loss of the von Mises-Fisher gas is 1 minus the mean cosine, a ratio of Bessel functions",
     worlds=[_WORLD],
     kernel=numeric.energy,
     arguments=("d", "T"),
@@ -221,7 +221,7 @@ derivation(
     "vmf-first-law",
     kind="physics",
     source=f"{PAPER}; Clausius",
-    summary="The heat of the directions a change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
+    summary="The heat of the directions per change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
     worlds=[_WORLD],
 )(_first_law)
 
@@ -232,7 +232,7 @@ def _adiabatic_index(chain: Chain) -> None:
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     whole = chain.definition(
         eq(weights_entropy(T, p), directions_entropy(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions, and of the sphere they lie on",
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm")
     law = chain.assumption("ideal gas law", eq(p * V, R * T))

@@ -1,4 +1,4 @@
-"""The von Mises-Fisher gas in the cold, in many dimensions, and along an adiabat.
+"""The von Mises-Fisher gas at low temperature, in many dimensions, and along an adiabat.
 
 >>> from thermo_theory import derive
 >>> derive("vmf-adiabat").claim(C_V=3.0, R=5.0)
@@ -67,7 +67,7 @@ def _low_temperature(chain: Chain) -> None:
     cold = capacity.put_series(far, T)
     cold.over_gas_constant(constant, because="the heat capacity, in units of R")
     index = index.substitute(constant)
-    index.put_expansion(cold, T, because="the adiabatic index: 2 in the cold")
+    index.put_expansion(cold, T, because="the adiabatic index: 2 at low temperature")
 
 
 # Many dimensions ---------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def _large_dimension(chain: Chain) -> None:
     riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity")
     loss = chain.claim("vmf-energy", about=energy(1 / kappa))
     index, constant = _index(chain)
-    heat = chain.definition(eq(T, reduced / d), "the temperature that keeps up with the dimension")
+    heat = chain.definition(eq(T, reduced / d), "a temperature that scales with the dimension")
     inverse = chain.definition(eq(kappa, d / reduced), "the same, as a concentration")
     named = chain.definition(eq(_a, A.func(d / reduced)), "the mean cosine at that temperature")
     back = named.flip()
@@ -101,12 +101,12 @@ def _adiabat(chain: Chain) -> None:
     law = chain.claim("vmf-first-law")
     entropy = chain.definition(
         eq(_S, directions_entropy(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions, and of the sphere they lie on",
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the directions")
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     line = chain.definition(
         eq(sp.Derivative(adiabat(lam), lam), -sp.Derivative(_S, lam) / sp.Derivative(_S, eta)),
-        "along an adiabat eta(lambda) the entropy stays",
+        "along an adiabat eta(lambda) the entropy is constant",
     )
     warming = law.solve_for(sp.Derivative(directions_entropy(T), T))
     entropy = entropy.substitute(heat, radius)
@@ -118,14 +118,15 @@ def _adiabat(chain: Chain) -> None:
     by_rate, by_decay = slopes
     ratio = by_decay.divide(by_rate)
     line = line.scale(lam / eta).substitute(ratio)
-    line.simplify(because="0 only where C_V is R, in the cold: there changing lambda keeps S")
+    line.simplify(because="0 only at low temperature, where C_V = R: there changing lambda keeps S constant")
 
 
 derivation(
     "vmf-low-temperature",
     kind="physics",
     source=f"{PAPER}, Sec. 4; {THIS}",
-    summary="Energy, entropy, heat capacity and adiabatic index of the cold von Mises-Fisher gas in any dimension, as "
+    summary="Energy, entropy, heat capacity and adiabatic index of the von Mises-Fisher gas at low temperature in "
+    "any dimension, as "
     "series in T, from Riccati's equation of the mean cosine; they need T far below 2/d",
     worlds=[gas_world((2, "0.45"), (4, "0.31"), (7, "0.87"))],
 )(_low_temperature)

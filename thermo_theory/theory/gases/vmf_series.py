@@ -41,14 +41,14 @@ def _power_solution(equation: sp.Eq, function: sp.Expr, count: int) -> list[sp.E
 
 @operation("solve in powers of 1/argument, {1} of them, for {0}")
 def solve_in_powers(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq:
-    """Solve a differential equation of first order order by order far out, for the solution that tends to 1."""
+    """Solve a first-order differential equation order by order at large arguments; the solution tends to 1."""
     variable = function.args[0]
     coefficients = _power_solution(equation, function, count)
     total = sum(one * variable**-n for n, one in enumerate(coefficients))
     return eq(function, total + sp.Order(variable ** -(count + 1), (variable, sp.oo)))
 
 
-@operation("put in the series, in powers of {0}")
+@operation("insert the series, in powers of {0}")
 def put_series(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol, highest: int | None = None) -> sp.Eq:
     """Put a series of f(kappa) in powers of 1/kappa into an equation with f(1/variable), and collect powers.
 
@@ -62,7 +62,7 @@ def put_series(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol, highest: 
     return _collected(equation, equation.rhs.subs(name(1 / variable), near), size, variable, highest)
 
 
-@operation("put in the series of {0}")
+@operation("insert the series of {0}")
 def put_expansion(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Put the series of a symbol in powers of a variable into an equation, and collect powers."""
     order = next(iter(expansion.rhs.atoms(sp.Order)))
@@ -74,7 +74,7 @@ def put_expansion(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol) -> sp.
 def _collected(
     equation: sp.Eq, put: sp.Expr, size: sp.Symbol, variable: sp.Symbol, highest: int | None = None
 ) -> sp.Eq:
-    """Powers of the variable, up to the first one that knows of the size of what was left out."""
+    """Powers of the variable, up to the order at which the truncated terms enter."""
     moved = sp.cancel(sp.together(sp.diff(put, size)))
     reach = _leading_power(moved, variable)
     reach = reach if highest is None else min(reach, highest + 1)
@@ -102,7 +102,7 @@ def over_gas_constant(equation: sp.Eq, constant: sp.Eq) -> sp.Eq:
     return eq(equation.lhs / R, total + (series.getO() or 0))
 
 
-@operation("far out a Bessel function I_nu(k) is exp(k)/sqrt(2 pi k) (1 + O(1/k)); take the logarithm")
+@operation("at large k a Bessel function I_nu(k) is exp(k)/sqrt(2 pi k) (1 + O(1/k)); take the logarithm")
 def leading_log(equation: sp.Eq) -> sp.Eq:
     """Logarithm of a product in which one Bessel function stands, for large arguments, DLMF 10.40.1."""
     (bessel,) = equation.rhs.atoms(sp.besseli)
@@ -112,7 +112,7 @@ def leading_log(equation: sp.Eq) -> sp.Eq:
     return eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)))
 
 
-@operation("put in the truncated series")
+@operation("insert the truncated series")
 def put_truncated(equation: sp.Eq, *series: sp.Eq) -> sp.Eq:
     """Put truncated series where their left-hand sides stand; what is left out of a product is left out of the sum."""
     right = equation.rhs
@@ -159,7 +159,7 @@ def solve_in_dimensions(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq
     return eq(function, total + sp.Order(d ** -(count + 1), (d, sp.oo)))
 
 
-@operation("put in the series in 1/d, and keep what is left of it in many dimensions")
+@operation("insert the series in 1/d, and keep its leading terms")
 def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     """Put a series in 1/d of a quantity into an equation; the result's value as d goes to infinity, up to O(1/d)."""
     size, small = sp.Dummy("size"), sp.Dummy("s", positive=True)

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def over_the_angle(function: sp.Expr) -> sp.Integral:
-    """Integral of a function of the angle over the sphere, less the area of the sphere of the other angles."""
+    """Integral of a function of the angle over the sphere, without the area of the sphere of the other angles."""
     return sp.Integral(function * sp.sin(theta) ** (d - 2), (theta, 0, sp.pi))
 
 
@@ -71,7 +71,7 @@ def gather_powers(equation: sp.Eq) -> sp.Eq:
     return eq(_gathered(equation.lhs), _gathered(equation.rhs))
 
 
-@operation("put in the slopes")
+@operation("insert the derivatives")
 def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
     """Put what is known of derivatives of functions of one variable where those derivatives stand at other values."""
     right = equation.rhs
@@ -85,7 +85,7 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
     return eq(equation.lhs, sp.expand(right))
 
 
-@operation("take logarithms apart")
+@operation("expand the logarithms")
 def expand_logs(equation: sp.Eq) -> sp.Eq:
     """The log of a product of positive numbers is the sum of their logs."""
     return eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)))
