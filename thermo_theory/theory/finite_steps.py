@@ -242,8 +242,8 @@ derivation(
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
-    FixedSphere: "Pressure at low temperature for any step size: p and U exceed R T by the fraction h eta_eff/2",
-    FixedELR: "Volume at low temperature for any step size: V and U exceed R T by the fraction h eta_eff/2",
+    FixedSphere: "Pressure at low temperature for any step size: p and U are larger by the fraction h eta_eff/2",
+    FixedELR: "Volume at low temperature for any step size: V and U are larger by the fraction h eta_eff/2",
     FixedLR: "Volume at low temperature for any step size: V, p V and U are larger, T smaller, each by the fraction "
     "h eta_eff/4",
 }
