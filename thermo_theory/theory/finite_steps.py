@@ -2,7 +2,7 @@
 
 >>> from thermo_theory import FixedLR, derive
 >>> derive("finite-step", FixedLR).assumptions
-('low temperature', 'scale invariance', 'stationarity')
+('low temperature', 'stationarity', 'scale invariance')
 """
 
 from __future__ import annotations
