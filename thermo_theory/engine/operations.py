@@ -1,7 +1,8 @@
 """The operations that make one step of a derivation from others.
 
 An operation takes equations (and symbols or numbers as options) and computes a new equation; it never takes an equation
-that was written by hand. `Chain.do` applies one and records it.
+that was written by hand. It is a method of the first equation's `Step`, which records it: ``step.solve_for(x)``
+is ``chain.do(solve_for, step, x)``.
 
 >>> import sympy as sp
 >>> x, y, z = sp.symbols("x y z", positive=True)
@@ -9,6 +10,10 @@ that was written by hand. `Chain.do` applies one and records it.
 Eq(z, 9*y**2)
 >>> solve_for(sp.Eq(z, x**2), x)
 Eq(x, sqrt(z))
+>>> integrate(sp.Eq(z, x**2), x, 0, y)
+Eq(Integral(z, (x, 0, y)), y**3/3)
+>>> limit_of(sp.Eq(z, sp.sin(x) / x), x, 0)
+Eq(Limit(z, x, 0, dir='+'), 1)
 """
 
 from __future__ import annotations

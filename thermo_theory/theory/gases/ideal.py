@@ -129,7 +129,7 @@ def _unknown_means(protocol: Protocol) -> tuple[sp.Expr, sp.Expr]:
 
 def _ideal_gas_law_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
-    held = chain.claim("radius", protocol)
+    chain.claim("radius", protocol)
     volume, temperature, directions = _thermodynamic_names(chain, protocol)
     pressure = chain.definition(
         eq(Expectation(Generator(r**2)), 2 * eta * p * Expectation(r**2)),
@@ -142,7 +142,6 @@ def _ideal_gas_law_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     balance = balance.substitute(noise, norm)
     balance = balance.substitute(directions.solve_for(d))
     balance.solve_for(p).scale(V)
-    del held
 
 
 # Maxwell relation --------------------------------------------------------------------------------
