@@ -1,7 +1,7 @@
 """The three training protocols.
 
-A protocol is what is held fixed: the learning rate, the effective learning rate, or the sphere. Its formulas are the
-claims of derivations, under the names that the derivations have:
+A protocol names the quantities that are held fixed: the learning rate, the effective learning rate, or the sphere. Its
+formulas are the claims of derivations, under the names that the derivations have:
 
 >>> FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101)
 0.001414...

@@ -161,7 +161,7 @@ def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 
 @operation("divide by d{0} at constant {1}")
 def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
-    """Turn changes into derivatives by a variable; what is held does not change."""
+    """Turn changes into derivatives by a variable; the one held constant does not change."""
     rules = {
         change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
         for change in equation.atoms(Change)

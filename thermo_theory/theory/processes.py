@@ -174,7 +174,7 @@ def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
     return eq(name, sp.summation(one.rhs / number**2, (index, 1, number)))
 
 
-# What stays the same -----------------------------------------------------------------------------
+# Isotherm, isobar, isochore, adiabat ---------------------------------------------------------------
 
 
 def _isotherm(chain: Chain) -> None:
