@@ -320,7 +320,7 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
 
 @operation("apply Ito's lemma to the direction")
 def ito_of_direction(drift: sp.Eq, covariance: sp.Eq, rate: Vec, weights: Vec, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
-    """Ito's lemma for ``u = w/|w|``, its component along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
+    """Ito's lemma for ``u = w/|w|`` along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
     bent = Apply(tangent, Apply(covariance.rhs, weights))
     return eq(rate, Apply(tangent, drift.rhs) / norm - bent / norm**3)
 
