@@ -18,6 +18,7 @@ import pytest
 from chromium import CHROMIUM, browse
 
 from empirics.cli import main
+from thermo_theory import book
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -101,10 +102,11 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, built by what `make docs` says."""
+    """The site, built by what `make docs` says, with the book's pages as they are now."""
     if not all(find_spec(name) for name in ("sphinx", "myst_parser", "furo", "numpydoc", "latex2mathml")):
         pytest.skip("the extra docs is not installed (make docs installs it)")
     out = tmp_path_factory.mktemp("site")
+    book.write(DOCS / "book")
     (line,) = re.findall(r"^\t\$\(BIN\)/python (-m sphinx .*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     words = shlex.split(line.replace("build/site", str(out)))
     assert "-W" in words

@@ -1,7 +1,7 @@
 """The three training protocols.
 
-A protocol is what is held fixed: the learning rate, the effective learning rate, or the sphere. Its formulas are the
-claims of derivations, under the names that the derivations have:
+A protocol names the quantities that are held fixed: the learning rate, the effective learning rate, or the sphere. Its
+formulas are the claims of derivations, under the names that the derivations have:
 
 >>> FixedLR.temperature(eta=0.1, lam=1e-3, sigma=2.0, d=101)
 0.001414...
@@ -77,7 +77,7 @@ class Protocol:
 
     @property
     def rotation(self) -> Formula:
-        """Angle by which an iteration turns the weights (fixed LR)."""
+        """Rotation of the weights per iteration (fixed LR)."""
         if not self.key.startswith("fixed-lr"):
             raise LookupError(f"the rotation is derived for fixed LR, not for {self}")
         if self.optimizer == "nesterov":
@@ -131,7 +131,7 @@ class Protocol:
 
     @property
     def potential(self) -> Formula:
-        """What the stationary state minimises: by how much any other density, and volume, has more of it."""
+        """What the stationary state minimises: the excess of any other density and volume."""
         return derive("potential", self).claim
 
     @property

@@ -21,7 +21,7 @@ class Gas:
     rule : str
         "fixed-sphere", "fixed-elr", "fixed-lr", or one of momentum, nesterov, adamw, adam-l2 (at fixed LR).
     d, rate, decay, sigma
-        Number of weights, learning rate (effective at fixed ELR), weight decay, noise a direction at unit norm.
+        Number of weights, learning rate (effective at fixed ELR), weight decay, noise per direction at unit norm.
     beta : float
         Momentum coefficient, or Adam's of the first moment.
     pull : float

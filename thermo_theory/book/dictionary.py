@@ -127,7 +127,7 @@ _ROWS = (
         "softmax of the losses over all weights", "Gibbs distribution", (s.rho, s.Z), ("gibbs-distribution",)
     ),
     DictionaryEntry(
-        "how fast the loss rises with the noise",
+        "rise of the loss with the noise",
         "heat capacity",
         (s.C_V, s.C_p),
         ("vmf-heat-capacity", "adiabatic-index"),
@@ -146,7 +146,7 @@ _ROWS = (
     DictionaryEntry("same learning rate times weight decay", "isotherm", (), ("isotherm",)),
     DictionaryEntry("same weight decay", "isobar", (), ("isobar",)),
     DictionaryEntry("same ratio of learning rate and weight decay", "isochore", (), ("isochore",)),
-    DictionaryEntry("schedule along which the entropy stays", "adiabat", (s.gamma,), ("adiabat", "adiabatic-index")),
+    DictionaryEntry("schedule of constant entropy", "adiabat", (s.gamma,), ("adiabat", "adiabatic-index")),
     DictionaryEntry(
         "schedule slower than every relaxation", "quasi-static process", (), ("quasi-static", "entropy-of-schedule")
     ),

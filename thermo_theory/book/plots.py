@@ -49,18 +49,20 @@ def _against_temperature(name: str, y: str, says: str, scale: Callable[[Any], An
 
 
 def _energy() -> Plot:
-    return _against_temperature("vmf-energy", "U", "The loss rises from R T in the cold to 1 where all is noise.")
+    return _against_temperature(
+        "vmf-energy", "U", "The loss rises from R T at low temperature to 1 at high temperature."
+    )
 
 
 def _heat_capacity() -> Plot:
-    says = "The heat capacity is R in the cold; it falls off where d T is near 1, not where T is."
+    says = "The heat capacity is R at low temperature; it falls off near d T = 1, not near T = 1."
     return _against_temperature("vmf-heat-capacity", "C_V/R", says, lambda d: (d - 1) / 2)
 
 
 def _index() -> Plot:
     """The adiabatic index, as far as it fits on the page."""
     whole = _against_temperature(
-        "adiabatic-index", "gamma", "The index is 2 in the cold only: while d T is far below 2."
+        "adiabatic-index", "gamma", "The index is 2 at low temperature only, for d T far below 2."
     )
     cut = tuple(Curve(one.label, one.x[one.x <= 3], one.y[one.x <= 3]) for one in whole.curves)
     return Plot(whole.says, whole.x, whole.y, cut, whole.log)
@@ -71,7 +73,9 @@ def _trajectory() -> Plot:
     settings: dict[str, Any] = {"eta": 0.1, "lam": 0.01, "sigma": 1.0, "d": 101}
     claim = derive("radius-trajectory", FixedLR).claim
     curves = tuple(Curve(f"r(0) = {r0:g}", time, claim(t=time, r0=r0, **settings)) for r0 in (0.5, 3.0, 6.0, 9.0))
-    return Plot("From any start, on one curve of r^4 (fixed LR: eta = 0.1, lambda = 0.01).", "iterations", "r", curves)
+    return Plot(
+        "From any start r^4 relaxes exponentially (fixed LR: eta = 0.1, lambda = 0.01).", "iterations", "r", curves
+    )
 
 
 def _finite_step() -> Plot:
@@ -86,9 +90,7 @@ def _finite_step() -> Plot:
         Curve("fixed ELR: p V and U", step, np.asarray(elr)),
         Curve("fixed LR: p V and U", step, np.asarray(lr)),
     )
-    return Plot(
-        "What steps of finite size add to a cold gas, over R T for small ones.", "h eta_eff", "p V/(R T)", curves
-    )
+    return Plot("Finite steps raise U and p V above R T at low temperature.", "h eta_eff", "p V/(R T)", curves)
 
 
 def _quench() -> Plot:
@@ -98,7 +100,7 @@ def _quench() -> Plot:
     steps = sum(derive("quench").claim(R=1.0, T1=ratio ** (1 / 4), T2=1.0) for _ in drops)
     curves = (Curve("one drop", ratio, made), Curve("four drops of one ratio", ratio, np.asarray(steps)))
     return Plot(
-        "Entropy produced by a sudden change; in four steps it is far less.", "T1/T2", "S_prod/R", curves, log=True
+        "A sudden change produces entropy; four smaller ones produce far less.", "T1/T2", "S_prod/R", curves, log=True
     )
 
 
@@ -107,8 +109,8 @@ def _adiabat() -> Plot:
     claim = derive("adiabat").claim
     lines = (
         (1.0, "isotherm"),
-        (2.0, "adiabat, SGD in the cold: gamma = 2"),
-        (3.0, "adiabat, AdamW in the cold: gamma = 3"),
+        (2.0, "adiabat, SGD at low temperature: gamma = 2"),
+        (3.0, "adiabat, AdamW at low temperature: gamma = 3"),
     )
     curves = tuple(Curve(label, volume, claim(V=volume, V0=1.0, p0=1.0, gamma=gamma)) for gamma, label in lines)
     return Plot("Along an adiabat pressure falls faster than along an isotherm.", "V/V_0", "p/p_0", curves)
@@ -128,7 +130,7 @@ def _quasi_static() -> Plot:
     ramp = np.linspace(0.0, 2, 61)
     lag = derive("quasi-static").claim(eta=0.5, lam=0.5, ramp=ramp)
     curves = (Curve("lag", ramp, lag), Curve("a quarter of the ratio", ramp, ramp / 4))
-    return Plot("How far log r lags behind a ramp.", "nu/(4 eta lambda)", "lag of log r", curves)
+    return Plot("The lag of log r behind a ramp.", "nu/(4 eta lambda)", "lag of log r", curves)
 
 
 #: Plots by the name of the derivation on whose page they stand.

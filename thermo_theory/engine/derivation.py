@@ -2,27 +2,30 @@
 
 A derivation is written as a function that takes a `Chain` and adds steps to it. Equations enter by `Chain.definition`
 and `Chain.assumption` or as the claim of another derivation (`Chain.claim`); everything else is computed by an
-operation (`Chain.do`). `Derivation.verify` then puts each step into *worlds* (see `thermo_theory.worlds`), explicit
-examples in which every symbol has a meaning of its own, and compares the two sides to high precision.
+operation, which is a method of the step it starts from: ``balance.substitute(noise, because="...")``.
+`Derivation.verify` then puts each step into *worlds* (see `thermo_theory.worlds`), explicit examples in which every
+symbol has a meaning of its own, and compares the two sides to high precision.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from html import escape
+from functools import cache, cached_property, partial
 from typing import Any
 
 import sympy as sp
 
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
-from thermo_theory.engine.evaluate import NotInterpreted, World, holds
+from thermo_theory.engine.evaluate import holds
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.operations import OPERATIONS
-from thermo_theory.engine.printing import latex_words, to_latex, to_text
+from thermo_theory.engine.printing import to_text
+from thermo_theory.engine.registry import KINDS, Entry, derivation, find, registered
+from thermo_theory.engine.rendering import Rendered, html_table, text_table
+from thermo_theory.engine.world import NotInterpreted, World, WorldMaker
 
 __all__ = [
     "ASSUMPTIONS",
@@ -37,35 +40,31 @@ __all__ = [
     "derivation",
     "derivations",
     "derive",
+    "registered",
 ]
 
 #: Every assumption by its fixed name, and what it allows.
 ASSUMPTIONS = {
-    "scale invariance": "the loss of every minibatch depends on the direction of the weights alone: g.w = 0, g ~ 1/r",
+    "scale invariance": "the loss of every minibatch depends only on the direction of the weights: g.w = 0, g ~ 1/r",
     "stationarity": "the distribution of the weights no longer changes",
     "isotropic noise": "gradient noise has the same variance in all directions along the sphere",
-    "homogeneous noise": "tr Sigma is the same all over the sphere",
-    "continuous time": "steps are so small that SGD is its stochastic differential equation",
-    "small steps": "an expansion in the step, broken off at a stated order",
-    "low temperature": "an expansion in the temperature, broken off at a stated order",
+    "homogeneous noise": "tr Sigma is constant over the sphere",
+    "continuous time": "steps are small enough for SGD to follow its stochastic differential equation",
+    "small steps": "an expansion in the step size, truncated at a stated order",
+    "low temperature": "an expansion in the temperature, truncated at a stated order",
     "pure noise": "the mean gradient vanishes",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",
     "eps = 0": "the optimiser's epsilon is negligible",
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
-    "diffusive snapshots": "the nearest neighbour of a snapshot is the next one, as far as directions diffuse",
+    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 
-#: The kinds of claims (DESIGN.md, idea 2).
-KINDS = ("definition", "identity", "symmetry", "physics")
-
 #: How many worlds each step is put into.
 WORLDS = 3
-
-WorldMaker = Callable[[int, Collection[str]], World]
 
 
 class DerivationError(Exception):
@@ -104,6 +103,13 @@ class Step:
         Numbers of the steps it was made from.
     assumptions : tuple of str
         Assumptions that enter with this step (not by way of its parents).
+    chain : Chain
+        Where it stands.
+
+    Notes
+    -----
+    Every operation is a method of a step: ``balance.solve_for(r)`` adds ``solve for r`` to the chain that `balance`
+    stands in, as ``chain.do(solve_for, balance, r)`` does.
     """
 
     number: int
@@ -113,6 +119,21 @@ class Step:
     because: str = ""
     parents: tuple[int, ...] = ()
     assumptions: tuple[str, ...] = ()
+    chain: Chain = field(repr=False, compare=False, kw_only=True)
+
+    def __getattr__(self, name: str) -> Callable[..., Step]:
+        if name.startswith("_"):  # asked by copy, pickle, notebooks
+            raise AttributeError(name)
+        if name not in OPERATIONS:
+            library.load()
+        if name not in OPERATIONS:
+            near = difflib.get_close_matches(name, OPERATIONS, n=2)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(OPERATIONS)}"
+            raise AttributeError(f"no operation is called {name!r}; {hint}")
+        return partial(self.chain.do, OPERATIONS[name], self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *OPERATIONS})
 
     def __str__(self) -> str:
         indent = " " * 6
@@ -134,13 +155,13 @@ class Evidence:
 
 
 class Chain:
-    """Where a derivation is written, step by step."""
+    """Where a derivation is written, step by step: equations enter here, and steps make others by their operations."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
     def _append(self, equation: sp.Basic, operation: str, done: str, **details: Any) -> Step:
-        step = Step(len(self.steps) + 1, equation, operation, done, **details)
+        step = Step(len(self.steps) + 1, equation, operation, done, chain=self, **details)
         self.steps.append(step)
         return step
 
@@ -157,7 +178,7 @@ class Chain:
             If the assumption has no name there.
         """
         if name not in ASSUMPTIONS:
-            raise ValueError(f"{name!r} is no assumption; known: {', '.join(ASSUMPTIONS)}")
+            raise ValueError(f"{name!r} is not an assumption; known: {', '.join(ASSUMPTIONS)}")
         return self._append(
             equation, "assumption", f"assume {name}", because=because or ASSUMPTIONS[name], assumptions=(name,)
         )
@@ -198,8 +219,8 @@ class Chain:
         )
 
 
-@dataclass(frozen=True)
-class Derivation:
+@dataclass(frozen=True, repr=False)
+class Derivation(Rendered):
     """A claim and the steps that lead to it.
 
     Attributes
@@ -293,54 +314,6 @@ class Derivation:
         steps[number] = replace(steps[number], equation=equation)
         return replace(self, steps=tuple(steps))
 
-    def _brackets(self) -> str:
-        where = [str(self.protocol)] if self.protocol is not None else []
-        if self.assumptions:
-            where.append("assumes " + ", ".join(self.assumptions))
-        return f"[{'; '.join([*where, f'{len(self.steps)} steps'])}]"
-
-    def __repr__(self) -> str:
-        claim = to_text(self.steps[-1].equation)
-        return f"{claim}{'    ' if chr(10) not in claim else chr(10)}{self._brackets()}"
-
-    def __str__(self) -> str:
-        lines = [f"{self.title}: {self.summary}", self._brackets(), f"Kind: {self.kind}. Source: {self.source}.", ""]
-        lines += [f"{step}\n" for step in self.steps]
-        lines += ["Every step is checked by `verify()` in explicit examples that do not use these formulas:"]
-        lines += [f"  - {maker.__doc__}" for maker in self.worlds]
-        return "\n".join(lines)
-
-    def to_latex(self) -> str:
-        """Return the derivation as a LaTeX document that compiles as it stands (it uses amsmath and amssymb)."""
-        lines = [
-            r"\documentclass{article}",
-            r"\usepackage{amsmath,amssymb}",
-            r"\begin{document}",
-            rf"\section*{{{latex_words(self.title)}}}",
-            rf"{latex_words(self.summary)}.",
-            rf"Assumes: {latex_words(', '.join(self.assumptions) or 'nothing')}.",
-            rf"Kind: {self.kind}. Source: {latex_words(self.source)}.",
-        ]
-        for step in self.steps:
-            words = latex_words(step.done + (f": {step.because}" if step.because else ""))
-            lines.append(rf"\begin{{equation}}\tag{{{step.number}}} {to_latex(step.equation)} \end{{equation}}")
-            lines.append(rf"\noindent\textit{{{words}.}}")
-        return "\n".join([*lines, r"\end{document}", ""])
-
-    def to_markdown(self) -> str:
-        """Return the derivation as Markdown with LaTeX formulas."""
-        lines = [f"### {self.title}", "", f"{self.summary}.", "", f"$$ {to_latex(self.steps[-1].equation)} $$", ""]
-        lines += [
-            f"*Assumes:* {', '.join(self.assumptions) or 'nothing'}. *Kind:* {self.kind}. *Source:* {self.source}."
-        ]
-        for step in self.steps:
-            words = step.done + (f": {step.because}" if step.because else "")
-            lines += ["", f"({step.number}) {words}", "", f"$$ {to_latex(step.equation)} $$"]
-        return "\n".join(lines) + "\n"
-
-    def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{latex_words(self._brackets())}}}$"
-
 
 def _inline(part: object) -> str:
     """Draw an option of an operation in one line."""
@@ -374,91 +347,12 @@ def _check(step: Step, worlds: Sequence[World]) -> Evidence:
     return Evidence(step, tuple(passed), worst)
 
 
-# The registry ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    protocol: Any
-    kind: str
-    source: str
-    summary: str
-    build: Callable[..., None]
-    worlds: tuple[WorldMaker, ...]
-    kernel: Callable[..., Any] | None
-    kernel_arguments: tuple[str, ...] | None
-
-
-_REGISTRY: dict[tuple[str, str], _Entry] = {}
-
-
-def registered() -> Mapping[tuple[str, str], _Entry]:
-    """Every registered derivation by name and protocol, once the modules that hold them are loaded."""
-    library.load()
-    return _REGISTRY
-
-
-def derivation(
-    name: str,
-    *,
-    kind: str,
-    source: str,
-    summary: str,
-    worlds: Sequence[WorldMaker],
-    protocol: Any = None,
-    kernel: Callable[..., Any] | None = None,
-    arguments: tuple[str, ...] | None = None,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function that writes a derivation.
-
-    The function takes the `Chain` and, if it has a protocol, the protocol.
-
-    Parameters
-    ----------
-    name : str
-        The name `derive` takes, in words joined by hyphens.
-    kind : str
-        One of `KINDS`.
-    source : str
-        Paper and section or equation.
-    summary : str
-        The claim in words.
-    worlds : sequence of callables
-        Makers of the worlds its steps are checked in.
-    protocol : Protocol, optional
-        The training protocol it belongs to.
-    kernel : callable, optional
-        A numerically better way to evaluate the claim.
-    arguments : tuple of str, optional
-        The kernel's arguments.
-
-    Returns
-    -------
-    callable
-        A decorator.
-
-    Raises
-    ------
-    ValueError
-        If the pair of name and protocol is taken, or the kind is unknown.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind!r} of {name} is none of {', '.join(KINDS)}")
-
-    def register(build: Callable[..., None]) -> Callable[..., None]:
-        key = (name, str(protocol))
-        if key in _REGISTRY:
-            raise ValueError(f"{name} for {protocol} is registered twice")
-        _REGISTRY[key] = _Entry(name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments)
-        return build
-
-    return register
+# What is registered, built ----------------------------------------------------------------------
 
 
 @cache
-def _built(name: str, protocol: str) -> Derivation:
-    entry, chain = _REGISTRY[name, protocol], Chain()
+def _built(entry: Entry) -> Derivation:
+    chain = Chain()
     entry.build(chain, *([entry.protocol] if entry.protocol is not None else []))
     return Derivation(
         entry.name,
@@ -502,25 +396,13 @@ def derive(name: str, protocol: Any = None) -> Derivation:
     ...
     LookupError: no derivation is called 'idael-gas-law'; did you mean 'ideal-gas-law'...
     """
-    known = registered().values()
-    wanted = [entry for entry in known if entry.name == name]
-    if not wanted:
-        near = difflib.get_close_matches(name, {entry.name for entry in known}, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; derivations() lists them"
-        raise LookupError(f"no derivation is called {name!r}{hint}")
-    for entry in wanted:
-        if protocol in (entry.protocol, str(entry.protocol), getattr(entry.protocol, "key", None)):
-            return _built(entry.name, str(entry.protocol))
-    if protocol is None and len(wanted) == 1:
-        return _built(wanted[0].name, str(wanted[0].protocol))
-    protocols = "; ".join(str(entry.protocol) for entry in wanted)
-    raise LookupError(f"{name!r} is derived for each of: {protocols}; not for {protocol}")
+    return _built(find(name, protocol))
 
 
 class Derivations(Sequence[Derivation]):
     """All derivations, as a sequence that prints as a table; each is computed when it is taken out."""
 
-    def __init__(self, entries: Sequence[_Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = tuple(entries)
 
     def __len__(self) -> int:
@@ -529,26 +411,16 @@ class Derivations(Sequence[Derivation]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Derivations(self._entries[index])
-        entry = self._entries[index]
-        return _built(entry.name, str(entry.protocol))
+        return _built(self._entries[index])
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(row.name, str(row.protocol or ""), row.kind, row.summary) for row in self._entries]
 
     def __repr__(self) -> str:
-        cells = [("name", "protocol", "kind", "claim"), *self._cells()]
-        widths = [max(len(row[i]) for row in cells) for i in range(3)]
-        return "\n".join(
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in cells
-        )
+        return text_table(self._cells())
 
     def _repr_html_(self) -> str:
-        head = "<tr><th>name</th><th>protocol</th><th>kind</th><th>claim</th><th>formula</th></tr>"
-        rows = [
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{row.claim._repr_latex_()}</td></tr>"
-            for cells, row in zip(self._cells(), self, strict=True)
-        ]
-        return f"<table>{head}{''.join(rows)}</table>"
+        return html_table(self._cells(), [row.claim._repr_latex_() for row in self])
 
 
 def derivations() -> Derivations:

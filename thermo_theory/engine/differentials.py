@@ -1,4 +1,4 @@
-"""Differentials, partial derivatives with something held, sums over states: the notation of thermodynamics.
+"""Differentials, partial derivatives at constant others, sums over states: the notation of thermodynamics.
 
 >>> from thermo_theory.symbols import F, S, T, U
 >>> take_differential(sp.Eq(F, U - T * S, evaluate=False))
@@ -12,6 +12,7 @@ from typing import Any
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.symbols import eq
 from thermo_theory.symbols.vectors import Dot, Vec, _pretty_joined
 
 __all__ = [
@@ -47,7 +48,7 @@ __all__ = [
 
 
 class Partial(sp.Function):
-    """The derivative of a quantity by a variable, with another one held: ``Partial(S, V, T)`` is (dS/dV)_T."""
+    """The derivative of a quantity by a variable, at constant another one: ``Partial(S, V, T)`` is (dS/dV)_T."""
 
     nargs = 3
 
@@ -144,10 +145,10 @@ def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) ->
 def take_differential(equation: sp.Eq, constant: tuple[sp.Symbol, ...] = ()) -> sp.Eq:
     """Small changes of both sides; what is in `constant` does not change."""
     held = frozenset(constant)
-    return sp.Eq(_total(equation.lhs, held), _total(equation.rhs, held), evaluate=False)
+    return eq(_total(equation.lhs, held), _total(equation.rhs, held))
 
 
-@operation("read off the change with {0}")
+@operation("read off the derivative by {0}")
 def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """From ``dF = a dx + b dy`` read ``(dF/dx)_y = a``."""
     changes = equation.rhs.atoms(Change)
@@ -155,17 +156,17 @@ def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
         raise OperationError(f"{equation} is not the change of one quantity with two others")
     (held,) = [change.args[0] for change in changes if change.args[0] != variable]
     slope = sp.expand(equation.rhs).coeff(Change(variable))
-    return sp.Eq(Partial(equation.lhs.args[0], variable, held), slope, evaluate=False)
+    return eq(Partial(equation.lhs.args[0], variable, held), slope)
 
 
-@operation("divide by d{0} while {1} is held")
+@operation("divide by d{0} at constant {1}")
 def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
-    """Turn changes into derivatives by a variable; what is held does not change."""
+    """Turn changes into derivatives by a variable; the one held constant does not change."""
     rules = {
         change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
         for change in equation.atoms(Change)
     }
-    return sp.Eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules), evaluate=False)
+    return eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules))
 
 
 @operation("mixed derivatives do not depend on their order")
@@ -176,16 +177,16 @@ def equal_mixed(first: sp.Eq, second: sp.Eq) -> sp.Eq:
         raise OperationError(f"{first.lhs} and {second.lhs} are not the two derivatives of one function")
     left, right = Partial(first.rhs, y, x), Partial(second.rhs, x, y)
     sign = -1 if left.could_extract_minus_sign() else 1
-    return sp.Eq(sign * left, sign * right, evaluate=False)
+    return eq(sign * left, sign * right)
 
 
-@operation("differentiate by {0} while {1} is held")
+@operation("differentiate by {0} at constant {1}")
 def partial_of(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
     """Differentiate both sides; every other symbol of the right-hand side is a constant."""
-    return sp.Eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable), evaluate=False)
+    return eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable))
 
 
-@operation("hold {1} and not {0}")
+@operation("hold {1} constant instead of {0}")
 def change_held(equation: sp.Eq, old: sp.Symbol, new: sp.Symbol) -> sp.Eq:
     """``(dX/dx)_old = (dX/dx)_new + (dX/dnew)_x (dnew/dx)_old``."""
     rules = {
@@ -196,7 +197,7 @@ def change_held(equation: sp.Eq, old: sp.Symbol, new: sp.Symbol) -> sp.Eq:
     }
     if not rules:
         raise OperationError(f"nothing in {equation} holds {old}")
-    return sp.Eq(equation.lhs, sp.expand(equation.rhs.xreplace(rules)), evaluate=False)
+    return eq(equation.lhs, sp.expand(equation.rhs.xreplace(rules)))
 
 
 @operation("move along constant {2}: {0} against {1}")
@@ -204,7 +205,7 @@ def exchange(by_one: sp.Eq, by_other: sp.Eq, one: sp.Symbol, other: sp.Symbol, h
     """From (dS/dx)_y and (dS/dy)_x: ``(dx/dy)_S = -(dS/dy)_x / (dS/dx)_y``."""
     if by_one.lhs != Partial(held, one, other) or by_other.lhs != Partial(held, other, one):
         raise OperationError(f"{by_one.lhs} and {by_other.lhs} are not the two derivatives of {held}")
-    return sp.Eq(Partial(one, other, held), -by_other.rhs / by_one.rhs, evaluate=False)
+    return eq(Partial(one, other, held), -by_other.rhs / by_one.rhs)
 
 
 @operation("follow the curve {0}")
@@ -213,10 +214,10 @@ def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
     one, other, _ = equation.lhs.args
     if curve.args != (other,) or str(curve.func) != str(one):
         raise OperationError(f"{equation} is not about {curve}")
-    return sp.Eq(sp.Derivative(curve, other), equation.rhs.subs(one, curve), evaluate=False)
+    return eq(sp.Derivative(curve, other), equation.rhs.subs(one, curve))
 
 
-@operation("add up along a path from 0 to {0}")
+@operation("integrate along a path from 0 to {0}")
 def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
     inside = sp.Symbol("s", positive=True)
@@ -225,7 +226,7 @@ def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     rest = equation.rhs.xreplace(rates)
     plain = {symbol: function(inside) for symbol, function in symbols.items() if symbol in equation.rhs.free_symbols}
     total = symbols[equation.lhs.args[0]]
-    return sp.Eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)), evaluate=False)
+    return eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)))
 
 
 # Sums over states --------------------------------------------------------------------------------
@@ -243,10 +244,10 @@ def _opened(expression: sp.Expr) -> sp.Expr:
     return expression.func(*map(_opened, expression.args)) if expression.args else expression
 
 
-@operation("take the sums apart")
+@operation("split the sums")
 def open_sums(equation: sp.Eq) -> sp.Eq:
     """Split sums term by term and pull out what does not depend on the state."""
-    return sp.Eq(sp.expand(_opened(equation.lhs)), sp.expand(_opened(equation.rhs)), evaluate=False)
+    return eq(sp.expand(_opened(equation.lhs)), sp.expand(_opened(equation.rhs)))
 
 
 @operation("substitute in each term")
@@ -254,9 +255,9 @@ def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     """Put the right-hand side of each of `using` for its left-hand side, inside of sums too."""
     changed = equation
     for known in using:
-        new = sp.Eq(*(side.xreplace({known.lhs: known.rhs}) for side in changed.args), evaluate=False)
+        new = eq(*(side.xreplace({known.lhs: known.rhs}) for side in changed.args))
         if new == changed:
-            raise OperationError(f"{known.lhs} does not stand in {changed}")
+            raise OperationError(f"{known.lhs} does not occur in {changed}")
         changed = new
     return changed
 
@@ -264,7 +265,7 @@ def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
 @operation("take the logarithm")
 def take_logarithm(equation: sp.Eq) -> sp.Eq:
     """Logarithm of both sides, products and powers taken apart."""
-    return sp.Eq(*(sp.expand_log(sp.log(side), force=True) for side in equation.args), evaluate=False)
+    return eq(*(sp.expand_log(sp.log(side), force=True) for side in equation.args))
 
 
 @operation("vary {0}")
@@ -277,21 +278,21 @@ def vary(equation: sp.Eq, state: sp.Expr) -> sp.Eq:
             raise OperationError(f"{term} is not a sum over states")
         here = inside.function.subs(inside.limits[0][0], state.args[0])
         variation += outside * sp.diff(here, state)
-    return sp.Eq(Variation(equation.lhs, state), sp.expand(variation), evaluate=False)
+    return eq(Variation(equation.lhs, state), sp.expand(variation))
 
 
-@operation("at the extremum nothing is gained by a small change")
+@operation("at the extremum the first variation vanishes")
 def nothing_gained(equation: sp.Eq) -> sp.Eq:
     """Set a variation to zero."""
     if not isinstance(equation.lhs, Variation):
         raise OperationError(f"{equation.lhs} is not a variation")
-    return sp.Eq(equation.rhs, 0, evaluate=False)
+    return eq(equation.rhs, 0)
 
 
 @operation("look at state {1}")
 def at_state(equation: sp.Eq, index: sp.Symbol, state: int) -> sp.Eq:
-    """Say it of one state; indices that are summed over stay."""
-    return sp.Eq(*(side.subs(index, state) for side in equation.args), evaluate=False)
+    """Set the index of the state; indices that are summed over are left alone."""
+    return eq(*(side.subs(index, state) for side in equation.args))
 
 
 @operation("take the lowest state out of the sum")
@@ -301,7 +302,7 @@ def split_lowest(equation: sp.Eq) -> sp.Eq:
     for total in equation.rhs.atoms(sp.Sum):
         index, low, high = total.limits[0]
         rules[total] = total.function.subs(index, low) + sp.Sum(total.function, (index, low + 1, high))
-    return sp.Eq(equation.lhs, equation.rhs.xreplace(rules), evaluate=False)
+    return eq(equation.lhs, equation.rhs.xreplace(rules))
 
 
 def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) -> sp.Expr:
@@ -320,16 +321,14 @@ def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) ->
 def heat_up(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
     """Limit of infinite temperature, term by term."""
     right = _limit_of_terms(equation.rhs, temperature, sp.oo)
-    return sp.Eq(sp.Limit(equation.lhs, temperature, sp.oo), right, evaluate=False)
+    return eq(sp.Limit(equation.lhs, temperature, sp.oo), right)
 
 
 @operation("cool down: let {0} go to 0")
 def cool_down(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
     """Limit of zero temperature, term by term."""
     right = _limit_of_terms(equation.rhs, temperature, sp.S.Zero)
-    return sp.Eq(
-        sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero), evaluate=False
-    )
+    return eq(sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero))
 
 
 def _is_nothing(expression: sp.Expr) -> bool:
@@ -373,7 +372,7 @@ def gather_logarithms(equation: sp.Eq) -> sp.Eq:
         else:
             rest += term
     gathered = [outside * sp.Sum(_gathered(function), limits) for (outside, limits), function in sums.items()]
-    return sp.Eq(equation.lhs, sp.Add(*gathered, _gathered(rest)), evaluate=False)
+    return eq(equation.lhs, sp.Add(*gathered, _gathered(rest)))
 
 
 def _gathered(expression: sp.Expr) -> sp.Expr:
@@ -396,13 +395,13 @@ def _gathered(expression: sp.Expr) -> sp.Expr:
 @operation("multiply side by side")
 def multiply(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Product of two equations."""
-    return sp.Eq(first.lhs * second.lhs, first.rhs * second.rhs, evaluate=False)
+    return eq(first.lhs * second.lhs, first.rhs * second.rhs)
 
 
 @operation("minimise over {0}")
 def minimise_over(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """What holds where the right-hand side is stationary in a variable."""
-    return sp.Eq(sp.expand(sp.diff(equation.rhs, variable)), 0, evaluate=False)
+    return eq(sp.expand(sp.diff(equation.rhs, variable)), 0)
 
 
 @operation("let the density move with the velocity {0}")
@@ -421,7 +420,7 @@ def move_with_the_flow(
     force = sp.diff(equation.rhs.args[0], density)
     slope = sp.diff(force, density) * density * density_slope + sp.diff(force, loss) * loss_slope
     rate = sp.expand(density * Dot(velocity, sp.expand(slope)))
-    return sp.Eq(sp.Derivative(equation.lhs, t), SurfaceIntegral(rate), evaluate=False)
+    return eq(sp.Derivative(equation.lhs, t), SurfaceIntegral(rate))
 
 
 @operation("a square is never negative")

@@ -9,13 +9,15 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import mpmath as mp
 import sympy as sp
 
+from thermo_theory.engine.world import DIGITS, NotInterpreted, World
+from thermo_theory.symbols import eq
 from thermo_theory.symbols.vectors import (
     Apply,
     Div,
@@ -33,9 +35,6 @@ from thermo_theory.symbols.vectors import (
 
 __all__ = ["NotInterpreted", "World", "evaluate", "holds", "interpret", "residual", "slope"]
 
-#: Working precision of every check, in decimal digits.
-DIGITS = 30
-
 #: Sides of an equation may differ by this much, relative to the size of what is added up in them.
 TOLERANCE = mp.mpf(10) ** -9
 
@@ -44,75 +43,6 @@ LIMIT = mp.mpf(10) ** -15
 
 #: Sides smaller than this share of their terms count as zero up to round-off.
 CANCELLED = mp.mpf(10) ** -6
-
-
-class NotInterpreted(Exception):
-    """A world has no meaning for something that stands in a statement."""
-
-
-class World:
-    """Numbers for symbols, computed when asked for.
-
-    Parameters
-    ----------
-    meanings : mapping
-        For a symbol: a number, an mpmath matrix, or a callable that takes the world and returns one. For an undefined
-        function (``sympy.Function("S")``): a callable that takes the world and the arguments' values.
-    description : str
-        What the world is, for the counterexample.
-    ensemble : sequence of mappings
-        The points over which `Expectation` averages: what to change in the world to be there, and how much the
-        point counts under the key "weight" (1 if it is not given).
-    generator : callable, optional
-        ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
-    divergence : callable, optional
-        ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
-    """
-
-    def __init__(
-        self,
-        meanings: Mapping[Any, Any],
-        description: str = "",
-        ensemble: Sequence[Mapping[Any, Any]] = (),
-        generator: Callable[[Callable[[World], Any], World], Any] | None = None,
-        divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
-    ) -> None:
-        self.meanings = dict(meanings)
-        self.description = description
-        self.ensemble = ensemble
-        self.generator = generator
-        self.divergence = divergence
-        self._known: dict[Any, Any] = {}
-
-    def __contains__(self, symbol: object) -> bool:
-        return symbol in self.meanings
-
-    def __getitem__(self, symbol: Any) -> Any:
-        if symbol not in self._known:
-            if symbol not in self.meanings:
-                raise NotInterpreted(f"{symbol} has no meaning here")
-            meaning = self.meanings[symbol]
-            value = meaning(self) if callable(meaning) else meaning
-            self._known[symbol] = value if isinstance(value, mp.matrix) else mp.mpmathify(value)
-        return self._known[symbol]
-
-    def remembered(self, expression: Any, compute: Callable[[Any, World], Any]) -> Any:
-        """Value of an expression that takes long to evaluate, computed once."""
-        if expression not in self._known:
-            self._known[expression] = compute(expression, self)
-        return self._known[expression]
-
-    def at(self, changes: Mapping[Any, Any]) -> World:
-        """Return the same world with other values for some symbols; what depends on them follows."""
-        return World({**self.meanings, **changes}, self.description, self.ensemble, self.generator, self.divergence)
-
-    def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
-        """Values of the symbols, as text, for a counterexample."""
-        shown = {}
-        for symbol in symbols:
-            if symbol in self and not isinstance(self[symbol], mp.matrix):
-                shown[str(symbol)] = mp.nstr(self[symbol], 8)
-        return shown
 
 
 def evaluate(expression: Any, world: World) -> Any:
@@ -417,7 +347,7 @@ def _order_holds(equation: sp.Eq, world: World) -> tuple[bool, Any]:
     """Check a truncated series: what is left out must shrink as fast as the order says."""
     order = next(iter(equation.atoms(sp.Order)))
     variable, point = order.variables[0], order.point[0]
-    truncated = sp.Eq(equation.lhs.removeO(), equation.rhs.removeO(), evaluate=False)
+    truncated = eq(equation.lhs.removeO(), equation.rhs.removeO())
     left_out = []
     for exponent in (10, 11, 12):
         small = mp.mpf(2) ** -exponent

@@ -80,7 +80,7 @@ class Formula:
         unfinished = right.has(sp.Derivative, sp.Integral, sp.Limit, sp.Order, sp.Sum)
         ours = [part for part in right.atoms(sp.Function) if str(type(part).__module__).startswith("thermo_theory")]
         if unfinished or ours or right.atoms(sp.core.function.AppliedUndef):
-            raise TypeError(f"{self.equation} has no right-hand side to put numbers in")
+            raise TypeError(f"{self.equation} has no right-hand side that can be evaluated")
         compiled: Callable[..., Any] = sp.lambdify(names, right.subs(dict(zip(self._symbols, names, strict=True))))
         return compiled
 

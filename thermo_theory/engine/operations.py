@@ -1,7 +1,8 @@
 """The operations that make one step of a derivation from others.
 
 An operation takes equations (and symbols or numbers as options) and computes a new equation; it never takes an equation
-that was written by hand. `Chain.do` applies one and records it.
+that was written by hand. It is a method of the first equation's `Step`, which records it: ``step.solve_for(x)``
+is ``chain.do(solve_for, step, x)``.
 
 >>> import sympy as sp
 >>> x, y, z = sp.symbols("x y z", positive=True)
@@ -9,23 +10,29 @@ that was written by hand. `Chain.do` applies one and records it.
 Eq(z, 9*y**2)
 >>> solve_for(sp.Eq(z, x**2), x)
 Eq(x, sqrt(z))
+>>> integrate(sp.Eq(z, x**2), x, 0, y)
+Eq(Integral(z, (x, 0, y)), y**3/3)
+>>> limit_of(sp.Eq(z, sp.sin(x) / x), x, 0)
+Eq(Limit(z, x, 0, dir='+'), 1)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
 import sympy as sp
 
-from thermo_theory.symbols import d
+from thermo_theory.symbols import d, eq
 from thermo_theory.symbols.vectors import Apply, Dot, Expectation, Generator, Mat, Quad, Sandwich, Tr, Vec
 
 __all__ = [
     "OPERATIONS",
     "OperationError",
     "add",
+    "at_once",
+    "choose",
     "differentiate",
     "eliminate",
     "equate",
@@ -41,6 +48,8 @@ __all__ = [
     "limit_of",
     "operation",
     "project",
+    "put_at_once",
+    "rescale",
     "scale",
     "series",
     "simplify",
@@ -81,7 +90,7 @@ def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Bas
         def checked(*args: P.args, **kwargs: P.kwargs) -> sp.Basic:
             result = function(*args, **kwargs)
             if result in (sp.true, sp.false) or not isinstance(result, sp.core.relational.Relational):
-                raise OperationError(f"{function.__name__} gave {result}, which says nothing")
+                raise OperationError(f"{function.__name__} returned {result}, which is not an equation")
             return result
 
         checked.done = done  # type: ignore[attr-defined]
@@ -103,7 +112,7 @@ def substitute(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     for known in using:
         new = type(changed)(*(side.subs(known.lhs, known.rhs) for side in changed.args), evaluate=False)
         if new == changed:
-            raise OperationError(f"{known.lhs} does not stand in {changed}")
+            raise OperationError(f"{known.lhs} does not occur in {changed}")
         changed = new
     return _both(changed, lambda side: side.doit() if side.has(sp.Derivative, sp.Subs) and not _open(side) else side)
 
@@ -145,7 +154,7 @@ def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
     if len(solutions) != 1:
         raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
     solution = sp.simplify(solutions[0].subs(_DIRECTIONS, d - 1))
-    return sp.Eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}), evaluate=False)
+    return eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}))
 
 
 @operation("eliminate the other moments")
@@ -156,7 +165,7 @@ def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) 
     solutions = sp.solve(bare, list(names.values()), dict=True)
     if len(solutions) != 1 or names[unknown] not in solutions[0]:
         raise OperationError(f"{len(solutions)} solutions for {unknown}")
-    return sp.Eq(unknown, sp.factor(solutions[0][names[unknown]]), evaluate=False)
+    return eq(unknown, sp.factor(solutions[0][names[unknown]]))
 
 
 @operation("differentiate with respect to {0}")
@@ -165,7 +174,7 @@ def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     left = sp.Derivative(equation.lhs, variable)
     if not equation.lhs.atoms(sp.core.function.AppliedUndef):
         left = sp.diff(equation.lhs, variable)
-    return sp.Eq(left, sp.diff(equation.rhs, variable), evaluate=False)
+    return eq(left, sp.diff(equation.rhs, variable))
 
 
 @operation("multiply by {0}")
@@ -180,7 +189,7 @@ def add(first: sp.Eq, *others: sp.Eq, weights: tuple[Any, ...] = ()) -> sp.Eq:
     left, right = first.lhs, first.rhs
     for other, weight in zip(others, weights or (1,) * len(others), strict=True):
         left, right = left + weight * other.lhs, right + weight * other.rhs
-    return sp.Eq(left, sp.simplify(right), evaluate=False)
+    return eq(left, sp.simplify(right))
 
 
 @operation("equate")
@@ -188,13 +197,46 @@ def equate(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Set equal the right-hand sides of two equations with one left-hand side."""
     if first.lhs != second.lhs:
         raise OperationError(f"{first.lhs} is not {second.lhs}")
-    return sp.Eq(first.rhs, second.rhs, evaluate=False)
+    return eq(first.rhs, second.rhs)
 
 
 @operation("turn round")
 def flip(equation: sp.Eq) -> sp.Eq:
     """Exchange the sides."""
-    return sp.Eq(equation.rhs, equation.lhs, evaluate=False)
+    return eq(equation.rhs, equation.lhs)
+
+
+def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
+    """Replace symbols at the same time, by way of symbols of the same kind that stand nowhere else."""
+    between = {
+        old: Vec(f"_{old.name}") if isinstance(old, Vec) else sp.Dummy(positive=old.is_positive) for old in changes
+    }
+    for old, stand_in in between.items():
+        side = side.subs(old, stand_in)
+    for old, stand_in in between.items():
+        side = side.subs(stand_in, changes[old])
+    return side
+
+
+@operation("substitute simultaneously {0}")
+def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
+    """Replace symbols by expressions at the same time: the equation holds for any values of its symbols."""
+    return eq(*(put_at_once(side, changes) for side in equation.args))
+
+
+@operation("rescale: {0}")
+def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
+    """Write the equation for rescaled symbols."""
+    new = eq(*(put_at_once(side, changes) for side in equation.args))
+    if new == equation:
+        raise OperationError(f"{equation} does not change under {changes}")
+    return new
+
+
+@operation("choose {0} = {1}")
+def choose(equation: sp.Eq, symbol: sp.Symbol, value: sp.Expr) -> sp.Eq:
+    """Give a free symbol a value."""
+    return eq(*(sp.powdenest(side.subs(symbol, value), force=True) for side in equation.args))
 
 
 @operation("simplify")
@@ -218,27 +260,27 @@ def factor(equation: sp.Basic) -> sp.Basic:
 @operation("do the integrals")
 def evaluate_integrals(equation: sp.Eq) -> sp.Eq:
     """Evaluate the integrals, sums and derivatives that stand in the right-hand side."""
-    return sp.Eq(equation.lhs, equation.rhs.doit(), evaluate=False)
+    return eq(equation.lhs, equation.rhs.doit())
 
 
 @operation("integrate over {0} from {1} to {2}")
 def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Eq:
     """Integrate both sides; the left-hand side stays an integral."""
     left = sp.Integral(equation.lhs, (variable, low, high))
-    return sp.Eq(left, sp.integrate(equation.rhs, (variable, low, high)), evaluate=False)
+    return eq(left, sp.integrate(equation.rhs, (variable, low, high)))
 
 
 @operation("expand in {0} about {1}, to order {2}")
 def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> sp.Eq:
     """Expand the right-hand side in a power series with its order term."""
-    return sp.Eq(equation.lhs, sp.series(equation.rhs, variable, point, order), evaluate=False)
+    return eq(equation.lhs, sp.series(equation.rhs, variable, point, order))
 
 
 @operation("let {0} go to {1}")
 def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: str = "+") -> sp.Eq:
     """Take the limit of both sides; the left-hand side stays a limit."""
     left = sp.Limit(equation.lhs, variable, point, direction)
-    return sp.Eq(left, sp.limit(equation.rhs, variable, point, direction), evaluate=False)
+    return eq(left, sp.limit(equation.rhs, variable, point, direction))
 
 
 @operation("solve the differential equation for {0}")
@@ -248,7 +290,7 @@ def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq | None = None) ->
     solution = sp.dsolve(equation, function, ics=initial)
     if isinstance(solution, list):
         raise OperationError(f"{equation} has {len(solution)} solutions")
-    return sp.Eq(solution.lhs, sp.simplify(solution.rhs), evaluate=False)
+    return eq(solution.lhs, sp.simplify(solution.rhs))
 
 
 @operation("take the mean over the stationary distribution")
@@ -267,23 +309,23 @@ def project(equation: sp.Eq, vector: sp.Expr) -> sp.Eq:
 def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm: sp.Symbol, weights: Vec) -> sp.Eq:
     """Ito's lemma for a function f of s = w.w: ``E[df]/dt = f'(s) (2 w.b + tr D) + 2 f''(s) w^T D w``.
 
-    `drift` gives b and `covariance` D, both a unit of time, on their right-hand sides; `function` is written in the
+    `drift` gives b and `covariance` D, both per unit of time, on their right-hand sides; `function` is written in the
     symbol `squared_norm`, which stands for w.w.
     """
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
     norm = Dot(weights, weights)
     rate = first * (2 * Dot(weights, drift.rhs) + Tr(covariance.rhs)) + 2 * second * Quad(covariance.rhs, weights)
-    return sp.Eq(Generator(function.subs(squared_norm, norm)), sp.expand(rate.subs(squared_norm, norm)), evaluate=False)
+    return eq(Generator(function.subs(squared_norm, norm)), sp.expand(rate.subs(squared_norm, norm)))
 
 
 @operation("apply Ito's lemma to the direction")
 def ito_of_direction(drift: sp.Eq, covariance: sp.Eq, rate: Vec, weights: Vec, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
-    """Ito's lemma for u = w/|w|, its part along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
+    """Ito's lemma for ``u = w/|w|`` along the sphere: ``b_u = P b/r - P D w/r^3`` with the projector P."""
     bent = Apply(tangent, Apply(covariance.rhs, weights))
-    return sp.Eq(rate, Apply(tangent, drift.rhs) / norm - bent / norm**3, evaluate=False)
+    return eq(rate, Apply(tangent, drift.rhs) / norm - bent / norm**3)
 
 
 @operation("square the change of the direction")
 def ito_square_of_direction(covariance: sp.Eq, rate: Mat, tangent: Mat, norm: sp.Symbol) -> sp.Eq:
-    """Covariance a unit of time of u = w/|w|: ``D_u = P D P/r^2``."""
-    return sp.Eq(rate, Sandwich(tangent, covariance.rhs) / norm**2, evaluate=False)
+    """Covariance per unit of time of ``u = w/|w|``: ``D_u = P D P/r^2``."""
+    return eq(rate, Sandwich(tangent, covariance.rhs) / norm**2)

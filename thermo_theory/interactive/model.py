@@ -22,7 +22,7 @@ from thermo_theory.numeric import vmf as numeric
 from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere
 from thermo_theory.relations.coordinates import effective_rate, said, state
 from thermo_theory.relations.paths import entropy_slopes, forgetting, holding, law, log_slopes
-from thermo_theory.symbols import C_V, S, S_sphere, gamma
+from thermo_theory.symbols import C_V, S, S_sphere, eq, gamma
 
 __all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
 
@@ -56,14 +56,14 @@ def formulas(optimizer: str) -> dict[str, Formula]:
         "pressure": pressure,
         "volume": volume,
         "gas_constant": gas_constant,
-        "entropy": Formula(sp.Eq(S, whole.subs(directions, S_sphere), evaluate=False)),
+        "entropy": Formula(eq(S, whole.subs(directions, S_sphere))),
         "forgetting": forgetting(of),
     }
 
 
 def index() -> Formula:
     """Return the adiabatic index, ``C_p/C_V`` with ``C_p`` as derived."""
-    return Formula(sp.Eq(gamma, sp.expand(derive("heat-capacities").claim.equation.rhs / C_V), evaluate=False))
+    return Formula(eq(gamma, sp.expand(derive("heat-capacities").claim.equation.rhs / C_V)))
 
 
 def relaxation() -> dict[str, dict[str, Formula]]:
@@ -76,7 +76,7 @@ def relaxation() -> dict[str, dict[str, Formula]]:
 
 
 def processes(optimizer: str) -> dict[str, float]:
-    """Powers of lr with which weight decay goes along each process; infinite where lr stays.
+    """Powers of lr that weight decay follows along each process; infinite where lr is constant.
 
     Parameters
     ----------

@@ -199,10 +199,10 @@ function sentence(now, next) {
 function rule(v) {
   const power = LAWS[v.optimizer].processes[v.process];
   if (v.process === "adiabat")
-    return power === null ? "Weight decay leads; the learning rate follows so that S stays. In the cold it does not move."
-      : `Weight decay leads; the learning rate follows so that S stays, in the cold as λ to the power 1/${power}.`;
-  if (power === 0) return "Weight decay stays.";
-  return `Weight decay goes with the learning rate to the power ${String(power).replace("-", "−")}.`;
+    return power === null ? "Weight decay leads; the learning rate follows so that S is constant. At low temperature it does not move."
+      : `Weight decay leads; the learning rate follows so that S is constant, at low temperature as λ to the power 1/${power}.`;
+  if (power === 0) return "Weight decay is constant.";
+  return `Weight decay is proportional to the learning rate to the power ${String(power).replace("-", "−")}.`;
 }
 
 // How far behind the norm ends.
@@ -211,11 +211,12 @@ function pace(late, next, iterations) {
   place.textContent = "";
   if (!late.length) return;
   const end = late[late.length - 1], behind = Math.log(end.r / next.r), cell = document.createElement("span");
+  const lag = `(log r is ${written(Math.abs(behind))} too ${behind < 0 ? "small" : "large"})`;
   fill(cell, end.V);
   place.append(`In ${written(iterations)} iterations (dashed) the volume ends at `, cell,
-    Math.abs(behind) < 0.05 ? `: slow enough for the norm, which is behind by ${written(behind)} in log r.`
-      : `, the norm behind by ${written(behind)} in log r: too fast to be quasi-static.`,
-    " Directions are taken to follow at once; they may not.");
+    Math.abs(behind) < 0.05 ? `: slow enough for the norm ${lag}.`
+      : `; the norm lags ${lag}: too fast to be quasi-static.`,
+    " Directions are assumed to follow at once; they may not.");
 }
 
 function show() {
@@ -245,12 +246,12 @@ function show() {
     }
   }
   const other = byId("other");
-  other.textContent = v.optimizer === "sgd" ? "" : `${law.title}: derived at fixed LR; a free direction forgets itself in `;
+  other.textContent = v.optimizer === "sgd" ? "" : `${law.title}: derived at fixed LR; a free direction decorrelates in `;
   if (v.optimizer !== "sgd") { const cell = document.createElement("span"); fill(cell, now.forgetting); other.append(cell, " iterations."); }
   byId("steps").textContent = Math.max(now.eta_eff, 1 / now.forgetting) > 0.1
-    ? `they are not here (effective learning rate ${written(now.eta_eff)}, free directions forgotten in ` +
-      `${written(now.forgetting)} iterations); a run would not be as this page says, or diverge.`
-    : `the effective learning rate is ${written(now.eta_eff)}, and the numbers are off by about a quarter to a half of it, relative.`;
+    ? `they are not (effective learning rate ${written(now.eta_eff)}, free directions decorrelate in ` +
+      `${written(now.forgetting)} iterations); a run would differ from this page, or diverge.`
+    : `the effective learning rate is ${written(now.eta_eff)}, and the relative error of the numbers is about a quarter to a half of it.`;
   const late = v.optimizer === "sgd" ? lagging(now, v.process, v.factor, v.iterations) : [];
   byId("iterations").disabled = v.optimizer !== "sgd";
   byId("iterations").parentElement.classList.toggle("off", v.optimizer !== "sgd");

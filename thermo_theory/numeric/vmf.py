@@ -13,34 +13,54 @@ arXiv 2511.07308 (the gas).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thermo_theory.numeric.bessel import SATURATED, BesselNumbers, evaluate
 from thermo_theory.numeric.domain import FloatArray, Invalid
 
+Quantity = TypeVar("Quantity", bound=Callable[..., float | FloatArray])
 
-def mean_resultant_length(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
-    r"""Return the mean cosine with the minimum's direction, ``A_d(1/T) = I_{d/2}(1/T)/I_{d/2-1}(1/T)``.
-
-    Parameters
+#: What every quantity takes, returns and raises.
+_BLOCK = """Parameters
     ----------
     d
         Dimension of the weights, any real number from 2.
     T
         Temperature in units of the loss, > 0; broadcasts against ``d``.
     invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
+        ``"raise"`` or ``"nan"``: what an entry outside the domain does.
 
     Returns
     -------
     float or FloatArray
-        A number between 0 and 1, right to 1e-12 relative also where it is small.
+        {returns}
 
     Raises
     ------
     ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
+        If an argument is outside its domain, or the shapes do not broadcast.
+
+    """
+
+
+def _documented(returns: str) -> Callable[[Quantity], Quantity]:
+    """Put what every quantity takes, returns and raises before the notes of a docstring."""
+
+    def write(quantity: Quantity) -> Quantity:
+        words, notes, rest = (quantity.__doc__ or "").partition("Notes\n")
+        quantity.__doc__ = words + _BLOCK.format(returns=returns) * bool(notes) + notes + rest
+        return quantity
+
+    return write
+
+
+@_documented("A number between 0 and 1, right to 1e-12 relative also where it is small.")
+def mean_resultant_length(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
+    r"""Return the mean cosine with the minimum's direction, ``A_d(1/T) = I_{d/2}(1/T)/I_{d/2-1}(1/T)``.
 
     Notes
     -----
@@ -61,29 +81,11 @@ def energy_from(d: FloatArray, T: FloatArray, state: BesselNumbers) -> FloatArra
     return np.minimum(np.minimum(T, SATURATED / d) * state.gap, 1.0)
 
 
+@_documented("Energy in units of the loss, between 0 and 1, right to 1e-12 relative also where it is small.")
 def energy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the internal energy ``U = E L = 1 - A_d(1/T)`` of the von Mises-Fisher gas.
 
     ``U = R T + O(T^2)`` with ``R = (d-1)/2`` at low temperature, 1 at high temperature.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        Energy in units of the loss, between 0 and 1, right to 1e-12 relative also where it is small.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----
@@ -103,31 +105,15 @@ def energy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float |
     return evaluate(energy_from, d, T, invalid)
 
 
+@_documented(
+    "Entropy in nats with respect to the surface measure of the unit sphere. Right to 1e-12 relative to "
+    "``max(|S|, R)``: where S passes through zero the scale of its terms, ``R``, stands in for its value."
+)
 def entropy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the differential entropy ``S = -log C_d(kappa) - kappa A_d(kappa)``, ``kappa = 1/T``, of the directions.
 
     ``log C_d = (d/2-1) log kappa - (d/2) log 2 pi - log I_{d/2-1}(kappa)``. ``S ~ R log(2 pi e T)``,
     ``R = (d-1)/2``, at low temperature; the log area of the unit sphere at high temperature.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        Entropy in nats with respect to the surface measure of the unit sphere. Right to 1e-12 relative to
-        ``max(|S|, R)``: where S passes through zero the scale of its terms, ``R``, stands in for its value.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----
@@ -146,30 +132,12 @@ def entropy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float 
     return evaluate(lambda d, T, state: state.log_partition + state.gap, d, T, invalid)
 
 
+@_documented("Heat capacity, a pure number > 0, right to 1e-12 relative.")
 def heat_capacity(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the heat capacity ``C_V = dU/dT = kappa^2 (1 - A_d^2 - (d-1) A_d/kappa)`` at constant volume.
 
     ``kappa = 1/T``. It is also ``Var(L)/T^2`` and ``T dS/dT``. ``C_V -> R = (d-1)/2`` at low
     temperature, ``1/(d T^2)`` at high temperature.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        Heat capacity, a pure number > 0, right to 1e-12 relative.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----
@@ -188,29 +156,11 @@ def heat_capacity(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> 
     return evaluate(lambda d, T, state: state.heat, d, T, invalid)
 
 
+@_documented("A pure number > 1, right to 1e-12 relative; infinite where ``C_V`` is below the smallest double.")
 def adiabatic_index(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the adiabatic index ``gamma = C_p/C_V = 1 + R/C_V`` with the gas constant ``R = (d-1)/2``.
 
     ``gamma -> 2`` at low temperature, ``gamma = 2 + (d-3) T/2 + ...``; it grows as ``R d T^2`` at high temperature.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        A pure number > 1, right to 1e-12 relative; infinite where ``C_V`` is below the smallest double.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----
@@ -228,29 +178,11 @@ def adiabatic_index(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -
     return evaluate(lambda d, T, state: 1.0 + 0.5 * (d - 1.0) / state.heat, d, T, invalid)
 
 
+@_documented("The logarithm, in nats, right to 1e-12 relative to ``max(|log C_d|, R)``.")
 def log_normalizer(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the log of the density's constant, ``log C_d`` in ``rho = C_d(kappa) exp(kappa mu.w)``, ``kappa = 1/T``.
 
     ``log C_d = (d/2-1) log kappa - (d/2) log 2 pi - log I_{d/2-1}(kappa)``.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        The logarithm, in nats, right to 1e-12 relative to ``max(|log C_d|, R)``.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----
@@ -266,27 +198,9 @@ def log_normalizer(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") ->
     return evaluate(lambda d, T, state: -1.0 / T - state.log_partition, d, T, invalid)
 
 
+@_documented("Free energy in units of the loss, right to 1e-12 relative to ``max(|F|, R T)``.")
 def free_energy(*, d: ArrayLike, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
     r"""Return the free energy of the directions, ``F = U - T S = -T log int exp(-L/T)``.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2.
-    T
-        Temperature in units of the loss, > 0; broadcasts against ``d``.
-    invalid
-        ``"raise"`` or ``"nan"``: what an entry out of the domain does.
-
-    Returns
-    -------
-    float or FloatArray
-        Free energy in units of the loss, right to 1e-12 relative to ``max(|F|, R T)``.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain, or the shapes do not broadcast.
 
     Notes
     -----

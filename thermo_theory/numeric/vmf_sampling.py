@@ -51,54 +51,6 @@ def _shape(size: int | tuple[int, ...] | None) -> tuple[int, ...]:
     return tuple(int(n) for n in shape)
 
 
-def sample_cosine(
-    *,
-    d: float,
-    T: float,
-    size: int | tuple[int, ...] | None = None,
-    rng: np.random.Generator | int | None = None,
-) -> float | FloatArray:
-    r"""Draw ``cos = mu.w`` from its exact law, density ``~ exp(cos/T) (1 - cos^2)^((d-3)/2)``.
-
-    Parameters
-    ----------
-    d
-        Dimension of the weights, any real number from 2; one number.
-    T
-        Temperature in units of the loss, > 0; one number.
-    size
-        Shape of the result; None for one number.
-    rng
-        Generator, or a seed for a new one.
-
-    Returns
-    -------
-    float or FloatArray
-        Cosines, of shape ``size``.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its domain or not one number.
-
-    Notes
-    -----
-    Source: Wood 1994, *Simulation of the von Mises Fisher distribution* (Commun. Stat. 23), after Ulrich 1984.
-
-    Examples
-    --------
-    The mean is ``A_d``, in three dimensions ``coth(1/T) - T = 0.5373`` at T = 1/2:
-
-    >>> cosines = sample_cosine(d=3, T=0.5, size=100_000, rng=1)
-    >>> bool(abs(cosines.mean() - 0.537315) < 0.005)
-    True
-    """
-    dimension, temperature = _one_point(d, T)
-    shape = _shape(size)
-    cosine = 1.0 - _sample_gap(dimension, temperature, math.prod(shape), np.random.default_rng(rng))
-    return cosine.reshape(shape) if shape else float(cosine[0])
-
-
 def sample(
     *,
     d: int,

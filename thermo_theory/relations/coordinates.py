@@ -17,7 +17,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import Protocol
-from thermo_theory.symbols import D_hat, R, V, adam_unit, eta_eff, p, r, tr_Sigma
+from thermo_theory.symbols import D_hat, R, V, adam_unit, eq, eta_eff, p, r, tr_Sigma
 from thermo_theory.symbols.vectors import Expectation
 
 __all__ = ["effective_rate", "said", "state"]
@@ -41,14 +41,14 @@ def said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
 
 @cache
 def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
-    """How far a unit gradient at unit norm moves the direction in the end, as the derived temperature has it.
+    """Total displacement of the direction by a unit gradient at unit norm, from the derived temperature.
 
     Parameters
     ----------
     of : Protocol
         Fixed LR, with any optimiser.
     measured_unit : bool
-        Leave what Adam divides gradients by (`adam_unit`) as it is, to be put in as measured; else it is that of
+        Keep the normaliser of Adam's gradients (`adam_unit`) as a symbol, to be set as measured; else it is that of
         isotropic noise.
 
     Returns
@@ -60,7 +60,7 @@ def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
     right = rules[eta_eff]
     for symbol in () if measured_unit else (adam_unit, tr_Sigma, D_hat):
         right = right.subs(symbol, rules.get(symbol, symbol))
-    return Formula(sp.Eq(eta_eff, right if measured_unit else sp.simplify(right), evaluate=False))
+    return Formula(eq(eta_eff, right if measured_unit else sp.simplify(right)))
 
 
 @cache
@@ -77,7 +77,5 @@ def state(of: Protocol) -> tuple[Formula, Formula, Formula]:
     pressure, volume, gas_constant : Formula
     """
     rules = said(of.equation_of_state)
-    pressure, volume, gas_constant = (
-        Formula(sp.Eq(one, rules[one].subs(Expectation(r**2), r**2), evaluate=False)) for one in (p, V, R)
-    )
+    pressure, volume, gas_constant = (Formula(eq(one, rules[one].subs(Expectation(r**2), r**2))) for one in (p, V, R))
     return pressure, volume, gas_constant

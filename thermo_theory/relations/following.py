@@ -18,7 +18,7 @@ from thermo_theory.engine.derivation import derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import Protocol
 from thermo_theory.relations.paths import forgetting
-from thermo_theory.symbols import C_V, R, reduced, relaxation
+from thermo_theory.symbols import C_V, R, eq, reduced, relaxation
 
 __all__ = ["following", "slowest", "weighted_time"]
 
@@ -38,7 +38,7 @@ def weighted_time() -> sp.Expr:
     If T changes slowly the mean energy is behind by ``C_V tau dT/dt``, where ``C_V tau = int Cov(L(0), L(t)) dt/T^2``
     by linear response: entropy is produced at ``C_V tau (dlog T/dt)^2``. In many dimensions the mean cosine a closes:
     on the sphere ``da/dt = eta_eff h (1 - a^2 - y a)``, which stands still where U of "vmf-large-dimension" has it and
-    relaxes there at ``eta_eff h (2a + y)``; a free direction forgets itself at ``eta_eff h y`` ("relaxation-time").
+    relaxes there at ``eta_eff h (2a + y)``; a free direction decorrelates at ``eta_eff h y`` ("relaxation-time").
     C_V/R is that derivation's. The test integrates ``int Cov dt`` for the diffusion itself, in d = 10 to 1,000.
 
     **Assumes** isotropic, homogeneous noise, the Gibbs law, one well. **Source**: this toolkit; the response of a gas
@@ -97,4 +97,4 @@ def following(of: Protocol) -> Formula:
     >>> following(law("fixed-lr", "adamw"))(eta=0.1, lam=1e-3)
     2500.0
     """
-    return Formula(sp.Eq(relaxation, slowest() * forgetting(of).equation.rhs, evaluate=False))
+    return Formula(eq(relaxation, slowest() * forgetting(of).equation.rhs))

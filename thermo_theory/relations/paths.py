@@ -3,9 +3,9 @@
 At fixed LR the stationary norm and temperature are powers of both; paths along which something stays are read off the
 powers, and the entropy follows from ``S = S_sphere(T) + (d-1) log r``.
 
->>> holding(log_slopes(law("fixed-lr").temperature))  # isotherm: lr x weight decay stays
+>>> holding(log_slopes(law("fixed-lr").temperature))  # isotherm: lr x weight decay is constant
 -1.0
->>> holding(entropy_slopes(law("fixed-lr", "adamw"), 1.0))  # AdamW's adiabat in the cold: weight decay as lr^3
+>>> holding(entropy_slopes(law("fixed-lr", "adamw"), 1.0))  # AdamW's adiabat at low temperature: weight decay as lr^3
 3.0
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import PROTOCOLS, FixedSphere, Protocol
 from thermo_theory.relations.coordinates import effective_rate, state
-from thermo_theory.symbols import R, c, d, eta, lam, r, relaxation
+from thermo_theory.symbols import R, c, d, eq, eta, lam, r, relaxation
 
 __all__ = [
     "Orbit",
@@ -68,7 +68,7 @@ class Orbit:
 
     @property
     def weight(self) -> float:
-        """Slope in log lr less so many times that in log weight decay: by this the orbit's relations are stated."""
+        """Slope in log lr minus `weight` times that in log weight decay: the orbit's relations are stated in it."""
         return -self.decay / self.rate
 
     def along(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
@@ -138,7 +138,7 @@ def log_slopes(formula: Formula) -> tuple[float, float]:
 
 
 def holding(slopes: tuple[float, float]) -> float:
-    """Power of lr by which weight decay has to change so that something with these slopes stays.
+    """Power of lr by which weight decay has to change so that something with these slopes is constant.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def holding(slopes: tuple[float, float]) -> float:
 
     Examples
     --------
-    >>> holding(log_slopes(law("fixed-lr").radius))  # isochore: lr/weight decay stays
+    >>> holding(log_slopes(law("fixed-lr").radius))  # isochore: lr/weight decay is constant
     1.0
     """
     by_rate, by_decay = slopes
@@ -217,7 +217,7 @@ def capacity(of: Protocol, index: float) -> float:
 
 @cache
 def forgetting(of: Protocol) -> Formula:
-    """Iterations in which a free direction forgets itself, where the norm is stationary.
+    """Iterations in which a free direction decorrelates, at a stationary norm.
 
     Parameters
     ----------
@@ -242,4 +242,4 @@ def forgetting(of: Protocol) -> Formula:
     time = FixedSphere.relaxation_time.equation.rhs.subs(eta, rate * r**2).subs(r, of.radius.equation.rhs)
     n = sp.Dummy("n", positive=True)
     time = sp.simplify(sp.powdenest(sp.simplify(time.subs(d, n + 1)), force=True)).subs(n, d - 1)
-    return Formula(sp.Eq(relaxation, sp.simplify(time), evaluate=False))
+    return Formula(eq(relaxation, sp.simplify(time)))

@@ -20,7 +20,7 @@ import sympy as sp
 from thermo_theory.numeric.domain import COEFFICIENT, DIMENSION, POSITIVE, REAL, Domain
 from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix
 
-__all__ = ["Domain", "SymbolInfo", "argument_name", "glossary", "latex_names"]
+__all__ = ["Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ def _tensor(kind: type[Vec] | type[Mat], name: str, argument: str, meaning: str)
     symbol = kind(name)
     glossary[symbol] = SymbolInfo(symbol, argument, meaning, "1")
     return symbol
+
+
+def eq(left: sp.Basic | float, right: sp.Basic | float) -> sp.Eq:
+    """Return the equation of two sides, as they are: sympy neither decides it nor swaps the sides.
+
+    >>> eq(T, T)
+    Eq(T, T)
+    """
+    return sp.Eq(left, right, evaluate=False)
 
 
 def argument_name(symbol: sp.Basic) -> str:
@@ -126,7 +135,7 @@ lam = _symbol("lambda", "lam", "weight decay", twin="pressure p")
 r = _symbol("r", "r", "norm of the weights", twin="volume V = r^2/2")
 r0 = _symbol("r_0", "r0", "norm of the weights at the start")
 d = _symbol("d", "d", "number of scale-invariant weights", domain=DIMENSION, twin="degrees of freedom")
-sigma = _symbol("sigma", "sigma", "gradient noise a direction at unit norm, sigma^2 = tr Sigma/(d - 1)")
+sigma = _symbol("sigma", "sigma", "gradient noise per direction at unit norm, sigma^2 = tr Sigma/(d - 1)")
 tr_Sigma = _symbol("tr_Sigma", "tr_Sigma", "trace of the gradient noise covariance at unit norm")
 t = _symbol("t", "t", "time", "iterations", domain=Domain(low=0.0))
 L = _symbol("L", "L", "training loss", "nats", REAL, "energy of a microstate")
@@ -156,13 +165,13 @@ c = _symbol("c", "c", "factor by which the weights are rescaled")
 h = _symbol("h", "h", "curvature of the loss at its minimum on the unit sphere", "nats")
 spacing = _symbol("tau", "spacing", "iterations between two snapshots", "iterations")
 neighbour = _symbol("delta", "neighbour", "distance of a snapshot's nearest neighbour on the unit sphere")
-offset = _symbol("b_S", "offset", "what an entropy estimate adds to the log of the distances", "nats", REAL)
+offset = _symbol("b_S", "offset", "offset of an entropy estimate from the log of the distances", "nats", REAL)
 Z_c = _symbol("Z_c", "Z_c", "compressibility factor p V/(R T)")
 var_V = _symbol("var_V", "var_V", "variance of the volume r^2/2 over the stationary distribution of SGD")
 var_V_Gibbs = _symbol("var_V_Gibbs", "var_V_Gibbs", "variance of the volume in a Gibbs ensemble at constant pressure")
 R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at constant pressure, d/2")
-recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that one iteration takes away")
-kick = _symbol("s_r", "kick", "variance of r^2 that one iteration adds")
+recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that is removed per iteration")
+kick = _symbol("s_r", "kick", "variance of r^2 that is added per iteration")
 squared = _symbol("q", "squared", "squared norm of the weights")
 L_next = _symbol("L'", "L_next", "loss after the next step", "nats", REAL)
 lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "nats", REAL)
@@ -171,8 +180,8 @@ lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "n
 beta = _symbol("beta", "beta", "momentum coefficient", domain=COEFFICIENT)
 beta1 = _symbol("beta_1", "beta1", "Adam's coefficient of the first moment", domain=COEFFICIENT)
 D_hat = _symbol("D_hat", "D_hat", "mean squared norm of a gradient as Adam normalises it, about d")
-adam_unit = _symbol("nu", "adam_unit", "what Adam divides gradients by, their root mean square a coordinate")
-rotation = _symbol("phi", "rotation", "root mean square angle by which an iteration turns the weights", "radians")
+adam_unit = _symbol("nu", "adam_unit", "normaliser of Adam's gradients, their root mean square per coordinate")
+rotation = _symbol("phi", "rotation", "root mean square rotation of the weights per iteration", "radians")
 
 # Processes, real gases, linear models, blocks ----------------------------------------------------
 eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process")
@@ -190,9 +199,9 @@ T_c = _symbol("T_c", "T_c", "critical temperature", "nats")
 p_c = _symbol("p_c", "p_c", "critical pressure", "nats")
 B_2 = _symbol("B_2", "B_2", "second virial coefficient, of the expansion of p V/(R T) in 1/V", domain=REAL)
 eps = _symbol("epsilon", "eps", "squared length scale of a normalisation layer, w/sqrt(|w|^2 + eps)")
-stretch = _symbol("D_h", "stretch", "how the loss grows with the normalised weights h, h.dL/dh at |h| = 1", domain=REAL)
+stretch = _symbol("D_h", "stretch", "growth of the loss with the normalised weights h, h.dL/dh at |h| = 1", domain=REAL)
 batch = _symbol("B", "B", "batch size")
-sigma1 = _symbol("sigma_1", "sigma1", "gradient noise a direction at unit norm, of one example")
+sigma1 = _symbol("sigma_1", "sigma1", "gradient noise per direction at unit norm, of one example")
 h_i = _symbol("h_i", "h_i", "curvature of the loss along eigenvector i of the Hessian")
 h_j = _symbol("h_j", "h_j", "curvature of the loss along eigenvector j of the Hessian")
 Sigma_ij = _symbol("Sigma_ij", "Sigma_ij", "gradient noise covariance of directions i and j", domain=REAL)
@@ -214,15 +223,15 @@ x2 = _symbol("x_2", "x2", "deviation of the second block's direction from the mi
 eta1 = _symbol("eta_1", "eta1", "effective learning rate of the first block")
 eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block")
 coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "nats", REAL)
-heat = _symbol("J", "J", "heat that flows from the first block to the second, an iteration", "nats/iteration", REAL)
+heat = _symbol("J", "J", "heat that flows from the first block to the second per iteration", "nats/iteration", REAL)
 
 # Processes between states -------------------------------------------------------------------------
 V0 = _symbol("V_0", "V0", "volume at the start")
 p0 = _symbol("p_0", "p0", "pressure at the start", "nats")
 C_0 = _symbol("C_0", "C_0", "heat capacity at constant volume, at the start")
-F_trial = _symbol("F'", "F_trial", "Helmholtz energy of any other density", "nats", REAL)
-G_trial = _symbol("G'", "G_trial", "Gibbs energy of any other density and volume", "nats", REAL)
-V_trial = _symbol("V'", "V_trial", "any other volume")
+F_trial = _symbol("F'", "F_trial", "Helmholtz energy of a trial density", "nats", REAL)
+G_trial = _symbol("G'", "G_trial", "Gibbs energy of a trial density and volume", "nats", REAL)
+V_trial = _symbol("V'", "V_trial", "a trial volume")
 heat_in = _symbol("δQ", "heat_in", "heat that enters in a small change", "nats", REAL)
 relaxation = _symbol("tau_r", "relaxation", "relaxation time", "iterations")
 
@@ -245,13 +254,11 @@ grad_log_rho = _tensor(Vec, "∇log ρ", "grad_log_rho", "gradient of the log de
 Sigma = _tensor(Mat, "Sigma", "Sigma", "gradient noise covariance at unit norm")
 Sigma_w = _tensor(Mat, "Sigma_w", "Sigma_w", "gradient noise covariance at the weights, Sigma/r^2")
 Pi = _tensor(Mat, "Pi", "Pi", "projector on the tangent space of the sphere, I - w w^T/r^2")
-drift = _tensor(Vec, "b", "b", "mean change of the weights an iteration, E[dw]/dt")
-diffusion = _tensor(Mat, "D", "D", "mean square change of the weights an iteration, E[dw dw^T]/dt")
-drift_squared = _tensor(
-    Mat, "bb", "bb", "square of the mean change, a unit of time: b b^T, or nothing in continuous time"
-)
-drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the sphere, an iteration")
-diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction, an iteration")
+drift = _tensor(Vec, "b", "b", "mean change of the weights per iteration, E[dw]/dt")
+diffusion = _tensor(Mat, "D", "D", "mean square change of the weights per iteration, E[dw dw^T]/dt")
+drift_squared = _tensor(Mat, "bb", "bb", "square of the mean change per unit of time: b b^T, or 0 in continuous time")
+drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the sphere per iteration")
+diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction per iteration")
 Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights")
 C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate")

@@ -2,6 +2,7 @@
 
 from thermo_theory.theory import (
     discrete,
+    finite_steps,
     forerunners,
     gases,
     heavy_ball,
@@ -16,6 +17,7 @@ from thermo_theory.theory import (
 
 __all__ = [
     "discrete",
+    "finite_steps",
     "forerunners",
     "gases",
     "heavy_ball",

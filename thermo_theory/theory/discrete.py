@@ -1,4 +1,4 @@
-"""What is exact without the SDE, and what finite steps change: balance of the norm, virial theorem, fluctuations.
+"""What is exact without the SDE: balance of the norm, virial theorem, compressibility, thermometers, path entropy.
 
 >>> from thermo_theory import derive
 >>> derive("norm-balance").assumptions
@@ -12,81 +12,43 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    add,
-    differentiate,
-    equate,
-    evaluate_integrals,
-    expectation,
-    operation,
-    scale,
-    series,
-    simplify,
-    solve_for,
-    substitute,
-)
-from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.protocols import FixedELR, FixedLR
 from thermo_theory.symbols import (
     Hess,
     L,
-    Pi,
     R,
-    R_Gibbs,
     Sigma,
-    Sigma_w,
     T,
-    U,
     V,
     Z_c,
     c,
     d,
     diffusion_unit,
     drift_unit,
+    eq,
     eta,
     eta_eff,
     g,
-    g_noise,
     grad_L,
     grad_L_unit,
     grad_log_rho,
-    h,
-    kick,
     lam,
     lap_L,
     neighbour,
     offset,
     p,
     r,
-    recovery,
     sigma,
     spacing,
     tr_Sigma,
-    var_V,
-    var_V_Gibbs,
     w,
     w_next,
-    x,
-    x_next,
-    xi,
 )
-from thermo_theory.symbols import squared as y
-from thermo_theory.symbols.vectors import (
-    Dot,
-    Expectation,
-    Generator,
-    Mat,
-    NoiseMean,
-    NoiseVariance,
-    SymProduct,
-    Tr,
-    Vec,
-    VectorFunction,
-)
-from thermo_theory.theory.symmetry import SCALINGS, THIS_TOOLKIT, choose, rescale
-from thermo_theory.worlds.cold import cold_world
+from thermo_theory.symbols.vectors import Dot, Expectation, Generator, Mat, SymProduct, Tr, Vec, VectorFunction
+from thermo_theory.theory.symmetry import SCALINGS, THIS_TOOLKIT
 from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
-from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world, volume_world
+from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world
 
 __all__ = ["squared_norm"]
 
@@ -99,7 +61,7 @@ _BATCHES = batches_world()
 @operation("square both sides")
 def squared_norm(equation: sp.Eq) -> sp.Eq:
     """Inner product of each side of a vector equation with itself."""
-    return sp.Eq(*(sp.expand(Dot(side, side)) for side in equation.args), evaluate=False)
+    return eq(*(sp.expand(Dot(side, side)) for side in equation.args))
 
 
 # Balance of the norm -----------------------------------------------------------------------------
@@ -107,28 +69,26 @@ def squared_norm(equation: sp.Eq) -> sp.Eq:
 
 def _growth(chain: Chain) -> Step:
     """The squared norm after a step, whatever the gradient."""
-    update = chain.definition(sp.Eq(w_next, w - eta * (g + lam * w), evaluate=False), f"one step, {FixedLR.update}")
-    return chain.do(squared_norm, update)
+    update = chain.definition(eq(w_next, w - eta * (g + lam * w)), f"one step, {FixedLR.update}")
+    return update.squared_norm()
 
 
 def _still(chain: Chain) -> Step:
     return chain.assumption(
-        "stationarity",
-        sp.Eq(Expectation(Dot(w_next, w_next)), Expectation(r**2), evaluate=False),
-        "the mean squared norm stays as it is",
+        "stationarity", eq(Expectation(Dot(w_next, w_next)), Expectation(r**2)), "the mean squared norm is constant"
     )
 
 
 def _norm(chain: Chain) -> Step:
-    return chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
+    return chain.definition(eq(Dot(w, w), r**2), "the norm")
 
 
 def _norm_balance(chain: Chain) -> None:
     growth, norm = _growth(chain), _norm(chain)
-    radial = chain.assumption("scale invariance", sp.Eq(Dot(g, w), 0, evaluate=False), "Euler: g.w = 0 in each batch")
-    growth = chain.do(substitute, growth, radial, norm, because="exact, step by step, without noise")
-    balance = chain.do(substitute, chain.do(expectation, growth), _still(chain))
-    chain.do(collect_norm, balance, because="what weight decay takes is what gradients bring")
+    radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
+    growth = growth.substitute(radial, norm, because="exact, step by step, without noise")
+    balance = growth.expectation().substitute(_still(chain))
+    balance.collect_norm(because="weight decay removes as much as gradients add")
 
 
 @operation("bring the norm to one side")
@@ -138,25 +98,23 @@ def collect_norm(equation: sp.Eq) -> sp.Eq:
     rest = sp.expand(equation.lhs - equation.rhs)
     with_norm = rest.coeff(size)
     other = sp.expand((with_norm * size - rest) / eta)
-    return sp.Eq(lam * sp.expand(with_norm / eta / lam) * size, other, evaluate=False)
+    return eq(lam * sp.expand(with_norm / eta / lam) * size, other)
 
 
 def _virial_with_remainder(chain: Chain) -> None:
-    growth = chain.do(substitute, _growth(chain), _norm(chain))
-    balance = chain.do(substitute, chain.do(expectation, growth), _still(chain))
-    balance = chain.do(collect_norm, balance)
+    growth = _growth(chain).substitute(_norm(chain))
+    balance = growth.expectation().substitute(_still(chain))
+    balance = balance.collect_norm()
     balance = _with_pressure(chain, balance)
-    chain.do(
-        factor_right, balance, because="the virial of what is not scale-invariant adds to the push of the gradients"
-    )
+    balance.factor_right(because="the scale-invariance defect adds its virial to the term of the gradients")
 
 
 def _with_pressure(chain: Chain, balance: Step) -> Step:
-    volume = chain.definition(sp.Eq(V, Expectation(r**2) / 2, evaluate=False), "half the mean squared norm")
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    balance = chain.do(substitute, balance, chain.do(solve_for, volume, Expectation(r**2)))
-    balance = chain.do(scale, balance, sp.Rational(1, 4))
-    return chain.do(as_pressure, balance, pressure, because="exact, for any noise and any step size")
+    volume = chain.definition(eq(V, Expectation(r**2) / 2), "half the mean squared norm")
+    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+    balance = balance.substitute(volume.solve_for(Expectation(r**2)))
+    balance = balance.scale(sp.Rational(1, 4))
+    return balance.as_pressure(pressure, because="exact, for any noise and any step size")
 
 
 @operation("write the pressure for weight decay")
@@ -164,14 +122,14 @@ def as_pressure(equation: sp.Eq, pressure: sp.Eq) -> sp.Eq:
     """Put p for one factor of weight decay on the left-hand side, as a factor of ``V (1 - eta lambda/2)``."""
     left = sp.factor(sp.expand(equation.lhs / pressure.rhs))
     inner = sp.expand(left / V)
-    return sp.Eq(pressure.lhs * V * inner, equation.rhs, evaluate=False)
+    return eq(pressure.lhs * V * inner, equation.rhs)
 
 
-@operation("collect what is multiplied by the same mean")
+@operation("collect the terms with the same mean")
 def factor_right(equation: sp.Eq) -> sp.Eq:
     """Collect the right-hand side in its means."""
     means = sorted(equation.rhs.atoms(Expectation), key=str)
-    return sp.Eq(equation.lhs, sp.collect(sp.expand(equation.rhs), means, sp.factor), evaluate=False)
+    return eq(equation.lhs, sp.collect(sp.expand(equation.rhs), means, sp.factor))
 
 
 def _virial_theorem(chain: Chain) -> None:
@@ -186,52 +144,44 @@ _V, _V_start, _T, _Z = sp.Function("V"), sp.Function("V_w"), sp.Function("T"), s
 def _compressibility(chain: Chain) -> None:
     same_run = chain.claim("scaling-symmetry", FixedELR)
     end = run(steps, w, eta_eff, lam)
-    volume = chain.definition(
-        sp.Eq(_V_start(w, eta_eff, lam), Expectation(Dot(end, end)) / 2, evaluate=False), "the volume, at fixed ELR"
-    )
+    volume = chain.definition(eq(_V_start(w, eta_eff, lam), Expectation(Dot(end, end)) / 2), "the volume, at fixed ELR")
     forgotten = chain.assumption(
         "stationarity",
-        sp.Eq(_V_start(w, eta_eff, lam), _V(eta_eff, lam), evaluate=False),
-        "the runs have forgotten where they began",
+        eq(_V_start(w, eta_eff, lam), _V(eta_eff, lam)),
+        "the runs no longer depend on where they started",
     )
-    larger = chain.do(substitute, chain.do(rescale, volume, SCALINGS[FixedELR]), same_run)
-    larger = chain.do(as_factor, larger, volume)
-    larger = chain.do(substitute, larger, forgotten, chain.do(rescale, forgotten, SCALINGS[FixedELR]))
-    work = chain.do(choose, larger, c, sp.sqrt(lam), because="p V at any pressure is p V at pressure 1")
+    larger = volume.rescale(SCALINGS[FixedELR]).substitute(same_run)
+    larger = larger.as_factor(volume)
+    larger = larger.substitute(forgotten, forgotten.rescale(SCALINGS[FixedELR]))
+    work = larger.choose(c, sp.sqrt(lam), because="p V at any pressure is p V at pressure 1")
     factor = chain.definition(
-        sp.Eq(_Z(eta_eff, lam), lam * _V(eta_eff, lam) / (R * _T(eta_eff)), evaluate=False),
+        eq(_Z(eta_eff, lam), lam * _V(eta_eff, lam) / (R * _T(eta_eff))),
         "the compressibility factor p V/(R T); T is set by the effective learning rate",
     )
-    factor = chain.do(substitute, factor, chain.do(solve_for, work, _V(eta_eff, lam)))
-    there = chain.do(rescale, factor, {lam: lam / c**2})
-    chain.do(same_right, there, factor, because="the same at any volume on an isotherm: no virial coefficients")
+    factor = factor.substitute(work.solve_for(_V(eta_eff, lam)))
+    there = factor.rescale({lam: lam / c**2})
+    there.same_right(factor, because="constant along an isotherm: no virial coefficients")
 
     virial = chain.claim("virial-theorem")
     square = chain.definition(
-        sp.Eq(
-            Expectation(Dot(g, g)),
-            Expectation(tr_Sigma / r**2) + Expectation(Dot(grad_L, grad_L)),
-            evaluate=False,
-        ),
-        "the mean square of a gradient: its noise and its mean",
+        eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2) + Expectation(Dot(grad_L, grad_L))),
+        "mean square of a gradient: noise plus mean",
     )
-    heat = chain.definition(
-        sp.Eq(T, eta * Expectation(tr_Sigma / r**2) / (2 * (d - 1)), evaluate=False), "T read off the noise"
-    )
-    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
-    ratio = chain.definition(sp.Eq(Z_c, p * V / (R * T), evaluate=False), "the compressibility factor")
-    virial = chain.do(solve_for, virial, V)
-    ratio = chain.do(substitute, ratio, virial, square, heat, directions)
-    ratio = chain.do(simplify, ratio)
-    chain.do(as_ratio, ratio, eta, because="an identity: with this T it says nothing about the gas")
+    heat = chain.definition(eq(T, eta * Expectation(tr_Sigma / r**2) / (2 * (d - 1))), "T estimated from the noise")
+    directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
+    ratio = chain.definition(eq(Z_c, p * V / (R * T)), "the compressibility factor")
+    virial = virial.solve_for(V)
+    ratio = ratio.substitute(virial, square, heat, directions)
+    ratio = ratio.simplify()
+    ratio.as_ratio(eta, because="an identity: with this T it does not test the gas")
 
 
-@operation("write as a ratio of what is 1 for small {0}")
+@operation("write as a ratio of factors that are 1 for small {0}")
 def as_ratio(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
     """Divide numerator and denominator of the right-hand side by what the denominator is without `small`."""
     above, below = sp.fraction(sp.together(equation.rhs))
     unit = sp.expand(below).subs(small, 0)
-    return sp.Eq(equation.lhs, sp.expand(above / unit) / sp.expand(below / unit), evaluate=False)
+    return eq(equation.lhs, sp.expand(above / unit) / sp.expand(below / unit))
 
 
 @operation("compare")
@@ -239,7 +189,7 @@ def same_right(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Two equations with the same right-hand side: so are the left-hand sides."""
     if sp.simplify(first.rhs - second.rhs) != 0:
         raise OperationError(f"{first.rhs} is not {second.rhs}")
-    return sp.Eq(first.lhs, second.lhs, evaluate=False)
+    return eq(first.lhs, second.lhs)
 
 
 @operation("compare with a multiple")
@@ -248,7 +198,7 @@ def as_factor(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
     times = sp.simplify(larger.rhs / one.rhs)
     if times.has(Expectation) or times.atoms(VectorFunction):
         raise OperationError(f"{larger.rhs} is no multiple of {one.rhs}")
-    return sp.Eq(larger.lhs, times * one.lhs, evaluate=False)
+    return eq(larger.lhs, times * one.lhs)
 
 
 # Configurational temperature ---------------------------------------------------------------------
@@ -257,37 +207,34 @@ def as_factor(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
 @operation("integrate by parts over the sphere, which has no edge")
 def by_parts(divergence: sp.Eq, field: Vec, slope: Vec) -> sp.Eq:
     """The mean divergence of a field is minus its mean inner product with the slope of the log density."""
-    return sp.Eq(Expectation(divergence.lhs), -Expectation(Dot(field, slope)), evaluate=False)
+    return eq(Expectation(divergence.lhs), -Expectation(Dot(field, slope)))
 
 
 def _configurational_temperature(chain: Chain) -> None:
-    laplacian = chain.definition(sp.Eq(lap_L, Tr(Hess), evaluate=False), "the Laplacian, the divergence of grad L")
-    gibbs = chain.assumption("Gibbs law", sp.Eq(grad_log_rho, -grad_L_unit / T, evaluate=False), "rho ~ exp(-L/T)")
-    mean = chain.do(by_parts, laplacian, grad_L_unit, grad_log_rho)
-    mean = chain.do(substitute, mean, gibbs)
-    chain.do(solve_for, mean, Expectation(Dot(grad_L_unit, grad_L_unit)), because="a thermometer without entropies")
+    laplacian = chain.definition(eq(lap_L, Tr(Hess)), "the Laplacian, the divergence of grad L")
+    gibbs = chain.assumption("Gibbs law", eq(grad_log_rho, -grad_L_unit / T), "rho ~ exp(-L/T)")
+    mean = laplacian.by_parts(grad_L_unit, grad_log_rho)
+    mean = mean.substitute(gibbs)
+    mean.solve_for(Expectation(Dot(grad_L_unit, grad_L_unit)), because="a thermometer that needs no entropy")
 
 
 @operation("apply Ito's lemma to {0} along the sphere")
 def ito_of_loss(drift: sp.Eq, covariance: sp.Eq, function: sp.Symbol, slope: Vec, hessian: Mat) -> sp.Eq:
     """Ito's lemma on the sphere: ``E[df]/dt = grad f.b + tr(Hess f D)/2`` with drift b and covariance D along it."""
     rate = Dot(slope, drift.rhs) + Tr(SymProduct(hessian, covariance.rhs)) / 4
-    return sp.Eq(Generator(function), sp.expand(rate), evaluate=False)
+    return eq(Generator(function), sp.expand(rate))
 
 
 def _gradient_balance(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
-    still = chain.assumption(
-        "stationarity", sp.Eq(Expectation(Generator(L)), 0, evaluate=False), "the mean loss stays as it is"
-    )
-    change = chain.do(ito_of_loss, flow, spread, L, grad_L_unit, Hess)
-    balance = chain.do(substitute, chain.do(expectation, change), still)
-    chain.do(
-        solve_for,
-        balance,
+    still = chain.assumption("stationarity", eq(Expectation(Generator(L)), 0), "the mean loss is constant")
+    change = flow.ito_of_loss(spread, L, grad_L_unit, Hess)
+    balance = change.expectation().substitute(still)
+    balance.solve_for(
         Expectation(Dot(grad_L_unit, grad_L_unit)),
-        because="what steps down the gradient lose, noise brings back, for any noise: {H, Sigma} = H Sigma + Sigma H",
+        because="steps along the gradient lower the loss as much as noise raises it, for any noise: {H, Sigma} = H "
+        "Sigma + Sigma H",
     )
 
 
@@ -299,226 +246,31 @@ _S = sp.Function("S")
 @operation("take the trace")
 def trace(equation: sp.Eq) -> sp.Eq:
     """The traces of both sides of a matrix equation."""
-    return sp.Eq(*(Tr(side) for side in equation.args), evaluate=False)
+    return eq(*(Tr(side) for side in equation.args))
 
 
 def _path_entropy(chain: Chain) -> None:
-    spread = chain.do(trace, chain.claim("direction-diffusion", about=diffusion_unit))
-    total = chain.definition(sp.Eq(Tr(Sigma), tr_Sigma, evaluate=False), "the noise at unit norm")
-    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    rate = chain.definition(sp.Eq(eta_eff, eta / r**2, evaluate=False), "the effective learning rate")
+    spread = chain.claim("direction-diffusion", about=diffusion_unit).trace()
+    total = chain.definition(eq(Tr(Sigma), tr_Sigma), "the noise at unit norm")
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    rate = chain.definition(eq(eta_eff, eta / r**2), "the effective learning rate")
     radius = chain.claim("radius", FixedLR)
-    next_one = chain.assumption(
-        "diffusive snapshots", sp.Eq(neighbour**2, spacing * Tr(diffusion_unit), evaluate=False)
-    )
-    distance = chain.do(substitute, next_one, spread, total, noise, rate, radius)
-    distance = chain.do(solve_for, distance, neighbour, because="no landscape in it")
+    next_one = chain.assumption("diffusive snapshots", eq(neighbour**2, spacing * Tr(diffusion_unit)))
+    distance = next_one.substitute(spread, total, noise, rate, radius)
+    distance = distance.solve_for(neighbour, because="it does not depend on the loss landscape")
     entropy = chain.definition(
-        sp.Eq(_S(eta, lam), (d - 1) * sp.log(neighbour) + offset + (d - 1) * sp.log(r), evaluate=False),
-        "a nearest-neighbour estimate: the log of the distance, a number for each direction, and the sphere",
+        eq(_S(eta, lam), (d - 1) * sp.log(neighbour) + offset + (d - 1) * sp.log(r)),
+        "a nearest-neighbour estimate: the log of the distance for each direction, at the norm r, and an offset",
     )
-    entropy = chain.do(substitute, entropy, distance, radius)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    by_rate, by_decay = (
-        chain.do(simplify, chain.do(scale, chain.do(differentiate, entropy, symbol), symbol)) for symbol in (eta, lam)
+    entropy = entropy.substitute(distance, radius)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    by_rate, by_decay = (entropy.differentiate(symbol).scale(symbol).simplify() for symbol in (eta, lam))
+    difference = by_rate.add(by_decay, weights=(-1,))
+    difference.substitute(directions).simplify(
+        because="R as predicted: the Maxwell relation (V3) cannot detect the error"
     )
-    difference = chain.do(add, by_rate, by_decay, weights=(-1,))
-    chain.do(simplify, chain.do(substitute, difference, directions), because="R, as it should be: V3 cannot tell")
-    chain.do(simplify, chain.do(substitute, by_rate, directions), because="where a cold gas has R")
-    chain.do(simplify, chain.do(substitute, by_decay, directions), because="where a cold gas has 0")
-
-
-# Fluctuations of the volume ----------------------------------------------------------------------
-
-_change, _after = sp.Function("f"), sp.Function("m")
-
-
-@operation("take the variance over the next minibatch")
-def noise_variance(equation: sp.Eq) -> sp.Eq:
-    """Variances of both sides at given weights."""
-    return sp.Eq(*(NoiseVariance(side) for side in equation.args), evaluate=False)
-
-
-@operation("take the mean change of a step")
-def mean_change(equation: sp.Eq, before: sp.Expr) -> sp.Eq:
-    """From what something is after a step, and what it was before, its mean change."""
-    return sp.Eq(Generator(before), sp.expand(NoiseMean(equation.rhs) - before), evaluate=False)
-
-
-@operation("write {0} for {1}")
-def rename(equation: sp.Eq, new: sp.Symbol, old: sp.Expr) -> sp.Eq:
-    """Give what stands in the equation another name."""
-    base, exponent = old.as_base_exp()
-    return sp.Eq(*(side.subs(base, new ** (1 / exponent)) for side in equation.args), evaluate=False)
-
-
-def _volume_fluctuations(chain: Chain) -> None:
-    _gibbs_volume(chain)
-    growth = chain.claim("norm-balance", about=Dot(w_next, w_next))
-    pure = chain.assumption("pure noise", sp.Eq(NoiseMean(Dot(g, g)), tr_Sigma / r**2, evaluate=False))
-    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    step = chain.do(substitute, chain.do(mean_change, growth, r**2), pure, noise)
-    named = chain.definition(sp.Eq(Generator(r**2), _change(r**2), evaluate=False), "a function of the squared norm")
-    change = chain.do(rename, chain.do(substitute, step, named), y, r**2)
-    recovery_ = chain.definition(
-        sp.Eq(recovery, -sp.Derivative(_change(y), y), evaluate=False), "how much of a deviation a step takes away"
-    )
-    recovery_ = chain.do(substitute, recovery_, change)
-    mean = chain.definition(sp.Eq(_change(y), _after(y) - y, evaluate=False), "from y to its mean after a step")
-    still = chain.assumption("stationarity", sp.Eq(_after(y), y, evaluate=False), "y is where the norm stays")
-    balance = chain.do(substitute, chain.do(equate, mean, change), still)
-    size = chain.do(solve_for, balance, sigma**2)
-    recovery_ = chain.do(simplify, chain.do(substitute, recovery_, size))
-
-    kicks = chain.definition(sp.Eq(kick, NoiseVariance(Dot(w_next, w_next)), evaluate=False), "what a step adds")
-    kicks = chain.do(substitute, kicks, chain.do(noise_variance, growth))
-    alone = chain.assumption(
-        "pure noise", sp.Eq(NoiseVariance(Dot(g, g)), NoiseVariance(Dot(g_noise, g_noise)), evaluate=False)
-    )
-    gaussian = chain.assumption(
-        "Gaussian noise",
-        sp.Eq(NoiseVariance(Dot(g_noise, g_noise)), Tr(SymProduct(Sigma_w, Sigma_w)), evaluate=False),
-        "the variance of a squared Gaussian vector is 2 tr Sigma^2",
-    )
-    unit = chain.assumption("scale invariance", sp.Eq(Sigma_w, Sigma / r**2, evaluate=False), "g ~ 1/r")
-    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma, tr_Sigma / (d - 1) * Pi, evaluate=False))
-    projector = chain.definition(
-        sp.Eq(Tr(SymProduct(Pi, Pi)), 2 * (d - 1), evaluate=False), "d - 1 directions along the sphere"
-    )
-    kicks = chain.do(substitute, kicks, alone, gaussian, unit, isotropic, projector, noise)
-    kicks = chain.do(simplify, chain.do(substitute, chain.do(rename, kicks, y, r**2), size))
-
-    balance = chain.assumption(
-        "small steps",
-        sp.Eq(4 * var_V, kick / (2 * recovery), evaluate=False),
-        "kicks that are forgotten at a small rate add up to kick/(2 recovery) in the variance of r^2 = 2 V",
-    )
-    variance = chain.do(solve_for, chain.do(substitute, balance, kicks, recovery_), var_V)
-    heat = chain.definition(sp.Eq(T, eta * sigma**2 / (2 * y), evaluate=False), "the temperature")
-    heat = chain.do(solve_for, chain.do(substitute, heat, size), y)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    variance = chain.do(simplify, chain.do(substitute, variance, heat, directions))
-    small = chain.assumption("small steps", sp.Eq(1 - eta * lam / 2, 1, evaluate=False), "eta lambda is small")
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    variance = chain.do(neglect, variance, small)
-    chain.do(times_one, variance, pressure, 2, because="eta lambda/2 of what a Gibbs ensemble has")
-
-
-@operation("neglect a small number beside 1")
-def neglect(equation: sp.Eq, small: sp.Eq) -> sp.Eq:
-    """Put the right-hand side of `small` for its left-hand side, by which the equation's right-hand side is divided."""
-    return sp.Eq(equation.lhs, sp.simplify(equation.rhs * small.lhs) / small.rhs, evaluate=False)
-
-
-@operation("multiply by what is 1, to the power {0}")
-def times_one(equation: sp.Eq, equal: sp.Eq, power: int) -> sp.Eq:
-    """Multiply the right-hand side by a power of the ratio of the sides of another equation."""
-    return sp.Eq(equation.lhs, equation.rhs * (equal.rhs / equal.lhs) ** power, evaluate=False)
-
-
-def _gibbs_volume(chain: Chain) -> Step:
-    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison."""
-    weight = V ** (d / 2 - 1) * sp.exp(-p * V / T)
-    mean, square, one = (sp.Integral(V**k * weight, (V, 0, sp.oo)) for k in (1, 2, 0))
-    gibbs = chain.definition(
-        sp.Eq(var_V_Gibbs, square / one - (mean / one) ** 2, evaluate=False),
-        "under exp(-(L + p |w|^2/2)/T) all d weights fluctuate: the surface of the sphere of volume V is ~ V^(d/2 - 1)",
-    )
-    gibbs = chain.do(simplify, chain.do(evaluate_integrals, gibbs))
-    count = chain.definition(sp.Eq(d, 2 * R_Gibbs, evaluate=False), "so that its gas constant is d/2")
-    return chain.do(simplify, chain.do(substitute, gibbs, count), because="what a Gibbs ensemble would have")
-
-
-# Finite steps ------------------------------------------------------------------------------------
-
-
-@operation("the positive root in {0}")
-def positive_root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
-    """Solve a quadratic equation of which one root is positive and the other negative."""
-    polynomial = sp.Poly(sp.numer(sp.together(equation.lhs - equation.rhs)), unknown)
-    if polynomial.degree() != 2:
-        raise OperationError(f"{equation} is not quadratic in {unknown}")
-    a, b, constant = polynomial.all_coeffs()
-    if not sp.simplify(constant / a).is_negative:
-        raise OperationError(f"the roots of {equation} may have one sign")
-    half, rest = sp.simplify(-b / (2 * a)), sp.simplify(-constant / a)
-    return sp.Eq(unknown, half + sp.sqrt(sp.expand(half**2) + rest), evaluate=False)
-
-
-def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
-    """The energy of a cold gas from the exact second moment of its linear steps."""
-    linear = chain.assumption(
-        "low temperature",
-        sp.Eq(x_next, x - eta_eff * (h * x + xi), evaluate=False),
-        "near the minimum of the loss the direction moves linearly, by curvature and noise",
-    )
-    square = chain.do(expectation, chain.do(squared_norm, linear))
-    unbiased = chain.definition(sp.Eq(Expectation(Dot(x, xi)), 0, evaluate=False), "noise has no mean")
-    noise = chain.definition(
-        sp.Eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2, evaluate=False), "tr Sigma, in d - 1 directions"
-    )
-    still = chain.assumption(
-        "stationarity",
-        sp.Eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x)), evaluate=False),
-        "the spread stays",
-    )
-    square = chain.do(substitute, square, unbiased, noise, still)
-    energy = chain.assumption(
-        "low temperature", sp.Eq(U, h * Expectation(Dot(x, x)) / 2, evaluate=False), "the loss is quadratic there"
-    )
-    spread = chain.do(solve_for, energy, Expectation(Dot(x, x)))
-    heat = chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "the temperature")
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    strength = chain.do(solve_for, heat, sigma**2)
-    energy = chain.do(solve_for, chain.do(substitute, square, spread, strength, directions), U)
-    energy = chain.do(as_ratio, energy, h, because="exact in the step: a cold gas has U = R T only for small steps")
-    chain.do(series, chain.do(scale, energy, 1 / (R * T)), h, sp.S.Zero, 2, because="U is larger by h eta_eff/2")
-    return energy, spread, noise, unbiased
-
-
-def _finite_step(chain: Chain, protocol: Protocol) -> None:
-    energy, spread, noise, unbiased = _cold_energy(chain)
-    push = chain.assumption(
-        "low temperature",
-        sp.Eq(Dot(g, g), Dot(h * x + xi, h * x + xi) * eta_eff / eta, evaluate=False),
-        "the gradient: that of a quadratic loss and noise, at norm r, 1/r^2 = eta_eff/eta",
-    )
-    push = chain.do(substitute, chain.do(expectation, push), unbiased, noise, spread)
-    heat = chain.definition(sp.Eq(sigma**2, 2 * T / eta_eff, evaluate=False), "the temperature")
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    push = chain.do(substitute, push, heat, directions, energy)
-    if protocol is FixedSphere:
-        virial = chain.assumption(
-            "low temperature",
-            sp.Eq(p * V, eta * Expectation(Dot(g, g)) / 4 - Expectation(Dot(g, w)) / 2, evaluate=False),
-            "the pressure: weight decay that would take away what the projection takes away, while eta p is small",
-        )
-        radial = chain.assumption(
-            "scale invariance", sp.Eq(Expectation(Dot(g, w)), 0, evaluate=False), "g.w = 0 in each batch"
-        )
-        virial = chain.do(substitute, virial, radial)
-    else:
-        virial = chain.claim("virial-theorem")
-        slow = chain.assumption("low temperature", sp.Eq(1 - eta * lam / 2, 1, evaluate=False), "a cold gas is wide")
-        virial = chain.do(substitute, virial, slow)
-    work = chain.do(simplify, chain.do(substitute, virial, push))
-    work = chain.do(as_ratio, work, h, because="p V = U: as large as the energy")
-    chain.do(series, chain.do(scale, work, 1 / (R * T)), h, sp.S.Zero, 2, because="p V is larger by h eta_eff/2")
-    if protocol is not FixedLR:
-        unknown = p if protocol is FixedSphere else V
-        chain.do(as_ratio, chain.do(solve_for, work, unknown), h)
-        return
-    rate = chain.definition(sp.Eq(eta_eff, eta / (2 * V), evaluate=False), "the effective learning rate, V = r^2/2")
-    warmth = chain.definition(sp.Eq(T, eta * sigma**2 / (4 * V), evaluate=False), "the temperature")
-    count = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    volume = chain.do(substitute, work, rate, warmth, pressure)
-    volume = chain.do(positive_root, volume, V)
-    chain.do(series, volume, h, sp.S.Zero, 2, because="V, and with it p V, is larger by h eta_eff/4")
-    cooler = chain.do(substitute, warmth, volume)
-    closed = chain.do(scale, cooler, 2 * sp.sqrt(R / (eta * lam)) / sigma, because="over what it is for small steps")
-    chain.do(series, closed, h, sp.S.Zero, 2, because="T is smaller by h eta_eff/4, U = p V larger by as much")
-    chain.do(simplify, chain.do(substitute, volume, count))
+    by_rate.substitute(directions).simplify(because="a gas at low temperature has R")
+    by_decay.substitute(directions).simplify(because="a gas at low temperature has 0")
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -527,7 +279,7 @@ derivation(
     "norm-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="The mean squared norm at which what weight decay takes is what gradients bring, exactly",
+    summary="The mean squared norm at which weight decay and gradients balance, exactly",
     worlds=[_BATCHES],
 )(_norm_balance)
 derivation(
@@ -541,29 +293,31 @@ derivation(
     "virial-with-remainder",
     kind="identity",
     source=f"{THIS_TOOLKIT}; Clausius 1870",
-    summary="The virial theorem of any loss: what is not scale-invariant adds its virial E[w.g]",
+    summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
     worlds=[_BATCHES],
 )(_virial_with_remainder)
 derivation(
     "compressibility",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="p V/(R T) does not depend on V; with T read off the noise it is an identity and no equation of state",
+    summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
+    "state",
     worlds=[runs_world(FixedELR.key), _BATCHES],
 )(_compressibility)
 derivation(
     "configurational-temperature",
     kind="physics",
     source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
-    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature without noise or "
-    "entropy (gradient-balance: what holds under any noise)",
+    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
+    "nor entropy (gradient-balance holds for any noise)",
     worlds=[density_world()],
 )(_configurational_temperature)
 derivation(
     "gradient-balance",
     kind="identity",
     source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
-    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): what V6 is held against",
+    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
+    "configurational temperature (V6)",
     worlds=[balance_world()],
 )(_gradient_balance)
 derivation(
@@ -573,25 +327,3 @@ derivation(
     summary="The entropy of one run's snapshots is that of its path: slopes 3/2 R in log eta and R/2 in log lambda",
     worlds=[snapshots_world()],
 )(_path_entropy)
-derivation(
-    "volume-fluctuations",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="At fixed LR the volume fluctuates eta lambda/2 times as much as in a Gibbs ensemble, hardly at all",
-    worlds=[volume_world(), volume_world(away=True)],
-)(_volume_fluctuations)
-
-_FINITE_STEP = {
-    FixedSphere: "Pressure of a cold gas at steps of any size: p and U are larger by h eta_eff/2 than R T says",
-    FixedELR: "Volume of a cold gas at steps of any size: V and U are larger by h eta_eff/2 than R T says",
-    FixedLR: "Volume of a cold gas at steps of any size: V, p V and U are larger, T smaller by h eta_eff/4",
-}
-for _protocol, _words in _FINITE_STEP.items():
-    derivation(
-        "finite-step",
-        protocol=_protocol,
-        kind="physics",
-        source=THIS_TOOLKIT,
-        summary=_words,
-        worlds=[cold_world(_protocol.key)],
-    )(_finite_step)

@@ -10,21 +10,9 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import solve_for, substitute
 from thermo_theory.protocols import FixedSphere
-from thermo_theory.symbols import (
-    C_ii,
-    C_ij,
-    Sigma1_ij,
-    Sigma_ij,
-    T,
-    batch,
-    eta,
-    phi_i,
-    sigma,
-    sigma1,
-)
-from thermo_theory.theory.gases.linear_regression import MANDT, _lyapunov, along_modes
+from thermo_theory.symbols import C_ii, C_ij, Sigma1_ij, Sigma_ij, T, batch, eq, eta, phi_i, sigma, sigma1
+from thermo_theory.theory.gases.linear_regression import MANDT, _lyapunov
 from thermo_theory.worlds.beyond import batch_world, linear_world
 
 __all__: list[str] = []
@@ -32,44 +20,39 @@ __all__: list[str] = []
 
 def _jastrzebski(chain: Chain) -> None:
     heat = chain.claim("temperature", FixedSphere)
-    mean = chain.definition(
-        sp.Eq(sigma, sigma1 / sp.sqrt(batch), evaluate=False), "a batch averages over independent examples"
-    )
-    chain.do(substitute, heat, mean, because="temperature goes with learning rate over batch size")
+    mean = chain.definition(eq(sigma, sigma1 / sp.sqrt(batch)), "a batch averages over independent examples")
+    heat.substitute(mean, because="temperature is proportional to learning rate over batch size")
 
 
 def _chaudhari_soatto(chain: Chain) -> None:
     balance = _lyapunov(chain)
-    variance = chain.do(solve_for, chain.do(along_modes, balance, same=True), C_ii)
+    variance = balance.along_modes(same=True).solve_for(C_ii)
     aligned = chain.assumption(
         "commuting noise",
-        sp.Eq(phi_i, T / C_ii, evaluate=False),
+        eq(phi_i, T / C_ii),
         "the modes are independent, so each has the potential of its own normal density",
     )
-    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the mean temperature of the noise")
-    chain.do(
-        substitute,
-        aligned,
+    heat = chain.definition(eq(T, eta * sigma**2 / 2), "the mean temperature of the noise")
+    aligned.substitute(
         heat,
         variance,
-        because="what SGD minimises on average is this potential with an entropy, and not the loss: h_i times a ratio",
+        because="on average SGD minimises this potential with an entropy, not the loss: its curvature is h_i times "
+        "a ratio",
     )
 
 
 def _mandt(chain: Chain) -> None:
     balance = _lyapunov(chain)
-    spread = chain.do(solve_for, chain.do(along_modes, balance), C_ij)
-    mean = chain.definition(
-        sp.Eq(Sigma_ij, Sigma1_ij / batch, evaluate=False), "a batch averages over independent examples"
-    )
-    chain.do(substitute, spread, mean)
+    spread = balance.along_modes().solve_for(C_ij)
+    mean = chain.definition(eq(Sigma_ij, Sigma1_ij / batch), "a batch averages over independent examples")
+    spread.substitute(mean)
 
 
 derivation(
     "jastrzebski-2017",
     kind="physics",
     source="Jastrzebski et al. 2017, arXiv 1711.04623; here from temperature at fixed sphere",
-    summary="The temperature goes with learning rate over batch size",
+    summary="The temperature is proportional to learning rate over batch size",
     worlds=[batch_world],
 )(_jastrzebski)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import OperationError, expand, operation, substitute
-from thermo_theory.symbols import beta, buffer, c, eta, lam, w
-from thermo_theory.theory.symmetry import THIS_TOOLKIT, multiple, rescale
+from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.symbols import beta, buffer, c, eq, eta, lam, w
+from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.heavy_ball import ball_gradient, ball_step, buffer_step, step_world
 
 __all__ = ["share"]
@@ -26,27 +26,27 @@ def share(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
     """Write one right-hand side as another over c."""
     if sp.expand(c * larger.rhs - one.rhs) != 0:
         raise OperationError(f"{larger.rhs} is not {one.rhs} over {c}")
-    return sp.Eq(larger.lhs, one.lhs / c, evaluate=False)
+    return eq(larger.lhs, one.lhs / c)
 
 
 def _symmetry(chain: Chain, rule: str) -> None:
     after = buffer_step(w, buffer, lam)
     moved_to = ball_step(w, buffer, eta, lam)
     pull = ball_gradient(w) + lam * w
-    held = chain.definition(sp.Eq(after, beta * buffer + pull, evaluate=False), "the buffer, as torch has it")
+    held = chain.definition(eq(after, beta * buffer + pull), "the momentum buffer, as in torch")
     push = pull + beta * after if rule == "nesterov" else after
-    moved = chain.definition(sp.Eq(moved_to, w - eta * push, evaluate=False), "one step")
+    moved = chain.definition(eq(moved_to, w - eta * push), "one step")
     invariant = chain.assumption(
         "scale invariance",
-        sp.Eq(ball_gradient(c * w), ball_gradient(w) / c, evaluate=False),
+        eq(ball_gradient(c * w), ball_gradient(w) / c),
         "the gradient of every minibatch is c times smaller at weights c times larger",
     )
-    kept = chain.do(rescale, held, SCALING, because="the same minibatch at rescaled weights, with a buffer to match")
-    kept = chain.do(expand, chain.do(substitute, kept, invariant))
-    kept = chain.do(share, kept, held, because="the buffer goes on as it began")
-    larger = chain.do(rescale, moved, SCALING)
-    larger = chain.do(substitute, larger, kept, *([invariant] if rule == "nesterov" else []))
-    chain.do(multiple, larger, moved, because="and so does the step: the same directions")
+    kept = held.rescale(SCALING, because="the same minibatch at rescaled weights, with a buffer to match")
+    kept = kept.substitute(invariant).expand()
+    kept = kept.share(held, because="the buffer stays rescaled")
+    larger = moved.rescale(SCALING)
+    larger = larger.substitute(kept, *([invariant] if rule == "nesterov" else []))
+    larger.multiple(moved, because="so does the step: the directions are the same")
 
 
 def _momentum(chain: Chain) -> None:

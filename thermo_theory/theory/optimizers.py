@@ -14,21 +14,7 @@ from collections.abc import Callable
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    add,
-    differentiate,
-    eliminate,
-    expand,
-    expectation,
-    flip,
-    operation,
-    project,
-    scale,
-    simplify,
-    solve_for,
-    substitute,
-)
+from thermo_theory.engine.operations import OperationError, eliminate, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedELR, FixedLR, Protocol
 from thermo_theory.symbols import (
     D_hat,
@@ -42,6 +28,7 @@ from thermo_theory.symbols import (
     buffer_next,
     c,
     d,
+    eq,
     eta,
     eta_eff,
     g,
@@ -56,7 +43,7 @@ from thermo_theory.symbols import (
     w_next,
 )
 from thermo_theory.symbols.vectors import Dot, Expectation, VectorFunction
-from thermo_theory.theory.symmetry import THIS_TOOLKIT, rescale
+from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
     adam_direction,
     adam_gradient,
@@ -81,13 +68,13 @@ _coupled_step = VectorFunction.named("W_2")
 @operation("inner product of both")
 def inner(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Inner product of two vector equations, side by side."""
-    return sp.Eq(*(sp.expand(Dot(a, b)) for a, b in zip(first.args, second.args, strict=True)), evaluate=False)
+    return eq(*(sp.expand(Dot(a, b)) for a, b in zip(first.args, second.args, strict=True)))
 
 
 @operation("keep the leading order in {0}")
 def lead(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
     """The right-hand side's leading term for small values of a symbol."""
-    return sp.Eq(equation.lhs, sp.simplify(sp.factor(equation.rhs).as_leading_term(small)), evaluate=False)
+    return eq(equation.lhs, sp.simplify(sp.factor(equation.rhs).as_leading_term(small)))
 
 
 # Second moments ----------------------------------------------------------------------------------
@@ -100,51 +87,46 @@ def _update(chain: Chain, rule: str) -> tuple[Step, Step]:
     decay = lam / adam_unit if rule == "adam-l2" else lam
     pull = g + decay * w
     if rule in ("momentum", "nesterov"):
-        held = chain.definition(sp.Eq(buffer_next, beta * buffer + pull, evaluate=False), "the buffer, as torch has it")
+        held = chain.definition(eq(buffer_next, beta * buffer + pull), "the momentum buffer, as in torch")
         push = pull + beta * buffer_next if rule == "nesterov" else buffer_next
-        new = sp.Eq(w_next, w - eta * push, evaluate=False)
+        new = eq(w_next, w - eta * push)
     elif rule == "sgd":
-        held = chain.definition(sp.Eq(buffer_next, pull, evaluate=False), "no memory")
-        new = sp.Eq(w_next, w - eta * buffer_next, evaluate=False)
+        held = chain.definition(eq(buffer_next, pull), "no memory")
+        new = eq(w_next, w - eta * buffer_next)
     else:
         new_part = g if rule == "adamw" else pull
         held = chain.definition(
-            sp.Eq(buffer_next, beta1 * buffer + (1 - beta1) * new_part, evaluate=False),
-            "Adam's first moment of the gradients, each divided by what they are large",
+            eq(buffer_next, beta1 * buffer + (1 - beta1) * new_part),
+            "Adam's first moment, each gradient divided by its root mean square",
         )
         kept = (1 - eta * lam) * w if rule == "adamw" else w
-        new = sp.Eq(w_next, kept - eta * buffer_next, evaluate=False)
+        new = eq(w_next, kept - eta * buffer_next)
     moved = chain.definition(new, "one step")
-    return held, chain.do(expand, chain.do(substitute, moved, held))
+    return held, moved.substitute(held).expand()
 
 
 def _moments(chain: Chain, rule: str, independent: bool) -> tuple[Step, Step, Step]:
     """Balance of the three second moments at stationarity."""
     held, moved = _update(chain, rule)
-    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
-    radial = chain.assumption("scale invariance", sp.Eq(Dot(g, w), 0, evaluate=False), "Euler: g.w = 0 in each batch")
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
     balances = []
     for one, other, mean in ((moved, moved, _WW), (moved, held, _WV), (held, held, _VV)):
-        square = chain.do(inner, one, other)
+        square = one.inner(other)
         rules = [rule_ for rule_ in (radial, norm) if square.equation.has(rule_.equation.lhs)]
-        square = chain.do(substitute, square, *rules) if rules else square
+        square = square.substitute(*rules) if rules else square
         still = chain.assumption(
-            "stationarity",
-            sp.Eq(Expectation(square.equation.lhs), mean, evaluate=False),
-            "second moments stay as they are",
+            "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments are constant"
         )
-        balances.append(chain.do(substitute, chain.do(expectation, square), still))
+        balances.append(square.expectation().substitute(still))
         if rule == "sgd":
             return balances[0], balances[0], balances[0]
     if independent:
         alone = chain.assumption(
-            "pure noise",
-            sp.Eq(Expectation(Dot(g, buffer)), 0, evaluate=False),
-            "gradients know nothing of those before",
+            "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients are independent of earlier ones"
         )
         balances = [
-            chain.do(substitute, balance, alone) if balance.equation.has(alone.equation.lhs) else balance
-            for balance in balances
+            balance.substitute(alone) if balance.equation.has(alone.equation.lhs) else balance for balance in balances
         ]
     return balances[0], balances[1], balances[2]
 
@@ -153,20 +135,20 @@ def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
     """The mean squared norm, exact in the step."""
     balances = _moments(chain, rule, independent)
     if rule == "sgd":
-        return chain.do(solve_for, balances[0], _WW)
+        return balances[0].solve_for(_WW)
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
 def _momentum_balance(chain: Chain) -> None:
     size = _size(chain, "momentum", independent=False)
     factor = lam * (1 - eta * lam / (2 * (1 + beta)))
-    chain.do(balanced, size, factor, because="exact, in E r^2 and not in E r^4, for any gradients")
+    size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
 
 
 @operation("multiply by {0} and simplify")
 def balanced(equation: sp.Eq, factor: sp.Expr) -> sp.Eq:
     """Multiply by a factor that the denominator of the right-hand side has."""
-    return sp.Eq(equation.lhs * factor, sp.factor(sp.simplify(equation.rhs * factor)), evaluate=False)
+    return eq(equation.lhs * factor, sp.factor(sp.simplify(equation.rhs * factor)))
 
 
 def _nesterov_balance(chain: Chain) -> None:
@@ -179,36 +161,28 @@ def _nesterov_balance(chain: Chain) -> None:
 def _radius(chain: Chain, rule: str) -> Step:
     size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
     if rule == "adamw":
-        spread = chain.definition(
-            sp.Eq(Expectation(Dot(g, g)), D_hat, evaluate=False), "the mean square of a normalised gradient"
-        )
-        size = chain.do(substitute, size, spread, because="exact for independent gradients")
+        spread = chain.definition(eq(Expectation(Dot(g, g)), D_hat), "the mean square of a normalised gradient")
+        size = size.substitute(spread, because="exact for independent gradients")
     elif rule == "adam-l2":
-        spread = chain.definition(
-            sp.Eq(Expectation(Dot(g, g)), D_hat, evaluate=False), "the mean square of a normalised gradient"
-        )
-        size = chain.do(substitute, size, spread)
+        spread = chain.definition(eq(Expectation(Dot(g, g)), D_hat), "the mean square of a normalised gradient")
+        size = size.substitute(spread)
     else:
-        noise = chain.assumption(
-            "pure noise", sp.Eq(Expectation(Dot(g, g)), tr_Sigma / r**2, evaluate=False), "gradients are noise alone"
-        )
-        size = chain.do(substitute, size, noise)
-    size = chain.do(lead, size, eta)
-    one = chain.assumption("small steps", sp.Eq(_WW, r**2, evaluate=False), "the norm hardly fluctuates")
-    size = chain.do(substitute, size, one)
+        noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), tr_Sigma / r**2), "gradients are pure noise")
+        size = size.substitute(noise)
+    size = size.lead(eta)
+    one = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
+    size = size.substitute(one)
     homogeneous = None
     if rule != "adamw":
-        homogeneous = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
+        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     if rule in ("adamw", "adam-l2"):
-        equal = chain.assumption(
-            "isotropic noise", sp.Eq(D_hat, d, evaluate=False), "all coordinates have the same mean square, 1"
-        )
+        equal = chain.assumption("isotropic noise", eq(D_hat, d), "all coordinates have the same mean square, 1")
         if homogeneous is not None:
-            size = chain.do(substitute, size, _unit(chain, homogeneous))
-        size = chain.do(substitute, size, equal)
+            size = size.substitute(_unit(chain, homogeneous))
+        size = size.substitute(equal)
     else:
-        size = chain.do(substitute, size, homogeneous)
-    return chain.do(root, size, r)
+        size = size.substitute(homogeneous)
+    return size.root(r)
 
 
 @operation("solve for {0}, which is positive")
@@ -219,14 +193,12 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     base, exponent = power.as_base_exp()
     if base != unknown or number.has(unknown):
         raise OperationError(f"{equation} is not a power of {unknown}")
-    return sp.Eq(unknown, sp.simplify(number) ** (-1 / exponent), evaluate=False)
+    return eq(unknown, sp.simplify(number) ** (-1 / exponent))
 
 
 def _unit(chain: Chain, homogeneous: Step) -> Step:
-    unit = chain.definition(
-        sp.Eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r, evaluate=False), "what gradients are divided by"
-    )
-    return chain.do(substitute, unit, homogeneous)
+    unit = chain.definition(eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r), "the normaliser of the gradients")
+    return unit.substitute(homogeneous)
 
 
 def _temperature(chain: Chain, rule: str) -> Step:
@@ -234,62 +206,60 @@ def _temperature(chain: Chain, rule: str) -> Step:
     heat = chain.claim("temperature", FixedELR)
     if rule in ("momentum", "nesterov"):
         limit = eta / (1 - beta)
-        because = "a gradient moves the weights by eta (1 + beta + beta^2 + ...) in the end"
+        because = "in total a gradient moves the weights by eta (1 + beta + beta^2 + ...)"
     else:
         limit = eta / adam_unit
-        because = "a gradient over its root mean square moves the weights by eta in the end"
-    rate = chain.definition(sp.Eq(eta_eff, limit / r**2, evaluate=False), because)
-    heat = chain.do(substitute, heat, rate)
+        because = "in total a normalised gradient moves the weights by eta"
+    rate = chain.definition(eq(eta_eff, limit / r**2), because)
+    heat = heat.substitute(rate)
     if rule in ("adamw", "adam-l2"):
-        homogeneous = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-        equal = chain.assumption("isotropic noise", sp.Eq(D_hat, d, evaluate=False))
-        heat = chain.do(substitute, heat, _unit(chain, homogeneous), equal)
-    return chain.do(simplify, chain.do(substitute, heat, radius))
+        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+        equal = chain.assumption("isotropic noise", eq(D_hat, d))
+        heat = heat.substitute(_unit(chain, homogeneous), equal)
+    return heat.substitute(radius).simplify()
 
 
 def _measured_gas(chain: Chain, rule: str) -> Step:
-    """The equation of state with the noise as it is: no isotropy, no Gibbs law, the norm balance alone."""
+    """The equation of state for arbitrary noise: no isotropy, no Gibbs law, the norm balance alone."""
     size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
-    noise = chain.assumption(
-        "pure noise", sp.Eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2), evaluate=False), "noise alone"
-    )
-    small = chain.assumption("small steps", sp.Eq(_WW, r**2, evaluate=False), "the norm hardly fluctuates")
+    noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2)), "noise alone")
+    small = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
     heat = chain.definition(
-        sp.Eq(T, eta / (1 - beta) * Expectation(tr_Sigma / r**2) / (2 * (d - 1)), evaluate=False),
-        "eta_eff sigma^2/2 with the noise as it is; a gradient moves the weights by eta/(1 - beta) in the end",
+        eq(T, eta / (1 - beta) * Expectation(tr_Sigma / r**2) / (2 * (d - 1))),
+        "eta_eff sigma^2/2 for arbitrary noise; in total a gradient moves the weights by eta/(1 - beta)",
     )
-    volume = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "half the squared norm is the volume")
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
-    size = chain.do(lead, chain.do(substitute, size, noise), eta)
-    size = chain.do(substitute, size, small, chain.do(solve_for, heat, Expectation(tr_Sigma / r**2)))
-    size = chain.do(substitute, size, chain.do(solve_for, volume, r), chain.do(solve_for, directions, d))
-    size = chain.do(substitute, size, chain.do(flip, pressure))
-    return chain.do(scale, chain.do(solve_for, size, p), V)
+    volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
+    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+    directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
+    size = size.substitute(noise).lead(eta)
+    size = size.substitute(small, heat.solve_for(Expectation(tr_Sigma / r**2)))
+    size = size.substitute(volume.solve_for(r), directions.solve_for(d))
+    size = size.substitute(pressure.flip())
+    return size.solve_for(p).scale(V)
 
 
 def _gas(chain: Chain, rule: str) -> Step:
     chosen = FixedLR.with_optimizer(rule)
     radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
     if rule == "adamw":
-        volume = chain.definition(sp.Eq(V, r, evaluate=False), "the norm is the volume")
+        volume = chain.definition(eq(V, r), "the norm is the volume")
         pressure = chain.definition(
-            sp.Eq(p, lam * sigma * sp.sqrt((d - 1) / d), evaluate=False),
-            "the pressure: weight decay times the noise a coordinate at unit norm, sigma (1 - 1/(2d))",
+            eq(p, lam * sigma * sp.sqrt((d - 1) / d)),
+            "the pressure: weight decay times the noise per coordinate at unit norm, sigma (1 - 1/(2d))",
         )
-        directions = chain.definition(sp.Eq(R, d - 1, evaluate=False), "the gas constant")
+        directions = chain.definition(eq(R, d - 1), "the gas constant")
     else:
-        volume = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "half the squared norm is the volume")
-        pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-        directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
-    work = chain.do(product, pressure, chain.do(substitute, volume, radius))
-    return chain.do(compared, work, chain.do(product, heat, directions), R * T)
+        volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
+        pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+        directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
+    work = pressure.product(volume.substitute(radius))
+    return work.compared(heat.product(directions), R * T)
 
 
 @operation("multiply side by side")
 def product(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Product of two equations."""
-    return sp.Eq(first.lhs * second.lhs, first.rhs * second.rhs, evaluate=False)
+    return eq(first.lhs * second.lhs, first.rhs * second.rhs)
 
 
 @operation("compare with {0}")
@@ -299,7 +269,7 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
         raise OperationError(f"{second.lhs} is not {name}")
     m = sp.Dummy(positive=True)
     ratio = sp.simplify((first.rhs / second.rhs).subs(d, m + 1))
-    return sp.Eq(first.lhs, sp.simplify(ratio.subs(m, d - 1)) * name, evaluate=False)
+    return eq(first.lhs, sp.simplify(ratio.subs(m, d - 1)) * name)
 
 
 _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
@@ -308,15 +278,15 @@ _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
 def _maxwell(chain: Chain, rule: str) -> Step:
     chosen = FixedLR.with_optimizer(rule)
     entropy = chain.definition(
-        sp.Eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on",
+        eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r)),
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
-    entropy = chain.do(substitute, entropy, heat, radius)
-    by_rate = chain.do(scale, chain.do(differentiate, entropy, eta), eta)
-    by_decay = chain.do(scale, chain.do(differentiate, entropy, lam), lam)
+    entropy = entropy.substitute(heat, radius)
+    by_rate = entropy.differentiate(eta).scale(eta)
+    by_decay = entropy.differentiate(lam).scale(lam)
     weight = -2 if rule == "adam-l2" else -1
-    return chain.do(add, by_rate, by_decay, weights=(weight,), because="the temperature drops out")
+    return by_rate.add(by_decay, weights=(weight,), because="the temperature drops out")
 
 
 # Symmetry ----------------------------------------------------------------------------------------
@@ -335,21 +305,20 @@ def _adam_symmetry(chain: Chain, rule: str) -> None:
         new = (1 - eta * lam) * w - eta * push
         scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c}
     one = chain.definition(
-        sp.Eq(step(w, w_before, eta, lam), new, evaluate=False), "a step: Adam's direction remembers earlier gradients"
+        eq(step(w, w_before, eta, lam), new), "one step; Adam's direction depends on earlier gradients"
     )
-    larger = chain.do(rescale, one, scaling)
+    larger = one.rescale(scaling)
     invariant = [
-        chain.assumption("scale invariance", sp.Eq(adam_gradient(c * x), adam_gradient(x) / c, evaluate=False))
-        for x in (w, w_before)
+        chain.assumption("scale invariance", eq(adam_gradient(c * x), adam_gradient(x) / c)) for x in (w, w_before)
     ]
-    larger = chain.do(substitute, larger, *invariant)
+    larger = larger.substitute(*invariant)
     args = [argument / c for argument in push.args]
     unchanged = chain.assumption(
         "eps = 0",
-        sp.Eq(adam_direction(*[sp.expand(a) for a in args]), push, evaluate=False),
+        eq(adam_direction(*[sp.expand(a) for a in args]), push),
         "m/sqrt(v) does not change if all gradients are divided by c",
     )
-    chain.do(multiple_step, larger, unchanged, one, because="the same directions, for a memory of any length")
+    larger.multiple_step(unchanged, one, because="the same directions, for a memory of any length")
 
 
 @operation("compare with c times the step")
@@ -362,7 +331,7 @@ def multiple_step(larger: sp.Eq, unchanged: sp.Eq, one: sp.Eq) -> sp.Eq:
     moved = opened(larger.rhs).subs(unchanged.lhs, unchanged.rhs)
     if sp.expand(moved - c * one.rhs) != 0:
         raise OperationError(f"{moved} is not {c} times {one.rhs}")
-    return sp.Eq(larger.lhs, c * one.lhs, evaluate=False)
+    return eq(larger.lhs, c * one.lhs)
 
 
 # Rotation ----------------------------------------------------------------------------------------
@@ -376,32 +345,32 @@ def _rotation_squared(chain: Chain, rule: str) -> Step:
     norm = next(step for step in chain.steps if step.equation.lhs == Dot(w, w))
     radial = next(step for step in chain.steps if step.equation.lhs == Dot(g, w))
     still = next(step for step in chain.steps if step.equation.lhs == Expectation(Dot(w_next, w_next)))
-    overlap = chain.do(expectation, chain.do(substitute, chain.do(project, moved, w), radial, norm))
+    overlap = moved.project(w).substitute(radial, norm).expectation()
     if rule != "sgd":
         others = (_VV, Expectation(Dot(g, g)))
         cross = chain.do(eliminate, *balances, unknown=_WV, others=others)
-        overlap = chain.do(substitute, overlap, cross)
+        overlap = overlap.substitute(cross)
     turned = chain.definition(
-        sp.Eq(rotation**2 * _WW, Expectation(Dot(w_next - w, w_next - w)), evaluate=False),
+        eq(rotation**2 * _WW, Expectation(Dot(w_next - w, w_next - w))),
         "the mean square of a step over that of the weights",
     )
-    square = chain.do(expectation, norm)
-    turned = chain.do(substitute, turned, still, square, overlap)
-    return chain.do(root, turned, rotation)
+    square = norm.expectation()
+    turned = turned.substitute(still, square, overlap)
+    return turned.root(rotation)
 
 
 def _rotation(chain: Chain, rule: str) -> None:
     exact = chain.claim("exact-rotation", FixedLR.with_optimizer(rule))
     if rule == "momentum":
         return
-    chain.assumption("small steps", sp.Eq(_WW, r**2, evaluate=False), "the norm hardly fluctuates")
-    angle = chain.do(lead, exact, eta)
+    chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
+    angle = exact.lead(eta)
     if rule == "adam-l2":
-        homogeneous = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-        equal = chain.assumption("isotropic noise", sp.Eq(D_hat, d, evaluate=False))
-        angle = chain.do(substitute, angle, _unit(chain, homogeneous), equal)
-        angle = chain.do(substitute, angle, chain.claim("radius", FixedLR.with_optimizer(rule)))
-        chain.do(simplify, angle)
+        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+        equal = chain.assumption("isotropic noise", eq(D_hat, d))
+        angle = angle.substitute(_unit(chain, homogeneous), equal)
+        angle = angle.substitute(chain.claim("radius", FixedLR.with_optimizer(rule)))
+        angle.simplify()
 
 
 def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
@@ -416,26 +385,27 @@ def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., No
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     _title = OPTIMIZERS[_rule][0]
+    _training = {"momentum": "SGD with momentum", "nesterov": "SGD with Nesterov momentum"}.get(_rule, _title)
     for _name, _build, _world, _kind, _words in (
-        ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, exact in the step"),
-        ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Angle of a step, exact in the step"),
+        ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, for any step size"),
+        ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Rotation per step, for any step size"),
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
-        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T with the noise as it is"),
+        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
         ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_title}", worlds=[_world]
+            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_training}", worlds=[_world]
         )(_bound(_build, _rule))
 
 derivation(
     "momentum-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="What weight decay takes from the squared norm is what gradients, and what they say of those before, bring",
+    summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
 )(_momentum_balance)
 derivation(
@@ -449,14 +419,14 @@ derivation(
     "nesterov-balance",
     kind="identity",
     source=THIS_TOOLKIT,
-    summary="Mean squared norm under Nesterov's momentum, exact in the step for pure noise",
+    summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
     kind="physics",
     source=THIS_TOOLKIT,
-    summary="AdamW's squared norm is eta d/(2 lambda); exact for independent gradients on the way",
+    summary="AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
     worlds=[gas_world("adamw")],
 )(_bound(_radius, "adamw"))
 derivation(
@@ -486,6 +456,6 @@ for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
         f"rotation-{_rule}",
         kind="physics",
         source=KOSSON,
-        summary="Root mean square angle by which an iteration turns the weights",
+        summary="Root mean square rotation of the weights per iteration",
         worlds=[gas_world(_rule)],
     )(_bound(_rotation_squared if _rule == "sgd" else _rotation, _rule))

@@ -1,4 +1,4 @@
-"""Processes: what stays the same along a schedule, what it costs to be fast, and what averaging gains.
+"""Processes: what is constant along a schedule, what fast changes cost, and what averaging gains.
 
 >>> from thermo_theory import derive
 >>> derive("isotherm").claim(eta=0.2, eta0=0.1, lam0=1e-3)
@@ -12,16 +12,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    equate,
-    expand,
-    ito_of_norm,
-    operation,
-    simplify,
-    solve_for,
-    substitute,
-)
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
     C_V,
@@ -36,6 +27,7 @@ from thermo_theory.symbols import (
     d,
     diffusion,
     drift,
+    eq,
     eta,
     eta0,
     grad_L,
@@ -54,7 +46,6 @@ from thermo_theory.symbols import (
 )
 from thermo_theory.symbols.vectors import Dot, Generator, Quad, Tr
 from thermo_theory.theory.stochastic import PAPER
-from thermo_theory.theory.symmetry import at_once, choose
 from thermo_theory.worlds.discrete import run
 from thermo_theory.worlds.processes import (
     average_world,
@@ -83,7 +74,7 @@ _c, _q, _q_N, _U_N = (sp.Function(name)(T) for name in ("c", "q", "q_N", "U_N"))
 @operation("at the start of the process")
 def at_start(equation: sp.Eq) -> sp.Eq:
     """Write a law for the learning rate and weight decay at the start."""
-    return sp.Eq(*(side.subs({eta: eta0, lam: lam0}) for side in equation.args), evaluate=False)
+    return eq(*(side.subs({eta: eta0, lam: lam0}) for side in equation.args))
 
 
 @operation("two runs that agree have one weight decay")
@@ -92,14 +83,14 @@ def same_decay(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     (one,), (two,) = first.lhs.atoms(run), second.lhs.atoms(run)
     if first.rhs != second.rhs or one.args[:-1] != two.args[:-1]:
         raise OperationError(f"{first} and {second} differ in more than one argument")
-    return sp.Eq(two.args[-1], one.args[-1], evaluate=False)
+    return eq(two.args[-1], one.args[-1])
 
 
 @operation("follow along the schedule")
 def along(equation: sp.Eq) -> sp.Eq:
     """Write a law for what changes with time."""
     names = {eta: _eta, lam: _lam, T: _T, r: _r}
-    return sp.Eq(*(side.subs(names) for side in equation.args), evaluate=False)
+    return eq(*(side.subs(names) for side in equation.args))
 
 
 @operation("differentiate the logarithm with respect to {0}")
@@ -107,7 +98,7 @@ def log_slope(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Derivative of a quantity over itself, and what it is on the other side."""
     right = sp.diff(sp.expand_log(sp.log(equation.rhs), force=True), variable)
     slope = equation.lhs * sp.expand(right)
-    return sp.Eq(sp.Derivative(equation.lhs, variable), sp.expand(slope), evaluate=False)
+    return eq(sp.Derivative(equation.lhs, variable), sp.expand(slope))
 
 
 @operation("differentiate with respect to {0}, with the heat capacity")
@@ -118,7 +109,7 @@ def chain_rule(equation: sp.Eq, variable: sp.Symbol, capacity: sp.Eq) -> sp.Eq:
     for node in right.atoms(sp.Derivative):
         if node.expr.func == function.func and node.variables == node.expr.args:
             right = right.subs(node, capacity.rhs.subs(inner, node.variables[0]))
-    return sp.Eq(sp.Derivative(equation.lhs, variable), right, evaluate=False)
+    return eq(sp.Derivative(equation.lhs, variable), right)
 
 
 @operation("solve for {0}, long after the start")
@@ -126,27 +117,27 @@ def keep_up(equation: sp.Eq, function: sp.Expr) -> sp.Eq:
     """The solution of a linear differential equation without the part that decays from the start."""
     solution = sp.dsolve(equation, function)
     (constant,) = solution.rhs.free_symbols - equation.free_symbols
-    return sp.Eq(solution.lhs, sp.simplify(solution.rhs.subs(constant, 0)), evaluate=False)
+    return eq(solution.lhs, sp.simplify(solution.rhs.subs(constant, 0)))
 
 
 @operation("where {0} does not change, it is {1}")
 def standstill(equation: sp.Eq, function: sp.Expr, name: sp.Expr) -> sp.Eq:
     """The value at which the rate of a differential equation vanishes."""
     (value,) = sp.solve(equation.rhs, function)
-    return sp.Eq(name, value, evaluate=False)
+    return eq(name, value)
 
 
 @operation("divide by")
 def ratio_of_sides(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Divide one equation by another, side by side."""
     ratio = sp.powsimp(sp.simplify(first.rhs / second.rhs), force=True)
-    return sp.Eq(first.lhs / second.lhs, sp.expand(ratio), evaluate=False)
+    return eq(first.lhs / second.lhs, sp.expand(ratio))
 
 
 @operation("to first order in {0}")
 def first_order(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Invert both sides and expand to first order."""
-    return sp.Eq(1 / equation.lhs, sp.series(1 / equation.rhs, variable, 0, 2), evaluate=False)
+    return eq(1 / equation.lhs, sp.series(1 / equation.rhs, variable, 0, 2))
 
 
 @operation("integrate over {0} from {1} to {2}")
@@ -154,17 +145,17 @@ def between(equation: sp.Eq, variable: sp.Symbol, start: sp.Expr, end: sp.Expr) 
     """Integrate a slope: the difference of what it is the slope of."""
     function = equation.lhs.args[0]
     right = sp.integrate(equation.rhs, (variable, start, end))
-    return sp.Eq(function.subs(variable, end) - function.subs(variable, start), sp.expand_log(right), evaluate=False)
+    return eq(function.subs(variable, end) - function.subs(variable, start), sp.expand_log(right))
 
 
-@operation("put in differences")
+@operation("insert the differences")
 def put_difference(equation: sp.Eq, *differences: sp.Eq) -> sp.Eq:
     """Put in what the difference of two values of a function is, in terms of its second."""
     right = equation.rhs
     for known in differences:
         (positive,) = [term for term in sp.Add.make_args(known.lhs) if not term.could_extract_minus_sign()]
         right = right.subs(positive, known.rhs - (known.lhs - positive))
-    return sp.Eq(equation.lhs, sp.expand(right), evaluate=False)
+    return eq(equation.lhs, sp.expand(right))
 
 
 @operation("smallest value over {0}")
@@ -180,35 +171,35 @@ def smallest(equation: sp.Eq, variable: sp.Symbol) -> sp.Ge:
 def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
     """Mean square of an average of independent vectors of mean 0: each square once, over the squared number."""
     index = sp.Dummy("i", integer=True)
-    return sp.Eq(name, sp.summation(one.rhs / number**2, (index, 1, number)), evaluate=False)
+    return eq(name, sp.summation(one.rhs / number**2, (index, 1, number)))
 
 
-# What stays the same -----------------------------------------------------------------------------
+# Isotherm, isobar, isochore, adiabat ---------------------------------------------------------------
 
 
 def _isotherm(chain: Chain) -> None:
     symmetric = chain.claim("scaling-symmetry", FixedLR)
-    first = chain.do(at_once, symmetric, {eta: eta0, lam: lam0}, because="the run at the start of the process")
-    first = chain.do(choose, first, c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same")
+    first = symmetric.at_once({eta: eta0, lam: lam0}, because="the run at the start of the process")
+    first = first.choose(c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same")
     (one,) = first.equation.lhs.atoms(run)
     tuned = chain.definition(
-        sp.Eq(run(*one.args[:-1], lam), first.equation.rhs, evaluate=False),
-        "the weight decay that keeps eta/r^2, and so the temperature of the noise, in each direction the same",
+        eq(run(*one.args[:-1], lam), first.equation.rhs),
+        "the weight decay that keeps eta/r^2, and with it the noise temperature of each direction, constant",
     )
-    chain.do(same_decay, first, tuned)
+    first.same_decay(tuned)
 
 
 def _isobar(chain: Chain) -> None:
-    now = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    before = chain.definition(sp.Eq(p0, lam0, evaluate=False), "also at the start")
-    held = chain.definition(sp.Eq(p, p0, evaluate=False), "the pressure is held")
-    chain.do(substitute, held, now, before)
+    now = chain.definition(eq(p, lam), "weight decay is the pressure")
+    before = chain.definition(eq(p0, lam0), "also at the start")
+    held = chain.definition(eq(p, p0), "the pressure is constant")
+    held.substitute(now, before)
 
 
 def _isochore(chain: Chain) -> None:
     now = chain.claim("radius", FixedLR)
-    before = chain.do(at_start, now, because="held volume: the norm is the same")
-    chain.do(solve_for, chain.do(equate, now, before), lam)
+    before = now.at_start(because="constant volume: the norm is the same")
+    now.equate(before).solve_for(lam)
 
 
 # What changes ------------------------------------------------------------------------------------
@@ -217,79 +208,67 @@ def _isochore(chain: Chain) -> None:
 def _entropy_of_schedule(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
     entropy = chain.definition(
-        sp.Eq(_S(t), _S_sphere(_T) + (d - 1) * sp.log(_r), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on",
+        eq(_S(t), _S_sphere(_T) + (d - 1) * sp.log(_r)),
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
-    capacity = chain.definition(
-        sp.Eq(sp.Derivative(_S_sphere(T), T), C_V / T, evaluate=False), "the heat capacity of the directions"
-    )
-    warming = chain.do(log_slope, chain.do(along, heat), t)
-    growing = chain.do(log_slope, chain.do(along, radius), t)
-    change = chain.do(chain_rule, entropy, t, capacity)
-    change = chain.do(substitute, change, warming, growing)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    mayer = chain.definition(sp.Eq(C_V, C_p - R, evaluate=False), "C_p = C_V + R")
-    chain.do(expand, chain.do(substitute, change, directions, mayer))
+    capacity = chain.definition(eq(sp.Derivative(_S_sphere(T), T), C_V / T), "the heat capacity of the directions")
+    warming = heat.along().log_slope(t)
+    growing = radius.along().log_slope(t)
+    change = entropy.chain_rule(t, capacity)
+    change = change.substitute(warming, growing)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    mayer = chain.definition(eq(C_V, C_p - R), "C_p = C_V + R")
+    change.substitute(directions, mayer).expand()
 
 
 def _quasi_static(chain: Chain) -> None:
     mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
     rules = [
-        chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm"),
-        chain.assumption("scale invariance", sp.Eq(Dot(w, grad_L), 0, evaluate=False), "Euler: g.w = 0"),
-        chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r"),
-        chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch"),
-        chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False)),
+        chain.definition(eq(Dot(w, w), r**2), "the norm"),
+        chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0"),
+        chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r"),
+        chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
+        chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2)),
     ]
-    growth = chain.do(ito_of_norm, mean, noise, _squared_norm**2, _squared_norm, w, because="f = r^4")
-    growth = chain.do(expand, chain.do(substitute, growth, *rules))
-    moving = chain.definition(
-        sp.Eq(Generator(r**4), sp.Derivative(_y, t), evaluate=False), "no noise enters the norm: r^4 = y(t)"
-    )
-    name = chain.definition(sp.Eq(r, _y ** sp.Rational(1, 4), evaluate=False), "the same")
-    rate = chain.definition(sp.Eq(eta, eta0 * sp.exp(ramp * t / 2), evaluate=False), "a ramp of the learning rate")
-    decay = chain.definition(
-        sp.Eq(lam, lam0 * sp.exp(-ramp * t / 2), evaluate=False), "and of weight decay, at constant eta lambda"
-    )
-    motion = chain.do(substitute, growth, moving)
-    motion = chain.do(substitute, motion, name)
-    motion = chain.do(simplify, chain.do(substitute, motion, rate, decay))
-    followed = chain.do(keep_up, motion, _y)
-    still = chain.do(standstill, motion, _y, _y_e, because="where r^4 would settle if the ramp stopped")
-    ratio = chain.do(ratio_of_sides, still, followed)
-    chain.do(first_order, ratio, ramp, because="behind by the ramp's rate over the relaxation rate 4 eta lambda")
-    behind = chain.definition(sp.Eq(lag, sp.log(_y_e / _y) / 4, evaluate=False), "the lag of log r")
-    behind = chain.do(substitute, behind, ratio)
-    back = [chain.do(solve_for, rate, eta0), chain.do(solve_for, decay, lam0)]
-    chain.do(simplify, chain.do(substitute, behind, *back), because="quasi-static while nu is far below 4 eta lambda")
+    growth = mean.ito_of_norm(noise, _squared_norm**2, _squared_norm, w, because="f = r^4")
+    growth = growth.substitute(*rules).expand()
+    moving = chain.definition(eq(Generator(r**4), sp.Derivative(_y, t)), "no noise enters the norm: r^4 = y(t)")
+    name = chain.definition(eq(r, _y ** sp.Rational(1, 4)), "the same")
+    rate = chain.definition(eq(eta, eta0 * sp.exp(ramp * t / 2)), "a ramp of the learning rate")
+    decay = chain.definition(eq(lam, lam0 * sp.exp(-ramp * t / 2)), "and of weight decay, at constant eta lambda")
+    motion = growth.substitute(moving)
+    motion = motion.substitute(name)
+    motion = motion.substitute(rate, decay).simplify()
+    followed = motion.keep_up(_y)
+    still = motion.standstill(_y, _y_e, because="the value that r^4 would reach if the ramp stopped")
+    ratio = still.ratio_of_sides(followed)
+    ratio.first_order(ramp, because="the lag is the ramp's rate over the relaxation rate 4 eta lambda")
+    behind = chain.definition(eq(lag, sp.log(_y_e / _y) / 4), "the lag of log r")
+    behind = behind.substitute(ratio)
+    back = [rate.solve_for(eta0), decay.solve_for(lam0)]
+    behind.substitute(*back).simplify(because="quasi-static while nu is far below 4 eta lambda")
 
 
 def _quench(chain: Chain) -> None:
-    gibbs = chain.assumption(
-        "Gibbs law", sp.Eq(_S(T), _U(T) / T + sp.log(_Z(T)), evaluate=False), "-log rho = L/T + log Z, on average"
-    )
+    gibbs = chain.assumption("Gibbs law", eq(_S(T), _U(T) / T + sp.log(_Z(T))), "-log rho = L/T + log Z, on average")
     norm = chain.assumption(
-        "Gibbs law",
-        sp.Eq(sp.Derivative(sp.log(_Z(T)), T), _U(T) / T**2, evaluate=False),
-        "a derivative of Z = sum of exp(-L/T)",
+        "Gibbs law", eq(sp.Derivative(sp.log(_Z(T)), T), _U(T) / T**2), "a derivative of Z = sum of exp(-L/T)"
     )
     constant = chain.assumption(
-        "constant heat capacity",
-        sp.Eq(sp.Derivative(_U(T), T), R, evaluate=False),
-        "near the bottom of a quadratic well, C_V = R",
+        "constant heat capacity", eq(sp.Derivative(_U(T), T), R), "near the bottom of a quadratic well, C_V = R"
     )
-    slope = chain.do(product_rule, gibbs, T)
-    slope = chain.do(substitute, slope, norm)
-    slope = chain.do(substitute, slope, constant)
-    entropy = chain.do(between, slope, T, T1, T2)
-    energy = chain.do(between, constant, T, T1, T2)
+    slope = gibbs.product_rule(T)
+    slope = slope.substitute(norm)
+    slope = slope.substitute(constant)
+    entropy = slope.between(T, T1, T2)
+    energy = constant.between(T, T1, T2)
     made = chain.definition(
-        sp.Eq(produced, _S(T2) - _S(T1) - (_U(T2) - _U(T1)) / T2, evaluate=False),
-        "what the entropy gains, and what the heat given off at the new temperature adds outside",
+        eq(produced, _S(T2) - _S(T1) - (_U(T2) - _U(T1)) / T2),
+        "the entropy gained by the gas, and by the bath from heat given off at the new temperature",
     )
-    made = chain.do(put_difference, made, entropy, energy)
-    chain.do(smallest, made, T1, because="second law: never negative, and zero only without a drop")
-    chain.do(gather, made)
+    made = made.put_difference(entropy, energy)
+    made.smallest(T1, because="second law: never negative, and zero only without a drop")
+    made.gather()
 
 
 @operation("differentiate with respect to {0}")
@@ -298,42 +277,40 @@ def product_rule(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     right = sp.S.Zero
     for term in sp.Add.make_args(equation.rhs):
         right += sp.Derivative(term, variable) if isinstance(term, sp.log) else sp.diff(term, variable)
-    return sp.Eq(sp.Derivative(equation.lhs, variable), right, evaluate=False)
+    return eq(sp.Derivative(equation.lhs, variable), right)
 
 
 @operation("gather")
 def gather(equation: sp.Eq) -> sp.Eq:
     """Gather logarithms, and take out R."""
     right = sp.collect(sp.expand(equation.rhs), R, evaluate=False)
-    return sp.Eq(equation.lhs, sp.Add(*[k * sp.logcombine(v, force=True) for k, v in right.items()]), evaluate=False)
+    return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v, force=True) for k, v in right.items()]))
 
 
 def _weight_averaging(chain: Chain) -> None:
     spread = chain.assumption(
         "Gibbs law",
-        sp.Eq(_q, (d - 1) * T * _c, evaluate=False),
-        "the mean squared part across the minimum, by parts on the sphere, with the mean cosine c",
+        eq(_q, (d - 1) * T * _c),
+        "the mean squared component perpendicular to the minimum, by parts on the sphere, with the mean cosine c",
     )
-    cold = chain.assumption(
-        "low temperature", sp.Eq(_c, 1, evaluate=False), "the directions keep close to the minimum: c = 1 + O(T)"
-    )
+    cold = chain.assumption("low temperature", eq(_c, 1), "the directions stay close to the minimum: c = 1 + O(T)")
     bottom = chain.assumption(
         "low temperature",
-        sp.Eq(_U_N, _q_N / 2, evaluate=False),
+        eq(_U_N, _q_N / 2),
         "and the loss is half the squared distance up to O(T^2), after projection on the sphere too",
     )
-    shared = chain.do(independent_mean, spread, N, _q_N)
-    loss = chain.do(substitute, bottom, shared)
-    loss = chain.do(substitute, loss, cold)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    chain.do(substitute, loss, directions)
+    shared = spread.independent_mean(N, _q_N)
+    loss = bottom.substitute(shared)
+    loss = loss.substitute(cold)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    loss.substitute(directions)
 
 
 derivation(
     "isotherm",
     kind="symmetry",
     source=THIS,
-    summary="Learning rate times weight decay stays: the temperature does too, for any noise and any step size",
+    summary="Learning rate times weight decay is constant, and so is the temperature, for any noise and any step size",
     worlds=[same_temperature_world],
 )(_isotherm)
 
@@ -341,7 +318,7 @@ derivation(
     "isobar",
     kind="definition",
     source=f"{PAPER}, Sec. 3",
-    summary="Weight decay stays: the pressure does too",
+    summary="Weight decay is constant, and so is the pressure",
     worlds=[pressure_world],
 )(_isobar)
 
@@ -349,7 +326,7 @@ derivation(
     "isochore",
     kind="physics",
     source=THIS,
-    summary="Learning rate over weight decay stays: the volume does too, as long as the noise is the same all over",
+    summary="Learning rate over weight decay is constant, and so is the volume, for homogeneous noise",
     worlds=[same_volume_world],
 )(_isochore)
 
@@ -357,7 +334,7 @@ derivation(
     "entropy-of-schedule",
     kind="physics",
     source=THIS,
-    summary="What the entropy gains along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
+    summary="Change of the entropy along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
     worlds=[schedule_world],
 )(_entropy_of_schedule)
 
@@ -365,8 +342,8 @@ derivation(
     "quasi-static",
     kind="physics",
     source=THIS,
-    summary="How far log r lags behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation "
-    "rate 4 eta lambda, as long as that is small; other slow modes ask for slower ramps still",
+    summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
+    "eta lambda, while that is small; other slow modes need slower ramps",
     worlds=[ramp_world],
 )(_quasi_static)
 
@@ -374,7 +351,8 @@ derivation(
     "quench",
     kind="physics",
     source=f"Clausius' inequality; {THIS}",
-    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, never less than 0",
+    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
+    "negative",
     worlds=[quench_world],
 )(_quench)
 
@@ -382,6 +360,6 @@ derivation(
     "weight-averaging",
     kind="physics",
     source=THIS,
-    summary="The average of N independent samples, put back on the sphere, loses R T/N instead of R T",
+    summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
     worlds=[average_world],
 )(_weight_averaging)

@@ -17,18 +17,7 @@ import sympy as sp
 from numpy.typing import ArrayLike
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    equate,
-    expand,
-    ito_of_norm,
-    operation,
-    project,
-    simplify,
-    solve_for,
-    solve_ode,
-    substitute,
-)
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.numeric.domain import check_domain
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
@@ -37,6 +26,7 @@ from thermo_theory.symbols import (
     d,
     diffusion,
     drift,
+    eq,
     eta,
     eta_eff,
     glossary,
@@ -67,10 +57,10 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
     rate = sp.Rational(power, 2) * norm ** (power - 2) * equation.rhs
     inside = function ** sp.Rational(1, power)
     right = sp.expand(sp.powsimp(sp.expand(rate).subs(norm, inside)))
-    return sp.Eq(sp.Derivative(function, variable), right, evaluate=False)
+    return eq(sp.Derivative(function, variable), right)
 
 
-@operation("gather what is left of the start and what is reached of the end, with {0} = 1 at first and 0 at last")
+@operation("split into the start and the end, with {0} = 1 at the start and 0 at the end")
 def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
     """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
     share = sp.Dummy("E", positive=True)
@@ -81,13 +71,13 @@ def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
         raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")
     end, change = sp.factor(parts.coeff_monomial(1)), parts.coeff_monomial(share)
     start = sp.factor(end + change)
-    return sp.Eq(equation.lhs, start * decaying + end * (1 - decaying), evaluate=False)
+    return eq(equation.lhs, start * decaying + end * (1 - decaying))
 
 
 @operation("take the root of order {0}")
 def take_root(equation: sp.Eq, power: int) -> sp.Eq:
     """Root of both sides, which are positive."""
-    return sp.Eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args), evaluate=False)
+    return eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args))
 
 
 @operation("the slope of the mean change is minus the rate of relaxation, 1/{2}")
@@ -96,7 +86,7 @@ def slope_of_change(equation: sp.Eq, norm: sp.Symbol, power: int, time: sp.Symbo
     if equation.lhs != Generator(norm**power):
         raise OperationError(f"{equation.lhs} is not the mean change of {norm**power}")
     slope = sp.diff(equation.rhs, norm) / sp.diff(norm**power, norm)
-    return sp.Eq(1 / time, -sp.expand(slope), evaluate=False)
+    return eq(1 / time, -sp.expand(slope))
 
 
 @operation("apply Ito's lemma to w/|w|")
@@ -105,7 +95,7 @@ def ito_of_unit_vector(drift_is: sp.Eq, covariance: sp.Eq, unit: sp.Expr, weight
     b, spread = drift_is.rhs, covariance.rhs
     outward = -Dot(weights, b) / norm**3 - Tr(spread) / (2 * norm**3) + 3 * Quad(spread, weights) / (2 * norm**5)
     right = b / norm + outward * weights - Apply(spread, weights) / norm**3
-    return sp.Eq(Generator(unit), sp.expand(right), evaluate=False)
+    return eq(Generator(unit), sp.expand(right))
 
 
 # Trajectories ------------------------------------------------------------------------------------
@@ -114,22 +104,20 @@ def ito_of_unit_vector(drift_is: sp.Eq, covariance: sp.Eq, unit: sp.Expr, weight
 def _trajectory(chain: Chain, protocol: Protocol) -> None:
     power = 4 if protocol is FixedLR else -2
     growth = chain.claim("ito-radius", protocol)
-    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    growth = chain.do(substitute, growth, noise)
-    named = chain.definition(
-        sp.Eq(_y(t), _r(t) ** power, evaluate=False), "the power of the norm that obeys a linear equation"
-    )
-    rate = chain.do(as_rate, growth, r, _y(t), power, t, because="no noise acts on the norm: g.w = 0")
-    start = chain.definition(sp.Eq(_y(0), r0**power, evaluate=False), "the norm at the start")
-    solution = chain.do(solve_ode, rate, _y(t), start=start)
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    growth = growth.substitute(noise)
+    named = chain.definition(eq(_y(t), _r(t) ** power), "the power of the norm that obeys a linear equation")
+    rate = growth.as_rate(r, _y(t), power, t, because="no noise acts on the norm: g.w = 0")
+    start = chain.definition(eq(_y(0), r0**power), "the norm at the start")
+    solution = rate.solve_ode(_y(t), start=start)
     decaying = sp.exp(-4 * eta * lam * t if protocol is FixedLR else -(eta_eff**2) * sigma**2 * t * (d - 1))
-    solution = chain.do(start_and_end, solution, decaying)
-    chain.do(take_root, chain.do(substitute, solution, named), power)
+    solution = solution.start_and_end(decaying)
+    solution.substitute(named).take_root(power)
 
 
 def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.claim("ito-radius", protocol)
-    chain.definition(sp.Eq(_r(t), r0, evaluate=False), "the projection takes the growth away again, every step")
+    chain.definition(eq(_r(t), r0), "the projection removes the growth at every step")
 
 
 def _followed(power: int, start: np.ndarray, end: np.ndarray, rate: np.ndarray) -> np.ndarray:
@@ -165,59 +153,57 @@ def _trajectory_fixed_elr(invalid: Literal["raise", "nan"] = "raise", **values: 
 def _relaxation_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     mean, noise = chain.claim("sde", protocol, about=drift), chain.claim("sde", protocol, about=diffusion)
     rules = [
-        chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm"),
-        chain.assumption("scale invariance", sp.Eq(Dot(w, grad_L), 0, evaluate=False), "Euler: g.w = 0"),
-        chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r"),
-        chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch"),
+        chain.definition(eq(Dot(w, w), r**2), "the norm"),
+        chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0"),
+        chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r"),
+        chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
     ]
-    growth = chain.do(ito_of_norm, mean, noise, _squared_norm**2, _squared_norm, w, because="f = |w|^4")
-    growth = chain.do(expand, chain.do(substitute, growth, *rules))
-    slope = chain.do(slope_of_change, growth, r, 4, relaxation, because="r^4 changes linearly with r^4")
-    chain.do(solve_for, slope, relaxation)
+    growth = mean.ito_of_norm(noise, _squared_norm**2, _squared_norm, w, because="f = |w|^4")
+    growth = growth.substitute(*rules).expand()
+    slope = growth.slope_of_change(r, 4, relaxation, because="r^4 changes linearly with r^4")
+    slope.solve_for(relaxation)
 
 
 def _relaxation_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
-    slope = chain.do(slope_of_change, growth, r, 2, relaxation, because="close to its stationary value")
-    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays as it is")
-    balance = chain.do(substitute, growth, still)
-    slope = chain.do(substitute, slope, chain.do(solve_for, balance, tr_Sigma))
-    chain.do(solve_for, slope, relaxation)
+    slope = growth.slope_of_change(r, 2, relaxation, because="close to its stationary value")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
+    balance = growth.substitute(still)
+    slope = slope.substitute(balance.solve_for(tr_Sigma))
+    slope.solve_for(relaxation)
 
 
 def _free_direction(chain: Chain, protocol: Protocol) -> Step:
-    """A direction that nothing holds: the mean of w/|w| shrinks because it spreads over the sphere."""
+    """A direction without a mean gradient: the mean of w/|w| shrinks because it spreads over the sphere."""
     mean, noise = chain.claim("sde", protocol, about=drift), chain.claim("sde", protocol, about=diffusion)
-    tangent = chain.assumption("scale invariance", sp.Eq(Apply(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch")
-    flat = chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch")
-    unit = chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r")
-    free = chain.assumption("pure noise", sp.Eq(grad_L, 0, evaluate=False), "nothing pulls")
-    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
-    weights = chain.definition(sp.Eq(w, r * w_bar, evaluate=False), "norm and direction")
-    turned = chain.do(ito_of_unit_vector, mean, noise, w_bar, w, r)
-    turned = chain.do(substitute, turned, free, tangent, flat, unit)
+    tangent = chain.assumption("scale invariance", eq(Apply(Sigma_w, w), 0), "g.w = 0 in each batch")
+    flat = chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch")
+    unit = chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r")
+    free = chain.assumption("pure noise", eq(grad_L, 0), "there is no mean gradient")
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    weights = chain.definition(eq(w, r * w_bar), "norm and direction")
+    turned = mean.ito_of_unit_vector(noise, w_bar, w, r)
+    turned = turned.substitute(free, tangent, flat, unit)
     if turned.equation.has(Dot(w, w)):
-        turned = chain.do(expand, chain.do(substitute, turned, norm, because="weight decay does not turn the weights"))
-    turned = chain.do(substitute, turned, weights)
-    slower = chain.definition(
-        sp.Eq(Generator(w_bar), -w_bar / relaxation, evaluate=False), "the mean direction shrinks as exp(-t/tau)"
-    )
-    same = chain.do(project, chain.do(equate, slower, turned), w_bar)
-    return chain.do(solve_for, same, relaxation)
+        turned = turned.substitute(norm, because="weight decay does not turn the weights").expand()
+    turned = turned.substitute(weights)
+    slower = chain.definition(eq(Generator(w_bar), -w_bar / relaxation), "the mean direction shrinks as exp(-t/tau)")
+    same = slower.equate(turned).project(w_bar)
+    return same.solve_for(relaxation)
 
 
 def _relaxation_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     time = _free_direction(chain, protocol)
-    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    chain.do(substitute, time, noise)
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    time.substitute(noise)
 
 
 def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
     time = _free_direction(chain, protocol)
     growth = chain.claim("ito-radius", protocol)
-    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays as it is")
-    balance = chain.do(solve_for, chain.do(substitute, growth, still), tr_Sigma)
-    chain.do(simplify, chain.do(substitute, time, balance))
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
+    balance = growth.substitute(still).solve_for(tr_Sigma)
+    time.substitute(balance).simplify()
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -247,7 +233,7 @@ _TIMES = {
     FixedSphere: (
         _relaxation_on_the_sphere,
         free_world,
-        "Only directions relax: a free one forgets itself in 2/((d - 1) eta_eff^2 sigma^2) iterations",
+        "Only directions relax: a free one decorrelates in 2/((d - 1) eta_eff^2 sigma^2) iterations",
     ),
     FixedELR: (
         _relaxation_fixed_elr,
@@ -277,6 +263,6 @@ for _protocol in (FixedELR, FixedLR):
         protocol=_protocol,
         kind="physics",
         source="this toolkit, docs/; Kosson et al. 2023, arXiv 2305.17212",
-        summary="Where the norm is stationary a free direction forgets itself in 1/(eta lambda) iterations",
+        summary="At a stationary norm a free direction decorrelates in 1/(eta lambda) iterations",
         worlds=[free_world(_protocol.key)],
     )(_direction_relaxation)

@@ -1,4 +1,4 @@
-"""What stationarity says of slopes and curvatures when steps are not small: the balance of a step, and a thermometer.
+"""What stationarity implies for slopes and curvatures at finite steps: the balance of a step, and a thermometer.
 
 In the limit of small steps these are "gradient-balance" and "configurational-temperature". They need no correction by a
 mean curvature: where curvatures differ, the mean gradient points along the large ones.
@@ -10,11 +10,8 @@ mean curvature: where curvatures differ, the mean gradient points along the larg
 
 from __future__ import annotations
 
-import sympy as sp
-
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import expectation, simplify, solve_for, substitute
-from thermo_theory.symbols import Hess, L, L_next, T, eta_eff, g_unit, grad_L_unit, lap_L, sigma, xi
+from thermo_theory.symbols import Hess, L, L_next, T, eq, eta_eff, g_unit, grad_L_unit, lap_L, sigma, xi
 from thermo_theory.symbols.vectors import Dot, Expectation, Quad
 from thermo_theory.worlds.steps import step_balance_world
 
@@ -28,47 +25,37 @@ def _balance(chain: Chain) -> None:
     """Mean squared gradient and mean curvature along the gradients of minibatches."""
     step = chain.assumption(
         "small steps",
-        sp.Eq(L_next, L - eta_eff * Dot(grad_L_unit, g_unit) + eta_eff**2 / 2 * Quad(Hess, g_unit), evaluate=False),
+        eq(L_next, L - eta_eff * Dot(grad_L_unit, g_unit) + eta_eff**2 / 2 * Quad(Hess, g_unit)),
         "the loss after a step, to second order in it",
     )
-    mean = chain.do(expectation, step)
+    mean = step.expectation()
     unbiased = chain.definition(
-        sp.Eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE), evaluate=False), "minibatches have no bias"
+        eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE)), "minibatch gradients are unbiased"
     )
-    still = chain.assumption(
-        "stationarity", sp.Eq(Expectation(L_next), Expectation(L), evaluate=False), "the mean loss stays as it is"
-    )
-    mean = chain.do(substitute, mean, unbiased, still)
-    chain.do(
-        solve_for,
-        mean,
+    still = chain.assumption("stationarity", eq(Expectation(L_next), Expectation(L)), "the mean loss is constant")
+    mean = mean.substitute(unbiased, still)
+    mean.solve_for(
         Expectation(_SQUARE),
-        because="what steps down the slope lose, curvature along the step brings back; whatever the noise",
+        because="steps down the slope lower the loss as much as the curvature along the step raises it, for any noise",
     )
 
 
 def _thermometer(chain: Chain) -> None:
     balance = chain.claim("step-balance")
     parts = chain.definition(
-        sp.Eq(
-            Expectation(Quad(Hess, g_unit)),
-            Expectation(Quad(Hess, grad_L_unit)) + Expectation(Quad(Hess, xi)),
-            evaluate=False,
-        ),
-        "a gradient is its mean and noise, which do not know each other",
+        eq(Expectation(Quad(Hess, g_unit)), Expectation(Quad(Hess, grad_L_unit)) + Expectation(Quad(Hess, xi))),
+        "a gradient is its mean plus uncorrelated noise",
     )
     isotropic = chain.assumption(
         "isotropic noise",
-        sp.Eq(Expectation(Quad(Hess, xi)), sigma**2 * Expectation(lap_L), evaluate=False),
-        "noise that is the same in all directions, and at all weights, sees the mean curvature",
+        eq(Expectation(Quad(Hess, xi)), sigma**2 * Expectation(lap_L)),
+        "isotropic and homogeneous noise samples the mean curvature",
     )
-    heat = chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "the temperature of the noise")
-    strength = chain.do(solve_for, heat, sigma**2)
-    balance = chain.do(substitute, balance, parts, isotropic, strength)
-    chain.do(
-        simplify,
-        balance,
-        because="the thermometer, and what steps add to it: the curvature along the mean gradient",
+    heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise")
+    strength = heat.solve_for(sigma**2)
+    balance = balance.substitute(parts, isotropic, strength)
+    balance.simplify(
+        because="the thermometer and its correction for finite steps: the curvature along the mean gradient"
     )
 
 
@@ -77,7 +64,7 @@ derivation(
     kind="identity",
     source=SOURCE,
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
-    "mean and noise together: what V6 is held against at steps that are not small",
+    "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
     worlds=[step_balance_world],
 )(_balance)
 derivation(
@@ -85,6 +72,6 @@ derivation(
     kind="physics",
     source=SOURCE,
     summary="Under isotropic noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the curvature along "
-    "the mean gradient: the configurational thermometer at steps that are not small",
+    "the mean gradient: the configurational thermometer at finite steps",
     worlds=[step_balance_world],
 )(_thermometer)

@@ -5,13 +5,6 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import (
-    ito_of_direction,
-    ito_of_norm,
-    ito_square_of_direction,
-    solve_for,
-    substitute,
-)
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     Pi,
@@ -23,6 +16,7 @@ from thermo_theory.symbols import (
     drift,
     drift_squared,
     drift_unit,
+    eq,
     eta,
     eta_eff,
     grad_L,
@@ -45,51 +39,47 @@ _squared_norm = sp.Symbol("s", positive=True)
 
 def _sde(chain: Chain, protocol: Protocol) -> None:
     mean = chain.definition(
-        sp.Eq(drift, -eta * (grad_L + (0 if protocol is FixedSphere else lam * w)), evaluate=False),
-        "the mean update of an iteration" + (", before the projection" if protocol is FixedSphere else ""),
+        eq(drift, -eta * (grad_L + (0 if protocol is FixedSphere else lam * w))),
+        "the mean update per iteration" + (", before the projection" if protocol is FixedSphere else ""),
     )
     square = chain.definition(
-        sp.Eq(diffusion, eta**2 * Sigma_w + drift_squared, evaluate=False),
-        "the mean square of an update: that of its noise and that of its mean",
+        eq(diffusion, eta**2 * Sigma_w + drift_squared),
+        "mean square of an update: noise plus mean",
     )
-    small = chain.assumption(
-        "continuous time", sp.Eq(drift_squared, 0, evaluate=False), "the mean update is small beside the noise"
-    )
-    noise = chain.do(substitute, square, small)
+    small = chain.assumption("continuous time", eq(drift_squared, 0), "the mean update is small beside the noise")
+    noise = square.substitute(small)
     if protocol is FixedELR:
-        rate = chain.definition(sp.Eq(eta, eta_eff * r**2, evaluate=False), "the effective learning rate is held")
-        chain.do(substitute, mean, rate)
-        chain.do(substitute, noise, rate)
+        rate = chain.definition(eq(eta, eta_eff * r**2), "the effective learning rate is held fixed")
+        mean.substitute(rate)
+        noise.substitute(rate)
 
 
 def _ito_radius(chain: Chain, protocol: Protocol) -> None:
     mean = chain.claim("sde", protocol, about=drift)
     noise = chain.claim("sde", protocol, about=diffusion)
-    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
-    radial = chain.assumption("scale invariance", sp.Eq(Dot(w, grad_L), 0, evaluate=False), "Euler: g.w = 0")
-    unit = chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r")
-    growth = chain.do(ito_of_norm, mean, noise, _squared_norm, _squared_norm, w, because="f = |w|^2")
-    growth = chain.do(substitute, growth, radial, because="the gradient does not change the norm")
-    growth = chain.do(substitute, growth, unit, because="but its noise makes it grow")
-    chain.do(substitute, growth, norm)
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    radial = chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0")
+    unit = chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r")
+    growth = mean.ito_of_norm(noise, _squared_norm, _squared_norm, w, because="f = |w|^2")
+    growth = growth.substitute(radial, because="the gradient does not change the norm")
+    growth = growth.substitute(unit, because="but its noise makes it grow")
+    growth.substitute(norm)
 
 
 def _direction_diffusion(chain: Chain) -> None:
     mean = chain.claim("sde", FixedLR, about=drift)
     noise = chain.claim("sde", FixedLR, about=diffusion)
-    along = chain.definition(sp.Eq(Apply(Pi, w), 0, evaluate=False), "weights are normal to their sphere")
-    tangent = chain.assumption("scale invariance", sp.Eq(Apply(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch")
-    unit = chain.assumption("scale invariance", sp.Eq(Apply(Pi, grad_L), grad_L_unit / r, evaluate=False), "g ~ 1/r")
-    spread = chain.assumption(
-        "scale invariance", sp.Eq(Sandwich(Pi, Sigma_w), Sigma / r**2, evaluate=False), "g.w = 0 and g ~ 1/r"
-    )
-    rate = chain.definition(sp.Eq(eta, eta_eff * r**2, evaluate=False), "the effective learning rate")
-    moved = chain.do(ito_of_direction, mean, noise, drift_unit, w, Pi, r)
-    moved = chain.do(substitute, moved, tangent, along, unit)
-    chain.do(substitute, moved, rate, because="drift along the sphere")
-    spreading = chain.do(ito_square_of_direction, noise, diffusion_unit, Pi, r)
-    spreading = chain.do(substitute, spreading, spread)
-    chain.do(substitute, spreading, rate, because="diffusion along the sphere")
+    along = chain.definition(eq(Apply(Pi, w), 0), "weights are normal to their sphere")
+    tangent = chain.assumption("scale invariance", eq(Apply(Sigma_w, w), 0), "g.w = 0 in each batch")
+    unit = chain.assumption("scale invariance", eq(Apply(Pi, grad_L), grad_L_unit / r), "g ~ 1/r")
+    spread = chain.assumption("scale invariance", eq(Sandwich(Pi, Sigma_w), Sigma / r**2), "g.w = 0 and g ~ 1/r")
+    rate = chain.definition(eq(eta, eta_eff * r**2), "the effective learning rate")
+    moved = mean.ito_of_direction(noise, drift_unit, w, Pi, r)
+    moved = moved.substitute(tangent, along, unit)
+    moved.substitute(rate, because="drift along the sphere")
+    spreading = noise.ito_square_of_direction(diffusion_unit, Pi, r)
+    spreading = spreading.substitute(spread)
+    spreading.substitute(rate, because="diffusion along the sphere")
 
 
 def _stationary_distribution(chain: Chain) -> None:
@@ -97,22 +87,18 @@ def _stationary_distribution(chain: Chain) -> None:
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
     still = chain.assumption(
         "stationarity",
-        sp.Eq(2 * drift_unit, Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho), evaluate=False),
+        eq(2 * drift_unit, Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)),
         "no probability flows: rho b_u = div(D_u rho)/2 along the sphere",
     )
-    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma, tr_Sigma / (d - 1) * Pi, evaluate=False))
-    homogeneous = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    round_ = chain.definition(
-        sp.Eq(Div(Pi), 0, evaluate=False), "the divergence of the projector is normal to the sphere"
-    )
-    surface = chain.definition(
-        sp.Eq(Apply(Pi, grad_log_rho), grad_log_rho, evaluate=False), "a gradient on the sphere lies along it"
-    )
-    noise = chain.do(substitute, isotropic, homogeneous, because="one number, everywhere and in every direction")
-    spread = chain.do(substitute, spread, noise)
-    flux = chain.do(substitute, still, flow, spread)
-    flux = chain.do(substitute, flux, round_, surface)
-    chain.do(solve_for, flux, grad_log_rho, because="so rho ~ exp(-2 L/(eta_eff sigma^2))")
+    isotropic = chain.assumption("isotropic noise", eq(Sigma, tr_Sigma / (d - 1) * Pi))
+    homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    round_ = chain.definition(eq(Div(Pi), 0), "the divergence of the projector is normal to the sphere")
+    surface = chain.definition(eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
+    noise = isotropic.substitute(homogeneous, because="the same everywhere and in every direction")
+    spread = spread.substitute(noise)
+    flux = still.substitute(flow, spread)
+    flux = flux.substitute(round_, surface)
+    flux.solve_for(grad_log_rho, because="so rho ~ exp(-2 L/(eta_eff sigma^2))")
 
 
 for _protocol, _world in PROTOCOL_WORLDS.items():
@@ -121,7 +107,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         protocol=_protocol,
         kind="definition",
         source=f"{PAPER}, Sec. 2",
-        summary="SGD as a stochastic differential equation: drift and diffusion of the weights an iteration",
+        summary="SGD as a stochastic differential equation: drift and diffusion of the weights per iteration",
         worlds=[_world],
     )(_sde)
     derivation(

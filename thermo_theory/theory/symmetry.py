@@ -12,28 +12,16 @@ divide weight decay by c^2, and the run is the same run, c times as large.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    add,
-    differentiate,
-    expand,
-    operation,
-    scale,
-    simplify,
-    solve_for,
-    substitute,
-)
+from thermo_theory.engine.operations import OperationError, operation, put_at_once
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
-from thermo_theory.symbols import R, c, d, eta, eta_eff, lam, r0, w, w_bar
-from thermo_theory.symbols.vectors import Dot, EntropyOf, EstimateOf, Expectation, Vec
+from thermo_theory.symbols import R, c, d, eq, eta, eta_eff, lam, r0, w, w_bar
+from thermo_theory.symbols.vectors import Dot, EntropyOf, EstimateOf, Expectation
 from thermo_theory.worlds.discrete import gradient, index, run, runs_world, step, steps
 
-__all__ = ["at_once", "by_induction", "choose", "match", "rescale"]
+__all__ = ["by_induction", "match"]
 
 THIS_TOOLKIT = "this toolkit, docs/ (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
@@ -51,43 +39,16 @@ HELD = {FixedLR: (eta, lam), FixedELR: (eta_eff, lam), FixedSphere: (eta, r0)}
 # Operations --------------------------------------------------------------------------------------
 
 
-def _put(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
-    """Replace symbols at the same time, by way of symbols of the same kind that stand nowhere else."""
-    between = {
-        old: Vec(f"_{old.name}") if isinstance(old, Vec) else sp.Dummy(positive=old.is_positive) for old in changes
-    }
-    for old, stand_in in between.items():
-        side = side.subs(old, stand_in)
-    for old, stand_in in between.items():
-        side = side.subs(stand_in, changes[old])
-    return side
-
-
-@operation("put in, all at once, {0}")
-def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """Replace symbols by expressions at the same time: the equation holds for any values of its symbols."""
-    return sp.Eq(*(_put(side, changes) for side in equation.args), evaluate=False)
-
-
-@operation("rescale: {0}")
-def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """The same equation for the rescaled weights, rates and norms."""
-    new = sp.Eq(*(_put(side, changes) for side in equation.args), evaluate=False)
-    if new == equation:
-        raise OperationError(f"{equation} does not change under {changes}")
-    return new
-
-
 @operation("compare")
 def match(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Two equations whose right-hand sides are the same, up to a number to add: so are the left-hand sides."""
     rest = sp.expand(sp.expand_log(sp.expand(first.rhs)) - sp.expand_log(sp.expand(second.rhs)))
     if rest.has(EntropyOf, EstimateOf, Expectation) or rest.atoms(sp.core.function.AppliedUndef):
         raise OperationError(f"{first.rhs} and {second.rhs} differ by {rest}")
-    return sp.Eq(first.lhs, second.lhs + rest, evaluate=False)
+    return eq(first.lhs, second.lhs + rest)
 
 
-@operation("go on from step to step (induction over {0})")
+@operation("by induction over {0}")
 def by_induction(start: sp.Eq, recursion: sp.Eq, symmetry: sp.Eq, number: sp.Symbol) -> sp.Eq:
     """From one step to a run of any number of steps.
 
@@ -104,7 +65,7 @@ def by_induction(start: sp.Eq, recursion: sp.Eq, symmetry: sp.Eq, number: sp.Sym
     changed = dict(zip(plain.args[1:], symmetry.lhs.args[1:], strict=True))
 
     def changing(side: sp.Expr) -> sp.Expr:
-        return _put(side, changed)
+        return put_at_once(side, changed)
 
     if changing(start.rhs) != factor * start.rhs:
         raise OperationError(f"the runs do not start at {factor} times the weights")
@@ -113,13 +74,7 @@ def by_induction(start: sp.Eq, recursion: sp.Eq, symmetry: sp.Eq, number: sp.Sym
     end = changing(recursion.rhs).subs(supposed).subs(one_step.lhs, one_step.rhs)
     if sp.expand(end - factor * recursion.rhs) != 0:
         raise OperationError(f"a step leads to {end}, not to {factor} times {recursion.rhs}")
-    return sp.Eq(changing(run_plain), factor * run_plain, evaluate=False).subs(number, steps)
-
-
-@operation("choose {0} = {1}")
-def choose(equation: sp.Eq, symbol: sp.Symbol, value: sp.Expr) -> sp.Eq:
-    """Give a free symbol a value."""
-    return sp.Eq(*(sp.powdenest(side.subs(symbol, value), force=True) for side in equation.args), evaluate=False)
+    return eq(changing(run_plain), factor * run_plain).subs(number, steps)
 
 
 # One step and a whole run ------------------------------------------------------------------------
@@ -133,22 +88,22 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
         new = r0 * moved / sp.sqrt(Dot(moved, moved))
     else:
         new = w - rate * (Dot(w, w) if protocol is FixedELR else 1) * (g + lam * w)
-    one = chain.definition(sp.Eq(step(index, w, rate, held), new, evaluate=False), f"one step, {protocol.update}")
+    one = chain.definition(eq(step(index, w, rate, held), new), f"one step, {protocol.update}")
     invariant = chain.assumption(
         "scale invariance",
-        sp.Eq(gradient(index, c * w), g / c, evaluate=False),
+        eq(gradient(index, c * w), g / c),
         "the gradient of every minibatch is c times smaller at weights c times larger",
     )
-    larger = chain.do(rescale, one, SCALINGS[protocol], because="the same minibatch at rescaled weights")
-    larger = chain.do(expand, chain.do(substitute, larger, invariant))
-    larger = chain.do(simplify_norms, larger) if protocol is FixedSphere else larger
-    symmetric = chain.do(multiple, larger, one, because="one step commutes with the rescaling")
-    start = chain.definition(sp.Eq(run(0, w, rate, held), w, evaluate=False), "a run begins at w")
+    larger = one.rescale(SCALINGS[protocol], because="the same minibatch at rescaled weights")
+    larger = larger.substitute(invariant).expand()
+    larger = larger.simplify_norms() if protocol is FixedSphere else larger
+    symmetric = larger.multiple(one, because="one step commutes with the rescaling")
+    start = chain.definition(eq(run(0, w, rate, held), w), "a run begins at w")
     following = chain.definition(
-        sp.Eq(run(index + 1, w, rate, held), step(index, run(index, w, rate, held), rate, held), evaluate=False),
-        "and goes on step by step",
+        eq(run(index + 1, w, rate, held), step(index, run(index, w, rate, held), rate, held)),
+        "and continues step by step",
     )
-    chain.do(by_induction, start, following, symmetric, index, because="the same minibatches, the same directions")
+    start.by_induction(following, symmetric, index, because="the same minibatches, the same directions")
 
 
 @operation("take c out of the norm")
@@ -161,7 +116,7 @@ def simplify_norms(equation: sp.Eq) -> sp.Eq:
             lambda part: sp.factor_terms(part.base) ** part.exp,
         )
 
-    return sp.Eq(equation.lhs, simpler(equation.rhs), evaluate=False)
+    return eq(equation.lhs, simpler(equation.rhs))
 
 
 @operation("compare with c times the step")
@@ -169,7 +124,7 @@ def multiple(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
     """Write one right-hand side as c times another."""
     if sp.simplify(sp.expand(larger.rhs - c * one.rhs)) != 0:
         raise OperationError(f"{larger.rhs} is not {c} times {one.rhs}")
-    return sp.Eq(larger.lhs, c * one.lhs, evaluate=False)
+    return eq(larger.lhs, c * one.lhs)
 
 
 # Entropy -----------------------------------------------------------------------------------------
@@ -179,18 +134,17 @@ _estimate, _estimate_start, _bias = sp.Function("S_est"), sp.Function("S_est_w")
 
 
 def _entropy_of_runs(chain: Chain, protocol: Protocol) -> tuple[Step, Step]:
-    """The entropy of the weights at the end of runs that begin at w, and what forgetting w means."""
+    """The entropy of the weights at the end of runs that begin at w, and the assumption that w no longer matters."""
     rate, held = HELD[protocol]
     end = run(steps, w, rate, held)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
-        sp.Eq(_S_start(w, rate, held), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm)), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on, at the end of runs that begin at w",
+        eq(_S_start(w, rate, held), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
+        "the entropy of the directions on the unit sphere, and the part of the norm, at the end of runs that begin "
+        "at w",
     )
     forgotten = chain.assumption(
-        "stationarity",
-        sp.Eq(_S_start(w, rate, held), _S(rate, held), evaluate=False),
-        "the runs have forgotten where they began",
+        "stationarity", eq(_S_start(w, rate, held), _S(rate, held)), "the runs no longer depend on where they started"
     )
     return entropy, forgotten
 
@@ -199,60 +153,60 @@ def _entropy_scaling(chain: Chain, protocol: Protocol) -> Step:
     """The entropy at rescaled rates is (d - 1) log c larger."""
     same_run = chain.claim("scaling-symmetry", protocol)
     entropy, forgotten = _entropy_of_runs(chain, protocol)
-    larger = chain.do(rescale, entropy, SCALINGS[protocol])
-    larger = chain.do(substitute, larger, same_run, because="the directions are the same, the norms c times as large")
-    shifted = chain.do(match, larger, entropy)
+    larger = entropy.rescale(SCALINGS[protocol])
+    larger = larger.substitute(same_run, because="the directions are the same, the norms c times as large")
+    shifted = larger.match(entropy)
     return _for_any_start(chain, shifted, forgotten, protocol)
 
 
 def _for_any_start(chain: Chain, shifted: Step, forgotten: Step, protocol: Protocol) -> Step:
-    elsewhere = chain.do(rescale, forgotten, SCALINGS[protocol])
-    return chain.do(substitute, shifted, forgotten, elsewhere, because="where the runs began does not matter")
+    elsewhere = forgotten.rescale(SCALINGS[protocol])
+    return shifted.substitute(forgotten, elsewhere, because="the starting point does not matter")
 
 
 def _slope(chain: Chain, equation: Step, variable: sp.Symbol) -> Step:
-    return chain.do(scale, chain.do(differentiate, equation, variable), variable)
+    return equation.differentiate(variable).scale(variable)
 
 
 def _directions(chain: Chain) -> Step:
-    return chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
+    return chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     shifted = _entropy_scaling(chain, protocol)
-    orbit = chain.do(choose, shifted, c, (lam / eta) ** sp.Rational(1, 4), because="so that both rates are equal")
+    orbit = shifted.choose(c, (lam / eta) ** sp.Rational(1, 4), because="so that both rates are equal")
     product = chain.definition(
-        sp.Eq(_S(sp.sqrt(eta) * sp.sqrt(lam), sp.sqrt(eta) * sp.sqrt(lam)), _s(eta * lam), evaluate=False),
-        "some function of eta lambda",
+        eq(_S(sp.sqrt(eta) * sp.sqrt(lam), sp.sqrt(eta) * sp.sqrt(lam)), _s(eta * lam)), "some function of eta lambda"
     )
-    form = chain.do(solve_for, chain.do(substitute, orbit, product), _S(eta, lam), because="so S has this form")
+    form = orbit.substitute(product).solve_for(_S(eta, lam), because="so S has this form")
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
-    difference = chain.do(add, by_rate, by_decay, weights=(-1,), because="whatever the function is, it drops out")
-    chain.do(simplify, chain.do(substitute, difference, _directions(chain)))
+    difference = by_rate.add(by_decay, weights=(-1,), because="the function drops out, whatever it is")
+    difference.substitute(_directions(chain)).simplify()
 
 
 def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     shifted = _entropy_scaling(chain, protocol)
-    orbit = chain.do(choose, shifted, c, sp.sqrt(lam), because="so that weight decay is 1")
-    form = chain.do(solve_for, orbit, _S(eta_eff, lam))
-    chain.do(simplify, chain.do(substitute, _slope(chain, form, lam), _directions(chain)))
+    orbit = shifted.choose(c, sp.sqrt(lam), because="so that weight decay is 1")
+    form = orbit.solve_for(_S(eta_eff, lam))
+    _slope(chain, form, lam).substitute(_directions(chain)).simplify()
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     at_rate = {w: r0 * w_bar, eta: eta_eff * r0**2}
-    same_run = chain.do(at_once, chain.claim("scaling-symmetry", protocol), at_rate)
+    same_run = chain.claim("scaling-symmetry", protocol).at_once(at_rate)
     end = run(steps, r0 * w_bar, eta_eff * r0**2, r0)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
-        sp.Eq(_S(eta_eff, r0), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm)), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on; T is set by the effective learning rate",
+        eq(_S(eta_eff, r0), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
+        "the entropy of the directions on the unit sphere, and the part of the norm; T is set by the effective "
+        "learning rate",
     )
-    larger = chain.do(rescale, entropy, {r0: c * r0})
-    larger = chain.do(substitute, larger, same_run, because="the directions are the same")
-    shifted = chain.do(match, larger, entropy)
-    orbit = chain.do(choose, shifted, c, 1 / r0, because="so that the sphere is the unit sphere")
-    form = chain.do(solve_for, orbit, _S(eta_eff, r0))
-    chain.do(simplify, chain.do(substitute, _slope(chain, form, r0), _directions(chain)))
+    larger = entropy.rescale({r0: c * r0})
+    larger = larger.substitute(same_run, because="the directions are the same")
+    shifted = larger.match(entropy)
+    orbit = shifted.choose(c, 1 / r0, because="so that the sphere is the unit sphere")
+    form = orbit.solve_for(_S(eta_eff, r0))
+    _slope(chain, form, r0).substitute(_directions(chain)).simplify()
 
 
 # Entropy estimates -------------------------------------------------------------------------------
@@ -262,34 +216,28 @@ def _estimator_bias(chain: Chain) -> None:
     same_run = chain.claim("scaling-symmetry", FixedLR)
     true = chain.claim("maxwell-from-symmetry", FixedLR, about=_S(c**2 * eta, lam / c**2))
     end = run(steps, w, eta, lam)
-    estimate = chain.definition(
-        sp.Eq(_estimate_start(w, eta, lam), EstimateOf(end), evaluate=False), "an estimate from the ends of runs"
-    )
+    estimate = chain.definition(eq(_estimate_start(w, eta, lam), EstimateOf(end)), "an estimate from the ends of runs")
     forgotten = chain.assumption(
         "stationarity",
-        sp.Eq(_estimate_start(w, eta, lam), _estimate(eta, lam), evaluate=False),
-        "the runs have forgotten where they began",
+        eq(_estimate_start(w, eta, lam), _estimate(eta, lam)),
+        "the runs no longer depend on where they started",
     )
     equivariant = chain.assumption(
-        "equivariant estimator", sp.Eq(EstimateOf(c * end), EstimateOf(end) + (d - 1) * sp.log(c), evaluate=False)
+        "equivariant estimator", eq(EstimateOf(c * end), EstimateOf(end) + (d - 1) * sp.log(c))
     )
-    larger = chain.do(rescale, estimate, SCALINGS[FixedLR])
-    larger = chain.do(substitute, larger, same_run, equivariant)
-    shifted = _for_any_start(chain, chain.do(match, larger, estimate), forgotten, FixedLR)
-    along = chain.do(choose, shifted, c, (lam / eta) ** sp.Rational(1, 4), because="along the orbit to equal rates")
-    form = chain.do(solve_for, along, _estimate(eta, lam))
+    larger = estimate.rescale(SCALINGS[FixedLR])
+    larger = larger.substitute(same_run, equivariant)
+    shifted = _for_any_start(chain, larger.match(estimate), forgotten, FixedLR)
+    along = shifted.choose(c, (lam / eta) ** sp.Rational(1, 4), because="along the orbit to equal rates")
+    form = along.solve_for(_estimate(eta, lam))
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
-    measured = chain.do(add, by_rate, by_decay, weights=(-1,), because="what is at equal rates drops out")
-    chain.do(
-        simplify,
-        chain.do(substitute, measured, _directions(chain)),
-        because="the Maxwell relation of the estimate, exact however large its bias",
+    measured = by_rate.add(by_decay, weights=(-1,), because="the value at equal rates drops out")
+    measured.substitute(_directions(chain)).simplify(
+        because="the Maxwell relation of the estimate, exact however large its bias"
     )
-    bias = chain.definition(
-        sp.Eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam), evaluate=False), "what the estimate is off by"
-    )
-    there = chain.do(substitute, chain.do(rescale, bias, SCALINGS[FixedLR]), shifted, true)
-    chain.do(match, there, bias, because="the same all along the orbit")
+    bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "the bias of the estimate")
+    there = bias.rescale(SCALINGS[FixedLR]).substitute(shifted, true)
+    there.match(bias, because="constant along the orbit")
 
 
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr, FixedLR: _maxwell_fixed_lr}
@@ -327,6 +275,6 @@ derivation(
     "estimator-bias",
     kind="symmetry",
     source=THIS_TOOLKIT,
-    summary="The bias of a scale-equivariant entropy estimate is the same all along a symmetry orbit",
+    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
     worlds=[_WORLDS[FixedLR]],
 )(_estimator_bias)

@@ -15,36 +15,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.differentials import (
-    Change,
-    Partial,
-    SurfaceIntegral,
-    along_path,
-    at_constant,
-    at_state,
-    bound_logarithms,
-    change_held,
-    cool_down,
-    equal_mixed,
-    exchange,
-    gather_logarithms,
-    heat_up,
-    integrate_along,
-    minimise_over,
-    move_with_the_flow,
-    multiply,
-    never_rises,
-    nothing_gained,
-    open_sums,
-    partial_of,
-    put_into_terms,
-    read_off,
-    split_lowest,
-    take_differential,
-    take_logarithm,
-    vary,
-)
-from thermo_theory.engine.operations import add, equate, expand, flip, scale, simplify, solve_for, solve_ode, substitute
+from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     C_0,
@@ -71,6 +42,7 @@ from thermo_theory.symbols import (
     d,
     diffusion_unit,
     drift_unit,
+    eq,
     eta_eff,
     force,
     gamma,
@@ -111,10 +83,6 @@ CALLEN = "Callen 1985, Thermodynamics and an Introduction to Thermostatistics"
 JAYNES = "Jaynes 1957, Information Theory and Statistical Mechanics"
 
 
-def _eq(left: sp.Expr, right: sp.Expr) -> sp.Eq:
-    return sp.Eq(left, right, evaluate=False)
-
-
 def _over_states(term: sp.Expr) -> sp.Sum:
     return sp.Sum(term, (i, 1, n))
 
@@ -123,20 +91,20 @@ _rho = Probability(i)
 
 
 def _energy(chain: Chain) -> Step:
-    return chain.definition(_eq(U, _over_states(_rho * Energy(i))), "the internal energy is the mean loss")
+    return chain.definition(eq(U, _over_states(_rho * Energy(i))), "the internal energy is the mean loss")
 
 
 def _entropy(chain: Chain) -> Step:
     each = _rho * (sp.log(_rho) - sp.log(Area(i)))
-    return chain.definition(_eq(S, -_over_states(each)), "differential entropy: rho/m is the density in patch i")
+    return chain.definition(eq(S, -_over_states(each)), "differential entropy: rho/m is the density in patch i")
 
 
 def _norm(chain: Chain) -> Step:
-    return chain.definition(_eq(_over_states(_rho), sp.S.One), "probabilities add up to one")
+    return chain.definition(eq(_over_states(_rho), sp.S.One), "probabilities add up to one")
 
 
 def _gibbs(chain: Chain, density: sp.Expr = _rho) -> Step:
-    return chain.assumption("Gibbs law", _eq(density, Area(i) * sp.exp(-Energy(i) / T) / Z))
+    return chain.assumption("Gibbs law", eq(density, Area(i) * sp.exp(-Energy(i) / T) / Z))
 
 
 # The distribution --------------------------------------------------------------------------------
@@ -144,36 +112,34 @@ def _gibbs(chain: Chain, density: sp.Expr = _rho) -> Step:
 
 def _gibbs_distribution(chain: Chain) -> None:
     entropy, energy = _entropy(chain), _energy(chain)
-    total = chain.definition(_eq(sp.Symbol("N", positive=True), _over_states(_rho)), "the whole probability")
-    merit = chain.do(
-        add,
-        entropy,
+    total = chain.definition(eq(sp.Symbol("N", positive=True), _over_states(_rho)), "the total probability")
+    merit = entropy.add(
         energy,
         total,
         weights=(-1 / T, -alpha),
-        because="Lagrange: the multipliers 1/T and alpha hold the energy and the whole probability",
+        because="Lagrange: the multipliers 1/T and alpha fix the energy and the total probability",
     )
-    best = chain.do(nothing_gained, chain.do(vary, merit, _rho))
-    density = chain.do(solve_for, best, _rho)
-    whole = chain.do(open_sums, chain.do(put_into_terms, _norm(chain), density))
-    density = chain.do(substitute, density, chain.do(solve_for, whole, alpha))
-    density = chain.do(simplify, density)
-    chain.do(heat_up, density, T, because="the hottest gas is spread evenly over the sphere")
-    gap = chain.definition(_eq(Energy(i), Energy(1) + Gap(i)), "gaps above the lowest loss, which is that of patch 1")
-    lowest = chain.do(split_lowest, chain.do(at_state, density, i, 1))
-    lowest = chain.do(simplify, chain.do(open_sums, chain.do(put_into_terms, lowest, gap)))
-    chain.do(cool_down, lowest, T, because="the coldest gas is in its ground state")
-    states = chain.definition(_eq(Z, _over_states(Area(i) * sp.exp(-Energy(i) / T))), "the partition function")
-    chain.do(substitute, density, chain.do(flip, states))
+    best = merit.vary(_rho).nothing_gained()
+    density = best.solve_for(_rho)
+    whole = _norm(chain).put_into_terms(density).open_sums()
+    density = density.substitute(whole.solve_for(alpha))
+    density = density.simplify()
+    density.heat_up(T, because="at high temperature the density is uniform over the sphere")
+    gap = chain.definition(eq(Energy(i), Energy(1) + Gap(i)), "gaps above the lowest loss, which is that of patch 1")
+    lowest = density.at_state(i, 1).split_lowest()
+    lowest = lowest.put_into_terms(gap).open_sums().simplify()
+    lowest.cool_down(T, because="at zero temperature the gas is in its ground state")
+    states = chain.definition(eq(Z, _over_states(Area(i) * sp.exp(-Energy(i) / T))), "the partition function")
+    density.substitute(states.flip())
 
 
 def _free_energy(chain: Chain) -> None:
     entropy, energy, norm = _entropy(chain), _energy(chain), _norm(chain)
-    log = chain.do(take_logarithm, _gibbs(chain))
-    entropy = chain.do(open_sums, chain.do(put_into_terms, entropy, log))
-    entropy = chain.do(substitute, entropy, chain.do(flip, chain.do(open_sums, energy)), norm)
-    free = chain.definition(_eq(F, U - T * S), "what of the energy is free: not bound as heat")
-    chain.do(expand, chain.do(substitute, free, entropy))
+    log = _gibbs(chain).take_logarithm()
+    entropy = entropy.put_into_terms(log).open_sums()
+    entropy = entropy.substitute(energy.open_sums().flip(), norm)
+    free = chain.definition(eq(F, U - T * S), "the free part of the energy, not bound as heat")
+    free.substitute(entropy).expand()
 
 
 # First and second law ----------------------------------------------------------------------------
@@ -181,53 +147,53 @@ def _free_energy(chain: Chain) -> None:
 
 def _first_law(chain: Chain) -> None:
     energy, entropy, norm = _energy(chain), _entropy(chain), _norm(chain)
-    energy = chain.do(open_sums, chain.do(take_differential, energy))
+    energy = energy.take_differential().open_sums()
     work = chain.definition(
-        _eq(
+        eq(
             p * Change(V),
             -_over_states(_rho * Change(Energy(i)) - T * _rho * Change(Area(i)) / Area(i)),
         ),
-        "work: what a small growth of the volume takes from the losses and gives to the areas",
+        "work: the losses and areas change with the volume",
     )
-    heat = chain.definition(_eq(heat_in, Change(U) + p * Change(V)), "heat: what enters beside the work")
-    split = chain.do(solve_for, heat, Change(U), because="the first law")
-    heat = chain.do(open_sums, chain.do(substitute, chain.do(substitute, heat, energy), work))
-    entropy = chain.do(take_differential, entropy)
-    log = chain.do(take_logarithm, _gibbs(chain))
-    entropy = chain.do(open_sums, chain.do(put_into_terms, entropy, log))
-    whole = chain.do(take_differential, norm)
-    entropy = chain.do(scale, chain.do(substitute, entropy, whole), T)
-    same = chain.do(equate, chain.do(flip, heat), chain.do(flip, entropy), because="heat is T dS")
-    chain.do(substitute, split, same)
+    heat = chain.definition(eq(heat_in, Change(U) + p * Change(V)), "heat: the energy that enters, other than work")
+    split = heat.solve_for(Change(U), because="the first law")
+    heat = heat.substitute(energy).substitute(work).open_sums()
+    entropy = entropy.take_differential()
+    log = _gibbs(chain).take_logarithm()
+    entropy = entropy.put_into_terms(log).open_sums()
+    whole = norm.take_differential()
+    entropy = entropy.substitute(whole).scale(T)
+    same = heat.flip().equate(entropy.flip(), because="heat is T dS")
+    split.substitute(same)
 
 
 def _second_law(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
     velocity = chain.definition(
-        _eq(current, drift_unit - (Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)) / 2),
-        "Fokker and Planck: the probability flows with rho v = rho b - div(rho D)/2",
+        eq(current, drift_unit - (Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)) / 2),
+        "Fokker-Planck: the probability flows with rho v = rho b - div(rho D)/2",
     )
-    isotropic = chain.assumption("isotropic noise", _eq(Sigma, tr_Sigma / (d - 1) * Pi))
-    homogeneous = chain.assumption("homogeneous noise", _eq(tr_Sigma, (d - 1) * sigma**2))
-    round_ = chain.definition(_eq(Div(Pi), sp.S.Zero), "the divergence of the projector is normal to the sphere")
-    surface = chain.definition(_eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
-    noise = chain.do(substitute, isotropic, homogeneous)
-    velocity = chain.do(substitute, velocity, flow, chain.do(substitute, spread, noise))
-    velocity = chain.do(substitute, velocity, round_, surface)
-    temperature = chain.definition(_eq(T, eta_eff * sigma**2 / 2), "the temperature of this noise")
-    velocity = chain.do(expand, chain.do(substitute, velocity, chain.do(solve_for, temperature, sigma)))
-    push = chain.definition(_eq(force, grad_L_unit + T * grad_log_rho), "the gradient of L + T log rho")
-    slope = chain.do(solve_for, push, grad_L_unit)
-    velocity = chain.do(expand, chain.do(substitute, velocity, slope))
+    isotropic = chain.assumption("isotropic noise", eq(Sigma, tr_Sigma / (d - 1) * Pi))
+    homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    round_ = chain.definition(eq(Div(Pi), sp.S.Zero), "the divergence of the projector is normal to the sphere")
+    surface = chain.definition(eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
+    noise = isotropic.substitute(homogeneous)
+    velocity = velocity.substitute(flow, spread.substitute(noise))
+    velocity = velocity.substitute(round_, surface)
+    temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of this noise")
+    velocity = velocity.substitute(temperature.solve_for(sigma)).expand()
+    push = chain.definition(eq(force, grad_L_unit + T * grad_log_rho), "the gradient of L + T log rho")
+    slope = push.solve_for(grad_L_unit)
+    velocity = velocity.substitute(slope).expand()
     free = chain.definition(
-        _eq(sp.Function("F")(t), SurfaceIntegral(rho * (L + T * sp.log(rho)))), "F = U - T S of any density"
+        eq(sp.Function("F")(t), SurfaceIntegral(rho * (L + T * sp.log(rho)))), "F = U - T S of any density"
     )
-    rate = chain.do(move_with_the_flow, free, current, grad_L_unit, grad_log_rho, rho, L, t)
-    rate = chain.do(expand, chain.do(substitute, rate, slope))
-    squares = chain.do(substitute, rate, chain.do(solve_for, velocity, force))
-    chain.do(never_rises, squares, because="the second law: F never rises")
-    chain.do(substitute, rate, velocity)
+    rate = free.move_with_the_flow(current, grad_L_unit, grad_log_rho, rho, L, t)
+    rate = rate.substitute(slope).expand()
+    squares = rate.substitute(velocity.solve_for(force))
+    squares.never_rises(because="the second law: F never rises")
+    rate.substitute(velocity)
 
 
 # Potentials --------------------------------------------------------------------------------------
@@ -235,98 +201,98 @@ def _second_law(chain: Chain) -> None:
 
 def _potentials(chain: Chain) -> None:
     energy = chain.claim("first-law")
-    enthalpy = chain.definition(_eq(H, U + p * V), "enthalpy: V is exchanged for p")
-    free = chain.definition(_eq(F, U - T * S), "Helmholtz energy: S is exchanged for T")
-    gibbs = chain.definition(_eq(G, U - T * S + p * V), "Gibbs energy: both are exchanged")
-    chain.do(read_off, energy, S)
-    chain.do(read_off, energy, V)
+    enthalpy = chain.definition(eq(H, U + p * V), "enthalpy: V is exchanged for p")
+    free = chain.definition(eq(F, U - T * S), "Helmholtz energy: S is exchanged for T")
+    gibbs = chain.definition(eq(G, U - T * S + p * V), "Gibbs energy: both are exchanged")
+    energy.read_off(S)
+    energy.read_off(V)
     for potential, natural in ((enthalpy, (S, p)), (free, (T, V)), (gibbs, (T, p))):
-        change = chain.do(take_differential, potential)
-        change = chain.do(expand, chain.do(substitute, change, energy))
+        change = potential.take_differential()
+        change = change.substitute(energy).expand()
         for variable in natural:
-            chain.do(read_off, change, variable)
-    chain.do(expand, change, because="natural variables T and p, those of fixed ELR")
+            change.read_off(variable)
+    change.expand(because="natural variables T and p, those of fixed ELR")
 
 
 def _maxwell_relations(chain: Chain) -> None:
     for potential, one, other in ((U, S, V), (H, S, p), (F, T, V), (G, T, p)):
         by_one = chain.claim("potentials", about=Partial(potential, one, other))
         by_other = chain.claim("potentials", about=Partial(potential, other, one))
-        chain.do(equal_mixed, by_one, by_other)
+        by_one.equal_mixed(by_other)
 
 
 # Heat capacities ---------------------------------------------------------------------------------
 
 
 def _ideal(chain: Chain) -> Step:
-    return chain.assumption("ideal gas law", _eq(p * V, R * T))
+    return chain.assumption("ideal gas law", eq(p * V, R * T))
 
 
 def _heat_capacities(chain: Chain) -> None:
     law = _ideal(chain)
     first = chain.claim("first-law")
-    at_volume = chain.definition(_eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
-    at_pressure = chain.definition(_eq(C_p, T * Partial(S, T, p)), "heat capacity at constant pressure")
-    by_heat = chain.do(at_constant, first, T, V)
-    at_volume = chain.do(substitute, at_volume, by_heat, because="at constant volume no work is done")
-    at_pressure = chain.do(change_held, at_pressure, p, V)
+    at_volume = chain.definition(eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
+    at_pressure = chain.definition(eq(C_p, T * Partial(S, T, p)), "heat capacity at constant pressure")
+    by_heat = first.at_constant(T, V)
+    at_volume = at_volume.substitute(by_heat, because="at constant volume no work is done")
+    at_pressure = at_pressure.change_held(p, V)
     mixed = chain.claim("maxwell-relations", about=Partial(S, V, T))
-    by_temperature = chain.do(partial_of, chain.do(solve_for, law, p), T, V)
-    expansion = chain.do(partial_of, chain.do(solve_for, law, V), T, p)
-    at_pressure = chain.do(substitute, at_pressure, mixed, by_temperature, expansion)
-    at_pressure = chain.do(substitute, at_pressure, chain.do(solve_for, law, p))
-    chain.do(substitute, at_pressure, chain.do(solve_for, at_volume, Partial(S, T, V)))
+    by_temperature = law.solve_for(p).partial_of(T, V)
+    expansion = law.solve_for(V).partial_of(T, p)
+    at_pressure = at_pressure.substitute(mixed, by_temperature, expansion)
+    at_pressure = at_pressure.substitute(law.solve_for(p))
+    at_pressure.substitute(at_volume.solve_for(Partial(S, T, V)))
 
 
 def _adiabat(chain: Chain) -> None:
     law = _ideal(chain)
-    pressure = chain.do(solve_for, law, p)
+    pressure = law.solve_for(p)
     first = chain.claim("first-law")
-    at_volume = chain.definition(_eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
-    at_volume = chain.do(substitute, at_volume, chain.do(at_constant, first, T, V))
-    by_temperature = chain.do(solve_for, at_volume, Partial(S, T, V))
+    at_volume = chain.definition(eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
+    at_volume = at_volume.substitute(first.at_constant(T, V))
+    by_temperature = at_volume.solve_for(Partial(S, T, V))
     mixed = chain.claim("maxwell-relations", about=Partial(S, V, T))
-    by_volume = chain.do(substitute, mixed, chain.do(partial_of, pressure, T, V))
-    cooling = chain.do(exchange, by_temperature, by_volume, T, V, S)
-    constant = chain.assumption("constant heat capacity", _eq(C_V, C_0), "C_V is everywhere what it was at the start")
+    by_volume = mixed.substitute(pressure.partial_of(T, V))
+    cooling = by_temperature.exchange(by_volume, T, V, S)
+    constant = chain.assumption("constant heat capacity", eq(C_V, C_0), "C_V is everywhere what it was at the start")
     curve, pressure_of = sp.Function("T", positive=True)(V), sp.Function("p", positive=True)
-    cooling = chain.do(substitute, chain.do(along_path, cooling, curve), constant)
+    cooling = cooling.along_path(curve).substitute(constant)
     start = chain.definition(
-        _eq(sp.Function("T", positive=True)(V0), p0 * V0 / R), "the start lies on the adiabat, and p_0 V_0 = R T_0"
+        eq(sp.Function("T", positive=True)(V0), p0 * V0 / R), "the start lies on the adiabat, and p_0 V_0 = R T_0"
     )
-    temperature = chain.do(solve_ode, cooling, curve, start=start)
-    pushed = chain.definition(_eq(pressure_of(V), R * curve / V), "p = R T/V along the adiabat")
-    push = chain.do(simplify, chain.do(substitute, pushed, temperature))
-    index = chain.definition(_eq(gamma, C_p / C_V), "the adiabatic index")
-    index = chain.do(substitute, index, chain.claim("heat-capacities", about=C_p), constant)
-    push = chain.do(substitute, push, chain.do(solve_for, index, C_0))
-    chain.do(simplify, push)
+    temperature = cooling.solve_ode(curve, start=start)
+    pushed = chain.definition(eq(pressure_of(V), R * curve / V), "p = R T/V along the adiabat")
+    push = pushed.substitute(temperature).simplify()
+    index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
+    index = index.substitute(chain.claim("heat-capacities", about=C_p), constant)
+    push = push.substitute(index.solve_for(C_0))
+    push.simplify()
 
 
 def _thermodynamic_integration(chain: Chain) -> None:
     first = chain.claim("first-law")
-    entropy = chain.do(expand, chain.do(solve_for, first, Change(S)))
-    chain.do(integrate_along, entropy, t, because="only dU, T, p and dV are needed, no density")
+    entropy = first.solve_for(Change(S)).expand()
+    entropy.integrate_along(t, because="only dU, T, p and dV are needed, no density")
 
 
 # The regularised loss ----------------------------------------------------------------------------
 
 
 def _regularised_loss(chain: Chain) -> None:
-    pressure = chain.definition(_eq(p, lam), "weight decay is the pressure")
-    volume = chain.definition(_eq(V, r**2 / 2), "half the squared norm is the volume")
-    penalty = chain.do(multiply, pressure, volume, because="p V is the L2 penalty")
+    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+    volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
+    penalty = pressure.multiply(volume, because="p V is the L2 penalty")
     of_volume = {name: sp.Function(name)(V) for name in "GUS"}
     merit = chain.definition(
-        _eq(of_volume["G"], of_volume["U"] + p * V - T * of_volume["S"]), "Gibbs energy at any volume"
+        eq(of_volume["G"], of_volume["U"] + p * V - T * of_volume["S"]), "Gibbs energy at any volume"
     )
-    chain.do(substitute, merit, penalty, because="the regularised loss with an entropy bonus")
-    same = chain.assumption("scale invariance", _eq(of_volume["U"], U), "the loss is the same at every norm")
+    merit.substitute(penalty, because="the regularised loss with an entropy bonus")
+    same = chain.assumption("scale invariance", eq(of_volume["U"], U), "the loss is the same at every norm")
     room = chain.definition(
-        _eq(of_volume["S"], S_sphere + R * sp.log(2 * V)), "a sphere of radius r has r^(d-1) times the room"
+        eq(of_volume["S"], S_sphere + R * sp.log(2 * V)), "a sphere of radius r has r^(d-1) times the area"
     )
-    merit = chain.do(substitute, merit, same, room)
-    chain.do(solve_for, chain.do(minimise_over, merit, V), V)
+    merit = merit.substitute(same, room)
+    merit.minimise_over(V).solve_for(V)
 
 
 # What is minimised -------------------------------------------------------------------------------
@@ -334,10 +300,10 @@ def _regularised_loss(chain: Chain) -> None:
 
 def _pressure(chain: Chain, protocol: Protocol) -> None:
     law = chain.claim("ideal-gas-law", protocol)
-    volume = chain.definition(_eq(V, r**2 / 2), "every weight has the norm r")
-    directions = chain.definition(_eq(R, (d - 1) / 2), "the gas constant")
-    law = chain.do(substitute, law, volume, directions)
-    chain.do(solve_for, law, p)
+    volume = chain.definition(eq(V, r**2 / 2), "every weight has the norm r")
+    directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
+    law = law.substitute(volume, directions)
+    law.solve_for(p)
 
 
 def _potential(chain: Chain, protocol: Protocol) -> None:
@@ -347,27 +313,27 @@ def _potential(chain: Chain, protocol: Protocol) -> None:
     own_sum = _over_states(stationary * Energy(i) + T * stationary * (sp.log(stationary) - sp.log(Area(i))))
     words = "of any density" + (" on the sphere" if on_sphere else ", at any volume; T and p are held")
     trial = chain.definition(
-        _eq(F_trial, trial_sum) if on_sphere else _eq(G_trial, trial_sum + p * V_trial - R * T * sp.log(2 * V_trial)),
+        eq(F_trial, trial_sum) if on_sphere else eq(G_trial, trial_sum + p * V_trial - R * T * sp.log(2 * V_trial)),
         words,
     )
     own = chain.definition(
-        _eq(F, own_sum) if on_sphere else _eq(G, own_sum + p * V - R * T * sp.log(2 * V)), "of the stationary density"
+        eq(F, own_sum) if on_sphere else eq(G, own_sum + p * V - R * T * sp.log(2 * V)), "of the stationary density"
     )
     whole = _norm(chain)
-    own_whole = chain.definition(_eq(_over_states(stationary), sp.S.One), "so do the stationary ones")
-    log = chain.do(take_logarithm, _gibbs(chain, stationary))
-    loss = chain.do(expand, chain.do(solve_for, log, Energy(i)))
-    trial = chain.do(open_sums, chain.do(put_into_terms, trial, loss))
-    own = chain.do(open_sums, chain.do(put_into_terms, own, loss))
-    trial, own = chain.do(substitute, trial, whole), chain.do(substitute, own, own_whole)
-    excess = chain.do(add, trial, own, weights=(-1,))
+    own_whole = chain.definition(eq(_over_states(stationary), sp.S.One), "so do the stationary ones")
+    log = _gibbs(chain, stationary).take_logarithm()
+    loss = log.solve_for(Energy(i)).expand()
+    trial = trial.put_into_terms(loss).open_sums()
+    own = own.put_into_terms(loss).open_sums()
+    trial, own = trial.substitute(whole), own.substitute(own_whole)
+    excess = trial.add(own, weights=(-1,))
     if not on_sphere:
         law = chain.claim("ideal-gas-law", protocol)
-        excess = chain.do(substitute, excess, chain.do(solve_for, law, p))
-    excess = chain.do(gather_logarithms, excess)
-    bound = chain.do(bound_logarithms, excess)
-    chain.do(substitute, bound, whole, own_whole, because="so the stationary density is the minimum")
-    chain.do(solve_for, excess, F_trial if on_sphere else G_trial)
+        excess = excess.substitute(law.solve_for(p))
+    excess = excess.gather_logarithms()
+    bound = excess.bound_logarithms()
+    bound.substitute(whole, own_whole, because="so the stationary density is the minimum")
+    excess.solve_for(F_trial if on_sphere else G_trial)
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -378,8 +344,8 @@ derivation(
     "gibbs-distribution",
     kind="identity",
     source=f"{JAYNES}; {PAPER}, Sec. 2",
-    summary="Of all densities with the same mean loss, exp(-L/T)/Z has the largest entropy; hot it is even, cold it is "
-    "in the lowest patch",
+    summary="Of all densities with the same mean loss, exp(-L/T)/Z has the largest entropy; uniform at high "
+    "temperature, concentrated on the lowest-loss state at low temperature",
     worlds=[maximum_entropy_world, heat_bath_world],
 )(_gibbs_distribution)
 
@@ -403,8 +369,8 @@ derivation(
     "second-law",
     kind="physics",
     source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
-    summary="On the way to the stationary density F = U - T S never rises; it falls by eta_eff times the mean square "
-    "of grad(L + T log rho), an iteration",
+    summary="F = U - T S never rises during relaxation; per iteration it falls by eta_eff times the mean square of "
+    "grad(L + T log rho)",
     worlds=[flow_world, circle_world],
 )(_second_law)
 
@@ -428,7 +394,7 @@ derivation(
     "heat-capacities",
     kind="physics",
     source=f"{CALLEN}, Sec. 3.4, 7.5",
-    summary="An ideal gas takes R more heat a degree at constant pressure than at constant volume",
+    summary="The heat capacity of an ideal gas is larger by R at constant pressure than at constant volume",
     worlds=_SYSTEM,
 )(_heat_capacities)
 
@@ -453,16 +419,15 @@ derivation(
     protocol=FixedSphere,
     kind="physics",
     source=f"{PAPER}, Sec. 3",
-    summary="The push that the projection takes away acts as a weight decay of (d - 1) T/r^2",
+    summary="The projection on the sphere acts as a weight decay of (d - 1) T/r^2",
     worlds=[sgd_world("fixed-sphere", ensemble=True)],
 )(_pressure)
 
 _MINIMISED = {
-    FixedSphere: "The stationary density has the least F of all on the sphere: the excess is T times the relative "
-    "entropy",
-    FixedELR: "The stationary density and volume have the least G of all at this T and p",
-    FixedLR: "The stationary density and volume have the least G of all at the stationary T and p; the protocol does "
-    "not hold T, which is the noise's at each volume, so G may rise on the way",
+    FixedSphere: "The stationary density minimises F on the sphere: the excess is T times the relative entropy",
+    FixedELR: "The stationary density and volume minimise G at this T and p",
+    FixedLR: "The stationary density and volume minimise G at the stationary T and p; the protocol does not fix T, "
+    "which follows the noise at each volume, so G may rise during relaxation",
 }
 
 for _protocol, _summary in _MINIMISED.items():

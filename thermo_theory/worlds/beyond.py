@@ -14,9 +14,9 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, precise, world_maker
 from thermo_theory.symbols.vectors import identity_matrix
-from thermo_theory.worlds.sgd import Assumptions, sgd_world
+from thermo_theory.worlds.sgd import sgd_world
 
 __all__ = ["batch_world", "block_world", "coupled_world", "linear_world"]
 
@@ -52,7 +52,7 @@ class Linear:
         return _sum([function(point) for point in points]) / len(points)
 
     def rate(self, covariance: Any) -> Any:
-        """Change of the covariance a unit of time, every weight and every noise vector of a step enumerated."""
+        """Change of the covariance per unit of time, every weight and every noise vector of a step enumerated."""
         if self.discrete:
             return self._change(covariance, mp.mpf(1))
         time = mp.mpf(10) ** -(DIGITS // 3)
@@ -110,29 +110,21 @@ def positive_definite(n: int, dice: random.Random) -> Any:
     return loose * loose.T / n + mp.diag([mp.mpf(dice.uniform(0.3, 1)) for _ in range(n)])
 
 
-def linear_world(symmetric: bool = True) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of a linear drift: SGD on a quadratic loss, or any stable matrix.
+@world_maker(
+    lambda symmetric=True: (
+        f"{'SGD on a quadratic loss' if symmetric else 'any linear drift'} with random matrices in 2 to 4 dimensions; "
+        "the covariance is the fixed point of an enumerated step"
+    ),
+)
+def linear_world(number: int, granted: Assumptions, /, symmetric: bool = True) -> World:
+    """Worlds of a linear drift: SGD on a quadratic loss, or any stable matrix.
 
     Parameters
     ----------
     symmetric : bool
         Whether the drift is ``-eta H w`` with a Hessian H, and not any ``-A w``.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            return _linear(number, granted, symmetric)
-
-    maker.__doc__ = (
-        f"{'SGD on a quadratic loss' if symmetric else 'any linear drift'} with random matrices in 2 to 4 dimensions; "
-        "the covariance is the one that an enumerated step leaves as it is"
-    )
-    return maker
+    return _linear(number, granted, symmetric)
 
 
 def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
@@ -207,7 +199,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
 
 
 def _drift_squared(process: Linear, covariance: Any) -> Any:
-    """Mean of b b^T, a unit of time: nothing in continuous time."""
+    """Mean of b b^T per unit of time: 0 in continuous time."""
     square = process.mean(lambda w: process.matrix * w * (process.matrix * w).T, covariance)
     return square * (1 if process.discrete else 0)
 
@@ -287,7 +279,7 @@ class Blocks:
         return [sign * column for column in columns for sign in (1, -1)]
 
     def mean_change(self, function: Callable[[Any], Any], w: Any) -> Any:
-        """Mean change of a function of the weights a unit of time."""
+        """Mean change of a function of the weights per unit of time."""
         pull, kicks, start = self.gradient(w) + self.decay * w, self.kicks(w), function(w)
 
         def change(time: Any) -> Any:
@@ -301,130 +293,128 @@ class Blocks:
         return 2 * change(time / 2) - change(time)
 
 
+@precise
 def block_world(number: int, granted: Assumptions) -> World:
     """SGD itself on a loss of two coupled scale-invariant blocks, 5 to 7 weights, at norms that do not drift."""
-    with mp.workdps(DIGITS + 10):
-        dice = random.Random(f"blocks {number}")
-        sizes = (2, 3 + number % 3)
-        example = Blocks(
-            sizes,
-            mp.mpf(dice.uniform(0.2, 0.4)),
-            mp.mpf(dice.uniform(0.1, 0.3)),
-            (mp.mpf(dice.uniform(0.6, 0.8)), mp.mpf(dice.uniform(0.9, 1.3))),
-            mp.mpf(0 if "scale invariance" in granted else 0.2),
-            "continuous time" not in granted,
-        )
-        directions = [_direction(size, dice) for size in sizes]
+    dice = random.Random(f"blocks {number}")
+    sizes = (2, 3 + number % 3)
+    example = Blocks(
+        sizes,
+        mp.mpf(dice.uniform(0.2, 0.4)),
+        mp.mpf(dice.uniform(0.1, 0.3)),
+        (mp.mpf(dice.uniform(0.6, 0.8)), mp.mpf(dice.uniform(0.9, 1.3))),
+        mp.mpf(0 if "scale invariance" in granted else 0.2),
+        "continuous time" not in granted,
+    )
+    directions = [_direction(size, dice) for size in sizes]
 
-        def weights(*norms: Any) -> Any:
-            return mp.matrix([x for u, norm in zip(directions, norms, strict=True) for x in u * norm])
+    def weights(*norms: Any) -> Any:
+        return mp.matrix([x for u, norm in zip(directions, norms, strict=True) for x in u * norm])
 
-        def growth(*norms: Any) -> list[Any]:
-            w = weights(*norms)
-
-            def square(block: int) -> Callable[[Any], Any]:
-                return lambda v: mp.fdot(*[example.split(v)[block]] * 2)
-
-            return [example.mean_change(square(i), w) for i in range(2)]
-
-        norms: Any = (mp.mpf("1.6"), mp.mpf("1.9"))
-        if "stationarity" in granted:
-            norms = tuple(mp.findroot(growth, (1, 1), tol=mp.mpf(10) ** -DIGITS, maxsteps=50, verify=False))
+    def growth(*norms: Any) -> list[Any]:
         w = weights(*norms)
 
-        def temperature(block: int) -> Any:
-            # Einstein's relation for the direction of a block.
-            start, size, norm = directions[block], sizes[block], norms[block]
-            spread = example.mean_change(
-                lambda v: mp.norm(example.split(v)[block] / mp.norm(example.split(v)[block], 2) - start, 2) ** 2, w
-            )
-            return spread / (2 * example.rate / norm**2 * (size - 1))
+        def square(block: int) -> Callable[[Any], Any]:
+            return lambda v: mp.fdot(*[example.split(v)[block]] * 2)
 
-        volumes = [norm**2 / 2 for norm in norms]
-        meanings = {
-            s.p: example.decay,
-            s.V: mp.fdot(w, w) / 2,
-            s.V1: volumes[0],
-            s.V2: volumes[1],
-            s.T1: temperature(0),
-            s.T2: temperature(1),
-            s.d: w.rows,
-            s.d1: sizes[0],
-            s.d2: sizes[1],
-            s.R: mp.mpf(w.rows - 1) / 2,
-            s.R1: mp.mpf(sizes[0] - 1) / 2,
-            s.R2: mp.mpf(sizes[1] - 1) / 2,
-        }
-        return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
+        return [example.mean_change(square(i), w) for i in range(2)]
+
+    norms: Any = (mp.mpf("1.6"), mp.mpf("1.9"))
+    if "stationarity" in granted:
+        norms = tuple(mp.findroot(growth, (1, 1), tol=mp.mpf(10) ** -DIGITS, maxsteps=50, verify=False))
+    w = weights(*norms)
+
+    def temperature(block: int) -> Any:
+        # Einstein's relation for the direction of a block.
+        start, size, norm = directions[block], sizes[block], norms[block]
+        spread = example.mean_change(
+            lambda v: mp.norm(example.split(v)[block] / mp.norm(example.split(v)[block], 2) - start, 2) ** 2, w
+        )
+        return spread / (2 * example.rate / norm**2 * (size - 1))
+
+    volumes = [norm**2 / 2 for norm in norms]
+    meanings = {
+        s.p: example.decay,
+        s.V: mp.fdot(w, w) / 2,
+        s.V1: volumes[0],
+        s.V2: volumes[1],
+        s.T1: temperature(0),
+        s.T2: temperature(1),
+        s.d: w.rows,
+        s.d1: sizes[0],
+        s.d2: sizes[1],
+        s.R: mp.mpf(w.rows - 1) / 2,
+        s.R1: mp.mpf(sizes[0] - 1) / 2,
+        s.R2: mp.mpf(sizes[1] - 1) / 2,
+    }
+    return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
 
 
+@precise
 def coupled_world(number: int, granted: Assumptions) -> World:
     """Two coordinates on a coupled quadratic loss, each with its own noise, every step enumerated; moments solved."""
-    with mp.workdps(DIGITS + 10):
-        dice = random.Random(f"coupled {number}")
-        rates = [mp.mpf(dice.uniform(0.1, 0.3)) for _ in range(2)]
-        sizes = [mp.mpf(dice.uniform(0.5, 1.5)) for _ in range(2)]
-        bend, coupling = mp.mpf(dice.uniform(1, 1.5)), mp.mpf(dice.uniform(0.4, 0.8))
-        discrete = "continuous time" not in granted
+    dice = random.Random(f"coupled {number}")
+    rates = [mp.mpf(dice.uniform(0.1, 0.3)) for _ in range(2)]
+    sizes = [mp.mpf(dice.uniform(0.5, 1.5)) for _ in range(2)]
+    bend, coupling = mp.mpf(dice.uniform(1, 1.5)), mp.mpf(dice.uniform(0.4, 0.8))
+    discrete = "continuous time" not in granted
 
-        def loss(x: Any) -> Any:
-            return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1]
+    def loss(x: Any) -> Any:
+        return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1]
 
-        def after(x: Any, time: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
-            """Where a step of some length leads, for each sign of the two noises, if only these blocks move."""
-            pull = (bend * x[0] + coupling * x[1], bend * x[1] + coupling * x[0])
-            places = []
-            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
-                places.append(mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)]))
-            return places
+    def after(x: Any, time: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
+        """Where a step of some length leads, for each sign of the two noises, if only these blocks move."""
+        pull = (bend * x[0] + coupling * x[1], bend * x[1] + coupling * x[0])
+        places = []
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
+            places.append(mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)]))
+        return places
 
-        def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
-            def change(time: Any) -> Any:
-                return (mp.fsum(map(function, after(x, time, blocks))) / 4 - function(x)) / time
+    def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
+        def change(time: Any) -> Any:
+            return (mp.fsum(map(function, after(x, time, blocks))) / 4 - function(x)) / time
 
-            time = mp.mpf(10) ** -(DIGITS // 3)
-            return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
+        time = mp.mpf(10) ** -(DIGITS // 3)
+        return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
 
-        products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
-        # Rates of the second moments are linear in the moments: read the matrix off three points.
-        points = [mp.matrix(place) for place in ((1, 0), (0, 1), (1, 1))]
-        rest = mp.matrix([rate_of(product, mp.zeros(2, 1)) for product in products])
-        seen = mp.matrix(
-            [[rate_of(product, point) - rest[k] for point in points] for k, product in enumerate(products)]
-        )
-        basis = mp.matrix([[product(point) for point in points] for product in products])
-        first, mixed, second = -mp.lu_solve(seen * mp.inverse(basis), rest)
-        if "stationarity" not in granted:
-            first, second = first * mp.mpf("1.4"), second * mp.mpf("0.9")
-        aside = mixed / mp.sqrt(first)
-        columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
-        ensemble = [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+    products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
+    # Rates of the second moments are linear in the moments: read the matrix off three points.
+    points = [mp.matrix(place) for place in ((1, 0), (0, 1), (1, 1))]
+    rest = mp.matrix([rate_of(product, mp.zeros(2, 1)) for product in products])
+    seen = mp.matrix([[rate_of(product, point) - rest[k] for point in points] for k, product in enumerate(products)])
+    basis = mp.matrix([[product(point) for point in points] for product in products])
+    first, mixed, second = -mp.lu_solve(seen * mp.inverse(basis), rest)
+    if "stationarity" not in granted:
+        first, second = first * mp.mpf("1.4"), second * mp.mpf("0.9")
+    aside = mixed / mp.sqrt(first)
+    columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
+    ensemble = [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
 
-        def place(world: World) -> Any:
-            return mp.matrix([world[s.x1], world[s.x2]])
+    def place(world: World) -> Any:
+        return mp.matrix([world[s.x1], world[s.x2]])
 
-        def generator(function: Callable[[World], Any], world: World) -> Any:
-            return rate_of(lambda x: function(world.at({s.x1: x[0], s.x2: x[1]})), place(world))
+    def generator(function: Callable[[World], Any], world: World) -> Any:
+        return rate_of(lambda x: function(world.at({s.x1: x[0], s.x2: x[1]})), place(world))
 
-        def temperature(block: int) -> Any:
-            # Einstein's relation at rest.
-            return rate_of(lambda x: x[block] ** 2, mp.zeros(2, 1)) / (2 * rates[block])
+    def temperature(block: int) -> Any:
+        # Einstein's relation at rest.
+        return rate_of(lambda x: x[block] ** 2, mp.zeros(2, 1)) / (2 * rates[block])
 
-        meanings: dict[Any, Any] = {
-            s.x1: ensemble[0][0],
-            s.x2: ensemble[0][1],
-            s.L: lambda world: loss(place(world)),
-            s.h: bend,
-            s.coupling: coupling,
-            s.eta1: rates[0],
-            s.eta2: rates[1],
-            s.T1: temperature(0),
-            s.T2: temperature(1),
-            s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
-        }
-        changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]
-        return World(meanings, "two coupled coordinates", ensemble=changes, generator=generator)
+    meanings: dict[Any, Any] = {
+        s.x1: ensemble[0][0],
+        s.x2: ensemble[0][1],
+        s.L: lambda world: loss(place(world)),
+        s.h: bend,
+        s.coupling: coupling,
+        s.eta1: rates[0],
+        s.eta2: rates[1],
+        s.T1: temperature(0),
+        s.T2: temperature(1),
+        s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
+    }
+    changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]
+    return World(meanings, "two coupled coordinates", ensemble=changes, generator=generator)
 
 
 def _direction(n: int, dice: random.Random) -> Any:

@@ -1,4 +1,4 @@
-"""A cold gas: discrete SGD near the minimum of a scale-invariant loss, with all noise vectors listed."""
+"""SGD at low temperature: discrete steps near the minimum of a scale-invariant loss, with all noise vectors listed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
-from thermo_theory.worlds.sgd import Assumptions
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 
 __all__ = ["cold_world"]
 
@@ -135,30 +134,23 @@ class Cold:
         return rate * mp.fdot(w, w) if self.protocol == "fixed-elr" else rate
 
 
-def cold_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of discrete SGD near the minimum of the loss.
+@world_maker(
+    "discrete SGD at {protocol}, d = 3 and 4, near the minimum of its loss at T of 1e-20, with anisotropic "
+    "noise listed vector by vector",
+    digits=2 * DIGITS,
+)
+def cold_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds of discrete SGD near the minimum of the loss.
+
+    The gas is warm unless ``low temperature`` is granted.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``; the gas is warm unless ``low temperature`` is granted.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(2 * DIGITS):
-            dice = random.Random(f"cold {protocol} {number}")
-            return _cold(protocol, 3 + number % 2, dice, granted)
-
-    maker.__doc__ = (
-        f"discrete SGD at {protocol.replace('-', ' ')}, d = 3 and 4, near the minimum of its loss at T of 1e-20, "
-        "with anisotropic noise listed vector by vector"
-    )
-    return maker
+    dice = random.Random(f"cold {protocol} {number}")
+    return _cold(protocol, 3 + number % 2, dice, granted)
 
 
 def _random(dice: random.Random, n: int) -> Any:
@@ -211,7 +203,7 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
             return mp.fsum(values) / len(values)
 
     def noise(world: World) -> Any:
-        """Mean square of the noise at unit norm, a direction."""
+        """Mean square of the noise at unit norm per direction."""
         count = range(2 * len(example.noise))
         square = mean(world, lambda w: mp.fsum(mp.norm(example.unit_noise(w, k), 2) ** 2 for k in count) / len(count))
         return square / (n - 1)

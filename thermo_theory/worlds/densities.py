@@ -10,79 +10,67 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World, slope
-from thermo_theory.worlds.sgd import Assumptions, sgd_world, surface_divergence
-from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick, precise
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import Assumptions, World, precise, world_maker
+from thermo_theory.worlds.sgd import sgd_world, surface_divergence
+from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick
 
 __all__ = ["circle_world", "flow_world", "trial_world"]
 
 
-def trial_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds with any density and volume beside the stationary ones.
+@world_maker("three patches with any density beside the stationary one; T, p and V of SGD itself at {protocol}")
+def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds with any density and volume beside the stationary ones.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere": T, p and V are SGD's own.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner = sgd_world(protocol, ensemble=True)
+    world = inner(number, granted)
+    dice = random.Random(f"trial {protocol} {number}")
+    count = 3
+    losses, areas, trial = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
+    trial = [q / mp.fsum(trial) for q in trial]
+    bends = [mp.mpf(1)] * count if "Gibbs law" in granted else numbers(dice, count, 0.5, 1.5)
+    on_sphere = protocol == "fixed-sphere"
 
-    @precise
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
-        dice = random.Random(f"trial {protocol} {number}")
-        count = 3
-        losses, areas, trial = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
-        trial = [q / mp.fsum(trial) for q in trial]
-        bends = [mp.mpf(1)] * count if "Gibbs law" in granted else numbers(dice, count, 0.5, 1.5)
-        on_sphere = protocol == "fixed-sphere"
+    def stationary(there: World, k: Any) -> Any:
+        weights = [a * mp.exp(-e / there[s.T]) * b for a, e, b in zip(areas, losses, bends, strict=True)]
+        return pick(weights, k) / mp.fsum(weights)
 
-        def stationary(there: World, k: Any) -> Any:
-            weights = [a * mp.exp(-e / there[s.T]) * b for a, e, b in zip(areas, losses, bends, strict=True)]
-            return pick(weights, k) / mp.fsum(weights)
+    def helmholtz(there: World, density: list[Any]) -> Any:
+        return mp.fsum(q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True))
 
-        def helmholtz(there: World, density: list[Any]) -> Any:
-            return mp.fsum(q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True))
+    def own(there: World) -> list[Any]:
+        return [stationary(there, k + 1) for k in range(count)]
 
-        def own(there: World) -> list[Any]:
-            return [stationary(there, k + 1) for k in range(count)]
+    def at_volume(there: World, V: Any) -> Any:
+        return there[s.p] * V - there[s.R] * there[s.T] * mp.log(2 * V)
 
-        def at_volume(there: World, V: Any) -> Any:
-            return there[s.p] * V - there[s.R] * there[s.T] * mp.log(2 * V)
-
-        meanings = {
-            n: count,
-            i: 2,
-            Energy: lambda _, k: pick(losses, k),
-            Area: lambda _, k: pick(areas, k),
-            Probability: lambda _, k: pick(trial, k),
-            Stationary: stationary,
-            s.Z: lambda there: mp.fsum(a * mp.exp(-e / there[s.T]) for a, e in zip(areas, losses, strict=True)),
+    meanings = {
+        n: count,
+        i: 2,
+        Energy: lambda _, k: pick(losses, k),
+        Area: lambda _, k: pick(areas, k),
+        Probability: lambda _, k: pick(trial, k),
+        Stationary: stationary,
+        s.Z: lambda there: mp.fsum(a * mp.exp(-e / there[s.T]) for a, e in zip(areas, losses, strict=True)),
+    }
+    if on_sphere:
+        meanings |= {
+            s.T: mp.mpf(dice.uniform(0.5, 1.5)),
+            s.F: lambda there: helmholtz(there, own(there)),
+            s.F_trial: lambda there: helmholtz(there, trial),
         }
-        if on_sphere:
-            meanings |= {
-                s.T: mp.mpf(dice.uniform(0.5, 1.5)),
-                s.F: lambda there: helmholtz(there, own(there)),
-                s.F_trial: lambda there: helmholtz(there, trial),
-            }
-        else:
-            meanings |= {
-                s.V_trial: mp.mpf(dice.uniform(0.5, 3)),
-                s.G: lambda there: helmholtz(there, own(there)) + at_volume(there, there[s.V]),
-                s.G_trial: lambda there: helmholtz(there, trial) + at_volume(there, there[s.V_trial]),
-            }
-        return world.at(meanings)
-
-    maker.__doc__ = (
-        f"three patches with any density beside the stationary one; T, p and V of SGD itself at "
-        f"{protocol.replace('-', ' ')}"
-    )
-    return maker
+    else:
+        meanings |= {
+            s.V_trial: mp.mpf(dice.uniform(0.5, 3)),
+            s.G: lambda there: helmholtz(there, own(there)) + at_volume(there, there[s.V]),
+            s.G_trial: lambda there: helmholtz(there, trial) + at_volume(there, there[s.V_trial]),
+        }
+    return world.at(meanings)
 
 
 @precise

@@ -1,4 +1,4 @@
-"""SGD as it is: discrete steps, a handful of minibatches written out, anisotropic and heavy-tailed noise.
+"""SGD itself: discrete steps, a handful of minibatches written out, anisotropic and heavy-tailed noise.
 
 Nothing here knows a formula of the theory. A world of *runs* follows a few runs step by step, each with an order of the
 minibatches of its own; a world of *one step* lists all minibatches at a few weights.
@@ -17,9 +17,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import EntropyOf, EstimateOf, VectorFunction
-from thermo_theory.worlds.sgd import Assumptions
 
 __all__ = ["Batches", "batches_world", "gradient", "run", "runs_world", "step"]
 
@@ -187,30 +186,21 @@ def neighbour_entropy(points: Sequence[Sequence[Any]], length: Any = 0) -> Any:
     return (n - 1) * (mp.fsum(logs) / len(logs) + mp.log(count))
 
 
-def runs_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which a few runs are followed step by step, each with its own minibatches.
+@world_maker(
+    "runs at {protocol} followed step by step, d = 2 and 3, with minibatches written out: anisotropic and "
+    "heavy-tailed noise, large steps",
+)
+def runs_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds in which a few runs are followed step by step, each with its own minibatches.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)`` gives the world of that number under the granted assumptions.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10), localcontext(_CONTEXT):
-            dice = random.Random(f"runs {protocol} {number}")
-            return _runs(protocol, _drawn(protocol, dice, 2 + number % 2, granted), dice, granted)
-
-    maker.__doc__ = (
-        f"runs at {protocol.replace('-', ' ')} followed step by step, d = 2 and 3, with minibatches written out: "
-        "anisotropic and heavy-tailed noise, large steps"
-    )
-    return maker
+    with localcontext(_CONTEXT):
+        dice = random.Random(f"runs {protocol} {number}")
+        return _runs(protocol, _drawn(protocol, dice, 2 + number % 2, granted), dice, granted)
 
 
 @dataclass(frozen=True)
@@ -225,7 +215,7 @@ class Runs:
 
 
 def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> Runs:
-    """Draw runs; if stationarity is granted, such as forget where they began."""
+    """Draw runs; if stationarity is granted, runs that no longer depend on where they started."""
     length = LONG if "stationarity" in granted else SHORT
     for _ in range(60):
         drawn = Runs(
@@ -369,28 +359,19 @@ def _spread(batches: Batches, w: Numbers) -> Decimal:
 # One step ----------------------------------------------------------------------------------------
 
 
-def batches_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which every minibatch is listed at a few weights, at a constant learning rate.
+@world_maker(
+    "one step of SGD with every minibatch listed, d = 3 to 5, averaged over a few weights: anisotropic and "
+    "heavy-tailed noise, large steps",
+)
+def batches_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds in which every minibatch is listed at a few weights, at a constant learning rate.
 
     `Expectation` is the mean over weights and minibatches; if stationarity is granted, the weights are so large that a
     step leaves their mean squared norm as it is.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10), localcontext(_CONTEXT):
-            dice = random.Random(f"batches {number}")
-            return _one_step(_batches(dice, granted, 3 + number % 3), dice, granted)
-
-    maker.__doc__ = (
-        "one step of SGD with every minibatch listed, d = 3 to 5, averaged over a few weights: anisotropic and "
-        "heavy-tailed noise, large steps"
-    )
-    return maker
+    with localcontext(_CONTEXT):
+        dice = random.Random(f"batches {number}")
+        return _one_step(_batches(dice, granted, 3 + number % 3), dice, granted)
 
 
 def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> World:

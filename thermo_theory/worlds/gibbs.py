@@ -9,8 +9,8 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World
-from thermo_theory.worlds.sgd import Assumptions, sgd_world
+from thermo_theory.engine.world import Assumptions, World, world_maker
+from thermo_theory.worlds.sgd import sgd_world
 
 __all__ = ["entropy_of_cosine_density", "entropy_world", "sphere_area"]
 
@@ -45,8 +45,9 @@ def entropy_of_cosine_density(log_density: Callable[[Any], Any], n: int) -> Any:
     return mp.log(total) - cosine_mean(log_density, log_density, n) / total
 
 
-def entropy_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which the stationary density of SGD's directions is integrated for its entropy.
+@world_maker("entropies by quadrature on the sphere, radius and temperature from SGD itself at {protocol}", digits=None)
+def entropy_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds in which the stationary density of SGD's directions is integrated for its entropy.
 
     ``S`` of what the protocol holds fixed is the entropy of the weights, ``S_sphere`` of T that of the directions;
     radius and temperature come from the process (`sgd_world`).
@@ -55,31 +56,19 @@ def entropy_world(protocol: str) -> Callable[[int, Assumptions], World]:
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner, held = sgd_world(protocol, lowest=2), _HELD[protocol]
+    world = inner(number, granted)
+    n, loss = int(world[s.d]), world.meanings["example"].loss_of_cosine
 
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
-        n, loss = int(world[s.d]), world.meanings["example"].loss_of_cosine
+    def directions(_: World, temperature: Any) -> Any:
+        return entropy_of_cosine_density(lambda cosine: -loss(cosine) / temperature, n)
 
-        def directions(_: World, temperature: Any) -> Any:
-            return entropy_of_cosine_density(lambda cosine: -loss(cosine) / temperature, n)
+    def whole(world: World, *values: Any) -> Any:
+        there = world.at(dict(zip(held, values, strict=True)))
+        return directions(there, there[s.T]) + (n - 1) * mp.log(there[s.r])
 
-        def whole(world: World, *values: Any) -> Any:
-            there = world.at(dict(zip(held, values, strict=True)))
-            return directions(there, there[s.T]) + (n - 1) * mp.log(there[s.r])
-
-        return world.at({sp.Function("S"): whole, sp.Function("S_sphere"): directions, **_FREE.get(protocol, {})})
-
-    maker.__doc__ = (
-        f"entropies by quadrature on the sphere, radius and temperature from SGD itself at {protocol.replace('-', ' ')}"
-    )
-    return maker
+    return world.at({sp.Function("S"): whole, sp.Function("S_sphere"): directions, **_FREE.get(protocol, {})})
 
 
 _HELD = {"fixed-lr": (s.eta, s.lam), "fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.T, s.r)}

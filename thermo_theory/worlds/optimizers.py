@@ -1,4 +1,4 @@
-"""Optimisers as they are: the update rule itself on the isotropic gas, its stationary second moments solved exactly.
+"""Optimisers themselves: the update rule on the isotropic gas, its stationary second moments solved exactly.
 
 Weights w, the optimiser's buffer v and the gradient g are three vectors, and an update makes two new ones that are
 linear in them. So the update, applied to the three unit vectors of an abstract space, gives the map of the second
@@ -15,10 +15,9 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import VectorFunction
 from thermo_theory.worlds.gibbs import entropy_of_cosine_density
-from thermo_theory.worlds.sgd import Assumptions
 
 __all__ = [
     "adam_direction",
@@ -71,7 +70,7 @@ def _spread(rule: str, eta: Any, lam: Any, beta: Any, h: Any) -> Any:
 
 
 def _total(rule: str, eta: Any, beta: Any) -> Any:
-    """How far one unit gradient moves the weights in the end."""
+    """How far one unit gradient moves the weights in total."""
     w, v, g = mp.mpf(0), mp.mpf(0), mp.mpf(1)
     for _ in range(250):
         w, v = updated(rule, w, v, g, eta, mp.mpf(0), beta)
@@ -79,8 +78,13 @@ def _total(rule: str, eta: Any, beta: Any) -> Any:
     return -w
 
 
-def gas_world(rule: str, thermometer: bool = False) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which an optimiser runs on the isotropic gas, its second moments solved exactly.
+#: What a gas of independent noise is to the reader.
+_GAS = "{rule} itself on a gas of independent noise, d = 4 to 6, second moments solved exactly"
+
+
+@world_maker(_GAS, digits=4 * DIGITS)
+def gas_world(number: int, granted: Assumptions, /, rule: str, thermometer: bool = False) -> World:
+    """Worlds in which an optimiser runs on the isotropic gas, its second moments solved exactly.
 
     Steps are finite unless `small steps` is granted, when they are so small that only the leading order is left. The
     temperature is read off the spread in a shallow well (equipartition).
@@ -91,19 +95,8 @@ def gas_world(rule: str, thermometer: bool = False) -> Callable[[int, Assumption
         "sgd", "momentum", "nesterov", "adamw" or "adam-l2".
     thermometer : bool
         Whether statements about the temperature are checked: then leading order takes `continuous time` as well.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(4 * DIGITS):
-            return _gas(rule, number, granted, thermometer)
-
-    maker.__doc__ = f"{rule} itself on a gas of independent noise, d = 4 to 6, second moments solved exactly"
-    return maker
+    return _gas(rule, number, granted, thermometer)
 
 
 def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> World:
@@ -229,154 +222,122 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     return World(meanings, f"{rule}, d = {n}", ensemble=ensemble)
 
 
-def noise_gas_world(rule: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of `gas_world` in which T is the mean noise temperature, whatever the noise.
+@world_maker(_GAS, digits=None)
+def noise_gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
+    """Worlds of `gas_world` in which T is the mean noise temperature, whatever the noise.
 
     Parameters
     ----------
     rule : str
         "momentum" or "nesterov".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner = gas_world(rule)
+    world = inner(number, granted)
 
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
+    def temperature(there: World) -> Any:
+        # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
+        final = _total(rule, there[s.eta], there[s.beta]) / mp.norm(there[s.w], 2) ** 2
+        noise = [mp.fdot(point[s.g], point[s.g]) * mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
+        return final * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
 
-        def temperature(there: World) -> Any:
-            # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
-            final = _total(rule, there[s.eta], there[s.beta]) / mp.norm(there[s.w], 2) ** 2
-            noise = [mp.fdot(point[s.g], point[s.g]) * mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
-            return final * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
-
-        return world.at({s.T: temperature})
-
-    maker.__doc__ = inner.__doc__
-    return maker
+    return world.at({s.T: temperature})
 
 
-def entropy_world(rule: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds with entropies by quadrature; radius and temperature come from `gas_world`."""
+@world_maker("entropies by quadrature on the sphere, radius and temperature from {rule} itself", digits=None)
+def entropy_world(number: int, granted: Assumptions, /, rule: str) -> World:
+    """Worlds with entropies by quadrature; radius and temperature come from `gas_world`."""
     inner = gas_world(rule, thermometer=True)
+    world = inner(number, granted)
+    n = int(world[s.d])
 
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
-        n = int(world[s.d])
+    def directions(_: World, temperature: Any) -> Any:
+        return entropy_of_cosine_density(lambda cosine: -cosine / temperature, n)
 
-        def directions(_: World, temperature: Any) -> Any:
-            return entropy_of_cosine_density(lambda cosine: -cosine / temperature, n)
+    def whole(world: World, eta: Any, lam: Any) -> Any:
+        there = world.at({s.eta: eta, s.lam: lam})
+        return directions(there, there[s.T] * scale) + (n - 1) * mp.log(there[s.r])
 
-        def whole(world: World, eta: Any, lam: Any) -> Any:
-            there = world.at({s.eta: eta, s.lam: lam})
-            return directions(there, there[s.T] * scale) + (n - 1) * mp.log(there[s.r])
-
-        scale = 1 / world[s.T]
-        return world.at(
-            {
-                s.r: world.meanings["norm"],
-                sp.Function("S"): whole,
-                sp.Function("S_sphere"): lambda w, T: directions(w, T * scale),
-            }
-        )
-
-    maker.__doc__ = f"entropies by quadrature on the sphere, radius and temperature from {rule} itself"
-    return maker
+    scale = 1 / world[s.T]
+    return world.at(
+        {
+            s.r: world.meanings["norm"],
+            sp.Function("S"): whole,
+            sp.Function("S_sphere"): lambda w, T: directions(w, T * scale),
+        }
+    )
 
 
-def orbit_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which heavy-ball SGD goes round a few minibatches until it repeats itself.
+@world_maker("heavy-ball SGD going round four minibatches until the orbit repeats, d = 3 and 4: no pure noise")
+def orbit_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds in which heavy-ball SGD goes round a few minibatches until it repeats itself.
 
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``; `Expectation` is the mean over one period.
+    `Expectation` is the mean over one period.
     """
+    dice = random.Random(f"orbit {number}")
+    n = 3 + number % 2
+    pulls = [[mp.mpf(1)] + [mp.mpf(dice.gauss(0, 1)) for _ in range(n - 1)] for _ in range(4)]
+    eta, lam, beta = (mp.mpf(dice.uniform(*ends)) for ends in ((0.15, 0.2), (0.35, 0.45), (0.3, 0.5)))
+    broken = mp.mpf(0 if "scale invariance" in granted else "0.1")
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            dice = random.Random(f"orbit {number}")
-            n = 3 + number % 2
-            pulls = [[mp.mpf(1)] + [mp.mpf(dice.gauss(0, 1)) for _ in range(n - 1)] for _ in range(4)]
-            eta, lam, beta = (mp.mpf(dice.uniform(*ends)) for ends in ((0.15, 0.2), (0.35, 0.45), (0.3, 0.5)))
-            broken = mp.mpf(0 if "scale invariance" in granted else "0.1")
+    def gradient(pull: Sequence[Any], w: Any) -> Any:
+        norm = mp.norm(w, 2)
+        u, a = w / norm, mp.matrix(pull)
+        return (u * mp.fdot(u, a) - a) / norm + w * broken
 
-            def gradient(pull: Sequence[Any], w: Any) -> Any:
-                norm = mp.norm(w, 2)
-                u, a = w / norm, mp.matrix(pull)
-                return (u * mp.fdot(u, a) - a) / norm + w * broken
-
-            w, v = mp.matrix([mp.mpf(1)] + [mp.mpf("0.2")] * (n - 1)), mp.matrix(n, 1)
-            points: list[Any] = []
-            for k in range(4 * (250 if "stationarity" in granted else 2)):
-                g = gradient(pulls[k % 4], w)
-                new_w, new_v = updated("momentum", w, v, g, eta, lam, beta)
-                points.append({s.w: w, s.buffer: v, s.g: g, s.w_next: new_w, s.buffer_next: new_v})
-                w, v = new_w, new_v
-            meanings: dict[Any, Any] = {
-                s.eta: eta,
-                s.lam: lam,
-                s.beta: beta,
-                s.r: lambda world: mp.norm(world[s.w], 2),
-                **points[-1],
-            }
-            return World(meanings, f"heavy ball going round 4 minibatches, d = {n}", ensemble=points[-4:])
-
-    maker.__doc__ = "heavy-ball SGD going round four minibatches till it repeats itself, d = 3 and 4: no pure noise"
-    return maker
+    w, v = mp.matrix([mp.mpf(1)] + [mp.mpf("0.2")] * (n - 1)), mp.matrix(n, 1)
+    points: list[Any] = []
+    for k in range(4 * (250 if "stationarity" in granted else 2)):
+        g = gradient(pulls[k % 4], w)
+        new_w, new_v = updated("momentum", w, v, g, eta, lam, beta)
+        points.append({s.w: w, s.buffer: v, s.g: g, s.w_next: new_w, s.buffer_next: new_v})
+        w, v = new_w, new_v
+    meanings: dict[Any, Any] = {
+        s.eta: eta,
+        s.lam: lam,
+        s.beta: beta,
+        s.r: lambda world: mp.norm(world[s.w], 2),
+        **points[-1],
+    }
+    return World(meanings, f"heavy ball going round 4 minibatches, d = {n}", ensemble=points[-4:])
 
 
-def adam_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds with a step of Adam that remembers the gradient at earlier weights.
+@world_maker("a step of Adam that remembers an earlier gradient, every coordinate written out, d = 3 and 4")
+def adam_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds with a step of Adam that remembers the gradient at earlier weights."""
+    dice = random.Random(f"adam {number}")
+    n = 3 + number % 2
+    pull, w, x = (mp.matrix([mp.mpf(dice.gauss(0, 1)) for _ in range(n)]) for _ in range(3))
+    eps = mp.mpf(0 if "eps = 0" in granted else "0.1")
+    broken = mp.mpf(0 if "scale invariance" in granted else "0.1")
 
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
-    """
+    def gradient(world: World, w: Any) -> Any:
+        norm = mp.norm(w, 2)
+        u = w / norm
+        return (u * mp.fdot(u, pull) - pull) / norm + w * broken
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            dice = random.Random(f"adam {number}")
-            n = 3 + number % 2
-            pull, w, x = (mp.matrix([mp.mpf(dice.gauss(0, 1)) for _ in range(n)]) for _ in range(3))
-            eps = mp.mpf(0 if "eps = 0" in granted else "0.1")
-            broken = mp.mpf(0 if "scale invariance" in granted else "0.1")
+    def direction(world: World, now: Any, before: Any) -> Any:
+        first, second = mp.mpf("0.7"), mp.mpf("0.8")
+        pairs = zip(now, before, strict=True)
+        return mp.matrix([(a + first * b) / (mp.sqrt(a**2 + second * b**2) + eps) for a, b in pairs])
 
-            def gradient(world: World, w: Any) -> Any:
-                norm = mp.norm(w, 2)
-                u = w / norm
-                return (u * mp.fdot(u, pull) - pull) / norm + w * broken
+    def stepped(coupled: bool) -> Callable[..., Any]:
+        def step(world: World, w: Any, x: Any, eta: Any, lam: Any) -> Any:
+            now, before = gradient(world, w), gradient(world, x)
+            if coupled:
+                return w - direction(world, now + lam * w, before + lam * x) * eta
+            return w * (1 - eta * lam) - direction(world, now, before) * eta
 
-            def direction(world: World, now: Any, before: Any) -> Any:
-                first, second = mp.mpf("0.7"), mp.mpf("0.8")
-                pairs = zip(now, before, strict=True)
-                return mp.matrix([(a + first * b) / (mp.sqrt(a**2 + second * b**2) + eps) for a, b in pairs])
+        return step
 
-            def stepped(coupled: bool) -> Callable[..., Any]:
-                def step(world: World, w: Any, x: Any, eta: Any, lam: Any) -> Any:
-                    now, before = gradient(world, w), gradient(world, x)
-                    if coupled:
-                        return w - direction(world, now + lam * w, before + lam * x) * eta
-                    return w * (1 - eta * lam) - direction(world, now, before) * eta
-
-                return step
-
-            meanings: dict[Any, Any] = {
-                s.w: w,
-                s.w_before: x,
-                s.c: mp.mpf(dice.uniform(1.4, 1.7)),
-                s.eta: mp.mpf(dice.uniform(0.2, 0.4)),
-                s.lam: mp.mpf(dice.uniform(0.2, 0.4)),
-                adam_gradient: gradient,
-                adam_direction: direction,
-                adam_step: stepped(False),
-                VectorFunction.named("W_2"): stepped(True),
-            }
-            return World(meanings, f"Adam with a memory of one step, d = {n}")
-
-    maker.__doc__ = "a step of Adam that remembers an earlier gradient, every coordinate written out, d = 3 and 4"
-    return maker
+    meanings: dict[Any, Any] = {
+        s.w: w,
+        s.w_before: x,
+        s.c: mp.mpf(dice.uniform(1.4, 1.7)),
+        s.eta: mp.mpf(dice.uniform(0.2, 0.4)),
+        s.lam: mp.mpf(dice.uniform(0.2, 0.4)),
+        adam_gradient: gradient,
+        adam_direction: direction,
+        adam_step: stepped(False),
+        VectorFunction.named("W_2"): stepped(True),
+    }
+    return World(meanings, f"Adam with a memory of one step, d = {n}")

@@ -11,10 +11,11 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World, slope
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import DIGITS, Assumptions, World
 from thermo_theory.worlds.discrete import run, runs_world
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
-from thermo_theory.worlds.sgd import Assumptions, _direction, sgd_world
+from thermo_theory.worlds.sgd import _direction, sgd_world
 
 __all__ = [
     "average_world",

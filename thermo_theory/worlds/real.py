@@ -12,8 +12,9 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World, slope
-from thermo_theory.worlds.sgd import SGD, Assumptions, _direction, _example, _point
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import DIGITS, Assumptions, World, precise
+from thermo_theory.worlds.sgd import SGD, _direction, _example, _point
 
 __all__ = ["length_scale_world", "van_der_waals_world", "volume_world"]
 
@@ -22,44 +23,44 @@ def _trace(matrix: Any) -> Any:
     return mp.fsum(matrix[i, i] for i in range(matrix.rows))
 
 
+@precise
 def volume_world(number: int, granted: Assumptions) -> World:
     """Discrete SGD, d = 2 to 4, any noise: the pressure is the weight decay that holds a norm at a temperature."""
-    with mp.workdps(DIGITS + 10):
-        dice = random.Random(f"real {number}")
-        n = 2 + number % 3
-        example, u = _example("fixed-lr", dice, granted, n), _direction(n, dice)
-        known: dict[Any, Any] = {}
+    dice = random.Random(f"real {number}")
+    n = 2 + number % 3
+    example, u = _example("fixed-lr", dice, granted, n), _direction(n, dice)
+    known: dict[Any, Any] = {}
 
-        def pressure(_: World, heat: Any, volume: Any) -> Any:
-            if (heat, volume) not in known:
-                point = u * mp.sqrt(2 * volume)
-                rate = 2 * (n - 1) * heat / _trace(example.covariance(point))
+    def pressure(_: World, heat: Any, volume: Any) -> Any:
+        if (heat, volume) not in known:
+            point = u * mp.sqrt(2 * volume)
+            rate = 2 * (n - 1) * heat / _trace(example.covariance(point))
 
-                def growth(decay: Any) -> Any:
-                    return replace(example, rate=rate, decay=decay).rate_of(lambda w: mp.fdot(w, w), point)
+            def growth(decay: Any) -> Any:
+                return replace(example, rate=rate, decay=decay).rate_of(lambda w: mp.fdot(w, w), point)
 
-                known[heat, volume] = mp.findroot(
-                    growth, (mp.mpf(0), mp.mpf("0.01")), tol=mp.mpf(10) ** -DIGITS, verify=False
-                )
-            return known[heat, volume]
+            known[heat, volume] = mp.findroot(
+                growth, (mp.mpf(0), mp.mpf("0.01")), tol=mp.mpf(10) ** -DIGITS, verify=False
+            )
+        return known[heat, volume]
 
-        def factor(world: World, heat: Any, volume: Any) -> Any:
-            return pressure(world, heat, volume) * volume / (mp.mpf(n - 1) / 2 * heat)
+    def factor(world: World, heat: Any, volume: Any) -> Any:
+        return pressure(world, heat, volume) * volume / (mp.mpf(n - 1) / 2 * heat)
 
-        meanings: dict[Any, Any] = {
-            s.T: mp.mpf("0.03"),
-            s.V: mp.mpf(dice.uniform(0.8, 1.5)),
-            s.V0: mp.mpf(dice.uniform(1.8, 2.5)),
-            s.c: mp.mpf(dice.uniform(1.2, 1.5)),
-            s.R: mp.mpf(n - 1) / 2,
-            sp.Function("p"): pressure,
-            sp.Function("Z"): factor,
-        }
-        return World(meanings, f"SGD held at a norm, d = {n}")
+    meanings: dict[Any, Any] = {
+        s.T: mp.mpf("0.03"),
+        s.V: mp.mpf(dice.uniform(0.8, 1.5)),
+        s.V0: mp.mpf(dice.uniform(1.8, 2.5)),
+        s.c: mp.mpf(dice.uniform(1.2, 1.5)),
+        s.R: mp.mpf(n - 1) / 2,
+        sp.Function("p"): pressure,
+        sp.Function("Z"): factor,
+    }
+    return World(meanings, f"SGD held at a norm, d = {n}")
 
 
 def van_der_waals_world(number: int, granted: Assumptions) -> World:
-    """Van der Waals' free energy -R T log(V - b) - a/V; its critical point is where the hottest level isotherm is."""
+    """Van der Waals' free energy -R T log(V - b) - a/V; the hottest level isotherm has its critical point."""
     constant, attraction, size = mp.mpf("1.5") + number, mp.mpf("0.8") + mp.mpf(number) / 7, mp.mpf("0.23")
 
     def pressure(_: World | None, heat: Any, volume: Any) -> Any:
@@ -114,45 +115,45 @@ class Scaled(SGD):
         return -h[0] + self.curvature * h[0] ** 2 + mp.fdot(h, h) ** 2 / 5 + h[1] ** 3 / 3
 
 
+@precise
 def length_scale_world(number: int, granted: Assumptions) -> World:
     """SGD itself at fixed LR, d = 3 to 5, on weights normalised by sqrt(r^2 + eps)."""
-    with mp.workdps(DIGITS + 10):
-        dice = random.Random(f"length {number}")
-        n = 3 + number % 3
-        plain = _example("fixed-lr", dice, {*granted, "scale invariance"}, n)
-        start = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-        example = Scaled(**start, eps=mp.mpf("0.2"))
-        built: dict[Any, World] = {}
+    dice = random.Random(f"length {number}")
+    n = 3 + number % 3
+    plain = _example("fixed-lr", dice, {*granted, "scale invariance"}, n)
+    start = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
+    example = Scaled(**start, eps=mp.mpf("0.2"))
+    built: dict[Any, World] = {}
 
-        def at(size: Any) -> World:
-            if size not in built:
-                built[size] = _point(replace(example, eps=size), random.Random(f"length {number}"), granted)
-            return built[size]
+    def at(size: Any) -> World:
+        if size not in built:
+            built[size] = _point(replace(example, eps=size), random.Random(f"length {number}"), granted)
+        return built[size]
 
-        def part(symbol: Any) -> Callable[[World], Any]:
-            return lambda world: at(world[s.eps])[symbol]
+    def part(symbol: Any) -> Callable[[World], Any]:
+        return lambda world: at(world[s.eps])[symbol]
 
-        base = at(example.eps)
-        meanings: dict[Any, Any] = {
-            symbol: part(symbol)
-            for symbol in (s.r, s.w, s.grad_L, s.Sigma_w, s.drift, s.diffusion, s.drift_squared, s.eta, s.lam, s.p, s.V)
-        }
+    base = at(example.eps)
+    meanings: dict[Any, Any] = {
+        symbol: part(symbol)
+        for symbol in (s.r, s.w, s.grad_L, s.Sigma_w, s.drift, s.diffusion, s.drift_squared, s.eta, s.lam, s.p, s.V)
+    }
 
-        def noise_temperature(world: World) -> Any:
-            return world[s.eta] * _trace(world[s.Sigma_w]) / (2 * (n - 1))
+    def noise_temperature(world: World) -> Any:
+        return world[s.eta] * _trace(world[s.Sigma_w]) / (2 * (n - 1))
 
-        def stretching(world: World) -> Any:
-            w = world[s.w]
-            h = w / mp.sqrt(mp.fdot(w, w) + world[s.eps])
-            return slope(lambda factor: replace(example, eps=world[s.eps]).of_normalised(h * factor), mp.mpf(1))
+    def stretching(world: World) -> Any:
+        w = world[s.w]
+        h = w / mp.sqrt(mp.fdot(w, w) + world[s.eps])
+        return slope(lambda factor: replace(example, eps=world[s.eps]).of_normalised(h * factor), mp.mpf(1))
 
-        meanings |= {
-            "example": example,
-            s.eps: example.eps,
-            s.d: n,
-            s.R: mp.mpf(n - 1) / 2,
-            s.T: noise_temperature,
-            s.stretch: stretching,
-            s.Z_c: lambda world: world[s.lam] * world[s.r] ** 2 / 2 / (mp.mpf(n - 1) / 2 * noise_temperature(world)),
-        }
-        return World(meanings, f"weights with a length scale, d = {n}", generator=base.generator)
+    meanings |= {
+        "example": example,
+        s.eps: example.eps,
+        s.d: n,
+        s.R: mp.mpf(n - 1) / 2,
+        s.T: noise_temperature,
+        s.stretch: stretching,
+        s.Z_c: lambda world: world[s.lam] * world[s.r] ** 2 / 2 / (mp.mpf(n - 1) / 2 * noise_temperature(world)),
+    }
+    return World(meanings, f"weights with a length scale, d = {n}", generator=base.generator)

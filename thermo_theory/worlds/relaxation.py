@@ -10,8 +10,9 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World, slope
-from thermo_theory.worlds.sgd import SGD, Assumptions, _point, sgd_world
+from thermo_theory.engine.evaluate import slope
+from thermo_theory.engine.world import Assumptions, World, world_maker
+from thermo_theory.worlds.sgd import SGD, _point, sgd_world
 
 __all__ = ["free_world", "relaxation_world", "trajectory_world"]
 
@@ -55,65 +56,55 @@ def _followed(rate: Callable[[Any], Any], start: Any, time: Any, columns: int = 
     return y
 
 
-def trajectory_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which SGD's norm is followed in time from some start.
+@world_maker("SGD itself at {protocol} along a direction, its norm followed in time")
+def trajectory_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds in which SGD's norm is followed in time from some start.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner = sgd_world(protocol)
+    world = inner(number, granted)
+    example: SGD = world.meanings["example"]
+    direction, start = world[s.w_bar], world[s.r0] * mp.mpf("1.25")
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            world = inner(number, granted)
-            example: SGD = world.meanings["example"]
-            direction, start = world[s.w_bar], world[s.r0] * mp.mpf("1.25")
+    def log_rate(log_norm: Any) -> Any:
+        w = direction * mp.exp(log_norm)
+        return example.rate_of(lambda v: mp.fdot(v, v), w) / (2 * mp.fdot(w, w))
 
-            def log_rate(log_norm: Any) -> Any:
-                w = direction * mp.exp(log_norm)
-                return example.rate_of(lambda v: mp.fdot(v, v), w) / (2 * mp.fdot(w, w))
+    def after(time: Any) -> Any:
+        if example.protocol == "fixed-sphere":
+            w = direction * start
+            for _ in range(3):
+                w = example.moved(w, example.noise_vectors(w)[0], mp.mpf(1))
+                w = w * (start / mp.norm(w, 2))
+            return mp.norm(w, 2)
+        if example.discrete:
+            return _by_iterations(log_rate, start, time)
+        return mp.exp(_followed(smooth, mp.log(start), time))
 
-            def after(time: Any) -> Any:
-                if example.protocol == "fixed-sphere":
-                    w = direction * start
-                    for _ in range(3):
-                        w = example.moved(w, example.noise_vectors(w)[0], mp.mpf(1))
-                        w = w * (start / mp.norm(w, 2))
-                    return mp.norm(w, 2)
-                if example.discrete:
-                    return _by_iterations(log_rate, start, time)
-                return mp.exp(_followed(smooth, mp.log(start), time))
+    known: dict[Any, Any] = {}
 
-            known: dict[Any, Any] = {}
+    def norm(_: World, time: Any) -> Any:
+        if time not in known:
+            known[time] = after(time) if time else start
+        return known[time]
 
-            def norm(_: World, time: Any) -> Any:
-                if time not in known:
-                    known[time] = after(time) if time else start
-                return known[time]
+    if not example.discrete and example.protocol != "fixed-sphere":
+        smooth = _interpolated(log_rate, mp.log(start) - 2, mp.log(start) + 1)
 
-            if not example.discrete and example.protocol != "fixed-sphere":
-                smooth = _interpolated(log_rate, mp.log(start) - 2, mp.log(start) + 1)
-
-            time = mp.mpf(5) / 2
-            return world.at(
-                {
-                    s.r0: start,
-                    s.t: time,
-                    sp.Function("r", positive=True): norm,
-                    sp.Function("y", positive=True): lambda there, x: norm(there, x) ** _POWER[protocol],
-                    s.w: direction * norm(world, time),
-                }
-            )
-
-    maker.__doc__ = f"SGD itself at {protocol.replace('-', ' ')} along a direction, its norm followed in time"
-    return maker
+    time = mp.mpf(5) / 2
+    return world.at(
+        {
+            s.r0: start,
+            s.t: time,
+            sp.Function("r", positive=True): norm,
+            sp.Function("y", positive=True): lambda there, x: norm(there, x) ** _POWER[protocol],
+            s.w: direction * norm(world, time),
+        }
+    )
 
 
 #: The power of the norm that obeys a linear equation.
@@ -129,72 +120,55 @@ def _by_iterations(log_rate: Callable[[Any], Any], start: Any, time: Any) -> Any
     return mp.sqrt(square + (time - done) * (ahead - square))
 
 
-def relaxation_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which a relaxation time is read off the slope of the mean change of the norm.
+@world_maker(
+    lambda protocol: (
+        f"SGD itself at {protocol.replace('-', ' ')}, "
+        f"the slope of the mean change of r^{abs(_POWER[protocol])} taken numerically"
+    ),
+)
+def relaxation_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds in which a relaxation time is read off the slope of the mean change of the norm.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr" or "fixed-elr".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner, power = sgd_world(protocol), {"fixed-lr": 4, "fixed-elr": 2}[protocol]
+    world = inner(number, granted)
+    example: SGD = world.meanings["example"]
+    direction = world[s.w_bar]
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            world = inner(number, granted)
-            example: SGD = world.meanings["example"]
-            direction = world[s.w_bar]
+    def change(quantity: Any) -> Any:
+        w = direction * quantity ** (mp.mpf(1) / power)
+        return example.rate_of(lambda v: mp.norm(v, 2) ** power, w)
 
-            def change(quantity: Any) -> Any:
-                w = direction * quantity ** (mp.mpf(1) / power)
-                return example.rate_of(lambda v: mp.norm(v, 2) ** power, w)
-
-            return world.at({s.relaxation: lambda there: -1 / slope(change, there[s.r] ** power)})
-
-    maker.__doc__ = (
-        f"SGD itself at {protocol.replace('-', ' ')}, the slope of the mean change of r^{power} taken numerically"
-    )
-    return maker
+    return world.at({s.relaxation: lambda there: -1 / slope(change, there[s.r] ** power)})
 
 
-def free_world(protocol: str) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which directions diffuse: a loss that is zero if the noise is pure.
+@world_maker("SGD itself at {protocol}, the mean of its direction one iteration later")
+def free_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds in which directions diffuse: a loss that is zero if the noise is pure.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
     inner = sgd_world(protocol)
+    world = inner(number, granted)
+    example = world.meanings["example"]
+    if "pure noise" in granted:
+        example = _Free(**{name: getattr(example, name) for name in example.__dataclass_fields__})
+        world = _point(example, random.Random(f"free {protocol} {number}"), granted)
+    direction = world[s.w_bar]
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            world = inner(number, granted)
-            example = world.meanings["example"]
-            if "pure noise" in granted:
-                example = _Free(**{name: getattr(example, name) for name in example.__dataclass_fields__})
-                world = _point(example, random.Random(f"free {protocol} {number}"), granted)
-            direction = world[s.w_bar]
+    def time(there: World) -> Any:
+        # How fast the mean of u.u(0) falls from 1.
+        rate = example.rate_of(lambda v: mp.fdot(v, direction) / mp.norm(v, 2), there[s.w])
+        return -1 / rate
 
-            def time(there: World) -> Any:
-                # How fast the mean of u.u(0) falls from 1.
-                rate = example.rate_of(lambda v: mp.fdot(v, direction) / mp.norm(v, 2), there[s.w])
-                return -1 / rate
-
-            return world.at({s.relaxation: time})
-
-    maker.__doc__ = f"SGD itself at {protocol.replace('-', ' ')}, the mean of its direction an iteration later"
-    return maker
+    return world.at({s.relaxation: time})
 
 
 class _Free(SGD):

@@ -7,7 +7,7 @@ limits of such sums, stationarity is a root, and the temperature is read off the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -15,11 +15,9 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 
 __all__ = ["SGD", "sgd_world"]
-
-Assumptions = Collection[str]
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class SGD:
     def density_slope(self, u: Any, norm: Any) -> Any:
         """Gradient of the log of the density of the directions u at which no probability flows (zero flux).
 
-        For a process ``du = b dt + noise`` with covariance D a unit of time, the flux along the sphere is
+        For a process ``du = b dt + noise`` with covariance D per unit of time, the flux along the sphere is
         ``rho b - (1/2) div(D rho)``; it is zero if ``D grad log rho = 2 b - div D``, all tangential.
         """
         tangent = mp.eye(self.dimension) - u * u.T
@@ -175,7 +173,7 @@ class SGD:
         return mp.lu_solve(diffusion + u * u.T, tangent * (2 * drift - divergence))
 
     def direction_spread(self, u: Any, norm: Any) -> Any:
-        """Covariance a unit of time of the direction of w, at the weights of direction u and that norm."""
+        """Covariance per unit of time of the direction of w, at the weights of direction u and that norm."""
 
         def square(v: Any) -> Any:
             change = v / mp.norm(v, 2) - u
@@ -242,8 +240,14 @@ def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension
     )
 
 
-def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which SGD runs under a protocol.
+@world_maker(
+    lambda protocol, ensemble=False, lowest=3: (
+        f"SGD itself at {protocol.replace('-', ' ')} in explicit coordinates, d = {lowest} to {lowest + 2}, "
+        + ("averaged over a few weights" if ensemble else "at a random point of the sphere")
+    ),
+)
+def sgd_world(number: int, granted: Assumptions, /, protocol: str, ensemble: bool = False, lowest: int = 3) -> World:
+    """Worlds in which SGD runs under a protocol.
 
     Parameters
     ----------
@@ -252,32 +256,18 @@ def sgd_world(protocol: str, ensemble: bool = False, lowest: int = 3) -> Callabl
     ensemble : bool
         Whether symbols stand for means over several weights (`Expectation`) and T for the mean noise temperature, and
         not for one point and the temperature of the density there.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)`` gives the world of that number under the granted assumptions.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            dice = random.Random(f"{protocol} {number}")
-            dimension = lowest + number % 3
-            example = _example(protocol, dice, granted, dimension)
-            build = _ensemble if ensemble else _point
-            return build(example, dice, granted)
-
-    maker.__doc__ = (
-        f"SGD itself at {protocol.replace('-', ' ')} in explicit coordinates, d = {lowest} to {lowest + 2}, "
-        + ("averaged over a few weights" if ensemble else "at a random point of the sphere")
-    )
-    return maker
+    dice = random.Random(f"{protocol} {number}")
+    dimension = lowest + number % 3
+    example = _example(protocol, dice, granted, dimension)
+    build = _ensemble if ensemble else _point
+    return build(example, dice, granted)
 
 
 def two_points(draw: Callable[[], Any], drift: Callable[[Any], Any], still: bool) -> list[tuple[Any, Any]]:
     """Two weights at which noise drives the loss up and at which it falls, and how much each counts.
 
-    Near the minimum it rises, further away it falls; they count so that the mean loss stays as it is, if it is to be
+    Near the minimum it rises, further away it falls; they count so that the mean loss is constant, if it is to be
     `still`, else equally.
     """
     points: dict[bool, Any] = {}
@@ -341,7 +331,7 @@ def _meanings(example: SGD, u_reference: Any) -> dict[Any, Any]:
 
 
 def _change(symbol: Any, outer: bool) -> Callable[[World], Any]:
-    """Mean change of a vector an iteration, or mean outer product of its change with itself."""
+    """Mean change of a vector per iteration, or mean outer product of its change with itself."""
 
     def rate(world: World) -> Any:
         start = world[symbol]
@@ -422,7 +412,7 @@ _RATES = {
 
 
 def _norm(example: SGD, direction: Any, anywhere: Any, still: bool) -> Any:
-    """Norm of the weights: where it stays as it is, or anything."""
+    """Norm of the weights: its stationary value, or anything."""
     if example.protocol == "fixed-sphere" or not still:
         return anywhere
     return example.still_norm(direction, _moment(example.protocol))
@@ -449,7 +439,7 @@ def _ensemble(example: SGD, dice: random.Random, granted: Assumptions) -> World:
         return mp.fsum(function(point) for point in points) / len(points)
 
     def temperature_at(point: Any) -> Any:
-        # Einstein's relation: mean squared displacement a unit of time, over twice the mobility and the directions.
+        # Einstein's relation: mean squared displacement per unit of time, over twice the mobility and the directions.
         start = point / mp.norm(point, 2)
         spread = example.rate_of(lambda w: mp.norm(w / mp.norm(w, 2) - start, 2) ** 2, point)
         return spread / (2 * example.learning_rate(point) / mp.fdot(point, point) * (n - 1))

@@ -11,9 +11,9 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import Dot, Generator, NoiseMean, NoiseVariance
-from thermo_theory.worlds.sgd import Assumptions, sgd_world, two_points
+from thermo_theory.worlds.sgd import sgd_world, two_points
 
 __all__ = ["balance_world", "density_world", "snapshots_world"]
 
@@ -68,22 +68,14 @@ def surface_hessian(function: Callable[[Any], Any], u: Any) -> Any:
 # A density written out ---------------------------------------------------------------------------
 
 
-def density_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of a density on the sphere, d = 2 and 3, over which `Expectation` integrates.
+@world_maker("means by quadrature over a density written out on the circle and the sphere, derivatives numerical")
+def density_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds of a density on the sphere, d = 2 and 3, over which `Expectation` integrates.
 
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``; the density is Gibbs' if ``Gibbs law`` is granted, else another one.
+    The density is Gibbs' if ``Gibbs law`` is granted, else another one.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            dice = random.Random(f"density {number}")
-            return _density(2 + number % 2, dice, granted)
-
-    maker.__doc__ = "means by quadrature over a density written out on the circle and the sphere, derivatives numerical"
-    return maker
+    dice = random.Random(f"density {number}")
+    return _density(2 + number % 2, dice, granted)
 
 
 def _density(n: int, dice: random.Random, granted: Assumptions) -> World:
@@ -146,114 +138,92 @@ def _gauss_legendre(count: int) -> list[tuple[Any, Any]]:
 # Weights whose mean loss stays as it is ----------------------------------------------------------
 
 
-def balance_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of SGD at three weights that count so that their mean loss does not drift.
+@world_maker("SGD itself at fixed ELR, d = 3 to 5, at weights whose mean loss is constant")
+def balance_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds of SGD at three weights that count so that their mean loss does not drift.
 
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``; without ``stationarity`` the weights count equally.
+    Without ``stationarity`` the weights count equally.
     """
     inner = sgd_world("fixed-elr")
+    world = inner(number, granted)
+    example, n = world.meanings["example"], int(world[s.d])
+    dice = random.Random(f"balance {number}")
 
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            world = inner(number, granted)
-            example, n = world.meanings["example"], int(world[s.d])
-            dice = random.Random(f"balance {number}")
+    def draw() -> Any:
+        spread = dice.uniform(0.05, 1.5)
+        return mp.matrix([1 if i == 0 else mp.mpf(dice.gauss(0, spread)) for i in range(n)])
 
-            def draw() -> Any:
-                spread = dice.uniform(0.05, 1.5)
-                return mp.matrix([1 if i == 0 else mp.mpf(dice.gauss(0, spread)) for i in range(n)])
-
-            chosen = two_points(draw, lambda w: example.rate_of(example.loss, w), "stationarity" in granted)
-            meanings = {
-                s.w: chosen[0][0],
-                s.Hess: lambda world: surface_hessian(example.loss, world[s.w_bar]),
-            }
-            whole = world.at(meanings)
-            whole.ensemble = [{s.w: w, "weight": weight} for w, weight in chosen]
-            return whole
-
-    maker.__doc__ = "SGD itself at fixed ELR, d = 3 to 5, at weights at which as much loss is gained as lost"
-    return maker
+    chosen = two_points(draw, lambda w: example.rate_of(example.loss, w), "stationarity" in granted)
+    meanings = {
+        s.w: chosen[0][0],
+        s.Hess: lambda world: surface_hessian(example.loss, world[s.w_bar]),
+    }
+    whole = world.at(meanings)
+    whole.ensemble = [{s.w: w, "weight": weight} for w, weight in chosen]
+    return whole
 
 
 # Snapshots of a run ------------------------------------------------------------------------------
 
 
-def snapshots_world() -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds in which snapshots of SGD at fixed LR are as far apart as it diffuses between them.
+@world_maker("SGD itself at fixed LR in explicit coordinates, d = 2 to 4, with the distance it diffuses", digits=None)
+def snapshots_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds in which snapshots of SGD at fixed LR are as far apart as it diffuses between them.
 
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``; without ``diffusive snapshots`` neighbours are as far as the temperature says.
+    Without ``diffusive snapshots`` neighbours are as far as the temperature says.
     """
     inner = sgd_world("fixed-lr", lowest=2)
+    world = inner(number, granted)
+    example, n = world.meanings["example"], int(world[s.d])
+    dice = random.Random(f"snapshots {number}")
 
-    def maker(number: int, granted: Assumptions) -> World:
-        world = inner(number, granted)
-        example, n = world.meanings["example"], int(world[s.d])
-        dice = random.Random(f"snapshots {number}")
+    def distance(world: World) -> Any:
+        if "diffusive snapshots" not in granted:
+            return mp.sqrt(example.noise**2 * world[s.eta_eff]) / 5
+        spread = world[s.diffusion_unit]
+        return mp.sqrt(world[s.spacing] * mp.fsum(spread[i, i] for i in range(n)))
 
-        def distance(world: World) -> Any:
-            if "diffusive snapshots" not in granted:
-                return mp.sqrt(example.noise**2 * world[s.eta_eff]) / 5
-            spread = world[s.diffusion_unit]
-            return mp.sqrt(world[s.spacing] * mp.fsum(spread[i, i] for i in range(n)))
+    def entropy(world: World, rate: Any, decay: Any) -> Any:
+        there = world.at({s.eta: rate, s.lam: decay})
+        return (n - 1) * mp.log(there[s.neighbour] * there[s.r]) + there[s.offset]
 
-        def entropy(world: World, rate: Any, decay: Any) -> Any:
-            there = world.at({s.eta: rate, s.lam: decay})
-            return (n - 1) * mp.log(there[s.neighbour] * there[s.r]) + there[s.offset]
-
-        return world.at(
-            {
-                s.neighbour: distance,
-                s.spacing: mp.mpf(dice.uniform(3, 9)),
-                s.offset: mp.mpf(dice.uniform(1, 3)),
-                sp.Function("S"): entropy,
-            }
-        )
-
-    maker.__doc__ = "SGD itself at fixed LR in explicit coordinates, d = 2 to 4, with the distance it diffuses"
-    return maker
+    return world.at(
+        {
+            s.neighbour: distance,
+            s.spacing: mp.mpf(dice.uniform(3, 9)),
+            s.offset: mp.mpf(dice.uniform(1, 3)),
+            sp.Function("S"): entropy,
+        }
+    )
 
 
 # The volume --------------------------------------------------------------------------------------
 
 
-def volume_world(away: bool = False) -> Callable[[int, Assumptions], World]:
-    """Return the maker of worlds of the norm at fixed LR, with the law of its squared gradients written out.
+@world_maker(
+    lambda away=False: (
+        "the norm at fixed LR, d = 3 to 5, away from its stationary value, its exact step with all noise vectors listed"
+        if away
+        else "the norm at fixed LR, d = 3 to 5, its stationary moments from the exact step with all noise vectors "
+        "listed; Gibbs' volume by quadrature over the weights"
+    ),
+    digits=2 * DIGITS,
+)
+def volume_world(number: int, granted: Assumptions, /, away: bool = False) -> World:
+    """Worlds of the norm at fixed LR, with the law of its squared gradients written out.
 
     The stationary variance of r^2 solves the equations of its first six moments under the exact step.
 
     Parameters
     ----------
     away : bool
-        Whether the norm is not where it stays; what belongs to the stationary state has no meaning then.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
+        Whether the norm is away from its stationary value; what belongs to the stationary state has no meaning then.
     """
-
-    def maker(number: int, granted: Assumptions) -> World:
-        with mp.workdps(2 * DIGITS):
-            world = _volume(random.Random(f"volume {number}"), 3 + number % 3, granted, away)
-            if away:
-                for symbol in (s.squared, s.V, s.T, s.kick, s.recovery, s.var_V):
-                    del world.meanings[symbol]
-            return world
-
-    maker.__doc__ = (
-        "the norm at fixed LR, d = 3 to 5, its stationary moments from the exact step with all noise vectors listed; "
-        "Gibbs' volume by quadrature over the weights"
-        if not away
-        else "the norm at fixed LR, d = 3 to 5, where it does not stay, its exact step with all noise vectors listed"
-    )
-    return maker
+    world = _volume(random.Random(f"volume {number}"), 3 + number % 3, granted, away)
+    if away:
+        for symbol in (s.squared, s.V, s.T, s.kick, s.recovery, s.var_V):
+            del world.meanings[symbol]
+    return world
 
 
 def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> World:
@@ -346,7 +316,7 @@ def _slope_at(function: Callable[[Any], Any], point: Any) -> Any:
 
 
 def _squares(mean: list[Any], scales: list[Any], granted: Assumptions) -> list[tuple[Any, Any]]:
-    """Law of the squared length of mean + noise: three values a direction with a Gaussian's moments, or two."""
+    """Law of the squared length of mean + noise: three values per direction with a Gaussian's moments, or two."""
     gaussian = [(mp.mpf(2) / 3, mp.mpf(0)), (mp.mpf(1) / 6, mp.sqrt(3)), (mp.mpf(1) / 6, -mp.sqrt(3))]
     other = [(mp.mpf(4) / 5, mp.mpf(1) / 2), (mp.mpf(1) / 5, mp.mpf(-2))]
     law = [(mp.mpf(1), mp.mpf(0))]

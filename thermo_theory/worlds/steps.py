@@ -1,4 +1,4 @@
-"""SGD with steps of any size, minibatches listed, at two weights that count so that the mean loss stays as it is."""
+"""SGD with steps of any size, minibatches listed, at two weights that count so that the mean loss is constant."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import DIGITS, World
+from thermo_theory.engine.world import DIGITS, Assumptions, World
 from thermo_theory.worlds.beyond import equally_likely, positive_definite
-from thermo_theory.worlds.sgd import Assumptions, two_points
+from thermo_theory.worlds.sgd import two_points
 
 __all__ = ["step_balance_world"]
 
@@ -93,4 +93,6 @@ def step_balance_world(number: int, granted: Assumptions) -> World:
     return world
 
 
-step_balance_world.__doc__ = "SGD with large steps in a well, minibatches listed, at two points, the mean loss still"
+step_balance_world.__doc__ = (
+    "SGD with large steps in a well, minibatches listed, at two points, with constant mean loss"
+)

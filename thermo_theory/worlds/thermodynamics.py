@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any
 
 import mpmath as mp
@@ -18,8 +17,8 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
-from thermo_theory.engine.evaluate import DIGITS, NotInterpreted, World, evaluate, interpret, slope
-from thermo_theory.worlds.sgd import Assumptions
+from thermo_theory.engine.evaluate import evaluate, interpret, slope
+from thermo_theory.engine.world import Assumptions, NotInterpreted, World, precise
 
 __all__ = [
     "Area",
@@ -52,17 +51,6 @@ Energy = sp.Function("E", real=True)
 Gap = sp.Function("Delta", positive=True)
 
 _STATE = (s.T, s.V)
-
-
-def precise(maker: Callable[[int, Assumptions], World]) -> Callable[[int, Assumptions], World]:
-    """Make worlds with more digits than the checks work with."""
-
-    @wraps(maker)
-    def made(number: int, granted: Assumptions) -> World:
-        with mp.workdps(DIGITS + 10):
-            return maker(number, granted)
-
-    return made
 
 
 # Nodes -------------------------------------------------------------------------------------------
@@ -429,7 +417,7 @@ def maximum_entropy_world(number: int, granted: Assumptions) -> World:
 
 @precise
 def heat_bath_world(number: int, granted: Assumptions) -> World:
-    """Three patches: the density that Metropolis' random walk among them at a temperature T leaves as it is."""
+    """Three patches: the stationary density of Metropolis' random walk among them at a temperature T."""
     del granted
     dice = random.Random(f"heat bath {number}")
     losses, areas, meanings = _probability_sums(dice)
@@ -462,7 +450,7 @@ def heat_bath_world(number: int, granted: Assumptions) -> World:
 
 @precise
 def regularised_world(number: int, granted: Assumptions) -> World:
-    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V is where G is least."""
+    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V minimises G."""
     dice = random.Random(f"regularised {number}")
     count, directions = 3, mp.mpf(2 + number)
     losses, areas, density = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
@@ -503,6 +491,3 @@ def regularised_world(number: int, granted: Assumptions) -> World:
         sp.Function("G"): lambda _, V: merit(V),
     }
     return World(meanings, f"regularised {number}")
-
-
-# Flows of probability ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ not, it is multiplied by another function of the angle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -15,7 +15,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World
+from thermo_theory.engine.world import Assumptions, World, world_maker
 from thermo_theory.worlds.sgd import sgd_world
 
 __all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "weights_entropy"]
@@ -166,8 +166,14 @@ def gas(world: World, kappa: Any, gibbs: bool) -> Gas:
     return _gas(world[s.d], mp.mpmathify(kappa), gibbs, min(mp.mp.dps, MOST))
 
 
-def gas_world(*points: tuple[Any, Any], large: bool = False) -> Callable[[int, Collection[str]], World]:
-    """Return the maker of worlds of the gas.
+@world_maker(
+    lambda *points, large=False: (
+        f"the von Mises-Fisher gas in {_dimensions(points, large)}, means and entropies by quadrature"
+    ),
+    digits=None,
+)
+def gas_world(number: int, granted: Assumptions, /, *points: tuple[Any, Any], large: bool = False) -> World:
+    """Worlds of the gas.
 
     Parameters
     ----------
@@ -175,19 +181,9 @@ def gas_world(*points: tuple[Any, Any], large: bool = False) -> Callable[[int, C
         Dimension and temperature of each world.
     large : bool
         Whether the temperature is held in units of 1/d, so that it follows the dimension.
-
-    Returns
-    -------
-    callable
-        ``maker(number, granted)``.
     """
-
-    def maker(number: int, granted: Collection[str]) -> World:
-        n, heat = points[number % len(points)]
-        return World(_meanings(mp.mpf(n), mp.mpf(heat), granted, large), f"von Mises-Fisher gas in {n} dimensions")
-
-    maker.__doc__ = "the von Mises-Fisher gas in " + _dimensions(points, large) + ", means and entropies by quadrature"
-    return maker
+    n, heat = points[number % len(points)]
+    return World(_meanings(mp.mpf(n), mp.mpf(heat), granted, large), f"von Mises-Fisher gas in {n} dimensions")
 
 
 def _dimensions(points: Sequence[tuple[Any, Any]], large: bool) -> str:

@@ -9,7 +9,7 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import WORLDS, Derivation, DerivationError, _check
 from thermo_theory.engine.differentials import Partial
-from thermo_theory.engine.evaluate import World
+from thermo_theory.engine.world import World
 from thermo_theory.symbols import d
 from thermo_theory.symbols.vectors import (
     Apply,

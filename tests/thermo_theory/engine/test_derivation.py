@@ -10,9 +10,9 @@ from mutation import caught, same
 import thermo_theory
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
 from thermo_theory.engine.derivation import ASSUMPTIONS, KINDS, Chain, Derivation, derivation, registered
-from thermo_theory.engine.evaluate import World
 from thermo_theory.engine.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute
-from thermo_theory.symbols import R, T, V, eta_eff, p, sigma
+from thermo_theory.engine.world import World
+from thermo_theory.symbols import R, T, V, eq, eta_eff, p, sigma
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
@@ -40,7 +40,7 @@ def test_a_wrong_claim_is_refuted(name, protocol):
     claim = found.steps[-1].equation
     tried = 0
     for wrong in (2 * claim.rhs, -claim.rhs, claim.rhs + 1):
-        mutant = sp.Eq(claim.lhs, wrong, evaluate=False)
+        mutant = eq(claim.lhs, wrong)
         if isinstance(claim, sp.Eq) and not same(mutant, claim):
             tried += 1
             assert caught(found, len(found.steps) - 1, mutant), mutant
@@ -99,7 +99,7 @@ def _toy(build, meanings):
 
 
 def _temperature(chain):
-    chain.definition(sp.Eq(T, eta_eff * sigma**2 / 2, evaluate=False), "temperature")
+    chain.definition(eq(T, eta_eff * sigma**2 / 2), "temperature")
 
 
 def test_a_false_step_comes_with_its_counterexample():
@@ -123,7 +123,7 @@ def test_a_step_that_is_no_number_is_unproved():
 def test_unknown_assumptions_are_value_errors():
     with pytest.raises(ValueError, match=r"does not assume 'isotropy'.*scale invariance"):
         derive("radius", FixedLR).without("isotropy")
-    with pytest.raises(ValueError, match="'isotropy' is no assumption"):
+    with pytest.raises(ValueError, match="'isotropy' is not an assumption"):
         Chain().assumption("isotropy", sp.Eq(T, 1))
 
 
@@ -133,7 +133,7 @@ def test_only_registered_operations_make_steps():
 
     with pytest.raises(ValueError, match="not a registered operation"):
         Chain().do(typed_in, sp.Eq(T, 1))
-    with pytest.raises(OperationError, match="says nothing"):
+    with pytest.raises(OperationError, match="which is not an equation"):
         operation("do nothing")(lambda equation: sp.true)(sp.Eq(T, 1))
     OPERATIONS.pop("<lambda>")
 
@@ -142,7 +142,7 @@ def test_operations_refuse_what_they_cannot_do():
     x = sp.Symbol("x", real=True)
     with pytest.raises(OperationError, match="2 solutions"):
         solve_for(sp.Eq(x**2, 4), x)
-    with pytest.raises(OperationError, match="does not stand in"):
+    with pytest.raises(OperationError, match="does not occur in"):
         substitute(sp.Eq(x, 1), sp.Eq(T, 2))
     assert scale(sp.Eq(x, T), 2) == sp.Eq(2 * x, 2 * T)
 

@@ -110,7 +110,7 @@ def state(optimizer, eta, lam, d, sigma, beta):
 
 
 def after(setting):
-    """Learning rate and weight decay at the end of a schedule: what stays is solved for, not read off a power."""
+    """Learning rate and weight decay at the end of a schedule: what is constant is solved for, not read off a power."""
     names = ("optimizer", "eta", "lam", "d", "sigma", "beta")
     start = {name: setting[name] for name in names}
     factor, process = setting["factor"], setting["process"]

@@ -351,12 +351,6 @@ def test_cosines_follow_the_exact_law(d, x):
     assert gap.var() == pytest.approx(variance, rel=0.05)
 
 
-def test_public_cosines_are_one_minus_the_gap():
-    gap = vmf_sampling._sample_gap(5, 0.2, 6, np.random.default_rng(3))
-    assert vmf_sampling.sample_cosine(d=5, T=0.2, size=(2, 3), rng=3).tolist() == (1 - gap).reshape(2, 3).tolist()
-    assert type(vmf_sampling.sample_cosine(d=2.5, T=0.2, rng=3)) is float
-
-
 @pytest.mark.parametrize(
     ("d", "T", "count"), [(2, 0.7, 20_000), (3, 0.2, 20_000), (50, 0.05, 20_000), (100_000, 1e-5, 60)]
 )

@@ -11,7 +11,8 @@ import pytest
 
 from thermo_theory import FixedLR, derive
 from thermo_theory.engine.derivation import registered
-from thermo_theory.engine.evaluate import World, evaluate
+from thermo_theory.engine.evaluate import evaluate
+from thermo_theory.engine.world import World
 
 Test = TypeVar("Test", bound=Callable[..., None])
 

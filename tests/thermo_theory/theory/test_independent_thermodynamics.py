@@ -18,7 +18,8 @@ from scipy.integrate import quad
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, derive
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import World, evaluate
+from thermo_theory.engine.evaluate import evaluate
+from thermo_theory.engine.world import World
 from thermo_theory.symbols.vectors import Expectation, Quad
 from thermo_theory.worlds.thermodynamics import Probability, Stationary, n
 
@@ -352,7 +353,7 @@ def simulated_norm(d: int, eta: float, lam: float) -> float:
     return mean
 
 
-# The von Mises-Fisher gas in the cold, in many dimensions, along an adiabat -------------------------
+# The von Mises-Fisher gas at low temperature, in many dimensions, along an adiabat --------------------
 
 
 def exact_index(d: float, T: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from thermo_theory.protocols import OPTIMIZERS
 
 
 def gas(rng: np.random.Generator, w: np.ndarray, sigma: float) -> np.ndarray:
-    """Isotropic gradient noise along the sphere, one row a run."""
+    """Isotropic gradient noise along the sphere, one row per run."""
     norm = np.linalg.norm(w, axis=1, keepdims=True)
     noise, u = sigma * rng.standard_normal(w.shape), w / norm
     return (noise - u * (u * noise).sum(1, keepdims=True)) / norm

@@ -12,20 +12,6 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import (
-    add,
-    differentiate,
-    equate,
-    expand,
-    expectation,
-    flip,
-    ito_of_norm,
-    project,
-    scale,
-    simplify,
-    solve_for,
-    substitute,
-)
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     R,
@@ -35,6 +21,7 @@ from thermo_theory.symbols import (
     d,
     diffusion,
     drift,
+    eq,
     eta,
     eta_eff,
     grad_L,
@@ -61,15 +48,15 @@ _squared_norm = sp.Symbol("s", positive=True)
 
 def _radius(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
-    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays as it is")
-    noise = chain.assumption("homogeneous noise", sp.Eq(tr_Sigma, (d - 1) * sigma**2, evaluate=False))
-    balance = chain.do(substitute, growth, still, noise, because="growth by noise is balanced by decay")
-    chain.do(solve_for, balance, r)
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    balance = growth.substitute(still, noise, because="growth by noise is balanced by decay")
+    balance.solve_for(r)
 
 
 def _radius_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.claim("ito-radius", protocol)
-    chain.definition(sp.Eq(r, r0, evaluate=False), "the projection takes the growth away again, every step")
+    chain.definition(eq(r, r0), "the projection removes the growth at every step")
 
 
 # Temperature -------------------------------------------------------------------------------------
@@ -77,20 +64,18 @@ def _radius_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 
 def _temperature(chain: Chain, protocol: Protocol) -> None:
     density = chain.claim("stationary-distribution")
-    gibbs = chain.definition(
-        sp.Eq(grad_log_rho, -grad_L_unit / T, evaluate=False), "the temperature of a Gibbs density rho ~ exp(-L/T)"
-    )
-    same = chain.do(equate, gibbs, density)
-    same = chain.do(project, same, grad_L_unit)
-    temperature = chain.do(solve_for, same, T)
+    gibbs = chain.definition(eq(grad_log_rho, -grad_L_unit / T), "the temperature of a Gibbs density rho ~ exp(-L/T)")
+    same = gibbs.equate(density)
+    same = same.project(grad_L_unit)
+    temperature = same.solve_for(T)
     if protocol is FixedELR:
         return
-    rate = chain.definition(sp.Eq(eta_eff, eta / r**2, evaluate=False), "the effective learning rate")
-    temperature = chain.do(substitute, temperature, rate)
+    rate = chain.definition(eq(eta_eff, eta / r**2), "the effective learning rate")
+    temperature = temperature.substitute(rate)
     if protocol is FixedLR:
         radius = chain.claim("radius", protocol)
-        temperature = chain.do(substitute, temperature, radius)
-        chain.do(simplify, temperature)
+        temperature = temperature.substitute(radius)
+        temperature.simplify()
 
 
 # Equation of state -------------------------------------------------------------------------------
@@ -99,14 +84,12 @@ def _temperature(chain: Chain, protocol: Protocol) -> None:
 def _thermodynamic_names(chain: Chain, protocol: Protocol) -> tuple[Step, Step, Step]:
     """Volume, noise temperature and gas constant."""
     rate = eta_eff if protocol is FixedELR else eta / r**2
-    volume = chain.definition(
-        sp.Eq(V, Expectation(r**2) / 2, evaluate=False), "half the mean squared norm is the volume"
-    )
+    volume = chain.definition(eq(V, Expectation(r**2) / 2), "half the mean squared norm is the volume")
     temperature = chain.definition(
-        sp.Eq(T, Expectation(rate * tr_Sigma) / (2 * (d - 1)), evaluate=False),
-        "eta_eff sigma^2/2 with the noise as it is, sigma^2 = tr Sigma/(d - 1)",
+        eq(T, Expectation(rate * tr_Sigma) / (2 * (d - 1))),
+        "eta_eff sigma^2/2 for arbitrary noise, sigma^2 = tr Sigma/(d - 1)",
     )
-    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
+    directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
     return volume, temperature, directions
 
 
@@ -114,33 +97,29 @@ def _log_growth(chain: Chain) -> Step:
     """Ito's lemma for log r at fixed ELR, where it is log r that has a simple balance."""
     mean, noise = chain.claim("sde", FixedELR, about=drift), chain.claim("sde", FixedELR, about=diffusion)
     rules = [
-        chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm"),
-        chain.assumption("scale invariance", sp.Eq(Dot(w, grad_L), 0, evaluate=False), "Euler: g.w = 0"),
-        chain.assumption("scale invariance", sp.Eq(Tr(Sigma_w), tr_Sigma / r**2, evaluate=False), "g ~ 1/r"),
-        chain.assumption("scale invariance", sp.Eq(Quad(Sigma_w, w), 0, evaluate=False), "g.w = 0 in each batch"),
+        chain.definition(eq(Dot(w, w), r**2), "the norm"),
+        chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0"),
+        chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r"),
+        chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
     ]
     function = sp.log(_squared_norm) / 2
-    growth = chain.do(ito_of_norm, mean, noise, function, _squared_norm, w, because="f = log r")
-    return chain.do(expand, chain.do(substitute, growth, *rules))
+    growth = mean.ito_of_norm(noise, function, _squared_norm, w, because="f = log r")
+    return growth.substitute(*rules).expand()
 
 
 def _ideal_gas_law(chain: Chain, protocol: Protocol) -> None:
     growth = _log_growth(chain) if protocol is FixedELR else chain.claim("ito-radius", protocol)
     volume, temperature, directions = _thermodynamic_names(chain, protocol)
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    still = chain.assumption(
-        "stationarity",
-        sp.Eq(Expectation(growth.equation.lhs), 0, evaluate=False),
-        "the mean norm stays as it is",
-    )
-    balance = chain.do(substitute, chain.do(expectation, growth), still)
+    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+    still = chain.assumption("stationarity", eq(Expectation(growth.equation.lhs), 0), "the mean norm is constant")
+    balance = growth.expectation().substitute(still)
     heat, size = _unknown_means(protocol)
-    noise = chain.do(solve_for, temperature, heat)
-    norm = chain.do(solve_for, volume, size)
-    decay = chain.do(flip, pressure)
-    balance = chain.do(substitute, balance, noise, norm, decay)
-    balance = chain.do(substitute, balance, chain.do(solve_for, directions, d))
-    chain.do(scale, chain.do(solve_for, balance, p), V)
+    noise = temperature.solve_for(heat)
+    norm = volume.solve_for(size)
+    decay = pressure.flip()
+    balance = balance.substitute(noise, norm, decay)
+    balance = balance.substitute(directions.solve_for(d))
+    balance.solve_for(p).scale(V)
 
 
 def _unknown_means(protocol: Protocol) -> tuple[sp.Expr, sp.Expr]:
@@ -150,20 +129,19 @@ def _unknown_means(protocol: Protocol) -> tuple[sp.Expr, sp.Expr]:
 
 def _ideal_gas_law_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
-    held = chain.claim("radius", protocol)
+    chain.claim("radius", protocol)
     volume, temperature, directions = _thermodynamic_names(chain, protocol)
     pressure = chain.definition(
-        sp.Eq(Expectation(Generator(r**2)), 2 * eta * p * Expectation(r**2), evaluate=False),
-        "the pressure is the weight decay that would take away what the projection takes away",
+        eq(Expectation(Generator(r**2)), 2 * eta * p * Expectation(r**2)),
+        "the pressure is the weight decay that would have the effect of the projection",
     )
-    mean = chain.do(expectation, growth)
-    balance = chain.do(substitute, pressure, mean)
-    noise = chain.do(solve_for, temperature, Expectation(tr_Sigma / r**2))
-    norm = chain.do(solve_for, volume, Expectation(r**2))
-    balance = chain.do(substitute, balance, noise, norm)
-    balance = chain.do(substitute, balance, chain.do(solve_for, directions, d))
-    chain.do(scale, chain.do(solve_for, balance, p), V)
-    del held
+    mean = growth.expectation()
+    balance = pressure.substitute(mean)
+    noise = temperature.solve_for(Expectation(tr_Sigma / r**2))
+    norm = volume.solve_for(Expectation(r**2))
+    balance = balance.substitute(noise, norm)
+    balance = balance.substitute(directions.solve_for(d))
+    balance.solve_for(p).scale(V)
 
 
 # Maxwell relation --------------------------------------------------------------------------------
@@ -173,36 +151,36 @@ _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
 
 def _entropy(chain: Chain, *held: sp.Symbol) -> Step:
     return chain.definition(
-        sp.Eq(_S(*held), _S_sphere(T) + (d - 1) * sp.log(r), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on",
+        eq(_S(*held), _S_sphere(T) + (d - 1) * sp.log(r)),
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, T, r)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    slope = chain.do(scale, chain.do(differentiate, entropy, r), r)
-    chain.do(substitute, slope, directions)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    slope = entropy.differentiate(r).scale(r)
+    slope.substitute(directions)
 
 
 def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, eta_eff, lam)
     radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    entropy = chain.do(substitute, entropy, temperature, radius)
-    slope = chain.do(scale, chain.do(differentiate, entropy, lam), lam)
-    chain.do(substitute, slope, directions)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    entropy = entropy.substitute(temperature, radius)
+    slope = entropy.differentiate(lam).scale(lam)
+    slope.substitute(directions)
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     entropy = _entropy(chain, eta, lam)
     radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(sp.Eq(d, 2 * R + 1, evaluate=False), "the gas constant is half the directions")
-    entropy = chain.do(substitute, entropy, temperature, radius)
-    by_rate = chain.do(scale, chain.do(differentiate, entropy, eta), eta)
-    by_decay = chain.do(scale, chain.do(differentiate, entropy, lam), lam)
-    difference = chain.do(add, by_rate, by_decay, weights=(-1,), because="T depends on eta lambda alone and drops out")
-    chain.do(substitute, difference, directions)
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    entropy = entropy.substitute(temperature, radius)
+    by_rate = entropy.differentiate(eta).scale(eta)
+    by_decay = entropy.differentiate(lam).scale(lam)
+    difference = by_rate.add(by_decay, weights=(-1,), because="T depends on eta lambda alone and drops out")
+    difference.substitute(directions)
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -222,7 +200,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         protocol=_protocol,
         kind="definition" if _protocol is FixedSphere else "physics",
         source=f"{PAPER}, Sec. 3",
-        summary="The norm is held; the growth taken away each step is eta^2 tr Sigma/r^2"
+        summary="The norm is held fixed; the projection removes per step eta^2 tr Sigma/r^2"
         if _protocol is FixedSphere
         else "The norm at which growth by noise and weight decay balance",
         worlds=[_world],

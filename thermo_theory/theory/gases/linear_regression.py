@@ -10,7 +10,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import OperationError, flip, operation, scale, solve_for, substitute
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import (
     C,
     C_ii,
@@ -30,6 +30,7 @@ from thermo_theory.symbols import (
     drift,
     drift_matrix,
     drift_squared,
+    eq,
     eta,
     grad_log_rho,
     h_i,
@@ -62,21 +63,21 @@ def isolate(equation: sp.Eq, tensor: sp.Expr) -> sp.Eq:
     difference = sp.expand(equation.lhs - equation.rhs)
     factor = difference.coeff(tensor)
     if factor == 0:
-        raise OperationError(f"{tensor} does not stand in {equation}")
+        raise OperationError(f"{tensor} does not occur in {equation}")
     rest = sp.expand(difference - factor * tensor)
-    return sp.Eq(tensor, sp.expand(-rest / factor), evaluate=False)
+    return eq(tensor, sp.expand(-rest / factor))
 
 
-@operation("multiply a step by itself and average")
+@operation("square the step and average")
 def second_moment(drift_law: sp.Eq, spread: sp.Eq, later: Mat, weights: sp.Expr, spread_of: Mat) -> sp.Eq:
-    """``C = E[w w^T]`` a unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
+    """``C = E[w w^T]`` one unit of time later: ``C + E[b w^T + w b^T] + D``, for a drift linear in the weights."""
     total = spread_of + spread.rhs
     for term in sp.Add.make_args(sp.expand(drift_law.rhs)):
         applied = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, Apply)]
         if len(applied) != 1 or applied[0].args[1] != weights:
             raise OperationError(f"{term} is not linear in {weights}")
         total += term / applied[0] * SymProduct(applied[0].args[0], spread_of)
-    return sp.Eq(later, total, evaluate=False)
+    return eq(later, total)
 
 
 @operation("solve the Lyapunov equation for {0}")
@@ -88,7 +89,7 @@ def solve_lyapunov(equation: sp.Eq, unknown: Mat) -> sp.Eq:
     factor = sp.expand(equation.rhs).coeff(identity_matrix)
     if sp.expand(equation.rhs - factor * identity_matrix) != 0:
         raise OperationError(f"{equation.rhs} is no multiple of the identity")
-    return sp.Eq(unknown, factor / 2 * Inverse(product.args[0]), evaluate=False)
+    return eq(unknown, factor / 2 * Inverse(product.args[0]))
 
 
 @operation("split {0} {1} by the covariance: M w = M C C^-1 w, with M C half its symmetric and skew parts")
@@ -97,7 +98,7 @@ def split_by_covariance(equation: sp.Eq, matrix: Mat, weights: sp.Expr, spread_o
     inner = Apply(Inverse(spread_of), weights)
     both = Apply(SymProduct(matrix, spread_of), inner) + Apply(SkewProduct(matrix, spread_of), inner)
     changed = equation.rhs.subs(Apply(matrix, weights), both / 2)
-    return sp.Eq(equation.lhs, sp.expand(changed), evaluate=False)
+    return eq(equation.lhs, sp.expand(changed))
 
 
 @operation("take the commutator with {0}")
@@ -114,7 +115,7 @@ def commute(equation: sp.Eq, matrix: Mat) -> sp.Eq:
         }
         return total.xreplace(rules)
 
-    return sp.Eq(changed(equation.lhs), changed(equation.rhs), evaluate=False)
+    return eq(changed(equation.lhs), changed(equation.rhs))
 
 
 @operation("compare the covariance with {0}")
@@ -122,7 +123,7 @@ def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
     """Subtract from a Lyapunov equation for X what a guess would make of its left-hand side."""
     there = equation.lhs.subs(unknown, guess)
     left = equation.lhs.subs(unknown, unknown - guess)
-    return sp.Eq(left, sp.expand(equation.rhs - there), evaluate=False)
+    return eq(left, sp.expand(equation.rhs - there))
 
 
 @operation("take the element between two eigenvectors of the Hessian")
@@ -139,85 +140,77 @@ def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
             raise OperationError(f"{side} has elements without a name")
         return side.xreplace(elements)
 
-    return sp.Eq(changed(equation.lhs), changed(equation.rhs), evaluate=False)
+    return eq(changed(equation.lhs), changed(equation.rhs))
 
 
 # Derivations -------------------------------------------------------------------------------------
 
 
 def _ornstein_uhlenbeck(chain: Chain) -> None:
-    mean = chain.definition(sp.Eq(drift, -Apply(drift_matrix, w), evaluate=False), "a linear pull back to the minimum")
+    mean = chain.definition(eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
     square = chain.definition(
-        sp.Eq(D_mean, eta**2 * Sigma_mean + drift_squared, evaluate=False),
-        "the mean square of a step: that of its noise and that of its mean",
+        eq(D_mean, eta**2 * Sigma_mean + drift_squared),
+        "mean square of a step: noise plus mean",
     )
-    small = chain.assumption("continuous time", sp.Eq(drift_squared, 0, evaluate=False), "only the noise counts")
-    alike = chain.assumption(
-        "homogeneous noise", sp.Eq(Sigma_mean, Sigma_w, evaluate=False), "the noise is the same at all weights"
-    )
-    noise = chain.do(substitute, square, small, alike)
-    later = chain.do(second_moment, mean, noise, C_next, w, C)
-    still = chain.assumption("stationarity", sp.Eq(C_next, C, evaluate=False), "the covariance stays")
-    balance = chain.do(substitute, later, still)
-    chain.do(isolate, balance, SymProduct(drift_matrix, C), because="Lyapunov's equation")
-    strength = chain.do(isolate, balance, Sigma_w)
+    small = chain.assumption("continuous time", eq(drift_squared, 0), "only the noise counts")
+    alike = chain.assumption("homogeneous noise", eq(Sigma_mean, Sigma_w), "the noise is the same at all weights")
+    noise = square.substitute(small, alike)
+    later = mean.second_moment(noise, C_next, w, C)
+    still = chain.assumption("stationarity", eq(C_next, C), "the covariance is constant")
+    balance = later.substitute(still)
+    balance.isolate(SymProduct(drift_matrix, C), because="Lyapunov's equation")
+    strength = balance.isolate(Sigma_w)
     normal = chain.definition(
-        sp.Eq(grad_log_rho, -Apply(Inverse(C), w), evaluate=False),
-        "linear drift and homogeneous noise make a normal density",
+        eq(grad_log_rho, -Apply(Inverse(C), w)), "linear drift and homogeneous noise make a normal density"
     )
     flow = chain.definition(
-        sp.Eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho), evaluate=False),
+        eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho)),
         "the probability current over the density (Fokker-Planck)",
     )
-    flow = chain.do(substitute, flow, mean, normal, strength)
-    chain.do(split_by_covariance, flow, drift_matrix, w, C, because="only the skew part drives a current")
+    flow = flow.substitute(mean, normal, strength)
+    flow.split_by_covariance(drift_matrix, w, C, because="only the skew part drives a current")
 
 
 def _lyapunov(chain: Chain) -> Step:
     """Lyapunov's equation of SGD on a quadratic loss."""
     balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C))
-    slope = chain.definition(sp.Eq(drift_matrix, eta * Hess, evaluate=False), "the gradient of w.Hw/2 is H w")
-    return chain.do(scale, chain.do(substitute, balance, slope), 1 / eta, because="Lyapunov's equation")
+    slope = chain.definition(eq(drift_matrix, eta * Hess), "the gradient of w.Hw/2 is H w")
+    return balance.substitute(slope).scale(1 / eta, because="Lyapunov's equation")
 
 
 def _linear_regression(chain: Chain) -> None:
     balance = _lyapunov(chain)
     potential = chain.definition(
-        sp.Eq(Phi, T / 2 * Quad(Inverse(C), w), evaluate=False),
-        "the implicit potential, -T log of the normal density",
+        eq(Phi, T / 2 * Quad(Inverse(C), w)), "the implicit potential, -T log of the normal density"
     )
-    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the temperature of the noise")
-    loss = chain.definition(sp.Eq(L, Quad(Hess, w) / 2, evaluate=False), "a quadratic loss")
-    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma_w, sigma**2 * identity_matrix, evaluate=False))
-    balance = chain.do(substitute, balance, isotropic)
-    spread = chain.do(solve_lyapunov, balance, C)
-    potential = chain.do(substitute, potential, spread, heat)
-    quadratic = chain.do(solve_for, loss, Quad(Hess, w))
-    chain.do(substitute, potential, quadratic, because="so the potential is the loss")
+    heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
+    loss = chain.definition(eq(L, Quad(Hess, w) / 2), "a quadratic loss")
+    isotropic = chain.assumption("isotropic noise", eq(Sigma_w, sigma**2 * identity_matrix))
+    balance = balance.substitute(isotropic)
+    spread = balance.solve_lyapunov(C)
+    potential = potential.substitute(spread, heat)
+    quadratic = loss.solve_for(Quad(Hess, w))
+    potential.substitute(quadratic, because="so the potential is the loss")
 
 
 def _probability_currents(chain: Chain) -> None:
     balance = _lyapunov(chain)
-    chain.do(
-        compare,
-        balance,
-        T * Inverse(Hess),
-        C,
-        because="the potential is the loss (C = T H^-1) if and only if eta Sigma = 2 T I",
+    balance.compare(
+        T * Inverse(Hess), C, because="the potential is the loss (C = T H^-1) if and only if eta Sigma = 2 T I"
     )
-    both = chain.do(commute, balance, Hess, because="currents vanish ([H, C] = 0) if and only if [H, Sigma] = 0")
-    chain.do(flip, chain.do(scale, both, 1 / eta))
+    both = balance.commute(Hess, because="currents vanish ([H, C] = 0) if and only if [H, Sigma] = 0")
+    both.scale(1 / eta).flip()
 
 
 def _equipartition(chain: Chain) -> None:
     balance = _lyapunov(chain)
-    variance = chain.do(solve_for, chain.do(along_modes, balance, same=True), C_ii)
-    energy = chain.definition(sp.Eq(L_i, h_i * C_ii / 2, evaluate=False), "the mean loss of a mode")
-    energy = chain.do(substitute, energy, variance, because="each mode has the temperature of its own noise")
-    isotropic = chain.assumption("isotropic noise", sp.Eq(Sigma_ii, sigma**2, evaluate=False))
-    heat = chain.definition(sp.Eq(T, eta * sigma**2 / 2, evaluate=False), "the temperature of the noise")
-    energy = chain.do(substitute, energy, isotropic)
-    chain.do(substitute, energy, chain.do(solve_for, heat, sigma))
+    variance = balance.along_modes(same=True).solve_for(C_ii)
+    energy = chain.definition(eq(L_i, h_i * C_ii / 2), "the mean loss of a mode")
+    energy = energy.substitute(variance, because="each mode has the temperature of its own noise")
+    isotropic = chain.assumption("isotropic noise", eq(Sigma_ii, sigma**2))
+    heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
+    energy = energy.substitute(isotropic)
+    energy.substitute(heat.solve_for(sigma))
 
 
 _SGD, _ANY = linear_world(), linear_world(symmetric=False)
@@ -244,7 +237,7 @@ derivation(
     "probability-currents",
     kind="identity",
     source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
-    summary="Two conditions that are often blurred: the potential is the loss if and only if Sigma is a multiple of "
+    summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
     "the identity; currents vanish if and only if H and Sigma commute",
     worlds=[_SGD],
 )(_probability_currents)

@@ -28,7 +28,7 @@ SYMMETRY = 1e-8
 def stationary_covariance(hessian: ArrayLike, noise: ArrayLike, *, eta: float, steps: bool = False) -> FloatArray:
     """Covariance of the weights, ``H C + C H = eta Sigma``, or with steps as large as they are.
 
-    ``C = (1 - eta H) C (1 - eta H) + eta^2 Sigma`` is what one step leaves as it is: the same equation with
+    ``C = (1 - eta H) C (1 - eta H) + eta^2 Sigma`` is what one step leaves unchanged: the same equation with
     ``- eta H C H`` on the left, exact for any noise of mean 0 and this covariance.
 
     Parameters
@@ -150,7 +150,7 @@ def implicit_hessian(covariance: ArrayLike, temperature: float) -> FloatArray:
 
 
 def circulation(hessian: ArrayLike, covariance: ArrayLike, *, eta: float) -> FloatArray:
-    """How the weights go round: the mean of ``w_i dw_j - w_j dw_i`` an iteration, ``eta (H C - C H)``.
+    """How the weights rotate: the mean of ``w_i dw_j - w_j dw_i`` per iteration, ``eta (H C - C H)``.
 
     Twice the area that the path sweeps in the plane (i, j). In equilibrium, where a path is as likely as its reverse,
     it is 0.
@@ -167,7 +167,7 @@ def circulation(hessian: ArrayLike, covariance: ArrayLike, *, eta: float) -> Flo
     Returns
     -------
     numpy.ndarray, shape (d, d)
-        Antisymmetric, in squared weights an iteration; exact in the step if the covariance is.
+        Antisymmetric, in squared weights per iteration; exact in the step size if the covariance is.
 
     Raises
     ------
@@ -197,7 +197,9 @@ def _modes(hessian: ArrayLike, eta: float, steps: bool) -> tuple[FloatArray, Flo
     """Curvatures and modes, after a check."""
     curvatures, modes = np.linalg.eigh(_symmetric("hessian", hessian))
     if not curvatures[0] > 0:
-        raise ValueError(f"hessian has the eigenvalue {curvatures[0]:g}: all must be positive, or nothing settles")
+        raise ValueError(
+            f"hessian has the eigenvalue {curvatures[0]:g}: all must be positive, or there is no stationary state"
+        )
     if not eta > 0:
         raise ValueError(f"eta = {eta:g}: must be positive")
     if steps and eta * curvatures[-1] >= 2:

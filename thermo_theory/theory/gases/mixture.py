@@ -12,16 +12,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import (
-    add,
-    eliminate,
-    expand,
-    expectation,
-    factor,
-    operation,
-    solve_for,
-    substitute,
-)
+from thermo_theory.engine.operations import eliminate, operation
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
     R1,
@@ -38,6 +29,7 @@ from thermo_theory.symbols import (
     d,
     d1,
     d2,
+    eq,
     eta1,
     eta2,
     h,
@@ -56,73 +48,72 @@ __all__: list[str] = []
 def in_block(equation: sp.Eq, block: int) -> sp.Eq:
     """Write a law of a scale-invariant network for one of its scale-invariant blocks."""
     names = {1: {V: V1, R: R1, T: T1}, 2: {V: V2, R: R2, T: T2}}[block]
-    return sp.Eq(equation.lhs.subs(names), equation.rhs.subs(names), evaluate=False)
+    return eq(equation.lhs.subs(names), equation.rhs.subs(names))
 
 
 def _gas_mixture(chain: Chain) -> None:
     law = chain.claim("ideal-gas-law", FixedLR)
-    first = chain.do(in_block, law, 1, because="all blocks share the weight decay")
-    second = chain.do(in_block, law, 2)
-    total = chain.definition(sp.Eq(V, V1 + V2, evaluate=False), "squared norms add up")
-    size = chain.definition(sp.Eq(d, d1 + d2, evaluate=False), "so do numbers of weights")
-    one = chain.definition(sp.Eq(R1, (d1 - 1) / 2, evaluate=False), "directions of the first block")
-    two = chain.definition(sp.Eq(R2, (d2 - 1) / 2, evaluate=False), "directions of the second block")
-    whole = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "directions of one big sphere")
-    both = chain.do(add, one, two)
-    weights = chain.do(solve_for, chain.do(substitute, whole, size), d1)
-    chain.do(expand, chain.do(substitute, both, weights), because="each block more is half a degree of freedom less")
-    sum_of_both = chain.do(add, first, second)
-    volume = chain.do(solve_for, total, V1)
-    chain.do(expand, chain.do(substitute, sum_of_both, volume), because="volumes add at one pressure")
+    first = law.in_block(1, because="all blocks share the weight decay")
+    second = law.in_block(2)
+    total = chain.definition(eq(V, V1 + V2), "squared norms add up")
+    size = chain.definition(eq(d, d1 + d2), "so do numbers of weights")
+    one = chain.definition(eq(R1, (d1 - 1) / 2), "directions of the first block")
+    two = chain.definition(eq(R2, (d2 - 1) / 2), "directions of the second block")
+    whole = chain.definition(eq(R, (d - 1) / 2), "directions of one big sphere")
+    both = one.add(two)
+    weights = whole.substitute(size).solve_for(d1)
+    both.substitute(weights).expand(because="each further block costs half a degree of freedom")
+    sum_of_both = first.add(second)
+    volume = total.solve_for(V1)
+    sum_of_both.substitute(volume).expand(because="volumes add at one pressure")
 
 
 @operation("the mean update of a block goes down its gradient of the loss: {0}, at {1}")
 def down_the_gradient(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol) -> sp.Eq:
-    """Mean change of a coordinate an iteration, ``-rate dL/dx``."""
-    return sp.Eq(Generator(place), sp.expand(-rate * sp.diff(loss.rhs, place)), evaluate=False)
+    """Mean change of a coordinate per iteration, ``-rate dL/dx``."""
+    return eq(Generator(place), sp.expand(-rate * sp.diff(loss.rhs, place)))
 
 
-@operation("what a block's update alone does to the loss on average, by Ito's lemma: {0} moves, with {2}")
+@operation("mean change of the loss by the update of one block, by Ito's lemma: {0} moves, with {2}")
 def change_by_block(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol, temperature: sp.Symbol, name: sp.Symbol) -> sp.Eq:
     """``E[-rate (dL/dx)^2 + rate T d^2L/dx^2]`` for a coordinate that feels noise of temperature T."""
     slope, bend = sp.diff(loss.rhs, place), sp.diff(loss.rhs, place, 2)
-    return sp.Eq(name, Expectation(-rate * slope**2 + rate * temperature * bend), evaluate=False)
+    return eq(name, Expectation(-rate * slope**2 + rate * temperature * bend))
 
 
 def _driven_steady_state(chain: Chain) -> None:
     loss = chain.definition(
-        sp.Eq(L, h * (x1**2 + x2**2) / 2 + coupling * x1 * x2, evaluate=False),
+        eq(L, h * (x1**2 + x2**2) / 2 + coupling * x1 * x2),
         "a direction of each block near the minimum, and what couples them",
     )
-    pulls = [chain.do(down_the_gradient, loss, x1, eta1), chain.do(down_the_gradient, loss, x2, eta2)]
+    pulls = [loss.down_the_gradient(x1, eta1), loss.down_the_gradient(x2, eta2)]
     balances = []
     for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, 0), (x2, x2, 2 * eta2 * T2)):
         grows = chain.assumption(
             "continuous time",
-            sp.Eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread, evaluate=False),
+            eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread),
             "Ito's lemma, with noise of each block's own temperature",
         )
-        still = chain.assumption(
-            "stationarity", sp.Eq(Expectation(Generator(one * other)), 0, evaluate=False), "the spread stays"
-        )
+        still = chain.assumption("stationarity", eq(Expectation(Generator(one * other)), 0), "the spread is constant")
         used = [pull for pull in pulls if grows.equation.rhs.has(pull.equation.lhs)]
-        mean = chain.do(expectation, chain.do(expand, chain.do(substitute, grows, *used)))
-        balances.append(chain.do(substitute, mean, still))
+        mean = grows.substitute(*used).expand().expectation()
+        balances.append(mean.substitute(still))
     moments = Expectation(x1**2), Expectation(x1 * x2), Expectation(x2**2)
-    flow = chain.do(change_by_block, loss, x1, eta1, T1, heat)
+    flow = loss.change_by_block(x1, eta1, T1, heat)
     solved = []
     for unknown in moments:
         others = tuple(moment for moment in moments if moment != unknown)
         solved.append(chain.do(eliminate, *balances, unknown=unknown, others=others))
-    chain.do(factor, chain.do(substitute, flow, *solved), because="heat flows from hot to cold, and never stops")
+    flow.substitute(*solved).factor(because="heat flows from hot to cold, and never stops")
 
 
 derivation(
     "gas-mixture",
     kind="physics",
     source="Dalton's law at one pressure; this toolkit, THEORY.md Sec. 2",
-    summary="Blocks have temperatures of their own and one pressure; their volumes add, and m blocks have m - 1 halves "
-    "less of R than one sphere. Unequal temperatures are no equilibrium but a steady state driven by the noise",
+    summary="Blocks have their own temperatures and one pressure; their volumes add, and R of m blocks is (m - 1)/2 "
+    "smaller than that of one sphere. Unequal temperatures are a steady state driven by the noise, not an "
+    "equilibrium",
     worlds=[block_world, sgd_world("fixed-lr", ensemble=True)],
 )(_gas_mixture)
 

@@ -10,15 +10,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.engine.operations import (
-    OperationError,
-    expand,
-    ito_of_norm,
-    operation,
-    simplify,
-    solve_for,
-    substitute,
-)
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
     V0,
@@ -34,6 +26,7 @@ from thermo_theory.symbols import (
     diffusion,
     drift,
     eps,
+    eq,
     eta,
     grad_L,
     lam,
@@ -46,7 +39,6 @@ from thermo_theory.symbols import (
     w,
 )
 from thermo_theory.symbols.vectors import Dot, Generator, Tr
-from thermo_theory.theory.symmetry import at_once, choose
 from thermo_theory.worlds.real import length_scale_world, van_der_waals_world, volume_world
 
 __all__: list[str] = []
@@ -69,83 +61,77 @@ def critical_point(equation: sp.Eq, wanted: sp.Symbol) -> sp.Eq:
         raise OperationError(f"{equation} has {len(places)} critical points")
     at_place = sp.simplify(heat[0].subs(V, places[0]))
     found = {V_c: places[0], T_c: at_place, p_c: sp.simplify(equation.rhs.subs({T: at_place, V: places[0]}))}
-    return sp.Eq(wanted, found[wanted], evaluate=False)
+    return eq(wanted, found[wanted])
 
 
 @operation("expand in 1/{0}")
 def in_density(equation: sp.Eq, volume: sp.Symbol) -> sp.Eq:
     """Virial expansion: a power series in the inverse volume."""
-    return sp.Eq(equation.lhs, sp.series(equation.rhs, volume, sp.oo, 3), evaluate=False)
+    return eq(equation.lhs, sp.series(equation.rhs, volume, sp.oo, 3))
 
 
 def _real_gas(chain: Chain) -> None:
     # Reference: van der Waals.
     gas = chain.definition(
-        sp.Eq(_p_vdw, R * T / (V - vdw_b) - vdw_a / V**2, evaluate=False),
+        eq(_p_vdw, R * T / (V - vdw_b) - vdw_a / V**2),
         "for reference: van der Waals' gas, of excluded volume b and attraction a",
     )
     for wanted in (V_c, T_c, p_c):
-        chain.do(critical_point, gas, wanted)
-    factor = chain.definition(sp.Eq(Z_c, _p_vdw * V / (R * T), evaluate=False), "its compressibility factor")
-    factor = chain.do(expand, chain.do(substitute, factor, gas))
-    chain.do(in_density, factor, V, because="its virial coefficients: b - a/(R T), b^2, ..., zero only if a = b = 0")
+        gas.critical_point(wanted)
+    factor = chain.definition(eq(Z_c, _p_vdw * V / (R * T)), "its compressibility factor")
+    factor = factor.substitute(gas).expand()
+    factor.in_density(V, because="its virial coefficients: b - a/(R T), b^2, ..., zero only if a = b = 0")
     # A scale-invariant network.
     network = chain.definition(
-        sp.Eq(_Z(T, V), _p(T, V) * V / (R * T), evaluate=False),
+        eq(_Z(T, V), _p(T, V) * V / (R * T)),
         "a network's, with the weight decay p that holds the volume V at the noise temperature T",
     )
     symmetric = chain.assumption(
         "scale invariance",
-        sp.Eq(_p(T, c**2 * V), _p(T, V) / c**2, evaluate=False),
+        eq(_p(T, c**2 * V), _p(T, V) / c**2),
         "(w, eta, lambda) -> (c w, c^2 eta, lambda/c^2) has the same directions and T",
     )
-    larger = chain.do(substitute, chain.do(at_once, network, {V: c**2 * V}), symmetric)
-    larger = chain.do(choose, larger, c, sp.sqrt(V0 / V))
-    there = chain.do(solve_for, network, _p(T, V))
-    chain.do(
-        substitute,
-        larger,
-        there,
-        because="Z does not change with the volume: no virial coefficient, no a, no b, whatever the noise",
+    larger = network.at_once({V: c**2 * V}).substitute(symmetric)
+    larger = larger.choose(c, sp.sqrt(V0 / V))
+    there = network.solve_for(_p(T, V))
+    larger.substitute(
+        there, because="Z does not change with the volume: no virial coefficient, no a, no b, whatever the noise"
     )
 
 
 def _length_scale(chain: Chain) -> None:
     mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
-    norm = chain.definition(sp.Eq(Dot(w, w), r**2, evaluate=False), "the norm")
-    still = chain.assumption("stationarity", sp.Eq(Generator(r**2), 0, evaluate=False), "the norm stays")
-    heat = chain.definition(
-        sp.Eq(T, eta * Tr(Sigma_w) / (2 * (d - 1)), evaluate=False), "the temperature of the noise as it is"
-    )
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
+    heat = chain.definition(eq(T, eta * Tr(Sigma_w) / (2 * (d - 1))), "the temperature, for arbitrary noise")
     push = chain.definition(
-        sp.Eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch, evaluate=False),
-        "the chain rule for a loss of h = w/sqrt(r^2 + eps)",
+        eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch), "the chain rule for a loss of h = w/sqrt(r^2 + eps)"
     )
-    size = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "the volume")
-    pressure = chain.definition(sp.Eq(p, lam, evaluate=False), "weight decay is the pressure")
-    directions = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
-    factor = chain.definition(sp.Eq(Z_c, p * V / (R * T), evaluate=False), "the compressibility factor")
-    growth = chain.do(ito_of_norm, mean, noise, _squared_norm, _squared_norm, w, because="f = |w|^2")
-    growth = chain.do(substitute, growth, norm)
-    growth = chain.do(substitute, growth, still, push, chain.do(solve_for, heat, Tr(Sigma_w)))
-    growth = chain.do(substitute, growth, chain.do(solve_for, size, r), chain.do(solve_for, directions, d))
-    decay = chain.do(solve_for, growth, lam)
-    factor = chain.do(expand, chain.do(substitute, factor, chain.do(substitute, pressure, decay)))
-    factor = chain.do(simplify, factor)
-    chain.do(to_first_order, factor, eps, because="a second virial coefficient -eps D_h/(4 R T), as of attraction")
-    chain.do(apart, factor)
+    size = chain.definition(eq(V, r**2 / 2), "the volume")
+    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+    directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
+    factor = chain.definition(eq(Z_c, p * V / (R * T)), "the compressibility factor")
+    growth = mean.ito_of_norm(noise, _squared_norm, _squared_norm, w, because="f = |w|^2")
+    growth = growth.substitute(norm)
+    growth = growth.substitute(still, push, heat.solve_for(Tr(Sigma_w)))
+    growth = growth.substitute(size.solve_for(r), directions.solve_for(d))
+    decay = growth.solve_for(lam)
+    factor = factor.substitute(pressure.substitute(decay)).expand()
+    factor = factor.simplify()
+    factor.to_first_order(eps, because="a second virial coefficient -eps D_h/(4 R T), as of attraction")
+    factor.apart()
 
 
 @operation("to first order in {0}")
 def to_first_order(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Expand the right-hand side to first order."""
-    return sp.Eq(equation.lhs, sp.series(equation.rhs, variable, 0, 2), evaluate=False)
+    return eq(equation.lhs, sp.series(equation.rhs, variable, 0, 2))
 
 
 @operation("take out 1")
 def apart(equation: sp.Eq) -> sp.Eq:
     """Write the right-hand side as 1 and the rest."""
-    return sp.Eq(equation.lhs, 1 + sp.factor(equation.rhs - 1), evaluate=False)
+    return eq(equation.lhs, 1 + sp.factor(equation.rhs - 1))
 
 
 derivation(

@@ -4,7 +4,7 @@
 >>> derive("adiabatic-index").assumptions
 ('Gibbs law', 'ideal gas law')
 
-In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; everywhere it tends to 2 in the cold:
+In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; in any dimension it tends to 2 at low temperature:
 
 >>> round(vmf.adiabatic_index(d=3, T=0.5), 12)
 2.436961888766
@@ -18,33 +18,24 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation, derive
 from thermo_theory.engine.formula import Formula
-from thermo_theory.engine.operations import differentiate, expand, flip, scale, solve_for, substitute
 from thermo_theory.numeric import vmf as numeric
+from thermo_theory.numeric.vmf import free_energy, log_normalizer, mean_resultant_length
 from thermo_theory.numeric.vmf_sampling import sample
-from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, gamma, kappa, p, r, theta
-from thermo_theory.theory.gases.vmf_steps import (
-    bessel_recurrences,
-    divide,
-    expand_logs,
-    gather_powers,
-    linearity,
-    over_the_angle,
-    polar_integral,
-    put_slopes,
-)
-from thermo_theory.worlds.vmf import (
-    density,
-    directions_entropy,
-    gas_world,
-    mean_cosine,
-    partition,
-    weights_entropy,
-)
-from thermo_theory.worlds.vmf import (
-    energy as energy_of,
-)
+from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, eq, gamma, kappa, p, r, theta
+from thermo_theory.theory.gases.vmf_steps import over_the_angle
+from thermo_theory.worlds.vmf import density, directions_entropy, gas_world, mean_cosine, partition, weights_entropy
+from thermo_theory.worlds.vmf import energy as energy_of
 
-__all__ = ["adiabatic_index", "energy", "entropy", "heat_capacity", "sample"]
+__all__ = [
+    "adiabatic_index",
+    "energy",
+    "entropy",
+    "free_energy",
+    "heat_capacity",
+    "log_normalizer",
+    "mean_resultant_length",
+    "sample",
+]
 
 PAPER = "Sadrtdinov et al. 2025, arXiv 2511.07308"
 DIRECTIONAL = "Mardia & Jupp 2000, Directional Statistics, Sec. 9.3"
@@ -90,21 +81,18 @@ _COSINE_INTEGRAL = over_the_angle(sp.cos(theta) * _BOLTZMANN) / over_the_angle(_
 
 def _riccati(chain: Chain) -> None:
     total = chain.definition(
-        sp.Eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN), evaluate=False),
-        "the integral of exp(kappa cos) over the sphere, the other angles done: the area of a sphere",
+        eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)),
+        "the integral of exp(kappa cos) over the sphere; the other angles give the area of a sphere",
     )
-    mean = chain.definition(
-        sp.Eq(A, _COSINE_INTEGRAL, evaluate=False),
-        "the mean cosine",
-    )
-    slope = chain.do(divide, chain.do(differentiate, total, kappa), total, because="the slope of log Z")
-    slope = chain.do(substitute, slope, chain.do(flip, mean))
-    bessel = chain.do(polar_integral, total)
-    slope = chain.do(flip, chain.do(substitute, slope, bessel))
-    ratio = chain.do(bessel_recurrences, slope)
-    rate = chain.do(bessel_recurrences, chain.do(differentiate, ratio, kappa))
-    upper = chain.do(solve_for, ratio, sp.besseli(d / 2, kappa))
-    chain.do(substitute, rate, upper, because="the Bessel functions drop out")
+    mean = chain.definition(eq(A, _COSINE_INTEGRAL), "the mean cosine")
+    slope = total.differentiate(kappa).divide(total, because="the slope of log Z")
+    slope = slope.substitute(mean.flip())
+    bessel = total.polar_integral()
+    slope = slope.substitute(bessel).flip()
+    ratio = slope.bessel_recurrences()
+    rate = ratio.differentiate(kappa).bessel_recurrences()
+    upper = ratio.solve_for(sp.besseli(d / 2, kappa))
+    rate.substitute(upper, because="the Bessel functions drop out")
 
 
 derivation(
@@ -121,8 +109,8 @@ derivation(
 
 def _loss_and_heat(chain: Chain) -> tuple[Step, Step]:
     """Loss and temperature."""
-    loss = chain.definition(sp.Eq(L, 1 - sp.cos(theta), evaluate=False), "the loss 1 - mu.w falls with the angle to mu")
-    heat = chain.definition(sp.Eq(T, 1 / kappa, evaluate=False), "the concentration is the inverse temperature")
+    loss = chain.definition(eq(L, 1 - sp.cos(theta)), "the loss 1 - mu.w falls with the angle to mu")
+    heat = chain.definition(eq(T, 1 / kappa), "the concentration is the inverse temperature")
     return loss, heat
 
 
@@ -133,20 +121,20 @@ def _energy(chain: Chain) -> None:
     weight = sp.exp(-L / T)
     law = chain.assumption(
         "Gibbs law",
-        sp.Eq(energy_of(T), over_the_angle(L * weight) / over_the_angle(weight), evaluate=False),
+        eq(energy_of(T), over_the_angle(L * weight) / over_the_angle(weight)),
         "the mean loss under exp(-L/T)",
     )
-    put = chain.do(linearity, chain.do(substitute, law, loss, heat))
-    put = chain.do(substitute, put, mean)
-    inverse = chain.do(solve_for, heat, kappa)
-    chain.do(substitute, chain.do(substitute, put, inverse), chain.do(substitute, cosine, inverse))
+    put = law.substitute(loss, heat).linearity()
+    put = put.substitute(mean)
+    inverse = heat.solve_for(kappa)
+    put.substitute(inverse).substitute(cosine.substitute(inverse))
 
 
 derivation(
     "vmf-energy",
     kind="physics",
     source=f"{PAPER}; {DIRECTIONAL}",
-    summary="The mean loss of the von Mises-Fisher gas is 1 less the mean cosine, a ratio of Bessel functions",
+    summary="The mean loss of the von Mises-Fisher gas is 1 minus the mean cosine, a ratio of Bessel functions",
     worlds=[_WORLD],
     kernel=numeric.energy,
     arguments=("d", "T"),
@@ -157,33 +145,27 @@ def _entropy(chain: Chain) -> None:
     cosine = chain.claim("vmf-riccati", about=A)
     mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL)
     closed = chain.claim("vmf-riccati", about=Z)
-    total = chain.definition(
-        sp.Eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN), evaluate=False), "the partition function"
-    )
+    total = chain.definition(eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)), "the partition function")
     loss, heat = _loss_and_heat(chain)
     entropy = chain.definition(
-        sp.Eq(
-            directions_entropy(T),
-            -_OTHER_ANGLES * over_the_angle(density(theta) * sp.log(density(theta))),
-            evaluate=False,
-        ),
+        eq(directions_entropy(T), -_OTHER_ANGLES * over_the_angle(density(theta) * sp.log(density(theta)))),
         "minus the mean log density",
     )
     law = chain.assumption(
         "Gibbs law",
-        sp.Eq(density(theta), sp.exp(-L / T) / (_OTHER_ANGLES * over_the_angle(sp.exp(-L / T))), evaluate=False),
+        eq(density(theta), sp.exp(-L / T) / (_OTHER_ANGLES * over_the_angle(sp.exp(-L / T)))),
         "the density is exp(-L/T) over its integral",
     )
-    law = chain.do(linearity, chain.do(substitute, law, loss, heat))
-    norm = chain.do(solve_for, total, over_the_angle(_BOLTZMANN))
-    law = chain.do(gather_powers, chain.do(substitute, law, norm))
-    put = chain.do(linearity, chain.do(substitute, entropy, law, heat))
-    part = chain.do(scale, mean, over_the_angle(_BOLTZMANN))
-    put = chain.do(substitute, chain.do(substitute, put, part), norm)
-    put = chain.do(gather_powers, put, because="log Z - kappa A, with C_d = 1/Z")
-    inverse = chain.do(solve_for, heat, kappa)
-    parts = [chain.do(substitute, part, inverse) for part in (closed, cosine)]
-    chain.do(expand_logs, chain.do(substitute, chain.do(substitute, put, inverse), *parts))
+    law = law.substitute(loss, heat).linearity()
+    norm = total.solve_for(over_the_angle(_BOLTZMANN))
+    law = law.substitute(norm).gather_powers()
+    put = entropy.substitute(law, heat).linearity()
+    part = mean.scale(over_the_angle(_BOLTZMANN))
+    put = put.substitute(part).substitute(norm)
+    put = put.gather_powers(because="log Z - kappa A, with C_d = 1/Z")
+    inverse = heat.solve_for(kappa)
+    parts = [part.substitute(inverse) for part in (closed, cosine)]
+    put.substitute(inverse).substitute(*parts).expand_logs()
 
 
 derivation(
@@ -201,12 +183,12 @@ def _heat_capacity(chain: Chain) -> None:
     mean = chain.claim("vmf-energy", about=energy_of(1 / kappa))
     riccati = chain.claim("vmf-riccati")
     capacity = chain.definition(
-        sp.Eq(C_V, sp.Derivative(energy_of(T), T), evaluate=False),
+        eq(C_V, sp.Derivative(energy_of(T), T)),
         "energy for a change of temperature; the norm of the weights is held, and the energy does not depend on it",
     )
-    inverse = chain.definition(sp.Eq(kappa, 1 / T, evaluate=False), "the concentration is the inverse temperature")
-    slope = chain.do(differentiate, chain.do(substitute, mean, inverse), T)
-    chain.do(substitute, capacity, chain.do(put_slopes, slope, riccati))
+    inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
+    slope = mean.substitute(inverse).differentiate(T)
+    capacity.substitute(slope.put_slopes(riccati))
 
 
 derivation(
@@ -225,21 +207,21 @@ derivation(
 
 def _first_law(chain: Chain) -> None:
     riccati = chain.claim("vmf-riccati")
-    inverse = chain.definition(sp.Eq(kappa, 1 / T, evaluate=False), "the concentration is the inverse temperature")
+    inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     entropy = chain.claim("vmf-entropy", about=directions_entropy(1 / kappa))
     log_slope = chain.claim("vmf-riccati", about=sp.Derivative(Z, kappa) / Z)
     capacity = chain.claim("vmf-heat-capacity")
-    slope = chain.do(differentiate, chain.do(substitute, entropy, inverse), T)
-    by_z = chain.do(scale, log_slope, Z)
-    heat = chain.do(scale, chain.do(put_slopes, slope, by_z, riccati), T)
-    chain.do(substitute, heat, chain.do(flip, capacity), because="dU = T dS_sphere")
+    slope = entropy.substitute(inverse).differentiate(T)
+    by_z = log_slope.scale(Z)
+    heat = slope.put_slopes(by_z, riccati).scale(T)
+    heat.substitute(capacity.flip(), because="dU = T dS_sphere")
 
 
 derivation(
     "vmf-first-law",
     kind="physics",
     source=f"{PAPER}; Clausius",
-    summary="The heat of the directions a change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
+    summary="The heat of the directions per change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
     worlds=[_WORLD],
 )(_first_law)
 
@@ -247,30 +229,29 @@ derivation(
 def _adiabatic_index(chain: Chain) -> None:
     cosine, capacity = chain.claim("vmf-riccati", about=A), chain.claim("vmf-heat-capacity")
     heat = chain.claim("vmf-first-law")
-    inverse = chain.definition(sp.Eq(kappa, 1 / T, evaluate=False), "the concentration is the inverse temperature")
+    inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     whole = chain.definition(
-        sp.Eq(weights_entropy(T, p), directions_entropy(T) + (d - 1) * sp.log(r), evaluate=False),
-        "the entropy of the directions, and of the sphere they lie on",
+        eq(weights_entropy(T, p), directions_entropy(T) + (d - 1) * sp.log(r)),
+        "the entropy of the directions on the unit sphere, and the part of the norm",
     )
-    volume = chain.definition(sp.Eq(V, r**2 / 2, evaluate=False), "half the squared norm")
-    law = chain.assumption("ideal gas law", sp.Eq(p * V, R * T, evaluate=False))
-    constant = chain.definition(sp.Eq(R, (d - 1) / 2, evaluate=False), "the gas constant")
+    volume = chain.definition(eq(V, r**2 / 2), "half the squared norm")
+    law = chain.assumption("ideal gas law", eq(p * V, R * T))
+    constant = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
     pressed = chain.definition(
-        sp.Eq(C_p, T * sp.Derivative(weights_entropy(T, p), T), evaluate=False),
-        "heat for a change of temperature at constant pressure",
+        eq(C_p, T * sp.Derivative(weights_entropy(T, p), T)), "heat for a change of temperature at constant pressure"
     )
-    index = chain.definition(sp.Eq(gamma, C_p / C_V, evaluate=False), "the adiabatic index")
-    radius = chain.do(solve_for, chain.do(substitute, law, volume), r)
-    whole = chain.do(substitute, whole, radius)
-    growth = chain.do(scale, chain.do(differentiate, whole, T), T)
-    growth = chain.do(substitute, growth, heat)
-    pressed = chain.do(substitute, pressed, growth)
-    twice = chain.do(solve_for, constant, d)
-    pressed = chain.do(substitute, pressed, twice, because="C_p - C_V = R")
-    index = chain.do(expand, chain.do(substitute, index, pressed))
-    index = chain.do(substitute, index, constant)
-    closed = chain.do(substitute, cosine, inverse)
-    chain.do(substitute, index, chain.do(substitute, capacity, closed))
+    index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
+    radius = law.substitute(volume).solve_for(r)
+    whole = whole.substitute(radius)
+    growth = whole.differentiate(T).scale(T)
+    growth = growth.substitute(heat)
+    pressed = pressed.substitute(growth)
+    twice = constant.solve_for(d)
+    pressed = pressed.substitute(twice, because="C_p - C_V = R")
+    index = index.substitute(pressed).expand()
+    index = index.substitute(constant)
+    closed = cosine.substitute(inverse)
+    index.substitute(capacity.substitute(closed))
 
 
 derivation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import C_V, R, d
+from thermo_theory.symbols import C_V, R, d, eq
 
 __all__ = [
     "change_variable",
@@ -41,14 +41,14 @@ def _power_solution(equation: sp.Eq, function: sp.Expr, count: int) -> list[sp.E
 
 @operation("solve in powers of 1/argument, {1} of them, for {0}")
 def solve_in_powers(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq:
-    """Solve a differential equation of first order order by order far out, for the solution that tends to 1."""
+    """Solve a first-order differential equation order by order at large arguments; the solution tends to 1."""
     variable = function.args[0]
     coefficients = _power_solution(equation, function, count)
     total = sum(one * variable**-n for n, one in enumerate(coefficients))
-    return sp.Eq(function, total + sp.Order(variable ** -(count + 1), (variable, sp.oo)), evaluate=False)
+    return eq(function, total + sp.Order(variable ** -(count + 1), (variable, sp.oo)))
 
 
-@operation("put in the series, in powers of {0}")
+@operation("insert the series, in powers of {0}")
 def put_series(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol, highest: int | None = None) -> sp.Eq:
     """Put a series of f(kappa) in powers of 1/kappa into an equation with f(1/variable), and collect powers.
 
@@ -62,7 +62,7 @@ def put_series(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol, highest: 
     return _collected(equation, equation.rhs.subs(name(1 / variable), near), size, variable, highest)
 
 
-@operation("put in the series of {0}")
+@operation("insert the series of {0}")
 def put_expansion(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Put the series of a symbol in powers of a variable into an equation, and collect powers."""
     order = next(iter(expansion.rhs.atoms(sp.Order)))
@@ -74,7 +74,7 @@ def put_expansion(equation: sp.Eq, expansion: sp.Eq, variable: sp.Symbol) -> sp.
 def _collected(
     equation: sp.Eq, put: sp.Expr, size: sp.Symbol, variable: sp.Symbol, highest: int | None = None
 ) -> sp.Eq:
-    """Powers of the variable, up to the first one that knows of the size of what was left out."""
+    """Powers of the variable, up to the order at which the truncated terms enter."""
     moved = sp.cancel(sp.together(sp.diff(put, size)))
     reach = _leading_power(moved, variable)
     reach = reach if highest is None else min(reach, highest + 1)
@@ -84,7 +84,7 @@ def _collected(
         coefficient = sp.cancel(sp.cancel(rest / variable**n).subs(variable, 0))
         total += sp.factor(coefficient) * variable**n
         rest = sp.cancel(rest - coefficient * variable**n)
-    return sp.Eq(equation.lhs, total + sp.Order(variable**reach), evaluate=False)
+    return eq(equation.lhs, total + sp.Order(variable**reach))
 
 
 def _leading_power(expression: sp.Expr, variable: sp.Symbol) -> int:
@@ -99,33 +99,33 @@ def over_gas_constant(equation: sp.Eq, constant: sp.Eq) -> sp.Eq:
     series = equation.rhs
     terms = sp.Add.make_args(series.removeO())
     total = sp.Add(*[sp.factor(term / constant.rhs) for term in terms])
-    return sp.Eq(equation.lhs / R, total + (series.getO() or 0), evaluate=False)
+    return eq(equation.lhs / R, total + (series.getO() or 0))
 
 
-@operation("far out a Bessel function I_nu(k) is exp(k)/sqrt(2 pi k) (1 + O(1/k)); take the logarithm")
+@operation("at large k a Bessel function I_nu(k) is exp(k)/sqrt(2 pi k) (1 + O(1/k)); take the logarithm")
 def leading_log(equation: sp.Eq) -> sp.Eq:
     """Logarithm of a product in which one Bessel function stands, for large arguments, DLMF 10.40.1."""
     (bessel,) = equation.rhs.atoms(sp.besseli)
     k = bessel.argument
     plain = equation.rhs.subs(bessel, sp.exp(k) / sp.sqrt(2 * sp.pi * k))
     log = sp.expand(sp.expand_log(sp.log(plain), force=True))
-    return sp.Eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)), evaluate=False)
+    return eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)))
 
 
-@operation("put in the truncated series")
+@operation("insert the truncated series")
 def put_truncated(equation: sp.Eq, *series: sp.Eq) -> sp.Eq:
     """Put truncated series where their left-hand sides stand; what is left out of a product is left out of the sum."""
     right = equation.rhs
     for known in series:
         right = right.subs(known.lhs, known.rhs)
-    return sp.Eq(equation.lhs, sp.expand(right), evaluate=False)
+    return eq(equation.lhs, sp.expand(right))
 
 
 @operation("gather logarithms")
 def collect_logs(equation: sp.Eq) -> sp.Eq:
     """Take the common factor out of a truncated series with logarithms."""
     series = sp.expand_log(equation.rhs.removeO(), force=True)
-    return sp.Eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0), evaluate=False)
+    return eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0))
 
 
 @operation("as a function of {0}")
@@ -136,7 +136,7 @@ def change_variable(equation: sp.Eq, named: sp.Eq, variable: sp.Symbol) -> sp.Eq
     if equation.lhs.expr != named.rhs.func(old):
         raise OperationError(f"{equation.lhs} is no derivative of {named.rhs.func(old)}")
     right = equation.rhs.subs(named.rhs.func(old), function).subs(old, inner) * sp.diff(inner, variable)
-    return sp.Eq(sp.Derivative(function, variable), sp.expand(right), evaluate=False)
+    return eq(sp.Derivative(function, variable), sp.expand(right))
 
 
 @operation("solve in powers of 1/d, {1} beyond the first, for {0}")
@@ -156,10 +156,10 @@ def solve_in_dimensions(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq
             raise OperationError(f"{equation} does not fix the coefficient of order {n}")
         known[unknown] = _tidy(solutions[0])
     total = sp.Add(*[known[one] / d**n for n, one in enumerate(unknowns)])
-    return sp.Eq(function, total + sp.Order(d ** -(count + 1), (d, sp.oo)), evaluate=False)
+    return eq(function, total + sp.Order(d ** -(count + 1), (d, sp.oo)))
 
 
-@operation("put in the series in 1/d, and keep what is left of it in many dimensions")
+@operation("insert the series in 1/d, and keep its leading terms")
 def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     """Put a series in 1/d of a quantity into an equation; the result's value as d goes to infinity, up to O(1/d)."""
     size, small = sp.Dummy("size"), sp.Dummy("s", positive=True)
@@ -173,7 +173,7 @@ def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     below = [_tidy(numerator.coeff_monomial(small**n)) for n in range(lowest)]
     if any(part != 0 for part in below) or top.has(size) or bottom.has(size):
         raise OperationError(f"{expansion} does not go far enough for {equation}")
-    return sp.Eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)), evaluate=False)
+    return eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)))
 
 
 def _tidy(expression: sp.Expr) -> sp.Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import d, theta
+from thermo_theory.symbols import d, eq, theta
 
 __all__ = [
     "bessel_recurrences",
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def over_the_angle(function: sp.Expr) -> sp.Integral:
-    """Integral of a function of the angle over the sphere, less the area of the sphere of the other angles."""
+    """Integral of a function of the angle over the sphere, without the area of the sphere of the other angles."""
     return sp.Integral(function * sp.sin(theta) ** (d - 2), (theta, 0, sp.pi))
 
 
@@ -56,7 +56,7 @@ def linearity(equation: sp.Eq) -> sp.Eq:
     right = equation.rhs
     for integral in sorted(right.atoms(sp.Integral), key=sp.default_sort_key):
         right = right.subs(integral, _linear(integral))
-    return sp.Eq(equation.lhs, sp.powsimp(sp.expand(right)), evaluate=False)
+    return eq(equation.lhs, sp.powsimp(sp.expand(right)))
 
 
 def _gathered(expression: sp.Expr) -> sp.Expr:
@@ -68,10 +68,10 @@ def _gathered(expression: sp.Expr) -> sp.Expr:
 @operation("gather powers")
 def gather_powers(equation: sp.Eq) -> sp.Eq:
     """Multiply powers of one base."""
-    return sp.Eq(_gathered(equation.lhs), _gathered(equation.rhs), evaluate=False)
+    return eq(_gathered(equation.lhs), _gathered(equation.rhs))
 
 
-@operation("put in the slopes")
+@operation("insert the derivatives")
 def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
     """Put what is known of derivatives of functions of one variable where those derivatives stand at other values."""
     right = equation.rhs
@@ -82,19 +82,19 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
                 right = right.subs(there, known.rhs.subs(variable, there.point[0]))
         if any(part.expr.has(name) for part in right.atoms(sp.Subs)):
             raise OperationError(f"derivatives of {name} are left in {right}")
-    return sp.Eq(equation.lhs, sp.expand(right), evaluate=False)
+    return eq(equation.lhs, sp.expand(right))
 
 
-@operation("take logarithms apart")
+@operation("expand the logarithms")
 def expand_logs(equation: sp.Eq) -> sp.Eq:
     """The log of a product of positive numbers is the sum of their logs."""
-    return sp.Eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)), evaluate=False)
+    return eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)))
 
 
 @operation("divide")
 def divide(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Divide one equation by another, side by side."""
-    return sp.Eq(first.lhs / second.lhs, sp.powsimp(first.rhs / second.rhs), evaluate=False)
+    return eq(first.lhs / second.lhs, sp.powsimp(first.rhs / second.rhs))
 
 
 @operation("do the integral over the polar angle")
@@ -118,7 +118,7 @@ def polar_integral(equation: sp.Eq) -> sp.Eq:
         nu, argument = found[power] / 2, found[k]
         value = sp.sqrt(sp.pi) * sp.gamma(nu + sp.S.Half) * (2 / argument) ** nu * sp.besseli(nu, argument)
         right = right.subs(integral, value)
-    return sp.Eq(equation.lhs, _gathered(right), evaluate=False)
+    return eq(equation.lhs, _gathered(right))
 
 
 @operation("use the recurrences of the Bessel functions")
@@ -141,4 +141,4 @@ def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
         else:
             n = highest.order - 1
             right = right.subs(highest, sp.besseli(sp.expand(n - 1), z) - 2 * n / z * sp.besseli(sp.expand(n), z))
-    return sp.Eq(equation.lhs, sp.expand(sp.simplify(right)), evaluate=False)
+    return eq(equation.lhs, sp.expand(sp.simplify(right)))

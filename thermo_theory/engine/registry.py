@@ -1,0 +1,120 @@
+"""Where derivations are registered and found by name: who wrote one, for which protocol, checked in which worlds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thermo_theory.engine import library
+from thermo_theory.engine.world import WorldMaker
+
+__all__ = ["KINDS", "Entry", "derivation", "find", "registered"]
+
+#: The kinds of claims.
+KINDS = ("definition", "identity", "symmetry", "physics")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What `derivation` was given, and the function that writes the steps."""
+
+    name: str
+    protocol: Any
+    kind: str
+    source: str
+    summary: str
+    build: Callable[..., None]
+    worlds: tuple[WorldMaker, ...]
+    kernel: Callable[..., Any] | None
+    kernel_arguments: tuple[str, ...] | None
+
+
+_REGISTRY: dict[tuple[str, str], Entry] = {}
+
+
+def registered() -> Mapping[tuple[str, str], Entry]:
+    """Every registered derivation by name and protocol, once the modules that hold them are loaded."""
+    library.load()
+    return _REGISTRY
+
+
+def derivation(
+    name: str,
+    *,
+    kind: str,
+    source: str,
+    summary: str,
+    worlds: Sequence[WorldMaker],
+    protocol: Any = None,
+    kernel: Callable[..., Any] | None = None,
+    arguments: tuple[str, ...] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function that writes a derivation.
+
+    The function takes the `Chain` and, if it has a protocol, the protocol.
+
+    Parameters
+    ----------
+    name : str
+        The name `derive` takes, in words joined by hyphens.
+    kind : str
+        One of `KINDS`.
+    source : str
+        Paper and section or equation.
+    summary : str
+        The claim in words.
+    worlds : sequence of callables
+        Makers of the worlds its steps are checked in.
+    protocol : Protocol, optional
+        The training protocol it belongs to.
+    kernel : callable, optional
+        A numerically better way to evaluate the claim.
+    arguments : tuple of str, optional
+        The kernel's arguments.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Raises
+    ------
+    ValueError
+        If the pair of name and protocol is taken, or the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} of {name} is none of {', '.join(KINDS)}")
+
+    def register(build: Callable[..., None]) -> Callable[..., None]:
+        key = (name, str(protocol))
+        if key in _REGISTRY and build.__module__ != "__main__":  # a cell of a notebook may run again
+            raise ValueError(f"{name} for {protocol} is registered twice")
+        _REGISTRY[key] = Entry(name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments)
+        return build
+
+    return register
+
+
+def find(name: str, protocol: Any = None) -> Entry:
+    """Return the entry of a name and protocol; the name alone will do if there is only one.
+
+    Raises
+    ------
+    LookupError
+        If there is no such derivation; the message suggests the nearest names.
+    """
+    known = registered().values()
+    wanted = [entry for entry in known if entry.name == name]
+    if not wanted:
+        near = difflib.get_close_matches(name, {entry.name for entry in known}, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; derivations() lists them"
+        raise LookupError(f"no derivation is called {name!r}{hint}")
+    for entry in wanted:
+        if protocol in (entry.protocol, str(entry.protocol), getattr(entry.protocol, "key", None)):
+            return entry
+    if protocol is None and len(wanted) == 1:
+        return wanted[0]
+    protocols = "; ".join(str(entry.protocol) for entry in wanted)
+    raise LookupError(f"{name!r} is derived for: {protocols}; not for {protocol}")

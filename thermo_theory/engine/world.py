@@ -1,0 +1,154 @@
+"""Worlds: numbers for symbols, and how the functions that make them are written.
+
+>>> @world_maker("a gas of {n} directions")
+... def gas(number, granted, n):
+...     return World({"n": n + number})
+>>> maker = gas(3)
+>>> maker.__doc__, maker(1, ())["n"]
+('a gas of 3 directions', mpf('4.0'))
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import mpmath as mp
+import sympy as sp
+
+__all__ = ["DIGITS", "Assumptions", "NotInterpreted", "World", "WorldMaker", "precise", "world_maker"]
+
+#: Working precision of every check, in decimal digits.
+DIGITS = 30
+
+P = ParamSpec("P")
+
+#: Names of the assumptions that a world has to satisfy.
+Assumptions = Collection[str]
+
+
+class NotInterpreted(Exception):
+    """A world has no meaning for something that stands in a statement."""
+
+
+class World:
+    """Numbers for symbols, computed when asked for.
+
+    Parameters
+    ----------
+    meanings : mapping
+        For a symbol: a number, an mpmath matrix, or a callable that takes the world and returns one. For an undefined
+        function (``sympy.Function("S")``): a callable that takes the world and the arguments' values.
+    description : str
+        What the world is, for the counterexample.
+    ensemble : sequence of mappings
+        The points over which `Expectation` averages: what to change in the world to be there, and how much the
+        point counts under the key "weight" (1 if it is not given).
+    generator : callable, optional
+        ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
+    divergence : callable, optional
+        ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
+    """
+
+    def __init__(
+        self,
+        meanings: Mapping[Any, Any],
+        description: str = "",
+        ensemble: Sequence[Mapping[Any, Any]] = (),
+        generator: Callable[[Callable[[World], Any], World], Any] | None = None,
+        divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
+    ) -> None:
+        self.meanings = dict(meanings)
+        self.description = description
+        self.ensemble = ensemble
+        self.generator = generator
+        self.divergence = divergence
+        self._known: dict[Any, Any] = {}
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self.meanings
+
+    def __getitem__(self, symbol: Any) -> Any:
+        if symbol not in self._known:
+            if symbol not in self.meanings:
+                raise NotInterpreted(f"{symbol} has no meaning here")
+            meaning = self.meanings[symbol]
+            value = meaning(self) if callable(meaning) else meaning
+            self._known[symbol] = value if isinstance(value, mp.matrix) else mp.mpmathify(value)
+        return self._known[symbol]
+
+    def remembered(self, expression: Any, compute: Callable[[Any, World], Any]) -> Any:
+        """Value of an expression that takes long to evaluate, computed once."""
+        if expression not in self._known:
+            self._known[expression] = compute(expression, self)
+        return self._known[expression]
+
+    def at(self, changes: Mapping[Any, Any]) -> World:
+        """Return the same world with other values for some symbols; what depends on them follows."""
+        return World({**self.meanings, **changes}, self.description, self.ensemble, self.generator, self.divergence)
+
+    def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
+        """Values of the symbols, as text, for a counterexample."""
+        shown = {}
+        for symbol in symbols:
+            if symbol in self and not isinstance(self[symbol], mp.matrix):
+                shown[str(symbol)] = mp.nstr(self[symbol], 8)
+        return shown
+
+
+#: Gives the world of a number under the granted assumptions; its docstring says what the world is.
+WorldMaker = Callable[[int, Assumptions], World]
+
+
+def precise(maker: WorldMaker) -> WorldMaker:
+    """Make worlds with more digits than the checks work with."""
+
+    @wraps(maker)
+    def made(number: int, granted: Assumptions) -> World:
+        with mp.workdps(DIGITS + 10):
+            return maker(number, granted)
+
+    return made
+
+
+def world_maker(
+    says: str | Callable[..., str], digits: int | None = DIGITS + 10
+) -> Callable[[Callable[Concatenate[int, Assumptions, P], World]], Callable[P, WorldMaker]]:
+    """Turn a function of a number, the granted assumptions and more into one of the rest that returns a `WorldMaker`.
+
+    Parameters
+    ----------
+    says : str or callable
+        What the world is, for the reader of a derivation: a sentence with the arguments' names in braces
+        ("fixed-lr" is written "fixed lr"), or a function of the arguments.
+    digits : int, optional
+        Working precision; None leaves it as it is.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
+
+    def register(build: Callable[Concatenate[int, Assumptions, P], World]) -> Callable[P, WorldMaker]:
+        signature = inspect.signature(build)
+
+        @wraps(build)
+        def choose(*args: P.args, **kwargs: P.kwargs) -> WorldMaker:
+            def maker(number: int, granted: Assumptions) -> World:
+                with mp.workdps(digits or mp.mp.dps):
+                    return build(number, granted, *args, **kwargs)
+
+            named = signature.bind(0, (), *args, **kwargs).arguments
+            plain = {name: str(value).replace("fixed-", "fixed ") for name, value in named.items()}
+            maker.__doc__ = says(*args, **kwargs) if callable(says) else says.format(**plain)
+            return maker
+
+        # Whoever calls it gives neither the number nor what is granted.
+        rest = [*signature.parameters.values()][2:]
+        choose.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+        return choose
+
+    return register
