@@ -1,11 +1,11 @@
 """A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, many runs at once.
 
-The runs stand side by side as channels, (image, run · channel, height, width): a convolution of the ensemble is one of
-as many groups as runs, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory,
-this takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
+The runs lie side by side as channels, (image, run · channel, height, width): a convolution of the ensemble has one
+group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
+takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
-On a CPU ResNet-18's gradient is taken by :mod:`empirics.models.conv_kernel`, in less than half of that, if numba is
-there.
+On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient, in a half to a quarter of that time:
+``benchmarks/ensembles.py`` compares them, and a torch.compile'd step.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from empirics.models import compiled as fast
 from empirics.models.base import Block, Model, ModelError
 from empirics.models.functional import FunctionalModel, frozen_head, linear
+from empirics.models.kernels import compiled as fast
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.models.conv_plan import Plan
+    from empirics.models.kernels.conv_plan import Plan
     from empirics.models.table import ModelTable
 
 
-_KERNEL = "empirics.models.conv_kernel"
-#: The widest ResNet that the kernel takes: beyond, its windows leave the cache (docs/performance.md).
+_KERNEL = "empirics.models.kernels.conv"
+#: The largest width that the kernel takes: beyond it, windows no longer fit the cache (docs/performance.md).
 _WIDEST = 32
 
 
@@ -44,7 +44,7 @@ def _convolved(signal: Tensor, filters: Tensor, stride: int, eps: float) -> Tens
 
 
 class _Convolutional(FunctionalModel):
-    """What both have in common: images side by side, and a last layer on the mean over the picture.
+    """Base of both networks: images side by side, and a last layer on the mean over the picture.
 
     Parameters
     ----------
@@ -146,8 +146,9 @@ class ResNet18(fast.Compiled, _Convolutional):
     shape, classes, width, eps, head_norm
         As for every convolutional network.
     compiled
-        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, of more than
-        one image. The first use on a machine compiles it, some 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, for more than
+        one image. Its first use on a machine compiles it, in about 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not
+        used.
 
     Examples
     --------
@@ -197,13 +198,13 @@ class ResNet18(fast.Compiled, _Convolutional):
 
     @property
     def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
         other = super().negligible
         other.compiled = False
         return other
 
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs; BatchNorm of one image alone is torch's to refuse."""
+        """The compiled gradient for such inputs; a single image is left to torch, whose BatchNorm refuses it."""
         wanted = self.compiled and self.width <= _WIDEST and labels.shape[1] > 1
         return fast.kernel(_KERNEL, inputs) if wanted else None
 
@@ -226,8 +227,8 @@ class ResNet18(fast.Compiled, _Convolutional):
         return fast.on_flat(gradients, weights, out, self.blocks)
 
     def _plan_for(self, batch: int, dtype: np.dtype) -> "Plan":
-        """The kernel's memory, which is kept while minibatches stay as they are."""
-        from empirics.models.conv_plan import BATCH, Plan  # numba takes a second to import
+        """The kernel's memory, kept while the size and type of minibatches stay the same."""
+        from empirics.models.kernels.conv_plan import BATCH, Plan  # numba takes a second to import
 
         if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
             units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]

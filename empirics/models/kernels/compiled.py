@@ -1,4 +1,4 @@
-"""Gradients that numba has compiled, behind the interface of :class:`empirics.models.base.Model`."""
+"""How a network takes a compiled gradient where there is one; plain reference: its own gradient, in torch."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 from empirics.models.base import Block, Model, views
 
 _TYPES = (torch.float32, torch.float64)
-#: In place of rows where the minibatch itself is given.
+#: Stands for the rows where the minibatch itself is given.
 NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
 
 
@@ -27,15 +27,15 @@ def _imported(module: str) -> Callable[..., None] | None:
 
 
 def kernel(module: str, inputs: Tensor) -> Callable[..., None] | None:
-    """The compiled gradients of a module for such inputs; None on a GPU or if numba is missing or may not compile.
+    """The compiled gradient of a module for such inputs; None on a GPU, without numba or if it may not compile.
 
-    The import takes a second, so it is done only when it is needed.
+    Importing numba takes a second, so it is done only when needed.
     """
     return _imported(module) if inputs.device.type == "cpu" and inputs.dtype in _TYPES else None
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """View tensors (run, ...) that lie side by side in the memory of one (run, d) as that one, if they do.
+    """View tensors (run, ...) as the one tensor (run, d) in whose memory they lie side by side; None if they do not.
 
     Examples
     --------
@@ -59,12 +59,12 @@ def on_flat(
     out: Sequence[Tensor],
     blocks: Sequence[Block],
 ) -> Tensor:
-    """Take gradients with a function of flat arrays, however the network's tensors lie; returns the losses.
+    """Take gradients with a function of flat arrays, wherever the network's tensors lie; returns the losses.
 
     Parameters
     ----------
     gradients
-        Called with the weights (run, d), and the arrays that it writes gradients (run, d) and losses (run,) into.
+        Called with the weights (run, d) and the arrays into which it writes gradients (run, d) and losses (run,).
     weights, out, blocks
         As for :meth:`empirics.models.base.Model.loss_and_grad`.
     """
@@ -81,11 +81,11 @@ def on_flat(
 
 
 class Compiled(Model):
-    """A network whose gradient a kernel takes where there is one, else the class that follows among the bases."""
+    """A network with a compiled gradient; where that cannot be used, the next base class takes the gradient."""
 
     @abstractmethod
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs, if it is to be used."""
+        """The compiled gradient for such inputs, or None to use torch."""
 
     @abstractmethod
     def _with_kernel(

@@ -1,9 +1,4 @@
-"""The compiled gradient of the perceptron against the plain one in torch, and the programs of the benchmarks."""
-
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""The compiled gradient of the perceptron against the plain one in torch."""
 
 import numpy as np
 import pytest
@@ -13,7 +8,6 @@ from gradients import assert_same_gradients
 from empirics.models.base import views
 from empirics.models.mlp import EnsembleMLP, NormedMLP
 
-ROOT = Path(__file__).parents[3]
 KINDS = {"batch": (EnsembleMLP, {}), "layer": (NormedMLP, {"norm": "layer"}), "rms": (NormedMLP, {"norm": "rms"})}
 KINDS["rms, tanh"] = (NormedMLP, {"norm": "rms", "activation": "tanh"})
 
@@ -56,22 +50,3 @@ def test_run_does_not_depend_on_others_and_nan_stays():
     assert loss.isnan().tolist() == [True, False, False]
     assert sick[0].isnan().any()
     assert torch.equal(sick[1:], whole[1:])
-
-
-def benchmarks(*words):
-    return subprocess.run([sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True)
-
-
-def test_unknown_benchmark_is_refused():
-    done = benchmarks("digit")
-    assert done.returncode == 2
-    assert "no benchmark 'digit'" in done.stderr
-
-
-@pytest.mark.long
-def test_bench_as_json():
-    (row,) = json.loads(benchmarks("isotropic", "--quick", "--format", "json").stdout)
-    assert row["name"] == "isotropic"
-    assert row["ratio"] == pytest.approx(min([row["reference"], *row["rivals"].values()]) / row["ours"])
-    assert row["ratio"] > 1
-    assert row.keys() >= {"unit", "threads", "device"}

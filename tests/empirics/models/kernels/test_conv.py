@@ -96,7 +96,7 @@ def test_memory_follows_minibatch_and_type():
 def test_plain_where_it_may_not_compile(monkeypatch):
     """No numba: the same numbers from torch, and rows of the data are not taken."""
     plain, ours, flat, frozen, samples, rows, labels = _case((3, 8, 8), 2, 10, 1, 16, torch.float64)
-    monkeypatch.setattr("empirics.models.compiled.kernel", lambda module, inputs: None)
+    monkeypatch.setattr("empirics.models.kernels.compiled.kernel", lambda module, inputs: None)
     found, expected = torch.empty_like(flat), torch.empty_like(flat)
     w = views(flat, ours.blocks)
     assert ours.loss_and_grad_of(w, frozen, samples, rows, labels, views(found, ours.blocks)) is None
