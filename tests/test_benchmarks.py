@@ -3,15 +3,23 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from benchmarks import NAMES
 
 ROOT = Path(__file__).parents[1]
 
 
 def benchmarks(*words):
     return subprocess.run([sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_its_contests(name):
+    assert callable(import_module(f"benchmarks.{name.replace('-', '_')}").contests)
 
 
 def test_unknown_benchmark_is_refused():
@@ -22,8 +30,9 @@ def test_unknown_benchmark_is_refused():
 
 @pytest.mark.long
 def test_rows_as_json():
-    (row,) = json.loads(benchmarks("isotropic", "--quick", "--format", "json").stdout)
-    assert row["name"] == "isotropic"
-    assert row["ratio"] == pytest.approx(min([row["reference"], *row["rivals"].values()]) / row["ours"])
-    assert row["ratio"] > 1
-    assert row.keys() >= {"unit", "threads", "device"}
+    rows = json.loads(benchmarks("isotropic", "--quick", "--format", "json").stdout)
+    assert [row["name"] for row in rows] == ["isotropic", "isotropic-bare", "isotropic-vectors"]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(min([row["reference"], *row["rivals"].values()]) / row["ours"])
+        assert row["ratio"] > 1
+        assert row.keys() >= {"unit", "threads", "device"}
