@@ -9,7 +9,7 @@ On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradie
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from empirics.models.base import Block, Model, ModelError
 from empirics.models.functional import FunctionalModel, frozen_head, linear
-from empirics.models.kernels import compiled as fast
+from empirics.models.kernels.compiled import Compiled
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from empirics.models.table import ModelTable
 
 
-_KERNEL = "empirics.models.kernels.conv"
 #: The largest width that the kernel takes: beyond it, windows no longer fit the cache (docs/performance.md).
 _WIDEST = 32
 
@@ -136,7 +135,7 @@ class _Unit(NamedTuple):
         return self.stride != 1 or self.into != self.out
 
 
-class ResNet18(fast.Compiled, _Convolutional):
+class ResNet18(Compiled, _Convolutional):
     """ResNet-18 as used for 32x32 images: a 3x3 convolution, then four stages of two units of k, 2k, 4k, 8k channels.
 
     Every convolution is followed by BatchNorm; a block is a filter. K. He et al., arXiv 1512.03385.
@@ -157,6 +156,8 @@ class ResNet18(fast.Compiled, _Convolutional):
     >>> ResNet18((3, 32, 32), classes=10, width=4).dimension
     43692
     """
+
+    kernel_module = "empirics.models.kernels.conv"
 
     def __init__(
         self,
@@ -196,35 +197,15 @@ class ResNet18(fast.Compiled, _Convolutional):
             signal = (signal + inner).relu()
         return self._leave(signal, frozen)
 
-    @property
-    def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
-        other = super().negligible
-        other.compiled = False
-        return other
-
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
         """The compiled gradient for such inputs; a single image is left to torch, whose BatchNorm refuses it."""
-        wanted = self.compiled and self.width <= _WIDEST and labels.shape[1] > 1
-        return fast.kernel(_KERNEL, inputs) if wanted else None
+        return super()._kernel_for(inputs, labels) if self.width <= _WIDEST and labels.shape[1] > 1 else None
 
-    def _with_kernel(
-        self,
-        kernel: Callable[..., None],
-        weights: Sequence[Tensor],
-        head: Tensor,
-        minibatch: tuple[Tensor, Tensor, Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-        plan = self._plan_for(minibatch[2].shape[1], head.numpy().dtype)
-
-        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
-            own, *arrays = (one.contiguous().numpy() for one in (flat, head, *minibatch))
-            tables = (plan.memory, plan.convolutions, plan.units, plan.places)
-            kernel(own, *tables, *arrays, self.eps, found.numpy(), loss.numpy())
-
-        return fast.on_flat(gradients, weights, out, self.blocks)
+    def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
+        flat, head, *minibatch = arrays
+        plan = self._plan_for(minibatch[2].shape[1], head.dtype)
+        tables = (plan.memory, plan.convolutions, plan.units, plan.places)
+        kernel(flat, *tables, head, *minibatch, self.eps, found, loss)
 
     def _plan_for(self, batch: int, dtype: np.dtype) -> "Plan":
         """The kernel's memory, kept while the size and type of minibatches stay the same."""

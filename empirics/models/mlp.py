@@ -8,7 +8,7 @@ On a CPU with numba :mod:`empirics.models.kernels.mlp` takes the same gradient a
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from empirics.models.base import Block, Model
 from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
-from empirics.models.kernels import compiled as fast
+from empirics.models.kernels.compiled import NO_ROWS, Compiled
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
@@ -35,10 +35,7 @@ class _Layer(NamedTuple):
     left: Tensor
 
 
-_KERNEL = "empirics.models.kernels.mlp"
-
-
-class _Perceptron(fast.Compiled):
+class _Perceptron(Compiled):
     """A perceptron without biases; on a CPU with numba, the compiled kernel takes its gradient.
 
     Attributes
@@ -47,8 +44,6 @@ class _Perceptron(fast.Compiled):
         Widths of the hidden layers.
     eps
         Added to the variance.
-    compiled
-        Whether the kernel may be used.
     tanh
         Whether the activation is tanh instead of ReLU.
     kernel_norm
@@ -57,30 +52,14 @@ class _Perceptron(fast.Compiled):
 
     hidden: tuple[int, ...]
     eps: float
-    compiled: bool
     tanh: bool = False
     kernel_norm: int = 0
 
-    def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs."""
-        return fast.kernel(_KERNEL, inputs) if self.compiled else None
+    kernel_module = "empirics.models.kernels.mlp"
 
-    def _with_kernel(
-        self,
-        kernel: Callable[..., None],
-        weights: Sequence[Tensor],
-        head: Tensor,
-        minibatch: tuple[Tensor, Tensor, Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-        widths = torch.tensor((self.features, *self.hidden))
-
-        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
-            arrays = (one.contiguous().numpy() for one in (flat, widths, head, *minibatch))
-            kernel(*arrays, self.eps, found.numpy(), loss.numpy(), self.kernel_norm, self.tanh)
-
-        return fast.on_flat(gradients, weights, out, self.blocks)
+    def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
+        flat, *rest = arrays
+        kernel(flat, np.array((self.features, *self.hidden)), *rest, self.eps, found, loss, self.kernel_norm, self.tanh)
 
 
 class EnsembleMLP(_Perceptron):
@@ -159,8 +138,7 @@ class EnsembleMLP(_Perceptron):
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""
-        head = generator.standard_normal((self.classes, self.hidden[-1]))
-        return [head * (self.head_norm / np.linalg.norm(head))]
+        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def _forward(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
@@ -182,7 +160,7 @@ class EnsembleMLP(_Perceptron):
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs, labels)) is not None:
-            return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
+            return self._taken(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
         picked = labels.unsqueeze(1)
@@ -269,13 +247,6 @@ class NormedMLP(_Perceptron, FunctionalModel):
         """Make the network for the data."""
         of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
         return cls(data.inputs.shape[1], data.classes, *of_table)
-
-    @property
-    def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch."""
-        other = super().negligible
-        other.compiled = False
-        return other
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""
