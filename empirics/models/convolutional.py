@@ -4,8 +4,8 @@ The runs lie side by side as channels, (image, run · channel, height, width): a
 group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
 takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
-On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient, in a half to a quarter of that time:
-``benchmarks/ensembles.py`` compares them, and a torch.compile'd step.
+On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient in half to a third of that time;
+``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.
 """
 
 from collections.abc import Callable, Sequence
