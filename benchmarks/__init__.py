@@ -1,9 +1,10 @@
-"""Benchmarks: ours against a plain reference, in turns, on one thread of this machine.
+"""Benchmarks: our code against a plain reference and rivals, in turns, on one thread of this machine.
 
-``python -m benchmarks isotropic digits --format json`` prints the rows; the contests are a module each.
+``python -m benchmarks isotropic digits --format json`` prints one row per contest; each name is a module here.
+``measuring``, ``probe`` and ``scaling`` are programs of their own: ``python -m benchmarks.measuring``.
 
 >>> NAMES
-('isotropic', 'isotropic-1000', 'digits', 'resnet18', 'measured-run', 'neighbours')
+('isotropic', 'isotropic-1000', 'digits', 'resnet18', 'ensembles', 'measured-run', 'neighbours')
 """
 
 from benchmarks.contest import NAMES, Peak, Row, bench, table

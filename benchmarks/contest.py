@@ -1,7 +1,7 @@
-"""How two programs are timed against each other, and what a row of the result says.
+"""How programs are timed against each other, and what a row of the result holds.
 
-Processor time of this process, the shortest of several rounds each, ours and the reference in turns: other work on the
-machine then disturbs all of them alike, and little. The first round of each compiles and warms up and does not count;
+Times are processor time of this process, the minimum of several rounds, with all programs in turns: other work on the
+machine then affects all of them alike, and little. The first round of each compiles and warms up and does not count;
 its duration is reported.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["NAMES", "Contest", "Peak", "Row", "bench", "seconds_of", "table"]
 
 #: The benchmarks, each a module of this package with a function ``contests(quick)``.
-NAMES = ("isotropic", "isotropic-1000", "digits", "resnet18", "measured-run", "neighbours")
+NAMES = ("isotropic", "isotropic-1000", "digits", "resnet18", "ensembles", "measured-run", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class Contest:
     Attributes
     ----------
     name, work
-        The row's name and what is done, in words.
+        The row's name, and a description of the work.
     unit
-        Of the numbers that `ours` and `reference` return, e.g. ``"s per step of 49 runs"``.
+        Unit of the numbers that `ours` and `reference` return, e.g. ``"s per step of 49 runs"``.
     ours, reference
-        Each does a round and returns the processor time (s) that one unit of work took.
+        Each runs one round and returns the processor time (s) per unit of work.
     goal
-        The ratio that was aimed at.
+        The ratio to reach.
     rivals
         Other ways to do the same work, by name, timed like the reference.
     flops
-        Operations of a unit that its matrix products need, additions and multiplications; None where there are none.
+        Additions and multiplications that the matrix products of one unit of work need; None without any.
     bytes
-        Bytes of a unit that must be read or written at least once; None where all fits into a cache.
+        Bytes that one unit of work must read or write at least once; None where everything fits the cache.
     rounds
-        How many each.
+        Rounds per program.
     warm
-        Whether a first round of each is needed that does not count: not where compiled code has no part.
+        Whether a first round that does not count is needed; not without compiled code.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Peak:
-    """What one thread of this machine does at best, measured: float32 matrix products and copies in memory.
+    """Measured peak of one thread of this machine: float32 matrix products and copies in memory.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Peak:
 
     @classmethod
     def measured(cls, rounds: int = 5) -> "Peak":
-        """Measure them."""
+        """Measure both, as the best of some rounds."""
         size, length = 1024, 2**24
         a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
         source, target = np.ones(length), np.zeros(length)
@@ -94,14 +94,14 @@ class Row:
     Attributes
     ----------
     ours, reference, rivals, ratio
-        The shortest times, and by how much ours is faster than the best of the others.
+        Minimum times, and the best of the others divided by ours.
     gemm_share, memory_share
-        What ours reaches of this machine's measured peak of matrix products, and of memory traffic; None where the work
-        holds none to speak of.
+        Fraction of this machine's measured peak, of matrix products and of memory traffic, that ours reaches; None
+        where the work contains hardly any.
     gemm_peak, memory_peak
         Those peaks, in operations and bytes per second.
     first
-        Seconds by the clock of our first round, compiling included where the code is not yet on disk.
+        Wall-clock seconds of our first round, including compilation where the code is not yet cached on disk.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Row:
 
 
 def seconds_of(work: Callable[[], Any], repeats: int = 1) -> float:
-    """Processor time (s) of a call, the mean over some repeats.
+    """Processor time (s) per call, averaged over some repeats.
 
     >>> seconds_of(lambda: time.sleep(0.2)) < 0.1
     True
@@ -135,7 +135,7 @@ def seconds_of(work: Callable[[], Any], repeats: int = 1) -> float:
 
 
 def held(contest: Contest, peak: Peak, device: str) -> Row:
-    """Hold a contest."""
+    """Run a contest: all programs in turns."""
     clock = time.perf_counter()
     ours = [contest.ours()]
     first = time.perf_counter() - clock
@@ -174,19 +174,19 @@ def bench(names: Sequence[str] = NAMES, quick: bool = False) -> Iterator[Row]:
     Parameters
     ----------
     names
-        Which, of `NAMES`; all by default.
+        Any of `NAMES`; default: all.
     quick
-        Less work and fewer rounds, for a look.
+        Less work and fewer rounds, for a first impression.
 
     Yields
     ------
     Row
-        One or more a name, as they come.
+        One or more per name, as soon as they are measured.
 
     Raises
     ------
     LookupError
-        If there is no such benchmark; before any of them runs.
+        If there is no such benchmark; raised before any of them runs.
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown:
@@ -213,14 +213,15 @@ def _rows(names: Sequence[str], quick: bool) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Write rows for people: a line each, and what they were measured on.
+    """Format rows as text: one line per program, and the machine.
 
-    >>> row = Row("a", 2e-3, 0.1, {}, 50.0, "s per step", 1, "cpu", 40.0, 0.25, None, 1e11, 1e10, 5, 0.1, "steps")
+    >>> others = {"torch.compile": 0.08}
+    >>> row = Row("a", 2e-3, 0.1, others, 40.0, "s per step", 1, "cpu", 40.0, 0.25, None, 1e11, 1e10, 5, 0.1, "steps")
     >>> print(table([row]))
     name       ours       reference  ratio    goal    of GEMM   of memory  unit
-    a          0.002      0.1        50.0     40      25 %      -          s per step
+    a          0.002      0.1        40.0     40      25 %      -          s per step
     <BLANKLINE>
-    a: steps
+    a: steps; torch.compile 0.08
     one thread of cpu; peak: 100 GFLOP/s float32 GEMM, 10 GB/s of memory
     """
     if not rows:
@@ -235,7 +236,8 @@ def table(rows: Sequence[Row]) -> str:
         numbers = f"{row.ours:<9.3g}  {row.reference:<9.3g}  {row.ratio:<7.1f}  {row.goal:<6g}"
         shares = f"{share(row.gemm_share):8s}  {share(row.memory_share):9s}"
         lines.append(f"{row.name:{width}s}  {numbers}  {shares}  {row.unit}")
-    lines += ["", *(f"{row.name}: {row.work}" for row in rows)]
+    rivals = [";".join(["", *(f" {name} {time:.3g}" for name, time in row.rivals.items())]) for row in rows]
+    lines += ["", *(f"{row.name}: {row.work}{others}" for row, others in zip(rows, rivals, strict=True))]
     last = rows[-1]
     peaks = f"{last.gemm_peak / 1e9:.0f} GFLOP/s float32 GEMM, {last.memory_peak / 1e9:.0f} GB/s of memory"
     return "\n".join([*lines, f"one thread of {last.device}; peak: {peaks}"])

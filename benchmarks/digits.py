@@ -1,4 +1,4 @@
-"""The digits network over 49 runs: our whole step, measurements included, and one run at a time in plain PyTorch."""
+"""The digits network over 49 runs: our whole step, including measurements, and one run at a time in plain PyTorch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ LR, DECAY = 0.05, 0.01
 
 
 def experiment(hidden: Sequence[int], steps: int = 4_800) -> NetworkExperiment:
-    """The demo's experiment with other widths; a snapshot every 60 steps, as there."""
+    """The demo's experiment with other widths and the same snapshots, every 60 steps."""
     found = NetworkExperiment.from_mapping(
         {
             "name": "bench-digits",
@@ -44,7 +44,7 @@ def experiment(hidden: Sequence[int], steps: int = 4_800) -> NetworkExperiment:
 
 
 class Ours:
-    """The ensemble's step: minibatches drawn, gradients, statistics, update, snapshots in their turn."""
+    """The ensemble's step: draw minibatches, gradients, statistics, update, and snapshots when due."""
 
     def __init__(self, hidden: Sequence[int]) -> None:
         plan = experiment(hidden)
@@ -57,7 +57,7 @@ class Ours:
 
 
 class Plain(nn.Module):
-    """The same network of one run: what somebody writes first."""
+    """The same network for one run, as anybody would write it first."""
 
     def __init__(self, features: int, hidden: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def flops(hidden: Sequence[int], features: int = 61, classes: int = 10) -> int:
 
 
 def contests(quick: bool) -> list[Contest]:
-    """The issue's network, the demo's and two wider ones."""
+    """One hidden layer of 16, the demo's network and two wider ones."""
     steps, rounds = (120, 3) if quick else (480, 7)
     found = []
     for hidden, goal in (((16,), 40.0), ((16, 16), 20.0), ((64, 64), 20.0), ((256,), 20.0)):

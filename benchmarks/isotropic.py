@@ -1,76 +1,179 @@
-"""Speed of the isotropic gas on one thread, as ratios taken in one process: ``python benchmarks/isotropic.py``.
+"""The isotropic gas on the paper's grid: ours, and a vectorised torch loop with autograd over the same grid.
 
-The peer is what somebody writes first: the whole grid as one torch tensor, the loss differentiated by autograd, sums of
-the same kind kept beside it. Every program advances the same 17 x 17 grid of learning rates and weight decays.
+The reference is what anybody would write first: the whole grid as one torch tensor, the loss differentiated by
+autograd, with the same kind of sums accumulated at each step.
 """
 
-import argparse
-import json
-import os
-import platform
+from __future__ import annotations
+
+import time
 from collections.abc import Callable
-from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.isotropic_contest import Autograd, Ours
-from empirics.running.provenance import _cpu
-
-PAPER_STEPS = 2_000_000
-
-
-def timed(make: Callable[[], Any], steps: int, repeats: int) -> dict[str, Any]:
-    """Nanoseconds of processor time per step per run: the best of some repeats, after one to warm up."""
-    program = make()
-    program.run(max(200, steps // 4000 * 200))
-    best, answer = float("inf"), (float("nan"), float("nan"))
-    for _ in range(repeats):
-        answer = program.run(steps)
-        best = min(best, program.seconds)
-    return {"ns": best / steps / 289 * 1e9, "loss": answer[0], "radius_sq": answer[1]}
+from benchmarks.contest import Contest
+from empirics.isotropic.experiment import IsotropicExperiment
+from empirics.isotropic.loop import GasTrainer
 
 
-def main() -> None:
-    """Time everything and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--quick", action="store_true", help="a few seconds, for a look")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    scale, repeats = (10, 1) if options.quick else (1, 3)
-    cases = {
-        "d = 3, two numbers": (lambda: Ours(3), 100_000),
-        "d = 3, full vectors": (lambda: Ours(3, vectors=True), 50_000),
-        "d = 3, torch autograd": (lambda: Autograd(3), 10_000),
-        "d = 3, torch autograd, measuring nothing": (lambda: Autograd(3, measure=False), 10_000),
-        "d = 1000, two numbers": (lambda: Ours(1000), 100_000),
-        "d = 1000, full vectors": (lambda: Ours(1000, vectors=True), 2_000),
-        "d = 1000, torch autograd": (lambda: Autograd(1000), 1_000),
-    }
-    found = {name: timed(make, steps // scale, repeats) for name, (make, steps) in cases.items()}
-    facts = {"cpu": _cpu(), "python": platform.python_version(), "torch": torch.__version__, "threads": 1}
-    ratios = {
-        f"d = {d}": {
-            "torch autograd / ours": found[f"d = {d}, torch autograd"]["ns"] / found[f"d = {d}, two numbers"]["ns"],
-            "full vectors / two numbers": found[f"d = {d}, full vectors"]["ns"] / found[f"d = {d}, two numbers"]["ns"],
+def rates_of(side: int) -> list[float]:
+    """Learning rates, or weight decays, of a grid of `side` by `side`: 0.001 to 0.1."""
+    return [float(rate) for rate in np.logspace(-3, -1, side)]
+
+
+def experiment(dimension: int, steps: int, vectors: bool = False, side: int = 17) -> IsotropicExperiment:
+    """The paper's grid at fixed LR, sized to be timed."""
+    rates = rates_of(side)
+    found = IsotropicExperiment.from_mapping(
+        {
+            "name": "benchmark",
+            "kind": "isotropic",
+            "seeds": [1],
+            "gas": {"dimension": dimension},
+            "training": {"protocols": "fixed-lr", "burn_in": 0, "steps": steps, "vectors": vectors},
+            "grid": {"lr": rates, "weight_decay": rates},
+            "measure": {"snapshots": steps // 10, "spacing": 10},
+            "shards": {"runs_per_shard": 320},
         }
-        for d in (3, 1000)
-    }
-    bare = found["d = 3, torch autograd, measuring nothing"]["ns"]
-    ratios["d = 3"]["torch autograd measuring nothing / ours"] = bare / found["d = 3, two numbers"]["ns"]
-    if options.format == "json":
-        print(json.dumps({"machine": facts, "cases": found, "ratios": ratios}, indent=1))
-        return
-    print(", ".join(f"{key} {value}" for key, value in facts.items()))
-    print("| | ns per step per run | 2,000,000 steps of 289 runs | mean loss | mean r² |\n|---|---|---|---|---|")
-    for name, case in found.items():
-        whole = case["ns"] * 1e-9 * PAPER_STEPS * 289
-        print(f"| {name} | {case['ns']:.1f} | {whole:,.0f} s | {case['loss']:.4f} | {case['radius_sq']:.4f} |")
-    for name, pair in ratios.items():
-        print(f"{name}: " + ", ".join(f"{what} = {ratio:.1f}" for what, ratio in pair.items()))
+    )
+    assert isinstance(found, IsotropicExperiment)
+    return found
 
 
-if __name__ == "__main__":
-    main()
+class Ours:
+    """A shard of ours, including all measurements of the results."""
+
+    def __init__(self, dimension: int, vectors: bool = False, side: int = 17) -> None:
+        self.dimension, self.vectors, self.side, self.seconds = dimension, vectors, side, 0.0
+
+    def run(self, steps: int) -> tuple[float, float]:
+        """Advance `steps` steps; returns mean loss and mean squared radius over the second half."""
+        plan = experiment(self.dimension, steps, self.vectors, self.side)
+        trainer = GasTrainer(plan, plan.runs)
+        state = trainer.start()
+        start = time.process_time()
+        while state.step < steps:
+            trainer.advance(state)
+        self.seconds = time.process_time() - start
+        half = state.marks[10:].copy()
+        means = (half[-1] - half[0]) / (steps / 2)
+        return float(means[8].mean()), float(means[0].mean())
+
+
+class Autograd:
+    """A vectorised loop with torch's autograd over the same grid.
+
+    With `measure` it accumulates the sums that ours accumulates, without it nothing.
+    """
+
+    def __init__(self, dimension: int, measure: bool = True, side: int = 17) -> None:
+        self.dimension, self.measure, self.side, self.seconds = dimension, measure, side, 0.0
+
+    @torch.enable_grad()
+    def run(self, steps: int) -> tuple[float, float]:
+        """Advance `steps` steps; returns mean loss and mean squared radius over the second half."""
+        d, rates = self.dimension, np.array(rates_of(self.side))
+        lr, decay = (torch.tensor(x.ravel())[:, None] for x in np.meshgrid(rates, rates, indexing="ij"))
+        noise = torch.Generator().manual_seed(0)
+        w = torch.randn(len(lr), d, dtype=torch.float64, generator=noise)
+        w *= (lr * (d - 1) / (2 * decay)) ** 0.25 / w.norm(dim=1, keepdim=True)
+        mu = torch.zeros(d, dtype=torch.float64)
+        mu[0] = 1.0
+        sums = torch.zeros(14, len(lr), 1, dtype=torch.float64)
+        start = time.process_time()
+        for step in range(steps):
+            if step == steps // 2:
+                sums.zero_()
+            w.requires_grad_(True)
+            r_sq = (w * w).sum(1, keepdim=True)
+            r = r_sq.sqrt()
+            loss = 1 - (w @ mu)[:, None] / r
+            (mean,) = torch.autograd.grad(loss.sum(), w)
+            with torch.no_grad():
+                w = w.detach()
+                xi = torch.randn(len(lr), d, dtype=torch.float64, generator=noise)
+                xi = (xi - (xi * w).sum(1, keepdim=True) / r_sq * w) / r
+                gradient = mean + xi
+                after = w - lr * (gradient + decay * w)
+                if self.measure:
+                    sums += self._row(w, after, mean, xi, gradient, loss.detach(), r_sq.detach(), lr, decay)
+                w = after
+        self.seconds = time.process_time() - start
+        means = sums[..., 0] / (steps - steps // 2)
+        return float(means[0].mean()), float(means[1].mean())
+
+    @staticmethod
+    def _row(
+        w: Tensor,
+        after: Tensor,
+        mean: Tensor,
+        xi: Tensor,
+        gradient: Tensor,
+        loss: Tensor,
+        r_sq: Tensor,
+        lr: Tensor,
+        decay: Tensor,
+    ) -> Tensor:
+        """The sums that ours takes at each step, written plainly."""
+        noise_sq, grad_sq = (xi * xi).sum(1, keepdim=True), (gradient * gradient).sum(1, keepdim=True)
+        mean_sq = (mean * mean).sum(1, keepdim=True)
+        cos = (w * after).sum(1, keepdim=True) / (r_sq * (after * after).sum(1, keepdim=True)).sqrt()
+        rows: tuple[Tensor, ...] = (
+            loss,
+            r_sq,
+            r_sq * r_sq,
+            r_sq.log(),
+            grad_sq,
+            noise_sq,
+            noise_sq * r_sq,
+            mean_sq,
+            mean_sq * r_sq,
+        )
+        rows += (loss * loss, lr * noise_sq, (1 - loss) * noise_sq * r_sq, cos.clamp(max=1).acos() ** 2)
+        return torch.stack([*rows, lr * lr * grad_sq - lr * decay * (2 - lr * decay) * r_sq])
+
+
+def _per_step(program: Ours | Autograd, steps: int) -> Callable[[], float]:
+    def round_() -> float:
+        program.run(steps)
+        return program.seconds / steps
+
+    return round_
+
+
+def compared(
+    name: str,
+    dimension: int,
+    side: int,
+    steps: tuple[int, int],
+    goal: float,
+    vectors: bool = False,
+    measure: bool = True,
+) -> Contest:
+    """Ours against autograd on a grid of `side` by `side`; `steps` per round of each, `measure` is for autograd."""
+    what = "full vectors" if vectors else "two numbers per run, exact in law"
+    kept = "accumulates the same sums" if measure else "measures nothing"
+    return Contest(
+        name=name,
+        work=f"isotropic gas, d = {dimension:,}, {side}x{side} grid at fixed LR, {what}, all measurements, against a "
+        f"vectorised torch loop with autograd over the same grid that {kept}",
+        unit=f"s per step of {side * side} runs",
+        ours=_per_step(Ours(dimension, vectors, side), steps[0]),
+        reference=_per_step(Autograd(dimension, measure, side), steps[1]),
+        goal=goal,
+        bytes=16.0 * side * side * (dimension if vectors else 2),
+        rounds=3,
+    )
+
+
+def contests(quick: bool) -> list[Contest]:
+    """The paper's grid: by the two-number reduction, also against a loop that measures nothing, and by full vectors."""
+    scale = 10 if quick else 1
+    steps = (50_000 // scale, 3_000 // scale)
+    return [
+        compared("isotropic", 3, 17, steps, 100.0),
+        compared("isotropic-bare", 3, 17, steps, 50.0, measure=False),
+        compared("isotropic-vectors", 3, 17, steps, 20.0, vectors=True),
+    ]

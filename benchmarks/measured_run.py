@@ -1,8 +1,8 @@
-"""A whole run of ResNet-18 with its measurements, of the paper's length: ours, and the way of the paper's code.
+"""A whole run of ResNet-18 with its measurements, of the paper's length: ours, and as the paper's code does it.
 
-The reference takes 1,000,000 steps, and at 200 of them 4,000 gradients more, of which noise and mean gradient are made.
-Ours measures as it goes: squared norms at every step, a second minibatch at each of 4,000 snapshots. Both are computed
-from the measured time of a step and of a gradient; nobody waits for a day.
+The reference takes 1,000,000 steps, and at 200 of them 4,000 more gradients, from which noise and mean gradient are
+estimated. Ours measures during training: squared norms at every step, a second minibatch at each of 4,000 snapshots.
+Both are computed from the measured times of a step and of a gradient, since a run would take days.
 """
 
 from benchmarks.contest import Contest, seconds_of
@@ -12,9 +12,9 @@ STEPS, EVALUATIONS, GRADIENTS, SNAPSHOTS = 1_000_000, 200, 4_000, 4_000
 
 
 def hours(step: float, more: float, times: int) -> float:
-    """Hours of a run, given seconds of a step and of what comes beside the steps so many times.
+    """Hours per run, given the seconds per step, and the seconds and the number of extra evaluations.
 
-    The paper's run at 96 ms per step and a gradient, 26.7 h of steps and 21.3 h of evaluations:
+    The paper's run at 96 ms per step and per gradient, 26.7 h of steps and 21.3 h of evaluations:
 
     >>> round(hours(0.096, 0.096, EVALUATIONS * GRADIENTS), 1)
     48.0
@@ -23,7 +23,7 @@ def hours(step: float, more: float, times: int) -> float:
 
 
 def contests(quick: bool) -> list[Contest]:
-    """One run; ours is a quarter of four that advance together."""
+    """One run; for ours, a quarter of the time of four that advance together."""
     plain, snapshot, reference = Ours(spacing=50), Ours(spacing=1), Reference()
     steps = 1 if quick else 2
 
@@ -37,10 +37,10 @@ def contests(quick: bool) -> list[Contest]:
     return [
         Contest(
             name="measured-run",
-            work=f"a run of ResNet-18 of {STEPS:,} steps with {SNAPSHOTS:,} snapshots and all measurements, one of "
+            work=f"a run of ResNet-18, {STEPS:,} steps with {SNAPSHOTS:,} snapshots and all measurements, one of "
             f"{TOGETHER} that advance together, against as many steps of one run and {EVALUATIONS} evaluations of "
-            f"{GRADIENTS:,} gradients; from the measured times of single steps",
-            unit="h a run",
+            f"{GRADIENTS:,} gradients; computed from the measured times of single steps",
+            unit="h per run",
             ours=ours,
             reference=theirs,
             goal=5.0,

@@ -1,8 +1,8 @@
-"""What measuring costs: steps of the ensemble with all statistics, against the same steps without any.
+"""The cost of measuring: steps of the ensemble with all statistics, against the same steps without any.
 
-    OMP_NUM_THREADS=1 python benchmarks/measuring.py
+    OMP_NUM_THREADS=1 python -m benchmarks.measuring
 
-The rounds alternate, and the ratio is that of the smallest times (CPU seconds of the process).
+Rounds alternate; the ratio is that of the minimum times (processor time of this process).
 """
 
 import time
@@ -54,7 +54,7 @@ runs_per_shard = {runs}
 
 
 def bare_step(ensemble, state):
-    """A step that measures nothing; its radius is needed for the protocol."""
+    """A step that measures nothing except the radius, which the protocol needs."""
     gradient, parts = ensemble.gradient, views(ensemble.gradient, state.blocks)
     ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, state.step, parts)
     lr = ensemble.protocol.learning_rate(ensemble.rate, torch.linalg.vecdot(state.flat, state.flat))
@@ -71,7 +71,7 @@ def seconds(step, steps):
 
 
 def compared(*case):
-    """Smallest times of a step: measuring at snapshots, measuring from halves, measuring nothing; in turns."""
+    """Minimum times per step: measuring at snapshots, measuring from halves, measuring nothing; in turns."""
     grids = [experiment(*case), experiment(*case, halves=True)]
     at_snapshots, from_halves = (Ensemble(grid, grid.runs, load(grid.data)) for grid in grids)
     times = [[], [], []]
@@ -87,7 +87,7 @@ def compared(*case):
 def main():
     torch.set_num_threads(1)
     for name, case in CASES.items():
-        a, b, bare = (1e3 * least for least in compared(*case))
+        a, b, bare = (1e3 * time for time in compared(*case))
         shares = ", ".join(f"{100 * (each / bare - 1):+5.1f} %" for each in (a, b))
         print(
             f"{name:28s} {bare:8.2f} ms per step bare, {a:8.2f} at snapshots, {b:8.2f} from halves: {shares}",
@@ -95,4 +95,5 @@ def main():
         )
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""All nearest neighbours among directions: ours from samples, scikit-learn's among polar angles already taken."""
+"""All nearest neighbours among directions: ours from samples, scikit-learn's from precomputed polar angles."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ ROWS, DIMENSION = 4_000, 43_692
 
 
 def slow(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Snapshots of a path that hardly forgets: each is the one before, turned by a thousandth of a radian."""
+    """Snapshots of a strongly correlated path: each is the previous one, turned by a thousandth of a radian."""
     x = np.empty((n, d), dtype=np.float32)
     x[0] = rng.standard_normal(d, dtype=np.float32)
     for i in range(1, n):
@@ -24,7 +24,7 @@ def slow(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def independent(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Independent samples about one direction, as near to it as a cold gas: all distances are nearly the same."""
+    """Independent samples close to one direction, as at low temperature: all distances are nearly the same."""
     x = 0.1 * rng.standard_normal((n, d), dtype=np.float32)
     x += rng.standard_normal(d, dtype=np.float32)
     return x
@@ -36,7 +36,7 @@ def ours(x: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def polar_angles(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Polar angles of rows, shape (n, d - 1): angle i is that between coordinate i and the rest after it.
+    """Polar angles of rows, shape (n, d - 1): angle i lies between coordinate i and the coordinates after it.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def polar_angles(x: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def reference(angles: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Find the nearest neighbour of every row, itself left out, by scikit-learn."""
+    """Find the nearest neighbour of every row, excluding itself, by scikit-learn."""
     return np.asarray(NearestNeighbors(n_neighbors=2).fit(angles).kneighbors(return_distance=False)[:, 0])
 
 
@@ -67,7 +67,7 @@ def contests(quick: bool) -> list[Contest]:
 
 
 def _contest(name: str, draw: Callable[..., NDArray[np.float32]], n: int) -> Contest:
-    """Samples and angles are made when the first round asks for them: together they are 2 GB."""
+    """Samples and angles are made when the first round needs them: together they take 2 GB."""
     made: list[NDArray[np.floating]] = []
 
     def samples() -> list[NDArray[np.floating]]:
@@ -79,7 +79,7 @@ def _contest(name: str, draw: Callable[..., NDArray[np.float32]], n: int) -> Con
     return Contest(
         name=name,
         work=f"nearest neighbours of {n} {draw.__name__} samples of {DIMENSION} weights (float32, exact), against "
-        "sklearn NearestNeighbors on polar angles (their making not counted)",
+        "sklearn NearestNeighbors on polar angles (computing the angles not counted)",
         unit="s",
         ours=lambda: seconds_of(partial(ours, samples()[0])),
         reference=lambda: seconds_of(partial(reference, samples()[1])),

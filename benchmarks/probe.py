@@ -1,9 +1,10 @@
-"""What a probe costs: steps of a plain training loop with ThermoProbe in them.
+"""The cost of a probe: steps of a plain training loop that contains a ThermoProbe.
 
-    OMP_NUM_THREADS=1 python benchmarks/probe.py
+    OMP_NUM_THREADS=1 python -m benchmarks.probe
 
-CPU seconds inside probe.step over those of all the rest, the first 16 steps (measured densely to find the blocks) left
-out; summaries of finished stretches are in it. Differences of two runs scatter by more than what is measured.
+Processor time inside probe.step over that of everything else, without the first 16 steps (in which the probe measures
+densely to find the blocks), including summaries of finished stretches. The difference between two runs, with and
+without the probe, would scatter by more than the cost.
 """
 
 import time
@@ -16,7 +17,7 @@ import empirics
 
 
 def perceptron():
-    """The smallest network anybody would train: nothing hides the probe."""
+    """The smallest network anybody would train: the cost of the probe shows most."""
     return nn.Sequential(
         nn.Linear(64, 24, bias=False), nn.BatchNorm1d(24, affine=False), nn.ReLU(),
         nn.Linear(24, 24, bias=False), nn.LayerNorm(24), nn.ReLU(), nn.Linear(24, 10),
@@ -55,7 +56,7 @@ CASES = {
 
 
 def cost(build, batch, kind, steps):
-    """Time of a step without the probe (ms), and what the probe adds as a share of it."""
+    """Time per step without the probe (ms), and the cost of the probe as a share of it."""
     torch.manual_seed(0)
     model = build()
     optimizer = kind(model.parameters(), lr=0.01, weight_decay=0.01)
@@ -82,7 +83,8 @@ def main():
     torch.set_num_threads(1)
     for name, case in CASES.items():
         bare, share = cost(*case)
-        print(f"{name:38s} {bare:8.3f} ms per step, probe {100 * share:.2f} % of it", flush=True)
+        print(f"{name:38s} {bare:8.3f} ms per step; the probe adds {100 * share:.2f} %", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

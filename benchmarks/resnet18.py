@@ -23,13 +23,13 @@ def images(count: int = 1024) -> Dataset:
 
 
 def experiment(spacing: int) -> NetworkExperiment:
-    """Four runs, a snapshot every so many steps."""
+    """Four runs, a snapshot every `spacing` steps."""
     found = NetworkExperiment.from_mapping(
         {
             "name": "bench-resnet18",
             "kind": "network",
             "seeds": list(range(TOGETHER)),
-            "data": {"name": "digits-images"},  # in name only: the ensemble is given its images
+            "data": {"name": "digits-images"},  # a placeholder: the ensemble is given its images
             "model": {"name": "resnet18", "width": WIDTH},
             "training": {
                 "protocol": "fixed-lr",
@@ -82,7 +82,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Plain(nn.Module):
-    """ResNet-18 as somebody writes it first, with a frozen last layer."""
+    """ResNet-18 as anybody would write it first, with a frozen last layer."""
 
     def __init__(self, width: int = WIDTH, classes: int = 10) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Reference:
 
 
 def flops() -> float:
-    """Operations of the convolutions of a step of one run: forward, gradients of filters and of signals.
+    """Operations of the convolutions per step per run: forward, gradients of filters and of signals.
 
     Products with the zeros around a picture are not counted.
     """

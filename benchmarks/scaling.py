@@ -1,9 +1,9 @@
 """How time and memory grow with the number of runs and of steps.
 
-    OMP_NUM_THREADS=1 python benchmarks/scaling.py [--format json]      # some ten minutes
+    OMP_NUM_THREADS=1 python -m benchmarks.scaling [--format json]      # about ten minutes
 
-Every point is a process of its own: its peak of memory is then that of the point. Times are CPU seconds of the process,
-least of three rounds, of steps with all their measurements; memory is the peak with the steps done less what the
+Every point runs in a process of its own, so that the peak of its memory is that of the point. Times are processor time,
+the minimum of three rounds, of steps with all their measurements; memory is the peak over these steps minus what the
 process held before the ensemble was made.
 """
 
@@ -25,7 +25,7 @@ from empirics.training.memory import needed
 RUNS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STEPS = (500, 1000, 2000, 4000, 8000)
 
-#: Name: the network and its data, batch, steps between snapshots, steps of a round, the most runs that are timed.
+#: Name: the network and its data, batch, steps between snapshots, steps per round, largest number of runs.
 CASES = {
     "digits": ('[data]\nname = "digits"\n[model]\nname = "mlp"\nhidden = [16, 16]', 64, 60, 120, 256),
     "resnet18": (
@@ -81,11 +81,11 @@ def forget_peak():
 
 @torch.no_grad()
 def point(case, runs):
-    """Seconds per step, bytes at the peak and bytes predicted, for a shard of so many runs."""
+    """Seconds per step, bytes at the peak and bytes predicted, for a shard of `runs` runs."""
     torch.set_num_threads(1)
     grid, samples, length = experiment(case, runs), data(case), CASES[case][3]
     Ensemble(experiment(case, 1), grid.runs[:1], samples).advance(Ensemble(grid, grid.runs[:1], samples).start())
-    foretold = needed(grid, Ensemble(grid, grid.runs[:1], samples), runs)
+    predicted = needed(grid, Ensemble(grid, grid.runs[:1], samples), runs)
     forget_peak()
     before = memory("VmRSS")
     ensemble = Ensemble(grid, grid.runs, samples)
@@ -96,12 +96,12 @@ def point(case, runs):
             ensemble.advance(state)
         times.append((time.process_time() - began) / length)
     peak = memory("VmHWM") - before
-    return {"case": case, "runs": runs, "seconds_a_step": min(times), "bytes": peak, "foretold": foretold}
+    return {"case": case, "runs": runs, "seconds_a_step": min(times), "bytes": peak, "foretold": predicted}
 
 
 @torch.no_grad()
 def over_steps(case="digits", runs=16):
-    """CPU seconds of so many steps of one shard, each from the start, measurements and results included."""
+    """Processor time of `STEPS` steps of one shard, each from the start, including measurements and results."""
     torch.set_num_threads(1)
     samples, found = data(case), []
     for steps in STEPS:
@@ -117,7 +117,7 @@ def over_steps(case="digits", runs=16):
 
 
 def line(found):
-    """Least-squares slope and offset in relative terms: seconds per step are fitted with weights 1/seconds."""
+    """Offset and slope by least squares of relative errors, and the largest of these: weights are 1/seconds."""
     runs = np.array([each["runs"] for each in found])
     seconds = np.array([each["seconds_a_step"] for each in found])
     (offset, slope), *_ = np.linalg.lstsq(np.stack([1 / seconds, runs / seconds], 1), np.ones(len(runs)), rcond=None)
@@ -127,7 +127,7 @@ def line(found):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--case", choices=tuple(CASES), action="append", help="by default all; repeatable")
+    parser.add_argument("--case", choices=tuple(CASES), action="append", help="default: all; repeatable")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.point:
@@ -138,15 +138,15 @@ def main():
     for case in chosen:
         most = CASES[case][-1]
         for runs in (runs for runs in RUNS if runs <= most):
-            words = [sys.executable, __file__, "--point", case, str(runs)]
+            words = [sys.executable, "-m", "benchmarks.scaling", "--point", case, str(runs)]
             done = subprocess.run(words, check=True, capture_output=True, text=True)
             found.append(json.loads(done.stdout))
             if given.format == "table":
                 each = found[-1]
                 print(
-                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms per step "
-                    f"{1e3 * each['seconds_a_step'] / runs:8.3f} a run   {each['bytes'] / 2**20:8.1f} MiB, "
-                    f"foretold {each['foretold'] / 2**20:8.1f}",
+                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms per step, "
+                    f"{1e3 * each['seconds_a_step'] / runs:8.3f} per run   {each['bytes'] / 2**20:8.1f} MiB, "
+                    f"predicted {each['foretold'] / 2**20:8.1f}",
                     flush=True,
                 )
     steps = over_steps() if "digits" in chosen else []
@@ -155,10 +155,11 @@ def main():
         return
     for case in chosen:
         offset, slope, worst = line([each for each in found if each["case"] == case])
-        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms per step, worst point {worst:.0%} off")
+        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms per step, largest deviation {worst:.0%}")
     for each in steps:
         cost = 1e6 * each["seconds"] / each["steps"]
         print(f"{each['case']} {each['runs']} runs {each['steps']:6d} steps: {cost:.0f} us per step")
 
 
-main()
+if __name__ == "__main__":
+    main()

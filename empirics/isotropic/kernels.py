@@ -1,87 +1,24 @@
-"""Compiled loops of the isotropic gas: random numbers, the two-number reduction of SGD, full vectors.
+"""Compiled loops of the isotropic gas; plain references: torch.optim (full vectors), full vectors (two numbers).
 
-All compiled code is in this one module because numba's cache on disk watches one file: a change anywhere in it makes
-everything be compiled anew.
+Random numbers, the two-number reduction of SGD, and full vectors. All compiled code is in this one module because
+numba's cache on disk watches one file: a change anywhere in it recompiles everything. After a change of
+:mod:`empirics.isotropic.layout` save this file too.
 
 Runs are advanced in groups of `LANES`, every array with the lane as its last axis, so that the loops over lanes become
-vector instructions. A lane never looks at another one, and groups are padded to full width: the numbers of a run do not
-depend on its neighbours. Each lane has its own xoshiro256++ generator (Blackman and Vigna 2021), seeded with 256 bits.
+vector instructions. No lane reads another one, and groups are padded to full width: the numbers of a run do not depend
+on its neighbours. Each lane has its own xoshiro256++ generator (Blackman and Vigna 2021), seeded with 256 bits.
 """
 
 import math
-from enum import IntEnum
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-LANES = 32
-FLOATS = NDArray[np.float64]
-
-
-class Sum(IntEnum):
-    """Rows of the running sums: taken at every step, before the update."""
-
-    RADIUS_SQ = 0
-    RADIUS_4 = 1  # (r² − r₀²)² with the initial radius r₀: of which the variance of r² is made
-    LOG_RADIUS = 2
-    GRAD_SQ = 3
-    NOISE_SQ = 4  # |g − ∇L|² at the actual norm
-    NOISE_SQ_UNIT = 5  # r² times it
-    GRAD_MEAN_SQ = 6  # |∇L|² at the actual norm
-    GRAD_MEAN_SQ_UNIT = 7
-    LOSS = 8  # 1 − cos of the angle between w and mu
-    LOSS_SQ = 9
-    HEAT = 10  # effective learning rate times the noise at unit norm: temperature is its mean / (2 (d−1))
-    HESSIAN_NOISE = 11  # ξᵀHξ at unit norm, ξ = g̃ − ∇L
-    ANGLE_SQ = 12  # squared angle between the weights before and after the step (two numbers: every fourth step)
-    GROWTH = 13  # what the gradient adds to r² in a step ...
-    DECAY = 14  # ... and what the decay takes (leading order but for SGD); r² is stationary where their means agree
-    ALIVE = 15  # 1 while the run has not diverged
-
-
-RADIUS_SQ, RADIUS_4, LOG_RADIUS = int(Sum.RADIUS_SQ), int(Sum.RADIUS_4), int(Sum.LOG_RADIUS)
-GRAD_SQ, NOISE_SQ, NOISE_SQ_UNIT = int(Sum.GRAD_SQ), int(Sum.NOISE_SQ), int(Sum.NOISE_SQ_UNIT)
-GRAD_MEAN_SQ, GRAD_MEAN_SQ_UNIT = int(Sum.GRAD_MEAN_SQ), int(Sum.GRAD_MEAN_SQ_UNIT)
-LOSS, LOSS_SQ, HEAT = int(Sum.LOSS), int(Sum.LOSS_SQ), int(Sum.HEAT)
-HESSIAN_NOISE, ANGLE_SQ = int(Sum.HESSIAN_NOISE), int(Sum.ANGLE_SQ)
-GROWTH, DECAY, ALIVE = int(Sum.GROWTH), int(Sum.DECAY), int(Sum.ALIVE)
-ROWS = len(Sum)
-
-
-class Parameter(IntEnum):
-    """Rows of the lanes' parameters."""
-
-    LR = 0  # the step's learning rate is LR + ELR r²; one of the two is 0
-    ELR = 1
-    WEIGHT_DECAY = 2
-    RADIUS = 3  # of the sphere; 0 where the norm is free
-    START_SQ = 4  # squared initial radius
-
-
-LR, ELR, WEIGHT_DECAY = int(Parameter.LR), int(Parameter.ELR), int(Parameter.WEIGHT_DECAY)
-RADIUS, START_SQ = int(Parameter.RADIUS), int(Parameter.START_SQ)
-
-
-class Shape(IntEnum):
-    """Entries of the noise's description; variances are in units of sigma²."""
-
-    SIGMA = 0
-    ALONG = 1  # variance along the tangent that points away from mu
-    ACROSS = 2  # variance along the other tangents
-    AXIS = 3  # variance along a fixed axis normal to mu, before projection, over ACROSS
-    SLOPE = 4  # the variance is 1 + SLOPE (1 − mu.w/|w|) times that at mu
-    DOF = 5  # degrees of freedom of Student's t, infinite for normal noise
-
-
-SIGMA, ALONG, ACROSS, AXIS = int(Shape.SIGMA), int(Shape.ALONG), int(Shape.ACROSS), int(Shape.AXIS)
-SLOPE, DOF = int(Shape.SLOPE), int(Shape.DOF)
-
-SGD, MOMENTUM, NESTEROV, ADAMW, ADAM_L2 = range(5)
+from empirics.isotropic import layout as at
+from empirics.isotropic.layout import LANES
 
 _TWO_53 = 2.0**-53
 _LN2 = math.log(2.0)
-_SQRT_HALF = math.sqrt(0.5)
 # No "nnan": a run that diverges is NaN from there on, and must stay so.
 _jit = njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
 _inline = njit(inline="always", fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
@@ -176,7 +113,7 @@ def normals(rng, bits, first, second):  # type: ignore[no-untyped-def]
 def chi_squares(rng, bits, degrees, normal, out):  # type: ignore[no-untyped-def]
     """Draw a chi-square of `degrees` for every lane from a normal and a uniform (Marsaglia and Tsang 2000).
 
-    What is refused, a few in a hundred, is drawn again from the lane's own generator.
+    Rejected draws, a few in a hundred, are repeated from the lane's own generator.
     """
     if degrees == 0:
         out[:] = 0.0
@@ -230,7 +167,7 @@ def _angle_sq(chord_sq):  # type: ignore[no-untyped-def]
 # ------------------------------------------------------------------------------------------------- two numbers
 @_jit
 def _tails(rng, bits, dof, spare, scale):  # type: ignore[no-untyped-def]
-    """Draw for every lane the factor that makes normals Student's t of the same variance."""
+    """Draw, for every lane, the factor that turns normal numbers into Student's t of the same variance."""
     normals(rng, bits, scale, spare)
     chi_squares(rng, bits, dof, scale, spare)
     for i in range(LANES):
@@ -258,9 +195,9 @@ def reduced(  # type: ignore[no-untyped-def]
     bits = np.empty(LANES, np.uint64)
     z, chi, spare = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     product, turned = np.ones(LANES), np.ones(LANES)
-    along, across = noise[SIGMA] ** 2 * noise[ALONG], noise[SIGMA] ** 2 * noise[ACROSS]
-    slope, dof, since = noise[SLOPE], noise[DOF], 0
-    sphere = parameters[RADIUS * LANES] > 0.0
+    along, across = noise[at.SIGMA] ** 2 * noise[at.ALONG], noise[at.SIGMA] ** 2 * noise[at.ACROSS]
+    slope, dof, since = noise[at.SLOPE], noise[at.DOF], 0
+    sphere = parameters[at.RADIUS * LANES] > 0.0
     for k in range(steps):
         normals(rng, bits, z, spare)
         chi_squares(rng, bits, dimension - 2, spare, chi)
@@ -283,10 +220,10 @@ def reduced(  # type: ignore[no-untyped-def]
             inverse = 1.0 / r
             r_sq, inverse_sq = r * r, inverse * inverse
             cos, sin = a * inverse, b * inverse
-            loss = 1.0 - cos  # right to 2e-16, which is enough for its mean; the snapshots keep all digits
+            loss = 1.0 - cos  # to 2e-16, enough for its mean; snapshots keep all digits
             n, q = math.sqrt(along) * z[i], across * chi[i]
-            lr = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * r_sq
-            decay = lr * parameters[WEIGHT_DECAY * LANES + i]
+            lr = parameters[at.LR * LANES + i] + parameters[at.ELR * LANES + i] * r_sq
+            decay = lr * parameters[at.WEIGHT_DECAY * LANES + i]
             keep = 1.0 - decay if decay <= 2.0 else np.nan
             tangent = sin + n
             g = tangent * tangent + q
@@ -296,21 +233,21 @@ def reduced(  # type: ignore[no-untyped-def]
             b_new = keep * b - move * cos * tangent
             b_sq = b_new * b_new + move * move * q
             r_new = math.sqrt(a_new * a_new + b_sq)
-            sums[RADIUS_SQ * LANES + i] += r_sq
-            shifted = r_sq - parameters[START_SQ * LANES + i]
-            sums[RADIUS_4 * LANES + i] += shifted * shifted
-            sums[GRAD_SQ * LANES + i] += g * inverse_sq
-            sums[NOISE_SQ * LANES + i] += noise_sq * inverse_sq
-            sums[NOISE_SQ_UNIT * LANES + i] += noise_sq
-            sums[GRAD_MEAN_SQ * LANES + i] += sin * sin * inverse_sq
-            sums[GRAD_MEAN_SQ_UNIT * LANES + i] += sin * sin
-            sums[LOSS * LANES + i] += loss
-            sums[LOSS_SQ * LANES + i] += loss * loss
-            sums[HEAT * LANES + i] += lr * inverse_sq * noise_sq
-            sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
-            sums[GROWTH * LANES + i] += move * move * g
-            sums[DECAY * LANES + i] += decay * (2.0 - decay) * r_sq
-            sums[ALIVE * LANES + i] += 1.0 if r_new < 1e30 else 0.0
+            sums[at.RADIUS_SQ * LANES + i] += r_sq
+            shifted = r_sq - parameters[at.START_SQ * LANES + i]
+            sums[at.RADIUS_4 * LANES + i] += shifted * shifted
+            sums[at.GRAD_SQ * LANES + i] += g * inverse_sq
+            sums[at.NOISE_SQ * LANES + i] += noise_sq * inverse_sq
+            sums[at.NOISE_SQ_UNIT * LANES + i] += noise_sq
+            sums[at.GRAD_MEAN_SQ * LANES + i] += sin * sin * inverse_sq
+            sums[at.GRAD_MEAN_SQ_UNIT * LANES + i] += sin * sin
+            sums[at.LOSS * LANES + i] += loss
+            sums[at.LOSS_SQ * LANES + i] += loss * loss
+            sums[at.HEAT * LANES + i] += lr * inverse_sq * noise_sq
+            sums[at.HESSIAN_NOISE * LANES + i] += cos * noise_sq
+            sums[at.GROWTH * LANES + i] += move * move * g
+            sums[at.DECAY * LANES + i] += decay * (2.0 - decay) * r_sq
+            sums[at.ALIVE * LANES + i] += 1.0 if r_new < 1e30 else 0.0
             product[i] *= r
             turned[i] = keep * r
             position[i] = a_new
@@ -318,30 +255,30 @@ def reduced(  # type: ignore[no-untyped-def]
             position[2 * LANES + i] = r_new
         since += 1
         if since == 4 or k == steps - 1:
-            # Logarithms and angles cost a division each: one logarithm for four radii, one angle to stand for four.
+            # A logarithm or an angle costs a division: one logarithm for four radii, one angle counted four times.
             for i in range(LANES):
-                sums[LOG_RADIUS * LANES + i] += _log(product[i])
-                sums[ANGLE_SQ * LANES + i] += since * _angle_sq(2.0 - 2.0 * turned[i] / position[2 * LANES + i])
+                sums[at.LOG_RADIUS * LANES + i] += _log(product[i])
+                sums[at.ANGLE_SQ * LANES + i] += since * _angle_sq(2.0 - 2.0 * turned[i] / position[2 * LANES + i])
                 product[i] = 1.0
             since = 0
         if sphere:
             for i in range(LANES):
-                back = parameters[RADIUS * LANES + i] / position[2 * LANES + i]
+                back = parameters[at.RADIUS * LANES + i] / position[2 * LANES + i]
                 position[i] *= back
                 position[LANES + i] *= back
-                position[2 * LANES + i] = parameters[RADIUS * LANES + i]
+                position[2 * LANES + i] = parameters[at.RADIUS * LANES + i]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
-# What the lanes know within a step. In one array: told apart at run time, many arrays would keep the loops from being
-# made of vector instructions.
+# What is known of each lane within a step. All in one array: with many, which may overlap for all the compiler knows,
+# the loops would not become vector instructions.
 R_SQ, COS, SIN_SQ, LOSS_NOW, XI_SQ, G_SQ, OF_NORMAL, OF_WEIGHTS, OF_MEAN, OF_AXIS, INVERSE = range(11)
 RATE, SHRINK, MOVED_SQ, MOVED_ALONG, SLOPES, KNOWN = range(11, 17)
 
 
 @_inline
 def _take(j, mu, axis, weights, gradient, sums):  # type: ignore[no-untyped-def]
-    """Add two coordinates to the inner products of the noise, the weights, mu and the axis: fewer sums to load."""
+    """Add two coordinates to the inner products of noise, weights, mu and axis: in pairs, fewer sums are loaded."""
     m, n, a, b = mu[j], mu[j + 1], axis[j], axis[j + 1]
     for i in range(LANES):
         w, v = weights[j, i], weights[j + 1, i]
@@ -356,11 +293,12 @@ def _take(j, mu, axis, weights, gradient, sums):  # type: ignore[no-untyped-def]
 
 @_jit
 def _noise(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # type: ignore[no-untyped-def]
-    """Draw normal numbers into `gradient` (d, lane), and find of what parts a minibatch gradient at unit norm is made.
+    """Draw normal numbers into `gradient` (d, lane), and the factors that make them a minibatch gradient at unit norm.
 
-    The noise is drawn in all d directions and projected on the tangents, whose covariance is then the projector; what
-    the knobs change is put on before (the axis, normal to mu) or after (the tangent away from mu). Fills the rows
-    `R_SQ` to `LOSS_NOW` of `lane`, and `OF_NORMAL` to `INVERSE`, the factors of the four parts and the inverse norm.
+    The noise is drawn in all d directions and projected onto the tangent space, so that its covariance is the
+    projector. Options act before the projection (variance along the axis, which is normal to mu) or after it (along the
+    tangent away from mu). Fills the rows `R_SQ` to `LOSS_NOW` of `lane`, and `OF_NORMAL` to `INVERSE`: the factors of
+    the four terms and the inverse norm.
     """
     first, second, sums = np.empty(LANES), np.empty(LANES), np.zeros(6 * LANES)
     for j in range(0, dimension, 2):
@@ -369,9 +307,9 @@ def _noise(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # t
         gradient[j + 1] = second
         _take(j, mu, axis, weights, gradient, sums)
     scale = np.ones(LANES)
-    if noise[DOF] != np.inf:
-        _tails(rng, bits, noise[DOF], second, scale)
-    stretch = math.sqrt(noise[AXIS]) - 1.0
+    if noise[at.DOF] != np.inf:
+        _tails(rng, bits, noise[at.DOF], second, scale)
+    stretch = math.sqrt(noise[at.AXIS]) - 1.0
     sines = _sines(mu, weights, dimension, sums)
     for i in range(LANES):
         r_sq, inner = sums[0 * LANES + i], stretch * sums[4 * LANES + i]
@@ -379,25 +317,21 @@ def _noise(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # t
         inverse = 1.0 / math.sqrt(r_sq)
         cos, sin_sq = sums[1 * LANES + i] * inverse, sines[i]
         loss = sin_sq / (1.0 + cos) if cos > 0.0 else 1.0 - cos
-        spread = noise[SIGMA] * scale[i] * math.sqrt(noise[ACROSS] * (1.0 + noise[SLOPE] * loss))
+        spread = noise[at.SIGMA] * scale[i] * math.sqrt(noise[at.ACROSS] * (1.0 + noise[at.SLOPE] * loss))
         # The tangent away from mu is t = (cos w/r - mu)/sin, so the projected noise along it is -mu.xi/sin.
         along = -(sums[3 * LANES + i] - cross / r_sq * sums[1 * LANES + i]) * spread / math.sqrt(sin_sq)
-        lane[R_SQ * LANES + i], lane[COS * LANES + i], lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i] = (
-            r_sq,
-            cos,
-            sin_sq,
-            loss,
-        )
+        lane[R_SQ * LANES + i], lane[COS * LANES + i] = r_sq, cos
+        lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i] = sin_sq, loss
         lane[OF_NORMAL * LANES + i] = spread
         lane[OF_WEIGHTS * LANES + i] = cross / r_sq * spread
-        lane[OF_MEAN * LANES + i] = along * (math.sqrt(noise[ALONG] / noise[ACROSS]) - 1.0) / math.sqrt(sin_sq)
+        lane[OF_MEAN * LANES + i] = along * (math.sqrt(noise[at.ALONG] / noise[at.ACROSS]) - 1.0) / math.sqrt(sin_sq)
         lane[OF_AXIS * LANES + i] = inner * spread
         lane[INVERSE * LANES + i] = inverse
 
 
 @_jit
 def _sines(mu, weights, dimension, sums):  # type: ignore[no-untyped-def]
-    """Squared sine of the angle to mu; summed anew where a difference of squares loses 4 digits."""
+    """Squared sine of the angle to mu; recomputed as a sum where a difference of squares loses 4 digits."""
     found, small = np.empty(LANES), False
     for i in range(LANES):
         found[i] = 1.0 - sums[1 * LANES + i] * sums[1 * LANES + i] / sums[0 * LANES + i]
@@ -415,7 +349,7 @@ def _sines(mu, weights, dimension, sums):  # type: ignore[no-untyped-def]
 
 @_inline
 def _gradient(j, i, pole, along, gradient, weights, lane):  # type: ignore[no-untyped-def]
-    """Make a coordinate of the minibatch gradient, at the actual norm, and add it and its noise to their squares."""
+    """One coordinate of the minibatch gradient at the actual norm; adds to the squares of gradient and noise."""
     w, inverse = weights[j, i], lane[INVERSE * LANES + i]
     mean = lane[COS * LANES + i] * w * inverse - pole
     noise = lane[OF_NORMAL * LANES + i] * gradient[j, i] - lane[OF_WEIGHTS * LANES + i] * w
@@ -428,9 +362,9 @@ def _gradient(j, i, pole, along, gradient, weights, lane):  # type: ignore[no-un
 
 @_jit
 def _sgd(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyped-def]
-    """Make the minibatch gradients and do a step of SGD; fills `lane` as `_update` does.
+    """Compute the minibatch gradients and take a step of SGD; fills `lane` as `_update` does.
 
-    By itself because in one loop with the others the processor would compute Adam's roots too.
+    Separate because in a loop shared with the other optimisers the processor would compute Adam's roots too.
     """
     lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
     lane[MOVED_SQ * LANES : (MOVED_ALONG + 1) * LANES] = 0.0
@@ -450,9 +384,9 @@ def _sgd(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyp
 def _update(  # type: ignore[no-untyped-def]
     optimizer, hyper, age, dimension, mu, axis, gradient, weights, first, second, lane
 ):
-    """Make the minibatch gradients of their parts and do one step of torch.optim's rule.
+    """Compute the minibatch gradients and take one step of torch.optim's rule.
 
-    Fills rows of `lane`: |xi|² and |g|² at unit norm, |dw|², w.dw and d times the mean preconditioner.
+    Fills rows of `lane`: |xi|² and |g|² at unit norm, |dw|², w·dw, and d times the mean preconditioner.
     """
     beta, beta2, eps = hyper[0], hyper[1], hyper[2]
     correction, correction2 = 1.0 - beta**age, math.sqrt(1.0 - beta2**age)
@@ -464,19 +398,19 @@ def _update(  # type: ignore[no-untyped-def]
             w = weights[j, i]
             g = _gradient(j, i, pole, along, gradient, weights, lane)
             slope = 1.0
-            if optimizer == ADAMW:
+            if optimizer == at.ADAMW:
                 shrink = lane[RATE * LANES + i] * lane[SHRINK * LANES + i] * w
             else:
                 shrink = 0.0
                 g += lane[SHRINK * LANES + i] * w
-            if optimizer >= ADAMW:
+            if optimizer >= at.ADAMW:
                 first[j, i] = beta * first[j, i] + (1.0 - beta) * g
                 second[j, i] = beta2 * second[j, i] + (1.0 - beta2) * g * g
                 slope = 1.0 / (math.sqrt(second[j, i]) / correction2 + eps)
                 g = first[j, i] / correction * slope
-            elif optimizer >= MOMENTUM:
+            elif optimizer >= at.MOMENTUM:
                 first[j, i] = beta * first[j, i] + g
-                g = g + beta * first[j, i] if optimizer == NESTEROV else first[j, i]
+                g = g + beta * first[j, i] if optimizer == at.NESTEROV else first[j, i]
                 slope = 1.0 / (1.0 - beta)
             change = -shrink - lane[RATE * LANES + i] * g
             weights[j, i] = w + change
@@ -490,15 +424,15 @@ def vectors(  # type: ignore[no-untyped-def]
     steps, step, position, rng, parameters, noise, dimension, burn_in, spacing, sums, samples, offset,
     mu, axis, optimizer, hyper, first, second,
 ):  # fmt: skip
-    """Advance one group of full vectors (d, lane) by any optimiser; `samples` may keep the losses or the vectors."""
+    """Advance one group of full vectors (d, lane) by any optimiser; `samples` keeps the losses or the vectors."""
     bits = np.empty(LANES, np.uint64)
     lane = np.empty(KNOWN * LANES)
-    # Coordinates are taken in pairs: a last one alone gets a partner that is 0 everywhere.
+    # Coordinates are taken in pairs: where d is odd, the last one gets a partner that is 0 everywhere.
     even = dimension + dimension % 2
     gradient, weights = np.empty((even, LANES)), np.zeros((even, LANES))
     pole, line = np.zeros(even), np.zeros(even)
     weights[:dimension], pole[:dimension], line[:dimension] = position, mu, axis
-    sphere, whole = parameters[RADIUS * LANES] > 0.0, samples.shape[2] > 1
+    sphere, whole = parameters[at.RADIUS * LANES] > 0.0, samples.shape[2] > 1
     for k in range(steps):
         _noise(rng, bits, noise, pole, line, weights, dimension, gradient, lane)
         measured = step + k - burn_in
@@ -509,52 +443,48 @@ def vectors(  # type: ignore[no-untyped-def]
                 else:
                     samples[measured // spacing, offset + i, 0] = lane[LOSS_NOW * LANES + i]
         for i in range(LANES):
-            lane[RATE * LANES + i] = parameters[LR * LANES + i] + parameters[ELR * LANES + i] * lane[R_SQ * LANES + i]
-            lane[SHRINK * LANES + i] = parameters[WEIGHT_DECAY * LANES + i]
+            lane[RATE * LANES + i] = (
+                parameters[at.LR * LANES + i] + parameters[at.ELR * LANES + i] * lane[R_SQ * LANES + i]
+            )
+            lane[SHRINK * LANES + i] = parameters[at.WEIGHT_DECAY * LANES + i]
             if lane[RATE * LANES + i] * lane[SHRINK * LANES + i] > 2.0:
                 lane[RATE * LANES + i] = np.nan
-        if optimizer == SGD:
+        if optimizer == at.SGD:
             _sgd(dimension, pole, line, gradient, weights, lane)
         else:
             _update(optimizer, hyper, step + k + 1, dimension, pole, line, gradient, weights, first, second, lane)
         for i in range(LANES):
-            r_sq, cos, sin_sq, loss = (
-                lane[R_SQ * LANES + i],
-                lane[COS * LANES + i],
-                lane[SIN_SQ * LANES + i],
-                lane[LOSS_NOW * LANES + i],
-            )
+            r_sq, cos = lane[R_SQ * LANES + i], lane[COS * LANES + i]
+            sin_sq, loss = lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i]
             noise_sq, g, slope = lane[XI_SQ * LANES + i], lane[G_SQ * LANES + i], lane[SLOPES * LANES + i] / dimension
             inverse_sq = lane[INVERSE * LANES + i] * lane[INVERSE * LANES + i]
             r_new_sq = r_sq + 2.0 * lane[MOVED_ALONG * LANES + i] + lane[MOVED_SQ * LANES + i]
             chord_sq = 2.0 - 2.0 * (1.0 + lane[MOVED_ALONG * LANES + i] * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
-            sums[RADIUS_SQ * LANES + i] += r_sq
-            shifted = r_sq - parameters[START_SQ * LANES + i]
-            sums[RADIUS_4 * LANES + i] += shifted * shifted
-            sums[LOG_RADIUS * LANES + i] += 0.5 * _log(r_sq)
-            sums[GRAD_SQ * LANES + i] += g * inverse_sq
-            sums[NOISE_SQ * LANES + i] += noise_sq * inverse_sq
-            sums[NOISE_SQ_UNIT * LANES + i] += noise_sq
-            sums[GRAD_MEAN_SQ * LANES + i] += sin_sq * inverse_sq
-            sums[GRAD_MEAN_SQ_UNIT * LANES + i] += sin_sq
-            sums[LOSS * LANES + i] += loss
-            sums[LOSS_SQ * LANES + i] += loss * loss
-            sums[HEAT * LANES + i] += lane[RATE * LANES + i] * inverse_sq * noise_sq * slope
-            sums[HESSIAN_NOISE * LANES + i] += cos * noise_sq
-            sums[ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
+            sums[at.RADIUS_SQ * LANES + i] += r_sq
+            shifted = r_sq - parameters[at.START_SQ * LANES + i]
+            sums[at.RADIUS_4 * LANES + i] += shifted * shifted
+            sums[at.LOG_RADIUS * LANES + i] += 0.5 * _log(r_sq)
+            sums[at.GRAD_SQ * LANES + i] += g * inverse_sq
+            sums[at.NOISE_SQ * LANES + i] += noise_sq * inverse_sq
+            sums[at.NOISE_SQ_UNIT * LANES + i] += noise_sq
+            sums[at.GRAD_MEAN_SQ * LANES + i] += sin_sq * inverse_sq
+            sums[at.GRAD_MEAN_SQ_UNIT * LANES + i] += sin_sq
+            sums[at.LOSS * LANES + i] += loss
+            sums[at.LOSS_SQ * LANES + i] += loss * loss
+            sums[at.HEAT * LANES + i] += lane[RATE * LANES + i] * inverse_sq * noise_sq * slope
+            sums[at.HESSIAN_NOISE * LANES + i] += cos * noise_sq
+            sums[at.ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
             rate = lane[RATE * LANES + i] * lane[SHRINK * LANES + i]
-            if optimizer == SGD:
-                growth, loss_of_norm = (
-                    lane[RATE * LANES + i] * lane[RATE * LANES + i] * inverse_sq * g,
-                    rate * (2.0 - rate) * r_sq,
-                )
+            if optimizer == at.SGD:
+                loss_of_norm = rate * (2.0 - rate) * r_sq
+                growth = lane[RATE * LANES + i] * lane[RATE * LANES + i] * inverse_sq * g
             else:
-                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == ADAMW else slope)
+                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == at.ADAMW else slope)
                 growth = r_new_sq - r_sq + loss_of_norm
-            sums[GROWTH * LANES + i] += growth
-            sums[DECAY * LANES + i] += loss_of_norm
-            sums[ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
-            lane[INVERSE * LANES + i] = parameters[RADIUS * LANES + i] / math.sqrt(r_new_sq)
+            sums[at.GROWTH * LANES + i] += growth
+            sums[at.DECAY * LANES + i] += loss_of_norm
+            sums[at.ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
+            lane[INVERSE * LANES + i] = parameters[at.RADIUS * LANES + i] / math.sqrt(r_new_sq)
         if sphere:
             for j in range(dimension):
                 for i in range(LANES):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
-from empirics.isotropic.kernels import LANES, Parameter, Sum
+from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, Parameter, Sum
 
 FloatArray = NDArray[np.float64]
 AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
@@ -22,8 +22,7 @@ AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
 WORK = 1 << 16
 #: Points of the curves over time: what is written down at the end of a stretch, as it is at that step.
 CURVES = ("radius_sq", "log_radius", "loss")
-_CODES = {"sgd": kernels.SGD, "momentum": kernels.MOMENTUM, "nesterov": kernels.NESTEROV}
-_CODES |= {"adamw": kernels.ADAMW, "adam-l2": kernels.ADAM_L2}
+_CODES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adamw": ADAMW, "adam-l2": ADAM_L2}
 
 
 def identity(run: GasRun, dimension: int) -> bytes:

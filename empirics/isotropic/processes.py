@@ -18,7 +18,7 @@ from scipy.integrate import solve_ivp
 from empirics.experiment.schema import ExperimentError
 from empirics.isotropic import kernels
 from empirics.isotropic.entropy import symmetric_entropy
-from empirics.isotropic.kernels import LANES, Parameter, Sum
+from empirics.isotropic.layout import LANES, Parameter, Sum
 from empirics.isotropic.loop import loss_at
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 

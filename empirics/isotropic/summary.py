@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.isotropic.entropy import symmetric_entropy
-from empirics.isotropic.kernels import Sum
+from empirics.isotropic.layout import Sum
 from empirics.isotropic.loop import CURVES, GasState, GasTrainer
 from empirics.measure import block_error, integrated_time, run_status, series_autocorrelation, sphere_entropy
 

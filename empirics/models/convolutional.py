@@ -1,15 +1,15 @@
 """A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, many runs at once.
 
-The runs stand side by side as channels, (image, run · channel, height, width): a convolution of the ensemble is one of
-as many groups as runs, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory,
-this takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
+The runs lie side by side as channels, (image, run · channel, height, width): a convolution of the ensemble has one
+group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
+takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
-On a CPU ResNet-18's gradient is taken by :mod:`empirics.models.conv_kernel`, in less than half of that, if numba is
-there.
+On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient in half to a third of that time;
+``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from empirics.models import compiled as fast
 from empirics.models.base import Block, Model, ModelError
 from empirics.models.functional import FunctionalModel, frozen_head, linear
+from empirics.models.kernels.compiled import Compiled
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.models.conv_plan import Plan
+    from empirics.models.kernels.conv_plan import Plan
     from empirics.models.table import ModelTable
 
 
-_KERNEL = "empirics.models.conv_kernel"
-#: The widest ResNet that the kernel takes: beyond, its windows leave the cache (docs/performance.md).
+#: The largest width that the kernel takes: beyond it, windows no longer fit the cache (docs/performance.md).
 _WIDEST = 32
 
 
@@ -44,7 +43,7 @@ def _convolved(signal: Tensor, filters: Tensor, stride: int, eps: float) -> Tens
 
 
 class _Convolutional(FunctionalModel):
-    """What both have in common: images side by side, and a last layer on the mean over the picture.
+    """Base of both networks: images side by side, and a last layer on the mean over the picture.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ class _Unit(NamedTuple):
         return self.stride != 1 or self.into != self.out
 
 
-class ResNet18(fast.Compiled, _Convolutional):
+class ResNet18(Compiled, _Convolutional):
     """ResNet-18 as used for 32x32 images: a 3x3 convolution, then four stages of two units of k, 2k, 4k, 8k channels.
 
     Every convolution is followed by BatchNorm; a block is a filter. K. He et al., arXiv 1512.03385.
@@ -146,8 +145,9 @@ class ResNet18(fast.Compiled, _Convolutional):
     shape, classes, width, eps, head_norm
         As for every convolutional network.
     compiled
-        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, of more than
-        one image. The first use on a machine compiles it, some 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, up to width 32, for more than
+        one image. Its first use on a machine compiles it, in about 15 seconds; with ``NUMBA_DISABLE_JIT=1`` it is not
+        used.
 
     Examples
     --------
@@ -156,6 +156,8 @@ class ResNet18(fast.Compiled, _Convolutional):
     >>> ResNet18((3, 32, 32), classes=10, width=4).dimension
     43692
     """
+
+    kernel_module = "empirics.models.kernels.conv"
 
     def __init__(
         self,
@@ -195,39 +197,19 @@ class ResNet18(fast.Compiled, _Convolutional):
             signal = (signal + inner).relu()
         return self._leave(signal, frozen)
 
-    @property
-    def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
-        other = super().negligible
-        other.compiled = False
-        return other
-
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs; BatchNorm of one image alone is torch's to refuse."""
-        wanted = self.compiled and self.width <= _WIDEST and labels.shape[1] > 1
-        return fast.kernel(_KERNEL, inputs) if wanted else None
+        """The compiled gradient for such inputs; a single image is left to torch, whose BatchNorm refuses it."""
+        return super()._kernel_for(inputs, labels) if self.width <= _WIDEST and labels.shape[1] > 1 else None
 
-    def _with_kernel(
-        self,
-        kernel: Callable[..., None],
-        weights: Sequence[Tensor],
-        head: Tensor,
-        minibatch: tuple[Tensor, Tensor, Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-        plan = self._plan_for(minibatch[2].shape[1], head.numpy().dtype)
-
-        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
-            own, *arrays = (one.contiguous().numpy() for one in (flat, head, *minibatch))
-            tables = (plan.memory, plan.convolutions, plan.units, plan.places)
-            kernel(own, *tables, *arrays, self.eps, found.numpy(), loss.numpy())
-
-        return fast.on_flat(gradients, weights, out, self.blocks)
+    def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
+        flat, head, *minibatch = arrays
+        plan = self._plan_for(minibatch[2].shape[1], head.dtype)
+        tables = (plan.memory, plan.convolutions, plan.units, plan.places)
+        kernel(flat, *tables, head, *minibatch, self.eps, found, loss)
 
     def _plan_for(self, batch: int, dtype: np.dtype) -> "Plan":
-        """The kernel's memory, which is kept while minibatches stay as they are."""
-        from empirics.models.conv_plan import BATCH, Plan  # numba takes a second to import
+        """The kernel's memory, kept while the size and type of minibatches stay the same."""
+        from empirics.models.kernels.conv_plan import BATCH, Plan  # numba takes a second to import
 
         if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
             units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]

@@ -2,22 +2,22 @@
 
 Activations are laid out (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis, so
 that one call of a row-wise normalisation kernel does the whole ensemble, and each linear layer is one batched matrix
-product. The backward pass is written by hand: it is short, and a fifth of the time goes when autograd keeps no books.
+product. The backward pass is written by hand: it is short, and autograd's bookkeeping would take a fifth of the time.
 
-On a CPU the same gradient is taken by :mod:`empirics.models.mlp_kernel`, at twice the speed, if numba is there.
+On a CPU with numba :mod:`empirics.models.kernels.mlp` takes the same gradient at twice the speed.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from empirics.models import compiled as fast
 from empirics.models.base import Block, Model
 from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
+from empirics.models.kernels.compiled import NO_ROWS, Compiled
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Layer(NamedTuple):
-    """What the backward pass needs of one hidden layer; every tensor (run, feature, batch) but the statistics."""
+    """What the backward pass needs of a hidden layer; every tensor (run, feature, batch) except the statistics."""
 
     entered: Tensor
     linear: Tensor
@@ -35,11 +35,8 @@ class _Layer(NamedTuple):
     left: Tensor
 
 
-_KERNEL = "empirics.models.mlp_kernel"
-
-
-class _Perceptron(fast.Compiled):
-    """A perceptron without biases whose gradient the compiled kernel takes, on a CPU if numba is there.
+class _Perceptron(Compiled):
+    """A perceptron without biases; on a CPU with numba, the compiled kernel takes its gradient.
 
     Attributes
     ----------
@@ -47,40 +44,22 @@ class _Perceptron(fast.Compiled):
         Widths of the hidden layers.
     eps
         Added to the variance.
-    compiled
-        Whether the kernel may be used.
     tanh
-        Whether that is the activation, not ReLU.
+        Whether the activation is tanh instead of ReLU.
     kernel_norm
-        The normalisation, as :mod:`empirics.models.mlp_kernel` counts them.
+        The normalisation, by its number in :mod:`empirics.models.kernels.mlp`.
     """
 
     hidden: tuple[int, ...]
     eps: float
-    compiled: bool
     tanh: bool = False
     kernel_norm: int = 0
 
-    def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs."""
-        return fast.kernel(_KERNEL, inputs) if self.compiled else None
+    kernel_module = "empirics.models.kernels.mlp"
 
-    def _with_kernel(
-        self,
-        kernel: Callable[..., None],
-        weights: Sequence[Tensor],
-        head: Tensor,
-        minibatch: tuple[Tensor, Tensor, Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
-        widths = torch.tensor((self.features, *self.hidden))
-
-        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
-            arrays = (one.contiguous().numpy() for one in (flat, widths, head, *minibatch))
-            kernel(*arrays, self.eps, found.numpy(), loss.numpy(), self.kernel_norm, self.tanh)
-
-        return fast.on_flat(gradients, weights, out, self.blocks)
+    def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
+        flat, *rest = arrays
+        kernel(flat, np.array((self.features, *self.hidden)), *rest, self.eps, found, loss, self.kernel_norm, self.tanh)
 
 
 class EnsembleMLP(_Perceptron):
@@ -102,8 +81,8 @@ class EnsembleMLP(_Perceptron):
     head_norm
         Frobenius norm of the frozen last layer.
     compiled
-        Take gradients with the compiled kernel where there is one: on a CPU, with numba, without `affine`. The first
-        use on a machine compiles it, some ten seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
+        Take gradients with the compiled kernel where there is one: on a CPU, with numba, without `affine`. Its first
+        use on a machine compiles it, in about ten seconds; with ``NUMBA_DISABLE_JIT=1`` it is not used.
 
     Examples
     --------
@@ -145,7 +124,7 @@ class EnsembleMLP(_Perceptron):
 
     @property
     def negligible(self) -> "EnsembleMLP":
-        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
         return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm, False)
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
@@ -159,8 +138,7 @@ class EnsembleMLP(_Perceptron):
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""
-        head = generator.standard_normal((self.classes, self.hidden[-1]))
-        return [head * (self.head_norm / np.linalg.norm(head))]
+        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def _forward(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
@@ -182,7 +160,7 @@ class EnsembleMLP(_Perceptron):
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs, labels)) is not None:
-            return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
+            return self._taken(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
         logits, layers = self._forward(weights, frozen, inputs)
         picked = labels.unsqueeze(1)
@@ -215,7 +193,7 @@ class NormedMLP(_Perceptron, FunctionalModel):
     """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
     Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
-    flat direction: what is added to all rows alike leaves the loss as it is.
+    flat direction: adding the same row to all rows does not change the loss.
 
     Parameters
     ----------
@@ -236,14 +214,14 @@ class NormedMLP(_Perceptron, FunctionalModel):
 
     Examples
     --------
-    30 weights; the mean of the rows, 6 numbers, and the norm do not matter:
+    Of 30 weights the mean of the rows (6 numbers) and the norm do not affect the loss:
 
     >>> net = NormedMLP(features=6, classes=3, hidden=(5,), norm="layer")
     >>> net.dimension, net.directions
     (30, 23)
     """
 
-    #: What :mod:`empirics.models.mlp_kernel` calls them.
+    #: Their numbers in :mod:`empirics.models.kernels.mlp`.
     KERNEL_NORMS: ClassVar[dict[str, int]] = {"layer": 1, "rms": 2}
 
     def __init__(
@@ -269,13 +247,6 @@ class NormedMLP(_Perceptron, FunctionalModel):
         """Make the network for the data."""
         of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
         return cls(data.inputs.shape[1], data.classes, *of_table)
-
-    @property
-    def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch."""
-        other = super().negligible
-        other.compiled = False
-        return other
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw a Gaussian last layer, scaled to `head_norm`."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from empirics.experiment import Experiment
 from empirics.isotropic import kernels
-from empirics.isotropic.kernels import LANES, ROWS, Parameter
+from empirics.isotropic.layout import LANES, ROWS, Parameter
 
 SMALL = """
 name = "small-gas"

@@ -6,7 +6,7 @@ from scipy import stats
 
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun
-from empirics.isotropic.kernels import LANES
+from empirics.isotropic.layout import LANES
 from empirics.isotropic.loop import identity
 
 # One seed, fixed before; a right generator fails a line with probability 1e-5.

@@ -3,15 +3,14 @@ import pytest
 import torch
 from gas import Group
 
-from empirics.isotropic import kernels
-from empirics.isotropic.kernels import LANES, Parameter, Sum
+from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, Parameter, Sum
 
 OPTIMIZERS = [
-    (kernels.SGD, torch.optim.SGD, {}),
-    (kernels.MOMENTUM, torch.optim.SGD, {"momentum": 0.8}),
-    (kernels.NESTEROV, torch.optim.SGD, {"momentum": 0.8, "nesterov": True}),
-    (kernels.ADAMW, torch.optim.AdamW, {"betas": (0.8, 0.95), "eps": 1e-3}),
-    (kernels.ADAM_L2, torch.optim.Adam, {"betas": (0.8, 0.95), "eps": 0.0}),
+    (SGD, torch.optim.SGD, {}),
+    (MOMENTUM, torch.optim.SGD, {"momentum": 0.8}),
+    (NESTEROV, torch.optim.SGD, {"momentum": 0.8, "nesterov": True}),
+    (ADAMW, torch.optim.AdamW, {"betas": (0.8, 0.95), "eps": 1e-3}),
+    (ADAM_L2, torch.optim.Adam, {"betas": (0.8, 0.95), "eps": 0.0}),
 ]
 
 
@@ -80,7 +79,7 @@ def test_noise_that_breaks_an_assumption_has_the_covariance_it_says(index, value
         assert abs((noise[:, 1] ** 4).mean() - 3 * 7 / 5) < 0.35
 
 
-@pytest.mark.parametrize("code", [kernels.SGD, kernels.MOMENTUM, kernels.NESTEROV])
+@pytest.mark.parametrize("code", [SGD, MOMENTUM, NESTEROV])
 def test_scaling_symmetry_is_exact(code):
     """(w, lr, wd) -> (cw, c² lr, wd/c²), the same minibatches: the same directions, bit for bit for c a power of 2."""
     plain, scaled = Group(5, 0.1, 0.2, optimizer=code), Group(5, 0.1 * 16, 0.2 / 16, optimizer=code)
@@ -90,7 +89,7 @@ def test_scaling_symmetry_is_exact(code):
     assert np.array_equal(scaled.weights, 4 * plain.weights)
 
 
-@pytest.mark.parametrize(("code", "decay"), [(kernels.ADAMW, 4), (kernels.ADAM_L2, 16)])
+@pytest.mark.parametrize(("code", "decay"), [(ADAMW, 4), (ADAM_L2, 16)])
 def test_scaling_symmetry_of_adam(code, decay):
     plain, scaled = (Group(5, 0.1 * c, 0.2 / f, optimizer=code) for c, f in ((1, 1), (4, decay)))
     scaled.weights *= 4

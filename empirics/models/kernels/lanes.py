@@ -1,7 +1,8 @@
-"""Vectors of `LANES` numbers as values inside numba's compiled functions, so that sums stay in registers.
+"""Vectors of `LANES` numbers inside compiled functions; plain reference: that of each kernel made of them, in torch.
 
-Numba cannot tell LLVM that two arrays do not overlap, so that a loop which sums into one array from another becomes
-scalar code. These few functions say the vector instructions themselves; they work on any processor LLVM knows.
+Numba cannot tell LLVM that two arrays do not overlap, so a loop that sums into one array from another becomes scalar
+code. These few functions emit the vector instructions themselves, and keep sums in registers; they work on any
+processor that LLVM supports.
 """
 
 import math
@@ -16,12 +17,12 @@ from numba.extending import intrinsic, models, register_model
 __all__ = ["CHANNELS", "LANES", "PIXEL", "TILE", "WIDE", "add", "correlated", "div", "exp", "fill", "gated", "larger"]
 __all__ += ["load", "many", "mul", "muladd", "single", "store", "sub", "total", "turn", "weighted"]
 
-#: Numbers of a vector: 64 bytes of float32.
+#: Numbers per vector: 64 bytes of float32.
 LANES = 16
-#: Rows of a tile: eight accumulators of 64 bytes fit into the registers of AVX-512, four into those of AVX2. The order
-#: of the sums is the same.
+#: Rows per tile: eight accumulators of 64 bytes fit into the registers of AVX-512, four into those of AVX2. The order
+#: of the sums is the same for both.
 TILE = 8 if binding.get_host_cpu_features().get("avx512f") else 4
-#: Images side by side in a convolution, two vectors, and channels one after the other; numbers of a pixel of such.
+#: Images side by side in a convolution (two vectors), channels one after the other, and numbers per pixel.
 WIDE, CHANNELS = 2 * LANES, 4
 PIXEL = CHANNELS * WIDE
 _INDEX = ir.IntType(32)
@@ -57,7 +58,7 @@ def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def _spread(builder: Any, number: Any) -> Any:
-    """Make a vector of one number."""
+    """Repeat one number in a vector."""
     undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(_INDEX, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), None))
@@ -83,7 +84,7 @@ def load(context, x, at):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def store(context, x, at, value):  # type: ignore[no-untyped-def]
-    """Write a vector to ``x[at]`` and what follows."""
+    """Write a vector to memory, beginning at ``x[at]``."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         x, at, value = arguments
@@ -96,7 +97,7 @@ def store(context, x, at, value):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def fill(context, x, value):  # type: ignore[no-untyped-def]
-    """Make a vector of one number, of the type that the array `x` holds."""
+    """Repeat one number, of the type of the array `x`, in a vector."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return _spread(builder, arguments[1])
@@ -105,7 +106,7 @@ def fill(context, x, value):  # type: ignore[no-untyped-def]
 
 
 def _elementwise(build: Callable[..., Any], count: int) -> Any:
-    """Make a function of `count` vectors that gives a vector."""
+    """Make an elementwise function of `count` vectors."""
 
     def typed(context, *vectors):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -126,7 +127,7 @@ def _gated(builder: Any, value: Any, gate: Any) -> Any:
 
 
 def _exp(builder: Any, x: Any) -> Any:
-    """``2^n e^s`` with ``x = n log 2 + s``, ``|s| <= log(2)/2``, and a power series; what is below e^-87 is e^-87."""
+    """``2^n e^s`` with ``x = n log 2 + s``, ``|s| <= log(2)/2``, by a power series; x is at least -87 (-708)."""
     vector = x.type
     if isinstance(vector.element, ir.FloatType):
         bits, mantissa, bias, degree, smallest = 32, 23, 127, 7, -87.0
@@ -256,7 +257,7 @@ def total(context, vector):  # type: ignore[no-untyped-def]
 
 
 class _Lines:
-    """What the two functions below have in common: vectors of flat arrays of one type, in code that is being built."""
+    """Helper of the two functions below: vectors in flat arrays of one type, in code that is being built."""
 
     def __init__(self, context: Any, builder: Any, kind: Any) -> None:
         self.context, self.builder, self.kind = context, builder, kind
@@ -302,7 +303,7 @@ def weighted(context, y, y0, x, x0, x_plane, x_row, w, w0, w_plane, w_row, plane
         ways = [builder.add(y0, _whole(start)) for start in range(0, PIXEL, LANES)]
         zero = ir.Constant(lines.vector, None)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in ways]
-        for one in sums:  # not only once
+        for one in sums:  # in every pass: an alloca is set only once
             builder.store(zero, one)
         with builder.if_then(builder.icmp_signed("!=", more, _whole(0))):
             for one, way in zip(sums, ways, strict=True):

@@ -1,17 +1,19 @@
-"""Gradients that numba has compiled, behind the interface of :class:`empirics.models.base.Model`."""
+"""How a network takes a compiled gradient where there is one; plain reference: its own gradient, in torch."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
+from typing import ClassVar, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.models.base import Block, Model, views
 
 _TYPES = (torch.float32, torch.float64)
-#: In place of rows where the minibatch itself is given.
+#: Stands for the rows where the minibatch itself is given.
 NO_ROWS = torch.empty(0, 0, dtype=torch.int64)
 
 
@@ -27,15 +29,15 @@ def _imported(module: str) -> Callable[..., None] | None:
 
 
 def kernel(module: str, inputs: Tensor) -> Callable[..., None] | None:
-    """The compiled gradients of a module for such inputs; None on a GPU or if numba is missing or may not compile.
+    """The compiled gradient of a module for such inputs; None on a GPU, without numba or if it may not compile.
 
-    The import takes a second, so it is done only when it is needed.
+    Importing numba takes a second, so it is done only when needed.
     """
     return _imported(module) if inputs.device.type == "cpu" and inputs.dtype in _TYPES else None
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """View tensors (run, ...) that lie side by side in the memory of one (run, d) as that one, if they do.
+    """View tensors (run, ...) as the one tensor (run, d) in whose memory they lie side by side; None if they do not.
 
     Examples
     --------
@@ -59,12 +61,12 @@ def on_flat(
     out: Sequence[Tensor],
     blocks: Sequence[Block],
 ) -> Tensor:
-    """Take gradients with a function of flat arrays, however the network's tensors lie; returns the losses.
+    """Take gradients with a function of flat arrays, wherever the network's tensors lie; returns the losses.
 
     Parameters
     ----------
     gradients
-        Called with the weights (run, d), and the arrays that it writes gradients (run, d) and losses (run,) into.
+        Called with the weights (run, d) and the arrays into which it writes gradients (run, d) and losses (run,).
     weights, out, blocks
         As for :meth:`empirics.models.base.Model.loss_and_grad`.
     """
@@ -81,14 +83,35 @@ def on_flat(
 
 
 class Compiled(Model):
-    """A network whose gradient a kernel takes where there is one, else the class that follows among the bases."""
+    """A network with a compiled gradient; where that cannot be used, the next base class takes the gradient.
 
-    @abstractmethod
+    Attributes
+    ----------
+    compiled
+        Whether the kernel may be used.
+    kernel_module
+        The module that holds the kernel, which is imported only when needed.
+    """
+
+    compiled: bool
+    kernel_module: ClassVar[str]
+
+    @property
+    def negligible(self) -> Self:
+        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
+        other: Self = super().negligible  # type: ignore[safe-super, assignment]
+        other.compiled = False
+        return other
+
     def _kernel_for(self, inputs: Tensor, labels: Tensor) -> Callable[..., None] | None:
-        """The compiled gradient for such inputs, if it is to be used."""
+        """The compiled gradient for such inputs, or None to use torch."""
+        return kernel(self.kernel_module, inputs) if self.compiled else None
 
     @abstractmethod
-    def _with_kernel(
+    def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
+        """Call the kernel on flat weights, last layer, samples, rows and labels; it fills gradients and losses."""
+
+    def _taken(
         self,
         kernel: Callable[..., None],
         weights: Sequence[Tensor],
@@ -98,13 +121,19 @@ class Compiled(Model):
     ) -> Tensor:
         """What :meth:`loss_and_grad` does, compiled; `minibatch` holds samples, rows and labels."""
 
+        def gradients(flat: Tensor, found: Tensor, loss: Tensor) -> None:
+            arrays = [one.contiguous().numpy() for one in (flat, head, *minibatch)]
+            self._call(kernel, arrays, found.numpy(), loss.numpy())
+
+        return on_flat(gradients, weights, out, self.blocks)
+
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
         """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs, labels)) is None:
             return super().loss_and_grad(weights, frozen, inputs, labels, out)  # type: ignore[safe-super]
-        return self._with_kernel(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
+        return self._taken(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
 
     def loss_and_grad_of(
         self,
@@ -118,4 +147,4 @@ class Compiled(Model):
         """The compiled gradient, if there is one; see :meth:`Model.loss_and_grad_of`."""
         if (kernel := self._kernel_for(samples, labels)) is None:
             return None
-        return self._with_kernel(kernel, weights, frozen[0], (samples, rows, labels), out)
+        return self._taken(kernel, weights, frozen[0], (samples, rows, labels), out)

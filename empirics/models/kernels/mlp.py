@@ -1,10 +1,13 @@
-"""The perceptron's gradient on a CPU, compiled: one run after the other, all of a run in the processor's cache.
+"""A perceptron's gradient on a CPU; plain reference: :meth:`empirics.models.mlp.EnsembleMLP.loss_and_grad`, in torch.
 
-The plain program is :meth:`empirics.models.mlp.EnsembleMLP.loss_and_grad` in torch, which the tests compare it with; it
-is what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
+The tests compare the two (for LayerNorm and RMSNorm, with :class:`empirics.models.mlp.NormedMLP`). The reference is
+also what runs without numba and on a GPU. Runs are computed one after the other, each of them in the processor's cache,
+and the result of a run does not depend on the others, bit for bit.
 
 The normalisation is BatchNorm (over the samples, `COLUMNS`), or LayerNorm or RMSNorm (over the units, `CENTRED_ROWS`
-and `ROWS`); after the latter two the activation may be tanh in place of ReLU.
+and `ROWS`); after the latter two the activation may be tanh instead of ReLU.
+
+Numba's cache on disk watches this file alone: after a change of `lanes` save this file too.
 
 Matrices of a few dozen rows are too small for BLAS: packing them takes longer than multiplying them. Here one tile of
 `TILE` rows by `LANES` columns stays in vector registers while a product is summed over its depth; both products of the
@@ -17,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from empirics.models.lanes import (
+from empirics.models.kernels.lanes import (
     LANES,
     TILE,
     add,
@@ -38,7 +41,7 @@ from empirics.models.lanes import (
 
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-#: What is normalised: each unit over the samples, or each sample over the units, with or without its mean taken off.
+#: What is normalised: each unit over the samples, or each sample over the units, with or without its mean subtracted.
 COLUMNS, CENTRED_ROWS, ROWS = 0, 1, 2
 
 __all__ = ["CENTRED_ROWS", "COLUMNS", "ROWS", "cross_entropy", "gradients"]
@@ -77,7 +80,7 @@ def _transposed(y, y0, y_row, x, x0, x_row, rows, columns, padded):  # type: ign
 
 @njit(**_COMPILED)
 def _normalise(z, a, start, ld, batch, width, eps, rstd, r0):  # type: ignore[no-untyped-def]
-    """BatchNorm over the rows of z in place, and its positive part into a; a NaN stays one."""
+    """BatchNorm over the rows of z in place, and its ReLU into a; a NaN stays NaN."""
     share = 1 / z.dtype.type(batch)
     for j in range(0, width, LANES):
         mean = fill(z, 0.0)
@@ -101,7 +104,7 @@ def _normalise(z, a, start, ld, batch, width, eps, rstd, r0):  # type: ignore[no
 
 @njit(**_COMPILED)
 def _normalise_back(d, z, start, ld, batch, width, rstd, r0):  # type: ignore[no-untyped-def]
-    """From the gradient of the positive part (in d) to that of what entered BatchNorm, in place."""
+    """Turn the gradient of the ReLU's output (in d) into that of BatchNorm's input, in place."""
     share = 1 / z.dtype.type(batch)
     for j in range(0, width, LANES):
         mean, product = fill(z, 0.0), fill(z, 0.0)
@@ -139,14 +142,14 @@ def _normalise_rows(z, a, start, ld, batch, width, padded, centred, tanh, eps, r
             if tanh:
                 a[at + j] = math.tanh(normed)
             else:
-                a[at + j] = 0 if normed <= 0 else normed  # a NaN stays one
+                a[at + j] = 0 if normed <= 0 else normed  # a NaN stays NaN
         for j in range(width, padded):
             a[at + j] = 0
 
 
 @njit(**_COMPILED)
 def _normalise_rows_back(d, z, start, ld, batch, width, centred, tanh, rstd, r0):  # type: ignore[no-untyped-def]
-    """From the gradient of the activation (in d) to that of what entered the normalisation, in place."""
+    """Turn the gradient of the activation (in d) into that of the normalisation's input, in place."""
     share = 1 / z.dtype.type(width)
     for b in range(batch):
         at, of = b * ld, start + b * ld
@@ -167,7 +170,7 @@ def _normalise_rows_back(d, z, start, ld, batch, width, centred, tanh, rstd, r0)
 
 @njit(**_COMPILED)
 def cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: ignore[no-untyped-def]
-    """Sum of the losses of the logits z, a class a row; its gradient, over the batch, goes to raised."""
+    """Sum of the losses of the logits z, one row per class; its gradient, over the batch, goes to `raised`."""
     share = 1 / z.dtype.type(batch)
     for j in range(0, ld, LANES):
         top = load(z, j)
@@ -188,7 +191,7 @@ def cross_entropy(z, ld, batch, classes, labels, raised, norms, tops):  # type: 
         own = labels[b] * ld + b
         loss += tops[b] - z[own]
         raised[own] -= share
-        factors *= norms[b]  # between 1 and the number of classes: a logarithm only now and then
+        factors *= norms[b]  # each between 1 and the number of classes: one logarithm per 32
         if b % 32 == 31:
             loss += math.log(factors)
             factors = 1.0
@@ -202,7 +205,7 @@ def _padded(width):  # type: ignore[no-untyped-def]
 
 @njit(**_COMPILED)
 def _leading(width):  # type: ignore[no-untyped-def]
-    """Length of a row in memory: not a multiple of 64 numbers, which would put all rows into the same cache lines."""
+    """Length of a row in memory: no multiple of 64 numbers, which would put all rows into the same cache lines."""
     padded = _padded(width)
     return padded + LANES if padded % 64 == 0 else padded
 

@@ -1,4 +1,4 @@
-"""A compiled gradient against torch's, however minibatches are given and tensors lie."""
+"""A compiled gradient against torch's, however minibatches are given and tensors lie, and runs beside each other."""
 
 import torch
 
@@ -19,3 +19,19 @@ def assert_same_gradients(plain, ours, flat, frozen, samples, rows, labels, with
     apart = [torch.empty(w.shape, dtype=flat.dtype) for w in views(flat, ours.blocks)]  # tensors of their own
     ours.loss_and_grad([one.clone() for one in w], frozen, inputs, labels, apart)
     assert torch.equal(torch.cat([one.flatten(1) for one in apart], 1), found)
+
+
+def assert_runs_do_not_matter_to_each_other(ours, flat, frozen, samples, rows, labels):
+    """Take the second of three runs alone, and the others beside one with a NaN among its weights."""
+    whole, alone, sick = (torch.zeros_like(flat) for _ in range(3))
+    ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(whole, ours.blocks))
+    one = slice(1, 2)
+    part = [w[one] for w in views(flat, ours.blocks)]
+    into = views(alone[one], ours.blocks)
+    ours.loss_and_grad_of(part, [frozen[0][one]], samples, rows[one], labels[one], into)
+    assert torch.equal(alone[one], whole[one])
+    flat[0, 5] = torch.nan
+    loss = ours.loss_and_grad_of(views(flat, ours.blocks), frozen, samples, rows, labels, views(sick, ours.blocks))
+    assert loss.isnan().tolist() == [True, False, False]
+    assert sick[0].isnan().any()
+    assert torch.equal(sick[1:], whole[1:])

@@ -1,4 +1,4 @@
-"""Where everything of a residual network lies in the memory that :mod:`empirics.models.conv_kernel` works in."""
+"""The memory layout of :mod:`empirics.models.kernels.conv`; plain reference: that of ResNet-18, in torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.models.lanes import CHANNELS, LANES, PIXEL, WIDE
+from empirics.models.kernels.lanes import CHANNELS, LANES, PIXEL, WIDE
 
-#: Columns of a convolution. Its channels, and those in planes of `CHANNELS`, of which the last is filled up with zeros;
-#: stride, size of its filters, of the picture that enters and of the one that leaves; numbers of a block of images on
-#: each side; its first weight.
+#: Columns of a convolution. Its channels; its planes of `CHANNELS` channels, the last of which is padded with zeros;
+#: stride; size of its filters, of the input picture and of the output picture; size of a block of images on either
+#: side; its first weight.
 (INTO, OUT, PLANES_IN, PLANES_OUT, STRIDE, SIZE, HEIGHT, WIDTH, ROWS, COLUMNS, BLOCK_IN, BLOCK_OUT, WEIGHTS) = range(13)
-#: Where its results begin: what leaves it, and the signal that is made of it if that is kept; BatchNorm's factor and
-#: addition and the images' means and sums of squares; of the gradient, lanes of sums and of products with what left
-#: BatchNorm, and their means; its filters in the order of the forward and of the backward pass.
+#: Where its results begin: its output, and the signal made of it if that is kept; BatchNorm's scale and shift and the
+#: images' means and sums of squares; of the gradient, lanes of sums and of products with BatchNorm's output, and their
+#: means; its filters in the order of the forward and of the backward pass.
 (OUTPUT, KEPT, SCALE, SHIFT, MEANS, SQUARES, SUMS, PRODUCTS, MEAN_SUM, MEAN_PRODUCT, FORTH, BACK) = range(13, 25)
-#: Columns of a unit: its convolutions, the last that of its shortcut, or -1; those whose sum is its input, the second
-#: of which may be a signal that is kept (of the convolution in the last column) or missing.
+#: Columns of a unit: its convolutions, the last one that of its shortcut, or -1; the convolutions whose sum is its
+#: input, the second of which may be a signal that is kept (of the convolution in the last column) or absent.
 FIRST, SECOND, SHORTCUT, BEFORE, BESIDE, PASSED = range(6)
-#: What else there is. Numbers: images of a minibatch, blocks of them. Places: the images; a signal inside a unit; the
-#: gradients of what left a unit's convolutions, of its inner signal, of its output and of the next one; sums over
-#: pixels of products, for the filters; 1 for images that there are and 0 for those that fill up; ones; zeros; the last
-#: layer.
+#: The rest. Numbers: images of a minibatch, blocks of them. Places: the images; a signal inside a unit; the gradients
+#: of the outputs of a unit's convolutions, of its inner signal, of its output and of the next unit's; sums over pixels
+#: of products, for the filters; 1 for images and 0 for padding; ones; zeros; the last layer.
 (BATCH, BLOCKS, IMAGES, SIGNAL, LEFT, LEFT_BESIDE, INNER, OUTER, NEXT, PAIRS, PAIRS_BESIDE, MASK, ONES, ZEROS, HEAD) = (
     range(15)
 )
@@ -57,16 +56,16 @@ class Plan:
         batch: int,
         dtype: Any,
     ) -> "Plan":
-        """Reserve the memory: fresh pages in every step would cost a tenth of it.
+        """Reserve the memory once: fresh pages in every step would cost a tenth of the time.
 
         Parameters
         ----------
         shape
             (channel, height, width) of an image.
         units
-            Of each residual unit: channels in and out, stride, and whether its shortcut is a convolution.
+            Per residual unit: channels in and out, stride, and whether its shortcut is a convolution.
         classes, batch, dtype
-            Of the last layer, of a minibatch and of all numbers.
+            Number of classes, images per minibatch, type of all numbers.
         """
         layout = _Layout(-(-batch // WIDE))
         layout.convolution(shape[0], units[0][0], 1, 3, shape[1], shape[2])
@@ -96,12 +95,12 @@ class _Layout:
         self.rows: list[list[int]] = []
 
     def piece(self, size: int) -> int:
-        """Place so many numbers, whole vectors."""
+        """Place a piece of `size` numbers, rounded up to whole vectors."""
         start, self.end = self.end, self.end + -(-int(size) // LANES) * LANES
         return start
 
     def convolution(self, into: int, out: int, stride: int, size: int, height: int, width: int) -> int:
-        """Place what belongs to a convolution; returns its number."""
+        """Place everything of a convolution; returns its index."""
         rows, columns = (height - 1) // stride + 1, (width - 1) // stride + 1
         planes_in, planes_out = -(-into // CHANNELS), -(-out // CHANNELS)
         block_in, block_out = planes_in * height * width * PIXEL, planes_out * rows * columns * PIXEL
@@ -131,7 +130,7 @@ class _Layout:
 
 
 def _aligned(size: int, dtype: Any) -> NDArray:
-    """Zeros that begin with a cache line: a vector that lies across two is read twice."""
+    """Zeros aligned to a cache line: a vector that crosses a boundary is read twice."""
     line = 64
     memory = np.zeros(size * np.dtype(dtype).itemsize + line, np.uint8)
     start = -memory.ctypes.data % line

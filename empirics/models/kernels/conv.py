@@ -1,17 +1,17 @@
-"""ResNet's gradient on a CPU, compiled: one run after the other.
+"""ResNet-18's gradient on a CPU; plain reference: :class:`empirics.models.convolutional.ResNet18`, in torch.
 
-The plain program is :class:`empirics.models.convolutional.ResNet18` in torch, which the tests compare it with; it is
-what runs where numba is missing, and on a GPU. A run's result does not depend on the others, bit for bit.
+The tests compare the two. The reference is also what runs without numba and on a GPU. Runs are computed one after the
+other, and the result of a run does not depend on the others, bit for bit.
 
-Networks this narrow are too small for a library's convolutions, and half of a step goes to normalising, to and from
-memory. Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channels, row, column, channel, image): every
-loop is over vectors of images, a window of the picture is contiguous, and BatchNorm is done on pieces that are still in
-the cache. The signal inside a unit is not kept but made twice.
+Networks this narrow are too small for a library's convolutions, and half of a step is memory traffic of BatchNorm.
+Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channels, row, column, channel, image): every loop is
+over vectors of images, a window of the picture is contiguous, and BatchNorm works on pieces that are still in the
+cache. The signal inside a unit is not kept but computed twice.
 
-Numba's cache on disk watches this file alone: whoever changes `lanes`, `conv_plan` or `mlp_kernel` touches it too.
+Numba's cache on disk watches this file alone: after a change of `lanes`, `conv_plan` or `mlp` save this file too.
 
-All is in one array, `m`. What begins where in it is in the tables of :mod:`empirics.models.conv_plan`: `t` of the
-convolutions, `i` being one of them, `units` and the other places, `p`.
+Everything is in one array, `m`. The tables of :mod:`empirics.models.kernels.conv_plan` say what begins where in it: `t`
+for the convolutions, of which `i` is one, `units`, and `p` for all other places.
 """
 
 import math
@@ -19,8 +19,8 @@ from typing import Any
 
 from numba import njit
 
-from empirics.models import conv_plan as at
-from empirics.models.lanes import (
+from empirics.models.kernels import conv_plan as at
+from empirics.models.kernels.lanes import (
     CHANNELS,
     LANES,
     PIXEL,
@@ -38,10 +38,10 @@ from empirics.models.lanes import (
     turn,
     weighted,
 )
-from empirics.models.mlp_kernel import cross_entropy
+from empirics.models.kernels.mlp import cross_entropy
 
 _INNER: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-_INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled code alone
+_INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called only by compiled code
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 #: Pixels of a plane that are worked on at a time, 16 kB of float32: half of the nearest cache.
 _PIECE = 32
@@ -60,7 +60,7 @@ def _clear(m, start, size):  # type: ignore[no-untyped-def]
 
 @njit(**_INNER)
 def _turned(tap, stride, size):  # type: ignore[no-untyped-def]
-    """Row of a filter that stands in a row of the turned one: those that meet the same rows are side by side."""
+    """Row of a filter that goes into a row of the turned one: rows that meet the same rows are side by side."""
     if size == 1:
         return 0
     return 2 - tap if stride == 1 or tap == 0 else tap - 1
@@ -85,14 +85,14 @@ def _pack(m, t, i, weights):  # type: ignore[no-untyped-def]
 
 @njit(**_INNER)
 def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
-    """Lay out a run's images, which are rows of x, (channel, picture) each, or follow each other from the first."""
+    """Lay out a run's images: the given rows of x, (channel, picture) each, or consecutive ones from `first` on."""
     channels, planes, pixels = t[0, at.INTO], t[0, at.PLANES_IN], t[0, at.HEIGHT] * t[0, at.WIDTH]
     size, near = channels * pixels, p[at.SIGNAL]
     for start in range(0, p[at.BLOCKS] * WIDE, LANES):
         for b in range(start, start + LANES):
             to = near + (b - start) * size
             if b >= p[at.BATCH]:
-                _clear(m, to, size)  # and somewhat more, which is written later
+                _clear(m, to, size)  # and a little beyond, which is written later
                 continue
             place = (rows[b] if rows.size else first + b) * size
             for k in range(0, size - LANES + 1, LANES):
@@ -112,7 +112,7 @@ def _enter(m, t, p, x, first, rows):  # type: ignore[no-untyped-def]
 
 @njit(**_INNER)
 def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-def]
-    """Bring the means and the sums of squares about them, of each channel and image, up to so many pixels more."""
+    """Update the mean and the sum of squares about it, of each channel and image, with `pixels` more pixels."""
     share, new = fill(m, m.dtype.type(1 / pixels)), m.dtype.type(pixels / (before + pixels))
     for k in range(0, PIXEL, LANES):
         mean, square = fill(m, 0.0), fill(m, 0.0)
@@ -133,7 +133,7 @@ def _tally(m, z0, pixels, before, means, squares):  # type: ignore[no-untyped-de
 
 @njit(**_INNER)
 def _convolve(m, t, p, i, x0, block):  # type: ignore[no-untyped-def]
-    """Convolve a block of images, and take the statistics of what comes out while it is near."""
+    """Convolve a block of images, and take the statistics of the output while it is in the cache."""
     into, out, stride, size = t[i, at.PLANES_IN], t[i, at.PLANES_OUT], t[i, at.STRIDE], t[i, at.SIZE]
     height, width, rows, columns = t[i, at.HEIGHT], t[i, at.WIDTH], t[i, at.ROWS], t[i, at.COLUMNS]
     z0, w0, taps, piece = t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT], t[i, at.FORTH], size * size, _PIECE // columns
@@ -159,7 +159,7 @@ def _convolve(m, t, p, i, x0, block):  # type: ignore[no-untyped-def]
 
 @njit(**_INNER)
 def _settle(m, t, p, i, eps):  # type: ignore[no-untyped-def]
-    """BatchNorm's factor and addition, once all blocks are through the convolution."""
+    """Compute BatchNorm's scale and shift, once all blocks have been convolved."""
     pixels, batch, step = t[i, at.ROWS] * t[i, at.COLUMNS], p[at.BATCH], t[i, at.PLANES_OUT] * PIXEL
     for c in range(t[i, at.PLANES_OUT] * CHANNELS):
         mean, square = 0.0, 0.0
@@ -175,7 +175,7 @@ def _settle(m, t, p, i, eps):  # type: ignore[no-untyped-def]
 
 @njit(**_INNER)
 def _activate(m, t, p, i, y0, other, scale, shift, block):  # type: ignore[no-untyped-def]
-    """Positive part of what BatchNorm makes of a block, at y0; with `other` and what its own makes of it, if not -1."""
+    """BatchNorm and ReLU of a block, to y0; unless it is -1, `other`, scaled and shifted, is added before the ReLU."""
     pixels, z0 = t[i, at.ROWS] * t[i, at.COLUMNS], t[i, at.OUTPUT] + block * t[i, at.BLOCK_OUT]
     for plane in range(t[i, at.PLANES_OUT]):
         for start in range(plane * pixels, (plane + 1) * pixels, _PIECE):
@@ -197,7 +197,7 @@ def _activate(m, t, p, i, y0, other, scale, shift, block):  # type: ignore[no-un
 
 @njit(**_INNER)
 def _join(m, t, p, unit, block):  # type: ignore[no-untyped-def]
-    """Make one block of the input of a unit; returns its place."""
+    """Compute one block of the input of a unit; returns its place."""
     i, beside, passed = unit[at.BEFORE], unit[at.BESIDE], unit[at.PASSED]
     part, scale, shift, other = block * t[i, at.BLOCK_OUT], p[at.ONES], p[at.ZEROS], -1
     if beside >= 0:
@@ -456,7 +456,7 @@ def gradients(flat, m, t, units, p, head, samples, rows, labels, eps, out, losse
     """Losses and gradients of all runs; see :meth:`empirics.models.base.Model.loss_and_grad_of`.
 
     `flat` and `out` are the weights, filter after filter, and their gradients, (run, d); `m`, `t`, `units` and `p` are
-    a :class:`empirics.models.conv_plan.Plan`. Without `rows` the samples are the minibatches, one after the other.
+    the fields of a `conv_plan.Plan`. Without `rows` the samples are the minibatches, one after the other.
     """
     images = samples.ravel()
     for r in range(len(flat)):
