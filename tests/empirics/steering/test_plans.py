@@ -194,6 +194,12 @@ def test_index_of_the_exact_gas_and_its_interval():
     assert abs(inside / 400 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 400)
 
 
+@pytest.mark.parametrize(("name", "index"), [("sgd", 2.0), ("momentum", 2.0), ("adamw", 3.0), ("adam-l2", 2.0)])
+def test_index_of_a_cold_gas_by_the_gas_constant_of_its_optimiser(name, index):
+    heat = np.array([0.001, 0.002, 0.004])
+    assert measured_index(heat, 9.5 * heat, dimension=20, optimizer=name).index == pytest.approx(index)
+
+
 def test_plans_survive_json_bit_for_bit():
     heat = vmf_heat_capacity(lr=0.05, weight_decay=0.05, dimension=50)
     for made in (
@@ -217,11 +223,11 @@ def test_plans_survive_json_bit_for_bit():
         (lambda: plan("isobar", factor=2.0, steps=3, optimizer="lion"), "no optimiser is called 'lion'"),
         (lambda: adiabat(factor=2.0, steps=3, index=1.0), "must be above 1, got 1"),
         (lambda: adiabat(factor=2.0, steps=3, index=2.0, heat_capacity=1.0), "not both"),
-        (lambda: adiabat(factor=2.0, steps=3, heat_capacity=lambda a, b: -1.0), "must give positive numbers"),
+        (lambda: adiabat(factor=2.0, steps=3, heat_capacity=lambda a, b: -1.0), "must return positive numbers"),
         (lambda: entropy_rate(rate=0.0, steps=3), "a number other than 0"),
         (lambda: entropy_rate(rate=0.1, steps=3, along="adiabat"), "must be isotherm, isobar or isochore"),
         (lambda: drop_entropy(-1.0), "above 0"),
-        (lambda: measured_index([1, 2], [1, 2], dimension=3), "three or more readings"),
+        (lambda: measured_index([1, 2], [1, 2], dimension=3), "three or more values"),
         (lambda: measured_index([1, 2, 3], [3, 2, 1], dimension=3), "does not rise with the temperature"),
         (lambda: forecast(plan("isobar", factor=2.0, steps=3), lr=0.0, weight_decay=1.0), "lr = 0.0: must be above 0"),
         (lambda: Plan.from_dict({"kind": "isobar"}), "a plan has the keys"),
