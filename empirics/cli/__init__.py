@@ -17,7 +17,11 @@ from typing import Any
 
 import typer
 
-from empirics.cli import judging, runs, schedule, theory  # noqa: F401 - each registers its verbs
+# Each registers its verbs, in the order of the help.
+# isort: off
+from empirics.cli import theory, runs, judging, schedule  # noqa: F401
+
+# isort: on
 from empirics.cli.app import DEBUG, DONE, FAILED, INTERRUPTED, PROGRAM, WRONG, RequestError, missing, say
 from empirics.cli.app import app as program
 

@@ -53,8 +53,8 @@ class PageFormat(StrEnum):
 @app.command(
     "import",
     help=(
-        "Import runs trained elsewhere: a table with one row per run (CSV, TSV, Parquet, NetCDF), or trace folders of "
-        "the paper's own code. Reports which claims cannot be judged, and which columns they require."
+        "Import runs trained elsewhere. Reads a table with one row per run (CSV, TSV, Parquet, NetCDF), or trace "
+        "folders of the paper's own code, and reports which claims cannot be judged, and why."
     ),
     epilog=examples(
         "import mine.csv --protocol fixed-lr --out runs/mine",
@@ -67,9 +67,7 @@ def import_(
     out: Annotated[Path, typer.Option(help="The folder for the results.", show_default=False)],
     mapping: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map", metavar="NAME=COLUMN", help="Maps a column with another name; repeatable.", show_default=False
-        ),
+        typer.Option("--map", metavar="NAME=COLUMN", help="Use COLUMN as NAME; repeatable.", show_default=False),
     ] = None,
     dimension: Annotated[
         int | None, typer.Option(help="Number of scale-invariant weights, if not in a column.", show_default=False)
@@ -103,9 +101,12 @@ def import_(
 
 def _say_what_is_lost(verdicts: Verdicts) -> None:
     """Report which claims cannot be judged on imported runs, and why."""
-    lost: dict[tuple[str, str], None] = {(v.claim, v.reason): None for v in verdicts if v.verdict == "not measured"}
-    for claim, reason in lost:
-        say(f"{claim} cannot be judged (fully): {reason}")
+    lost: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        if verdict.verdict == "not measured":
+            lost.setdefault(verdict.claim, {})[verdict.reason] = None
+    for claim, reasons in lost.items():
+        say(f"{claim} cannot be judged (fully): {'; '.join(reasons)}")
 
 
 @app.command(
@@ -150,7 +151,7 @@ def compare(
 
 @app.command(
     help=(
-        "Write a page about one or several runs, with verdicts, figures and provenance: a single self-contained file."
+        "Write a page about one or several runs: a single self-contained file with verdicts, figures and provenance."
     ),
     epilog=examples(
         "report runs/digits",

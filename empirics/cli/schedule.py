@@ -41,8 +41,8 @@ class ScheduleFormat(StrEnum):
 
 @app.command(
     help=(
-        "Predict the effect of a schedule of learning rate and weight decay: both at each step, with temperature, norm "
-        "and entropy, and the minimum number of steps for the schedule to be quasi-static."
+        "Predict the effect of a schedule of lr and weight decay. Prints both at each step, with temperature, norm and "
+        "entropy, and the minimum number of steps for the schedule to be quasi-static."
     ),
     epilog=examples(
         "schedule cooldown --lr 0.1 --weight-decay 5e-4 --factor 0.01 --steps 100000",
@@ -109,16 +109,20 @@ def schedule(
         If the request is wrong.
     """
     from empirics.steering import forecast, quasi_static
+    from empirics.steering.weight_decay import Setting
     from thermo_theory.relations.paths import capacity, law
 
     if out is not None and out.suffix.lower() != ".png":
         raise RequestError(f"schedule: --out {out} must end in .png")
     chosen = {"factor": factor, "rate": rate, "shape": shape, "along": along, "index": index, "correct": correct}
     try:
+        Setting(lr, weight_decay, optimizer, momentum=momentum)  # refuses what is out of range
         plan = _plan(kind.value, chosen, steps=steps, hold=hold, optimizer=optimizer)
         heat = 1.0 if index is None else capacity(law("fixed-lr", optimizer), index)
         rates = {"lr": lr, "weight_decay": weight_decay}
-        table = forecast(plan, **rates, heat_capacity=heat, points=points)
+        table, curve = (forecast(plan, **rates, heat_capacity=heat, points=number) for number in (points, CURVE))
+        for one in (table, curve):
+            one["entropy"] = one["entropy"].round(12) + 0.0  # no -1e-17 for 0
         slow = {"relaxation_steps": relaxation_steps, "sigma": sigma, "dimension": dimension}
         check = quasi_static(plan, **rates, momentum=momentum, **slow)  # type: ignore[arg-type]
     except ValueError as error:
@@ -131,7 +135,7 @@ def schedule(
             "temperature and norm: relative to the start; entropy: change in units of R = (d-1)/2 nats", check, sep="\n"
         )
     if out is not None:
-        _draw(forecast(plan, **rates, heat_capacity=heat, points=CURVE), check, f"{kind.value}, {optimizer}", out)
+        _draw(curve, check, f"{kind.value}, {optimizer}", out)
         say(f"plot: {out}")
 
 
@@ -147,10 +151,10 @@ def _plan(kind: str, chosen: dict[str, Any], **common: Any) -> Plan:
 
     if kind == "entropy-rate":
         if chosen["rate"] is None or chosen["factor"] is not None or chosen["shape"] is not None:
-            raise ValueError("entropy-rate takes --rate, and neither --factor nor --shape")
+            raise ValueError("entropy-rate requires --rate and takes neither --factor nor --shape")
         return plans.entropy_rate(**{name: chosen[name] for name in ("rate", "along", "index")}, **common)
     if chosen["factor"] is None or chosen["rate"] is not None:
-        raise ValueError(f"{kind} takes --factor, and no --rate")
+        raise ValueError(f"{kind} requires --factor and does not take --rate")
     common |= {name: chosen[name] for name in ("factor", "shape") if chosen[name] is not None}
     if kind == "adiabat":
         return plans.adiabat(index=chosen["index"], **common)

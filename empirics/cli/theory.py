@@ -62,7 +62,7 @@ def _claims(files: Sequence[Path]) -> list[str]:
 
 
 @app.command(
-    help="Print a derivation: every step with its operation, its reason and its check.",
+    help="Print a derivation. Every step has its operation, its reason and its check.",
     epilog=examples(
         "derive radius",
         "derive maxwell --protocol fixed-elr",

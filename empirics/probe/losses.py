@@ -174,10 +174,10 @@ def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
     Notes
     -----
     A minibatch's loss is that of the weights plus noise of its own, which is independent from step to step and
-    contributes only to the covariance at lag 0. The covariances at lags 1 to n/25, after removal of a linear trend, are
-    fitted by ``A exp(-lag/tau)`` (least squares on a grid of tau); the interval is Student's for log tau, from fits
-    that each leave out a fifth of the series. There is no estimate if A is not above 0 by four standard errors, or if tau is
-    above a hundredth of the series, which is then too short.
+    contributes only to the covariance at lag 0. The covariances at lags 1 to n/25, after removal of a linear trend,
+    are fitted by ``A exp(-lag/tau)`` (least squares on a grid of tau); the interval is Student's for log tau, from
+    fits that each leave out a fifth of the series. There is no estimate if A is not above 0 by four standard errors,
+    or if tau is above a hundredth of the series, which is then too short.
 
     Examples
     --------

@@ -21,9 +21,11 @@ def _several(names: Sequence[str]) -> str:
 def _steps(count: float) -> str:
     """Round to two digits: 41,234 becomes 41,000.
 
-    >>> _steps(41234.0)
-    '41,000'
+    >>> _steps(41234.0), _steps(41234567890.0)
+    ('41,000', '4.1e10')
     """
+    if count >= 1e9:
+        return f"{count:.1e}".replace("e+0", "e").replace("e+", "e")
     digits = max(len(str(int(count))) - 2, 0)
     return f"{round(count, -digits):,.0f}"
 

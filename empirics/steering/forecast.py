@@ -59,11 +59,15 @@ class QuasiStatic:
         return self.holds
 
     def __str__(self) -> str:
+        count = (
+            f"{self.needed:,.0f}"
+            if self.needed < 1e9
+            else f"about {self.needed:.0e}".replace("e+0", "e").replace("e+", "e")
+        )
+        needs = f"needs {count} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         if self.holds:
-            needs = f"needs {self.needed:,.0f} steps, has {self.steps:,}"
             return f"quasi-static: lags in log r and U/(R T) stay below {self.tolerance:g}; {needs}"
         slow = "the norm" if self.lag_norm > self.lag_energy else "the energy of the directions"
-        needs = f"needs {self.needed:,.0f} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         return f"not quasi-static after step {self.until:,}: {slow} lags; {needs}"
 
 
@@ -173,6 +177,8 @@ def quasi_static(
     _check_rates(lr, weight_decay)
     if relaxation_steps is not None and not relaxation_steps > 0:
         raise ValueError(f"relaxation_steps = {relaxation_steps!r}: must be above 0")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum = {momentum!r}: must be at least 0 and below 1")
     if not tolerance > 0:
         raise ValueError(f"tolerance = {tolerance!r}: must be above 0")
     steps = _looks(plan)

@@ -170,6 +170,12 @@ def test_relaxation_by_optimiser():
     assert quasi_static(adam, lr=0.1, weight_decay=0.01, sigma=1.0, dimension=10).needed > 0
 
 
+def test_a_step_count_of_many_digits_is_rounded():
+    check = quasi_static(plan("isobar", factor=0.1, steps=10), lr=1e-4, weight_decay=1e-4)
+    assert 1e9 < check.needed < 1e10
+    assert str(check).endswith(f"needs about {check.needed / 1e9:.0f}e9 steps, has 10")
+
+
 def test_an_endless_cooldown_says_where_it_leaves_equilibrium():
     made = cooldown(factor=0.0, steps=10**6)
     check = quasi_static(made, lr=0.1, weight_decay=0.1)
@@ -258,11 +264,13 @@ def test_command_line(kind, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["isobar"], "isobar takes --factor"),
-        (["entropy-rate", "--factor", "2"], "entropy-rate takes --rate"),
+        (["isobar"], "isobar requires --factor and does not take --rate"),
+        (["entropy-rate", "--factor", "2"], "entropy-rate requires --rate"),
         (["isobar", "--factor", "-2"], "factor = -2.0: must be above 0"),
         (["isobar", "--factor", "2", "--out", "plan.svg"], "must end in .png"),
         (["isobaric", "--factor", "2"], "isobaric"),
+        (["isobar", "--factor", "2", "--momentum", "2"], "momentum = 2.0: must be at least 0 and below 1"),
+        (["isobar", "--factor", "2", "--momentum", "0.9"], "sgd has none; use momentum or nesterov"),
     ],
 )
 def test_wrong_requests_end_with_a_line_and_2(change, words, capsys, tmp_path, monkeypatch):
