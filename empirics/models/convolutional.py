@@ -1,8 +1,8 @@
-"""A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, many runs at once.
+"""A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, for many runs at once.
 
-The runs stand side by side as channels, (image, run · channel, height, width): a convolution of the ensemble is one of
-as many groups as runs, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory,
-this takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
+The runs are laid out as channels, (image, run · channel, height, width): a convolution of the ensemble is a grouped one
+with a group per run, and BatchNorm's statistics are per channel anyway. On a CPU, with channels last in memory, this
+takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
 On a CPU ResNet-18's gradient is taken by :mod:`empirics.models.conv_kernel`, in less than half of that, if numba is
 there.
@@ -44,7 +44,7 @@ def _convolved(signal: Tensor, filters: Tensor, stride: int, eps: float) -> Tens
 
 
 class _Convolutional(FunctionalModel):
-    """What both have in common: images side by side, and a last layer on the mean over the picture.
+    """Common to both: the layout of images, and a last layer on the mean over the image.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class _Convolutional(FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data.
+        """Build the network for the data.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class _Convolutional(FunctionalModel):
             If the data are not images.
         """
         if len(data.shape) != 3:
-            raise ModelError(f"[model] name = {table.name!r} needs images, which data set {data.name!r} does not hold")
+            raise ModelError(f"[model] name = {table.name!r} needs images, but data set {data.name!r} has none")
         return cls(data.shape, data.classes, table.width, table.eps, table.head_norm)
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
@@ -84,13 +84,13 @@ class _Convolutional(FunctionalModel):
         return frozen_head(generator, self.classes, 8 * self.width, self.head_norm)
 
     def _enter(self, inputs: Tensor) -> Tensor:
-        """Put the images of all runs side by side, (image, run · channel, height, width), channels last in memory."""
+        """Lay out the images of all runs as (image, run · channel, height, width), channels last in memory."""
         runs, batch = inputs.shape[:2]
         images = inputs.view(runs, batch, *self.shape).transpose(0, 1).reshape(batch, -1, *self.shape[1:])
         return images.contiguous(memory_format=torch.channels_last)
 
     def _leave(self, signal: Tensor, frozen: Sequence[Tensor]) -> Tensor:
-        """Logits (run, image, class) from the last channels' means over the picture."""
+        """Compute logits (run, image, class) from the means of the last channels over the image."""
         batch, runs = signal.shape[0], frozen[0].shape[0]
         return linear(signal.mean((2, 3)).view(batch, runs, -1).transpose(0, 1), frozen[0])
 
@@ -114,7 +114,7 @@ class ConvNet(_Convolutional):
         self.blocks = tuple(_filters(f"convolution {i}", channels[i], channels[i - 1], 3) for i in range(1, 5))
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         signal = self._enter(inputs)
         for i, filters in enumerate(weights):
             signal = _convolved(signal, filters, 1, self.eps).relu()
@@ -132,7 +132,7 @@ class _Unit(NamedTuple):
 
     @property
     def projects(self) -> bool:
-        """Whether the shortcut needs a convolution of its own."""
+        """Whether the shortcut needs a convolution."""
         return self.stride != 1 or self.into != self.out
 
 
@@ -184,7 +184,7 @@ class ResNet18(fast.Compiled, _Convolutional):
         self.blocks = tuple(blocks)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         filters = iter(weights)
         signal = _convolved(self._enter(inputs), next(filters), 1, self.eps).relu()
         for unit in self._units:
@@ -197,7 +197,7 @@ class ResNet18(fast.Compiled, _Convolutional):
 
     @property
     def negligible(self) -> Self:
-        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
         other = super().negligible
         other.compiled = False
         return other

@@ -1,8 +1,8 @@
-"""A multilayer perceptron with BatchNorm and a frozen last layer, many runs at once.
+"""A multilayer perceptron with BatchNorm and a frozen last layer, for many runs at once.
 
-Activations are laid out (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis, so
-that one call of a row-wise normalisation kernel does the whole ensemble, and each linear layer is one batched matrix
-product. The backward pass is written by hand: it is short, and a fifth of the time goes when autograd keeps no books.
+Activations are laid out as (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis,
+so that one call of a row-wise normalisation kernel serves the whole ensemble, and each linear layer is one batched
+matrix product. The backward pass is written by hand: it is short, and saves a fifth of the time without autograd.
 
 On a CPU the same gradient is taken by :mod:`empirics.models.mlp_kernel`, at twice the speed, if numba is there.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Layer(NamedTuple):
-    """What the backward pass needs of one hidden layer; every tensor (run, feature, batch) but the statistics."""
+    """Values of one hidden layer for the backward pass, (run, feature, batch) except for the statistics."""
 
     entered: Tensor
     linear: Tensor
@@ -86,8 +86,8 @@ class _Perceptron(fast.Compiled):
 class EnsembleMLP(_Perceptron):
     """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
 
-    BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` as long as `eps` is negligible against
-    the variance it is added to. With `affine`, its scales and shifts are trained too: *not* scale invariant.
+    BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` if `eps` is negligible beside the
+    variance. With `affine`, scales and shifts are trained too, which breaks scale invariance.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class EnsembleMLP(_Perceptron):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data; with another normalisation it is a :class:`NormedMLP`."""
+        """Build the network for the data; with another normalisation it is a :class:`NormedMLP`."""
         if table.norm != "batch":
             return NormedMLP.of(table, data)
         return cls(data.inputs.shape[1], data.classes, table.hidden, table.eps, table.affine, table.head_norm)
@@ -145,7 +145,7 @@ class EnsembleMLP(_Perceptron):
 
     @property
     def negligible(self) -> "EnsembleMLP":
-        """The same network with a negligible eps, in plain torch: a check is not worth compiling for."""
+        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
         return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm, False)
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
@@ -165,7 +165,7 @@ class EnsembleMLP(_Perceptron):
     def _forward(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
     ) -> tuple[Tensor, list[_Layer]]:
-        """Logits (run, class, batch), and what the backward pass needs."""
+        """Compute logits (run, class, batch), and the values for the backward pass."""
         depth, batch = len(self.hidden), inputs.shape[1]
         signal, layers = inputs.transpose(1, 2), []
         for i in range(depth):
@@ -180,7 +180,7 @@ class EnsembleMLP(_Perceptron):
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        """Compute the mean cross-entropy (nat) of each run's minibatch; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs, labels)) is not None:
             return self._with_kernel(kernel, weights, frozen[0], (inputs, fast.NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
@@ -207,15 +207,15 @@ class EnsembleMLP(_Perceptron):
         return loss
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         return self._forward(weights, frozen, inputs)[0].transpose(1, 2)
 
 
 class NormedMLP(_Perceptron, FunctionalModel):
     """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
-    Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
-    flat direction: what is added to all rows alike leaves the loss as it is.
+    Each sample is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
+    flat direction: adding the same row to all rows does not change the loss.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ class NormedMLP(_Perceptron, FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data."""
+        """Build the network for the data."""
         of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
         return cls(data.inputs.shape[1], data.classes, *of_table)
 
@@ -282,7 +282,7 @@ class NormedMLP(_Perceptron, FunctionalModel):
         return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         signal = inputs
         for w in weights:
             signal = normalised(linear(signal, w), self.norm, self.eps)
