@@ -1,9 +1,9 @@
 """The command line: ``thermo-theory VERB``. Results go to stdout, progress and messages to stderr.
 
 Exit codes: 0 done; 1 a failure while working, or ``--strict`` and a symmetry or physics claim disagrees; 2 the request
-was wrong (one line says what, where and what would be right; nothing is written); 130 interrupted.
+was wrong (one line names what, where and what would be right; nothing is written); 130 interrupted.
 
-What is heavy (torch, xarray, matplotlib) is imported inside the verbs that need it: `list` and `derive` need none.
+Heavy packages (torch, xarray, matplotlib) are imported inside the verbs that need them: `list` and `derive` need none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from typing import Any
 
 import typer
 
-from empirics.cli import judging, runs, schedule, theory  # noqa: F401 - each registers its verbs
+# Each registers its verbs, in the order of the help.
+# isort: off
+from empirics.cli import theory, runs, judging, schedule  # noqa: F401
+
+# isort: on
 from empirics.cli.app import DEBUG, DONE, FAILED, INTERRUPTED, PROGRAM, WRONG, RequestError, missing, say
 from empirics.cli.app import app as program
 
@@ -30,7 +34,7 @@ def _one_line(text: str) -> str:
 
 
 def _usage(error: Any) -> str:
-    """Turn a command line that could not be read into one line."""
+    """Describe an unreadable command line in one line."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     message = _one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
@@ -42,7 +46,7 @@ def _usage(error: Any) -> str:
 
 
 def _failed(error: Exception, debug: bool) -> int:
-    """Report an exception in one line and return the exit code it stands for."""
+    """Report an exception in one line and return its exit code."""
     from empirics.experiment import ExperimentError
     from empirics.running.files import FullDiskError
 
@@ -71,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The words after the program's name; those of this process by default.
+        The words after the program's name; default: those of this process.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = program(words, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; what is left in the buffer must not fail at exit.
+        # The reader of the pipe has closed it; the rest of the buffer must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (KeyboardInterrupt, typer.Abort):

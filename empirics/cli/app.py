@@ -1,4 +1,4 @@
-"""What every verb shares: the application, its exit codes, and how it reports."""
+"""Shared by all verbs: the application, its exit codes, and how it reports."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import sys
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
-
 
 PROGRAM = "thermo-theory"
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -28,7 +24,7 @@ app = typer.Typer(
 
 
 class RequestError(Exception):
-    """The request was wrong; the message is the line the user sees."""
+    """The request was wrong; the message is shown to the user."""
 
 
 class ProtocolName(StrEnum):
@@ -40,12 +36,12 @@ class ProtocolName(StrEnum):
 
 
 def say(message: str) -> None:
-    """Tell the user something that is not a result."""
+    """Print a message that is not a result, to stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
 def examples(*lines: str) -> str:
-    """Write examples for a verb's help, one a line (the first character stops re-wrapping)."""
+    """Write examples for a verb's help, one per line (the first character stops re-wrapping)."""
     return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
 
 
@@ -71,7 +67,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(
     invoke_without_command=True,
-    help="Thermodynamics of SGD on scale-invariant networks: derive, train, compare, look.",
+    help="Thermodynamics of SGD on scale-invariant networks: derive, train, compare, report.",
     epilog=examples("demo", "derive radius", "run experiments/digits.toml --out runs/digits", "report runs/digits"),
 )
 def _program(
@@ -79,28 +75,28 @@ def _program(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks; so does {DEBUG}=1.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks (also: {DEBUG}=1).")] = False,
 ) -> None:
-    """Hold what belongs to every verb."""
+    """Handle the options of the program itself."""
     context.obj["debug"] = context.obj["debug"] or debug
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
-#: Files with claims of the user's own.
+#: Files with user-defined claims.
 ClaimFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--claims",
         metavar="FILE.py",
-        help="A Python file with claims of your own, which is executed; repeatable.",
+        help="A Python file with your own claims (it is executed); repeatable.",
         show_default=False,
     ),
 ]
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """Say which extra holds a module that is not installed."""
+    """Name the extra that installs a missing module."""
     module = (error.name or "a package").split(".")[0]
     extra = "cluster" if module in ("dask", "distributed") else "empirics"
     return f"this needs {module}, which is not installed: pip install '{PROGRAM}[{extra}]'"

@@ -53,8 +53,8 @@ class PageFormat(StrEnum):
 @app.command(
     "import",
     help=(
-        "Read somebody else's runs: a table with one row a run (CSV, TSV, Parquet, NetCDF), or trace folders of the "
-        "paper's own code. Says which claims a missing column takes away."
+        "Import runs trained elsewhere. Reads a table with one row per run (CSV, TSV, Parquet, NetCDF), or trace "
+        "folders of the paper's own code, and reports which claims cannot be judged, and why."
     ),
     epilog=examples(
         "import mine.csv --protocol fixed-lr --out runs/mine",
@@ -63,18 +63,16 @@ class PageFormat(StrEnum):
 )
 def import_(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The table or folder.", show_default=False)],
-    protocol: Annotated[ProtocolName, typer.Option(help="How the runs were trained.", show_default=False)],
+    protocol: Annotated[ProtocolName, typer.Option(help="The training protocol of the runs.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder for the results.", show_default=False)],
     mapping: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map", metavar="NAME=COLUMN", help="A column with another name; repeatable.", show_default=False
-        ),
+        typer.Option("--map", metavar="NAME=COLUMN", help="Use COLUMN as NAME; repeatable.", show_default=False),
     ] = None,
     dimension: Annotated[
-        int | None, typer.Option(help="Number of scale-invariant weights, if no column says it.", show_default=False)
+        int | None, typer.Option(help="Number of scale-invariant weights, if not in a column.", show_default=False)
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="The optimiser, if no column says it.")] = "sgd",
+    optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
 ) -> None:
     """Import runs.
 
@@ -87,29 +85,32 @@ def import_(
     for pair in mapping or ():
         name, equals, column = pair.partition("=")
         if not (name and equals and column):
-            raise RequestError(f"import: --map {pair} must be NAME=COLUMN, as --map weight_decay=wd")
+            raise RequestError(f"import: --map {pair} must be NAME=COLUMN, for example --map weight_decay=wd")
         if name in columns:
-            raise RequestError(f"import: --map gives two columns for {name}")
+            raise RequestError(f"import: --map maps two columns to {name}")
         columns[name] = column
     import empirics
 
     runs = empirics.import_runs(path, out, protocol.value, dimension=dimension, optimizer=optimizer, columns=columns)
     print(runs)
     if ignored := runs.provenance["imported"]["ignored"]:
-        say(f"columns that no claim uses: {', '.join(ignored)}")
+        say(f"columns ignored because no claim uses them: {', '.join(ignored)}")
     _say_what_is_lost(empirics.compare(runs))
     say(f"next: {PROGRAM} compare {out}, {PROGRAM} report {out}")
 
 
 def _say_what_is_lost(verdicts: Verdicts) -> None:
-    """Tell which claims cannot be judged on imported runs, and for want of what."""
-    lost: dict[tuple[str, str], None] = {(v.claim, v.reason): None for v in verdicts if v.verdict == "not measured"}
-    for claim, reason in lost:
-        say(f"{claim} cannot be judged, or not in every form: {reason}")
+    """Report which claims cannot be judged on imported runs, and why."""
+    lost: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        if verdict.verdict == "not measured":
+            lost.setdefault(verdict.claim, {})[verdict.reason] = None
+    for claim, reasons in lost.items():
+        say(f"{claim} cannot be judged (fully): {'; '.join(reasons)}")
 
 
 @app.command(
-    help="Judge runs against the theory. Prints every claim with its interval and a verdict.",
+    help="Judge runs against the theory. Prints every claim with its interval and verdict.",
     epilog=examples(
         "compare runs/digits",
         "compare runs/digits --format json",
@@ -119,7 +120,7 @@ def _say_what_is_lost(verdicts: Verdicts) -> None:
 )
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)],
-    form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.TABLE,
+    form: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.TABLE,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a symmetry or physics claim disagrees.")
     ] = False,
@@ -130,7 +131,7 @@ def compare(
     Raises
     ------
     Exit
-        With 1 if it is strict and a claim disagrees, or if the code of a claim fails.
+        With 1 if --strict is given and a claim disagrees, or if the code of a claim fails.
     """
     verdicts = _compared(folder, claims or ())
     printed = {
@@ -150,8 +151,7 @@ def compare(
 
 @app.command(
     help=(
-        "Write the page about one run or several. Verdicts in words, figures, how it was run: one file, which loads "
-        "nothing."
+        "Write a page about one or several runs: a single self-contained file with verdicts, figures and provenance."
     ),
     epilog=examples(
         "report runs/digits",
@@ -164,28 +164,28 @@ def compare(
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of finished runs.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="The file, by default report.html in the first folder.", show_default=False)
+        Path | None, typer.Option(help="The file; default: report.html in the first folder.", show_default=False)
     ] = None,
     form: Annotated[
         PageFormat | None,
-        typer.Option("--format", help="What to write, by default what the file's ending says.", show_default=False),
+        typer.Option("--format", help="Output format; default: by the extension of the file.", show_default=False),
     ] = None,
     claims: ClaimFiles = None,
 ) -> None:
-    """Write a page about one run or several.
+    """Write a page about one or several runs.
 
     Raises
     ------
     RequestError
-        If the file cannot be what was asked for.
+        If the file has the wrong extension or is a folder.
     Exit
-        With 1 if the code of a claim fails; the page is there and says so.
+        With 1 if the code of a claim fails; the page is written and reports it.
     """
     if out is not None and out.is_dir():
-        raise RequestError(f"report: --out {out} is a folder; give a file, as {out / 'report.html'}")
+        raise RequestError(f"report: --out {out} is a folder; give a file, for example {out / 'report.html'}")
     wanted = f".{form.value}" if form is not None else out.suffix.lower() if out is not None else ".html"
     if wanted not in _SUFFIXES:
-        raise RequestError(f"report: --out {out} ends in none of {', '.join(_SUFFIXES)}; give --format")
+        raise RequestError(f"report: --out {out} must end in one of {', '.join(_SUFFIXES)}, or give --format")
     chosen = _SUFFIXES[wanted]
     ending = next(suffix for suffix, name in _SUFFIXES.items() if name == chosen)
     target = out if out is not None else folders[0] / f"report{ending}"
@@ -200,7 +200,7 @@ def report(
 
 
 def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -> Verdicts:
-    """Load runs and judge them; of claims whose code fails the verdicts keep a line each.
+    """Load runs and judge them; the verdicts list the claims whose code fails.
 
     Raises
     ------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _resumable(folder: Path, again: str = "") -> Iterator[None]:
-    """Say how to go on after Ctrl-C.
+    """Print how to continue after Ctrl-C.
 
     Yields
     ------
@@ -34,7 +34,7 @@ def _resumable(folder: Path, again: str = "") -> Iterator[None]:
     Raises
     ------
     Exit
-        With the code of an interruption.
+        With the exit code of an interruption.
     """
     try:
         yield
@@ -55,13 +55,13 @@ def _executor(cluster: str | None) -> AbstractContextManager[Executor | None]:
     return connected(cluster)
 
 
-#: Where the shards of a run are done.
+#: Where the shards of a run are computed.
 Cluster = Annotated[
     str | None,
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="Do the shards on a Dask cluster: local:N for N processes here, or tcp://HOST:PORT of its scheduler.",
+        help="Run the shards on a Dask cluster: local:N for N local processes, or tcp://HOST:PORT of its scheduler.",
         show_default=False,
     ),
 ]
@@ -69,15 +69,15 @@ Cluster = Annotated[
 
 @app.command(
     help=(
-        "From training to the page in a minute or two. Trains a small network on images of digits over a grid of "
-        "learning rates and weight decays, compares it with the theory, prints verdicts and writes a page."
+        "Go from training to a report in a minute or two. Trains a small network on images of digits over a grid of "
+        "learning rates and weight decays, compares it with the theory, prints the verdicts and writes a page."
     ),
     epilog=examples("demo", "demo --out /tmp/digits"),
 )
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for the results and the page.")] = Path("runs/digits"),
+    out: Annotated[Path, typer.Option(help="The folder for results and page.")] = Path("runs/digits"),
 ) -> None:
-    """Go from an experiment to the page.
+    """Train, compare and report.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def demo(
     known = shipped()
     if "digits" not in known:
         raise RequestError(
-            "demo: this installation has no experiments/digits.toml; run a file of yours with `run FILE`"
+            "demo: this installation has no experiments/digits.toml; use `run FILE` with a file of your own"
         )
     experiment = Experiment.from_file(known["digits"])
     import empirics
@@ -103,7 +103,7 @@ def demo(
 
 
 @app.command(
-    help="Train what an experiment file describes. A folder that holds the same experiment is continued.",
+    help="Train the runs of an experiment file. A folder that holds the same experiment is continued.",
     epilog=examples(
         "run experiments/digits.toml",
         "run mine.toml --out runs/mine --device cuda",
@@ -114,7 +114,7 @@ def demo(
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a TOML file.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the results, by default runs/NAME.", show_default=False)
+        Path | None, typer.Option(help="The folder for the results; default: runs/NAME.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cluster: Cluster = None,
@@ -133,11 +133,11 @@ def run(
 
 
 @app.command(
-    help="Continue an interrupted run. It comes to the same numbers as one that was never interrupted.",
+    help="Continue an interrupted run. The results are the same as without the interruption.",
     epilog=examples("resume runs/digits"),
 )
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the run.", show_default=False)],
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cluster: Cluster = None,
 ) -> None:
@@ -152,11 +152,11 @@ def resume(
         print(empirics.status(folder))
 
 
-@app.command(help="Say what is done, running and missing in a folder.", epilog=examples("status runs/digits"))
+@app.command(help="Show what is done, running and missing in a folder.", epilog=examples("status runs/digits"))
 def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)],
 ) -> None:
-    """Print the state of a run."""
+    """Print the status of a run."""
     import empirics
 
     print(empirics.status(folder))

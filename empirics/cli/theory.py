@@ -1,10 +1,10 @@
-"""Verbs that need no runs: `list` and `derive`."""
+"""Verbs without runs: `list` and `derive`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,17 +19,14 @@ from empirics.cli.app import (
     shipped,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @app.command(
     "list",
-    help="List derivations, claims, networks and experiments.",
+    help="List derivations, claims, networks, data sets and experiments.",
     epilog=examples("list", "list --claims mine.py"),
 )
 def list_everything(claims: ClaimFiles = None) -> None:
-    """Print what there is, a line each."""
+    """Print everything that has a name, one per line."""
     from empirics.data import DATASETS
     from empirics.models.registry import MODELS
     from thermo_theory import derivations
@@ -46,12 +43,12 @@ def list_everything(claims: ClaimFiles = None) -> None:
 
 
 def _claims(files: Sequence[Path]) -> list[str]:
-    """List the claims with where they come from, or say what has to be installed to know them.
+    """List the claims with their origin, or the package that has to be installed for them.
 
     Raises
     ------
     RequestError
-        If a file of the user's cannot be used.
+        If a file with claims cannot be used.
     """
     try:
         from empirics import claims
@@ -65,7 +62,7 @@ def _claims(files: Sequence[Path]) -> list[str]:
 
 
 @app.command(
-    help="Print a derivation. Every step with what was done and why, and what it was checked against.",
+    help="Print a derivation. Every step has its operation, its reason and its check.",
     epilog=examples(
         "derive radius",
         "derive maxwell --protocol fixed-elr",
@@ -74,12 +71,12 @@ def _claims(files: Sequence[Path]) -> list[str]:
     ),
 )
 def derive(
-    name: Annotated[str, typer.Argument(help="Its name, as `list` shows it.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Its name, as in `list`.", show_default=False)],
     protocol: Annotated[
-        ProtocolName | None, typer.Option(help="The training protocol, by default fixed-lr where there are several.")
+        ProtocolName | None, typer.Option(help="The training protocol; default: fixed-lr where there are several.")
     ] = None,
     optimizer: Annotated[
-        str, typer.Option(help="The optimiser: sgd, momentum, nesterov, adamw or adam-l2; the last four at fixed-lr.")
+        str, typer.Option(help="sgd, momentum, nesterov, adamw or adam-l2 (all but sgd only at fixed-lr).")
     ] = "sgd",
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -108,16 +105,16 @@ def derive(
 
 
 def _candidates(name: str, protocol: ProtocolName | None, optimizer: str) -> list[tuple[str, str | None]]:
-    """List what a name may stand for, the likeliest first: pairs of name and protocol that `derive` takes.
+    """List the derivations a name may mean, most likely first: pairs of name and protocol for `derive`.
 
     Raises
     ------
     RequestError
-        If there is no such optimiser, or none but SGD under the protocol.
+        If the optimiser is unknown, or not derived under the protocol.
     """
     from thermo_theory import PROTOCOLS
 
-    # Without a protocol: the one derivation of that name, or the one at fixed LR where there are several.
+    # Without a protocol: the only derivation of that name, or that at fixed LR if there are several.
     chosen = PROTOCOLS[(protocol or ProtocolName.FIXED_LR).value]
     if optimizer == "sgd":
         return [(name, None), (name, chosen.key)] if protocol is None else [(name, chosen.key)]

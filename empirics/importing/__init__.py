@@ -1,6 +1,6 @@
-"""Somebody else's runs: tables and trace folders become results like our own, checked cell by cell.
+"""Import runs trained elsewhere: tables and trace folders become results like our own, checked cell by cell.
 
-A file from elsewhere is data and nothing more: no reader used here executes anything that is in it.
+Foreign files are data only: no reader used here executes anything in them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics import results
-from empirics.claims.protocol import KNOBS
+from empirics.claims.protocol import KNOBS, effective_lr
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
 from empirics.importing.files import Cells, read_table
@@ -25,31 +25,32 @@ from empirics.importing.traces import is_trace_folder, read_traces
 from empirics.measure import norm_balance
 from empirics.results import EXPERIMENT, STORE, VARIABLES, Runs
 from empirics.running import provenance
+from thermo_theory import FixedELR
 
 __all__ = ["import_runs", "read_runs"]
 
 FloatArray = NDArray[np.float64]
 
 
-#: Columns that hold words.
+#: Columns of text.
 TEXTS = ("protocol", "optimizer", "status", "reason")
 
-#: Columns that hold whole numbers.
+#: Columns of whole numbers.
 WHOLE = ("seed", "diverged_at")
 
-#: What labels a run; the other columns are what was measured of it.
+#: Columns that label a run; the others are measurements.
 COORDINATES = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
 
-#: Columns that can only be positive.
+#: Columns that must be positive.
 POSITIVE = ("lr", "weight_decay", "effective_lr", "radius", "radius_sq", "grad_sq", "grad_variance", "temperature")
 
-#: Names that a table may use: those of the summary.
+#: Column names that are recognised: those of the summary.
 NAMES = tuple(name for name in VARIABLES if name not in ("step", "block", "snapshot", "parameter", "weights"))
 
 
 @dataclass
 class _Columns:
-    """The columns of one table by the names of the results, and where each came from."""
+    """The columns of a table by their names in the results, and the origin of each."""
 
     source: str
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class _Columns:
         self.values[name], self.origin[name] = np.asarray(values), origin
 
     def have(self, *names: str) -> bool:
-        """Whether all of these are there."""
+        """Whether all of these are present."""
         return all(name in self.values for name in names)
 
 
@@ -71,37 +72,37 @@ def read_runs(
     optimizer: str = "sgd",
     columns: Mapping[str, str] | None = None,
 ) -> Runs:
-    """Read somebody else's runs.
+    """Read runs trained elsewhere.
 
     Parameters
     ----------
     path
-        A table with one row a run (``.csv``, ``.tsv``, ``.parquet``, ``.nc``), or a folder of trace folders
-        (``lr1.00e-02_wd1.00e-03_seed1/`` with ``config.json`` and ``trace.pt``) or one of them.
+        A table with one row per run (``.csv``, ``.tsv``, ``.parquet``, ``.nc``), a trace folder
+        (``lr1.00e-02_wd1.00e-03_seed1/`` with ``config.json`` and ``trace.pt``), or a folder of trace folders.
     protocol
         ``"fixed-lr"``, ``"fixed-elr"`` or ``"fixed-sphere"``.
     dimension
-        Number d of scale-invariant weights, where neither a column ``dimension`` nor the file says it.
+        Number d of scale-invariant weights, if neither a column ``dimension`` nor the file gives it.
     optimizer
-        What trained the runs, where there is no such column.
+        The optimiser of the runs, if there is no such column.
     columns
-        Name in the results -> column of the table, for columns with other names.
+        Maps names in the results to columns of the table, for columns with other names.
 
     Returns
     -------
     Runs
-        In memory, with the names of our own results. What is missing and follows from what is there is filled in;
-        attribute ``origin`` of each variable says how it came about.
+        In memory, with the names of our own results. Missing variables that follow from others are filled in; the
+        attribute ``origin`` of each variable tells where it comes from.
 
     Raises
     ------
     ExperimentError
-        If the file cannot be read, a needed column is missing, or a cell is wrong; the line names the file, and the row
-        or the column.
+        If the file cannot be read, a required column is missing, or a cell is wrong; the message names the file, and
+        the row or the column.
     """
     where = Path(path)
     if protocol not in KNOBS:
-        raise ExperimentError(f"no protocol {protocol!r}; known: {', '.join(KNOBS)}")
+        raise ExperimentError(f"unknown protocol {protocol!r}; known: {', '.join(KNOBS)}")
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
     if not where.exists():
@@ -110,7 +111,7 @@ def read_runs(
     if where.is_dir():
         if not is_trace_folder(where):
             raise ExperimentError(
-                f"{where} holds no trace folders (folders with config.json and trace.pt), and is no table"
+                f"{where} is neither a table nor a folder of trace folders (with config.json and trace.pt)"
             )
         cells, trace = read_traces(where, protocol)
     else:
@@ -124,14 +125,14 @@ def read_runs(
 
 
 def import_runs(path: str | Path, out: str | Path, protocol: str, **options: Any) -> Runs:
-    """Read somebody else's runs (`read_runs`) and write them as a results folder that `empirics.load` takes.
+    """Read runs trained elsewhere (`read_runs`) and write them to a results folder for `empirics.load`.
 
     Parameters
     ----------
     path, protocol, **options
         As for :func:`read_runs`.
     out
-        The folder: a new one, an empty one, or one of an earlier import, which is replaced.
+        The folder: new, empty, or from an earlier import, which is replaced.
 
     Returns
     -------
@@ -141,16 +142,16 @@ def import_runs(path: str | Path, out: str | Path, protocol: str, **options: Any
     Raises
     ------
     ExperimentError
-        As :func:`read_runs`, and if the folder holds something else. Nothing is written then.
+        As :func:`read_runs`, and if the folder holds anything else. Nothing is written then.
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise ExperimentError(f"{folder} is a file: give a folder for the results")
+        raise ExperimentError(f"{folder} is a file; give a folder for the results")
     if folder.is_dir() and any(folder.iterdir()):
         if (folder / EXPERIMENT).exists():
-            raise ExperimentError(f"{folder} holds an experiment of ours: give another folder for imported runs")
+            raise ExperimentError(f"{folder} holds an experiment; give another folder for imported runs")
         if not (folder / STORE).is_dir():
-            raise ExperimentError(f"{folder} is not empty: give another folder for imported runs")
+            raise ExperimentError(f"{folder} is not empty; give another folder for imported runs")
     runs = read_runs(path, protocol, **options)
     folder.mkdir(parents=True, exist_ok=True)
     results.write(runs.tree, folder)
@@ -159,14 +160,14 @@ def import_runs(path: str | Path, out: str | Path, protocol: str, **options: Any
 
 # ------------------------------------------------------------------------------------------------ cells to columns
 def _typed(cells: Cells, protocol: str, dimension: int | None, mapping: dict[str, str]) -> _Columns:
-    """Give the columns their names and types; check every cell."""
+    """Name and type the columns; check every cell."""
     for name in mapping:
         if name not in NAMES and name != "dimension":
-            raise ExperimentError(f"--map {name}={mapping[name]}: no such name in the results{nearest(name, NAMES)}")
+            raise ExperimentError(f"--map {name}={mapping[name]}: unknown name {name}{nearest(name, NAMES)}")
         if mapping[name] not in cells.columns:
             raise ExperimentError(
                 f"{cells.source} has no column {mapping[name]!r} to map to {name}"
-                f"{nearest(mapping[name], list(cells.columns))} (it has: {', '.join(cells.columns)})"
+                f"{nearest(mapping[name], list(cells.columns))} (columns: {', '.join(cells.columns)})"
             )
     found = _Columns(cells.source)
     taken = set(mapping.values())
@@ -180,25 +181,25 @@ def _typed(cells: Cells, protocol: str, dimension: int | None, mapping: dict[str
         if not any(found.have(name) for name in choice):
             wanted = " or ".join(choice)
             raise ExperimentError(
-                f"{cells.source}: column {wanted} is missing, without which no claim at {protocol} can be judged; "
-                f"say which it is with --map {choice[0]}=COLUMN (it has: {', '.join(cells.columns)})"
+                f"{cells.source}: column {wanted} is missing, which every claim at {protocol} requires; if it has "
+                f"another name, use --map {choice[0]}=COLUMN (columns: {', '.join(cells.columns)})"
             )
     if not found.have("dimension") and dimension is None and "dimension" not in cells.facts:
         raise ExperimentError(
-            f"{cells.source}: column dimension (the number d of scale-invariant weights) is missing: give it as a "
-            "column or as an option, --dimension N"
+            f"{cells.source}: column dimension (the number d of scale-invariant weights) is missing; add it, or give "
+            "--dimension N"
         )
     return found
 
 
 def _bad(cells: Cells, column: str, i: int, must: str) -> str:
-    """Say which cell is wrong, and what it must be."""
+    """Write which cell is wrong, and why."""
     cell = cells.columns[column][i]
     return f"{cells.source}, {cells.place(i)}, column {column}: {str(cell)[:60]!r} {must}"
 
 
 def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float:
-    """Read a number; an empty cell is one that was not measured.
+    """Read a number; an empty cell means not measured.
 
     Raises
     ------
@@ -219,9 +220,10 @@ def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float
 
 
 def _truth(cell: Any) -> float:
-    """Read a truth value, 1 or 0."""
+    """Read a truth value, 1 or 0, from a word or a number."""
     words = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-    return words[cell.strip().lower()] if isinstance(cell, str) and cell.strip().lower() in words else float(bool(cell))
+    value = words.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell
+    return float(value) if math.isnan(float(value)) else float(float(value) != 0)
 
 
 def _whole(cells: Cells, name: str, column: str, i: int, needed: bool) -> int:
@@ -245,12 +247,12 @@ def _text(cells: Cells, name: str, column: str, i: int, needed: bool) -> str:
 
 
 def _dimension(cells: Cells, found: _Columns, option: int | None) -> int:
-    """Find the one d of all runs, and check what the file says of it against the option.
+    """Find d, which all runs share, and check it against the option.
 
     Raises
     ------
     ExperimentError
-        If rows differ, or the file and the option do, or it is below 2.
+        If rows differ, the file and the option differ, or it is below 2.
     """
     if found.have("dimension"):
         values = found.values.pop("dimension")
@@ -259,40 +261,40 @@ def _dimension(cells: Cells, found: _Columns, option: int | None) -> int:
             i = int(differing[0])
             raise ExperimentError(
                 f"{cells.source}, {cells.place(i)}, column dimension: {values[i]} differs from {values[0]} above; "
-                "import networks of different size apart"
+                "import networks of different sizes separately"
             )
-        said: int | None = int(values[0])
+        given: int | None = int(values[0])
     else:
-        said = int(cells.facts["dimension"]) if "dimension" in cells.facts else None
-    if said is not None and option is not None and said != option:
-        raise ExperimentError(f"{cells.source} says dimension {said}, the option says {option}")
-    d = option if said is None else said
+        given = int(cells.facts["dimension"]) if "dimension" in cells.facts else None
+    if given is not None and option is not None and given != option:
+        raise ExperimentError(f"{cells.source} has dimension {given}, but --dimension is {option}")
+    d = option if given is None else given
     if d is None or d < 2:
-        raise ExperimentError(f"{cells.source}: dimension is {d}, must be 2 or more")
+        raise ExperimentError(f"{cells.source}: dimension is {d}, but must be 2 or more")
     return d
 
 
 def _label(found: _Columns, protocol: str, optimizer: str) -> None:
-    """Add protocol, optimiser and seed where the table has none; check those it has.
+    """Add protocol, optimiser and seed where missing; check the protocol.
 
     Raises
     ------
     ExperimentError
-        If the table's own protocol is another.
+        If the protocol in the table differs.
     """
     runs = len(next(iter(found.values.values())))
     if found.have("protocol"):
         others = sorted({str(one) for one in found.values["protocol"]} - {protocol})
         if others:
             raise ExperimentError(
-                f"{found.source}: column protocol says {others[0]!r} and --protocol says {protocol!r}; import the runs "
-                "of each protocol apart"
+                f"{found.source}: column protocol has {others[0]!r}, but --protocol is {protocol!r}; import the runs "
+                "of each protocol separately"
             )
     found.add("protocol", np.full(runs, protocol), "option protocol")
     if not found.have("optimizer"):
         found.add("optimizer", np.full(runs, optimizer), "option optimizer")
     if not found.have("seed"):
-        found.add("seed", _repetition(found), "which of the runs with these settings it is")
+        found.add("seed", _repetition(found), "counted among runs with the same settings")
     if found.have("status") and not found.have("reason"):
         found.add("reason", np.where(found.values["status"] == "ok", "", "as imported"), "not given")
 
@@ -308,9 +310,9 @@ def _repetition(found: _Columns) -> list[int]:
     return numbers
 
 
-# ------------------------------------------------------------------------------------------------ what follows
+# ------------------------------------------------------------------------------------------------ derived columns
 def _derive(found: _Columns, protocol: str, d: int) -> None:
-    """Fill in what follows from what is there; a rule uses what earlier ones have found."""
+    """Fill in columns that follow from others; rules may use the results of earlier ones."""
     v = found.values
     rules: tuple[tuple[str, tuple[str, ...], str, Callable[[], Any]], ...] = (
         ("radius_sq", ("radius",), "radius^2", lambda: v["radius"] ** 2),
@@ -321,7 +323,7 @@ def _derive(found: _Columns, protocol: str, d: int) -> None:
         (
             "grad_variance_unit",
             ("grad_variance", "radius_sq"),
-            "radius_sq x grad_variance",
+            "radius_sq·grad_variance",
             lambda: v["radius_sq"] * v["grad_variance"],
         ),
         (
@@ -351,30 +353,32 @@ def _derive(found: _Columns, protocol: str, d: int) -> None:
 
 
 def _derive_rates(found: _Columns, protocol: str, d: int) -> None:
-    """Fill in the temperature, half the effective learning rate times the noise a dimension, and the balance.
+    """Fill in temperature and balance of the runs trained by SGD, by its laws.
 
-    Both are those of SGD; the claims themselves work out the temperature of other optimisers.
+    Runs of other optimisers get NaN: the claims compute theirs, each by its own law.
     """
     v = found.values
-    if not (v["optimizer"] == "sgd").all():
-        return
-    if protocol != "fixed-lr" and found.have("effective_lr"):
-        effective, words = v["effective_lr"], "effective_lr"
-    elif found.have("lr", "radius_sq"):
-        effective, words = v["lr"] / v["radius_sq"], "lr/radius_sq"
-    else:
+    sgd = v["optimizer"] == "sgd"
+    numbers = {name: ("run", v[name]) for name in ("lr", "effective_lr", "radius", "radius_sq") if found.have(name)}
+    rate = effective_lr(xr.Dataset(numbers, attrs={"protocol": protocol}))
+    if not sgd.any() or rate is None:
         return
     if found.have("grad_variance_unit") and not found.have("temperature"):
-        temperature = 0.5 * effective * v["grad_variance_unit"] / (d - 1)
-        found.add("temperature", temperature, f"derived: {words} x grad_variance_unit/(2 (d - 1))")
-    if protocol == "fixed-lr" and found.have("grad_sq") and not found.have("balance"):
+        noise = v["grad_variance_unit"] / (d - 1)
+        temperature = FixedELR.temperature(eta_eff=rate, sigma=np.sqrt(noise), invalid="nan")
+        temperature = np.where(noise <= 0, 0.0, temperature)  # without noise, where the formula does not apply
+        found.add(
+            "temperature", np.where(sgd, temperature, np.nan), "derived: effective_lr·grad_variance_unit/(2(d - 1))"
+        )
+    if protocol == "fixed-lr" and found.have("grad_sq", "radius_sq") and not found.have("balance"):
         balance = norm_balance(v["lr"], v["weight_decay"], v["grad_sq"], v["radius_sq"])
-        found.add("balance", balance, "derived: lr grad_sq/(weight_decay (2 - lr weight_decay) radius_sq)")
+        words = "derived: lr·grad_sq/(weight_decay (2 - lr·weight_decay) radius_sq)"
+        found.add("balance", np.where(sgd, balance, np.nan), words)
 
 
 # ------------------------------------------------------------------------------------------------ results
 def _tree(found: _Columns, d: int, where: Path, cells: Cells, trace: xr.Dataset | None, protocol: str) -> xr.DataTree:
-    """Results as :mod:`empirics.results` has them, with where they came from in place of an experiment."""
+    """Assemble results as in :mod:`empirics.results`, with their origin in place of an experiment."""
     variables = {
         name: xr.Variable(("run",), values, VARIABLES[name]._asdict() | {"origin": found.origin[name]})
         for name, values in found.values.items()

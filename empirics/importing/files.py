@@ -1,4 +1,4 @@
-"""Tables from elsewhere as cells: CSV, Parquet and NetCDF, each with the place of every row for messages.
+"""Read foreign tables as cells: CSV, Parquet and NetCDF, with the location of every row for messages.
 
 None of these formats can hold code, and nothing here unpickles.
 """
@@ -22,22 +22,22 @@ __all__ = ["Cells", "checksum", "read_table"]
 
 @dataclass(frozen=True)
 class Cells:
-    """A table as it was found.
+    """A table as read.
 
     Attributes
     ----------
     source : str
-        Its file.
+        The file.
     columns : dict of str to list
-        Each column's cells, texts or numbers.
+        The cells of each column, text or numbers.
     rows : int
-        How many there are.
+        Number of rows.
     places : list of str
-        What each row is called in messages ("line 7").
+        The location of each row for messages ("line 7").
     facts : dict
-        What the file says of all rows.
+        Values in the file that hold for all rows.
     origin : dict of str to str
-        Where a column came from, if it was not simply read.
+        Origin of a column, if it was not simply read.
     checksum : str
         SHA-256 of the file or files.
     """
@@ -51,12 +51,12 @@ class Cells:
     checksum: str = ""
 
     def place(self, i: int) -> str:
-        """What row i is called."""
+        """Return the location of row i."""
         return self.places[i]
 
 
 def checksum(*files: Path) -> str:
-    """SHA-256 over the contents of files."""
+    """Return the SHA-256 of the contents of files."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as content:
@@ -66,7 +66,7 @@ def checksum(*files: Path) -> str:
 
 
 def read_table(path: Path) -> Cells:
-    """Read a table by its ending.
+    """Read a table by its file extension.
 
     Parameters
     ----------
@@ -80,19 +80,19 @@ def read_table(path: Path) -> Cells:
     Raises
     ------
     ExperimentError
-        If the ending is another, what reads it is not installed, or the file is not what its ending says.
+        If the extension is unknown, the reader is not installed, or the file has another format.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ExperimentError(f"{path} ends in none of {', '.join(_READERS)}, the tables that can be imported")
+        raise ExperimentError(f"{path}: unknown extension; tables must end in one of {', '.join(_READERS)}")
     cells = reader(path)
     if not cells.rows:
-        raise ExperimentError(f"{path} has no rows: a table has one row a run")
+        raise ExperimentError(f"{path} has no rows; a table has one row per run")
     return cells
 
 
 def _delimited(path: Path, delimiter: str) -> Cells:
-    """Read texts with separators; the first line names the columns.
+    """Read delimited text; the first line names the columns.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def _delimited(path: Path, delimiter: str) -> Cells:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Refuse names that are empty, twice there, or numbers.
+    """Refuse names that are empty or duplicated.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _numbered(path: Path, frame: Any, facts: dict[str, Any]) -> Cells:
-    """Cells of a table in memory; its rows are counted from 1."""
+    """Return the cells of a table in memory; rows are counted from 1."""
     columns = {str(name): frame[name].tolist() for name in frame.columns}
     return Cells(
         str(path), columns, len(frame), [f"row {i + 1}" for i in range(len(frame))], facts, checksum=checksum(path)
@@ -152,12 +152,12 @@ def _numbered(path: Path, frame: Any, facts: dict[str, Any]) -> Cells:
 
 
 def _needs(module: str, path: Path) -> Any:
-    """Import what reads a format.
+    """Import the reader of a format.
 
     Raises
     ------
     ExperimentError
-        Saying what to install.
+        Naming what to install.
     """
     try:
         return import_module(module)
@@ -169,7 +169,7 @@ def _needs(module: str, path: Path) -> Any:
 
 
 def _parquet(path: Path) -> Cells:
-    """Read Parquet; what pandas may have stored beside the columns is not looked at.
+    """Read Parquet; pandas metadata beside the columns is ignored.
 
     Raises
     ------
@@ -186,12 +186,12 @@ def _parquet(path: Path) -> Cells:
 
 
 def _netcdf(path: Path) -> Cells:
-    """Read NetCDF: one dimension of runs, or a grid of them, whose variables become columns.
+    """Read NetCDF: variables over one dimension of runs, or over a grid of them, become columns.
 
     Raises
     ------
     ExperimentError
-        If it cannot be read, or a variable has a dimension that is none of the runs.
+        If it cannot be read, or a variable has a dimension other than those of the runs.
     """
     try:
         with path.open("rb") as file:
@@ -215,7 +215,7 @@ def _netcdf(path: Path) -> Cells:
     for name, variable in data.variables.items():
         if extra := [str(dim) for dim in variable.dims if dim not in of_runs]:
             raise ExperimentError(
-                f"{path}: variable {name} has the dimension {extra[0]}, which does not number runs; leave it out"
+                f"{path}: variable {name} has the dimension {extra[0]}, which does not index runs; leave it out"
             )
     frame = data.reset_coords().to_dataframe().reset_index()
     facts = {"dimension": int(data.attrs["dimension"])} if "dimension" in data.attrs else {}
@@ -226,7 +226,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-#: Variables whose dimensions number the runs.
+#: Variables whose dimensions index the runs.
 _SETTINGS = ("lr", "weight_decay", "effective_lr", "radius", "seed", "run")
 
 _READERS: dict[str, Callable[[Path], Cells]] = {

@@ -1,22 +1,22 @@
-"""Trace folders of the paper's own code: one folder a run, with ``config.json`` and ``trace.pt``.
+"""Trace folders of the paper's own code: one folder per run, with ``config.json`` and ``trace.pt``.
 
-``trace.pt`` is read by torch's safe loader, which builds tensors, numbers, texts, lists and dictionaries and nothing
-else; the numpy scalars in these files are allowed one by one. A file that asks for anything more is refused.
+``trace.pt`` is read by torch's safe loader, which builds only tensors, numbers, strings, lists and dictionaries; the
+numpy scalars in these files are allowed one by one. A file that needs anything else is refused.
 
-What the trace holds at each entry (one an iteration of ``log_iters``), and what becomes of it:
+The lists in a trace (one entry per iteration in ``log_iters``), and their use:
 
 =============================  ==============================================================================
-``train_loss``                 loss over the whole training set
+``train_loss``                 loss on the whole training set
 ``stoch_grad_rms``             root of E|g - grad L|^2 at the actual norm: its square is `grad_variance`
 ``full_grad_norm``             |grad L| at the actual norm: its square is `grad_mean_sq`
 ``stoch_grad_mean_norm_squared``  E|g|^2, `grad_sq` (if it is missing: the sum of the two above)
 ``mean_radius``                mean norm over the entropy's window
-``log_radius``                 (d - 1) log(mean_radius), so that the two give d
+``log_radius``                 (d - 1) log(mean_radius): with the norm it gives d
 ``spherical_entropy``          nearest-neighbour entropy of the window in polar angles; NaN until it is full
 ``running_radius``             norm every ``running_log_freq`` iterations: drift and jumps of the radius, and the status
 =============================  ==============================================================================
 
-The numbers of a run are means over the entries of its last window, the one its entropy is of.
+The results of a run are means over the entries of its last window, the one of its entropy.
 """
 
 from __future__ import annotations
@@ -41,54 +41,54 @@ __all__ = ["is_trace_folder", "read_traces"]
 
 CONFIG, TRACE = "config.json", "trace.pt"
 
-#: The protocol's name in the configuration, where it is given.
+#: Names of the protocols in the configuration.
 MODES = {"fixed_lr": "fixed-lr", "fixed_elr": "fixed-elr", "fixed_sphere": "fixed-sphere"}
 
-#: Share of the entries that is taken for the measured part where the configuration does not say the window.
+#: Share of the entries to average over if the configuration does not define the window.
 LAST_SHARE = 0.1
 
-#: d - 1 is (d-1) log r over log r; nearer to r = 1 than this, the quotient has no digits.
+#: d - 1 is (d-1) log r over log r; for smaller |log r| the quotient is not accurate.
 NO_DIGITS = 1e-4
 
-#: Blocks for the drift of the radius, points for its jumps, and the fewest points that tell anything.
+#: Blocks for the drift of the radius, points for its jumps, and the minimum number of points for either.
 BLOCKS, POINTS, FEWEST = 20, 200, 40
 
-#: What a run has to have; the rest is taken where it is there.
+#: Required lists; the others are optional.
 NEEDED = ("train_loss", "mean_radius")
 
 
 def is_trace_folder(path: Path) -> bool:
-    """Whether a folder is a trace folder or holds some."""
+    """Whether a folder is a trace folder or contains one."""
     return bool(_folders(path))
 
 
 def _folders(path: Path) -> list[Path]:
-    """Trace folders in or at a place; one of the two files marks one, so that the other can be missed aloud."""
+    """List the trace folders at or in a path; one of the two files is enough, so that a missing one is reported."""
     places = [path, *sorted(inner for inner in path.iterdir() if inner.is_dir())]
     return [place for place in places if (place / CONFIG).is_file() or (place / TRACE).is_file()]
 
 
 def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
-    """Read all trace folders of a place.
+    """Read all trace folders at a path.
 
     Parameters
     ----------
     path
-        A trace folder, or the folder above several.
+        A trace folder, or the parent folder of several.
     protocol
-        Of these runs; ``lr`` means the effective learning rate at fixed ELR and on the sphere.
+        The protocol of the runs; ``lr`` is the effective learning rate at fixed ELR and on the sphere.
 
     Returns
     -------
     cells : Cells
-        A row a run.
+        One row per run.
     trace : xarray.Dataset or None
-        The curves over time, where all runs were logged at the same iterations.
+        The curves over time, if all runs were logged at the same iterations.
 
     Raises
     ------
     ExperimentError
-        If a file is missing, damaged or asks for code, or a number is missing; the line names the file.
+        If a file is missing, damaged or would execute code, or a number is missing; the message names the file.
     """
     folders = _folders(path)
     rows = [_row(folder, protocol) for folder in folders]
@@ -117,7 +117,7 @@ _ORIGIN = {
 
 
 def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
-    """One run: its numbers, and its curves."""
+    """Read one run: its results, and its curves."""
     config = _configuration(folder / CONFIG, protocol)
     trace = _load(folder / TRACE)
     iterations = np.asarray(config["log_iters"], dtype=float)
@@ -132,7 +132,7 @@ def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray
     for name in ("spherical_entropy", "log_radius"):
         if trace.get(name):
             curves[name] = _curve(folder / TRACE, name, trace[name], len(iterations))
-    entries = min(len(curve) for curve in curves.values())  # a run that was killed lacks the last ones
+    entries = min(len(curve) for curve in curves.values())  # a killed run lacks the last ones
     if not entries:
         raise ExperimentError(f"{folder / TRACE}: the trace is empty")
     curves = {name: curve[:entries] for name, curve in curves.items()}
@@ -147,7 +147,7 @@ def _configuration(file: Path, protocol: str) -> dict[str, Any]:
     Raises
     ------
     ExperimentError
-        If it is missing, not JSON, or lacks what is needed.
+        If it is missing, not JSON, or incomplete.
     """
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -156,7 +156,7 @@ def _configuration(file: Path, protocol: str) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ExperimentError(f"{file} is not JSON: {str(error).splitlines()[0]}") from None
     if not isinstance(config, dict):
-        raise ExperimentError(f"{file} must hold a table of names and values")
+        raise ExperimentError(f"{file} must hold a JSON object")
     needed = ["lr", "si_pnorm_0" if protocol == "fixed-sphere" else "wd"]
     for name in needed:
         value = config.get(name)
@@ -167,12 +167,12 @@ def _configuration(file: Path, protocol: str) -> dict[str, Any]:
         raise ExperimentError(f"{file}: log_iters must be a list of iterations")
     mode = MODES.get(str(config.get("opt_mode")))
     if mode is not None and mode != protocol:
-        raise ExperimentError(f"{file}: opt_mode says {mode}, --protocol says {protocol}")
+        raise ExperimentError(f"{file}: opt_mode is {mode}, but --protocol is {protocol}")
     return config
 
 
 def _allowed() -> list[Any]:
-    """What a trace may hold beside torch's own: numpy scalars, under the names that numpy 1 and 2 give them."""
+    """Return the types a trace may hold beside torch's own: numpy scalars, as numpy 1 and 2 name them."""
     types = {np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")}
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -180,12 +180,12 @@ def _allowed() -> list[Any]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    """Load the trace; nothing in it is executed.
+    """Load the trace without executing anything in it.
 
     Raises
     ------
     ExperimentError
-        If it is missing, damaged, or holds anything but tensors, numbers, texts, lists and tables.
+        If it is missing, damaged, or holds anything but tensors, numbers, strings, lists and dictionaries.
     """
     import pickle
 
@@ -200,26 +200,26 @@ def _load(file: Path) -> dict[str, Any]:
         wanted = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
         what = f" ({wanted})" if wanted else ""
         raise ExperimentError(
-            f"{file} is damaged, or asks for more than tensors and numbers{what}: refused, nothing in it was executed"
+            f"{file} is damaged, or holds more than tensors and numbers{what}; refused, nothing in it was executed"
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ExperimentError(f"cannot read {file}: {(str(error).splitlines() or ['damaged'])[0]}") from None
     trace = stored.get("trace") if isinstance(stored, Mapping) else None
     if not isinstance(trace, Mapping):
-        raise ExperimentError(f"{file} holds no table 'trace'")
+        raise ExperimentError(f"{file} holds no dictionary 'trace'")
     return {str(name): values for name, values in trace.items() if isinstance(values, list)}
 
 
 def _curve(file: Path, name: str, values: list[Any], entries: int) -> NDArray[np.float64]:
-    """One list of the trace as numbers.
+    """Convert a list of the trace to numbers.
 
     Raises
     ------
     ExperimentError
-        If an entry is no number, or there are more entries than logged iterations.
+        If an entry is not a number, or there are more entries than logged iterations.
     """
     if len(values) > entries:
-        raise ExperimentError(f"{file}: {name} has {len(values)} entries, log_iters only {entries}")
+        raise ExperimentError(f"{file}: {name} has {len(values)} entries, but log_iters only {entries}")
     try:
         return np.array([float(value) for value in values])
     except (TypeError, ValueError):
@@ -227,7 +227,7 @@ def _curve(file: Path, name: str, values: list[Any], entries: int) -> NDArray[np
 
 
 def _knobs(config: Mapping[str, Any], protocol: str) -> dict[str, Any]:
-    """What was set: the code's ``lr`` is the effective learning rate unless the protocol is fixed LR."""
+    """Return the settings: the code's ``lr`` is the effective learning rate unless the protocol is fixed LR."""
     knobs: dict[str, Any] = {"lr" if protocol == "fixed-lr" else "effective_lr": config["lr"]}
     if protocol == "fixed-sphere":
         knobs["radius"] = config["si_pnorm_0"]
@@ -239,7 +239,7 @@ def _knobs(config: Mapping[str, Any], protocol: str) -> dict[str, Any]:
 
 
 def _window(config: Mapping[str, Any], iterations: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Entries that belong to the last window: the iterations whose weights the last entropy is made from."""
+    """Select the entries of the last window: the iterations whose weights enter the last entropy."""
     size, spacing = config.get("queue_size"), config.get("queue_freq")
     if isinstance(size, int) and isinstance(spacing, int) and size * spacing > 0:
         inside = iterations > iterations[-1] - size * spacing
@@ -249,7 +249,7 @@ def _window(config: Mapping[str, Any], iterations: NDArray[np.float64]) -> NDArr
 
 
 def _measured(curves: Mapping[str, NDArray[np.float64]], window: NDArray[np.bool_]) -> dict[str, Any]:
-    """Numbers of the run over its last window."""
+    """Average the run over its last window."""
     row: dict[str, Any] = {
         "loss": curves["train_loss"][window].mean(),
         "radius_sq": float(curves["mean_radius"][-1]) ** 2 or math.nan,
@@ -264,7 +264,7 @@ def _measured(curves: Mapping[str, NDArray[np.float64]], window: NDArray[np.bool
 
 
 def _running_radius(config: Mapping[str, Any], trace: Mapping[str, Any], file: Path) -> NDArray[np.float64] | None:
-    """Logarithm of the norm along the last window, if the trace has it closely enough."""
+    """Return the logarithm of the norm along the last window, if it was logged often enough."""
     values, spacing = trace.get("running_radius"), config.get("running_log_freq")
     if not values or not isinstance(spacing, int) or spacing < 1:
         return None
@@ -278,7 +278,7 @@ def _running_radius(config: Mapping[str, Any], trace: Mapping[str, Any], file: P
 def _status(
     row: Mapping[str, Any], loss: NDArray[np.float64], log_radius: NDArray[np.float64] | None
 ) -> dict[str, Any]:
-    """Status of the run as far as its trace tells; the norm balance is looked at by the claims themselves."""
+    """Determine the status of the run from its trace; the norm balance is checked by the claims."""
     known: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
     jumps = False
     if log_radius is not None:
@@ -304,7 +304,7 @@ def _status(
 
 
 def _dimension(curves: Mapping[str, NDArray[np.float64]]) -> int | None:
-    """Find d from the two radii, if they are far enough from 1."""
+    """Compute d from the two radii, if they are far enough from 1."""
     if "log_radius" not in curves:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -317,7 +317,7 @@ def _dimension(curves: Mapping[str, NDArray[np.float64]]) -> int | None:
 
 
 def _curves(every: list[dict[str, NDArray[np.float64]]]) -> xr.Dataset | None:
-    """Curves over time of all runs by our names, if they share their steps."""
+    """Return the curves of all runs over time, under our names, if they share their steps."""
     steps = every[0]["step"]
     if not all(np.array_equal(curves["step"], steps) for curves in every):
         return None

@@ -1,4 +1,4 @@
-"""Scale-invariant networks that carry a leading ensemble axis; each is one file. Torch loads when one is used."""
+"""Scale-invariant networks with a leading ensemble axis, one file each. Torch is loaded when one is used."""
 
 from typing import TYPE_CHECKING, Any
 

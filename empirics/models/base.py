@@ -1,4 +1,4 @@
-"""What the training loop asks of a network: many copies at once, each run with its own weights."""
+"""The interface of a network to the training loop: many copies at once, each run with its own weights."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Block:
-    """A trained tensor of the network, as one run sees it.
+    """A trained tensor of the network, for one run.
 
     Attributes
     ----------
     name
-        For people, e.g. ``"layer 1"``.
+        Shown to users, e.g. ``"layer 1"``.
     shape
-        Without the ensemble axis.
+        Its shape, without the ensemble axis.
     scale_invariant
         Whether the loss is unchanged when this tensor alone is multiplied by a positive number.
     parts
-        Into how many groups of consecutive rows it falls that can be scaled each by its own number: a filter each under
-        BatchNorm, the whole matrix under LayerNorm or RMSNorm.
+        Number of groups of consecutive rows that can be scaled independently: one per filter under BatchNorm, the whole
+        matrix under LayerNorm or RMSNorm.
     centred
-        Whether the loss is unchanged when the same row is added to all rows of a part, as under LayerNorm: then the
-        mean of the rows is a flat direction for every column. Gradients have no component along it and weight decay
-        takes it to 0, so a settled run lives in the space of rows of mean 0.
+        Whether the loss is unchanged when the same row is added to all rows of a part, as under LayerNorm: the mean of
+        the rows is then a flat direction for every column. Gradients have no component along it and weight decay
+        shrinks it to 0, so the rows of a stationary run have mean 0.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Block:
 
     @property
     def weights_of_part(self) -> int:
-        """Number of weights of a part, less the flat directions.
+        """Number of weights of a part, without the flat directions.
 
         Examples
         --------
@@ -64,7 +64,7 @@ class Block:
 
 
 def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
-    """Look at the weights of all runs, shape (run, d), as the network's tensors, each (run, ...); the memory is shared.
+    """View the weights of all runs, shape (run, d), as the network's tensors, each (run, ...), in shared memory.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
 
 
 def _is_centred(gradient: Tensor, block: Block) -> bool:
-    """Whether the rows of the gradient (1, ...) of every part add up to 0, but for rounding; not if it is one row."""
+    """Whether the rows of the gradient (1, ...) of every part sum to 0 up to rounding; False for a single row."""
     rows = gradient.view(block.parts, block.shape[0] // block.parts, -1)
     if rows.shape[1] == 1:
         return False
@@ -84,27 +84,27 @@ def _is_centred(gradient: Tensor, block: Block) -> bool:
 
 
 class ModelError(ExperimentError):
-    """A network is not what it states, or does not fit the data; one line says how."""
+    """A network does not have the properties it states, or does not fit the data."""
 
 
-#: Relative error of the loss and of w·g that float64 may make when blocks are scaled, with a negligible eps.
+#: Allowed relative error of the loss and of w·g in float64 when blocks are scaled, with a negligible eps.
 INVARIANCE_TOLERANCE = 1e-6
 
 
 class Model(ABC):
-    """A network over an ensemble of runs; every tensor it takes or gives has the run as its first axis."""
+    """A network over an ensemble of runs; the first axis of every tensor is the run."""
 
     blocks: tuple[Block, ...]
 
     @classmethod
     @abstractmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> "Model":
-        """Make the network that an experiment's ``[model]`` describes, for its data.
+        """Build the network of an experiment's ``[model]`` for its data.
 
         Raises
         ------
         ModelError
-            If they do not fit each other.
+            If the network does not fit the data.
         """
 
     @property
@@ -115,15 +115,15 @@ class Model(ABC):
     @property
     @abstractmethod
     def negligible(self) -> "Model":
-        """The same network with the smallest eps that float64 can do with: the one that is checked."""
+        """The same network with the smallest eps that float64 allows, for the check."""
 
     @torch.no_grad()
     def check(self, classes: int) -> None:
-        """Check on random data that the network is scale-invariant, and flat, in the blocks that it states.
+        """Check on random data that the blocks are scale-invariant, and have flat directions, as stated.
 
-        Every part of every such block is multiplied by a number of its own: the loss must not change, and the gradient
-        of each must be orthogonal to it. The rows of its gradient must add up to 0 where the mean of the rows is said
-        to be flat, and only there.
+        Every part of every such block is multiplied by a different number: the loss must not change, and each gradient
+        must be orthogonal to its weights. The rows of its gradient must sum to 0 if, and only if, the mean of the rows
+        is stated to be flat.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Model(ABC):
         Raises
         ------
         ModelError
-            If they are not; the message names the block.
+            If one is not; the message names the block.
         """
         rng, cpu, model = np.random.default_rng(0), torch.device("cpu"), self.negligible
         weights = model.initial([rng], np.array([float(model.dimension) ** 0.5]), torch.float64, cpu)
@@ -146,15 +146,17 @@ class Model(ABC):
             if not block.scale_invariant:
                 continue
             if block.centred != _is_centred(gradients[i], block):
-                said = "flat along the mean of its rows" if block.centred else "without a flat direction"
-                raise ModelError(f"{block.name} is not {said} as stated")
+                stated = "flat along the mean of its rows" if block.centred else "without a flat direction"
+                raise ModelError(f"{block.name} is not {stated} as stated")
             w, g = weights[i].view(block.parts, -1), gradients[i].view(block.parts, -1)
             if not ((w * g).sum(1).abs().sum() <= INVARIANCE_TOLERANCE * (w.norm(dim=1) * g.norm(dim=1)).sum()):
-                raise ModelError(f"{block.name} is not scale-invariant as stated: w.g is not 0")
+                raise ModelError(f"{block.name} is not scale-invariant as stated: w·g is not 0")
             w *= torch.as_tensor(rng.uniform(0.5, 2.0, size=(block.parts, 1)))
         after = model.loss_and_grad(weights, frozen, inputs, labels, gradients)
         if not torch.allclose(after, before, rtol=INVARIANCE_TOLERANCE, atol=INVARIANCE_TOLERANCE):
-            raise ModelError(f"not scale-invariant as stated: the loss goes from {before.item():g} to {after.item():g}")
+            raise ModelError(
+                f"not scale-invariant as stated: the loss changes from {before.item():g} to {after.item():g}"
+            )
 
     @property
     def dimension(self) -> int:
@@ -165,8 +167,8 @@ class Model(ABC):
     def directions(self) -> int:
         """Number m of directions along which the loss changes: twice the gas constant.
 
-        Every part of a network that is scale-invariant in all its blocks is a sphere, of one dimension less than it has
-        weights that are not flat. Else all weights together are taken for one sphere.
+        In a network whose blocks are all scale-invariant, every part is a sphere, with one dimension less than its
+        number of weights that are not flat. Otherwise all weights together are treated as one sphere.
 
         Examples
         --------
@@ -184,7 +186,7 @@ class Model(ABC):
         return all(block.scale_invariant for block in self.blocks)
 
     def description(self) -> dict[str, Any]:
-        """Facts about the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""
+        """Describe the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""
         names = ("name", "shape", "scale_invariant", "parts")
         tensors = [{name: getattr(block, name) for name in names} for block in self.blocks]
         flat = [{"centred": True} if block.centred else {} for block in self.blocks]  # runs begun before it was known
@@ -192,17 +194,17 @@ class Model(ABC):
 
     @abstractmethod
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
-        """Draw the trained tensors of one run, in the order of `blocks`, of any norm."""
+        """Draw the trained tensors of one run, in the order of `blocks`, with any norm."""
 
     @abstractmethod
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
-        """Draw the tensors that are not trained: a part of the loss, and so the same for every run."""
+        """Draw the tensors that are not trained; they belong to the loss, so all runs share them."""
 
     @abstractmethod
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
-        """Mean loss of each run's minibatch, shape (run,), and its gradients, written into `out`.
+        """Compute the mean loss of each run's minibatch, shape (run,), and write its gradients into `out`.
 
         Parameters
         ----------
@@ -223,7 +225,7 @@ class Model(ABC):
         labels: Tensor,
         out: Sequence[Tensor],
     ) -> Tensor | None:
-        """The same as :meth:`loss_and_grad` for minibatches given as rows of the data, which are then not copied.
+        """Compute :meth:`loss_and_grad` for minibatches given as rows of the data, without copying them.
 
         Parameters
         ----------
@@ -232,23 +234,23 @@ class Model(ABC):
         samples
             The data, shape (sample, feature).
         rows
-            Which of them, shape (run, batch).
+            Row numbers of the minibatches, shape (run, batch).
 
         Returns
         -------
         Tensor or None
-            The losses; None if this network wants its minibatches copied together, as it does unless overridden.
+            The losses; None if this network needs its minibatches copied, which is the default.
         """
         return None
 
     @abstractmethod
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs of the ensemble, shape (run, batch, class), from inputs (run, batch, feature)."""
+        """Compute the outputs of the ensemble, shape (run, batch, class), from inputs (run, batch, feature)."""
 
     def scores(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss of each run's minibatch, and the share that is classified rightly, shapes (run,), float64.
+        """Compute the mean loss and the accuracy of each run's minibatch, shapes (run,), float64.
 
         Both are NaN in a run that has diverged.
         """
@@ -265,11 +267,11 @@ class Model(ABC):
         Parameters
         ----------
         generators
-            One a run.
+            One per run.
         radii
             Starting norm of all scale-invariant weights of a run together, shape (run,).
         dtype, device
-            Of the tensors returned; the draw itself is in float64 on the CPU, the same for all of them.
+            Those of the returned tensors; the draw itself is always in float64 on the CPU.
 
         Returns
         -------

@@ -1,10 +1,10 @@
-"""A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, many runs at once.
+"""A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, for many runs at once.
 
 The runs lie side by side as channels, (image, run · channel, height, width): a convolution of the ensemble has one
 group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
 takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
-On a CPU with numba :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient in half to a third of that time;
+On a CPU with numba, :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient in half to a third of that time;
 ``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.
 """
 
@@ -67,7 +67,7 @@ class _Convolutional(FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data.
+        """Build the network for the data.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class _Convolutional(FunctionalModel):
             If the data are not images.
         """
         if len(data.shape) != 3:
-            raise ModelError(f"[model] name = {table.name!r} needs images, which data set {data.name!r} does not hold")
+            raise ModelError(f"[model] name = {table.name!r} needs images, but data set {data.name!r} has none")
         return cls(data.shape, data.classes, table.width, table.eps, table.head_norm)
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
@@ -83,13 +83,13 @@ class _Convolutional(FunctionalModel):
         return frozen_head(generator, self.classes, 8 * self.width, self.head_norm)
 
     def _enter(self, inputs: Tensor) -> Tensor:
-        """Put the images of all runs side by side, (image, run · channel, height, width), channels last in memory."""
+        """Lay out the images of all runs as (image, run · channel, height, width), channels last in memory."""
         runs, batch = inputs.shape[:2]
         images = inputs.view(runs, batch, *self.shape).transpose(0, 1).reshape(batch, -1, *self.shape[1:])
         return images.contiguous(memory_format=torch.channels_last)
 
     def _leave(self, signal: Tensor, frozen: Sequence[Tensor]) -> Tensor:
-        """Logits (run, image, class) from the last channels' means over the picture."""
+        """Compute logits (run, image, class) from the means of the last channels over the image."""
         batch, runs = signal.shape[0], frozen[0].shape[0]
         return linear(signal.mean((2, 3)).view(batch, runs, -1).transpose(0, 1), frozen[0])
 
@@ -113,7 +113,7 @@ class ConvNet(_Convolutional):
         self.blocks = tuple(_filters(f"convolution {i}", channels[i], channels[i - 1], 3) for i in range(1, 5))
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         signal = self._enter(inputs)
         for i, filters in enumerate(weights):
             signal = _convolved(signal, filters, 1, self.eps).relu()
@@ -131,7 +131,7 @@ class _Unit(NamedTuple):
 
     @property
     def projects(self) -> bool:
-        """Whether the shortcut needs a convolution of its own."""
+        """Whether the shortcut needs a convolution."""
         return self.stride != 1 or self.into != self.out
 
 
@@ -186,7 +186,7 @@ class ResNet18(Compiled, _Convolutional):
         self.blocks = tuple(blocks)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         filters = iter(weights)
         signal = _convolved(self._enter(inputs), next(filters), 1, self.eps).relu()
         for unit in self._units:

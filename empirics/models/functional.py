@@ -1,6 +1,6 @@
-"""Networks whose backward pass is torch's own: the ensemble is one graph, and the sum of the losses is differentiated.
+"""Networks with torch's backward pass: the ensemble is one graph, and the sum of the losses is differentiated.
 
-The runs share no weight, so the gradient of the sum is each run's own gradient.
+The runs share no weights, so the gradient of the sum holds the gradient of each run.
 """
 
 import copy
@@ -15,19 +15,19 @@ from torch.nn import functional
 
 from empirics.models.base import Block, Model
 
-#: An eps that no variance of a trained network notices, and that still keeps a constant input from dividing by 0.
+#: Negligible beside any variance in a trained network, but enough to avoid 0/0 for a constant input.
 NEGLIGIBLE = 1e-30
 
 
 class FunctionalModel(Model):
-    """A network given by its logits.
+    """A network defined by its logits.
 
     Parameters
     ----------
     features, classes
         Number of inputs and of outputs.
     eps
-        Added to the variance where the network normalises.
+        Added to the variance in normalisations.
     head_norm
         Frobenius norm of the frozen last layer.
     """
@@ -48,13 +48,13 @@ class FunctionalModel(Model):
         return other
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
-        """Draw Gaussian weights of one run, rows of mean square length 1 in every block."""
+        """Draw Gaussian weights of one run, with rows of mean square length 1 in every block."""
         return [_gaussian(generator, block) for block in self.blocks]
 
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        """Compute the mean cross-entropy (nat) of each run's minibatch; see :meth:`Model.loss_and_grad`."""
         with torch.enable_grad():
             leaves = [w.detach().requires_grad_() for w in weights]
             logits = self.logits(leaves, frozen, inputs)

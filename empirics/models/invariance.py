@@ -1,7 +1,7 @@
-"""Which parts of a network are scale-invariant: found by scaling them and looking at the loss, not by their names.
+"""Find the scale-invariant blocks of a network by scaling them and evaluating the loss, not by their names.
 
-A block is a piece of a parameter tensor whose multiplication by any positive number leaves the loss as it is: a filter
-(row) under BatchNorm, a group of rows where heads are normalised one by one, a whole matrix under LayerNorm or RMSNorm.
+A block is a piece of a parameter tensor whose multiplication by any positive number leaves the loss unchanged: a filter
+(row) under BatchNorm, a group of rows under per-head normalisation, a whole matrix under LayerNorm or RMSNorm.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from empirics.models.orthogonal import partition
 
-#: Change of the loss when blocks are scaled, over its change when as much is added to them in a random direction: below
-#: this a tensor passes for scale-invariant. BatchNorm's eps = 1e-5 makes 1e-5 to 1e-4, a dependence on scale 0.1 to 1.
+#: Maximum change of the loss when the blocks of a scale-invariant tensor are scaled, relative to its change under a
+#: random change of the same norm. BatchNorm's eps = 1e-5 causes 1e-5 to 1e-4, a dependence on scale 0.1 to 1.
 TOLERANCE = 1e-2
 
-#: Trials with other random factors and directions; one could hit a loss that returns to its value.
+#: Trials with different random factors and directions; in a single one the loss could return to its value by chance.
 TRIALS = 3
 
-#: Roundings of the loss below which a difference of two losses says nothing.
+#: Differences of losses below this many roundings are not significant.
 ROUNDINGS = 200
 
-#: Standard deviation of what is put into tensors that are all zero, as biases are in a new network.
+#: Standard deviation of the values put into all-zero tensors, such as biases of a new network.
 STIR = 0.3
 
 Loss = Callable[[nn.Module], Tensor]
@@ -32,23 +32,23 @@ Loss = Callable[[nn.Module], Tensor]
 
 @dataclass(frozen=True)
 class TensorBlocks:
-    """What was found of one parameter tensor.
+    """The scale-invariant blocks of one parameter tensor.
 
     Attributes
     ----------
     name
-        As ``model.named_parameters()`` has it.
+        Its name in ``model.named_parameters()``.
     shape
-        Of the tensor.
+        Its shape.
     blocks
-        The largest number of blocks, equal groups of consecutive rows, that are scale-invariant each; 0 if none are.
+        The maximum number of scale-invariant blocks (equal groups of consecutive rows); 0 if there are none.
     scale_invariant
-        Whether there are any. A tensor that the loss does not depend on at all has none.
+        Whether there are any. A tensor that does not affect the loss has none.
     violation
-        ``Σ|w·g| / Σ|w||g|`` over the blocks, or over the whole tensor where there are none; NaN if the gradient is 0.
+        ``Σ|w·g| / Σ|w||g|`` over the blocks, or over the whole tensor if there are none; NaN if the gradient is 0.
     centred
-        Whether the loss is unchanged when the same row is added to all rows of a block, as under LayerNorm: then the
-        mean of the rows is flat.
+        Whether the loss is unchanged when the same row is added to all rows of a block, as under LayerNorm: the mean of
+        the rows is then flat.
     """
 
     name: str
@@ -62,35 +62,35 @@ class TensorBlocks:
 def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
     """Find the scale-invariant blocks of every parameter tensor of a network by measurement.
 
-    Each tensor is tried alone: a weight and a bias that only together can be scaled count as not scale-invariant.
-    Tensors that are all zero are filled with random numbers meanwhile: the scales of a BatchNorm whose shifts are still
-    zero can be scaled before ReLU and another normalised layer, and no longer once it is trained.
+    Each tensor is tested alone: a weight and a bias that can only be scaled together count as not scale-invariant.
+    All-zero tensors are filled with random numbers during the test: before ReLU and another normalised layer, the
+    scales of a BatchNorm are scale-invariant as long as its shifts are zero, but not once it is trained.
 
     Parameters
     ----------
     model
-        The network, in the mode in which it is trained. It is left as it was: parameters, buffers, gradients, mode, and
-        the random numbers that come next.
+        The network, in training mode. Its parameters, buffers, gradients and mode, and torch's random state, are
+        restored.
     loss
         Computes a scalar from the model, e.g. ``lambda m: cross_entropy(m(x), y)`` for a fixed minibatch. It is called
-        about ten times a tensor, with the same random numbers each time.
+        about ten times per tensor, with the same random numbers each time.
 
     Returns
     -------
     list
-        A row a parameter tensor, in the model's order.
+        One entry per parameter tensor, in the model's order.
 
     Raises
     ------
     ValueError
-        If the loss is not a finite scalar, or uses no parameter of the model.
+        If the loss is not a finite scalar, or does not depend on the model.
 
     Notes
     -----
-    A block passes if the loss changes by less than a hundredth of what a random change of the tensor's own size does to
-    it. Where rounding hides a hundredth of that (a branch with a small factor, in float32) gradients decide, since they
-    are no difference of nearly equal numbers: ``w.g = 0`` block by block, at the weights and at random ones, within a
-    tenth of the cosine of random vectors. A gradient that is nothing but rounding has the cosine of random vectors.
+    A block passes if scaling changes the loss by less than a hundredth of the effect of a random change of the tensor's
+    norm. Where rounding hides a hundredth of that (a branch with a small factor, in float32) gradients decide, since
+    they are not differences of nearly equal numbers: ``w·g = 0`` block by block, at the weights and at random ones,
+    within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random vectors.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def _cuda_devices(model: nn.Module) -> list[int]:
 
 @contextmanager
 def _left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """Put parameters, buffers, flags and modes back when the block ends.
+    """Restore parameters, buffers, flags and modes when the context ends.
 
     Yields
     ------
@@ -138,7 +138,7 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
 
 
 class _Probe:
-    """The loss at the parameters as they are, its gradient, and what changes of one tensor do to it."""
+    """The loss at the given parameters, its gradient, and its changes when one tensor is changed."""
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         self._model, self._loss = model, loss
@@ -154,9 +154,11 @@ class _Probe:
         with torch.enable_grad():
             here = self._evaluate()
             if here.numel() != 1 or not torch.isfinite(here).all():
-                raise ValueError("the loss must be a finite number: give a callable of the model that returns a scalar")
+                raise ValueError("the loss must be a finite number: pass a callable of the model that returns a scalar")
             if not here.requires_grad:
-                raise ValueError("the loss depends on no parameter: it must be computed from the model it is given")
+                raise ValueError(
+                    "the loss does not depend on the parameters: compute it from the model that is passed in"
+                )
             found = torch.autograd.grad(here.sum(), parameters, allow_unused=True)
         zeros = map(torch.zeros_like, parameters)
         self._gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
@@ -165,7 +167,7 @@ class _Probe:
         self._noise = ROUNDINGS * torch.finfo(here.dtype).eps * max(abs(self._here), 1e-3)
 
     def _evaluate(self) -> Tensor:
-        """The loss, with the same random numbers and the same buffers whenever it is asked for."""
+        """Evaluate the loss, with the same random numbers and buffers every time."""
         torch.manual_seed(self._seed)
         with torch.no_grad():
             for buffer, value in self._buffers:
@@ -174,7 +176,7 @@ class _Probe:
 
     @torch.no_grad()
     def _change(self, parameter: Tensor, value: Tensor) -> float:
-        """Change of the loss when a tensor takes another value, the old one put back."""
+        """Return the change of the loss for another value of a tensor, and restore the old one."""
         before = parameter.detach().clone()
         parameter.copy_(value)
         try:
@@ -183,7 +185,7 @@ class _Probe:
             parameter.copy_(before)
 
     def examine(self, name: str, parameter: Tensor) -> TensorBlocks:
-        """Try partitions into fewer and fewer blocks until one is scale-invariant."""
+        """Test partitions into ever fewer blocks until one is scale-invariant."""
         randomly = torch.Generator().manual_seed(0)
         effect = self._effect(parameter, randomly)
         if TOLERANCE * effect > self._noise:
@@ -215,7 +217,7 @@ class _Probe:
         return partition(along[good], weight[good], slope[good], parameter.numel())
 
     def _gradient(self, parameter: Tensor, value: Tensor) -> Tensor:
-        """Gradient by a tensor where it has another value, the old one put back."""
+        """Return the gradient at another value of a tensor, and restore the old one."""
         before = parameter.detach().clone()
         try:
             with torch.no_grad():
@@ -228,19 +230,19 @@ class _Probe:
         return torch.zeros_like(before) if found is None else found
 
     def _as_large(self, parameter: Tensor, randomly: torch.Generator) -> Tensor:
-        """A random tensor of a tensor's norm."""
+        """Return a random tensor with the norm of a tensor."""
         added = torch.randn(parameter.shape, generator=randomly, dtype=torch.float64).to(parameter)
         return added * (torch.linalg.vector_norm(parameter.detach()) / torch.linalg.vector_norm(added))
 
     def _effect(self, parameter: Tensor, randomly: torch.Generator) -> float:
-        """Root mean square change of the loss when a random tensor of the same norm is added."""
+        """Return the rms change of the loss when a random tensor of the same norm is added."""
         changes = []
         for _ in range(TRIALS):
             changes.append(self._change(parameter, parameter.detach() + self._as_large(parameter, randomly)))
         return _rms(changes)
 
     def _scaled(self, parameter: Tensor, blocks: int, randomly: torch.Generator) -> float:
-        """Root mean square change of the loss when each block is multiplied by a factor of its own, ½ to 2."""
+        """Return the rms change of the loss when each block is multiplied by a different factor, ½ to 2."""
         changes = []
         for _ in range(TRIALS):
             factors = torch.exp2(2 * torch.rand(blocks, 1, generator=randomly, dtype=torch.float64) - 1)
@@ -252,7 +254,7 @@ class _Probe:
 
 
 def _adds_up_to_nothing(gradient: Tensor, blocks: int) -> bool:
-    """Whether the rows of every block add up to 0: the loss does not change along the mean of the weights' rows."""
+    """Whether the rows of every block sum to 0, so that the loss is flat along the mean of the weights' rows."""
     if gradient.shape[0] == blocks:
         return False
     rows = gradient.detach().double().reshape(blocks, gradient.shape[0] // blocks, -1)

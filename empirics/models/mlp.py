@@ -1,10 +1,10 @@
-"""A multilayer perceptron with BatchNorm and a frozen last layer, many runs at once.
+"""A multilayer perceptron with BatchNorm and a frozen last layer, for many runs at once.
 
 Activations are laid out (run, feature, batch). BatchNorm's statistics are then taken over the last, contiguous axis, so
 that one call of a row-wise normalisation kernel does the whole ensemble, and each linear layer is one batched matrix
 product. The backward pass is written by hand: it is short, and autograd's bookkeeping would take a fifth of the time.
 
-On a CPU with numba :mod:`empirics.models.kernels.mlp` takes the same gradient at twice the speed.
+On a CPU with numba, :mod:`empirics.models.kernels.mlp` takes the same gradient at twice the speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,8 +65,8 @@ class _Perceptron(Compiled):
 class EnsembleMLP(_Perceptron):
     """``x → [W_l ·, BatchNorm, ReLU] × layers → frozen last layer → cross-entropy``, no biases.
 
-    BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` as long as `eps` is negligible against
-    the variance it is added to. With `affine`, its scales and shifts are trained too: *not* scale invariant.
+    BatchNorm makes the loss of every minibatch invariant under ``W_l → α W_l`` if `eps` is negligible beside the
+    variance. With `affine`, scales and shifts are trained too, which breaks scale invariance.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class EnsembleMLP(_Perceptron):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data; with another normalisation it is a :class:`NormedMLP`."""
+        """Build the network for the data; with another normalisation it is a :class:`NormedMLP`."""
         if table.norm != "batch":
             return NormedMLP.of(table, data)
         return cls(data.inputs.shape[1], data.classes, table.hidden, table.eps, table.affine, table.head_norm)
@@ -143,7 +143,7 @@ class EnsembleMLP(_Perceptron):
     def _forward(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
     ) -> tuple[Tensor, list[_Layer]]:
-        """Logits (run, class, batch), and what the backward pass needs."""
+        """Compute logits (run, class, batch), and the values for the backward pass."""
         depth, batch = len(self.hidden), inputs.shape[1]
         signal, layers = inputs.transpose(1, 2), []
         for i in range(depth):
@@ -158,7 +158,7 @@ class EnsembleMLP(_Perceptron):
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        """Compute the mean cross-entropy (nat) of each run's minibatch; see :meth:`Model.loss_and_grad`."""
         if (kernel := self._kernel_for(inputs, labels)) is not None:
             return self._taken(kernel, weights, frozen[0], (inputs, NO_ROWS, labels), out)
         depth, batch = len(self.hidden), inputs.shape[1]
@@ -185,14 +185,14 @@ class EnsembleMLP(_Perceptron):
         return loss
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         return self._forward(weights, frozen, inputs)[0].transpose(1, 2)
 
 
 class NormedMLP(_Perceptron, FunctionalModel):
     """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
-    Each image is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
+    Each sample is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
     flat direction: adding the same row to all rows does not change the loss.
 
     Parameters
@@ -244,7 +244,7 @@ class NormedMLP(_Perceptron, FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data."""
+        """Build the network for the data."""
         of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
         return cls(data.inputs.shape[1], data.classes, *of_table)
 
@@ -253,7 +253,7 @@ class NormedMLP(_Perceptron, FunctionalModel):
         return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         signal = inputs
         for w in weights:
             signal = normalised(linear(signal, w), self.norm, self.eps)

@@ -1,4 +1,4 @@
-"""Which tensors are scale-invariant, from the gradients that training computes anyway: w.g = 0 block by block."""
+"""Detect scale-invariant tensors from the gradients of training: w·g = 0 block by block."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from numpy.typing import NDArray
 
 __all__ = ["CERTAIN", "CLOSE", "RANDOM", "partition", "passes", "violation"]
 
-#: Cosine of w and g, root mean square over steps and blocks, in units of that of random vectors, 1/sqrt(d): below this
-#: a tensor passes. BatchNorm's eps = 1e-5 and float32 make 1e-4 to 0.03, bfloat16 1e-2; without it 0.5 or more, by
-#: the noise of the gradients. In units of 1/sqrt(d), since 1e-3 says nothing in a million dimensions.
+#: Maximum cosine of w and g of a scale-invariant tensor, rms over steps and blocks, in units of that of random vectors,
+#: 1/sqrt(d). BatchNorm's eps = 1e-5 and float32 cause 1e-4 to 0.03, bfloat16 1e-2; other tensors have 0.5 or more, from
+#: the noise of the gradients. In units of 1/sqrt(d), since 1e-3 is not significant in a million dimensions.
 RANDOM = 0.1
 
-#: And below this as a cosine, which is the stricter of the two in few dimensions: the weight of a BatchNorm whose bias
-#: is still small, before ReLU and another normalised layer, has 5e-3.
+#: Maximum cosine itself, the stricter limit in few dimensions: the weight of a BatchNorm whose bias is still small,
+#: before ReLU and another normalised layer, has 5e-3.
 CLOSE = 3e-3
 
-#: Measured pairs of steps with a gradient after which a tensor's partition into blocks is settled.
+#: Number of measured pairs of steps with a gradient after which a tensor's partition into blocks is fixed.
 CERTAIN = 8
 
 FloatArray = NDArray[np.float64]
 
 
 def violation(along: FloatArray, weight: FloatArray, slope: FloatArray, size: float) -> float:
-    """Cosine of weights and gradient over that of random vectors, root mean square; NaN where there is no gradient.
+    """Return the rms cosine of weights and gradient over that of random vectors; NaN without a gradient.
 
     Parameters
     ----------
     along, weight, slope
-        w.g, |w|^2 and |g|^2, shape (step, block).
+        w·g, |w|^2 and |g|^2, shape (step, block).
     size
-        Weights of a block, d.
+        Number d of weights per block.
 
     Returns
     -------
@@ -57,19 +57,19 @@ def passes(found: float, size: float) -> bool:
 
 
 def partition(along: FloatArray, weight: FloatArray, slope: FloatArray, parameters: int) -> int:
-    """Find the largest number of equal groups of rows that are scale-invariant each.
+    """Find the maximum number of equal groups of rows that are all scale-invariant.
 
     Parameters
     ----------
     along, weight, slope
-        w.g, |w|^2 and |g|^2 of every row of a tensor, shape (step, row).
+        w·g, |w|^2 and |g|^2 of every row of a tensor, shape (step, row).
     parameters
-        Weights of the tensor.
+        Number of weights of the tensor.
 
     Returns
     -------
     int
-        0 if not even the whole tensor is, or if it never had a gradient (no step, or only gradients of zero).
+        0 if not even the whole tensor is, or if it never had a nonzero gradient.
     """
     rows = along.shape[1] if len(along) else 0
     for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameters > n):

@@ -1,4 +1,4 @@
-"""Networks of the user's own: any torch module, registered in a file of theirs, many runs at once by ``torch.func``.
+"""User-defined networks: any torch module, registered in a file, for many runs at once by ``torch.func``.
 
 In the file::
 
@@ -9,7 +9,7 @@ In the file::
         def __init__(self, features, classes): ...
 
 and in the experiment's ``[model]``: ``file = "that_file.py"``, ``name = "residual"``. Which tensors are scale-invariant
-is measured; what becomes of the others, ``remainder`` says.
+is measured; ``remainder`` defines the treatment of the others.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _registered: dict[str, Callable[..., nn.Module]] = {}
 
-#: Samples of the data on which the blocks are looked for.
+#: Number of samples on which the blocks are measured.
 MEASURED_ON = 64
 
 
@@ -47,14 +47,14 @@ def network(name: str) -> Callable[[Builder], Builder]:
     Parameters
     ----------
     name
-        What ``[model] name`` calls it.
+        The name for ``[model] name``.
 
     Returns
     -------
     Callable
-        Takes a class or function that makes a ``torch.nn.Module`` from the keywords `features` and `classes`, and gives
-        it back. The module maps a minibatch, (batch, feature) or ``(batch, *shape)`` of images and sequences, to logits
-        (batch, class); the loss is the cross-entropy.
+        Takes and returns a class or function that builds a ``torch.nn.Module`` from the keywords `features` and
+        `classes`. The module maps a minibatch, (batch, feature) or ``(batch, *shape)`` of images and sequences, to
+        logits (batch, class); the loss is the cross-entropy.
     """
 
     def register(builder: Builder) -> Builder:
@@ -65,17 +65,17 @@ def network(name: str) -> Callable[[Builder], Builder]:
 
 
 def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
-    """Run the user's file and find what it registers.
+    """Run the user's file and find the network it registers.
 
     Raises
     ------
     ModelError
-        If it cannot be run or registers no such name.
+        If it fails or does not register the name.
     """
     path = Path(table.file)
     spec = importlib.util.spec_from_file_location(f"_network_{hashlib.sha256(bytes(path)).hexdigest()[:12]}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ModelError(f"[model] file = {table.file!r}: there is no such Python file")
+        raise ModelError(f"[model] file = {table.file!r}: no such Python file")
     _registered.clear()
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickles look for it there
@@ -88,7 +88,7 @@ def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
     if table.name not in _registered:
         known = ", ".join(_registered) or "none"
         raise ModelError(
-            f"[model] name = {table.name!r}: {table.file} registers no such network"
+            f"[model] name = {table.name!r}: {table.file} does not register this network"
             f"{nearest(table.name, tuple(_registered))} (registered: {known})"
         )
     return _registered[table.name]
@@ -99,18 +99,18 @@ def _first_line(error: Exception) -> str:
 
 
 class OwnModel(Model):
-    """A torch module of the user's, stacked.
+    """A user-defined torch module, stacked over runs.
 
     Parameters
     ----------
     build
-        Makes the module, with the initialisation it likes.
+        Builds and initialises the module.
     data
         The data; the blocks are measured on its first samples.
     remainder
-        What becomes of tensors that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
+        Treatment of tensors that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     seed
-        Of the module that is measured.
+        Seed of the module that is measured.
     """
 
     def __init__(self, build: Callable[..., nn.Module], data: "Dataset", remainder: str, seed: int) -> None:
@@ -124,7 +124,7 @@ class OwnModel(Model):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> "OwnModel":
-        """Make the network that the user's file registers."""
+        """Build the network that the user's file registers."""
         model = cls(_builder(table), data, table.remainder, table.head_seed)
         model.checksum = hashlib.sha256(Path(table.file).read_bytes()).hexdigest()
         return model
@@ -138,14 +138,14 @@ class OwnModel(Model):
 
     @property
     def negligible(self) -> Model:
-        """The network itself: its eps is the user's affair, and shows in the violation."""
+        """The network itself: its eps is left to the user, and shows in the violation."""
         return self
 
     def check(self, classes: int) -> None:
-        """Do nothing: the blocks were found by measurement, nothing was stated that could be wrong."""
+        """Do nothing: the blocks were measured, not stated."""
 
     def description(self) -> dict[str, Any]:
-        """What was measured and what became of it, and the checksum of the user's file; see `Model.description`."""
+        """Add the frozen tensors and the checksum of the user's file to `Model.description`."""
         return super().description() | {"frozen": list(self._frozen), "file_sha256": self.checksum}
 
     def _made(self, seed: int) -> nn.Module:
@@ -172,7 +172,7 @@ class OwnModel(Model):
         Raises
         ------
         ModelError
-            If the network does not map them to logits, or draws random numbers.
+            If the network does not map them to logits, or is random.
         """
         inputs = torch.as_tensor(data.inputs[:MEASURED_ON], dtype=torch.float64)
         labels = torch.as_tensor(data.labels[:MEASURED_ON])
@@ -187,9 +187,11 @@ class OwnModel(Model):
                 logits = self._module(inputs.view(-1, *self._shape))
                 again = self._module(inputs.view(-1, *self._shape))
             if logits.shape != expected:
-                raise ModelError(f"the network must give logits {expected}, got {tuple(logits.shape)}")
+                raise ModelError(f"the network must return logits of shape {expected}, got {tuple(logits.shape)}")
             if not torch.equal(logits, again):
-                raise ModelError("the network draws random numbers (dropout?): a run must be repeatable, leave it out")
+                raise ModelError(
+                    "the network draws random numbers (dropout?), but runs must be reproducible: leave them out"
+                )
             return scale_invariant_blocks(self._module, loss)
         except ModelError:
             raise
@@ -202,7 +204,7 @@ class OwnModel(Model):
         Raises
         ------
         ModelError
-            If nothing is scale-invariant, or a rest is refused.
+            If nothing is scale-invariant, or the remainder is refused.
         """
         invariant = [row for row in self.rows if row.scale_invariant]
         rest = [row for row in self.rows if not row.scale_invariant]
@@ -210,7 +212,9 @@ class OwnModel(Model):
             raise ModelError("no tensor of the network is scale-invariant: normalise after its layers")
         if rest and remainder == "refuse":
             names = ", ".join(row.name for row in rest)
-            raise ModelError(f"not scale-invariant: {names} ([model] remainder = 'freeze' or 'train' would take them)")
+            raise ModelError(
+                f"not scale-invariant: {names} (to accept them, set [model] remainder = 'freeze' or 'train')"
+            )
         blocks = [Block(row.name, row.shape, parts=row.blocks, centred=row.centred) for row in invariant]
         if remainder == "train":
             blocks += [Block(row.name, row.shape, scale_invariant=False) for row in rest]
@@ -221,27 +225,27 @@ class OwnModel(Model):
         return [made[name].detach().numpy().copy() for name in names]
 
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
-        """Take the trained tensors of a module that the user's code initialises anew."""
+        """Return the trained tensors of a newly initialised module."""
         return self._values(generator, self._trained)
 
     def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
-        """Take the frozen tensors of one."""
+        """Return the frozen tensors of a newly initialised module."""
         return self._values(generator, self._frozen)
 
     def _logits_of_one(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs of one run."""
+        """Compute the outputs of one run."""
         names = dict(zip((*self._trained, *self._frozen), (*weights, *frozen), strict=True))
         logits: Tensor = functional_call(self._module, names, (inputs.view(-1, *self._shape),))
         return logits
 
     def _placed(self, like: Tensor) -> None:
-        """Bring the module's buffers to where, and to the type in which, the ensemble is."""
+        """Move the module's buffers to the device and type of the ensemble."""
         self._module.to(device=like.device, dtype=like.dtype)
 
     def loss_and_grad(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
     ) -> Tensor:
-        """Mean cross-entropy (nat) of each run's minibatch, and its gradients; see :meth:`Model.loss_and_grad`."""
+        """Compute the mean cross-entropy (nat) of each run's minibatch; see :meth:`Model.loss_and_grad`."""
 
         def loss(mine: tuple[Tensor, ...], fixed: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
             return cross_entropy(self._logits_of_one(mine, fixed, x), y)
@@ -253,7 +257,7 @@ class OwnModel(Model):
         return losses.detach()
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs of the ensemble, shape (run, batch, class)."""
+        """Compute the outputs of the ensemble, shape (run, batch, class)."""
         self._placed(weights[0])
         found: Tensor = vmap(self._logits_of_one)(tuple(weights), tuple(frozen), inputs)
         return found

@@ -1,12 +1,6 @@
-"""The networks that an experiment file can name."""
-
-from typing import TYPE_CHECKING
+"""The networks available to experiment files, by name."""
 
 from empirics.experiment.registry import Registry
-
-if TYPE_CHECKING:
-    pass
-
 
 MODELS = Registry(
     "model",

@@ -1,4 +1,4 @@
-"""The table ``[model]`` of an experiment file: which network."""
+"""The table ``[model]`` of an experiment file: the network."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,25 +20,25 @@ from empirics.models.registry import MODELS
 
 @dataclass(frozen=True)
 class ModelTable(Section):
-    """``[model]``: which network.
+    """``[model]``: the network.
 
     Attributes
     ----------
     name
         `mlp`, `convnet`, `resnet18`, `transformer`, or one that `file` registers.
     file, remainder
-        A Python file of the user's with a network of their own (:mod:`empirics.models.own`), and what becomes of the
-        tensors in it that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
+        A Python file with a user-defined network (:mod:`empirics.models.own`), and the treatment of its tensors that
+        are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     hidden
         mlp: widths of the hidden layers.
     width
         convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
     depth, heads
-        transformer: layers, and attention heads of each.
+        transformer: number of layers, and of attention heads per layer.
     norm
         mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
-        The normalisation's addition to the variance; must be negligible for scale invariance.
+        Added to the variance in normalisations; must be negligible for scale invariance.
     activation
         mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
     affine
@@ -46,7 +46,7 @@ class ModelTable(Section):
     head_norm
         Frobenius norm of the frozen last layer.
     head_seed
-        Seed of the frozen last layer. It is part of the loss, so all runs of the experiment share it.
+        Seed of the frozen last layer. It belongs to the loss, so all runs of the experiment share it.
     """
 
     TITLE: ClassVar[str] = "model"
@@ -75,27 +75,29 @@ class ModelTable(Section):
         if self.file:
             if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
                 raise ExperimentError(
-                    "[model] hidden, affine, norm, activation: must be left out, the network is that of the file"
+                    "[model] hidden, affine, norm, activation: not supported for a network from a file; leave them out"
                 )
             return
         if self.name == "mlp" and not self.hidden:
-            raise ExperimentError("[model] hidden = []: must be a list of widths that is not empty")
+            raise ExperimentError("[model] hidden = []: must be a non-empty list of widths")
         if self.name != "mlp" and self.hidden:
-            raise ExperimentError(f"[model] hidden: must be left out, {self.name!r} has a width instead")
+            raise ExperimentError(
+                f"[model] hidden: not supported for name = {self.name!r}, which has a width instead; leave it out"
+            )
         if self.affine and (self.name, self.norm) != ("mlp", "batch"):
-            raise ExperimentError("[model] affine = true: must be false but for name = 'mlp' with norm = 'batch'")
+            raise ExperimentError("[model] affine = true: is only supported for name = 'mlp' with norm = 'batch'")
         if self.norm != "batch" and self.name != "mlp":
-            raise ExperimentError(f"[model] norm = {show(self.norm)}: must be left out, {self.name!r} has its own")
+            raise ExperimentError(f"[model] norm = {show(self.norm)}: is only supported for name = 'mlp'; leave it out")
         if self.activation != "relu" and (self.name != "mlp" or self.norm == "batch"):
             raise ExperimentError(
-                f"[model] activation = {show(self.activation)}: must be left out but for name = 'mlp' with norm = "
+                f"[model] activation = {show(self.activation)}: is only supported for name = 'mlp' with norm = "
                 "'layer' or 'rms'"
             )
         if self.name == "transformer" and self.width % self.heads:
-            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} without a rest")
+            raise ExperimentError(f"[model] heads = {self.heads}: must divide width = {self.width} evenly")
 
 
 def _widths(value: Any) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ValueError("must be a list of widths that is not empty")
+        raise ValueError("must be a non-empty list of widths")
     return tuple(integer(1)(width) for width in value)

@@ -1,4 +1,4 @@
-"""A small pre-norm transformer whose matrices all live on spheres, as in nGPT (arXiv 2410.01131), many runs at once."""
+"""A small pre-norm transformer with all matrices on spheres, as in nGPT (arXiv 2410.01131), for many runs at once."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from empirics.models.table import ModelTable
 
 OF_LAYER = ("query", "key", "value", "out", "up", "down")
-EXPANSION = 4  # width of the feed-forward part over that of the residual stream
+EXPANSION = 4  # width of the feed-forward layer over that of the residual stream
 
 
 class Transformer(FunctionalModel):
     """``x → embed → [+ attention(RMSNorm), + feed-forward(RMSNorm)] × depth → RMSNorm → mean → frozen last layer``.
 
     Every matrix W acts as ``W · √rows / |W|``, so the loss depends on its direction only: a block is a matrix. There
-    are no gains and no biases; the feed-forward part is ``down · GELU(up ·)``. Of an image each row is a token.
+    are no gains and no biases; the feed-forward layer is ``down · GELU(up ·)``. Each row of an image is a token.
 
     Parameters
     ----------
     tokens, entries
-        Length of a sequence, and numbers a token.
+        Length of a sequence, and number of entries per token.
     channels
-        Of the images whose rows of pixels are the tokens, or 0 if the data are sequences.
+        Channels of images whose rows of pixels are the tokens, or 0 for sequences.
     classes
         Number of classes.
     width
-        Of the residual stream.
+        Width of the residual stream.
     depth, heads
-        Layers, and attention heads of each.
+        Number of layers, and of attention heads per layer.
     eps
-        Added to the mean squares that are divided by.
+        Added to the mean squares in normalisations.
     head_norm
         Frobenius norm of the frozen last layer.
 
@@ -72,7 +72,7 @@ class Transformer(FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Make the network for the data.
+        """Build the network for the data.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Transformer(FunctionalModel):
             channels, (tokens, entries) = 0, data.shape
         else:
             raise ModelError(
-                f"[model] name = {table.name!r} needs sequences or images, which data set {data.name!r} does not hold"
+                f"[model] name = {table.name!r} needs sequences or images, but data set {data.name!r} has neither"
             )
         of_table = (table.width, table.depth, table.heads, table.eps, table.head_norm)
         return cls(tokens, entries, data.classes, *of_table, channels)
@@ -103,7 +103,7 @@ class Transformer(FunctionalModel):
         return inputs.view(runs, batch, self.tokens, -1)
 
     def _directions(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The matrices as they act, rows of mean square length 1."""
+        """Return the normalised matrices, with rows of mean square length 1."""
         scaled = {}
         for block, w in zip(self.blocks, weights, strict=True):
             length_sq = w.square().sum((1, 2), keepdim=True) / block.shape[0]
@@ -111,7 +111,7 @@ class Transformer(FunctionalModel):
         return scaled
 
     def _attention(self, signal: Tensor, layer: dict[str, Tensor]) -> Tensor:
-        """Every token looks at every token of its sequence, each head for itself."""
+        """Attend to all tokens of the sequence, head by head."""
 
         def split(name: str) -> Tensor:
             """Project, then put heads before tokens: (run, batch, head, token, entry)."""
@@ -122,7 +122,7 @@ class Transformer(FunctionalModel):
         return linear((weights @ value).transpose(2, 3).flatten(3), layer["out"])
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, shape (run, batch, class)."""
+        """Compute the outputs, shape (run, batch, class)."""
         acting = self._directions(weights)
         signal = linear(self._sequences(inputs), acting["embedding"]) + acting["position"][:, None]
         for i in range(1, self.depth + 1):

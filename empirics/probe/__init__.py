@@ -1,7 +1,7 @@
-"""Instruments for somebody's own training loop: what the thermodynamics of its scale-invariant layers is right now.
+"""A probe for your own training loop: the thermodynamics of its scale-invariant layers, measured as it trains.
 
-:class:`ThermoProbe` watches; :mod:`empirics.probe.sinks` sends what it reports to TensorBoard or Weights & Biases,
-:mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` put it into those trainers (extras).
+:class:`ThermoProbe` measures; :mod:`empirics.probe.sinks` sends its values to TensorBoard or Weights & Biases;
+:mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` are callbacks for those trainers (extras).
 """
 
 from typing import TYPE_CHECKING, Any

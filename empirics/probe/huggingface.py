@@ -12,12 +12,12 @@ __all__ = ["ThermoCallback"]
 
 
 class ThermoCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Puts a probe beside the Trainer's optimiser; its numbers go out with the Trainer's own log entries.
+    """Attaches a probe to the Trainer's optimiser; its values are added to the Trainer's log entries.
 
     Parameters
     ----------
     **settings
-        Of :class:`ThermoProbe`.
+        Passed to :class:`ThermoProbe`.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.probe: ThermoProbe | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin with a new probe: the optimiser is a new one."""
+        """Drop the old probe: the optimiser is a new one."""
         self.probe = None
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the step that is about to be made; gradients are clipped by now."""
+        """Measure the step about to be taken; gradients are already clipped."""
         optimizer = kwargs["optimizer"]
         if self.probe is None:
             scaler = getattr(optimizer, "scaler", None)
@@ -42,7 +42,7 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.probe.step()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Add to what the Trainer logs; loggers that come after this callback see it."""
+        """Add values to the Trainer's log entry, before the loggers after this callback see it."""
         if logs is None or self.probe is None or "loss" not in logs or self.probe.steps < 2:
             return
         numbers = self.probe.values()

@@ -1,4 +1,4 @@
-"""The adiabatic index, measured from a few readings, and heat capacities of the gas that is known exactly."""
+"""The adiabatic index, measured from a few mean losses."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ class MeasuredIndex:
 
 
 def measured_index(temperature: ArrayLike, loss: ArrayLike, *, dimension: int, optimizer: str = "sgd") -> MeasuredIndex:
-    """Measure the adiabatic index from mean losses at some temperatures.
+    """Measure the adiabatic index from mean losses at several temperatures.
 
     Parameters
     ----------
     temperature : array_like, shape (n,)
-        Noise temperatures, as a probe reads them, of n stationary stretches of training; three or more that differ.
+        Noise temperatures, as measured by a probe, of three or more stationary intervals of training; they must differ.
     loss : array_like, shape (n,)
-        Mean training loss of the same stretches, in nats.
+        Mean training loss of the same intervals, in nats.
     dimension : int
-        Number d of scale-invariant directions; d - 1 of them count. In a mixture 1 plus the sum of (d_l - 1).
+        Number d of scale-invariant weights, with d - 1 directions; for a mixture 1 plus the sum of (d_l - 1).
     optimizer : str
-        As `thermo_theory` calls it: what R is follows from its equation of state.
+        As `thermo_theory` calls it; its equation of state defines R.
 
     Returns
     -------
     MeasuredIndex
-        C_V is the slope of a straight line, the interval Student's from its residuals; the theory behind it (Gibbs law,
-        ``dU = C_V dT``) holds for isotropic noise. Over a range in which C_V changes the residuals say so.
+        C_V is the slope of a straight line, with Student's interval from its residuals; the theory behind it (Gibbs
+        law, ``dU = C_V dT``) holds for isotropic noise. Where C_V changes over the range, the interval widens.
 
     Raises
     ------
     ValueError
-        If the readings are fewer than three, do not differ or do not have one length, or the loss does not rise with
-        the temperature.
+        If there are fewer than three values, they do not differ, their lengths do, or the loss does not rise with the
+        temperature.
 
     Examples
     --------
@@ -74,18 +74,18 @@ def measured_index(temperature: ArrayLike, loss: ArrayLike, *, dimension: int, o
     heat, energy = np.asarray(temperature, dtype=float), np.asarray(loss, dtype=float)
     if heat.ndim != 1 or heat.shape != energy.shape or len(heat) < 3:
         raise ValueError(
-            f"temperature and loss must be three or more readings each, got shapes {heat.shape} and {energy.shape}"
+            f"temperature and loss must be three or more values each, got shapes {heat.shape} and {energy.shape}"
         )
     if not (np.isfinite(heat).all() and np.isfinite(energy).all() and (heat > 0).all() and np.ptp(heat) > 0):
-        raise ValueError("temperatures must be above 0 and differ, and losses finite")
+        raise ValueError("temperatures must be above 0 and differ, and losses must be finite")
     centred = heat - heat.mean()
     slope = float(centred @ energy / (centred @ centred))
     rest = energy - energy.mean() - slope * centred
     error = math.sqrt(float(rest @ rest) / (len(heat) - 2) / float(centred @ centred))
     if slope <= 0:
-        raise ValueError(f"the loss does not rise with the temperature: dU/dT = {slope:g}; no index can be told")
+        raise ValueError(f"the loss does not rise with the temperature: dU/dT = {slope:g}, so there is no index")
     reach = float(student.ppf(0.975, len(heat) - 2)) * error
     constant = float(state(law("fixed-lr", optimizer))[2](d=dimension))
-    # C_p/C_V with C_p = C_V + R, by the derivation; both ends of the interval by the ends of C_V.
+    # C_p/C_V with C_p = C_V + R, by the derivation; the ends of the interval from those of C_V.
     low, high = (1 + constant / value if value > 0 else math.inf for value in (slope + reach, slope - reach))
     return MeasuredIndex(1 + constant / slope, low, high, slope / ((dimension - 1) / 2))

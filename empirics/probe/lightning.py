@@ -17,22 +17,22 @@ __all__ = ["ThermoCallback"]
 
 
 class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
-    """Puts a probe beside each optimiser and logs what it says to the trainer's loggers.
+    """Attaches a probe to each optimiser and logs its values to the trainer's loggers.
 
-    Lightning clips gradients after this hook; what clipping by norm will leave of them is worked out beforehand.
-    Clipping by value is not: the noise then is that of gradients before it.
+    Lightning clips gradients after this hook, so the effect of clipping by norm is computed beforehand. That of
+    clipping by value is not: the noise is then that of the gradients before clipping.
 
     Parameters
     ----------
     every_n_steps
-        Optimiser steps between two entries in the log.
+        Optimiser steps between log entries.
     **settings
-        Of :class:`ThermoProbe`.
+        Passed to :class:`ThermoProbe`.
 
     Attributes
     ----------
     probes : list of ThermoProbe
-        One for each optimiser, in the order in which they first step.
+        One per optimiser, in the order of their first steps.
     """
 
     def __init__(self, every_n_steps: int = 500, **settings: Any) -> None:
@@ -47,7 +47,7 @@ class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
         return list(self._of.values())
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Look at the step that is about to be made."""
+        """Measure the step about to be taken."""
         probe = self._of.get(id(optimizer))
         if probe is None:
             probe = self._of[id(optimizer)] = ThermoProbe(pl_module, optimizer, **self._settings)
@@ -59,17 +59,17 @@ class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
                 logger.log_metrics(probe.values(), step=trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what Lightning puts into its checkpoints."""
+        """Return the state for Lightning's checkpoints."""
         return {"probes": [*(probe.state_dict() for probe in self.probes), *self._held]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint, as soon as the optimisers step."""
+        """Resume from a checkpoint when the optimisers take their first step."""
         self._held = list(state_dict["probes"])
 
 
 @torch.no_grad()
 def _clipped(trainer: Any, optimizer: Any) -> float:
-    """By what the trainer's clipping is about to divide the gradients."""
+    """Return the factor by which the trainer's clipping is about to divide the gradients."""
     most, by = trainer.gradient_clip_val, getattr(trainer.gradient_clip_algorithm, "value", None) or "norm"
     if not most or by != "norm":
         return 1.0

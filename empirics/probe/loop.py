@@ -1,4 +1,4 @@
-"""What of the probe runs in the training loop, and what of it a checkpoint holds."""
+"""The part of the probe that runs in the training loop, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """Looks at the steps of a training loop; `ThermoProbe` has the parameters, and says what was seen."""
+    """Measures steps of a training loop; `ThermoProbe` documents the parameters and reports the results."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Loop:
         scaler: Any = None,
     ) -> None:
         if every < 2:
-            raise ValueError(f"every must be at least 2, since two steps in a row are measured; got {every}")
+            raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
         self._model, self._optimizer, self._scaler = _bare(model), inner_optimizer(optimizer), scaler
         known: dict[str, int] = {}
         if loss is not None:
@@ -38,7 +38,7 @@ class Loop:
         self._known, self._every = known, every
         self._watch = Tensors(self._tensors(), every)
         if not self._watch.watched:
-            raise ValueError("optimizer trains no tensor that requires a gradient: there is nothing to watch")
+            raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
         self._losses, self._noise = Losses(), Noise()
 
     def _tensors(self) -> list[Watched]:
@@ -63,26 +63,26 @@ class Loop:
 
     @property
     def due(self) -> bool:
-        """Whether the next :meth:`step` measures; for those who would compute something for it only then."""
+        """Whether the next :meth:`step` measures, in case something has to be computed for it."""
         return self._watch.due
 
     @property
     def steps(self) -> int:
-        """Steps seen."""
+        """Number of steps so far."""
         return self._watch.steps
 
     def step(self, loss: Tensor | float | None = None, *, grad_scale: float | None = None) -> None:
-        """Look at a step that is about to be made; call it right before ``optimizer.step()``.
+        """Measure the step about to be taken; call it right before ``optimizer.step()``.
 
-        With gradient accumulation once an optimiser step, with AMP after ``scaler.unscale_`` (or give the probe the
+        With gradient accumulation once per optimiser step, with AMP after ``scaler.unscale_`` (or give the probe the
         scaler), with clipping after it: the probe should see the gradients that the optimiser sees.
 
         Parameters
         ----------
         loss
-            Of this minibatch (nat), for the log line; its graph is not kept.
+            Loss of this minibatch (nat); its graph is not kept.
         grad_scale
-            What the gradients are multiplied by, if they are: the optimiser is thought to see them divided by it.
+            Factor on the gradients, if there is one; the optimiser is assumed to see them divided by it.
         """
         watch = self._watch
         self._losses.add(loss)
@@ -92,7 +92,7 @@ class Loop:
 
     def _measure(self, grad_scale: float | None) -> None:
         trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(self._watch.watched):  # something was frozen, thawed or added
+        if trained != len(self._watch.watched):  # parameters were frozen, unfrozen or added
             steps, self._watch = self._watch.steps, Tensors(self._tensors(), self._every)
             self._watch.steps = steps
             self._noise.forget()
@@ -100,7 +100,7 @@ class Loop:
         self._noise.end_of_parts()
 
     def _scale(self) -> float:
-        """What a GradScaler multiplied the gradients by, 1 where they are divided by it already."""
+        """Return the GradScaler's factor on the gradients, 1 if they are already divided by it."""
         if self._scaler is None or not self._scaler.is_enabled():
             return 1.0
         state: Mapping[str, Any] = getattr(self._scaler, "_per_optimizer_states", {}).get(id(self._optimizer), {})
@@ -108,21 +108,21 @@ class Loop:
         return 1.0 if unscaled else float(self._scaler.get_scale())
 
     def halves(self, first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> None:
-        """Tell the gradients of two independent halves of a minibatch, which give the noise without bias.
+        """Pass the gradients of two independent halves of a minibatch, for an unbiased noise estimate.
 
-        Every 50 steps or so is enough. Under BatchNorm a half is normalised by itself, which is another network than
-        that of the whole minibatch.
+        Every 50 steps or so is enough. Under BatchNorm each half is normalised by itself, so it sees a different
+        network than the whole minibatch does.
 
         Parameters
         ----------
         first, second
-            Gradients of the mean losses of the halves by the trained parameters (those that require a gradient), in the
-            order of ``model.parameters()``; None where there is none.
+            Gradients of the mean losses of the halves with respect to the parameters that require one, in the order of
+            ``model.parameters()``; None where there is none.
 
         Raises
         ------
         ValueError
-            If they are not as many as there are such parameters.
+            If their number is not that of such parameters.
         """
         parameters = [p for p in self._model.parameters() if p.requires_grad]
         if not len(first) == len(second) == len(parameters):
@@ -135,10 +135,11 @@ class Loop:
         self._noise.halves(watched, [both.get(id(p), (None, None)) for p in watched])
 
     def microbatch(self) -> None:
-        """Look at the gradients accumulated so far; call it after every ``backward`` of an accumulated step.
+        """Measure the gradients accumulated so far; call it after every ``backward`` of an accumulated step.
 
-        From how the parts differ follows the noise of the whole, without bias. It costs something only in steps that
-        are measured. Parts must be of equal size; call ``zero_grad`` after ``optimizer.step()`` or before the first.
+        The scatter of the micro-batches gives an unbiased estimate of the noise of the whole. It costs time only in
+        measured steps. Micro-batches must be of equal size; call ``zero_grad`` after ``optimizer.step()`` or before the
+        first.
         """
         if self.due:
             self._noise.part([watched.parameter for watched in self._watch.watched])
@@ -146,16 +147,16 @@ class Loop:
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs for the probe to go on as if nothing had happened.
+        """Return the state for a checkpoint, from which the probe resumes exactly.
 
-        Numbers, words, lists and tensors, so ``torch.load(weights_only=True)`` reads it. Between the two steps of a
-        pair it holds a copy of weights and gradients, as the probe does.
+        Numbers, strings, lists and tensors only, so ``torch.load(weights_only=True)`` reads it. Between the two steps
+        of a pair it holds a copy of weights and gradients, as the probe does.
         """
-        told = [one.clone() for one in self._noise.told]
-        return {"watch": watch_state(self._watch), "losses": self._losses.state(), "noise": told}
+        noise = [one.clone() for one in self._noise.measured]
+        return {"watch": watch_state(self._watch), "losses": self._losses.state(), "noise": noise}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint, with a probe made anew beside the network and optimiser that were loaded.
+        """Resume from a checkpoint, with a new probe on the network and optimiser that were loaded.
 
         Parameters
         ----------
@@ -165,17 +166,17 @@ class Loop:
         Raises
         ------
         ValueError
-            If the probe it is of watched other tensors.
+            If it is the state of a probe on other tensors.
         """
         load_watch(self._watch, state["watch"])
         self._every = self._watch.every
         self._losses.load(state["losses"])
         self._noise.forget()
-        self._noise.told.extend(one.clone() for one in state["noise"])
+        self._noise.measured.extend(one.clone() for one in state["noise"])
 
 
 def _bare(model: nn.Module) -> nn.Module:
-    """The network inside DDP, DataParallel or torch.compile."""
+    """Return the network inside DDP, DataParallel or torch.compile."""
     while True:
         if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             model = model.module

@@ -1,4 +1,4 @@
-"""The losses of all steps, thinned when there are many; and how long their slow part takes to relax."""
+"""The losses of all steps, thinned when there are many, and the relaxation time of their slow part."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["LossRelaxation", "Losses", "relaxation"]
 
 FloatArray = NDArray[np.float64]
 
-#: Losses that go together to a chunk, on the device, and to the host at once.
+#: Losses per chunk on the device, and chunks per transfer to the host.
 CHUNK = 256
 WAITING = 64
 
-#: Means that are kept; when there are more, two become one.
+#: Means that are kept; when there are more, pairs are averaged.
 KEPT = 1 << 15
 
-#: Parts of a series, of which one at a time is left out for an interval.
+#: Blocks of a series for the jackknife.
 PARTS = 5
 
-#: Fewest means of which a time is told, and largest time told over the length of the series.
+#: Minimum number of means, and maximum relaxation time relative to the length of the series.
 FEWEST, LONGEST = 1000, 0.01
 
 
@@ -38,11 +38,11 @@ class LossRelaxation:
     Attributes
     ----------
     steps : float
-        NaN where it cannot be told.
+        NaN where it cannot be estimated.
     low, high : float
         The interval.
     why_not : str
-        Why it cannot be told.
+        Why it cannot be estimated.
     """
 
     steps: float
@@ -52,12 +52,12 @@ class LossRelaxation:
 
     def __str__(self) -> str:
         if self.why_not:
-            return f"the loss's relaxation is not known: {self.why_not}"
-        return f"the loss relaxes in {self.steps:.3g} steps [{self.low:.3g}, {self.high:.3g}]"
+            return f"relaxation time of the loss: not estimated, {self.why_not}"
+        return f"relaxation time of the loss: {self.steps:.3g} steps [{self.low:.3g}, {self.high:.3g}]"
 
 
 class Losses:
-    """Losses by step; nothing is moved off the device in most steps."""
+    """Losses by step; most steps move nothing off the device."""
 
     def __init__(self) -> None:
         self._new: list[Tensor | float] = []
@@ -68,14 +68,14 @@ class Losses:
         self._rest: FloatArray = np.empty(0)
 
     def add(self, loss: Tensor | float | None) -> None:
-        """Take the loss of a step.
+        """Add the loss of a step.
 
         Raises
         ------
         ValueError
-            If it is no scalar.
+            If it is not a scalar.
         """
-        # Elsewhere than on the CPU a number would have to be waited for. This runs in every step: a few tenths of a us.
+        # Off the CPU, reading the number would wait for the device. This runs in every step, in a few tenths of a us.
         try:
             value: Tensor | float = loss.item() if loss.is_cpu else loss.detach().clone()  # type: ignore[union-attr]
         except AttributeError:
@@ -94,12 +94,12 @@ class Losses:
             self._fetch()
 
     def _fetch(self) -> None:
-        """Move what waits to the host, and thin."""
+        """Move the waiting chunks to the host, and thin."""
         new = [chunk.cpu().double().numpy() for chunk in self._chunks]
         self._chunks = []
         series = np.concatenate([self._rest, *new])
         while len(self.means) + len(series) // self.width > KEPT:
-            # An odd mean at the end goes back among what is not averaged yet.
+            # An odd mean at the end goes back to those not averaged yet.
             if len(self.means) % 2:
                 series = np.concatenate([np.full(self.width, self.means[-1]), series])
             self.means = self.means[: len(self.means) // 2 * 2].reshape(-1, 2).mean(1)
@@ -109,14 +109,14 @@ class Losses:
         self._rest = series[whole:]
 
     def series(self, start: int, end: int) -> FloatArray:
-        """Means over `width` steps that lie in steps `start` to `end`."""
+        """Return the means over `width` steps within steps `start` to `end`."""
         self._close()
         self._fetch()
         return self.means[-(-start // self.width) : end // self.width]
 
     @property
     def last(self) -> float:
-        """The latest that is known; NaN if there is none."""
+        """The latest known loss; NaN if there is none."""
         if self._new and (not isinstance(self._new[-1], float) or isfinite(self._new[-1])):
             return float(self._new[-1])
         known = self.series(0, 1 << 62)
@@ -125,21 +125,21 @@ class Losses:
         return float(known[-1]) if len(known) else nan
 
     def state(self) -> dict[str, Any]:
-        """Everything, as numbers and tensors."""
+        """Return the state as numbers and tensors."""
         self._close()
         self._fetch()
         held = {"means": torch.as_tensor(self.means.copy()), "rest": torch.as_tensor(self._rest.copy())}
         return {**held, "width": self.width}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Resume from `state`."""
         self._new, self._chunks = [], []
         self.means, self._rest = (state[name].cpu().numpy().copy() for name in ("means", "rest"))
         self.width = state["width"]
 
 
 def _no_scalar(loss: Any) -> str:
-    return f"loss must be a scalar, got a tensor of shape {tuple(loss.shape)}: give its mean"
+    return f"loss must be a scalar, got a tensor of shape {tuple(loss.shape)}; pass its mean"
 
 
 def _stacked(losses: list[Tensor | float]) -> Tensor:
@@ -158,14 +158,14 @@ def _stacked(losses: list[Tensor | float]) -> Tensor:
 
 
 def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
-    """Tell the correlation time of the slow part of a series of losses.
+    """Estimate the correlation time of the slow part of a series of losses.
 
     Parameters
     ----------
     series : array, shape (n,)
-        Losses of consecutive minibatches, or means over `width` of them, of a stationary stretch.
+        Losses of consecutive minibatches, or means over `width` of them, of a stationary interval.
     width : int
-        Steps a value.
+        Steps per value.
 
     Returns
     -------
@@ -173,11 +173,11 @@ def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
 
     Notes
     -----
-    A minibatch's loss is that of the weights and noise of its own, which is independent from step to step and adds to
-    the covariance at lag 0 alone. The covariances at lags 1 to n/25, after a linear trend is taken out, are fitted by
-    ``A exp(-lag/tau)`` (least squares on a grid of tau); the interval is Student's for log tau, from fits that leave
-    out a fifth of the series each. It is not told where A is not above 0 by four standard errors, or where tau is above
-    a hundredth of the series: then it was too short.
+    A minibatch's loss is that of the weights plus noise of its own, which is independent from step to step and
+    contributes only to the covariance at lag 0. The covariances at lags 1 to n/25, after removal of a linear trend,
+    are fitted by ``A exp(-lag/tau)`` (least squares on a grid of tau); the interval is Student's for log tau, from
+    fits that each leave out a fifth of the series. There is no estimate if A is not above 0 by four standard errors,
+    or if tau is above a hundredth of the series, which is then too short.
 
     Examples
     --------
@@ -186,13 +186,13 @@ def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
     >>> for i in range(1, len(slow)):
     ...     slow[i] = np.exp(-1 / 40) * slow[i - 1] + random.normal()
     >>> print(relaxation(slow + 3 * random.normal(size=len(slow))))
-    the loss relaxes in ... steps [...]
+    relaxation time of the loss: ... steps [...]
     """
     series = np.asarray(series, dtype=float)
     series = series[np.isfinite(series)]
     n = len(series)
     if n < FEWEST:
-        return LossRelaxation(nan, why_not=f"{n * width} steps were seen, {FEWEST * width} are needed at least")
+        return LossRelaxation(nan, why_not=f"needs {FEWEST * width:,} or more steps, has {n * width:,}")
     time = np.arange(n) - (n - 1) / 2
     away = series - series.mean()
     away = away - time * float(time @ away) / float(time @ time)
@@ -201,22 +201,20 @@ def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
     times = np.geomspace(0.5, 2 * LONGEST * n, 200)
     shapes = np.exp(-lags / times[:, None])
     shapes /= np.linalg.norm(shapes, axis=1, keepdims=True)
-    # All of the series, and each part left out in turn. The fit of least squares is the one that explains most.
+    # The whole series, then each block left out in turn. The least-squares fit is the one that explains most.
     without = (covariances.sum(0) - covariances) / (PARTS - 1)
     heights = np.stack([covariances.mean(0), *without]) @ shapes.T
     best = heights.argmax(1)
     found = times[best]
     if not heights[0, best[0]] > 4 * _jackknife(heights[1:, best[0]]):
-        return LossRelaxation(nan, why_not="no slow part stands out from the noise of the minibatches")
+        return LossRelaxation(nan, why_not="no slow part above the minibatch noise")
     if found[0] > LONGEST * n:
-        return LossRelaxation(
-            nan, why_not=f"it is above {LONGEST * n * width:,.0f} steps, a hundredth of what was seen"
-        )
+        return LossRelaxation(nan, why_not=f"it exceeds {LONGEST * n * width:,.0f} steps, a hundredth of the series")
     reach = float(student.ppf(0.975, PARTS - 1)) * _jackknife(np.log(found[1:]))
     low, high = (float(found[0] * np.exp(sign * reach)) * width for sign in (-1, 1))
     return LossRelaxation(float(found[0]) * width, low, high)
 
 
 def _jackknife(values: FloatArray) -> float:
-    """Standard error from what comes out when one part is left out."""
+    """Return the standard error from estimates that each leave out one block."""
     return float(((len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()) ** 0.5)

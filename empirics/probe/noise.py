@@ -1,4 +1,4 @@
-"""Gradient noise without bias: from halves of a minibatch, or from the parts of an accumulated step."""
+"""Unbiased gradient noise, from halves of a minibatch or from the micro-batches of an accumulated step."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from torch import Tensor
 
 __all__ = ["Noise"]
 
-#: Measurements by halves or micro-batches that a reading is a mean over.
+#: Measurements by halves or micro-batches that are averaged.
 HALVES = 256
 
 
 class Noise:
-    """Signal and noise of each watched tensor, `|E g|^2` and `tr Cov g`, as they were told.
+    """Measured signal and noise of each watched tensor, `|E g|^2` and `tr Cov g`.
 
     Attributes
     ----------
-    told : deque of Tensor
-        A row a tensor, shape (tensor, 2): both for a mean over the whole minibatch.
+    measured : deque of Tensor
+        Measurements of shape (tensor, 2): both for a mean over the whole minibatch.
     """
 
     def __init__(self) -> None:
-        self.told: deque[Tensor] = deque(maxlen=HALVES)
+        self.measured: deque[Tensor] = deque(maxlen=HALVES)
         self._parts: list[Tensor | None] | None = None
         self._part_squares: list[Tensor] = []
 
     def forget(self) -> None:
-        """Begin anew: other tensors are watched."""
-        self.told.clear()
+        """Start over, with other tensors."""
+        self.measured.clear()
         self._parts, self._part_squares = None, []
 
     def halves(self, parameters: Sequence[Tensor], pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
-        """Take the gradients of two halves, one pair a parameter; None where there is none."""
+        """Add the gradients of two halves, one pair per parameter; None where there is none."""
         found = []
         for parameter, (one, other) in zip(parameters, pairs, strict=True):
             if one is None or other is None:
@@ -44,11 +44,11 @@ class Noise:
                 continue
             one, other = one.detach().float().flatten(), other.detach().float().flatten()
             found.append(torch.stack((one @ other, (one - other).square().sum() / 4)))
-        self.told.append(torch.stack([each.to(found[0].device) for each in found]))
+        self.measured.append(torch.stack([each.to(found[0].device) for each in found]))
 
     @torch.no_grad()
     def part(self, parameters: Sequence[Tensor]) -> None:
-        """Look at what the last of several `backward` added to the gradients."""
+        """Measure what the latest `backward` added to the gradients."""
         gradients = [parameter.grad for parameter in parameters]
         before = [None] * len(gradients) if self._parts is None else self._parts
         squares = []
@@ -59,20 +59,20 @@ class Noise:
         self._parts = [None if g is None else g.detach().clone() for g in gradients]
 
     def end_of_parts(self) -> None:
-        """Work out what the parts of a step say, if there were several."""
+        """Estimate the noise from the micro-batches of a step, if there were several."""
         if self._parts is not None and (n := len(self._part_squares)) > 1:
             whole = torch.stack([
                 torch.zeros(()) if g is None else g.float().square().sum().cpu() for g in self._parts
             ])  # fmt: skip
             noise = n / (n - 1) * (torch.stack(self._part_squares).sum(0).cpu() - whole / n)
-            self.told.append(torch.stack((whole - noise, noise), 1))
+            self.measured.append(torch.stack((whole - noise, noise), 1))
         self._parts, self._part_squares = None, []
 
     def shares(self) -> NDArray[np.float64] | None:
-        """Share of the mean gradient in E|g|^2, shape (tensor,); NaN where nothing was told, None if nothing at all."""
-        if not self.told:
+        """Share of the mean gradient in E|g|^2, shape (tensor,); NaN where not measured, None if nothing was."""
+        if not self.measured:
             return None
-        parts = torch.stack([one.cpu() for one in self.told]).double().numpy()
+        parts = torch.stack([one.cpu() for one in self.measured]).double().numpy()
         with np.errstate(invalid="ignore", divide="ignore"):
             sums = np.where(np.isfinite(parts), parts, 0).sum(0)
             return np.asarray(sums[:, 0] / sums.sum(1))

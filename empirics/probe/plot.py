@@ -1,4 +1,4 @@
-"""What a probe saw, over the steps."""
+"""Plots of a probe's history."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 __all__ = ["drawn"]
 
 PANELS = {
-    "effective_lr": "effective lr",
+    "effective_lr": "effective learning rate",
     "temperature": "temperature (nat)",
-    "equilibrium_share": "share of equilibrium",
-    "turn": "angle a step over that in equilibrium",
+    "equilibrium_share": "share of the stationary effective learning rate",
+    "turn": "rotation per step, measured / stationary",
 }
 
 
 def drawn(history: pd.DataFrame) -> Figure:
-    """Draw four panels, a line a scale-invariant tensor.
+    """Plot four panels, one line per scale-invariant tensor.
 
     Parameters
     ----------
     history
-        As `ThermoProbe.history` gives it.
+        From `ThermoProbe.history`.
 
     Returns
     -------
@@ -51,5 +51,5 @@ def drawn(history: pd.DataFrame) -> Figure:
     if 0 < len(names) <= 12:
         axes[0].legend(fontsize=7, frameon=False)
     elif not names:
-        figure.suptitle("no scale-invariant tensor was found")
+        figure.suptitle("no scale-invariant tensor found")
     return figure

@@ -1,4 +1,4 @@
-"""The probe: put beside an optimiser, it says what the gas of the network's weights does."""
+"""The probe: it measures the thermodynamics of a network's weights beside any optimiser."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from empirics.probe.losses import LossRelaxation, relaxation
 from empirics.probe.readings import readings, since
 from empirics.probe.record import Seen
 from empirics.probe.row import ProbeRow, row_of
+from empirics.probe.rule import shared_rule
 from empirics.probe.words import line, warnings
 from thermo_theory import FixedELR
 
@@ -39,52 +40,52 @@ COLUMNS = (
     "relaxation_steps",
 )
 
-#: A stretch of training counts as in balance if its balance is so near to 1.
+#: Largest deviation of the balance from 1 in an interval that counts as stationary.
 BALANCED = 0.1
 
 
 class ThermoProbe(Loop):
-    """Watches a training loop and says, for every parameter tensor, what its thermodynamics is; it changes nothing.
+    """Measures the thermodynamics of every parameter tensor in a training loop, without changing anything.
 
-    Call :meth:`step` right before ``optimizer.step()``. Once in `every` steps, at a random place, two consecutive steps
-    are measured; nothing is written to the model, the optimiser, or torch's random numbers, and no graph is kept.
+    Call :meth:`step` right before ``optimizer.step()``. Once in `every` steps, at random, two consecutive steps are
+    measured. The model, the optimiser and torch's random state are not touched, and no graph is kept.
 
-    Scale-invariant blocks are found by measurement: without the data, from ``w.g = 0`` in the first 8 measured pairs
-    of steps, block by block; with `loss`, by :func:`empirics.models.scale_invariant_blocks`.
+    Scale-invariant blocks are found by measurement: by default from ``w·g = 0`` in the first 8 measured pairs of steps,
+    block by block; with `loss`, by :func:`empirics.models.scale_invariant_blocks`.
 
     Parameters
     ----------
     model
-        The network; ``DistributedDataParallel`` and compiled ones too. Under DDP every process sees the same averaged
-        gradients, so it is enough to have a probe on one.
+        The network, possibly compiled or inside ``DistributedDataParallel``. Under DDP every process sees the same
+        averaged gradients, so a probe on one of them is enough.
     optimizer
-        Of ``torch.optim``, or wrapped by Lightning or Accelerate. Theory is derived of SGD (momentum, Nesterov), AdamW
-        and Adam with L2; of others only what is measured is given.
+        From ``torch.optim``, or wrapped by Lightning or Accelerate. The theory covers SGD (momentum, Nesterov), AdamW
+        and Adam with L2; for others only the directly measured columns are filled.
     loss
-        Optional: computes a scalar of the model on a fixed minibatch, called about ten times a tensor, once, here.
+        Optional: computes a scalar of the model on a fixed minibatch; called about ten times per tensor, here only.
     every
-        Steps in which one pair is measured, at least 2. Memory: a copy of the weights and of their gradients.
+        One pair of steps is measured per `every` steps, 2 or more. Memory: a copy of the weights and their gradients.
     scaler
-        A ``GradScaler``. Gradients are divided by its scale where ``unscale_`` was not called; without one give
-        gradients unscaled.
+        A ``GradScaler``: gradients are divided by its scale if ``unscale_`` was not called. Without one, gradients
+        must be unscaled.
 
     Raises
     ------
     TypeError
         If there is no torch optimiser in `optimizer`.
     ValueError
-        If it trains no tensor, or `every` is too small.
+        If it has no tensor that requires a gradient, or `every` is too small.
 
     Notes
     -----
-    Gradient noise, ``tr Cov g``, is ``E|g|^2`` less the signal ``|E g|^2``. With :meth:`halves` or :meth:`microbatch`
-    the signal is that of independent minibatches at the same weights, without bias. Without them it is taken from
-    consecutive steps, as ``|E g.g'|``, and that is biased: the step between them moves the weights along the noise of
-    g, by which ``E g.g'`` is ``|E g|^2 - lr tr(H Sigma)`` for SGD. Far from equilibrium that hardly matters; in a
-    stationary state of SGD ``lr tr(H Sigma) = 2 |E g|^2`` (derivation "gradient-balance"), so ``E g.g' = -|E g|^2`` and
-    the absolute value is right to leading order; in between the noise, and with it the temperature, is too large by at
-    most ``lr tr(H Sigma)``. Samples drawn without replacement make g' a little less like g: of the order of the batch
-    over the data set.
+    Gradient noise, ``tr Cov g``, is ``E|g|^2`` minus the signal ``|E g|^2``. With :meth:`halves` or :meth:`microbatch`
+    the signal comes from independent minibatches at the same weights, without bias. Otherwise it comes from consecutive
+    steps, as ``|E g·g'|``, which is biased: the step between them moves the weights along the noise of g, so that
+    ``E g·g'`` is ``|E g|^2 - lr tr(H Sigma)`` for SGD. Far from stationarity this hardly matters; in a stationary state
+    of SGD ``lr tr(H Sigma) = 2 |E g|^2`` (derivation "gradient-balance"), so ``E g·g' = -|E g|^2`` and the absolute
+    value is right to leading order; in between, the noise and hence the temperature are too large by at most
+    ``lr tr(H Sigma)``. Sampling without replacement makes g' slightly less similar to g, by about the batch size over
+    the size of the data set.
 
     Examples
     --------
@@ -107,22 +108,22 @@ class ThermoProbe(Loop):
     2    2.bias           3       0            False               NaN
     """
 
-    # What it says ----------------------------------------------------------------------------------------------------
+    # Results ----------------------------------------------------------------------------------------------------
 
     def _signal(self, seen: Sequence[Seen | None]) -> list[float]:
-        """Share of the mean gradient in E|g|^2, for each tensor."""
+        """Return the share of the mean gradient in E|g|^2 of each tensor."""
         consecutive = [0.0 if s is None else abs(s.grad_next.sum()) / max(s.grad_sq.sum(), 1e-300) for s in seen]
-        shares, told = np.array(consecutive), self._noise.shares()
-        if told is not None:
-            shares = np.where(np.isfinite(told), told, shares)
+        shares, unbiased = np.array(consecutive), self._noise.shares()
+        if unbiased is not None:
+            shares = np.where(np.isfinite(unbiased), unbiased, shares)
         return [float(share) for share in np.clip(shares, 0, 1)]
 
     def _rows(self) -> list[ProbeRow]:
         seen = self._watch.seen()
         if all(each is None for each in seen):
             raise ValueError(
-                "no finite gradient was measured yet: call probe.step(loss) between backward and optimizer.step(), "
-                "in at least two steps"
+                "no finite gradient has been measured yet: call probe.step(loss) between backward and "
+                "optimizer.step(), in two or more steps"
             )
         rows = []
         for watched, each, signal in zip(self._watch.watched, seen, self._signal(seen), strict=True):
@@ -131,45 +132,45 @@ class ThermoProbe(Loop):
         return rows
 
     def frame(self) -> pd.DataFrame:
-        """Return a table of what was seen lately: the later half of the training, at most 128 pairs of steps.
+        """Return a table of recent measurements: the second half of the training, at most 128 pairs of steps.
 
         Returns
         -------
         pandas.DataFrame
-            A row a parameter tensor that has gradients, with the columns
+            One row per parameter tensor with gradients, and the columns
 
-            - ``group`` (its name), ``parameters``, ``blocks`` (scale-invariant parts: rows under BatchNorm, one matrix
+            - ``group`` (its name), ``parameters``, ``blocks`` (scale-invariant blocks: rows under BatchNorm, one matrix
               under LayerNorm; 0 for none), ``scale_invariant``;
-            - ``effective_lr``: lr/r^2 and what takes its place with momentum and Adam, at the blocks' rms norm;
-            - ``temperature`` (nat): half of it times the noise a direction at unit norm, mean over blocks;
-            - ``pressure``, ``volume``, ``pv_over_rt``: as the optimiser means weight decay; volumes and R T add over
-              the blocks; 1 where noise alone holds the norm, more where the mean gradient helps;
-            - ``balance``: what gradients add to the squared norm over what weight decay takes; 1 if stationary;
-            - ``angular_update``, ``angular_equilibrium`` (rad a step, rms): measured, and where the norm is stationary;
-            - ``equilibrium_share``: effective lr over that in equilibrium, or the other way round: at most 1. Like all
-              columns a mean over what was seen lately; the warnings and the line work out what it is by now;
-            - ``relaxation_steps``: steps in which what is left of the way becomes smaller by a factor e.
+            - ``effective_lr``: lr/r^2, or its equivalent with momentum and Adam, at the blocks' rms norm;
+            - ``temperature`` (nat): half of that times the noise per direction at unit norm, mean over blocks;
+            - ``pressure``, ``volume``, ``pv_over_rt``: as defined for the optimiser; volumes and R T add over blocks.
+              The ratio is 1 if the norm is set by noise only, above 1 if the mean gradient contributes;
+            - ``balance``: growth of the squared norm by gradients over its loss by weight decay; 1 if stationary;
+            - ``angular_update``, ``angular_equilibrium`` (rad per step, rms): measured, and at the stationary norm;
+            - ``equilibrium_share``: effective learning rate over its stationary value, or the inverse: at most 1. Like
+              all columns a mean over recent steps; the warnings and the log line extrapolate it to the present;
+            - ``relaxation_steps``: steps in which the distance to the stationary norm shrinks by a factor e.
 
-            NaN where a column does not apply. ``attrs["noise"]`` says what the noise is from.
+            NaN where a column does not apply. ``attrs["noise"]`` is the source of the noise estimate.
 
         Raises
         ------
         ValueError
-            If nothing was measured yet.
+            If nothing has been measured yet.
         """
         import pandas as pd
 
         table = pd.DataFrame([[getattr(row, name) for name in COLUMNS] for row in self._rows()], columns=list(COLUMNS))
-        table.attrs["noise"] = "halves" if self._noise.told else "consecutive steps"
+        table.attrs["noise"] = "halves" if self._noise.measured else "consecutive steps"
         return table
 
     def history(self) -> pd.DataFrame:
-        """Return the same columns over the training, with ``step``; noise is that of consecutive steps.
+        """Return the same columns along the training, with ``step``; the noise is that of consecutive steps.
 
         Returns
         -------
         pandas.DataFrame
-            A row a tensor and stretch of measured steps.
+            One row per tensor and interval of measured steps.
         """
         import pandas as pd
 
@@ -182,30 +183,30 @@ class ThermoProbe(Loop):
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 
     def readings(self) -> pd.DataFrame:
-        """Return one row a stretch of training at constant lr and weight decay, its first half left out.
+        """Return one row per interval of training at constant lr and weight decay, without its first half.
 
-        What :func:`~empirics.steering.weight_decay.propose_temperature` and :func:`~empirics.steering.measured_index`
-        take.
+        The input of :func:`~empirics.steering.weight_decay.propose_temperature` and
+        :func:`~empirics.steering.measured_index`.
 
         Returns
         -------
         pandas.DataFrame
-            Columns ``step`` and ``last`` (the stretch, as measured), ``lr``, ``weight_decay`` (of the first
-            scale-invariant tensor), ``temperature`` (nat; mean over the scale-invariant tensors, each weighing as its
-            gas constant), ``loss`` (nat; mean over all steps), ``balance`` (mean). Empty if nothing is scale-invariant.
+            Columns ``step`` and ``last`` (first and last measured step), ``lr``, ``weight_decay`` (of the first
+            scale-invariant tensor), ``temperature`` (nat; mean over the scale-invariant tensors, weighted by their gas
+            constants), ``loss`` (nat; mean over all steps), ``balance`` (mean). Empty if nothing is scale-invariant.
 
         Raises
         ------
         ValueError
-            If nothing was measured yet.
+            If nothing has been measured yet.
         """
         self._rows()
         return readings(self._watch, self._losses)
 
     def adiabatic_index(self) -> MeasuredIndex:
-        """Measure the adiabatic index from the losses at three or more temperatures that training was held at.
+        """Measure the adiabatic index from the losses of intervals at three or more temperatures.
 
-        Stretches whose balance is not within 0.1 of 1 are left out. It is what ``Adiabat(index=...)`` takes.
+        Intervals whose balance is not within 0.1 of 1 are left out. ``Adiabat(index=...)`` takes the result.
 
         Returns
         -------
@@ -214,28 +215,29 @@ class ThermoProbe(Loop):
         Raises
         ------
         ValueError
-            If there are fewer than three such stretches, or the loss does not rise with the temperature.
+            If there are fewer than three such intervals, the loss does not rise with the temperature, or the tensors
+            follow different rules.
         """
         table = self.readings()
-        settled = table[(table["balance"] - 1).abs() < BALANCED].dropna()
-        if len(settled) < 3:
+        stationary = table[(table["balance"] - 1).abs() < BALANCED].dropna()
+        if len(stationary) < 3:
             raise ValueError(
-                f"{len(settled)} of {len(table)} stretches at constant lr and weight decay are in balance and have a "
-                "loss: hold training at three or more values of lr, each for a few relaxation_steps"
+                f"only {len(stationary)} of {len(table)} intervals at constant lr and weight decay are stationary and "
+                "have a loss: hold training at three or more values of lr, each for a few relaxation_steps"
             )
         rows = [row for row in self._rows() if row.scale_invariant]
         directions = sum(row.parameters - row.blocks for row in rows)
-        name = next(rule.optimizer for rule in self._rules() if rule.optimizer)
-        return measured_index(settled["temperature"], settled["loss"], dimension=1 + directions, optimizer=name)
+        name = shared_rule(self._optimizer)
+        return measured_index(stationary["temperature"], stationary["loss"], dimension=1 + directions, optimizer=name)
 
     def noise(self) -> tuple[float | None, int | None]:
-        """Return sigma, gradient noise a direction at unit norm, and d, of the block that relaxes most slowly.
+        """Return sigma, the gradient noise per direction at unit norm, and d, of the slowest block.
 
         Returns
         -------
         sigma, dimension
-            What :func:`~empirics.steering.weight_decay.convert` and the check of a schedule take; None without such a
-            block.
+            As :func:`~empirics.steering.weight_decay.convert` and the check of a schedule take them; None without a
+            scale-invariant block.
         """
         rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0]
         if not rows:
@@ -245,22 +247,22 @@ class ThermoProbe(Loop):
         return float(slowest.temperature / unit) ** 0.5, slowest.parameters // slowest.blocks
 
     def loss_relaxation(self) -> LossRelaxation:
-        """Tell in how many steps the slow part of the loss relaxes, which says how slow a schedule has to be.
+        """Estimate the relaxation time of the slow part of the loss, which sets how slow a schedule has to be.
 
-        From the losses that :meth:`step` was given since lr and weight decay last changed, the first half left out.
+        From the losses passed to :meth:`step` since lr and weight decay last changed, without the first half.
 
         Returns
         -------
         LossRelaxation
-            ``steps`` with an interval; NaN with a reason where it cannot be told.
+            ``steps`` with an interval; NaN with a reason where it cannot be estimated.
         """
         start = since(self._watch)
         return relaxation(self._losses.series((start + self.steps) // 2, self.steps), self._losses.width)
 
-    # In words --------------------------------------------------------------------------------------------------------
+    # Text -----------------------------------------------------------------------------------------------------------
 
     def warnings(self) -> list[str]:
-        """Return what a user should know, in sentences; empty if all is well.
+        """Return warnings, one sentence each; empty if all is well.
 
         Returns
         -------
@@ -276,7 +278,7 @@ class ThermoProbe(Loop):
         )
 
     def line(self) -> str:
-        """Return one line for a log: step, loss, and medians over the scale-invariant tensors."""
+        """Return one line for a log: step, loss, medians over the scale-invariant tensors, and the slowest of them."""
         return line(self.steps, self._losses.last, self._rows())
 
     def values(self) -> dict[str, float]:
@@ -296,12 +298,12 @@ class ThermoProbe(Loop):
         sink(self.values(), self.steps)
 
     def plot(self) -> Figure:
-        """Draw effective lr, temperature, share of equilibrium and angle of the scale-invariant tensors over the steps.
+        """Plot effective learning rate, temperature, share of the stationary value and rotation over the steps.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Not shown, and not known to pyplot.
+            Neither shown nor registered with pyplot.
         """
         from empirics.probe.plot import drawn
 

@@ -1,4 +1,4 @@
-"""What a probe measured while learning rate and weight decay stayed: a reading a stretch."""
+"""Measurements at constant learning rate and weight decay, one row per interval of training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _round(watch: Tensors) -> list[Watched]:
 
 
 def _stages(history: list[Seen]) -> list[list[int]]:
-    """Stretches that follow each other at the same rates, as lists of their numbers."""
+    """Group consecutive stretches at the same lr and weight decay, as lists of their indices."""
     stages: list[list[int]] = []
     for i, seen in enumerate(history):
         rates = seen.rule.lr, seen.rule.weight_decay
@@ -38,7 +38,7 @@ def _stages(history: list[Seen]) -> list[list[int]]:
 
 
 def since(watch: Tensors) -> int:
-    """First step of the stretches at the present rates; 0 if no scale-invariant tensor was seen."""
+    """Return the first step at the present lr and weight decay; 0 without a scale-invariant tensor."""
     round_ = _round(watch)
     if not round_ or not round_[0].history:
         return 0
@@ -48,7 +48,7 @@ def since(watch: Tensors) -> int:
 
 
 def _reading(tensors: list[list[Seen]], losses: Losses) -> list[float]:
-    """A row from the stretches of each tensor; T weighs as R, so that R T adds."""
+    """Compute a row from the stretches of each tensor; T is weighted by R, so that R T adds."""
     heat = weight = 0.0
     balances = []
     for stretches in tensors:
@@ -66,7 +66,7 @@ def _reading(tensors: list[list[Seen]], losses: Losses) -> list[float]:
 
 
 def readings(watch: Tensors, losses: Losses) -> pd.DataFrame:
-    """Return a row a stage of two stretches or more, the first half of its stretches left out."""
+    """Return one row per stage of two stretches or more, without the first half of its stretches."""
     import pandas as pd
 
     round_ = [watched for watched in _round(watch) if watched.history and watched.history[0].rule.optimizer]

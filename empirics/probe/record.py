@@ -1,4 +1,4 @@
-"""What was seen of a tensor in a stretch of steps, as means over the measured ones."""
+"""Measurements of a tensor in an interval of steps, as means over the measured ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Stat(IntEnum):
-    """Inner products of a block in a pair of consecutive steps: w, g before the first, w', g' before the second."""
+    """Inner products of a block in two consecutive steps: w, g before the first, w', g' before the second."""
 
     WEIGHT = 0  # w.w
     ALONG = 1  # w.g
@@ -31,28 +31,28 @@ class Stat(IntEnum):
 
 @dataclass(frozen=True)
 class Seen:
-    """Means over the measured steps of a stretch; arrays have shape (block,), at the actual norm.
+    """Means over the measured steps of an interval; arrays have shape (block,), at the actual norm.
 
     Attributes
     ----------
     first, last
         Numbers of the first and last measured step.
     pairs
-        How many were measured.
+        Number of measured pairs of steps.
     scale_invariant
-        Whether blocks are; else there is one, the tensor.
+        Whether its blocks are; if not, the tensor is a single block.
     size
-        Weights of a block.
+        Number of weights per block.
     blocks
-        Of the tensor; the arrays may hold one mean block instead.
+        Number of blocks; the arrays may hold one mean block instead.
     rule
-        How it is trained, with the mean learning rate and weight decay.
+        Its update rule, with the mean learning rate and weight decay.
     radius_sq, radius_sq_first, radius_sq_last
-        Mean |w|^2, and that at both ends.
+        Mean |w|^2, and its first and last values.
     grad_sq, grad_next
-        Mean |g|^2, and g.g' with the step after it (nat^2 per unit of weight^2).
+        Mean |g|^2, and mean g·g' with the next step (nat^2 per unit of weight^2).
     angle_sq
-        Mean squared angle of a step (rad^2).
+        Mean squared rotation per step (rad^2).
     violation
         See :func:`empirics.models.orthogonal.violation`.
     """
@@ -73,7 +73,7 @@ class Seen:
     violation: float
 
     def coarse(self) -> Seen:
-        """The same with one mean block in place of all: what is kept for the plot."""
+        """Return the same with one mean block in place of all, as kept for the plot."""
         names = ("radius_sq", "radius_sq_first", "radius_sq_last", "grad_sq", "grad_next", "angle_sq")
         return replace(self, **{name: getattr(self, name).mean(keepdims=True) for name in names})
 
@@ -86,18 +86,18 @@ def _mean_rule(rules: Sequence[Rule], weights: Sequence[int]) -> Rule:
 def summarise(
     stats: FloatArray, steps: Sequence[int], rules: Sequence[Rule], parameters: int, blocks: int
 ) -> Seen | None:
-    """Work out the means over a stretch.
+    """Compute the means over an interval.
 
     Parameters
     ----------
     stats
         The inner products, shape (pair, Stat, row or block); pairs that are not finite are left out.
     steps, rules
-        Of each pair.
+        Those of each pair.
     parameters
-        Weights of the tensor.
+        Number of weights of the tensor.
     blocks
-        Into how many the rows are put together; 0 for a tensor that is not scale-invariant.
+        Number of blocks into which its rows are combined; 0 for a tensor that is not scale-invariant.
 
     Returns
     -------
@@ -134,12 +134,12 @@ def summarise(
 
 
 def together(stretches: Sequence[Seen]) -> Seen:
-    """Means over several stretches of the same tensor, those with as many blocks as the last.
+    """Average several intervals of the same tensor, those with as many blocks as the last.
 
     Parameters
     ----------
     stretches
-        In the order of time, at least one.
+        In chronological order, at least one.
 
     Returns
     -------

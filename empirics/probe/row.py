@@ -1,4 +1,4 @@
-"""From what was seen of a tensor to its row: every formula is asked of :mod:`thermo_theory`."""
+"""From the measurements of a tensor to its row; every formula comes from :mod:`thermo_theory`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from thermo_theory.relations import coordinates
 
 __all__ = ["REACHED", "ProbeRow", "row_of"]
 
-#: Share of the equilibrium effective lr at which it counts as reached.
+#: Share of the stationary effective learning rate at which it counts as reached.
 REACHED = 0.95
 
-#: Weight decay must have had this chance to act in the window for a balance to be read: float32 rounds |w|^2 by 1e-7.
+#: Minimum relative effect of weight decay over the window for a balance: float32 rounds |w|^2 by 1e-7.
 LEAST_DECAY = 1e-5
 
 FloatArray = NDArray[np.float64]
@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """The columns of `ThermoProbe.frame`, and what the warnings need besides."""
+    """The columns of `ThermoProbe.frame`, and further values for the warnings."""
 
     group: str
     parameters: int
@@ -55,27 +55,27 @@ def _call(formula: Formula, values: dict[str, object]) -> FloatArray:
 
 
 def _steepness(law: Protocol, values: dict[str, object]) -> float:
-    """Power of the norm that gradients balance: r*^k is inverse to the weight decay; 4 for SGD, from its radius."""
+    """Return k for which r*^k is inversely proportional to weight decay: 4 for SGD, from its radius."""
     twice = values | {"lam": 2 * float(values["lam"])}  # type: ignore[arg-type]
     ratio = _call(law.radius, values) / _call(law.radius, twice)
     return float(log(2) / log(float(ratio.flat[0])))
 
 
 def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
-    """Work out a row.
+    """Compute a row.
 
     Parameters
     ----------
     name, parameters
-        Of the tensor.
+        Name and number of weights of the tensor.
     seen
-        What was seen of it.
+        Its measurements.
     signal
         Share of the mean gradient in E|g|^2, 0 to 1; the rest is noise.
 
     Returns
     -------
-    Row
+    ProbeRow
     """
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     rule, radius_sq = seen.rule, float(seen.radius_sq.mean())
@@ -130,10 +130,10 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
 
 
 def _balance(seen: Seen, shrink: float) -> float:
-    """What gradients add to |w|^2 over what weight decay takes: 1 where the norm is stationary.
+    """Return the growth of |w|^2 by gradients over its loss by weight decay: 1 if the norm is stationary.
 
-    With ``Δ`` the change of |w|^2 over the window, what they add is ``Δ`` and what decay took: no step is left out,
-    while a mean of |g|^2 over measured steps would have their scatter.
+    The growth is the change of |w|^2 over the window plus the loss by weight decay. This includes every step; a mean of
+    |g|^2 over the measured steps would add their scatter.
     """
     taken = 2 * shrink * float(seen.radius_sq.mean()) * (seen.last - seen.first)
     if not taken > LEAST_DECAY * float(seen.radius_sq.mean()):
@@ -144,7 +144,7 @@ def _balance(seen: Seen, shrink: float) -> float:
 def _equilibrium(
     law: Protocol, values: dict[str, object], balance: float, shrink: float, decay: float, ago: float
 ) -> dict[str, float | bool]:
-    """How far the norm is from its stationary value, and how long it takes."""
+    """Return the distance of the norm from its stationary value, and its relaxation time."""
     steepness = _steepness(law, values)
     time = FixedLR.relaxation_time(eta=shrink / decay, lam=decay) * _steepness(FixedLR, values) / steepness
     if not (isfinite(balance) and balance > 0):
@@ -156,7 +156,7 @@ def _equilibrium(
     ratio = float(np.mean(_call(rate, values)) / np.mean(_call(rate, there)))
     share = min(ratio, 1 / ratio)
     found = {"relaxation_steps": time, "equilibrium_share": share, "rises": balance < 1}
-    # The means are those of the middle of the window, so many steps ago; what is left of r^k - r*^k has shrunk since.
+    # The means are those of the middle of the window, `ago` steps back; r^k - r*^k has shrunk since.
     left = (1 / balance - 1) * exp(-ago / time)
     now = share ** (log(1 + left) / -log(balance)) if share < 1 else 1.0
     if now >= REACHED:

@@ -1,7 +1,8 @@
-"""What an optimiser does with a parameter group, in the terms in which it is derived: its name, rates, coefficients."""
+"""Which derived rule a torch optimiser follows, and with which rates: the one answer for probe and schedules."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +16,18 @@ __all__ = ["Rule", "inner_optimizer", "rule_of", "shared_rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """How a parameter group is trained.
+    """The update rule of a parameter group.
 
     Attributes
     ----------
     optimizer
         "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; empty where nothing is derived.
     lr, weight_decay
-        As `thermo_theory` means them: a dampening is part of the learning rate.
+        As `thermo_theory` defines them: dampening is part of the learning rate.
     beta
-        Momentum, or Adam's first coefficient.
+        Momentum coefficient, or Adam's beta1.
     why_not
-        Why nothing is derived of it.
+        What the rule is, where nothing is derived for it.
     """
 
     optimizer: str
@@ -37,36 +38,51 @@ class Rule:
 
     @property
     def law(self) -> Protocol:
-        """The derivations that hold of it."""
+        """The protocol whose derivations apply."""
         return FixedLR if self.optimizer == "sgd" else FixedLR.with_optimizer(self.optimizer)
 
     @property
     def decoupled(self) -> bool:
-        """Whether weight decay acts on the weights, past the gradients (``lr x weight_decay``)."""
+        """Whether weight decay acts on the weights directly (``lr·wd``) rather than through the gradient."""
         return self.optimizer == "adamw"
 
     def settings(self) -> dict[str, float]:
-        """Its numbers by the names of the formulas' arguments."""
+        """Return the rates and coefficients by the names of the formulas' arguments."""
         return {"eta": self.lr, "lam": self.weight_decay, "beta": self.beta, "beta1": self.beta}
 
 
 def inner_optimizer(optimizer: Any) -> torch.optim.Optimizer:
-    """Return torch's own optimiser from inside what Lightning or Accelerate wrap around it.
+    """Return torch's own optimiser from inside the wrapper of Lightning or Accelerate.
 
     Raises
     ------
     TypeError
         If there is none.
     """
-    while not isinstance(optimizer, torch.optim.Optimizer) or type(optimizer).__name__ == "AcceleratedOptimizer":
+    # Both wrappers can be instances of torch.optim.Optimizer themselves.
+    wrappers = {"AcceleratedOptimizer", "LightningOptimizer"}
+    while not isinstance(optimizer, torch.optim.Optimizer) or wrappers & {k.__name__ for k in type(optimizer).__mro__}:
         if not hasattr(optimizer, "optimizer"):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
         optimizer = optimizer.optimizer
     return optimizer
 
 
+def _why_not(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str:
+    """Name the update rule, if nothing is derived for it."""
+    name = type(optimizer).__name__
+    home = next(
+        (kind for kind in (torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam) if isinstance(optimizer, kind)), None
+    )
+    if home is None:
+        return name
+    if inspect.unwrap(type(optimizer).step) is not inspect.unwrap(home.step):
+        return f"{name}, which overrides {home.__name__}.step"
+    return "AMSGrad, which keeps the largest squared gradients" if group.get("amsgrad") else ""
+
+
 def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
-    """Read off what is done with a parameter group.
+    """Return the rule that a parameter group follows.
 
     Parameters
     ----------
@@ -86,32 +102,39 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     Rule(optimizer='momentum', lr=0.1, weight_decay=0.0005, beta=0.9, why_not='')
     """
     lr, decay = float(group.get("lr", float("nan"))), float(group.get("weight_decay", 0.0))
-    if isinstance(optimizer, torch.optim.SGD):
-        momentum = float(group["momentum"])
-        if momentum and group["nesterov"]:
-            return Rule("nesterov", lr, decay, momentum)
-        damped = lr * (1 - float(group["dampening"])) if momentum else lr
-        return Rule("momentum" if momentum else "sgd", damped, decay, momentum)
-    if isinstance(optimizer, torch.optim.Adam):
-        beta = float(group["betas"][0])
-        if group.get("amsgrad"):
-            return Rule("", lr, decay, beta, "AMSGrad, which keeps the largest squared gradients")
+    beta = float(group.get("momentum", group.get("betas", (0.0,))[0]))
+    if why_not := _why_not(optimizer, group):
+        return Rule("", lr, decay, beta, why_not)
+    if not isinstance(optimizer, torch.optim.SGD):
+        # Before torch 2.7 AdamW is no Adam, and its groups have no such key.
         decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
         return Rule("adamw" if decoupled else "adam-l2", lr, decay, beta)
-    return Rule("", lr, decay, 0.0, type(optimizer).__name__)
+    if not beta:  # torch then ignores the dampening
+        return Rule("sgd", lr, decay)
+    if group["nesterov"]:
+        return Rule("nesterov", lr, decay, beta)
+    return Rule("momentum", lr * (1 - float(group["dampening"])), decay, beta)
 
 
-def shared_rule(optimizer: Any) -> Rule:
-    """Read off the rule that all parameter groups of an optimiser follow; rates and coefficients are the first's.
+#: The same laws in lr/(1 - beta), with a beta of 0 for SGD: one plan holds for groups of all three.
+_GRADIENT = ("sgd", "momentum", "nesterov")
+
+
+def shared_rule(optimizer: Any) -> str:
+    """Return the name of the rule that the trained parameter groups of an optimiser share.
+
+    SGD counts as momentum with a coefficient of 0, so groups with and without momentum share "momentum". Groups without
+    a parameter that requires a gradient are left out, unless there are no others.
 
     Parameters
     ----------
     optimizer
-        torch's own, or what Lightning or Accelerate wrap around it.
+        torch's own, or the wrapper of Lightning or Accelerate.
 
     Returns
     -------
-    Rule
+    str
+        "sgd", "momentum", "nesterov", "adamw" or "adam-l2".
 
     Raises
     ------
@@ -123,21 +146,19 @@ def shared_rule(optimizer: Any) -> Rule:
     Examples
     --------
     >>> w = torch.nn.Parameter(torch.ones(3))
-    >>> shared_rule(torch.optim.SGD([w], lr=0.1, momentum=0.9, dampening=0.5)).optimizer
+    >>> shared_rule(torch.optim.SGD([w], lr=0.1, momentum=0.9, dampening=0.5))
     'momentum'
     >>> shared_rule(torch.optim.Adam([w], amsgrad=True))
     Traceback (most recent call last):
     ...
-    ValueError: nothing is derived for AMSGrad, ...; give rule= sgd, momentum, nesterov, adamw or adam-l2, whichever ...
+    ValueError: nothing is derived for AMSGrad, which keeps the largest squared gradients
     """
     inner = inner_optimizer(optimizer)
-    rules = [rule_of(inner, group) for group in inner.param_groups]
-    for rule in rules:
-        if not rule.optimizer:
-            raise ValueError(
-                f"nothing is derived for {rule.why_not}; give rule= sgd, momentum, nesterov, adamw or adam-l2, "
-                "whichever its step is like"
-            )
-    if len(names := dict.fromkeys(rule.optimizer for rule in rules)) > 1:
-        raise ValueError(f"the parameter groups follow different rules ({', '.join(names)}); give rule= one of them")
-    return rules[0]
+    trained = [group for group in inner.param_groups if any(p.requires_grad for p in group["params"])]
+    rules = [rule_of(inner, group) for group in trained or inner.param_groups]
+    if why_not := next((rule.why_not for rule in rules if rule.why_not), ""):
+        raise ValueError(f"nothing is derived for {why_not}")
+    names = list(dict.fromkeys(rule.optimizer for rule in rules))
+    if len(names) > 1 and not set(names) <= set(_GRADIENT):
+        raise ValueError(f"the parameter groups follow different rules ({', '.join(names)})")
+    return next((name for name in names if name != "sgd"), "sgd")

@@ -1,4 +1,4 @@
-"""Where a probe's numbers go: TensorBoard, Weights & Biases, or any function of a dictionary and a step."""
+"""Sinks for a probe's values: TensorBoard, Weights & Biases, or any function of a dictionary and a step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Logs to a run of ``wandb.init(...)`` (extra "wandb"); offline if the run is.
 
-    The step is logged as ``thermo/step`` beside the values, since the run counts its own steps.
+    The step is logged as ``thermo/step`` with the values, since the run counts its own steps.
 
     Parameters
     ----------

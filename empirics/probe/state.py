@@ -1,4 +1,4 @@
-"""A probe's memory as numbers, words and tensors: what a checkpoint holds, readable by torch's safe loader."""
+"""A probe's state for checkpoints: numbers, strings and tensors only, readable by torch's safe loader."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _of_tensor(watched: Watched) -> dict[str, Any]:
 
 
 def watch_state(watch: Tensors) -> dict[str, Any]:
-    """Return what a watch knows.
+    """Return the state of the measurements.
 
-    A pair of steps that is begun is part of it, with the weights and gradients before its first step.
+    It includes a pair of steps that has begun, with the weights and gradients before its first step.
     """
     before = None
     if watch.open is not None:
@@ -69,18 +69,18 @@ def watch_state(watch: Tensors) -> dict[str, Any]:
 
 
 def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
-    """Go on from `watch_state`.
+    """Resume from `watch_state`.
 
     Raises
     ------
     ValueError
-        If other tensors were watched.
+        If it is the state of other tensors.
     """
     mine = [(watched.name, list(watched.parameter.shape)) for watched in watch.watched]
     theirs = [(held["name"], list(held["shape"])) for held in state["tensors"]]
     if mine != theirs:
         other = next((str(b) for a, b in zip(mine, theirs, strict=False) if a != b), f"{len(theirs)} tensors")
-        raise ValueError(f"this is the state of a probe of other tensors: {other} is not what is watched here")
+        raise ValueError(f"this is the state of a probe on other tensors: {other} is not watched here")
     watch.every, watch.steps = state["every"], state["steps"]
     watch.load_plan(state["plan"])
     watch.open = None if state["open"] is None else _to_pair(state["open"])

@@ -1,4 +1,4 @@
-"""The part that runs inside the training loop: looks at two consecutive steps now and then, and changes nothing."""
+"""Measures two consecutive steps now and then inside the training loop, and changes nothing."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from empirics.probe.rule import Rule
 
 __all__ = ["StepPair", "Tensors", "Watched"]
 
-#: Pairs of a stretch, whose numbers go to the host together.
+#: Pairs per stretch; their numbers are moved to the host together.
 STRETCH = 16
 
-#: Stretches that a reading is a mean over, if they lie in the later half of the training so far.
+#: Stretches that a row of the frame averages over, if they lie in the second half of the training so far.
 WINDOW = 8
 
-#: Stretches that are kept for the plot; when there are more, every other one is dropped.
+#: Stretches kept for the plot; when there are more, every other one is dropped.
 HISTORY = 400
 
 
 class Watched:
-    """A parameter tensor that is watched.
+    """A watched parameter tensor.
 
     Parameters
     ----------
     name
-        Of the tensor.
+        Its name.
     parameter
         The tensor itself; it is only read.
     known
-        Its number of blocks (0: not scale-invariant), or None: to be found.
+        Its number of blocks (0: not scale-invariant); None if not determined yet.
     """
 
     def __init__(self, name: str, parameter: Tensor, known: int | None = None) -> None:
@@ -47,7 +47,7 @@ class Watched:
 
     @property
     def groups(self) -> int:
-        """Into how many rows it is divided while it is measured."""
+        """Number of rows into which it is divided for the measurement."""
         return self.rows if self.known is None else max(self.known, 1)
 
     def _blocks(self, stats: np.ndarray) -> int:
@@ -62,7 +62,7 @@ class Watched:
         return summarise(stats, steps, rules, self.parameter.numel(), self._blocks(stats))
 
     def close(self, stats: np.ndarray, steps: Sequence[int], rules: Sequence[Rule]) -> None:
-        """Keep a finished stretch, and settle the blocks when enough was seen of the gradients."""
+        """Keep a finished stretch, and fix the blocks once there are enough gradients."""
         seen = self.read(stats, steps, rules)
         if seen is None:
             return
@@ -75,7 +75,7 @@ class Watched:
             self.history = self.history[1::2]
 
     def recent(self, running: Seen | None) -> Seen | None:
-        """What was seen lately: in the later half of the training, at most `WINDOW` stretches."""
+        """Average recent stretches: those in the second half of the training, at most `WINDOW`."""
         stretches = [*self.stretches, *([] if running is None else [running])]
         if not stretches:
             return None
@@ -84,7 +84,7 @@ class Watched:
 
 
 class StepPair(NamedTuple):
-    """A pair of steps: the number of the first, how tensors are trained, what gradients were multiplied by."""
+    """A pair of steps: number of the first, update rules of the tensors, factor on the gradients."""
 
     step: int
     rules: list[Rule]
@@ -92,15 +92,15 @@ class StepPair(NamedTuple):
 
 
 class Tensors:
-    """All tensors that are watched, and the steps at which they are looked at.
+    """All watched tensors, and the steps at which they are measured.
 
     Parameters
     ----------
     watched
         The tensors.
     every
-        One pair of consecutive steps is measured in so many steps, at a random place (random numbers of its own), so
-        that nothing periodic in the training can fall in with it.
+        One pair of consecutive steps is measured in so many steps, at random (with a generator of its own), so that it
+        cannot lock to anything periodic in the training.
     """
 
     def __init__(self, watched: list[Watched], every: int) -> None:
@@ -125,9 +125,9 @@ class Tensors:
         Parameters
         ----------
         rules
-            What is done with each tensor.
+            Update rule of each tensor.
         scale
-            What its gradients were multiplied by.
+            Factor on the gradients.
         """
         if self.open is None:
             self._copy()
@@ -149,12 +149,12 @@ class Tensors:
         self._first = self._begun + self._randomly.randrange(max(self.every - 2, 1))
 
     def plan_state(self) -> dict[str, Any]:
-        """Return when the next pairs are, with the state of the random numbers."""
+        """Return the schedule of the next pairs, with the state of the random generator."""
         version, numbers, spare = self._randomly.getstate()
         return {"first": self._first, "begun": self._begun, "random": [version, list(numbers), spare]}
 
     def load_plan(self, state: Mapping[str, Any]) -> None:
-        """Go on from `plan_state`."""
+        """Resume from `plan_state`."""
         self._first, self._begun = state["first"], state["begun"]
         version, numbers, spare = state["random"]
         self._randomly.setstate((version, tuple(numbers), spare))
@@ -179,7 +179,7 @@ class Tensors:
 
     @torch.no_grad()
     def _compare(self, scale: float, scale_after: float) -> Tensor:
-        """Inner products of the pair, shape (Stat, all rows); NaN where there is no gradient."""
+        """Return the inner products of the pair, shape (Stat, all rows); NaN where there is no gradient."""
         columns = []
         for watched, there, before in zip(self.watched, self.there, self.before, strict=True):
             after = watched.parameter.grad
@@ -208,7 +208,7 @@ class Tensors:
         self.pairs, self.stats = [], []
 
     def seen(self) -> list[Seen | None]:
-        """What was seen of each tensor lately, the running stretch included."""
+        """Average recent stretches of each tensor, the running one included."""
         if not self.pairs:
             return [watched.recent(None) for watched in self.watched]
         steps, found = [pair.step for pair in self.pairs], []

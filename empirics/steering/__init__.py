@@ -1,4 +1,4 @@
-"""Schedules of learning rate and weight decay as processes of a gas, for a training loop of one's own.
+"""Schedules of learning rate and weight decay as thermodynamic processes, for your own training loop.
 
 >>> import torch
 >>> from empirics.steering import Cooldown

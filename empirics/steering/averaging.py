@@ -1,7 +1,7 @@
-"""Averages of weights on the sphere: what they gain, at which temperature they pay, and a module that keeps one.
+"""Weight averaging on the sphere: its gain, the temperature above which it pays, and a module that does it.
 
-Of a scale-invariant block only the direction matters, so it is directions that are averaged; the loss of the average of
-N independent samples is R T/N in place of R T (derivation "weight-averaging").
+Only the direction of a scale-invariant block matters, so directions are averaged. The loss of the average of N
+independent samples is R T/N instead of R T (derivation "weight-averaging").
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from thermo_theory import derive
 
 __all__ = ["Hint", "SphereAverage", "averaged_loss", "effective_samples", "hint"]
 
-#: Relaxation times within a stretch of training below which there is nothing to average.
+#: Averaging over fewer relaxation times than this does not pay.
 ENOUGH = 2.0
 
 
 def effective_samples(count: float = math.inf, *, decay: float | None = None, correlation: float = 0.0) -> float:
-    """Independent samples that an average of correlated ones is worth.
+    """Return the effective number of independent samples in an average of correlated ones.
 
     Parameters
     ----------
     count : float
-        Number of samples that are averaged with equal weight (SWA), 1 or more.
+        Number of samples averaged with equal weight (SWA), 1 or more.
     decay : float, optional
-        In place of `count`, for an exponential average: weight of the old average at each update, at least 0 and below
-        1; long after its start.
+        Instead of `count`, for an exponential average long after its start: weight of the old average in each update,
+        at least 0 and below 1.
     correlation : float
-        Of a sample with the next, ``exp(-spacing/relaxation)``; k samples further on its k-th power.
+        Correlation of consecutive samples, ``exp(-spacing/relaxation)``; its k-th power at a distance of k samples.
 
     Returns
     -------
     float
-        Variance of a sample over that of the average.
+        Variance of a sample divided by that of the average.
 
     Raises
     ------
     ValueError
-        If a number is out of its range, or none of count and decay is given.
+        If a number is out of range, or neither count nor decay is given.
 
     Notes
     -----
@@ -62,17 +62,17 @@ def effective_samples(count: float = math.inf, *, decay: float | None = None, co
         raise ValueError(f"correlation = {correlation!r}: must be at least 0 and below 1")
     if decay is not None:
         if not (0 <= decay < 1 and math.isinf(count)):
-            raise ValueError(f"decay = {decay!r}: must be at least 0 and below 1, and without a count")
+            raise ValueError(f"decay = {decay!r}: must be at least 0 and below 1, without a count")
         return (1 + decay) * (1 - decay * correlation) / ((1 - decay) * (1 + decay * correlation))
     if not 1 <= count < math.inf:
-        raise ValueError(f"count = {count!r}: must be 1 or more, or give decay")
+        raise ValueError(f"count = {count!r}: must be 1 or more, unless decay is given")
     rest = 1 - correlation
     end = 2 * correlation * (1 - correlation**count) / (count * rest**2)
     return count / ((1 + correlation) / rest - end)
 
 
 def averaged_loss(temperature: float, gas_constant: float, samples: float) -> float:
-    """Loss above the minimum of the average of some independent samples, put back on the sphere.
+    """Return the loss above the minimum of an average of independent samples, projected back onto the sphere.
 
     Parameters
     ----------
@@ -81,12 +81,12 @@ def averaged_loss(temperature: float, gas_constant: float, samples: float) -> fl
     gas_constant : float
         R, half the number of scale-invariant directions.
     samples : float
-        Number N of independent samples, 1 or more; of correlated ones `effective_samples`.
+        Number N of independent samples, 1 or more; for correlated ones `effective_samples`.
 
     Returns
     -------
     float
-        ``R T/N``, of a cold gas in a well that is quadratic.
+        ``R T/N``, which holds for a quadratic well at low temperature.
 
     Examples
     --------
@@ -98,18 +98,18 @@ def averaged_loss(temperature: float, gas_constant: float, samples: float) -> fl
 
 @dataclass(frozen=True)
 class Hint:
-    """Whether averaging over a stretch of training pays.
+    """Whether averaging over an interval of training pays.
 
     Attributes
     ----------
     samples : float
-        Independent samples in the stretch.
+        Number of independent samples in the interval.
     loss, averaged : float
         Predicted loss above the minimum, of a single point and of the average.
     lowest : float
-        Temperature below which the stretch is too short: what it would average is one sample.
+        Temperature below which the interval is too short to hold more than one sample.
     pays : bool
-        Whether the temperature is above it.
+        Whether the temperature is above that.
     """
 
     samples: float
@@ -123,28 +123,28 @@ class Hint:
             return f"averaging does not pay below T = {self.lowest:.3g}: {self.samples:.2g} independent samples"
         return (
             f"averaging pays: {self.samples:.3g} independent samples, loss above the minimum {self.loss:.3g} -> "
-            f"{self.averaged:.3g}; it would above T = {self.lowest:.3g}"
+            f"{self.averaged:.3g}; it pays above T = {self.lowest:.3g}"
         )
 
 
 def hint(
     *, temperature: float, gas_constant: float, steps: int, relaxation_steps: float, excess_loss: float | None = None
 ) -> Hint:
-    """Tell whether averaging pays at a temperature, and from which on it does.
+    """Predict whether averaging pays, and above which temperature it does.
 
     Parameters
     ----------
     temperature : float
-        Noise temperature T of the training, as a probe reads it.
+        Noise temperature T of the training, as measured by a probe.
     gas_constant : float
         R, half the number of scale-invariant directions.
     steps : int
-        Steps of the stretch that would be averaged, all with equal weight.
+        Number of steps averaged, all with equal weight.
     relaxation_steps : float
-        Steps in which the weights forget their place in the basin, ``1/(eta_eff h)`` at a curvature h: twice what
-        `ThermoProbe.loss_relaxation` tells, since a loss that is quadratic in them relaxes twice as fast.
+        Correlation time of the weights in the basin, in steps, ``1/(eta_eff h)`` at a curvature h: twice that of
+        `ThermoProbe.loss_relaxation`, since a loss that is quadratic in the weights relaxes twice as fast.
     excess_loss : float, optional
-        Measured loss above that at the bottom of the basin; by default R T, that of a quadratic well.
+        Measured loss above the minimum of the basin; default: R T, as in a quadratic well.
 
     Returns
     -------
@@ -157,15 +157,15 @@ def hint(
 
     Notes
     -----
-    In a basin relaxation goes at ``eta_eff h``, in proportion to T, so the number of samples in a stretch does too and
-    R T/N no longer depends on T: where there are many, a hotter run averages to the same loss as a colder one, having
-    seen more of the basin. Below the temperature at which the stretch holds two relaxation times there is nothing to
-    average, and cooling gains more. Above, R T/N holds as long as the basin is quadratic.
+    In a basin the relaxation rate ``eta_eff h`` is proportional to T, and so is the number of samples in an interval.
+    R T/N then does not depend on T: with many samples, a run at a higher temperature averages to the same loss as one
+    at a lower temperature, after exploring more of the basin. Below the temperature at which the interval covers two
+    relaxation times cooling gains more than averaging. Above it, R T/N holds while the basin is quadratic.
 
     Examples
     --------
     >>> print(hint(temperature=0.001, gas_constant=24.5, steps=10_000, relaxation_steps=500))
-    averaging pays: 10.5 independent samples, loss above the minimum 0.0245 -> 0.00233; it would above T = 0.0001
+    averaging pays: 10.5 independent samples, loss above the minimum 0.0245 -> 0.00233; it pays above T = 0.0001
     >>> print(hint(temperature=0.001, gas_constant=24.5, steps=500, relaxation_steps=500))
     averaging does not pay below T = 0.002: 1.4 independent samples
     """
@@ -185,31 +185,32 @@ def hint(
 
 
 class SphereAverage(nn.Module):
-    """Keeps an average of a model's weights: directions where blocks are scale-invariant, plain elsewhere.
+    """Running average of a model's weights: of directions in scale-invariant blocks, plain elsewhere.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The model that is trained. The average is kept in a copy, `module`.
+        The model being trained. The average is kept in a copy, `module`.
     blocks : mapping
-        Scale-invariant blocks a parameter by its name: equal groups of consecutive rows, 1 for a whole tensor under
-        LayerNorm, one a row under BatchNorm. `empirics.models.invariance.scale_invariant_blocks` measures them.
+        Number of scale-invariant blocks of each parameter, by name: equal groups of consecutive rows, 1 for a whole
+        tensor under LayerNorm, one per row under BatchNorm. `empirics.models.invariance.scale_invariant_blocks`
+        measures them.
     decay : float, optional
-        Weight of the old average at an update (EMA); by default all samples weigh the same (SWA).
+        Weight of the old average in an update (EMA); default: equal weights (SWA).
 
     Raises
     ------
     ValueError
-        If a block does not fit the model, or the decay is out of its range.
+        If a block does not fit the model, or the decay is out of range.
 
     Notes
     -----
-    The norm of a block in `module` is the average of the norms, so training can go on from it. BatchNorm's running
-    statistics have to be made again, as after `torch.optim.swa_utils.AveragedModel`:
+    The norm of a block in `module` is the average of the norms, so training can continue from it. BatchNorm's running
+    statistics have to be recomputed, as after `torch.optim.swa_utils.AveragedModel`:
     ``torch.optim.swa_utils.update_bn(loader, average.module)``. As there, the model's buffers are copied.
 
     Where norms hardly differ between samples the direction is that of torch's average. They differ where the learning
-    rate changed: torch's average then weighs samples of a larger norm more.
+    rate changed: torch's average then gives samples of a larger norm more weight.
 
     Examples
     --------
@@ -218,7 +219,7 @@ class SphereAverage(nn.Module):
     >>> for w in ([3.0, 0.0], [0.0, 1.0]):
     ...     _ = net.weight.data.copy_(torch.tensor([w]))
     ...     average.update(net)
-    >>> average.module.weight.data / average.module.weight.data.norm()  # not towards the longer one
+    >>> average.module.weight.data / average.module.weight.data.norm()  # independent of the norms
     tensor([[0.7071, 0.7071]])
     """
 
@@ -245,12 +246,12 @@ class SphereAverage(nn.Module):
                 self.register_buffer(f"_norm_{i}", mean.new_zeros(blocks[name], 1))
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Evaluate the average."""
+        """Evaluate the averaged model."""
         return self.module(*inputs, **named)
 
     @property
     def samples(self) -> float:
-        """Independent samples that the average is worth, if those it saw were independent."""
+        """Return the effective number of samples in the average, for independent samples."""
         seen = int(self.count)
         if self.decay is None or seen < 2:
             return float(seen)
@@ -261,12 +262,12 @@ class SphereAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take the model's weights into the average.
+        """Add the model's current weights to the average.
 
         Parameters
         ----------
         model : torch.nn.Module
-            The model as it is now.
+            The model being trained.
         """
         self.count += 1
         share = 1 / int(self.count) if self.decay is None or self.count == 1 else 1 - self.decay

@@ -1,4 +1,4 @@
-"""What a plan will do, before the run: temperature, norm and entropy along it, and whether it is slow enough."""
+"""Predict what a plan will do: temperature, norm and entropy along it, and whether it is quasi-static."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ __all__ = ["TOLERANCE", "QuasiStatic", "forecast", "quasi_static"]
 
 FloatArray = NDArray[np.float64]
 
-#: By how much log r and the energy (in units of R T) may lag behind where they would settle, for a schedule to count as
-#: quasi-static.
+#: Largest lag of log r and of the energy (in units of R T) behind their stationary values in a quasi-static schedule.
 TOLERANCE = 0.05
-#: Points at which a plan is looked at.
+#: Points at which a plan is evaluated.
 POINTS = 2001
 
 
 @dataclass(frozen=True)
 class QuasiStatic:
-    """Whether a plan is slow beside the relaxation of what it moves.
+    """Whether a plan is slow compared with relaxation.
 
     Attributes
     ----------
     steps : int
-        Steps that the plan takes for its change.
+        Number of steps over which the plan changes lr and weight decay.
     needed : float
-        Steps that it needs at least; infinite if lr ends at 0, where nothing relaxes.
+        The minimum number of steps; infinite if lr ends at 0, where nothing relaxes.
     lag_norm, lag_energy : float
-        By how much log r and, in units of R T, the mean loss lag at the worst.
+        Largest lag of log r and, in units of R T, of the mean loss.
     until : int
         Last step up to which both lags are within the tolerance.
     tolerance : float
-        The lag that is allowed.
+        The allowed lag.
     """
 
     steps: int
@@ -53,25 +52,29 @@ class QuasiStatic:
 
     @property
     def holds(self) -> bool:
-        """Whether it is slow enough all along."""
+        """Whether the plan is slow enough throughout."""
         return self.steps >= self.needed
 
     def __bool__(self) -> bool:
         return self.holds
 
     def __str__(self) -> str:
+        count = (
+            f"{self.needed:,.0f}"
+            if self.needed < 1e9
+            else f"about {self.needed:.0e}".replace("e+0", "e").replace("e+", "e")
+        )
+        needs = f"needs {count} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         if self.holds:
-            needs = f"it needs {self.needed:,.0f} of its {self.steps:,} steps"
-            return f"quasi-static: {needs} for lags below {self.tolerance:g} in log r and U/(R T)"
+            return f"quasi-static: lags in log r and U/(R T) stay below {self.tolerance:g}; {needs}"
         slow = "the norm" if self.lag_norm > self.lag_energy else "the energy of the directions"
-        needs = f"needs {self.needed:,.0f} steps, has {self.steps:,}" if math.isfinite(self.needed) else "lr ends at 0"
         return f"not quasi-static after step {self.until:,}: {slow} lags; {needs}"
 
 
 def _times(
     plan: Plan, lr: FloatArray, decay: FloatArray, momentum: float, sigma: float | None, dimension: int | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Relaxation times of log r and of the energy in the slowest well, at each pair of lr and weight decay."""
+    """Return the relaxation times of log r and of the energy in the slowest well, for each pair of lr and wd."""
     formula = following(law("fixed-lr", plan.optimizer))
     known: dict[str, Any] = {"eta": lr, "lam": decay, "sigma": sigma, "d": dimension}
     known |= {"beta": momentum, "beta1": momentum}
@@ -79,10 +82,10 @@ def _times(
     lacking = [name for name, value in values.items() if value is None]
     if lacking:
         words = " and ".join({"sigma": "sigma", "d": "dimension"}[name] for name in lacking)
-        raise ValueError(f"relaxation under {plan.optimizer} depends on {words}: give them")
+        raise ValueError(f"relaxation under {plan.optimizer} depends on {words}, which are not given")
     energy = np.asarray(formula(**values, invalid="nan"))
     free = energy / float(slowest())
-    # Momentum is SGD at another learning rate. For Adam the norm's time is not derived; it is shorter than this.
+    # Momentum is SGD at another learning rate. For Adam the time of the norm is not derived; it is below this.
     share = FixedLR.relaxation_time(eta=1.0, lam=1.0) if not plan.optimizer.startswith("adam") else 1.0
     return free * share, energy
 
@@ -94,13 +97,13 @@ def _check_rates(lr: float, weight_decay: float) -> None:
 
 
 def _looks(plan: Plan) -> NDArray[np.int64]:
-    """Steps at which a plan is looked at: the first, and evenly from where it begins to move to its end."""
+    """Return the steps at which a plan is evaluated: the first, and evenly over those of its change."""
     moving = plan.hold + np.linspace(0, plan.steps, min(plan.steps, POINTS - 1) + 1).round()
     return np.unique(np.concatenate([[0.0], moving]).astype(np.int64))
 
 
 def _logarithms(plan: Plan, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Logarithms of the factors on lr and weight decay, and of those on norm and temperature that they stand for."""
+    """Return the logarithms of the factors on lr and weight decay, and of those on norm and temperature."""
     of = law("fixed-lr", plan.optimizer)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate, decay = (np.log(one) for one in plan.factors(steps))
@@ -109,7 +112,7 @@ def _logarithms(plan: Plan, steps: NDArray[np.int64]) -> tuple[FloatArray, Float
 
 
 def _along(slopes: tuple[float, float], rate: FloatArray, decay: FloatArray) -> FloatArray:
-    """Logarithm of a power of lr and weight decay; 0/0, where both have become 0, is what it was before."""
+    """Return the logarithm of a product of powers; 0/0, where lr and wd have reached 0, keeps its last value."""
     value = slopes[0] * rate + slopes[1] * decay
     last = np.maximum.accumulate(np.where(np.isnan(value), 0, np.arange(len(value))))
     return np.asarray(value[last])
@@ -126,26 +129,26 @@ def quasi_static(
     dimension: int | None = None,
     tolerance: float = TOLERANCE,
 ) -> QuasiStatic:
-    """Check that a plan is slow beside relaxation, and say how many steps it needs at least.
+    """Check that a plan is slow compared with relaxation, and compute the minimum number of steps.
 
     Parameters
     ----------
     plan : Plan
         The plan.
     lr, weight_decay : float
-        Where it starts.
+        Initial values.
     momentum : float
-        Of SGD; Adam's beta1 changes nothing.
+        Momentum coefficient (SGD only; Adam's beta1 has no effect).
     relaxation_steps : float, optional
-        Steps in which the loss was measured to relax, at the start: the correlation time of its slow part, as
-        `ThermoProbe.loss_relaxation` has it. It is taken to go with 1/T, as in a basin. Without it the slowest well
-        that there is is assumed; networks can be slower.
+        Measured relaxation time of the loss at the start, in steps: the correlation time of its slow part, as
+        `ThermoProbe.loss_relaxation` estimates it. It is taken to scale as 1/T, as in a basin. Default: that of the
+        slowest possible well; networks can be slower.
     sigma : float, optional
-        Gradient noise a direction at unit norm; only Adam with L2 depends on it.
+        Gradient noise per direction at unit norm (only needed for Adam with L2).
     dimension : int, optional
-        Number d of scale-invariant weights; only Adam with L2 depends on it.
+        Number d of scale-invariant weights (only needed for Adam with L2).
     tolerance : float
-        By how much log r, and the mean loss in units of R T, may lag.
+        Allowed lag of log r, and of the mean loss in units of R T.
 
     Returns
     -------
@@ -154,16 +157,16 @@ def quasi_static(
     Raises
     ------
     ValueError
-        If a number is out of its range, or one that the optimiser's relaxation depends on is missing.
+        If a number is out of range, or one on which the relaxation depends is missing.
 
     Notes
     -----
-    log r relaxes at ``4 eta lambda`` ("relaxation-time"), behind by ``log(1 + nu/(4 eta lambda))/4`` on a ramp
-    ("quasi-static"). The temperature is that of the noise and does not lag; what does is the energy, by ``C_V tau
-    dlog T/dt`` in units of T, with tau the correlation time of the loss. Free directions forget themselves at
-    ``eta lambda`` alone, but they need not follow: their law does not depend on T. Over wells of all curvatures
-    ``(C_V/R) tau`` is at most ``1/(4 eta lambda)`` (`thermo_theory.relations.following`), which is what is assumed. A
-    lag is the speed of what is followed times the relaxation time, so it halves when the steps double.
+    log r relaxes at the rate ``4 eta lambda`` ("relaxation-time") and lags by ``log(1 + nu/(4 eta lambda))/4`` on a
+    ramp ("quasi-static"). The temperature is set by the noise and does not lag; the energy does, by ``C_V tau
+    dlog T/dt`` in units of T, with tau the correlation time of the loss. Free directions decorrelate only at the rate
+    ``eta lambda``, but need not follow: their distribution does not depend on T. Over wells of all curvatures
+    ``(C_V/R) tau`` is at most ``1/(4 eta lambda)`` (`thermo_theory.relations.following`), which is assumed here. A lag
+    is the rate of change times the relaxation time, so it halves when the number of steps doubles.
 
     Examples
     --------
@@ -174,6 +177,8 @@ def quasi_static(
     _check_rates(lr, weight_decay)
     if relaxation_steps is not None and not relaxation_steps > 0:
         raise ValueError(f"relaxation_steps = {relaxation_steps!r}: must be above 0")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum = {momentum!r}: must be at least 0 and below 1")
     if not tolerance > 0:
         raise ValueError(f"tolerance = {tolerance!r}: must be above 0")
     steps = _looks(plan)
@@ -200,12 +205,12 @@ def _between(values: FloatArray) -> FloatArray:
 
 
 def _slower(times: FloatArray) -> FloatArray:
-    """Return the longer relaxation time of the two ends of each stretch; at lr 0 nothing relaxes."""
+    """Return the longer relaxation time of both ends of each interval; at lr 0 nothing relaxes."""
     return np.asarray(np.fmax(times[1:], times[:-1]) + np.where(np.isnan(times[1:] + times[:-1]), np.inf, 0.0))
 
 
 def _lag(speed: FloatArray, time: FloatArray) -> FloatArray:
-    """Lag to first order in the speed; nothing lags that does not move, and at lr 0 nothing follows."""
+    """Return the lag to first order in the speed; 0 for what does not change, infinite at lr 0."""
     still = np.abs(speed) < 1e-15
     return np.asarray(np.where(still, 0.0, np.where(np.isfinite(speed * time), np.abs(speed * time), np.inf)))
 
@@ -218,29 +223,30 @@ def forecast(
     heat_capacity: HeatCapacity = 1.0,
     points: int = 11,
 ) -> pd.DataFrame:
-    """Tabulate a plan with what it does, if it is slow.
+    """Tabulate a plan with its predicted effect, if it is quasi-static.
 
     Parameters
     ----------
     plan : Plan
         The plan.
     lr, weight_decay : float
-        Where it starts.
+        Initial values.
     heat_capacity : float or callable
-        C_V of the directions in units of (d-1)/2; 1 in the cold. A callable gets the factors on lr and weight decay.
+        C_V of the directions in units of (d-1)/2; 1 in the low-temperature limit. A callable gets the factors on lr and
+        weight decay.
     points : int
-        Rows, 2 or more, evenly spaced.
+        Number of rows, 2 or more, evenly spaced.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `step`, `lr`, `weight_decay`; `temperature` and `norm` over those at the start; `entropy`, its change
-        since the start in units of R = (d-1)/2 nats. Minus infinity where lr has become 0.
+        Columns `step`, `lr`, `weight_decay`; `temperature` and `norm` relative to the start; `entropy`, its change
+        since the start in units of R = (d-1)/2 nats. Minus infinity where lr has reached 0.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     Examples
     --------
@@ -270,7 +276,7 @@ def forecast(
 
 
 def _entropy(plan: Plan, rate: FloatArray, decay: FloatArray, heat: HeatCapacity) -> FloatArray:
-    """Change of the stationary entropy since the start, in units of (d-1)/2: the sum of its slopes along the plan."""
+    """Return the change of the stationary entropy since the start, in units of (d-1)/2."""
     of = law("fixed-lr", plan.optimizer)
     with np.errstate(invalid="ignore", over="ignore"):
         if callable(heat):

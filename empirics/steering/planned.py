@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from empirics.probe.rule import shared_rule
+from empirics.probe.rule import inner_optimizer, rule_of, shared_rule
 from empirics.steering.forecast import TOLERANCE, QuasiStatic, quasi_static
 from empirics.steering.plans import Plan
+from thermo_theory.protocols import OPTIMIZERS
 
 if TYPE_CHECKING:
     from empirics.probe import ThermoProbe
@@ -19,12 +20,12 @@ __all__ = ["PlannedLR", "optimizer_name"]
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
-    """Name of a torch optimiser in `thermo_theory`.
+    """Return the name by which `thermo_theory` calls a torch optimiser.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        SGD, Adam or AdamW, or what Lightning or Accelerate wrap around one.
+        SGD, Adam or AdamW, or the wrapper of Lightning or Accelerate around one.
 
     Returns
     -------
@@ -34,43 +35,48 @@ def optimizer_name(optimizer: Optimizer) -> str:
     Raises
     ------
     TypeError
-        If it is no torch optimiser.
+        If it is not a torch optimiser.
     ValueError
-        If nothing is derived for it, or its parameter groups follow different rules.
+        If nothing is derived for it, or its parameter groups follow different rules; see `shared_rule`.
 
     Examples
     --------
+    >>> import torch
     >>> w = torch.nn.Parameter(torch.ones(3))
     >>> optimizer_name(torch.optim.SGD([w], lr=0.1, momentum=0.9)), optimizer_name(torch.optim.Adam([w]))
     ('momentum', 'adam-l2')
     """
-    return shared_rule(optimizer).optimizer
+    try:
+        return shared_rule(optimizer)
+    except ValueError as error:
+        raise ValueError(f"{error}; give rule= {', '.join(('sgd', *OPTIMIZERS))}: the one closest to it") from None
 
 
 class PlannedLR(LRScheduler):
-    """Carries the parameter groups of an optimiser along a plan.
+    """Scheduler that moves the parameter groups of an optimiser along a plan.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Its groups start where they are: ``lr`` and ``weight_decay`` of each are multiplied by the plan's factors.
+        The current ``lr`` and ``weight_decay`` of each group are multiplied by the plan's factors.
     plan : Plan
         The factors.
     decay_groups : collection of int, optional
-        Groups whose weight decay moves; by default all. Groups that are not scale-invariant (biases, a last layer
-        without a normalisation after it) have no norm to steer and are best left out; their lr moves like the others'.
+        Groups whose weight decay is scheduled; default: all. Groups that are not scale-invariant (biases, a last layer
+        without a normalisation after it) have no norm to steer and are best left out; their lr is scheduled anyway.
     last_epoch : int
         As for every ``LRScheduler``.
 
     Raises
     ------
     ValueError
-        If weight decay is to move and no group has any, or a group does not exist.
+        If the plan changes weight decay and no group has any, or a group does not exist.
     KeyError
-        If `last_epoch` says that it is resumed and the groups do not have where they started.
+        If it is resumed (`last_epoch`) and the groups lack their initial weight decay.
 
     Examples
     --------
+    >>> import torch
     >>> w = torch.nn.Parameter(torch.ones(3))
     >>> optimizer = torch.optim.SGD([w], lr=0.1, weight_decay=0.01)
     >>> from empirics.steering import plan
@@ -89,17 +95,19 @@ class PlannedLR(LRScheduler):
         chosen = range(len(groups)) if decay_groups is None else sorted(set(decay_groups))
         for i in chosen:
             if not 0 <= i < len(groups):
-                raise ValueError(f"decay_groups: there is no group {i}; the optimiser has {len(groups)}, from 0")
+                raise ValueError(
+                    f"decay_groups: there is no group {i}; the optimiser has {len(groups)}, counted from 0"
+                )
         moves = plan.lead == "weight_decay" or plan.power != 0 or bool(plan.course)
         if moves and not any(float(groups[i].get("weight_decay", 0.0)) > 0 for i in chosen):
-            raise ValueError(f"{plan.kind}: weight decay is to move, but no chosen group has any; set it above 0")
+            raise ValueError(f"{plan.kind} changes weight decay, but no chosen group has any; set it above 0")
         for i, group in enumerate(groups):
             if last_epoch == -1:
                 group.setdefault("initial_weight_decay", group.get("weight_decay", 0.0))
             elif "initial_weight_decay" not in group:
                 raise KeyError(
                     f"param_groups[{i}] has no 'initial_weight_decay': to resume, load the optimiser's state first, or "
-                    "make the scheduler anew and load its state"
+                    "create a new scheduler and load its state"
                 )
         self._plan = plan
         self._decay_groups = list(chosen)
@@ -108,20 +116,20 @@ class PlannedLR(LRScheduler):
 
     @property
     def plan(self) -> Plan:
-        """The plan that is followed."""
+        """The plan."""
         return self._plan
 
     def get_lr(self) -> list[Any]:
-        """Learning rates of the groups at the step that `last_epoch` counts."""
+        """Return the learning rates of the groups at step `last_epoch`."""
         factor = self._plan.at(self.last_epoch)[0]
         return [base * factor for base in self.base_lrs]
 
     def get_last_weight_decay(self) -> list[float]:
-        """Weight decays of the groups, as they were last set."""
+        """Return the weight decays of the groups as last set."""
         return list(self._last_weight_decay)
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by a step: learning rate and weight decay of every group.
+        """Advance by one step: set learning rate and weight decay of every group.
 
         Parameters
         ----------
@@ -143,12 +151,12 @@ class PlannedLR(LRScheduler):
         self._last_weight_decay = [float(group.get("weight_decay", 0.0)) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs: numbers, words and lists alone, so that torch's safe loader reads them."""
+        """Return the state for a checkpoint: numbers, strings and lists only, which torch's safe loader reads."""
         state: dict[str, Any] = super().state_dict()
         return {**state, "_plan": self._plan.to_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint, with its plan; the optimiser's state holds the groups.
+        """Resume from a checkpoint, with its plan; the groups are restored with the optimiser's state.
 
         Parameters
         ----------
@@ -158,7 +166,7 @@ class PlannedLR(LRScheduler):
         Raises
         ------
         ValueError
-            If it is the state of another kind of schedule.
+            If the state is that of another kind of schedule.
         """
         held = Plan.from_dict(state_dict["_plan"])
         if held.kind != self._plan.kind:
@@ -175,34 +183,35 @@ class PlannedLR(LRScheduler):
         tolerance: float = TOLERANCE,
         probe: ThermoProbe | None = None,
     ) -> QuasiStatic:
-        """Check before the run that the plan is slow beside relaxation; see `quasi_static`.
+        """Check before the run that the plan is quasi-static; see `quasi_static`.
 
         Parameters
         ----------
         group : int
-            The parameter group whose lr, weight decay and momentum are taken.
+            The parameter group whose lr, weight decay and momentum are used.
         relaxation_steps, sigma, dimension, tolerance
             As for `quasi_static`.
         probe : ThermoProbe, optional
-            What was not given is asked of it: the loss's relaxation time where it can be told, sigma and dimension of
-            the scale-invariant tensor that relaxes most slowly.
+            Supplies what was not given: the relaxation time of the loss where it can be estimated, and sigma and
+            dimension of the slowest scale-invariant tensor.
 
         Returns
         -------
         QuasiStatic
         """
         if probe is not None:
-            told = probe.loss_relaxation().steps
-            relaxation_steps = told if relaxation_steps is None and told > 0 else relaxation_steps
+            measured = probe.loss_relaxation().steps
+            relaxation_steps = measured if relaxation_steps is None and measured > 0 else relaxation_steps
             noise, directions = probe.noise()
             sigma = noise if sigma is None else sigma
             dimension = directions if dimension is None else dimension
-        settings = self.optimizer.param_groups[group]
+        base = {"lr": self.base_lrs[group], "weight_decay": self.base_weight_decays[group]}
+        rule = rule_of(inner_optimizer(self.optimizer), {**self.optimizer.param_groups[group], **base})
         return quasi_static(
             self._plan,
-            lr=float(self.base_lrs[group]),
-            weight_decay=self.base_weight_decays[group],
-            momentum=float(settings.get("momentum", settings.get("betas", (0.0,))[0])),
+            lr=rule.lr,
+            weight_decay=rule.weight_decay,
+            momentum=rule.beta,
             relaxation_steps=relaxation_steps,
             sigma=sigma,
             dimension=dimension,

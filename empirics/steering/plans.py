@@ -1,7 +1,7 @@
-"""Plans: by which factors learning rate and weight decay change at each step, and what then stays.
+"""Plans: the factors on learning rate and weight decay at each step, and the quantity that is held constant.
 
-A plan knows no optimiser object and needs no torch. One of the two leads, by a factor with a shape in time; the other
-follows as the kind of process says, by a power that is read off :mod:`thermo_theory`.
+A plan holds no optimiser object and needs no torch. One of the two leads, by a factor with a shape in time; the other
+follows by a power that depends on the process and is read off :mod:`thermo_theory`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from empirics.probe.index import MeasuredIndex
 from thermo_theory import vmf
 from thermo_theory.relations.paths import capacity, entropy_slopes, holding, law, log_slopes
 
@@ -25,7 +26,7 @@ FloatArray = NDArray[np.float64]
 #: Heat capacity C_V of the directions in units of (d-1)/2: a number, or a function of the factors on lr and decay.
 HeatCapacity = float | Callable[[float, float], float]
 
-#: How the factor of what leads goes from 1 to F, as the share s of the way goes from 0 to 1.
+#: How the leading factor goes from 1 to its end, as the share s of the steps goes from 0 to 1.
 SHAPES: dict[str, Callable[[float, float], float]] = {
     "log": lambda end, s: end**s,
     "linear": lambda end, s: 1 + (end - 1) * s,
@@ -33,7 +34,7 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
     "sqrt": lambda end, s: 1 + (end - 1) * math.sqrt(s),
 }
 
-#: Points at which a path that is no power law is solved; between them both go by powers.
+#: Points at which a path that is not a power law is solved; between them both are interpolated by powers.
 KNOTS = 257
 
 
@@ -48,21 +49,21 @@ class Plan:
     optimizer : str
         As `thermo_theory` calls it: "sgd", "momentum", "nesterov", "adamw", "adam-l2".
     lead : str
-        What leads, "lr" or "weight_decay".
+        The variable that leads, "lr" or "weight_decay".
     factor : float
-        What leads ends at this factor on where it began.
+        Its final value over its initial value.
     steps : int
-        Steps in which it gets there.
+        Number of steps over which it changes.
     hold : int
-        Steps before it begins to move.
+        Number of steps before that.
     shape : str
-        How it gets there: a key of `SHAPES`.
+        Shape of the change in time: a key of `SHAPES`.
     power : float
-        The other one goes as this power of the one that leads.
+        The other variable scales as this power of the leading one.
     course : tuple of (float, float)
-        If there is any, in place of the power: log factors of the one that leads and of the other, in rising order.
+        If given, replaces the power: log factors of the leading variable and of the other, in increasing order.
     pace : tuple of (float, float)
-        If there is any, in place of the shape: shares of the way and log factors of the one that leads.
+        If given, replaces the shape: shares of the steps and log factors of the leading variable.
 
     Examples
     --------
@@ -89,23 +90,23 @@ class Plan:
             ("factor", math.isfinite(self.factor) and lowest, "above 0, or 0 with a shape other than log"),
             ("steps", _whole(self.steps) and self.steps >= 1, "a whole number, 1 or more"),
             ("hold", _whole(self.hold) and self.hold >= 0, "a whole number, 0 or more"),
-            ("power", math.isfinite(self.power), f"finite: at fixed lr nothing is held by {self.lead} alone"),
+            ("power", math.isfinite(self.power), f"finite: no value of the other variable compensates {self.lead}"),
         ):
             if not good:
                 raise ValueError(f"{self.kind}: {name} = {getattr(self, name)!r}: must be {right}")
 
     @property
     def total(self) -> int:
-        """Steps until it is at its end; after them both stay."""
+        """Number of steps until the end of the plan; after it both are constant."""
         return self.hold + self.steps
 
     def at(self, step: int) -> tuple[float, float]:
-        """Factors on the learning rate and the weight decay of a step.
+        """Return the factors on learning rate and weight decay at a step.
 
         Parameters
         ----------
         step : int
-            Number of the step, from 0.
+            Number of the step, counted from 0.
 
         Returns
         -------
@@ -123,12 +124,12 @@ class Plan:
         return (leading, other) if self.lead == "lr" else (other, leading)
 
     def factors(self, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Factors at several steps, each of the shape of `steps`."""
+        """Return the factors at several steps, each of the shape of `steps`."""
         rows = np.array([self.at(int(step)) for step in steps])
         return rows[:, 0], rows[:, 1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as numbers, words and lists: what a checkpoint may hold."""
+        """Return the plan as numbers, strings and lists, for a checkpoint."""
         values = asdict(self)
         for name in ("course", "pace"):
             values[name] = [list(pair) for pair in values[name]]
@@ -136,7 +137,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """Make the plan again from `to_dict`.
+        """Restore a plan from `to_dict`.
 
         Raises
         ------
@@ -155,7 +156,7 @@ def _whole(value: Any) -> bool:
 
 
 def _follow_lr(kind: str, optimizer: str) -> float:
-    """Power of lr as which weight decay goes along isotherm, isobar and isochore."""
+    """Return the power of lr as which weight decay scales along an isotherm, isobar or isochore."""
     of = law("fixed-lr", optimizer)
     if kind == "isobar":
         return 0.0
@@ -168,16 +169,16 @@ def plan(kind: str, *, factor: float, steps: int, optimizer: str = "sgd", hold: 
     Parameters
     ----------
     kind : str
-        "isotherm": the temperature stays, for SGD with lr x weight decay. "isobar": weight decay stays. "isochore": the
-        norm stays, with lr/weight decay, as long as the noise does.
+        "isotherm": constant temperature, for SGD constant lr·wd. "isobar": constant weight decay. "isochore": constant
+        norm, for constant noise constant lr/wd.
     factor : float
-        By how much lr changes.
+        Final lr over initial lr.
     steps, hold : int
-        Steps in which it does, and steps before.
+        Number of steps over which lr changes, and of steps before that.
     optimizer : str
         As `thermo_theory` calls it.
     shape : str
-        "log" (the same share a step), "linear", "cosine", "sqrt".
+        "log" (the same factor per step), "linear", "cosine", "sqrt".
 
     Returns
     -------
@@ -186,15 +187,15 @@ def plan(kind: str, *, factor: float, steps: int, optimizer: str = "sgd", hold: 
     Raises
     ------
     ValueError
-        If there is no such kind, optimiser or shape, or a number is out of its range.
+        If the kind, optimiser or shape is unknown, or a number is out of range.
 
     Examples
     --------
-    >>> plan("isotherm", factor=10.0, steps=10, optimizer="adam-l2").at(10)  # lr^2 x weight decay
+    >>> plan("isotherm", factor=10.0, steps=10, optimizer="adam-l2").at(10)  # constant lr^2·wd
     (10.0, 0.01)
     """
     if kind not in ("isotherm", "isobar", "isochore"):
-        raise ValueError(f"no plan with an lr factor is called {kind!r}; known: isotherm, isobar, isochore")
+        raise ValueError(f"unknown plan {kind!r} with an lr factor; known: isotherm, isobar, isochore")
     return Plan(kind, optimizer, "lr", factor, steps, hold, shape, _follow_lr(kind, optimizer))
 
 
@@ -207,21 +208,21 @@ def cooldown(
     shape: str = "linear",
     correct: bool = True,
 ) -> Plan:
-    """Plan a cooldown: lr falls; weight decay falls with it, so that the norm stays, or stays itself.
+    """Plan a cooldown: lr falls, and weight decay with it (constant norm) or not.
 
     Parameters
     ----------
     factor : float
-        Where lr ends; may be 0 if the shape is not "log".
+        Final lr over initial lr; may be 0 if the shape is not "log".
     steps, hold : int
-        Steps of the cooldown, and steps before.
+        Number of steps of the cooldown, and of steps before it.
     optimizer : str
         As `thermo_theory` calls it.
     shape : str
         As for `plan`.
     correct : bool
-        Whether weight decay falls as lr does. Along the isochore the norm stays, and the gradient, which is that on
-        the unit sphere over the norm, does not grow.
+        Whether weight decay falls in proportion to lr. Along this isochore the norm is constant, so the gradient (that
+        on the unit sphere divided by the norm) does not grow.
 
     Returns
     -------
@@ -229,8 +230,8 @@ def cooldown(
 
     Notes
     -----
-    Defazio 2025 (arXiv 2506.02285): at balance ``|g|/|w| = sqrt(2 lambda/eta)`` for layers that a normalisation
-    follows, so gradients grow as lr falls; ``lambda_t = lambda eta_t/eta_max`` keeps the ratio. That is the isochore.
+    Defazio 2025 (arXiv 2506.02285): ``|g|/|w| = sqrt(2 lambda/eta)`` in a stationary state of layers followed by a
+    normalisation, so gradients grow as lr falls; ``lambda_t = lambda eta_t/eta_max`` keeps the ratio: the isochore.
 
     Examples
     --------
@@ -241,12 +242,12 @@ def cooldown(
     return Plan("cooldown", optimizer, "lr", factor, steps, hold, shape, power)
 
 
-def _heat(index: float | None, heat_capacity: HeatCapacity | None, optimizer: str) -> HeatCapacity:
-    """C_V in units of (d-1)/2 from what the user gave; without any that of a harmonic well, the limit in the cold."""
+def _heat(index: float | MeasuredIndex | None, heat_capacity: HeatCapacity | None, optimizer: str) -> HeatCapacity:
+    """Return C_V in units of (d-1)/2 as given; default: that of a harmonic well, the low-temperature limit."""
     if index is not None and heat_capacity is not None:
         raise ValueError("give one of index and heat_capacity, not both")
     if index is not None:
-        return capacity(law("fixed-lr", optimizer), index)
+        return capacity(law("fixed-lr", optimizer), index.index if isinstance(index, MeasuredIndex) else index)
     return 1.0 if heat_capacity is None else heat_capacity
 
 
@@ -257,25 +258,27 @@ def adiabat(
     optimizer: str = "sgd",
     hold: int = 0,
     shape: str = "log",
-    index: float | None = None,
+    index: float | MeasuredIndex | None = None,
     heat_capacity: HeatCapacity | None = None,
 ) -> Plan:
-    """Plan an adiabat: weight decay leads, lr follows so that the entropy stays.
+    """Plan an adiabat: weight decay leads, lr follows so that the entropy is constant.
 
     Parameters
     ----------
     factor : float
-        By how much weight decay changes.
+        Final weight decay over initial weight decay.
     steps, hold : int
-        Steps in which it does, and steps before.
+        Number of steps over which it changes, and of steps before that.
     optimizer : str
         As `thermo_theory` calls it.
     shape : str
         As for `plan`.
-    index : float, optional
-        Adiabatic index gamma, by default its limit in the cold (2 for SGD, 3 for AdamW); `measured_index` measures it.
+    index : float or MeasuredIndex, optional
+        Adiabatic index gamma, given or from `measured_index`; default: its low-temperature limit (2 for SGD, 3 for
+        AdamW).
     heat_capacity : float or callable, optional
-        In its place C_V of the directions, in units of (d-1)/2; a callable gets the factors on lr and weight decay.
+        Instead of the index: C_V of the directions in units of (d-1)/2; a callable gets the factors on lr and weight
+        decay.
 
     Returns
     -------
@@ -284,7 +287,7 @@ def adiabat(
     Raises
     ------
     ValueError
-        If a number is out of its range, or both an index and a heat capacity are given.
+        If a number is out of range, or both an index and a heat capacity are given.
 
     Notes
     -----
@@ -307,14 +310,14 @@ def adiabat(
     def slope(log_decay: float, log_rate: FloatArray) -> float:
         return _rate_of_adiabat(optimizer, _value(heat, float(log_rate[0]), log_decay))
 
-    way = np.linspace(0, math.log(factor), KNOTS)
-    found = solve_ivp(slope, (0, way[-1]), [0.0], t_eval=way, rtol=1e-9, atol=1e-12)
-    pairs = sorted(zip(way.tolist(), found.y[0].tolist(), strict=True))
+    logs = np.linspace(0, math.log(factor), KNOTS)
+    found = solve_ivp(slope, (0, logs[-1]), [0.0], t_eval=logs, rtol=1e-9, atol=1e-12)
+    pairs = sorted(zip(logs.tolist(), found.y[0].tolist(), strict=True))
     return replace(made, course=tuple(pairs))
 
 
 def _rate_of_adiabat(optimizer: str, heat: float) -> float:
-    """Power of weight decay as which lr goes along an adiabat."""
+    """Return the power of weight decay as which lr scales along an adiabat."""
     by_rate, by_decay = entropy_slopes(law("fixed-lr", optimizer), heat)
     return -by_decay / by_rate
 
@@ -322,7 +325,7 @@ def _rate_of_adiabat(optimizer: str, heat: float) -> float:
 def _value(heat: Callable[[float, float], float], log_rate: float, log_decay: float) -> float:
     value = float(heat(math.exp(log_rate), math.exp(log_decay)))
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"heat_capacity must give positive numbers, got {value:g}")
+        raise ValueError(f"heat_capacity must return positive numbers, got {value:g}")
     return value
 
 
@@ -333,21 +336,21 @@ def entropy_rate(
     optimizer: str = "sgd",
     hold: int = 0,
     along: str = "isobar",
-    index: float | None = None,
+    index: float | MeasuredIndex | None = None,
     heat_capacity: HeatCapacity | None = None,
 ) -> Plan:
-    """Plan a path along which the stationary entropy changes by the same amount each step.
+    """Plan a path along which the stationary entropy changes at a constant rate.
 
     Parameters
     ----------
     rate : float
-        dS/dt, in units of (d-1)/2 nats a step; negative cools.
+        dS/dt, in units of (d-1)/2 nats per step; negative cools.
     steps, hold : int
-        Steps in which it changes, and steps before.
+        Number of steps over which it changes, and of steps before that.
     optimizer : str
         As `thermo_theory` calls it.
     along : str
-        What stays meanwhile: "isotherm" the temperature, "isobar" weight decay, "isochore" the norm.
+        The path: "isotherm" (constant temperature), "isobar" (constant weight decay) or "isochore" (constant norm).
     index, heat_capacity
         As for `adiabat`.
 
@@ -358,11 +361,11 @@ def entropy_rate(
     Raises
     ------
     ValueError
-        If `along` is none of the three, the rate is 0, or a number is out of its range.
+        If `along` is none of the three, the rate is 0, or a number is out of range.
 
     Examples
     --------
-    >>> entropy_rate(rate=-0.01, steps=100).at(100)  # one unit less: 1/e along SGD's isobar in the cold
+    >>> entropy_rate(rate=-0.01, steps=100).at(100)  # C_p = 2R: lr/e
     (0.36787944117144233, 1.0)
     """
     if along not in ("isotherm", "isobar", "isochore"):
@@ -373,7 +376,7 @@ def entropy_rate(
     heat = _heat(index, heat_capacity, optimizer)
 
     def gain(log_rate: float) -> float:
-        """Units of entropy that a unit of log lr brings."""
+        """Return the change of entropy per unit of log lr."""
         value = _value(heat, log_rate, power * log_rate) if callable(heat) else heat
         by_rate, by_decay = entropy_slopes(of, value)
         return by_rate + power * by_decay
@@ -398,25 +401,25 @@ KINDS = ("isotherm", "isobar", "isochore", "adiabat", "cooldown", "entropy-rate"
 def vmf_heat_capacity(
     *, lr: float, weight_decay: float, dimension: int, sigma: float = 1.0, optimizer: str = "sgd", momentum: float = 0.0
 ) -> Callable[[float, float], float]:
-    """C_V of the von Mises-Fisher gas along a plan, at the temperature that lr and weight decay make.
+    """Return C_V of the von Mises-Fisher gas along a plan, at the temperature set by lr and weight decay.
 
     Parameters
     ----------
     lr, weight_decay : float
-        Where the plan starts.
+        Initial values of the plan.
     dimension : int
         Number d of weights.
     sigma : float
-        Gradient noise a direction at unit norm.
+        Gradient noise per direction at unit norm.
     optimizer : str
         As `thermo_theory` calls it.
     momentum : float
-        Of SGD.
+        Momentum coefficient (SGD only).
 
     Returns
     -------
     callable
-        From the factors on lr and weight decay to C_V in units of (d-1)/2: what `adiabat` takes.
+        Maps the factors on lr and weight decay to C_V in units of (d-1)/2, as `adiabat` takes it.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Where to train next: a learning rate and weight decay from a few readings, with an interval.
+"""Proposals for the next learning rate and weight decay from a few trials, with an interval.
 
-By the scaling symmetry a scale-invariant network's training depends on one combination of both alone (lr x weight decay
-for SGD and AdamW), so a search in the plane is one along a line.
+By the scaling symmetry the training of a scale-invariant network depends only on one combination of both (lr·wd for SGD
+and AdamW), so a search in the plane reduces to one along a line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Proposal", "propose", "propose_temperature"]
 
 FloatArray = NDArray[np.float64]
 
-#: Probability that an interval holds what is sought.
+#: Coverage of the intervals.
 LEVEL = 0.95
 
 
@@ -31,15 +31,16 @@ class Proposal:
     Attributes
     ----------
     lr, weight_decay : float
-        The pair; of all that train the same the one in the middle of the readings.
+        The pair; among all pairs with the same training, the one in the middle of the trials.
     product : float
-        What training depends on: lr^a x weight decay, with the optimiser's a (1 for SGD and AdamW, 2 for Adam with L2).
+        The combination that training depends on: lr^a·wd, with the optimiser's a (1 for SGD and AdamW, 2 for Adam with
+        L2).
     low, high : float
-        95 % interval of the product at the best, or wanted, point; 0 and infinity where the readings do not tell.
+        95 % interval of the product at the optimum, or at the target; 0 and infinity where the trials give no bound.
     reason : str
-        How it came about.
+        How it was found.
     across : float
-        Where along the line of equal training the pair lies: the middle of the readings.
+        Position of the pair along the line of equal training: the middle of the trials.
     weight : float
         The a above.
     """
@@ -54,7 +55,7 @@ class Proposal:
     weight: float
 
     def grid(self, points: int = 3) -> pd.DataFrame:
-        """Pairs that cover the interval, evenly in the logarithm: a small grid to train next.
+        """Return pairs that cover the interval, evenly in the logarithm: a small grid to train next.
 
         Parameters
         ----------
@@ -69,11 +70,11 @@ class Proposal:
         Raises
         ------
         ValueError
-            If the interval is open, or there are fewer than 2 points.
+            If the interval is open, or fewer than 2 points are asked for.
         """
         if points < 2 or not (self.low > 0 and math.isfinite(self.high)):
             raise ValueError(
-                f"a grid needs 2 or more points ({points}) and a closed interval ({self.low:g}, {self.high:g})"
+                f"a grid needs 2 or more points and a closed interval, got {points} and [{self.low:g}, {self.high:g}]"
             )
         along = np.linspace(math.log(self.low), math.log(self.high), points)
         pairs = [_pair(float(one), self.across, self.weight) for one in along]
@@ -81,12 +82,12 @@ class Proposal:
 
     def __str__(self) -> str:
         power = "" if self.weight == 1 else f"^{self.weight:g}"
-        interval = f"lr{power} x weight decay = {self.product:.3g} [{self.low:.3g}, {self.high:.3g}]"
-        return f"next: lr {self.lr:.3g}, weight decay {self.weight_decay:.3g}; {interval}: {self.reason}"
+        interval = f"lr{power}·wd = {self.product:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"next: lr {self.lr:.3g}, weight decay {self.weight_decay:.3g}; {interval} ({self.reason})"
 
 
 def _pair(along: float, across: float, weight: float) -> tuple[float, float]:
-    """Learning rate and weight decay at a point of `Orbit`'s two coordinates."""
+    """Return learning rate and weight decay at a point of `Orbit`'s two coordinates."""
     return math.exp(across + weight * along / (1 + weight**2)), math.exp(along / (1 + weight**2) - weight * across)
 
 
@@ -95,47 +96,47 @@ def _coordinates(lr: ArrayLike, decay: ArrayLike, other: ArrayLike, orbit: Orbit
     rates, decays, values = arrays
     if not (rates.shape == decays.shape == values.shape) or len(rates) < least:
         sizes = ", ".join(str(len(one)) for one in arrays)
-        raise ValueError(f"lr, weight_decay and what was read must be {least} or more each, got {sizes}")
+        raise ValueError(f"lr, weight_decay and the values must be {least} or more each, got {sizes}")
     if not (np.isfinite(values).all() and (rates > 0).all() and (decays > 0).all()):
-        raise ValueError("lr and weight_decay must be above 0 and what was read finite")
+        raise ValueError("lr and weight_decay must be above 0, and the values finite")
     along = orbit.along(np.log(rates), np.log(decays))
     if len(np.unique(along.round(9))) < least - 1:
         raise ValueError(
-            f"the readings lie on fewer than {least - 1} lines of equal training: vary {orbit.words[0]}, not "
-            f"{orbit.words[1]} alone"
+            f"the trials lie on fewer than {least - 1} lines of equal training: vary {orbit.words[0]}, not only "
+            f"{orbit.words[1]}"
         )
     return [along, orbit.across(np.log(rates), np.log(decays)), values]
 
 
 def propose(lr: ArrayLike, weight_decay: ArrayLike, score: ArrayLike, *, optimizer: str = "sgd") -> Proposal:
-    """Propose where a score, such as the validation loss, is smallest.
+    """Propose the lr and weight decay that minimise a score such as the validation loss.
 
     Parameters
     ----------
     lr, weight_decay : array_like, shape (n,)
-        Those of n trials, 4 or more, on 3 or more lines of equal training; weight decay in torch's convention.
+        Those of 4 or more trials, on 3 or more lines of equal training; weight decay in torch's convention.
     score : array_like, shape (n,)
-        What came of them; smaller is better.
+        Their results; lower is better.
     optimizer : str
         As `thermo_theory` calls it.
 
     Returns
     -------
     Proposal
-        The minimum of a parabola in log(lr x weight decay), with Fieller's interval. Where the readings have no minimum
-        between them: one spacing beyond the better end, and an open interval.
+        The minimum of a parabola in log(lr·wd), with Fieller's interval. If the trials do not enclose a minimum: one
+        spacing beyond the better end, with an open interval.
 
     Raises
     ------
     ValueError
-        If the trials are too few or lie on too few lines.
+        If there are too few trials, or they lie on too few lines.
 
     Examples
     --------
     >>> decay = np.array([1e-4, 3e-4, 1e-3, 3e-3, 1e-2])
     >>> score = np.log(decay / 1e-3) ** 2 + [0.1, -0.2, 0.0, 0.2, -0.1]
     >>> print(propose(np.full(5, 0.1), decay, score))
-    next: lr 0.101, weight decay 0.00099; lr x weight decay = 0.0001 [8.74e-05, 0.000114]: minimum of a parabola
+    next: lr 0.101, weight decay 0.00099; lr·wd = 0.0001 [8.74e-05, 0.000114] (minimum of a parabola)
     """
     orbit = orbit_of(law("fixed-lr", optimizer))
     along, across, values = _coordinates(lr, weight_decay, score, orbit, 4)
@@ -144,7 +145,7 @@ def propose(lr: ArrayLike, weight_decay: ArrayLike, score: ArrayLike, *, optimiz
     fit, covariance = _least_squares(design, values)
     slope, bend = float(fit[1]), float(fit[2])
     quantile = float(student.ppf((1 + LEVEL) / 2, len(x) - 3)) ** 2
-    # Fieller: places at which the slope, slope + 2 bend x, is not told from 0.
+    # Fieller: places at which the slope, slope + 2 bend x, is compatible with 0.
     a = 4 * (bend**2 - quantile * covariance[2, 2])
     b = 4 * (slope * bend - quantile * covariance[1, 2])
     c = slope**2 - quantile * covariance[1, 1]
@@ -157,42 +158,42 @@ def propose(lr: ArrayLike, weight_decay: ArrayLike, score: ArrayLike, *, optimiz
         if edges[0] <= best <= edges[1]:
             return _proposal(best + middle, (low + middle, high + middle), "minimum of a parabola", across, orbit)
     end = edges[0] if values[np.argmin(x)] <= values[np.argmax(x)] else edges[1]
-    words = "no minimum among the readings; one spacing beyond the better end"
+    words = "no minimum among the trials; one spacing beyond the better end"
     return _proposal(end + middle, (-math.inf, math.inf), words, across, orbit)
 
 
 def propose_temperature(
     lr: ArrayLike, weight_decay: ArrayLike, temperature: ArrayLike, target: float, *, optimizer: str = "sgd"
 ) -> Proposal:
-    """Propose where training has a wanted temperature.
+    """Propose the lr and weight decay at which training has a given temperature.
 
     Parameters
     ----------
     lr, weight_decay : array_like, shape (n,)
-        Those of n readings, 3 or more, on 2 or more lines of equal training.
+        Those of 3 or more trials, on 2 or more lines of equal training.
     temperature : array_like, shape (n,)
-        Noise temperatures that a probe read there.
+        Their noise temperatures, as measured by a probe.
     target : float
-        The wanted one.
+        The temperature wanted.
     optimizer : str
         As `thermo_theory` calls it.
 
     Returns
     -------
     Proposal
-        By a straight line of log T over log(lr x weight decay); its slope is fitted (theory says 1/2 for SGD, a
-        network's noise may change along the line), with Fieller's interval for the place.
+        From a straight line of log T against log(lr·wd), with Fieller's interval. The slope is fitted: theory gives 1/2
+        for SGD, but the noise of a network may change along the line.
 
     Raises
     ------
     ValueError
-        If the readings are too few, lie on too few lines, or a temperature is not above 0.
+        If there are too few trials, they lie on too few lines, or a temperature is not above 0.
 
     Examples
     --------
     >>> decay = np.array([1e-4, 1e-3, 1e-2])
     >>> print(propose_temperature(np.full(3, 0.1), decay, np.sqrt(decay) * [1.01, 0.99, 1.0], 0.05))
-    next: lr 0.158, weight decay 0.00158; lr x weight decay = 0.000251 [0.000207, 0.00031]: the line of log T
+    next: lr 0.158, weight decay 0.00158; lr·wd = 0.000251 [0.000207, 0.00031] (straight line of log T)
     """
     values = np.asarray(temperature, dtype=float)
     if not (target > 0 and (values > 0).all()):
@@ -207,14 +208,14 @@ def propose_temperature(
     b = 2 * (level * slope - quantile * covariance[0, 1])
     c = level**2 - quantile * covariance[0, 0]
     if a <= 0:
-        raise ValueError("the readings do not show that the temperature changes along the line: spread them further")
+        raise ValueError("the trials do not show that the temperature changes along the line: spread them further")
     reach = math.sqrt(max(b**2 - 4 * a * c, 0.0))
     interval = ((-b - reach) / (2 * a) + middle, (-b + reach) / (2 * a) + middle)
-    return _proposal(middle - level / slope, interval, "the line of log T", across, orbit)
+    return _proposal(middle - level / slope, interval, "straight line of log T", across, orbit)
 
 
 def _least_squares(design: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients, and their covariance from the residuals."""
+    """Return the coefficients, and their covariance from the residuals."""
     fit: FloatArray = np.asarray(np.linalg.lstsq(design, values, rcond=None)[0], dtype=float)
     rest = values - design @ fit
     variance = float(rest @ rest) / (len(values) - design.shape[1])

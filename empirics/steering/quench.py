@@ -1,4 +1,4 @@
-"""What a sudden drop of the learning rate costs: the entropy it produces at fixed LR."""
+"""The entropy that a sudden drop of the learning rate produces at fixed LR."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from thermo_theory import derive
 
 __all__ = ["drop_entropy"]
 
-#: Relaxation times of whichever is slower that a drop is followed for: what is left then is e^-30 of it.
+#: A drop is followed for this many relaxation times of the slower variable, down to a remainder of e^-30.
 LONG = 30.0
 
 
 def drop_entropy(factor: float, *, norm_over_directions: float = math.inf) -> dict[str, float]:
-    """Entropy that a sudden drop of SGD's lr at fixed LR produces, in units of R = (d-1)/2 nats.
+    """Return the entropy produced by a sudden drop of SGD's lr at fixed LR, in units of R = (d-1)/2 nats.
 
     Parameters
     ----------
     factor : float
-        By how much lr is divided, above 0.
+        Factor by which lr is divided, above 0.
     norm_over_directions : float
         Relaxation time of the norm, ``1/(4 eta lambda)``, over that of the directions, ``1/(eta_eff h)`` in a well of
-        curvature h, before the drop. By default the norm is slow beside the directions.
+        curvature h, before the drop. Default: the norm is much slower than the directions.
 
     Returns
     -------
@@ -39,16 +39,16 @@ def drop_entropy(factor: float, *, norm_over_directions: float = math.inf) -> di
 
     Notes
     -----
-    The norm is as it was when lr drops by x, so the bath cools by x at once and then warms as the norm relaxes. Of
-    directions at energy U in a cold well (C_V = R) ``int (R/U - 1/T) dU`` is produced, of the norm
-    ``int (R/V - p/T) dV``; V^2 and U relax linearly. If the norm is slow, directions make ``R (x - 1 - log x)``
-    ("quench"); the norm always makes the same with R/2.
+    The norm cannot follow a drop of lr by x, so the bath cools by x at once and then warms as the norm relaxes.
+    Directions at energy U in a harmonic well (C_V = R) produce ``int (R/U - 1/T) dU``, the norm produces
+    ``int (R/V - p/T) dV``; V^2 and U relax linearly. If the norm is slow, the directions produce ``R (x - 1 - log x)``
+    ("quench"); the norm always produces the same with R/2.
 
     Examples
     --------
     >>> {name: round(value, 4) for name, value in drop_entropy(3.0).items()}
     {'directions': 0.9014, 'norm': 0.4507, 'total': 1.3521}
-    >>> round(drop_entropy(3.0, norm_over_directions=1.0)["directions"], 2)  # the bath is warmer when they arrive
+    >>> round(drop_entropy(3.0, norm_over_directions=1.0)["directions"], 2)  # the bath has warmed meanwhile
     0.7
     """
     for name, value in (("factor", factor), ("norm_over_directions", norm_over_directions)):
@@ -62,7 +62,7 @@ def drop_entropy(factor: float, *, norm_over_directions: float = math.inf) -> di
 
 
 def _directions(factor: float, speed: float) -> float:
-    """What directions produce while the bath changes; V and T over their final values, time in those of the norm."""
+    """Return what directions produce in a changing bath; V, T over their final values, time in units of the norm's."""
 
     def motion(t: float, state: NDArray[np.float64]) -> list[float]:
         volume = math.sqrt(1 + (factor - 1) * math.exp(-t))

@@ -1,4 +1,4 @@
-"""Schedulers for a torch optimiser that move learning rate and weight decay together.
+"""Schedulers for a torch optimiser that change learning rate and weight decay together.
 
 Each is an ``LRScheduler``: ``step()`` after ``optimizer.step()``, checkpoints by ``state_dict``, parameter groups, and
 ``SequentialLR`` work as for torch's own.
@@ -6,42 +6,52 @@ Each is an ``LRScheduler``: ``step()`` after ``optimizer.step()``, checkpoints b
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from torch.optim import Optimizer
 
 from empirics.probe.index import MeasuredIndex
 from empirics.steering import plans
 from empirics.steering.planned import PlannedLR, optimizer_name
-from empirics.steering.plans import HeatCapacity
+from empirics.steering.plans import HeatCapacity, Plan
 
-__all__ = [
-    "Adiabat",
-    "Cooldown",
-    "EntropyRate",
-    "Isobar",
-    "Isochore",
-    "Isotherm",
-]
+__all__ = ["Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"]
 
 
-class Isotherm(PlannedLR):
-    """Keeps the temperature while lr changes: for SGD lr x weight decay stays.
+class _Process(PlannedLR):
+    """A schedule with the plan that `make` returns for the rule of the optimiser."""
 
-    Exact for any scale-invariant network, by symmetry ("isotherm"). The norm changes, as (lr/weight decay)^(1/4).
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        make: Callable[..., Plan],
+        rule: str | None,
+        decay_groups: Collection[int] | None,
+        last_epoch: int,
+        **asked: Any,
+    ) -> None:
+        made = make(optimizer=rule or optimizer_name(optimizer), **asked)
+        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
+
+
+class Isotherm(_Process):
+    """Holds the temperature constant while lr changes: for SGD lr·wd is constant.
+
+    Exact for any scale-invariant network, by symmetry ("isotherm"). The norm changes as (lr/wd)^(1/4) for SGD.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        SGD, Adam or AdamW; for another one `rule` says which of these it is like.
+        SGD, Adam or AdamW; for any other give the closest `rule`.
     factor : float
-        By how much lr changes.
+        Final lr over initial lr.
     steps, hold : int
-        Steps in which it does, and steps before.
+        Number of steps over which lr changes, and of steps before that.
     shape : str
         "log", "linear", "cosine" or "sqrt".
     rule : str, optional
-        "sgd", "momentum", "nesterov", "adamw" or "adam-l2".
+        "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; default: that of the optimiser.
     decay_groups, last_epoch
         As for `PlannedLR`.
 
@@ -68,13 +78,12 @@ class Isotherm(PlannedLR):
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        name = rule or optimizer_name(optimizer)
-        made = plans.plan(self._kind, factor=factor, steps=steps, optimizer=name, hold=hold, shape=shape)
-        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
+        asked = {"kind": self._kind, "factor": factor, "steps": steps, "hold": hold, "shape": shape}
+        super().__init__(optimizer, plans.plan, rule, decay_groups, last_epoch, **asked)
 
 
 class Isobar(Isotherm):
-    """Keeps weight decay, the pressure, while lr changes: what an ordinary scheduler does.
+    """Holds weight decay (the pressure) constant while lr changes: what an ordinary scheduler does.
 
     Parameters as for `Isotherm`.
     """
@@ -83,7 +92,7 @@ class Isobar(Isotherm):
 
 
 class Isochore(Isotherm):
-    """Keeps the norm while lr changes: lr/weight decay stays, as long as the gradient noise does ("isochore").
+    """Holds the norm constant while lr changes: lr/wd is constant, for constant gradient noise ("isochore").
 
     Parameters as for `Isotherm`.
     """
@@ -91,22 +100,22 @@ class Isochore(Isotherm):
     _kind = "isochore"
 
 
-class Adiabat(PlannedLR):
-    """Keeps the entropy while weight decay changes; lr follows.
+class Adiabat(_Process):
+    """Holds the entropy constant while weight decay changes; lr follows.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         As for `Isotherm`.
     factor : float
-        By how much weight decay changes.
+        Final weight decay over initial weight decay.
     steps, hold : int
-        Steps in which it does, and steps before.
+        Number of steps over which it changes, and of steps before that.
     index : float or MeasuredIndex, optional
-        Adiabatic index, given or measured by `measured_index`; by default its limit in the cold, at which SGD's lr
-        stays and AdamW's weight decay goes as lr^3.
+        Adiabatic index, given or measured by `measured_index`; default: its low-temperature limit, for which SGD's lr
+        is constant and AdamW's weight decay scales as lr^3.
     heat_capacity : float or callable, optional
-        In its place C_V of the directions in units of (d-1)/2, as `vmf_heat_capacity` makes it.
+        Instead of the index: C_V of the directions in units of (d-1)/2, for example from `vmf_heat_capacity`.
     shape, rule, decay_groups, last_epoch
         As for `Isotherm`.
 
@@ -115,7 +124,7 @@ class Adiabat(PlannedLR):
     >>> import torch
     >>> w = torch.nn.Parameter(torch.ones(3))
     >>> schedule = Adiabat(torch.optim.SGD([w], lr=0.1, weight_decay=0.01), factor=8.0, steps=1000, index=3.0)
-    >>> schedule.plan.at(1000)  # lr as weight decay to the 1/3
+    >>> schedule.plan.at(1000)  # lr scales as wd^(1/3)
     (2.0, 8.0)
     """
 
@@ -133,34 +142,27 @@ class Adiabat(PlannedLR):
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        made = plans.adiabat(
-            factor=factor,
-            steps=steps,
-            optimizer=rule or optimizer_name(optimizer),
-            hold=hold,
-            shape=shape,
-            index=_number(index),
-            heat_capacity=heat_capacity,
-        )
-        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
+        asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape}
+        asked |= {"index": index, "heat_capacity": heat_capacity}
+        super().__init__(optimizer, plans.adiabat, rule, decay_groups, last_epoch, **asked)
 
 
-class Cooldown(PlannedLR):
-    """Lets lr fall at the end of training, and weight decay with it, so that gradients do not grow.
+class Cooldown(_Process):
+    """Lowers lr at the end of training, and weight decay with it, so that gradients do not grow.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         As for `Isotherm`.
     steps, hold : int
-        Steps of the cooldown, and steps at full lr before.
+        Number of steps of the cooldown, and of steps at full lr before it.
     factor : float
-        Where lr ends, over where it began.
+        Final lr over initial lr.
     shape : str
         "linear", "cosine", "sqrt" or, for a factor above 0, "log".
     correct : bool
-        Whether weight decay falls with lr (Defazio 2025, arXiv 2506.02285), for the scale-invariant groups
-        `decay_groups`. Without it weight decay stays and the norm falls, by lr^(1/4) for SGD.
+        Whether weight decay falls with lr (Defazio 2025, arXiv 2506.02285), in the scale-invariant groups
+        `decay_groups`. Otherwise weight decay is constant and the norm falls, as lr^(1/4) for SGD.
     rule, decay_groups, last_epoch
         As for `Isotherm`.
 
@@ -186,28 +188,21 @@ class Cooldown(PlannedLR):
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        made = plans.cooldown(
-            factor=factor,
-            steps=steps,
-            optimizer=rule or optimizer_name(optimizer),
-            hold=hold,
-            shape=shape,
-            correct=correct,
-        )
-        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
+        asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape, "correct": correct}
+        super().__init__(optimizer, plans.cooldown, rule, decay_groups, last_epoch, **asked)
 
 
-class EntropyRate(PlannedLR):
-    """Changes the stationary entropy by the same amount every step, along an isobar, isochore or isotherm.
+class EntropyRate(_Process):
+    """Changes the stationary entropy at a constant rate, along an isobar, isochore or isotherm.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         As for `Isotherm`.
     rate : float
-        dS/dt in units of R = (d-1)/2 nats a step; negative cools.
+        dS/dt in units of R = (d-1)/2 nats per step; negative cools.
     steps, hold : int
-        Steps in which it changes, and steps before.
+        Number of steps over which it changes, and of steps before that.
     along : str
         "isobar", "isochore" or "isotherm".
     index, heat_capacity, rule, decay_groups, last_epoch
@@ -218,7 +213,7 @@ class EntropyRate(PlannedLR):
     >>> import torch
     >>> w = torch.nn.Parameter(torch.ones(3))
     >>> schedule = EntropyRate(torch.optim.SGD([w], lr=0.1, weight_decay=0.01), rate=-0.001, steps=1000)
-    >>> round(schedule.plan.at(1000)[0], 6)  # one unit less at C_p = 2R: lr over e
+    >>> round(schedule.plan.at(1000)[0], 6)  # entropy lower by R at C_p = 2R: lr/e
     0.367879
     """
 
@@ -236,17 +231,6 @@ class EntropyRate(PlannedLR):
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        made = plans.entropy_rate(
-            rate=rate,
-            steps=steps,
-            optimizer=rule or optimizer_name(optimizer),
-            hold=hold,
-            along=along,
-            index=_number(index),
-            heat_capacity=heat_capacity,
-        )
-        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
-
-
-def _number(index: float | MeasuredIndex | None) -> float | None:
-    return index.index if isinstance(index, MeasuredIndex) else index
+        asked = {"rate": rate, "steps": steps, "hold": hold, "along": along}
+        asked |= {"index": index, "heat_capacity": heat_capacity}
+        super().__init__(optimizer, plans.entropy_rate, rule, decay_groups, last_epoch, **asked)

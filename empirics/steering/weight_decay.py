@@ -1,9 +1,9 @@
-"""Weight decay between conventions and optimisers, and the pairs of lr and weight decay that train the same.
+"""Convert weight decay between conventions and optimisers; pairs of lr and weight decay with the same training.
 
-What a number called "weight decay" does depends on where it enters a step:
+The effect of a number called "weight decay" depends on where it enters the step:
 
 ======================  ==============================================  =================================
-convention              a step, beside that of the gradient             who
+convention              in the step                                     used by
 ======================  ==============================================  =================================
 ``"l2"``                the gradient is g + wd w                        torch's SGD, Adam
 ``"decoupled"``         w <- w - lr wd w                                torch's AdamW
@@ -45,7 +45,7 @@ __all__ = [
     "same_training",
 ]
 
-#: Conventions that an optimiser of `thermo_theory` can have; its own first.
+#: Conventions possible for each optimiser of `thermo_theory`; its own first.
 DECAYS = {
     "sgd": ("l2", "decoupled", "independent"),
     "momentum": ("l2", "decoupled", "independent"),
@@ -57,7 +57,7 @@ DECAYS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A learning rate and a weight decay, with what they mean.
+    """A learning rate and a weight decay, with optimiser and convention.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class Setting:
     optimizer : str
         "sgd", "momentum", "nesterov", "adamw" or "adam-l2" (Adam with coupled L2).
     decay : str
-        "l2", "decoupled" or "independent"; by default what torch's optimiser of that name does.
+        "l2", "decoupled" or "independent"; default: that of torch's optimiser of that name.
     momentum : float
-        Of "momentum" and "nesterov".
+        Momentum coefficient ("momentum" and "nesterov" only).
     """
 
     lr: float
@@ -85,7 +85,7 @@ class Setting:
             object.__setattr__(self, "decay", possible[0])
         if self.decay not in possible:
             other = "; Adam with l2 is adam-l2, Adam with decoupled decay adamw" if "adam" in self.optimizer else ""
-            raise ValueError(f"decay = {self.decay!r}: {self.optimizer} has {' or '.join(possible)}{other}")
+            raise ValueError(f"decay = {self.decay!r}: must be {' or '.join(possible)} for {self.optimizer}{other}")
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -93,32 +93,32 @@ class Setting:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum = {self.momentum!r}: must be at least 0 and below 1")
         if self.momentum and self.optimizer not in ("momentum", "nesterov"):
-            raise ValueError(f"momentum = {self.momentum!r}: {self.optimizer} has none; say momentum or nesterov")
+            raise ValueError(f"momentum = {self.momentum!r}: {self.optimizer} has none; use momentum or nesterov")
 
     @property
     def derived(self) -> float:
-        """Weight decay in the convention in which the optimiser's formulas are derived."""
+        """Return the weight decay in the convention of the optimiser's derivations."""
         return self.weight_decay / _share(self.optimizer, self.decay, self.lr, self.momentum)
 
 
 def _gain(optimizer: str, momentum: float) -> float:
-    """By how much a gradient moves the weights in the end, over what SGD does: 1/(1-beta) with momentum."""
+    """Return the total displacement by a gradient relative to SGD: 1/(1-beta) with momentum."""
     ratio = effective_rate(law("fixed-lr", optimizer)).equation.rhs / effective_rate(law("fixed-lr")).equation.rhs
     return float(sp.simplify(ratio).subs(beta, momentum))
 
 
 def _share(optimizer: str, decay: str, lr: float, momentum: float) -> float:
-    """A convention's weight decay over the derived one, to leading order in lr x weight decay."""
+    """Return a convention's weight decay over the derived one, to leading order in lr·wd."""
     if decay == DECAYS[optimizer][0]:
         return 1.0
-    # An l2 pull goes through the buffer and moves the weights as a gradient does; a decay beside it does not.
+    # The l2 term goes through the momentum buffer, as a gradient does; a decay beside the step does not.
     decoupled = 1.0 if optimizer == "adamw" else _gain(optimizer, momentum)
     return decoupled * (lr if decay == "independent" else 1.0)
 
 
 @cache
 def _conversion(source: str, target: str, before: float, after: float) -> tuple[Formula, Formula]:
-    """The learning rate and weight decay of one optimiser at the temperature and norm of another, as formulas."""
+    """Return lr and weight decay of one optimiser at the temperature and norm of another, as formulas."""
     of, to = law("fixed-lr", source), law("fixed-lr", target)
     wanted = [formula.equation.rhs.subs(beta, before) for formula in (of.temperature, of.radius)]
     # Both are powers of the target's lr and weight decay: a linear system between logarithms.
@@ -143,40 +143,40 @@ def convert(
     sigma: float | None = None,
     dimension: int | None = None,
 ) -> Setting:
-    """Convert a learning rate and weight decay to another convention, or another optimiser at equal temperature.
+    """Convert a learning rate and weight decay to another convention, or to another optimiser at equal temperature.
 
     Parameters
     ----------
     setting : Setting
-        What there is.
+        The setting to convert.
     optimizer : str, optional
-        The other optimiser, by default the same.
+        Target optimiser; default: the same.
     decay : str, optional
-        The other convention, by default torch's for the other optimiser, or the same one for the same.
+        Target convention; default: torch's for another optimiser, unchanged for the same one.
     momentum : float, optional
-        Of the other optimiser, by default the same where it has any.
+        Momentum coefficient of the target; default: unchanged, where it has one.
     sigma : float, optional
-        Gradient noise a direction at unit norm, ``sqrt(tr Sigma/(d-1))``: between SGD and Adam it is needed.
+        Gradient noise per direction at unit norm, ``sqrt(tr Sigma/(d-1))`` (only needed between SGD and Adam).
     dimension : int, optional
-        Number d of scale-invariant weights; needed as sigma is.
+        Number d of scale-invariant weights (only needed between SGD and Adam).
 
     Returns
     -------
     Setting
-        With the same stationary temperature and norm, to leading order in lr x weight decay.
+        With the same stationary temperature and norm, to leading order in lr·wd.
 
     Raises
     ------
     ValueError
-        If something that the conversion depends on is missing, or out of its range.
+        If a number on which the conversion depends is missing or out of range.
 
     Notes
     -----
     Between optimisers lr and weight decay follow from equal T and equal r, as derived for each (`thermo_theory`,
-    derivations "temperature" and "radius"). For SGD and AdamW ``T = sigma sqrt(eta lambda/(2(d-1)))`` is one formula,
-    so equal temperature is equal lr x weight decay, and equal norm sets their ratio, ``eta/lambda = 2 r^2/d``.
-    Coupled and decoupled decay under momentum differ by 1/(1-beta), since the buffer amplifies the coupled one. The
-    formulas of Adam assume isotropic noise; in a network its radius may be off by tens of per cent (THEORY.md Sec. 5).
+    derivations "temperature" and "radius"). SGD and AdamW share ``T = sigma sqrt(eta lambda/(2(d-1)))``, so equal
+    temperature means equal lr·wd, and equal norm sets their ratio, ``eta/lambda = 2 r^2/d``. Under momentum coupled and
+    decoupled decay differ by 1/(1-beta), since the buffer amplifies the coupled one. The formulas of Adam assume
+    isotropic noise; the radius in a network may differ by tens of per cent (THEORY.md Sec. 5).
 
     Examples
     --------
@@ -189,7 +189,7 @@ def convert(
     other = optimizer if optimizer is not None else setting.optimizer
     same = other == setting.optimizer
     kept = setting.momentum if other in ("momentum", "nesterov") else 0.0
-    # Refuses what does not exist before anything is computed.
+    # Refuses an impossible target before anything is computed.
     target = Setting(
         setting.lr,
         setting.weight_decay,
@@ -204,7 +204,7 @@ def convert(
         names = sorted({name for formula in formulas for name in formula.arguments})
         lacking = [{"sigma": "sigma", "d": "dimension"}[name] for name in names if known[name] is None]
         if lacking:
-            raise ValueError(f"from {setting.optimizer} to {other} depends on {' and '.join(lacking)}: give them")
+            raise ValueError(f"converting {setting.optimizer} to {other} requires {' and '.join(lacking)}")
         arguments: list[dict[str, Any]] = [{name: known[name] for name in one.arguments} for one in formulas]
         rate, pull = (float(one(**given)) for one, given in zip(formulas, arguments, strict=True))
     share = _share(other, target.decay, rate, target.momentum)
@@ -212,7 +212,7 @@ def convert(
 
 
 def same_training(setting: Setting, scales: Iterable[float] = (0.25, 0.5, 1.0, 2.0, 4.0)) -> pd.DataFrame:
-    """List the pairs of learning rate and weight decay that train the same, by the exact scaling symmetry.
+    """List pairs of learning rate and weight decay with the same training, by the exact scaling symmetry.
 
     Parameters
     ----------
@@ -224,8 +224,8 @@ def same_training(setting: Setting, scales: Iterable[float] = (0.25, 0.5, 1.0, 2
     Returns
     -------
     pandas.DataFrame
-        A row a factor: `weights` (what the initial weights must be multiplied by; without it runs differ until the norm
-        has relaxed), `lr`, `weight_decay` in the setting's convention.
+        One row per factor: `weights` (the factor on the initial weights; without it runs differ until the norm has
+        relaxed), `lr`, `weight_decay` in the setting's convention.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def same_training(setting: Setting, scales: Iterable[float] = (0.25, 0.5, 1.0, 2
     -----
     ``(w, eta, lambda) -> (c w, c^2 eta, lambda/c^2)`` for SGD, ``(c w, c eta, lambda/c)`` for AdamW, ``(c w, c eta,
     lambda/c^2)`` for Adam with L2 (derivations "scaling-symmetry", "adamw-symmetry", ...): the same directions at every
-    step, for any noise and any step size, if all weights that are trained are scale-invariant (Adam: and eps = 0).
+    step, for any noise and any step size, if all trained weights are scale-invariant (and eps = 0 for Adam).
 
     Examples
     --------
@@ -264,16 +264,16 @@ def chart(
     weight_decay: ArrayLike = (),
     score: ArrayLike = (),
 ) -> Path:
-    """Draw the plane of learning rate and weight decay with the lines along which training is the same.
+    """Plot lines of equal training in the plane of learning rate and weight decay.
 
     Parameters
     ----------
     setting : Setting
-        Its line is drawn heavier; its optimiser, convention and momentum hold for the whole plane.
+        Its line is highlighted; its optimiser, convention and momentum apply to the whole plane.
     out : path
-        A PNG, PDF or SVG.
+        A PNG, PDF or SVG file.
     lr, weight_decay, score : array_like, shape (n,)
-        Trials to be marked, coloured by their score.
+        Trials to mark, coloured by score.
 
     Returns
     -------
@@ -283,14 +283,14 @@ def chart(
     Raises
     ------
     ValueError
-        If the trials do not have one length.
+        If the arrays differ in length.
     """
     from matplotlib.figure import Figure
 
     rates, decays, scores = (np.asarray(values, dtype=float).ravel() for values in (lr, weight_decay, score))
     if rates.shape != decays.shape or scores.shape not in ((0,), rates.shape):
         raise ValueError(
-            f"lr, weight_decay, score must have one length, got {len(rates)}, {len(decays)}, {len(scores)}"
+            f"lr, weight_decay and score must have equal lengths, got {len(rates)}, {len(decays)}, {len(scores)}"
         )
     figure = Figure(figsize=(5.4, 4.4), layout="constrained")
     panel = figure.subplots()
@@ -298,13 +298,13 @@ def chart(
     for step in range(-3, 4):
         line = same_training(replace(setting, weight_decay=setting.weight_decay * 4.0**step), scales)
         panel.loglog(line["lr"], line["weight_decay"], color="C0" if step == 0 else "0.75", lw=2 if step == 0 else 1)
-    panel.loglog(setting.lr, setting.weight_decay, "o", color="C0", label="the setting")
+    panel.loglog(setting.lr, setting.weight_decay, "o", color="C0", label="setting")
     if len(rates):
         marks = panel.scatter(rates, decays, c=scores if len(scores) else "C1", zorder=3, label="trials")
         if len(scores):
             figure.colorbar(marks, label="score")
     panel.set(xlabel="learning rate", ylabel=f"weight decay ({setting.decay})")
-    panel.set_title(f"{setting.optimizer}: along a line training is the same", fontsize=10)
+    panel.set_title(f"{setting.optimizer}: lines of equal training", fontsize=10)
     panel.legend(frameon=False)
     figure.savefig(out, dpi=150)
     return Path(out)

@@ -15,6 +15,7 @@ import empirics
 from empirics.cli import main
 from empirics.experiment import ExperimentError
 from empirics.importing.files import _needs
+from thermo_theory import FixedELR
 
 D = 5001
 
@@ -149,7 +150,7 @@ def test_a_broken_table_names_what_is_wrong(frame, tmp_path, broken, message):
         ("weight_decay", "-0.1", r"line 5, column weight_decay: '-0.1' must be above 0"),
         ("radius_sq", "0", r"line 5, column radius_sq: '0' must be above 0"),
         ("seed", "1.5", r"line 5, column seed: '1.5' is not a whole number"),
-        ("protocol", "fixed-elr", r"column protocol says 'fixed-elr' and --protocol says 'fixed-lr'"),
+        ("protocol", "fixed-elr", r"column protocol has 'fixed-elr', but --protocol is 'fixed-lr'"),
     ],
 )
 def test_a_broken_cell_is_named(frame, tmp_path, column, cell, message):
@@ -168,10 +169,10 @@ def test_an_empty_cell_of_a_measurement_is_a_run_that_lacks_it(frame, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "fixed"}, "no protocol 'fixed'; known: fixed-lr"),
+        ({"protocol": "fixed"}, "unknown protocol 'fixed'; known: fixed-lr"),
         ({"dimension": 1}, "dimension = 1: must be"),
-        ({"dimension": 7}, "says dimension 5001, the option says 7"),
-        ({"columns": {"entrpy": "entropy"}}, "no such name in the results; did you mean 'entropy'"),
+        ({"dimension": 7}, "has dimension 5001, but --dimension is 7"),
+        ({"columns": {"entrpy": "entropy"}}, "unknown name entrpy; did you mean 'entropy'"),
         ({"columns": {"entropy": "entrop"}}, "has no column 'entrop' to map to entropy; did you mean 'entropy'"),
     ],
 )
@@ -181,7 +182,7 @@ def test_wrong_options(frame, tmp_path, options, message):
 
 
 def test_files_that_are_not_what_they_say(tmp_path, frame):
-    for name, message in (("x.parquet", "cannot read"), ("x.nc", "not NetCDF"), ("x.xlsx", "ends in none of .csv")):
+    for name, message in (("x.parquet", "cannot read"), ("x.nc", "not NetCDF"), ("x.xlsx", "must end in one of .csv")):
         (tmp_path / name).write_bytes(b"nonsense")
         with pytest.raises(ExperimentError, match=message):
             empirics.read_runs(tmp_path / name, "fixed-lr")
@@ -194,7 +195,7 @@ def test_files_that_are_not_what_they_say(tmp_path, frame):
     with pytest.raises(ExperimentError, match="no file or folder"):
         empirics.read_runs(tmp_path / "none.csv", "fixed-lr")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ExperimentError, match="holds no trace folders"):
+    with pytest.raises(ExperimentError, match="is neither a table nor a folder of trace folders"):
         empirics.read_runs(tmp_path / "empty", "fixed-lr")
 
 
@@ -209,11 +210,63 @@ def test_nothing_is_overwritten(frame, tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("mine")
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "experiment.toml").write_text("")
-    for name, message in (("mine", "is not empty"), ("ours", "an experiment of ours"), ("t.csv", "is a file")):
+    for name, message in (
+        ("mine", "is not empty"),
+        ("ours", "holds an experiment; give another folder"),
+        ("t.csv", "is a file"),
+    ):
         with pytest.raises(ExperimentError, match=message):
             empirics.import_runs(path, tmp_path / name, "fixed-lr")
     assert main(["import", str(path), "--protocol", "fixed-lr", "--out", str(tmp_path / "new"), "--map", "lr"]) == 2
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "value"), [(("no", "No", "false", "0", "0.0"), 0.0), (("yes", "YES", " true", "1", "2"), 1.0)]
+)
+def test_truth_values_are_read_as_they_are_meant(frame, tmp_path, words, value):
+    for word in words:
+        data = empirics.read_runs(write(frame.assign(path_entropy=word), tmp_path / "t.csv"), "fixed-lr").dataset
+        assert (data["path_entropy"] == value).all(), word
+    with pytest.raises(ExperimentError, match=r"line 2, column path_entropy: 'perhaps' is not a number"):
+        empirics.read_runs(write(frame.assign(path_entropy="perhaps"), tmp_path / "t.csv"), "fixed-lr")
+
+
+def test_a_csv_as_excel_saves_it(frame, tmp_path):
+    path = write(frame[["lr", *(name for name in frame if name != "lr")]], tmp_path / "plain.csv")
+    (tmp_path / "excel.csv").write_text(path.read_text(), encoding="utf-8-sig", newline="\r\n")
+    assert (tmp_path / "excel.csv").read_bytes().startswith(b"\xef\xbb\xbflr,")
+    plain, excel = (empirics.read_runs(tmp_path / f"{name}.csv", "fixed-lr").dataset for name in ("plain", "excel"))
+    xr.testing.assert_identical(plain.drop_attrs(), excel.drop_attrs())
+
+
+@pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
+def test_temperatures_are_those_of_the_derivation(frame, tmp_path, protocol):
+    table = frame if protocol == "fixed-lr" else frame.rename(columns={"lr": "effective_lr"})
+    data = empirics.read_runs(write(table, tmp_path / "t.csv"), protocol).dataset
+    lr, noise = frame["lr"].to_numpy(), frame["radius_sq"] * frame["grad_variance"] / (D - 1)
+    rate = lr / frame["radius_sq"].to_numpy() if protocol == "fixed-lr" else lr
+    np.testing.assert_allclose(data["temperature"], rate / 2 * noise, rtol=1e-15, atol=0)
+    np.testing.assert_allclose(
+        data["temperature"], FixedELR.temperature(eta_eff=rate, sigma=np.sqrt(noise)), rtol=1e-15
+    )
+
+
+def test_in_a_mixed_table_no_run_gets_the_law_of_another_optimiser(frame, tmp_path):
+    """Runs of SGD get what they get alone; the claims work out the others by their own laws."""
+    names = np.array(["sgd", "momentum", "adamw"])[np.arange(len(frame)) % 3]
+    mixed = frame.assign(optimizer=names, momentum=0.9)
+    data = empirics.read_runs(write(mixed, tmp_path / "mixed.csv"), "fixed-lr").dataset
+    for name in ("sgd", "momentum", "adamw"):
+        here = names == name
+        alone = empirics.read_runs(write(mixed[here], tmp_path / "one.csv"), "fixed-lr").dataset
+        for column in ("temperature", "balance"):
+            if name == "sgd":
+                np.testing.assert_array_equal(data[column][here], alone[column])
+                assert np.isfinite(alone[column]).all()
+            else:
+                assert np.isnan(data[column][here]).all()
+                assert column not in alone
 
 
 # ----------------------------------------------------------------------------------------------- trace folders
@@ -274,6 +327,18 @@ def test_only_the_last_window_counts(tmp_path):
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset
     assert data["loss"].item() == np.mean([i for i in ITERATIONS if i > 20])  # 10 snapshots, 2 iterations apart
     assert empirics.read_runs(tmp_path / "lr1_wd1_seed1", "fixed-lr").dataset.sizes["run"] == 1
+
+
+def test_means_over_the_window_are_of_squares(tmp_path):
+    trace, rng = trace_of(0.1, 0.1, D, np.random.default_rng(4)), np.random.default_rng(11)
+    names = {"stoch_grad_rms": "grad_variance", "full_grad_norm": "grad_mean_sq"}
+    for theirs in names:
+        trace[theirs] = rng.uniform(0.5, 2, len(ITERATIONS)).tolist()
+    write_trace(tmp_path / "a", 0.1, 0.1, trace)
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    for theirs, ours in names.items():
+        squares = [value**2 for i, value in zip(ITERATIONS, trace[theirs], strict=True) if i > 20]
+        assert data[ours].item() == pytest.approx(np.mean(squares), rel=1e-12)
 
 
 def test_a_run_that_diverged_says_so(traces):
@@ -338,7 +403,7 @@ def test_nothing_in_a_trace_is_executed(traces, tmp_path, place):
         "model": {"model": bomb, "trace": good},
     }[place]
     torch.save(stored, folder / "trace.pt")
-    with pytest.raises(ExperimentError, match=r"trace\.pt .*\(io\.open\): refused") as caught:
+    with pytest.raises(ExperimentError, match=r"trace\.pt .*\(io\.open\); refused") as caught:
         empirics.read_runs(traces, "fixed-lr")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "exploded").exists()
@@ -350,17 +415,20 @@ def test_nothing_in_a_trace_is_executed(traces, tmp_path, place):
         (lambda f: (f / "trace.pt").unlink(), r"trace\.pt is missing"),
         (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), r"config\.json is not JSON"),
-        (lambda f: (f / "config.json").write_text("[]"), r"config\.json must hold a table"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config\.json must hold a JSON object"),
         (lambda f: (f / "config.json").write_text('{"lr": 1}'), r"config\.json: wd = None must be a number above 0"),
         (lambda f: (f / "config.json").write_text('{"lr": 1, "wd": 1}'), r"log_iters must be a list"),
         (lambda f: (f / "trace.pt").write_bytes(b"nonsense"), r"trace\.pt"),
-        (lambda f: torch.save({"trace": 3}, f / "trace.pt"), r"holds no table 'trace'"),
+        (lambda f: torch.save({"trace": 3}, f / "trace.pt"), r"holds no dictionary 'trace'"),
         (
             lambda f: torch.save({"trace": {"train_loss": ["a"]}}, f / "trace.pt"),
             r"train_loss must be a list of numbers",
         ),
         (lambda f: torch.save({"trace": {"train_loss": [1.0]}}, f / "trace.pt"), r"the trace has no mean_radius"),
-        (lambda f: torch.save({"trace": {"train_loss": [1.0] * 99}}, f / "trace.pt"), r"99 entries, log_iters only 21"),
+        (
+            lambda f: torch.save({"trace": {"train_loss": [1.0] * 99}}, f / "trace.pt"),
+            r"99 entries, but log_iters only 21",
+        ),
     ],
 )
 def test_a_broken_folder_names_the_file(traces, change, message):
@@ -372,7 +440,7 @@ def test_a_broken_folder_names_the_file(traces, change, message):
 def test_the_code_s_own_protocol_is_checked_and_its_lr_understood(tmp_path):
     trace = trace_of(0.1, 0.1, D, np.random.default_rng(7))
     write_trace(tmp_path / "a", 0.1, 0.1, trace, opt_mode="fixed_elr")
-    with pytest.raises(ExperimentError, match=r"opt_mode says fixed-elr, --protocol says fixed-lr"):
+    with pytest.raises(ExperimentError, match=r"opt_mode is fixed-elr, but --protocol is fixed-lr"):
         empirics.read_runs(tmp_path, "fixed-lr")
     data = empirics.read_runs(tmp_path, "fixed-elr").dataset
     assert data["effective_lr"].item() == 0.1

@@ -124,9 +124,9 @@ REFUSED = [
     ("plain", "freeze", "no tensor of the network is scale-invariant"),
     ("random", "freeze", "draws random numbers"),
     ("wrong shape", "freeze", "fails on the data: RuntimeError"),
-    ("wrong outputs", "freeze", "must give logits (64, 10), got (64, 11)"),
+    ("wrong outputs", "freeze", "must return logits of shape (64, 10), got (64, 11)"),
     ("no module", "freeze", "must be a torch.nn.Module"),
-    ("residul", "freeze", "registers no such network; did you mean 'residual'?"),
+    ("residul", "freeze", "does not register this network; did you mean 'residual'?"),
 ]
 
 

@@ -334,10 +334,10 @@ def test_parameter_groups_frozen_and_added_tensors():
 def test_warnings_in_the_users_words():
     early = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0].warnings()
     assert len(early) == 1
-    assert early[0].startswith("weight has reached ")
-    assert " % of equilibrium: its effective lr still rises, about " in early[0]
+    assert early[0].startswith("weight: the effective learning rate is at ")
+    assert " % of its stationary value and rising, about " in early[0]
     said = "\n".join(trained(sgd(), 100)[1].warnings())
-    assert "weight decay of 1.weight, 1.bias and 2 more does something else" in said
+    assert "weight decay on 1.weight, 1.bias and 2 others is an ordinary penalty, not a pressure" in said
     assert "0.weight: no weight decay on scale-invariant weights" in "\n".join(trained(sgd(wd=0.0), 60)[1].warnings())
     other = trained(OPTIMIZERS["rmsprop"], 60)[1]
     assert "nothing is derived for RMSprop" in "\n".join(other.warnings())
@@ -355,10 +355,10 @@ def test_many_layers_on_the_way_make_one_sentence():
         for i in range(1, 8)
     ]
     assert warnings(rows, [], []) == [
-        "layer1 and 4 more have reached 10 to 50 % of equilibrium: "
-        "their effective lr still rises, about 5,000 steps to go",
-        "layer6 has reached 60 % of equilibrium: its effective lr still falls, about 6,000 steps to go",
-        "layer7 has reached 70 % of equilibrium: its effective lr still falls, about 7,000 steps to go",
+        "layer1 and 4 others: the effective learning rate is at 10 to 50 % of its stationary value and rising, "
+        "about 5,000 steps to go",
+        "layer6: the effective learning rate is at 167 % of its stationary value and falling, about 6,000 steps to go",
+        "layer7: the effective learning rate is at 143 % of its stationary value and falling, about 7,000 steps to go",
     ]
 
 
@@ -390,9 +390,13 @@ def test_line_values_sinks_and_plot():
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be at least 2"),
+        (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be 2 or more"),
         (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
-        (lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(), ValueError, "no finite gradient was measured yet"),
+        (
+            lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(),
+            ValueError,
+            "no finite gradient has been measured yet",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(make, error, words):

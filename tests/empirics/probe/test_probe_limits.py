@@ -3,6 +3,7 @@
 import copy
 import math
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -36,11 +37,9 @@ def test_a_transformer_as_torch_has_it_has_no_scale_invariant_tensor():
     torch.manual_seed(0)
     watch = trained(lambda p: torch.optim.AdamW(p, lr=0.003, weight_decay=0.1), 40, Net())[1]
     assert not watch.frame()["scale_invariant"].any()
-    assert "no tensor is scale-invariant: none feeds a normalisation layer alone, and nothing here applies" in said(
-        watch
-    )
+    assert "no tensor is scale-invariant: none feeds only a normalisation layer, so nothing here applies" in said(watch)
     assert watch.readings().empty
-    with pytest.raises(ValueError, match="0 of 0 stretches"):
+    with pytest.raises(ValueError, match="only 0 of 0 intervals"):
         watch.adiabatic_index()
     assert watch.noise() == (None, None)
 
@@ -60,7 +59,7 @@ def test_gradients_that_are_not_finite_are_left_out_and_named():
         watch.step(math.nan)
         model[3].weight.grad.zero_()  # the training itself goes on
         optimizer.step()
-    assert "no finite, dense gradient was seen of 3.weight" in said(watch)
+    assert "no finite, dense gradient of 3.weight was seen" in said(watch)
     assert "3.weight" not in set(watch.frame()["group"])
     assert row(watch, "0.weight")["scale_invariant"]
     assert "loss" not in watch.line()
@@ -76,7 +75,7 @@ def test_a_tensor_that_is_frozen_is_not_watched():
     assert "no tensor is scale-invariant" in said(watch)
     for p in model.parameters():
         p.requires_grad_(False)
-    with pytest.raises(ValueError, match="optimizer trains no tensor that requires a gradient"):
+    with pytest.raises(ValueError, match="the optimizer has no tensor that requires a gradient"):
         ThermoProbe(model, sgd()(model.parameters()))
 
 
@@ -96,7 +95,7 @@ def test_sparse_gradients_are_named_and_the_rest_is_watched():
     ]
     assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
     watch = trained(lambda p: torch.optim.SGD(p, lr=0.05), 60, start)[1]
-    assert "no finite, dense gradient was seen of words.weight" in said(watch)
+    assert "no finite, dense gradient of words.weight was seen" in said(watch)
     assert row(watch, "rest.0.weight")["scale_invariant"]
 
 
@@ -115,7 +114,7 @@ def test_at_a_learning_rate_of_zero_nothing_turns_and_nothing_is_made_up():
     assert found["scale_invariant"]
     assert found["effective_lr"] == found["temperature"] == found["angular_update"] == 0
     assert all(math.isnan(found[name]) for name in ("equilibrium_share", "relaxation_steps", "balance"))
-    assert "lr of 0.weight is 0: nothing moves" in said(watch)
+    assert "lr of 0.weight is 0: the weights do not move, and there is no stationary state" in said(watch)
 
 
 def test_a_probe_that_is_never_given_a_gradient_says_what_to_do():
@@ -125,7 +124,7 @@ def test_a_probe_that_is_never_given_a_gradient_says_what_to_do():
     for _ in range(10):
         watch.step()
         optimizer.step()
-    with pytest.raises(ValueError, match=r"no finite gradient was measured yet: call probe\.step"):
+    with pytest.raises(ValueError, match=r"no finite gradient has been measured yet: call probe\.step"):
         watch.frame()
 
 
@@ -196,3 +195,54 @@ def test_a_compiled_model_is_watched_and_not_changed():
     assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
     assert list(watch.frame()["group"]) == ["0.weight", "1.weight", "1.bias", "3.weight", "3.bias"]
     assert row(watch, "0.weight")["blocks"] == 16
+
+
+def test_descent_on_the_full_batch_has_hardly_any_noise():
+    """The mean gradient is no noise: what is left of it is under a per cent of what all of E|g|^2 would give."""
+    torch.manual_seed(0)
+    model, (x, y) = network(), data(torch.Generator().manual_seed(1))
+    made = torch.optim.SGD(model.parameters(), lr=1e-3, weight_decay=0.01)
+    watch, weight, all_of_it = ThermoProbe(model, made), model[0].weight, []
+    for _ in range(60):
+        made.zero_grad()
+        cross_entropy(model(x), y).backward()
+        watch.step()
+        all_of_it.append(float(weight.grad.square().sum() * weight.detach().square().sum()))
+        made.step()
+    found = row(watch, "0.weight")
+    uncorrected = found["effective_lr"] / 2 * sum(all_of_it) / len(all_of_it) / (weight.numel() - 1)
+    assert 0 <= found["temperature"] < 0.01 * uncorrected
+
+
+def test_gradients_that_a_scaler_has_unscaled_are_divided_once():
+    def watched(scaler):
+        torch.manual_seed(0)
+        model = network()
+        made = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
+        watch, generator = ThermoProbe(model, made, scaler=scaler), torch.Generator().manual_seed(1)
+        for _ in range(40):
+            x, y = data(generator)
+            made.zero_grad()
+            scaler.scale(cross_entropy(model(x), y)).backward()
+            scaler.unscale_(made)
+            watch.step()
+            scaler.step(made)
+            scaler.update()
+        return row(watch, "0.weight")["temperature"]
+
+    scaled, plain = (watched(torch.amp.GradScaler("cpu", init_scale=2.0**12, enabled=on)) for on in (True, False))
+    assert scaled == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize("far", [0.2, -0.2])
+def test_an_index_is_not_taken_from_intervals_that_are_not_stationary(monkeypatch, far):
+    watch = trained(lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.01), 20)[1]
+    good = pd.DataFrame({"temperature": [1.0, 2.0, 3.0], "loss": [1.0, 2.1, 3.0], "balance": 1.0})
+    monkeypatch.setattr(watch, "readings", lambda: good)
+    kept = watch.adiabatic_index()
+    off = pd.DataFrame({"temperature": [4.0, 5.0], "loss": [9.0, 1.0], "balance": 1 + far})
+    monkeypatch.setattr(watch, "readings", lambda: pd.concat([good, off]))
+    assert watch.adiabatic_index() == kept
+    monkeypatch.setattr(watch, "readings", lambda: pd.concat([good.iloc[:2], off]))
+    with pytest.raises(ValueError, match="only 2 of 4 intervals"):
+        watch.adiabatic_index()

@@ -97,6 +97,17 @@ def test_measured_blocks_are_taken_and_state_comes_back():
     assert not any(parameter.requires_grad for parameter in whole.parameters())
 
 
+def test_buffers_of_the_average_are_those_of_the_model():
+    net = nn.Sequential(nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3))
+    average = SphereAverage(net, {"0.weight": 3})
+    for seed in range(2):
+        net(torch.randn(8, 4, generator=torch.Generator().manual_seed(seed)) + 1)
+        average.update(net)
+        assert int(net[1].num_batches_tracked) == seed + 1
+        for name, buffer in net.named_buffers():
+            assert torch.equal(average.module.get_buffer(name), buffer), name
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.95])
 def test_effective_samples_against_sums_written_out(correlation):
     for count in (1, 2, 17):
@@ -174,7 +185,7 @@ def test_a_hotter_run_averages_to_the_same_loss():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: effective_samples(), "or give decay"),
+        (lambda: effective_samples(), "must be 1 or more, unless decay is given"),
         (lambda: effective_samples(4, correlation=1.0), "correlation = 1.0"),
         (lambda: effective_samples(4, decay=0.5), "without a count"),
         (

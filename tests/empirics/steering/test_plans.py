@@ -170,6 +170,12 @@ def test_relaxation_by_optimiser():
     assert quasi_static(adam, lr=0.1, weight_decay=0.01, sigma=1.0, dimension=10).needed > 0
 
 
+def test_a_step_count_of_many_digits_is_rounded():
+    check = quasi_static(plan("isobar", factor=0.1, steps=10), lr=1e-4, weight_decay=1e-4)
+    assert 1e9 < check.needed < 1e10
+    assert str(check).endswith(f"needs about {check.needed / 1e9:.0f}e9 steps, has 10")
+
+
 def test_an_endless_cooldown_says_where_it_leaves_equilibrium():
     made = cooldown(factor=0.0, steps=10**6)
     check = quasi_static(made, lr=0.1, weight_decay=0.1)
@@ -192,6 +198,12 @@ def test_index_of_the_exact_gas_and_its_interval():
         one = measured_index(heat, 9.5 * heat + rng.normal(0, 1e-3, 4), dimension=20)
         inside += one.low <= 2 <= one.high
     assert abs(inside / 400 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 400)
+
+
+@pytest.mark.parametrize(("name", "index"), [("sgd", 2.0), ("momentum", 2.0), ("adamw", 3.0), ("adam-l2", 2.0)])
+def test_index_of_a_cold_gas_by_the_gas_constant_of_its_optimiser(name, index):
+    heat = np.array([0.001, 0.002, 0.004])
+    assert measured_index(heat, 9.5 * heat, dimension=20, optimizer=name).index == pytest.approx(index)
 
 
 def test_plans_survive_json_bit_for_bit():
@@ -217,11 +229,11 @@ def test_plans_survive_json_bit_for_bit():
         (lambda: plan("isobar", factor=2.0, steps=3, optimizer="lion"), "no optimiser is called 'lion'"),
         (lambda: adiabat(factor=2.0, steps=3, index=1.0), "must be above 1, got 1"),
         (lambda: adiabat(factor=2.0, steps=3, index=2.0, heat_capacity=1.0), "not both"),
-        (lambda: adiabat(factor=2.0, steps=3, heat_capacity=lambda a, b: -1.0), "must give positive numbers"),
+        (lambda: adiabat(factor=2.0, steps=3, heat_capacity=lambda a, b: -1.0), "must return positive numbers"),
         (lambda: entropy_rate(rate=0.0, steps=3), "a number other than 0"),
         (lambda: entropy_rate(rate=0.1, steps=3, along="adiabat"), "must be isotherm, isobar or isochore"),
         (lambda: drop_entropy(-1.0), "above 0"),
-        (lambda: measured_index([1, 2], [1, 2], dimension=3), "three or more readings"),
+        (lambda: measured_index([1, 2], [1, 2], dimension=3), "three or more values"),
         (lambda: measured_index([1, 2, 3], [3, 2, 1], dimension=3), "does not rise with the temperature"),
         (lambda: forecast(plan("isobar", factor=2.0, steps=3), lr=0.0, weight_decay=1.0), "lr = 0.0: must be above 0"),
         (lambda: Plan.from_dict({"kind": "isobar"}), "a plan has the keys"),
@@ -252,11 +264,13 @@ def test_command_line(kind, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["isobar"], "isobar takes --factor"),
-        (["entropy-rate", "--factor", "2"], "entropy-rate takes --rate"),
+        (["isobar"], "isobar requires --factor and does not take --rate"),
+        (["entropy-rate", "--factor", "2"], "entropy-rate requires --rate"),
         (["isobar", "--factor", "-2"], "factor = -2.0: must be above 0"),
         (["isobar", "--factor", "2", "--out", "plan.svg"], "must end in .png"),
         (["isobaric", "--factor", "2"], "isobaric"),
+        (["isobar", "--factor", "2", "--momentum", "2"], "momentum = 2.0: must be at least 0 and below 1"),
+        (["isobar", "--factor", "2", "--momentum", "0.9"], "sgd has none; use momentum or nesterov"),
     ],
 )
 def test_wrong_requests_end_with_a_line_and_2(change, words, capsys, tmp_path, monkeypatch):
