@@ -81,7 +81,7 @@ What came out:
 - Fixed ELR needs a gentle start (rate from a twentieth over 500 steps) or the norm is thrown out within ten steps; at
   the highest rate three of five runs diverge later, as on digits.
 
-What was left out, for want of processor time: a second seed; minibatches of 128; longer runs. A step of one run took 2.4
+What was left out, for want of processor time: a second seed; minibatches of 128; longer runs. One step took 2.4
 to 3.1 ms of one core (ConvNet) and 14 to 22 on a shared one, some 12 of processor time (ResNet-18, compiled): one
 run of the paper's length takes 40 to 50 minutes and 3.3 hours, 5x5 of them a day and 3.5 days of one core. The first
 looks were made before a BatchNorm network counted as one sphere per filter: their R is (d - 1)/2, of one sphere, 1.9 %

@@ -189,7 +189,7 @@ STAGES = {
 
 
 def draw(story, path):
-    """Accuracies and the gas over the steps: one column per weight decay, one shade per seed, a dot where it generalises."""
+    """Accuracies and the gas over the steps: one column per weight decay, one shade per seed, a dot at generalising."""
     mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     figure, axes = plt.subplots(5, 3, figsize=(9, 9), sharex=True, sharey="row", constrained_layout=True)
     for column, decay in zip(axes.T, story.decays, strict=True):
@@ -341,7 +341,7 @@ and part of a burst, if T is above 1e-8; this number was chosen on seeing the cu
 those of all samples, later those of minibatches of 128. T below 1e-12 is not resolved: noise is the difference of
 running sums in float64, which the first steps fill.
 
-![Accuracy, T, pV, angle between snapshots and curvature over the steps, one column per weight decay](figures/grokking.png)
+![Accuracy, T, pV, angle between snapshots, curvature over the steps; one column per weight decay](figures/grokking.png)
 
 *Colours are seeds, dots where a run generalises. Up to step 800 a point is 8 steps, then 100.*
 

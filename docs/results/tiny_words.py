@@ -45,9 +45,9 @@ What came out:
   is left is noise that is not the same everywhere (tr Σ at the bottom is .66 of its mean; with tanh 1.6) nor normal.
   The kinks of ReLU are not the cause: with tanh the fluctuations are larger still (7.3 for 5.1 in V5), and there
   curvature and noise lie in the same directions (cosine .98).
-- **Normalisation**: under LayerNorm (m = 23, the mean of the rows is flat) and BatchNorm (m = 25, one sphere per filter)
-  the first law is nearer to 1 with the network's own noise (.90, .95), V6 is 3.2 and 1.7. LayerNorm's fluctuations
-  are 4.9 (trial 4.7).
+- **Normalisation**: under LayerNorm (m = 23, the mean of the rows is flat) and BatchNorm (m = 25, one sphere per
+  filter) the first law is nearer to 1 with the network's own noise (.90, .95), V6 is 3.2 and 1.7. LayerNorm's
+  fluctuations are 4.9 (trial 4.7).
 - **Size and basins**: with 30 weights the seeds go round in one basin: their mean directions are as alike as the halves
   of one run, but for a few runs in a hundred that sit elsewhere for long. With 60 and 200 weights there are several
   (cosines between seeds .65 and .50, within a run .95 and .91), 87 % and 100 % of the entropies are path entropies,

@@ -32,10 +32,10 @@ partners). Intervals are 95 %, differences are taken seed by seed.
 Cohere's design, two layers: LayerNorm, queries and keys normalised one head at a time; AdamW, lr 3e-3 after a warm-up
 along a cosine, weight decay 0.1 on matrices, gradients clipped, 600 steps of 1,024 bytes.
 
-- **Said**: the queries and keys of both layers are scale-invariant, one block per head; all else is not (in a transformer
-  as torch has it nothing is). They have come to 42 % of equilibrium (34 % on the mean of what was seen), with 4,500
-  steps to go in a run of 600: initialisation decides their effective lr, weight decay has hardly begun to act. A step
-  turns them 3.5 times as far as in equilibrium.
+- **Said**: the queries and keys of both layers are scale-invariant, one block per head; all else is not (in a
+  transformer as torch has it nothing is). They have come to 42 % of equilibrium (34 % on the mean of what was seen),
+  with 4,500 steps to go in a run of 600: initialisation decides their effective lr, weight decay has hardly begun
+  to act. A step turns them 3.5 times as far as in equilibrium.
 - **Done**: ten times the weight decay on these four tensors alone; none at all; and another schedule.
 - **Came of it**: with ten times they reach 90 %, and the test loss is lower by 0.0090 ± 0.0036; without any it is
   higher by 0.0013 ± 0.0004. So the sign is as expected and the size is half a per cent. A learning rate that is held
