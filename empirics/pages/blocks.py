@@ -24,8 +24,13 @@ __all__ = [
     "Tested",
     "Text",
     "decimals",
+    "fixed",
     "number",
 ]
+
+
+# Larger numbers are written with a power of ten.
+_LONGEST = 1e9
 
 
 def number(value: object, digits: int = 4) -> str:
@@ -57,6 +62,27 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
+def fixed(value: float, half_width: float) -> str:
+    """Write a number with the decimals that its interval deserves.
+
+    Parameters
+    ----------
+    value, half_width : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> fixed(-0.12345, 0.0042), fixed(2e300, 1e298), fixed(-1e-9, 0.1)
+    ('−0.1235', '2e+300', '0.00')
+    """
+    if not abs(value) < _LONGEST:
+        return number(value)
+    return f"{value:z.{decimals(half_width)}f}".replace("-", "−")
+
+
 def decimals(half_width: float) -> int:
     """Return how many decimals show two digits of an interval's half width.
 
@@ -67,7 +93,7 @@ def decimals(half_width: float) -> int:
     Returns
     -------
     int
-        Between 0 and 8; 3 where the width says nothing.
+        Between 0 and 8; 3 where the width is not a positive number.
 
     Examples
     --------
@@ -193,6 +219,8 @@ class Strip:
         if not all(math.isfinite(value) for value in values) or margin <= 0:
             return None
         left, right = min(low, theory - 1.6 * margin), max(high, theory + 1.6 * margin)
+        if not 0 < right - left < math.inf:
+            return None  # a margin that is lost beside the theory
         return cls(*(round(3 + 94 * (value - left) / (right - left), 2) for value in values))
 
 
