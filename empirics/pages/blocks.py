@@ -26,6 +26,7 @@ __all__ = [
     "decimals",
     "fixed",
     "number",
+    "with_interval",
 ]
 
 
@@ -83,6 +84,31 @@ def fixed(value: float, half_width: float) -> str:
     return f"{value:z.{decimals(half_width)}f}".replace("-", "−")
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """Write a number and half the width of its interval, unless that is 0 in the decimals shown.
+
+    Parameters
+    ----------
+    value, low, high : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> with_interval(0.4970, 0.4931, 0.5009), with_interval(-1e-9, -2e-9, 1e-9)
+    ('0.4970 ± 0.0039', '0.00000')
+    >>> with_interval(1.5, float("nan"), float("nan"))
+    '1.500 (no interval)'
+    """
+    half = (high - low) / 2
+    if half != half:
+        return f"{fixed(value, half)} (no interval)"
+    width = fixed(half, half)
+    return fixed(value, half) + (f" ± {width}" if width.strip("0.") else "")
+
+
 def decimals(half_width: float) -> int:
     """Return how many decimals show two digits of an interval's half width.
 
@@ -93,7 +119,7 @@ def decimals(half_width: float) -> int:
     Returns
     -------
     int
-        Between 0 and 8; 3 where the width is not a positive number.
+        Between 0 and 5; 3 where the width is not a positive number.
 
     Examples
     --------
@@ -102,7 +128,7 @@ def decimals(half_width: float) -> int:
     """
     if not math.isfinite(half_width) or half_width <= 0:
         return 3
-    return min(8, max(0, 1 - math.floor(math.log10(half_width))))
+    return min(5, max(0, 1 - math.floor(math.log10(half_width))))
 
 
 @dataclass(frozen=True)

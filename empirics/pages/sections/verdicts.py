@@ -11,7 +11,19 @@ import numpy as np
 from empirics.claims import Claim, Statement, claims, tables_of
 from empirics.claims.exhibit import Exhibit, Rows
 from empirics.claims.guard import shown
-from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, TableBlock, Tested, Text, number
+from empirics.pages.blocks import (
+    Cell,
+    Details,
+    Figures,
+    Heading,
+    Items,
+    Section,
+    TableBlock,
+    Tested,
+    Text,
+    number,
+    with_interval,
+)
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
@@ -34,12 +46,7 @@ def measured_cell(verdict: Any) -> Cell:
     """Write a verdict and its number into a cell of a table."""
     if not np.isfinite(verdict.measured):
         return Cell("", verdict.verdict)
-    return Cell(card(verdict).numbers[1][1] + _half(verdict), verdict.verdict)
-
-
-def _half(verdict: Any) -> str:
-    half = (verdict.high - verdict.low) / 2
-    return f" ± {number(half, 2)}" if np.isfinite(half) else ""
+    return Cell(with_interval(verdict.measured, verdict.low, verdict.high), verdict.verdict)
 
 
 def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:

@@ -8,7 +8,7 @@ import numpy as np
 
 from empirics.claims.coordinates import Orbit
 from empirics.claims.fits import Estimate
-from empirics.pages.blocks import Figures, Text, fixed, number
+from empirics.pages.blocks import Figures, Text, number, with_interval
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import Evidence
 from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
@@ -35,8 +35,7 @@ def plural(count: int, word: str) -> str:
 
 def interval(estimate: Estimate) -> str:
     """Write an estimate with half the width of its interval."""
-    half = (estimate.high - estimate.low) / 2
-    return fixed(estimate.value, half) + (f" ± {fixed(half, half)}" if half == half else " (no interval)")
+    return with_interval(estimate.value, estimate.low, estimate.high)
 
 
 def summary(evidence: Evidence) -> str:
