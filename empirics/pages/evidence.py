@@ -389,5 +389,6 @@ class Evidence:
         table : numpy.ndarray, shape (j, i)
             NaN where there is no run.
         """
-        lr, weight_decay, (table,) = over_grid(*(axis[self.on_grid] for axis in self.cells), [values[self.on_grid]])
+        (across, up), on = self.cells, self.on_grid
+        lr, weight_decay, (table,) = over_grid(across[on], up[on], [values[on]])
         return lr, weight_decay, table
