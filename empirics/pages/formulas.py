@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import sympy as sp
+from latex2mathml.converter import convert
 
 from empirics.pages.blocks import Law, Paper
-from empirics.pages.mathml import to_mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation, derive
+from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS, Protocol
 
 __all__ = ["compared", "derived", "laws", "papers"]
@@ -53,18 +54,18 @@ def _address(source: str) -> str:
 
 def _law(derivation: Derivation, kind: str = "") -> Law:
     """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is compared with it."""
-    equation = readable(derivation.claim.equation)
+    formula = to_latex(readable(derivation.claim.equation))
     needs = ", ".join(derivation.assumptions) or "no assumptions"
     if "symmetry" in (derivation.kind, kind) and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
         needs += " (in this derivation; scale invariance and stationarity alone suffice)"
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
-    formula = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
-    title = words if formula else words[:1].upper() + words[1:]
+    symbols = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
+    title = words if symbols else words[:1].upper() + words[1:]
     return Law(
         typeset(title),
-        to_mathml(equation),
-        sp.latex(equation),
+        convert(formula, display="block"),
+        formula,
         needs,
         derivation.source,
         _address(derivation.source),
