@@ -109,7 +109,7 @@ ABOUT_RELATION = [
 GASES = ["", "S_sphere/R", "log of the squared rotation per step", "log T"]
 ABOUT_GASES = [
     "Slopes along what a symmetry orbit keeps: in log(lr wd) at fixed LR, in log effective lr at fixed ELR. A path",
-    "entropy follows the second number, the entropy of a gas in the cold (C_V = R) the third.",
+    "entropy follows the second number, the entropy of a low-temperature gas (C_V = R) the third.",
 ]
 ABOUT_SLOPES = [
     "Low-temperature gas: 1 and 0 at fixed LR, 2 and -1 at fixed ELR; path entropy: 1.5 and 0.5, 3 and -1.",
@@ -283,7 +283,7 @@ def strength(runs):
     entropy, decay = data["entropy"].values / unit, data["weight_decay"].values
     if runs.experiment.training.protocol == "fixed-lr":
         lr = data["lr"].values
-        return lr * decay, "lr x weight decay", entropy - 0.5 * np.log(lr / decay), "S/R - log(lr/wd)/2"
+        return lr * decay, "lr·wd", entropy - 0.5 * np.log(lr / decay), "S/R - log(lr/wd)/2"
     return data["effective_lr"].values, "effective lr", entropy + np.log(decay), "S/R + log wd"
 
 
@@ -305,7 +305,7 @@ def draw_collapse(axis, runs):
                 mec=colour,
                 label=f"wd {value:.3g}" if kept is ok else None,
             )
-    axis.set(xscale="log", xlabel=words, ylabel=f"{label}, mean off", title="hollow: left out")
+    axis.set(xscale="log", xlabel=words, ylabel=f"{label}, mean subtracted", title="hollow: excluded")
     axis.legend(frameon=False, fontsize=7)
 
 

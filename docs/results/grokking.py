@@ -319,7 +319,7 @@ What came out:
   the curvature rise by 10^5 to 10^6 and the norm by a third, then all of it cools again, at first every 1,300 steps.
   (Adam's slingshots, Thilak et al., arXiv 2206.04817; periodic jumps of scale-invariant networks, Lobacheva et al.
   2021.)
-- The network generalises in the cold, between the bursts: there the test accuracy gains 1.1 to 2.3 in sum, the
+- The network generalises at low T, between the bursts: there the test accuracy gains 1.1 to 2.3 in sum, the
   bursts take .2 to 1.4 of it away. Heat is not what carries it over.
 - We see nothing in T, pV or the curvature that marks the moment: they go through the same cycle before and after.
 - Nor is the time a relaxation time: in units of 1/(lr wd), the time in which free directions forget, it is 1.4 to

@@ -191,10 +191,11 @@ def finite_steps(runs: Runs) -> list[str]:
         "",
         "## Steps of finite size",
         "",
-        "Relative deviation from the closed formulas for small steps; in the cold gas η_eff/2 of U and V at fixed ELR, "
-        "η_eff/4 of p V at fixed LR. `finite-step` predicts it for every run, in a flat well. Steps along a curved "
-        "sphere add a term that goes as the squared rotation per step, η_eff (d − 1) T (at fixed LR ηλ), which is of "
-        "second order in the cold and larger than the first in the warm gas at d = 20; it is fitted beside it.",
+        "Relative deviation from the closed formulas for small steps; in the low-temperature gas η_eff/2 of U and V "
+        "at fixed ELR, η_eff/4 of p V at fixed LR. `finite-step` predicts it for every run, in a flat well. Steps "
+        "along a curved sphere add a term that goes as the squared rotation per step, η_eff (d − 1) T (at fixed LR "
+        "ηλ), which is of second order at low temperature and larger than the first in the warm gas at d = 20; it is "
+        "fitted beside it.",
         "",
         *table(["d", "of", "largest effective lr", "largest predicted", "measured on predicted", "beside it"], rows),
     ]
@@ -233,8 +234,8 @@ def starts(runs: Runs) -> list[str]:
         "",
         "## The radius from far starts (V0)",
         "",
-        "Area under log(r/r*) on the way to the stationary radius, measured over predicted, from starts at 1/5, 1/2, 2 "
-        "and 5 times r*.",
+        "Area under log(r/r*) during the relaxation to the stationary radius, measured over predicted, from starts at "
+        "1/5, 1/2, 2 and 5 times r*.",
         "",
         *table(["protocol", "ratio (theory 1)", "verdict"], rows),
         *save(figure, "isotropic-starts", "Norm of single runs (dots) and the derived trajectory (lines), seed 1."),
@@ -386,9 +387,9 @@ def _why(ratio: float) -> list[str]:
         "- The symmetry claims (V1's slope difference, V3) and the norm balance hold under all four, as they must.",
         "- The variance of the loss (V5) sees each of the four at once, as it does in networks.",
         "- The Hessian at the minimum of this gas is isotropic. In a well with H ∝ 1, U, T dS/dT and the "
-        "configurational temperature depend on tr Σ alone, whatever its shape: in the cold an axis or a meridian "
-        "moves V5's fluctuations and nothing else. V6 is off by m tr(HΣ)/(tr H tr Σ) only if H is anisotropic too; the "
-        "tests of the claims plant that, and it is found (`tests/empirics/claims/test_gas.py`).",
+        "configurational temperature depend on tr Σ alone, whatever its shape: at low temperature an axis or a "
+        "meridian moves V5's fluctuations and nothing else. V6 is off by m tr(HΣ)/(tr H tr Σ) only if H is anisotropic "
+        "too; the tests of the claims plant that, and it is found (`tests/empirics/claims/test_gas.py`).",
         "- Noise that grows with the loss makes σ² depend on ηλ: the closed T ∝ (ηλ)^(1/2) fails, and V4 with it. V2, "
         "V5's first law and V6 take the measured noise and see only its covariance with the loss. To leading order V6 "
         f"is 1 − 10 Var L/((1 + 10 U)(1 − U)) of its any-noise form, here {ratio:.4f}, as measured. The any-noise form "
@@ -448,7 +449,8 @@ def optimisers(runs: Runs) -> list[str]:
         "",
         "Fixed LR, full vectors; radius and energy over runs with ηλ below 1e-4. The symmetry: slope in log η less "
         "that in log λ (Adam with L2: less twice that). For AdamW the cold gas has the slopes 3/2 and −1/2, so S stays "
-        "along λ ∝ η³: γ = 3; Adam with L2 has 4/3 and −1/3; momentum and Nesterov, as SGD, 1 and 0 in the cold.",
+        "along λ ∝ η³: γ = 3; Adam with L2 has 4/3 and −1/3; momentum and Nesterov, as SGD, 1 and 0 in the "
+        "low-temperature limit.",
         "",
         *table(head, rows),
     ]
@@ -464,7 +466,7 @@ def main() -> None:
         "L = 1 − μ·w/|w| with isotropic gradient noise of constant size: the model in which the theory is exact. It "
         "judges the theory, the estimators and the verdicts. Written by `make results-isotropic`, from the experiments "
         "`experiments/isotropic-*.toml`, whose margins were there before the runs; `thermo-theory run "
-        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again.",
+        "experiments/isotropic-paper.toml` and `thermo-theory compare` reproduce the first two tables.",
     ]
     for section in (paper, verdicts, adiabatic, finite_steps, starts):
         lines += section(runs)

@@ -238,7 +238,7 @@ def page(covariances, conditions, problem, rows):
     both = problem.hessian @ problem.noise + problem.noise @ problem.hessian
     share = np.linalg.norm(commutator) / np.linalg.norm(both)
     curvatures = np.linalg.eigvalsh(problem.hessian)
-    first = ["noise", "η h", "C over small steps", "C over exact", "least: small steps; exact", "largest"]
+    first = ["noise", "η h", "C over small steps", "C over exact", "minimum: small steps; exact", "maximum"]
     third = [
         "η h",
         "C over small steps",
@@ -250,10 +250,10 @@ def page(covariances, conditions, problem, rows):
         "",
         "## Covariance and potential",
         "",
-        "Measured covariance over theory's (a mean over the directions, 1: agrees within 0.05), and the least and",
+        "Measured covariance over theory's (a mean over the directions, 1: agrees within 0.05), and the smallest and",
         "largest curvature of the potential `T C^-1` over that of the loss: both are 1 if and only if it is the loss.",
         "",
-        *table([*first, "least, measured", "largest, measured"], covariances),
+        *table([*first, "minimum, measured", "maximum, measured"], covariances),
         "",
         "## Fluctuations and currents",
         "",
@@ -266,7 +266,7 @@ def page(covariances, conditions, problem, rows):
         f"Diabetes, 442 samples, 10 standardised inputs, curvatures {curvatures[0]:.2g} to {curvatures[-1]:.2g},",
         f"batches of {BATCH}. |[H, Σ]|/|HΣ + ΣH| at the minimum: {share:.3f}.",
         "",
-        *table([*third, "least curvature of T C^-1 over H's", "largest", "circulation", "kurtosis, steepest"], rows),
+        *table([*third, "smallest curvature of T C^-1 over H's", "largest", "circulation", "kurtosis, steepest"], rows),
     ]
 
 

@@ -176,7 +176,7 @@ def main():
         except ExperimentError as error:
             left_out += [f"- `{name}`: {error}"]
     head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope at the start (2)"]
-    head += ["loss least at, in steps", "slope at the end (1)"]
+    head += ["minimum of the loss at, in steps", "slope at the end (1)"]
     draw(lines)
     figure = ["", "![Slope of the loss along a step](figures/steps.svg)", ""]
     write("steps.md", [*WORDS, *table(head, map(cells_of, lines)), *figure, *left_out])

@@ -37,7 +37,7 @@ What came out:
   takes V6 along. Stiff directions are hotter by 1/(1 - h η_eff/2) with their own curvature h, and the claims knew the
   mean h alone. With steps a fourth as large it is 1.03 at the same share. (Runs since then measure the curvature along
   gradients, see [along a step](steps.md): `tiny-rms-added-99`.)
-- **Isotropic noise mixes slowly in the cold**: it reaches soft directions, along which a run diffuses freely and
+- **Isotropic noise mixes slowly at low T**: it reaches soft directions, along which a run diffuses freely and
   forgets in 1/(m T) relaxation times. Half of the runs at equal T have fewer than 50 independent samples, so V2, V4
   and V5 are `inconclusive` there.
 - **The rest of Var L** (second table, Var L/(R T²) at one T): normal noise whose covariance is the same everywhere, on

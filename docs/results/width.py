@@ -146,9 +146,7 @@ def draw_map(results, path):
                 ax.scatter(
                     [10**one] * len(labels), places, s=130 / len(labels), marker="s", c=[COLOURS[n] for n in labels]
                 )
-        ax.set(
-            xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr x weight decay"
-        )
+        ax.set(xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr·wd")
         ax.set(ylim=(1.4, 6.6))
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
     shown = [n for n in REGIMES if any(one.label == n for _, found in results.values() for one in found)]
@@ -169,10 +167,8 @@ def draw_heat(results, path):
         if title == "fixed LR":
             axes[2].plot(x[good], effective(runs)[good], "o", ms=3, color=colour)
     axes[0].set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most", title="fixed ELR")
-    axes[1].set(
-        xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="T at the end, at most", title="fixed LR"
-    )
-    axes[2].set(xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="effective lr", title="fixed LR")
+    axes[1].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="T at the end, at most", title="fixed LR")
+    axes[2].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="effective lr", title="fixed LR")
     axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=110)
     plt.close(figure)
