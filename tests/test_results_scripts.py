@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from test_results_cifar import small
 
+import empirics
 from empirics import Experiment
 from empirics.data.loading import load
 from empirics.models.base import views
@@ -80,3 +83,64 @@ def test_engine_follows_the_schedulers(script, name, scheduler):
         assert (lr, decay) == pytest.approx((group["lr"], group["weight_decay"]), rel=5e-4)
         optimizer.step()
         steps.step()
+
+
+def verdict(measured, half, word="agrees", theory=1.0):
+    """What a table reads of a verdict."""
+    return SimpleNamespace(
+        claim="V1", title="Norm balance", measured=measured, low=measured - half, high=measured + half, theory=theory,
+        verdict=word,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "written"),
+    [
+        (None, ""),
+        (verdict(0.78, 0.0142, "disagrees"), "0.780 ± 0.014 ✗"),
+        (verdict(12.34, 2.5, "inconclusive"), "12.3 ± 2.5 ?"),
+        (verdict(0.5, 0.004, theory=0.5), "0.5000 ± 0.0040 (0.5) ✓"),
+        (verdict(-2e-10, 0.0), "0.0000 ✓"),
+        (verdict(np.nan, np.nan, "not measured"), "·"),
+    ],
+)
+def test_a_cell_has_two_digits_of_its_interval_and_the_sign_of_its_verdict(script, one, written):
+    assert script("tables").cell(one, theory=1.0) == written
+
+
+def test_numbers_with_intervals(script):
+    tables = script("tables")
+    assert tables.mean_interval([1.0, 2.0, 3.0], 3) == "2 ± 2.5"
+    assert tables.mean_interval([0.7, 0.7]) == tables.mean_interval([0.7]) == "0.7"
+    assert tables.span(np.array([3.14, 0.5])) == "0.5 to 3.1"
+    assert tables.bracketed(-0.04, -0.1, 0.02, "+.2f") == "-0.04 [-0.10, +0.02]"
+    assert tables.table(["a", "b"], [["1", ""]]) == ["| a | b |", "|---|---|", "| 1 |  |"]
+
+
+def test_the_command_line_is_the_same_for_all_scripts(script, monkeypatch, tmp_path):
+    tables = script("tables")
+    monkeypatch.setattr(sys, "argv", ["script", "--runs", str(tmp_path), "--as-is", "--seeds", "5", "4"])
+    given = tables.asked(seeds={"type": int, "nargs": 2})
+    assert (given.runs, given.as_is, given.seeds) == (tmp_path, True, [5, 4])
+    found, lines = tables.available(["digits"], given)
+    assert found == []
+    assert "`digits`" in lines[2]
+    given.as_is = False
+    assert tables.available(["digits"], given) == (["digits"], [])
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """Every form of every claim that a network has."""
+    return list(empirics.compare(empirics.run(small(), tmp_path_factory.mktemp("runs") / "small", progress=False)))
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "first"), [("digits", "FORMS", 0), ("tiny", "COLUMNS", 1), ("remainder", "COLUMNS", 0)]
+)
+def test_every_form_that_a_table_shows_is_one_that_the_claims_have(script, verdicts, name, columns, first):
+    forms = getattr(script(name), columns)
+    for claim, words in (one[first : first + 2] for one in forms):
+        assert script("tables").find(verdicts, claim, words) is not None, (claim, words, [v.title for v in verdicts])
+    if name == "digits":
+        assert {script(name).form_of(one) for one in verdicts} == set(forms)

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from plain_network import Network
-from scipy import stats
-from tables import directions
+from tables import directions, student, table
 
 from empirics.measure import autocorrelation, integrated_time, unbiased
 from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
@@ -123,20 +122,16 @@ def tiny(runs):
 
 
 def _cell(values):
-    error = stats.t(len(values) - 1).ppf(0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{np.mean(values):.2f} ± {error:.2f}"
+    mean, half = student(values)
+    return f"{mean:.2f} ± {half:.2f}"
 
 
 def tiny_lines(runs):
-    """Table of the tiny network, a row a temperature."""
+    """Table of the tiny network, one row per temperature."""
     clouds, lowest = tiny(runs)
     data, shown = runs.dataset, range(1, TINY.index(16) + 1)
-    page = [f"Lowest loss that L-BFGS reached from the average of any run: {lowest:.5f} nat.", ""]
-    page += [
-        "| lr x wd | T | loss of a sample / RT | sample over centre / RT | centre / RT | offset², spread² (rad²) | "
-    ]
-    page[-1] += " | ".join(f"N = {TINY[k]}" for k in shown) + " |"
-    page += ["|---|---|---|---|---|---|" + "---|" * len(shown)]
+    head = ["lr·wd", "T", "loss of a sample / RT", "sample over centre / RT", "centre / RT", "offset², spread² (rad²)"]
+    rows = []
     for rate in np.unique(data["lr"].values):
         here = np.flatnonzero(data["lr"].values == rate)
         some = [clouds[i] for i in here]
@@ -145,8 +140,9 @@ def tiny_lines(runs):
         cells += [f"{np.mean([one.offset_sq for one in some]):.2f}, {np.mean([one.spread_sq for one in some]):.3f}"]
         cells += [_cell([one.ratios[k] for one in some]) for k in shown]
         product, heat = rate * float(data["weight_decay"][here[0]]), data["temperature"].values[here].mean()
-        page.append(f"| {product:.2g} | {heat:.3g} | {' | '.join(cells)} |")
-    return page
+        rows.append([f"{product:.2g}", f"{heat:.3g}", *cells])
+    lines = table([*head, *(f"N = {TINY[k]}" for k in shown)], rows)
+    return [f"Lowest loss that L-BFGS reached from the average of any run: {lowest:.5f} nat.", "", *lines]
 
 
 def large(runs, counts=LARGE):
@@ -161,21 +157,16 @@ def large(runs, counts=LARGE):
 
 
 def large_lines(runs, found):
-    """Table of a network whose directions do not mix: a row an effective learning rate, means over its runs."""
+    """Table of a network whose directions do not mix: one row per effective learning rate, means over its runs."""
     data = runs.dataset
     rates = data["effective_lr"].values
-    page = [
-        "| effective lr | T | memory (steps) | training loss: one, "
-        + ", ".join(map(str, LARGE[1:]))
-        + " | predicted for the last | test loss: one, "
-        + ", ".join(map(str, LARGE[1:]))
-        + " | test accuracy: one, last |"
-    ]
-    page += ["|---|---|---|---|---|---|---|"]
+    sizes, page = ", ".join(map(str, LARGE[1:])), []
+    head = ["effective lr", "T", "memory (steps)", f"training loss: one, {sizes}", "predicted for the last"]
+    head += [f"test loss: one, {sizes}", "test accuracy: one, last"]
     for rate in np.unique(rates):
         here = [i for i in np.flatnonzero(rates == rate) if int(i) in found]
         if not here:
-            page.append(f"| {rate:.3g} | diverged | | | | | |")
+            page.append([f"{rate:.3g}", "diverged", *[""] * 5])
             continue
         results = np.mean([found[i]["results"] for i in here], axis=0)
         # A run that jumps may have a noise that cannot be told from its mean gradient, and no temperature.
@@ -189,10 +180,7 @@ def large_lines(runs, found):
         hinted = "pays" if pays > 0.5 else "does not pay"
         train, test = (", ".join(f"{x:.4f}" for x in results[:, k]) for k in (0, 1))
         if len(here) > 1:
-            last = np.array([found[i]["results"][-1, 1] for i in here])
-            test += f" ± {stats.t(len(here) - 1).ppf(0.975) * last.std(ddof=1) / np.sqrt(len(here)):.4f}"
-        page.append(
-            f"| {rate:.3g} | {heat:.3g} | {steps:,.0f} (hint: {hinted}) | {train} | {guess:.4f} | {test} "
-            f"| {results[0, 2]:.4f}, {results[-1, 2]:.4f} |"
-        )
-    return page
+            test += f" ± {student([found[i]['results'][-1, 1] for i in here])[1]:.4f}"
+        cells = [f"{rate:.3g}", f"{heat:.3g}", f"{steps:,.0f} (hint: {hinted})", train, f"{guess:.4f}", test]
+        page.append([*cells, f"{results[0, 2]:.4f}, {results[-1, 2]:.4f}"])
+    return table(head, page)

@@ -3,18 +3,16 @@
 python docs/results/cifar.py --runs runs
 
 The data must be at the experiments' path, ``cifar10.tar`` (a tar file or folder of images, or a link to one). With
-``--finished`` nothing is trained: rows of a grid that are finished are judged without the others.
+``--as-is`` nothing is trained: rows of a grid that are finished are judged without the others.
 """
 
-import argparse
 import dataclasses
 import json
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import EXPERIMENTS, section, write
+from tables import EXPERIMENTS, FIGURES, asked, section, table, write
 
 import empirics
 from empirics import Experiment, Runs, results
@@ -25,7 +23,6 @@ from empirics.results import STORE
 from empirics.running.files import read_arrays
 from empirics.running.shard import ShardTask
 
-HERE = Path(__file__).parent
 QUADRATIC, SPLINE = "quadratic", "entropy as any function"
 
 #: What a grid is, the Maxwell relation over theory in the paper's notebooks, its largest relative error if published.
@@ -50,7 +47,7 @@ re-encoded), BatchNorm, last layer frozen at norm 10, minibatches of 32; 5x5 run
 20,000 steps (ConvNet) and 12,000 (ResNet-18), where the paper takes 1,000,000. Experiments and margins were committed
 before the runs; ranges are from trials with another seed (ResNet-18) or from the first look (ConvNet): shorter grids
 from before, 11,000 and 2,000 steps, the tables' last rows. `make results-cifar` trains what is not there and writes
-this page; `python docs/results/cifar.py --finished` writes it from what there is.
+this page; `python docs/results/cifar.py --as-is` writes it from what there is.
 
 What came out:
 
@@ -60,20 +57,20 @@ What came out:
   grows as the network learns (from 50 to 300), and the norm follows. Beyond lr x wd of 1e-2 they settle, and classify a
   quarter of the test images (.43 at best, in a run that has not settled). Length is what is missing: twice the steps,
   without the slowest rates, took the ConvNet's from 4 and 9 to 3 and 5.
-- **V3, all that can be said**: 1.022 +- .06 and 1.033 +- .11 of theory (ConvNet, fixed LR and ELR), 1.019 +- .16 and
-  .947 +- .14 (ResNet-18), from the runs that count. No disagreement, and intervals too wide for the margin of .05; they
-  hold the paper's .989, .993 and 1.029, and at its edge 1.128. V1's symmetric slopes: .492 +- .011, -.502 +- .020,
-  .52 +- .07, -.487 +- .033, theory .5 and -.5. The largest error over the grid, the paper's figure, is that of a
+- **V3, all that can be said**: 1.022 ± .06 and 1.033 ± .11 of theory (ConvNet, fixed LR and ELR), 1.019 ± .16 and
+  .947 ± .14 (ResNet-18), from the runs that count. No disagreement, and intervals too wide for the margin of .05; they
+  hold the paper's .989, .993 and 1.029, and at its edge 1.128. V1's symmetric slopes: .492 ± .011, -.502 ± .020,
+  .52 ± .07, -.487 ± .033, theory .5 and -.5. The largest error over the grid, the paper's figure, is that of a
   quadratic's corner, 15 to 34 %, and far larger than the error at the centre.
 - **Entropies are path entropies**: of 99 to 100 % of the snapshots the nearest neighbour is the next one in time. The
-  ConvNet's S goes nearly as the log of the squared angle of a step, which the noise alone gives, and four times as
+  ConvNet's S goes nearly as the log of the squared rotation per step, which the noise alone gives, and four times as
   steeply as log T, which a cold gas would have. The paper shows neither the separate slopes nor the lags.
-- **T is no knob here.** At fixed LR ResNet-18's T hardly changes (a slope of -.14 +- .25 in log(lr wd)), at fixed ELR
-  it *falls* as the rate rises (-.45 +- .09), because the noise at unit norm falls faster. Its S rises all the same: not
+- **T is no knob here.** At fixed LR ResNet-18's T hardly changes (a slope of -.14 ± .25 in log(lr wd)), at fixed ELR
+  it *falls* as the rate rises (-.45 ± .09), because the noise at unit norm falls faster. Its S rises all the same: not
   the entropy of a gas at T.
-- **Steps are not small**, as in the [digits network](steps.md): the ConvNet's balance of a step is .93 +- .06 and
-  .81 +- .08 in place of 1 (so V6 is refused at fixed ELR; 20 and 15 where it has a number). ResNet-18's runs were begun
-  before the curvature along gradients was measured: to first order the balance is 1.1 +- .4 and 1.44 +- .07, and
+- **Steps are not small**, as in the [digits network](steps.md): the ConvNet's balance of a step is .93 ± .06 and
+  .81 ± .08 in place of 1 (so V6 is refused at fixed ELR; 20 and 15 where it has a number). ResNet-18's runs were begun
+  before the curvature along gradients was measured: to first order the balance is 1.1 ± .4 and 1.44 ± .07, and
   E|grad L|^2 is 500 to 900 times T tr H: the trace of its Hessian is small beside curvatures along gradients.
 - The mean gradient is no small thing: |grad L|^2 is .18 to .87 of a minibatch's tr Cov, so the radius formula of the
   SDE is off by what it leaves out (r^2 1.18 to 1.53 of predicted), p V/(R T) by the noise with it (1.2 to 1.9); the
@@ -84,10 +81,10 @@ What came out:
 - Fixed ELR needs a gentle start (rate from a twentieth over 500 steps) or the norm is thrown out within ten steps; at
   the highest rate three of five runs diverge later, as on digits.
 
-What was left out, for want of processor time: a second seed; minibatches of 128; longer runs. A run and step took 2.4
+What was left out, for want of processor time: a second seed; minibatches of 128; longer runs. One step took 2.4
 to 3.1 ms of one core (ConvNet) and 14 to 22 on a shared one, some 12 of processor time (ResNet-18, compiled): one
 run of the paper's length takes 40 to 50 minutes and 3.3 hours, 5x5 of them a day and 3.5 days of one core. The first
-looks were made before a BatchNorm network counted as a sphere a filter: their R is (d - 1)/2, of one sphere, 1.9 %
+looks were made before a BatchNorm network counted as one sphere per filter: their R is (d - 1)/2, of one sphere, 1.9 %
 (ConvNet) and 0.7 % more than that of the filters.
 
 """.splitlines()
@@ -109,10 +106,10 @@ SLOPES = [
 ABOUT_RELATION = [
     "The Maxwell relation over what theory says (1). Ours with the 95 % interval from the scatter of runs."
 ]
-GASES = ["", "S_sphere/R", "log of the squared angle of a step", "log T"]
+GASES = ["", "S_sphere/R", "log of the squared rotation per step", "log T"]
 ABOUT_GASES = [
     "Slopes along what a symmetry orbit keeps: in log(lr wd) at fixed LR, in log effective lr at fixed ELR. A path",
-    "entropy follows the second number, the entropy of a gas in the cold (C_V = R) the third.",
+    "entropy follows the second number, the entropy of a low-temperature gas (C_V = R) the third.",
 ]
 ABOUT_SLOPES = [
     "Low-temperature gas: 1 and 0 at fixed LR, 2 and -1 at fixed ELR; path entropy: 1.5 and 0.5, 3 and -1.",
@@ -209,11 +206,6 @@ def beside_the_paper(name, runs, verdicts):
     return relation, numbers, gas
 
 
-def table(head, rows):
-    """Lines of a table."""
-    return ["| " + " | ".join(one) + " |" for one in (head, ["---"] * len(head), *rows)]
-
-
 def facts(runs):
     """What says whether the runs can be judged, and what else was recorded."""
     data = runs.dataset
@@ -226,14 +218,14 @@ def facts(runs):
         "T": data["temperature"],
         "signal-to-noise ratio, |grad L|^2 over tr Cov g of a minibatch": data["grad_mean_sq"] / data["grad_variance"],
         "tr Cov g at unit norm": data["grad_variance_unit"],
-        "angle of a step (rad)": data["rotation"],
+        "rotation per step (rad)": data["rotation"],
         "effective sample size of the directions": data["effective_sample_size"],
     }
     for name, values in names.items():
         low, middle, high = np.nanquantile(values, [0, 0.5, 1])
         yield f"- {name}: {low:.4g} to {high:.4g}, median {middle:.4g}"
     if spent := list(cost(runs)):
-        yield f"- wall time of a run and step, on a shared processor: {min(spent):.2g} to {max(spent):.2g} ms"
+        yield f"- wall time per step per run, on a shared processor: {min(spent):.2g} to {max(spent):.2g} ms"
 
 
 def left_out(runs):
@@ -276,7 +268,7 @@ def draw(name, runs):
     figure, axes = plt.subplots(2, 2, figsize=(8.4, 6.0), layout="constrained")
     for axis, panel in zip(axes.flat, (draw_collapse, draw_lags, draw_losses, draw_filters), strict=True):
         panel(axis, runs)
-    figure.savefig(HERE / "figures" / f"{name}.png", dpi=85, metadata={"Software": None})
+    figure.savefig(FIGURES / f"{name}.png", dpi=85, metadata={"Software": None})
     plt.close(figure)
     words = (
         "Entropy less what the Maxwell relation says, against what must then determine it; how far in time nearest "
@@ -291,7 +283,7 @@ def strength(runs):
     entropy, decay = data["entropy"].values / unit, data["weight_decay"].values
     if runs.experiment.training.protocol == "fixed-lr":
         lr = data["lr"].values
-        return lr * decay, "lr x weight decay", entropy - 0.5 * np.log(lr / decay), "S/R - log(lr/wd)/2"
+        return lr * decay, "lr·wd", entropy - 0.5 * np.log(lr / decay), "S/R - log(lr/wd)/2"
     return data["effective_lr"].values, "effective lr", entropy + np.log(decay), "S/R + log wd"
 
 
@@ -313,7 +305,7 @@ def draw_collapse(axis, runs):
                 mec=colour,
                 label=f"wd {value:.3g}" if kept is ok else None,
             )
-    axis.set(xscale="log", xlabel=words, ylabel=f"{label}, mean off", title="hollow: left out")
+    axis.set(xscale="log", xlabel=words, ylabel=f"{label}, mean subtracted", title="hollow: excluded")
     axis.legend(frameon=False, fontsize=7)
 
 
@@ -329,7 +321,7 @@ def draw_lags(axis, runs):
         xscale="log",
         xlabel="lag of the nearest neighbour (snapshots)",
         ylabel="share at most so far",
-        title="one line a run",
+        title="one line per run",
     )
     axis.legend(frameon=False, fontsize=7)
 
@@ -378,14 +370,11 @@ def cost(runs):
 
 def main():
     """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are, or are put")
-    parser.add_argument("--finished", action="store_true", help="train nothing, judge what is finished")
-    given = parser.parse_args()
+    given = asked()
     mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     relations, slopes, gases, body = [], [], [], []
     for name in PAPER:
-        if not given.finished:
+        if not given.as_is:
             empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name)
         runs = finished(name, given.runs / name)
         if runs is None:
@@ -403,7 +392,7 @@ def main():
         *table(SLOPES, slopes), "", *ABOUT_SLOPES, "",
         *table(GASES, gases), "", *ABOUT_GASES, "",
     ]  # fmt: skip
-    write(HERE / "cifar.md", lines + body)
+    write("cifar.md", lines + body)
 
 
 if __name__ == "__main__":

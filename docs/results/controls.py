@@ -3,11 +3,9 @@
 python docs/results/controls.py --runs runs
 """
 
-import argparse
 import dataclasses
-from pathlib import Path
 
-from tables import EXPERIMENTS, judged, passed, section, write
+from tables import EXPERIMENTS, asked, available, judged, passed, section, table, write
 
 from empirics import Experiment
 
@@ -33,22 +31,21 @@ def field_changed(control):
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder, body, summary = parser.parse_args().runs, [], []
-    for name in ("digits", *(f"control-{control}" for control in CONTROLS)):
-        runs, verdicts, _ = judged(name, folder)
+    given, body, summary = asked(), [], []
+    names, missing = available(["digits", *(f"control-{control}" for control in CONTROLS)], given)
+    for name in names:
+        runs, verdicts, _ = judged(name, given.runs)
         changed = [] if name == "digits" else [f"Changed: `{field_changed(runs.experiment)}`."]
         body += section(name, runs, verdicts, *changed)
-        summary.append(f"| {name} | {passed(verdicts)} |")
+        summary.append([name, passed(verdicts)])
     head = [
         "# Controls", "",
         "The demo's experiment, and the same with exactly one field changed so that something must not pass.",
         "`make results-controls` runs them and writes this page.", "",
         *REMARKS, "",
-        "| experiment | claims with a form of symmetry or physics that agrees |", "|---|---|", *summary, "",
+        *table(["experiment", "claims with a form of symmetry or physics that agrees"], summary), "",
     ]  # fmt: skip
-    write(Path(__file__).parent / "controls.md", head + body)
+    write("controls.md", head + body + missing)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,15 @@ python docs/results/digits.py --runs runs
 What is not in the folder of runs yet is run first: a quarter of an hour of one core in all.
 """
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import asked, counts, finished, judged, not_run, save, svg_style, write
+from tables import asked, available, cell, counts, find, judged, save, shown, span, svg_style, table, usable, write
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
 from empirics.claims.fits import fit, mean_of, ratio_of, within_orbits
 from empirics.claims.maxwell import reference_slopes
 from empirics.claims.thermometer import by_temperature
-
-HERE = Path(__file__).parent
 
 #: Columns of the table of verdicts: experiment, what it is.
 JUDGED = {
@@ -45,35 +41,33 @@ NOT_DERIVED = {
 
 SPACINGS = {12: "digits-spacing-12", 60: "digits", 400: "digits-spacing-400"}
 
-#: Rows of the table of verdicts: how the form's title begins, what it is called.
+#: Rows of the table of verdicts: claim, a regular expression for the form's title, what it is called.
 FORMS = {
-    ("V0", "Way to the stationary"): "way to the stationary radius",
-    ("V1", "Norm balance"): "norm balance",
-    ("V1", "Slope of log r"): "slope of log r along the orbit",
-    ("V1", "Radius formula"): "radius formula, r² over it",
-    ("V2", "Where U - T S"): "least U − T S, shift in log T",
-    ("V2", "Where p V"): "least p V − T (d−1) log r, shift in log V",
-    ("V3", "Maxwell relation, entropy as"): "Maxwell relation, spline",
-    ("V3", "Maxwell relation, from"): "Maxwell relation, along orbits",
-    ("V3", "Maxwell relation, the paper's"): "Maxwell relation, the paper's fit",
-    ("V4", "Slope of S"): "slope of S at fixed lr or wd, off theory, in R",
-    ("V5", "First law"): "first law",
-    ("V5", "Fluctuations"): "fluctuations",
-    ("V6", "Mean squared gradient over T"): "configurational thermometer",
-    ("V6", "Mean squared gradient over half"): "the same with any noise",
-    ("V7", "p V_l"): "p V_l = R_l T_l, furthest part",
-    ("V7", "Volumes add"): "volumes add",
-    ("V7", "Equal temperatures"): "equal temperatures, furthest part",
-    ("V8", "p V/(R T), T read off"): "p V/(R T) by the noise",
-    ("V8", "Slope of log p V/(R T) in log V at fixed T, T read"): "its slope in log V",
-    ("V8", "p V/(R T), T by"): "p V/(R T) by the thermometer",
-    ("V8", "Slope of log p V/(R T) in log V at fixed T, T by"): "its slope in log V",
-    ("V9", "Virial"): "virial theorem with remainder",
-    ("V9", "What is not"): "what is not scale-invariant",
-    ("V9", "p V/(R T) - "): "p V/(R T) beyond the remainder",
+    ("V0", ""): "relaxation of the radius",
+    ("V1", "^Norm balance"): "norm balance",
+    ("V1", "^Slope of log r"): "slope of log r along the orbit",
+    ("V1", "^Radius formula"): "radius formula, r² over it",
+    ("V2", "U [-−] T ?S"): "minimum of U − TS, offset in log T",
+    ("V2", "p ?V [-−] T"): "minimum of pV − T(d−1) log r, offset in log V",
+    ("V3", "^Maxwell relation, entropy as"): "Maxwell relation, spline",
+    ("V3", "^Maxwell relation, from"): "Maxwell relation, along orbits",
+    ("V3", "^Maxwell relation, the paper's"): "Maxwell relation, the paper's fit",
+    ("V4", ""): "slope of S at fixed lr or wd, minus theory, in R",
+    ("V5", "^First law"): "first law",
+    ("V5", "^Fluctuations"): "fluctuations",
+    ("V6", "gradient over T"): "configurational thermometer",
+    ("V6", "gradient over half"): "the same for arbitrary noise",
+    ("V7", "^p ?V_l"): "p V_l = R_l T_l, largest deviation",
+    ("V7", "^Volumes add"): "volumes add",
+    ("V7", "^Equal temp"): "equal temperatures, largest deviation",
+    ("V8", r"^p ?V/\(R ?T\), T (read|from)"): "pV/(RT), T from the noise",
+    ("V8", "^Slope.*, T (read|from)"): "its slope in log V",
+    ("V8", r"^p ?V/\(R ?T\), T by"): "pV/(RT), T by the thermometer",
+    ("V8", "^Slope.*, T by"): "its slope in log V",
+    ("V9", "^Virial"): "virial theorem with remainder",
+    ("V9", "^What is not|[Dd]efect E"): "scale-invariance defect",
+    ("V9", r"^p ?V/\(R ?T\) [-−] "): "pV/(RT) beyond the remainder",
 }
-
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?"}
 
 WORDS = """# The digits network, three protocols, five optimisers
 
@@ -122,36 +116,22 @@ Theiler window are left out.
 # ------------------------------------------------------------------------------------------------------------ verdicts
 def form_of(verdict):
     """Row of the table that a verdict belongs to."""
-    (found,) = [one for one in FORMS if one[0] == verdict.claim and verdict.title.startswith(one[1])]
+    (found,) = [one for one in FORMS if find([verdict], *one)]
     return found
 
 
-def cell(verdict, common):
-    """Number, interval and mark; theory in brackets where it is not that of the row."""
-    if verdict is None:
-        return ""
-    if not np.isfinite(verdict.measured):
-        return MARKS[verdict.verdict]
-    half = (verdict.high - verdict.low) / 2
-    theory = "" if verdict.theory == common else f" ({verdict.theory:g})"
-    if abs(verdict.measured) + half < 1e-4:
-        return f"{verdict.measured:.0e}{theory} {MARKS[verdict.verdict]}"
-    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 4
-    return f"{verdict.measured:.{places}f} ± {half:.{places}f}{theory} {MARKS[verdict.verdict]}"
-
-
 def verdict_table(found):
-    """One table of all: a row a form, a column an experiment."""
+    """One table of all: one row per form, one column per experiment."""
     columns = [{form_of(one): one for one in verdicts} for _, verdicts, _ in found.values()]
     head = ["claim", "form", "kind", "theory", *(JUDGED[name] for name in found)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for form, words in FORMS.items():
         there = [column[form] for column in columns if form in column]
         if there:
             common = there[0].theory
-            cells = [cell(column.get(form), common) for column in columns]
-            lines.append(" | ".join([f"| {form[0]}", words, there[0].kind, f"{common:g}", *cells]) + " |")
-    return [*lines, ""]
+            cells = (cell(column.get(form), theory=common) for column in columns)
+            rows.append([form[0], words, there[0].kind, f"{common:g}", *cells])
+    return [*table(head, rows), ""]
 
 
 def reasons(found):
@@ -168,7 +148,7 @@ def reasons(found):
 
 
 def states(found):
-    """What the runs are like: a line an experiment."""
+    """What the runs are like: one line per experiment."""
     head = [
         "experiment",
         "runs",
@@ -179,14 +159,14 @@ def states(found):
         "path entropies",
     ]
     head += ["E\\|∇L\\|²/(T E ΔL)"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for name, runs in found.items():
         data = usable(runs)
         share = data["grad_mean_sq_unit"] / data["grad_variance_unit"]
         cells = [f"`{name}`", counts(runs.dataset), span(data["temperature"]), span(data["loss"]), span(share)]
         cells += [f"{float(data['effective_sample_size'].median()):.0f}", f"{float(data['path_entropy'].mean()):.0%}"]
-        lines.append("| " + " | ".join([*cells, thermometer(data)]) + " |")
-    return [*lines, ""]
+        rows.append([*cells, thermometer(data)])
+    return [*table(head, rows), ""]
 
 
 def thermometer(data):
@@ -195,16 +175,6 @@ def thermometer(data):
         return ""
     heat, slopes = data["temperature"].values, data["grad_mean_sq_unit"].values
     return shown(ratio_of(slopes / heat, by_temperature(heat, data["laplacian"].values) / heat), 2)
-
-
-def span(values):
-    """Least and largest of some numbers."""
-    return f"{float(values.min()):.2g} to {float(values.max()):.2g}"
-
-
-def usable(runs):
-    """Runs that are in order."""
-    return runs.dataset.isel(run=np.flatnonzero(runs.dataset["status"].values == "ok"))
 
 
 # ---------------------------------------------------------------------------------------- where nothing is derived
@@ -227,21 +197,14 @@ def relation(data, protocol, optimizer):
 
 def symmetries(found):
     """The symmetry of the pairs of which no claim is stated."""
-    head = ["", "runs", "norm balance", "S/R along the orbit", "theory", "verdict at 5 %"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    head, rows = ["", "runs", "norm balance", "S/R along the orbit", "theory", "verdict at 5 %"], []
     for name, runs in found.items():
         experiment, data = runs.experiment, usable(runs)
         theory, one = relation(data, experiment.training.protocol, experiment.training.optimizer)
         balance = "held" if experiment.training.protocol == "fixed-sphere" else shown(mean_of(data["balance"].values))
         verdict = empirics.claims.judge(theory, one.low, one.high, 0.05 * abs(theory))[0]
-        cells = [NOT_DERIVED[name], counts(runs.dataset), balance, shown(one), f"{theory:g}", verdict]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def shown(one, places=3):
-    """A number with half its interval."""
-    return f"{one.value:.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
+        rows.append([NOT_DERIVED[name], counts(runs.dataset), balance, shown(one), f"{theory:g}", verdict])
+    return [*table(head, rows), ""]
 
 
 # ------------------------------------------------------------------------------------------------------- path entropies
@@ -257,7 +220,7 @@ def spacing(found):
     """The table and the figure of what the spacing of snapshots does to the entropy."""
     head = ["steps between snapshots", "neighbours next in time", "path entropies", "independent samples, median"]
     head += [f"{words}: log lr, log wd" for words in ("all neighbours", "window")] + ["difference: all", "window"]
-    lines, series = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)], []
+    rows, series = [], []
     for steps, name in SPACINGS.items():
         if name not in found:
             continue
@@ -270,9 +233,11 @@ def spacing(found):
         cells = [f"{steps}", f"{next_in_time:.0%}", f"{float(data['path_entropy'].mean()):.0%}"]
         cells += [f"{float(data['effective_sample_size'].median()):.0f}"]
         cells += [f"{shown(one[0])}, {shown(one[1])}" for one in (plain, apart)]
-        lines.append("| " + " | ".join([*cells, shown(plain[2]), shown(apart[2])]) + " |")
-    draw(series)
-    return [*lines, "", "![Slopes of the entropy over the spacing of snapshots](figures/digits-spacing.svg)", ""]
+        rows.append([*cells, shown(plain[2]), shown(apart[2])])
+    if series:
+        draw(series)
+    figure = "![Slopes of the entropy over the spacing of snapshots](figures/digits-spacing.svg)"
+    return [*table(head, rows), "", figure, ""]
 
 
 def draw(series):
@@ -304,13 +269,12 @@ def draw(series):
 
 def main():
     """Run what is not there yet and write the page."""
-    folder, as_is = asked()
+    given = asked()
     svg_style("digits")
-    names = dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()])
-    missing = [name for name in names if as_is and not finished(name, folder)]
-    found = {name: judged(name, folder) for name in JUDGED if name not in missing}
-    others = {name: judged(name, folder)[0] for name in NOT_DERIVED if name not in missing}
-    close = {name: judged(name, folder)[0] for name in SPACINGS.values() if name not in missing}
+    there, missing = available(dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()]), given)
+    found = {name: judged(name, given.runs) for name in JUDGED if name in there}
+    others = {name: judged(name, given.runs)[0] for name in NOT_DERIVED if name in there}
+    close = {name: judged(name, given.runs)[0] for name in SPACINGS.values() if name in there}
     every = {name: runs for name, (runs, *_) in found.items()} | others | close
     lines = [
         *WORDS,
@@ -323,7 +287,7 @@ def main():
     ]
     lines += ["## The entropy of a path", "", *PATH, "", *spacing(close), "## The runs", "", *states(every)]
     lines += ["## Why not", "", *reasons(found), ""]
-    write(HERE / "digits.md", lines + not_run(missing))
+    write("digits.md", lines + missing)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 python docs/results/generalisation.py --runs runs
 """
 
-import argparse
-from pathlib import Path
-
 import averaging
 import matplotlib as mpl
 import numpy as np
 import schedules
 from scipy import stats
-from tables import EXPERIMENTS, counts, directions, there, write
+from tables import EXPERIMENTS, FIGURES, asked, available, bracketed, counts, directions, mean_interval, table, write
 
 import empirics
 
@@ -19,7 +16,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FormatStrFormatter, NullFormatter
 
-HERE = Path(__file__).parent
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
 FEW = {"fixed ELR, width 32, 128 samples": "width-32-elr", "fixed ELR, width 64, 128 samples": "width-64-elr"}
 
@@ -80,42 +76,28 @@ def correlations(data):
         yield words, int(there.sum()), whole, rank_correlation(*left)
 
 
-def cell(found):
-    """A correlation as the page shows it."""
-    return f"{found[0]:+.2f} [{found[1]:+.2f}, {found[2]:+.2f}]"
-
-
 def correlation_lines(grids):
     """Table of rank correlations of test accuracy, at fixed protocol."""
-    page = ["| protocol | quantity | runs | all runs | along orbits (equal T) |", "|---|---|---|---|---|"]
-    for title, data in grids.items():
-        for words, n, whole, left in correlations(data):
-            page.append(f"| {title} | {words} | {n} | {cell(whole)} | {cell(left)} |")
-    return page
-
-
-def mean_interval(values):
-    """Mean with half of its 95 % interval by Student's t over runs; alone where it is one."""
-    if len(values) < 2:
-        return f"{values.mean():.4g}"
-    error = stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.4g} ± {error:.2g}"
+    rows = [
+        [title, words, str(n), bracketed(*whole, "+.2f"), bracketed(*left, "+.2f")]
+        for title, data in grids.items()
+        for words, n, whole, left in correlations(data)
+    ]
+    return table(["protocol", "quantity", "runs", "all runs", "along orbits (equal T)"], rows)
 
 
 def temperature_lines(grids):
     """Table of means by orbit, that is, by T."""
     shown = ("temperature", "loss", "accuracy", "test_accuracy", "test_loss", "laplacian", "entropy_sphere_theiler")
-    page = [
-        "| protocol | runs | T | training loss | accuracy | test accuracy | test loss | tr H | S of directions / R |"
-    ]
-    page += ["|---|---|---|---|---|---|---|---|---|"]
+    head = ["protocol", "runs", "T", "training loss", "accuracy", "test accuracy", "test loss", "tr H"]
+    rows = []
     for title, data in grids.items():
         orbits, gas_constant = orbit(data), directions(data) / 2
         for one in np.unique(orbits):
             here = orbits == one
             cells = [data[name].values[here] / (gas_constant if "entropy" in name else 1) for name in shown]
-            page.append(f"| {title} | {here.sum()} | " + " | ".join(map(mean_interval, cells)) + " |")
-    return page
+            rows.append([title, str(here.sum()), *map(mean_interval, cells)])
+    return table([*head, "S of directions / R"], rows)
 
 
 def usable(runs):
@@ -244,22 +226,19 @@ minibatches.
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--there", action="store_true", help="show what the folder has, and run nothing")
-    asked = parser.parse_args()
+    given = asked()
     named, planned = (
         GRIDS | FEW,
         [schedules.experiment(k, n).name for n in schedules.BUDGETS for k in schedules.NUMBERS],
     )
     everything = (*named.values(), "averaging-tiny", *planned)
-    shown, missing = there(asked.runs, everything) if asked.there else (everything, [])
+    shown, missing = available(everything, given)
     runs = {
-        name: empirics.run(EXPERIMENTS / f"{name}.toml", asked.runs / name) for name in shown if name not in planned
+        name: empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name) for name in shown if name not in planned
     }
     grids = {title: usable(runs[name]) for title, name in named.items() if name in runs}
     words = [line for each in WORDS for line in (FINDINGS if each == "@FINDINGS" else [each])]
-    lines = [*words, *missing, "## Over the grid", ""]
+    lines = [*words, "## Over the grid", ""]
     lines += [f"- {title} (`{named[title]}`): {counts(runs[named[title]].dataset)}" for title in grids]
     lines += [
         "",
@@ -270,20 +249,20 @@ def main():
         "![grid](figures/generalisation-grid.png)",
         "",
     ]
-    draw({title: grids[title] for title in GRIDS if title in grids}, HERE / "figures" / "generalisation-grid.png")
+    draw({title: grids[title] for title in GRIDS if title in grids}, FIGURES / "generalisation-grid.png")
     if set(planned) <= set(shown):
-        found = schedules.study(asked.runs)
+        found = schedules.study(given.runs)
         lines += ["## Schedules", "", "![schedules](figures/generalisation-schedules.png)", "", *schedules.lines(found)]
-        draw_schedules(found, HERE / "figures" / "generalisation-schedules.png")
+        draw_schedules(found, FIGURES / "generalisation-schedules.png")
     if "averaging-tiny" in runs:
         lines += ["## Averages in one basin", "", *averaging.tiny_lines(runs["averaging-tiny"]), ""]
     large = {name: (runs[name], averaging.large(runs[name])) for name in AVERAGED if name in runs}
     for name, (one, numbers) in large.items():
         lines += [f"## Averages: {name}", "", *averaging.large_lines(one, numbers), ""]
     if large:
-        draw_averages(large, HERE / "figures" / "generalisation-averages.png")
+        draw_averages(large, FIGURES / "generalisation-averages.png")
         lines += ["![averages](figures/generalisation-averages.png)", ""]
-    write(HERE / "generalisation.md", lines)
+    write("generalisation.md", lines + missing)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,15 @@
 python docs/results/grokking.py --runs runs
 """
 
-import argparse
 import io
 from functools import cached_property
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
-from tables import EXPERIMENTS, write
+from tables import EXPERIMENTS, FIGURES, asked, table, write
 
 import empirics
 from empirics.data.loading import load
@@ -23,7 +21,6 @@ from thermo_theory import FixedELR
 from thermo_theory.relations import coordinates
 from thermo_theory.relations.paths import law
 
-HERE = Path(__file__).parent
 LAW = law("fixed-lr", "adamw")
 MEMORISED, GENERALISED = 0.99, 0.9  # accuracy of training and of test samples from which on we say so
 HOT = 1e-8  # T (nat) above which an interval between snapshots counts as part of a burst; chosen on seeing the curves
@@ -96,7 +93,7 @@ class Curves:
 
     @cached_property
     def speed(self):
-        """Angle between snapshots over the steps between them, rad a step: e^(S/2R) of the path's entropy S."""
+        """Angle between snapshots over the steps between them, rad per step: e^(S/2R) of the path's entropy S."""
         return self.snapshot("turn") / self.runs.experiment.measure.spacing
 
     @cached_property
@@ -176,7 +173,7 @@ class Story:
 PANELS = {
     "temperature": "T (nat)",
     "work": "pV (nat)",
-    "speed": "angle between snapshots\n(rad a step)",
+    "speed": "angle between snapshots\n(rad per step)",
     "curvature": "mean curvature (nat)",
 }
 STAGES = {
@@ -185,14 +182,14 @@ STAGES = {
     "compression": "pV/(RT)",
     "loss": "loss (nat)",
     "loss_share": "loss/(RT)",
-    "turn_share": "angle a step over equilibrium's",
-    "speed": "angle between snapshots (rad a step)",
+    "turn_share": "rotation per step over equilibrium's",
+    "speed": "angle between snapshots (rad per step)",
     "curvature": "mean curvature (nat)",
 }
 
 
 def draw(story, path):
-    """Accuracies and the gas over the steps: a column a weight decay, a shade a seed, a dot where it generalises."""
+    """Accuracies and the gas over the steps: one column per weight decay, one shade per seed, a dot at generalising."""
     mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     figure, axes = plt.subplots(5, 3, figsize=(9, 9), sharex=True, sharey="row", constrained_layout=True)
     for column, decay in zip(axes.T, story.decays, strict=True):
@@ -226,15 +223,14 @@ def _lines(story, run, axes, ink):
 def stages(story):
     """Where each run stands when it has memorised, half way (in log steps) to generalising, then, and at the end."""
     head = ["weight decay", "seed", "stage", "step", *STAGES.values(), "test accuracy"]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    curves = {name: story.curve(name) for name in STAGES}
+    rows, curves = [], {name: story.curve(name) for name in STAGES}
     for decay in story.decays:
         for i in story.members(decay):
             for stage, k in _places(story, i):
                 cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), stage, f"{story.step[k]:,}"]
                 cells += [f"{curve[i, k]:.3g}" for curve in curves.values()]
-                rows.append("| " + " | ".join([*cells, f"{story.test[i, k]:.2f}"]) + " |")
-    return rows
+                rows.append([*cells, f"{story.test[i, k]:.2f}"])
+    return table(head, rows)
 
 
 def _places(story, run):
@@ -247,22 +243,22 @@ def _places(story, run):
 
 def times(story):
     """When each run has memorised and generalised, in steps and in units of 1/(lr wd)."""
-    head = "| weight decay | seed | memorised | generalised | generalised, in 1/(lr wd) | test accuracy at the end |"
-    rows = [head, "|---|---|---|---|---|---|"]
+    head = ["weight decay", "seed", "memorised", "generalised", "generalised, in 1/(lr·wd)", "test accuracy at the end"]
+    rows = []
     for decay in story.decays:
         for i in story.members(decay):
             when, rate = story.generalised[i], float(story.whole.lr[i, 0] * decay)
             cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), f"{story.memorised[i]:,.0f}"]
             cells += [f"{when:,.0f}", f"{when * rate:.2f}"] if np.isfinite(when) else ["not", "-"]
-            rows.append("| " + " | ".join([*cells, f"{story.test[i, -10:].mean():.3f}"]) + " |")
-    return rows
+            rows.append([*cells, f"{story.test[i, -10:].mean():.3f}"])
+    return table(head, rows)
 
 
 def bursts(story):
     """What the hot and the cold intervals between memorising and generalising do to the test accuracy."""
-    head = "| weight decay | seed | bursts before it generalises | share of steps in bursts "
-    head += "| test accuracy gained in bursts | and between them | largest loss in a burst (nat) |"
-    rows, whole = [head, "|---|---|---|---|---|---|---|"], story.whole
+    head = ["weight decay", "seed", "bursts before it generalises", "share of steps in bursts"]
+    head += ["test accuracy gained in bursts", "and between them", "largest loss in a burst (nat)"]
+    rows, whole = [], story.whole
     test = whole.runs.tree["trace"]["test_accuracy"].values
     for decay in story.decays:
         for i in story.members(decay):
@@ -276,14 +272,14 @@ def bursts(story):
                 f"{gain[hot & inside].sum():.2f}",
                 f"{gain[~hot & inside].sum():.2f}",
             ]
-            rows.append("| " + " | ".join([*cells, f"{whole.loss[i, inside].max():.2g}"]) + " |")
-    return rows
+            rows.append([*cells, f"{whole.loss[i, inside].max():.2g}"])
+    return table(head, rows)
 
 
 def precise(folder):
     """The controls of precision: when they generalise, and what the coldest and hottest intervals are by then."""
-    head = "| experiment | seed | generalised | bursts | coldest T (nat) | least loss (nat) | last test accuracy |"
-    rows = [head, "|---|---|---|---|---|---|---|"]
+    head = ["experiment", "seed", "generalised", "bursts", "lowest T (nat)", "lowest loss (nat)", "last test accuracy"]
+    rows = []
     for name in CONTROLS:
         curves = Curves(empirics.run(EXPERIMENTS / f"{name}.toml", folder / name))
         trace = curves.runs.tree["trace"]
@@ -293,8 +289,8 @@ def precise(folder):
             cells = [name, str(curves.data["seed"].values[i]), f"{when:,.0f}" if np.isfinite(when) else "not"]
             cells += [str((hot[8:] & ~hot[7:-1]).sum()), f"{np.nanmin(curves.temperature[i]):.2g}"]
             cells += [f"{curves.loss[i].min():.2g}", f"{trace['test_accuracy'].values[i, -10:].mean():.3f}"]
-            rows.append("| " + " | ".join(cells) + " |")
-    return rows
+            rows.append(cells)
+    return table(head, rows)
 
 
 WORDS = """# Grokking, a first look
@@ -323,7 +319,7 @@ What came out:
   the curvature rise by 10^5 to 10^6 and the norm by a third, then all of it cools again, at first every 1,300 steps.
   (Adam's slingshots, Thilak et al., arXiv 2206.04817; periodic jumps of scale-invariant networks, Lobacheva et al.
   2021.)
-- The network generalises in the cold, between the bursts: there the test accuracy gains 1.1 to 2.3 in sum, the
+- The network generalises at low T, between the bursts: there the test accuracy gains 1.1 to 2.3 in sum, the
   bursts take .2 to 1.4 of it away. Heat is not what carries it over.
 - We see nothing in T, pV or the curvature that marks the moment: they go through the same cycle before and after.
 - Nor is the time a relaxation time: in units of 1/(lr wd), the time in which free directions forget, it is 1.4 to
@@ -345,7 +341,7 @@ and part of a burst, if T is above 1e-8; this number was chosen on seeing the cu
 those of all samples, later those of minibatches of 128. T below 1e-12 is not resolved: noise is the difference of
 running sums in float64, which the first steps fill.
 
-![Accuracy, T, pV, angle between snapshots and curvature over the steps, a column a weight decay](figures/grokking.png)
+![Accuracy, T, pV, angle between snapshots, curvature over the steps; one column per weight decay](figures/grokking.png)
 
 *Colours are seeds, dots where a run generalises. Up to step 800 a point is 8 steps, then 100.*
 
@@ -354,16 +350,14 @@ running sums in float64, which the first steps fill.
 
 def main():
     """Run what is not there yet, draw the figure and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder = parser.parse_args().runs
+    folder = asked().runs
     story = Story(folder)
-    draw(story, HERE / "figures" / "grokking.png")
+    draw(story, FIGURES / "grokking.png")
     same = "to the bit" if story.same else "NOT"
     lines = [*WORDS, "## When", "", *times(story), "", "## Bursts", "", *bursts(story), ""]
     lines += ["## Precision", "", *precise(folder), "", "## The gas at four stages", "", *stages(story), ""]
     lines += [f"Both experiments are the same runs {same}: the norms at step {story.start.step[-1]}."]
-    write(HERE / "grokking.md", lines)
+    write("grokking.md", lines)
 
 
 if __name__ == "__main__":

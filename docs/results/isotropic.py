@@ -5,13 +5,13 @@ Experiments whose results are not in the folder of runs yet are run first (a qua
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from tables import EXPERIMENTS, asked, shown, svg_style, table, write
+from tables import save as saved
 
 import empirics
 from empirics.claims.curves import Curves
@@ -22,8 +22,6 @@ from empirics.isotropic import processes
 from empirics.isotropic.processes import Path as Route
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
-HERE = Path(__file__).resolve().parent
-EXPERIMENTS = HERE.parents[1] / "experiments"
 DIMENSIONS = {"paper": 3, "20": 20, "200": 200, "1000": 1000, "43692": 43692}
 BROKEN = ("anisotropic", "axis", "inhomogeneous", "heavy-tailed")
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed", "#525252")
@@ -49,23 +47,9 @@ class Runs:
         return data.isel(run=np.flatnonzero(chosen)).assign_attrs(protocol=protocol)
 
 
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return ["", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)] + [
-        "| " + " | ".join(r) + " |" for r in rows
-    ]
-
-
-def shown(one: Estimate, places: int = 4) -> str:
-    """A number with half its interval."""
-    return f"{one.value:.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
-
-
 def save(figure: plt.Figure, name: str, words: str) -> list[str]:
     """Write a figure, and return the lines that show it."""
-    figure.tight_layout()
-    figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
-    plt.close(figure)
+    saved(figure, name)
     return ["", f"![{words}](figures/{name}.svg)", "", f"*{words}*"]
 
 
@@ -83,10 +67,10 @@ def paper(runs: Runs) -> list[str]:
     along, down = np.log(held["effective_lr"].values), np.log(held["weight_decay"].values)
     decay = fit(quadratic(along, down), held["entropy"].values, [0, 0, 1, 0, 0, 0])
     rows = [
-        ["fixed ELR, slope of S in log λ", "−1", "−1", "−0.9989 ± 0.0052", shown(decay)],
-        ["fixed LR, slope of S in log η", "1", f"{steps[1]:.4f}", "1.0139 ± 0.0090", shown(by_lr)],
-        ["fixed LR, slope of S in log λ", "0", f"{steps[2]:.4f}", "0.0131 ± 0.0071", shown(by_decay)],
-        ["fixed LR, difference", "1", f"{steps[1] - steps[2]:.4f}", "1.0008", shown(both)],
+        ["fixed ELR, slope of S in log λ", "−1", "−1", "−0.9989 ± 0.0052", shown(decay, 4)],
+        ["fixed LR, slope of S in log η", "1", f"{steps[1]:.4f}", "1.0139 ± 0.0090", shown(by_lr, 4)],
+        ["fixed LR, slope of S in log λ", "0", f"{steps[2]:.4f}", "0.0131 ± 0.0071", shown(by_decay, 4)],
+        ["fixed LR, difference", "1", f"{steps[1] - steps[2]:.4f}", "1.0008", shown(both, 4)],
     ]
     head = ["d = 3, 17 x 17 runs, R = 1", "low T, small steps", "with finite steps", "the paper", "ours (95 %)"]
     lines = [
@@ -95,7 +79,7 @@ def paper(runs: Runs) -> list[str]:
         "",
         "Slopes of the quadratic fit at the centre of the grid, in units of R = 1; ours with 95 % intervals.",
     ]
-    lines += table(head, rows)
+    lines += ["", *table(head, rows)]
     return [
         *lines,
         "",
@@ -129,13 +113,14 @@ def verdicts(runs: Runs) -> list[str]:
         "",
         f"{count} of {total} numbers agree within their margins (0.05, slopes of log r 0.025, the balance 0.02); one "
         "that does not is marked. V0 needs far starts, below.",
+        "",
         *table(head, rows),
     ]
 
 
 def interval(one: empirics.claims.Verdict) -> str:
     """What was measured, with half its interval."""
-    return shown(Estimate(one.measured, one.low, one.high))
+    return shown(Estimate(one.measured, one.low, one.high), 4)
 
 
 def mark(one: empirics.claims.Verdict) -> str:
@@ -162,7 +147,7 @@ def adiabatic(runs: Runs) -> list[str]:
         fine = np.geomspace(heat[0], heat[-1], 200)
         axis.plot(fine * d / 2, vmf.adiabatic_index(d=d, T=fine), color=ink)
         off = mean_of(measured / exact)
-        rows.append([f"{d:,}", f"{heat[0]:.2g} to {heat[-1]:.2g}", f"{exact[0]:.3f} to {exact[-1]:.3f}", shown(off)])
+        rows.append([f"{d:,}", f"{heat[0]:.2g} to {heat[-1]:.2g}", f"{exact[0]:.3f} to {exact[-1]:.3f}", shown(off, 4)])
     axis.set(xscale="log", xlabel="T d/2", ylabel="adiabatic index γ")
     axis.axhline(2, color="#999", linewidth=0.8)
     axis.legend(frameon=False)
@@ -172,6 +157,7 @@ def adiabatic(runs: Runs) -> list[str]:
         "## The adiabatic index over temperature",
         "",
         "γ = 2 holds while T is far below 2/d; beyond, the exact index of the von Mises-Fisher gas is followed.",
+        "",
         *table(["d", "T", "exact γ", "measured over exact (mean of 12 temperatures)"], rows),
         *save(figure, "isotropic-gamma", words),
     ]
@@ -205,10 +191,12 @@ def finite_steps(runs: Runs) -> list[str]:
         "",
         "## Steps of finite size",
         "",
-        "Relative deviation from the closed formulas for small steps; in the cold gas η_eff/2 of U and V at fixed ELR, "
-        "η_eff/4 of p V at fixed LR. `finite-step` predicts it for every run, in a flat well. Steps along a curved "
-        "sphere add a term that goes as the squared angle of a step, η_eff (d − 1) T (at fixed LR ηλ), which is of "
-        "second order in the cold and larger than the first in the warm gas at d = 20; it is fitted beside it.",
+        "Relative deviation from the closed formulas for small steps; in the low-temperature gas η_eff/2 of U and V "
+        "at fixed ELR, η_eff/4 of p V at fixed LR. `finite-step` predicts it for every run, in a flat well. Steps "
+        "along a curved sphere add a term that goes as the squared rotation per step, η_eff (d − 1) T (at fixed LR "
+        "ηλ), which is of second order at low temperature and larger than the first in the warm gas at d = 20; it is "
+        "fitted beside it.",
+        "",
         *table(["d", "of", "largest effective lr", "largest predicted", "measured on predicted", "beside it"], rows),
     ]
 
@@ -246,8 +234,9 @@ def starts(runs: Runs) -> list[str]:
         "",
         "## The radius from far starts (V0)",
         "",
-        "Area under log(r/r*) on the way to the stationary radius, measured over predicted, from starts at 1/5, 1/2, 2 "
-        "and 5 times r*.",
+        "Area under log(r/r*) during the relaxation to the stationary radius, measured over predicted, from starts at "
+        "1/5, 1/2, 2 and 5 times r*.",
+        "",
         *table(["protocol", "ratio (theory 1)", "verdict"], rows),
         *save(figure, "isotropic-starts", "Norm of single runs (dots) and the derived trajectory (lines), seed 1."),
     ]
@@ -290,6 +279,7 @@ def ramps() -> list[str]:
         "each path by a factor of 4 in 200 small changes. Predicted: the difference of the stationary entropies, "
         "finite steps included. Produced: what the gas gained less what came from the bath, ∫(dU + p dV)/T; the error "
         "of the produced entropy is that of the gain.",
+        "",
         *table(["process", "steps", "gain predicted", "gain measured", "produced"], rows),
         *save(figure, "isotropic-processes", "The slowest of each process in the (p, V) and the (T, S) plane."),
         *quenches(d),
@@ -322,6 +312,7 @@ def quenches(d: int) -> list[str]:
         "A quench at fixed ELR, T1 to T2 at once: directions and volume both relax, and each produces what `quench` "
         "says, R (x − 1 − log x) with x = T1/T2. Exact: with the heat capacity of the gas at these temperatures, and "
         "the size of the steps.",
+        "",
         *table(["T1/T2", "2 R (x − 1 − log x)", "exact", "produced, measured"], rows),
     ]
 
@@ -344,6 +335,7 @@ def volumes(runs: Runs) -> list[str]:
         "",
         f"`volume-fluctuations`: `{claim.equation.lhs} = {claim.equation.rhs}`, so Var V is ηλ/2 of what a Gibbs "
         "ensemble at constant pressure has, R T²/p². Fixed LR, runs with ηλ below 1e-3.",
+        "",
         *table(["d", "Var V over (ηλ/2) R T²/p² (theory 1)", "Var V over Gibbs', median"], rows),
     ]
 
@@ -380,6 +372,7 @@ def broken(runs: Runs) -> list[str]:
         "## Noise that breaks an assumption",
         "",
         *listed,
+        "",
         *table(["", "claim", "kind", "theory", *BROKEN], rows),
         *_why(ratio),
     ]
@@ -394,9 +387,9 @@ def _why(ratio: float) -> list[str]:
         "- The symmetry claims (V1's slope difference, V3) and the norm balance hold under all four, as they must.",
         "- The variance of the loss (V5) sees each of the four at once, as it does in networks.",
         "- The Hessian at the minimum of this gas is isotropic. In a well with H ∝ 1, U, T dS/dT and the "
-        "configurational temperature depend on tr Σ alone, whatever its shape: in the cold an axis or a meridian "
-        "moves V5's fluctuations and nothing else. V6 is off by m tr(HΣ)/(tr H tr Σ) only if H is anisotropic too; the "
-        "tests of the claims plant that, and it is found (`tests/empirics/claims/test_gas.py`).",
+        "configurational temperature depend on tr Σ alone, whatever its shape: at low temperature an axis or a "
+        "meridian moves V5's fluctuations and nothing else. V6 is off by m tr(HΣ)/(tr H tr Σ) only if H is anisotropic "
+        "too; the tests of the claims plant that, and it is found (`tests/empirics/claims/test_gas.py`).",
         "- Noise that grows with the loss makes σ² depend on ηλ: the closed T ∝ (ηλ)^(1/2) fails, and V4 with it. V2, "
         "V5's first law and V6 take the measured noise and see only its covariance with the loss. To leading order V6 "
         f"is 1 − 10 Var L/((1 + 10 U)(1 − U)) of its any-noise form, here {ratio:.4f}, as measured. The any-noise form "
@@ -438,7 +431,7 @@ def optimisers(runs: Runs) -> list[str]:
                 shown(mean_of((data["loss"].values / vmf.energy(d=d, T=heat))[slow]), 3),
                 shown(slopes[0], 3),
                 shown(slopes[1], 3),
-                f"{shown(exact)} ({1 if name in ('momentum', 'nesterov') else 2})",
+                f"{shown(exact, 4)} ({1 if name in ('momentum', 'nesterov') else 2})",
             ]
         )
     head = [
@@ -456,32 +449,31 @@ def optimisers(runs: Runs) -> list[str]:
         "",
         "Fixed LR, full vectors; radius and energy over runs with ηλ below 1e-4. The symmetry: slope in log η less "
         "that in log λ (Adam with L2: less twice that). For AdamW the cold gas has the slopes 3/2 and −1/2, so S stays "
-        "along λ ∝ η³: γ = 3; Adam with L2 has 4/3 and −1/3; momentum and Nesterov, as SGD, 1 and 0 in the cold.",
+        "along λ ∝ η³: γ = 3; Adam with L2 has 4/3 and −1/3; momentum and Nesterov, as SGD, 1 and 0 in the "
+        "low-temperature limit.",
+        "",
         *table(head, rows),
     ]
 
 
 def main() -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are, or are put")
-    runs = Runs(parser.parse_args().runs)
-    mpl.rcParams |= {"svg.hashsalt": "isotropic", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    (HERE / "figures").mkdir(exist_ok=True)
+    runs = Runs(asked().runs)
+    svg_style("isotropic")
     lines = [
         "# The isotropic gas",
         "",
         "L = 1 − μ·w/|w| with isotropic gradient noise of constant size: the model in which the theory is exact. It "
         "judges the theory, the estimators and the verdicts. Written by `make results-isotropic`, from the experiments "
         "`experiments/isotropic-*.toml`, whose margins were there before the runs; `thermo-theory run "
-        "experiments/isotropic-paper.toml` and `thermo-theory compare` give the first two tables again.",
+        "experiments/isotropic-paper.toml` and `thermo-theory compare` reproduce the first two tables.",
     ]
     for section in (paper, verdicts, adiabatic, finite_steps, starts):
         lines += section(runs)
     lines += ramps()
     for section in (volumes, broken, optimisers):
         lines += section(runs)
-    (HERE / "isotropic.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write("isotropic.md", lines)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,14 @@
 python docs/results/regression.py --runs runs
 """
 
-import argparse
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 from regression_sgd import GROUPS, Quadratic, Regression, kept, self_consistent
-from tables import save, svg_style, write
+from tables import asked, save, shown, svg_style, table, write
 
 from empirics.claims import judge
 from empirics.claims.fits import jackknife
 from thermo_theory.theory.gases.lyapunov import circulation, implicit_hessian, noise_temperature, stationary_covariance
-
-HERE = Path(__file__).parent
 
 # Fixed before the runs: sizes, seeds and what counts as equal.
 MARGIN = 0.05  # of a number, relative
@@ -118,19 +113,9 @@ def strength(problem, covariance, eta):
 
 
 # ---------------------------------------------------------------------------------------------------------- the tables
-def shown(one, places=3):
-    """A number with half its interval."""
-    return f"{one.value:.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
-
-
 def against(theory, one, margin=MARGIN):
     """A number with its interval, what theory says, and the verdict."""
     return f"{theory:.3f}: {shown(one)}, {judge(theory, one.low, one.high, margin)[0]}"
-
-
-def table(head, rows):
-    """Lines of a Markdown table."""
-    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(r) + " |" for r in rows), ""]
 
 
 def simulated(folder):
@@ -239,14 +224,12 @@ def draw(points, losses):
 
 def main():
     """Simulate what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder = parser.parse_args().runs / "regression"
+    folder = asked().runs / "regression"
     svg_style("regression")
     covariances, conditions, points = simulated(folder)
     problem, rows, losses = real(folder)
     draw(points, losses)
-    write(HERE / "regression.md", WORDS + page(covariances, conditions, problem, rows))
+    write("regression.md", WORDS + page(covariances, conditions, problem, rows))
 
 
 def page(covariances, conditions, problem, rows):
@@ -255,7 +238,7 @@ def page(covariances, conditions, problem, rows):
     both = problem.hessian @ problem.noise + problem.noise @ problem.hessian
     share = np.linalg.norm(commutator) / np.linalg.norm(both)
     curvatures = np.linalg.eigvalsh(problem.hessian)
-    first = ["noise", "η h", "C over small steps", "C over exact", "least: small steps; exact", "largest"]
+    first = ["noise", "η h", "C over small steps", "C over exact", "minimum: small steps; exact", "maximum"]
     third = [
         "η h",
         "C over small steps",
@@ -267,21 +250,23 @@ def page(covariances, conditions, problem, rows):
         "",
         "## Covariance and potential",
         "",
-        "Measured covariance over theory's (a mean over the directions, 1: agrees within 0.05), and the least and",
+        "Measured covariance over theory's (a mean over the directions, 1: agrees within 0.05), and the smallest and",
         "largest curvature of the potential `T C^-1` over that of the loss: both are 1 if and only if it is the loss.",
         "",
-        *table([*first, "least, measured", "largest, measured"], covariances),
+        *table([*first, "minimum, measured", "maximum, measured"], covariances),
+        "",
         "## Fluctuations and currents",
         "",
         "Circulation in the plane in which the last case turns, in units of η|HC + CH|; 0 without currents.",
         "",
         *table(["noise", "η h", "Var L over d T²/2", "circulation"], conditions),
+        "",
         "## Minibatches of real data",
         "",
         f"Diabetes, 442 samples, 10 standardised inputs, curvatures {curvatures[0]:.2g} to {curvatures[-1]:.2g},",
         f"batches of {BATCH}. |[H, Σ]|/|HΣ + ΣH| at the minimum: {share:.3f}.",
         "",
-        *table([*third, "least curvature of T C^-1 over H's", "largest", "circulation", "kurtosis, steepest"], rows),
+        *table([*third, "smallest curvature of T C^-1 over H's", "largest", "circulation", "kurtosis, steepest"], rows),
     ]
 
 

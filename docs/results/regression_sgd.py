@@ -42,7 +42,7 @@ class Regression:
     residuals : numpy.ndarray, shape (n,)
         Of the least-squares fit.
     batch : int
-        Samples a step.
+        Samples per step.
     """
 
     inputs: np.ndarray

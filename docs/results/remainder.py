@@ -5,33 +5,35 @@ python docs/results/remainder.py --runs runs
 From the root of the repository; what is not in the folder of runs yet is run first, eight minutes of one core in all.
 """
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
-from tables import asked, counts, finished, judged, not_run, save, svg_style, weights, write
+from tables import MARKS, asked, available, cell, counts, find, judged, save, span, svg_style, table, weights, write
 
 from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
 
-HERE = Path(__file__).parent
 INK = {"none": "#525252", "biases": "#7c3aed", "affine": "#0b62ab", "head": "#c2410c", "control": "#0f766e"}
 
 #: Controls of docs/results/controls.md that are not scale-invariant either, on the whole grid of digits.toml.
 CONTROLS = ("control-affine", "control-eps")
 
-#: Columns of the table: claim, how the form's title begins, what it is called.
+DEFECT = "^What is not|[Dd]efect E"
+
+#: Columns of the table: claim, a regular expression for the form's title, what it is called.
 COLUMNS = (
-    ("V9", "What is not", "remainder, E[w·∇L]/(2 R T)"),
-    ("V9", "Virial", "virial theorem with it"),
-    ("V8", "Slope of log p V/(R T) in log V at fixed T, T read", "slope of log pV/(RT) in log V"),
-    ("V9", "p V/(R T) - ", "pV/(RT) beyond the remainder"),
-    ("V1", "Slope of log r", "V1, slope of log r"),
-    ("V3", "Maxwell relation, entropy", "V3, spline"),
-    ("V3", "Maxwell relation, from", "V3, orbits"),
+    ("V9", DEFECT, "remainder, E[w·∇L]/(2 R T)"),
+    ("V9", "^Virial", "virial theorem with it"),
+    ("V8", "^Slope.*, T (read|from)", "slope of log pV/(RT) in log V"),
+    ("V9", r"^p ?V/\(R ?T\) [-−] ", "pV/(RT) beyond the remainder"),
+    ("V1", "^Slope of log r", "V1, slope of log r"),
+    ("V3", "^Maxwell relation, entropy", "V3, spline"),
+    ("V3", "^Maxwell relation, from", "V3, orbits"),
 )
+
+#: Verdicts stand under "Gates", not in the table.
+UNMARKED = dict.fromkeys(MARKS, "")
 
 #: Remainders below this are drawn here.
 LEAST = 1e-4
@@ -60,21 +62,6 @@ What came out:
 """.splitlines()
 
 
-def of(verdicts, claim, begins):
-    """The verdict on a form of a claim."""
-    (found,) = [one for one in verdicts if one.claim == claim and one.title.startswith(begins)]
-    return found
-
-
-def cell(verdict):
-    """Number and interval."""
-    half = (verdict.high - verdict.low) / 2
-    if not half > 1e-4:
-        return f"{verdict.measured:.4f}"
-    places = int(np.clip(1 - np.floor(np.log10(half)), 1, 4))
-    return f"{verdict.measured:.{places}f} ± {half:.{places}f}"
-
-
 def virial(runs):
     """1 - remainder and p V/(R T) of every run, as claim V9 has them."""
     ((table, _),) = tables_of(runs, claims().values())
@@ -83,16 +70,14 @@ def virial(runs):
 
 
 def rows(found):
-    """Lines of the table: a line a setting."""
+    """Lines of the table: one line per setting."""
     head = ["trained beside the matrices", "weights", "runs", "pV/(RT)", *(one[2] for one in COLUMNS)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = []
     for name, (runs, verdicts, _) in found.items():
         _, factor, _ = virial(runs)
-        cells = [cell(of(verdicts, claim, begins)) for claim, begins, _ in COLUMNS]
-        d = weights(runs.dataset)
-        span = f"{factor.min():.2f} to {factor.max():.2f}"
-        lines.append("| " + " | ".join([name, f"{d:,}", counts(runs.dataset), span, *cells]) + " |")
-    return [*lines, ""]
+        cells = [cell(find(verdicts, *one), UNMARKED) for *one, _ in COLUMNS]
+        lines.append([name, f"{weights(runs.dataset):,}", counts(runs.dataset), span(factor, ".2f"), *cells])
+    return [*table(head, lines), ""]
 
 
 def gates(found):
@@ -100,8 +85,8 @@ def gates(found):
     for name, (runs, verdicts, _) in found.items():
         _, _, table = virial(runs)
         share = table.values("grad_mean_sq") / table.values("grad_variance")
-        said = of(verdicts, "V3", "Maxwell relation, entropy")
-        yield f"- **{name}**: |∇L|²/tr Σ {share.min():.2f} to {share.max():.2f}. V3 {said.verdict}: {said.reason}."
+        said = find(verdicts, "V3", "Maxwell relation, entropy")
+        yield f"- **{name}**: |∇L|²/tr Σ {span(share, '.2f')}. V3 {said.verdict}: {said.reason}."
 
 
 def draw(found):
@@ -113,8 +98,11 @@ def draw(found):
         fill = INK[part] if size in (0.0, 1.0) else "w"
         marker = "x" if part == "control" else {0.03: "^", 0.1: "s", 0.3: "D"}.get(size, "o")
         left.plot(predicted, factor, marker, color=INK[part], mfc=fill, ms=4, label=name)
-        mean = max(abs(of(verdicts, "V9", "What is not").measured), LEAST)
-        drifts = ((of(verdicts, "V3", "Maxwell relation, entropy"), 1.0), (of(verdicts, "V1", "Slope of log r"), 0.5))
+        mean = max(abs(find(verdicts, "V9", DEFECT).measured), LEAST)
+        drifts = (
+            (find(verdicts, "V3", "Maxwell relation, entropy"), 1.0),
+            (find(verdicts, "V1", "Slope of log r"), 0.5),
+        )
         for (one, theory), shape in zip(drifts, ("o", "s"), strict=True):
             drift, half = one.measured / theory - 1, (one.high - one.low) / 2 / theory
             right.errorbar(mean, drift, half, fmt=shape, color=INK[part], mfc=INK[part] if shape == "o" else "w", ms=5)
@@ -134,7 +122,7 @@ def draw(found):
         right.plot([], [], "ks", mfc="w", label="V1, slope of log r"),
     )
     right.set(
-        xscale="log", xlabel=f"|E[w·∇L]|/(2 R T), mean over runs (at least {LEAST:g})", ylabel="over theory, less 1"
+        xscale="log", xlabel=f"|E[w·∇L]|/(2 R T), mean over runs (at least {LEAST:g})", ylabel="relative deviation"
     )
     right.legend(frameon=False, fontsize=8)
     save(figure, "remainder")
@@ -142,17 +130,14 @@ def draw(found):
 
 def main():
     """Run what is not there yet and write the page."""
-    folder, as_is = asked()
+    given = asked()
     svg_style("remainder")
-    names = {name: f"remainder-{name}" for name in SETTINGS} | {name: name for name in CONTROLS}
-    missing = [name for name in names if as_is and not finished(names[name], folder)]
-    found = {name: judged(experiment, folder) for name, experiment in names.items() if name not in missing}
+    names = {f"remainder-{name}": name for name in SETTINGS} | {name: name for name in CONTROLS}
+    there, missing = available(names, given)
+    found = {names[experiment]: judged(experiment, given.runs) for experiment in there}
     draw(found)
     figure = ["![p V/(R T) and the drift of V1 and V3 over the remainder](figures/remainder.svg)", ""]
-    write(
-        HERE / "remainder.md",
-        [*WORDS, *figure, *rows(found), "## Gates", "", *gates(found), "", *not_run([names[name] for name in missing])],
-    )
+    write("remainder.md", [*WORDS, *figure, *rows(found), "## Gates", "", *gates(found), "", *missing])
 
 
 if __name__ == "__main__":

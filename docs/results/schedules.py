@@ -7,8 +7,7 @@ import dataclasses
 
 import numpy as np
 from plain_network import Network
-from scipy import stats
-from tables import EXPERIMENTS
+from tables import EXPERIMENTS, student, table
 
 import empirics
 from empirics import Experiment
@@ -85,12 +84,6 @@ def ends(number, steps, folder):
     return np.array([[found[(rate == a) & (seed == b)][0] for b in np.unique(seed)] for a in np.unique(rate)])
 
 
-def interval(values):
-    """Mean over the last axis and half of its 95 % interval by Student's t."""
-    n = values.shape[-1]
-    return values.mean(-1), stats.t(n - 1).ppf(0.975) * values.std(-1, ddof=1) / np.sqrt(n)
-
-
 def study(folder):
     """Ends of all schedules by number of steps and name."""
     return {steps: {name: ends(number, steps, folder) for number, name in enumerate(plans(steps))} for steps in BUDGETS}
@@ -101,14 +94,13 @@ def lines(found):
     rates = Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr
     page = []
     for steps, by_name in found.items():
-        page += [f"### {steps:,} steps", ""]
-        page += ["| schedule | lr | training loss | test loss | less that of cosine | test accuracy |"]
-        page += ["|---|---|---|---|---|---|"]
+        rows = []
         for name, values in by_name.items():
             for i, rate in enumerate(rates):
-                cells = [f"{m:.4f} ± {e:.4f}" for m, e in (interval(values[i, :, k]) for k in range(3))]
-                mean, error = interval(values[i, :, 1] - by_name[REFERENCE][i, :, 1])
+                cells = [f"{m:.4f} ± {e:.4f}" for m, e in (student(values[i, :, k]) for k in range(3))]
+                mean, error = student(values[i, :, 1] - by_name[REFERENCE][i, :, 1])
                 apart = "" if name == REFERENCE else f"{mean:+.4f} ± {error:.4f}"
-                page += [f"| {name} | {rate:g} | {cells[0]} | {cells[1]} | {apart} | {cells[2]} |"]
-        page += [""]
+                rows.append([name, f"{rate:g}", *cells[:2], apart, cells[2]])
+        head = ["schedule", "lr", "training loss", "test loss", "minus that of cosine", "test accuracy"]
+        page += [f"### {steps:,} steps", "", *table(head, rows), ""]
     return page

@@ -3,11 +3,8 @@
 python docs/results/sphere.py --runs runs
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from tables import judged, section, write
+from tables import asked, bracketed, judged, section, table, write
 
 from empirics.claims import judge
 from empirics.claims.protocol import effective_lr
@@ -28,14 +25,14 @@ QUANTITIES = {
     "log T": lambda runs, span: np.log(runs.dataset["temperature"]),
     "log tr Sigma at unit norm": lambda runs, span: np.log(runs.dataset["grad_variance_unit"]),
     "log of the squared mean gradient at unit norm": lambda runs, span: np.log(runs.dataset["grad_mean_sq_unit"]),
-    "log angle a step": lambda runs, span: np.log(runs.dataset["rotation"]),
+    "log rotation per step": lambda runs, span: np.log(runs.dataset["rotation"]),
     "log angle between snapshots": lambda runs, span: np.log(turn(runs)),
     "log of the loss's variance over time": lambda runs, span: np.log(runs.dataset["loss_variance"]),
 }
 
 
 def turn(runs):
-    """Root mean square of the angle between consecutive snapshots, a number a run."""
+    """Root mean square of the angle between consecutive snapshots, one number per run."""
     return np.sqrt((runs.tree["snapshots"]["turn"] ** 2).mean("snapshot"))
 
 
@@ -77,13 +74,13 @@ def verdict_row(name, before, after):
     each = [mean_difference(a, b) for a, b in zip(before, after, strict=True)]
     mean, (worst, worst_low, worst_high) = pooled_difference(each), furthest_difference(each)
     low, high = mean.interval()
-    cells = [f"{mean.value:.4f} [{low:.4f}, {high:.4f}]", judge(0.0, low, high, MARGIN)[0]]
-    cells += [f"{worst:.4f} [{worst_low:.4f}, {worst_high:.4f}]", judge(0.0, worst_low, worst_high, MARGIN_OF_ONE)[0]]
-    return f"| {name} | {' | '.join(cells)} |"
+    cells = [bracketed(mean.value, low, high, ".4f"), judge(0.0, low, high, MARGIN)[0]]
+    cells += [bracketed(worst, worst_low, worst_high, ".4f"), judge(0.0, worst_low, worst_high, MARGIN_OF_ONE)[0]]
+    return [name, *cells]
 
 
 def volumes(first, second):
-    """How r^2 divides over the matrices: differences of log shares over the rates, a row a matrix."""
+    """How r^2 divides over the matrices: differences of log shares over the rates, one row per matrix."""
     names = first.tree["components"]["component_name"].values
     shares = [np.log(runs.tree["components"]["radius_sq"] / one(runs)) for runs in (first, second)]
     for k, name in enumerate(names):
@@ -95,7 +92,7 @@ def volumes(first, second):
 
 
 def one(runs):
-    """Squared norm of all matrices together, a number a run."""
+    """Squared norm of all matrices together, one number per run."""
     return runs.tree["components"]["radius_sq"].sum("component")
 
 
@@ -118,31 +115,23 @@ def achieved(runs, rate):
 def by_rate(sphere, free, span):
     """Differences at each rate, without correction for their number: where the means over the rates come from."""
     chosen = [name for name in QUANTITIES if name.startswith(("mean loss", "log tr", "log angle between"))]
-    lines = ["| eta_eff | came to, over asked | " + " | ".join(chosen) + " |", "|" + "---|" * (len(chosen) + 2)]
+    rows = []
     for rate in RATES:
         cells = [f"{rate:.4g}", f"{achieved(free, rate).mean():.3f}"]
         for name in chosen:
             one = mean_difference(*(values(runs, [rate], name, span)[0] for runs in (sphere, free)))
-            low, high = one.interval()
-            cells.append(f"{one.value:.3f} [{low:.3f}, {high:.3f}]")
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+            cells.append(bracketed(one.value, *one.interval(), ".3f"))
+        rows.append(cells)
+    return [*table(["eta_eff", "came to, over asked", *chosen], rows), ""]
 
 
-HEAD = "| quantity | mean over the rates | verdict | the rate furthest off, simultaneous | verdict |"
-
-
-def table(rows):
-    """A table of comparisons."""
-    return [HEAD, "|---|---|---|---|---|", *rows, ""]
+HEAD = ["quantity", "mean over the rates", "verdict", "rate with the largest deviation, simultaneous", "verdict"]
 
 
 def states(runs):
     """What the runs are like at each rate."""
-    head = (
-        "| eta_eff | runs | mean loss (nat) | T | tr Sigma | accuracy | independent samples a run | R-hat of the loss |"
-    )
-    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    head = ["eta_eff", "runs", "mean loss (nat)", "T", "tr Sigma", "accuracy", "independent samples per run"]
+    rows = []
     data, loss = runs.dataset, runs.tree["blocks"]["loss"].values
     for rate in RATES:
         here = at(runs, rate)
@@ -150,8 +139,8 @@ def states(runs):
         names = ("loss", "temperature", "grad_variance_unit", "accuracy", "effective_sample_size")
         cells = [f"{np.median(data[name].values[finite]):.4g}" for name in names]
         count = f"{here.sum()}" + (f", {(here & ~finite).sum()} diverged" if (here & ~finite).any() else "")
-        lines.append(f"| {rate:.4g} | {count} | {' | '.join(cells)} | {r_hat(loss[finite]):.3f} |")
-    return [*lines, ""]
+        rows.append([f"{rate:.4g}", count, *cells, f"{r_hat(loss[finite]):.3f}"])
+    return [*table([*head, "R-hat of the loss"], rows), ""]
 
 
 WORDS = """# The transformer on the sphere
@@ -166,8 +155,8 @@ of the runs; the experiments each before its own. `make results-sphere` writes t
 What came out:
 
 - At equal, held effective rate the sphere and the free radius are the same in what can be told: loss and both
-  angles agree within the margin, and nothing disagrees. T and tr Sigma (-.015, interval +- .05), the entropy (.02
-  +- .035), the squared mean gradient and the loss's variance are `inconclusive`: the gradients have heavy tails and
+  angles agree within the margin, and nothing disagrees. T and tr Sigma (-.015, interval ± .05), the entropy (.02
+  ± .035), the squared mean gradient and the loss's variance are `inconclusive`: the gradients have heavy tails and
   seeds differ too much for a margin of 5 %. The same comparison at a rate 1.25 times larger disagrees in seven of
   eight.
 - That much had to be: one step at fixed ELR turns the weights exactly as one on the sphere does at a rate larger by a
@@ -188,13 +177,13 @@ What came out:
   unlearns (median accuracy .96 to .25) and its gradients shrink. A T of .0007 is had at a loss of 1.15 and at one
   of 1.52.
 - The claims on the sphere: V3 is 1.02 to 1.04, the intervals reaching past 1.05, so `inconclusive`; V6 disagrees by
-  a factor of 17 (its identity is 1.15 +- .36); V2 and V5 are refused, since every entropy is a path entropy and 95
+  a factor of 17 (its identity is 1.15 ± .36); V2 and V5 are refused, since every entropy is a path entropy and 95
   % of the runs do not mix. Of the free radii a quarter to a fifth of the runs fail the gates, and all but
   identities are refused. At the two lowest rates seeds sit in basins of their own (R-hat 1.2 to 1.4 and one
-  independent sample a run): "state" means there what 20,000 steps from a random start come to.
+  independent sample per run): "state" means there what 20,000 steps from a random start come to.
 
 Left out: no run; a run that diverged or whose estimate of a squared mean is not positive is missing in the rows
-that say so. `sphere-lr` has 12 seeds a rate, the others 24 runs. Character-level text was not tried.
+that say so. `sphere-lr` has 12 seeds per rate, the others 24 runs. Character-level text was not tried.
 Entropies and R are those of one sphere of 220 weights, as the code had it when the runs were
 made, not of the product of the eight matrices' spheres.
 
@@ -203,29 +192,27 @@ made, not of the product of the eight matrices' spheres.
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--weight-decays", action="store_true", help="print those for sphere-lr.toml")
-    asked = parser.parse_args()
-    sphere, *judgement = judged("sphere", asked.runs)
-    if asked.weight_decays:
+    given = asked(weight_decays={"action": "store_true", "help": "print those for sphere-lr.toml"})
+    sphere, *judgement = judged("sphere", given.runs)
+    if given.weight_decays:
         print(", ".join(f"{one:.6g}" for one in weight_decays(sphere)))
         return
     span, body, sections = span_of(sphere), [], section("sphere", sphere, judgement[0])
     sections += [*(f"- {note}" for note in judgement[1]), ""]
     for name in FREE:
-        free, verdicts, notes = judged(name, asked.runs)
+        free, verdicts, notes = judged(name, given.runs)
         body += [
             f"## sphere against {name}",
             "",
-            *table([*compared(sphere, free, RATES, span), *volumes(sphere, free)]),
+            *table(HEAD, [*compared(sphere, free, RATES, span), *volumes(sphere, free)]),
+            "",
         ]
         sections += [*section(name, free, verdicts), *(f"- {note}" for note in notes), ""]
         sections += [*states(free)]
     body += ["## sphere-lr, rate by rate", "", *by_rate(sphere, free, span)]
     larger = compared(sphere, sphere, RATES[[0, 2]], span, LARGER)
-    body += [f"## The sphere against itself at {LARGER} times two of the rates", "", *table(larger)]
-    write(Path(__file__).parent / "sphere.md", [*WORDS, *body, "## The states", "", *states(sphere), *sections])
+    body += [f"## The sphere against itself at {LARGER} times two of the rates", "", *table(HEAD, larger), ""]
+    write("sphere.md", [*WORDS, *body, "## The states", "", *states(sphere), *sections])
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ Nothing is read from the folder of runs: a few runs of each experiment are train
 The images must be where the experiments of docs/results/cifar.md want them; without them that network is left out.
 """
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from tables import EXPERIMENTS, save, svg_style, write
+from tables import EXPERIMENTS, asked, save, svg_style, table, write
 from tiny_states import burnt_in, step_gradient
 
 from empirics import Experiment, ExperimentError
@@ -54,7 +52,7 @@ What came out:
 - It is not kinks that a short probe misses: with a reach of .002, .01 and .05 rad the second-order balance of a smaller
   grid was .69, .69 and .77 in a trial before (not kept).
 
-How to read it: lr, weight decay, mean angle of a step; the integral of f; its slope at the start from two points 1/16
+How to read it: lr, weight decay, mean rotation per step; the integral of f; its slope at the start from two points 1/16
 of a step to either side; where along the step f is 0; f at its end. Two standard errors, by 20 parts of the run.
 
 """.splitlines()
@@ -69,7 +67,7 @@ class Line:
     network, rate, decay
         Which.
     angle
-        Mean angle of a step (rad).
+        Mean rotation per step (rad).
     shape : array (part, place)
         f at `PLACES` over minus its mean at 0, for each part of the looks.
     """
@@ -153,7 +151,7 @@ def cells_of(line):
 
 
 def draw(lines):
-    """f along the step, a panel a network."""
+    """f along the step, one panel per network."""
     names = list(dict.fromkeys(line.network for line in lines))
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names), 2.7), sharey=True)
     for axis, name in zip(np.atleast_1d(axes), names, strict=True):
@@ -162,16 +160,14 @@ def draw(lines):
         axis.plot([0, 1], [-1, 1], color="0.5", ls="--", lw=0.8)
         axis.axhline(0, color="0.8", lw=0.8)
         axis.set(title=name, xlabel="share of the step")
-        axis.legend(frameon=False, fontsize=7, title="angle of a step", title_fontsize=7)
+        axis.legend(frameon=False, fontsize=7, title="rotation per step", title_fontsize=7)
     np.atleast_1d(axes)[0].set_ylabel("slope of the loss, first = -1")
     save(figure, "steps")
 
 
 def main():
     """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="not read")
-    parser.parse_args()
+    asked()
     svg_style("steps")
     lines, left_out = [], []
     for name in NETWORKS:
@@ -179,13 +175,11 @@ def main():
             lines += look(name)
         except ExperimentError as error:
             left_out += [f"- `{name}`: {error}"]
-    head = ["network", "lr", "weight decay", "angle of a step (rad)", "integral (0)", "slope at the start (2)"]
-    head += ["loss least at, in steps", "slope at the end (1)"]
-    table = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    table += ["| " + " | ".join(cells_of(line)) + " |" for line in lines]
+    head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope at the start (2)"]
+    head += ["minimum of the loss at, in steps", "slope at the end (1)"]
     draw(lines)
     figure = ["", "![Slope of the loss along a step](figures/steps.svg)", ""]
-    write(Path(__file__).parent / "steps.md", [*WORDS, *table, *figure, *left_out])
+    write("steps.md", [*WORDS, *table(head, map(cells_of, lines)), *figure, *left_out])
 
 
 if __name__ == "__main__":

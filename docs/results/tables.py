@@ -1,24 +1,61 @@
-"""Tables of verdicts as the result pages show them."""
+"""What the scripts of the result pages share: the command line, runs and verdicts, numbers, tables and figures."""
 
 import argparse
+import re
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
+from scipy import stats
 
 import empirics
 
-FIGURES = Path(__file__).parent / "figures"
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+HERE = Path(__file__).parent
+FIGURES = HERE / "figures"
+EXPERIMENTS = HERE.parents[1] / "experiments"
+
+#: Signs of the verdicts in a cell.
+MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "·"}
 
 
-def there(folder, names):
-    """Which of these experiments the folder has results of, and a line that names the others."""
-    found = [name for name in names if finished(name, folder)]
-    missing = ", ".join(f"`{name}`" for name in names if name not in found)
-    return found, [f"Not run yet: {missing}.", ""] if missing else []
+# ------------------------------------------------------------------------------------------------------- what is asked
+def asked(**more):
+    """The command line: `runs`, the folder of runs, and `as_is`, to run nothing and show what is there.
+
+    Parameters
+    ----------
+    **more : dict
+        Further options by name, each with the arguments of ``add_argument``.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are, or will be")
+    parser.add_argument("--as-is", action="store_true", help="run nothing, list what is missing")
+    for name, settings in more.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+    return parser.parse_args()
 
 
+def finished(name, folder):
+    """Whether an experiment has been run to its end."""
+    return (folder / name).exists() and empirics.status(folder / name).finished
+
+
+def available(names, given):
+    """Names of the experiments to show, and lines that name those that are missing and are not to be run."""
+    found = [name for name in names if not given.as_is or finished(name, given.runs)]
+    listed = ", ".join(f"`{name}`" for name in names if name not in found)
+    return found, ["## Not run", "", f"Their files are there, no results: {listed}.", ""] if listed else []
+
+
+def judged(name, folder):
+    """Run an experiment, or read it if it is there: its results, the verdicts that were reached, and notes."""
+    runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
+    verdicts = empirics.compare(runs)
+    return runs, [one for one in verdicts if one.verdict != "not measured"], verdicts.notes
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
 def directions(dataset):
     """Directions that the loss depends on."""
     return int(dataset.attrs["dimension"]) - 1
@@ -35,40 +72,93 @@ def counts(dataset):
     return ", ".join(f"{count} {status}" for status, count in found.items())
 
 
-def row(verdict):
-    """A line of the table of an experiment."""
-    measured = f"{verdict.measured:.4g} [{verdict.low:.4g}, {verdict.high:.4g}]"
-    title = verdict.title.replace("|", "\\|")
-    return f"| {verdict.claim} | {title} | {verdict.kind} | {verdict.theory:.4g} | {measured} | {verdict.verdict} |"
+def usable(runs):
+    """Runs that enter the fits."""
+    return runs.dataset.isel(run=np.flatnonzero(runs.dataset["status"].values == "ok"))
 
 
-def judged(name, folder):
-    """Run an experiment, or read it if it is there: its results and the verdicts that were reached."""
-    runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
-    verdicts = empirics.compare(runs)
-    return runs, [one for one in verdicts if one.verdict != "not measured"], verdicts.notes
+def span(values, form=".2g"):
+    """Smallest and largest of some numbers."""
+    return f"{float(np.min(values)):{form}} to {float(np.max(values)):{form}}"
 
 
-def finished(name, folder):
-    """Whether an experiment has been run to its end."""
-    return (folder / name).exists() and empirics.status(folder / name).finished
+def shown(one, places=3):
+    """An estimate with half its interval."""
+    return f"{one.value:z.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
 
 
-def not_run(names):
-    """Lines that name the experiments which are not in the folder of runs and were not to be run."""
-    listed = ", ".join(f"`{name}`" for name in names)
-    return ["## Not run", "", f"Their files are there, no results: {listed}.", ""] if names else []
+def bracketed(value, low, high, form=".4g"):
+    """A number and its interval."""
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def asked():
-    """What the command line says: the folder of runs, and whether to run nothing and list what is missing."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--as-is", action="store_true", help="run nothing, list what is missing")
-    given = parser.parse_args()
-    return given.runs, given.as_is
+def find(verdicts, claim, words):
+    """The verdict on a form of a claim, found by a regular expression for its title; None if there is none."""
+    return next((one for one in verdicts if one.claim == claim and re.search(words, one.title)), None)
 
 
+def cell(verdict, marks=MARKS, theory=None):
+    """A verdict in a table: the number with half its interval, and a mark; its own theory where the row has another."""
+    if verdict is None:
+        return ""
+    half, number = (verdict.high - verdict.low) / 2, ""
+    if np.isfinite(verdict.measured):
+        # An interval that would be written as ± 0.0000 says nothing.
+        places = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half >= 5e-5 else 4
+        number = f"{verdict.measured:z.{places}f}" + (f" ± {half:.{places}f}" if half >= 5e-5 else "")
+        number += f" ({verdict.theory:g})" if theory not in (None, verdict.theory) else ""
+    return f"{number} {marks[verdict.verdict]}".strip()
+
+
+def student(values):
+    """Mean over the last axis and half of its 95 % interval by Student's t."""
+    values = np.asarray(values, dtype=float)
+    n = values.shape[-1]
+    return values.mean(-1), stats.t(n - 1).ppf(0.975) * values.std(-1, ddof=1) / np.sqrt(n)
+
+
+def mean_interval(values, digits=4):
+    """Mean with half of its 95 % interval; alone where it is one value, or all are the same."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2 or np.ptp(values) <= 1e-9 * abs(values.mean()):
+        return f"{values.mean():.{digits}g}"
+    mean, half = student(values)
+    return f"{mean:.{digits}g} ± {half:.2g}"
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+def table(head, rows):
+    """Lines of a Markdown table."""
+    first, *rest = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return [first, "|" + "---|" * len(head), *rest]
+
+
+def section(name, runs, verdicts, *lines):
+    """Lines of a section of the page: statuses, the table of verdicts, and why what does not agree does not."""
+    rows = []
+    for one in verdicts:
+        measured, title = bracketed(one.measured, one.low, one.high), one.title.replace("|", "\\|")
+        rows.append([one.claim, title, one.kind, f"{one.theory:.4g}", measured, one.verdict])
+    reasons = dict.fromkeys(one.reason for one in verdicts if one.verdict != "agrees")
+    return [
+        *(f"## {name}", "", f"Runs: {counts(runs.dataset)}.", *lines, ""),
+        *table(["claim", "form", "kind", "theory", "measured", "verdict"], rows),
+        *("", *(f"- {reason}" for reason in reasons), ""),
+    ]
+
+
+def passed(verdicts):
+    """Claims with a form that says something, is no identity, and agrees."""
+    found = sorted({one.claim for one in verdicts if one.verdict == "agrees" and one.kind != "identity"})
+    return ", ".join(found) or "none"
+
+
+def write(name, lines):
+    """Write a page of this folder."""
+    (HERE / name).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
 def svg_style(salt):
     """Looks of SVG figures; with the salt the same figure is the same file."""
     mpl.rcParams |= {"svg.hashsalt": salt, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -80,22 +170,3 @@ def save(figure, name):
     FIGURES.mkdir(exist_ok=True)
     figure.savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
-
-
-def section(name, runs, verdicts, *lines):
-    """Lines of a section of the page: statuses, the table, and why what does not agree does not."""
-    head = [f"## {name}", "", f"Runs: {counts(runs.dataset)}.", *lines, ""]
-    table = ["| claim | form | kind | theory | measured | verdict |", "|---|---|---|---|---|---|", *map(row, verdicts)]
-    reasons = dict.fromkeys(one.reason for one in verdicts if one.verdict != "agrees")
-    return [*head, *table, "", *(f"- {reason}" for reason in reasons), ""]
-
-
-def passed(verdicts):
-    """Claims with a form that says something, is no identity, and agrees."""
-    found = sorted({one.claim for one in verdicts if one.verdict == "agrees" and one.kind != "identity"})
-    return ", ".join(found) or "none"
-
-
-def write(path, lines):
-    """Write a page."""
-    path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ What came out:
   takes V6 along. Stiff directions are hotter by 1/(1 - h η_eff/2) with their own curvature h, and the claims knew the
   mean h alone. With steps a fourth as large it is 1.03 at the same share. (Runs since then measure the curvature along
   gradients, see [along a step](steps.md): `tiny-rms-added-99`.)
-- **Isotropic noise mixes slowly in the cold**: it reaches soft directions, along which a run diffuses freely and
+- **Isotropic noise mixes slowly at low T**: it reaches soft directions, along which a run diffuses freely and
   forgets in 1/(m T) relaxation times. Half of the runs at equal T have fewer than 50 independent samples, so V2, V4
   and V5 are `inconclusive` there.
 - **The rest of Var L** (second table, Var L/(R T²) at one T): normal noise whose covariance is the same everywhere, on
@@ -45,14 +45,17 @@ What came out:
   is left is noise that is not the same everywhere (tr Σ at the bottom is .66 of its mean; with tanh 1.6) nor normal.
   The kinks of ReLU are not the cause: with tanh the fluctuations are larger still (7.3 for 5.1 in V5), and there
   curvature and noise lie in the same directions (cosine .98).
-- **Normalisation**: under LayerNorm (m = 23, the mean of the rows is flat) and BatchNorm (m = 25, a sphere a filter)
-  the first law is nearer to 1 with the network's own noise (.90, .95), V6 is 3.2 and 1.7. LayerNorm's fluctuations
-  are 4.9 (trial 4.7).
+- **Normalisation**: under LayerNorm (m = 23, the mean of the rows is flat) and BatchNorm (m = 25, one sphere per
+  filter) the first law is nearer to 1 with the network's own noise (.90, .95), V6 is 3.2 and 1.7. LayerNorm's
+  fluctuations are 4.9 (trial 4.7).
 - **Size and basins**: with 30 weights the seeds go round in one basin: their mean directions are as alike as the halves
   of one run, but for a few runs in a hundred that sit elsewhere for long. With 60 and 200 weights there are several
   (cosines between seeds .65 and .50, within a run .95 and .91), 87 % and 100 % of the entropies are path entropies,
   and V2, V4 and V5 are refused. That they look right there (.98, 1.11; -.03, .01) is what a path makes of any
   landscape. V6 needs no entropy and goes further from 1 as d grows: 4.2, 5.9, 11.4.
+
+All verdicts on one of these experiments, with their reasons and the notes beside them, are printed by
+`thermo-theory report runs/tiny-rms --format markdown`.
 
 In the table an interval is 95 %; ✗ disagrees (all gates passed), ? is inconclusive: a gate failed, or the interval
 straddles the margin. `tiny-rms` has 7x7 rates, 8 seeds and 400 snapshots, the others 5x5 of those rates (the hottest),

@@ -3,14 +3,10 @@
 python docs/results/verdicts.py --runs runs
 """
 
-import argparse
-from pathlib import Path
-
-from tables import EXPERIMENTS, counts, directions, finished, write
+from tables import EXPERIMENTS, MARKS, asked, counts, directions, finished, table, write
 
 import empirics
 
-SIGNS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "·"}
 CLAIMS = tuple(f"V{i}" for i in range(10))
 
 HEAD = """# Every verdict
@@ -60,19 +56,14 @@ def rows(name, runs, verdicts):
             forms = [
                 one for one in verdicts if (one.claim, one.protocol, one.optimizer) == (claim, protocol, optimizer)
             ]
-            cells.append("".join(SIGNS[one.verdict] for one in forms))
-        statuses = counts(runs.dataset)
-        found.append(
-            f"| {linked(name)} | {system(runs)} | {protocol} | {optimizer} | {statuses} | {' | '.join(cells)} |"
-        )
+            cells.append("".join(MARKS[one.verdict] for one in forms))
+        found.append([linked(name), system(runs), protocol, optimizer, counts(runs.dataset), *cells])
     return found
 
 
 def main():
     """Write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    folder = parser.parse_args().runs
+    folder = asked().runs
     body, forms, missing = [], {}, []
     for name in sorted(path.stem for path in EXPERIMENTS.glob("*.toml")):
         if not finished(name, folder):
@@ -87,11 +78,11 @@ def main():
     for (claim, _, _), of_claim in sorted(forms.items(), key=lambda item: item[0]):
         for title, kind in of_claim.items():
             titles.setdefault(claim, {}).setdefault(title, kind)
-    head = ["| experiment | system | protocol | optimiser | runs | " + " | ".join(CLAIMS) + " |", "|---" * 15 + "|"]
+    lines = table(["experiment", "system", "protocol", "optimiser", "runs", *CLAIMS], body)
     legend = ["## Forms", ""]
     legend += [f"- {claim}: " + "; ".join(f"{t} ({k})" for t, k in of.items()) for claim, of in titles.items()]
     rest = ["", f"Files without finished runs here: {', '.join(missing)}."] if missing else []
-    write(Path(__file__).parent / "verdicts.md", [*HEAD, "", *head, *body, *rest, "", *legend])
+    write("verdicts.md", [*HEAD, "", *lines, *rest, "", *legend])
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 python docs/results/watched.py --runs runs --images FOLDER_OR_TAR     a quarter of an hour of one core
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import t as student
-from tables import write
+from tables import asked, student, table, write
 from torch.nn.utils import clip_grad_norm_
 from watched_choices import CHOICES
 from watched_networks import Images, Text
@@ -31,13 +29,13 @@ partners). Intervals are 95 %, differences are taken seed by seed.
 
 ## A language model: a small gain where the probe pointed, a larger one elsewhere
 
-Cohere's design, two layers: LayerNorm, queries and keys normalised a head at a time; AdamW, lr 3e-3 after a warm-up
+Cohere's design, two layers: LayerNorm, queries and keys normalised one head at a time; AdamW, lr 3e-3 after a warm-up
 along a cosine, weight decay 0.1 on matrices, gradients clipped, 600 steps of 1,024 bytes.
 
-- **Said**: the queries and keys of both layers are scale-invariant, a block a head; all else is not (in a transformer
-  as torch has it nothing is). They have come to 42 % of equilibrium (34 % on the mean of what was seen), with 4,500
-  steps to go in a run of 600: initialisation decides their effective lr, weight decay has hardly begun to act. A step
-  turns them 3.5 times as far as in equilibrium.
+- **Said**: the queries and keys of both layers are scale-invariant, one block per head; all else is not (in a
+  transformer as torch has it nothing is). They have come to 42 % of equilibrium (34 % on the mean of what was seen),
+  with 4,500 steps to go in a run of 600: initialisation decides their effective lr, weight decay has hardly begun
+  to act. A step turns them 3.5 times as far as in equilibrium.
 - **Done**: ten times the weight decay on these four tensors alone; none at all; and another schedule.
 - **Came of it**: with ten times they reach 90 %, and the test loss is lower by 0.0090 ± 0.0036; without any it is
   higher by 0.0013 ± 0.0004. So the sign is as expected and the size is half a per cent. A learning rate that is held
@@ -50,7 +48,7 @@ along a cosine, weight decay 0.1 on matrices, gradients clipped, 600 steps of 1,
 Basic blocks with affine BatchNorm, 80,000 weights; SGD with momentum 0.9, lr 0.1 along a cosine, weight decay 5e-4 on
 everything, batch 64, images mirrored and moved, 1,000 steps.
 
-- **Said**: the nine convolutions are scale-invariant, a block a filter. They are at 58 to 96 % of equilibrium after
+- **Said**: the nine convolutions are scale-invariant, one block per filter. They are at 58 to 96 % of equilibrium after
   600 steps, the stem from a norm too small, the shortcuts and the last one from a norm too large; relaxation takes
   670 steps there and 1,700 at the end, since lr falls. Weight decay of gains, shifts and the last layer is a penalty.
 - **Done**: five times the weight decay on the convolutions and none elsewhere, so that relaxation takes a tenth of
@@ -125,12 +123,6 @@ def trained(case, choice, seed, folder):
     return json.loads(kept.read_text())
 
 
-def interval(values):
-    """Mean and half of its 95 % interval."""
-    values = np.asarray(values)
-    return values.mean(), student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-
-
 def of_blocks(run, when, name):
     """A column of a probe's table, the tensors that the check found scale-invariant."""
     return [row[name] for row in run[when] if run["blocks"].get(row["group"])]
@@ -150,28 +142,27 @@ def middle(shares):
 def scores(case, runs):
     """The table of what came out, with the differences from the first choice seed by seed."""
     names = [name for name in ("test loss", "accuracy", "train loss") if name in runs["as found"][0]["result"]]
-    yield "| trained | " + " | ".join(f"{name} | against as found" for name in names) + " |"
-    yield "|---|" + "---|---|" * len(names)
+    rows = []
     for choice, found in runs.items():
         cells = []
         for name in names:
             values = [one["result"][name] for one in found]
             base = [one["result"][name] for one in runs["as found"]]
-            mean, reach = interval(values)
-            apart = interval(np.subtract(values, base)) if choice != "as found" else None
+            mean, reach = student(values)
+            apart = student(np.subtract(values, base)) if choice != "as found" else None
             cells += [f"{mean:.4f} ± {reach:.4f}", f"{apart[0]:+.4f} ± {apart[1]:.4f}" if apart else ""]
-        yield f"| {choice} | " + " | ".join(cells) + " |"
+        rows.append([choice, *cells])
+    return table(["trained", *(head for name in names for head in (name, "against as found"))], rows)
 
 
 def rows(run):
     """Lines of a probe's table, the scale-invariant tensors."""
-    yield "| " + " | ".join(SHOWN) + " |"
-    yield "|" + "---|" * len(SHOWN)
+    lines = []
     for row in run["table"]:
         if run["blocks"].get(row["group"]):
             short = row | {"group": brief(row["group"])}
-            cells = (f"{short[name]:.3g}" if isinstance(short[name], float) else str(short[name]) for name in SHOWN)
-            yield "| " + " | ".join(cells) + " |"
+            lines.append([f"{short[n]:.3g}" if isinstance(short[n], float) else str(short[n]) for n in SHOWN])
+    return table(SHOWN, lines)
 
 
 def report(case, runs):
@@ -193,8 +184,8 @@ def report(case, runs):
         ratio = np.exp(np.mean(np.log(np.divide(heat, base)), axis=1))
         yield (
             f"- {choice}: median share of equilibrium at the end {middle(share)}; T over "
-            f"that of as found, geometric mean over tensors, {ratio.mean():.2f} ± {interval(ratio)[1]:.2f}"
-            + (f"; the last point by itself has a test loss of {np.mean(last):.4f} ± {interval(last)[1]:.4f}"
+            f"that of as found, geometric mean over tensors, {ratio.mean():.2f} ± {student(ratio)[1]:.2f}"
+            + (f"; the last point by itself has a test loss of {np.mean(last):.4f} ± {student(last)[1]:.4f}"
                if np.isfinite(last).all() else "")
         )  # fmt: skip
     yield ""
@@ -203,21 +194,19 @@ def report(case, runs):
 def main():
     """Train what is not there yet and write the page."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--images", type=Path, default=Path("cifar10"), help="folder or tar file of CIFAR-10 images")
-    parser.add_argument("--seeds", type=int, nargs=2, default=(SEEDS, SEEDS), help="of the transformer and the ResNet")
-    asked = parser.parse_args()
-    folder = asked.runs / "watched"
-    here, lines = Path(__file__).parent, []
-    cases = Text(), Images(asked.images, folder / "images.npz")
-    for case, seeds in zip(cases, asked.seeds, strict=True):
+    given = asked(
+        images={"type": Path, "default": Path("cifar10"), "help": "folder or tar file of CIFAR-10 images"},
+        seeds={"type": int, "nargs": 2, "default": (SEEDS, SEEDS), "help": "of the transformer and the ResNet"},
+    )
+    folder, lines = given.runs / "watched", []
+    cases = Text(), Images(given.images, folder / "images.npz")
+    for case, seeds in zip(cases, given.seeds, strict=True):
         choices = CHOICES[case.name]
         # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
         found = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(seeds)]
         runs = {choice: [one[choice] for one in found] for choice in choices}
         lines += [f"## The {case.name}, in numbers", "", *report(case, runs)]
-    write(here / "watched.md", [*WORDS, "", *lines])
+    write("watched.md", [*WORDS, "", *lines])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The two networks of docs/results/watched.md: somebody else's designs, small, with data and a loss.
 
 Both are classes of the transformers package (extra "integrations") with its default initialisation: a ResNet with
-affine BatchNorm, and a language model with LayerNorm whose queries and keys are normalised a head at a time.
+affine BatchNorm, and a language model with LayerNorm whose queries and keys are normalised one head at a time.
 """
 
 import os

@@ -3,14 +3,11 @@
 python docs/results/width.py --runs runs
 """
 
-import argparse
 from collections import Counter
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from scipy import stats
-from tables import EXPERIMENTS, directions, there, weights, write
+from tables import EXPERIMENTS, FIGURES, asked, available, bracketed, directions, mean_interval, table, weights, write
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -18,7 +15,6 @@ from empirics.measure import REGIMES, regime
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-HERE = Path(__file__).parent
 WIDTHS = (4, 8, 16, 32, 64)
 PROTOCOLS = {"fixed ELR": "elr", "fixed LR": "lr"}
 CLASSES = 10
@@ -73,35 +69,23 @@ def bound(runs):
     return effective(runs) * last / (2 * directions(runs.dataset))
 
 
-def mean_interval(values):
-    """Mean with half of its 95 % interval; alone where it is one value, or all are the same."""
-    values = np.asarray(values, dtype=float)
-    mean = values.mean()
-    if len(values) < 2 or np.ptp(values) <= 1e-9 * abs(mean):
-        return f"{mean:.3g}"
-    return f"{mean:.3g} ± {stats.t(len(values) - 1).ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values)):.2g}"
-
-
 def census(results):
     """Table of how many runs are in which regime, and what the engine's own status says of them."""
-    page = [
-        "| protocol | width | d | " + " | ".join(REGIMES) + " | statuses |",
-        "|---|---|---|" + "---|" * (len(REGIMES) + 1),
-    ]
+    rows = []
     for (title, width), (runs, found) in results.items():
         seen = Counter(one.label for one in found)
         statuses = ", ".join(f"{n} {name}" for name, n in Counter(map(str, runs.dataset["status"].values)).items())
-        row = " | ".join(str(seen.get(name, "")) for name in REGIMES)
-        page.append(f"| {title} | {width} | {weights(runs.dataset):,} | {row} | {statuses} |")
-    return page
+        numbers = (str(seen.get(name, "")) for name in REGIMES)
+        rows.append([title, str(width), f"{weights(runs.dataset):,}", *numbers, statuses])
+    return table(["protocol", "width", "d", *REGIMES, "statuses"], rows)
 
 
 def details(results, title):
-    """Table of one protocol: a row a width and rate."""
-    named = "effective lr" if title == "fixed ELR" else "lr x weight decay"
-    page = [f"| width | {named} | regimes | effective lr | T at most, at the end | noise ~ step^-a: a | loss "]
-    page[0] += "| training accuracy | test accuracy | tr H | effective lr x tr H per direction |"
-    page += ["|---|---|---|---|---|---|---|---|---|---|---|"]
+    """Table of one protocol: one row per width and rate."""
+    named = "effective lr" if title == "fixed ELR" else "lr·wd"
+    head = ["width", named, "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
+    head += ["training accuracy", "test accuracy", "tr H", "effective lr × tr H per direction"]
+    rows = []
     for (protocol, width), (runs, found) in results.items():
         if protocol != title:
             continue
@@ -111,35 +95,28 @@ def details(results, title):
             labels = ", ".join(f"{n} {name}" for name, n in Counter(found[i].label for i in here).items())
             here = [i for i in here if found[i].label != "diverged"]
             if not here:
-                page.append(f"| {width} | {10**one:.3g} | {labels} | | | | | | | | |")
+                rows.append([str(width), f"{10**one:.3g}", labels, *[""] * 8])
                 continue
             sharp = data["laplacian"].values[here] / directions(data)
-            cells = [
-                mean_interval(rate[here]),
-                mean_interval(heat[here]),
-                mean_interval([found[i].exponent for i in here]),
-            ]
-            cells += [
-                mean_interval(data[name].values[here]) for name in ("loss", "accuracy", "test_accuracy", "laplacian")
-            ]
-            page.append(
-                f"| {width} | {10**one:.3g} | {labels} | {' | '.join(cells)} | {mean_interval(rate[here] * sharp)} |"
-            )
-    return page
+            columns = [rate[here], heat[here], [found[i].exponent for i in here]]
+            columns += [data[name].values[here] for name in ("loss", "accuracy", "test_accuracy", "laplacian")]
+            cells = (mean_interval(one, 3) for one in (*columns, rate[here] * sharp))
+            rows.append([str(width), f"{10**one:.3g}", labels, *cells])
+    return table(head, rows)
 
 
 def by_regime(results):
     """Table of V1 and V3 on the runs of each regime alone."""
-    page = ["| protocol | width | regime | runs | V1 balance, range | V1 slope | V1 formula | V3, spline | verdicts |"]
-    page += ["|---|---|---|---|---|---|---|---|---|"]
+    head = ["protocol", "width", "regime", "runs", "V1 balance, range", "V1 slope", "V1 formula", "V3, spline"]
+    rows = []
     for (title, width), (runs, found) in results.items():
         labels = np.array([one.label for one in found])
         for name in REGIMES:
             members = np.flatnonzero(labels == name)
             if name == "diverged" or not len(members):
                 continue
-            page.append(f"| {title} | {width} | {name} | {len(members)} | {_judged(runs.dataset.isel(run=members))} |")
-    return page
+            rows.append([title, str(width), name, str(len(members)), *_judged(runs.dataset.isel(run=members))])
+    return table([*head, "verdicts"], rows)
 
 
 def _judged(data):
@@ -149,10 +126,10 @@ def _judged(data):
     verdicts = list(empirics.compare(data))
     for claim, kind in FORMS[1:]:
         one = next(each for each in verdicts if (each.claim, each.kind) == (claim, kind))
-        known = np.isfinite(one.measured)
-        cells.append(f"{one.measured:.3g} [{one.low:.3g}, {one.high:.3g}], theory {one.theory:g}" if known else "")
+        number = f"{bracketed(one.measured, one.low, one.high, '.3g')}, theory {one.theory:g}"
+        cells.append(number if np.isfinite(one.measured) else "")
         said.append(one.verdict)
-    return " | ".join([*cells, ", ".join(said)])
+    return [*cells, ", ".join(said)]
 
 
 def draw_map(results, path):
@@ -169,9 +146,7 @@ def draw_map(results, path):
                 ax.scatter(
                     [10**one] * len(labels), places, s=130 / len(labels), marker="s", c=[COLOURS[n] for n in labels]
                 )
-        ax.set(
-            xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr x weight decay"
-        )
+        ax.set(xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr·wd")
         ax.set(ylim=(1.4, 6.6))
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
     shown = [n for n in REGIMES if any(one.label == n for _, found in results.values() for one in found)]
@@ -192,10 +167,8 @@ def draw_heat(results, path):
         if title == "fixed LR":
             axes[2].plot(x[good], effective(runs)[good], "o", ms=3, color=colour)
     axes[0].set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most", title="fixed ELR")
-    axes[1].set(
-        xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="T at the end, at most", title="fixed LR"
-    )
-    axes[2].set(xscale="log", yscale="log", xlabel="lr x weight decay", ylabel="effective lr", title="fixed LR")
+    axes[1].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="T at the end, at most", title="fixed LR")
+    axes[2].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="effective lr", title="fixed LR")
     axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -259,20 +232,16 @@ What came out:
 
 def main():
     """Run what is not there yet and write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--there", action="store_true", help="show what the folder has, and run nothing")
-    asked, results = parser.parse_args(), {}
+    given, results = asked(), {}
     names = {f"width-{width}-{short}": (title, width) for title, short in PROTOCOLS.items() for width in WIDTHS}
-    shown, missing = there(asked.runs, names) if asked.there else (names, [])
+    shown, missing = available(names, given)
     for name in shown:
-        runs = empirics.run(EXPERIMENTS / f"{name}.toml", asked.runs / name)
+        runs = empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name)
         results[names[name]] = runs, regimes(runs)
-    draw_map(results, HERE / "figures" / "width-map.png")
-    draw_heat(results, HERE / "figures" / "width-temperature.png")
+    draw_map(results, FIGURES / "width-map.png")
+    draw_heat(results, FIGURES / "width-temperature.png")
     lines = [
         *WORDS,
-        *missing,
         "## Regimes",
         "",
         *census(results),
@@ -284,7 +253,7 @@ def main():
     ]
     for title in PROTOCOLS:
         lines += [f"## {title}", "", *details(results, title), ""]
-    write(HERE / "width.md", lines)
+    write("width.md", lines + missing)
 
 
 if __name__ == "__main__":

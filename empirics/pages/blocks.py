@@ -24,8 +24,14 @@ __all__ = [
     "Tested",
     "Text",
     "decimals",
+    "fixed",
     "number",
+    "with_interval",
 ]
+
+
+# Larger numbers are written with a power of ten.
+_LONGEST = 1e9
 
 
 def number(value: object, digits: int = 4) -> str:
@@ -57,6 +63,52 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
+def fixed(value: float, half_width: float) -> str:
+    """Write a number with the decimals that its interval deserves.
+
+    Parameters
+    ----------
+    value, half_width : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> fixed(-0.12345, 0.0042), fixed(2e300, 1e298), fixed(-1e-9, 0.1)
+    ('−0.1235', '2e+300', '0.00')
+    """
+    if not abs(value) < _LONGEST:
+        return number(value)
+    return f"{value:z.{decimals(half_width)}f}".replace("-", "−")
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """Write a number and half the width of its interval, unless that is 0 in the decimals shown.
+
+    Parameters
+    ----------
+    value, low, high : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> with_interval(0.4970, 0.4931, 0.5009), with_interval(-1e-9, -2e-9, 1e-9)
+    ('0.4970 ± 0.0039', '0.00000')
+    >>> with_interval(1.5, float("nan"), float("nan"))
+    '1.500 (no interval)'
+    """
+    half = (high - low) / 2
+    if half != half:
+        return f"{fixed(value, half)} (no interval)"
+    width = fixed(half, half)
+    return fixed(value, half) + (f" ± {width}" if width.strip("0.") else "")
+
+
 def decimals(half_width: float) -> int:
     """Return how many decimals show two digits of an interval's half width.
 
@@ -67,7 +119,7 @@ def decimals(half_width: float) -> int:
     Returns
     -------
     int
-        Between 0 and 8; 3 where the width says nothing.
+        Between 0 and 5; 3 where the width is not a positive number.
 
     Examples
     --------
@@ -76,7 +128,7 @@ def decimals(half_width: float) -> int:
     """
     if not math.isfinite(half_width) or half_width <= 0:
         return 3
-    return min(8, max(0, 1 - math.floor(math.log10(half_width))))
+    return min(5, max(0, 1 - math.floor(math.log10(half_width))))
 
 
 @dataclass(frozen=True)
@@ -193,6 +245,8 @@ class Strip:
         if not all(math.isfinite(value) for value in values) or margin <= 0:
             return None
         left, right = min(low, theory - 1.6 * margin), max(high, theory + 1.6 * margin)
+        if not 0 < right - left < math.inf:
+            return None  # a margin that is lost beside the theory
         return cls(*(round(3 + 94 * (value - left) / (right - left), 2) for value in values))
 
 

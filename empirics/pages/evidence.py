@@ -31,6 +31,9 @@ _WORDS = {
 }
 
 
+_LARGEST = 1e100
+
+
 @dataclass(frozen=True)
 class Slopes:
     """Slopes over (log learning rate, log weight decay).
@@ -55,7 +58,7 @@ def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight:
     lr, weight_decay, values : numpy.ndarray, shape (run,)
         Natural units; values that are not finite are left out.
     weight : float
-        How many times the second slope is taken off the first.
+        How many times the second slope is subtracted from the first.
 
     Returns
     -------
@@ -69,11 +72,22 @@ def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight:
     >>> print(fitted.lr)
     2.000 [2.000, 2.000]
     """
-    good = np.isfinite(values)
+    # The square of a larger number is none.
+    good = (np.abs(values) < _LARGEST) & (lr > 0) & (weight_decay > 0)
     design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
     if len(design) < 4 or np.linalg.matrix_rank(design) < 3:
         return None
     return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, 1, -weight])))
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    """Logarithm, NaN where there is none."""
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Values without their last digits."""
+    return np.array([float(f"{one:.12g}") for one in values])
 
 
 def _labels(data: xr.Dataset, name: str, default: str) -> np.ndarray:
@@ -129,9 +143,11 @@ class Evidence:
         if name not in self.dataset:
             return None
         values = self.dataset[name].values
-        if values.dtype.kind == "f" and not np.isfinite(values).any():
-            return None
-        return values if values.dtype.kind in "OSTU" else values.astype(float)
+        if values.dtype.kind in "OSTU":
+            return values
+        values = values.astype(float)
+        good = np.isfinite(values)
+        return np.where(good, values, np.nan) if good.any() else None
 
     def column(self, name: str) -> np.ndarray:
         """Return a variable, NaN where it was not measured; shape (run,)."""
@@ -174,7 +190,7 @@ class Evidence:
         if rate is None:
             return self.column(self.axes[0])
         # Worked out from lr and radius, equal rates may differ in their last digits.
-        return np.array([float(f"{one:.12g}") for one in rate])
+        return _rounded(rate)
 
     @cached_property
     def weight_decay(self) -> np.ndarray:
@@ -183,7 +199,7 @@ class Evidence:
 
     @property
     def optimizers(self) -> list[str]:
-        """The optimisers among the runs, SGD where it is not said."""
+        """The optimisers among the runs, SGD where none is recorded."""
         return sorted({optimizer for _, optimizer in self.pairs})
 
     @cached_property
@@ -192,10 +208,20 @@ class Evidence:
         return orbit_of(self.law if self.free and self.law is not None else FixedLR)
 
     @cached_property
+    def on_grid(self) -> np.ndarray:
+        """Runs that have a place on the logarithmic axes of what the protocol sets."""
+        return np.isfinite(self.lr) & np.isfinite(self.weight_decay) & (self.lr > 0) & (self.weight_decay > 0)
+
+    @cached_property
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the protocol sets in every run, without the last digits, in which equal values may differ."""
+        return _rounded(self.lr), _rounded(self.weight_decay)
+
+    @cached_property
     def product(self) -> np.ndarray:
         """What is equal along a symmetry orbit, and sets the temperature: for SGD lr × wd, or the effective rate."""
         if self.free:
-            return np.exp(self.orbit.along(np.log(self.lr), np.log(self.weight_decay)))
+            return np.exp(self.orbit.along(_log(self.lr), _log(self.weight_decay)))
         return self.lr
 
     @property
@@ -203,7 +229,7 @@ class Evidence:
         """The same in words."""
         if not self.free:
             return "effective learning rate"
-        return "learning rate × weight decay, per step" if self.orbit.weight == 1 else typeset(self.orbit.words[0])
+        return "lr·wd" if self.orbit.weight == 1 else typeset(self.orbit.words[0])
 
     @cached_property
     def dimension(self) -> int:
@@ -227,7 +253,7 @@ class Evidence:
 
     @property
     def status(self) -> np.ndarray:
-        """Status of every run: the recorded one, or told from the norm balance, as for the verdicts."""
+        """Status of every run: the recorded one, or inferred from the norm balance, as for the verdicts."""
         return self._table.status
 
     @property
@@ -242,7 +268,7 @@ class Evidence:
 
     @property
     def shown(self) -> np.ndarray:
-        """Runs that a figure without room for marks shows: those in order, or all if none is."""
+        """Runs that a figure without room for marks shows: the included ones, or all if there are none."""
         return self.ok if self.ok.any() else np.ones(len(self), bool)
 
     @cached_property
@@ -253,7 +279,7 @@ class Evidence:
         return None if sphere is None or log_radius is None else sphere + self.directions * log_radius
 
     def slopes_of(self, values: np.ndarray | None) -> Slopes | None:
-        """Fit the slopes over the runs that are in order."""
+        """Fit the slopes over the included runs."""
         if values is None:
             return None
         weight = self.orbit.weight if self.free else 1.0
@@ -263,23 +289,22 @@ class Evidence:
     def radius(self) -> np.ndarray | None:
         """Root mean square norm of every run's weights."""
         squared = self.get("radius_sq")
-        return None if squared is None else np.sqrt(squared)
+        return None if squared is None else np.sqrt(np.where(squared >= 0, squared, np.nan))
 
     @cached_property
     def sde_radius(self) -> np.ndarray | None:
         """Radius of the stationary state by the stochastic differential equation, with each run's measured noise.
 
         For other optimisers than SGD that at which independent gradients balance weight decay, as V1 has it, of the
-        runs that it is held against.
+        runs that it is compared with.
         """
         if self.optimizer != "sgd":
             return self._radius_of_independent_gradients()
         noise = self.get("grad_variance_unit")
         if noise is None or not self.dimension:
             return None
-        with np.errstate(invalid="ignore"):
-            sigma = np.sqrt(noise / self.directions)
-        known = np.isfinite(sigma) & (sigma > 0)
+        sigma = np.sqrt(np.where(noise > 0, noise, np.nan) / self.directions)
+        known = np.isfinite(sigma) & self.on_grid
         if not known.any() or self.protocol == "fixed-sphere":
             return None
         radius = np.full(len(self), np.nan)
@@ -295,14 +320,14 @@ class Evidence:
             return None
         chosen, ratio = radius_ratios(self._table)
         radius, runs = np.full(len(self), np.nan), np.flatnonzero(self._table.used)[chosen]
-        radius[runs] = np.sqrt(self.column("radius_sq")[runs] / ratio)
+        radius[runs] = np.exp((_log(self.column("radius_sq")[runs]) - _log(ratio)) / 2)
         return radius if len(runs) else None
 
     @cached_property
     def radius_slopes(self) -> Slopes | None:
         """Slopes of log r."""
         squared = self.get("radius_sq")
-        return self.slopes_of(None if squared is None else 0.5 * np.log(squared))
+        return self.slopes_of(None if squared is None else 0.5 * _log(squared))
 
     def entropy_slopes(self, theiler: bool) -> Slopes | None:
         """Slopes of the entropy in units of R, with or without the Theiler window."""
@@ -364,5 +389,6 @@ class Evidence:
         table : numpy.ndarray, shape (j, i)
             NaN where there is no run.
         """
-        lr, weight_decay, (table,) = over_grid(self.lr, self.weight_decay, [values])
+        (across, up), on = self.cells, self.on_grid
+        lr, weight_decay, (table,) = over_grid(across[on], up[on], [values[on]])
         return lr, weight_decay, table

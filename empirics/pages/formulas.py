@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import sympy as sp
+from latex2mathml.converter import convert
 
 from empirics.pages.blocks import Law, Paper
-from empirics.pages.mathml import to_mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation, derive
+from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS, Protocol
 
 __all__ = ["compared", "derived", "laws", "papers"]
@@ -52,19 +53,19 @@ def _address(source: str) -> str:
 
 
 def _law(derivation: Derivation, kind: str = "") -> Law:
-    """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is held against it."""
-    equation = readable(derivation.claim.equation)
-    needs = ", ".join(derivation.assumptions) or "nothing"
+    """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is compared with it."""
+    formula = to_latex(readable(derivation.claim.equation))
+    needs = ", ".join(derivation.assumptions) or "no assumptions"
     if "symmetry" in (derivation.kind, kind) and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
-        needs += " (on the way this derivation takes; scale invariance and stationarity alone give it too)"
+        needs += " (in this derivation; scale invariance and stationarity alone suffice)"
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
-    formula = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
-    title = words if formula else words[:1].upper() + words[1:]
+    symbols = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
+    title = words if symbols else words[:1].upper() + words[1:]
     return Law(
         typeset(title),
-        to_mathml(equation),
-        sp.latex(equation),
+        convert(formula, display="block"),
+        formula,
         needs,
         derivation.source,
         _address(derivation.source),
@@ -101,7 +102,7 @@ def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd", kind
     names, protocol, optimizer
         As `derived` takes them.
     kind : str
-        Of the claim: what is a symmetry needs less than a derivation may take on its way.
+        Of the claim: a symmetry needs less than a derivation may assume.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tu
     Returns
     -------
     tuple of Derivation
-        Less what is derived for SGD alone, if the runs are by another optimiser.
+        Without those derived for SGD alone, if the runs are by another optimiser.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def _found(name: str, of: Protocol | None) -> Derivation | None:
 
 
 def papers() -> tuple[Paper, ...]:
-    """Return the papers that what is shown rests on.
+    """Return the papers that the page rests on.
 
     Returns
     -------
@@ -182,19 +183,19 @@ def papers() -> tuple[Paper, ...]:
         Paper(
             "Li, Lyu, Arora: Reconciling Modern Deep Learning with Traditional Optimization Analyses: The Intrinsic "
             "Learning Rate. arXiv 2010.02916",
-            "learning rate × weight decay as the one parameter that matters; time to settle",
+            "lr·wd as the one parameter that matters; the relaxation time",
             arxiv("2010.02916"),
         ),
         Paper(
             "Kosson, Messmer, Jaggi: Rotational Equilibrium: How Weight Decay Balances Learning Across Neural "
             "Networks. arXiv 2305.17212",
-            "equilibrium norms and rotation a step",
+            "equilibrium norms and rotation per step",
             arxiv("2305.17212"),
         ),
         Paper(
             "Kodryan, Lobacheva, Nakhodnov, Vetrov: Training Scale-Invariant Neural Networks on the Sphere Can Happen "
             "in Three Regimes. arXiv 2209.03695",
-            "when training settles, and when it diverges or interpolates instead",
+            "when training becomes stationary, and when it diverges or interpolates instead",
             arxiv("2209.03695"),
         ),
         Paper(
@@ -220,6 +221,6 @@ def papers() -> tuple[Paper, ...]:
         Paper(
             "Theiler: Spurious dimension from correlation algorithms applied to limited time-series data. "
             "Phys. Rev. A 34, 2427 (1986)",
-            "leaving out neighbours that are close in time",
+            "excluding neighbours that are close in time",
         ),
     )

@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from empirics.claims.exhibit import Exhibit, Map, Plot, Rows
 from empirics.claims.verdicts import SCHEMA
@@ -22,6 +21,7 @@ from empirics.pages.sections.comparison import differences, matrix, names_of
 from empirics.pages.sections.stationarity import runs_table
 from empirics.pages.sections.verdicts import Shown, known_claims, shown_by_claim, statements_of
 from empirics.pages.sections.wording import summary
+from thermo_theory.engine.printing import to_latex
 
 __all__ = ["made_by", "schema", "to_json"]
 
@@ -114,7 +114,7 @@ def _claims(verdicts: Any, shown: Mapping[str, list[Shown]]) -> list[dict[str, A
                 "derivations": [
                     {
                         "name": one.name,
-                        "equation": sp.latex(one.claim.equation),
+                        "equation": to_latex(one.claim.equation),
                         "assumptions": list(one.assumptions),
                         "source": one.source,
                     }

@@ -70,7 +70,7 @@ def report(
     path: str | Path,
     format: Literal["html", "markdown", "json"] = "html",  # noqa: A002
 ) -> Path:
-    """Write a page that says what was claimed, what was measured, and how it was run.
+    """Write a page that shows what was claimed, what was measured, and how it was run.
 
     Parameters
     ----------

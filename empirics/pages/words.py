@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from empirics.claims.exhibit import typeset
-from empirics.pages.blocks import MARKS, Card, Strip, decimals, number
+from empirics.pages.blocks import MARKS, Card, Strip, fixed, number
 
 __all__ = [
     "KIND_SHORT",
@@ -23,24 +23,23 @@ __all__ = [
 #: What a claim of each kind proves, and what it does not.
 KIND_WORDS = {
     "identity": (
-        "Identity: true of every run that has settled, whatever the network. It is a gate: a run that fails it may not "
-        "be used. Passing it is no evidence for the theory."
+        "Identity: holds in every stationary run, whatever the network. It is a gate: a run that fails it is not used. "
+        "Passing it is no evidence for the theory."
     ),
     "symmetry": (
-        "Symmetry: follows from scale invariance alone, for noise of any shape and steps of any size. It shows that "
-        "the network is scale-invariant and its norm is in balance; it says nothing about isotropic noise or the "
-        "Gibbs law."
+        "Symmetry: follows from scale invariance alone, for arbitrary noise and any step size. Agreement shows that "
+        "the network is scale-invariant and its norm stationary; it does not test isotropic noise or the Gibbs law."
     ),
     "physics": (
         "Physics: needs assumptions that a network can break (constant or isotropic noise, small steps, the Gibbs "
-        "law). Only here does agreement speak for the thermodynamic picture, and disagreement against it."
+        "law). Only here does agreement support the thermodynamic picture, and disagreement contradict it."
     ),
 }
 
 #: The same in a few words.
 KIND_SHORT = {
-    "identity": "a gate: true of every settled run, no evidence",
-    "symmetry": "from scale invariance alone",
+    "identity": "a gate: holds in every stationary run, no evidence",
+    "symmetry": "follows from scale invariance alone",
     "physics": "needs further assumptions",
 }
 
@@ -76,12 +75,12 @@ def where_words(protocol: str, optimizer: str) -> str:
     >>> where_words("fixed-lr", "adamw"), where_words("fixed-elr", "sgd")
     ('fixed learning rate, AdamW', 'fixed effective learning rate')
     """
-    words = PROTOCOL_WORDS.get(protocol, protocol) or "a protocol that was not recorded"
+    words = PROTOCOL_WORDS.get(protocol, protocol) or "an unrecorded protocol"
     return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
 
 
 def gist(verdicts: Iterable[Any]) -> str:
-    """Say in a sentence what the verdicts come to.
+    """Sum up the verdicts in a sentence.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def gist(verdicts: Iterable[Any]) -> str:
     --------
     >>> from types import SimpleNamespace as V
     >>> gist([V(kind="symmetry", verdict="disagrees")])
-    'In short: what scale invariance alone demands is not seen here.'
+    'In short: a consequence of scale invariance alone is not observed.'
     """
     found: dict[str, list[str]] = {}
     for verdict in verdicts:
@@ -108,15 +107,15 @@ def gist(verdicts: Iterable[Any]) -> str:
         return "yes" if words and set(words) == {"agrees"} else "open" if words else ""
 
     symmetry = {
-        "yes": "what scale invariance alone demands is seen",
-        "no": "what scale invariance alone demands is not seen here",
-        "open": "whether what scale invariance demands is there could not be decided",
-        "": "what scale invariance demands was not tested",
+        "yes": "the consequences of scale invariance alone are observed",
+        "no": "a consequence of scale invariance alone is not observed",
+        "open": "the consequences of scale invariance could not be decided",
+        "": "the consequences of scale invariance were not tested",
     }[judged("symmetry")]
     physics = {
-        "yes": "; so is what the theory adds with further assumptions",
-        "no": "; what the theory adds with further assumptions is off by more than its margin",
-        "open": "; on what the theory adds with further assumptions these runs do not decide",
+        "yes": "; so are the predictions that need further assumptions",
+        "no": "; predictions that need further assumptions are off by more than their margin",
+        "open": "; these runs do not decide the predictions that need further assumptions",
         "": "",
     }[judged("physics")]
     return f"In short: {symmetry}{physics}."
@@ -128,11 +127,6 @@ def _finite(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return float("nan")
-
-
-def _fixed(value: float, places: int) -> str:
-    """Write a number with the decimals its interval deserves."""
-    return f"{value:.{places}f}".replace("-", "−") if value == value else "not measured"
 
 
 def card(verdict: Any) -> Card:
@@ -151,14 +145,14 @@ def card(verdict: Any) -> Card:
         _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
     )
     numbers: list[tuple[str, str, float | None]] = [("Theory", number(theory), theory)]
-    places = decimals((high - low) / 2)
+    half = (high - low) / 2
     if measured == measured:
-        numbers.append(("Measured", _fixed(measured, places), measured))
-        numbers.append(("95 % interval", f"{_fixed(low, places)} to {_fixed(high, places)}", None))
+        numbers.append(("Measured", fixed(measured, half), measured))
+        numbers.append(("95 % interval", f"{fixed(low, half)} to {fixed(high, half)}", None))
     else:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:
-        numbers.append(("Counts as equal", f"within {number(margin)} of theory", margin))
+        numbers.append(("Equivalence margin", f"within {number(margin)} of theory", margin))
     return Card(
         claim=str(verdict.claim),
         title=typeset(str(verdict.title)),
@@ -170,7 +164,7 @@ def card(verdict: Any) -> Card:
         reason=typeset(str(getattr(verdict, "reason", "") or "")),
         strip=Strip.of(theory, margin, measured, low, high),
         message=(
-            f"Theory {number(theory)}, counting as equal within {number(margin)}; measured {number(measured)}, "
+            f"Theory {number(theory)}, equivalence margin {number(margin)}; measured {number(measured)}, "
             f"95 percent interval {number(low)} to {number(high)}."
         ),
     )
@@ -194,7 +188,7 @@ def _details(details: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
 
 
 def _span_by_name(found: Mapping[str, float]) -> str:
-    """Say which of several named numbers is the smallest and which the largest."""
+    """Name the smallest and the largest of several numbers."""
     low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
     return f"{number(found[low], 3)} ({low}) to {number(found[high], 3)} ({high}), {len(found)} in all"
 

@@ -1,4 +1,4 @@
-"""The figures of the page: one function a figure, from `Evidence` to `Picture`, None where nothing was measured."""
+"""The figures of the page: one function per figure, from `Evidence` to `Picture`, None where nothing was measured."""
 
 from empirics.pages.figures.entropy import entropy_map, slope_plane
 from empirics.pages.figures.exhibits import drawn

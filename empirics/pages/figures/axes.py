@@ -22,7 +22,7 @@ __all__ = [
     "grid_axes",
     "heat_map",
     "largest",
-    "log_ticks",
+    "log_axis",
     "plain",
     "value_ticks",
 ]
@@ -31,6 +31,8 @@ SHORT = {"lr": "lr", "effective_lr": "eff. lr", "weight_decay": "wd", "radius": 
 # Marker shapes go with colours everywhere, so that neither is needed to tell series apart.
 MARKERS = ("o", "^", "s", "D")
 CELLS_WITH_NUMBERS = 9
+# Numbers with more zeros than this do not fit into a cell.
+_PLAIN = 5
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
@@ -55,8 +57,13 @@ def plain(value: float, _: int = 0) -> str:
     return f"{value:.6g}"
 
 
-def log_ticks(axis: Any, low: float, high: float) -> None:
-    """Label a log axis at 1, 2, 5, 10, ... within the data."""
+def log_axis(axis: Any, values: np.ndarray) -> None:
+    """Make an axis logarithmic if there is anything to show on it, with ticks at 1, 2, 5, 10, ... within the data."""
+    good = values[np.isfinite(values) & (values > 0)]
+    if not len(good):
+        return
+    low, high = good.min(), good.max()
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     candidates = np.array([m * 10.0**k for k in range(-12, 9) for m in (1, 2, 5)])
     inside = candidates[(candidates >= low * 0.8) & (candidates <= high * 1.25)]
     if len(inside) > 5:
@@ -116,15 +123,16 @@ def largest(values: np.ndarray) -> float:
 
 
 def decimals_of(values: np.ndarray, digits: int = 3) -> str:
-    """Return a format that gives all numbers of a map the same, sensible decimals."""
-    return f".{int(np.clip(digits - 1 - np.floor(np.log10(max(largest(values), 1e-12))), 0, 6))}f"
+    """Return a format that gives all numbers of a map the same, sensible decimals; powers of ten if they need them."""
+    power = np.floor(np.log10(found)) if (found := largest(values)) > 0 else 0
+    return f".{digits - 1}e" if abs(power) > _PLAIN else f".{int(np.clip(digits - 1 - power, 0, 6))}f"
 
 
 def by_status(axes: Axes, evidence: Evidence, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
-    """Draw points, those of runs that are left out of fits hollow and crossed."""
+    """Draw points, those of runs that are excluded from fits as crosses."""
     left_out = ~evidence.ok
     axes.plot(x[evidence.ok], y[evidence.ok], linestyle="none", **style)
     if left_out.any():
         axes.plot(
-            x[left_out], y[left_out], linestyle="none", marker="x", color=style["color"], label="left out of fits"
+            x[left_out], y[left_out], linestyle="none", marker="x", color=style["color"], label="excluded from fits"
         )

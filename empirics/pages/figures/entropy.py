@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from empirics.claims.maxwell import maxwell_ratio, reference_slopes
+from empirics.pages.blocks import number
 from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.figures.axes import MARKERS, heat_map
+from empirics.pages.figures.axes import MARKERS, decimals_of, heat_map
 
 __all__ = ["entropy_map", "slope_plane"]
 
@@ -16,22 +17,23 @@ __all__ = ["entropy_map", "slope_plane"]
 def entropy_map(evidence: Evidence) -> Picture | None:
     """Draw the entropy surface over the grid with the symmetry orbits (for SGD lines of equal lr × weight decay)."""
     entropy = evidence.get("entropy")
-    if entropy is None or not evidence.dimension:
+    if entropy is None or not evidence.dimension or not np.isfinite(entropy[evidence.on_grid]).any():
         return None
     values = entropy / evidence.gas_constant
-    values = values - np.nanmean(values[evidence.ok]) if evidence.ok.any() else values
+    used = values[evidence.ok & np.isfinite(values)]
+    values = values - used.mean() if len(used) else values
     with canvas() as figure:
         axes = figure.subplots()
-        heat_map(axes, figure, evidence.grid(values), evidence.names, "+.1f", "S/R − mean")
+        heat_map(axes, figure, evidence.grid(values), evidence.names, f"+{decimals_of(values)}", "S/R, mean subtracted")
         if evidence.free:
             _equal_products(axes, evidence)
-        held = f"equal {evidence.product_name.removesuffix(', per step')} (isotherms)" if evidence.free else ""
+        held = f"equal {evidence.product_name} (isotherms)" if evidence.free else ""
         return picture(
             figure,
             "entropy-map",
             "The entropy surface",
-            f"Entropy in units of R spans {np.nanmax(values) - np.nanmin(values):.2f} over the grid.",
-            "Entropy S of the weights in units of R = (d − 1)/2, mean taken off. "
+            f"Entropy in units of R spans {number(np.nanmax(values) - np.nanmin(values), 3)} over the grid.",
+            "Entropy S of the weights in units of R = (d − 1)/2, mean subtracted. "
             + (
                 f"Dashed: {held}. Along a dashed line scale invariance alone fixes how S changes."
                 if held
@@ -59,7 +61,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         line = [(low - difference) / weight, (high - difference) / weight]
         axes.plot([low, high], line, color=INK, linewidth=1)
         axes.annotate(
-            f"line: {words} = {difference:g},\nwhat V3 tests",
+            f"line: {words} = {difference:g},\nthe Maxwell relation (V3)",
             (0.04, 0.96),
             xycoords="axes fraction",
             va="top",
@@ -89,14 +91,17 @@ def slope_plane(evidence: Evidence) -> Picture | None:
             f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {seen}. "
             f"Low-temperature gas ({gas[0]:.3g}, {gas[1]:.3g}), path entropy ({path[0]:.3g}, {path[1]:.3g}); both lie "
             f"on the line where {words} is {difference:g}.",
-            "Every scale-invariant network has to lie on the line; V3 tests that and nothing else. Where on the line "
-            "it lies is the physics, and V3 is blind to it: both references sit on it.",
+            "Every scale-invariant network lies on the line; the Maxwell relation (V3) tests that and nothing else. "
+            "The position along the line is the physics, to which V3 is blind: both references lie on the line.",
         )
 
 
 def _equal_products(axes: Axes, evidence: Evidence) -> None:
     """Draw the lines along which what sets the temperature is the same, through the map's diagonal."""
-    low, high = np.log(evidence.product.min()), np.log(evidence.product.max())
+    products = np.log(evidence.product[evidence.product > 0])
+    if not len(products):
+        return
+    low, high = products.min(), products.max()
     x, y = axes.get_xlim(), axes.get_ylim()
     for share in (0.2, 0.5, 0.8):
         product = np.exp((1 - share) * low + share * high)

@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 
 from empirics.claims.exhibit import Map, Plot
 from empirics.pages.drawing import FAINT, INK, SERIES, Picture, canvas, picture
-from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map, log_ticks
+from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map, log_axis
 
 __all__ = ["drawn"]
 
@@ -56,12 +56,9 @@ def _plot(plot: Plot, name: str) -> Picture:
                     one.x, one.y, MARKERS[colour % len(MARKERS)], markerfacecolor="none", markeredgewidth=1.2,
                     markersize=_size(len(one.x)), alpha=0.9, **look,
                 )  # fmt: skip
-        axes.set_xscale("log" if plot.logarithmic[0] else "linear")
-        axes.set_yscale("log" if plot.logarithmic[1] else "linear")
         for axis, logarithmic, which in zip((axes.xaxis, axes.yaxis), plot.logarithmic, "xy", strict=True):
-            values = np.concatenate([getattr(one, which) for one in plot.series])
-            if logarithmic and (values > 0).any():
-                log_ticks(axis, values[values > 0].min(), values[values > 0].max())
+            if logarithmic:
+                log_axis(axis, np.concatenate([np.asarray(getattr(one, which), float) for one in plot.series]))
         axes.set_xlabel(plot.x)
         axes.set_ylabel(plot.y)
         axes.margins(y=0.12)
@@ -78,7 +75,7 @@ def _size(points: int) -> float:
 def _map(grid: Map, name: str) -> Picture:
     with canvas(3.3) as figure:
         axes = figure.subplots()
-        sign = "+" if np.nanmin(grid.values) < 0 else ""
+        sign = "+" if (grid.values < 0).any() else ""
         # Arrows would run through numbers.
         numbers = f"{sign}{decimals_of(grid.values, 2)}" if grid.to is None else None
         heat_map(axes, figure, (grid.columns, grid.rows, grid.values), (grid.x, grid.y), numbers, grid.unit)

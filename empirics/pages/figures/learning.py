@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from empirics.pages.blocks import number
 from empirics.pages.drawing import SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.figures.axes import by_status, heat_map, log_ticks
+from empirics.pages.figures.axes import by_status, decimals_of, heat_map, log_axis
 
 __all__ = ["accuracy_map", "accuracy_plot"]
 
@@ -14,18 +15,20 @@ __all__ = ["accuracy_map", "accuracy_plot"]
 def accuracy_map(evidence: Evidence) -> Picture | None:
     """Draw the accuracy on the test set over the grid."""
     accuracy = evidence.get("test_accuracy")
-    if accuracy is None:
+    if accuracy is None or not np.isfinite(accuracy[evidence.on_grid]).any():
         return None
     with canvas() as figure:
         axes = figure.subplots()
-        heat_map(axes, figure, evidence.grid(100 * accuracy), evidence.names, ".1f", "test accuracy, %")
+        heat_map(
+            axes, figure, evidence.grid(100 * accuracy), evidence.names, decimals_of(100 * accuracy), "test accuracy, %"
+        )
         return picture(
             figure,
             "accuracy-map",
             "Test accuracy over the grid",
             f"Test accuracy over the grid runs from {_percent(np.nanmin(accuracy))} to "
             f"{_percent(np.nanmax(accuracy))}.",
-            "Share of test samples classified rightly, in percent, mean over seeds.",
+            "Share of test samples classified correctly, in percent, mean over seeds.",
         )
 
 
@@ -37,25 +40,26 @@ def accuracy_plot(evidence: Evidence) -> Picture | None:
     with canvas() as figure:
         axes = figure.subplots()
         by_status(
-            axes, evidence, evidence.product, 100 * accuracy, marker="o", color=SERIES[0], alpha=0.85, label="a run"
+            axes, evidence, evidence.product, 100 * accuracy, marker="o", color=SERIES[0], alpha=0.85, label="one run"
         )
-        axes.set_xscale("log")
-        log_ticks(axes.xaxis, evidence.product.min(), evidence.product.max())
+        log_axis(axes.xaxis, evidence.product)
         axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("test accuracy, %")
         axes.margins(y=0.12)
         figure.legend(loc="outside upper left", ncols=2)
-        seen = np.isfinite(accuracy)
+        seen = np.isfinite(accuracy) & np.isfinite(evidence.product)
+        if not seen.any():
+            return None
         cold, hot = (accuracy[seen][which(evidence.product[seen])] for which in (np.argmin, np.argmax))
         return picture(
             figure,
             "accuracy-plot",
-            "Does temperature cost accuracy?",
-            f"Test accuracy is {_percent(cold)} in the coldest run and {_percent(hot)} in the hottest.",
-            f"Each run's test accuracy over its {evidence.product_name}, which is all that the directions of a "
-            "scale-invariant network know of both rates: runs with the same lie above each other.",
+            "Test accuracy against temperature",
+            f"Test accuracy is {_percent(cold)} at the lowest {evidence.product_name}, {_percent(hot)} at the highest.",
+            f"Test accuracy of each run against its {evidence.product_name}, the only combination of both rates on "
+            "which the directions of a scale-invariant network depend: runs with the same value lie above each other.",
         )
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} percent"
+    return f"{number(100 * share, 3)} percent"

@@ -8,13 +8,13 @@ import numpy as np
 
 from empirics.pages.drawing import INK, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.figures.axes import by_status
+from empirics.pages.figures.axes import by_status, log_axis
 
 __all__ = ["adjacency", "lag_histogram", "lag_shares"]
 
 
 def lag_shares(evidence: Evidence) -> tuple[tuple[str, float], ...]:
-    """Say how far apart in time nearest neighbours are, all runs in order together.
+    """Return how far apart in time nearest neighbours are, all included runs together.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
             f"{shares[0]:.0f} percent of snapshots have their nearest neighbour next to them in time. Lags and shares: "
             + ", ".join(f"{label}: {share:.2g} %" for label, share in found)
             + ".",
-            "Lag of every snapshot's nearest neighbour, all runs that are in order taken together. Lag 1: the snapshot "
+            "Lag of every snapshot's nearest neighbour, pooled over the runs included in the fits. Lag 1: the snapshot "
             "just before or just after.",
         )
 
@@ -84,15 +84,15 @@ def adjacency(evidence: Evidence) -> Picture | None:
             textcoords="offset points", size=9,
         )  # fmt: skip
         by_status(axes, evidence, evidence.product, 100 * evidence.adjacent, marker="o", color=SERIES[0], alpha=0.85)
-        axes.set_xscale("log")
+        log_axis(axes.xaxis, evidence.product)
         axes.set_ylim(0, 104)
         axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("neighbours adjacent in time, %")
         return picture(
             figure,
             "adjacency",
-            "Run by run",
+            "Neighbours adjacent in time, by run",
             f"Share of neighbours adjacent in time, from {100 * np.nanmin(evidence.adjacent):.0f} to "
             f"{100 * np.nanmax(evidence.adjacent):.0f} percent; independent snapshots would give {100 * chance:.1g}.",
-            "The longer the spacing of snapshots against the memory of the run, the lower this share.",
+            "The longer the spacing of snapshots relative to the correlation time of the run, the lower this share.",
         )

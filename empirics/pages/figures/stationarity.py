@@ -1,4 +1,4 @@
-"""Figures of whether the runs have settled."""
+"""Figures of whether the runs are stationary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from empirics.measure.stationarity import BALANCE_MARGIN, SIGNIFICANT
 from empirics.pages.drawing import FAINT, INK, MUTED, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import Evidence
-from empirics.pages.figures.axes import SHORT, edges, grid_axes, plain
+from empirics.pages.figures.axes import SHORT, edges, grid_axes, log_axis, plain
 
 __all__ = ["balance_plot", "status_map", "traces"]
 
@@ -18,22 +18,22 @@ def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture 
     balance = evidence.get("balance")
     if balance is None:
         return None
-    error = 1.96 * evidence.column("balance_error")
+    error = np.maximum(1.96 * np.nan_to_num(evidence.column("balance_error")), 0)
     with canvas() as figure:
         axes = figure.subplots()
         axes.axhspan(1 - margin, 1 + margin, color=FAINT, linewidth=0, zorder=0)
         axes.axhline(1, color=INK, linewidth=1)
         shown = evidence.ok
         axes.errorbar(
-            evidence.product[shown], balance[shown], np.nan_to_num(error[shown]), fmt="o", color=SERIES[0],
-            markersize=4, elinewidth=1, label="in order", alpha=0.85,
+            evidence.product[shown], balance[shown], error[shown], fmt="o", color=SERIES[0],
+            markersize=4, elinewidth=1, label="included", alpha=0.85,
         )  # fmt: skip
         if (~shown).any():
             axes.errorbar(
-                evidence.product[~shown], balance[~shown], np.nan_to_num(error[~shown]), fmt="x", color=SERIES[1],
-                markersize=7, elinewidth=1, label="left out of fits",
+                evidence.product[~shown], balance[~shown], error[~shown], fmt="x", color=SERIES[1],
+                markersize=7, elinewidth=1, label="excluded from fits",
             )  # fmt: skip
-        axes.set_xscale("log")
+        log_axis(axes.xaxis, evidence.product)
         axes.set_xlabel(evidence.product_name)
         axes.set_ylabel("norm balance")
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
@@ -45,7 +45,7 @@ def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture 
             "Norm balance of every run",
             f"Norm balance of {len(evidence)} runs, from {np.nanmin(balance):.4g} to {np.nanmax(balance):.4g}; "
             "1 means that growth and shrinkage of the norm cancel.",
-            f"Bars are 95 % intervals from block means. A run is left out if it lies outside the band, 1 ± {margin:g}, "
+            f"Bars are 95 % intervals from block means. A run is excluded if it lies outside the band, 1 ± {margin:g}, "
             f"and more than {SIGNIFICANT:g} standard errors from 1.",
         )
 
@@ -79,28 +79,28 @@ def traces(evidence: Evidence, count: int = 4) -> Picture | None:
             )  # fmt: skip
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.set_xlabel("training step")
-        axes.set_ylabel("norm r over its later mean")
+        axes.set_ylabel("norm r / its later mean")
         axes.margins(y=0.15)
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
         return picture(
             figure,
             "traces",
             "The norm over time",
-            f"The norm of the weights of {len(chosen)} runs over {_length(steps[chosen, -1])} steps, each over its own "
-            "later mean.",
-            "A stationary run wanders about 1 without a trend. "
+            f"The norm of the weights of {len(chosen)} runs over {_length(steps[chosen, -1])} steps, each divided by "
+            "its own later mean.",
+            "A stationary run fluctuates about 1 without a trend. "
             + (
-                "Runs with a small product of learning rate and weight decay take longest to settle"
-                + (": the time is 1/(4 lr wd) steps." if evidence.optimizer == "sgd" else ".")
+                "Runs with a small lr·wd relax slowest"
+                + (": the relaxation time is 1/(4 lr·wd) steps." if evidence.optimizer == "sgd" else ".")
                 if evidence.free
-                else "Runs with a small effective learning rate η take longest to settle: the time is 1/(2 η wd r²) "
+                else "Runs with a small effective learning rate relax slowest: the relaxation time is 1/(2 η_eff λ r²) "
                 "steps."
             ),
         )
 
 
 def _length(steps: np.ndarray) -> str:
-    """Say how long the runs are."""
+    """Write how long the runs are."""
     low, high = steps.min(), steps.max()
     return f"{high:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
@@ -115,17 +115,17 @@ def _first_measured(evidence: Evidence) -> float | None:
     return None
 
 
-# How a run that counts and those that do not are marked, by the order of their statuses: shape, colour.
+# How included and excluded runs are marked, by the order of their statuses: shape, colour.
 _OK = ("o", MUTED)
 _OTHERS = (("x", SERIES[1]), ("s", SERIES[0]), ("^", SERIES[3]), ("D", SERIES[2]))
 
 
 def status_map(evidence: Evidence) -> Picture | None:
     """Draw the status of the runs over the grid, that of the worst where seeds share a cell."""
-    good = np.isfinite(evidence.lr) & np.isfinite(evidence.weight_decay)
+    good = evidence.on_grid
     if not good.any():
         return None
-    lr, weight_decay, status = evidence.lr[good], evidence.weight_decay[good], evidence.status[good].astype(str)
+    lr, weight_decay, status = (values[good] for values in (*evidence.cells, evidence.status.astype(str)))
     columns, rows = np.unique(lr), np.unique(weight_decay)
     others = [name for name in evidence.statuses() if name != "ok"]
     with canvas() as figure:
@@ -134,7 +134,7 @@ def status_map(evidence: Evidence) -> Picture | None:
         marks = [("ok", *_OK), *((name, *_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(others))]
         for name, marker, colour in marks:
             chosen = status == name
-            if name == "ok":  # a cell with a run that is left out shows that one
+            if name == "ok":  # a cell with an excluded run shows that one
                 out = set(zip(lr[status != "ok"], weight_decay[status != "ok"], strict=True))
                 chosen &= np.array([pair not in out for pair in zip(lr, weight_decay, strict=True)])
             axes.plot(
@@ -152,6 +152,6 @@ def status_map(evidence: Evidence) -> Picture | None:
             "Which runs count",
             f"Status of {len(evidence)} runs over {len(columns)} values of {evidence.names[0]} and {len(rows)} of "
             f"{evidence.names[1]}: {counts}.",
-            "One mark a cell of the grid. Where several seeds share a cell, it shows a run that is left out, if there "
-            "is one. Only runs that are ok enter the fits.",
+            "One marker per grid cell. Where several seeds share a cell, it shows an excluded run if there is one. "
+            "Only runs with status ok enter the fits.",
         )

@@ -1,4 +1,4 @@
-"""The sections of the page, made of blocks; HTML and Markdown say the same."""
+"""The sections of the page, made of blocks; HTML and Markdown show the same."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
     ("entropy", "Entropy", entropy),
     ("accuracy", "Test accuracy", learning),
-    ("stationarity", "Has every run settled?", stationarity),
+    ("stationarity", "Is every run stationary?", stationarity),
     ("neighbours", "Nearest neighbours, and the diffusive trap", neighbours),
     ("provenance", "How it was run", provenance),
 )
 
-#: Those that say of each protocol what is to be said of it.
+#: Those with a part for each protocol.
 BY_PROTOCOL = ("radius", "entropy", "accuracy", "stationarity", "neighbours")
 
 

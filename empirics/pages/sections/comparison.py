@@ -8,7 +8,7 @@ from typing import Any
 
 from empirics.pages.blocks import Cell, Section, TableBlock, Text, number
 from empirics.pages.evidence import Evidence
-from empirics.pages.sections.verdicts import measured_cell
+from empirics.pages.sections.verdicts import claim_words, known_claims, measured_cell
 from empirics.pages.sections.wording import plural
 from empirics.pages.words import typeset
 
@@ -93,7 +93,7 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
     Parameters
     ----------
     every : sequence of Verdicts
-        One for each folder; the first is what the others are held against.
+        One for each folder; the others are compared with the first.
     names, slugs : sequence of str
         Names of the folders, and identifiers of their sections.
 
@@ -107,19 +107,20 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
         counts = ", ".join(f"{count} {status}" for status, count in one.statuses().items())
         folders.append((Cell(names[i], section=slugs[i]), plural(len(one), "run"), counts, _against(evidence, i)))
     rows: list[tuple[str | Cell, ...]] = []
+    known = {name: claim for verdicts in every for name, claim in known_claims(verdicts).items()}
     for (claim, form, kind, protocol, optimizer), found in matrix(every):
         where = protocol + ("" if optimizer == "sgd" else f", {optimizer}")
         theory = next(row.theory for row in found if row is not None)
         cells = (measured_cell(row) if row is not None else Cell("not judged") for row in found)
-        rows.append((claim, Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
-    head = ("Claim", "In the form", *names, "Theory", "Kind", "Protocol")
+        rows.append((claim_words(claim, known), Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
+    head = ("Claim", "Quantity tested", *names, "Theory", "Kind", "Protocol")
     return Section(
         "comparison",
         "Side by side",
         (
             Text(
-                "The first folder is what the others are held against. A control is an experiment with one field "
-                "changed so that a claim must not pass: there a claim that agrees would be worth nothing here either."
+                "The other folders are compared with the first. A control is an experiment with one field changed so "
+                "that a claim must fail; a claim that passes there as well is no evidence."
             ),
             TableBlock(
                 "What was run", ("Folder", "Runs", "Status", f"Differs from {names[0]} in"), tuple(folders), "facts"
@@ -130,14 +131,14 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
 
 
 def _against(evidence: Sequence[Evidence], i: int) -> str:
-    """Say in what a folder differs from the first."""
+    """List the fields in which a folder differs from the first."""
     if i == 0:
         return "–"
     found = differences(evidence[0].runs, evidence[i].runs)
     if found is None:
         return "not recorded"
     if not found:
-        return "nothing but its name"
+        return "only its name"
     if len(found) > _MOST_WRITTEN:
         return f"{len(found)} fields: {', '.join(found)}"
     return "; ".join(f"{name} = {_value(new)}, not {_value(old)}" for name, (old, new) in found.items())

@@ -1,4 +1,4 @@
-"""What the entropy of the weights is, and which neighbours it comes from."""
+"""The entropy of the weights, and the neighbours it is estimated from."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def slope_table(verdicts: Any, evidence: Evidence) -> TableBlock:
     gas, path = reference_slopes(evidence.law or FixedLR)
     weight = evidence.orbit.weight
     return TableBlock(
-        "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time left out",
+        "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time excluded",
         ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
         (
             _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
             _slope_rows("Theiler window", evidence.entropy_slopes(True)),
-            _reference("Reference: cold gas", gas, weight),
+            _reference("Reference: low-temperature gas", gas, weight),
             _reference("Reference: path entropy", path, weight),
         ),
     )
@@ -69,7 +69,7 @@ def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> TableBlock:
         "Slopes of S/R, with 95 % intervals from the scatter of the runs",
         ("Slope of S/R", "Measured", "Theory", "Exact?"),
         (
-            (f"in log {evidence.names[0]}", measured[0], f"{1 if sphere else 2} for a cold gas", "no"),
+            (f"in log {evidence.names[0]}", measured[0], f"{1 if sphere else 2} for a low-temperature gas", "no"),
             (f"in log {evidence.names[1]}", measured[1], "2" if sphere else "−1", "yes, by symmetry"),
         ),
     )
@@ -86,9 +86,9 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     what = "(d − 1) times the mean log norm" if one else "the mean log norm of every sphere times its dimension"
     start = [
         Text(
-            "The entropy S says how large a part of weight space a run wanders over once it has settled: the entropy "
-            f"of the directions of its snapshots, {evidence.entropy_method}, plus {what}. It is "
-            f"shown in units of the gas constant {r_text}."
+            "The entropy S measures how large a region of weight space a stationary run explores: the entropy of the "
+            f"directions of its snapshots, {evidence.entropy_method}, plus {what}. It is shown in units of the gas "
+            f"constant {r_text}."
         ),
         *shown(figures.entropy_map(evidence), figures.slope_plane(evidence)),
     ]
@@ -101,17 +101,17 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
         *start,
         slope_table(verdicts, evidence),
         Text(
-            f"What the collapse under V3 tests: scale invariance says that S/R − {taken} depends on {equal} alone, "
-            "so runs with very different lr and wd must fall on one curve. Nothing else is needed, and nothing else is "
-            "shown: the estimate's own bias is the same along such a line and drops out. The shape of the curve is the "
-            f"physics. A cold gas would give the slopes {number(gas[0], 3)} and {number(gas[1], 3)}; distances "
-            f"diffused between snapshots would give {number(path[0], 3)} and {number(path[1], 3)}."
+            f"What the collapse under the Maxwell relation (V3) tests: by scale invariance S/R − {taken} depends on "
+            f"{equal} alone, so runs with very different lr and wd must fall on one curve. No other assumption is "
+            "needed and none is tested: the bias of the estimator is constant along such a line and cancels. The shape "
+            f"of the curve is the physics. A low-temperature gas has the slopes {number(gas[0], 3)} and "
+            f"{number(gas[1], 3)}, diffusion between snapshots {number(path[0], 3)} and {number(path[1], 3)}."
         ),
     ]
 
 
 def _trap(evidence: Evidence) -> str:
-    """Say whether the entropy shown is that of a path."""
+    """State whether the entropy shown is that of a path."""
     shares = evidence.adjacent[evidence.ok] if evidence.adjacent is not None else np.array([])
     shares = shares[np.isfinite(shares)]
     share = float(shares.mean()) if len(shares) else float("nan")
@@ -125,9 +125,9 @@ def _trap(evidence: Evidence) -> str:
     count = f" ({paths} of {used} runs)" if paths is not None else ""
     if is_path:
         return (
-            f"Here it is a path entropy{count}.{measured} The Maxwell relation V3 may be read from it, because scale "
-            "invariance fixes it for either; no statement on the entropy itself, its separate slopes or a heat "
-            "capacity may."
+            f"Here it is a path entropy{count}.{measured} It still tests the Maxwell relation (V3), which scale "
+            "invariance fixes for either kind of entropy, but not the entropy itself, its separate slopes or a heat "
+            "capacity."
         )
     return f"Here it is mostly not a path entropy{count}.{measured}"
 
@@ -137,17 +137,17 @@ def neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
     if not evidence.neighbours:
         return [
             Text(
-                f"The entropy of these runs is no estimate from nearest neighbours ({evidence.entropy_method}), so the "
-                "diffusive trap is not set: the entropy cannot be that of a path."
+                f"The entropy of these runs is not estimated from nearest neighbours ({evidence.entropy_method}), so "
+                "the diffusive trap does not arise: it cannot be a path entropy."
             )
         ]
     blocks: list[object] = [
         Text(
             "The diffusive trap: in high dimension a snapshot's nearest neighbour is usually the snapshot taken just "
-            "before or after it. Its distance then says how far the weights diffuse between two snapshots, not how "
-            "large the region is that the run wanders over. Such a number is a path entropy: it would come out the "
-            "same in any landscape. Leaving out neighbours that are close in time (a Theiler window) is the remedy, "
-            "where the run is long enough."
+            "before or after it. Its distance then measures how far the weights diffuse between two snapshots, not how "
+            "large a region the run explores. Such a number is a path entropy: it would be the same in any loss "
+            "landscape. The remedy, for a run that is long enough, is to exclude neighbours that are close in time (a "
+            "Theiler window)."
         ),
         Text(_trap(evidence)),
     ]
@@ -159,8 +159,8 @@ def neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
         blocks.append(slope_table(verdicts, evidence))
         blocks.append(
             Text(
-                "If the first line is near the path entropy and the second moves towards the gas, the trap is what was "
-                "measured first. The differences agree in any case."
+                "If the first row is near the path entropy and the second moves towards the gas, the first row is the "
+                "trap. The differences agree in either case."
             )
         )
     return blocks

@@ -1,4 +1,4 @@
-"""What the networks have learnt: how they do on samples that they were not trained on."""
+"""What the networks have learnt: their accuracy on samples that they were not trained on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["learning", "learnt"]
 
 #: Variables of the summary, in words.
 NAMES = (
-    ("test_accuracy", "Share of test samples classified rightly"),
-    ("accuracy", "Share of training samples classified rightly"),
+    ("test_accuracy", "Share of test samples classified correctly"),
+    ("accuracy", "Share of training samples classified correctly"),
     ("test_loss", "Loss of test minibatches (nat)"),
     ("loss", "Loss of training minibatches (nat)"),
 )
@@ -37,7 +37,7 @@ def learning(verdicts: Any, evidence: Evidence) -> list[object]:
     words = ""
     if np.isfinite(usable[best]):
         words = (
-            f" The best of the runs {'that count' if evidence.ok.any() else 'has'}, run {best}, has "
+            f" The best run{' of those included' if evidence.ok.any() else ''}, run {best}, reaches "
             f"{number(100 * accuracy[best], 3)} % at {evidence.names[0]} {number(evidence.lr[best], 3)} and "
             f"{evidence.names[1]} {number(evidence.weight_decay[best], 3)}."
         )
@@ -48,9 +48,9 @@ def learning(verdicts: Any, evidence: Evidence) -> list[object]:
     )
     return [
         Text(
-            "Samples that no run was trained on. Mean over the part of the run that is measured, so of networks that "
-            f"wander at a constant temperature, not of one that is cooled down.{words}"
+            "Accuracy on samples that no run was trained on, averaged over the measured part of each run: these are "
+            f"networks that fluctuate at constant temperature, not networks that were cooled down.{words}"
         ),
         *shown(figures.accuracy_map(evidence), figures.accuracy_plot(evidence)),
-        TableBlock("Over the runs that count", ("What", "Lowest", "Highest"), rows),
+        TableBlock("Over the runs included in the fits", ("Quantity", "Minimum", "Maximum"), rows),
     ]

@@ -38,20 +38,20 @@ def _fact(value: Any) -> str:
 
 
 def provenance(verdicts: Any, evidence: Evidence) -> list[object]:
-    """Say how the runs were made."""
+    """Show how the runs were made."""
     facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
     experiment: Any = getattr(evidence.runs, "experiment", None)
     toml = experiment.to_toml() if hasattr(experiment, "to_toml") else str(facts.get("toml", ""))
     rows = _flat({key: value for key, value in facts.items() if key not in _FACTS})
     if "imported" in facts:
-        return [TableBlock("Where these runs come from", ("What", "Value"), tuple(rows))]
+        return [TableBlock("Where these runs come from", ("Item", "Value"), tuple(rows))]
     blocks: list[object] = [
         Text("The same experiment file, run again with the same versions on the same machine, gives the same numbers.")
         if rows
         else Text("Not recorded: these results do not say how they were made.")
     ]
     if rows:
-        blocks.append(TableBlock("How it was run", ("What", "Value"), tuple(rows)))
+        blocks.append(TableBlock("How it was run", ("Item", "Value"), tuple(rows)))
     if toml:
         blocks.append(Details("The experiment in full (TOML)", verbatim=toml.strip()))
     return blocks
@@ -65,7 +65,7 @@ def sources(every: Sequence[Evidence]) -> list[object]:
     if found:
         blocks += [
             Text(
-                "Each formula is the end of a derivation whose every step is checked by machine; "
+                "Each formula is the result of a derivation whose steps are all checked by machine; "
                 "`thermo-theory derive NAME` prints it."
             ),
             Formulas(found),

@@ -1,4 +1,4 @@
-"""What the norm of the weights does."""
+"""The norm of the weights, measured and predicted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["radius"]
 def radius(verdicts: Any, evidence: Evidence) -> list[object]:
     """Show the norm over the grid, beside the formula."""
     if evidence.protocol == "fixed-sphere":
-        return [Text("The norm is set: after each step the weights are put back on the sphere they started on.")]
+        return [Text("The norm is fixed: after each step the weights are projected back onto their sphere.")]
     fit = evidence.radius_slopes
     formula = laws(evidence.pairs, ("radius",))
     blocks: list[object] = [Text(_why_it_settles(evidence)), *([Formulas(formula)] if formula else [])]
@@ -42,27 +42,26 @@ def radius(verdicts: Any, evidence: Evidence) -> list[object]:
     if not evidence.free:
         return [*blocks, _radius_table_at_fixed_elr(fit, judged_estimate(verdicts, "V1"))]
     if evidence.law is None:
-        return [*blocks, Text("Slopes of log r: nothing is derived of this optimiser that they could be held against.")]
+        return [*blocks, Text("Slopes of log r: no prediction is derived for this optimiser.")]
     return [*blocks, *_radius_table_at_fixed_lr(evidence, evidence.law, fit, judged_estimate(verdicts, "V1"))]
 
 
 def _why_it_settles(evidence: Evidence) -> str:
-    """Say what makes the norm settle and what predicts where."""
+    """Explain what makes the norm stationary and what predicts its value."""
     if evidence.optimizer not in ("", "sgd"):
         return (
-            "What gradients bring makes the norm r of the weights grow; weight decay shrinks it. Where the two "
-            "balance, the norm settles. Two predictions of where: the norm balance of the optimiser's own step, which "
-            "only says that the run has settled, and the norm at which gradients that are independent noise balance "
-            "weight decay, below for small steps and in the figure for steps as large as they are."
+            "Gradient updates make the norm r of the weights grow; weight decay shrinks it. The norm becomes "
+            "stationary where the two balance. Two equations predict it: the norm balance of the optimiser's own step, "
+            "which only shows that the run is stationary, and the norm at which independent gradient noise balances "
+            "weight decay, given below for small steps and in the figure for the actual step sizes."
         )
     return (
         "Each gradient step is at right angles to the weights and so makes their norm r grow; weight decay shrinks "
-        "it. Where the two balance, the norm settles. Two predictions of where: the norm balance, which is exact "
-        "for steps of any size and only says that the run has settled, and the formula of the continuous-time "
-        "theory, below. The formula is given the gradient noise that was measured in each run, tr Σ = σ² (d − 1) "
-        f"at unit norm, with {'η the' if evidence.free else 'the effective'} learning rate and λ the weight decay; "
-        f"it leaves out the mean gradient and terms of order {'lr' if evidence.free else 'effective lr'} × wd"
-        f"{'' if evidence.free else ' × r²'}."
+        "it. The norm becomes stationary where the two balance. Two equations predict it: the norm balance, which is "
+        "exact for steps of any size and only shows that the run is stationary, and the formula of the continuous-time "
+        "theory, below. The formula takes the gradient noise measured in each run, tr Σ = σ² (d − 1) at unit norm, "
+        f"with {'η the' if evidence.free else 'the effective'} learning rate and λ the weight decay; it neglects the "
+        f"mean gradient and terms of order {'lr·wd' if evidence.free else 'η_eff λ r²'}."
     )
 
 
@@ -77,9 +76,9 @@ def _radius_table_at_fixed_lr(
         ("in log weight decay", interval(fit.weight_decay), number(down), "no"),
         (slope_difference_words(orbit), interval(judged or fit.difference), number(theory), "yes, by symmetry"),
     )
-    takes = "the gradient noise at unit norm to be the same in every run, but it"
+    takes = "the gradient noise at unit norm is the same in every run, but it changes"
     if "sigma" not in of.radius.arguments:
-        takes = "gradients to be independent noise, the same in all coordinates, but what they are"
+        takes = "gradients are independent noise of the same size in all coordinates, but their noise changes"
     same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
     powers = (f"c{superscript(orbit.rate)}", f"c{superscript(orbit.decay)}")
     return (
@@ -89,10 +88,10 @@ def _radius_table_at_fixed_lr(
             rows,
         ),
         Text(
-            f"Why {number(up, 2)} and {number(down, 2)} are not exact: they take {takes} changes with "
-            f"{orbit_words(of)[0]}. That moves both slopes, {same}, so that the last line stays: multiplying the "
-            f"weights by c, lr by {powers[0]} and wd by {powers[1]} gives the same run on another scale, whatever the "
-            "noise."
+            f"Why {number(up, 2)} and {number(down, 2)} are not exact: they assume that {takes} with "
+            f"{orbit_words(of)[0]}. This shifts both slopes, {same}, and leaves the last row unchanged: multiplying "
+            f"the weights by c, lr by {powers[0]} and wd by {powers[1]} gives the same run on another scale, for "
+            "arbitrary noise."
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Which runs count, and why the others do not."""
+"""Which runs are included in the fits, and why the others are not."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def _run_table(evidence: Evidence) -> TableBlock:
 def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
     """Show the status of every run."""
     counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
-    own = "In a settled run what the decay in the optimiser's own step takes off r² is what the rest of the step adds; "
+    own = "In a stationary run the weight decay in the optimiser's own step removes as much of r² as the rest adds; "
     balance = {
-        "fixed-elr": "In a settled run what weight decay takes off the norm is what the gradients bring; the ratio of "
-        "the two is the norm balance.",
-        "fixed-sphere": "On the sphere the norm is held, so there is no norm balance to test.",
+        "fixed-elr": "In a stationary run weight decay shrinks the norm as much as the gradients make it grow; the "
+        "ratio of the two is the norm balance.",
+        "fixed-sphere": "On the sphere the norm is fixed, so there is no norm balance to test.",
     }.get(
         evidence.protocol,
-        "In a settled run lr · E|g|² = wd · (2 − lr · wd) · E r², exactly and for steps of any size; the ratio of the "
-        "two sides is the norm balance."
+        "In a stationary run lr·E|g|² = wd·(2 − lr·wd)·E r², exactly and for steps of any size; the ratio of the two "
+        "sides is the norm balance."
         if evidence.optimizer in ("", "sgd")
         else f"{own}the ratio of the two is the norm balance.",
     )
     blocks: list[object] = [
         Text(
-            f"A verdict on a run that has not settled means nothing, so this is tested, not assumed. {balance} Runs "
-            "that diverged, still drift, do not mix, or fit the data exactly are named, shown and left out of every "
-            "fit."
+            f"A verdict on a run that is not stationary means nothing, so stationarity is tested, not assumed. "
+            f"{balance} Runs that diverged, still drift, do not mix or interpolate the data are listed, shown and "
+            "excluded from every fit."
         ),
         Text(f"Status of the {plural(len(evidence), 'run')}: {counts}."),
         _status_table(evidence),
@@ -81,16 +81,16 @@ def _status_table(evidence: Evidence) -> TableBlock:
     rows = []
     for (status, _), runs in sorted(groups.items(), key=lambda item: (item[0][0] != "ok", -len(item[1]))):
         reason = str(evidence.reason[runs[0]])
-        example = f"{reason}{f' (run {runs[0]}, for one)' if len(runs) > 1 and reason else ''}"
+        example = f"{reason}{f' (for example run {runs[0]})' if len(runs) > 1 and reason else ''}"
         spans = (_span(values[runs]) for values in (evidence.lr, evidence.weight_decay))
         rows.append((status, str(len(runs)), *spans, example or "–"))
     return TableBlock(
-        "Statuses and their reasons", ("Status", "Runs", *map(str.capitalize, evidence.names), "Why"), tuple(rows)
+        "Statuses and their reasons", ("Status", "Runs", *map(str.capitalize, evidence.names), "Reason"), tuple(rows)
     )
 
 
 def _span(values: np.ndarray) -> str:
-    """Say from where to where values go."""
+    """Write the smallest and the largest of some values."""
     low, high = values.min(), values.max()
     return number(low, 3) if low == high else f"{number(low, 3)} to {number(high, 3)}"
 

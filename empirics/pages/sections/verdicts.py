@@ -1,8 +1,8 @@
-"""The verdicts at a glance, and one section a claim."""
+"""The verdicts at a glance, and one section per claim."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,19 @@ import numpy as np
 from empirics.claims import Claim, Statement, claims, tables_of
 from empirics.claims.exhibit import Exhibit, Rows
 from empirics.claims.guard import shown
-from empirics.pages.blocks import Cell, Details, Figures, Heading, Items, Section, TableBlock, Tested, Text, number
+from empirics.pages.blocks import (
+    Cell,
+    Details,
+    Figures,
+    Heading,
+    Items,
+    Section,
+    TableBlock,
+    Tested,
+    Text,
+    number,
+    with_interval,
+)
 from empirics.pages.evidence import Evidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
@@ -21,6 +33,7 @@ from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, tally, type
 __all__ = [
     "Shown",
     "claim_sections",
+    "claim_words",
     "known_claims",
     "measured_cell",
     "shown_by_claim",
@@ -33,20 +46,15 @@ def measured_cell(verdict: Any) -> Cell:
     """Write a verdict and its number into a cell of a table."""
     if not np.isfinite(verdict.measured):
         return Cell("", verdict.verdict)
-    return Cell(card(verdict).numbers[1][1] + _half(verdict), verdict.verdict)
-
-
-def _half(verdict: Any) -> str:
-    half = (verdict.high - verdict.low) / 2
-    return f" ± {number(half, 2)}" if np.isfinite(half) else ""
+    return Cell(with_interval(verdict.measured, verdict.low, verdict.high), verdict.verdict)
 
 
 def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
-    """Show all verdicts in a table, what they come to, and what the three kinds of claims mean."""
-    several = len(evidence.parts()) > 1
+    """Show all verdicts in a table, their sum, and what the three kinds of claim mean."""
+    several, known = len(evidence.parts()) > 1, known_claims(verdicts)
     rows = tuple(
         (
-            Cell(v.claim, section=prefix + _slug(v.claim)),
+            Cell(claim_words(v.claim, known), section=prefix + _slug(v.claim)),
             measured_cell(v),
             Cell(typeset(str(v.title)), wraps=True),
             v.kind,
@@ -56,7 +64,7 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
         # What was measured comes first.
         for v in sorted(verdicts, key=lambda v: v.verdict == "not measured")
     )
-    head = ("Claim", "Verdict, measured ± half the 95 % interval", "In the form", "Kind")
+    head = ("Claim", "Verdict, measured ± half the 95 % interval", "Quantity tested", "Kind")
     head = (*head, *(("Protocol",) if several else ()), "Theory")
     blocks: list[object] = [Text(summary(evidence)), Text(f"{gist(verdicts)} {tally(list(verdicts))}")]
     blocks.append(
@@ -66,13 +74,17 @@ def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
         blocks += [Heading("Claims that could not be judged because their code failed"), Items(tuple(errors))]
     left_out = int((~evidence.ok).sum())
     if left_out:
-        blocks.append(Text(f"{plural(left_out, 'run')} of {len(evidence)} left out of the fits; see stationarity."))
+        blocks.append(
+            Text(
+                f"{left_out} of {plural(len(evidence), 'run')} excluded from the fits; see the section on stationarity."
+            )
+        )
     kinds = tuple(words for kind, words in KIND_WORDS.items() if kind in {v.kind for v in verdicts})
     if kinds:
-        blocks += [Heading("Three kinds of claims"), Items(kinds)]
+        blocks += [Heading("Three kinds of claim"), Items(kinds)]
     notes = [typeset(str(note)) for note in getattr(verdicts, "notes", ())]
     if notes:
-        blocks += [Heading("Beside the verdicts, not judged"), Items(tuple(notes))]
+        blocks += [Heading("Diagnostics"), Items(tuple(notes))]
     return Section(f"{prefix}verdicts", "Verdicts", tuple(blocks), label="Verdicts")
 
 
@@ -83,6 +95,11 @@ def _slug(claim: str) -> str:
 def known_claims(verdicts: Any) -> dict[str, Claim]:
     """Return the claims by name that the verdicts were made with, the package's and the session's where not said."""
     return getattr(verdicts, "claims", None) or claims()
+
+
+def claim_words(name: str, known: Mapping[str, Claim]) -> str:
+    """Name a claim in words, its code in brackets."""
+    return f"{known[name].title} ({name})" if name in known else name
 
 
 def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statement, str, str, list[Any]]]:
@@ -178,8 +195,7 @@ def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
                 blocks.append(Heading(words[:1].upper() + words[1:]))
             blocks += [Text(part.error)] if part.error else []
             blocks += _exhibit_blocks(part.exhibits, f"{_slug(name)}-{part.protocol}-{part.optimizer}")
-        title = known[name].title if name in known else name
-        yield Section(prefix + _slug(name), f"{name} · {title}", tuple(blocks), label=name)
+        yield Section(prefix + _slug(name), claim_words(name, known), tuple(blocks), label=name)
 
 
 def _exhibit_blocks(exhibits: list[Exhibit], name: str) -> list[object]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from empirics.claims.coordinates import Orbit
 from empirics.claims.fits import Estimate
-from empirics.pages.blocks import Figures, Text, decimals, number
+from empirics.pages.blocks import Figures, Text, number, with_interval
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import Evidence
 from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
@@ -25,7 +25,7 @@ __all__ = [
     "superscript",
 ]
 
-MISSING = Text("Not measured: these results do not hold what this section shows.")
+MISSING = Text("Not measured: these results lack the quantities of this section.")
 
 
 def plural(count: int, word: str) -> str:
@@ -35,14 +35,11 @@ def plural(count: int, word: str) -> str:
 
 def interval(estimate: Estimate) -> str:
     """Write an estimate with half the width of its interval."""
-    half = (estimate.high - estimate.low) / 2
-    places = decimals(half)
-    width = f" ± {half:.{places}f}" if half == half else " (no interval)"
-    return f"{estimate.value:.{places}f}{width}".replace("-", "−")
+    return with_interval(estimate.value, estimate.low, estimate.high)
 
 
 def summary(evidence: Evidence) -> str:
-    """Say in a sentence or two what was done.
+    """Describe in a sentence or two what was done.
 
     Parameters
     ----------
@@ -63,15 +60,15 @@ def summary(evidence: Evidence) -> str:
     length = f", {steps:,} steps each" if isinstance(steps, int) else ""
     runs = f"{plural(len(evidence), 'run')}{length}"
     if len(parts) == 1:
-        protocol = PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "a protocol that was not recorded"
+        protocol = PROTOCOL_WORDS.get(evidence.protocol, evidence.protocol) or "an unrecorded protocol"
         how = f" at {protocol}, {runs}: {grid_words(evidence)}"
     else:
         how = f", {runs}: " + "; ".join(
             f"at {protocol_words(part)}{'' if part.optimizer == 'sgd' else ','} {grid_words(part)}" for part in parts
         )
     return (
-        f"{network[0].upper()}{network[1:]}{weights} was trained by {trainers}{images}{how}. What the runs settled to "
-        "is compared here with what thermodynamics derives for them."
+        f"{network[0].upper()}{network[1:]}{weights} was trained by {trainers}{images}{how}. Their "
+        "stationary states are compared here with the predictions that thermodynamics derives for them."
     )
 
 
@@ -81,7 +78,7 @@ def protocol_words(evidence: Evidence) -> str:
 
 
 def grid_words(evidence: Evidence) -> str:
-    """Say what the runs of one protocol span."""
+    """Describe the grid of the runs of one protocol."""
     spans = []
     for values, name in zip((evidence.lr, evidence.weight_decay), evidence.names, strict=True):
         levels = np.unique(values[np.isfinite(values)])
@@ -114,6 +111,6 @@ def judged_estimate(verdicts: Any, claim: str) -> Estimate | None:
 
 
 def shown(*pictures: Picture | None) -> tuple[Figures, ...]:
-    """Put the figures that there are numbers for beside each other."""
+    """Put those figures beside each other for which there are numbers."""
     found = tuple(picture for picture in pictures if picture is not None)
     return (Figures(found),) if found else ()

@@ -151,14 +151,14 @@ def test_every_verdict_is_there_in_words(page, runs):
         assert verdict.title in text
     assert {"agrees", "disagrees", "inconclusive", "not measured"} <= set(re.findall(r"<span>([a-z ]+)</span>", page))
     assert "It is a gate" in text
-    assert "it says nothing about isotropic noise or the Gibbs law" in text
+    assert "it does not test isotropic noise or the Gibbs law" in text
 
 
 def test_the_figures_are_there_each_with_its_message(page):
     labels = " ".join(Reader(page).labels)
     for part in (
         "over the grid runs from",
-        "percent of the formula's",
+        "percent of the prediction",
         "over that of the norm balance from",
         "in units of R spans",
         "Slopes of the entropy",

@@ -103,7 +103,7 @@ def test_a_page_tells_optimizers_apart(text):
     for words in (
         "# Is training an ideal gas?",
         "fixed learning rate, Adam with L2 decay",
-        "| Claim | Verdict, measured ± half the 95 % interval | In the form | Kind | Protocol | Theory |",
+        "| Claim | Verdict, measured ± half the 95 % interval | Quantity tested | Kind | Protocol | Theory |",
         "in log lr minus 2 × slope in log weight decay is 2 R with",
         "The two slopes of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½",
         "S/R − ½ log(lr/wd) depends on lr × wd alone",
@@ -112,7 +112,7 @@ def test_a_page_tells_optimizers_apart(text):
         "| first − 2 × second |",
         "weights by c, lr by c² and wd by c⁻²",
         "weights by c, lr by c and wd by c⁻²",
-        "what the decay in the optimiser's own step takes off r²",
+        "the weight decay in the optimiser's own step removes as much of r² as the rest adds",
         "adam-l2-symmetry",
     ):
         assert words in text, words
@@ -121,7 +121,7 @@ def test_a_page_tells_optimizers_apart(text):
 
 
 def test_cold_gas_and_path_entropy_have_the_slopes_of_each_optimizer(text):
-    gas = [line for line in text.splitlines() if line.startswith("| Reference: cold gas")]
+    gas = [line for line in text.splitlines() if line.startswith("| Reference: low-temperature gas")]
     path = [line for line in text.splitlines() if line.startswith("| Reference: path entropy")]
     rows = {tuple(float(x.replace("−", "-")) for x in line.split("|")[2:5]) for line in gas}
     # From S = R log T + 2 R log r, with T and r as powers of lr and weight decay: THEORY.md, section 5.
@@ -140,8 +140,8 @@ def test_runs_of_different_length_have_their_own_steps(text):
 
 def test_test_accuracy_is_shown_where_there_was_a_test_set(text, runs, tmp_path):
     assert "## Test accuracy" in text
-    assert "Test accuracy over the grid runs from 50.0 percent to" in text
-    assert "has 90 % at" in text
+    assert "Test accuracy over the grid runs from 50 percent to" in text
+    assert "reaches 90 % at" in text
     less = runs.dataset.drop_vars("test_accuracy").isel(run=runs.dataset["optimizer"].values == "adamw")
     page = report(compare(less), tmp_path / "page.md", "markdown").read_text(encoding="utf-8")
     assert "# Is AdamW an ideal gas?" in page

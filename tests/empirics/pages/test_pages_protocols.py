@@ -59,11 +59,11 @@ def test_the_page_says_of_each_protocol_what_it_sets(verdicts, tmp_path):
         "at fixed effective learning rate 9 effective learning rates",
         "at fixed norm 9 effective learning rates",
         "radii from",
-        "In short: what scale invariance alone demands is seen; so is what the theory adds",
+        "In short: the consequences of scale invariance alone are observed; so are the predictions that need",
         "the slope of its logarithm must be exactly −½",
         "the slope of the entropy of the weights in log weight decay is −R",
-        "The norm is set",
-        "no estimate from nearest neighbours",
+        "The norm is fixed",
+        "not estimated from nearest neighbours",
         "slopes and curvatures of the loss",
     ):
         assert words in text, words

@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -146,7 +147,7 @@ def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path):
     page = report(verdicts, tmp_path / "page.html").read_text(encoding="utf-8")
     section = page.split('id="u1"')[1].split("<section")[0]
     for words in (
-        "U1 · Light weights",
+        "Light weights (U1)",
         "No norm is above one &amp; a half.",
         "<math",
         'aria-label="The norms, shown."',
@@ -192,7 +193,7 @@ def test_a_claim_whose_code_fails_is_named_and_the_page_is_made(tmp_path):
     text = report(verdicts, tmp_path / "page.md", "markdown").read_text(encoding="utf-8")
     first, *sections = text.split("\n## ")[1:]
     assert f"### Claims that could not be judged because their code failed\n\n- {unjudged}\n" in first
-    by_claim = {section.split(" · ")[0]: section for section in sections}
+    by_claim = {name[1]: each for each in sections if (name := re.match(r".*\((\w+)\)\n", each))}
     assert unshown in by_claim["U2"]
     assert mistaken in by_claim["U4"]
     assert "Every norm" in by_claim["U3"]
@@ -220,7 +221,7 @@ def test_an_experiment_with_one_field_changed_says_which(tmp_path):
     assert change["differs_from_first"] == {"model.eps": {"first": main.experiment.model.eps, "here": 0.01}}
     text = report(verdicts, tmp_path / "two.md", format="markdown").read_text(encoding="utf-8")
     assert "model.eps = 0.01, not " in text
-    (row,) = [line for line in text.splitlines() if line.startswith("| V3 | Maxwell relation, entropy as any")]
+    (row,) = re.findall(r"^\| Maxwell relation \(V3\) \| Maxwell relation, entropy as any.*$", text, flags=re.M)
     cells = row.split(" | ")[2:4]
     for cell, judgement in zip(cells, verdicts, strict=True):
         spline = next(verdict for verdict in judgement if verdict.title.startswith("Maxwell relation, entropy as any"))
