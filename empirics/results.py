@@ -169,10 +169,8 @@ def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
 
 def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
     """What labels the runs; a rate or radius that no run has fixed is left out."""
-    columns = {
-        name: np.array([getattr(run, name) for run in runs])
-        for name in ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
-    }
+    columns = {n: np.array([run.number(n) for run in runs]) for n in ("lr", "weight_decay", "effective_lr", "radius")}
+    columns |= {name: np.array([getattr(run, name) for run in runs]) for name in ("protocol", "optimizer", "seed")}
     optional = [name for name in ("effective_lr", "radius") if np.isnan(columns[name]).all()]
     return {name: _variable(name, ("run",), column) for name, column in columns.items() if name not in optional}
 

@@ -121,7 +121,7 @@ class Shards(Section):
 class Run:
     """One run of the grid: what its random numbers depend on, and nothing else.
 
-    What a protocol does not fix is NaN: the weight decay on the sphere, the learning rate at fixed effective one.
+    What a protocol does not fix is None (weight decay on the sphere, lr at fixed ELR), so that equal runs are equal.
 
     Examples
     --------
@@ -129,18 +129,29 @@ class Run:
     fixed-lr, sgd, lr = 0.1, weight_decay = 0.01, seed = 1
     """
 
-    lr: float
-    weight_decay: float
+    lr: float | None
+    weight_decay: float | None
     seed: int
     protocol: str
     optimizer: str
-    effective_lr: float = math.nan
-    radius: float = math.nan
+    effective_lr: float | None = None
+    radius: float | None = None
 
     def __str__(self) -> str:
-        rates = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
-        labels = [f"{name} = {value:g}" for name, value in rates.items() if not math.isnan(value)]
+        values = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+        labels = [f"{name} = {value:g}" for name, value in values.items() if value is not None]
         return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
+
+    def number(self, name: str) -> float:
+        """Return a rate or radius for arithmetic, NaN where the protocol does not fix it.
+
+        Examples
+        --------
+        >>> Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd").number("radius")
+        nan
+        """
+        value = getattr(self, name)
+        return math.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)

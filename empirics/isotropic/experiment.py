@@ -296,7 +296,7 @@ class IsotropicExperiment(Experiment):
                         fixed = {outer: one, inner: other}
                         if protocol == "fixed-sphere":
                             fixed["lr"] = one * other**2
-                        rates = {"lr": math.nan, "weight_decay": math.nan} | fixed
+                        rates = {"lr": None, "weight_decay": None} | fixed
                         runs.append(
                             GasRun(
                                 **rates,

@@ -35,8 +35,9 @@ def identity(run: GasRun, dimension: int) -> bytes:
     >>> identity(run, 3) == identity(run, 3), identity(run, 3) == identity(run, 4), len(identity(run, 3))
     (True, False, 32)
     """
-    names = ("protocol", "optimizer", "lr", "effective_lr", "weight_decay", "radius", "start", "seed")
-    text = "|".join(["isotropic", f"d={dimension}", *(f"{name}={getattr(run, name)!r}" for name in names)])
+    rates = {name: run.number(name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+    named = {"protocol": run.protocol, "optimizer": run.optimizer, **rates, "start": run.start, "seed": run.seed}
+    text = "|".join(["isotropic", f"d={dimension}", *(f"{name}={value!r}" for name, value in named.items())])
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -47,11 +48,12 @@ def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
     gas, training = experiment.gas, experiment.training
     noise: dict[str, Any] = {"sigma": gas.sigma, "d": gas.dimension}
     if run.protocol == "fixed-sphere":
-        return run.radius
+        return run.number("radius")
+    decay = run.number("weight_decay")
     if run.protocol == "fixed-elr":
         boost = 1.0 if run.optimizer == "sgd" else 1 / (1 - training.momentum)
-        return float(FixedELR.radius(eta_eff=run.effective_lr * boost, lam=run.weight_decay, **noise))
-    rates = {"eta": run.lr, "lam": run.weight_decay} | noise
+        return float(FixedELR.radius(eta_eff=run.number("effective_lr") * boost, lam=decay, **noise))
+    rates = {"eta": run.number("lr"), "lam": decay} | noise
     if run.optimizer == "sgd":
         return float(FixedLR.radius(**rates))
     if run.optimizer in ("momentum", "nesterov"):
@@ -172,10 +174,10 @@ class GasTrainer:
         """Parameters of the runs, (Parameter, run)."""
         columns = np.zeros((len(Parameter), len(self.runs)))
         for i, run in enumerate(self.runs):
-            columns[Parameter.LR, i] = 0.0 if run.protocol == "fixed-elr" else run.lr
-            columns[Parameter.ELR, i] = run.effective_lr if run.protocol == "fixed-elr" else 0.0
-            columns[Parameter.WEIGHT_DECAY, i] = 0.0 if math.isnan(run.weight_decay) else run.weight_decay
-            columns[Parameter.RADIUS, i] = run.radius if run.protocol == "fixed-sphere" else 0.0
+            columns[Parameter.LR, i] = run.lr or 0.0
+            columns[Parameter.ELR, i] = run.number("effective_lr") if run.protocol == "fixed-elr" else 0.0
+            columns[Parameter.WEIGHT_DECAY, i] = run.weight_decay or 0.0
+            columns[Parameter.RADIUS, i] = run.radius or 0.0
             columns[Parameter.START_SQ, i] = self.initial_radius[i] ** 2
         return columns
 

@@ -68,9 +68,9 @@ class Ensemble:
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
-        self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])
-        self.weight_decay = self._column([run.weight_decay for run in self.runs]).nan_to_num(0.0)
-        self.radius = self._column([run.radius for run in self.runs])
+        self.rate = self._column([run.number(AXES[training.protocol][0]) for run in self.runs])
+        self.weight_decay = self._column([run.weight_decay or 0.0 for run in self.runs])
+        self.radius = self._column([run.number("radius") for run in self.runs])
         self.schedule = Schedule(experiment.schedule)
         self.feeds = Feeds(experiment, self.runs, data, self.dtype, self.device)
         self.frozen = self.model.fixed(frozen_generator(table.head_seed), len(self.runs), self.dtype, self.device)
@@ -98,13 +98,13 @@ class Ensemble:
     def _initial_radius(self, run: Run) -> float:
         rule, gain = self.experiment.training.initial_radius, self.optimizer.gain
         if run.protocol == "fixed-sphere":
-            return run.radius
+            return run.number("radius")
         if not isinstance(rule, NoiseRule):
             return rule
         rule = NoiseRule(self.experiment.training.noise_trace)
         if run.protocol == "fixed-elr":
-            return rule.radius_at_elr(run.effective_lr * gain, run.weight_decay)
-        return rule.radius(run.lr * gain, run.weight_decay)
+            return rule.radius_at_elr(run.number("effective_lr") * gain, run.number("weight_decay"))
+        return rule.radius(run.number("lr") * gain, run.number("weight_decay"))
 
     def _step_gradient(self) -> StepGradient:
         training = self.experiment.training

@@ -126,13 +126,15 @@ class NetworkExperiment(Experiment):
         gain = 1 / (1 - training.momentum) if training.optimizer in ("momentum", "nesterov") else 1.0
         rule = training.initial_radius
         if run.protocol == "fixed-elr":
-            return 1 / (gain * run.effective_lr)
+            return 1 / (gain * run.number("effective_lr"))
+        lr = run.number("lr")
         if run.protocol == "fixed-sphere":
-            return run.radius**2 / (gain * run.lr)
-        if isinstance(rule, NoiseRule):
-            rule = NoiseRule(training.noise_trace).radius(run.lr * gain, run.weight_decay)
-        radius = rule
-        return radius**2 / (gain * run.lr)
+            radius = run.number("radius")
+        elif isinstance(rule, NoiseRule):
+            radius = NoiseRule(training.noise_trace).radius(lr * gain, run.number("weight_decay"))
+        else:
+            radius = rule
+        return radius**2 / (gain * lr)
 
     def times(self, runs: Sequence[Run]) -> Times:
         """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""
@@ -168,7 +170,7 @@ class NetworkExperiment(Experiment):
         outer, inner = AXES[training.protocol]
         return tuple(
             Run(
-                **({"lr": math.nan, "weight_decay": math.nan} | {outer: one, inner: other}),
+                **({"lr": None, "weight_decay": None} | {outer: one, inner: other}),
                 seed=seed,
                 protocol=training.protocol,
                 optimizer=training.optimizer,
@@ -194,11 +196,6 @@ class NetworkExperiment(Experiment):
 
     def _called(self, protocol: str, run: Run) -> Run:
         """The run with another protocol's name, whose axes get the numbers of its own."""
-        rates = {name: math.nan for names in AXES.values() for name in names}
-        rates |= dict(zip(AXES[protocol], self._set(run), strict=True))
+        values = [getattr(run, name) for name in AXES[self.training.protocol]]
+        rates = {"lr": None, "weight_decay": None} | dict(zip(AXES[protocol], values, strict=True))
         return Run(seed=run.seed, protocol=protocol, optimizer=run.optimizer, **rates)
-
-    def _set(self, run: Run) -> tuple[float, float]:
-        """What the protocol fixes in a run: the numbers of the grid's two axes."""
-        first, second = AXES[self.training.protocol]
-        return getattr(run, first), getattr(run, second)

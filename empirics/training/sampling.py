@@ -6,7 +6,6 @@ the step says it.
 """
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import IntEnum
@@ -53,8 +52,8 @@ def identity(run: Run) -> int:
     >>> identity(a) == identity(a), identity(a) == identity(b)
     (True, False)
     """
-    rates = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
-    fixed = [f"{name}={value!r}" for name, value in rates.items() if not math.isnan(value)]
+    values = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
+    fixed = [f"{name}={value!r}" for name, value in values.items() if value is not None]
     return _number("|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"]))
 
 

@@ -189,7 +189,7 @@ def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray)
     where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
     """
     tangents = ensemble.model.directions
-    lr, effective = (np.array([getattr(run, name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
+    lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     if ensemble.experiment.training.adaptive:
         turn = np.where(np.isnan(effective), lr / np.sqrt(radius_sq), effective)
         return np.asarray(0.5 * turn * np.sqrt(variance_unit / tangents))
@@ -248,8 +248,8 @@ def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
 
 def _rates(ensemble: Ensemble) -> tuple[NDArray, NDArray]:
     """Learning rate and weight decay of every run."""
-    lr = np.array([run.lr for run in ensemble.runs])
-    return lr, np.array([run.weight_decay for run in ensemble.runs])
+    lr, weight_decay = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "weight_decay"))
+    return lr, weight_decay
 
 
 def _remainder(ensemble: Ensemble, summary: Arrays) -> NDArray:

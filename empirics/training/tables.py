@@ -191,7 +191,7 @@ class NetworkTraining(Section):
 
         Examples
         --------
-        >>> Training("fixed-lr", "sgd", 8, 0, initial_radius=NoiseRule(2.0), isotropic_share=0.75).noise_trace
+        >>> NetworkTraining("fixed-lr", "sgd", 8, 0, initial_radius=NoiseRule(2.0), isotropic_share=0.75).noise_trace
         8.0
         """
         if not isinstance(self.initial_radius, NoiseRule):
