@@ -161,5 +161,5 @@ def test_the_random_numbers_of_a_run_have_the_address_they_had():
     address = "fixed-sphere|sgd|lr=0.1|radius=2.0|seed=1"
     assert identity(run) == int.from_bytes(hashlib.sha256(address.encode()).digest(), "big")
     gas = GasRun(**dataclasses.asdict(run), start=3.0)
-    address = "isotropic|d=3|protocol=fixed-sphere|optimizer=sgd|lr=0.1|effective_lr=nan|weight_decay=nan|radius=2.0"
-    assert gas_identity(gas, 3) == hashlib.sha256(f"{address}|start=3.0|seed=1".encode()).digest()
+    address = "isotropic|d=3|protocol='fixed-sphere'|optimizer='sgd'|lr=0.1|effective_lr=nan|weight_decay=nan"
+    assert gas_identity(gas, 3) == hashlib.sha256(f"{address}|radius=2.0|start=3.0|seed=1".encode()).digest()
