@@ -27,7 +27,6 @@ from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Su
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, TrainingState
-from empirics.training.tables import NoiseRule
 
 #: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
 HELD_SNAPSHOTS = 2**28
@@ -90,21 +89,10 @@ class Ensemble:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def _draw(self) -> Tensor:
-        radii = [self._initial_radius(run) for run in self.runs]
+        radii = [self.experiment.initial_radius(run) for run in self.runs]
         generators = [generator(run, Stream.INITIAL) for run in self.runs]
         tensors = self.model.initial(generators, np.array(radii), self.dtype, self.device)
         return torch.cat([w.flatten(1) for w in tensors], 1)
-
-    def _initial_radius(self, run: Run) -> float:
-        rule, gain = self.experiment.training.initial_radius, self.optimizer.gain
-        if run.protocol == "fixed-sphere":
-            return run.number("radius")
-        if not isinstance(rule, NoiseRule):
-            return rule
-        rule = NoiseRule(self.experiment.training.noise_trace)
-        if run.protocol == "fixed-elr":
-            return rule.radius_at_elr(run.number("effective_lr") * gain, run.number("weight_decay"))
-        return rule.radius(run.number("lr") * gain, run.number("weight_decay"))
 
     def _step_gradient(self) -> StepGradient:
         training = self.experiment.training

@@ -12,6 +12,7 @@ from empirics.data.table import Data
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
 from empirics.experiment.schema import key, show, table_of
 from empirics.models.table import ModelTable
+from empirics.training import laws
 from empirics.training.tables import ControlTable, Grid, Measure, NetworkTraining, NoiseRule, Relaxation, ScheduleTable
 
 _BATCH = ("mlp", "batch")
@@ -122,19 +123,20 @@ class NetworkExperiment(Experiment):
 
     def relaxation(self, run: Run) -> float:
         """Relaxation time of a run's directions in steps, ``1/eta_eff`` at its starting radius; see `Relaxation`."""
-        training = self.training
-        gain = 1 / (1 - training.momentum) if training.optimizer in ("momentum", "nesterov") else 1.0
-        rule = training.initial_radius
+        gain = self.training.gain
         if run.protocol == "fixed-elr":
             return 1 / (gain * run.number("effective_lr"))
-        lr = run.number("lr")
+        return self.initial_radius(run) ** 2 / (gain * run.number("lr"))
+
+    def initial_radius(self, run: Run) -> float:
+        """Norm of the weights at step 0: the sphere's, the number asked for, or the stationary one for a noise."""
+        training, rule = self.training, self.training.initial_radius
         if run.protocol == "fixed-sphere":
-            radius = run.number("radius")
-        elif isinstance(rule, NoiseRule):
-            radius = NoiseRule(training.noise_trace).radius(lr * gain, run.number("weight_decay"))
-        else:
-            radius = rule
-        return radius**2 / (gain * lr)
+            return run.number("radius")
+        if not isinstance(rule, NoiseRule):
+            return rule
+        rate = run.number(AXES[run.protocol][0]) * training.gain
+        return laws.radius(run.protocol, rate, run.number("weight_decay"), training.noise_trace)
 
     def times(self, runs: Sequence[Run]) -> Times:
         """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""

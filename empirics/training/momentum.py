@@ -13,11 +13,6 @@ class Momentum(Optimizer):
 
     name: ClassVar[str] = "momentum"
 
-    @property
-    def gain(self) -> float:
-        """The sum of the weights that the buffer gives to one gradient, ``1/(1 − momentum)``."""
-        return 1 / (1 - self.settings.momentum)
-
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The buffer."""
         return {"buffer": torch.zeros_like(weights)}

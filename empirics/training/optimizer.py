@@ -32,11 +32,6 @@ class Optimizer(ABC):
     def __init__(self, settings: Settings = Settings()) -> None:  # noqa: B008 - a tuple of numbers
         self.settings = settings
 
-    @property
-    def gain(self) -> float:
-        """What a constant gradient is multiplied by in the long run: the learning rate counts as much larger."""
-        return 1.0
-
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """Tensors to be remembered between steps, by name; they go into the checkpoints. None unless overridden."""
         return {}

@@ -17,6 +17,7 @@ from empirics.measure import (
     radial_share,
     run_status,
 )
+from empirics.training import laws
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Look, Part, SnapshotColumn, Sum
@@ -183,18 +184,12 @@ def _components(ensemble: Ensemble, state: TrainingState) -> Arrays:
 
 
 def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
-    """Half the effective learning rate times the noise variance per direction at unit norm, shape (run,).
-
-    Momentum makes the rate larger by ``1/(1 − momentum)``. An Adam step divides the gradient by its root mean square,
-    where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
-    """
-    tangents = ensemble.model.directions
+    """Temperature of every run at its measured radius and noise, shape (run,)."""
+    training = ensemble.experiment.training
     lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
-    if ensemble.experiment.training.adaptive:
-        turn = np.where(np.isnan(effective), lr / np.sqrt(radius_sq), effective)
-        return np.asarray(0.5 * turn * np.sqrt(variance_unit / tangents))
-    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr / radius_sq, effective)
-    return np.asarray(half_rate * variance_unit / tangents)
+    free = lr / (np.sqrt(radius_sq) if training.adaptive else radius_sq)
+    rate = training.gain * np.where(np.isnan(effective), free, effective)
+    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
 
 
 def _stationarity(blocks: Arrays) -> Arrays:
@@ -240,7 +235,7 @@ def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
         return counted
     of_lr, of_decay = ensemble.schedule.at(ensemble.times.total)
     rates = (ensemble.rate * ensemble.weight_decay).double().cpu().numpy()
-    pull = 2 * ensemble.optimizer.gain * of_lr * of_decay * rates[:, None]
+    pull = 2 * training.gain * of_lr * of_decay * rates[:, None]
     if training.protocol == "fixed-elr" and training.adaptive:
         return np.asarray(pull * np.exp(means[:, Sum.LOG_RADIUS].T))
     return np.asarray(pull * means[:, Sum.RADIUS_SQ].T)

@@ -37,11 +37,9 @@ def _initial_radius(value: Any) -> "float | NoiseRule":
 
 @dataclass(frozen=True)
 class NoiseRule:
-    """Start each run at the radius law's value for a guessed trace of the gradient noise at unit norm.
+    """Start each run at the stationary radius for a guessed trace of the gradient noise at unit norm.
 
-    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. At a fixed effective learning
-    rate ``r0 = (effective_lr · noise / (2 · weight_decay))^(1/2)``. A guess that is wrong by a factor costs burn-in,
-    not correctness.
+    See :func:`empirics.training.laws.radius`. A guess that is off by a factor costs burn-in, not correctness.
     """
 
     noise: float
@@ -49,26 +47,6 @@ class NoiseRule:
     def to_toml(self) -> str:
         """Write the rule as an experiment file has it."""
         return f"{{noise = {self.noise!r}}}"
-
-    def radius(self, lr: float, weight_decay: float) -> float:
-        """Compute the starting radius of one run.
-
-        Examples
-        --------
-        >>> NoiseRule(10.0).radius(lr=0.032, weight_decay=0.01)
-        2.0
-        """
-        return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
-
-    def radius_at_elr(self, effective_lr: float, weight_decay: float) -> float:
-        """Compute the starting radius of one run at a fixed effective learning rate.
-
-        Examples
-        --------
-        >>> NoiseRule(10.0).radius_at_elr(effective_lr=0.032, weight_decay=0.01)
-        4.0
-        """
-        return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -202,6 +180,11 @@ class NetworkTraining(Section):
     def adaptive(self) -> bool:
         """Whether the optimiser divides every gradient component by its own root mean square."""
         return self.optimizer in ("adamw", "adam-l2")
+
+    @property
+    def gain(self) -> float:
+        """The factor by which momentum multiplies a constant gradient in the long run, and so the learning rate."""
+        return 1 / (1 - self.momentum) if self.optimizer in ("momentum", "nesterov") else 1.0
 
 
 @dataclass(frozen=True)
