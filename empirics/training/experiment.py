@@ -1,4 +1,4 @@
-"""A grid of runs of a scale-invariant network: what there is to check and to know once all tables are there."""
+"""A grid of runs of a scale-invariant network: checks across tables, runs, shards and times."""
 
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
@@ -69,20 +69,18 @@ class NetworkExperiment(Experiment):
         self._check_times()
         self._check_expected_loss()
         if self.schedule.weight_decay and training.protocol == "fixed-sphere":
-            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, which has none")
+            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, where there is none")
         if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
-            raise ExperimentError(
-                f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
-            )
+            raise ExperimentError(f"[grid] lr·wd reaches {largest:g}: must be below 2, or the decay alone diverges")
         free = training.protocol != "fixed-sphere"
         if training.adaptive and free and isinstance(training.initial_radius, NoiseRule):
             raise ExperimentError(
                 f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
-                f"{show(training.optimizer)}, the rule is that of SGD"
+                f"{show(training.optimizer)}; the rule holds for SGD"
             )
 
     def _check_expected_loss(self) -> None:
-        """Refuse the loss of the whole set where it is not the mean of the minibatches' losses.
+        """Refuse the loss of the whole set where it is not the mean of the minibatch losses.
 
         Raises
         ------
@@ -94,11 +92,11 @@ class NetworkExperiment(Experiment):
         if self.measure.expected_loss and batch_norm:
             raise ExperimentError(
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
-                "is not the mean of the minibatches' losses"
+                "is not the mean of the minibatch losses"
             )
 
     def _check_times(self) -> None:
-        """Refuse times in units that are not known before the run.
+        """Refuse times in units that are unknown before the run.
 
         Raises
         ------
@@ -108,7 +106,7 @@ class NetworkExperiment(Experiment):
         spacing, training = self.measure.spacing, self.training
         if isinstance(spacing, Relaxation) and training.steps:
             raise ExperimentError(
-                f"[training] steps = {training.steps}: must be left out, [measure] spacing is in relaxation times"
+                f"[training] steps = {training.steps}: must be left out; [measure] spacing is in relaxation times"
             )
         if training.adaptive and self._relative:
             raise ExperimentError(
@@ -118,18 +116,18 @@ class NetworkExperiment(Experiment):
 
     @property
     def _relative(self) -> bool:
-        """Whether any time is given in relaxation times."""
+        """Whether a time is given in relaxation times."""
         return isinstance(self.measure.spacing, Relaxation) or isinstance(self.training.burn_in, Relaxation)
 
     def relaxation(self, run: Run) -> float:
-        """Relaxation time of a run's directions in steps, ``1/eta_eff`` at its starting radius; see `Relaxation`."""
+        """Relaxation time of the directions in steps, ``1/eta_eff`` at the initial radius; see `Relaxation`."""
         gain = self.training.gain
         if run.protocol == "fixed-elr":
             return 1 / (gain * run.number("effective_lr"))
         return self.initial_radius(run) ** 2 / (gain * run.number("lr"))
 
     def initial_radius(self, run: Run) -> float:
-        """Norm of the weights at step 0: the sphere's, the number asked for, or the stationary one for a noise."""
+        """Norm of the weights at step 0: the radius of the sphere, a given number, or the stationary radius."""
         training, rule = self.training, self.training.initial_radius
         if run.protocol == "fixed-sphere":
             return run.number("radius")
@@ -139,7 +137,7 @@ class NetworkExperiment(Experiment):
         return laws.radius(run.protocol, rate, run.number("weight_decay"), training.noise_trace)
 
     def times(self, runs: Sequence[Run]) -> Times:
-        """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""
+        """The timetable of a shard, in units of the relaxation time of its slowest run where that is asked for."""
         measure, training = self.measure, self.training
         slowest = max(map(self.relaxation, runs)) if self._relative else math.nan
         burn_in, spacing = (
@@ -149,7 +147,7 @@ class NetworkExperiment(Experiment):
         return Times(burn_in, spacing, measure.snapshots, measure.blocks, measure.trace_points)
 
     def cut(self) -> tuple[tuple[Run, ...], ...]:
-        """Cut the runs into shards; with times in relaxation times, those that relax alike are together."""
+        """Cut the runs into shards; with times in relaxation times, runs with similar ones share a shard."""
         if not self._relative:
             return super().cut()
         size, runs = self.runs_per_shard, sorted(self.runs, key=self.relaxation)
@@ -167,7 +165,7 @@ class NetworkExperiment(Experiment):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, the protocol's second axis varying fastest, then its first, then the seed."""
+        """All runs; the second axis of the protocol varies fastest, then the first, then the seed."""
         training = self.training
         outer, inner = AXES[training.protocol]
         return tuple(
@@ -183,7 +181,7 @@ class NetworkExperiment(Experiment):
         )
 
     def told(self, runs: Sequence[Run]) -> list[Run]:
-        """What the results say that the runs are: the truth, but in a control (`ControlTable`)."""
+        """The labels that the results give the runs: the true ones, except in a control (`ControlTable`)."""
         found = list(runs)
         if self.control.shuffle:
             rates = ("lr", "weight_decay", "effective_lr", "radius")
@@ -197,7 +195,7 @@ class NetworkExperiment(Experiment):
         return found
 
     def _called(self, protocol: str, run: Run) -> Run:
-        """The run with another protocol's name, whose axes get the numbers of its own."""
+        """The run under the name of another protocol, whose axes get the values of its own."""
         values = [getattr(run, name) for name in AXES[self.training.protocol]]
         rates = {"lr": None, "weight_decay": None} | dict(zip(AXES[protocol], values, strict=True))
         return Run(seed=run.seed, protocol=protocol, optimizer=run.optimizer, **rates)

@@ -1,4 +1,4 @@
-"""Heavy ball and Nesterov's variant, as ``torch.optim.SGD`` has them: coupled weight decay, no dampening."""
+"""Heavy ball and Nesterov's variant, as in ``torch.optim.SGD``: coupled weight decay, no dampening."""
 
 from typing import ClassVar
 

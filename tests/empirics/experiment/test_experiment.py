@@ -101,7 +101,7 @@ REFUSED = [
     (("lr = [0.05, 0.1]", "lr = {log = [-1, -2], count = 2}"), ["[grid] lr", "log10"]),
     (("lr = [0.05, 0.1]", "lr = {log10 = [-1, 400], count = 2}"), ["[grid] lr", "-30"]),
     (("lr = [0.05, 0.1]", "learning_rate = [0.05]"), ["unknown key [grid] learning_rate"]),
-    (("lr = [0.05, 0.1]", "lr = [50.0]"), ["lr × weight_decay = 2.5"]),
+    (("lr = [0.05, 0.1]", "lr = [50.0]"), ["lr·wd reaches 2.5"]),
     (("blocks = 10", "blocks = 9"), ["[measure] blocks = 9", "divide"]),
     (("runs_per_shard = 4", "runs_per_shard = 0"), ["[shards] runs_per_shard = 0"]),
     (("[shards]\nruns_per_shard = 4\n", ""), ["shards is missing"]),

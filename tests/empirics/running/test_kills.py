@@ -118,10 +118,8 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     code, _, errors = program(["run", str(tmp_path / "long.toml"), "--out", str(out)], out, preexec_fn=limited)
     assert code == 1
     said = errors.splitlines()[-1]
-    assert (
-        said
-        == f"thermo-theory: no room to write in {out} (File too large); what was done is kept: make room and resume it"
-    )
+    told = f"thermo-theory: no room to write in {out} (File too large); finished work is kept: "
+    assert said == told + "free some space and resume"
     assert not list(out.rglob("*.partial"))
     code, _, errors = program(["resume", str(out)], out)
     assert code == 0, errors

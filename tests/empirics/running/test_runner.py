@@ -162,7 +162,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(tmp_path, whole):
     a_file.write_text("x")
     requests = [
         (lambda: empirics.run(tmp_path / "nowhere.toml", out), "nowhere.toml"),
-        (lambda: empirics.run(tiny(), out, device="cuda:7"), "'cuda:7' cannot be used; here there is cpu"),
+        (lambda: empirics.run(tiny(), out, device="cuda:7"), "'cuda:7' cannot be used; available: cpu"),
         (lambda: empirics.run(tiny(), out, device="abacus"), "'abacus'"),
         (lambda: empirics.run(tiny(), a_file), "is a file"),
         (lambda: empirics.run(tiny(), a_file / "under"), "file"),
@@ -197,7 +197,7 @@ def test_a_second_process_and_other_data_are_refused(child, monkeypatch):
     record = json.loads((out / "provenance.json").read_text())
     record["data"]["sha256"] = "0" * 64
     (out / "provenance.json").write_text(json.dumps(record))
-    with pytest.raises(ExperimentError, match="begun with other data"):
+    with pytest.raises(ExperimentError, match="started with other data"):
         empirics.resume(out)
 
 
