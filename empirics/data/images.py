@@ -45,7 +45,7 @@ def load_images(path: str, test_share: float = 0.0, test_seed: int = 0) -> Datas
     content, empty = _content(Path(path))
     train, test = _parts(path, content, empty)
     if test and test_share:
-        raise DataError(f"[data] test_share = {test_share:g}: must be left out, {path!r} has its own {TEST}/")
+        raise DataError(f"[data] test_share = {test_share:g}: must be left out; {path!r} has its own {TEST}/")
     pixels = _pictures(path, content, [*train, *test])
     owners = [name.split("/")[-2] for name in train]
     names = sorted(set(owners))

@@ -242,7 +242,7 @@ class IsotropicExperiment(Experiment):
                 raise ExperimentError(f"[grid] {name} is missing: protocol {used[name]!r} needs it")
             if name not in used and values:
                 protocols = ", ".join(map(repr, self.training.protocols))
-                raise ExperimentError(f"[grid] {name}: must be left out, no protocol of {protocols} uses it")
+                raise ExperimentError(f"[grid] {name}: must be left out; no protocol of {protocols} uses it")
         if self.adaptive and "fixed-elr" in self.training.protocols:
             raise ExperimentError(
                 f"[training] optimizer = {show(self.training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at "

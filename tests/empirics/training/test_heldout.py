@@ -122,10 +122,10 @@ def test_arrays_may_bring_a_test_set(tmp_path):
         ({"test_inputs": None}, "has no array 'test_inputs'"),
         ({"test_inputs": rng.standard_normal((4, 2, 4))}, "test_inputs (4, 2, 4) must have the shape of inputs"),
         ({"test_inputs": rng.standard_normal((4, 6))}, "(sample, 2, 3)"),
-        ({"test_labels": np.array([0, 1, 2, 3])}, "test_labels hold 3, must be 0 to 2"),
-        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels hold -1"),
+        ({"test_labels": np.array([0, 1, 2, 3])}, "test_labels contain 3; must be 0 to 2"),
+        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels contain -1"),
         ({"test_labels": np.array([0, 1])}, "test_labels int64(2,) must be integers, (4,)"),
-        ({"test_inputs": np.full((4, 2, 3), np.inf)}, "test_inputs must be finite, sample 0"),
+        ({"test_inputs": np.full((4, 2, 3), np.inf)}, "test_inputs must be finite; sample 0"),
     ]
     for change, said in wrong:
         arrays = {name: value for name, value in (part | good | change).items() if value is not None}
@@ -134,7 +134,7 @@ def test_arrays_may_bring_a_test_set(tmp_path):
             DATASETS.get("arrays")(bad)
         assert said in str(caught.value)
         assert bad in str(caught.value)
-    with pytest.raises(DataError, match=r"test_share = 0\.3: must be left out, .*a\.npz' has a test set"):
+    with pytest.raises(DataError, match=r"test_share = 0\.3: must be left out; .*a\.npz' has a test set"):
         load(Data("arrays", path=path, test_share=0.3))
     more = {"inputs": np.eye(8), "labels": np.arange(8) // 2, "test_inputs": np.eye(8)[:2], "test_labels": [0, 2]}
     with pytest.raises(DataError, match="the test set of 'arrays' has no sample of 1, 3"):
