@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from empirics.isotropic.entropy import symmetric_entropy
 from empirics.isotropic.kernels import Sum
 from empirics.isotropic.loop import CURVES, GasState, GasTrainer
-from empirics.measure import block_error, integrated_time, run_status, series_autocorrelation, sphere_entropy
+from empirics.measure import block_error, drift, integrated_time, run_status, series_autocorrelation, sphere_entropy
 
 Arrays = dict[str, NDArray]
 
@@ -86,15 +86,13 @@ def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
     """Comparisons of one part of the run with another."""
     # Runs first: sums along contiguous numbers round equally for any number of runs.
     log_radius, balance = (np.ascontiguousarray(blocks[name].T) for name in ("log_radius", "balance"))
-    quarter = len(means) // 4
-    first, last = log_radius[:, :quarter].copy(), log_radius[:, -quarter:].copy()
-    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
+    change, error = drift(log_radius)
     whole = means.mean(0)
     shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
     return {
         "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
-        "radius_drift": last.mean(1) - first.mean(1),
-        "radius_drift_error": np.sqrt(2 * pooled / quarter),
+        "radius_drift": change,
+        "radius_drift_error": error,
         "balance_error": block_error(balance),
         "initial_radius": trainer.initial_radius,
         "violation": np.zeros(len(trainer.runs)),
