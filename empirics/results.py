@@ -1,4 +1,4 @@
-"""Results on disk: a Zarr store that any xarray reads, every variable with its meaning, its unit and its origin."""
+"""Results on disk: a Zarr store readable by xarray, every variable with its meaning and unit."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ EXPERIMENT = "experiment.toml"
 
 
 class Variable(NamedTuple):
-    """What a name in the results means."""
+    """Meaning and unit of a name in the results."""
 
     long_name: str
     units: str
 
 
-# Units: losses and entropies in nat; weights have a unit of their own, so that every formula's units can be checked.
+# Units: losses and entropies in nat; weights have their own unit, so that the units of formulas can be checked.
 VARIABLES: dict[str, Variable] = {
     "lr": Variable("learning rate", "weight^2 nat^-1"),
     "weight_decay": Variable("weight decay, coupled (pressure)", "nat weight^-2"),
@@ -34,13 +34,13 @@ VARIABLES: dict[str, Variable] = {
     "protocol": Variable("training protocol", "1"),
     "optimizer": Variable("optimiser", "1"),
     "seed": Variable("seed", "1"),
-    "component": Variable("part of the mixture: a sphere of its own, or a tensor that is none", "1"),
-    "component_name": Variable("its tensor, and which of the tensor's parts", "1"),
-    "parameters": Variable("number of weights, less those along flat directions", "1"),
-    "scale_invariant": Variable("whether the loss is unchanged when it alone is scaled", "1"),
-    "momentum": Variable("momentum of the heavy ball, or Adam's beta1, where it is not in the experiment", "1"),
+    "component": Variable("component of the mixture: a block on its own sphere, or another tensor", "1"),
+    "component_name": Variable("its tensor, and its number in the tensor", "1"),
+    "parameters": Variable("number of weights, without flat directions", "1"),
+    "scale_invariant": Variable("whether the loss is unchanged when the component alone is rescaled", "1"),
+    "momentum": Variable("momentum coefficient, or Adam's beta1, if not in the experiment", "1"),
     "step": Variable("training step", "step"),
-    "block": Variable("consecutive block of the measured part", "1"),
+    "block": Variable("consecutive block of the measured steps", "1"),
     "snapshot": Variable("snapshot of the weights", "1"),
     "parameter": Variable("index of the weight", "1"),
     "radius_sq": Variable("squared norm of the weights, mean", "weight^2"),
@@ -57,31 +57,31 @@ VARIABLES: dict[str, Variable] = {
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),
     "entropy_sphere": Variable("entropy of the directions w/|w|, flat nearest neighbour", "nat"),
-    "entropy_sphere_theiler": Variable("the same, neighbours close in time left out", "nat"),
-    "entropy_lengths": Variable("share of it: relative lengths of the spheres, sum of (d_l-1) E log(r_l/r)", "nat"),
+    "entropy_sphere_theiler": Variable("the same, without neighbours close in time (Theiler window)", "nat"),
+    "entropy_lengths": Variable("share of it from relative radii of spheres, sum of (d_l-1) E log(r_l/r)", "nat"),
     "entropy": Variable("entropy of the weights: that of the directions plus (d-1) log radius", "nat"),
     "entropy_sphere_error": Variable("standard error of the entropy of the directions", "nat"),
-    "temperature": Variable("temperature, half the effective learning rate times the noise per dimension", "nat"),
+    "temperature": Variable("temperature, half the effective learning rate times the noise per direction", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
     "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
     "radius_sq_variance": Variable("variance over time of the squared norm", "weight^4"),
     "initial_radius": Variable("norm of the weights at step 0", "weight"),
-    "rotation": Variable("angle by which a step turns the weights, root mean square", "rad"),
-    "turn": Variable("angle between the weights at a snapshot and at the one before", "rad"),
-    "radius_drift": Variable("log radius, last quarter of the measured part minus the first", "1"),
+    "rotation": Variable("rotation of the weights per step, root mean square", "rad"),
+    "turn": Variable("angle between the weights at consecutive snapshots", "rad"),
+    "radius_drift": Variable("log radius, last quarter of the measured steps minus the first", "1"),
     "radius_drift_error": Variable("standard error of the drift of log radius", "1"),
     "effective_sample_size": Variable("effective number of independent snapshots", "1"),
-    "accuracy": Variable("share of training samples classified rightly", "1"),
-    "test_accuracy": Variable("share of test samples classified rightly", "1"),
+    "accuracy": Variable("fraction of training samples classified correctly", "1"),
+    "test_accuracy": Variable("fraction of test samples classified correctly", "1"),
     "test_loss": Variable("loss of test minibatches, mean", "nat"),
-    "radial_gradient": Variable("w.g, mean: 0 where all that is trained is scale-invariant", "nat"),
+    "radial_gradient": Variable("w.g, mean: 0 if all trained tensors are scale-invariant", "nat"),
     "training_step": Variable("training step, where the runs differ in length", "step"),
-    "diverged_at": Variable("step at which the run became non-finite, -1 if it did not", "step"),
+    "diverged_at": Variable("step at which the run became non-finite, -1 if it never did", "step"),
     "neighbour_lag": Variable("lag of a snapshot's nearest neighbour (summary: median size)", "snapshot"),
-    "path_entropy": Variable("whether nearest neighbours are mostly the next in time", "1"),
+    "path_entropy": Variable("whether nearest neighbours are mostly consecutive in time", "1"),
     "weights": Variable("weights at the snapshots", "weight"),
     "status": Variable("whether the run may be used in a fit", "1"),
-    "reason": Variable("why the status is what it is", "1"),
+    "reason": Variable("reason of the status", "1"),
 }
 
 _DIMS = {
@@ -106,15 +106,15 @@ def label(
     Parameters
     ----------
     experiment
-        What was run; its runs, shard after shard, label the first axis.
+        The experiment; its runs, shard after shard, label the first axis.
     dimension
         The d of the formulas: one more than the number of directions.
     provenance
-        How it was run.
+        Provenance of the run.
     arrays
-        ``group/variable``, the run first (but for what is the same in every run).
+        ``group/variable``; the first axis is the run, except for variables common to all runs.
     attributes
-        Facts about the measurements, beside name, kind and dimension.
+        Further facts about the measurements.
 
     Returns
     -------
@@ -145,10 +145,10 @@ def label(
 
 
 def joined(shards: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
-    """Put the arrays of consecutive shards one after the other.
+    """Concatenate the arrays of consecutive shards.
 
-    They share what is the same in every run. Where shards differ in length, the points of the trace are numbered, and
-    ``trace/training_step`` says which step each is of each run.
+    Variables common to all runs are kept once. If shards differ in length, the points of the trace are numbered, and
+    ``trace/training_step`` is the step of each point in each run.
     """
     first = dict(shards[0])
     common = [path for path in first if path.split("/")[1] in _COMMON]
@@ -168,17 +168,15 @@ def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
 
 
 def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
-    """What labels the runs; a rate or radius that no run has fixed is left out."""
-    columns = {
-        name: np.array([getattr(run, name) for run in runs])
-        for name in ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
-    }
+    """Coordinates of the runs, without an effective learning rate or radius that no run fixes."""
+    columns = {n: np.array([run.number(n) for run in runs]) for n in ("lr", "weight_decay", "effective_lr", "radius")}
+    columns |= {name: np.array([getattr(run, name) for run in runs]) for name in ("protocol", "optimizer", "seed")}
     optional = [name for name in ("effective_lr", "radius") if np.isnan(columns[name]).all()]
     return {name: _variable(name, ("run",), column) for name, column in columns.items() if name not in optional}
 
 
 def write(tree: xr.DataTree, folder: Path) -> None:
-    """Write the results under `folder`, whole or not at all; results already there are replaced."""
+    """Write the results into `folder`, completely or not at all; existing results are replaced."""
     store, aside = folder / STORE, folder / f"{STORE}.partial"
     shutil.rmtree(aside, ignore_errors=True)
     tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
@@ -188,7 +186,7 @@ def write(tree: xr.DataTree, folder: Path) -> None:
 
 
 def _texts_for_zarr(dataset: xr.Dataset) -> xr.Dataset:
-    """Texts as Zarr 3 stores them: it has no stable form for numpy's fixed-length ones."""
+    """Convert strings to a type that Zarr 3 stores; numpy's fixed-length ones have no stable form there."""
     texts = {n: v.astype(np.dtypes.StringDType()) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
     return dataset.assign({n: v for n, v in texts.items() if n not in dataset.coords}).assign_coords(
         {n: v for n, v in texts.items() if n in dataset.coords}
@@ -196,7 +194,7 @@ def _texts_for_zarr(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _texts_for_numpy(dataset: xr.Dataset) -> xr.Dataset:
-    """Texts as numpy's own fixed-length ones, which every function takes."""
+    """Convert strings to numpy's fixed-length type, which every function accepts."""
     texts = {
         n: v.copy(data=np.array(v.values.tolist(), dtype=str))
         for n, v in dataset.variables.items()
@@ -209,18 +207,18 @@ def _texts_for_numpy(dataset: xr.Dataset) -> xr.Dataset:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Runs:
-    """Runs and what was measured of them.
+    """Runs and their measurements.
 
     Attributes
     ----------
     path
-        The output folder, or None if the runs are not on disk.
+        The output folder, or None if the runs are in memory only.
     tree
         All results: groups ``/summary``, ``/trace``, ``/blocks``, ``/components``, ``/snapshots``.
     experiment
-        What was run, where it is known.
+        The experiment, if known.
     provenance
-        How: command, versions, seeds, checksum of the data, machine, times.
+        Command, versions, seeds, checksum of the data, machine, times.
     """
 
     path: Path | None
@@ -230,16 +228,16 @@ class Runs:
 
     @property
     def dataset(self) -> xr.Dataset:
-        """The summary: one number of each kind for every run."""
+        """The summary: one value of each variable per run."""
         return self.tree["summary"].to_dataset()
 
     def status_counts(self) -> dict[str, int]:
-        """How many runs have each status, the commonest first."""
+        """Number of runs per status, the most common first."""
         names, counts = np.unique(self.dataset["status"].values, return_counts=True)
         return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
     def _facts(self) -> dict[str, str]:
-        """Collect what a reader wants to know first."""
+        """Collect the main facts for display."""
         data = self.dataset
         facts = {"runs": str(data.sizes["run"]), "d": str(data.attrs.get("dimension", "unknown"))}
         if data.attrs.get("weights", data.attrs.get("dimension")) != data.attrs.get("dimension"):
@@ -277,25 +275,25 @@ def load(path: str | Path) -> Runs:
     Parameters
     ----------
     path
-        A folder that :func:`empirics.run` has filled.
+        A folder filled by :func:`empirics.run`.
 
     Returns
     -------
     Runs
-        With everything in memory.
+        All results, in memory.
 
     Raises
     ------
     ExperimentError
-        If there is no such folder, or no finished results in it; the message says what is there instead.
+        If there is no such folder, or it has no finished results; the message says what it has instead.
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise ExperimentError(f"no folder {folder}: give one that `run` has filled")
+        raise ExperimentError(f"no folder {folder}: give one filled by `run`")
     if not (folder / STORE).is_dir():
         if (folder / EXPERIMENT).exists():
-            raise ExperimentError(f"{folder} holds a run that is not finished: resume it first")
-        raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder that `run` has filled")
+            raise ExperimentError(f"the run in {folder} is not finished: resume it first")
+        raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
     try:
         with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
             tree = stored.load().map_over_datasets(_texts_for_numpy)
@@ -308,10 +306,10 @@ def load(path: str | Path) -> Runs:
 
 
 def current(tree: xr.DataTree) -> None:
-    """Make of what version 0.1.0 wrote what is written now.
+    """Convert results of version 0.1.0 to the present form.
 
-    It had the number of weights for dimension, the number of directions beside it, and left the relative lengths of
-    several spheres out of the entropy of the directions, though not out of that of the weights.
+    There `dimension` was the number of weights, the number of directions was stored beside it, and the entropy of the
+    directions (not that of the weights) lacked the relative radii of several spheres.
     """
     for facts in (tree.attrs, tree["summary"].attrs):
         if "directions" in facts:

@@ -1,4 +1,4 @@
-"""Real data sets as plain arrays; each is one file, loaded when an experiment names it."""
+"""Real data sets as plain arrays, one file each, imported when an experiment names it."""
 
 from empirics.experiment.registry import Registry
 

@@ -14,14 +14,14 @@ TEST_NAMES = ("test_inputs", "test_labels")
 
 
 def load_arrays(path: str) -> Dataset:
-    """Read ``inputs`` and ``labels`` from a file that ``numpy.savez`` wrote; the inputs are taken as they are.
+    """Read ``inputs`` and ``labels`` from a file that ``numpy.savez`` wrote; the inputs are used unchanged.
 
     Parameters
     ----------
     path
         The file. `inputs` is (sample, feature), (sample, token, entry) of sequences or (sample, channel, height, width)
-        of images; `labels` is (sample,), whole numbers from 0 to the number of classes less one. It may hold a test set
-        too, `test_inputs` and `test_labels`, of the same form.
+        of images; `labels` is (sample,), integers from 0 to the number of classes minus 1. It may also contain a test
+        set, `test_inputs` and `test_labels`, of the same form.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def load_arrays(path: str) -> Dataset:
     Raises
     ------
     DataError
-        If the file cannot be read or does not hold such arrays; the message says what would be right.
+        If the file cannot be read or does not contain such arrays; the message says what would be right.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -43,7 +43,7 @@ def load_arrays(path: str) -> Dataset:
         if name not in arrays:
             needed = TEST_NAMES if name in TEST_NAMES else NAMES
             raise DataError(
-                f"[data] path = {path!r}: holds no array {name!r}, it must hold {needed[0]!r} and {needed[1]!r}"
+                f"[data] path = {path!r}: has no array {name!r}; it must contain {needed[0]!r} and {needed[1]!r}"
             )
     inputs, labels = _checked(arrays, *NAMES, path)
     classes = classes_of(labels, path)
@@ -55,21 +55,21 @@ def load_arrays(path: str) -> Dataset:
 
 
 def _checked(arrays: dict[str, NDArray], name: str, label: str, path: str) -> tuple[NDArray, NDArray[np.int64]]:
-    """Inputs and labels of one part, if they are what they must be.
+    """Check the inputs and labels of one part.
 
     Raises
     ------
     DataError
-        If they are not.
+        If they are wrong.
     """
     inputs, labels = arrays[name], arrays[label]
     if not 2 <= inputs.ndim <= 4 or inputs.dtype.kind not in "fiu" or not inputs.size:
         raise DataError(f"[data] path = {path!r}: {name} {inputs.dtype}{inputs.shape} must be numbers, (sample, ...)")
     if not np.isfinite(inputs).all():
-        raise DataError(f"[data] path = {path!r}: {name} must be finite, sample {_first_bad(inputs)} is not")
+        raise DataError(f"[data] path = {path!r}: {name} must be finite; sample {_first_bad(inputs)} is not")
     if labels.shape != inputs.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
-            f"[data] path = {path!r}: {label} {labels.dtype}{labels.shape} must be whole numbers, ({len(inputs)},)"
+            f"[data] path = {path!r}: {label} {labels.dtype}{labels.shape} must be integers, ({len(inputs)},)"
         )
     return inputs, labels.astype(np.int64)
 
@@ -80,17 +80,17 @@ def _test_part(arrays: dict[str, NDArray], data: Dataset, path: str) -> tuple[ND
     Raises
     ------
     DataError
-        If its arrays are wrong, or do not fit those that are trained on.
+        If its arrays are wrong, or do not fit the training part.
     """
     inputs, labels = _checked(arrays, *TEST_NAMES, path)
     if inputs.shape[1:] != arrays["inputs"].shape[1:]:
         raise DataError(
-            f"[data] path = {path!r}: test_inputs {inputs.shape} must be of the width of inputs, "
+            f"[data] path = {path!r}: test_inputs {inputs.shape} must have the shape of inputs, "
             f"({', '.join(map(str, ('sample', *arrays['inputs'].shape[1:])))})"
         )
     if len(wrong := labels[(labels < 0) | (labels >= data.classes)]):
         raise DataError(
-            f"[data] path = {path!r}: test_labels hold {wrong[0]}, must be 0 to {data.classes - 1} as labels"
+            f"[data] path = {path!r}: test_labels contain {wrong[0]}; must be 0 to {data.classes - 1}, like labels"
         )
     return _rows(inputs), labels
 
@@ -120,5 +120,5 @@ def classes_of(labels: NDArray, path: str) -> int:
     missing = np.setdiff1d(expected, found)
     if found[0] < 0 or len(missing):
         what = f"label {found[0]} is negative" if found[0] < 0 else f"class {missing[0]} has no sample"
-        raise DataError(f"[data] path = {path!r}: {what}, labels must be 0 to the number of classes less one")
+        raise DataError(f"[data] path = {path!r}: {what}; labels must be 0 to the number of classes minus 1")
     return len(expected)

@@ -1,32 +1,32 @@
-"""Augmentation of images on the device: each of a minibatch is mirrored and moved as numbers drawn before say."""
+"""Augmentation of images on the device: each image of a minibatch is mirrored and shifted by numbers drawn before."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# A draw is one whole number: (down + REACH) · 2^17 + (right + REACH) · 2 + mirrored.
+# A draw is one integer: (down + REACH) · 2^17 + (right + REACH) · 2 + mirrored.
 REACH = 2**15
 
 
 def draw(rng: np.random.Generator, size: tuple[int, ...], flip: bool, shift: int) -> NDArray[np.int64]:
-    """Draw for each image whether it is mirrored, and how far it is moved down and to the right.
+    """Draw for each image whether it is mirrored, and its shift down and to the right.
 
     Parameters
     ----------
     rng
-        Where the numbers come from.
+        The random generator.
     size
-        The shape of what is wanted.
+        Shape of the result.
     flip
-        Mirror with probability 1/2, else never.
+        Whether to mirror, with probability 1/2.
     shift
-        The distances are -shift ... shift, all equally likely (pixels, below 2^15).
+        Shifts are uniform in -shift ... shift (pixels, below 2^15).
 
     Returns
     -------
     NDArray
-        One number an image, as :func:`augment` takes them.
+        One number per image, for :func:`augment`.
     """
     down, right = rng.integers(-shift, shift + 1, size=(2, *size))
     mirrored = rng.integers(2, size=size) if flip else np.zeros(size, dtype=np.int64)
@@ -34,19 +34,19 @@ def draw(rng: np.random.Generator, size: tuple[int, ...], flip: bool, shift: int
 
 
 def augment(inputs: Tensor, draws: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Mirror and move every image of a minibatch, each as its draw says; what moves in is zero, the mean of the data.
+    """Mirror and shift every image of a minibatch by its draw; pixels that move in are zero, the mean of the data.
 
-    A random crop of an image padded with `shift` zeros all around is the same. The image is mirrored first, then moved.
-    Nothing waits for the device, and every tensor has a size that does not depend on the draws.
+    This equals a random crop of an image padded with `shift` zeros. The image is mirrored first, then shifted. Nothing
+    waits for the device, and the size of no tensor depends on the draws.
 
     Parameters
     ----------
     inputs
         Shape (run, batch, feature), or any other that ends with features; not changed.
     draws
-        What :func:`draw` gave, int64, in the order of the images, ``inputs.numel() / feature`` of them.
+        Result of :func:`draw`, int64, in the order of the images, ``inputs.numel() / feature`` of them.
     shape
-        (channel, height, width), what the features are in row-major order.
+        (channel, height, width) of the features in row-major order.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What every data set looks like to the rest."""
+"""The common form of data sets."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from empirics.experiment import ExperimentError
 
 
 class DataError(ExperimentError):
-    """Data cannot be had, or are not what was asked for; one line says what and where."""
+    """Data are unavailable or not as requested; one line says what and where."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as rows, with their classes.
+    """Samples as rows, with their classes.
 
     Attributes
     ----------
@@ -28,13 +28,13 @@ class Dataset:
     classes
         Number of classes.
     shape
-        What the features of a sample are, in row-major order: (channel, height, width) of an image, (token, feature) of
-        a sequence, or () where they are neither.
+        Shape of a sample in row-major order: (channel, height, width) of an image, (token, feature) of a sequence, else
+        ().
     class_names
-        What the classes are called, if they have names.
+        Names of the classes, if any.
     test_inputs, test_labels
-        Samples that are never trained on, prepared with the means, scales and axes of the training part alone: shapes
-        (test sample, feature) and (test sample,), types as above; both None where there is no test set.
+        Samples that are never trained on, preprocessed with the statistics of the training part: shapes
+        (test sample, feature) and (test sample,), types as above; both None without a test set.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Dataset:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the arrays, their shapes and their types: equal checksums mean the same data, the test's too."""
+        """SHA-256 of the arrays, their shapes and types, test set included: equal checksums mean the same data."""
         digest = hashlib.sha256()
         for array in (self.inputs, self.labels, self.test_inputs, self.test_labels):
-            if array is None:  # adds nothing: data without a test set have the checksum they had before there were any
+            if array is None:  # skipped: data without a test set keep the checksum from before test sets existed
                 continue
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -59,17 +59,17 @@ class Dataset:
 
 
 def standardise(images: NDArray[np.float64], fit: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Drop the constant columns and give every other one mean 0 and variance 1 over the samples that are fitted.
+    """Drop constant columns and give every other one mean 0 and variance 1 over the fitted samples.
 
-    A constant pixel says nothing, and its weight would receive no gradient: it would only decay, and count as a
-    dimension of the gas that does not move.
+    A constant pixel carries no information, and its weight would receive no gradient: it would only decay, and count
+    as a dimension of the gas that does not move.
 
     Parameters
     ----------
     images
         Shape (sample, pixel).
     fit
-        The samples whose columns are looked at, shape (other sample, pixel): the training part; `images` by default.
+        The samples that are fitted, shape (other sample, pixel): the training part; `images` by default.
 
     Returns
     -------
@@ -91,14 +91,14 @@ def standardise(images: NDArray[np.float64], fit: NDArray[np.float64] | None = N
 
 
 def standardise_channels(images: NDArray[np.float64], fit: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Give every channel mean 0 and variance 1 over all pixels of all images that are fitted.
+    """Give every channel mean 0 and variance 1 over all pixels of all fitted images.
 
     Parameters
     ----------
     images
         Shape (sample, channel, height, width).
     fit
-        The images that are looked at, of the same shape but for their number: the training part; `images` by default.
+        The images that are fitted, in the same form: the training part; `images` by default.
 
     Returns
     -------

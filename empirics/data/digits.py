@@ -9,15 +9,15 @@ from empirics.data.holdout import held_out
 
 
 def load_digits(test_share: float = 0.0, test_seed: int = 0) -> Dataset:
-    """Load the digits, constant pixels removed (61 of 64 are left), each pixel standardised.
+    """Load the digits, with constant pixels removed (61 of 64 remain) and each pixel standardised.
 
     Source: UCI "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998), the copy in scikit-learn.
 
     Parameters
     ----------
     test_share, test_seed
-        What is held out, see :func:`empirics.data.holdout.held_out`; the other samples alone are looked at to
-        standardise.
+        What is held out, see :func:`empirics.data.holdout.held_out`; standardisation is fitted to the other samples
+        alone.
 
     Examples
     --------

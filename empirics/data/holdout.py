@@ -1,16 +1,16 @@
-"""A share of the samples is held out as a test set: as many of every class, drawn once and for all."""
+"""A fixed random share of the samples, equal in every class, is held out as a test set."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empirics.data.dataset import DataError
 
-#: Keeps the draw apart from that of label noise, whose seed may be the same number.
+#: Separates the draw from that of label noise, which may have the same seed.
 PURPOSE = 1
 
 
 def held_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Draw the samples that are held out, the share of every class rounded to whole samples.
+    """Draw the samples that are held out; the share of every class is rounded to an integer number.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def held_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
     Raises
     ------
     DataError
-        If a class would have no sample left on one of the two sides.
+        If a class would have no sample in one of the two parts.
 
     Examples
     --------
@@ -47,8 +47,8 @@ def held_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
         count = round(share * len(members))
         if not 0 < count < len(members):
             raise DataError(
-                f"[data] test_share = {share:g}: holds out {count} of the {len(members)} samples of class {label}, "
-                "there must be one or more on either side"
+                f"[data] test_share = {share:g}: holds out {count} of the {len(members)} samples of class {label}; "
+                "both parts must have at least one"
             )
         test[rng.permutation(members)[:count]] = True
     return test

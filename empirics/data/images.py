@@ -1,4 +1,4 @@
-"""Images from a folder or a tar file, one subfolder a class; read with Pillow."""
+"""Images from a folder or a tar file, one subfolder per class; read with Pillow."""
 
 import io
 import lzma
@@ -15,15 +15,15 @@ from empirics.data.dataset import DataError, Dataset
 from empirics.data.holdout import held_out
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
-TRAIN, TEST = "train", "test"  # in a folder that holds the first, the first is trained on, the second, if there, is not
-Content = Mapping[str, bytes | Path]  # by name, ``CLASS/FILE`` at its end: the bytes of an image, or where they are
+TRAIN, TEST = "train", "test"  # subfolders of the training part and of the test set
+Content = Mapping[str, bytes | Path]  # by name, ending with ``CLASS/FILE``: the bytes of an image, or its path
 
 
 def load_images(path: str, test_share: float = 0.0, test_seed: int = 0) -> Dataset:
     """Read an image folder, ``CLASS/*.jpg`` or ``train/CLASS/*.jpg``, packed into a tar file or not.
 
-    ``test/CLASS/*.jpg`` beside ``train`` is the test set. Every channel gets mean 0 and variance 1 over all images that
-    are trained on. The classes are the names of the folders that hold the images, in order.
+    ``test/CLASS/*.jpg`` beside ``train`` is the test set. Every channel gets mean 0 and variance 1 over all training
+    images. The classes are the names of the folders with images, sorted.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ def load_images(path: str, test_share: float = 0.0, test_seed: int = 0) -> Datas
     Raises
     ------
     DataError
-        If there are no images, one is broken or has another size, or a class is empty; the message names it.
+        If there are no images, one is damaged or has another size, or a class is empty; the message names it.
     """
     content, empty = _content(Path(path))
     train, test = _parts(path, content, empty)
     if test and test_share:
-        raise DataError(f"[data] test_share = {test_share:g}: must be left out, {path!r} has its own {TEST}/")
+        raise DataError(f"[data] test_share = {test_share:g}: must be left out; {path!r} has its own {TEST}/")
     pixels = _pictures(path, content, [*train, *test])
     owners = [name.split("/")[-2] for name in train]
     names = sorted(set(owners))
     if len(names) < 2:
-        raise DataError(f"[data] path = {path!r}: images of one class only, {names[0]!r}; a folder a class is needed")
+        raise DataError(f"[data] path = {path!r}: images of one class only, {names[0]!r}; needs a folder per class")
     labels = np.searchsorted(names, owners).astype(np.int64)
     if not test:
         out = held_out(labels, test_share, test_seed)
@@ -71,7 +71,7 @@ def of_pixels(
     class_names: tuple[str, ...],
     test: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
 ) -> Dataset:
-    """Make a data set of decoded images, each channel standardised as the training part says.
+    """Make a data set of decoded images, each channel standardised with the training part.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def of_pixels(
     labels
         Shape (sample,).
     class_names
-        What the classes are called.
+        Names of the classes.
     test
-        The same two of the test set, if there is one.
+        Pixels and labels of the test set, if there is one.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def of_pixels(
 
 
 def _scales(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What each value of each channel becomes, shape (channel, 256); the sums are exact.
+    """Standardised value of each pixel value per channel, shape (channel, 256); the sums are exact.
 
     Raises
     ------
@@ -139,12 +139,12 @@ def _scaled(images: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[n
 
 
 def _content(path: Path) -> tuple[Content, list[str]]:
-    """All images below a folder or in a tar file, and the folders that hold nothing.
+    """All images below a folder or in a tar file, and the empty folders.
 
     Raises
     ------
     DataError
-        If it cannot be read to its end.
+        If it cannot be read completely.
     """
     if path.is_dir():
         found = {p.relative_to(path).as_posix(): p for p in path.rglob("*")}
@@ -155,7 +155,7 @@ def _content(path: Path) -> tuple[Content, list[str]]:
     full: set[str] = set()
     try:
         with tarfile.open(path) as packed:
-            for member in packed:  # in the order of the file: a compressed one cannot be searched
+            for member in packed:  # in the order of the file: a compressed file has no random access
                 name = member.name.removeprefix("./")
                 full |= {name[:at] for at, letter in enumerate(name) if letter == "/"}
                 if member.isdir() and name != ".":
@@ -164,21 +164,19 @@ def _content(path: Path) -> tuple[Content, list[str]]:
                     content[name] = file.read()
             _check_end(packed)
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
-        what = (
-            "there is no such folder or file" if not path.exists() else f"not a folder, nor a whole tar file ({error})"
-        )
+        what = "there is no such folder or file" if not path.exists() else f"no folder or intact tar file ({error})"
         raise DataError(f"[data] path = {str(path)!r}: {what}") from None
     return content, [name for name in folders if name not in full]
 
 
 def _is_image(name: str) -> bool:
-    """Whether it is the name of an image in a folder; hidden ones are notes that some systems pack beside a file."""
+    """Whether it is the name of an image in a folder; hidden files are metadata that some systems add."""
     folder, _, file = name.rpartition("/")
     return bool(folder) and file.lower().endswith(ENDINGS) and not file.startswith(".")
 
 
 def _check_end(packed: tarfile.TarFile) -> None:
-    """Refuse a tar file that does not end with an empty block: :mod:`tarfile` takes a cut header for the end.
+    """Refuse a tar file without an empty block at its end: :mod:`tarfile` takes a truncated header for the end.
 
     Raises
     ------
@@ -188,11 +186,11 @@ def _check_end(packed: tarfile.TarFile) -> None:
     if packed.fileobj is not None:
         packed.fileobj.seek(packed.offset)
         if packed.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise EOFError("it ends before its end mark: cut short or damaged")
+            raise EOFError("no end mark: truncated or damaged")
 
 
 def _parts(path: str, names: Iterable[str], empty: list[str]) -> tuple[list[str], list[str]]:
-    """Names of the images to train on and to test on, sorted; without a folder ``train`` all are trained on.
+    """Names of the training and test images, sorted; without a folder ``train`` all are training images.
 
     Raises
     ------
@@ -207,7 +205,7 @@ def _parts(path: str, names: Iterable[str], empty: list[str]) -> tuple[list[str]
     )
     parted = any(n.startswith(f"{top}{TRAIN}/") for n in [*images, *empty])
     if not (train if parted else images):
-        raise DataError(f"[data] path = {path!r}: no images found, there must be CLASS/NAME.jpg or .png below it")
+        raise DataError(f"[data] path = {path!r}: no images found; there must be CLASS/NAME.jpg or .png below it")
     if parted:
         empty = [n for n in empty if f"{n}/".startswith((f"{top}{TRAIN}/", f"{top}{TEST}/"))]
     if empty:
@@ -219,7 +217,7 @@ def _parts(path: str, names: Iterable[str], empty: list[str]) -> tuple[list[str]
 
 
 def _common_folder(names: list[str]) -> str:
-    """Name the folder, as ``FOLDER/``, that holds all classes or both parts, as archives often have one; or ``""``."""
+    """Name of the folder, as ``FOLDER/``, that contains all classes or both parts, common in archives; else ``""``."""
     top = names[0].split("/")[0] if names else ""
     inside = all(name.startswith(f"{top}/") and name.count("/") > 1 for name in names)
     return f"{top}/" if names and inside and top not in (TRAIN, TEST) else ""
@@ -245,16 +243,16 @@ def _decoded(content: bytes, name: str, shape: tuple[int, ...] | None) -> NDArra
     Raises
     ------
     DataError
-        If it is broken, or not of the size of the others.
+        If it is damaged, or has another size than the others.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
             grey = image.mode in ("1", "L") if shape is None else shape[2] == 1
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name} is not an image that can be read ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{name} is not a readable image ({str(error).splitlines()[0]})") from None
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if shape is not None and pixels.shape != shape:
         sizes = " and ".join(f"{width}x{height}" for height, width, _ in (pixels.shape, shape))
-        raise DataError(f"{name} has another size than the images before it ({sizes}): they must all have one")
+        raise DataError(f"{name} has another size than the images before it ({sizes}); all must have the same size")
     return pixels

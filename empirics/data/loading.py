@@ -1,4 +1,4 @@
-"""From an experiment's ``[data]`` to the arrays that are trained on: what is named, cut down, turned, made noisy."""
+"""From the ``[data]`` table of an experiment to arrays: load, select, rotate, add label noise."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from empirics.data.holdout import held_out
 if TYPE_CHECKING:
     from empirics.data.table import Data
 
-#: Principal components whose standard deviation is below this share of the largest are rounding, not data.
+#: Principal components whose standard deviation is below this fraction of the largest are rounding errors.
 SMALLEST_COMPONENT = 1e-9
 
 
-@lru_cache(maxsize=1)  # the shards of a run, one after the other in a process, share it
+@lru_cache(maxsize=1)  # shared by the shards that a process computes one after another
 def load(table: Data) -> Dataset:
-    """Load what an experiment's ``[data]`` describes.
+    """Load the data described by ``[data]``.
 
     Parameters
     ----------
     table
-        The data set's name and the options.
+        Name of the data set, and options.
 
     Returns
     -------
     Dataset
-        Not to be changed: the next caller gets the same object.
+        Not to be modified: the next caller gets the same object.
 
     Raises
     ------
     DataError
-        If the data cannot be had, or are not as the options need them.
+        If the data are unavailable, or do not fit the options.
     """
     options = {name: getattr(table, name) for name in OPTIONS.get(table.name, ())}
     data: Dataset = DATASETS.get(table.name)(**options)
@@ -55,7 +55,7 @@ def load(table: Data) -> Dataset:
     return data
 
 
-#: What the loaders take from the table. Those that take `test_share` fit the preparation to the training part.
+#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part.
 OPTIONS = {
     "digits": ("test_share", "test_seed"),
     "digits-images": ("test_share", "test_seed"),
@@ -67,15 +67,15 @@ OPTIONS = {
 
 
 def _held_out(data: Dataset, table: Data) -> Dataset:
-    """Hold out a share of samples that are used as they are.
+    """Hold out a share of samples that need no preprocessing.
 
     Raises
     ------
     DataError
-        If there is a test set already.
+        If there already is a test set.
     """
     if data.test_labels is not None:
-        raise DataError(f"[data] test_share = {table.test_share:g}: must be left out, {table.path!r} has a test set")
+        raise DataError(f"[data] test_share = {table.test_share:g}: must be left out; {table.path!r} has a test set")
     test = held_out(data.labels, table.test_share, table.test_seed)
     return dataclasses.replace(
         data,
@@ -87,7 +87,7 @@ def _held_out(data: Dataset, table: Data) -> Dataset:
 
 
 def _check_augmentation(data: Dataset, table: Data) -> None:
-    """Refuse to augment what is not an image, or to shift it out of sight.
+    """Refuse to augment samples that are not images, or to shift images out of the frame.
 
     Raises
     ------
@@ -98,18 +98,18 @@ def _check_augmentation(data: Dataset, table: Data) -> None:
         return
     if len(data.shape) != 3:
         key = "flip = true" if table.flip else f"shift = {table.shift}"
-        raise DataError(f"[data] {key}: must be left out, the samples of {table.name!r} are no images")
+        raise DataError(f"[data] {key}: must be left out; the samples of {table.name!r} are not images")
     if table.shift >= (side := min(data.shape[1:])):
         raise DataError(f"[data] shift = {table.shift}: must be below {side}, the shorter side of the images")
 
 
 def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
-    """Keep some classes, in the order asked for.
+    """Keep some classes, in the given order.
 
     Raises
     ------
     DataError
-        If one is not there.
+        If one does not exist.
     """
     names = data.class_names or tuple(map(str, range(data.classes)))
     for name in wanted:
@@ -127,7 +127,7 @@ def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
 
 
 def _renumbered(inputs: NDArray, labels: NDArray[np.int64], numbers: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
-    """Keep the samples of the classes with these numbers, and give them new ones, in this order."""
+    """Keep the samples of the classes with these numbers, and renumber the classes in this order."""
     kept = np.isin(labels, numbers)
     return _standing(inputs, kept), np.argmax(labels[kept, None] == numbers, axis=1).astype(np.int64)
 
@@ -137,15 +137,17 @@ def _standing(inputs: NDArray, kept: NDArray) -> NDArray:
 
 
 def _fewer(data: Dataset, samples: int) -> Dataset:
-    """Keep so many samples to train on, the first of every class in turn; the test set stays whole.
+    """Keep this many training samples, taking the first of every class in turn; the test set is unchanged.
 
     Raises
     ------
     DataError
-        If there are not so many.
+        If there are too few.
     """
     if not data.classes <= samples <= len(data.labels):
-        raise DataError(f"[data] samples = {samples}: must be {data.classes} to {len(data.labels)}, what there is")
+        raise DataError(
+            f"[data] samples = {samples}: must be {data.classes} to {len(data.labels)}, the number available"
+        )
     place = np.empty(len(data.labels), dtype=np.int64)  # of each sample among those of its class
     for label in range(data.classes):
         members = data.labels == label
@@ -155,12 +157,12 @@ def _fewer(data: Dataset, samples: int) -> Dataset:
 
 
 def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
-    """Turn the inputs to the principal components of the training part, the largest first, whitened if asked.
+    """Project the inputs onto the principal components of the training part, largest first, whitened if asked.
 
     Raises
     ------
     DataError
-        If there are not so many components.
+        If there are too few components.
     """
     inputs = np.asarray(data.inputs, dtype=np.float64)
     mean = inputs.mean(axis=0)
@@ -172,7 +174,7 @@ def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
     if count > there:
         raise DataError(f"[data] components = {components}: must be at most {there}, the rank of the inputs")
     axes = axes[:, :count]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])  # a component has no sign of its own
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])  # the sign is arbitrary
 
     def turned(centred: NDArray) -> NDArray:
         return np.ascontiguousarray(centred @ axes / spread[:count] if whiten else centred @ axes)
@@ -182,7 +184,7 @@ def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
 
 
 def _relabelled(data: Dataset, share: float, seed: int) -> Dataset:
-    """Give a share of the training samples, each by chance, a class drawn from all of them, once and for all."""
+    """Relabel a random share of the training samples, once, with classes drawn from all."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     noisy = rng.random(len(data.labels)) < share
     drawn = rng.integers(data.classes, size=len(data.labels))

@@ -1,4 +1,4 @@
-"""Addition modulo a number: both summands one-hot, every pair once."""
+"""Modular addition: both summands one-hot, every pair once."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from empirics.data.dataset import Dataset
 def load_modular_addition(modulus: int) -> Dataset:
     """Make all pairs (a, b), each a sequence of two one-hot tokens, with the class ``(a + b) mod modulus``.
 
-    A one is written as √modulus, so that the mean square of an input is 1.
+    A one is encoded as √modulus, so that the mean square of an input is 1.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The table ``[data]`` of an experiment file: which samples, and what is done to them."""
+"""The table ``[data]`` of an experiment file: the samples and their preprocessing."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "STL10"
 
 @dataclass(frozen=True)
 class Data(Section):
-    """``[data]``: which samples, and what is done to them, in this order.
+    """``[data]``: the samples and their preprocessing.
 
     Attributes
     ----------
@@ -33,43 +33,44 @@ class Data(Section):
         A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition` or
         `torchvision`.
     path
-        images: the folder or tar file; arrays: the .npz file; torchvision: the folder where it keeps its data (`root`).
+        For images the folder or tar file, for arrays the .npz file, for torchvision its data folder (`root`).
     dataset, download
-        torchvision: the class, e.g. ``"CIFAR100"``, and whether it may fetch what is not there; else it never does.
+        For torchvision: the class, e.g. ``"CIFAR100"``, and whether missing data may be downloaded.
     modulus
-        modular-addition: the number that sums are taken modulo.
+        For modular-addition: the modulus of the sums.
     test_share, test_seed
-        Share of the samples of every class that is held out as a test set, and the seed of the draw; for data that have
-        no test set of their own (as torchvision's, images with a folder ``test`` and arrays may have).
+        Share of the samples of every class that is held out as a test set, and the seed of the draw; for data without
+        their own test set (torchvision has one; images with a folder ``test``, and arrays, may have one).
     classes
-        Classes that are kept, by name or number, to train on and to test on; all by default.
+        Classes that are kept, by name or number; all by default.
     samples
-        Number of samples that are trained on, the first of every class in turn; 0 for all.
+        Number of training samples, taking the first of every class in turn; 0 for all.
     components, whiten
-        Turn the inputs to so many principal components (0: all, if they are whitened), each of variance 1 if whitened.
+        Number of principal components onto which inputs are projected (0: all if whitened, else no projection), and
+        whether each is scaled to variance 1.
     label_noise
-        Share of the labels that are replaced by a class drawn from all.
+        Probability that a label is replaced by a class drawn from all.
     fresh_noise, noise_seed
-        Draw them anew for every minibatch; else once and for all, with this seed. Labels of the test set
-        are never replaced.
+        Whether the replacements are drawn afresh for every minibatch; otherwise they are drawn once, with this seed.
+        Labels of the test set are never replaced.
     flip, shift
-        Augment images, anew in every minibatch: mirror each left to right with probability 1/2, and move each by up to
-        `shift` pixels either way, each way and each distance equally likely, zeros (the mean) moving in.
+        Augmentation of images, drawn afresh for every minibatch: mirror each left to right with probability 1/2, and
+        shift each by up to `shift` pixels in both axes, uniformly, filling with zeros (the mean).
     """
 
     TITLE: ClassVar[str] = "data"
 
     name: str = key(one_of(DATASETS.names))
-    path: str = key(lambda value: maybe_text(value), "")
+    path: str = key(maybe_text, "")
     modulus: int = key(integer(2), 97)
     classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
     samples: int = key(integer(0), 0)
     components: int = key(integer(0), 0)
     whiten: bool = key(flag, False)
-    label_noise: float = key(lambda value: share(value), 0.0)
+    label_noise: float = key(share, 0.0)
     fresh_noise: bool = key(flag, False)
     noise_seed: int = key(integer(0), 0)
-    test_share: float = key(lambda value: share(value), 0.0)
+    test_share: float = key(share, 0.0)
     test_seed: int = key(integer(0), 0)
     flip: bool = key(flag, False)
     shift: int = key(integer(0), 0)
@@ -79,9 +80,9 @@ class Data(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.name in FROM_PATH and not self.path:
-            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from there")
+            raise ExperimentError(f"[data] path is missing: data set {self.name!r} is read from a path")
         if self.name not in FROM_PATH and self.path:
-            raise ExperimentError(f"[data] path: must be left out, data set {self.name!r} is not read from a file")
+            raise ExperimentError(f"[data] path: must be left out; data set {self.name!r} is not read from a path")
         if self.fresh_noise and not self.label_noise:
             raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
         if self.test_seed and not self.test_share:
@@ -95,20 +96,20 @@ class Data(Section):
                 raise ExperimentError(f"[data] dataset is missing: one of {', '.join(map(repr, TORCHVISION))}")
             if self.test_share:
                 raise ExperimentError(
-                    f"[data] test_share = {self.test_share:g}: must be left out, torchvision's data have a test set"
+                    f"[data] test_share = {self.test_share:g}: must be left out; torchvision data have a test set"
                 )
         elif self.dataset or self.download:
             key = f"dataset = {show(self.dataset)}" if self.dataset else "download = true"
-            raise ExperimentError(f"[data] {key}: must be left out, it is for name = 'torchvision'")
+            raise ExperimentError(f"[data] {key}: must be left out; it is only for name = 'torchvision'")
 
     def _check_augmentation(self) -> None:
         if not (self.flip or self.shift):
             return
         key = "flip = true" if self.flip else f"shift = {self.shift}"
         if self.components or self.whiten:
-            raise ExperimentError(f"[data] {key}: must be left out with components or whiten, they are no images")
+            raise ExperimentError(f"[data] {key}: must be left out with components or whiten: no images remain")
         if self.name in ("digits", "modular-addition"):
-            raise ExperimentError(f"[data] {key}: must be left out, the samples of {self.name!r} are no images")
+            raise ExperimentError(f"[data] {key}: must be left out; the samples of {self.name!r} are not images")
 
 
 def _class_names(value: Any) -> tuple[str, ...]:
@@ -118,5 +119,5 @@ def _class_names(value: Any) -> tuple[str, ...]:
         raise ValueError("must be a list of names or numbers of classes")
     names = tuple(map(str, value))
     if len(names) == 1 or len(set(names)) < len(names):
-        raise ValueError("must be two different classes or more")
+        raise ValueError("must be two or more different classes")
     return names

@@ -1,4 +1,4 @@
-"""Data sets of torchvision, an extra: ``pip install "thermo-theory[torchvision]"``; fetched only if asked."""
+"""Data sets of torchvision, an extra: ``pip install "thermo-theory[torchvision]"``; downloaded only on request."""
 
 import inspect
 import pickle
@@ -13,16 +13,16 @@ from empirics.data.images import of_pixels
 
 
 def load_torchvision(dataset: str, path: str, download: bool = False) -> Dataset:
-    """Read one of torchvision's image classification sets, both its parts, as :func:`empirics.data.images.load_images`.
+    """Read an image classification set of torchvision, both parts, as :func:`empirics.data.images.load_images` does.
 
     Parameters
     ----------
     dataset
         The name of the class, e.g. ``"CIFAR100"`` (whose labels are the 100 fine ones).
     path
-        The folder where torchvision keeps its data, its `root`.
+        The data folder of torchvision, its `root`.
     download
-        Let torchvision fetch what is not there; else nothing is ever fetched.
+        Whether torchvision may download missing data; otherwise nothing is ever downloaded.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def load_torchvision(dataset: str, path: str, download: bool = False) -> Dataset
             found = kind(path, **{named: part if named == "split" else part == "train"}, download=download)
             parts.append(_arrays(found))
         except (OSError, EOFError, RuntimeError, ValueError, LookupError, AssertionError, pickle.PickleError) as error:
-            advice = "" if download else "; it is fetched only with download = true"
+            advice = "" if download else "; it is downloaded only with download = true"
             raise DataError(f"{where} cannot be read ({_line(error)}){advice}") from None
     (pixels, labels), test = parts
     names = tuple(map(str, getattr(found, "classes", ()))) or tuple(map(str, range(int(labels.max()) + 1)))

@@ -1,4 +1,4 @@
-"""What to run: an experiment as frozen tables, read from and written to TOML, every key checked before any work."""
+"""What to run: an experiment as frozen tables, read from and written to TOML. Every key is checked before any work."""
 
 import dataclasses
 import math
@@ -40,7 +40,7 @@ KINDS = Registry(
     },
 )
 
-# What each protocol fixes in a run: the axes of its grid, the first the rate of the steps.
+# What each protocol fixes: the axes of its grid. The first is the learning rate.
 AXES = {
     "fixed-lr": ("lr", "weight_decay"),
     "fixed-elr": ("effective_lr", "weight_decay"),
@@ -50,7 +50,7 @@ AXES = {
 
 @dataclass(frozen=True)
 class Times:
-    """When the runs of a shard do what, in steps.
+    """The timetable of a shard, in steps.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Times:
     spacing, snapshots
         Steps between snapshots, and how many there are: their product is the measured part.
     blocks
-        Consecutive parts of the measured steps whose means give the error bars.
+        Consecutive blocks of the measured steps, whose means give the error bars.
     trace_points
         Points of the curves over time.
 
@@ -93,23 +93,23 @@ class Times:
 
     @property
     def block_ends(self) -> NDArray[np.int64]:
-        """Steps between which the blocks lie."""
+        """Steps at which blocks begin and end."""
         return self.burn_in + self.steps // self.blocks * np.arange(self.blocks + 1)
 
     @property
     def marked(self) -> NDArray[np.int64]:
-        """Steps at which running sums are written down, from 0."""
+        """Steps at which running sums are stored, from 0."""
         return np.union1d(np.append(0, self.trace), self.block_ends)
 
 
 @dataclass(frozen=True)
 class Shards(Section):
-    """``[shards]``: how the grid is cut. Part of the experiment, because it may fix the last bit.
+    """``[shards]``: how the grid is cut. Part of the experiment, because the last bit may depend on it.
 
     Attributes
     ----------
     runs_per_shard
-        How many runs advance together.
+        Number of runs that advance together.
     """
 
     TITLE: ClassVar[str] = "shards"
@@ -119,9 +119,9 @@ class Shards(Section):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the grid: what its random numbers depend on, and nothing else.
+    """One run of the grid: all that its random numbers depend on.
 
-    What a protocol does not fix is NaN: the weight decay on the sphere, the learning rate at fixed effective one.
+    What a protocol does not fix is None (weight decay on the sphere, lr at fixed ELR), so that equal runs are equal.
 
     Examples
     --------
@@ -129,23 +129,34 @@ class Run:
     fixed-lr, sgd, lr = 0.1, weight_decay = 0.01, seed = 1
     """
 
-    lr: float
-    weight_decay: float
+    lr: float | None
+    weight_decay: float | None
     seed: int
     protocol: str
     optimizer: str
-    effective_lr: float = math.nan
-    radius: float = math.nan
+    effective_lr: float | None = None
+    radius: float | None = None
 
     def __str__(self) -> str:
-        rates = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
-        labels = [f"{name} = {value:g}" for name, value in rates.items() if not math.isnan(value)]
+        values = {name: getattr(self, name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+        labels = [f"{name} = {value:g}" for name, value in values.items() if value is not None]
         return ", ".join([self.protocol, self.optimizer, *labels, f"seed = {self.seed}"])
+
+    def number(self, name: str) -> float:
+        """Return a rate or radius for arithmetic, NaN where the protocol does not fix it.
+
+        Examples
+        --------
+        >>> Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd").number("radius")
+        nan
+        """
+        value = getattr(self, name)
+        return math.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)
 class Experiment(Section, ABC):
-    """A grid of runs, completely described; the same experiment gives the same numbers.
+    """A complete description of a grid of runs; the same experiment gives the same numbers.
 
     What else it holds depends on its kind: :class:`empirics.training.experiment.NetworkExperiment`,
     :class:`empirics.isotropic.experiment.IsotropicExperiment`. The functions that read one return the right class.
@@ -153,7 +164,7 @@ class Experiment(Section, ABC):
 
     name: str = key(text)
     kind: str = key(one_of(KINDS.names))
-    seeds: tuple[int, ...] = key(list_of(integer(0), "integers, 0 or more,"))
+    seeds: tuple[int, ...] = key(list_of(integer(0), "integers, each 0 or more,"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,7 +176,7 @@ class Experiment(Section, ABC):
             )
         if measure.snapshots % measure.blocks:
             raise ExperimentError(
-                f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} without a rest"
+                f"[measure] blocks = {measure.blocks}: must divide snapshots = {measure.snapshots} evenly"
             )
 
     @property
@@ -174,12 +185,12 @@ class Experiment(Section, ABC):
         """The tables ``[measure]`` and ``[training]``."""
 
     def times(self, runs: Sequence[Run]) -> Times:
-        """When the runs of a shard do what.
+        """Return the timetable of a shard.
 
         Parameters
         ----------
         runs
-            Those of one shard.
+            The runs of one shard.
         """
         measure, training = self.plan
         return Times(training.burn_in, measure.spacing, measure.snapshots, measure.blocks, measure.trace_points)
@@ -192,7 +203,7 @@ class Experiment(Section, ABC):
     @property
     @abstractmethod
     def runs_per_shard(self) -> int:
-        """How many runs advance together."""
+        """Number of runs that advance together."""
 
     @property
     def total_steps(self) -> int:
@@ -205,7 +216,7 @@ class Experiment(Section, ABC):
         return tuple(runs[start : start + size] for start in range(0, len(runs), size))
 
     def told(self, runs: Sequence[Run]) -> list[Run]:
-        """What the results say that the runs are; the truth, but in a control."""
+        """Return the labels that the results give the runs: the true ones, except in a control."""
         return list(runs)
 
     # -------------------------------------------------------------------------------------------- files
@@ -218,7 +229,7 @@ class Experiment(Section, ABC):
         text
             The TOML.
         source
-            What the text is called in messages, e.g. the file's name.
+            What messages call the text, e.g. the name of the file.
 
         Raises
         ------
@@ -235,12 +246,12 @@ class Experiment(Section, ABC):
 
     @classmethod
     def _of_kind(cls, found: Mapping[str, Any]) -> type[Self]:
-        """Find the class for the kind that TOML names.
+        """Find the class of the kind named in the TOML.
 
         Raises
         ------
         ExperimentError
-            If the kind is missing or unknown, or another than this class is for.
+            If the kind is missing, unknown, or not one that this class reads.
         """
         if "kind" not in found:
             raise ExperimentError("kind is missing")
@@ -249,7 +260,7 @@ class Experiment(Section, ABC):
         except ValueError as error:
             raise ExperimentError(f"kind = {show(found['kind'])}: {error}") from None
         if not issubclass(of_kind, cls):
-            raise ExperimentError(f"kind = {show(found['kind'])}: must be one that {cls.__name__} is for")
+            raise ExperimentError(f"kind = {show(found['kind'])}: must be a kind that {cls.__name__} reads")
         return of_kind
 
     @classmethod
@@ -259,7 +270,7 @@ class Experiment(Section, ABC):
         Raises
         ------
         ExperimentError
-            If the file cannot be read, or what it holds is refused.
+            If the file cannot be read or its content is refused.
         """
         path = Path(path)
         try:
@@ -270,7 +281,7 @@ class Experiment(Section, ABC):
         return cls.from_toml(text, str(path))
 
     def to_toml(self) -> str:
-        """Write the experiment as TOML that :meth:`from_toml` reads back to an equal one."""
+        """Write the experiment as TOML; :meth:`from_toml` reads back an equal one."""
         lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Section)]
         for name, table in self._items():
             if isinstance(table, Section):
@@ -279,7 +290,7 @@ class Experiment(Section, ABC):
         return "\n".join(lines) + "\n"
 
     def difference(self, other: "Experiment") -> str | None:
-        """Find the first key whose values differ, with both of them, or None if the experiments are the same."""
+        """Find the first key whose values differ, and both values; None if the experiments are the same."""
         if self.kind != other.kind:
             return f"kind = {show(other.kind)}, not {show(self.kind)}"
         for (name, mine), (_, theirs) in zip(self._flat(), other._flat(), strict=True):

@@ -20,21 +20,21 @@ __all__ = ["page"]
 
 HEAD = """# Experiment files
 
-An experiment is a TOML file; `experiments/` has those that the results rest on. Every key is checked before any work
-starts, and a misspelt one is named with the one that was meant. This page is written from the code
+An experiment is a TOML file; those behind the published results are in `experiments/`. Every key is checked before any
+work starts, and for a misspelt key the closest known one is suggested. This page is generated from the code
 (`python -m empirics.experiment.reference docs/experiment-file.md`).
 
-Three keys stand before the tables: `name`, `kind` (`"network"` or `"isotropic"`) and `seeds`, a list of integers, each
-of which repeats the whole grid. A list of rates may be written `{log10 = [-2, -1], count = 5}`.
+Three keys come before the tables: `name`, `kind` (`"network"` or `"isotropic"`) and `seeds`, a list of integers; the
+whole grid is run once per seed. A list of rates may be written `{log10 = [-2, -1], count = 5}`.
 """
 
 
 def page() -> str:
-    """Write the page: for every kind its tables, for every key its default and its meaning.
+    """Write the page: the tables of every kind, and the default and meaning of every key.
 
     Examples
     --------
-    >>> "| `batch_size` | must be given |" in page()
+    >>> "| `batch_size` | required |" in page()
     True
     """
     lines = [HEAD]
@@ -67,16 +67,16 @@ def _section(table: type[Section]) -> list[str]:
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    return "must be given" if field.default is dataclasses.MISSING else f"`{show(field.default)}`"
+    return "required" if field.default is dataclasses.MISSING else f"`{show(field.default)}`"
 
 
 def _plain(text: str) -> str:
-    """A docstring's words in Markdown."""
+    """Turn the text of a docstring into Markdown."""
     return re.sub(r":[a-z]+:`", "`", text.replace("``", "`")).replace("|", "\\|")
 
 
 def _meanings(words: str) -> list[tuple[list[str], str]]:
-    """What the section "Attributes" of a docstring says: names that share a paragraph, and the paragraph."""
+    """Read the section "Attributes" of a docstring: names that share a paragraph, and the paragraph."""
     found: list[tuple[list[str], str]] = []
     for line in words.partition("Attributes\n----------\n")[2].splitlines():
         if re.fullmatch(r"[a-z_0-9]+(, [a-z_0-9]+)*", line):

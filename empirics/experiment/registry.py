@@ -1,4 +1,4 @@
-"""Names that an experiment file may use, and where each one's code is; reading the names imports none of it."""
+"""Names that an experiment file may use, and where their code is; listing the names imports none of it."""
 
 import difflib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def nearest(name: str, names: "list[str] | tuple[str, ...]") -> str:
 
 @dataclass(frozen=True)
 class Registry:
-    """A kind of thing and the dotted place of each of its kinds, ``{"name": "module:attribute"}``.
+    """Named implementations of one thing, each as ``{"name": "module:attribute"}``.
 
     >>> Registry("number", {"pi": "math:pi"}).get("pi")
     3.141592653589793

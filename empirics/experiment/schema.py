@@ -12,7 +12,7 @@ from empirics.experiment.registry import nearest
 
 
 class ExperimentError(ValueError):
-    """A request that cannot be carried out as it stands; one line says what, where and what would be right."""
+    """A request that cannot be carried out; one line states what is wrong, where, and what would be right."""
 
 
 # ---------------------------------------------------------------------------------------------- checks of one value
@@ -51,7 +51,7 @@ def flag(value: Any) -> bool:
     Raises
     ------
     ValueError
-        With what it must be.
+        With what the value must be.
     """
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
@@ -59,15 +59,15 @@ def flag(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """Read a text that is not empty.
+    """Read a string that is not empty.
 
     Raises
     ------
     ValueError
-        With what it must be.
+        With what the value must be.
     """
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("must be a non-empty string")
     return value
 
 
@@ -91,7 +91,7 @@ def list_of(item: Check, plural: str) -> Check:
             raise ValueError(f"must be a list of {plural} that is not empty")
         items = tuple(item(each) for each in value)
         if len(set(items)) < len(items):
-            raise ValueError("must not hold the same value twice")
+            raise ValueError("must not contain a value twice")
         return items
 
     return check
@@ -103,7 +103,7 @@ def rate(value: Any) -> float:
     Raises
     ------
     ValueError
-        With what it must be.
+        With what the value must be.
     """
     found: float = number(above=0)(value)
     if not 1e-30 <= found <= 1e30:
@@ -117,7 +117,7 @@ def axis(value: Any) -> tuple[float, ...]:
     Raises
     ------
     ValueError
-        With what it must be.
+        With what the value must be.
     """
     if not isinstance(value, Mapping):
         return tuple(list_of(rate, "numbers above 0")(value))
@@ -133,6 +133,11 @@ def axis(value: Any) -> tuple[float, ...]:
         raise ValueError("must have log10 between -30 and 30")
     # Twelve digits: the same numbers, and so the same seeds, whatever the last bit of this machine's pow.
     return tuple(float(f"{10.0**x:.12g}") for x in np.linspace(start, stop, count))
+
+
+def optional_axis(value: Any) -> tuple[float, ...]:
+    """Read a grid axis that may be absent, which :meth:`Experiment.to_toml` writes as an empty list."""
+    return () if isinstance(value, (list, tuple)) and not value else axis(value)
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
@@ -153,6 +158,8 @@ class Section:
                 value = getattr(self, field.name)
                 try:
                     object.__setattr__(self, field.name, check(value))
+                except ExperimentError:  # of a table in this one: it says where
+                    raise
                 except ValueError as error:
                     raise ExperimentError(f"{self.where(field.name)} = {show(value)}: {error}") from None
 
@@ -163,7 +170,7 @@ class Section:
 
     @classmethod
     def from_mapping(cls, found: Mapping[str, Any]) -> Self:
-        """Build the table from TOML's; unknown and missing keys are refused.
+        """Build the table from TOML; unknown and missing keys are refused.
 
         Raises
         ------
@@ -210,15 +217,15 @@ def show(value: Any) -> str:
 
 
 def maybe_text(value: Any) -> str:
-    """A text, which may be empty."""
+    """A string, which may be empty."""
     if not isinstance(value, str):
-        raise ValueError("must be a text")
+        raise ValueError("must be a string")
     return value
 
 
 def share(value: Any) -> float:
-    """A number from 0 to below 1."""
+    """A number from 0 (included) to 1 (excluded)."""
     found: float = number(least=0)(value)
     if found >= 1:
-        raise ValueError("must be a number from 0 to below 1")
+        raise ValueError("must be a number, 0 or more and below 1")
     return found

@@ -1,4 +1,4 @@
-"""Entropy of directions whose law is symmetric about mu, from the loss alone: no neighbours, any dimension."""
+"""Entropy of directions distributed symmetrically about mu, from the loss alone: no neighbours, any dimension."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from empirics.measure.sphere import log_sphere_area
 
 __all__ = ["SymmetricEntropy", "symmetric_entropy"]
 
-#: Polynomials by which the law of the loss may differ from the Beta law of the same mean and variance.
+#: Polynomials that describe how the distribution of the loss differs from the Beta law of its mean and variance.
 TERMS = 8
 
 
@@ -28,7 +28,7 @@ class SymmetricEntropy:
     error : float
         Its standard error, from the scatter of the blocks.
     blocks : numpy.ndarray, shape (block,)
-        Means over the blocks of minus the logarithm of the estimated density: what a bootstrap needs.
+        Means over the blocks of minus the logarithm of the estimated density, for the bootstrap.
     """
 
     value: float
@@ -46,7 +46,7 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
     dimension : int
         Number d of coordinates, 2 or more.
     blocks : int
-        Parts of the series whose means give the error; must divide n.
+        Number of blocks of the series whose means give the error; must divide n.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
     On the uniform sphere ``y = loss/2`` has the law b = Beta((d−1)/2, (d−1)/2). A density on the sphere that is
     symmetric about mu is ``p(y)/b(y)`` over the sphere's area A, so ``S = log A − E log(p/b)``. p is estimated as the
     Beta law of the same mean and variance times a series of Legendre polynomials in its distribution function; no form
-    of the density (not Gibbs') is assumed. The bias of the series, half the variance of its coefficients, is taken off.
+    of the density (not even Gibbs) is assumed. The bias, half the variance of the coefficients, is removed.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
         raise ValueError(f"losses must lie between 0 and 2, found {2 * y.min():g} to {2 * y.max():g}")
     mean, variance = y.mean(), y.var()
     if np.ptp(y) == 0:
-        raise ValueError("the losses are all the same: the directions have no density")
+        raise ValueError("all losses are equal: the directions have no density")
     rest = np.maximum(1 - y, 2.0**-53)
     size = mean * (1 - mean) / variance - 1
     one, other, uniform = mean * size, (1 - mean) * size, (dimension - 1) / 2
@@ -90,7 +90,7 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
 
 
 def _series(u: NDArray[np.float64], blocks: int) -> tuple[NDArray[np.float64], float]:
-    """Logarithm of the density of u on [0, 1] at the samples, and how much its mean is too large."""
+    """Logarithm of the density of u on [0, 1] at the samples, and the bias of its mean."""
     orders = np.arange(1, TERMS + 1)
     basis = np.sqrt(2 * orders + 1)[:, None] * eval_legendre(orders[:, None], 2 * u - 1)
     coefficients = basis.mean(axis=1)

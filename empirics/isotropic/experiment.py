@@ -11,13 +11,14 @@ from empirics.experiment import Experiment, Run, Shards
 from empirics.experiment.schema import (
     ExperimentError,
     Section,
-    axis,
     flag,
     integer,
     key,
     list_of,
     number,
     one_of,
+    optional_axis,
+    share,
     show,
     table_of,
 )
@@ -30,13 +31,6 @@ AXES = {
     "fixed-elr": ("effective_lr", "weight_decay"),
     "fixed-sphere": ("effective_lr", "radius"),
 }
-
-
-def _share(value: Any) -> float:
-    found: float = number(least=0)(value)
-    if found >= 1:
-        raise ValueError("must be a number, 0 or more and below 1")
-    return found
 
 
 def _degrees(value: Any) -> float:
@@ -53,28 +47,23 @@ def _protocols(value: Any) -> tuple[str, ...]:
     return found
 
 
-def _optional_axis(value: Any) -> tuple[float, ...]:
-    # Not given, or written by to_toml as an empty list.
-    return () if isinstance(value, (list, tuple)) and not value else tuple(axis(value))
-
-
 @dataclass(frozen=True)
 class Start:
-    """Initial radii: numbers, or multiples of the closed formula's stationary radius; every one a run.
+    """Initial radii: numbers, or multiples of the stationary radius in closed form; one run each.
 
     Attributes
     ----------
     radii
         The numbers.
     relative
-        Whether they multiply the stationary radius.
+        Whether they are multiples of the stationary radius.
     """
 
     radii: tuple[float, ...]
     relative: bool
 
     def to_toml(self) -> str:
-        """Write the starts as an experiment file has them."""
+        """Write the starts as in an experiment file."""
         return f"{{stationary = {show(self.radii)}}}" if self.relative else show(self.radii)
 
 
@@ -92,25 +81,25 @@ def _start(value: Any) -> Start:
 
 @dataclass(frozen=True)
 class Gas(Section):
-    """``[gas]``: the loss 1 − mu·w/|w| in d dimensions, and the noise of its minibatch gradients.
+    """``[gas]``: the loss 1 − mu·w/|w| in d dimensions, and the noise of its gradients.
 
-    At unit norm the noise has the covariance sigma² (I − w wᵀ). The knobs take one of its properties away each.
+    At unit norm the noise has the covariance sigma² (I − w wᵀ). Each of the other keys removes one of its properties.
 
     Attributes
     ----------
     dimension
         Number d of weights.
     sigma
-        Standard deviation of the noise along a tangent, at unit norm.
+        Standard deviation of the noise per direction at unit norm.
     polar
-        Variance along the tangent that points away from mu, over that along the other tangents; the trace is kept.
+        Variance along the tangent that points away from mu, relative to the other tangents; the trace is preserved.
     axis
-        Variance along a fixed direction normal to mu, over that along the others, before projection on the tangents;
-        the trace at mu is kept.
+        Variance along a fixed direction normal to mu, relative to the others, before projection onto the tangents;
+        the trace at mu is preserved.
     inhomogeneity
-        The variance is 1 + inhomogeneity · loss times sigma².
+        Makes the variance (1 + inhomogeneity · loss) sigma².
     degrees_of_freedom
-        Of a multivariate Student t of the same covariance; inf for normal noise.
+        Degrees of freedom of a multivariate Student t of the same covariance; inf for normal noise.
     """
 
     TITLE: ClassVar[str] = "gas"
@@ -125,7 +114,7 @@ class Gas(Section):
 
 @dataclass(frozen=True)
 class GasTraining(Section):
-    """``[training]``: how.
+    """``[training]``: protocols, optimiser and length.
 
     Attributes
     ----------
@@ -134,14 +123,14 @@ class GasTraining(Section):
     burn_in, steps
         Steps before measuring, and measured steps.
     optimizer
-        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as torch.optim has them.
+        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as in torch.optim.
     momentum, beta2, eps
-        Decay of the average of gradients (beta1 for Adam) and of squared gradients; Adam's addition to their root.
+        Momentum coefficient (beta1 for Adam), decay of the average of squared gradients, and Adam's epsilon.
     initial_radius
-        Numbers, or ``{stationary = multiples}`` of the closed formula's radius; every one makes a run. Not used on the
+        Numbers, or ``{stationary = multiples}`` of the stationary radius in closed form; one run each. Unused on the
         sphere.
     vectors
-        Advance all d coordinates even where two numbers suffice (SGD).
+        Advance all d coordinates even where two numbers per run suffice (SGD).
     """
 
     TITLE: ClassVar[str] = "training"
@@ -150,8 +139,8 @@ class GasTraining(Section):
     burn_in: int = key(integer(0))
     steps: int = key(integer(1))
     optimizer: str = key(one_of(OPTIMIZERS), "sgd")
-    momentum: float = key(_share, 0.9)
-    beta2: float = key(_share, 0.999)
+    momentum: float = key(share, 0.9)
+    beta2: float = key(share, 0.999)
     eps: float = key(number(least=0), 0.0)
     initial_radius: Start = key(_start, Start((1.0,), True))
     vectors: bool = key(flag, False)
@@ -159,34 +148,34 @@ class GasTraining(Section):
 
 @dataclass(frozen=True)
 class Grid(Section):
-    """``[grid]``: for every protocol the axes it fixes, every pair a run.
+    """``[grid]``: for every protocol the axes it fixes; every pair is a run.
 
     Attributes
     ----------
     lr, effective_lr, weight_decay, radius
-        Lists of numbers: `fixed-lr` takes `lr` and `weight_decay`, `fixed-elr` `effective_lr` and `weight_decay`,
-        `fixed-sphere` `effective_lr` and `radius`.
+        Lists of numbers: `lr` and `weight_decay` for `fixed-lr`, `effective_lr` and `weight_decay` for `fixed-elr`,
+        `effective_lr` and `radius` for `fixed-sphere`.
     """
 
     TITLE: ClassVar[str] = "grid"
 
-    lr: tuple[float, ...] = key(_optional_axis, ())
-    effective_lr: tuple[float, ...] = key(_optional_axis, ())
-    weight_decay: tuple[float, ...] = key(_optional_axis, ())
-    radius: tuple[float, ...] = key(_optional_axis, ())
+    lr: tuple[float, ...] = key(optional_axis, ())
+    effective_lr: tuple[float, ...] = key(optional_axis, ())
+    weight_decay: tuple[float, ...] = key(optional_axis, ())
+    radius: tuple[float, ...] = key(optional_axis, ())
 
 
 @dataclass(frozen=True)
 class Measure(Section):
-    """``[measure]``: what is kept of a run.
+    """``[measure]``: what is measured, and what is kept.
 
     Attributes
     ----------
     snapshots, spacing
-        Number of snapshots for the entropy, and steps between them; their product is the measured part. A snapshot is
-        the loss, or the whole vector where the law of the directions is not symmetric about mu.
+        Number of snapshots for the entropy, and steps between them; their product is the number of measured steps. A
+        snapshot is the loss, or the whole vector if the directions are not distributed symmetrically about mu.
     blocks
-        Consecutive parts of the measured steps whose means give the error bars.
+        Consecutive blocks of the measured steps, whose means give the error bars.
     trace_points
         Points of the curves over time, burn-in included.
     keep_snapshots
@@ -204,7 +193,7 @@ class Measure(Section):
 
 @dataclass(frozen=True)
 class GasRun(Run):
-    """One run; `start` is its initial radius, or the multiple of the stationary one. On the sphere it is not used."""
+    """One run; `start` is its initial radius, or a multiple of the stationary one. It is unused on the sphere."""
 
     start: float = 1.0
 
@@ -253,7 +242,7 @@ class IsotropicExperiment(Experiment):
                 raise ExperimentError(f"[grid] {name} is missing: protocol {used[name]!r} needs it")
             if name not in used and values:
                 protocols = ", ".join(map(repr, self.training.protocols))
-                raise ExperimentError(f"[grid] {name}: must be left out, no protocol of {protocols} uses it")
+                raise ExperimentError(f"[grid] {name}: must be left out; no protocol of {protocols} uses it")
         if self.adaptive and "fixed-elr" in self.training.protocols:
             raise ExperimentError(
                 f"[training] optimizer = {show(self.training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at "
@@ -267,7 +256,7 @@ class IsotropicExperiment(Experiment):
 
     @property
     def symmetric(self) -> bool:
-        """Whether the law of the directions is symmetric about mu, and so fixed by the law of the loss."""
+        """Whether directions are distributed symmetrically about mu, so that the loss determines their entropy."""
         return self.gas.axis == 1 and not self.adaptive
 
     @property
@@ -296,7 +285,7 @@ class IsotropicExperiment(Experiment):
                         fixed = {outer: one, inner: other}
                         if protocol == "fixed-sphere":
                             fixed["lr"] = one * other**2
-                        rates = {"lr": math.nan, "weight_decay": math.nan} | fixed
+                        rates = {"lr": None, "weight_decay": None} | fixed
                         runs.append(
                             GasRun(
                                 **rates,
@@ -310,7 +299,7 @@ class IsotropicExperiment(Experiment):
 
     @property
     def runs(self) -> tuple[GasRun, ...]:
-        """All runs: a protocol after the other, in each the last axis varying fastest, then the first, start, seed."""
+        """All runs, protocol by protocol; in each the last axis varies fastest, then the first, the start, the seed."""
         return tuple(run for protocol in self.training.protocols for run in self._runs_of(protocol))
 
     def cut(self) -> tuple[tuple[GasRun, ...], ...]:

@@ -1,4 +1,4 @@
-"""The isotropic gas, as the runner sees it."""
+"""The isotropic gas behind the interface of the runner."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -36,15 +36,15 @@ class IsotropicKind(Kind):
         """None: the gas needs no data."""
 
     def trainer(self, runs: Sequence[Run], device: str) -> GasTrainer:
-        """Make what advances one shard."""
+        """Return the trainer of one shard."""
         return GasTrainer(self.experiment, cast(Sequence[GasRun], runs))
 
     def summarise(self, trainer: GasTrainer, state: GasState) -> dict[str, NDArray]:
-        """Everything the results hold of a shard; see :func:`empirics.isotropic.summary.summarise`."""
+        """Results of a shard; see :func:`empirics.isotropic.summary.summarise`."""
         return summarise(trainer, state)
 
     def attributes(self) -> dict[str, Any]:
-        """How the entropy was measured, whether vectors were advanced, and what the trace holds."""
+        """How the entropy was measured, whether full vectors were advanced, and what the trace contains."""
         symmetric = "symmetric about mu: from the law of the loss, density by a series about a Beta law"
         neighbours = "flat nearest neighbour, no Theiler window, of the snapshots of the vectors"
         return {

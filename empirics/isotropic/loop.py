@@ -18,15 +18,15 @@ from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV,
 FloatArray = NDArray[np.float64]
 AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
 
-#: Coordinates advanced between two returns to Python: Ctrl-C and checkpoints wait that long, below 0.3 s for 100 runs.
+#: Coordinates advanced between two returns to Python; Ctrl-C and checkpoints wait for it, below 0.3 s for 100 runs.
 WORK = 1 << 16
-#: Points of the curves over time: what is written down at the end of a stretch, as it is at that step.
+#: Curves over time: values at the last step of an interval.
 CURVES = ("radius_sq", "log_radius", "loss")
 _CODES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adamw": ADAMW, "adam-l2": ADAM_L2}
 
 
 def identity(run: GasRun, dimension: int) -> bytes:
-    """Make 256 bits that stand for the run: what its random numbers depend on.
+    """Return 256 bits that identify the run, and on which its random numbers depend.
 
     Examples
     --------
@@ -34,23 +34,25 @@ def identity(run: GasRun, dimension: int) -> bytes:
     >>> identity(run, 3) == identity(run, 3), identity(run, 3) == identity(run, 4), len(identity(run, 3))
     (True, False, 32)
     """
-    names = ("protocol", "optimizer", "lr", "effective_lr", "weight_decay", "radius", "start", "seed")
-    text = "|".join(["isotropic", f"d={dimension}", *(f"{name}={getattr(run, name)!r}" for name in names)])
+    rates = {name: run.number(name) for name in ("lr", "effective_lr", "weight_decay", "radius")}
+    named = {"protocol": run.protocol, "optimizer": run.optimizer, **rates, "start": run.start, "seed": run.seed}
+    text = "|".join(["isotropic", f"d={dimension}", *(f"{name}={value!r}" for name, value in named.items())])
     return hashlib.sha256(text.encode()).digest()
 
 
 def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
-    """Compute the closed formula's radius for a run; the sphere's own radius on the sphere."""
+    """Compute the stationary radius of a run in closed form; on the sphere, its radius."""
     from thermo_theory import FixedELR, FixedLR  # sympy: a second to import
 
     gas, training = experiment.gas, experiment.training
     noise: dict[str, Any] = {"sigma": gas.sigma, "d": gas.dimension}
     if run.protocol == "fixed-sphere":
-        return run.radius
+        return run.number("radius")
+    decay = run.number("weight_decay")
     if run.protocol == "fixed-elr":
         boost = 1.0 if run.optimizer == "sgd" else 1 / (1 - training.momentum)
-        return float(FixedELR.radius(eta_eff=run.effective_lr * boost, lam=run.weight_decay, **noise))
-    rates = {"eta": run.lr, "lam": run.weight_decay} | noise
+        return float(FixedELR.radius(eta_eff=run.number("effective_lr") * boost, lam=decay, **noise))
+    rates = {"eta": run.number("lr"), "lam": decay} | noise
     if run.optimizer == "sgd":
         return float(FixedLR.radius(**rates))
     if run.optimizer in ("momentum", "nesterov"):
@@ -62,7 +64,7 @@ def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
 
 @dataclass
 class GasState:
-    """Everything that a checkpoint must hold.
+    """The state of a shard, as saved in checkpoints.
 
     Attributes
     ----------
@@ -71,7 +73,7 @@ class GasState:
     position
         (group, row, lane): mu·w, |w_perp|, |w|; or the d coordinates.
     first, second
-        What the optimiser remembers, (group, d, lane); of one row where it remembers nothing.
+        State of the optimiser, (group, d, lane); one row where it has none.
     bits
         The generators, (group, 4 · lane).
     total
@@ -98,12 +100,12 @@ class GasState:
     stored: Callable[[int], NDArray] | None = None
 
     def arrays(self) -> dict[str, NDArray]:
-        """All of it but the step and the snapshots."""
+        """All of it except the step and the snapshots."""
         names = ("position", "first", "second", "bits", "total", "marks", "curves")
         return {name: getattr(self, name) for name in names}
 
     def put(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over what :meth:`arrays` gave."""
+        """Restore what :meth:`arrays` returned."""
         for name, value in self.arrays().items():
             value[...] = arrays[name]
 
@@ -112,12 +114,12 @@ class GasState:
         return self.samples[start:stop]
 
     def put_kept(self, start: int, values: NDArray) -> None:
-        """Take over snapshots from number `start` on."""
+        """Restore snapshots from number `start` on."""
         self.samples[start : start + len(values)] = values
 
 
 def _in_lanes(values: NDArray[AnyNumber]) -> NDArray[AnyNumber]:
-    """Cut (..., run) into groups, (group, ..., lane); the last one is filled up with its first run's values."""
+    """Cut (..., run) into groups, (group, ..., lane); the last is filled up with the values of its first run."""
     groups = -(-values.shape[-1] // LANES)
     missing = groups * LANES - values.shape[-1]
     filled = np.concatenate([values, np.repeat(values[..., :1], missing, axis=-1)], axis=-1)
@@ -126,8 +128,8 @@ def _in_lanes(values: NDArray[AnyNumber]) -> NDArray[AnyNumber]:
 
 
 def loss_at(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
-    """1 − cos without the loss of digits near 0."""
-    with np.errstate(invalid="ignore"):  # a run that diverged is NaN
+    """1 − cos without cancellation near 0."""
+    with np.errstate(invalid="ignore"):  # a diverged run is NaN
         return np.where(cos > 0, sin_sq / (1 + cos), 1 - cos)
 
 
@@ -137,7 +139,7 @@ class GasTrainer:
     Parameters
     ----------
     experiment
-        What to run.
+        The experiment.
     runs
         The shard's runs.
     """
@@ -171,17 +173,17 @@ class GasTrainer:
         """Parameters of the runs, (Parameter, run)."""
         columns = np.zeros((len(Parameter), len(self.runs)))
         for i, run in enumerate(self.runs):
-            columns[Parameter.LR, i] = 0.0 if run.protocol == "fixed-elr" else run.lr
-            columns[Parameter.ELR, i] = run.effective_lr if run.protocol == "fixed-elr" else 0.0
-            columns[Parameter.WEIGHT_DECAY, i] = 0.0 if math.isnan(run.weight_decay) else run.weight_decay
-            columns[Parameter.RADIUS, i] = run.radius if run.protocol == "fixed-sphere" else 0.0
+            columns[Parameter.LR, i] = run.lr or 0.0
+            columns[Parameter.ELR, i] = run.number("effective_lr") if run.protocol == "fixed-elr" else 0.0
+            columns[Parameter.WEIGHT_DECAY, i] = run.weight_decay or 0.0
+            columns[Parameter.RADIUS, i] = run.radius or 0.0
             columns[Parameter.START_SQ, i] = self.initial_radius[i] ** 2
         return columns
 
     def _directions(self) -> tuple[FloatArray, FloatArray]:
         """The unit vector mu and one normal to it.
 
-        mu is the first axis; for Adam, which looks at coordinates one by one, it has all coordinates alike.
+        mu is the first axis; for Adam, which treats coordinates separately, all its coordinates are equal.
         """
         d = self.experiment.gas.dimension
         mu, axis = np.zeros(d), np.zeros(d)
@@ -207,7 +209,7 @@ class GasTrainer:
         return np.stack(columns, axis=-1)
 
     def start(self) -> GasState:
-        """Make the state before the first step."""
+        """Return the state before the first step."""
         experiment, runs = self.experiment, len(self.runs)
         d, optimizer = experiment.gas.dimension, experiment.training.optimizer
         words = np.array([np.frombuffer(identity(run, d), dtype=">u8") for run in self.runs], dtype=np.uint64)
@@ -228,11 +230,11 @@ class GasTrainer:
         return state
 
     def full(self, state: GasState) -> bool:
-        """No: the snapshots are held until the end."""
+        """Never: all snapshots stay in memory."""
         return False
 
     def advance(self, state: GasState) -> None:
-        """Advance to the next marked step, or by a stretch that depends on the dimension alone."""
+        """Advance to the next marked step, or by a number of steps that depends on the dimension alone."""
         ahead = self._steps[np.searchsorted(self._steps, state.step, side="right")]
         stop = min(int(ahead), (state.step // self._stretch + 1) * self._stretch)
         count, experiment = stop - state.step, self.experiment
@@ -266,7 +268,7 @@ class GasTrainer:
         return joined[..., : len(self.runs)]
 
     def _write_down(self, state: GasState) -> None:
-        """Keep the sums at the end of a block, and the curves at a point of the trace."""
+        """Record the sums at the end of a block, and the curves at a point of the trace."""
         mark = np.searchsorted(self.block_steps, state.step)
         if mark < len(self.block_steps) and self.block_steps[mark] == state.step:
             state.marks[mark] = self.by_run(state.total.reshape(-1, len(Sum), LANES))

@@ -1,8 +1,8 @@
-"""Processes of the isotropic gas: many copies of one gas, carried along a path of learning rate and weight decay.
+"""Processes of the isotropic gas: many copies of one gas follow a path of learning rate and weight decay.
 
-The copies are independent, so their scatter is the ensemble at each moment, out of equilibrium too: its mean loss is U,
-the entropy of its directions S, and what the bath took or gave is summed on the way. What then is left of the change of
-S was produced.
+The copies are independent and so form the ensemble at each moment, even out of equilibrium: its mean loss is U, and the
+entropy of its directions gives S. The exchange with the bath is summed along the path; the rest of the change of S is
+entropy production.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ __all__ = ["PATHS", "Path", "follow", "path", "quench", "stationary_entropy"]
 FloatArray = NDArray[np.float64]
 Rates = tuple[FloatArray, FloatArray]
 
-#: Copies whose means give the error of the entropy.
+#: Number of blocks of copies whose means give the error of the entropy.
 BLOCKS = 16
 #: Relaxation times of the slowest direction, 1/(lr weight_decay), before a process begins.
 SETTLING = 8
-#: Looks at the ensemble between two points, by which what enters from the bath is summed.
+#: Intervals between two points, over which the exchange with the bath is summed.
 LOOKS = 4
-_NEVER = 1 << 62  # no snapshots: the ensemble is looked at between two calls
+_NEVER = 1 << 62  # no snapshots: the ensemble is measured between two calls
 _VARIABLES = {
-    "lr": "learning rate; the effective one where that is held",
+    "lr": "learning rate; at fixed ELR the effective learning rate",
     "weight_decay": "weight decay",
-    "temperature": "half the effective learning rate times the squared noise of a direction, mean over copies",
+    "temperature": "half the effective learning rate times the noise variance per direction, mean over copies",
     "loss": "mean loss over copies",
     "log_radius": "mean logarithm of the norm over copies",
     "radius_sq": "mean squared norm over copies",
     "entropy_sphere": "entropy of the directions over copies",
     "entropy": "entropy of the weights: directions plus (d-1) log radius",
     "entropy_error": "standard error of the entropy",
-    "entropy_flow": "what entered from the bath since the start, the sum of (dU + p dV)/T",
-    "entropy_produced": "change of the entropy since the start less what entered",
+    "entropy_flow": "entropy received from the bath since the start, the sum of (dU + p dV)/T",
+    "entropy_produced": "change of the entropy since the start minus the entropy received",
 }
 
 
 @dataclass(frozen=True)
 class Path:
-    """Learning rate and weight decay at the points of a process; both stay for the steps between two points.
+    """Learning rate and weight decay at the points of a process; both are constant between two points.
 
     Attributes
     ----------
     name : str
-        What it is called.
+        Its name.
     lr, weight_decay : numpy.ndarray, shape (points,)
-        At fixed LR the learning rate, at fixed ELR the effective one; the first point is where the gas settles.
+        The learning rate (at fixed ELR the effective one) and weight decay; the gas equilibrates at the first point.
     protocol : str
         "fixed-lr" or "fixed-elr".
     """
@@ -77,9 +77,9 @@ class Path:
                 raise ExperimentError(f"{key} of a path must be two or more positive numbers, got {found}")
             object.__setattr__(self, key, values)
         if self.lr.shape != self.weight_decay.shape:
-            raise ExperimentError("lr and weight_decay of a path must have one value a point each")
+            raise ExperimentError("lr and weight_decay of a path must each have one value per point")
         if self.protocol not in ("fixed-lr", "fixed-elr"):
-            raise ExperimentError(f"protocol = {self.protocol!r}: a path is followed at fixed-lr or fixed-elr")
+            raise ExperimentError(f"protocol = {self.protocol!r}: must be fixed-lr or fixed-elr for a path")
 
 
 def _isotherm(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
@@ -98,7 +98,7 @@ def _isochore(lr: float, weight_decay: float, factor: float, points: int, d: int
 
 
 def _adiabat(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
-    """Learning rate that keeps S while weight decay grows, by the slope that is derived for any temperature."""
+    """Learning rate that keeps S constant while weight decay grows, by the derived slope at any temperature."""
     decays = weight_decay * np.geomspace(1, factor, points)
     slope = derive("vmf-adiabat").claim
 
@@ -123,23 +123,23 @@ PATHS: dict[str, Callable[..., Rates]] = {
 def path(
     name: str, *, lr: float, weight_decay: float, factor: float, points: int, dimension: int, sigma: float = 1.0
 ) -> Path:
-    """Make a path at fixed LR from what is derived for it.
+    """Make a path at fixed LR from the derivation of its law.
 
     Parameters
     ----------
     name : str
-        "isotherm" (lr x weight decay stays), "isobar" (weight decay stays), "isochore" (their ratio stays), "adiabat"
-        (the entropy stays).
+        "isotherm" (lr·wd constant), "isobar" (weight decay constant), "isochore" (their ratio constant) or "adiabat"
+        (entropy constant).
     lr, weight_decay : float
         Where it starts.
     factor : float
-        By how much lr changes on the way; weight decay on an adiabat.
+        Factor by which lr changes along the path; on an adiabat, weight decay.
     points : int
-        Number of points; between two of them both stay.
+        Number of points; lr and weight decay are constant between two of them.
     dimension : int
         Number d of weights.
     sigma : float
-        Gradient noise a direction at unit norm.
+        Gradient noise per direction at unit norm.
 
     Returns
     -------
@@ -162,16 +162,16 @@ def path(
 
 
 def quench(*, effective_lr: float, weight_decay: float, factor: float, points: int) -> Path:
-    """Make a sudden drop of the temperature at fixed ELR: after it, all points are the same.
+    """Make a sudden drop of the temperature at fixed ELR; after it, all points are equal.
 
     Parameters
     ----------
     effective_lr, weight_decay : float
-        Where the gas settles first.
+        Where the gas equilibrates first.
     factor : float
-        By how much the effective learning rate drops.
+        Factor by which the effective learning rate drops.
     points : int
-        Number of points at which the gas is looked at afterwards, and one.
+        Number of points, the first one before the drop.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def quench(*, effective_lr: float, weight_decay: float, factor: float, points: i
 
 
 def stationary_entropy(route: Path, *, dimension: int, sigma: float = 1.0) -> FloatArray:
-    """Entropy of the weights that a gas settles to at each point of a path at fixed LR, finite steps included.
+    """Stationary entropy of the weights at each point of a path at fixed LR, with finite-step corrections.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def stationary_entropy(route: Path, *, dimension: int, sigma: float = 1.0) -> Fl
     dimension : int
         Number d of weights.
     sigma : float
-        Gradient noise a direction at unit norm.
+        Gradient noise per direction at unit norm.
 
     Returns
     -------
@@ -215,12 +215,12 @@ def stationary_entropy(route: Path, *, dimension: int, sigma: float = 1.0) -> Fl
 def follow(
     route: Path, *, dimension: int, steps: int, copies: int = 2048, sigma: float = 1.0, seed: int = 1
 ) -> xr.Dataset:
-    """Carry copies of the gas along a path, and balance the entropy.
+    """Let copies of the gas follow a path, and compute the entropy balance.
 
     Parameters
     ----------
     route : Path
-        The path; its first point is where the copies settle, for eight relaxation times.
+        The path; the copies equilibrate at its first point for eight relaxation times.
     dimension : int
         Number d of weights, 2 or more.
     steps : int
@@ -228,19 +228,19 @@ def follow(
     copies : int
         Number of copies, a multiple of 16.
     sigma : float
-        Gradient noise a direction at unit norm.
+        Gradient noise per direction at unit norm.
     seed : int
-        Of all random numbers.
+        Seed of all random numbers.
 
     Returns
     -------
     xarray.Dataset
-        Over `point`: what the module's first lines name, in nats, with long names.
+        Over `point`: state, entropy, entropy received and produced, in nats, with long names.
 
     Raises
     ------
     ExperimentError
-        If a number is out of its range.
+        If a number is out of range.
 
     Notes
     -----
@@ -269,7 +269,7 @@ def follow(
 
 
 class _Ensemble:
-    """The copies, in the groups of lanes that the compiled loop advances."""
+    """The copies, in the groups of lanes advanced by the compiled loop."""
 
     def __init__(self, route: Path, dimension: int, copies: int, sigma: float, seed: int) -> None:
         self.route, self.dimension, self.copies, self.sigma = route, dimension, copies, sigma
@@ -280,7 +280,7 @@ class _Ensemble:
         rates = {"lam": decay, "sigma": sigma, "d": dimension}
         held = route.protocol == "fixed-elr"
         radius = float(FixedELR.radius(eta_eff=lr, **rates) if held else FixedLR.radius(eta=lr, **rates))
-        # The rate of a free direction: of a bound one, and of the norm, it is a few times that.
+        # The rate of a free direction; that of a bound one, and of the norm, is a few times larger.
         self.slowest = lr * decay * (radius**2 if held else 1.0)
         half = (dimension - 1) / 2
         share = rng.beta(half, half, size=(groups, LANES))
@@ -301,7 +301,7 @@ class _Ensemble:
             )
 
     def advance(self, point: int, steps: int) -> float:
-        """Go on at the rates of a point; return what entered from the bath, over its temperature."""
+        """Advance at the rates of a point; return the heat received from the bath over its temperature."""
         ends = np.unique(np.linspace(0, steps, LOOKS + 1).astype(int))
         flow, energy, volume, heat = 0.0, *self._state(point)
         for count in np.diff(ends):
@@ -323,7 +323,7 @@ class _Ensemble:
         return float(losses.mean()), float(squared.mean() / 2), float((rate * self.sigma**2 / 2).mean())
 
     def look(self, point: int, flow: float) -> dict[str, float]:
-        """Everything that is written down at a point."""
+        """Measurements at a point."""
         losses, squared = self._rows()
         energy, volume, heat = self._state(point)
         directions = symmetric_entropy(losses, self.dimension, BLOCKS)

@@ -44,15 +44,15 @@ def simulate(
     dimension : int
         Number d of weights, 2 or more.
     steps, burn_in : int
-        Measured steps, and steps before them. Snapshots are taken every `spacing` steps, by default so that 1,000 to
-        10,000 of them fill the measured part.
+        Measured steps, and steps before them. Snapshots are taken every `spacing` steps, by default so that there are
+        1,000 to 10,000 of them.
     protocols : str or list of str
         ``fixed-lr`` (axes lr, weight_decay), ``fixed-elr`` (effective_lr, weight_decay), ``fixed-sphere``
         (effective_lr, radius).
     seeds : list of int
-        Every seed repeats the grid.
+        The grid is run once per seed.
     name : str
-        What the results are called.
+        Name of the results.
     **options
         Any other key of an experiment file of kind ``isotropic``: the axes of the grid, ``sigma``, ``optimizer``,
         ``initial_radius``, ``polar``, ...; see :mod:`empirics.isotropic.experiment`.
@@ -82,7 +82,7 @@ def simulate(
 
 
 def _with_snapshots(given: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the snapshots of the measured part where only one, or none, of their number and spacing is given."""
+    """Fill in the number and the spacing of the snapshots where they are not given."""
     steps, count, spacing = given["steps"], given.get("snapshots"), given.get("spacing")
     blocks = given.setdefault("blocks", 20)
     if count is None and spacing is None and isinstance(steps, int) and isinstance(blocks, int):
@@ -102,7 +102,7 @@ def _tables(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises
     ------
     ExperimentError
-        For a key that none of them has.
+        For a key that no table has.
     """
     known = {key: table for table, keys in _TABLES.items() for key in keys}
     tables: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from empirics.isotropic.entropy import symmetric_entropy
 from empirics.isotropic.layout import Sum
 from empirics.isotropic.loop import CURVES, GasState, GasTrainer
-from empirics.measure import block_error, integrated_time, run_status, series_autocorrelation, sphere_entropy
+from empirics.measure import block_error, drift, integrated_time, run_status, series_autocorrelation, sphere_entropy
 
 Arrays = dict[str, NDArray]
 
@@ -28,12 +28,12 @@ MEANS = {
 
 
 def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
-    """Everything the results hold of a shard, names as ``group/variable``.
+    """Results of a shard, names as ``group/variable``.
 
     Parameters
     ----------
     trainer, state
-        What was run, and how it ended.
+        The trainer and the final state.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
     """
     alive = trainer.by_run(state.total.reshape(len(state.total), len(Sum), -1))[Sum.ALIVE]
     diverged = alive < state.step
-    with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged is NaN
+    with np.errstate(invalid="ignore", divide="ignore"):  # a diverged run is NaN
         means = np.diff(state.marks, axis=0) / np.diff(trainer.block_steps)[:, None, None]
         means[:, :, diverged] = np.nan
         blocks = _physics(trainer, means)
@@ -53,7 +53,7 @@ def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
     found = _snapshots(trainer, state, np.flatnonzero(~diverged))
     summary |= found.summary
     blocks |= found.blocks
-    # The variance about a mean over t correlated samples is too small by the variance of that mean.
+    # The variance about the mean of correlated samples is too small by the variance of that mean.
     summary["loss_variance"] /= 1 - 1 / np.maximum(summary["effective_sample_size"], 2)
     summary["entropy"] = summary["entropy_sphere"] + (trainer.experiment.gas.dimension - 1) * summary["log_radius"]
     summary |= _statuses(trainer, summary, found.refused)
@@ -68,7 +68,7 @@ def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
 
 
 def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
-    """Turn means of the sums (interval, Sum, run) into the field's quantities, each (interval, run)."""
+    """Turn means of the sums (interval, Sum, run) into physical quantities, each (interval, run)."""
     tangents = trainer.experiment.gas.dimension - 1
     found = {name: means[:, row] for name, row in MEANS.items()}
     loss_variance = means[:, Sum.LOSS_SQ] - means[:, Sum.LOSS] ** 2
@@ -77,24 +77,22 @@ def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
         "temperature": means[:, Sum.HEAT] / (2 * tangents),
         "laplacian": tangents * (1 - means[:, Sum.LOSS]),
         "rotation": np.sqrt(means[:, Sum.ANGLE_SQ]),
-        # On the sphere the norm is put back at every step: there is no balance to be struck.
+        # On the sphere the norm is restored at every step: there is no balance.
         "balance": np.where(trainer.on_sphere, np.nan, means[:, Sum.GROWTH] / means[:, Sum.DECAY]),
     }
 
 
 def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
-    """What compares one part of the run with another."""
-    # Runs first: sums along contiguous numbers round alike, however many runs there are.
+    """Comparisons of one part of the run with another."""
+    # Runs first: sums along contiguous numbers round equally for any number of runs.
     log_radius, balance = (np.ascontiguousarray(blocks[name].T) for name in ("log_radius", "balance"))
-    quarter = len(means) // 4
-    first, last = log_radius[:, :quarter].copy(), log_radius[:, -quarter:].copy()
-    pooled = (first.var(axis=1, ddof=1) + last.var(axis=1, ddof=1)) / 2
+    change, error = drift(log_radius)
     whole = means.mean(0)
     shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
     return {
         "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
-        "radius_drift": last.mean(1) - first.mean(1),
-        "radius_drift_error": np.sqrt(2 * pooled / quarter),
+        "radius_drift": change,
+        "radius_drift_error": error,
         "balance_error": block_error(balance),
         "initial_radius": trainer.initial_radius,
         "violation": np.zeros(len(trainer.runs)),
@@ -103,7 +101,7 @@ def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
 
 @dataclass
 class _Found:
-    """What the snapshots tell."""
+    """Estimates from the snapshots."""
 
     summary: Arrays
     blocks: Arrays
@@ -117,7 +115,7 @@ def _losses(trainer: GasTrainer, state: GasState, run: int) -> NDArray[np.float6
 
 
 def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
-    """Entropy of the directions and effective sample size of the loss, for the runs that are `whole`."""
+    """Entropy of the directions and effective sample size of the loss, for the finite runs."""
     experiment, runs = trainer.experiment, len(trainer.runs)
     blocks = experiment.measure.blocks
     names = ("entropy_sphere", "entropy_sphere_error", "effective_sample_size")
@@ -167,10 +165,10 @@ def _statuses(trainer: GasTrainer, summary: Arrays, refused: dict[int, str]) -> 
 
 
 def _status(trainer: GasTrainer, summary: Arrays, i: int) -> tuple[str, str]:
-    """Judge one run; on the sphere there is no norm to balance."""
+    """Status of one run; on the sphere there is no norm balance."""
     run, step = trainer.runs[i], int(summary["diverged_at"][i])
     if step >= 0:
-        return "diverged", f"{run}: the step's lr × weight_decay exceeded 2 at step {step}, where the norm grows"
+        return "diverged", f"{run}: lr·wd exceeded 2 at step {step}, so that the norm grows"
     names = ["balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss"]
     numbers = {name: summary[name][i].item() for name in names}
     if run.protocol == "fixed-sphere":

@@ -1,11 +1,11 @@
-"""Checkpoints of a shard: small ones that hold the state, beside the snapshots taken since the one before.
+"""Checkpoints of a shard: small files with the state, and beside them the snapshots taken since the checkpoint before.
 
-The weight vectors are most of what a run keeps. Each is written once, in a segment; a checkpoint names the segments it
-stands on. The last two checkpoints are kept: when the newest, or a segment of it, is damaged, the one before serves.
+Weight vectors make up most of the data of a run. Each is written once, in a segment; a checkpoint lists the segments it
+needs. The last two checkpoints are kept: if the newest, or one of its segments, is damaged, the one before is used.
 
-Several processes may work in one folder (a worker that was taken for lost comes back). What a file holds follows from
-its name, but for which segments a checkpoint names, and segments are removed only once the shard's results are safe;
-so whoever reads what whoever wrote gets a state of the one training that all of them do.
+Several processes may work in one folder (a worker presumed lost may come back). The content of a file follows from its
+name, except for the list of segments in a checkpoint, and segments are removed only once the results of the shard are
+safe. So any process can read what any other wrote: all of them compute the same training.
 """
 
 import re
@@ -22,7 +22,7 @@ _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 
 
 def _by_run(rows: NDArray) -> dict[str, NDArray]:
-    """Snapshots (snapshot, run, d) as an array a run, so that one run's can be read alone."""
+    """Snapshots (snapshot, run, d) as one array per run, so that each can be read alone."""
     return {f"run.{i}": np.ascontiguousarray(rows[:, i]) for i in range(rows.shape[1])}
 
 
@@ -32,9 +32,9 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Made when first needed.
+        Created when first needed.
     measured_from, spacing
-        Step at which measuring begins, and steps between snapshots: they say how many snapshots a state holds.
+        Step at which measuring begins, and steps between snapshots: they determine the number of snapshots in a state.
     """
 
     def __init__(self, folder: Path, measured_from: int, spacing: int) -> None:
@@ -48,7 +48,7 @@ class Checkpoints:
         return self.folder / f"snapshots-{start:08d}-{stop:08d}.npz"
 
     def save(self, state: ShardState) -> None:
-        """Write the state; the older checkpoints but one are removed afterwards."""
+        """Write the state, then remove all older checkpoints but one."""
         self.folder.mkdir(exist_ok=True)  # and not the shard's own: once that is gone all is done
         written, taken = self._segments[-1][1] if self._segments else 0, self._taken(state.step)
         if taken > written:
@@ -70,14 +70,14 @@ class Checkpoints:
         return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
 
     def restore(self, trainer: Trainer[AnyState]) -> AnyState:
-        """Read the newest state that is whole, or the start if there is none; damaged ones are removed."""
+        """Read the newest intact state, or start anew if there is none; damaged checkpoints are removed."""
         remove_leftovers(self.folder)
         state = self._newest(trainer)
         state.stored = self.of_run
         return state
 
     def of_run(self, run: int) -> NDArray:
-        """All snapshots of one run on disk, where the segments are by run; nothing of the others is read."""
+        """Read all snapshots of one run from segments stored by run, without reading the other runs."""
         parts = []
         for start, stop in self._segments:
             with np.load(self._segment(start, stop), allow_pickle=False) as segment:

@@ -1,7 +1,7 @@
-"""Dask distributed as the executor of a run: a cluster of processes on this machine, or a scheduler that is there.
+"""Dask distributed as the executor of a run: a cluster of processes on this machine, or an existing scheduler.
 
-Also a preload of Dask workers (``--preload empirics.running.cluster``): they then leave Ctrl-C to whoever leads the
-run.
+Also a preload of Dask workers (``--preload empirics.running.cluster``): they then leave Ctrl-C to the process that
+leads the run.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def connected(address: str) -> Iterator[Executor]:
     Raises
     ------
     ExperimentError
-        If there is no such cluster, it has no workers, or they are not as they must be.
+        If there is no such cluster, it has no workers, or its workers are unsuitable.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def _local(workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _client(there: Any, address: str) -> Iterator[Any]:
-    """Connect to a scheduler and look at its workers.
+    """Connect to a scheduler and check its workers.
 
     Yields
     ------
@@ -97,7 +97,7 @@ def _client(there: Any, address: str) -> Iterator[Any]:
     Raises
     ------
     ExperimentError
-        If there is no scheduler, it has no worker, or a worker is not as it must be.
+        If there is no scheduler, it has no worker, or a worker is unsuitable.
     """
     from distributed import Client
 
@@ -117,7 +117,7 @@ def _client(there: Any, address: str) -> Iterator[Any]:
 
 
 def _check(client: Any, address: str) -> None:
-    """Refuse workers of several threads, or with other versions of what the numbers depend on.
+    """Refuse workers with several threads, or with other versions of the packages that the numbers depend on.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _check(client: Any, address: str) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the packages that the numbers depend on."""
     return {package: version_of(package) for package in PACKAGES}
 
 

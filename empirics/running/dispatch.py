@@ -1,4 +1,4 @@
-"""Shards handed out: one after the other here, or to an executor whose workers may be lost on the way."""
+"""Dispatch of shards: one after another here, or to an executor whose workers may be lost."""
 
 import contextlib
 import dataclasses
@@ -16,22 +16,22 @@ from empirics.running.shard import ShardTask, run_shard
 
 __all__ = ["check_there", "work_here", "work_there"]
 
-#: How often a shard may be lost, without having got a step further since, before it is given up.
+#: How often a shard may lose its worker at the same step before it is given up.
 LOSSES = 3
 
-#: How long shards under way may take to save and stop, in seconds.
+#: How long running shards may take to save and stop, in seconds.
 CALL_OFF_SECONDS = 120.0
 
 
 def work_here(tasks: Sequence[ShardTask], bar: tqdm) -> None:
-    """Do the shards one after the other in this process.
+    """Compute the shards one after another in this process.
 
     Parameters
     ----------
     tasks
         The shards of a run.
     bar
-        Shows the steps of all of them.
+        Progress bar over the steps of all shards.
     """
     for task in tasks:
         before = sum(other.steps_done() for other in tasks if other is not task)
@@ -43,9 +43,9 @@ def work_here(tasks: Sequence[ShardTask], bar: tqdm) -> None:
 
 
 def work_there(tasks: Sequence[ShardTask], executor: Executor, bar: tqdm) -> None:
-    """Hand the shards that are not finished to an executor; ask those under way to stop when anything goes wrong.
+    """Submit the unfinished shards to an executor; ask running ones to stop when anything fails.
 
-    A shard whose worker was lost is handed out again. Another worker then goes on from its last checkpoint.
+    A shard whose worker was lost is submitted again; another worker then continues from its last checkpoint.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def work_there(tasks: Sequence[ShardTask], executor: Executor, bar: tqdm) -> Non
     executor
         Where they run.
     bar
-        Shows the steps of all of them.
+        Progress bar over the steps of all shards.
 
     Raises
     ------
     RuntimeError
-        If a shard's worker is lost again and again without getting further, or the executor drops a shard.
+        If a shard loses its worker repeatedly without progress, or the executor drops a shard.
     """
     losses: Counter[tuple[int, int]] = Counter()
     under_way: dict[Future[Path], ShardTask] = {}
@@ -98,28 +98,28 @@ def work_there(tasks: Sequence[ShardTask], executor: Executor, bar: tqdm) -> Non
 
 
 def _worker_lost(error: Exception) -> bool:
-    """Whether an error is Dask's way to say that workers died with a task; known by name, as Dask is an extra."""
+    """Whether an error is Dask's report that workers died with a task; matched by name, as Dask is an extra."""
     return type(error).__name__ == "KilledWorker" and type(error).__module__.startswith("distributed")
 
 
 def _call_off(under_way: dict[Future[Path], ShardTask], stop: Path) -> None:
-    """Ask the shards under way to save and stop, and wait until they have."""
+    """Ask the running shards to save and stop, and wait until they have."""
     with contextlib.suppress(OSError):
         stop.touch()
     for future, task in under_way.items():
-        # Dask says yes to cancelling what it cannot stop, and it would no longer be waited for.
+        # Dask agrees to cancel a task that it cannot stop, which would then not be waited for.
         if task.worker() is None:
             future.cancel()
     wait(under_way, timeout=CALL_OFF_SECONDS)
 
 
 def check_there(experiment: Experiment, device: str, executor: Executor) -> None:
-    """Refuse, before anything is written, what a worker cannot do.
+    """Refuse, before anything is written, an experiment that a worker cannot compute.
 
     Parameters
     ----------
     experiment
-        What is to be run.
+        The experiment.
     device
         A torch device of the worker.
     executor
@@ -128,7 +128,7 @@ def check_there(experiment: Experiment, device: str, executor: Executor) -> None
     Raises
     ------
     ExperimentError
-        If the device is not there, or a shard is too large for its memory.
+        If the device is not available, or a shard is too large for its memory.
     """
     executor.submit(_check, experiment, device, uuid4().hex).result()
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, synced, renamed; those of arrays hold their own checksum."""
+"""Files that are complete or absent: written aside, synced, renamed. Files of arrays contain their own checksum."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-#: How the names of files end that are still being written.
+#: Suffix of files that are still being written.
 ASIDE = ".partial"
 
 #: Length of a SHA-256 in hexadecimal, the comment at the end of an ``.npz`` file.
@@ -27,31 +27,31 @@ _CHECKSUM = 64
 
 
 class DamagedFileError(ValueError):
-    """A file is missing, or is not what its checksum says."""
+    """A file is missing or does not match its checksum."""
 
 
 class FullDiskError(RuntimeError):
-    """Nothing more can be written; what was written before is whole."""
+    """Nothing more can be written; what was written before is intact."""
 
 
 def no_room(error: BaseException) -> bool:
-    """Whether an error says that nothing more can be written: disk full, quota or size limit reached."""
+    """Whether an error means that nothing more can be written: disk full, quota or size limit reached."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) -> None:
-    """Write a file so that, whatever happens meanwhile, it holds either what it held before or all of `content`.
+    """Write a file so that it always has either its old content or all of the new, whatever happens meanwhile.
 
-    Several processes may write the same file: each writes aside under a name of its own, and the last to end wins.
+    Several processes may write the same file: each writes aside under its own name, and the last to finish wins.
 
     Parameters
     ----------
     path
         The file.
     content
-        What it is to hold.
+        Its new content.
     lasting
-        Make it survive a power failure, which waits for the disk.
+        Whether it must survive a power failure; this waits for the disk.
     """
     aside = path.with_name(f"{path.name}.{uuid4().hex}{ASIDE}")
     try:
@@ -69,14 +69,14 @@ def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) 
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left aside in a folder."""
+    """Remove the partial files that killed processes left in a folder."""
     for path in folder.glob(f"*{ASIDE}"):
         if path.is_file():
             path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power failure, on systems where folders can be synced."""
+    """Make a rename survive a power failure, on systems where folders can be synced."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -97,8 +97,8 @@ def hold(path: Path) -> Iterator[None]:
     Parameters
     ----------
     path
-        The file, made if it is missing. Where there are no such locks (Windows, some network file systems) nothing is
-        held.
+        The file, created if missing. Where there are no such locks (Windows, some network file systems) nothing is
+        locked.
 
     Yields
     ------
@@ -124,19 +124,8 @@ def hold(path: Path) -> Iterator[None]:
         yield
 
 
-def held(path: Path) -> bool:
-    """Whether somebody holds the lock on a file."""
-    if not path.exists():
-        return False
-    try:
-        with hold(path):
-            return False
-    except BusyError:
-        return True
-
-
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
-    """Write named arrays as one ``.npz`` file that ends with the SHA-256 of all that is before it, as a zip comment."""
+    """Write named arrays as one ``.npz`` file that ends with the SHA-256 of everything before it, as a zip comment."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **dict(arrays))
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -152,7 +141,7 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
     Raises
     ------
     DamagedFileError
-        If the file is missing, or is not what its checksum says.
+        If the file is missing or does not match its checksum.
     """
     try:
         content = path.read_bytes()

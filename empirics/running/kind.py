@@ -1,4 +1,4 @@
-"""What the runner needs to know of a kind of experiment: how its shards advance, and what its results rest on."""
+"""The interface between the runner and a kind of experiment: how its shards advance, and which data it uses."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ KINDS_AT_WORK = Registry(
 
 
 class ShardState(Protocol):
-    """Everything that a checkpoint must hold: the work can go on from it to the last bit."""
+    """The content of a checkpoint: work continues from it to the same last bit."""
 
     step: int
-    #: Whether there are more snapshots than are held at a time, the first that is held, and what reads them from disk.
+    #: Whether there are more snapshots than fit in memory, the first one in memory, and a reader of those on disk.
     streams: bool
     held_from: int
     stored: Callable[[int], NDArray] | None
 
     def arrays(self) -> dict[str, NDArray]:
-        """All of it but the step and the snapshots."""
+        """All of it except the step and the snapshots."""
 
     def put(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over what :meth:`arrays` gave."""
+        """Restore what :meth:`arrays` returned."""
 
     def kept(self, start: int, stop: int) -> NDArray:
         """Snapshots number `start` to `stop`."""
 
     def put_kept(self, start: int, values: NDArray) -> None:
-        """Take over snapshots from number `start` on."""
+        """Restore snapshots from number `start` on."""
 
 
 AnyState = TypeVar("AnyState", bound=ShardState)
@@ -49,17 +49,17 @@ class Trainer(Protocol[AnyState]):
     """The runs of one shard."""
 
     def start(self) -> AnyState:
-        """Make the state before the first step."""
+        """Return the state before the first step."""
 
     def advance(self, state: AnyState) -> None:
-        """Do one step, or a number of steps that depends on nothing but the experiment and the step."""
+        """Do one step, or a number of steps that depends only on the experiment and the step."""
 
     def full(self, state: AnyState) -> bool:
-        """Whether the snapshots that are held must go to disk before the next one."""
+        """Whether the snapshots in memory must be written to disk before the next one."""
 
 
 class Kind(ABC):
-    """A kind of experiment at work."""
+    """An experiment of one kind, ready to be computed."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
@@ -80,31 +80,31 @@ class Kind(ABC):
 
     @abstractmethod
     def data(self) -> dict[str, str] | None:
-        """Name and checksum (``sha256``) of the data the results rest on, or None if they rest on none."""
+        """Name and checksum (``sha256``) of the data, or None if no data are used."""
 
     @abstractmethod
     def trainer(self, runs: Sequence[Run], device: str) -> Trainer[Any]:
-        """Make what advances one shard."""
+        """Return the trainer of one shard."""
 
     @abstractmethod
     def summarise(self, trainer: Any, state: Any) -> dict[str, NDArray]:
-        """Everything the results hold of a shard that has ended, names as ``group/variable``."""
+        """Results of a finished shard, names as ``group/variable``."""
 
     def check_memory(self, device: str) -> None:  # noqa: B027 - most kinds need little
-        """Refuse shards that are too large for the memory of a device; does nothing unless the kind says so.
+        """Refuse shards that are too large for the memory of a device; by default none are refused.
 
         Raises
         ------
         ExperimentError
-            With the size that fits.
+            With the number of runs that fits.
         """
 
     def model(self) -> dict[str, Any] | None:
-        """Facts about what is trained, ready for JSON, which must not change between sessions; None without any."""
+        """Facts about the model, ready for JSON, which must not change between sessions; None if there are none."""
         return None
 
     def attributes(self) -> dict[str, Any]:
-        """Facts about the measurements that the results tell beside their numbers."""
+        """Facts about the measurements, stored as attributes of the results."""
         return {}
 
 
@@ -114,7 +114,7 @@ def at_work(experiment: Experiment) -> Kind:
     Returns
     -------
     Kind
-        Ready to work.
+        Ready to be computed.
     """
     kind: Kind = KINDS_AT_WORK.get(experiment.kind)(experiment)
     return kind

@@ -1,7 +1,7 @@
-"""Who is at work on a folder, told by a heartbeat in it, for any machine that reads the folder to see.
+"""Leases: a heartbeat file in a folder shows, to any machine that sees the folder, which process is working on it.
 
-A lease saves work; it is not what makes results right. Two processes on one shard compute the same numbers and write
-whole files, so the worst that a lease seen too late can cost is time. Hence it may rest on clocks and on file systems
+A lease saves work; results are correct without it. Two processes on one shard compute the same numbers and write whole
+files, so a lease that is seen too late costs no more than time. It may therefore rely on clocks, and on file systems
 that show a change late.
 """
 
@@ -21,24 +21,24 @@ from empirics.running.files import write_atomic
 
 HOST = socket.gethostname()
 
-#: The leases of this process: a beat with its number that is none of them is from an earlier process.
+#: The leases of this process: another beat with its number is from an earlier process with the same number.
 _ours: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life.
+    """A heartbeat.
 
     Attributes
     ----------
     owner
-        A name that nobody else has.
+        A unique name.
     host, pid
-        Where it is.
+        Where the owner runs.
     step
         Steps done.
     time
-        When, in seconds since 1970 by the clock of `host`; 0 once the owner has let go.
+        When, in seconds since 1970 by the clock of `host`; 0 once the lease is released.
     """
 
     owner: str
@@ -49,7 +49,7 @@ class Beat:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read the last one in a file, or None if there is none."""
+        """Read the last heartbeat in a file, or None."""
         try:
             found = json.loads(path.read_text(encoding="ascii"))
             return cls(
@@ -64,14 +64,14 @@ class Beat:
         return time.time() - self.time
 
     def live(self, seconds: float) -> bool:
-        """Whether its owner counts as being at work: heard of in the last seconds, and not known to have died."""
+        """Whether its owner is presumed running: a heartbeat in the last seconds, and not known to have died."""
         if self.host == HOST and not _runs(self.pid, self.owner):
             return False
-        return abs(self.age) < seconds  # a clock that is ahead by more than that is no sign of life either
+        return abs(self.age) < seconds  # nor does a clock count that is ahead by more than that
 
 
 def _runs(pid: int, owner: str) -> bool:
-    """Whether a process of this machine runs; this one does if the owner is one of its own."""
+    """Whether a process of this machine is running; this one is if the owner is one of its leases."""
     if pid == os.getpid():
         return owner in _ours
     if os.name == "nt":  # os.kill would end it
@@ -86,19 +86,19 @@ def _runs(pid: int, owner: str) -> bool:
 
 
 class Lease:
-    """The right to work on a folder, as long as its owner gives signs of life.
+    """The right to work on a folder, as long as its owner has a heartbeat.
 
     Parameters
     ----------
     path
         The file of heartbeats.
     seconds
-        How long after its last sign of life an owner counts as gone.
+        How long after its last heartbeat an owner is presumed lost.
 
     Attributes
     ----------
     step
-        Steps done, to be told with the next sign of life.
+        Steps done, reported with the next heartbeat.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -106,22 +106,22 @@ class Lease:
         self._lost, self._over, self.step = threading.Event(), threading.Event(), 0
 
     def other(self) -> Beat | None:
-        """Tell who else is at work, if anybody is."""
+        """Return the heartbeat of another process at work, or None."""
         found = Beat.read(self._path)
         return found if found and found.owner != self._owner and found.live(self._seconds) else None
 
     def take(self, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nobody else is at work, and take over.
+        """Wait until no other process is at work, and take over.
 
         Parameters
         ----------
         unless
-            Asked while waiting; once it is true the wait ends.
+            Called while waiting; the wait ends once it returns true.
 
         Returns
         -------
         bool
-            Whether the lease is ours.
+            Whether this process now holds the lease.
         """
         while not unless():
             if (found := self.other()) is None:
@@ -136,11 +136,11 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else was seen to have taken over, or the folder to be gone."""
+        """Whether another process was seen to have taken over, or the folder is gone."""
         return self._lost.is_set()
 
     def look(self) -> bool:
-        """Look now whether the lease is still ours."""
+        """Check now whether this process still holds the lease."""
         found = Beat.read(self._path)
         if found is None or found.owner != self._owner:
             self._lost.set()
@@ -148,12 +148,12 @@ class Lease:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Give signs of life, from a thread of its own, while the block runs; then let go.
+        """Write heartbeats from a separate thread while the block runs, then release the lease.
 
         Yields
         ------
         None
-            With the heart beating.
+            While the heartbeat runs.
         """
         self._over.clear()
         heart = threading.Thread(target=self._keep, name=f"lease of {self._path}", daemon=True)

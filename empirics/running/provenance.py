@@ -1,4 +1,4 @@
-"""How a run came about: what is needed to trust its numbers, or to repeat them, years later."""
+"""Provenance of a run: what is needed to trust or repeat its numbers years later."""
 
 import os
 import platform
@@ -13,12 +13,12 @@ PACKAGES = ("thermo-theory", "torch", "numpy", "scipy", "numba", "scikit-learn",
 
 
 def now() -> str:
-    """Tell the time in UTC, ISO 8601, to the second."""
+    """Return the time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def session(device: str) -> dict[str, Any]:
-    """Facts of the present session of work: command, versions, machine, time.
+    """Facts about the present session: command, versions, machine, time.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def session(device: str) -> dict[str, Any]:
 
 
 def version_of(name: str) -> str:
-    """Tell the installed version of a package, ``unknown`` if it is not installed."""
+    """Return the installed version of a package, ``unknown`` if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -52,7 +52,7 @@ def version_of(name: str) -> str:
 
 
 def _cpu() -> str:
-    """Find the processor's model, as far as the system tells it."""
+    """Find the model of the processor, if the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -63,7 +63,7 @@ def _cpu() -> str:
 
 
 def _commit() -> str | None:
-    """Find the git commit of this code, ``+`` if files differ from it; None outside a checkout of its own."""
+    """Find the git commit of this code, with ``+`` if files differ from it; None outside a checkout."""
     home = Path(__file__).resolve().parent.parent
     if not (home / ".git").exists():
         return None

@@ -2,9 +2,9 @@
 
 The output folder::
 
-    experiment.toml    what is run; written first, so that `resume` works from the first moment
-    provenance.json    how: seeds, checksum of the data, and every session of work with command, versions and machine
-    shards/NNN/        signs of life and checkpoints while a shard trains, its result afterwards
+    experiment.toml    the experiment; written first, so that `resume` works from the first moment
+    provenance.json    seeds, checksum of the data, and every session with its command, versions and machine
+    shards/NNN/        heartbeat and checkpoints while a shard trains, its result afterwards
     results.zarr       the results, written last
 """
 
@@ -44,7 +44,7 @@ __all__ = ["Status", "resume", "run", "status"]
 PROVENANCE = "provenance.json"
 LOCK, SIGNS = Path("shards") / "lock", Path("shards") / "progress.json"
 
-#: How long after its last sign of life a process on another machine counts as gone.
+#: How long after its last heartbeat a process on another machine is presumed lost.
 LEASE_SECONDS = 30.0
 
 
@@ -57,23 +57,23 @@ def run(
     progress: bool = True,
     checkpoint_seconds: float = 10.0,
 ) -> Runs:
-    """Train the whole grid of an experiment, measure it, and put the results into a folder.
+    """Train the whole grid of an experiment, measure it, and write the results to a folder.
 
-    A folder that holds the same experiment is continued; if it is finished, its results are returned at once. The
-    numbers depend on the experiment alone: not on interruptions, the executor or the number of cores.
+    A folder with the same experiment is resumed; if it is finished, its results are returned at once. The numbers
+    depend on the experiment alone, not on interruptions, the executor or the number of cores.
 
     Parameters
     ----------
     experiment
-        An experiment or the path of its file.
+        An experiment, or the path of its file.
     out
         The output folder, by default ``runs/NAME``.
     device
         A torch device, e.g. ``"cuda"``.
     executor
         Where the shards run, e.g. a ``ProcessPoolExecutor`` with the spawn method, or ``client.get_executor()`` of Dask
-        distributed (docs/cluster.md); its workers must see the folder. Shards whose worker was lost are gone on with by
-        another. By default they run here, one after another, each on one thread.
+        distributed (docs/cluster.md); its workers must see the folder. If a worker is lost, another one resumes its
+        shards. By default shards run here, one after another, each on one thread.
     progress
         Show a progress bar with the time left on stderr.
     checkpoint_seconds
@@ -87,11 +87,11 @@ def run(
     Raises
     ------
     ExperimentError
-        If the request is wrong: the experiment, the device, or a folder that holds something else. Nothing is written.
+        If the experiment, the device or the folder (with other content) is wrong. Nothing is written.
     FullDiskError
-        If nothing more can be written. What was done is kept; :func:`resume` continues.
+        If the disk is full. What was done is kept; :func:`resume` continues it.
     KeyboardInterrupt
-        On Ctrl-C, after a checkpoint; :func:`resume` continues.
+        On Ctrl-C, after a checkpoint; :func:`resume` continues the run.
     """
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
@@ -111,7 +111,7 @@ def resume(
     progress: bool = True,
     checkpoint_seconds: float = 10.0,
 ) -> Runs:
-    """Continue a run that was interrupted or killed, to the same numbers; a finished one is returned at once.
+    """Continue an interrupted or killed run to the same numbers; a finished one is returned at once.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def resume(
     Raises
     ------
     ExperimentError
-        If the folder holds no run, or the device is not there.
+        If the folder contains no run, or the device is not available.
     FullDiskError
-        If nothing more can be written.
+        If the disk is full.
     """
     folder = Path(out)
     experiment = _experiment_in(folder)
@@ -140,7 +140,7 @@ def resume(
 
 
 def status(out: str | Path) -> Status:
-    """Tell what is done, running and missing in an output folder.
+    """Report what is done, running and missing in an output folder.
 
     Parameters
     ----------
@@ -150,12 +150,12 @@ def status(out: str | Path) -> Status:
     Returns
     -------
     Status
-        Its ``str`` is for people.
+        Readable as text.
 
     Raises
     ------
     ExperimentError
-        If the folder holds no run.
+        If the folder contains no run.
     """
     folder = Path(out)
     experiment = _experiment_in(folder)
@@ -164,7 +164,7 @@ def status(out: str | Path) -> Status:
 
 # --------------------------------------------------------------------------------------------------------- checks
 def _experiment_in(folder: Path) -> Experiment:
-    """Read the experiment that a folder holds.
+    """Read the experiment in a folder.
 
     Raises
     ------
@@ -173,12 +173,12 @@ def _experiment_in(folder: Path) -> Experiment:
     """
     if not (folder / EXPERIMENT).is_file():
         what = "no folder" if not folder.is_dir() else "no run in"
-        raise ExperimentError(f"{what} {folder}: give a folder that `run` has made ({EXPERIMENT} is missing)")
+        raise ExperimentError(f"{what} {folder}: give a folder made by `run` ({EXPERIMENT} is missing)")
     return Experiment.from_file(folder / EXPERIMENT)
 
 
 def _check_folder(folder: Path, experiment: Experiment) -> None:
-    """Refuse a folder that holds anything but this experiment.
+    """Refuse a folder that contains anything but this experiment.
 
     Raises
     ------
@@ -186,12 +186,12 @@ def _check_folder(folder: Path, experiment: Experiment) -> None:
         With what would be right.
     """
     if folder.exists() and not folder.is_dir():
-        raise ExperimentError(f"output {folder} is a file: give a folder that is new or holds this experiment")
+        raise ExperimentError(f"output {folder} is a file: give a new folder, or one with this experiment")
     if (folder / EXPERIMENT).exists():
         if other := experiment.difference(_experiment_in(folder)):
             raise ExperimentError(f"{folder} holds another experiment ({other}): give another folder")
     elif folder.exists() and any(not path.name.startswith(EXPERIMENT) for path in folder.iterdir()):
-        raise ExperimentError(f"{folder} holds other files: give a folder that is new, empty or holds this experiment")
+        raise ExperimentError(f"{folder} holds other files: give a new or empty folder, or one with this experiment")
 
 
 # ----------------------------------------------------------------------------------------------------------- work
@@ -207,7 +207,7 @@ def _tasks(
 
 @dataclass(frozen=True)
 class _Manner:
-    """How the work is done; nothing in here touches the numbers."""
+    """How the work is done; none of it affects the numbers."""
 
     device: str
     executor: Executor | None
@@ -216,14 +216,14 @@ class _Manner:
 
 
 def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
-    """Do what is left to do in a folder.
+    """Do the remaining work in a folder.
 
     Raises
     ------
     ExperimentError
-        If the request is wrong, or somebody else is at work.
+        If the request is wrong, or another process is at work.
     FullDiskError
-        If nothing more can be written.
+        If the disk is full.
     OSError
         If reading or writing fails in another way.
     """
@@ -250,7 +250,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     except OSError as error:
         if no_room(error):
             raise FullDiskError(
-                f"no room to write in {folder} ({error.strerror}); what was done is kept: make room and resume it"
+                f"no room to write in {folder} ({error.strerror}); finished work is kept: free some space and resume"
             ) from None
         raise
     _remove_shards(folder)
@@ -259,25 +259,25 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep others off a folder: those of this machine by a lock, those of others by signs of life.
+    """Keep other processes off a folder: those on this machine by a lock, those elsewhere by a heartbeat.
 
     Yields
     ------
     None
-        While nobody else works on it.
+        While no other process works on it.
 
     Raises
     ------
     ExperimentError
-        If somebody does.
+        If another process does.
     """
     lease = Lease(folder / SIGNS, LEASE_SECONDS)
     try:
         with hold(folder / LOCK):
             if (other := lease.other()) is not None:
                 raise ExperimentError(
-                    f"a process on {other.host}, heard of {other.age:.0f} s ago, is working on {folder}: wait for it, "
-                    f"or for {LEASE_SECONDS:.0f} s after its end if it was killed"
+                    f"a process on {other.host} (last heartbeat {other.age:.0f} s ago) is working on {folder}: "
+                    f"wait for it, or {LEASE_SECONDS:.0f} s if it was killed"
                 )
             lease.take()
             remove_leftovers(folder)
@@ -288,13 +288,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _remove_shards(folder: Path) -> None:
-    """Remove the work of the shards, also where a worker that was taken for lost still writes."""
+    """Remove the work of the shards, even if a worker presumed lost still writes."""
     for _ in range(3):
         shutil.rmtree(folder / "shards", ignore_errors=True)
 
 
 def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path, manner: _Manner) -> None:
-    """Train what is not trained yet, and write the results."""
+    """Train the remaining shards, and write the results."""
     experiment = kind.experiment
     record = _open_session(folder, kind, data, manner.device)
     checksum = data["sha256"] if data else None
@@ -313,12 +313,12 @@ def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path,
 
 
 def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
-    """Add this session to the provenance of the run; sessions that were killed keep ``ended`` null.
+    """Add this session to the provenance of the run; killed sessions keep ``ended`` null.
 
     Raises
     ------
     ExperimentError
-        If the data, or the network of the user's own, are not those the run was begun with.
+        If the data, or the user's own network, differ from those the run was started with.
     """
     path = folder / PROVENANCE
     record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
@@ -330,11 +330,11 @@ def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device:
         record = json.loads(path.read_text(encoding="utf-8"))
         if data is not None and (before := record["data"]["sha256"]) != data["sha256"]:
             raise ExperimentError(
-                f"{folder} was begun with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
-                "start anew in another folder"
+                f"{folder} was started with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
+                "start again in another folder"
             )
         if model is not None and record.get("model", model) != model:
-            raise ExperimentError(f"{folder} was begun with another network: start anew in another folder")
+            raise ExperimentError(f"{folder} was started with another network: start again in another folder")
     record["sessions"].append(provenance.session(device))
     _write_json(path, record)
     return record
@@ -346,7 +346,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def _bar(experiment: Experiment, tasks: Sequence[ShardTask], progress: bool) -> Iterator[tqdm]:
-    """Show a progress bar over the steps of all shards, from where the run stands.
+    """Show a progress bar over the steps of all shards, starting at those already done.
 
     Yields
     ------

@@ -1,8 +1,8 @@
 """One shard from its beginning, or its last checkpoint, to its results: a pure function of the experiment.
 
 It can be called here or by any ``concurrent.futures.Executor`` whose workers see the folder; the numbers are the same.
-It may be called again, also while it is at work elsewhere: a call waits for one that gives signs of life, goes on from
-its last checkpoint if they cease, and does nothing once the results are there.
+It may be called again, even while it is running elsewhere: the call waits while the other one has a heartbeat, resumes
+from its last checkpoint if the heartbeat stops, and does nothing once the results exist.
 """
 
 import contextlib
@@ -28,39 +28,39 @@ from empirics.running.files import DamagedFileError, read_arrays, remove_leftove
 from empirics.running.kind import AnyState, Trainer, at_work
 from empirics.running.lease import HOST, Beat, Lease
 
-NEWS_EVERY = 0.3  # seconds between two looks at the clock's consequences: progress told, a request to stop heard
+NEWS_EVERY = 0.3  # seconds between two reports of progress, which are also when a request to stop is seen
 
 
 class ShardStopped(Exception):
-    """The run was asked to stop; the shard has written a checkpoint."""
+    """The run was asked to stop; the shard has saved a checkpoint."""
 
 
 class _LeaseLost(Exception):
-    """Somebody else took this process for lost and has gone on with the shard."""
+    """Another process presumed this one lost and has taken over the shard."""
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What a worker must know to do one shard.
+    """All that a worker needs to compute one shard.
 
     Attributes
     ----------
     experiment
         The whole experiment.
     index
-        Which of its shards.
+        Number of the shard.
     folder
         The run's output folder.
     device
         A torch device.
     checkpoint_seconds
-        Work between two checkpoints; does not touch the numbers.
+        Time between two checkpoints; has no effect on the numbers.
     lease_seconds
-        How long after its last sign of life a worker counts as gone.
+        How long after its last heartbeat a worker is presumed lost.
     checksum
-        Of the data, if whoever works on it must find the same.
+        Checksum that the data of the worker must have, if any.
     request
-        Tells requests for the same shard apart: some executors would answer two that are equal with one result.
+        Makes requests for the same shard differ: some executors answer equal requests with one result.
     """
 
     experiment: Experiment
@@ -79,7 +79,7 @@ class ShardTask:
 
     @property
     def times(self) -> Times:
-        """When they do what."""
+        """The timetable of the shard."""
         return self.experiment.times(self.runs)
 
     @property
@@ -89,16 +89,16 @@ class ShardTask:
 
     @property
     def result(self) -> Path:
-        """Where its finished results are."""
+        """File of the finished results."""
         return self.home / "result.npz"
 
     @property
     def stop(self) -> Path:
-        """A file whose presence asks every shard of the run to save and stop."""
+        """File whose presence asks every shard of the run to save and stop."""
         return self.folder / "shards" / "stop"
 
     def finished(self) -> bool:
-        """Whether the results are there and whole."""
+        """Whether the results exist and are intact."""
         try:
             read_arrays(self.result)
         except DamagedFileError:
@@ -106,34 +106,34 @@ class ShardTask:
         return True
 
     def over(self) -> bool:
-        """Whether nothing is left to do: the results are there, or those of the whole run are."""
+        """Whether nothing is left to do: the results of the shard, or of the whole run, exist."""
         return (self.folder / STORE).is_dir() or self.finished()
 
     @property
     def signs(self) -> Path:
-        """The file with its worker's signs of life."""
+        """File with the heartbeat of its worker."""
         return self.home / "progress.json"
 
     def worker(self) -> Beat | None:
-        """Tell who is at work on it, on whatever machine, if anybody is."""
+        """Return the heartbeat of the worker computing it, on any machine, or None."""
         found = Beat.read(self.signs)
         return found if found and found.live(self.lease_seconds) and not self.result.exists() else None
 
     def steps_done(self) -> int:
-        """Read the steps done, as last told by the shard (its checkpoint may be a little behind)."""
+        """Return the steps done, as last reported by the shard (its checkpoint may be slightly behind)."""
         if self.result.exists():
             return self.times.total
         found = Beat.read(self.signs)
         return found.step if found else 0
 
     def note(self, event: str, step: int) -> None:
-        """Add a line to the shard's diary; that it cannot be written is no reason to stop."""
+        """Add a line to the diary of the shard; failing to write it does not stop the work."""
         line = json.dumps({"event": event, "step": step, "host": HOST, "pid": os.getpid(), "at": provenance.now()})
         with contextlib.suppress(OSError), (self.home / "diary.jsonl").open("a", encoding="utf-8") as diary:
             diary.write(line + "\n")  # one short write to a file opened for appending: lines do not mix
 
     def diary(self) -> list[dict[str, str | int]]:
-        """Read who began, went on with and finished the shard."""
+        """Read which processes began, continued and finished the shard."""
         try:
             lines = (self.home / "diary.jsonl").read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines if line]
@@ -142,7 +142,7 @@ class ShardTask:
 
 
 class _Interrupts:
-    """Hears Ctrl-C while a step is under way and lets the step end first: half a step must not be saved."""
+    """Catches Ctrl-C during a step and lets the step end first: half a step must not be saved."""
 
     def __init__(self) -> None:
         self.heard = False
@@ -152,7 +152,7 @@ class _Interrupts:
 
     @contextlib.contextmanager
     def listen(self) -> Iterator[None]:
-        """Replace Python's own handler, if it is in place and this is the thread that may."""
+        """Replace Python's own handler, if it is in place and this is the main thread."""
         ours = threading.current_thread() is threading.main_thread()
         if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
@@ -198,39 +198,39 @@ _one_thread = _OneThread()
 
 
 def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Path:
-    """Train and measure one shard, from its newest whole checkpoint if it has one.
+    """Train and measure one shard, from its newest intact checkpoint if it has one.
 
     Parameters
     ----------
     task
-        What to do.
+        The shard.
     tell
-        Called now and then with the number of steps done.
+        Called from time to time with the number of steps done.
 
     Returns
     -------
     Path
-        The file of results; an existing one that is whole is left as it is.
+        The file of results; an intact one that exists is kept.
 
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, after a checkpoint has been written.
+        On Ctrl-C, after a checkpoint.
     ShardStopped
-        When the run's stop file appears, after a checkpoint has been written.
+        When the stop file of the run appears, after a checkpoint.
     ExperimentError
-        If this process does not see the run's folder, or the data it was begun with.
+        If this process does not see the folder of the run, or finds other data than the run was started with.
     OSError
         If the results or a checkpoint cannot be written.
     """
     if not task.folder.is_dir():
-        raise ExperimentError(f"{HOST} sees no folder {task.folder}: all workers must see it under that name")
+        raise ExperimentError(f"{HOST} sees no folder {task.folder}: all workers must see it under this path")
     task.home.mkdir(parents=True, exist_ok=True)
     lease = Lease(task.signs, task.lease_seconds)
     while not task.over():
         if not lease.take(unless=lambda: task.stop.exists() or task.over()):
             if task.stop.exists():
-                raise ShardStopped(f"shard {task.index} was not begun")
+                raise ShardStopped(f"shard {task.index} was not started")
             continue
         try:
             with lease.kept():
@@ -244,16 +244,16 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
 
 
 def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) -> None:
-    """Go on with a shard from where it stands to its results.
+    """Continue a shard from its present state to its results.
 
     Raises
     ------
     ExperimentError
-        If the data are not those the run was begun with.
+        If the data differ from those the run was started with.
     """
     times, interrupts, kind = task.times, _Interrupts(), at_work(task.experiment)
     if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
-        raise ExperimentError(f"{HOST} finds other data under [data] path than the run was begun with")
+        raise ExperimentError(f"{HOST} finds other data under [data] path than the run was started with")
     remove_leftovers(task.home)
     _full_precision()
     with _one_thread.hold(), torch.no_grad(), interrupts.listen():
@@ -277,16 +277,16 @@ def _train(
     lease: Lease,
     tell: Callable[[int], None] | None,
 ) -> None:
-    """Advance to the last step, with checkpoints, unless asked to stop before.
+    """Advance to the last step, saving checkpoints, unless asked to stop earlier.
 
     Raises
     ------
     KeyboardInterrupt
         On Ctrl-C, after a checkpoint.
     ShardStopped
-        When the run's stop file appears, after a checkpoint.
+        When the stop file of the run appears, after a checkpoint.
     _LeaseLost
-        When somebody else has taken over.
+        When another process has taken over.
     """
     total, news, stopped = task.times.total, time.monotonic(), False
     saved, lease.step = news, state.step

@@ -1,4 +1,4 @@
-"""How far a run is, as its folder tells: what is done, what runs where, and what is missing."""
+"""Progress of a run, read from its folder: what is done, what runs where, and what is missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ __all__ = ["Status", "tell"]
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes
     ----------
     name, folder
-        The experiment's name, and where the run is.
+        Name of the experiment, and output folder.
     runs
         Number of runs of the grid.
     steps_done, steps
-        For each shard, steps done as last told, and steps in all.
+        For each shard, steps done as last reported, and total steps.
     shards_finished
-        For each shard, whether its results are whole.
+        For each shard, whether its results exist and are intact.
     workers
-        For each shard, ``host:pid`` of the process that is at work on it, on whatever machine, or None.
+        For each shard, ``host:pid`` of the process computing it, on any machine, or None.
     finished
-        Whether the results of the whole run are there.
+        Whether the results of the whole run exist.
     running
-        Whether anybody is working on it now.
+        Whether a process is working on it now.
     counts
-        Runs of each status, once finished.
+        Number of runs per status, once finished.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Status:
 
     @property
     def share(self) -> float:
-        """Share of the training that is done, 0 to 1."""
+        """Fraction of the training done, 0 to 1."""
         return sum(self.steps_done) / sum(self.steps)
 
     def __str__(self) -> str:
         if self.finished:
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
             return f"{self.name} in {self.folder}: finished, {self.runs} runs ({counts})"
-        now = "running" if self.running else "not running: resume continues it"
+        now = "running" if self.running else "not running (resume continues it)"
         lines = [f"{self.name} in {self.folder}: {self.share:.0%} of the training done, {self.runs} runs, {now}"]
         return "\n".join([*lines, *(f"  shard {index:03d}: {self._shard(index)}" for index in range(len(self.steps)))])
 
@@ -72,18 +72,18 @@ class Status:
 
 
 def tell(experiment: Experiment, tasks: Sequence[ShardTask], signs: Path, seconds: float) -> Status:
-    """Tell how far a run is.
+    """Report the progress of a run.
 
     Parameters
     ----------
     experiment
-        What is run.
+        The experiment.
     tasks
         Its shards.
     signs
-        Where the process that leads the run gives its signs of life.
+        File with the heartbeat of the process that leads the run.
     seconds
-        How long after the last one it counts as gone.
+        How long after its last heartbeat it is presumed lost.
     """
     folder = signs.parent.parent
     finished = (folder / STORE).is_dir()

@@ -1,4 +1,4 @@
-"""Training a whole grid at once: protocols and optimisers (a small file each), the loop, its checkpoints."""
+"""Training of a whole grid at once: protocols and optimisers (a small file each), the loop, its summary."""
 
 from empirics.experiment.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Adam with decoupled weight decay (AdamW) and with the L2 penalty, as ``torch.optim`` has them."""
+"""Adam with decoupled weight decay (AdamW) and with an L2 penalty, as in ``torch.optim``."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class _Adam(Optimizer):
         return {"average": torch.zeros_like(weights), "square": torch.zeros_like(weights)}
 
     def _normalised(self, gradient: Tensor, state: dict[str, Tensor], step: int) -> Tensor:
-        """Average of the gradients over the root of the average of their squares."""
+        """Average gradient divided by the root of the average squared gradient."""
         beta1, beta2, eps = self.settings
         unbias1, root2 = 1 - beta1 ** (step + 1), (1 - beta2 ** (step + 1)) ** 0.5
         average = state["average"].lerp_(gradient, 1 - beta1)

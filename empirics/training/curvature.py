@@ -1,8 +1,8 @@
 """Probes of the Hessian during training: its trace, its trace with the noise, and the curvature along gradients.
 
-``v · H v`` is taken as ``v · (g(w + e v) − g(w − e v)) / 2e``: two gradients of one minibatch, of any network, also one
-whose second derivative is not written. The mean curvature over the short way between the two points counts the kinks of
-ReLU networks, which a second derivative at a point never sees and which partial integration needs.
+``v · H v`` is computed as ``v · (g(w + e v) − g(w − e v)) / 2e``: two gradients of one minibatch, for any network, even
+without second derivatives. The mean curvature between the two points includes the kinks of ReLU networks, which second
+derivatives at a point never see and which integration by parts needs.
 """
 
 import torch
@@ -23,13 +23,13 @@ class Curvature:
     model, frozen
         The network and its tensors that are not trained.
     feed
-        Minibatches that are independent of those the noise is taken from.
+        Minibatches independent of those that the noise is estimated from.
     vectors
-        Vectors of random signs, `probes` a snapshot (M. F. Hutchinson, Commun. Stat. Simul. Comput. 19, 433, 1990).
+        Vectors of random signs, `probes` per snapshot (M. F. Hutchinson, Commun. Stat. Simul. Comput. 19, 433, 1990).
     probes
-        How many.
+        Their number per snapshot.
     reach
-        Way to each side as a share of the norm of the weights (rad): what is measured is the mean curvature along it.
+        Half the length of the interval, relative to the norm of the weights (rad), over which curvature is averaged.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Curvature:
         Parameters
         ----------
         state
-            With the weights.
+            The state, with the weights.
         number
-            Of the measurement: which minibatch, which vectors.
+            Number of the measurement; selects the minibatch and the vectors.
         pair
             Two independent gradients at these weights.
         gradient
-            The one that a step is taken with, mean and all noise, shape (run, d).
+            The gradient used by the step, noise included, shape (run, d).
         isotropic
             Standard deviation of the isotropic noise at unit norm.
 

@@ -1,7 +1,7 @@
-"""The training loop: all runs of a shard advance together, and what is measured stays on the device.
+"""The training loop: all runs of a shard advance together, and measurements stay on the device.
 
-Nothing in the loop waits for the device: sums are kept there in float64, a run that diverges is found and frozen there,
-and the host looks only at checkpoints and at the end.
+Nothing in the loop waits for the device: sums are kept there in float64, diverged runs are detected and frozen there,
+and the host reads them only at checkpoints and at the end.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,14 @@ from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Su
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, TrainingState
-from empirics.training.tables import NoiseRule
 
-#: Snapshots are held up to this size (bytes a shard), beyond it they go to disk as they come.
+#: Snapshots are kept in memory up to this size (bytes per shard); beyond it they are written to disk at once.
 HELD_SNAPSHOTS = 2**28
 
-#: Samples of a training set that is evaluated as a whole, at most.
+#: Maximum size of a training set that is evaluated as a whole.
 WHOLE_SET = 4096
 
-#: Steps between two looks at the accuracy, at least: a look costs a forward pass or two.
+#: Minimum number of steps between measurements of the accuracy, each a forward pass or two.
 LOOK_EVERY = 100
 
 
@@ -45,13 +44,13 @@ class Ensemble:
     Parameters
     ----------
     experiment
-        What to run.
+        The experiment.
     runs
         The shard's runs.
     data
         The data set it names.
     device
-        Where to compute.
+        A torch device.
     """
 
     def __init__(self, experiment: NetworkExperiment, runs: Sequence[Run], data: Dataset, device: str = "cpu") -> None:
@@ -63,14 +62,14 @@ class Ensemble:
         self.model.check(data.classes)
         self.components = Components(self.model.blocks)
         if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
-            there = f"{len(data.labels):,} samples, more than {WHOLE_SET:,}"
-            raise ExperimentError(f"[measure] expected_loss = true: must be false with {there}")
+            size = f"{len(data.labels):,} samples (limit {WHOLE_SET:,})"
+            raise ExperimentError(f"[measure] expected_loss = true: must be false with {size}")
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
         self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
-        self.rate = self._column([getattr(run, AXES[training.protocol][0]) for run in self.runs])
-        self.weight_decay = self._column([run.weight_decay for run in self.runs]).nan_to_num(0.0)
-        self.radius = self._column([run.radius for run in self.runs])
+        self.rate = self._column([run.number(AXES[training.protocol][0]) for run in self.runs])
+        self.weight_decay = self._column([run.weight_decay or 0.0 for run in self.runs])
+        self.radius = self._column([run.number("radius") for run in self.runs])
         self.schedule = Schedule(experiment.schedule)
         self.feeds = Feeds(experiment, self.runs, data, self.dtype, self.device)
         self.frozen = self.model.fixed(frozen_generator(table.head_seed), len(self.runs), self.dtype, self.device)
@@ -78,7 +77,7 @@ class Ensemble:
         self.gradient = torch.empty_like(self._start)
         self._mark_of = {int(step): i for i, step in enumerate(self.times.marked)}
         self._point_of = _looked_at(self.times.trace)
-        # On the sphere no norm is to be balanced; for SGD at a fixed learning rate the gradient says it all.
+        # On the sphere there is no norm balance; for SGD at fixed LR the gradient is sufficient.
         self._norm_counted = (training.protocol, training.optimizer) != ("fixed-lr", "sgd") and (
             training.protocol != "fixed-sphere"
         )
@@ -90,21 +89,10 @@ class Ensemble:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def _draw(self) -> Tensor:
-        radii = [self._initial_radius(run) for run in self.runs]
+        radii = [self.experiment.initial_radius(run) for run in self.runs]
         generators = [generator(run, Stream.INITIAL) for run in self.runs]
         tensors = self.model.initial(generators, np.array(radii), self.dtype, self.device)
         return torch.cat([w.flatten(1) for w in tensors], 1)
-
-    def _initial_radius(self, run: Run) -> float:
-        rule, gain = self.experiment.training.initial_radius, self.optimizer.gain
-        if run.protocol == "fixed-sphere":
-            return run.radius
-        if not isinstance(rule, NoiseRule):
-            return rule
-        rule = NoiseRule(self.experiment.training.noise_trace)
-        if run.protocol == "fixed-elr":
-            return rule.radius_at_elr(run.effective_lr * gain, run.weight_decay)
-        return rule.radius(run.lr * gain, run.weight_decay)
 
     def _step_gradient(self) -> StepGradient:
         training = self.experiment.training
@@ -122,7 +110,7 @@ class Ensemble:
         )
 
     def start(self) -> TrainingState:
-        """Make the state before the first step."""
+        """Return the state before the first step."""
         runs, times = len(self.runs), self.times
 
         def unknown(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -148,12 +136,12 @@ class Ensemble:
 
     @property
     def held(self) -> int:
-        """How many snapshots are held at a time."""
+        """Number of snapshots kept in memory at a time."""
         one = len(self.runs) * self.model.dimension * self.dtype.itemsize
         return min(self.times.snapshots, max(1, HELD_SNAPSHOTS // one))
 
     def full(self, state: TrainingState) -> bool:
-        """Whether the snapshots that are held must go to disk before the next one."""
+        """Whether the snapshots in memory must be written to disk before the next one."""
         taken = max(0, state.step - self.times.burn_in) // self.times.spacing
         return state.streams and taken - state.held_from >= self.held
 
@@ -193,7 +181,7 @@ class Ensemble:
         return lr, self.optimizer.direction(state.flat, self.gradient, weight_decay, state.optimizer, state.step)
 
     def _written(self, state: TrainingState) -> None:
-        """After a step: sum a window that is full or ends here, note what is due at this step."""
+        """After a step: sum a window that is full or ends here, and record what is due at this step."""
         mark = self._mark_of.get(state.step)
         if mark is None and state.filled < WINDOW:
             return
@@ -204,18 +192,18 @@ class Ensemble:
             self._look(state, point)
 
     def flush(self, state: TrainingState) -> None:
-        """Add the steps not yet summed to the running sums, and freeze the runs that have diverged in them."""
+        """Add the steps not yet summed to the running sums, and freeze the runs that diverged in them."""
         if not state.filled:
             return
         training = self.experiment.training
         found, finite = sums(state.raw[: state.filled], training.halves, training.protocol == "fixed-elr")
         state.total += found
         state.filled = 0
-        # NaN for a run that has diverged: from here on it stays as it is, and it never touches another.
+        # NaN for a diverged run: from here on it does not change, and it never affects another.
         state.flat += torch.where(finite, 0.0, torch.nan).to(self.dtype).unsqueeze(1)
 
     def _snapshot(self, state: TrainingState, number: int, radius_sq: Tensor) -> None:
-        """Keep the weights, and measure what needs two minibatches at the same weights."""
+        """Keep the weights, and make the measurements that need two minibatches at the same weights."""
         flat = state.flat
         state.snapshots[number - state.held_from] = flat
         pair, row = self._step.pair(state, number, self.gradient), state.pairs[number]
@@ -223,7 +211,7 @@ class Ensemble:
         row[SnapshotColumn.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
         row[SnapshotColumn.FIRST_LOSS], row[SnapshotColumn.SECOND_LOSS] = pair.first_loss, pair.second_loss
         along_w, grad_sq = torch.linalg.vecdot(flat, pair.first), torch.linalg.vecdot(pair.first, pair.first)
-        # A minibatch that excites no unit has no gradient: 0, not 0/0. A run that has diverged stays NaN.
+        # A minibatch that activates no unit has no gradient: 0, not 0/0. A diverged run stays NaN.
         least = torch.finfo(self.dtype).tiny
         row[SnapshotColumn.VIOLATION] = along_w.abs() / (radius_sq * grad_sq).sqrt().clamp(min=least)
         parts, dot = state.components, self.components.dot
@@ -241,7 +229,7 @@ class Ensemble:
             )
 
     def _expected_loss(self, state: TrainingState) -> Tensor:
-        """Mean loss of every run over all samples and over label noise that is drawn anew, shape (run,), float64."""
+        """Mean loss of every run over all samples and over fresh label noise, shape (run,), float64."""
         samples, table = self.feeds.samples, self.experiment.data
         inputs = samples.inputs.expand(len(self.runs), -1, -1)
         log_p = self.model.logits(state.weights, self.frozen, inputs).double().log_softmax(2)
@@ -250,7 +238,7 @@ class Ensemble:
         return -((1 - drawn) * own + drawn * log_p.mean(2)).mean(1)
 
     def _look(self, state: TrainingState, point: int) -> None:
-        """Measure how well minibatches of the data, and of those never trained on, are classified."""
+        """Measure the accuracy on minibatches of the training data and of the test set."""
         row = state.looks[point]
         inputs, labels = self.feeds.look.at(point)
         _, row[Look.ACCURACY] = self.model.scores(state.weights, self.frozen, inputs, labels)
@@ -261,7 +249,7 @@ class Ensemble:
 
 
 def _looked_at(trace: NDArray[np.int64]) -> dict[int, int]:
-    """Number of the point at every step of the trace at which the accuracy is measured: the last, and not too many.
+    """Select the points of the trace at which accuracy is measured, with their steps: the last, and not too many.
 
     >>> _looked_at(np.array([60, 120, 180, 240, 250]))
     {120: 1, 240: 3, 250: 4}

@@ -1,4 +1,4 @@
-"""A grid of runs of a scale-invariant network: what there is to check and to know once all tables are there."""
+"""A grid of runs of a scale-invariant network: checks across tables, runs, shards and times."""
 
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
@@ -12,6 +12,7 @@ from empirics.data.table import Data
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
 from empirics.experiment.schema import key, show, table_of
 from empirics.models.table import ModelTable
+from empirics.training import laws
 from empirics.training.tables import ControlTable, Grid, Measure, NetworkTraining, NoiseRule, Relaxation, ScheduleTable
 
 _BATCH = ("mlp", "batch")
@@ -68,20 +69,18 @@ class NetworkExperiment(Experiment):
         self._check_times()
         self._check_expected_loss()
         if self.schedule.weight_decay and training.protocol == "fixed-sphere":
-            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, which has none")
+            raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, where there is none")
         if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
-            raise ExperimentError(
-                f"[grid] lr × weight_decay = {largest:g} at its largest: must be below 2, or the decay alone diverges"
-            )
+            raise ExperimentError(f"[grid] lr·wd reaches {largest:g}: must be below 2, or the decay alone diverges")
         free = training.protocol != "fixed-sphere"
         if training.adaptive and free and isinstance(training.initial_radius, NoiseRule):
             raise ExperimentError(
                 f"[training] initial_radius = {show(training.initial_radius)}: must be a number with optimizer = "
-                f"{show(training.optimizer)}, the rule is that of SGD"
+                f"{show(training.optimizer)}; the rule holds for SGD"
             )
 
     def _check_expected_loss(self) -> None:
-        """Refuse the loss of the whole set where it is not the mean of the minibatches' losses.
+        """Refuse the loss of the whole set where it is not the mean of the minibatch losses.
 
         Raises
         ------
@@ -93,11 +92,11 @@ class NetworkExperiment(Experiment):
         if self.measure.expected_loss and batch_norm:
             raise ExperimentError(
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
-                "is not the mean of the minibatches' losses"
+                "is not the mean of the minibatch losses"
             )
 
     def _check_times(self) -> None:
-        """Refuse times in units that are not known before the run.
+        """Refuse times in units that are unknown before the run.
 
         Raises
         ------
@@ -107,7 +106,7 @@ class NetworkExperiment(Experiment):
         spacing, training = self.measure.spacing, self.training
         if isinstance(spacing, Relaxation) and training.steps:
             raise ExperimentError(
-                f"[training] steps = {training.steps}: must be left out, [measure] spacing is in relaxation times"
+                f"[training] steps = {training.steps}: must be left out; [measure] spacing is in relaxation times"
             )
         if training.adaptive and self._relative:
             raise ExperimentError(
@@ -117,25 +116,28 @@ class NetworkExperiment(Experiment):
 
     @property
     def _relative(self) -> bool:
-        """Whether any time is given in relaxation times."""
+        """Whether a time is given in relaxation times."""
         return isinstance(self.measure.spacing, Relaxation) or isinstance(self.training.burn_in, Relaxation)
 
     def relaxation(self, run: Run) -> float:
-        """Relaxation time of a run's directions in steps, ``1/eta_eff`` at its starting radius; see `Relaxation`."""
-        training = self.training
-        gain = 1 / (1 - training.momentum) if training.optimizer in ("momentum", "nesterov") else 1.0
-        rule = training.initial_radius
+        """Relaxation time of the directions in steps, ``1/eta_eff`` at the initial radius; see `Relaxation`."""
+        gain = self.training.gain
         if run.protocol == "fixed-elr":
-            return 1 / (gain * run.effective_lr)
+            return 1 / (gain * run.number("effective_lr"))
+        return self.initial_radius(run) ** 2 / (gain * run.number("lr"))
+
+    def initial_radius(self, run: Run) -> float:
+        """Norm of the weights at step 0: the radius of the sphere, a given number, or the stationary radius."""
+        training, rule = self.training, self.training.initial_radius
         if run.protocol == "fixed-sphere":
-            return run.radius**2 / (gain * run.lr)
-        if isinstance(rule, NoiseRule):
-            rule = NoiseRule(training.noise_trace).radius(run.lr * gain, run.weight_decay)
-        radius = rule
-        return radius**2 / (gain * run.lr)
+            return run.number("radius")
+        if not isinstance(rule, NoiseRule):
+            return rule
+        rate = run.number(AXES[run.protocol][0]) * training.gain
+        return laws.radius(run.protocol, rate, run.number("weight_decay"), training.noise_trace)
 
     def times(self, runs: Sequence[Run]) -> Times:
-        """When the runs of a shard do what; in units of the slowest one's relaxation time where that is asked for."""
+        """The timetable of a shard, in units of the relaxation time of its slowest run where that is asked for."""
         measure, training = self.measure, self.training
         slowest = max(map(self.relaxation, runs)) if self._relative else math.nan
         burn_in, spacing = (
@@ -145,7 +147,7 @@ class NetworkExperiment(Experiment):
         return Times(burn_in, spacing, measure.snapshots, measure.blocks, measure.trace_points)
 
     def cut(self) -> tuple[tuple[Run, ...], ...]:
-        """Cut the runs into shards; with times in relaxation times, those that relax alike are together."""
+        """Cut the runs into shards; with times in relaxation times, runs with similar ones share a shard."""
         if not self._relative:
             return super().cut()
         size, runs = self.runs_per_shard, sorted(self.runs, key=self.relaxation)
@@ -163,12 +165,12 @@ class NetworkExperiment(Experiment):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, the protocol's second axis varying fastest, then its first, then the seed."""
+        """All runs; the second axis of the protocol varies fastest, then the first, then the seed."""
         training = self.training
         outer, inner = AXES[training.protocol]
         return tuple(
             Run(
-                **({"lr": math.nan, "weight_decay": math.nan} | {outer: one, inner: other}),
+                **({"lr": None, "weight_decay": None} | {outer: one, inner: other}),
                 seed=seed,
                 protocol=training.protocol,
                 optimizer=training.optimizer,
@@ -179,7 +181,7 @@ class NetworkExperiment(Experiment):
         )
 
     def told(self, runs: Sequence[Run]) -> list[Run]:
-        """What the results say that the runs are: the truth, but in a control (`ControlTable`)."""
+        """The labels that the results give the runs: the true ones, except in a control (`ControlTable`)."""
         found = list(runs)
         if self.control.shuffle:
             rates = ("lr", "weight_decay", "effective_lr", "radius")
@@ -193,12 +195,7 @@ class NetworkExperiment(Experiment):
         return found
 
     def _called(self, protocol: str, run: Run) -> Run:
-        """The run with another protocol's name, whose axes get the numbers of its own."""
-        rates = {name: math.nan for names in AXES.values() for name in names}
-        rates |= dict(zip(AXES[protocol], self._set(run), strict=True))
+        """The run under the name of another protocol, whose axes get the values of its own."""
+        values = [getattr(run, name) for name in AXES[self.training.protocol]]
+        rates = {"lr": None, "weight_decay": None} | dict(zip(AXES[protocol], values, strict=True))
         return Run(seed=run.seed, protocol=protocol, optimizer=run.optimizer, **rates)
-
-    def _set(self, run: Run) -> tuple[float, float]:
-        """What the protocol fixes in a run: the numbers of the grid's two axes."""
-        first, second = AXES[self.training.protocol]
-        return getattr(run, first), getattr(run, second)

@@ -1,4 +1,4 @@
-"""Minibatches of every run, from the data in memory on the device."""
+"""Minibatches of every run, from data in the memory of the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Samples:
 
     @classmethod
     def of(cls, inputs: NDArray, labels: NDArray, dtype: torch.dtype, device: torch.device) -> "Samples":
-        """Bring arrays to the device, once."""
+        """Copy arrays to the device once."""
         there = torch.as_tensor(inputs, dtype=dtype, device=device).contiguous()
         return cls(there, torch.as_tensor(labels, device=device))
 
@@ -38,15 +38,15 @@ class Feed:
     Parameters
     ----------
     samples
-        What they are drawn from.
+        The data they are drawn from.
     drawing
-        For whom, and how they are laid out.
+        The runs, and the layout.
     stream
         The random stream of the indices.
     labels
-        Labels that replace those of the data, if they are noisy anew in every minibatch.
+        Labels that replace those of the data, with fresh label noise.
     moves, shape
-        How images are mirrored and moved, if they are, and their (channel, height, width).
+        Augmentation of images, if any, and their (channel, height, width).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Feed:
         self._moves, self._shape = moves, shape
         self._indices = Minibatches(drawing, len(samples), stream)
         rows, features = len(drawing.runs) * drawing.batch, samples.inputs.shape[1]
-        # One buffer for all steps: fresh pages for each minibatch would cost more than the copy itself.
+        # One buffer for all steps: allocating pages for each minibatch would cost more than the copy itself.
         self._batch = torch.empty(rows, features, dtype=samples.inputs.dtype, device=drawing.device)
         self._groups = len(drawing.runs) * (2 if drawing.halves else 1)
 
@@ -72,8 +72,8 @@ class Feed:
         Returns
         -------
         Tensor, Tensor
-            Inputs (run, batch, feature), good until the next call, and labels (run, batch); with halves the first axis
-            is (half · run) and the second half as long.
+            Inputs (run, batch, feature), valid until the next call, and labels (run, batch); with halves the first axis
+            is (half · run), and the second is half as long.
         """
         indices = self._indices.at(position)
         inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
@@ -129,14 +129,14 @@ class Feeds:
             moved = Augmentations(drawing, table.flip, table.shift, moves) if table.flip or table.shift else None
             return Feed(self.samples, drawing, stream, fresh, moved, data.shape)
 
-        #: What is trained on.
+        #: For training.
         self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS, Stream.AUGMENTATION)
-        #: Independent of it, at snapshots.
+        #: An independent minibatch, at snapshots.
         self.second = feed(whole, Stream.SECOND_MINIBATCH, Stream.SECOND_LABELS, Stream.SECOND_AUGMENTATION)
-        #: For the Hessian: as many samples as a gradient is taken over, on which the loss depends under BatchNorm.
+        #: For the Hessian: as many samples as in a gradient, since the loss depends on their number under BatchNorm.
         normed = whole._replace(batch=training.batch_size // (2 if training.halves else 1))
         self.probe = feed(normed, Stream.PROBE_MINIBATCH, Stream.PROBE_LABELS, Stream.PROBE_AUGMENTATION)
-        #: What the accuracy is measured on: the data's own labels, and those that are never trained on.
+        #: For the accuracy: training samples with their original labels, and test samples.
         self.look = Feed(self.samples, whole, Stream.LOOK)
         self.test: Feed | None = None
         if data.test_inputs is not None and data.test_labels is not None:

@@ -8,10 +8,10 @@ from empirics.training.protocol import TrainingProtocol
 
 
 class FixedELR(TrainingProtocol):
-    """The learning rate follows the squared norm, so that directions see a constant rate."""
+    """The learning rate follows the squared norm, so that the effective learning rate is constant."""
 
     name: ClassVar[str] = "fixed-elr"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
-        """Return the grid's effective learning rates times the squared norms, or the norms for Adam."""
+        """Return the effective learning rates of the grid times the squared norms, or times the norms for Adam."""
         return rate * (radius_sq.sqrt() if self.adaptive else radius_sq)

@@ -1,4 +1,4 @@
-"""Fixed learning rate: ``w ← w − η(g + λw)`` as written."""
+"""Fixed learning rate: ``w ← w − η(g + λw)`` unchanged."""
 
 from typing import ClassVar
 
@@ -8,10 +8,10 @@ from empirics.training.protocol import TrainingProtocol
 
 
 class FixedLR(TrainingProtocol):
-    """Constant learning rate and weight decay; the norm finds its own balance."""
+    """Constant learning rate and weight decay; the norm becomes stationary by itself."""
 
     name: ClassVar[str] = "fixed-lr"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
-        """Return the grid's learning rates themselves."""
+        """Return the learning rates of the grid."""
         return rate

@@ -14,9 +14,9 @@ class FixedSphere(TrainingProtocol):
     name: ClassVar[str] = "fixed-sphere"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
-        """Return the grid's learning rates themselves."""
+        """Return the learning rates of the grid."""
         return rate
 
     def constrain(self, weights: Tensor, radius: Tensor) -> None:
-        """Scale all weights of each run together to its radius."""
+        """Rescale all weights of each run to its radius."""
         weights.mul_((radius * torch.linalg.vecdot(weights, weights).rsqrt()).unsqueeze(1))

@@ -1,4 +1,4 @@
-"""The gradient of a step for every run: of the minibatch as a whole or of its halves, with noise added if asked."""
+"""The gradient of a step for every run: of the whole minibatch or of its halves, with added noise if asked."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,8 +20,7 @@ from empirics.training.state import Components, TrainingState
 class GradientPair:
     """Two independent minibatches at the same weights: gradients (run, d) and losses (run,).
 
-    `scale` times ``(first - second)`` of the gradients has the covariance of the noise that a step is taken with, as
-    far as it comes from the minibatch.
+    `scale` times ``(first - second)`` of the gradients has the covariance of the minibatch noise in a step.
     """
 
     first: Tensor
@@ -32,7 +31,7 @@ class GradientPair:
 
 
 class StepGradient(ABC):
-    """Takes the gradients of the steps.
+    """Computes the gradients of the steps.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class StepGradient(ABC):
 
 
 class WholeBatch(StepGradient):
-    """The gradient of the minibatch; a second minibatch is only taken at snapshots."""
+    """The gradient of the minibatch; a second minibatch is only drawn at snapshots."""
 
     def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds) -> None:
         super().__init__(model, frozen, feeds)
@@ -77,7 +76,7 @@ class WholeBatch(StepGradient):
 
 
 class Halves(StepGradient):
-    """The mean over the halves of the minibatch, which two copies of every run take side by side."""
+    """The mean over the halves of the minibatch, which two copies of every run compute side by side."""
 
     def __init__(self, model: Model, frozen: Sequence[Tensor], feeds: Feeds, like: Tensor, gain: float) -> None:
         super().__init__(model, [torch.cat([w, w]) for w in frozen], feeds)
@@ -108,10 +107,10 @@ class Halves(StepGradient):
 
 
 class IsotropicNoise:
-    """Gradient noise of standard deviation ``s/r`` in every direction along the spheres of a scale-invariant network.
+    """Gradient noise of standard deviation ``s/r`` per direction along the spheres of a scale-invariant network.
 
-    Flat directions get none: the noise of minibatches has none there either, and the loss would not hold them. It
-    leaves the norm of every component alone, is the same all over the sphere, and keeps the scaling symmetry.
+    Flat directions get none: minibatch noise has none there either, and the loss would not confine them. It preserves
+    the norm of every component to first order, is the same everywhere on the sphere, and keeps the scaling symmetry.
 
     Parameters
     ----------
@@ -120,7 +119,7 @@ class IsotropicNoise:
     components
         The spheres; tensors that are not scale-invariant get none.
     vectors
-        Standard normal numbers, a vector a step.
+        Standard normal numbers, one vector per step.
     """
 
     def __init__(self, size: float, components: Components, vectors: Vectors, like: Tensor) -> None:
@@ -139,9 +138,9 @@ class IsotropicNoise:
 
 
 def noise_size(experiment: NetworkExperiment, model: Model) -> float:
-    """Standard deviation of the isotropic noise at unit norm, along every direction: as given, or from its share.
+    """Standard deviation of the isotropic noise per direction at unit norm: as given, or from its share.
 
-    Of ``tr Sigma`` that share is ``m s^2``, m the number of directions.
+    Its part of ``tr Sigma`` is ``m s^2``, with m the number of directions.
     """
     training = experiment.training
     if not training.isotropic_share:
@@ -152,7 +151,7 @@ def noise_size(experiment: NetworkExperiment, model: Model) -> float:
 def isotropic_noise(
     experiment: NetworkExperiment, like: Tensor, model: Model, runs: Sequence[Run]
 ) -> IsotropicNoise | None:
-    """Make the noise that an experiment asks for, if any."""
+    """Return the added noise of an experiment, if any."""
     if not (size := noise_size(experiment, model)):
         return None
     vectors = Vectors(runs, model.dimension, Stream.NOISE, False, like.dtype, like.device)

@@ -1,4 +1,4 @@
-"""Scale-invariant networks, as the runner sees them."""
+"""Scale-invariant networks behind the interface of the runner."""
 
 import json
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class NetworkKind(Kind):
             known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
             reason = str(error).splitlines()[0].rstrip(".")
             raise ExperimentError(
-                f"device {device!r} cannot be used; here there is {', '.join(known)} ({reason})"
+                f"device {device!r} cannot be used; available: {', '.join(known)} ({reason})"
             ) from None
 
     def _dataset(self) -> Dataset:
@@ -49,7 +49,7 @@ class NetworkKind(Kind):
         return self.trainer(self.experiment.cut()[0][:1], "cpu")
 
     def dimension(self) -> int:
-        """The d of the formulas: d - 1 directions of all spheres together, those the loss ignores left out."""
+        """The d of the formulas: d − 1 is the number of directions of all spheres, without those the loss ignores."""
         return self._one.model.directions + 1
 
     def check_memory(self, device: str) -> None:
@@ -57,12 +57,12 @@ class NetworkKind(Kind):
         check_memory(self.experiment, self._one, device)
 
     def model(self) -> dict[str, Any]:
-        """The trained tensors, what is frozen, and the checksum of the user's file."""
+        """The trained and the frozen tensors, and the checksum of the user's file."""
         facts: dict[str, Any] = json.loads(json.dumps(self._one.model.description()))
         return facts
 
     def attributes(self) -> dict[str, Any]:
-        """Number of trained weights: more than d where they are on several spheres or some directions are flat."""
+        """Number of trained weights: more than d with several spheres or flat directions."""
         return {"weights": self._one.model.dimension}
 
     def data(self) -> dict[str, str]:
@@ -70,9 +70,9 @@ class NetworkKind(Kind):
         return {"name": self.experiment.data.name, "sha256": self._dataset().checksum}
 
     def trainer(self, runs: Sequence[Run], device: str) -> Ensemble:
-        """Make the ensemble of one shard."""
+        """Return the ensemble of one shard."""
         return Ensemble(self.experiment, runs, self._dataset(), device)
 
     def summarise(self, trainer: Ensemble, state: TrainingState) -> dict[str, NDArray]:
-        """Everything the results hold of a shard; see :func:`empirics.training.summary.summarise`."""
+        """Results of a shard; see :func:`empirics.training.summary.summarise`."""
         return summarise(self.experiment, trainer, state)

@@ -1,4 +1,4 @@
-"""How much memory a shard needs, told before it is trained."""
+"""Memory that a shard needs, estimated before it is trained."""
 
 import os
 from collections.abc import Callable
@@ -22,14 +22,14 @@ USABLE = 0.9
 
 
 class _Made(TorchDispatchMode):
-    """Adds up the bytes of every tensor that is made, views of others left out."""
+    """Adds up the bytes of every new tensor, views excluded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and look at what it gives."""
+        """Run the operation and count its result."""
         made = func(*args, **(kwargs or {}))
         given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         for tensor in tree_leaves(made):
@@ -39,11 +39,11 @@ class _Made(TorchDispatchMode):
 
 
 def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
-    """Bytes that a shard of `runs` runs needs at its largest, the data included.
+    """Peak memory in bytes of a shard of `runs` runs, data included.
 
-    Counted: copies of the weights, what the optimiser remembers, the snapshots that are held, the sums, the minibatch,
-    and what a forward pass makes, which is what a backward pass finds there. The peaks of four networks were 0.8 to 1.2
-    times it. A compiled gradient takes one run after the other in the same memory and needs less.
+    Counted: copies of the weights, the state of the optimiser, the snapshots in memory, the sums, the minibatch, and
+    the tensors of a forward pass, which the backward pass needs. The measured peaks of four networks were 0.8 to 1.2
+    times this. A compiled gradient computes one run after another in the same memory and needs less.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
 
 
 def free(device: str) -> int:
-    """Bytes of memory that are free on a device."""
+    """Free memory of a device in bytes."""
     if torch.device(device).type == "cuda":
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     try:
@@ -83,12 +83,12 @@ def free(device: str) -> int:
     except (OSError, KeyError, ValueError):
         try:
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, OSError, ValueError):  # a system that does not tell: nothing is refused
+        except (AttributeError, OSError, ValueError):  # unknown on this system: nothing is refused
             return 2**62
 
 
 def check_memory(experiment: NetworkExperiment, one: Ensemble, device: str) -> None:
-    """Refuse shards that are too large for the memory, before anything is trained.
+    """Refuse shards that are too large for the memory, before training starts.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def check_memory(experiment: NetworkExperiment, one: Ensemble, device: str) -> N
     Raises
     ------
     ExperimentError
-        With the number of runs a shard that fits.
+        With the number of runs per shard that fits.
     """
     runs, room = max(map(len, experiment.cut())), USABLE * free(device)
     if (wanted := needed(experiment, one, runs)) <= room:
@@ -111,10 +111,8 @@ def check_memory(experiment: NetworkExperiment, one: Ensemble, device: str) -> N
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
         fits, too_many = (middle, too_many) if needed(experiment, one, middle) <= room else (fits, middle)
-    advice = (
-        f"must be at most {fits}" if fits else "not even one fits: make the network, the minibatch or the data smaller"
-    )
+    advice = f"must be at most {fits}" if fits else "not even one fits: use a smaller network, minibatch or data set"
     raise ExperimentError(
-        f"[shards] runs_per_shard = {experiment.shards.runs_per_shard}: {runs} runs at a time need about "
-        f"{wanted / 2**30:.1f} GiB and {device} has {room / 2**30:.1f} GiB for them; {advice}"
+        f"[shards] runs_per_shard = {experiment.shards.runs_per_shard}: {runs} runs together need about "
+        f"{wanted / 2**30:.1f} GiB, {device} has {room / 2**30:.1f} GiB available; {advice}"
     )

@@ -1,4 +1,4 @@
-"""Heavy ball and Nesterov's variant, as ``torch.optim.SGD`` has them: coupled weight decay, no dampening."""
+"""Heavy ball and Nesterov's variant, as in ``torch.optim.SGD``: coupled weight decay, no dampening."""
 
 from typing import ClassVar
 
@@ -12,11 +12,6 @@ class Momentum(Optimizer):
     """``v ← momentum · v + g + weight_decay · w``, ``w ← w − lr · v``, with ``v = 0`` before the first step."""
 
     name: ClassVar[str] = "momentum"
-
-    @property
-    def gain(self) -> float:
-        """The sum of the weights that the buffer gives to one gradient, ``1/(1 − momentum)``."""
-        return 1 / (1 - self.settings.momentum)
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The buffer."""

@@ -1,4 +1,4 @@
-"""What distinguishes the optimisers: how a gradient becomes a direction, and what they remember."""
+"""The interface of optimisers: how a gradient becomes a direction, and which state they keep."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class Settings(NamedTuple):
-    """Constants of the optimisers, the same for all runs; each uses those it knows, under torch.optim's meanings.
+    """Constants of the optimisers, the same for all runs, with the meanings of torch.optim; each uses those it needs.
 
     Attributes
     ----------
     momentum
-        Decay a step of the average of the gradients (Adam's beta1), 0 to below 1.
+        Decay per step of the average of the gradients (Adam's beta1), 0 or more and below 1.
     beta2
-        Decay a step of the average of the squared gradients.
+        Decay per step of the average of the squared gradients.
     eps
         Added to the root of that average, in units of a gradient.
     """
@@ -32,20 +32,15 @@ class Optimizer(ABC):
     def __init__(self, settings: Settings = Settings()) -> None:  # noqa: B008 - a tuple of numbers
         self.settings = settings
 
-    @property
-    def gain(self) -> float:
-        """What a constant gradient is multiplied by in the long run: the learning rate counts as much larger."""
-        return 1.0
-
     def state(self, weights: Tensor) -> dict[str, Tensor]:
-        """Tensors to be remembered between steps, by name; they go into the checkpoints. None unless overridden."""
+        """State kept between steps, by name, saved in checkpoints; none by default."""
         return {}
 
     @abstractmethod
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
     ) -> Tensor:
-        """What is subtracted from the weights after multiplication by the learning rate, weight decay included.
+        """Direction of the step, weight decay included: the weights decrease by the learning rate times it.
 
         Parameters
         ----------
@@ -54,21 +49,21 @@ class Optimizer(ABC):
         weight_decay
             Shape (run,).
         state
-            What :meth:`state` returned; changed in place.
+            The state from :meth:`state`; changed in place.
         step
             Number of this step, from 0.
 
         Returns
         -------
         Tensor
-            Shape (run, d), good until the next call.
+            Shape (run, d), valid until the next call.
         """
 
 
 def decayed(weights: Tensor, gradient: Tensor, weight_decay: Tensor) -> Tensor:
     """Gradient of the loss with its L2 penalty, ``g + weight_decay · w``.
 
-    The decay is added to the gradient first: ``w · (1 − lr·weight_decay)`` would round the factor once and for all, in
-    float32 by up to 2e-4 of the decay, the same way in every step.
+    The decay is added to the gradient first: ``w · (1 − lr·weight_decay)`` would round the factor, in float32 by up to
+    2e-4 of the decay, in the same way at every step.
     """
     return gradient.addcmul(weights, weight_decay.unsqueeze(1))

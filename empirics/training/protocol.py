@@ -1,4 +1,4 @@
-"""What distinguishes the training protocols: the learning rate of a step, and what happens to the norm after it."""
+"""The interface of training protocols: the learning rate of a step, and a constraint on the norm after it."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -12,7 +12,7 @@ class TrainingProtocol(ABC):
     name: ClassVar[str]
 
     def __init__(self, adaptive: bool = False) -> None:
-        #: Whether the optimiser's steps do not shrink as the norm grows: Adam's turn the weights by lr/r, not lr/r².
+        #: Whether steps keep their length as the norm grows: Adam's turn the weights by lr/r, not lr/r².
         self.adaptive = adaptive
 
     @abstractmethod
@@ -22,7 +22,7 @@ class TrainingProtocol(ABC):
         Parameters
         ----------
         rate
-            The grid's learning rates, or the effective ones where the protocol fixes those, shape (run,).
+            Learning rates of the grid, or effective learning rates where the protocol fixes them, shape (run,).
         radius_sq
             Squared norm of each run's weights before the step, shape (run,).
 
@@ -33,12 +33,12 @@ class TrainingProtocol(ABC):
         """
 
     def constrain(self, weights: Tensor, radius: Tensor) -> None:  # noqa: B027 - most leave the norm alone
-        """Change the weights in place after the optimiser's step; does nothing unless the protocol says so.
+        """Change the weights in place after the optimiser's step; by default nothing.
 
         Parameters
         ----------
         weights
             Shape (run, d).
         radius
-            The grid's radii, shape (run,), NaN where the protocol fixes none.
+            Radii of the grid, shape (run,), NaN where the protocol fixes none.
         """

@@ -1,7 +1,7 @@
-"""What is written down at every step, and the sums that are made of it.
+"""The record of every step, and the sums over it.
 
-A step writes a few numbers a run into its row of a window; the arithmetic on them waits until the window is full, so
-that it costs a step nothing. A run that diverges is found then, and frozen.
+A step writes a few numbers per run into its row of a window; the arithmetic on them waits until the window is full, so
+that it costs no time per step. Diverged runs are detected then, and frozen.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ WINDOW = 64
 
 
 class Raw(IntEnum):
-    """Columns of a step's row, from the minibatch of that step, before the update."""
+    """Columns of the row of a step, from its minibatch, before the update."""
 
     RADIUS_SQ = 0
     GRAD_SQ = 1
@@ -22,7 +22,7 @@ class Raw(IntEnum):
     SECOND_LOSS = 3  # of the second half, where there are halves
     GRAD_MEAN_SQ = 4  # g1 · g2 of the halves: unbiased for |∇L|²
     RADIAL = 5  # w · g: 0 where all of the network is scale-invariant
-    PUSH_RADIAL = 6  # w · direction, |direction|² and the learning rate: what the step does to the norm
+    PUSH_RADIAL = 6  # w · direction, |direction|² and the learning rate: the change of the norm
     PUSH_SQ = 7
     LR = 8
 
@@ -35,8 +35,8 @@ class Sum(IntEnum):
     GRAD_SQ = 2
     GRAD_SQ_UNIT = 3  # |g|² r²: the squared gradient at unit norm
     LOSS = 4
-    FINITE = 5  # 1 while the run is finite: the final sum says when it diverged
-    GROWTH = 6  # what the steps do to the norm, see `_norm`
+    FINITE = 5  # 1 while the run is finite: the final sum is the step at which it diverged
+    GROWTH = 6  # change of the norm by the steps, see `_norm`
     DECAY = 7
     GRAD_MEAN_SQ = 8
     GRAD_MEAN_SQ_UNIT = 9
@@ -54,9 +54,9 @@ def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]
     rows
         Shape (step, Raw, run).
     halves
-        Whether the minibatches came in halves; else the loss is one number.
+        Whether minibatches come in halves; otherwise there is one loss.
     logarithmic
-        Whether it is the mean of ``log r`` that is stationary (fixed effective learning rate), not that of ``r²``.
+        Whether the mean of ``log r`` is stationary (fixed ELR), rather than that of ``r²``.
 
     Returns
     -------
@@ -89,10 +89,10 @@ def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]
 def _norm(
     radius_sq: Tensor, push_radial: Tensor, push_sq: Tensor, lr: Tensor, logarithmic: bool
 ) -> tuple[Tensor, Tensor]:
-    """What steps ``w' = (1 + a) w + u``, ``u ⊥ w``, do to the norm: by which they make it grow, and shrink.
+    """Growth and decay of the norm by steps ``w' = (1 + a) w + u``, ``u ⊥ w``.
 
     ``r'² = (1 + a)² r² + |u|²``, so a stationary mean of ``r²`` balances ``|u|²`` with ``(1 − (1 + a)²) r²``, and a
-    stationary mean of ``log r``, at fixed effective learning rate, balances the logarithms of both factors. For SGD the
+    stationary mean of ``log r``, at fixed ELR, balances the logarithms of both factors. For SGD the
     first is :func:`empirics.measure.norm_balance`.
     """
     radial = push_radial * lr / radius_sq  # -a
@@ -104,7 +104,7 @@ def _norm(
 
 
 class SnapshotColumn(IntEnum):
-    """What is measured at a snapshot, from two independent minibatches at the same weights."""
+    """Measurements at a snapshot, from two independent minibatches at the same weights."""
 
     RADIUS_SQ = 0
     GRAD_MEAN_SQ = 1  # g · g': unbiased for |∇L|²
@@ -114,12 +114,12 @@ class SnapshotColumn(IntEnum):
     ROTATION_SQ = 5  # square of the angle by which the step turns the weights
     LAPLACIAN = 6
     HESSIAN_NOISE = 7
-    EXPECTED_LOSS = 8  # of the whole training set, if asked for
+    EXPECTED_LOSS = 8  # of the whole training set, if requested
     HESSIAN_GRADIENT = 9
 
 
 class Part(IntEnum):
-    """What is measured of every component at a snapshot."""
+    """Measurements of every component at a snapshot."""
 
     RADIUS_SQ = 0
     GRAD_SQ = 1
@@ -127,7 +127,7 @@ class Part(IntEnum):
 
 
 class Look(IntEnum):
-    """What is measured at a point of the trace."""
+    """Measurements at a point of the trace."""
 
     ACCURACY = 0
     TEST_LOSS = 1

@@ -1,12 +1,11 @@
-"""Random numbers of a run: they depend on what the run is, and on where in the run they are used, on nothing else.
+"""Random numbers of a run: they depend only on the run and on where in the run they are used.
 
-Every chunk of a stream has a generator of its own, seeded by (run, stream, chunk). So the numbers do not depend on the
-run's place in a shard or on the other runs, and a checkpoint need not hold the state of a generator:
-the step says it.
+Every chunk of a stream has its own generator, seeded by (run, stream, chunk). So the numbers do not depend on the place
+of the run in a shard or on other runs, and a checkpoint need not contain the state of a generator: the step determines
+it.
 """
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import IntEnum
@@ -20,12 +19,12 @@ from torch import Tensor
 from empirics.data.augmentation import draw
 from empirics.experiment import Run
 
-CHUNK = 256  # draws between two seedings: seeding costs 20 µs a run, a chunk of 49 runs holds 6 MB
-NORMALS = 2**20  # normal numbers a run and chunk, at most: four MB
+CHUNK = 256  # draws between two seedings: seeding costs 20 µs per run, a chunk of 49 runs has 6 MB
+NORMALS = 2**20  # maximum of normal numbers per run and chunk: 4 MB
 
 
 class Stream(IntEnum):
-    """What random numbers are for; different streams of a run are independent."""
+    """Purposes of random numbers; different streams of a run are independent."""
 
     INITIAL = 0
     MINIBATCH = 1
@@ -44,7 +43,7 @@ class Stream(IntEnum):
 
 
 def identity(run: Run) -> int:
-    """Make a 256-bit number that stands for the run: equal runs have equal ones.
+    """Return a 256-bit number that identifies the run: equal runs have equal ones.
 
     Examples
     --------
@@ -53,8 +52,8 @@ def identity(run: Run) -> int:
     >>> identity(a) == identity(a), identity(a) == identity(b)
     (True, False)
     """
-    rates = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
-    fixed = [f"{name}={value!r}" for name, value in rates.items() if not math.isnan(value)]
+    values = {name: getattr(run, name) for name in ("lr", "weight_decay", "effective_lr", "radius")}
+    fixed = [f"{name}={value!r}" for name, value in values.items() if value is not None]
     return _number("|".join([run.protocol, run.optimizer, *fixed, f"seed={run.seed}"]))
 
 
@@ -63,18 +62,18 @@ def _number(text: str) -> int:
 
 
 def generator(run: Run, stream: Stream, chunk: int = 0, shared: bool = False) -> np.random.Generator:
-    """Make the generator of one chunk of one stream of one run; `shared` with all runs of its seed."""
+    """Return the generator of one chunk of one stream of one run, or one `shared` by all runs of its seed."""
     entropy = _number(f"shared|seed={run.seed}") if shared else identity(run)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=(stream, chunk))))
 
 
 def frozen_generator(seed: int) -> np.random.Generator:
-    """Make the generator of the network's frozen tensors, which all runs share: they are part of the loss."""
+    """Return the generator of the frozen tensors, which all runs share: they are part of the loss."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
 class Drawing(NamedTuple):
-    """How numbers are drawn for the minibatches of a shard.
+    """Parameters of the draws for the minibatches of a shard.
 
     Attributes
     ----------
@@ -83,11 +82,11 @@ class Drawing(NamedTuple):
     batch
         Samples of a minibatch.
     device
-        Where the numbers are wanted; they are drawn on the CPU, the same for every device.
+        Where the numbers are used; they are drawn on the CPU, the same for every device.
     halves
-        Whether a minibatch is laid out as (half, run, sample of the half), not (run, sample).
+        Whether the layout of a minibatch is (half, run, sample of the half) rather than (run, sample).
     shared
-        Whether all runs of a seed get the same.
+        Whether all runs of a seed get the same numbers.
     """
 
     runs: tuple[Run, ...]
@@ -98,7 +97,7 @@ class Drawing(NamedTuple):
 
 
 class _Chunked(ABC):
-    """Numbers of every run of a shard for every minibatch, drawn a chunk at a time."""
+    """Numbers of every run of a shard for every minibatch, drawn in chunks."""
 
     def __init__(self, drawing: Drawing, stream: Stream) -> None:
         self._drawing, self._stream = drawing, stream
@@ -121,7 +120,7 @@ class _Chunked(ABC):
         return torch.from_numpy(laid_out.reshape(CHUNK, -1)).to(device)
 
     def at(self, position: int) -> Tensor:
-        """Look up the numbers of the minibatch number `position`, shape (run · batch,), int64."""
+        """Return the numbers of minibatch number `position`, shape (run · batch,), int64."""
         chunk, offset = divmod(position, CHUNK)
         if chunk != self._chunk:
             self._drawn, self._chunk = self._chunk_of(chunk), chunk
@@ -134,7 +133,7 @@ class Minibatches(_Chunked):
     Parameters
     ----------
     drawing
-        For whom.
+        The runs, and the layout.
     samples
         Size of the data set.
     stream
@@ -150,7 +149,7 @@ class Minibatches(_Chunked):
 
 
 class FreshLabels(_Chunked):
-    """Labels that replace those of the data, anew in every minibatch; -1 where the data's own is kept.
+    """Fresh labels for every minibatch that replace those of the data; -1 where the original is kept.
 
     Parameters
     ----------
@@ -172,12 +171,12 @@ class FreshLabels(_Chunked):
 
 
 class Vectors:
-    """Random vectors of every run, one a position: standard normal, or of random signs.
+    """Random vectors of every run, one per position: standard normal, or of random signs.
 
     Parameters
     ----------
     runs, device
-        For whom, and where they are wanted.
+        The runs, and the device.
     dimension
         Their length d.
     stream
@@ -209,7 +208,7 @@ class Vectors:
         return rng.standard_normal(size, dtype=np.float32)
 
     def at(self, position: int) -> Tensor:
-        """Look up the vectors number `position`, shape (run, d)."""
+        """Return the vectors number `position`, shape (run, d)."""
         chunk, offset = divmod(position, self._length)
         if chunk != self._chunk:
             drawn = np.stack([self._draw(generator(run, self._stream, chunk)) for run in self._runs], 1)
@@ -218,7 +217,7 @@ class Vectors:
 
 
 class Augmentations(_Chunked):
-    """How each image of a minibatch is mirrored and moved, anew in every minibatch.
+    """Fresh mirrorings and shifts for each image of every minibatch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Learning rate and weight decay that change with time: factors on those of the grid."""
+"""Learning rate and weight decay that change with time, as factors on those of the grid."""
 
 import bisect
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from empirics.training.tables import ScheduleTable
 
-#: How a factor goes from a to b, as the share s of the way between two steps goes from 0 to 1.
+#: Interpolation of a factor from a to b; s goes from 0 to 1 between two steps.
 BETWEEN: dict[str, Callable[[float, float, float], float]] = {
     "log": lambda a, b, s: a * (b / a) ** s,
     "linear": lambda a, b, s: a + (b - a) * s,

@@ -1,4 +1,4 @@
-"""Plain stochastic gradient descent with L2 weight decay inside the gradient, as ``torch.optim.SGD`` has it."""
+"""Plain stochastic gradient descent with L2 weight decay inside the gradient, as in ``torch.optim.SGD``."""
 
 from typing import ClassVar
 

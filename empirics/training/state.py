@@ -1,4 +1,4 @@
-"""Everything that a checkpoint of a shard must hold: the training can go on from it to the last bit."""
+"""The state of a shard, as saved in checkpoints: training continues from it to the same last bit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,27 +19,27 @@ class TrainingState:
     step
         Steps done. The positions in the data follow from it.
     flat, blocks
-        The trained weights, shape (run, d), and what tensors they are.
+        The trained weights, shape (run, d), and their tensors.
     optimizer
-        What the optimiser remembers.
+        State of the optimiser.
     raw, filled
-        The window of steps not yet summed, shape (WINDOW, Raw, run), and how many there are.
+        The window of steps not yet summed, shape (WINDOW, Raw, run), and their number.
     total
         Running sums since step 0, shape (Sum, run), float64.
     marks
-        `total` as it was at the marked steps, shape (mark, Sum, run); differences are means over intervals.
+        `total` at the marked steps, shape (mark, Sum, run); differences are means over intervals.
     pairs
-        What was measured at the snapshots, shape (snapshot, Pair, run), float64.
+        Measurements at the snapshots, shape (snapshot, SnapshotColumn, run), float64.
     components
         Sums over the snapshots for every component of the mixture, shape (Part, component, run), float64.
     looks
-        What was measured at the points of the trace, shape (point, Look, run), float64.
+        Measurements at the points of the trace, shape (point, Look, run), float64.
     snapshots
-        Shape (snapshot, run, d); where they `stream`, those from number `held_from` on, the others are on disk.
+        Shape (snapshot, run, d); if they stream, those from number `held_from` on, the others being on disk.
     streams, held_from
-        Whether there are more snapshots than are held at a time, and the number of the first that is held.
+        Whether there are more snapshots than fit in memory, and the number of the first one in memory.
     stored
-        Where they stream, reads all of one run's from disk.
+        If they stream, reads all snapshots of one run from disk.
     """
 
     step: int
@@ -59,21 +59,12 @@ class TrainingState:
     stored: Callable[[int], NDArray] | None = None
     #: The columns of every row of `raw`, made once: making views takes as long as filling them.
     rows: list[tuple[Tensor, ...]] = field(init=False, repr=False)
-    _weights: list[Tensor] = field(init=False, repr=False)
+    #: The trained tensors, each (run, ...), sharing the memory of `flat`.
+    weights: list[Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.rows = [row.unbind() for row in self.raw]
-        self._weights = views(self.flat, self.blocks)
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """The trained tensors, each (run, ...), sharing the memory of `flat`."""
-        return self._weights
-
-    @weights.setter
-    def weights(self, values: Sequence[Tensor]) -> None:
-        for w, value in zip(self.weights, values, strict=True):
-            w.copy_(value)
+        self.weights = views(self.flat, self.blocks)
 
     def _tensors(self) -> dict[str, Tensor]:
         names = ("flat", "raw", "total", "marks", "pairs", "components", "looks")
@@ -81,18 +72,18 @@ class TrainingState:
         return {name: getattr(self, name) for name in names} | remembered
 
     def arrays(self) -> dict[str, NDArray]:
-        """All of it but the step and the snapshots."""
+        """All of it except the step and the snapshots."""
         return {name: value.detach().cpu().numpy() for name, value in self._tensors().items()} | {
             "filled": np.array(self.filled)
         }
 
     def put(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over what :meth:`arrays` gave.
+        """Restore what :meth:`arrays` returned.
 
         Raises
         ------
         KeyError
-            If something is missing or of another shape: another version of this code measured other things.
+            If an array is missing or has another shape, as from another version of this code.
         """
         for name, value in self._tensors().items():
             if arrays[name].shape != value.shape:
@@ -105,7 +96,7 @@ class TrainingState:
         return self.snapshots[start - self.held_from : stop - self.held_from].cpu().numpy()
 
     def put_kept(self, start: int, values: NDArray) -> None:
-        """Take over snapshots from number `start` on."""
+        """Restore snapshots from number `start` on."""
         self.snapshots[start : start + len(values)] = from_numpy(values).to(self.snapshots.device)
 
     def of_run(self, run: int) -> NDArray:
@@ -116,7 +107,7 @@ class TrainingState:
 
 
 class Components:
-    """The parts of the network that are spheres of their own, and its other tensors: the gases of the mixture.
+    """The blocks of the network that lie on their own spheres, and its other tensors: the gases of the mixture.
 
     Parameters
     ----------
@@ -128,8 +119,8 @@ class Components:
     names : tuple of str
         ``"layer 1[3]"`` for the fourth filter of a tensor.
     parameters, scale_invariant
-        For each, its number of weights, those along flat directions not counted, and whether the loss is unchanged when
-        it alone is scaled.
+        For each, its number of weights, without flat directions, and whether the loss is unchanged when it alone is
+        rescaled.
     """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
@@ -150,11 +141,11 @@ class Components:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """For each, its number of weights, consecutive ones."""
+        """For each, its number of (consecutive) weights."""
         return tuple(block.size // block.parts for block in self._blocks for _ in range(block.parts))
 
     def without_flat(self, values: Tensor) -> Tensor:
-        """Take off what an array (..., d) has along the flat directions; the array itself if there are none.
+        """Remove the components of an array (..., d) along flat directions; the array itself if there are none.
 
         Examples
         --------
@@ -171,7 +162,7 @@ class Components:
         return cat(found, -1)
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """Inner product of two arrays (run, d) over every component, shape (component, run).
+        """Inner product of two arrays (run, d) within every component, shape (component, run).
 
         Examples
         --------
@@ -184,7 +175,7 @@ class Components:
         return cat([part.sum(2) for part in self._split(left * right)], 1).T
 
     def spread(self, values: Tensor) -> Tensor:
-        """Give every weight the number of its component, (component, run) to (run, d)."""
+        """Give every weight the value of its component, (component, run) to (run, d)."""
         found, start = [], 0
         for block in self._blocks:
             mine = values[start : start + block.parts].T

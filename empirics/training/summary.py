@@ -1,4 +1,4 @@
-"""From a trained shard's sums to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
+"""From the sums of a trained shard to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
 import warnings
 from itertools import pairwise
@@ -17,6 +17,7 @@ from empirics.measure import (
     radial_share,
     run_status,
 )
+from empirics.training import laws
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Look, Part, SnapshotColumn, Sum
@@ -24,7 +25,7 @@ from empirics.training.state import TrainingState
 
 Arrays = dict[str, NDArray]
 
-#: Points of a trace that are needed to tell jumps from noise.
+#: Minimum number of points in a trace to distinguish jumps from noise.
 FEWEST_POINTS = 16
 
 BLOCKED = {
@@ -38,12 +39,12 @@ LOOKED = {Look.ACCURACY: "accuracy", Look.TEST_LOSS: "test_loss", Look.TEST_ACCU
 
 
 def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: TrainingState) -> Arrays:
-    """Everything the results hold of a shard, names as ``group/variable``.
+    """Results of a shard, names as ``group/variable``.
 
     Parameters
     ----------
     experiment, ensemble, state
-        What was run, by what, and how it ended.
+        The experiment, its trainer, and the final state.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def _trace(ensemble: Ensemble, marks: NDArray, looks: NDArray) -> Arrays:
 
 
 def _there(ensemble: Ensemble, look: Look) -> bool:
-    """Whether it can be measured: there may be no test set."""
+    """Whether it can be measured: a test set may be missing."""
     return look == Look.ACCURACY or ensemble.feeds.test is not None
 
 
@@ -119,7 +120,7 @@ def _moments(ensemble: Ensemble, marks: NDArray, pairs: NDArray, looks: NDArray)
 
 
 def _mean_of_there(values: NDArray) -> NDArray:
-    """Mean over the first axis of what was measured, NaN where nothing was: in a run that diverged."""
+    """Mean over the first axis, without missing values; NaN if all are missing, as in a diverged run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         found: NDArray = np.nanmean(values, 0)
@@ -149,7 +150,7 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
 
 
 def _curvature(pairs: NDArray) -> Arrays:
-    """Means of the probes of the Hessian; nothing without any."""
+    """Means of the Hessian probes, if there are any."""
     found = {
         "laplacian": pairs[:, SnapshotColumn.LAPLACIAN],
         "hessian_noise": pairs[:, SnapshotColumn.HESSIAN_NOISE],
@@ -159,7 +160,7 @@ def _curvature(pairs: NDArray) -> Arrays:
 
 
 def _series(pairs: NDArray) -> Arrays:
-    """What was measured at each snapshot, shape (run, snapshot): curves of what the trace does not hold."""
+    """Measurements at each snapshot, shape (run, snapshot): curves that the trace does not have."""
     found = {"radius_sq": pairs[:, SnapshotColumn.RADIUS_SQ], "grad_mean_sq": pairs[:, SnapshotColumn.GRAD_MEAN_SQ]}
     found |= {
         "rotation": np.sqrt(pairs[:, SnapshotColumn.ROTATION_SQ]),
@@ -169,7 +170,7 @@ def _series(pairs: NDArray) -> Arrays:
 
 
 def _components(ensemble: Ensemble, state: TrainingState) -> Arrays:
-    """Means over the snapshots for every part of the mixture, shapes (run, component)."""
+    """Means over the snapshots for every component of the mixture, shapes (run, component)."""
     parts, shape = ensemble.components, (len(ensemble.runs), len(ensemble.components))
     found = state.components.cpu().numpy().transpose(0, 2, 1) / ensemble.times.snapshots
     return {
@@ -183,18 +184,12 @@ def _components(ensemble: Ensemble, state: TrainingState) -> Arrays:
 
 
 def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
-    """Half the effective learning rate times the noise variance per direction at unit norm, shape (run,).
-
-    Momentum makes the rate larger by ``1/(1 − momentum)``. An Adam step divides the gradient by its root mean square,
-    where noise prevails ``sigma/r``: its effective rate is ``lr/(r sigma)``.
-    """
-    tangents = ensemble.model.directions
-    lr, effective = (np.array([getattr(run, name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
-    if ensemble.experiment.training.adaptive:
-        turn = np.where(np.isnan(effective), lr / np.sqrt(radius_sq), effective)
-        return np.asarray(0.5 * turn * np.sqrt(variance_unit / tangents))
-    half_rate = 0.5 * ensemble.optimizer.gain * np.where(np.isnan(effective), lr / radius_sq, effective)
-    return np.asarray(half_rate * variance_unit / tangents)
+    """Temperature of every run at its measured radius and noise, shape (run,)."""
+    training = ensemble.experiment.training
+    lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
+    free = lr / (np.sqrt(radius_sq) if training.adaptive else radius_sq)
+    rate = training.gain * np.where(np.isnan(effective), free, effective)
+    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
 
 
 def _stationarity(blocks: Arrays) -> Arrays:
@@ -209,7 +204,7 @@ def _diverged_at(state: TrainingState) -> NDArray[np.int64]:
 
 
 def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays) -> Arrays:
-    """Norm balance in the form that is exact for the protocol and the optimiser; none on the sphere."""
+    """Norm balance in the form exact for the protocol and the optimiser; none on the sphere."""
     training, runs = ensemble.experiment.training, len(ensemble.runs)
     if training.protocol == "fixed-sphere":
         return {"balance": np.full(runs, np.nan), "balance_error": np.full(runs, np.nan)}
@@ -228,19 +223,19 @@ def _balance(ensemble: Ensemble, marks: NDArray, summary: Arrays, blocks: Arrays
 
 
 def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
-    """What weight decay takes off r² a step (at fixed effective rate: off log r²), shape (run, block).
+    """Decrease of r² per step due to weight decay (of log r² at fixed ELR), shape (run, block).
 
-    A step's whole pull along w, which is counted, is that for SGD. With a memory of gradients it is not: what earlier
-    gradients still add along w, now that the weights have moved, undoes nearly all of it, and what is left can be close
-    to 0. So there it is that of the decay alone, to leading order.
+    For SGD it is the measured component of the step along w. With momentum that component also contains what earlier
+    gradients add along w now that the weights have moved, which nearly cancels the decay. There it is the decay alone,
+    to leading order.
     """
     training = ensemble.experiment.training
-    if training.optimizer in ("sgd", "adam-l2"):  # the pull of Adam's L2 penalty depends on the squares it divides by
+    if training.optimizer in ("sgd", "adam-l2"):  # the decay of an L2 penalty under Adam depends on its squares
         counted: NDArray = means[:, Sum.DECAY].T
         return counted
     of_lr, of_decay = ensemble.schedule.at(ensemble.times.total)
     rates = (ensemble.rate * ensemble.weight_decay).double().cpu().numpy()
-    pull = 2 * ensemble.optimizer.gain * of_lr * of_decay * rates[:, None]
+    pull = 2 * training.gain * of_lr * of_decay * rates[:, None]
     if training.protocol == "fixed-elr" and training.adaptive:
         return np.asarray(pull * np.exp(means[:, Sum.LOG_RADIUS].T))
     return np.asarray(pull * means[:, Sum.RADIUS_SQ].T)
@@ -248,12 +243,12 @@ def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
 
 def _rates(ensemble: Ensemble) -> tuple[NDArray, NDArray]:
     """Learning rate and weight decay of every run."""
-    lr = np.array([run.lr for run in ensemble.runs])
-    return lr, np.array([run.weight_decay for run in ensemble.runs])
+    lr, weight_decay = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "weight_decay"))
+    return lr, weight_decay
 
 
 def _remainder(ensemble: Ensemble, summary: Arrays) -> NDArray:
-    """What tensors that are not scale-invariant add to the norm; known for SGD at a fixed learning rate."""
+    """Contribution of tensors that are not scale-invariant to the norm; known for SGD at fixed LR."""
     training = ensemble.experiment.training
     if (training.protocol, training.optimizer) != ("fixed-lr", "sgd"):
         return np.zeros(len(ensemble.runs))
@@ -264,7 +259,7 @@ def _remainder(ensemble: Ensemble, summary: Arrays) -> NDArray:
 def _entropies(
     experiment: NetworkExperiment, ensemble: Ensemble, state: TrainingState, summary: Arrays
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
-    """Entropy of the directions of every finite run, what its neighbours say about mixing, and why a run has none."""
+    """Entropy of the directions of every finite run, neighbour lags, and the reasons where there is no entropy."""
     runs = len(ensemble.runs)
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
     numbers = {name: np.full(runs, np.nan) for name in names}
@@ -300,19 +295,19 @@ def _entropies(
 
 
 def _spheres(ensemble: Ensemble) -> tuple[int, ...]:
-    """Numbers of weights of the spheres whose product the directions are on; all together where some are on none."""
+    """Numbers of weights of the spheres on whose product the directions lie; their total if some lie on none."""
     return ensemble.components.sizes if ensemble.model.all_spheres else (ensemble.model.dimension,)
 
 
 def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
-    """Snapshots of a run without what weight decay has left of them along the flat directions."""
+    """Snapshots of a run, without their components along flat directions (which only decay)."""
     if not ensemble.model.all_spheres:
         return kept
     return ensemble.components.without_flat(torch.from_numpy(kept)).numpy()
 
 
 def _lengths(kept: NDArray, sizes: tuple[int, ...], parameters: NDArray[np.int64]) -> float:
-    """What the relative lengths of the spheres add to the entropy of the directions: the sum of ``m_l E log(r_l/r)``.
+    """Contribution of the relative radii of the spheres to the entropy: sum of ``m_l E log(r_l/r)``.
 
     The directions w/r are on a product of spheres of radii r_l/r; neighbours are searched on unit spheres.
     """
@@ -330,7 +325,7 @@ def _statuses(
     log_radius: NDArray,
     refused: dict[int, str],
 ) -> Arrays:
-    """Status and reason of every run; one without an entropy cannot be ok. On the sphere no norm is to be balanced."""
+    """Status and reason of every run; without an entropy it cannot be ok. On the sphere there is no norm balance."""
     if experiment.training.protocol == "fixed-sphere":
         runs = len(summary["loss"])
         summary = summary | {"balance": np.ones(runs), "balance_error": np.zeros(runs)}
@@ -345,14 +340,14 @@ def _statuses(
             loss_drift=float(loss_drift[i]),
             loss_drift_error=float(loss_drift_error[i]),
             periodic_jumps=_jumps_periodically(log_radius[i]),
-            # A run that diverged says so by itself.
+            # A diverged run is reported as such anyway.
             remainder=float(np.nan_to_num(remainder[i])),
             **{name: summary[name][i].item() for name in names},
         )
         for i in range(len(snr))
     ]
     if (settled := experiment.schedule.settled) > ensemble.times.burn_in:
-        why = f"learning rate or weight decay change until step {settled}, measuring began at {ensemble.times.burn_in}"
+        why = f"lr or weight decay changes until step {settled}, but measuring began at step {ensemble.times.burn_in}"
         refused = {i: "; ".join(filter(None, (why, refused.get(i)))) for i in range(len(found))}
     for i, reason in refused.items():
         status, why = found[i]
@@ -361,7 +356,7 @@ def _statuses(
 
 
 def _jumps_periodically(log_radius: NDArray) -> bool:
-    """Whether a finite curve that is long enough to tell has periodic jumps."""
+    """Whether a finite curve of sufficient length has periodic jumps."""
     return len(log_radius) >= FEWEST_POINTS and bool(
         np.isfinite(log_radius).all() and periodic_jumps(log_radius).periodic
     )

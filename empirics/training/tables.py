@@ -1,4 +1,4 @@
-"""The tables of a network's experiment file, every key checked before any work."""
+"""The tables of a network's experiment file; every key is checked before any work."""
 
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
@@ -13,13 +13,13 @@ from empirics.experiment import AXES
 from empirics.experiment.schema import (
     ExperimentError,
     Section,
-    axis,
     flag,
     integer,
     key,
     list_of,
     number,
     one_of,
+    optional_axis,
     share,
 )
 from empirics.training import OPTIMIZERS, PROTOCOLS
@@ -37,58 +37,35 @@ def _initial_radius(value: Any) -> "float | NoiseRule":
 
 @dataclass(frozen=True)
 class NoiseRule:
-    """Start each run at the radius law's value for a guessed trace of the gradient noise at unit norm.
+    """Start each run at the stationary radius for an estimated trace of the gradient noise at unit norm.
 
-    ``r0 = (lr · noise / (2 · weight_decay))^(1/4)``; see ``derive("radius", FixedLR)``. At a fixed effective learning
-    rate ``r0 = (effective_lr · noise / (2 · weight_decay))^(1/2)``. A guess that is wrong by a factor costs burn-in,
-    not correctness.
+    See :func:`empirics.training.laws.radius`. An estimate that is off by a factor costs burn-in, not correctness.
     """
 
     noise: float
 
     def to_toml(self) -> str:
-        """Write the rule as an experiment file has it."""
+        """Write the rule as in an experiment file."""
         return f"{{noise = {self.noise!r}}}"
-
-    def radius(self, lr: float, weight_decay: float) -> float:
-        """Compute the starting radius of one run.
-
-        Examples
-        --------
-        >>> NoiseRule(10.0).radius(lr=0.032, weight_decay=0.01)
-        2.0
-        """
-        return float((lr * self.noise / (2 * weight_decay)) ** 0.25)
-
-    def radius_at_elr(self, effective_lr: float, weight_decay: float) -> float:
-        """Compute the starting radius of one run at a fixed effective learning rate.
-
-        Examples
-        --------
-        >>> NoiseRule(10.0).radius_at_elr(effective_lr=0.032, weight_decay=0.01)
-        4.0
-        """
-        return float((effective_lr * self.noise / (2 * weight_decay)) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Relaxation:
     """A number of steps given in relaxation times of the directions, ``1/eta_eff`` steps each, rounded up.
 
-    ``1/eta_eff`` is known before a run at a fixed effective learning rate and on the sphere; at a fixed learning rate
-    it is that of the starting radius, which the rule ``{noise = c}`` puts near the stationary one, with the noise that
-    `noise_gain` and `isotropic_share` add. A direction in a
-    basin of curvature h (nat, at unit norm) relaxes in ``1/(eta_eff h)`` steps.
+    ``1/eta_eff`` is known beforehand at fixed ELR and on the sphere. At fixed LR it is taken at the initial radius,
+    which the rule ``{noise = c}`` places near the stationary one, counting the noise that `noise_gain` and
+    `isotropic_share` add. A direction in a basin of curvature h (nat, at unit norm) relaxes in ``1/(eta_eff h)`` steps.
     """
 
     times: float
 
     def to_toml(self) -> str:
-        """Write the number as an experiment file has it."""
+        """Write the number as in an experiment file."""
         return f"{{relaxation = {self.times!r}}}"
 
     def steps(self, slowest: float) -> int:
-        """Steps, for runs of which the slowest relaxes in so many.
+        """Return the number of steps, given the relaxation time of the slowest run in steps.
 
         Examples
         --------
@@ -116,40 +93,40 @@ def _steps_or_relaxation(least: int) -> Any:
 
 @dataclass(frozen=True)
 class NetworkTraining(Section):
-    """``[training]``: how.
+    """``[training]``: protocol, optimiser and length.
 
     Attributes
     ----------
     protocol
         `fixed-lr`, `fixed-elr` or `fixed-sphere`.
     optimizer
-        `sgd`, `momentum`, `nesterov`, `adamw` or `adam-l2`, as torch.optim has them.
+        `sgd`, `momentum`, `nesterov`, `adamw` or `adam-l2`, as in torch.optim.
     batch_size
-        Images a step, drawn with replacement.
+        Samples per step, drawn with replacement.
     minibatches
-        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same images in the same
-        order (differences over the grid are then free of the noise they share, and no evidence for a Maxwell relation).
+        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same samples in the same
+        order (differences over the grid are then free of shared noise, but no evidence for a Maxwell relation).
     halves
-        Take the gradient of a minibatch as the mean over its two halves, each by itself. What is measured of the noise
-        then needs no pass of its own. Without BatchNorm nothing else changes; BatchNorm takes the statistics of a half.
+        Compute the gradient of a minibatch as the mean of the gradients of its two halves. Measuring the noise then
+        needs no extra pass. Without BatchNorm nothing else changes; BatchNorm uses the statistics of each half.
     noise_gain
-        c: the update uses ``(g1 + g2)/2 + c (g1 - g2)/2`` of the halves' gradients, noise of the same shape and of
+        c: the update uses ``(g1 + g2)/2 + c (g1 - g2)/2`` of the halves' gradients: noise of the same shape with
         ``1 + c^2`` times the covariance.
     isotropic_noise
-        s (nat): gradient noise of standard deviation ``s/r`` in every direction along the spheres is added.
+        s (nat): adds gradient noise of standard deviation ``s/r`` per direction along the spheres.
     isotropic_share
-        In its place the share q of all noise that it is to be, if the minibatch's is what `initial_radius` guesses:
-        ``m s^2 = q/(1 - q) (1 + noise_gain^2) c``, m the number of directions.
+        Alternative to `isotropic_noise`: its share q of all noise, if the minibatch noise is the c of `initial_radius`:
+        ``m s^2 = q/(1 - q) (1 + noise_gain^2) c``, with m the number of directions.
     initial_radius
-        A number, or ``{noise = c}``: the radius law's value for tr Σ = c. Here c is that of the minibatch alone: what
-        `noise_gain` and `isotropic_share` make of it is counted, `isotropic_noise` is not. Not used on the sphere.
+        A number, or ``{noise = c}``: the stationary radius for tr Σ = c, where c is the trace of the minibatch noise
+        alone; `noise_gain` and `isotropic_share` are accounted for, `isotropic_noise` is not. Unused on the sphere.
     burn_in, steps
-        Steps before measuring (or ``{relaxation = number}``), and measured steps; 0 where [measure] spacing is given in
-        relaxation times.
+        Steps before measuring (or ``{relaxation = number}``), and measured steps; `steps` is 0 if [measure] spacing is
+        given in relaxation times.
     dtype
         Precision of weights and gradients; statistics are always summed in float64.
     momentum, beta2, optimizer_eps
-        Decay of the average of gradients (Adam's beta1) and of squared gradients; Adam's addition to their root.
+        Momentum coefficient (Adam's beta1), decay of the average of squared gradients (beta2), and Adam's epsilon.
     """
 
     TITLE: ClassVar[str] = "training"
@@ -161,37 +138,37 @@ class NetworkTraining(Section):
     steps: int = key(integer(0), 0)
     initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
     dtype: str = key(one_of(("float32", "float64")), "float32")
-    momentum: float = key(lambda value: share(value), 0.9)
-    beta2: float = key(lambda value: share(value), 0.999)
+    momentum: float = key(share, 0.9)
+    beta2: float = key(share, 0.999)
     optimizer_eps: float = key(number(least=0), 1e-8)
     minibatches: str = key(one_of(("independent", "shared")), "independent")
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)
-    isotropic_share: float = key(lambda value: share(value), 0.0)
+    isotropic_share: float = key(share, 0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.halves and (self.batch_size < 4 or self.batch_size % 2):
             raise ExperimentError(
-                f"[training] batch_size = {self.batch_size}: must be even and 4 or more, it is to be cut into halves"
+                f"[training] batch_size = {self.batch_size}: must be even and 4 or more with halves = true"
             )
         if self.noise_gain and not self.halves:
             raise ExperimentError(f"[training] noise_gain = {self.noise_gain:g}: must be 0 without halves = true")
         if self.isotropic_share:
             said = f"[training] isotropic_share = {self.isotropic_share:g}"
             if self.isotropic_noise:
-                raise ExperimentError(f"{said}: must be left out with isotropic_noise, they say the same")
+                raise ExperimentError(f"{said}: must be left out with isotropic_noise, which it replaces")
             if not isinstance(self.initial_radius, NoiseRule):
-                raise ExperimentError(f"{said}: needs initial_radius = {{noise = c}}, it is a share of that noise")
+                raise ExperimentError(f"{said}: needs initial_radius = {{noise = c}}: it is a share of that noise")
 
     @property
     def noise_trace(self) -> float:
-        """Trace of the covariance of a step's gradient at unit norm, as the rule ``{noise = c}`` guesses it, or NaN.
+        """Trace of the gradient covariance of a step at unit norm, by the rule ``{noise = c}``; NaN without it.
 
         Examples
         --------
-        >>> Training("fixed-lr", "sgd", 8, 0, initial_radius=NoiseRule(2.0), isotropic_share=0.75).noise_trace
+        >>> NetworkTraining("fixed-lr", "sgd", 8, 0, initial_radius=NoiseRule(2.0), isotropic_share=0.75).noise_trace
         8.0
         """
         if not isinstance(self.initial_radius, NoiseRule):
@@ -203,27 +180,32 @@ class NetworkTraining(Section):
         """Whether the optimiser divides every gradient component by its own root mean square."""
         return self.optimizer in ("adamw", "adam-l2")
 
+    @property
+    def gain(self) -> float:
+        """The factor by which momentum multiplies a constant gradient in the long run, and so the learning rate."""
+        return 1 / (1 - self.momentum) if self.optimizer in ("momentum", "nesterov") else 1.0
+
 
 @dataclass(frozen=True)
 class Grid(Section):
-    """``[grid]``: the two axes that the protocol fixes, every pair a run; the others are left out.
+    """``[grid]``: the two axes that the protocol fixes. Every pair is a run; the other axes are left out.
 
     Attributes
     ----------
     lr, weight_decay, effective_lr, radius
-        Lists of numbers: `fixed-lr` takes `lr` and `weight_decay`, `fixed-elr` `effective_lr` and `weight_decay`,
-        `fixed-sphere` `lr` and `radius`.
+        Lists of numbers: `lr` and `weight_decay` for `fixed-lr`, `effective_lr` and `weight_decay` for `fixed-elr`,
+        `lr` and `radius` for `fixed-sphere`.
     """
 
     TITLE: ClassVar[str] = "grid"
 
-    lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
-    weight_decay: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
-    effective_lr: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
-    radius: tuple[float, ...] = key(lambda value: _optional_axis(value), ())
+    lr: tuple[float, ...] = key(optional_axis, ())
+    weight_decay: tuple[float, ...] = key(optional_axis, ())
+    effective_lr: tuple[float, ...] = key(optional_axis, ())
+    radius: tuple[float, ...] = key(optional_axis, ())
 
     def check(self, protocol: str) -> None:
-        """Refuse axes that the protocol lacks or does not use.
+        """Refuse missing axes, and axes that the protocol does not use.
 
         Raises
         ------
@@ -234,43 +216,40 @@ class Grid(Section):
             values, used = getattr(self, field.name), field.name in AXES[protocol]
             if used and not values:
                 raise ExperimentError(
-                    f"[grid] {field.name} = []: must be a list of numbers that is not empty, {protocol} needs it"
+                    f"[grid] {field.name} = []: must be a list of numbers that is not empty; {protocol} needs it"
                 )
             if values and not used:
                 raise ExperimentError(
-                    f"[grid] {field.name}: must be left out, {protocol} uses {' and '.join(AXES[protocol])}"
+                    f"[grid] {field.name}: must be left out; {protocol} uses {' and '.join(AXES[protocol])}"
                 )
-
-
-def _optional_axis(value: Any) -> tuple[float, ...]:
-    return () if isinstance(value, (list, tuple)) and not value else axis(value)
 
 
 @dataclass(frozen=True)
 class Measure(Section):
-    """``[measure]``: what is kept of a run.
+    """``[measure]``: what is measured, and what is kept.
 
     Attributes
     ----------
     snapshots, spacing
-        Number of weight vectors kept for the entropy, and steps between them; their product is the measured part. With
-        ``spacing = {relaxation = number}`` each shard has its own, that of its slowest run, and shards are cut so that
-        runs that relax alike are together.
+        Number of weight vectors kept for the entropy, and steps between them; their product is the number of measured
+        steps. With ``spacing = {relaxation = number}`` each shard has the spacing of its slowest run, and runs with
+        similar relaxation times share a shard.
     blocks
-        Consecutive parts of the measured steps whose means give the error bars.
+        Consecutive blocks of the measured steps, whose means give the error bars.
     trace_points
         Points of the curves over time, burn-in included; fewer if the run has fewer steps.
     keep_snapshots
         Keep the weight vectors in the results (large) once the entropy is known.
     expected_loss
-        Take the variance of the loss from that of the whole training set at the snapshots, the label noise averaged:
-        sharp, for data sets that are small enough. Else it is the covariance of two minibatches' losses.
+        Estimate the loss variance from the loss of the whole training set at the snapshots, averaged over label noise:
+        precise, for small data sets. Otherwise it is the covariance of the losses of two minibatches.
     hessian_probes, hessian_every
-        Random probes of the Hessian's trace at every so-many-th snapshot, two gradients each, and four more for the
-        curvature along the noise and along the gradient; 0 for none.
+        Number of random probes of the Hessian's trace, at two gradients each, and at every how many snapshots they are
+        taken, with four more gradients for the curvature along the noise and along the gradient; 0 probes for none.
     hessian_reach
-        Way to each side of the weights (rad) between whose ends the gradients are compared. What is measured is the
-        mean curvature along it: short against what the directions spread over, or the kinks of ReLU make it noisy.
+        Half the length (rad) of the interval around the weights over which the curvature is averaged, from the
+        gradients at its ends: short compared with the spread of the directions, but not so short that the kinks of ReLU
+        make it noisy.
     """
 
     TITLE: ClassVar[str] = "measure"
@@ -288,17 +267,17 @@ class Measure(Section):
 
 @dataclass(frozen=True)
 class ScheduleTable(Section):
-    """``[schedule]``: factors on the grid's learning rates (or effective ones) and weight decays over time; optional.
+    """``[schedule]``: factors on the (effective) learning rates and weight decays of the grid over time; optional.
 
     Attributes
     ----------
     step
-        Steps at which the factors are given, increasing, the first 0; after the last they stay.
+        Steps at which the factors are given, increasing from 0; after the last the factors are constant.
     lr, weight_decay
-        The factors, above 0, one a step.
+        The factors, above 0, one per entry of `step`.
     between
-        How they go from one to the next: ``"log"`` (straight lines in the logarithm), ``"linear"``, ``"cosine"`` or
-        ``"step"`` (they stay until the next).
+        Interpolation between them: ``"log"`` (linear in the logarithm), ``"linear"``, ``"cosine"`` or ``"step"``
+        (piecewise constant).
     """
 
     TITLE: ClassVar[str] = "schedule"
@@ -320,7 +299,7 @@ class ScheduleTable(Section):
 
     @property
     def settled(self) -> int:
-        """The step from which both factors stay as they are."""
+        """The step from which both factors are constant."""
         found = 0
         for factors in filter(None, (self.lr, self.weight_decay)):
             changes = [i for i in range(1, len(factors)) if factors[i] != factors[i - 1]]
@@ -343,14 +322,14 @@ def _factors(value: Any) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ControlTable(Section):
-    """``[control]``: results that are labelled wrongly on purpose, to see that no claim passes on them; optional.
+    """``[control]``: results that are mislabelled on purpose, to check that no claim passes on them; optional.
 
     Attributes
     ----------
     protocol
-        Another protocol that the results are said to be of; its axes get the numbers of the true ones.
+        Another protocol to label the results with; its axes get the values of the true ones.
     shuffle
-        Deal the pairs of the grid's two axes out to the runs anew, by chance.
+        Permute the pairs of grid values among the runs at random.
     """
 
     TITLE: ClassVar[str] = "control"

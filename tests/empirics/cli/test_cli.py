@@ -4,11 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from kill_and_resume import ended, until
 from tiny import TINY
 
 import empirics
@@ -245,11 +245,12 @@ def test_ctrl_c_leaves_a_run_that_resume_knows(capsys, tmp_path):
     folder = tmp_path / "runs"
     words = [sys.executable, "-m", "empirics.cli", "run", str(tmp_path / "tiny.toml"), "--out", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 30
-        while not (folder / "experiment.toml").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        try:
+            until((folder / "experiment.toml").exists, running, folder)
+            running.send_signal(signal.SIGINT)
+            out, err = ended(running, folder)
+        finally:
+            running.kill()
     assert running.returncode == 130, err
     assert out == ""
     assert err.splitlines()[-1] == f"interrupted; to continue: thermo-theory resume {folder}"

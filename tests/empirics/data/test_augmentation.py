@@ -104,8 +104,8 @@ def test_draws_belong_to_the_run_whatever_the_shard():
 
 
 WRONG = [
-    ({"name": "digits", "flip": True}, "[data] flip = true: must be left out, the samples of 'digits' are no images"),
-    ({"name": "modular-addition", "shift": 2}, "[data] shift = 2: must be left out, the samples of 'modular-addition'"),
+    ({"name": "digits", "flip": True}, "[data] flip = true: must be left out; the samples of 'digits' are not images"),
+    ({"name": "modular-addition", "shift": 2}, "[data] shift = 2: must be left out; the samples of 'modular-addition'"),
     ({"name": "digits-images", "shift": 1, "components": 3}, "[data] shift = 1: must be left out with components"),
     ({"name": "digits-images", "flip": True, "whiten": True}, "[data] flip = true: must be left out with components"),
     ({"name": "digits-images", "shift": -1}, "[data] shift = -1: must be an integer, 0 or more"),
@@ -123,7 +123,7 @@ def test_wrong_tables_are_refused(table, said):
 def test_what_turns_out_to_be_no_image_or_too_small_is_refused(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", inputs=rng.standard_normal((6, 2, 3)), labels=np.arange(6) % 2)
-    with pytest.raises(DataError, match="flip = true: must be left out, the samples of 'arrays' are no images"):
+    with pytest.raises(DataError, match="flip = true: must be left out; the samples of 'arrays' are not images"):
         load(Data("arrays", path=str(tmp_path / "rows.npz"), flip=True))
     np.savez(tmp_path / "images.npz", inputs=rng.standard_normal((6, 1, 2, 3)), labels=np.arange(6) % 2)
     assert load(Data("arrays", path=str(tmp_path / "images.npz"), flip=True, shift=1)).shape == (1, 2, 3)

@@ -110,12 +110,12 @@ def with_nothing_to_test_on(folder):
 
 
 DAMAGES = [
-    (broken_to_test_on, "test/dog/000.png is not an image"),
+    (broken_to_test_on, "test/dog/000.png is not a readable image"),
     (without_a_class_to_test_on, "class 'eel' of train/ has no images in test/"),
     (with_an_empty_class_to_test_on, "class 'eel' has no images in test/"),
     (with_a_class_to_test_on_alone, "class 'fox' of test/ has no images in train/"),
     (with_nothing_to_test_on, "test/ has no images"),
-    (broken, "dog/001.png is not an image"),
+    (broken, "dog/001.png is not a readable image"),
     (empty, "no images found"),
     (without_images_of_a_class, "class 'eel' has no images"),
     (of_another_size, "eel/003.png has another size than the images before it (6x4 and 5x4)"),
@@ -158,7 +158,7 @@ def test_tar_files_cut_short_are_refused_in_one_line(mode, tmp_path, capsys):
         assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 2, cut
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert f"{str(path)!r}: not a folder, nor a whole tar file" in captured.err
+        assert f"{str(path)!r}: no folder or intact tar file" in captured.err
         assert len(captured.err.strip().splitlines()) == 1, captured.err
         assert not (tmp_path / "out").exists()
 
@@ -170,12 +170,12 @@ def test_a_header_overwritten_in_the_middle_is_not_taken_for_the_end(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[at : at + 100] = b"x" * 100
     path.write_bytes(damaged)
-    with pytest.raises(DataError, match="cut short or damaged"):
+    with pytest.raises(DataError, match="truncated or damaged"):
         DATASETS.get("images")(str(path))
 
 
 def test_a_path_that_is_not_there_or_is_no_tar_file(tmp_path):
-    for path, said in [(tmp_path / "nowhere", "no such folder"), (tmp_path / "a.tar", "nor a whole tar file")]:
+    for path, said in [(tmp_path / "nowhere", "no such folder"), (tmp_path / "a.tar", "no folder or intact tar file")]:
         (tmp_path / "a.tar").write_text("no")
         with pytest.raises(DataError, match=said):
             DATASETS.get("images")(str(path))
@@ -214,8 +214,8 @@ def test_arrays_of_the_user_s(tmp_path):
     np.testing.assert_array_equal(data.inputs, inputs.reshape(9, 6))
     wrong = [
         ({"inputs": inputs}, "no array 'labels'"),
-        ({"inputs": inputs, "labels": labels[:8]}, "must be whole numbers, (9,)"),
-        ({"inputs": inputs, "labels": labels.astype(float)}, "must be whole numbers"),
+        ({"inputs": inputs, "labels": labels[:8]}, "must be integers, (9,)"),
+        ({"inputs": inputs, "labels": labels.astype(float)}, "must be integers"),
         ({"inputs": inputs, "labels": 2 * labels}, "class 1 has no sample"),
         ({"inputs": inputs, "labels": labels - 1}, "label -1 is negative"),
         ({"inputs": np.where(np.arange(9)[:, None, None] == 4, np.nan, inputs), "labels": labels}, "sample 4 is not"),
@@ -293,7 +293,7 @@ WRONG = [
     ({"name": "images"}, "[data] path is missing"),
     ({"name": "digits", "path": "x"}, "[data] path: must be left out"),
     ({"name": "digits", "classes": [3]}, "[data] classes = [3]: must be two"),
-    ({"name": "digits", "classes": [3, "3"]}, "must be two different"),
+    ({"name": "digits", "classes": [3, "3"]}, "must be two or more different"),
     ({"name": "digits", "label_noise": 1.5}, "[data] label_noise = 1.5"),
     ({"name": "digits", "fresh_noise": True}, "[data] fresh_noise"),
     ({"name": "modular-addition", "modulus": 1}, "[data] modulus = 1"),

@@ -132,7 +132,7 @@ def test_what_cannot_be_had_is_said_in_one_line(torchvision, tmp_path, capsys, m
     table = f'name = "torchvision"\ndataset = "CIFAR10"\npath = "{tmp_path}"'
     said = refused(tmp_path, capsys, table)
     assert f"[data] path = {str(tmp_path)!r}: train part" in said
-    assert "fetched only with download = true" in said
+    assert "downloaded only with download = true" in said
     monkeypatch.setattr(Vision, "refuse", URLError("no route\nto host"))
     assert "no route" in refused(tmp_path, capsys, f"{table}\ndownload = true")
     (tmp_path / "CIFAR10").write_text("cut")

@@ -34,7 +34,7 @@ REFUSED = [
     (("dimension = 3", "dimension = 3\ndegrees_of_freedom = 2"), "[gas] degrees_of_freedom = 2"),
     (("dimension = 3", "dimension = 3\ninhomogeneity = -0.1"), "[gas] inhomogeneity = -0.1"),
     (('"fixed-sphere"]', '"fixed-spere"]'), "did you mean 'fixed-sphere'"),
-    (('"fixed-sphere"]', '"fixed-lr"]'), "must not hold the same value twice"),
+    (('"fixed-sphere"]', '"fixed-lr"]'), "must not contain a value twice"),
     (("burn_in = 500", 'burn_in = 500\noptimizer = "adam"'), "[training] optimizer"),
     (("burn_in = 500", 'burn_in = 500\noptimizer = "adamw"'), "at fixed ELR"),
     (("burn_in = 500", "burn_in = 500\nmomentum = 1.0"), "[training] momentum = 1.0"),
@@ -99,7 +99,7 @@ def test_interrupted_and_resumed_to_the_same_bits(tmp_path, whole, monkeypatch):
         task.stop.unlink()
         assert 0 < task.steps_done() < experiment.total_steps
     told = str(empirics.status(tmp_path / "run"))
-    assert "not running: resume continues it" in told
+    assert "not running (resume continues it)" in told
     same_numbers(whole, empirics.resume(tmp_path / "run", progress=False))
 
 

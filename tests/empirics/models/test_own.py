@@ -148,7 +148,7 @@ def test_files_that_fail_or_change_are_refused(own, tmp_path):
     for name in ("experiment.toml", "provenance.json"):
         (tmp_path / "half" / name).write_bytes((tmp_path / "out" / name).read_bytes())
     own.path.write_text(OWN + "\n# another version\n")
-    with pytest.raises(ExperimentError, match="begun with another network"):
+    with pytest.raises(ExperimentError, match="started with another network"):
         empirics.resume(tmp_path / "half", progress=False)
     own.path.write_text("1/0")
     with pytest.raises(ModelError, match="fails: ZeroDivisionError"):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from gas import small
-from kill_and_resume import LONG, same_numbers, until, workers
+from kill_and_resume import LONG, ended, program, same_numbers, until, workers
 from tiny import tiny
 
 import empirics
@@ -67,7 +67,7 @@ def at_work(out, child):
         beat = Beat.read(out / "shards" / "progress.json")
         return child.poll() is not None or (beat is not None and beat.pid == child.pid)
 
-    until(begun, patience=120)
+    until(begun, child, out)
     return time.monotonic()
 
 
@@ -80,9 +80,9 @@ def test_killed_at_random_moments(name, tmp_path):
     start, dice, kills, compared, moments = whole_run(name, tmp_path), random.Random(name), 0, 0, []
     first, began = start("whole"), time.monotonic()
     loading = at_work(tmp_path / "whole", first) - began
-    until(lambda: list((tmp_path / "whole").glob("results.zarr*")), first, patience=300)
+    until(lambda: list((tmp_path / "whole").glob("results.zarr*")), first, tmp_path / "whole")
     seconds = time.monotonic() - began - loading
-    _, errors = first.communicate(timeout=300)
+    _, errors = ended(first, tmp_path / "whole")
     assert first.returncode == 0, errors
     whole = empirics.load(tmp_path / "whole")
     while kills < 7 or not compared:
@@ -100,7 +100,7 @@ def test_killed_at_random_moments(name, tmp_path):
             made = (out / "experiment.toml").exists()
             moments.append(f"{empirics.status(out).share:.0%}" if made else "before anything")
         else:
-            _, errors = child.communicate(timeout=300)
+            _, errors = ended(child, out)
             assert child.returncode == 0, errors
             same_numbers(empirics.load(out), whole)
             compared += 1
@@ -110,27 +110,19 @@ def test_killed_at_random_moments(name, tmp_path):
 def test_a_limit_on_the_size_of_files(tmp_path):
     resource = pytest.importorskip("resource")
     (tmp_path / "long.toml").write_text(LONG.to_toml())
-    out, words = tmp_path / "out", [sys.executable, "-m", "empirics.cli"]
+    out = tmp_path / "out"
 
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    done = subprocess.run(
-        [*words, "run", str(tmp_path / "long.toml"), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        preexec_fn=limited,
-        timeout=300,
-    )
-    assert done.returncode == 1
-    said = done.stderr.splitlines()[-1]
-    assert (
-        said
-        == f"thermo-theory: no room to write in {out} (File too large); what was done is kept: make room and resume it"
-    )
+    code, _, errors = program(["run", str(tmp_path / "long.toml"), "--out", str(out)], out, preexec_fn=limited)
+    assert code == 1
+    said = errors.splitlines()[-1]
+    told = f"thermo-theory: no room to write in {out} (File too large); finished work is kept: "
+    assert said == told + "free some space and resume"
     assert not list(out.rglob("*.partial"))
-    done = subprocess.run([*words, "resume", str(out)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    code, _, errors = program(["resume", str(out)], out)
+    assert code == 0, errors
     same_numbers(empirics.load(out), empirics.run(LONG, tmp_path / "whole", progress=False))
 
 
@@ -155,16 +147,16 @@ class Sabotage(threading.Thread):
             self.error = error
 
     def _run(self):
-        self.killed, beat = until(lambda: workers(self.out), patience=120).popitem()
+        self.killed, beat = until(lambda: workers(self.out), folder=self.out).popitem()
         os.kill(beat.pid, signal.SIGKILL)
         dead = beat.pid
         time.sleep(1)
         others = lambda: {i: b for i, b in workers(self.out).items() if b.pid != dead and i != self.killed}  # noqa: E731
-        self.stopped, beat = until(others, patience=120).popitem()
+        self.stopped, beat = until(others, folder=self.out).popitem()
         os.kill(beat.pid, signal.SIGSTOP)
         try:
             self.told = str(empirics.status(self.out))
-            until(lambda: self._taken_over(beat.pid), patience=180)
+            until(lambda: self._taken_over(beat.pid), folder=self.out)
         finally:
             os.kill(beat.pid, signal.SIGCONT)
 
@@ -186,7 +178,7 @@ def three_workers():
         options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"]
         processes = [subprocess.Popen([*words, *options], stderr=subprocess.DEVNULL) for _ in range(3)]
         try:
-            client.wait_for_workers(3, timeout=60)
+            until(lambda: len(client.scheduler_info()["workers"]) == 3, processes[0])
             yield client.get_executor(), processes
         finally:
             for process in processes:
@@ -227,11 +219,9 @@ def test_three_workers_one_killed_one_stopped(tmp_path, monkeypatch, three_worke
 def test_a_cluster_from_the_command_line(tmp_path):
     pytest.importorskip("distributed")
     (tmp_path / "tiny.toml").write_text(tiny().to_toml())
-    words = [sys.executable, "-m", "empirics.cli", "run", str(tmp_path / "tiny.toml"), "--out"]
-    done = subprocess.run(
-        [*words, str(tmp_path / "out"), "--cluster", "local:2"], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["run", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "out"), "--cluster", "local:2"]
+    code, _, errors = program(words, tmp_path / "out")
+    assert code == 0, errors
     same_numbers(empirics.load(tmp_path / "out"), empirics.run(tiny(), tmp_path / "whole", progress=False))
     begun = [line["pid"] for lines in empirics.load(tmp_path / "out").provenance["shards"] for line in lines]
     assert os.getpid() not in begun

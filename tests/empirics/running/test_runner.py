@@ -6,21 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from kill_and_resume import LONG, same_numbers, until, workers
+from kill_and_resume import CRAWLING, LONG, ended, same_numbers, slowly, until, workers
 from tiny import tiny
 
 import empirics
 from empirics.experiment import ExperimentError
 from empirics.running import dispatch, runner, shard
-
-CHILD = "import sys, empirics; empirics.run(sys.argv[1], sys.argv[2], progress=False, checkpoint_seconds=0.05)"
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +27,12 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def child(tmp_path):
-    """Start the long run in a process of its own; gives the process and its folder."""
+    """Start the long run in a process of its own that crawls through a shard; gives what starts it, and its folder."""
     (tmp_path / "long.toml").write_text(LONG.to_toml())
     started = []
 
-    def start():
-        arguments = [sys.executable, "-c", CHILD, str(tmp_path / "long.toml"), str(tmp_path / "out")]
+    def start(shard=0):
+        arguments = [sys.executable, "-c", CRAWLING, str(tmp_path / "long.toml"), str(tmp_path / "out"), str(shard)]
         started.append(subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -47,9 +44,9 @@ def child(tmp_path):
 
 def test_killed_twice_and_resumed_to_the_same_bits(child, whole):
     start, out = child
-    for pattern in ("shards/000/checkpoints/checkpoint-*.npz", "shards/001/checkpoints/snapshots-*.npz"):
-        process = start()
-        until(lambda pattern=pattern: list(out.glob(pattern)), process)
+    for index, pattern in enumerate(("000/checkpoints/checkpoint-*.npz", "001/checkpoints/snapshots-*.npz")):
+        process = start(index)
+        until(lambda pattern=pattern: list(out.glob(f"shards/{pattern}")), process, out)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not empirics.status(out).finished
@@ -61,7 +58,7 @@ def test_killed_twice_and_resumed_to_the_same_bits(child, whole):
 def test_killed_before_the_first_checkpoint(child, whole):
     start, out = child
     process = start()
-    until((out / "experiment.toml").exists, process)
+    until((out / "experiment.toml").exists, process, out)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert "missing" in str(empirics.status(out))
@@ -74,9 +71,9 @@ def test_killed_before_the_first_checkpoint(child, whole):
 def test_ctrl_c_saves_and_leaves_a_run_that_resumes(child, whole):
     start, out = child
     process = start()
-    until(lambda: workers(out), process)
+    until(lambda: workers(out), process, out)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = ended(process, out)
     assert errors.strip().endswith("KeyboardInterrupt")
     assert list(out.glob("shards/000/checkpoints/checkpoint-*.npz"))
     assert "step" in str(empirics.status(out))
@@ -124,17 +121,19 @@ def test_the_cut_into_shards_hardly_matters(tmp_path):
     np.testing.assert_allclose(four.dataset["radius_sq"], six.dataset["radius_sq"], rtol=1e-3)
 
 
-def test_a_pool_that_is_interrupted_asks_its_shards_to_stop(tmp_path, whole):
+def test_a_pool_that_is_interrupted_asks_its_shards_to_stop(tmp_path, whole, monkeypatch):
     out = tmp_path / "pool"
 
     def interrupt():
-        while not workers(out):
-            time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            until(lambda: workers(out), folder=out)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
-    with ThreadPoolExecutor(2) as executor:  # hears no signal itself, as a worker elsewhere would not
-        watcher.start()
+    with ThreadPoolExecutor(2) as executor, monkeypatch.context() as crawling:
+        crawling.setattr(shard, "_train", slowly(shard._train, 0))
+        watcher.start()  # a thread of the pool hears no signal itself, as a worker elsewhere would not
         with pytest.raises(KeyboardInterrupt):
             empirics.run(LONG, out, executor=executor, progress=False)
     watcher.join()
@@ -163,7 +162,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(tmp_path, whole):
     a_file.write_text("x")
     requests = [
         (lambda: empirics.run(tmp_path / "nowhere.toml", out), "nowhere.toml"),
-        (lambda: empirics.run(tiny(), out, device="cuda:7"), "'cuda:7' cannot be used; here there is cpu"),
+        (lambda: empirics.run(tiny(), out, device="cuda:7"), "'cuda:7' cannot be used; available: cpu"),
         (lambda: empirics.run(tiny(), out, device="abacus"), "'abacus'"),
         (lambda: empirics.run(tiny(), a_file), "is a file"),
         (lambda: empirics.run(tiny(), a_file / "under"), "file"),
@@ -187,7 +186,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(tmp_path, whole):
 def test_a_second_process_and_other_data_are_refused(child, monkeypatch):
     start, out = child
     process = start()
-    until((out / "provenance.json").exists, process)
+    until((out / "provenance.json").exists, process, out)
     assert "running" in str(empirics.status(out))
     with pytest.raises(ExperimentError, match="another process is working on"):
         empirics.resume(out)
@@ -198,7 +197,7 @@ def test_a_second_process_and_other_data_are_refused(child, monkeypatch):
     record = json.loads((out / "provenance.json").read_text())
     record["data"]["sha256"] = "0" * 64
     (out / "provenance.json").write_text(json.dumps(record))
-    with pytest.raises(ExperimentError, match="begun with other data"):
+    with pytest.raises(ExperimentError, match="started with other data"):
         empirics.resume(out)
 
 

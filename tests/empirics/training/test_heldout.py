@@ -118,14 +118,14 @@ def test_arrays_may_bring_a_test_set(tmp_path):
     assert data.test_labels.tolist() == [0, 2, 2, 0]
     assert data.test_labels.dtype == np.int64
     wrong = [
-        ({"test_labels": None}, "holds no array 'test_labels'"),
-        ({"test_inputs": None}, "holds no array 'test_inputs'"),
-        ({"test_inputs": rng.standard_normal((4, 2, 4))}, "test_inputs (4, 2, 4) must be of the width of inputs"),
+        ({"test_labels": None}, "has no array 'test_labels'"),
+        ({"test_inputs": None}, "has no array 'test_inputs'"),
+        ({"test_inputs": rng.standard_normal((4, 2, 4))}, "test_inputs (4, 2, 4) must have the shape of inputs"),
         ({"test_inputs": rng.standard_normal((4, 6))}, "(sample, 2, 3)"),
-        ({"test_labels": np.array([0, 1, 2, 3])}, "test_labels hold 3, must be 0 to 2"),
-        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels hold -1"),
-        ({"test_labels": np.array([0, 1])}, "test_labels int64(2,) must be whole numbers, (4,)"),
-        ({"test_inputs": np.full((4, 2, 3), np.inf)}, "test_inputs must be finite, sample 0"),
+        ({"test_labels": np.array([0, 1, 2, 3])}, "test_labels contain 3; must be 0 to 2"),
+        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels contain -1"),
+        ({"test_labels": np.array([0, 1])}, "test_labels int64(2,) must be integers, (4,)"),
+        ({"test_inputs": np.full((4, 2, 3), np.inf)}, "test_inputs must be finite; sample 0"),
     ]
     for change, said in wrong:
         arrays = {name: value for name, value in (part | good | change).items() if value is not None}
@@ -134,7 +134,7 @@ def test_arrays_may_bring_a_test_set(tmp_path):
             DATASETS.get("arrays")(bad)
         assert said in str(caught.value)
         assert bad in str(caught.value)
-    with pytest.raises(DataError, match=r"test_share = 0\.3: must be left out, .*a\.npz' has a test set"):
+    with pytest.raises(DataError, match=r"test_share = 0\.3: must be left out; .*a\.npz' has a test set"):
         load(Data("arrays", path=path, test_share=0.3))
     more = {"inputs": np.eye(8), "labels": np.arange(8) // 2, "test_inputs": np.eye(8)[:2], "test_labels": [0, 2]}
     with pytest.raises(DataError, match="the test set of 'arrays' has no sample of 1, 3"):
@@ -153,7 +153,7 @@ def test_test_arrays_of_another_width_end_the_command_with_one_line(tmp_path, ca
     assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert f"{path!r}: test_inputs (3, 3) must be of the width of inputs, (sample, 4)" in captured.err
+    assert f"{path!r}: test_inputs (3, 3) must have the shape of inputs, (sample, 4)" in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 

@@ -67,7 +67,7 @@ def test_runs_whose_rates_change_while_they_are_measured_are_labelled(tmp_path):
         " ".join(empirics.run(each, tmp_path / name, progress=False).dataset["reason"].values)
         for each, name in ((early, "early"), (late, "late"))
     ]
-    assert "learning rate or weight decay change until step 31" in reasons[1]
+    assert "lr or weight decay changes until step 31" in reasons[1]
     assert "change until" not in reasons[0]
 
 

@@ -127,7 +127,7 @@ def assert_images(one, other, c, data):
     a_runs, b_runs = Ensemble(one, one.runs, data), Ensemble(other, other.runs, data)
     b_runs.feeds.train, b_runs.feeds.second = a_runs.feeds.train, a_runs.feeds.second
     a, b = a_runs.start(), b_runs.start()
-    b.weights = [c * w for w in a.weights]
+    b.flat.copy_(c * a.flat)
     for _ in range(80):
         a_runs.advance(a)
         b_runs.advance(b)
@@ -235,9 +235,9 @@ REFUSED = [
         "fixed-sphere",
         "sgd",
         {"lr": [0.1], "weight_decay": [0.1]},
-        "[grid] weight_decay: must be left out, fixed-sphere",
+        "[grid] weight_decay: must be left out; fixed-sphere",
     ),
-    ("fixed-elr", "sgd", {"lr": [0.1], "weight_decay": [0.1]}, "[grid] lr: must be left out, fixed-elr"),
+    ("fixed-elr", "sgd", {"lr": [0.1], "weight_decay": [0.1]}, "[grid] lr: must be left out; fixed-elr"),
     ("fixed-elr", "sgd", {"weight_decay": [0.1]}, "[grid] effective_lr = []: must be a list of numbers"),
 ]
 
@@ -259,7 +259,7 @@ def test_the_rule_for_the_radius_is_that_of_sgd():
     heavy = dataclasses.replace(plain, training=dataclasses.replace(plain.training, optimizer="momentum"))
     light, heavy = (Ensemble(grid, grid.runs[:1], DATASETS.get("digits")()) for grid in (plain, heavy))
     np.testing.assert_allclose(
-        heavy._initial_radius(heavy.runs[0]) ** 4, 10 * light._initial_radius(light.runs[0]) ** 4
+        heavy.experiment.initial_radius(heavy.runs[0]) ** 4, 10 * light.experiment.initial_radius(light.runs[0]) ** 4
     )
 
 

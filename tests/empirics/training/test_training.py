@@ -87,7 +87,7 @@ def test_scaling_symmetry_holds_to_the_last_bit(digits):
         one.feeds.train,
         one.feeds.second,
     )  # the same minibatches, though they are other runs
-    b.weights = [2 * w for w in a.weights]
+    b.flat.copy_(2 * a.flat)
     for _ in range(plain.total_steps):
         one.advance(a)
         two.advance(b)
@@ -103,7 +103,7 @@ def test_without_eps_zero_the_symmetry_is_broken(digits):
     plain = tiny(("hidden = [5, 4]", "hidden = [5, 4]\neps = 0.1"))
     one = Ensemble(plain, plain.runs, digits)
     a, b = one.start(), one.start()
-    b.weights = [2 * w for w in b.weights]
+    b.flat.mul_(2)
     for state in (a, b):
         one.advance(state)
         one.flush(state)
