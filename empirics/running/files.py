@@ -125,9 +125,17 @@ def hold(path: Path) -> Iterator[None]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
-    """Write named arrays as one ``.npz`` file that ends with the SHA-256 of everything before it, as a zip comment."""
+    """Write named arrays as one ``.npz`` file that ends with the SHA-256 of everything before it, as a zip comment.
+
+    Raises
+    ------
+    TypeError
+        If an array holds Python objects: they would be pickled.
+    """
+    if objects := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
+        raise TypeError(f"arrays of Python objects cannot be written: {', '.join(objects)}")
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(arrays))
+    np.savez(buffer, **dict(arrays))  # `allow_pickle` would be the name of an array before numpy 2.1
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = bytes(_CHECKSUM)
     with buffer.getbuffer() as content:
