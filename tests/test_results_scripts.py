@@ -26,6 +26,8 @@ EXPERIMENTS = PAGES.parents[1] / "experiments"
 def script(monkeypatch):
     """Import a script of docs/results by name."""
     monkeypatch.syspath_prepend(str(PAGES))
+    for path in PAGES.glob("*.py"):  # other tests have a module of the same name
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
     known = set(sys.modules)
     yield lambda name: __import__(name)
     for name in set(sys.modules) - known:
