@@ -1,5 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book: write docs/book. make results-NAME: run what is missing of the experiments of
+# make check-long: the rest. make book: write the pages of the book into docs/book
+# (make docs does it too). make results-NAME: run what is missing of the experiments of
 # docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
 # IMAGES=folder of CIFAR-10 images).
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.

@@ -1,25 +1,15 @@
 """The derivation that CONTRIBUTING shows as an example: it works as it stands, and a wrong one fails."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from thermo_theory import FixedLR, StepFalse, derive
 from thermo_theory.engine import registry
 
-EXAMPLE = """\
-from thermo_theory import FixedLR, derive
-from thermo_theory.engine.derivation import derivation
-from thermo_theory.symbols import V, eq, lam, p
-from thermo_theory.worlds.sgd import sgd_world
-
-@derivation("my-volume", protocol=FixedLR, kind="physics", source="my notes",
-            summary="The volume at a given weight decay", worlds=[sgd_world("fixed-lr", ensemble=True)])
-def my_volume(chain, protocol):
-    law = chain.claim("ideal-gas-law", protocol)
-    pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
-    law.substitute(pressure, because="the same law in the words of training").solve_for(V)
-
-derive("my-volume", FixedLR).verify()
-"""
+CONTRIBUTING = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+(EXAMPLE,) = re.findall(r"## A derivation of your own.*?```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
