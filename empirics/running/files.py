@@ -135,7 +135,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
     if objects := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
         raise TypeError(f"arrays of Python objects cannot be written: {', '.join(objects)}")
     buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))  # `allow_pickle` would be the name of an array before numpy 2.1
+    # Without `allow_pickle`: before numpy 2.1 it would be the name of an array.
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = bytes(_CHECKSUM)
     with buffer.getbuffer() as content:
