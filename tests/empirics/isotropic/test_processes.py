@@ -71,7 +71,7 @@ def test_what_cannot_be_followed_is_refused():
         along("isotherme")
     with pytest.raises(ExperimentError, match=r"lr of a path must be two or more positive numbers, got 0 at point 1"):
         Path("mine", np.array([0.1, 0.0]), np.array([0.1, 0.1]))
-    with pytest.raises(ExperimentError, match="one value a point each"):
+    with pytest.raises(ExperimentError, match="must each have one value per point"):
         Path("mine", np.array([0.1, 0.2]), np.array([0.1, 0.1, 0.1]))
     with pytest.raises(ExperimentError, match="fixed-sphere"):
         Path("mine", np.array([0.1, 0.2]), np.array([0.1, 0.1]), "fixed-sphere")
