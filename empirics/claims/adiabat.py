@@ -271,7 +271,8 @@ def _comparison(table: Table, state: StateVariables) -> _Comparison | str:
     At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
     s' - k c; at fixed ELR ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
     """
-    if why := too_narrow(state.temperature, state.along):
+    why = table.unvarying("entropy", "loss", among=state.within) or too_narrow(state.temperature, state.along)
+    if why:
         return why
     free, gas_constant = _free(table), (table.dimension - 1) / 2
     rate, decay = (np.log(state.values(table, n)) for n in ("lr" if free else "effective_lr", "weight_decay"))

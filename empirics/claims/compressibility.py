@@ -133,9 +133,9 @@ class CompressibilityFactor(Claim):
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
         # R T/(p V): its numerator is estimated without bias and may be negative where slopes are hardly seen.
         inverse = mean_of(1 / compressibility(work, 1.0, gas_constant(table), 1.0) * slopes[curved] / laplacian)
-        estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
-        if not inverse.low > 0:
-            estimate = no_estimate(inverse.why or "slopes of the loss are not seen above their noise")
+        estimate = no_estimate(inverse.why or "slopes of the loss are not seen above their noise")
+        if inverse.low > 0:
+            estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
         source = derive("configurational-temperature").source
         refused = steps_too_large(table, self.margin)
         return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source, refused=refused)

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import BSpline
 from scipy.stats import t as student
 
+from empirics.measure.rounding import quotient
+
 __all__ = [
     "Estimate",
     "Spline",
@@ -88,6 +90,8 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     y, weights = np.asarray(values, dtype=float), np.asarray(combination, dtype=float)
     if not len(y):
         return no_estimate("no run can be used")
+    if not (np.isfinite(design).all() and np.isfinite(y).all()):
+        return no_estimate("not all numbers that are fitted are finite")
     lengths = np.linalg.norm(design, axis=0)
     lengths = np.where(lengths > 0, lengths, 1.0)
     left, singular, right = np.linalg.svd(design / lengths, full_matrices=False)
@@ -142,8 +146,10 @@ def ratio_of(above: ArrayLike, below: ArrayLike) -> Estimate:
     True
     """
     top, bottom = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
-    if len(top) < 2 or not bottom.mean() > 0:
-        return mean_of(top[:1] / bottom[:1] if len(top) else top)
+    if len(top) < 2:
+        return mean_of(quotient(top, bottom))
+    if not quotient(1.0, bottom.mean(), np.abs(bottom).max()) > 0:
+        return no_estimate("what it is divided by is not above 0 in the mean of the runs")
     value = top.mean() / bottom.mean()
     spread = mean_of((top - value * bottom) / bottom.mean())
     return Estimate(float(value), float(value + spread.low), float(value + spread.high))

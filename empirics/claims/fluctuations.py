@@ -15,6 +15,7 @@ from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory import derive
 
 __all__ = ["HeatCapacity"]
@@ -62,16 +63,14 @@ class HeatCapacity(Claim):
     def _judge(self, table: Table, form: str, other: str) -> Verdict:
         if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
             return self.not_measured(table, form, "physics", 1.0, missing)
-        state = StateVariables.of(table)
-        entropy, loss = other == "entropy_sphere", state.values(table, "loss")
-        values = state.entropy(table) if entropy else state.values(table, other)
+        entropy = other == "entropy_sphere"
         return self.verdict(
             table,
             form,
             "physics",
             1.0,
             self.margin,
-            _ratio(state, loss, values, entropy),
+            _ratio(table, other),
             derive("first-law" if entropy else "free-energy").source,
             refused=unmixed(table, on_entropy=entropy),
         )
@@ -92,10 +91,12 @@ class HeatCapacity(Claim):
         return StateVariables.of(table).notes()
 
 
-def _ratio(state: StateVariables, loss: FloatArray, values: FloatArray, entropy: bool) -> Estimate:
+def _ratio(table: Table, other: str) -> Estimate:
     """Heat by the entropy, or by the fluctuations of the loss, over the change of the mean loss."""
-    heat = state.temperature
-    if why := too_narrow(heat, state.along):
+    state, entropy = StateVariables.of(table), other == "entropy_sphere"
+    heat, loss = state.temperature, state.values(table, "loss")
+    values = state.entropy(table) if entropy else state.values(table, other)
+    if why := table.unvarying("loss", other, among=state.within) or too_narrow(heat, state.along):
         return no_estimate(why)
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
     at = np.linspace(float(low), float(high), POINTS)
@@ -104,11 +105,15 @@ def _ratio(state: StateVariables, loss: FloatArray, values: FloatArray, entropy:
         def ratio(chosen: NDArray[np.intp]) -> FloatArray:
             energy, _ = curves.energy(loss, chosen, at)
             slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
-            return np.array([np.trapezoid(np.exp(at) * slope, at) / (energy[-1] - energy[0])])
+            heat_gained = np.trapezoid(np.exp(at) * slope, at)
+            return np.array([quotient(heat_gained, energy[-1] - energy[0], np.abs(energy).max())])
 
         return ratio
 
-    return estimates(build, heat, state.along)[0]
+    (found,) = estimates(build, heat, state.along)
+    if np.isfinite(found.value):
+        return found
+    return no_estimate("the mean loss does not change between the lowest and the highest temperature")
 
 
 def _plot(table: Table, state: StateVariables) -> Plot:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
-from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
+from empirics.claims.fits import Estimate, fit, no_estimate, quadratic, spline_basis, within_orbits
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
@@ -153,10 +153,10 @@ class MaxwellRelation(Claim):
         if missing := table.missing(*relation.knobs, "entropy"):
             return [self.not_measured(table, form, "symmetry", theory, missing) for form in relation.forms]
         along, across, entropy = _coordinates(table, "entropy")
-        found = []
+        found, why = [], table.unvarying("entropy")
         for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
             details: dict[str, object] = {"in units of": relation.unit}
-            if form == QUADRATIC and len(entropy):
+            if form == QUADRATIC and len(entropy) and not why:
                 details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
             found.append(
                 self.verdict(
@@ -165,7 +165,7 @@ class MaxwellRelation(Claim):
                     "symmetry",
                     theory,
                     self.margin * abs(theory),
-                    estimate(along, across, entropy),
+                    no_estimate(why) if why else estimate(along, across, entropy),
                     source,
                     details,
                 )
@@ -197,7 +197,8 @@ class MaxwellRelation(Claim):
         """Say how far off the relation is at worst, as the paper does; it has no interval, so it is not judged."""
         protocol = _protocol(table)
         along, across, entropy = np.empty(0), np.empty(0), np.empty(0)
-        if not table.missing(*relation_of(law_of(table)).knobs, "entropy") and table.used.sum() >= FEWEST_RUNS:
+        lacking = table.missing(*relation_of(law_of(table)).knobs, "entropy")
+        if not lacking and table.used.sum() >= FEWEST_RUNS and not table.unvarying("entropy"):
             along, across, entropy = _coordinates(table, "entropy")
         # Without a second value to compare with there is no slope to be off.
         if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:

@@ -23,6 +23,7 @@ from empirics.claims.gas import (
 )
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import derive
 
@@ -101,7 +102,7 @@ class GasMixture(Claim):
         return replace(verdict, reason=f"furthest is {parts.names[part]}: {verdict.reason}")
 
     def _volumes(self, table: Table, parts: _Parts) -> Verdict:
-        ratio = parts.whole / table.values("radius_sq")
+        ratio = quotient(parts.whole, table.values("radius_sq"))
         source = derive("gas-mixture").source
         margin = self.volume_margin
         return self.verdict(table, VOLUMES, "identity", 1.0, margin, mean_of(ratio), source, gated=False)
@@ -224,9 +225,9 @@ class _Parts:
         there = np.isfinite(self.temperature)
         weight = there * self.constant
         heat = np.where(there, self.constant * self.temperature, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            others = (heat.sum(axis=1, keepdims=True) - heat) / (weight.sum(axis=1, keepdims=True) - weight)
-            return np.asarray(self.temperature / others)
+        heat_of_all, weight_of_all = heat.sum(axis=1, keepdims=True), weight.sum(axis=1, keepdims=True)
+        others = quotient(heat_of_all - heat, weight_of_all - weight, weight_of_all)
+        return quotient(self.temperature, others)
 
     def by_part(self, values: FloatArray) -> dict[str, float]:
         """Mean over runs of each part."""

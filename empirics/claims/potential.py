@@ -18,6 +18,7 @@ from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory import Derivation, derive
 
 __all__ = ["MinimalPotential"]
@@ -89,7 +90,7 @@ class MinimalPotential(Claim):
         if missing := [*table.missing("loss", "entropy_sphere"), *StateVariables.missing(table)]:
             return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
         state = StateVariables.of(table)
-        estimate, details = _shift(state, state.values(table, "loss"), state.entropy(table))
+        estimate, details = _shift(state, table)
         return self.verdict(
             table,
             DIRECTIONS,
@@ -110,7 +111,9 @@ class MinimalPotential(Claim):
         pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
         law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
-        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(np.log(best / volume)), law.source)
+        ratio = best / volume
+        shift = np.log(ratio, out=np.full(len(ratio), np.nan), where=ratio > 0)
+        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(shift), law.source)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Maps of where the potential of every state is least, and by how much its own is above that."""
@@ -146,17 +149,19 @@ def _heat_of_growth(table: Table, state: StateVariables) -> FloatArray:
     if table.optimizer != "sgd":
         return state.noise_temperature
     if known(table.data, "grad_mean_sq_unit") and not table.missing("grad_mean_sq_unit", "grad_variance_unit"):
-        share = state.values(table, "grad_mean_sq_unit") / state.values(table, "grad_variance_unit")
+        share = quotient(state.values(table, "grad_mean_sq_unit"), state.values(table, "grad_variance_unit"))
     elif not table.missing("grad_sq", "grad_variance"):
-        share = state.values(table, "grad_sq") / state.values(table, "grad_variance") - 1
+        share = quotient(state.values(table, "grad_sq"), state.values(table, "grad_variance")) - 1
     else:
         return state.temperature
     return np.asarray(state.noise_temperature * (1 + share))
 
 
-def _shift(state: StateVariables, loss: FloatArray, entropy: FloatArray) -> tuple[Estimate, dict[str, Any]]:
+def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the shift of the minimum in log T, and what it depends on."""
-    heat = state.temperature
+    if why := table.unvarying("loss", "entropy_sphere", among=state.within):
+        return no_estimate(why), {}
+    heat, loss, entropy = state.temperature, state.values(table, "loss"), state.entropy(table)
     if why := too_narrow(heat, state.along):
         return no_estimate(why), {}
     log_t = np.log(heat)

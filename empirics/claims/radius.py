@@ -22,10 +22,11 @@ from empirics.claims.coordinates import (
     stationary_square,
 )
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
-from empirics.claims.fits import fit, mean_of, spline_basis
+from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import FixedELR, FixedLR, derive
 
@@ -180,10 +181,10 @@ class RadiusLaw(Claim):
         rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
         # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
         along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
-        basis = spline_basis(along)
-        estimate = fit(
-            np.c_[basis, across], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 1.0]
-        )
+        basis, log_radius = spline_basis(along), 0.5 * np.log(table.values("radius_sq"))
+        estimate = fit(np.c_[basis, across], log_radius, np.r_[np.zeros(basis.shape[1]), 1.0])
+        if why := table.unvarying("radius_sq"):
+            estimate = no_estimate(why)
         source = (of.symmetry if free else of.radius).source or "scaling symmetry"
         return self.verdict(table, form, "symmetry", theory, self.slope_margin * abs(theory), estimate, source)
 
@@ -198,7 +199,7 @@ class RadiusLaw(Claim):
         noisy, ratio = radius_ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
-            share = 1 - (table.values("grad_variance") / table.values("grad_sq"))[noisy]
+            share = 1 - quotient(table.values("grad_variance"), table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
         source = of.radius.source
         verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
@@ -290,7 +291,7 @@ def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatAr
     balance = balances(table.data)
     if balance is not None and np.isfinite(balance[table.used]).all():
         # SGD's holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
-        by_balance = 1 / balance[table.used]
+        by_balance = quotient(1.0, balance[table.used])
         series.append(Series("norm balance (exact)", along, by_balance))
         words += f", over that of the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
     return Plot(

@@ -17,6 +17,7 @@ from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
+from empirics.measure.rounding import quotient
 from thermo_theory import derive
 from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
 from thermo_theory.symbols.vectors import Expectation, Quad, SymProduct, Tr
@@ -240,7 +241,7 @@ def steps_too_large(table: Table, margin: float) -> str:
     state = StateVariables.of(table)
     why = f"the balance of a step is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     if (along_mean := _along_mean(table, state)) is not None:
-        step = state.eta_eff * along_mean / _slopes(table, state) / 2
+        step = quotient(state.eta_eff * along_mean, _slopes(table, state)) / 2
         why += f", curvature along the mean gradient x effective lr/2 {np.median(step):.2g} in the median run"
     return f"gate: steps are too large, the loss along them is not quadratic ({why})"
 

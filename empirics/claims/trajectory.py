@@ -15,6 +15,7 @@ from empirics.claims.protocol import effective_lr
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory.protocols import PROTOCOLS
 
 __all__ = ["FAR", "RadiusTrajectory"]
@@ -195,12 +196,12 @@ def _ratio(t: FloatArray, measured: FloatArray, predicted: FloatArray, final: fl
     """Measured over predicted area under log(r/r*); NaN where the run did not start far or was not followed."""
     if np.abs(predicted[0] - final) < np.log(FAR):
         return np.nan
-    return _area(t, measured - final) / _area(t, predicted - final)
+    return float(quotient(_area(t, measured - final), _area(t, predicted - final)))
 
 
 def _area(t: FloatArray, excursion: FloatArray) -> float:
     """Area under an excursion, over its start, until a share `FOLLOWED` of it is left; NaN if it is not followed."""
-    left = excursion / excursion[0]
+    left = quotient(excursion, excursion[0], np.abs(excursion).max())
     (after,) = np.nonzero(left <= FOLLOWED)
     if not len(after) or after[0] < FEWEST_POINTS:
         return np.nan

@@ -117,7 +117,7 @@ class VirialTheorem(Claim):
         verdict = self.verdict(table, LAW, "physics", 0.0, self.margin, mean_of(apart), source)
         if verdict.verdict != "disagrees" or table.missing("grad_mean_sq"):
             return verdict
-        share = (table.values("grad_mean_sq") / table.values("grad_variance"))[noisy]
+        share = table.values("grad_mean_sq")[noisy] / table.values("grad_variance")[noisy]
         why = f"; leading order leaves out the mean gradient, here {share.min():.2g} to {share.max():.2g} of the noise"
         return replace(verdict, reason=verdict.reason + why)
 
