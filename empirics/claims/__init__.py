@@ -110,7 +110,11 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
             alone = optimizer in OPTIMIZERS and protocol in KNOBS
             why = ": all but SGD are derived for fixed-lr alone" if alone else ""
             notes.append(f"no claim is judged on the {len(table.members)} runs by {optimizer} at {protocol}{why}")
-        said = [table.beyond_range(), table.left_out(), *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else [])]
+        said = [
+            table.beyond_range(),
+            table.left_out(),
+            *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else []),
+        ]
         for one in fitting:
             found, remarks, error = judged(one, table)
             rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)

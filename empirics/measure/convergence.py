@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from empirics.measure.autocorrelation import integrated_time, series_autocorrelation
+from empirics.measure.rounding import constant, scale_of
 
 __all__ = ["Jumps", "autocorrelation_time", "drift", "effective_sample_size", "periodic_jumps", "r_hat"]
 
@@ -54,7 +55,7 @@ def effective_sample_size(x: ArrayLike) -> float:
     Returns
     -------
     float
-        By arviz-stats, which halves each series, so that a drift shows; 1 if it cannot tell more.
+        By arviz-stats, which halves each series, so that a drift shows; 1 if each is constant.
 
     Raises
     ------
@@ -69,9 +70,9 @@ def effective_sample_size(x: ArrayLike) -> float:
     from arviz_stats.base import array_stats
 
     chains = _chains(x)
-    if np.ptp(chains) == 0:
+    if constant(chains, axis=1).all():
         return 1.0
-    return max(float(array_stats.ess(chains, chain_axis=0, draw_axis=1, method="mean")), 1.0)
+    return max(float(array_stats.ess(chains / scale_of(chains), chain_axis=0, draw_axis=1, method="mean")), 1.0)
 
 
 def r_hat(x: ArrayLike) -> float:
@@ -104,9 +105,9 @@ def r_hat(x: ArrayLike) -> float:
     if len(chains) == 1:
         half = chains.shape[1] // 2
         chains = np.stack([chains[0, :half], chains[0, -half:]])
-    if not chains.std(axis=1).any():
-        return 1.0 if np.ptp(chains) == 0 else float("inf")
-    return float(array_stats.rhat(chains, chain_axis=0, draw_axis=1, method="rank"))
+    if constant(chains, axis=1).all():
+        return 1.0 if constant(chains) else float("inf")
+    return float(array_stats.rhat(chains / scale_of(chains), chain_axis=0, draw_axis=1, method="rank"))
 
 
 def autocorrelation_time(x: ArrayLike) -> float:
@@ -165,10 +166,12 @@ def drift(blocks: ArrayLike) -> tuple[FloatArray, FloatArray]:
     values = np.asarray(blocks, dtype=float)
     if not values.ndim or values.shape[-1] < 8:
         raise ValueError(f"at least 8 blocks are needed to see a drift, got shape {values.shape}")
-    quarter = values.shape[-1] // 4
+    quarter, scale = values.shape[-1] // 4, scale_of(values)
+    values = values / scale
     first, last = values[..., :quarter], values[..., -quarter:]
     pooled = (first.var(axis=-1, ddof=1) + last.var(axis=-1, ddof=1)) / 2
-    return last.mean(axis=-1) - first.mean(axis=-1), np.sqrt(2 * pooled / quarter)
+    with np.errstate(over="ignore"):
+        return (last.mean(axis=-1) - first.mean(axis=-1)) * scale, np.sqrt(2 * pooled / quarter) * scale
 
 
 @dataclass(frozen=True)

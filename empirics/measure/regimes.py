@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from empirics.measure.rounding import constant
+
 __all__ = ["REGIMES", "Regime", "decay_exponent", "regime"]
 
 #: The labels, in the order in which they are tried.
@@ -81,7 +83,7 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
     exponent, error : float
         Minus the slope of the straight line through the mean logarithms of 8 consecutive parts, and its error from
         their scatter about it. Logarithms, since the gradient of few samples that are nearly learnt is heavy-tailed: a
-        mean would be that of its largest spikes.
+        mean would be that of its largest spikes. NaN if all steps are the same.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
         if not (np.isfinite(found).all() and (found > 0).all()):
             raise ValueError(f"{name} must be finite and above 0")
     x, y = (np.array([np.log(part).mean() for part in np.array_split(found, PARTS)]) for found in (steps, values))
+    if constant(x):
+        return math.nan, math.nan
     x = x - x.mean()
     slope = float(x @ y / (x @ x))
     left = y - y.mean() - slope * x

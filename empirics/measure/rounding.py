@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["constant", "quotient", "scale_of"]
+__all__ = ["ROUNDING", "constant", "quotient", "scale_of"]
 
 #: Numbers that differ by less than this share of their size do not differ: sums and fits leave that much of rounding.
 ROUNDING = 1e-12

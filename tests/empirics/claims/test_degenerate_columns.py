@@ -100,12 +100,16 @@ def columns_of(name):
     """Names of the measured numbers of a table, its groups included."""
     runs = MADE[name]
     datasets = [runs] if isinstance(runs, xr.Dataset) else [one.to_dataset() for one in runs.tree.children.values()]
-    return sorted({str(key) for data in datasets for key, one in data.data_vars.items() if one.dtype.kind == "f"} - KNOBS)
+    return sorted(
+        {str(key) for data in datasets for key, one in data.data_vars.items() if one.dtype.kind == "f"} - KNOBS
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_claims_and_figures_stand_any_columns(name, data):
-    several = st.dictionaries(st.sampled_from(columns_of(name)), st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4)
+    several = st.dictionaries(
+        st.sampled_from(columns_of(name)), st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4
+    )
     stands(changed(MADE[name], data.draw(several)))
