@@ -47,8 +47,8 @@ class HeatCapacity(Claim):
     statements = (
         Statement(
             "physics",
-            "First law and fluctuations: the entropy gained times temperature, and the fluctuations of the loss, give "
-            "the same heat as the mean loss does between a cold and a hot run.",
+            "Between low and high temperature the heat from the entropy, ∫ T dS, and that from the fluctuations of the "
+            "loss both equal the change of the mean loss.",
             ("first-law", "free-energy"),
         ),
     )
@@ -136,10 +136,10 @@ def _plot(table: Table, state: StateVariables) -> Plot:
     words = "; ".join(f"{name}: {values[middle]:.3g} R" for name, values in ways.items())
     return Plot(
         "heat-capacity",
-        "Ways to the heat capacity",
-        f"Heat capacity at a middling temperature (T = {np.exp(at[middle]):.2g}): {words}.",
-        "Heat capacity C_V in units of R over the temperature. Lines are fitted over runs, points are runs. Under the "
-        "Gibbs law all agree; a cold gas has 1.",
+        "Heat capacity, three ways",
+        f"Heat capacity at a medium temperature (T = {np.exp(at[middle]):.2g}): {words}.",
+        "Heat capacity C_V in units of R against temperature. Lines are fits over runs, points are runs. Under the "
+        "Gibbs law all agree; the low-temperature limit is 1.",
         "temperature T",
         "C_V/R",
         tuple(series),

@@ -26,7 +26,7 @@ FEWEST_RUNS = 8
 #: A run that lacks one of these, where others have it, is left out. All but the entropy have to be positive.
 ESSENTIAL = ("radius_sq", "grad_sq", "entropy")
 
-#: Numbers beyond this, or below one over it, are no measurements: their powers are no longer numbers.
+#: Numbers beyond this, or below one over it, are no measurements, nor are logarithms of such: their powers overflow.
 LARGEST = 1e75
 
 #: For the status of a run of which only the norm balance is checked.
@@ -180,7 +180,7 @@ class Table:
         if left_out > MOST_LEFT_OUT * runs:
             kinds = ", ".join(f"{count} {name}" for name, count in Counter(self.status[~self.ok]).most_common())
             example = self.reason[~self.ok][0]
-            return f"gate: {left_out} of {runs} runs cannot be used ({kinds}; for example: {example})"
+            return f"gate: {left_out} of {runs} runs cannot be used ({kinds}; e.g. {example})"
         if runs - left_out < FEWEST_RUNS:
             return f"gate: {runs - left_out} runs are too few to judge, at least {FEWEST_RUNS} are needed"
         return ""
@@ -208,6 +208,7 @@ def _in_range(data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
         if column.dtype.kind == "f" and np.isfinite(column.values).any():
             size = np.abs(column.values)
             bad = np.isfinite(size) & (size > 0) & ~((size <= LARGEST) & (size >= 1 / LARGEST))
+            bad |= size > np.log(LARGEST) if str(name).startswith("log_") else False
             if bad.any():
                 beyond[str(name)] = column.copy(data=np.where(bad, np.nan, column.values))
     return data.assign(beyond), list(beyond)
@@ -222,13 +223,13 @@ def _mark_incomplete(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any
         good = np.isfinite(values) if name == "entropy" else np.isfinite(values) & (values > 0)
         lacking = ~good & (status == "ok")
         if np.isfinite(values[status == "ok"]).any() and lacking.any():
-            status[lacking], reason[lacking] = "incomplete", f"{name} is not a number that can be used"
+            status[lacking], reason[lacking] = "incomplete", f"{name} is not a usable number"
 
 
 def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
     """Norm balance of each run in the form of its protocol, shape (runs,); None where there is none or no numbers.
 
-    At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is what stays: the
+    At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is stationary: the
     runs' own `balance` is taken if they have one, else the same ratio of means, which is off by eta_eff wd r^2. On the
     sphere the norm is held, and there is nothing to balance. Other optimisers than SGD have balances of their own, with
     more than these means in them: only the runs' own counts. Where E[w.g] was measured it is the balance with the

@@ -29,7 +29,7 @@ NORMAL_SPREAD = 1.4826
 
 
 def _chains(x: ArrayLike) -> FloatArray:
-    """Check and return series, one a row.
+    """Check and return series, one per row.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def effective_sample_size(x: ArrayLike) -> float:
     Parameters
     ----------
     x : array_like, shape (chains, n) or (n,)
-        Series of the same quantity, one a row: seeds, or one run.
+        Series of the same quantity, one per row: seeds, or one run.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def r_hat(x: ArrayLike) -> float:
     Parameters
     ----------
     x : array_like, shape (chains, n) or (n,)
-        Series, one a row. One series is compared half with half.
+        Series, one per row. One series is compared half with half.
 
     Returns
     -------
@@ -189,7 +189,7 @@ class Jumps:
     size : float
         Median rise of log r; 0 if there are none.
     periodic : bool
-        Whether the radius falls slowly and is thrown back again and again, at least three times.
+        Whether the radius falls slowly and jumps back repeatedly, at least three times.
     """
 
     count: int

@@ -63,7 +63,7 @@ def mean_difference(first: ArrayLike, second: ArrayLike) -> MeanDifference:
     Parameters
     ----------
     first, second : array_like, shape (runs,)
-        A number a run, two runs or more each.
+        One number per run, two runs or more each.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def mean_difference(first: ArrayLike, second: ArrayLike) -> MeanDifference:
     sets = [np.asarray(one, dtype=float) for one in (first, second)]
     for one in sets:
         if one.ndim != 1 or len(one) < 2 or not np.isfinite(one).all():
-            raise ValueError(f"each set must be two finite numbers or more, one a run, got {one}")
+            raise ValueError(f"each set must hold at least two finite numbers, one per run, got {one}")
     if all(constant(one) for one in sets):
         raise ValueError("the runs of both sets are all the same: no error can be estimated")
     scale = scale_of(np.concatenate(sets))

@@ -105,7 +105,7 @@ def entropy_by_integration(
     _check(states)
     if states["T"].ndim == 2:
         if T_error is not None or U_error is not None:
-            raise ValueError("errors are read off the scatter of the replicates: give either, not both")
+            raise ValueError("errors come from the scatter of the replicates: give errors or replicates, not both")
         return _by_replicates(states)
     errors = {
         name: np.broadcast_to(np.asarray(error, dtype=float), states[name].shape)

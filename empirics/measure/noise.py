@@ -33,7 +33,7 @@ Product = Callable[[FloatArray], ArrayLike]
 
 @dataclass(frozen=True)
 class MonteCarloEstimate:
-    """A number and its standard error, NaN where it could not be told."""
+    """A number and its standard error, NaN where that is not known."""
 
     value: float
     error: float
@@ -84,7 +84,7 @@ def gradient_noise(gradients: ArrayLike) -> GradientNoise:
     Parameters
     ----------
     gradients : array_like, shape (n, d)
-        One minibatch a row, n of at least 2.
+        One minibatch per row, n of at least 2.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def covariance_product(gradients: ArrayLike) -> Product:
     Parameters
     ----------
     gradients : array_like, shape (n, d)
-        One minibatch a row, n of at least 2.
+        One minibatch per row, n of at least 2.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def effective_rank(
     Returns
     -------
     Estimate
-        The error is that of the probes (jackknife), not of the gradients behind the products. NaN of a matrix that is 0.
+        The error is that of the probes (jackknife), not of the gradients behind the products; NaN for a matrix of 0.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike)
     Returns
     -------
     Estimate
-        Mean of ``(g - g').H (g - g')/2``: without bias, one Hessian product a pair. The error is NaN from one pair.
+        Mean of ``(g - g').H (g - g')/2``: without bias, one Hessian product per pair. The error is NaN from one pair.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""In which regime of training a run is: its norm thrown about, its data interpolated, a stationary gas, or on the way.
+"""Regimes of training: periodic jumps of the norm, interpolated data, a stationary gas, or not yet stationary.
 
 Three regimes are known on the sphere (Kodryan et al. 2022, arXiv 2209.03695): convergence, where the gradient vanishes
 with the loss, a chaotic equilibrium, and divergence. What tells them apart here is measured along the run, against the
@@ -161,7 +161,7 @@ def regime(
     exponent, error = decay_exponent(step, curves["noise"])
     right, mean = float(curves["accuracy"].mean()), float(curves["loss"].mean())
     guess = math.log(classes)
-    said = f"noise ~ step^-({exponent:.2f} +- {error:.2f}), accuracy {right:.4f}, loss {mean:.3g}"
+    said = f"noise ~ step^-({exponent:z.2f} ± {error:.2f}), accuracy {right:.4f}, loss {mean:.3g}"
     falls = exponent >= FALLING and exponent >= SIGNIFICANT * error
     if status == "periodic jumps":
         label = status

@@ -73,12 +73,12 @@ def norm_balance(
     rate, decay = np.asarray(lr, dtype=float), np.asarray(weight_decay, dtype=float)
     with np.errstate(all="ignore"):
         growth = rate * np.asarray(grad_sq) / (decay * (2 - rate * decay) * np.asarray(radius_sq))
-    balance = growth + radial_share(lr, weight_decay, radial_gradient, radius_sq)
+        balance = growth + radial_share(lr, weight_decay, radial_gradient, radius_sq)
     return float(balance) if np.ndim(balance) == 0 else balance
 
 
 def radial_share(lr: ArrayLike, weight_decay: ArrayLike, radial_gradient: ArrayLike, radius_sq: ArrayLike) -> Any:
-    """What the part of the loss that is not scale-invariant adds to the norm, over what weight decay takes.
+    """Growth of the norm by the part of the loss that is not scale-invariant, over its decay by weight decay.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def run_status(
     loss_drift, loss_drift_error : float
         Change of the loss over the measured part and its standard error.
     periodic_jumps : bool
-        Whether the radius falls slowly and is thrown back again and again.
+        Whether the radius falls slowly and jumps back repeatedly.
     remainder : float
         `radial_share`: a violation too small to see in one step may still move the norm.
 
@@ -176,12 +176,12 @@ def run_status(
         return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {VIOLATION_MARGIN:g}"
     if not abs(remainder) <= BALANCE_MARGIN:
         return "not scale-invariant", (
-            f"E[w.g] adds {remainder:+.3f} of what weight decay takes to the norm, more than {BALANCE_MARGIN:g}"
+            f"E[w.g] adds {remainder:+.3f} times the decay by weight decay to the norm, more than {BALANCE_MARGIN:g}"
         )
     if snr > INTERPOLATING_SNR and loss < INTERPOLATING_LOSS:
-        return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: no noise is left"
+        return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: the noise has vanished"
     if periodic_jumps:
-        return "periodic jumps", "log r falls slowly and is thrown back again and again: no stationary state"
+        return "periodic jumps", "log r falls slowly and jumps back repeatedly: no stationary state"
     off = abs(balance - 1)
     if not (off <= BALANCE_MARGIN or off <= SIGNIFICANT * balance_error <= 2 * BALANCE_MARGIN):
         return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {BALANCE_MARGIN:g}"

@@ -1,4 +1,4 @@
-"""Columns that no measurement has: constant, equal, tiny, huge, zero. Every claim and figure stands them, none decides."""
+"""Columns that no measurement has: constant, equal, tiny, huge, zero. Claims and figures stand them; none decides."""
 
 import warnings
 
@@ -13,6 +13,7 @@ from optimizer_tables import optimizer_table
 
 import empirics
 from empirics.claims import tables_of
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.guard import shown
 from empirics.results import Runs
 
@@ -31,15 +32,13 @@ CHANGES = {
     "equal runs": lambda x: np.r_[x[0], x[0], x[2:]],
 }
 
-KNOBS = {"lr", "effective_lr", "weight_decay", "radius", "momentum"}
-
 
 def traced(rng):
     """Runs whose radius relaxes from far, with a trace: V0 has something to look at."""
     data = state_table(rng, levels=(5, 4))
-    steps = np.arange(0, 400.0)
-    rate = (data["lr"] * data["weight_decay"]).values[:, None]
-    excursion = np.log(3.0) * np.exp(-4 * rate * steps)
+    steps = np.unique(np.geomspace(1, 3e6, 500).round())
+    rate = (data["lr"] * data["weight_decay"]).values[:, None] * (1 + 0.003 * rng.standard_normal((20, 1)))
+    excursion = np.log1p((3.0**4 - 1) * np.exp(-4 * rate * steps)) / 4
     names = ("run", "step")
     trace = xr.Dataset({"log_radius": (names, data["log_radius"].values[:, None] + excursion)}, {"step": steps})
     return Runs(None, xr.DataTree.from_dict({"/summary": data, "/trace": trace}), None, {})
@@ -52,12 +51,12 @@ def remainder(rng):
 
 
 TABLES = {
-    **{protocol: lambda rng, of=protocol: state_table(rng, of, levels=(6, 4)) for protocol in ("fixed-lr", "fixed-elr", "fixed-sphere")},
-    **{name: lambda rng, of=name: optimizer_table(rng, of, levels=(6, 4)) for name in ("momentum", "nesterov", "adamw", "adam-l2")},
+    **{of: lambda rng, of=of: state_table(rng, of, levels=(6, 4)) for of in ("fixed-lr", "fixed-elr", "fixed-sphere")},
+    **{of: lambda rng, of=of: optimizer_table(rng, of, levels=(6, 4)) for of in EVERY_OPTIMIZER if of != "sgd"},
     "mixture": mixture_table,
     "traced": traced,
     "remainder": remainder,
-}  # fmt: skip
+}
 MADE = {name: make(np.random.default_rng(0)) for name, make in TABLES.items()}
 
 
@@ -100,16 +99,63 @@ def columns_of(name):
     """Names of the measured numbers of a table, its groups included."""
     runs = MADE[name]
     datasets = [runs] if isinstance(runs, xr.Dataset) else [one.to_dataset() for one in runs.tree.children.values()]
-    return sorted(
-        {str(key) for data in datasets for key, one in data.data_vars.items() if one.dtype.kind == "f"} - KNOBS
-    )
+    return sorted({str(key) for data in datasets for key, one in data.data_vars.items() if one.dtype.kind == "f"})
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_claims_and_figures_stand_any_columns(name, data):
-    several = st.dictionaries(
-        st.sampled_from(columns_of(name)), st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4
-    )
-    stands(changed(MADE[name], data.draw(several)))
+    columns, ways = st.sampled_from(columns_of(name)), st.sampled_from(sorted(CHANGES))
+    stands(changed(MADE[name], data.draw(st.dictionaries(columns, ways, min_size=1, max_size=4))))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_alone_may_be_anything(name):
+    for column in columns_of(name):
+        for how in CHANGES:
+            stands(changed(MADE[name], {column: how}))
+
+
+def test_the_tables_themselves_are_decided():
+    """Else nothing is shown by what does not decide: every claim agrees somewhere."""
+    agreed = {row.claim for runs in MADE.values() for row in stands(runs) if row.verdict == "agrees"}
+    assert agreed >= {"V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V9"}
+
+
+@pytest.mark.parametrize("how", ["constant", "constant to the last bit"])
+@pytest.mark.parametrize(
+    ("name", "column", "stopped", "kept"),
+    [
+        ("fixed-lr", "loss", {"V2", "V4", "V5"}, {"V1", "V3"}),
+        ("fixed-lr", "entropy", {"V3", "V4"}, {"V1", "V5"}),
+        ("fixed-lr", "entropy_sphere", {"V2", "V5"}, {"V1", "V3"}),
+        ("fixed-lr", "loss_variance", {"V5"}, {"V1", "V2", "V3", "V4"}),
+        ("fixed-elr", "radius_sq", {"V1"}, {"V2", "V3"}),  # where the balance is a column of its own
+    ],
+)
+def test_a_column_that_does_not_vary_is_named_and_stops_what_needs_it_alone(name, column, how, stopped, kept):
+    verdicts = stands(changed(MADE[name], {column: how}))
+    for name in stopped:
+        reasons = [row.reason for row in verdicts if row.claim == name and row.verdict == "inconclusive"]
+        assert any(f"{column} does not vary" in reason for reason in reasons), (name, reasons)
+    assert {row.claim for row in verdicts if row.verdict == "agrees"} >= kept
+
+
+def test_numbers_without_scatter_decide_no_physics():
+    """A formula put in for measurements agrees with itself to the last digit, and shows nothing."""
+    rng = np.random.default_rng(0)
+    data = state_table(rng, levels=(6, 6), scatter=0.0)
+    verdicts = stands(data)
+    orbits = next(row for row in verdicts if row.claim == "V3" and "from runs with equal" in row.title)
+    assert abs(orbits.measured - orbits.theory) < 1e-9
+    assert (orbits.verdict, orbits.reason.split(":")[0]) == ("inconclusive", "the runs do not scatter")
+
+
+def test_a_mean_loss_that_comes_back_to_where_it_began_is_no_denominator():
+    """It varies over the runs, and does not change from the lowest to the highest temperature."""
+    data = MADE["fixed-lr"]
+    log_t = np.log(data["temperature"].values)
+    hump = data["temperature"] * (log_t - log_t.min()) * (log_t.max() - log_t)
+    stands(data.assign(loss=("run", hump.values)))

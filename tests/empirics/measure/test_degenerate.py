@@ -1,4 +1,4 @@
-"""Estimators on numbers that no measurement has: constant, zero, tiny, huge. A defined limit or NaN, never a warning."""
+"""Estimators on numbers that no measurement has: constant, zero, tiny, huge. A limit or NaN, never a warning."""
 
 import math
 
