@@ -1,6 +1,6 @@
 """Claims: theory from `thermo_theory`, measurement from the runs, and a verdict with an interval.
 
-One file a claim; `compare` judges them all.
+One file per claim; `compare` judges them all.
 """
 
 from __future__ import annotations
@@ -108,9 +108,13 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
         protocol, optimizer = str(table.data.attrs["protocol"]), table.optimizer
         if not fitting:
             alone = optimizer in OPTIMIZERS and protocol in KNOBS
-            why = ": all but SGD are derived for fixed-lr alone" if alone else ""
+            why = ": optimisers other than SGD are derived only for fixed-lr" if alone else ""
             notes.append(f"no claim is judged on the {len(table.members)} runs by {optimizer} at {protocol}{why}")
-        said = [table.left_out(), *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else [])]
+        said = [
+            table.beyond_range(),
+            table.left_out(),
+            *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else []),
+        ]
         for one in fitting:
             found, remarks, error = judged(one, table)
             rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)

@@ -1,4 +1,4 @@
-"""V4, the adiabat: how the entropy answers one rate alone, by the measured heat capacity."""
+"""V4, the adiabat: the slope of the entropy in one rate alone, by the measured heat capacity."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["Adiabat", "fixed_lr_form", "slope_in_decay", "slope_in_rate"]
 
 FloatArray = NDArray[np.float64]
 
-FIXED_LR = "Slope of S in log weight decay at fixed lr, less (C_V - R)/2, in units of R"
-FIXED_ELR = "Slope of S in log effective lr at fixed weight decay, less C_p = C_V + R, in units of R"
+FIXED_LR = "Slope of S in log weight decay at fixed lr, minus (C_V - R)/2, in units of R"
+FIXED_ELR = "Slope of S in log effective learning rate at fixed weight decay, minus C_p = C_V + R, in units of R"
 
 #: Runs in this share at each end of the temperatures are fitted and not judged: slopes there have data on one side.
 ENDS = 0.1
@@ -36,10 +36,10 @@ ENDS = 0.1
 class Adiabat(Claim):
     """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 for a cold gas, where ``lr = const`` is the adiabat.
 
-    At fixed effective lr its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the two slopes
-    there tell gamma = C_p/C_V. C_V is measured, as the slope of the mean loss in T, and slope and C_V are compared run
-    by run along their curves, so the gas may be warm. S is fitted in the form that scale invariance gives it (V3 tests
-    that by itself): any function of lr x wd plus any multiple of log(lr/wd).
+    At fixed effective learning rate its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the
+    two slopes there give gamma = C_p/C_V. C_V is measured, as the slope of the mean loss in T, and slope and C_V are
+    compared run by run along their curves, so the gas may be warm. S is fitted in the form that scale invariance gives
+    it (V3 tests that by itself): any function of lr·wd plus any multiple of log(lr/wd).
 
     Other optimisers have T and r as other powers of lr and weight decay, and so other slopes of S in log wd at fixed
     lr: ``(C_V - 2R)/2`` for AdamW, by which ``wd ~ lr^3`` is the adiabat of its cold gas, ``(C_V - 2R)/3`` for Adam
@@ -57,16 +57,16 @@ class Adiabat(Claim):
     statements = (
         Statement(
             "physics",
-            "At a fixed learning rate the entropy answers weight decay by (C_V − R)/2, with the heat capacity C_V that "
-            "the mean loss shows: not at all where the gas is cold, so that there a change of weight decay is "
+            "At a fixed learning rate the slope of the entropy in log weight decay is (C_V − R)/2, with the heat "
+            "capacity C_V from the mean loss. In the low-temperature limit it is 0: a change of weight decay is "
             "adiabatic.",
             ("entropy-of-schedule", "heat-capacities"),
             ("fixed-lr",),
         ),
         Statement(
             "physics",
-            "At a fixed weight decay the entropy answers the effective learning rate by C_p = C_V + R, with the heat "
-            "capacity C_V that the mean loss shows: the adiabatic index, read off entropies, is that of the loss.",
+            "At a fixed weight decay the slope of the entropy in log effective learning rate is C_p = C_V + R, with "
+            "the heat capacity C_V from the mean loss: entropy and loss give the same adiabatic index.",
             ("heat-capacities",),
             ("fixed-elr",),
         ),
@@ -83,9 +83,9 @@ class Adiabat(Claim):
         of = law(protocol, optimizer)
         cold = _slope_for_small_steps(of).subs(C_V, R) / R
         words = (
-            f"At a fixed learning rate the entropy answers weight decay by {typeset(_small_slope(of))}, with the heat "
-            "capacity C_V that the mean loss shows, as temperature and norm under this optimiser demand: "
-            f"{typeset(f'by {cold} R') if cold else 'not at all'} where the gas is cold."
+            f"At a fixed learning rate the slope of the entropy in log weight decay is {typeset(_small_slope(of))}, "
+            "with the heat capacity C_V from the mean loss, as temperature and norm under this optimiser require: "
+            f"{typeset(f'{cold} R') if cold else '0'} in the low-temperature limit."
         )
         return replace(said, words=words, derivations=("temperature", "radius"))
 
@@ -128,7 +128,7 @@ def fixed_lr_form(of: Protocol) -> str:
     >>> fixed_lr_form(FixedLR.with_optimizer("momentum")) == FIXED_LR
     True
     >>> fixed_lr_form(FixedLR.with_optimizer("adamw"))
-    'Slope of S in log weight decay at fixed lr, less (C_V - 2R)/2, in units of R'
+    'Slope of S in log weight decay at fixed lr, minus (C_V - 2R)/2, in units of R'
     """
     return FIXED_LR.replace("(C_V - R)/2", _small_slope(of))
 
@@ -171,14 +171,14 @@ def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.
 
 
 def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0) -> FloatArray:
-    """Slope of S in log effective lr at fixed weight decay, C_p for small steps, both in units of R.
+    """Slope of S in log effective learning rate at fixed weight decay, C_p for small steps, both in units of R.
 
     Parameters
     ----------
     heat_capacity : numpy.ndarray
         C_V/R.
     log_slope : numpy.ndarray or float
-        Slope of log T in log effective lr; 1 for small steps.
+        Slope of log T in log effective learning rate; 1 for small steps.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def _log_slope_at_fixed_lr(table: Table, state: StateVariables) -> FloatArray:
 
 
 def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
-    """Slope of log T in log effective lr, for noise of constant size and steps as large as they are."""
+    """Slope of log T in log effective learning rate, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.ones(len(state.eta_eff))
     # R T = p V here too, and the temperature of the noise goes as the effective learning rate.
@@ -271,7 +271,8 @@ def _comparison(table: Table, state: StateVariables) -> _Comparison | str:
     At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
     s' - k c; at fixed ELR ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
     """
-    if why := too_narrow(state.temperature, state.along):
+    why = table.unvarying("entropy", "loss", among=state.within) or too_narrow(state.temperature, state.along)
+    if why:
         return why
     free, gas_constant = _free(table), (table.dimension - 1) / 2
     rate, decay = (np.log(state.values(table, n)) for n in ("lr" if free else "effective_lr", "weight_decay"))
@@ -335,13 +336,15 @@ def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
     order = order[np.argsort(state.temperature[order])]
     heat, slope, predicted = state.temperature[order], slope[order], comparison.predict(capacity)[order]
     free = _free(table)
-    name, gives = ("log weight decay", _small_slope(law_of(table))) if free else ("log effective lr", "C_V + R")
+    name, gives = (
+        ("log weight decay", _small_slope(law_of(table))) if free else ("log effective learning rate", "C_V + R")
+    )
     gives = typeset(gives)
     return Plot(
         "slope",
         f"Slope of the entropy in {name}",
-        f"The slope of S/R in {name} goes from {slope[0]:.3g} in the coldest run judged to {slope[-1]:.3g} in the "
-        f"hottest; {gives} from the mean loss goes from {predicted[0]:.3g} to {predicted[-1]:.3g}.",
+        f"From the lowest to the highest temperature judged, the slope of S/R in {name} goes from {slope[0]:.3g} to "
+        f"{slope[-1]:.3g}, and {gives} from the mean loss from {predicted[0]:.3g} to {predicted[-1]:.3g}.",
         f"Measured: the slope of a smooth fit to the entropies. Expected: {gives} in units of R, with C_V from a "
         "smooth fit to the mean losses. Both at the runs that are judged.",
         "temperature T",

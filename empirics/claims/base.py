@@ -14,6 +14,9 @@ from empirics.claims.verdict import Verdict, judge
 
 __all__ = ["BUILT_IN", "Claim", "Statement"]
 
+#: An interval narrower than this share of the margin, or of the value, is rounding: measurements scatter by more.
+SHARPEST = 1e-10
+
 #: Origin of the claims that come with the package.
 BUILT_IN = "thermo-theory"
 
@@ -122,6 +125,9 @@ class Claim(ABC):
         """
         verdict, reason = judge(theory, estimate.low, estimate.high, margin)
         reason = estimate.why or reason
+        # An identity may hold in every run to the last digit; elsewhere numbers without scatter are no measurement.
+        if kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
+            verdict, reason = "inconclusive", "the runs do not scatter: the width of the interval is rounding alone"
         gate = (table.gate() if gated else "") or refused
         if gate:
             verdict, reason = "inconclusive", gate

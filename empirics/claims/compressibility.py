@@ -30,7 +30,7 @@ __all__ = ["CompressibilityFactor"]
 
 FloatArray = NDArray[np.float64]
 
-IDENTITY = "p V/(R T), T read off the noise, over (1 + |grad L|^2/tr Cov)/(1 - lr wd/2), as in any stationary run"
+IDENTITY = "p V/(R T), T read off the noise, over (1 + |grad L|^2/tr Cov)/(1 - lr·wd/2), as in any stationary run"
 NOISE_SLOPE = "Slope of log p V/(R T) in log V at fixed T, T read off the noise"
 SLOPE = "Slope of log p V/(R T) in log V at fixed T, T by the configurational thermometer"
 IDEAL = "p V/(R T), T by the configurational thermometer"
@@ -64,8 +64,8 @@ class CompressibilityFactor(Claim):
     statements = (
         Statement(
             "identity",
-            "With the temperature read off the gradient noise, the compressibility factor p V/(R T) of a settled run "
-            "is what the norm balance makes it. It says nothing about the gas.",
+            "With the temperature read off the gradient noise, the norm balance fixes the compressibility factor "
+            "p V/(R T) of a stationary run. It says nothing about the gas.",
             ("compressibility",),
         ),
         Statement(
@@ -77,8 +77,8 @@ class CompressibilityFactor(Claim):
         ),
         Statement(
             "physics",
-            "The gas is ideal, p V = R T, with a temperature that slopes and curvatures of the loss tell and the noise "
-            "does not enter. It is V6's thermometer once more, so the two are one piece of evidence.",
+            "The gas is ideal, p V = R T, with a temperature from slopes and curvatures of the loss, not from noise. "
+            "It uses the configurational temperature (V6) again, so the two are one piece of evidence.",
             ("ideal-gas-law", "configurational-temperature"),
         ),
     )
@@ -121,7 +121,7 @@ class CompressibilityFactor(Claim):
         )
         if verdict.verdict != "disagrees":
             return verdict
-        why = f"; the gas is a real one: a length scale, second virial coefficient {virial} (weight^2) over the runs"
+        why = f"; a real gas, with a length scale: second virial coefficient {virial} (weight^2) over the runs"
         return replace(verdict, reason=verdict.reason + why)
 
     def _ideal(self, table: Table) -> Verdict:
@@ -133,15 +133,15 @@ class CompressibilityFactor(Claim):
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
         # R T/(p V): its numerator is estimated without bias and may be negative where slopes are hardly seen.
         inverse = mean_of(1 / compressibility(work, 1.0, gas_constant(table), 1.0) * slopes[curved] / laplacian)
-        estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
-        if not inverse.low > 0:
-            estimate = no_estimate(inverse.why or "slopes of the loss are not seen above their noise")
+        estimate = no_estimate(inverse.why or "slopes of the loss are not significant above their noise")
+        if inverse.low > 0:
+            estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
         source = derive("configurational-temperature").source
         refused = steps_too_large(table, self.margin)
         return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source, refused=refused)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
-        """The factor of every run over its volume, by both thermometers, what depends on T alone taken off."""
+        """The factor of every run over its volume, by both thermometers, at fixed T."""
         table = whatever_the_loss(table)
         series = [
             Series(f"T by {thermometer}", *beside)
@@ -176,9 +176,9 @@ def _plot(series: list[Series], margin: float) -> Plot:
     return Plot(
         "volume",
         "Does p V/(R T) depend on the volume?",
-        f"With what depends on T alone taken off, p V/(R T) spans, {words}.",
-        "Both p V/(R T) and V over a smooth function of T that is fitted to them, so that only their change at fixed T "
-        "is left. Level for a network that is scale-invariant as a whole; a slope is a real gas.",
+        f"p V/(R T) over its fit as a function of T: {words}.",
+        "Both p V/(R T) and V are divided by a smooth function of T that is fitted to them, so that only their change "
+        "at fixed T remains. Flat for a network that is scale-invariant as a whole; a slope means a real gas.",
         "V over its fit at that T",
         "p V/(R T) over its fit at that T",
         tuple(series),
@@ -218,12 +218,12 @@ def _over_volume(table: Table, factor: FloatArray) -> tuple[Estimate, Estimate]:
     volume = table.values("radius_sq") / 2
     good = _told(table, factor)
     if (~good).sum() > MOST_LEFT_OUT * len(good):
-        none = no_estimate(f"{int((~good).sum())} of {len(good)} runs show no slopes or no noise to tell T by")
+        none = no_estimate(f"{int((~good).sum())} of {len(good)} runs have no slopes or no noise to read T from")
         return none, none
     basis, logs = _of_temperature(table, good), np.log(volume[good])
     beside = _rest(basis, logs)
     if not len(beside) or beside.std() < NARROWEST:
-        none = no_estimate(f"at fixed T the volume varies by less than {NARROWEST:.0%}: no slope in it can be seen")
+        none = no_estimate(f"at fixed T the volume varies by less than {NARROWEST:.0%}, too little to estimate a slope")
         return none, none
     last = np.r_[np.zeros(basis.shape[1]), 1.0]
     slope = fit(np.c_[basis, logs], np.log(factor[good]), last)

@@ -164,12 +164,12 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     of : Protocol
         Fixed LR with another optimiser than SGD.
     values : dict
-        Those that `radius_arguments` names, each a number or one a run.
+        Those that `radius_arguments` names, each a number or one per run.
 
     Returns
     -------
     numpy.ndarray
-        Equal to the square of `radius` for small steps.
+        Equal to the square of `radius` for small steps; NaN where there is none.
 
     Examples
     --------
@@ -180,12 +180,14 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     """
     formula = _norm_balance(of)
     taken = {name: value for name, value in values.items() if name in formula.arguments}
-    start = of.radius(**{name: values[name] for name in of.radius.arguments})
+    start = of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")
     square = np.asarray(start, dtype=float) ** 2
     for _ in range(ROUNDS if "r" in formula.arguments else 1):
         at = {"r": np.sqrt(square)} if "r" in formula.arguments else {}
         # The mean gradient falls as the norm grows: half way, in logarithms, between guess and outcome.
-        square = np.sqrt(square * formula(**taken, **at)) if at else np.asarray(formula(**taken))
+        right = np.asarray(formula(**taken, **at, invalid="nan"))
+        # NaN for runs at settings at which no norm is in balance.
+        square = np.sqrt(square * np.where(right > 0, right, np.nan)) if at else right
     return np.asarray(square, dtype=float)
 
 

@@ -40,7 +40,7 @@ def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
     Parameters
     ----------
     temperature : numpy.ndarray, shape (runs,)
-        One a run.
+        One per run.
     along : numpy.ndarray, shape (runs,)
         The logarithm of what sets the temperature, equal in runs that differ by scatter alone.
 

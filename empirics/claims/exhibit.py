@@ -77,7 +77,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Map:
-    """One number a cell of the grid of what is set in each run, and where each cell points to, if it does.
+    """One number per cell of the grid of what is set in each run, and where each cell points to, if it does.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Linear fits over runs, with intervals that take the scatter between runs as their error.
 
-Steps of a run are no replicates; runs are. So the error of a slope is read off how the runs scatter about the fit,
+Steps of a run are not replicates; runs are. So the error of a slope is read off how the runs scatter about the fit,
 with a heteroscedasticity-consistent covariance (HC3: MacKinnon and White 1985) and Student's t.
 """
 
@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import BSpline
 from scipy.stats import t as student
+
+from empirics.claims.verdict import decimals
+from empirics.measure.rounding import quotient
 
 __all__ = [
     "Estimate",
@@ -52,7 +55,7 @@ class Estimate:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{decimals(self.value, 3)} [{decimals(self.low, 3)}, {decimals(self.high, 3)}]"
 
 
 def no_estimate(why: str, value: float = np.nan) -> Estimate:
@@ -66,7 +69,7 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     Parameters
     ----------
     design : numpy.ndarray, shape (runs, coefficients)
-        One row a run.
+        One row per run.
     values : array_like, shape (runs,)
         What is fitted.
     combination : array_like, shape (coefficients,)
@@ -88,6 +91,8 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     y, weights = np.asarray(values, dtype=float), np.asarray(combination, dtype=float)
     if not len(y):
         return no_estimate("no run can be used")
+    if not (np.isfinite(design).all() and np.isfinite(y).all()):
+        return no_estimate("not all numbers that are fitted are finite")
     lengths = np.linalg.norm(design, axis=0)
     lengths = np.where(lengths > 0, lengths, 1.0)
     left, singular, right = np.linalg.svd(design / lengths, full_matrices=False)
@@ -119,7 +124,7 @@ def mean_of(values: ArrayLike) -> Estimate:
     y = np.asarray(values, dtype=float)
     if len(y) < 2:
         return no_estimate(
-            "one run shows no scatter" if len(y) else "no run can be used", float(y.mean()) if len(y) else np.nan
+            "a single run has no scatter" if len(y) else "no run can be used", float(y.mean()) if len(y) else np.nan
         )
     half = float(student.ppf(0.975, len(y) - 1) * y.std(ddof=1) / np.sqrt(len(y)))
     return Estimate(float(y.mean()), float(y.mean()) - half, float(y.mean()) + half)
@@ -142,8 +147,10 @@ def ratio_of(above: ArrayLike, below: ArrayLike) -> Estimate:
     True
     """
     top, bottom = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
-    if len(top) < 2 or not bottom.mean() > 0:
-        return mean_of(top[:1] / bottom[:1] if len(top) else top)
+    if len(top) < 2:
+        return mean_of(quotient(top, bottom))
+    if not quotient(1.0, bottom.mean(), np.abs(bottom).max()) > 0:
+        return no_estimate("the denominator of the ratio is not above 0 in the mean over runs")
     value = top.mean() / bottom.mean()
     spread = mean_of((top - value * bottom) / bottom.mean())
     return Estimate(float(value), float(value + spread.low), float(value + spread.high))
@@ -216,7 +223,7 @@ def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, fr
     Returns
     -------
     list of Estimate
-        One a number.
+        One per number.
 
     Examples
     --------
@@ -257,7 +264,7 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
     counts = np.bincount(members)
     inside = counts[members] > 1
     if not inside.any():
-        return no_estimate("no two runs have equal values of what is held")
+        return no_estimate("no two runs share the value that is held fixed")
     design = np.c_[(members[inside, None] == np.flatnonzero(counts > 1)[None]).astype(float), slope_of[inside]]
     return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
 

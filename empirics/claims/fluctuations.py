@@ -15,6 +15,7 @@ from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory import derive
 
 __all__ = ["HeatCapacity"]
@@ -46,8 +47,8 @@ class HeatCapacity(Claim):
     statements = (
         Statement(
             "physics",
-            "First law and fluctuations: the entropy gained times temperature, and the fluctuations of the loss, give "
-            "the same heat as the mean loss does between a cold and a hot run.",
+            "Between low and high temperature the heat from the entropy, ∫ T dS, and that from the fluctuations of the "
+            "loss both equal the change of the mean loss.",
             ("first-law", "free-energy"),
         ),
     )
@@ -62,16 +63,14 @@ class HeatCapacity(Claim):
     def _judge(self, table: Table, form: str, other: str) -> Verdict:
         if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
             return self.not_measured(table, form, "physics", 1.0, missing)
-        state = StateVariables.of(table)
-        entropy, loss = other == "entropy_sphere", state.values(table, "loss")
-        values = state.entropy(table) if entropy else state.values(table, other)
+        entropy = other == "entropy_sphere"
         return self.verdict(
             table,
             form,
             "physics",
             1.0,
             self.margin,
-            _ratio(state, loss, values, entropy),
+            _ratio(table, other),
             derive("first-law" if entropy else "free-energy").source,
             refused=unmixed(table, on_entropy=entropy),
         )
@@ -92,10 +91,12 @@ class HeatCapacity(Claim):
         return StateVariables.of(table).notes()
 
 
-def _ratio(state: StateVariables, loss: FloatArray, values: FloatArray, entropy: bool) -> Estimate:
+def _ratio(table: Table, other: str) -> Estimate:
     """Heat by the entropy, or by the fluctuations of the loss, over the change of the mean loss."""
-    heat = state.temperature
-    if why := too_narrow(heat, state.along):
+    state, entropy = StateVariables.of(table), other == "entropy_sphere"
+    heat, loss = state.temperature, state.values(table, "loss")
+    values = state.entropy(table) if entropy else state.values(table, other)
+    if why := table.unvarying("loss", other, among=state.within) or too_narrow(heat, state.along):
         return no_estimate(why)
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
     at = np.linspace(float(low), float(high), POINTS)
@@ -104,11 +105,15 @@ def _ratio(state: StateVariables, loss: FloatArray, values: FloatArray, entropy:
         def ratio(chosen: NDArray[np.intp]) -> FloatArray:
             energy, _ = curves.energy(loss, chosen, at)
             slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
-            return np.array([np.trapezoid(np.exp(at) * slope, at) / (energy[-1] - energy[0])])
+            heat_gained = np.trapezoid(np.exp(at) * slope, at)
+            return np.array([quotient(heat_gained, energy[-1] - energy[0], np.abs(energy).max())])
 
         return ratio
 
-    return estimates(build, heat, state.along)[0]
+    (found,) = estimates(build, heat, state.along)
+    if np.isfinite(found.value):
+        return found
+    return no_estimate("the mean loss does not change between the lowest and the highest temperature")
 
 
 def _plot(table: Table, state: StateVariables) -> Plot:
@@ -131,10 +136,10 @@ def _plot(table: Table, state: StateVariables) -> Plot:
     words = "; ".join(f"{name}: {values[middle]:.3g} R" for name, values in ways.items())
     return Plot(
         "heat-capacity",
-        "Ways to the heat capacity",
-        f"Heat capacity at a middling temperature (T = {np.exp(at[middle]):.2g}): {words}.",
-        "Heat capacity C_V in units of R over the temperature. Lines are fitted over runs, points are runs. Under the "
-        "Gibbs law all agree; a cold gas has 1.",
+        "Heat capacity, three ways",
+        f"Heat capacity at a medium temperature (T = {np.exp(at[middle]):.2g}): {words}.",
+        "Heat capacity C_V in units of R against temperature. Lines are fits over runs, points are runs. Under the "
+        "Gibbs law all agree; the low-temperature limit is 1.",
         "temperature T",
         "C_V/R",
         tuple(series),

@@ -1,4 +1,4 @@
-"""Pressure, volume, temperature and gas constant of a run or of a part of one, for claims on the equation of state."""
+"""Pressure, volume, temperature and gas constant of a run or of a block of one, for claims on the equation of state."""
 
 from __future__ import annotations
 

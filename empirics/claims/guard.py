@@ -90,7 +90,7 @@ def _lent(claim: Claim, table: Table) -> Table:
 def _wrong(rows: Any, notes: Any, name: str) -> str:
     """What is wrong with what a claim returned; empty if these are verdicts on this claim, and notes."""
     if not isinstance(rows, list) or not all(isinstance(row, Verdict) for row in rows):
-        return f"returned a {type(rows).__name__} that is no list of Verdict; make them with self.verdict(...)"
+        return f"returned a {type(rows).__name__} instead of a list of Verdict; make them with self.verdict(...)"
     for row in rows:
         if row.claim != name:
             return f"returned a verdict on another claim, {row.claim!r}"
@@ -99,5 +99,5 @@ def _wrong(rows: Any, notes: Any, name: str) -> str:
         if row.verdict not in VERDICTS:
             return f"returned the verdict {row.verdict!r}; there are {', '.join(VERDICTS)}"
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-        return f"returned notes that are no list of texts but a {type(notes).__name__}"
+        return f"returned notes that are not a list of texts but a {type(notes).__name__}"
     return ""

@@ -1,4 +1,4 @@
-"""V3, the Maxwell relation of each protocol: how the entropy answers what scales the weights alone."""
+"""V3, the Maxwell relation of each protocol: the slope of the entropy in what scales the weights alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
-from empirics.claims.fits import Estimate, fit, quadratic, spline_basis, within_orbits
+from empirics.claims.fits import Estimate, fit, no_estimate, quadratic, spline_basis, within_orbits
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
@@ -29,11 +29,6 @@ ORBITS_OF = "Maxwell relation, from runs with equal {} alone"
 SPLINE = SPLINE_OF.format("lr x weight decay", "lr/weight decay")
 ORBITS = ORBITS_OF.format("lr x weight decay")
 QUADRATIC = "Maxwell relation, the paper's quadratic fit at the centre of the grid"
-
-#: Slopes of S/R in (log lr, log weight decay) of the low-temperature gas, and of a path entropy (the diffusive trap),
-#: for SGD; `reference_slopes` has them for every optimiser.
-GAS_SLOPES = (1.0, 0.0)
-PATH_SLOPES = (1.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,8 @@ RELATIONS = {
     "fixed-lr": Relation((SPLINE, ORBITS, QUADRATIC), "R", 1.0, ("lr", "weight_decay")),
     "fixed-elr": Relation(
         (
-            SPLINE_OF.format("effective lr", "weight decay"),
-            ORBITS_OF.format("effective lr"),
+            SPLINE_OF.format("effective learning rate", "weight decay"),
+            ORBITS_OF.format("effective learning rate"),
             QUADRATIC,
         ),
         "R",
@@ -72,8 +67,8 @@ RELATIONS = {
     ),
     "fixed-sphere": Relation(
         (
-            SPLINE_OF.format("effective lr", "radius"),
-            ORBITS_OF.format("effective lr"),
+            SPLINE_OF.format("effective learning rate", "radius"),
+            ORBITS_OF.format("effective learning rate"),
             QUADRATIC,
         ),
         "d - 1",
@@ -84,17 +79,17 @@ RELATIONS = {
 
 
 class MaxwellRelation(Claim):
-    """What the entropy gains where scale invariance alone says what it gains.
+    """The slopes of the entropy that scale invariance alone predicts.
 
     - fixed LR: ``dS/dlog lr - dS/dlog wd = R``, with R = (d - 1)/2;
-    - fixed ELR: ``dS/dlog wd = -R`` at fixed effective lr;
-    - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective lr, that is, at fixed T;
+    - fixed ELR: ``dS/dlog wd = -R`` at fixed effective learning rate;
+    - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective learning rate, that is, at fixed T;
     - fixed LR with other optimisers: momentum and Nesterov as SGD; AdamW ``dS/dlog lr - dS/dlog wd = 2R``; Adam with L2
       ``dS/dlog lr - 2 dS/dlog wd = 2R``. Which slopes they are follows from the symmetry of the optimiser's step.
 
     It follows from scale invariance alone, so it tests scale invariance and stationarity, not isotropic noise nor the
     Gibbs law: it holds on a path entropy too. A bias of the entropy estimate that is the same along a symmetry orbit
-    (at fixed LR lr x weight decay constant, else the effective lr) drops out.
+    (at fixed LR constant lr·wd, else the effective learning rate) drops out.
     """
 
     name = "V3"
@@ -153,10 +148,10 @@ class MaxwellRelation(Claim):
         if missing := table.missing(*relation.knobs, "entropy"):
             return [self.not_measured(table, form, "symmetry", theory, missing) for form in relation.forms]
         along, across, entropy = _coordinates(table, "entropy")
-        found = []
+        found, why = [], table.unvarying("entropy")
         for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
             details: dict[str, object] = {"in units of": relation.unit}
-            if form == QUADRATIC and len(entropy):
+            if form == QUADRATIC and len(entropy) and not why:
                 details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
             found.append(
                 self.verdict(
@@ -165,7 +160,7 @@ class MaxwellRelation(Claim):
                     "symmetry",
                     theory,
                     self.margin * abs(theory),
-                    estimate(along, across, entropy),
+                    no_estimate(why) if why else estimate(along, across, entropy),
                     source,
                     details,
                 )
@@ -173,14 +168,14 @@ class MaxwellRelation(Claim):
         return found
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
-        """What the entropy is along the symmetry orbits once the relation is taken off: one curve if it holds."""
+        """The entropy with the relation subtracted: one curve if it holds."""
         if table.missing(*relation_of(law_of(table)).knobs, "entropy") or not table.used.any():
             return ()
         along, across, entropy = _coordinates(table, "entropy")
         return (_collapse(law_of(table), along, across, entropy),)
 
     def notes(self, table: Table) -> list[str]:
-        """Give the separate slopes with their two references: they tell a gas from a path entropy."""
+        """Give the separate slopes with their two references, which distinguish a gas from a path entropy."""
         notes = self._largest_error(table)
         if _protocol(table) == "fixed-lr":
             notes += _slopes(table)
@@ -189,15 +184,16 @@ class MaxwellRelation(Claim):
             if share > 0:
                 notes.append(
                     f"{share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its "
-                    "neighbour in time): no verdict on S itself can stand on them; V3 can"
+                    "neighbour in time): S itself cannot be judged by them, the Maxwell relation (V3) can"
                 )
         return notes
 
     def _largest_error(self, table: Table) -> list[str]:
-        """Say how far off the relation is at worst, as the paper does; it has no interval, so it is not judged."""
+        """Largest deviation from the relation, as in the paper; it has no interval, so it is not judged."""
         protocol = _protocol(table)
         along, across, entropy = np.empty(0), np.empty(0), np.empty(0)
-        if not table.missing(*relation_of(law_of(table)).knobs, "entropy") and table.used.sum() >= FEWEST_RUNS:
+        lacking = table.missing(*relation_of(law_of(table)).knobs, "entropy")
+        if not lacking and table.used.sum() >= FEWEST_RUNS and not table.unvarying("entropy"):
             along, across, entropy = _coordinates(table, "entropy")
         # Without a second value to compare with there is no slope to be off.
         if not len(entropy) or np.linalg.matrix_rank(np.c_[np.ones_like(along), along, across]) < 3:
@@ -236,8 +232,8 @@ def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, fl
     Both have 2 log r from the sphere. Its directions give the gas log T (C_V = R), and a path the logarithm of the
     diffusivity, which is eta_eff T and so goes as T^2 where the noise is constant.
 
-    >>> reference_slopes(law("fixed-lr")) == (GAS_SLOPES, PATH_SLOPES)
-    True
+    >>> reference_slopes(law("fixed-lr"))
+    ((1.0, 0.0), (1.5, 0.5))
     >>> reference_slopes(law("fixed-lr", "adamw"))
     ((1.5, -0.5), (2.0, 0.0))
     """
@@ -283,20 +279,20 @@ def _collapse(of: Protocol, along: FloatArray, across: FloatArray, entropy: Floa
     rest = rest - rest.mean()
     equal, scale, taken = orbit_words(of)
     low, high = np.quantile(across, [1 / 3, 2 / 3])
-    parts = {"low": across < low, "middling": (across >= low) & (across <= high), "high": across > high}
+    parts = {"low": across < low, "medium": (across >= low) & (across <= high), "high": across > high}
     # The scatter about one curve, whatever its shape, by the spline that the first form fits.
     basis = spline_basis(along)
     residual = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
     return Plot(
         "collapse",
         "Do all runs fall on one curve?",
-        f"With what the relation says taken off, the entropy spans {np.ptp(rest):.2f} {unit} over the grid and "
+        f"With the predicted term subtracted, the entropy spans {np.ptp(rest):.2f} {unit} over the grid and "
         f"scatters by {residual.std():.2g} {unit} about one curve.",
-        f"If the network is scale-invariant, what is left of S depends on {equal} alone, and runs with very different "
-        f"{scale} lie on one curve. Scatter off it is a broken symmetry, or runs that are not stationary. The shape of "
-        "the curve is the physics, and is not tested.",
+        f"If the network is scale-invariant, the rest of S depends on {equal} alone, and runs with very different "
+        f"{scale} lie on one curve. Scatter about it means a broken symmetry, or runs that are not stationary. The "
+        "shape of the curve is physics and is not tested.",
         equal.removeprefix("the "),
-        f"S/({unit}) − {taken}, mean off" if " " in unit else f"S/{unit} − {taken}, mean off",
+        f"S/({unit}) − {taken}, mean subtracted" if " " in unit else f"S/{unit} − {taken}, mean subtracted",
         tuple(Series(f"{name} {scale}", np.exp(along[one]), rest[one]) for name, one in parts.items() if one.any()),
     )
 
@@ -321,7 +317,7 @@ def _slopes(table: Table) -> list[str]:
 
 
 def _coordinates(table: Table, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """What is held, what is changed, both logarithms, and a variable in the protocol's unit."""
+    """The logarithms of what is fixed and of what changes, and a variable in the protocol's unit."""
     protocol, of = _protocol(table), law_of(table)
     values = table.values(name) / (relation_of(of).share * (table.dimension - 1) / 2)
     if protocol == "fixed-lr":

@@ -1,7 +1,7 @@
-"""Where ``U - T S + p V`` of each run is least among the states of all the others, and by how much its own misses it.
+"""The minimum of ``U - T S + p V`` of each run among the states of all the others, and the excess of its own value.
 
 Each state (i, j) of the grid has a temperature and a pressure of its own; with them held, the potential is evaluated at
-the mean loss, entropy and volume of every other state (k, l). It is the sum of a part of the directions,
+the mean loss, entropy and volume of every other state (k, l). It is the sum of a term of the directions,
 ``U - T S_sphere``, and one of the radius, ``p V - T (d - 1) log r``.
 """
 
@@ -36,14 +36,14 @@ AXES = {
 
 @dataclass(frozen=True)
 class Least:
-    """Where a potential, or a part of it, is least.
+    """The minimum of a potential, or of a term of it.
 
     Attributes
     ----------
     to : numpy.ndarray of int, shape (j, i, 2)
         Row and column of the state that minimises it, -1 where there is no run.
     missed : numpy.ndarray, shape (j, i)
-        What the state's own value exceeds the least by, in units of R T.
+        Excess of the state's own value over the minimum, in units of R T.
     """
 
     to: NDArray[np.intp]
@@ -177,12 +177,12 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
             table,
             found,
             "minimum",
-            f"Where {potential} is least",
+            f"Minimum of {potential}",
             found.whole.missed,
             f"{formula} of each state among all of them, at the state's own T{'' if on_sphere(table) else ' and p'}. "
-            "An arrow points from a state to the one that has the least; no arrow: it is its own minimum. The colour "
-            "is how much its own value lies above the least, in units of R T.",
-            f"{potential} above its least, R T",
+            "An arrow points from a state to the minimum of its potential; one without an arrow is its own minimum. "
+            "The colour is the excess of its own value over the minimum, in units of R T.",
+            f"{potential} above its minimum, R T",
             found.whole,
         )
     ]
@@ -191,10 +191,11 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
             table,
             found,
             "directions",
-            "The part of the directions, U − T S of the sphere",
+            "Term of the directions, U − T S of the sphere",
             found.shift(found.directions, found.log_temperature),
-            "How far, in log T, the least of U − T S_sphere lies from the state's own temperature: negative where a "
-            "colder state has less. This part tests the Gibbs law. States that share a temperature differ by scatter.",
+            "Offset of the minimum of U − T S_sphere from the state's own temperature, in log T: negative where a "
+            "state at lower temperature is the minimum. This term tests the Gibbs law. States that share a temperature "
+            "differ by scatter.",
             "shift of the minimum, log T",
             found.directions,
         )
@@ -205,12 +206,12 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
                 table,
                 found,
                 "volume",
-                "The part of the radius, p V − T (d − 1) log r",
+                "Term of the radius, p V − T (d − 1) log r",
                 found.shift(found.radius, found.log_volume),
-                "How far, in log V, the least of p V − T (d − 1) log r lies from the state's own volume. It is least "
+                "Offset of the minimum of p V − T (d − 1) log r from the state's own volume, in log V. The minimum is "
                 "at p V = R T"
-                + (": the norm balance once more, so no evidence. " if table.optimizer == "sgd" else _ELSEWHERE)
-                + "What the mean gradient adds to the growth of the norm shows here.",
+                + (": the norm balance again, so no evidence. " if table.optimizer == "sgd" else _ELSEWHERE)
+                + "The contribution of the mean gradient to the growth of the norm shows here.",
                 "shift of the minimum, log V",
                 found.radius,
             )
@@ -223,13 +224,13 @@ def _map(
 ) -> Map:
     (_, across), (_, up) = AXES[str(table.data.attrs["protocol"])]
     states, worst = int(np.isfinite(least.missed).sum()), float(np.nanmax(least.missed))
-    missed = f"missed by up to {worst:.2g} R T (median {float(np.nanmedian(least.missed)):.2g})"
+    missed = f"{worst:.2g} R T at most (median {float(np.nanmedian(least.missed)):.2g})"
     if values is least.missed:
-        message = f"{least.own} of {states} states are their own minimum; it is {missed}."
+        message = f"{least.own} of {states} states are their own minimum; the excess over it is {missed}."
     else:
         near, what = int((np.abs(values) <= NEAR).sum()), unit.rsplit("log ", maxsplit=1)[-1]
         message = f"The minimum lies within {NEAR:.0%} of the state's own {what} in {near} of {states} states, and is "
-        message += f"shifted by up to {float(np.nanmax(np.abs(values))):.2g} in log {what}; it is {missed}."
+        message += f"shifted by up to {float(np.nanmax(np.abs(values))):.2g} in log {what}; the excess is {missed}."
     return Map(
         name,
         title,
@@ -248,12 +249,12 @@ def _map(
 def _rows(table: Table, found: Minima) -> Rows:
     """Every state with its minimum."""
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
-    short = {"lr": "lr", "effective_lr": "effective lr", "weight_decay": "wd", "radius": "radius"}
-    head = [short[across], short[up], f"least at {short[across]}", f"least at {short[up]}", "missed by (R T)"]
-    head += ["directions: shift in log T", "missed by (R T)"]
+    short = {"lr": "lr", "effective_lr": "effective learning rate", "weight_decay": "wd", "radius": "radius"}
+    head = [short[across], short[up], f"minimum at {short[across]}", f"minimum at {short[up]}", "excess (R T)"]
+    head += ["directions: shift in log T", "excess (R T)"]
     columns = [found.shift(found.directions, found.log_temperature), found.directions.missed]
     if found.radius is not None:
-        head += ["radius: shift in log V", "missed by (R T)"]
+        head += ["radius: shift in log V", "excess (R T)"]
         columns += [found.shift(found.radius, found.log_volume), found.radius.missed]
     rows = []
     for j, i in np.argwhere(found.whole.to[..., 0] >= 0):

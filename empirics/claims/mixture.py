@@ -1,7 +1,8 @@
-"""V7, the gas mixture: scale-invariant parts of a network are gases at one pressure, each with its own temperature."""
+"""V7, the gas mixture: scale-invariant blocks of a network are gases at one pressure, each at its own temperature."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from empirics.claims.gas import (
 )
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import derive
 
@@ -30,9 +32,9 @@ __all__ = ["GasMixture"]
 
 FloatArray = NDArray[np.float64]
 
-LAW = "p V_l = R_l T_l in every part, T_l read off its noise: Z_l over (1 + |grad_l L|^2/tr Cov_l)/(1 - lr wd/2)"
-VOLUMES = "Volumes add: the squared norms of the parts over that of the whole"
-TEMPERATURES = "Equal temperatures: T_l of each part over the mean of the others"
+LAW = "p V_l = R_l T_l in every block, T_l read off its noise: Z_l over (1 + |grad_l L|^2/tr Cov_l)/(1 - lr·wd/2)"
+VOLUMES = "Volumes add: the squared norms of the blocks over that of the whole"
+TEMPERATURES = "Equal temperatures: T_l of each block over the mean of the others"
 
 #: What is asked of a row of /components.
 NEEDED = ("radius_sq", "grad_mean_sq", "grad_variance", "parameters", "scale_invariant")
@@ -41,20 +43,20 @@ DRIVEN = "unequal T_l with coupled blocks is a driven steady state, not an equil
 
 
 class GasMixture(Claim):
-    """The parts of which a network is scale-invariant (a filter under BatchNorm, a matrix under LayerNorm).
+    """The blocks of which a network is scale-invariant (a filter under BatchNorm, a matrix under LayerNorm).
 
-    Each part l has ``R_l = (d_l - 1)/2`` and, from the noise of its own gradient, ``T_l = lr tr Cov_l/(2 (d_l - 1))``;
-    at fixed ELR lr is its mean eta_eff E r^2. With these ``p V_l = R_l T_l`` is the norm balance of the part, up to
+    Each block l has ``R_l = (d_l - 1)/2`` and, from the noise of its own gradient, ``T_l = lr tr Cov_l/(2 (d_l - 1))``;
+    at fixed ELR lr is its mean eta_eff E r^2. With these ``p V_l = R_l T_l`` is the norm balance of the block, up to
     ``|grad_l L|^2`` and ``lr wd/2``, which are taken into account: an identity, true of any stationary run, and a gate.
     So is that the volumes add. Physics is only whether the T_l are equal, as they are in a mixture in equilibrium.
 
-    A part is one whatever else is trained beside it, so runs that are not scale-invariant as a whole are judged too, if
-    they are stationary by the balance with the remainder; the remainder's own tensors have a volume and no T.
+    A block is one whatever else is trained beside it, so runs that are not scale-invariant as a whole are judged too,
+    if they are stationary by the balance with the remainder; the remainder's own tensors have a volume and no T.
 
-    Each form is judged on the part that is furthest off, with an interval that is simultaneous over all parts. Where a
-    part has fewer free directions than ``d_l - 1`` (LayerNorm: one row less) its T_l is too low by their ratio. Numbers
-    of parts come from the snapshots; a part that lacks one in more than a tenth of the runs (a dead filter) is left
-    out, and said so.
+    Each form is judged on the block with the largest deviation, with an interval that is simultaneous over all blocks.
+    Where a block has fewer free directions than ``d_l - 1`` (LayerNorm: one row less) its T_l is too low by their
+    ratio. Numbers of blocks come from the snapshots; a block that lacks one in more than a tenth of the runs (a dead
+    filter) is left out, and a note says so.
     """
 
     name = "V7"
@@ -63,14 +65,14 @@ class GasMixture(Claim):
     statements = (
         Statement(
             "identity",
-            "The network is a mixture of gases: every part that is scale-invariant by itself (a filter, a matrix) has "
-            "a volume and a temperature of its own at one pressure. In a settled run each part's norm is in balance, "
-            "which is p V_l = R_l T_l up to its mean gradient, and the volumes add.",
+            "The network is a mixture of gases: every block that is scale-invariant by itself (a filter, a matrix) has "
+            "a volume and a temperature of its own at a common pressure. In a stationary run the norm balance holds "
+            "for each block, which is p V_l = R_l T_l up to its mean gradient, and the volumes add.",
             ("gas-mixture",),
         ),
         Statement(
             "physics",
-            "The parts have one temperature, as gases in equilibrium do.",
+            "All blocks have the same temperature, as gases in equilibrium do.",
             ("driven-steady-state",),
         ),
     )
@@ -87,8 +89,8 @@ class GasMixture(Claim):
             return [self.not_measured(table, TEMPERATURES, "physics", 1.0, missing)]
         parts = _Parts.of(table)
         if parts.temperature.shape[1] < 2:
-            one = "a second scale-invariant part: there is nothing to mix"
-            return [self.not_measured(table, TEMPERATURES, "physics", 1.0, [one])]
+            why = "needs a second scale-invariant block: there is nothing to mix"
+            return [replace(self.not_measured(table, TEMPERATURES, "physics", 1.0, []), reason=why)]
         return [self._law(table, parts), self._volumes(table, parts), self._temperatures(table, parts)]
 
     def _law(self, table: Table, parts: _Parts) -> Verdict:
@@ -98,10 +100,10 @@ class GasMixture(Claim):
         source = derive("gas-mixture").source
         form, margin = LAW, self.margin
         verdict = self.verdict(table, form, "identity", 1.0, margin, estimate, source, details, gated=False)
-        return replace(verdict, reason=f"furthest is {parts.names[part]}: {verdict.reason}")
+        return replace(verdict, reason=f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}")
 
     def _volumes(self, table: Table, parts: _Parts) -> Verdict:
-        ratio = parts.whole / table.values("radius_sq")
+        ratio = quotient(parts.whole, table.values("radius_sq"))
         source = derive("gas-mixture").source
         margin = self.volume_margin
         return self.verdict(table, VOLUMES, "identity", 1.0, margin, mean_of(ratio), source, gated=False)
@@ -114,11 +116,11 @@ class GasMixture(Claim):
         verdict = self.verdict(table, TEMPERATURES, "physics", 1.0, self.margin, estimate, source, details)
         if verdict.reason.startswith("gate"):
             return verdict
-        reason = f"furthest is {parts.names[part]}: {verdict.reason}"
+        reason = f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}"
         return replace(verdict, reason=f"{reason}; {DRIVEN}" if verdict.verdict == "disagrees" else reason)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
-        """Temperatures of the parts over their mean, and every part in numbers."""
+        """Temperatures of the blocks over their mean, and every block in numbers."""
         table = whatever_the_loss(table)
         if _Parts.missing(table) or not table.used.any():
             return ()
@@ -134,16 +136,17 @@ class GasMixture(Claim):
         count = parts.temperature.shape[1]
         if count < 2:
             return []
-        heat = parts.by_part(parts.temperature / parts.mean_temperature[:, None])
+        heat = parts.by_part(parts.relative_temperature)
         # One sphere of as many weights: derivation "gas-mixture", R_1 + R_2 = R - 1/2.
         one = float(directions_constant(parts.weights.sum()))
         hot, cold = max(heat, key=heat.__getitem__), min(heat, key=heat.__getitem__)
         notes = [
-            f"mixture of {count} parts: T_l over their mean from {heat[cold]:.3g} ({cold}) to {heat[hot]:.3g} ({hot}), "
-            f"standard deviation {np.std(list(heat.values())):.2g}; {DRIVEN}",
-            f"mixture: sum of R_l is {parts.constant.sum():.6g}, one sphere of these weights has (d - 1)/2 = {one:.6g}",
-            f"mixture: p V_l/(R_l T_l) itself from {np.nanmin(parts.factor):.3g} to {np.nanmax(parts.factor):.3g}; "
-            "what takes it from 1 in a stationary run is the mean gradient and lr wd/2",
+            f"mixture of {count} blocks: T_l over their mean ranges from {heat[cold]:.3g} ({cold}) to "
+            f"{heat[hot]:.3g} ({hot}), standard deviation {np.std(list(heat.values())):.2g}; {DRIVEN}",
+            f"mixture: the sum of R_l is {parts.constant.sum():.6g}; one sphere with as many weights has (d − 1)/2 = "
+            f"{one:.6g}",
+            f"mixture: p V_l/(R_l T_l) ranges from {np.nanmin(parts.factor):.3g} to {np.nanmax(parts.factor):.3g}; in "
+            "a stationary run it differs from 1 because of the mean gradient and lr·wd/2",
         ]
         return notes + ([f"mixture: {parts.left_out}"] if parts.left_out else [])
 
@@ -180,7 +183,7 @@ class _Parts:
         """What the parts cannot do without and is not there."""
         group = table.group("components")
         if group is None:
-            return ["group components (the scale-invariant parts of the network)"]
+            return ["group components (the scale-invariant blocks of the network)"]
         lacking = [f"components/{name}" for name in NEEDED if name not in group.variables]
         return lacking + table.missing(rate_name(table), "weight_decay", "radius_sq")
 
@@ -199,9 +202,7 @@ class _Parts:
         kept = round_ & (alive.sum(axis=0) >= max((1 - MOST_LEFT_OUT) * len(alive), min(FEWEST_RUNS, len(alive))))
         names = _names(table, len(weights))
         dead = [names[i] for i in np.flatnonzero(round_ & ~kept)]
-        left_out = (
-            f"{len(dead)} parts have no gradient noise in too many runs and are left out: {_few(dead)}" if dead else ""
-        )
+        left_out = f"left out, without gradient noise in too many runs: {_few(dead)}" if dead else ""
         whole, good = squared.sum(axis=1), alive[:, kept]
         squared, slopes, noise = (np.where(good, values[:, kept], np.nan) for values in (squared, slopes, noise))
         constant = directions_constant(weights[kept])
@@ -214,28 +215,30 @@ class _Parts:
         return cls(chosen, weights[kept], constant, heat, factor, expected, whole, left_out)
 
     @property
-    def mean_temperature(self) -> FloatArray:
-        """Mean over parts, by directions, shape (runs,): that of p V = sum of R_l T_l."""
+    def relative_temperature(self) -> FloatArray:
+        """T_l over the mean of all parts by their directions: that of p V = sum of R_l T_l."""
         there = np.isfinite(self.temperature)
-        return np.asarray(np.nansum(self.constant * self.temperature, axis=1) / (there * self.constant).sum(axis=1))
+        mean = quotient(np.nansum(self.constant * self.temperature, axis=1), (there * self.constant).sum(axis=1))
+        return quotient(self.temperature, mean[:, None])
 
     def against_the_others(self) -> FloatArray:
         """T_l over the mean of the others: of two parts of which one is hotter by a tenth, neither is near the mean."""
         there = np.isfinite(self.temperature)
         weight = there * self.constant
         heat = np.where(there, self.constant * self.temperature, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            others = (heat.sum(axis=1, keepdims=True) - heat) / (weight.sum(axis=1, keepdims=True) - weight)
-            return np.asarray(self.temperature / others)
+        heat_of_all, weight_of_all = heat.sum(axis=1, keepdims=True), weight.sum(axis=1, keepdims=True)
+        others = quotient(heat_of_all - heat, weight_of_all - weight, weight_of_all)
+        return quotient(self.temperature, others)
 
     def by_part(self, values: FloatArray) -> dict[str, float]:
         """Mean over runs of each part."""
-        return dict(zip(self.names, np.nanmean(values, axis=0).tolist(), strict=True))
+        means = np.nanmean(values, axis=0) if len(values) else np.full(len(self.names), np.nan)
+        return dict(zip(self.names, means.tolist(), strict=True))
 
 
 def _plot(parts: _Parts, margin: float) -> Plot:
     """Temperature of each part over the mean of all, the mean over runs with the middle nine tenths of them."""
-    heat = parts.temperature / parts.mean_temperature[:, None]
+    heat = parts.relative_temperature
     middle, (low, high) = np.nanmean(heat, axis=0), np.nanquantile(heat, [0.05, 0.95], axis=0)
     order = np.argsort(middle)
     rank = np.arange(1, len(order) + 1.0)
@@ -243,18 +246,19 @@ def _plot(parts: _Parts, margin: float) -> Plot:
     equal = int((np.abs(np.nanmean(parts.against_the_others(), axis=0) - 1) <= margin).sum())
     series = (
         Series("mean over runs", rank, middle[order]),
-        Series("5 % of the runs below", rank, low[order], line=True),
-        Series("5 % of the runs above", rank, high[order], line=True),
+        Series("5 % quantile", rank, low[order], line=True),
+        Series("95 % quantile", rank, high[order], line=True),
     )
     return Plot(
         "temperatures",
-        "The temperature of every part",
-        f"Over the mean of all parts, temperatures go from {middle[order[0]]:.3g} ({cold}) to {middle[order[-1]]:.3g} "
-        f"({hot}); {equal} of {len(order)} parts are within {margin:.0%} of the mean of the others.",
-        "T_l, read off the noise of the part's own gradient, over the mean of all parts by their directions. A "
-        "twentieth of the runs lies below the lower line, and one above the upper. In equilibrium all parts are at 1. "
-        "The table below has their names.",
-        "part, from the coldest",
+        "Temperature of every block",
+        f"Relative to the mean of all blocks, temperatures range from {middle[order[0]]:.3g} ({cold}) to "
+        f"{middle[order[-1]]:.3g} ({hot}); {equal} of {len(order)} blocks are within {margin:.0%} of the mean of the "
+        "others.",
+        "T_l, read off the noise of the block's own gradient, over the mean of all blocks weighted by their numbers of "
+        "directions. The lines are quantiles over runs. In equilibrium all blocks are at 1. The table below has their "
+        "names.",
+        "block, by increasing temperature",
         "T_l over the mean",
         series,
         logarithmic=(False, False),
@@ -265,12 +269,12 @@ def _plot(parts: _Parts, margin: float) -> Plot:
 
 def _rows(parts: _Parts) -> Rows:
     """Every part in numbers, means over runs."""
-    heat = parts.by_part(parts.temperature / parts.mean_temperature[:, None])
+    heat = parts.by_part(parts.relative_temperature)
     factor, law = parts.by_part(parts.factor), parts.by_part(parts.factor / parts.expected)
     return Rows(
         "parts",
-        "Every part, means over runs",
-        ("part", "weights", "R_l", "T_l over the mean", "p V_l/(R_l T_l)", "over what it is in any settled run"),
+        "Every block, means over runs",
+        ("block", "weights", "R_l", "T_l over the mean", "p V_l/(R_l T_l)", "over its value in any stationary run"),
         tuple(
             (name, float(weights), float(constant), heat[name], factor[name], law[name])
             for name, weights, constant in zip(parts.names, parts.weights, parts.constant, strict=True)
@@ -282,9 +286,18 @@ def _names(table: Table, count: int) -> list[str]:
     """Names of the parts, their numbers where they have none; no two the same."""
     group = table.group("components")
     if group is None or "component_name" not in group.variables:
-        return [f"part {i}" for i in range(count)]
+        return [f"block {i}" for i in range(count)]
     names = [str(name) for name in np.atleast_2d(group["component_name"].values)[0]]
     return [name if names.count(name) == 1 else f"{name} #{i}" for i, name in enumerate(names)]
+
+
+def _in_words(name: str) -> str:
+    """Name of a block in a sentence.
+
+    >>> _in_words("layer 2[15]"), _in_words("head")
+    ('layer 2, filter 15', 'head')
+    """
+    return re.sub(r"\[(\d+)\]$", r", filter \1", name)
 
 
 def _few(names: list[str], most: int = 3) -> str:

@@ -141,12 +141,12 @@ def claim(
     -------
     callable
         A decorator, which leaves the function as it is. The function takes a `Table` and returns an `Estimate`, or an
-        array with one number a run, of which the mean is judged.
+        array with one number per run, of which the mean is judged.
 
     Raises
     ------
     ClaimError
-        If the name is taken or what is said of the claim is not possible.
+        If the name is taken or what the claim declares is not possible.
 
     Examples
     --------
@@ -290,7 +290,7 @@ def load_claims(path: str | Path) -> tuple[Claim, ...]:
         raise ClaimError(f"no file {file}: give a Python file with claims")
     spec = spec_from_file_location(f"_claims_of_{abs(hash(file.resolve())):x}", file) if file.suffix == ".py" else None
     if spec is None or spec.loader is None:
-        raise ClaimError(f"{file} is no Python file: give one that ends in .py")
+        raise ClaimError(f"{file} is not a Python file: give one that ends in .py")
     module, found = module_from_spec(spec), dict[str, Claim]()
     sys.modules[spec.name] = module  # dataclasses and pickle look there
     try:

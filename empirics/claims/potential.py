@@ -18,14 +18,15 @@ from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory import Derivation, derive
 
 __all__ = ["MinimalPotential"]
 
 FloatArray = NDArray[np.float64]
 
-DIRECTIONS = "Where U - T S of the directions is least, in log T from the run's own temperature"
-RADIUS = "Where p V - T (d-1) log r is least, in log V from the run's own volume"
+DIRECTIONS = "Minimum of the free energy U − TS: offset from the run's own temperature, in log T"
+RADIUS = "Minimum of pV − T(d−1) log r: offset from the run's own volume, in log V"
 
 #: Temperatures in this share at each end of the range are not judged: their minimum may lie beyond it.
 ENDS = 0.1
@@ -34,43 +35,43 @@ POINTS = 400
 
 
 class MinimalPotential(Claim):
-    """``U_k - T_i S_k + p_i V_k`` over all runs k is least at k = i, for every run i.
+    """``U_k - T_i S_k + p_i V_k`` over all runs k is lowest at k = i, for every run i.
 
     It falls into a part of the directions, ``U - T S_sphere``, and one of the radius, ``p V - T (d-1) log r``, because
     ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
-    tests the Gibbs law. The second is least at ``p V = R T``, the norm balance once more, so it is an identity if the
-    mean gradient counts with the noise in T. Under other optimisers it is least at the ``p V = R T`` of their own
+    tests the Gibbs law. The second is lowest at ``p V = R T``, the norm balance once more, so it is an identity if the
+    mean gradient counts with the noise in T. Under other optimisers it is lowest at the ``p V = R T`` of their own
     coordinates, and physics: their law is that of pure noise. Each is judged by how far its minimum lies from the run's
     own state, in log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where
-    the loss no longer rises with T there is none to speak of. The rank, which the scatter of S makes blunt, is reported
+    the loss no longer rises with T there is no minimum. The rank, which the scatter of S makes blunt, is reported
     beside it.
     """
 
     name = "V2"
-    title = "Least free energy"
+    title = "Free-energy minimum"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
             "physics",
             "Each stationary state minimises its own free energy among all the others: at the run's own temperature "
-            "its mean loss less temperature times entropy is lower than that of hotter and of colder runs. The number "
-            "is how far, in log T, the minimum lies from the run itself.",
+            "its mean loss minus temperature times entropy is lower than that of runs at higher and at lower "
+            "temperature. The number is the offset of the minimum from the run itself, in log T.",
             ("potential",),
         ),
         Statement(
             "identity",
-            "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 less "
-            "temperature times (d − 1) log r. With all that makes the norm grow counted in the temperature, this is "
-            "the norm balance once more.",
+            "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 minus "
+            "temperature times (d − 1) log r. If the temperature includes everything that makes the norm grow, this "
+            "is the norm balance again.",
             ("regularised-loss",),
         ),
         Statement(
             "physics",
             "Each stationary state minimises its own free energy among all the others, in two parts. At the run's own "
-            "temperature its mean loss less temperature times entropy is lower than that of hotter and of colder runs; "
-            "the number is how far, in log T, the minimum lies from the run itself. And of all norms the run's own is "
-            "where pressure times volume, in the coordinates of its optimiser, is R T.",
+            "temperature its mean loss minus temperature times entropy is lower than that of runs at higher and at "
+            "lower temperature; the number is the offset of the minimum from the run itself, in log T. And at the "
+            "run's own norm pressure times volume, in the coordinates of its optimiser, is R T.",
             ("temperature", "ideal-gas-law"),
             ("fixed-lr",),
             EVERY_OPTIMIZER[1:],
@@ -89,7 +90,7 @@ class MinimalPotential(Claim):
         if missing := [*table.missing("loss", "entropy_sphere"), *StateVariables.missing(table)]:
             return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
         state = StateVariables.of(table)
-        estimate, details = _shift(state, state.values(table, "loss"), state.entropy(table))
+        estimate, details = _shift(state, table)
         return self.verdict(
             table,
             DIRECTIONS,
@@ -110,10 +111,12 @@ class MinimalPotential(Claim):
         pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
         law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
-        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(np.log(best / volume)), law.source)
+        ratio = best / volume
+        shift = np.log(ratio, out=np.full(len(ratio), np.nan), where=ratio > 0)
+        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(shift), law.source)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
-        """Maps of where the potential of every state is least, and by how much its own is above that."""
+        """Maps of the minimum of every state's potential, and of the excess of its own value."""
         return () if without(table) or not StateVariables.of(table).within.any() else exhibits_of(table)
 
     def notes(self, table: Table) -> list[str]:
@@ -126,9 +129,9 @@ class MinimalPotential(Claim):
         ranks = _ranks(table, state)
         potential = "F" if on_sphere(table) else "G"
         return [
-            f"rank of a run's own state in its {potential} among {len(ranks)}: {int((ranks == 0).sum())} are the "
-            f"least, the median rank is {int(np.median(ranks))}, the highest {int(ranks.max())} (0: least; equal "
-            "temperatures differ by scatter alone)"
+            f"each run's own state ranked by {potential} among {len(ranks)} states (0 = lowest): "
+            f"{int((ranks == 0).sum())} runs rank 0, median {int(np.median(ranks))}, worst {int(ranks.max())} (states "
+            "at equal temperature differ by scatter alone)"
         ]
 
 
@@ -146,17 +149,19 @@ def _heat_of_growth(table: Table, state: StateVariables) -> FloatArray:
     if table.optimizer != "sgd":
         return state.noise_temperature
     if known(table.data, "grad_mean_sq_unit") and not table.missing("grad_mean_sq_unit", "grad_variance_unit"):
-        share = state.values(table, "grad_mean_sq_unit") / state.values(table, "grad_variance_unit")
+        share = quotient(state.values(table, "grad_mean_sq_unit"), state.values(table, "grad_variance_unit"))
     elif not table.missing("grad_sq", "grad_variance"):
-        share = state.values(table, "grad_sq") / state.values(table, "grad_variance") - 1
+        share = quotient(state.values(table, "grad_sq"), state.values(table, "grad_variance")) - 1
     else:
         return state.temperature
     return np.asarray(state.noise_temperature * (1 + share))
 
 
-def _shift(state: StateVariables, loss: FloatArray, entropy: FloatArray) -> tuple[Estimate, dict[str, Any]]:
+def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the shift of the minimum in log T, and what it depends on."""
-    heat = state.temperature
+    if why := table.unvarying("loss", "entropy_sphere", among=state.within):
+        return no_estimate(why), {}
+    heat, loss, entropy = state.temperature, state.values(table, "loss"), state.entropy(table)
     if why := too_narrow(heat, state.along):
         return no_estimate(why), {}
     log_t = np.log(heat)
@@ -164,7 +169,7 @@ def _shift(state: StateVariables, loss: FloatArray, entropy: FloatArray) -> tupl
     edge = ENDS * (high - low)
     own = log_t[(log_t > low + edge) & (log_t < high - edge)]
     if not len(own):
-        return no_estimate("no run's temperature lies inside the range of the others"), {}
+        return no_estimate("no run has a temperature well inside the range of the others"), {}
     at = np.linspace(low, high, POINTS)
 
     weights = _depths(Curves.over(heat, state.along), loss, own)
@@ -195,7 +200,7 @@ def _depths(curves: Curves, loss: FloatArray, own: FloatArray) -> FloatArray:
 
 
 def _lowest(at: FloatArray, values: FloatArray) -> FloatArray:
-    """Where each column is least, by the parabola through the lowest of equally spaced points and its neighbours."""
+    """The minimum of each column, by the parabola through the lowest of equally spaced points and its neighbours."""
     lowest = np.clip(values.argmin(axis=0), 1, len(at) - 2)
     before, here, after = (np.take_along_axis(values, lowest[None] + k, axis=0)[0] for k in (-1, 0, 1))
     bend = before - 2 * here + after

@@ -51,7 +51,7 @@ def check_knobs(data: xr.Dataset, protocol: str, runs: list[int]) -> None:
 
 
 def effective_lr(data: xr.Dataset) -> FloatArray | None:
-    """Learning rate at unit norm, lr/r^2, shape (runs,); None if it cannot be told.
+    """Learning rate at unit norm, lr/r^2, shape (runs,); None if it is not known.
 
     Examples
     --------

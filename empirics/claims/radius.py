@@ -22,10 +22,11 @@ from empirics.claims.coordinates import (
     stationary_square,
 )
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
-from empirics.claims.fits import fit, mean_of, spline_basis
+from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from empirics.measure.stationarity import BALANCE_MARGIN
 from thermo_theory import FixedELR, FixedLR, derive
 
@@ -33,9 +34,9 @@ __all__ = ["RadiusLaw", "radius_lacks", "radius_ratios", "slope_difference"]
 
 FloatArray = NDArray[np.float64]
 
-BALANCE = "Norm balance: decay shrinks the weights as much as gradients make them grow"
+BALANCE = "Norm balance: growth of the norm by gradients over its decay by weight decay"
 SLOPES = "Slope of log r in log lr minus slope in log weight decay"
-SLOPE = "Slope of log r in log weight decay at fixed effective lr"
+SLOPE = "Slope of log r in log weight decay at fixed effective learning rate"
 FORMULA = "Radius formula of the SDE with the measured gradient noise, r^2 measured over predicted"
 #: Where the formula does not ask how large the noise is.
 PURE_FORMULA = "Radius formula for gradients that are independent noise, r^2 measured over predicted"
@@ -48,7 +49,7 @@ _BALANCE_SOURCES = {
 
 
 #: For other optimisers it is read off a step.
-_OWN_BALANCE = "what r^2 gains over what the decay in the optimiser's own step takes: 1 if r^2 stays"
+_OWN_BALANCE = "gain of r^2 over its loss by the decay in the optimiser's own step: 1 if r^2 is stationary"
 
 
 def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
@@ -90,14 +91,13 @@ class RadiusLaw(Claim):
     statements = (
         Statement(
             "identity",
-            "In a settled run, what weight decay takes off the norm of the weights equals what the gradient steps add "
-            "to it.",
+            "In a stationary run the decay of the norm by weight decay equals its growth by the gradient steps.",
             ("norm-balance",),
         ),
         Statement(
             "symmetry",
-            "The norm of the weights responds to the learning rate and, the other way, to weight decay. The two slopes "
-            "of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
+            "The norm of the weights grows with the learning rate and falls with weight decay. The two slopes of its "
+            "logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
             ("scaling-symmetry",),
         ),
         Statement(
@@ -109,22 +109,22 @@ class RadiusLaw(Claim):
         ),
         Statement(
             "physics",
-            "The norm settles where the stationary formula of the stochastic differential equation puts it, once the "
-            "gradient noise has been measured.",
+            "The stationary norm is that of the formula from the stochastic differential equation, given the measured "
+            "gradient noise.",
             ("radius",),
         ),
         Statement(
             "identity",
-            "In a settled run, what the decay in the optimiser's own step takes off the squared norm of the weights "
-            "equals what the rest of the step adds to it.",
+            "In a stationary run the loss of squared norm by the decay in the optimiser's own step equals the gain by "
+            "the rest of the step.",
             (),
             ("fixed-lr",),
             EVERY_OPTIMIZER[1:],
         ),
         Statement(
             "physics",
-            "The norm settles where weight decay balances gradients that are independent noise, for steps as large as "
-            "they are.",
+            "The stationary norm is that at which weight decay balances gradients that are independent noise, for the "
+            "actual step size.",
             ("radius", "norm-balance"),
             ("fixed-lr",),
             EVERY_OPTIMIZER[1:],
@@ -143,7 +143,7 @@ class RadiusLaw(Claim):
         of = law(protocol, optimizer)
         up, down = (f"{_fraction(slope)}".replace("-", "−") for slope in log_slopes(of.radius))
         words = (
-            "The norm of the weights responds to the learning rate and, the other way, to weight decay: the slopes of "
+            "The norm of the weights grows with the learning rate and falls with weight decay: the slopes of "
             f"its logarithm are {up} and {down} in the simplest theory. By the symmetry of the optimiser's step its "
             f"slope in {orbit_of(of).difference} must be exactly {slope_difference(protocol, optimizer):g}."
         )
@@ -180,10 +180,10 @@ class RadiusLaw(Claim):
         rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
         # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
         along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
-        basis = spline_basis(along)
-        estimate = fit(
-            np.c_[basis, across], 0.5 * np.log(table.values("radius_sq")), np.r_[np.zeros(basis.shape[1]), 1.0]
-        )
+        basis, log_radius = spline_basis(along), 0.5 * np.log(table.values("radius_sq"))
+        estimate = fit(np.c_[basis, across], log_radius, np.r_[np.zeros(basis.shape[1]), 1.0])
+        if why := table.unvarying("radius_sq"):
+            estimate = no_estimate(why)
         source = (of.symmetry if free else of.radius).source or "scaling symmetry"
         return self.verdict(table, form, "symmetry", theory, self.slope_margin * abs(theory), estimate, source)
 
@@ -198,14 +198,14 @@ class RadiusLaw(Claim):
         noisy, ratio = radius_ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
-            share = 1 - (table.values("grad_variance") / table.values("grad_sq"))[noisy]
+            share = 1 - quotient(table.values("grad_variance"), table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
         source = of.radius.source
         verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
         if verdict.verdict == "disagrees" and share.max() > self.ratio_margin and form == FORMULA:
             why = (
-                f"; the formula leaves out the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
-                "which makes the weights grow as the noise does"
+                f"; the formula neglects the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
+                "which makes the weights grow just as the noise does"
             )
             return replace(verdict, reason=verdict.reason + why)
         return verdict
@@ -226,10 +226,13 @@ class RadiusLaw(Claim):
         up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
         of = law_of(table)
         by_rate, by_decay = map(_fraction, log_slopes(of.radius))
-        noise = "the gradient noise at unit norm were the same in all runs"
+        noise = "the gradient noise at unit norm is the same in all runs"
         if "sigma" not in of.radius.arguments:
-            noise = "gradients were independent noise, the same in all coordinates"
-        return [f"slopes of log r: {up} in log lr and {down} in log weight decay; {by_rate} and {by_decay} if {noise}"]
+            noise = "gradients are independent noise, equal in all coordinates"
+        return [
+            f"slopes of log r: {up} in log lr and {down} in log weight decay; predicted {by_rate} and {by_decay} if "
+            f"{noise}"
+        ]
 
 
 def _fraction(slope: float) -> Fraction:
@@ -273,7 +276,7 @@ def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     if of.optimizer == "sgd":
         return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
     # The push of an Adam step is that of all its weights, not of the directions alone.
-    given = settings(table, radius_arguments(of), unit, table.weights)
+    given = settings(table, radius_arguments(of), np.where(unit > 0, unit, np.nan), table.weights)
     return noisy, squared[noisy] / stationary_square(of, given)[noisy]
 
 
@@ -283,30 +286,30 @@ def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatAr
     rate, decay = table.values(_rate(table)), table.values("weight_decay")
     orbit = orbit_of(law_of(table)) if free else None
     along = np.exp(orbit.along(np.log(rate), np.log(decay))) if orbit else rate
-    equal = typeset(orbit.words[0]) if orbit else "effective lr"
+    equal = typeset(orbit.words[0]) if orbit else "effective learning rate"
     plain = table.optimizer == "sgd"
     series = [Series("formula of the SDE" if plain else "independent gradients", along[chosen], ratio)]
-    words = f"r² over that of the formula goes from {ratio.min():.3f} to {ratio.max():.3f}"
+    words = f"r² over the formula ranges from {ratio.min():.3f} to {ratio.max():.3f}"
     balance = balances(table.data)
     if balance is not None and np.isfinite(balance[table.used]).all():
         # SGD's holds r^2 against lr E|g|^2/(wd (2 - lr wd)) with the gradients at the actual norm.
-        by_balance = 1 / balance[table.used]
+        by_balance = quotient(1.0, balance[table.used])
         series.append(Series("norm balance (exact)", along, by_balance))
-        words += f", over that of the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
+        words += f", over the norm balance from {by_balance.min():.3f} to {by_balance.max():.3f}"
     return Plot(
         "ratio",
-        "How far each prediction is off",
+        "Deviation of each prediction",
         f"{words}.",
         "The exact norm balance must hold in every stationary run. "
         + (
-            f"The formula leaves out the mean gradient and terms of the order of {'lr × wd' if free else 'a step'}: "
-            "what is left is the price of that."
+            f"The formula neglects the mean gradient and terms of order {'lr·wd' if free else 'of the step size'}: "
+            "the remaining deviation is due to that."
             if plain
-            else "The other prediction takes gradients for independent noise: what is left is what the mean gradient, "
-            "and gradients that go with those before, do to the norm."
+            else "The other prediction assumes that gradients are independent noise: the remaining deviation is due to "
+            "the mean gradient and to correlations between successive gradients."
         ),
         equal,
-        "r², measured over predicted",
+        "r², measured / predicted",
         tuple(series),
         level=1.0,
         margin=margin,

@@ -1,6 +1,6 @@
 """The thermodynamic state of each run: temperature, volume, pressure, and what steps of finite size change.
 
-A step of SGD is no infinitesimal one: in a well of curvature h a cold gas has the spread, and so the energy and the
+A step of SGD is not infinitesimal: in a well of curvature h a cold gas has the spread, and so the energy and the
 entropy, of a Gibbs law whose temperature is higher than that of the noise by ``1/(1 - h eta_eff/2)`` (derivation
 "finite-step"). So that temperature is the one a run is judged at. It is exact in a harmonic well; what it leaves out is
 of second order in ``h eta_eff/2``, and ``eta_eff (d - 1) T`` (at fixed LR: lr x wd), by half of which steps along a
@@ -67,7 +67,7 @@ def finite_step_factor(eta_eff: FloatArray, curvature: FloatArray) -> FloatArray
 
 @dataclass(frozen=True)
 class StateVariables:
-    """The state of the runs of a table that can be judged by their temperature, one number a run.
+    """The state of the runs of a table that can be judged by their temperature, one number per run.
 
     Attributes
     ----------
@@ -151,12 +151,12 @@ class StateVariables:
             what = "a correction of first order" if self.derived else "laws of small steps"
             notes.append(
                 f"{out} of {len(self.within)} runs left out of V2, V4, V5 and V6: their steps are too large for {what} "
-                f"(mean curvature x effective lr/2 above {largest:g}, or (d - 1) x T x effective lr above "
-                f"{LARGEST_TURN:g}), or they have no noise"
+                f"(mean curvature × effective learning rate/2 above {largest:g}, or (d − 1) × T × effective learning "
+                f"rate above {LARGEST_TURN:g}), or they have no noise"
             )
         if not self.corrected:
             why = "laplacian was not measured" if self.derived else "no correction is derived for this optimiser"
-            notes.append(f"{why}: V2, V4, V5 are not corrected for the finite size of steps")
+            notes.append(f"{why}: V2, V4 and V5 are not corrected for the finite step size")
         return notes
 
 
@@ -203,7 +203,7 @@ def _path_entropies(table: Table) -> str:
         return ""
     return (
         f"gate: {share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour "
-        "in time), on which no verdict on the entropy itself can stand"
+        "in time), so the entropy itself cannot be judged"
     )
 
 
@@ -221,5 +221,5 @@ def _too_few_samples(table: Table) -> str:
         return ""
     return (
         f"gate: {share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
-        f"(the fewest {size.min():.0f}): they do not mix"
+        f"(minimum {size.min():.0f}): the runs are not mixing"
     )

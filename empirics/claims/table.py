@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from empirics.claims.protocol import known
 from empirics.measure import norm_balance, radial_share, run_status
+from empirics.measure.rounding import constant
 
 __all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances", "radial_shares"]
 
@@ -24,6 +25,9 @@ FEWEST_RUNS = 8
 
 #: A run that lacks one of these, where others have it, is left out. All but the entropy have to be positive.
 ESSENTIAL = ("radius_sq", "grad_sq", "entropy")
+
+#: Numbers beyond this, or below one over it, are no measurements, nor are logarithms of such: their powers overflow.
+LARGEST = 1e75
 
 #: For the status of a run of which only the norm balance is checked.
 NOTHING_ELSE_WRONG: dict[str, Any] = {
@@ -54,6 +58,8 @@ class Table:
         All groups of the results, if there are any (`group`).
     members : tuple of int
         Numbers of these runs in them.
+    out_of_range : tuple of str
+        Variables with numbers that are too large or too small to compute with, which count as missing.
     """
 
     data: xr.Dataset
@@ -63,6 +69,7 @@ class Table:
     trace: xr.Dataset | None = None
     tree: xr.DataTree | None = None
     members: tuple[int, ...] = ()
+    out_of_range: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -77,6 +84,7 @@ class Table:
         A run without some number that others have is "incomplete"; one whose norm balance can be computed and is off
         is "not stationary", whatever an imported table says of it.
         """
+        data, beyond = _in_range(data)
         runs = data.sizes["run"]
         status = np.full(runs, "ok", dtype=object)
         reason = np.full(runs, "", dtype=object)
@@ -86,7 +94,14 @@ class Table:
         _mark_incomplete(data, status, reason)
         balanced = _mark_unbalanced(data, status, reason)
         return cls(
-            data, status.astype(str), reason.astype(str), "status" in data or balanced, trace, tree, tuple(members)
+            data,
+            status.astype(str),
+            reason.astype(str),
+            "status" in data or balanced,
+            None if trace is None else _in_range(trace)[0],
+            tree,
+            tuple(members),
+            tuple(beyond),
         )
 
     @property
@@ -141,11 +156,23 @@ class Table:
         """A variable of the runs that are used."""
         return np.asarray(self.data[name].values[self.used], dtype=float)
 
+    def unvarying(self, *names: str, among: NDArray[np.bool_] | None = None) -> str:
+        """Which of these variables is the same in all runs used, or those among them, but for rounding; empty if none.
+
+        What a slope or a change of it comes out as is then decided by rounding, and no verdict can stand on it.
+        """
+        for name in names:
+            values = np.asarray(self.data[name].values[self.used])
+            values = values if among is None else values[among]
+            if len(values) and constant(values):
+                return f"{name} does not vary: it is {values[0]:.6g} in all {len(values)} runs, to rounding"
+        return ""
+
     def group(self, name: str) -> xr.Dataset | None:
         """Another group of the results ("components", "blocks"), the runs of this table; None if it was not kept."""
         if self.tree is None or name not in self.tree.children:
             return None
-        return self.tree[name].to_dataset().isel(run=list(self.members))
+        return _in_range(self.tree[name].to_dataset().isel(run=list(self.members)))[0]
 
     def gate(self) -> str:
         """Why nothing can be judged here, in words; empty if it can."""
@@ -153,10 +180,17 @@ class Table:
         if left_out > MOST_LEFT_OUT * runs:
             kinds = ", ".join(f"{count} {name}" for name, count in Counter(self.status[~self.ok]).most_common())
             example = self.reason[~self.ok][0]
-            return f"gate: {left_out} of {runs} runs cannot be used ({kinds}; for example: {example})"
+            return f"gate: {left_out} of {runs} runs cannot be used ({kinds}; e.g. {example})"
         if runs - left_out < FEWEST_RUNS:
             return f"gate: {runs - left_out} runs are too few to judge, at least {FEWEST_RUNS} are needed"
         return ""
+
+    def beyond_range(self) -> str:
+        """Which variables have numbers that cannot be computed with; empty if none."""
+        if not self.out_of_range:
+            return ""
+        which = ", ".join(self.out_of_range)
+        return f"numbers above {LARGEST:g} or below {1 / LARGEST:g} count as missing: some of {which}"
 
     def left_out(self) -> str:
         """How many runs were left out, and why; empty if none."""
@@ -167,6 +201,19 @@ class Table:
         return f"{int(out.sum())} of {len(out)} runs left out of the fits: {kinds}"
 
 
+def _in_range(data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """The same, NaN for numbers whose powers overflow or vanish, and the names of the variables that had some."""
+    beyond = {}
+    for name, column in data.variables.items():
+        if column.dtype.kind == "f" and np.isfinite(column.values).any():
+            size = np.abs(column.values)
+            bad = np.isfinite(size) & (size > 0) & ~((size <= LARGEST) & (size >= 1 / LARGEST))
+            bad |= size > np.log(LARGEST) if str(name).startswith("log_") else False
+            if bad.any():
+                beyond[str(name)] = column.copy(data=np.where(bad, np.nan, column.values))
+    return data.assign(beyond), list(beyond)
+
+
 def _mark_incomplete(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> None:
     """Leave out the runs that lack what others have."""
     for name in ESSENTIAL:
@@ -175,14 +222,14 @@ def _mark_incomplete(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any
         values = np.asarray(data[name].values, dtype=float)
         good = np.isfinite(values) if name == "entropy" else np.isfinite(values) & (values > 0)
         lacking = ~good & (status == "ok")
-        if good[status == "ok"].any() and lacking.any():
-            status[lacking], reason[lacking] = "incomplete", f"{name} is not a number that can be used"
+        if np.isfinite(values[status == "ok"]).any() and lacking.any():
+            status[lacking], reason[lacking] = "incomplete", f"{name} is not a usable number"
 
 
 def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
     """Norm balance of each run in the form of its protocol, shape (runs,); None where there is none or no numbers.
 
-    At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is what stays: the
+    At fixed LR it is exact. At fixed ELR, where the learning rate is eta_eff r^2, the mean of log r is stationary: the
     runs' own `balance` is taken if they have one, else the same ratio of means, which is off by eta_eff wd r^2. On the
     sphere the norm is held, and there is nothing to balance. Other optimisers than SGD have balances of their own, with
     more than these means in them: only the runs' own counts. Where E[w.g] was measured it is the balance with the
@@ -200,8 +247,7 @@ def balances(data: xr.Dataset) -> NDArray[np.float64] | None:
     if steps is None or not known(data, "grad_sq"):
         return None
     lr, decay, squared = steps
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(norm_balance(lr, decay, np.atleast_1d(data["grad_sq"].values), squared, _radial(data)))
+    return np.asarray(norm_balance(lr, decay, np.atleast_1d(data["grad_sq"].values), squared, _radial(data)))
 
 
 def radial_shares(data: xr.Dataset) -> NDArray[np.float64]:
@@ -213,8 +259,7 @@ def radial_shares(data: xr.Dataset) -> NDArray[np.float64]:
     if steps is None or not _optimizers(data) <= {"sgd", "momentum", "nesterov"}:
         return np.zeros(data.sizes["run"])
     lr, decay, squared = steps
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(radial_share(lr, decay, _radial(data), squared))
+    return np.nan_to_num(radial_share(lr, decay, _radial(data), squared))
 
 
 def _optimizers(data: xr.Dataset) -> set[str]:

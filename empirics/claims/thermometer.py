@@ -1,4 +1,4 @@
-"""V6, the configurational temperature: slopes and curvatures of the loss tell the temperature of the noise."""
+"""V6, the configurational temperature: slopes and curvatures of the loss give the temperature of the noise."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
+from empirics.measure.rounding import quotient
 from thermo_theory import derive
 from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
 from thermo_theory.symbols.vectors import Expectation, Quad, SymProduct, Tr
@@ -61,8 +62,8 @@ class ConfigurationalTemperature(Claim):
         ),
         Statement(
             "identity",
-            "In a settled run what steps down the slope take off the loss is what curvature along the steps adds to "
-            "it, whatever the noise.",
+            "In a stationary run the decrease of the loss by steps along its slope equals the increase by curvature "
+            "along the steps, whatever the noise.",
             ("step-balance", "gradient-balance"),
         ),
     )
@@ -78,7 +79,7 @@ class ConfigurationalTemperature(Claim):
         """Say that the balance is derived for SGD alone."""
         if table.optimizer == "sgd":
             return []
-        return [f"V6's balance of gradients with tr(H Sigma) is not judged: it is not derived for {table.optimizer}"]
+        return [f"the gradient balance of V6 with tr(H Sigma) is not judged: it is not derived for {table.optimizer}"]
 
     def _gibbs(self, table: Table) -> Verdict:
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *StateVariables.missing(table)]:
@@ -114,13 +115,12 @@ class ConfigurationalTemperature(Claim):
         return (
             Plot(
                 "thermometer",
-                "Mean squared gradient over what it should be",
+                "Mean squared gradient over its expected value",
                 f"{'; '.join(f'{one.label}: {one.y.min():.3f} to {one.y.max():.3f}' for one in series)}.",
-                "A ratio of 1 is what the Gibbs law demands."
+                "The Gibbs law requires a ratio of 1."
                 if len(series) < 2
-                else "Both ratios must be 1 where the Gibbs law holds. The second must be 1 in every stationary run "
-                "whose steps are not too large, so where it is and the first is not, the noise is not that of a Gibbs "
-                "law.",
+                else "Both ratios are 1 where the Gibbs law holds. The second is 1 in every stationary run whose steps "
+                "are not too large: if it is 1 and the first is not, the noise is not that of a Gibbs law.",
                 "temperature T",
                 "E|∇L|² over expected",
                 tuple(series),
@@ -240,9 +240,10 @@ def steps_too_large(table: Table, margin: float) -> str:
     state = StateVariables.of(table)
     why = f"the balance of a step is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     if (along_mean := _along_mean(table, state)) is not None:
-        step = state.eta_eff * along_mean / _slopes(table, state) / 2
-        why += f", curvature along the mean gradient x effective lr/2 {np.median(step):.2g} in the median run"
-    return f"gate: steps are too large, the loss along them is not quadratic ({why})"
+        step = quotient(state.eta_eff * along_mean, _slopes(table, state)) / 2
+        why += ", curvature along the mean gradient × effective learning rate/2 is "
+        why += f"{np.median(step):.2g} in the median run"
+    return f"gate: the steps are too large, the loss along them is not quadratic ({why})"
 
 
 def _along_gradients(table: Table) -> bool:

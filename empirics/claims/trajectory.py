@@ -1,9 +1,9 @@
-"""V0, the way to the stationary radius: from any start the norm follows the curve of its equation."""
+"""V0, the relaxation of the radius: from any start the norm follows the curve of its equation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,14 @@ from empirics.claims.protocol import effective_lr
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
+from empirics.measure.rounding import quotient
 from thermo_theory.protocols import PROTOCOLS
 
 __all__ = ["FAR", "RadiusTrajectory"]
 
 FloatArray = NDArray[np.float64]
 
-AREA = "Way to the stationary radius: area under log(r/r*) over the steps, measured over predicted"
+AREA = "Relaxation of the radius: area under log(r/r*), measured / predicted"
 
 #: A run started far if its radius was off the stationary one by at least this factor.
 FAR = 2.0
@@ -41,10 +42,10 @@ class RadiusTrajectory(Claim):
     factor of 2. What is compared is the area under ``log(r/r*)`` over the steps until a fifth of it is left, r* being
     the formula's: a relaxation that takes 10 % longer has an area larger by 10 %. The formula is given the mean squared
     gradient at unit norm that each run had in the end (the noise, and where it was measured the mean gradient), and
-    takes it to be the same on the way (physics: a network's is not). It leaves out terms of the order of a step, so
+    takes it to be the same throughout (physics: a network's is not). It neglects terms of the order of a step, so
     runs with large steps are left out as for V2, V4, V5 and V6. Inside the stationary radius steps are larger than on
     it, and at fixed ELR so is the decay outside: the way is followed from where a step changes r^2 by less than 2 %
-    and moves the loss towards its minimum by less than 2 % (mean curvature x effective lr/2).
+    and moves the loss towards its minimum by less than 2 % (mean curvature × effective learning rate/2).
     """
 
     name = "V0"
@@ -62,7 +63,7 @@ class RadiusTrajectory(Claim):
     margin = 0.05
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
-        """Two of the ways, with the formula's curves."""
+        """Two of the relaxations, with the formula's curves."""
         ways = [] if _missing(table) else [way for way in _ways(table) if np.isfinite(way.ratio)]
         return (_plot(ways, table.data.attrs["protocol"] == "fixed-lr"),) if ways else ()
 
@@ -73,8 +74,11 @@ class RadiusTrajectory(Claim):
         ratios = np.array([way.ratio for way in _ways(table)])
         ratios = ratios[np.isfinite(ratios)]
         if len(ratios) < FEWEST_FAR:
-            wanted = f"{FEWEST_FAR} runs that started off the stationary radius by a factor of {FAR:g}, and settled"
-            return [self.not_measured(table, AREA, "physics", 1.0, [f"{wanted} ({len(ratios)} did)"])]
+            why = (
+                f"needs {FEWEST_FAR} runs that start a factor of {FAR:g} or more from the stationary radius and then "
+                f"settle; found {len(ratios)}"
+            )
+            return [replace(self.not_measured(table, AREA, "physics", 1.0, []), reason=why)]
         source = PROTOCOLS[str(table.data.attrs["protocol"])].trajectory.source
         details: dict[str, object] = {"runs that started far": len(ratios)}
         return [self.verdict(table, AREA, "physics", 1.0, self.margin, mean_of(ratios), source, details)]
@@ -94,7 +98,7 @@ def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:
 
 
 def _missing(table: Table) -> list[str]:
-    """Name what is not there and the way needs."""
+    """Name what the relaxation needs and is not there."""
     if table.trace is None or not {"radius_sq", "log_radius"} & set(table.trace.variables):
         return ["the radius over the steps (/trace)"]
     return [*table.missing("weight_decay", "radius_sq", "grad_variance_unit"), *StateVariables.missing(table)]
@@ -157,7 +161,7 @@ def _plot(ways: list[Way], free: bool) -> Plot:
     for way in chosen:
         (reached,) = np.nonzero(np.abs(way.predicted) <= FOLLOWED / 4 * abs(way.predicted[0]))
         shown = way.t <= way.t[reached[0] if len(reached) else -1]
-        name = f"{'lr' if free else 'effective lr'} {way.rate:.2g}, wd {way.decay:.2g}"
+        name = f"{'lr' if free else 'effective learning rate'} {way.rate:.2g}, wd {way.decay:.2g}"
         t = way.t[shown] / way.t[shown][-1]
         thinned = np.unique(np.linspace(0, len(t) - 1, 40).round().astype(int))
         series.append(Series(name, t[thinned], way.measured[shown][thinned]))
@@ -165,13 +169,13 @@ def _plot(ways: list[Way], free: bool) -> Plot:
     ratios = np.array([way.ratio for way in ways])
     return Plot(
         "way",
-        "The way to the stationary radius",
-        f"Of {len(ways)} runs that started far, measured areas are {ratios.min():.3f} to {ratios.max():.3f} of the "
-        "predicted ones.",
-        "log(r/r*), r* being the stationary radius of the formula, over the steps until a twentieth is left or the "
-        "trace ends, these being 1 for each run. Shown are the runs with the smallest and the largest rate × weight "
-        "decay.",
-        "steps, over those shown",
+        "Relaxation of the radius",
+        f"In {len(ways)} runs that started far from the stationary radius the measured area is {ratios.min():.3f} to "
+        f"{ratios.max():.3f} of the predicted one.",
+        "log(r/r*), with r* the stationary radius of the formula, against the steps until a twentieth is left or the "
+        "trace ends, scaled to 1 for each run. Shown are the runs with the smallest and the largest product of rate "
+        "and weight decay.",
+        "steps / steps shown",
         "log(r/r*)",
         tuple(series),
         logarithmic=(False, False),
@@ -195,12 +199,12 @@ def _ratio(t: FloatArray, measured: FloatArray, predicted: FloatArray, final: fl
     """Measured over predicted area under log(r/r*); NaN where the run did not start far or was not followed."""
     if np.abs(predicted[0] - final) < np.log(FAR):
         return np.nan
-    return _area(t, measured - final) / _area(t, predicted - final)
+    return float(quotient(_area(t, measured - final), _area(t, predicted - final)))
 
 
 def _area(t: FloatArray, excursion: FloatArray) -> float:
     """Area under an excursion, over its start, until a share `FOLLOWED` of it is left; NaN if it is not followed."""
-    left = excursion / excursion[0]
+    left = quotient(excursion, excursion[0], np.abs(excursion).max())
     (after,) = np.nonzero(left <= FOLLOWED)
     if not len(after) or after[0] < FEWEST_POINTS:
         return np.nan

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["KINDS", "VERDICTS", "Verdict", "judge"]
+__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge"]
 
 
 #: What a claim may stand on, and what may come of it.
 KINDS = ("identity", "symmetry", "physics")
 VERDICTS = ("agrees", "disagrees", "inconclusive", "not measured")
+
+
+def decimals(value: float, places: int) -> str:
+    """Write a number with so many decimals, a large one with as many digits; never a negative zero.
+
+    >>> decimals(-0.00001, 3), decimals(1.0625, 3), decimals(96_627_720_558.0, 3)
+    ('0.000', '1.062', '9.663e+10')
+    """
+    return f"{value:z.{places}f}" if abs(value) < 1e6 else f"{value:.{places + 1}g}"
 
 
 def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, str]:
@@ -32,7 +38,7 @@ def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, s
     Returns
     -------
     verdict, reason : str
-        "agrees" if the interval lies inside theory +- margin, "disagrees" if it lies outside, else "inconclusive".
+        "agrees" if the interval lies inside theory ± margin, "disagrees" if it lies outside, else "inconclusive".
 
     Examples
     --------
@@ -44,8 +50,8 @@ def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, s
     if theory - margin <= low and high <= theory + margin:
         return "agrees", f"the interval lies within {margin:g} of {theory:g}"
     if high < theory - margin or low > theory + margin:
-        return "disagrees", f"the interval lies outside {theory:g} +- {margin:g}"
-    return "inconclusive", f"the interval straddles the edge of {theory:g} +- {margin:g}"
+        return "disagrees", f"the interval lies outside {theory:g} ± {margin:g}"
+    return "inconclusive", f"the interval straddles the edge of {theory:g} ± {margin:g}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Verdict:
     kind : str
         "identity", "symmetry" or "physics".
     theory, measured, low, high, margin : float
-        The derived value; the measured one with its 95 % interval; how far off still counts as equal.
+        The derived value; the measured one with its 95 % interval; the equivalence margin.
     verdict : str
         "agrees", "disagrees", "inconclusive" or "not measured".
     reason : str

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from empirics.claims.verdict import Verdict
+from empirics.claims.verdict import Verdict, decimals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ class Verdicts(Sequence[Verdict]):
     rows : sequence of Verdict
         One for each form of each claim.
     notes : sequence of str
-        What is reported beside them, not judged.
+        Diagnostics that are reported and not judged.
     runs : Runs or xarray.Dataset, optional
         What was judged.
     errors : sequence of str
@@ -78,7 +78,7 @@ class Verdicts(Sequence[Verdict]):
         return [row for row in self if row.verdict == "disagrees" and row.kind != "identity"]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with the columns `COLUMNS`, a row a verdict."""
+        """Return a table with the columns `COLUMNS`, one row per verdict."""
         import pandas as pd
 
         return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self], columns=list(COLUMNS))
@@ -109,7 +109,7 @@ class Verdicts(Sequence[Verdict]):
         for row in self:
             lines += _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
             if math.isfinite(row.measured):
-                lines.append(f"      measured {_interval(row)}, theory {_number(row.theory)} +- {_number(row.margin)}")
+                lines.append(f"      measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}")
             lines += _wrapped(row.reason, "      ")
         return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(note, "note: "))])
 
@@ -129,13 +129,13 @@ def _wrapped(text: str, head: str) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "-"
+    return f"{value if abs(value) > 1e-12 else 0:.4g}" if math.isfinite(value) else "-"
 
 
 def _interval(row: Verdict) -> str:
     if not math.isfinite(row.measured):
         return "-"
-    return f"{row.measured:.4f} [{row.low:.4f}, {row.high:.4f}]"
+    return f"{decimals(row.measured, 4)} [{decimals(row.low, 4)}, {decimals(row.high, 4)}]"
 
 
 def _plain(value: Any) -> Any:

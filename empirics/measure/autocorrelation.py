@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from empirics.measure.rounding import constant, scale_of
+
 __all__ = ["autocorrelation", "integrated_time", "memory", "series_autocorrelation", "unbiased"]
 
 #: A sum of autocorrelations is broken off at this many autocorrelation times (Sokal's window): longer sums add noise.
@@ -58,10 +60,13 @@ def series_autocorrelation(x: ArrayLike) -> NDArray[np.float64]:
     """
     values = np.asarray(x, dtype=float)
     n = len(values)
+    if constant(values):
+        return np.ones(n)
+    values = values / scale_of(values)
     centred = values - values.mean()
     power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
     means = np.fft.irfft(power, 2 * n)[:n] / np.arange(n, 0, -1)
-    return np.asarray(means / means[0]) if centred.any() else np.ones(n)
+    return np.asarray(means / means[0])
 
 
 def integrated_time(correlation: ArrayLike, rows: int | None = None) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from empirics.measure.autocorrelation import integrated_time, series_autocorrelation
+from empirics.measure.rounding import constant, scale_of
 
 __all__ = ["Jumps", "autocorrelation_time", "drift", "effective_sample_size", "periodic_jumps", "r_hat"]
 
@@ -28,7 +29,7 @@ NORMAL_SPREAD = 1.4826
 
 
 def _chains(x: ArrayLike) -> FloatArray:
-    """Check and return series, one a row.
+    """Check and return series, one per row.
 
     Raises
     ------
@@ -49,12 +50,12 @@ def effective_sample_size(x: ArrayLike) -> float:
     Parameters
     ----------
     x : array_like, shape (chains, n) or (n,)
-        Series of the same quantity, one a row: seeds, or one run.
+        Series of the same quantity, one per row: seeds, or one run.
 
     Returns
     -------
     float
-        By arviz-stats, which halves each series, so that a drift shows; 1 if it cannot tell more.
+        By arviz-stats, which halves each series, so that a drift shows; 1 if each is constant.
 
     Raises
     ------
@@ -69,9 +70,9 @@ def effective_sample_size(x: ArrayLike) -> float:
     from arviz_stats.base import array_stats
 
     chains = _chains(x)
-    if np.ptp(chains) == 0:
+    if constant(chains, axis=1).all():
         return 1.0
-    return max(float(array_stats.ess(chains, chain_axis=0, draw_axis=1, method="mean")), 1.0)
+    return max(float(array_stats.ess(chains / scale_of(chains), chain_axis=0, draw_axis=1, method="mean")), 1.0)
 
 
 def r_hat(x: ArrayLike) -> float:
@@ -80,7 +81,7 @@ def r_hat(x: ArrayLike) -> float:
     Parameters
     ----------
     x : array_like, shape (chains, n) or (n,)
-        Series, one a row. One series is compared half with half.
+        Series, one per row. One series is compared half with half.
 
     Returns
     -------
@@ -104,9 +105,9 @@ def r_hat(x: ArrayLike) -> float:
     if len(chains) == 1:
         half = chains.shape[1] // 2
         chains = np.stack([chains[0, :half], chains[0, -half:]])
-    if not chains.std(axis=1).any():
-        return 1.0 if np.ptp(chains) == 0 else float("inf")
-    return float(array_stats.rhat(chains, chain_axis=0, draw_axis=1, method="rank"))
+    if constant(chains, axis=1).all():
+        return 1.0 if constant(chains) else float("inf")
+    return float(array_stats.rhat(chains / scale_of(chains), chain_axis=0, draw_axis=1, method="rank"))
 
 
 def autocorrelation_time(x: ArrayLike) -> float:
@@ -165,10 +166,12 @@ def drift(blocks: ArrayLike) -> tuple[FloatArray, FloatArray]:
     values = np.asarray(blocks, dtype=float)
     if not values.ndim or values.shape[-1] < 8:
         raise ValueError(f"at least 8 blocks are needed to see a drift, got shape {values.shape}")
-    quarter = values.shape[-1] // 4
+    quarter, scale = values.shape[-1] // 4, scale_of(values)
+    values = values / scale
     first, last = values[..., :quarter], values[..., -quarter:]
     pooled = (first.var(axis=-1, ddof=1) + last.var(axis=-1, ddof=1)) / 2
-    return last.mean(axis=-1) - first.mean(axis=-1), np.sqrt(2 * pooled / quarter)
+    with np.errstate(over="ignore"):
+        return (last.mean(axis=-1) - first.mean(axis=-1)) * scale, np.sqrt(2 * pooled / quarter) * scale
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ class Jumps:
     size : float
         Median rise of log r; 0 if there are none.
     periodic : bool
-        Whether the radius falls slowly and is thrown back again and again, at least three times.
+        Whether the radius falls slowly and jumps back repeatedly, at least three times.
     """
 
     count: int

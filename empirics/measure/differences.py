@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from empirics.measure.rounding import constant, scale_of
+
 __all__ = ["MeanDifference", "furthest_difference", "mean_difference", "pooled_difference"]
 
 #: Coverage of the intervals.
@@ -50,7 +52,8 @@ class MeanDifference:
 
 def _freedom(variances: Sequence[float], freedoms: Sequence[float]) -> float:
     """Degrees of freedom of a sum of independent variances (Satterthwaite, Biometrics Bull. 2, 110, 1946)."""
-    parts, total = np.asarray(variances), float(np.sum(variances))
+    parts = np.asarray(variances) / scale_of(variances)
+    total = float(np.sum(parts))
     return total**2 / float((parts**2 / np.asarray(freedoms)).sum())
 
 
@@ -60,7 +63,7 @@ def mean_difference(first: ArrayLike, second: ArrayLike) -> MeanDifference:
     Parameters
     ----------
     first, second : array_like, shape (runs,)
-        A number a run, two runs or more each.
+        One number per run, two runs or more each.
 
     Returns
     -------
@@ -80,12 +83,15 @@ def mean_difference(first: ArrayLike, second: ArrayLike) -> MeanDifference:
     sets = [np.asarray(one, dtype=float) for one in (first, second)]
     for one in sets:
         if one.ndim != 1 or len(one) < 2 or not np.isfinite(one).all():
-            raise ValueError(f"each set must be two finite numbers or more, one a run, got {one}")
+            raise ValueError(f"each set must hold at least two finite numbers, one per run, got {one}")
+    if all(constant(one) for one in sets):
+        raise ValueError("the runs of both sets are all the same: no error can be estimated")
+    scale = scale_of(np.concatenate(sets))
+    sets = [one / scale for one in sets]
     variances = [float(one.var(ddof=1)) / len(one) for one in sets]
-    if not sum(variances):
-        raise ValueError("the runs of both sets are all the same: no error can be told")
     freedom = _freedom(variances, [len(one) - 1 for one in sets])
-    return MeanDifference(float(sets[1].mean() - sets[0].mean()), float(np.sqrt(sum(variances))), freedom)
+    error = float(np.sqrt(sum(variances))) * scale
+    return MeanDifference(float(sets[1].mean() - sets[0].mean()) * scale, error, freedom)
 
 
 def pooled_difference(each: Sequence[MeanDifference]) -> MeanDifference:
@@ -96,11 +102,11 @@ def pooled_difference(each: Sequence[MeanDifference]) -> MeanDifference:
     >>> pooled_difference([MeanDifference(1.0, 0.3, 8.0), MeanDifference(2.0, 0.3, 8.0)]).freedom
     16.0
     """
-    variances = [one.error**2 for one in each]
+    scale = scale_of([one.error for one in each])
+    variances = [(one.error / scale) ** 2 for one in each]
     freedom = _freedom(variances, [one.freedom for one in each])
-    return MeanDifference(
-        float(np.mean([one.value for one in each])), float(np.sqrt(sum(variances))) / len(each), freedom
-    )
+    error = float(np.sqrt(sum(variances))) * scale / len(each)
+    return MeanDifference(float(np.mean([one.value for one in each])), error, freedom)
 
 
 def furthest_difference(each: Sequence[MeanDifference]) -> tuple[float, float, float]:

@@ -145,7 +145,7 @@ def sphere_entropies(
     Returns
     -------
     list of SphereEntropy
-        One a window.
+        One per window.
 
     Raises
     ------

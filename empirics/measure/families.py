@@ -157,7 +157,7 @@ def gaussian_entropy(gram: Gram, correlation: FloatArray, time: float) -> tuple[
     the oracle-approximating rule (Chen, Wiesel, Eldar and Hero 2010).
 
     Bias: none to speak of from f = 2 m on, and none below where all eigenvalues are alike. Where they differ and f < 2
-    m it can be of either sign and some tenths of a nat a dimension, and it changes with f: not for slopes then
+    m it can be of either sign and some tenths of a nat per dimension, and it changes with f: not for slopes then
     (docs/validation.md), and the interval does not know of it.
     """
     n, m = gram.rows.n, gram.rows.d - 1

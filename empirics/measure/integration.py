@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.stats import t as student
 
+from empirics.measure.rounding import ROUNDING
+
 __all__ = ["EntropyDifference", "entropy_by_integration"]
 
 FloatArray = NDArray[np.float64]
@@ -103,7 +105,7 @@ def entropy_by_integration(
     _check(states)
     if states["T"].ndim == 2:
         if T_error is not None or U_error is not None:
-            raise ValueError("errors are read off the scatter of the replicates: give either, not both")
+            raise ValueError("errors come from the scatter of the replicates: give errors or replicates, not both")
         return _by_replicates(states)
     errors = {
         name: np.broadcast_to(np.asarray(error, dtype=float), states[name].shape)
@@ -135,7 +137,7 @@ def _check(states: dict[str, FloatArray]) -> None:
     steps = np.diff(np.log(states["T"]), axis=-1)
     if "V" not in states and not ((steps > 0).all() or (steps < 0).all()):
         raise ValueError("T must rise or fall from each state to the next; give p and V if it need not")
-    if (_length(states) <= 0).any():
+    if (_length(states) <= ROUNDING).any():
         raise ValueError("two consecutive states are the same")
 
 
@@ -171,7 +173,9 @@ def _propagated(states: dict[str, FloatArray], errors: dict[str, FloatArray]) ->
     """Standard error of each entropy: every state moved up and down by a little, one at a time."""
     variance = np.zeros(len(states["T"]))
     for name, error in errors.items():
+        # The entropy is linear in U, so where U is 0 all along a step of the size of its error does as well.
         step = STEP * np.abs(states[name]) + STEP * np.ptp(states[name])
+        step = np.where(step > 0, step, STEP * error)
         for i in np.flatnonzero(error > 0):
             up, down = ({**states, name: states[name] + sign * step[i] * _unit(int(i), len(step))} for sign in (1, -1))
             slope = (_integral(up) - _integral(down)) / (2 * step[i])

@@ -5,12 +5,14 @@ Matrices as large as the network are never made: a Hessian or a covariance is a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from empirics.measure.rounding import ROUNDING, quotient, scale_of
 
 __all__ = [
     "GradientNoise",
@@ -31,7 +33,7 @@ Product = Callable[[FloatArray], ArrayLike]
 
 @dataclass(frozen=True)
 class MonteCarloEstimate:
-    """A number and its standard error, NaN where it could not be told."""
+    """A number and its standard error, NaN where that is not known."""
 
     value: float
     error: float
@@ -50,13 +52,20 @@ class GradientNoise:
     second_moment : float
         ``E|g|^2``, their sum.
     snr : float
-        Signal-to-noise ratio ``|grad L|^2/tr Sigma``.
+        Signal-to-noise ratio ``|grad L|^2/tr Sigma``; infinite where there is no noise beyond rounding.
     """
 
     mean_sq: float
     variance: float
     second_moment: float
     snr: float
+
+
+def _mean(forms: FloatArray) -> MonteCarloEstimate:
+    """Mean of independent numbers and its standard error, NaN from one."""
+    scale = scale_of(forms)
+    error = (forms / scale).std(ddof=1) / np.sqrt(len(forms)) * scale if len(forms) > 1 else np.nan
+    return MonteCarloEstimate(float((forms / scale).mean() * scale), float(error))
 
 
 def _rows(values: ArrayLike, name: str, least: int) -> FloatArray:
@@ -75,7 +84,7 @@ def gradient_noise(gradients: ArrayLike) -> GradientNoise:
     Parameters
     ----------
     gradients : array_like, shape (n, d)
-        One minibatch a row, n of at least 2.
+        One minibatch per row, n of at least 2.
 
     Returns
     -------
@@ -100,12 +109,17 @@ def gradient_noise(gradients: ArrayLike) -> GradientNoise:
     GradientNoise(mean_sq=0.0, variance=2.0, second_moment=2.0, snr=0.0)
     """
     g = _rows(gradients, "gradients", 2)
-    n = len(g)
+    n, scale = len(g), scale_of(g)
+    g = g / scale
     squares = (g**2).sum()
     mean_sq = float(((g.sum(axis=0) ** 2).sum() - squares) / (n * (n - 1)))
     second = float(squares / n)
     variance = second - mean_sq
-    return GradientNoise(mean_sq, variance, second, mean_sq / variance if variance > 0 else np.inf)
+    # Of gradients that are all the same, rounding leaves a variance of either sign.
+    snr = mean_sq / variance if variance > ROUNDING * second else np.inf
+    with np.errstate(over="ignore"):
+        mean_sq, variance, second = (np.array([mean_sq, variance, second]) * scale * scale).tolist()
+    return GradientNoise(mean_sq, variance, second, snr)
 
 
 def covariance_product(gradients: ArrayLike) -> Product:
@@ -114,7 +128,7 @@ def covariance_product(gradients: ArrayLike) -> Product:
     Parameters
     ----------
     gradients : array_like, shape (n, d)
-        One minibatch a row, n of at least 2.
+        One minibatch per row, n of at least 2.
 
     Returns
     -------
@@ -141,6 +155,12 @@ def _probes(dimension: int, probes: int, rng: np.random.Generator | int | None) 
     if probes < 2:
         raise ValueError(f"at least 2 probes are needed for an error, got {probes}")
     return np.random.default_rng(rng).choice([-1.0, 1.0], size=(probes, dimension))
+
+
+def _at_unit_scale(products: Sequence[ArrayLike]) -> FloatArray:
+    """Products with one matrix, over a power of two that brings their squares into range."""
+    found = np.array(products, dtype=float)
+    return found / scale_of(found)
 
 
 def hutchinson_trace(
@@ -174,8 +194,7 @@ def hutchinson_trace(
     >>> hutchinson_trace(lambda v: np.array([1.0, 2.0, 3.0]) * v, 3, rng=0)  # diagonal: exact
     MonteCarloEstimate(value=6.0, error=0.0)
     """
-    forms = np.array([v @ np.asarray(product(v)) for v in _probes(dimension, probes, rng)])
-    return MonteCarloEstimate(float(forms.mean()), float(forms.std(ddof=1) / np.sqrt(len(forms))))
+    return _mean(np.array([v @ np.asarray(product(v)) for v in _probes(dimension, probes, rng)]))
 
 
 def effective_rank(
@@ -205,7 +224,7 @@ def effective_rank(
     Returns
     -------
     Estimate
-        The error is that of the probes (jackknife), not of the gradients behind the products.
+        The error is that of the probes (jackknife), not of the gradients behind the products; NaN for a matrix of 0.
 
     Raises
     ------
@@ -224,8 +243,8 @@ def effective_rank(
     50.0
     """
     vectors = _probes(dimension, probes, rng)
-    ones = [np.asarray(product(v), dtype=float) for v in vectors]
-    others = ones if second is None else [np.asarray(second(v), dtype=float) for v in vectors]
+    ones = _at_unit_scale([product(v) for v in vectors])
+    others = ones if second is None else _at_unit_scale([second(v) for v in vectors])
     first_forms = np.array([v @ a for v, a in zip(vectors, ones, strict=True)])
     second_forms = np.array([v @ b for v, b in zip(vectors, others, strict=True)])
     squares = np.array([a @ b for a, b in zip(ones, others, strict=True)])
@@ -234,7 +253,7 @@ def effective_rank(
         a, b, n = first_forms[keep], second_forms[keep], keep.sum()
         # Products of different probes alone: the mean form squared, without its variance.
         cross = (a.sum() * b.sum() - a @ b) / (n * (n - 1)) if n > 1 else a[0] * b[0]
-        return float(cross / squares[keep].mean())
+        return float(quotient(cross, squares[keep].mean()))
 
     everybody = np.ones(probes, dtype=bool)
     left_out = np.array([ratio(everybody & (np.arange(probes) != i)) for i in range(probes)])
@@ -273,7 +292,7 @@ def sphere_laplacian(
     Raises
     ------
     ValueError
-        If there are fewer than 2 probes.
+        If there are fewer than 2 probes, or the squared norm of the weights is 0 or not finite.
 
     Notes
     -----
@@ -288,6 +307,8 @@ def sphere_laplacian(
     """
     w, g = np.asarray(weights, dtype=float), np.asarray(gradient, dtype=float)
     squared = float(w @ w)
+    if not 0 < squared < np.inf:
+        raise ValueError(f"weights must have a norm whose square is above 0 and finite, got {squared:g}")
 
     def tangential(v: FloatArray) -> FloatArray:
         inside = v - w * (w @ v) / squared
@@ -311,7 +332,7 @@ def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike)
     Returns
     -------
     Estimate
-        Mean of ``(g - g').H (g - g')/2``: without bias, one Hessian product a pair. The error is NaN from one pair.
+        Mean of ``(g - g').H (g - g')/2``: without bias, one Hessian product per pair. The error is NaN from one pair.
 
     Raises
     ------
@@ -327,8 +348,7 @@ def hessian_noise(hessian_product: Product, first: ArrayLike, second: ArrayLike)
     if one.shape != other.shape:
         raise ValueError(f"first and second must have the same shape, got {one.shape} and {other.shape}")
     forms = np.array([v @ np.asarray(hessian_product(v)) / 2 for v in one - other])
-    error = forms.std(ddof=1) / np.sqrt(len(forms)) if len(forms) > 1 else np.nan
-    return MonteCarloEstimate(float(forms.mean()), float(error))
+    return _mean(forms)
 
 
 def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: float = 1.0) -> MonteCarloEstimate:
@@ -346,7 +366,7 @@ def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: 
     Returns
     -------
     Estimate
-        Ratio of the means with the error of a ratio of means, n counted as n/time.
+        Ratio of the means with the error of a ratio of means, n counted as n/time; NaN if the mean Laplacian is 0.
 
     Raises
     ------
@@ -370,9 +390,13 @@ def configurational_temperature(grad_sq: ArrayLike, laplacian: ArrayLike, time: 
             f"grad_sq and laplacian must have the same shape (n,), n of at least 2, got {squares.shape} and "
             f"{traces.shape}"
         )
-    ratio = squares.mean() / traces.mean()
-    scatter = (squares - ratio * traces).std(ddof=1) / abs(traces.mean())
-    return MonteCarloEstimate(float(ratio), float(scatter / np.sqrt(len(squares) / time)))
+    above, below = scale_of(squares), scale_of(traces)
+    squares, traces = squares / above, traces / below
+    ratio = quotient(squares.mean(), traces.mean(), np.abs(traces).max())
+    scatter = quotient((squares - ratio * traces).std(ddof=1), abs(traces.mean()))
+    with np.errstate(over="ignore"):
+        error = scatter / np.sqrt(len(squares) / time) * above / below
+        return MonteCarloEstimate(float(ratio * above / below), float(error))
 
 
 def angular_update(before: ArrayLike, after: ArrayLike) -> Any:
@@ -387,7 +411,7 @@ def angular_update(before: ArrayLike, after: ArrayLike) -> Any:
     -------
     float or numpy.ndarray, shape (...)
         From the chord, so that small angles keep their digits; at equilibrium its root mean square is ``sqrt(2 lr wd)``
-        to leading order (Kosson et al. 2023).
+        to leading order (Kosson et al. 2023). NaN where weights are all 0.
 
     Examples
     --------
@@ -397,7 +421,6 @@ def angular_update(before: ArrayLike, after: ArrayLike) -> Any:
     1e-09
     """
     first, second = (np.asarray(w, dtype=float) for w in (before, after))
-    u = first / np.linalg.norm(first, axis=-1, keepdims=True)
-    v = second / np.linalg.norm(second, axis=-1, keepdims=True)
+    u, v = (quotient(w / scale_of(w), np.linalg.norm(w / scale_of(w), axis=-1, keepdims=True)) for w in (first, second))
     # Half the angle from difference and sum: right for small and for obtuse angles.
     return 2 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1))

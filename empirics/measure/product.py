@@ -2,7 +2,7 @@
 
 A filter under BatchNorm, or a matrix under LayerNorm or RMSNorm, is a sphere of its own. All weights together then are
 on a product of unit spheres: how long one is against another is no direction, and hardly fluctuates. And flat
-directions, from which a settled run has gone, make the dimension of a sphere smaller than its number of coordinates.
+directions, which a stationary run has left, make the dimension of a sphere smaller than its number of coordinates.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def product_entropies(
     Returns
     -------
     list of SphereEntropy
-        One a window.
+        One per window.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""In which regime of training a run is: its norm thrown about, its data interpolated, a stationary gas, or on the way.
+"""Regimes of training: periodic jumps of the norm, interpolated data, a stationary gas, or not yet stationary.
 
 Three regimes are known on the sphere (Kodryan et al. 2022, arXiv 2209.03695): convergence, where the gradient vanishes
 with the loss, a chaotic equilibrium, and divergence. What tells them apart here is measured along the run, against the
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from empirics.measure.rounding import constant
 
 __all__ = ["REGIMES", "Regime", "decay_exponent", "regime"]
 
@@ -81,7 +83,7 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
     exponent, error : float
         Minus the slope of the straight line through the mean logarithms of 8 consecutive parts, and its error from
         their scatter about it. Logarithms, since the gradient of few samples that are nearly learnt is heavy-tailed: a
-        mean would be that of its largest spikes.
+        mean would be that of its largest spikes. NaN if all steps are the same.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def decay_exponent(step: ArrayLike, noise: ArrayLike) -> tuple[float, float]:
         if not (np.isfinite(found).all() and (found > 0).all()):
             raise ValueError(f"{name} must be finite and above 0")
     x, y = (np.array([np.log(part).mean() for part in np.array_split(found, PARTS)]) for found in (steps, values))
+    if constant(x):
+        return math.nan, math.nan
     x = x - x.mean()
     slope = float(x @ y / (x @ x))
     left = y - y.mean() - slope * x
@@ -157,7 +161,7 @@ def regime(
     exponent, error = decay_exponent(step, curves["noise"])
     right, mean = float(curves["accuracy"].mean()), float(curves["loss"].mean())
     guess = math.log(classes)
-    said = f"noise ~ step^-({exponent:.2f} +- {error:.2f}), accuracy {right:.4f}, loss {mean:.3g}"
+    said = f"noise ~ step^-({exponent:z.2f} ± {error:.2f}), accuracy {right:.4f}, loss {mean:.3g}"
     falls = exponent >= FALLING and exponent >= SIGNIFICANT * error
     if status == "periodic jumps":
         label = status

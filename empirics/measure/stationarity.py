@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from empirics.measure.rounding import scale_of
+
 __all__ = ["block_error", "norm_balance", "radial_share", "run_status"]
 
 #: Norm balance may be off by this much. Runs that passed the trial were within 0.001; a run that is off by 0.03 has a
@@ -53,7 +55,8 @@ def norm_balance(
     Returns
     -------
     float or numpy.ndarray
-        ``(lr grad_sq - 2 (1 - lr weight_decay) radial_gradient)/(weight_decay (2 - lr weight_decay) radius_sq)``.
+        ``(lr grad_sq - 2 (1 - lr weight_decay) radial_gradient)/(weight_decay (2 - lr weight_decay) radius_sq)``;
+        not finite where nothing decays.
 
     Notes
     -----
@@ -68,13 +71,14 @@ def norm_balance(
     1.0
     """
     rate, decay = np.asarray(lr, dtype=float), np.asarray(weight_decay, dtype=float)
-    growth = rate * np.asarray(grad_sq) / (decay * (2 - rate * decay) * np.asarray(radius_sq))
-    balance = growth + radial_share(lr, weight_decay, radial_gradient, radius_sq)
+    with np.errstate(all="ignore"):
+        growth = rate * np.asarray(grad_sq) / (decay * (2 - rate * decay) * np.asarray(radius_sq))
+        balance = growth + radial_share(lr, weight_decay, radial_gradient, radius_sq)
     return float(balance) if np.ndim(balance) == 0 else balance
 
 
 def radial_share(lr: ArrayLike, weight_decay: ArrayLike, radial_gradient: ArrayLike, radius_sq: ArrayLike) -> Any:
-    """What the part of the loss that is not scale-invariant adds to the norm, over what weight decay takes.
+    """Growth of the norm by the part of the loss that is not scale-invariant, over its decay by weight decay.
 
     Parameters
     ----------
@@ -84,7 +88,8 @@ def radial_share(lr: ArrayLike, weight_decay: ArrayLike, radial_gradient: ArrayL
     Returns
     -------
     float or numpy.ndarray
-        ``-2 (1 - lr weight_decay) radial_gradient/(weight_decay (2 - lr weight_decay) radius_sq)``.
+        ``-2 (1 - lr weight_decay) radial_gradient/(weight_decay (2 - lr weight_decay) radius_sq)``; not finite where
+        nothing decays.
 
     Examples
     --------
@@ -92,8 +97,9 @@ def radial_share(lr: ArrayLike, weight_decay: ArrayLike, radial_gradient: ArrayL
     0.5
     """
     rate, decay = np.asarray(lr, dtype=float), np.asarray(weight_decay, dtype=float)
-    push = -2 * (1 - rate * decay) * np.asarray(radial_gradient, dtype=float)
-    share = push / (decay * (2 - rate * decay) * np.asarray(radius_sq))
+    with np.errstate(all="ignore"):
+        push = -2 * (1 - rate * decay) * np.asarray(radial_gradient, dtype=float)
+        share = push / (decay * (2 - rate * decay) * np.asarray(radius_sq))
     return float(share) if np.ndim(share) == 0 else share
 
 
@@ -108,7 +114,8 @@ def block_error(blocks: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
     values = np.asarray(blocks, dtype=float)
     if values.shape[axis] < 2:
         return np.full(np.delete(values.shape, axis), np.nan)
-    return np.asarray(values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis]))
+    scale = scale_of(values)
+    return np.asarray((values / scale).std(axis=axis, ddof=1) / np.sqrt(values.shape[axis]) * scale)
 
 
 def run_status(
@@ -145,7 +152,7 @@ def run_status(
     loss_drift, loss_drift_error : float
         Change of the loss over the measured part and its standard error.
     periodic_jumps : bool
-        Whether the radius falls slowly and is thrown back again and again.
+        Whether the radius falls slowly and jumps back repeatedly.
     remainder : float
         `radial_share`: a violation too small to see in one step may still move the norm.
 
@@ -169,12 +176,12 @@ def run_status(
         return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {VIOLATION_MARGIN:g}"
     if not abs(remainder) <= BALANCE_MARGIN:
         return "not scale-invariant", (
-            f"E[w.g] adds {remainder:+.3f} of what weight decay takes to the norm, more than {BALANCE_MARGIN:g}"
+            f"E[w.g] adds {remainder:+.3f} times the decay by weight decay to the norm, more than {BALANCE_MARGIN:g}"
         )
     if snr > INTERPOLATING_SNR and loss < INTERPOLATING_LOSS:
-        return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: no noise is left"
+        return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: the noise has vanished"
     if periodic_jumps:
-        return "periodic jumps", "log r falls slowly and is thrown back again and again: no stationary state"
+        return "periodic jumps", "log r falls slowly and jumps back repeatedly: no stationary state"
     off = abs(balance - 1)
     if not (off <= BALANCE_MARGIN or off <= SIGNIFICANT * balance_error <= 2 * BALANCE_MARGIN):
         return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {BALANCE_MARGIN:g}"

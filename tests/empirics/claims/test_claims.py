@@ -10,7 +10,7 @@ from gas_table import gas_table
 from empirics.claims import CLAIMS, COLUMNS, Table, Verdict, Verdicts, claims, compare, judge
 from empirics.claims.compressibility import NOISE_SLOPE
 from empirics.claims.fits import fit, mean_of, spline_basis, within_orbits
-from empirics.claims.maxwell import GAS_SLOPES, ORBITS, PATH_SLOPES, QUADRATIC, SPLINE
+from empirics.claims.maxwell import ORBITS, QUADRATIC, SPLINE, reference_slopes
 from empirics.claims.potential import RADIUS
 from empirics.claims.radius import BALANCE, FORMULA, SLOPES
 from thermo_theory import FixedLR
@@ -129,7 +129,11 @@ def test_one_lr_or_one_weight_decay_determines_no_difference(levels):
         if row.kind == "symmetry" and row.verdict != "not measured":
             assert row.verdict == "inconclusive", row
             assert np.isnan(row.measured)
-            why = ("the runs do not determine it", "no two runs have equal", "at fixed T the volume varies by less")
+            why = (
+                "the runs do not determine it",
+                "no two runs share the value",
+                "at fixed T the volume varies by less",
+            )
             assert row.reason.startswith(why), row.reason
 
 
@@ -161,7 +165,7 @@ def test_protocols_and_optimisers_are_judged_apart():
     other = compare(table.assign_coords(protocol=("run", np.repeat(["fixed-lr", "a new one"], [35, 7]))))
     assert {row.protocol for row in other} == {"fixed-lr"}
     assert "no claim is judged on the 7 runs by sgd at a new one" in other.notes
-    alone = ": all but SGD are derived for fixed-lr alone"
+    alone = ": optimisers other than SGD are derived only for fixed-lr"
     for protocol, optimizer, why in (("fixed-lr", "lion", ""), ("fixed-elr", "momentum", alone)):
         labels = {"protocol": ("run", np.full(42, protocol)), "optimizer": ("run", np.full(42, optimizer))}
         unknown = compare(table.assign_coords(**labels, effective_lr=("run", np.full(42, 0.1))))
@@ -189,7 +193,7 @@ def test_runs_without_noise_do_not_stop_the_formula():
 def test_the_two_references_are_those_of_the_theory():
     # S = R log(T) + 2 R log r at low temperature; a path entropy has log(lr wd) in place of log T.
     log_r, log_t = (sp.log(one.equation.rhs) for one in (FixedLR.radius, FixedLR.temperature))
-    for reference, directions in ((GAS_SLOPES, log_t), (PATH_SLOPES, sp.log(eta * lam))):
+    for reference, directions in zip(reference_slopes(FixedLR), (log_t, sp.log(eta * lam)), strict=True):
         entropy = directions + 2 * log_r
         assert reference == tuple(float(sp.simplify(one * sp.diff(entropy, one))) for one in (eta, lam))
 
@@ -307,6 +311,6 @@ def test_runs_that_do_not_mix_say_nothing_of_their_scatter():
         table = gas.assign(effective_sample_size=("run", np.full(gas.sizes["run"], samples)))
         return next(row for row in compare(table) if row.title.startswith("Fluctuations"))
 
-    assert "they do not mix" in fluctuations(12.0).reason
+    assert "the runs are not mixing" in fluctuations(12.0).reason
     assert fluctuations(12.0).verdict == "inconclusive"
     assert "mix" not in fluctuations(500.0).reason

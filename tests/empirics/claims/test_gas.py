@@ -141,7 +141,7 @@ def test_where_one_curvature_is_far_above_the_others_large_steps_need_the_curvat
     assert bent[ALONG].verdict == "disagrees"
     assert bent[GIBBS].verdict == "inconclusive"
     assert "steps are too large" in bent[ALONG].reason
-    assert bent[GIBBS].reason.startswith("gate: steps are too large")
+    assert bent[GIBBS].reason.startswith("gate: the steps are too large")
     # Noise along the stiff direction alone: the balance stays, the thermometer does not.
     table = state_table(np.random.default_rng(8), protocol, 21, gas=harmonic(h, [20.0, *[0.1] * 19]), **spread)
     rows = judged(table)
@@ -308,6 +308,6 @@ def test_runs_that_started_at_home_show_no_way():
     runs = chain(np.random.default_rng(13), "fixed-lr", knobs, 20, 0.3, 2000, 2000, 10)
     (row,) = [row for row in compare(runs) if row.title == AREA]
     assert row.verdict == "not measured"
-    assert row.reason.endswith("started off the stationary radius by a factor of 2, and settled (0 did)")
+    assert row.reason.endswith("a factor of 2 or more from the stationary radius and then settle; found 0")
     (row,) = [row for row in compare(runs.dataset) if row.title == AREA]
     assert row.reason == "not in the runs: the radius over the steps (/trace)"

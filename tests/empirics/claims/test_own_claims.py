@@ -18,7 +18,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", HOW_TO, flags=re.DOTALL)
 
 HEAD = "from empirics.claims import claim\n"
 CLAIM = '@claim("{name}", title="A claim", kind="physics", theory=1.0, margin=0.05)\ndef measure(table):\n    {body}\n'
-GOOD = HEAD + CLAIM.format(name="good", body='return table.values("radius_sq") / table.values("radius_sq")')
+GOOD = HEAD + CLAIM.format(name="good", body='return table.values("radius_sq") / table.values("again")')
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,11 @@ def _alone(monkeypatch, tmp_path):
 
 @pytest.fixture
 def gas():
-    table = gas_table(np.random.default_rng(1))
-    return table.assign(rotation=("run", np.sqrt(2 * table["lr"].values * table["weight_decay"].values)))
+    rng = np.random.default_rng(1)
+    table = gas_table(rng)
+    rotation = np.sqrt(2 * table["lr"].values * table["weight_decay"].values)
+    scatter = 1 + 0.001 * rng.standard_normal((2, len(rotation)))
+    return table.assign(rotation=("run", rotation * scatter[0]), again=table["radius_sq"] * scatter[1])
 
 
 def file(text, name="mine.py"):
@@ -84,7 +87,7 @@ def test_the_how_to(gas, folder, capsys):
     exec(script.replace("runs/digits", folder), space)
     (turn,) = rows_of(space["verdicts"], "turn")
     assert (turn.verdict, turn.kind, turn.source) == ("agrees", "physics", "Kosson et al., arXiv 2305.17212")
-    assert turn.measured == pytest.approx(1, abs=1e-12)
+    assert turn.measured == pytest.approx(1, abs=5e-4)
     (heat,) = rows_of(space["verdicts"], "heat")
     assert heat.verdict == "agrees"
     assert heat.measured == pytest.approx(0.5, abs=0.01)
@@ -170,7 +173,7 @@ def test_what_is_refused(case, folder, capsys):
 
 
 def test_files_that_are_none(gas):
-    for path, message in (("no.py", "no file no.py"), (file(GOOD, "mine.txt"), "mine.txt is no Python file")):
+    for path, message in (("no.py", "no file no.py"), (file(GOOD, "mine.txt"), "mine.txt is not a Python file")):
         with pytest.raises(ClaimError, match=re.escape(message)):
             compare(gas, claims=path)
     with pytest.raises(ClaimError, match="claims must be files or claims, got int 3"):
@@ -214,7 +217,7 @@ def test_a_claim_that_fails_takes_no_other_verdict_away(body, gas, folder, capsy
 
 
 WRONG_ROWS = {
-    "return 3": "returned a int that is no list of Verdict",
+    "return 3": "returned a int instead of a list of Verdict",
     "return [row('V3')]": "returned a verdict on another claim, 'V3'",
     "return [row('bad', kind='truth')]": "returned a verdict of kind 'truth'; the kinds are identity, symmetry",
     "return [row('bad', verdict='yes')]": "returned the verdict 'yes'; there are agrees, disagrees",

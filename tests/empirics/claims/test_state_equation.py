@@ -60,7 +60,7 @@ def test_a_true_mixture_agrees(true_mixture, protocol):
     # Parts of 5, 9 and 13 weights: with R of one sphere p V/(R T) would be 12/13.
     assert rows[IDEAL].verdict == "agrees", rows[IDEAL]
     assert gas_constant(table_of(runs)) == 2 + 4 + 6
-    assert any("sum of R_l is 12, one sphere of these weights has (d - 1)/2 = 13" in n for n in compare(runs).notes)
+    assert any("sum of R_l is 12; one sphere with as many weights has (d − 1)/2 = 13" in n for n in compare(runs).notes)
 
 
 @pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
@@ -70,7 +70,7 @@ def test_one_hotter_part_is_seen_by_the_temperatures_alone(protocol):
     # At fixed LR T_l goes with sigma_l; at fixed ELR r_l takes up as much of it.
     assert found.verdict == "disagrees"
     assert found.low < 1.1 < found.high or found.measured == pytest.approx(1.1, abs=0.01)
-    assert "furthest is layer.1" in found.reason
+    assert "largest deviation in layer.1" in found.reason
     assert found.reason.endswith("unequal T_l with coupled blocks is a driven steady state, not an equilibrium")
     assert {rows[title].verdict for title in (LAW, VOLUMES)} == {"agrees"}
 
@@ -82,7 +82,7 @@ def test_a_part_out_of_balance_is_seen_by_the_law(true_mixture):
 
     rows = rows_of(changed(true_mixture, grad_variance=noisier))
     assert rows[LAW].verdict == "disagrees"
-    assert rows[LAW].reason.startswith("furthest is layer.2")
+    assert rows[LAW].reason.startswith("largest deviation in layer.2")
     assert rows[LAW].measured == pytest.approx(1 / 1.1, abs=0.01)
 
 
@@ -124,7 +124,7 @@ def test_dead_parts_are_left_out_and_named(true_mixture):
     rows = {row.title: row for row in verdicts}
     assert rows[TEMPERATURES].verdict == "agrees"
     assert set(rows[TEMPERATURES].details["by part"]) == {"layer.1", "layer.2"}
-    assert any("1 parts have no gradient noise in too many runs and are left out: layer.0" in n for n in verdicts.notes)
+    assert any("left out, without gradient noise in too many runs: layer.0" in n for n in verdicts.notes)
 
 
 def test_what_a_mixture_needs(true_mixture):
@@ -164,7 +164,7 @@ def test_a_network_with_a_remainder_is_no_gas_but_obeys_the_virial_theorem(with_
     for row in rows.values():
         if row.claim in ("V1", "V3") and row.kind != "identity" and row.verdict != "not measured":
             assert row.verdict == "inconclusive"
-            assert "35 not scale-invariant; for example: E[w.g] adds" in row.reason
+            assert "35 not scale-invariant; e.g. E[w.g] adds" in row.reason
 
 
 def test_planted_violations_of_the_virial_theorem(with_rest):
@@ -285,11 +285,11 @@ def test_the_mixture_shows_the_temperatures_that_it_judges():
     heat = lr * parts["grad_variance"].values / (2 * spheres)
     over = (heat / ((heat * spheres).sum(1) / spheres.sum(1))[:, None]).mean(0)
     np.testing.assert_allclose(plot.series[0].y, np.sort(over))
-    assert "(part 2); 0 of 4 parts are within 5%" in plot.message  # the others are off for want of the hot one
+    assert "(block 2); 0 of 4 blocks are within 5%" in plot.message  # the others are off for want of the hot one
     assert (plot.series[1].y < plot.series[0].y).all()
     assert (plot.series[2].y > plot.series[0].y).all()
     np.testing.assert_allclose([row[3] for row in rows.rows], over)
-    assert [row[0] for row in rows.rows] == ["part 0", "part 1", "part 2", "part 3"]
+    assert [row[0] for row in rows.rows] == ["block 0", "block 1", "block 2", "block 3"]
     assert [row[2] for row in rows.rows] == [9.5, 9.5, 24.5, 99.5]
 
 

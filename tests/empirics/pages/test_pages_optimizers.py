@@ -116,7 +116,7 @@ def test_a_page_tells_optimizers_apart(text):
         "adam-l2-symmetry",
     ):
         assert words in text, words
-    assert text.count("The norm of the weights responds to the learning rate") == 3
+    assert text.count("The norm of the weights grows with the learning rate") == 3
     assert "nan" not in text.lower().split()
 
 
