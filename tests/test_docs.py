@@ -18,6 +18,7 @@ import pytest
 from chromium import CHROMIUM, browse
 
 from empirics.cli import main
+from thermo_theory.engine import registry
 from thermo_theory import book
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +50,7 @@ def blocks(page, language):
 )
 def test_examples(page, tmp_path, monkeypatch, one_thread):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry.registered()))  # what a page derives is its own
     for text in blocks(page, "toml"):
         (tmp_path / "mine.toml").write_text(text)
     text = "\n".join(blocks(page, "python"))

@@ -136,7 +136,7 @@ class Protocol:
 
     @property
     def maxwell(self) -> Formula:
-        """How the entropy depends on what is held fixed."""
+        """How the entropy depends on the quantities that the protocol holds fixed."""
         return derive("maxwell", self).claim
 
 

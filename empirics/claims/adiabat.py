@@ -22,7 +22,7 @@ from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, Protocol, derive
 from thermo_theory.symbols import C_V, C_p, R, T, d, eta, eta_eff, h, lam, sigma, t
 
-__all__ = ["Adiabat", "fixed_lr_form", "slope_in_decay", "slope_in_rate"]
+__all__ = ["AdiabatSlope", "fixed_lr_form", "slope_in_decay", "slope_in_rate"]
 
 FloatArray = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ FIXED_ELR = "Slope of S in log effective learning rate at fixed weight decay, mi
 ENDS = 0.1
 
 
-class Adiabat(Claim):
+class AdiabatSlope(Claim):
     """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 for a cold gas, where ``lr = const`` is the adiabat.
 
     At fixed effective learning rate its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the
@@ -51,7 +51,7 @@ class Adiabat(Claim):
     """
 
     name = "V4"
-    title = "Adiabat"
+    title = "AdiabatSlope"
     protocols = ("fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
     statements = (

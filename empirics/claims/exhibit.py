@@ -144,10 +144,10 @@ def typeset(text: str) -> str:
 
     Examples
     --------
-    >>> typeset("lr x wd, |g|^2 within 1 +- 0.05, -0.2")
-    'lr × wd, |g|² within 1 ± 0.05, −0.2'
+    >>> typeset("|g|^2 - |grad L|^2, -0.2")
+    '|g|² − |grad L|², −0.2'
     """
-    text = text.replace("^2", "²").replace("+-", "±").replace(" x ", " × ").replace(" - ", " − ")
+    text = text.replace("^2", "²").replace(" - ", " − ")
     return re.sub(r"(?<![\w.)\]])-(?=\d)", "−", text)
 
 

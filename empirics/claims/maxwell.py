@@ -26,8 +26,8 @@ FloatArray = NDArray[np.float64]
 
 SPLINE_OF = "Maxwell relation, entropy as any function of {} plus c log({})"
 ORBITS_OF = "Maxwell relation, from runs with equal {} alone"
-SPLINE = SPLINE_OF.format("lr x weight decay", "lr/weight decay")
-ORBITS = ORBITS_OF.format("lr x weight decay")
+SPLINE = SPLINE_OF.format("lr·wd", "lr/wd")
+ORBITS = ORBITS_OF.format("lr·wd")
 QUADRATIC = "Maxwell relation, the paper's quadratic fit at the centre of the grid"
 
 
@@ -217,7 +217,7 @@ def relation_of(of: Protocol) -> Relation:
     """Return the relation in the coordinates of a protocol, at fixed LR in those that its optimiser's symmetry gives.
 
     >>> relation_of(law("fixed-lr", "adam-l2")).forms[1]
-    'Maxwell relation, from runs with equal lr^2 x weight decay alone'
+    'Maxwell relation, from runs with equal lr^2·wd alone'
     """
     if of.optimizer == "sgd":
         return RELATIONS[of.key]
@@ -257,14 +257,14 @@ def orbit_words(of: Protocol) -> tuple[str, str, str]:
     """Say what is equal along a symmetry orbit, what changes, and what taken off S leaves the first alone, in R.
 
     >>> orbit_words(law("fixed-lr"))
-    ('lr × wd', 'lr/wd', '½ log(lr/wd)')
+    ('lr·wd', 'lr/wd', '½ log(lr/wd)')
     >>> orbit_words(law("fixed-lr", "adam-l2"))
-    ('lr² × wd', 'lr/wd²', '2/5 log(lr/wd²)')
+    ('lr²·wd', 'lr/wd²', '2/5 log(lr/wd²)')
     """
     if of.optimizer == "sgd" and of.key in ORBIT_WORDS:
         return ORBIT_WORDS[of.key]
     orbit, theory = orbit_of(of), maxwell_ratio("fixed-lr", of.optimizer)
-    equal, other = (words.replace("weight decay", "wd") for words in orbit.words)
+    equal, other = orbit.words
     # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2.
     share = Fraction(theory / (1 + orbit.weight**2)).limit_denominator(60)
     taken = "" if share == 1 else f"{share} ".replace("1/2", "½")

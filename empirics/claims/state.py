@@ -3,7 +3,7 @@
 A step of SGD is not infinitesimal: in a well of curvature h a cold gas has the spread, and so the energy and the
 entropy, of a Gibbs law whose temperature is higher than that of the noise by ``1/(1 - h eta_eff/2)`` (derivation
 "finite-step"). So that temperature is the one a run is judged at. It is exact in a harmonic well; what it leaves out is
-of second order in ``h eta_eff/2``, and ``eta_eff (d - 1) T`` (at fixed LR: lr x wd), by half of which steps along a
+of second order in ``h eta_eff/2``, and ``eta_eff (d - 1) T`` (at fixed LR: lr·wd), by half of which steps along a
 curved sphere are off. Runs in which that is not small against the margins are left out, by the two bounds below.
 
 For other optimisers than SGD no such correction is derived: their runs are judged at the temperature of their noise,
@@ -81,7 +81,7 @@ class StateVariables:
         That of the Gibbs law which steps of this size sample.
     along : numpy.ndarray
         Logarithm of what sets the temperature, the same in runs that share it: at fixed LR of what is equal all along a
-        symmetry orbit (lr x wd for SGD), else of the effective learning rate.
+        symmetry orbit (lr·wd for SGD), else of the effective learning rate.
     corrected : bool
         Whether the curvature was measured and the correction is derived, so that the two can differ.
     derived : bool

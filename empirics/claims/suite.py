@@ -1,6 +1,6 @@
 """The claims that come with the package."""
 
-from empirics.claims.adiabat import Adiabat
+from empirics.claims.adiabat import AdiabatSlope
 from empirics.claims.base import Claim
 from empirics.claims.compressibility import CompressibilityFactor
 from empirics.claims.fluctuations import HeatCapacity
@@ -20,7 +20,7 @@ CLAIMS: tuple[Claim, ...] = (
     RadiusLaw(),
     MinimalPotential(),
     MaxwellRelation(),
-    Adiabat(),
+    AdiabatSlope(),
     HeatCapacity(),
     ConfigurationalTemperature(),
     GasMixture(),

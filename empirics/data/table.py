@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from empirics.data import DATASETS
 from empirics.experiment.schema import (
     ExperimentError,
-    Section,
+    TomlTable,
     flag,
     integer,
     key,
@@ -24,7 +24,7 @@ TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "STL10"
 
 
 @dataclass(frozen=True)
-class Data(Section):
+class Data(TomlTable):
     """``[data]``: the samples and their preprocessing.
 
     Attributes

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from empirics.experiment.registry import Registry
 from empirics.experiment.schema import (
     ExperimentError,
-    Section,
+    TomlTable,
     integer,
     key,
     list_of,
@@ -103,7 +103,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Shards(Section):
+class Shards(TomlTable):
     """``[shards]``: how the grid is cut. Part of the experiment, because the last bit may depend on it.
 
     Attributes
@@ -155,7 +155,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Experiment(Section, ABC):
+class Experiment(TomlTable, ABC):
     """A complete description of a grid of runs; the same experiment gives the same numbers.
 
     What else it holds depends on its kind: :class:`empirics.training.experiment.NetworkExperiment`,
@@ -282,9 +282,9 @@ class Experiment(Section, ABC):
 
     def to_toml(self) -> str:
         """Write the experiment as TOML; :meth:`from_toml` reads back an equal one."""
-        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, Section)]
+        lines = [f"{name} = {show(value)}" for name, value in self._items() if not isinstance(value, TomlTable)]
         for name, table in self._items():
-            if isinstance(table, Section):
+            if isinstance(table, TomlTable):
                 lines += ["", f"[{name}]"]
                 lines += [f"{f.name} = {show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
         return "\n".join(lines) + "\n"
@@ -304,7 +304,7 @@ class Experiment(Section, ABC):
 
     def _flat(self) -> Iterator[tuple[str, Any]]:
         for name, value in self._items():
-            if isinstance(value, Section):
+            if isinstance(value, TomlTable):
                 for field in dataclasses.fields(value):
                     yield value.where(field.name), getattr(value, field.name)
             else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from empirics.experiment import KINDS, Experiment
-from empirics.experiment.schema import Section, show
+from empirics.experiment.schema import TomlTable, show
 
 __all__ = ["page"]
 
@@ -45,16 +45,16 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _tables(experiment: type[Experiment]) -> Iterator[type[Section]]:
+def _tables(experiment: type[Experiment]) -> Iterator[type[TomlTable]]:
     """The classes of an experiment's tables, in its order."""
     types = inspect.get_annotations(experiment, eval_str=True)
     for field in dataclasses.fields(experiment):
         kind = types.get(field.name)
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if isinstance(kind, type) and issubclass(kind, TomlTable):
             yield kind
 
 
-def _section(table: type[Section]) -> list[str]:
+def _section(table: type[TomlTable]) -> list[str]:
     words = inspect.cleandoc(table.__doc__ or "")
     summary = _plain(" ".join(words.split("\n\n")[0].split()))
     fields = {field.name: field for field in dataclasses.fields(table)}

@@ -147,7 +147,7 @@ def key(check: Check, default: Any = dataclasses.MISSING) -> Any:
 
 
 @dataclass(frozen=True)
-class Section:
+class TomlTable:
     """A frozen table whose fields are checked however it is made: from TOML, in Python, by ``dataclasses.replace``."""
 
     TITLE: ClassVar[str] = ""
@@ -187,10 +187,10 @@ class Section:
         return cls(**found)
 
 
-def table_of(kind: type[Section]) -> Check:
+def table_of(kind: type[TomlTable]) -> Check:
     """Read a table of this kind."""
 
-    def check(value: Any) -> Section:
+    def check(value: Any) -> TomlTable:
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from empirics.experiment import Experiment, Run, Shards
 from empirics.experiment.schema import (
     ExperimentError,
-    Section,
+    TomlTable,
     flag,
     integer,
     key,
@@ -80,7 +80,7 @@ def _start(value: Any) -> Start:
 
 
 @dataclass(frozen=True)
-class Gas(Section):
+class GasTable(TomlTable):
     """``[gas]``: the loss 1 − mu·w/|w| in d dimensions, and the noise of its gradients.
 
     At unit norm the noise has the covariance sigma² (I − w wᵀ). Each of the other keys removes one of its properties.
@@ -113,7 +113,7 @@ class Gas(Section):
 
 
 @dataclass(frozen=True)
-class GasTraining(Section):
+class GasTraining(TomlTable):
     """``[training]``: protocols, optimiser and length.
 
     Attributes
@@ -147,7 +147,7 @@ class GasTraining(Section):
 
 
 @dataclass(frozen=True)
-class Grid(Section):
+class GasGrid(TomlTable):
     """``[grid]``: for every protocol the axes it fixes; every pair is a run.
 
     Attributes
@@ -166,7 +166,7 @@ class Grid(Section):
 
 
 @dataclass(frozen=True)
-class Measure(Section):
+class GasMeasure(TomlTable):
     """``[measure]``: what is measured, and what is kept.
 
     Attributes
@@ -227,10 +227,10 @@ class IsotropicExperiment(Experiment):
     (8, [6, 2])
     """
 
-    gas: Gas = key(table_of(Gas))
+    gas: GasTable = key(table_of(GasTable))
     training: GasTraining = key(table_of(GasTraining))
-    grid: Grid = key(table_of(Grid))
-    measure: Measure = key(table_of(Measure))
+    grid: GasGrid = key(table_of(GasGrid))
+    measure: GasMeasure = key(table_of(GasMeasure))
     shards: Shards = key(table_of(Shards), Shards(160))
 
     def __post_init__(self) -> None:
@@ -265,7 +265,7 @@ class IsotropicExperiment(Experiment):
         return self.symmetric and self.training.optimizer == "sgd" and not self.training.vectors
 
     @property
-    def plan(self) -> tuple[Measure, GasTraining]:
+    def plan(self) -> tuple[GasMeasure, GasTraining]:
         """The tables ``[measure]`` and ``[training]``."""
         return self.measure, self.training
 

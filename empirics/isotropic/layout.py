@@ -9,7 +9,7 @@ from enum import IntEnum
 LANES = 32
 
 
-class Sum(IntEnum):
+class GasSum(IntEnum):
     """Rows of the running sums, taken at every step before the update."""
 
     RADIUS_SQ = 0
@@ -30,13 +30,13 @@ class Sum(IntEnum):
     ALIVE = 15  # 1 while the run has not diverged
 
 
-RADIUS_SQ, RADIUS_4, LOG_RADIUS = int(Sum.RADIUS_SQ), int(Sum.RADIUS_4), int(Sum.LOG_RADIUS)
-GRAD_SQ, NOISE_SQ, NOISE_SQ_UNIT = int(Sum.GRAD_SQ), int(Sum.NOISE_SQ), int(Sum.NOISE_SQ_UNIT)
-GRAD_MEAN_SQ, GRAD_MEAN_SQ_UNIT = int(Sum.GRAD_MEAN_SQ), int(Sum.GRAD_MEAN_SQ_UNIT)
-LOSS, LOSS_SQ, HEAT = int(Sum.LOSS), int(Sum.LOSS_SQ), int(Sum.HEAT)
-HESSIAN_NOISE, ANGLE_SQ = int(Sum.HESSIAN_NOISE), int(Sum.ANGLE_SQ)
-GROWTH, DECAY, ALIVE = int(Sum.GROWTH), int(Sum.DECAY), int(Sum.ALIVE)
-ROWS = len(Sum)
+RADIUS_SQ, RADIUS_4, LOG_RADIUS = int(GasSum.RADIUS_SQ), int(GasSum.RADIUS_4), int(GasSum.LOG_RADIUS)
+GRAD_SQ, NOISE_SQ, NOISE_SQ_UNIT = int(GasSum.GRAD_SQ), int(GasSum.NOISE_SQ), int(GasSum.NOISE_SQ_UNIT)
+GRAD_MEAN_SQ, GRAD_MEAN_SQ_UNIT = int(GasSum.GRAD_MEAN_SQ), int(GasSum.GRAD_MEAN_SQ_UNIT)
+LOSS, LOSS_SQ, HEAT = int(GasSum.LOSS), int(GasSum.LOSS_SQ), int(GasSum.HEAT)
+HESSIAN_NOISE, ANGLE_SQ = int(GasSum.HESSIAN_NOISE), int(GasSum.ANGLE_SQ)
+GROWTH, DECAY, ALIVE = int(GasSum.GROWTH), int(GasSum.DECAY), int(GasSum.ALIVE)
+ROWS = len(GasSum)
 
 
 class Parameter(IntEnum):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
-from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, Parameter, Sum
+from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
 
 FloatArray = NDArray[np.float64]
 AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
@@ -221,8 +221,8 @@ class GasTrainer:
             first=np.zeros((groups, 1 if optimizer == "sgd" else d, LANES)),
             second=np.zeros((groups, d if experiment.adaptive else 1, LANES)),
             bits=_in_lanes(words.T).reshape(groups, -1),
-            total=np.zeros((groups, len(Sum) * LANES)),
-            marks=np.full((len(self.block_steps), len(Sum), runs), np.nan),
+            total=np.zeros((groups, len(GasSum) * LANES)),
+            marks=np.full((len(self.block_steps), len(GasSum), runs), np.nan),
             curves=np.full((len(self.trace_steps), len(CURVES), runs), np.nan),
             samples=np.full((experiment.measure.snapshots, groups * LANES, kept), np.nan),
         )
@@ -271,7 +271,7 @@ class GasTrainer:
         """Record the sums at the end of a block, and the curves at a point of the trace."""
         mark = np.searchsorted(self.block_steps, state.step)
         if mark < len(self.block_steps) and self.block_steps[mark] == state.step:
-            state.marks[mark] = self.by_run(state.total.reshape(-1, len(Sum), LANES))
+            state.marks[mark] = self.by_run(state.total.reshape(-1, len(GasSum), LANES))
         point = np.searchsorted(self.trace_steps, state.step)
         if point < len(self.trace_steps) and self.trace_steps[point] == state.step:
             state.curves[point] = self._curves(state)

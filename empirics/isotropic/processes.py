@@ -18,7 +18,7 @@ from scipy.integrate import solve_ivp
 from empirics.experiment.schema import ExperimentError
 from empirics.isotropic import kernels
 from empirics.isotropic.entropy import symmetric_entropy
-from empirics.isotropic.layout import LANES, Parameter, Sum
+from empirics.isotropic.layout import LANES, GasSum, Parameter
 from empirics.isotropic.loop import loss_at
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
@@ -287,7 +287,7 @@ class _Ensemble:
         rows = [2 * share - 1, 2 * np.sqrt(share * (1 - share)), np.ones_like(share)]
         self._position = radius * np.stack(rows, axis=1)
         self._noise = np.array([sigma, 1.0, 1.0, 1.0, 0.0, np.inf])
-        self._sums = np.zeros(len(Sum) * LANES)
+        self._sums = np.zeros(len(GasSum) * LANES)
         self._samples = np.empty((1, groups * LANES, 1))
 
     def _advance(self, point: int, steps: int) -> None:

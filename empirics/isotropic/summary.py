@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.isotropic.entropy import symmetric_entropy
-from empirics.isotropic.layout import Sum
+from empirics.isotropic.layout import GasSum
 from empirics.isotropic.loop import CURVES, GasState, GasTrainer
 from empirics.measure import block_error, drift, integrated_time, run_status, series_autocorrelation, sphere_entropy
 
 Arrays = dict[str, NDArray]
 
 MEANS = {
-    "radius_sq": Sum.RADIUS_SQ,
-    "log_radius": Sum.LOG_RADIUS,
-    "grad_sq": Sum.GRAD_SQ,
-    "grad_variance": Sum.NOISE_SQ,
-    "grad_variance_unit": Sum.NOISE_SQ_UNIT,
-    "grad_mean_sq": Sum.GRAD_MEAN_SQ,
-    "grad_mean_sq_unit": Sum.GRAD_MEAN_SQ_UNIT,
-    "loss": Sum.LOSS,
-    "hessian_noise": Sum.HESSIAN_NOISE,
+    "radius_sq": GasSum.RADIUS_SQ,
+    "log_radius": GasSum.LOG_RADIUS,
+    "grad_sq": GasSum.GRAD_SQ,
+    "grad_variance": GasSum.NOISE_SQ,
+    "grad_variance_unit": GasSum.NOISE_SQ_UNIT,
+    "grad_mean_sq": GasSum.GRAD_MEAN_SQ,
+    "grad_mean_sq_unit": GasSum.GRAD_MEAN_SQ_UNIT,
+    "loss": GasSum.LOSS,
+    "hessian_noise": GasSum.HESSIAN_NOISE,
 }
 
 
@@ -41,7 +41,7 @@ def summarise(trainer: GasTrainer, state: GasState) -> Arrays:
         ``summary/...`` (run,), ``trace/...`` (run, step), ``blocks/...`` (run, block), ``trace/step`` (step,) and, if
         they are kept, ``snapshots/...``.
     """
-    alive = trainer.by_run(state.total.reshape(len(state.total), len(Sum), -1))[Sum.ALIVE]
+    alive = trainer.by_run(state.total.reshape(len(state.total), len(GasSum), -1))[GasSum.ALIVE]
     diverged = alive < state.step
     with np.errstate(invalid="ignore", divide="ignore"):  # a diverged run is NaN
         means = np.diff(state.marks, axis=0) / np.diff(trainer.block_steps)[:, None, None]
@@ -71,14 +71,14 @@ def _physics(trainer: GasTrainer, means: NDArray) -> Arrays:
     """Turn means of the sums (interval, Sum, run) into physical quantities, each (interval, run)."""
     tangents = trainer.experiment.gas.dimension - 1
     found = {name: means[:, row] for name, row in MEANS.items()}
-    loss_variance = means[:, Sum.LOSS_SQ] - means[:, Sum.LOSS] ** 2
+    loss_variance = means[:, GasSum.LOSS_SQ] - means[:, GasSum.LOSS] ** 2
     return found | {
         "loss_variance": loss_variance,
-        "temperature": means[:, Sum.HEAT] / (2 * tangents),
-        "laplacian": tangents * (1 - means[:, Sum.LOSS]),
-        "rotation": np.sqrt(means[:, Sum.ANGLE_SQ]),
+        "temperature": means[:, GasSum.HEAT] / (2 * tangents),
+        "laplacian": tangents * (1 - means[:, GasSum.LOSS]),
+        "rotation": np.sqrt(means[:, GasSum.ANGLE_SQ]),
         # On the sphere the norm is restored at every step: there is no balance.
-        "balance": np.where(trainer.on_sphere, np.nan, means[:, Sum.GROWTH] / means[:, Sum.DECAY]),
+        "balance": np.where(trainer.on_sphere, np.nan, means[:, GasSum.GROWTH] / means[:, GasSum.DECAY]),
     }
 
 
@@ -88,9 +88,9 @@ def _over_time(trainer: GasTrainer, means: NDArray, blocks: Arrays) -> Arrays:
     log_radius, balance = (np.ascontiguousarray(blocks[name].T) for name in ("log_radius", "balance"))
     change, error = drift(log_radius)
     whole = means.mean(0)
-    shifted = whole[Sum.RADIUS_SQ] - trainer.initial_radius**2
+    shifted = whole[GasSum.RADIUS_SQ] - trainer.initial_radius**2
     return {
-        "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[Sum.RADIUS_4] - shifted**2),
+        "radius_sq_variance": np.where(trainer.on_sphere, 0 * shifted, whole[GasSum.RADIUS_4] - shifted**2),
         "radius_drift": change,
         "radius_drift_error": error,
         "balance_error": block_error(balance),

@@ -23,7 +23,7 @@ from empirics.models.kernels.compiled import Compiled
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
-    from empirics.models.kernels.conv_plan import Plan
+    from empirics.models.kernels.conv_plan import ConvPlan
     from empirics.models.table import ModelTable
 
 
@@ -170,7 +170,7 @@ class ResNet18(Compiled, _Convolutional):
     ) -> None:
         super().__init__(shape, classes, width, eps, head_norm)
         self.compiled = compiled
-        self._plan: Plan | None = None
+        self._plan: ConvPlan | None = None
         units, into = [], width
         for stage in range(4):
             out = width * 2**stage
@@ -207,11 +207,11 @@ class ResNet18(Compiled, _Convolutional):
         tables = (plan.memory, plan.convolutions, plan.units, plan.places)
         kernel(flat, *tables, head, *minibatch, self.eps, found, loss)
 
-    def _plan_for(self, batch: int, dtype: np.dtype) -> "Plan":
+    def _plan_for(self, batch: int, dtype: np.dtype) -> "ConvPlan":
         """The kernel's memory, kept while the size and type of minibatches stay the same."""
-        from empirics.models.kernels.conv_plan import BATCH, Plan  # numba takes a second to import
+        from empirics.models.kernels.conv_plan import BATCH, ConvPlan  # numba takes a second to import
 
         if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
             units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]
-            self._plan = Plan.of(self.shape, units, self.classes, batch, dtype)
+            self._plan = ConvPlan.of(self.shape, units, self.classes, batch, dtype)
         return self._plan

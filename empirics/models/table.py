@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from empirics.experiment.schema import (
     ExperimentError,
-    Section,
+    TomlTable,
     flag,
     integer,
     key,
@@ -19,7 +19,7 @@ from empirics.models.registry import MODELS
 
 
 @dataclass(frozen=True)
-class ModelTable(Section):
+class ModelTable(TomlTable):
     """``[model]``: the network.
 
     Attributes

@@ -21,7 +21,7 @@ from empirics.claims.radius import radius_lacks, radius_ratios
 from empirics.claims.table import Table
 from thermo_theory import FixedELR, FixedLR, Protocol
 
-__all__ = ["Evidence", "Slopes", "slopes"]
+__all__ = ["RunEvidence", "Slopes", "slopes"]
 
 _WORDS = {
     "lr": "learning rate",
@@ -96,7 +96,7 @@ def _labels(data: xr.Dataset, name: str, default: str) -> np.ndarray:
     return np.broadcast_to(labels, data.sizes["run"])
 
 
-class Evidence:
+class RunEvidence:
     """One experiment's results, by name, with None for what was not measured.
 
     Parameters
@@ -124,9 +124,9 @@ class Evidence:
             self.dataset = self.dataset.assign_attrs(protocol=self.protocol)
         self._table = Table.of(with_momentum(self.dataset, runs))
 
-    def parts(self) -> list[Evidence]:
+    def parts(self) -> list[RunEvidence]:
         """Return the evidence of each protocol and optimiser apart, where there are several."""
-        return [Evidence(self.runs, *pair) for pair in self.pairs] if len(self.pairs) > 1 else [self]
+        return [RunEvidence(self.runs, *pair) for pair in self.pairs] if len(self.pairs) > 1 else [self]
 
     @cached_property
     def law(self) -> Protocol | None:

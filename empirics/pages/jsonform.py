@@ -14,7 +14,7 @@ import numpy as np
 
 from empirics.claims.exhibit import Exhibit, Map, Plot, Rows
 from empirics.claims.verdicts import SCHEMA
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import lag_shares
 from empirics.pages.formulas import derived
 from empirics.pages.sections.comparison import differences, matrix, names_of
@@ -75,7 +75,7 @@ def to_json(every: Sequence[Any]) -> str:
 
 
 def _experiment(verdicts: Any, name: str) -> dict[str, Any]:
-    evidence = Evidence(verdicts.runs)
+    evidence = RunEvidence(verdicts.runs)
     judged, shown = json.loads(verdicts.to_json()), shown_by_claim(verdicts)
     return {
         "name": name,

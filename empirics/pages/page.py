@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jinja2
 from markupsafe import Markup
 
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.jsonform import made_by, to_json
 from empirics.pages.sections import sections
 from empirics.pages.words import OPTIMIZER_WORDS
@@ -42,9 +42,9 @@ def _template(name: str, escaped: bool) -> jinja2.Template:
 
 
 def _title(every: Sequence[Any]) -> str:
-    names = list(dict.fromkeys(Evidence(verdicts.runs).name for verdicts in every))
+    names = list(dict.fromkeys(RunEvidence(verdicts.runs).name for verdicts in every))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    trainers = sorted({name for verdicts in every for name in Evidence(verdicts.runs).optimizers})
+    trainers = sorted({name for verdicts in every for name in RunEvidence(verdicts.runs).optimizers})
     who = OPTIMIZER_WORDS.get(trainers[0], trainers[0]) if len(trainers) == 1 else "training"
     return f"Is {who} an ideal gas? The runs of {', '.join(names[:_MOST_NAMED])}{more}"
 

@@ -13,7 +13,15 @@ from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, 
 from empirics.experiment.schema import key, show, table_of
 from empirics.models.table import ModelTable
 from empirics.training import laws
-from empirics.training.tables import ControlTable, Grid, Measure, NetworkTraining, NoiseRule, Relaxation, ScheduleTable
+from empirics.training.tables import (
+    ControlTable,
+    NetworkGrid,
+    NetworkMeasure,
+    NetworkTraining,
+    NoiseRule,
+    Relaxation,
+    ScheduleTable,
+)
 
 _BATCH = ("mlp", "batch")
 
@@ -56,8 +64,8 @@ class NetworkExperiment(Experiment):
     data: Data = key(table_of(Data))
     model: ModelTable = key(table_of(ModelTable))
     training: NetworkTraining = key(table_of(NetworkTraining))
-    grid: Grid = key(table_of(Grid))
-    measure: Measure = key(table_of(Measure))
+    grid: NetworkGrid = key(table_of(NetworkGrid))
+    measure: NetworkMeasure = key(table_of(NetworkMeasure))
     shards: Shards = key(table_of(Shards))
     schedule: ScheduleTable = key(table_of(ScheduleTable), ScheduleTable())
     control: ControlTable = key(table_of(ControlTable), ControlTable())
@@ -154,7 +162,7 @@ class NetworkExperiment(Experiment):
         return tuple(tuple(runs[start : start + size]) for start in range(0, len(runs), size))
 
     @property
-    def plan(self) -> tuple[Measure, NetworkTraining]:
+    def plan(self) -> tuple[NetworkMeasure, NetworkTraining]:
         """The tables ``[measure]`` and ``[training]``."""
         return self.measure, self.training
 

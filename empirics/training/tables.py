@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from empirics.experiment import AXES
 from empirics.experiment.schema import (
     ExperimentError,
-    Section,
+    TomlTable,
     flag,
     integer,
     key,
@@ -92,7 +92,7 @@ def _steps_or_relaxation(least: int) -> Any:
 
 
 @dataclass(frozen=True)
-class NetworkTraining(Section):
+class NetworkTraining(TomlTable):
     """``[training]``: protocol, optimiser and length.
 
     Attributes
@@ -187,7 +187,7 @@ class NetworkTraining(Section):
 
 
 @dataclass(frozen=True)
-class Grid(Section):
+class NetworkGrid(TomlTable):
     """``[grid]``: the two axes that the protocol fixes. Every pair is a run; the other axes are left out.
 
     Attributes
@@ -225,7 +225,7 @@ class Grid(Section):
 
 
 @dataclass(frozen=True)
-class Measure(Section):
+class NetworkMeasure(TomlTable):
     """``[measure]``: what is measured, and what is kept.
 
     Attributes
@@ -266,7 +266,7 @@ class Measure(Section):
 
 
 @dataclass(frozen=True)
-class ScheduleTable(Section):
+class ScheduleTable(TomlTable):
     """``[schedule]``: factors on the (effective) learning rates and weight decays of the grid over time; optional.
 
     Attributes
@@ -321,7 +321,7 @@ def _factors(value: Any) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class ControlTable(Section):
+class ControlTable(TomlTable):
     """``[control]``: results that are mislabelled on purpose, to check that no claim passes on them; optional.
 
     Attributes

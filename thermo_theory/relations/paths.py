@@ -3,7 +3,7 @@
 At fixed LR the stationary norm and temperature are powers of both; paths along which something stays are read off the
 powers, and the entropy follows from ``S = S_sphere(T) + (d-1) log r``.
 
->>> holding(log_slopes(law("fixed-lr").temperature))  # isotherm: lr x weight decay is constant
+>>> holding(log_slopes(law("fixed-lr").temperature))  # isotherm: lr·wd is constant
 -1.0
 >>> holding(entropy_slopes(law("fixed-lr", "adamw"), 1.0))  # AdamW's adiabat at low temperature: weight decay as lr^3
 3.0
@@ -94,19 +94,19 @@ class Orbit:
         """What is equal along an orbit, and what is not.
 
         >>> Orbit(2, -2).words, Orbit(1, -2).words
-        (('lr x weight decay', 'lr/weight decay'), ('lr^2 x weight decay', 'lr/weight decay^2'))
+        (('lr·wd', 'lr/wd'), ('lr^2·wd', 'lr/wd^2'))
         """
         power = "" if self.weight == 1 else f"^{self.weight:g}"
-        return f"lr{power} x weight decay", f"lr/weight decay{power}"
+        return f"lr{power}·wd", f"lr/wd{power}"
 
     @property
     def difference(self) -> str:
         """The difference of slopes that its relations state, after the words "slope in".
 
         >>> Orbit(1, -2).difference
-        'log lr minus 2 x slope in log weight decay'
+        'log lr minus 2 × slope in log weight decay'
         """
-        times = "" if self.weight == 1 else f"{self.weight:g} x "
+        times = "" if self.weight == 1 else f"{self.weight:g} × "
         return f"log lr minus {times}slope in log weight decay"
 
 
@@ -152,7 +152,7 @@ def holding(slopes: tuple[float, float]) -> float:
 
     Examples
     --------
-    >>> holding(log_slopes(law("fixed-lr").radius))  # isochore: lr/weight decay is constant
+    >>> holding(log_slopes(law("fixed-lr").radius))  # isochore: lr/wd is constant
     1.0
     """
     by_rate, by_decay = slopes

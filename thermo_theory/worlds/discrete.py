@@ -204,7 +204,7 @@ def runs_world(number: int, granted: Assumptions, /, protocol: str) -> World:
 
 
 @dataclass(frozen=True)
-class Runs:
+class SimulatedRuns:
     """What is drawn for a world of runs: minibatches, their orders, two beginnings, and what the protocol holds."""
 
     batches: Batches
@@ -214,11 +214,11 @@ class Runs:
     held: Decimal
 
 
-def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> Runs:
+def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> SimulatedRuns:
     """Draw runs; if stationarity is granted, runs that no longer depend on where they started."""
     length = LONG if "stationarity" in granted else SHORT
     for _ in range(60):
-        drawn = Runs(
+        drawn = SimulatedRuns(
             _batches(dice, granted, n),
             [[dice.randrange(4) for _ in range(length + 2)] for _ in range(RUNS)],
             (_start(dice, n), _start(dice, n)),
@@ -230,7 +230,7 @@ def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> 
     return drawn
 
 
-def _forgets(protocol: str, drawn: Runs, length: int) -> bool:
+def _forgets(protocol: str, drawn: SimulatedRuns, length: int) -> bool:
     """Whether runs that began at different weights have the same end."""
     for order in drawn.orders:
         one, other = (
@@ -245,7 +245,7 @@ def _start(dice: random.Random, n: int) -> Numbers:
     return [_number(dice, 0.9, 1.3), *_numbers(dice, -0.3, 0.3, n - 1)]
 
 
-def _runs(protocol: str, drawn: Runs, dice: random.Random, granted: Assumptions) -> World:
+def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
     batches, orders = drawn.batches, drawn.orders
     n, length = batches.dimension, LONG if "stationarity" in granted else SHORT
     begin, elsewhere = drawn.starts

@@ -14,7 +14,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World, precise
-from thermo_theory.worlds.sgd import SGD, _direction, _example, _point
+from thermo_theory.worlds.sgd import SGDWorld, _direction, _example, _point
 
 __all__ = ["length_scale_world", "van_der_waals_world", "volume_world"]
 
@@ -101,7 +101,7 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
 
 
 @dataclass(frozen=True)
-class Scaled(SGD):
+class Scaled(SGDWorld):
     """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)`` that also depends on how long h is."""
 
     eps: Any = 0

@@ -12,7 +12,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
-from thermo_theory.worlds.sgd import SGD, _point, sgd_world
+from thermo_theory.worlds.sgd import SGDWorld, _point, sgd_world
 
 __all__ = ["free_world", "relaxation_world", "trajectory_world"]
 
@@ -67,7 +67,7 @@ def trajectory_world(number: int, granted: Assumptions, /, protocol: str) -> Wor
     """
     inner = sgd_world(protocol)
     world = inner(number, granted)
-    example: SGD = world.meanings["example"]
+    example: SGDWorld = world.meanings["example"]
     direction, start = world[s.w_bar], world[s.r0] * mp.mpf("1.25")
 
     def log_rate(log_norm: Any) -> Any:
@@ -136,7 +136,7 @@ def relaxation_world(number: int, granted: Assumptions, /, protocol: str) -> Wor
     """
     inner, power = sgd_world(protocol), {"fixed-lr": 4, "fixed-elr": 2}[protocol]
     world = inner(number, granted)
-    example: SGD = world.meanings["example"]
+    example: SGDWorld = world.meanings["example"]
     direction = world[s.w_bar]
 
     def change(quantity: Any) -> Any:
@@ -171,7 +171,7 @@ def free_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     return world.at({s.relaxation: time})
 
 
-class _Free(SGD):
+class _Free(SGDWorld):
     """SGD on a constant loss."""
 
     def loss(self, w: Any) -> Any:

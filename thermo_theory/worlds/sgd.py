@@ -17,11 +17,11 @@ import mpmath as mp
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 
-__all__ = ["SGD", "sgd_world"]
+__all__ = ["SGDWorld", "sgd_world"]
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGDWorld:
     """One explicit example of SGD.
 
     Parameters
@@ -222,12 +222,12 @@ def _direction(n: int, dice: random.Random) -> Any:
     return w / mp.norm(w, 2)
 
 
-def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension: int) -> SGD:
+def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension: int) -> SGDWorld:
     """Draw one example: general, except where an assumption is granted."""
     shape = mp.eye(dimension)
     if "isotropic noise" not in granted:
         shape = mp.diag([mp.mpf(1) / 4 + 2 * mp.mpf(i) / dimension for i in range(dimension)])
-    return SGD(
+    return SGDWorld(
         protocol=protocol,
         rate=mp.mpf(dice.uniform(0.2, 0.4)),
         decay=mp.mpf(0 if protocol == "fixed-sphere" else dice.uniform(0.1, 0.3)),
@@ -282,13 +282,13 @@ def _generator(function: Callable[[World], Any], world: World) -> Any:
     return _with_rates(world).rate_of(lambda moved: function(world.at({s.w: moved})), world[s.w])
 
 
-def _with_rates(world: World) -> SGD:
+def _with_rates(world: World) -> SGDWorld:
     """The example with the learning rate and decay that the world has now (a derivative may have moved them)."""
-    example: SGD = world.meanings["example"]
+    example: SGDWorld = world.meanings["example"]
     return replace(example, **{name: world[symbol] for symbol, name in _RATES[example.protocol].items()})
 
 
-def _meanings(example: SGD, u_reference: Any) -> dict[Any, Any]:
+def _meanings(example: SGDWorld, u_reference: Any) -> dict[Any, Any]:
     """Meanings of the symbols that belong to one point w."""
     fixed_elr = example.protocol == "fixed-elr"
 
@@ -355,7 +355,7 @@ def _trace(matrix: Any) -> Any:
     return mp.fsum(matrix[i, i] for i in range(matrix.rows))
 
 
-def _holding_pressure(example: SGD) -> Callable[[World], Any]:
+def _holding_pressure(example: SGDWorld) -> Callable[[World], Any]:
     """Pressure on the sphere: the weight decay that would hold the norm as the projection does."""
 
     def pressure(world: World) -> Any:
@@ -372,7 +372,7 @@ def _moment(protocol: str) -> Callable[[Any], Any]:
     return (lambda squared: mp.log(squared) / 2) if protocol == "fixed-elr" else (lambda squared: squared)
 
 
-def _point(example: SGD, dice: random.Random, granted: Assumptions) -> World:
+def _point(example: SGDWorld, dice: random.Random, granted: Assumptions) -> World:
     """World of one point: r is still there if stationarity is granted, T is that of the density there."""
     n = example.dimension
     u, u_reference, tangent = (_direction(n, dice) for _ in range(3))
@@ -411,14 +411,14 @@ _RATES = {
 }
 
 
-def _norm(example: SGD, direction: Any, anywhere: Any, still: bool) -> Any:
+def _norm(example: SGDWorld, direction: Any, anywhere: Any, still: bool) -> Any:
     """Norm of the weights: its stationary value, or anything."""
     if example.protocol == "fixed-sphere" or not still:
         return anywhere
     return example.still_norm(direction, _moment(example.protocol))
 
 
-def _ensemble(example: SGD, dice: random.Random, granted: Assumptions) -> World:
+def _ensemble(example: SGDWorld, dice: random.Random, granted: Assumptions) -> World:
     """World of a few weights; their common scale is such that the norm does not drift if stationarity is granted."""
     n, moment = example.dimension, _moment(example.protocol)
     directions = [_direction(n, dice) for _ in range(3)]

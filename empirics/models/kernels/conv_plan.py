@@ -30,7 +30,7 @@ _TILE = CHANNELS * CHANNELS
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConvPlan:
     """Tables of a network's convolutions, units and other places, and the memory itself.
 
     Examples
@@ -55,7 +55,7 @@ class Plan:
         classes: int,
         batch: int,
         dtype: Any,
-    ) -> "Plan":
+    ) -> "ConvPlan":
         """Reserve the memory once: fresh pages in every step would cost a tenth of the time.
 
         Parameters

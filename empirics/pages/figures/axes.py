@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
 from empirics.pages.drawing import MUTED, PAPER, symbols_on
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 
 __all__ = [
     "CELLS_WITH_NUMBERS",
@@ -128,7 +128,7 @@ def decimals_of(values: np.ndarray, digits: int = 3) -> str:
     return f".{digits - 1}e" if abs(power) > _PLAIN else f".{int(np.clip(digits - 1 - power, 0, 6))}f"
 
 
-def by_status(axes: Axes, evidence: Evidence, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+def by_status(axes: Axes, evidence: RunEvidence, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
     """Draw points, those of runs that are excluded from fits as crosses."""
     left_out = ~evidence.ok
     axes.plot(x[evidence.ok], y[evidence.ok], linestyle="none", **style)

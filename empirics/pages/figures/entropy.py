@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from empirics.claims.maxwell import maxwell_ratio, reference_slopes
 from empirics.pages.blocks import number
 from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import MARKERS, decimals_of, heat_map
 
 __all__ = ["entropy_map", "slope_plane"]
 
 
-def entropy_map(evidence: Evidence) -> Picture | None:
+def entropy_map(evidence: RunEvidence) -> Picture | None:
     """Draw the entropy surface over the grid with the symmetry orbits (for SGD lines of equal lr × weight decay)."""
     entropy = evidence.get("entropy")
     if entropy is None or not evidence.dimension or not np.isfinite(entropy[evidence.on_grid]).any():
@@ -42,7 +42,7 @@ def entropy_map(evidence: Evidence) -> Picture | None:
         )
 
 
-def slope_plane(evidence: Evidence) -> Picture | None:
+def slope_plane(evidence: RunEvidence) -> Picture | None:
     """Draw the two slopes of the entropy as a point, beside the line and the references."""
     candidates = {
         "all neighbours": evidence.entropy_slopes(False),
@@ -96,7 +96,7 @@ def slope_plane(evidence: Evidence) -> Picture | None:
         )
 
 
-def _equal_products(axes: Axes, evidence: Evidence) -> None:
+def _equal_products(axes: Axes, evidence: RunEvidence) -> None:
     """Draw the lines along which what sets the temperature is the same, through the map's diagonal."""
     products = np.log(evidence.product[evidence.product > 0])
     if not len(products):

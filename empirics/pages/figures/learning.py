@@ -6,13 +6,13 @@ import numpy as np
 
 from empirics.pages.blocks import number
 from empirics.pages.drawing import SERIES, Picture, canvas, picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import by_status, decimals_of, heat_map, log_axis
 
 __all__ = ["accuracy_map", "accuracy_plot"]
 
 
-def accuracy_map(evidence: Evidence) -> Picture | None:
+def accuracy_map(evidence: RunEvidence) -> Picture | None:
     """Draw the accuracy on the test set over the grid."""
     accuracy = evidence.get("test_accuracy")
     if accuracy is None or not np.isfinite(accuracy[evidence.on_grid]).any():
@@ -32,7 +32,7 @@ def accuracy_map(evidence: Evidence) -> Picture | None:
         )
 
 
-def accuracy_plot(evidence: Evidence) -> Picture | None:
+def accuracy_plot(evidence: RunEvidence) -> Picture | None:
     """Draw the accuracy on the test set over what sets the temperature."""
     accuracy = evidence.get("test_accuracy")
     if accuracy is None:

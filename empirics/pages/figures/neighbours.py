@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from empirics.pages.drawing import INK, SERIES, Picture, canvas, picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import by_status, log_axis
 
 __all__ = ["adjacency", "lag_histogram", "lag_shares"]
 
 
-def lag_shares(evidence: Evidence) -> tuple[tuple[str, float], ...]:
+def lag_shares(evidence: RunEvidence) -> tuple[tuple[str, float], ...]:
     """Return how far apart in time nearest neighbours are, all included runs together.
 
     Parameters
@@ -41,7 +41,7 @@ def lag_shares(evidence: Evidence) -> tuple[tuple[str, float], ...]:
     return tuple((label, 100 * count / len(lags)) for label, count in zip(labels[:used], counts[:used], strict=True))
 
 
-def lag_histogram(evidence: Evidence) -> Picture | None:
+def lag_histogram(evidence: RunEvidence) -> Picture | None:
     """Draw how far apart in time nearest neighbours are, all runs together."""
     found = lag_shares(evidence)
     if not found:
@@ -71,7 +71,7 @@ def lag_histogram(evidence: Evidence) -> Picture | None:
         )
 
 
-def adjacency(evidence: Evidence) -> Picture | None:
+def adjacency(evidence: RunEvidence) -> Picture | None:
     """Draw each run's share of neighbours that are adjacent in time."""
     if evidence.adjacent is None or not np.isfinite(evidence.adjacent).any():
         return None

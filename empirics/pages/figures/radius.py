@@ -6,13 +6,13 @@ import numpy as np
 
 from empirics.pages.blocks import number
 from empirics.pages.drawing import INK, SERIES, Picture, canvas, picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import by_status, decimals_of, heat_map, largest, log_axis
 
 __all__ = ["radius_map", "radius_plot"]
 
 
-def radius_map(evidence: Evidence) -> Picture | None:
+def radius_map(evidence: RunEvidence) -> Picture | None:
     """Draw the mean norm of the weights over the grid."""
     if evidence.radius is None or evidence.protocol == "fixed-sphere":
         return None
@@ -32,7 +32,7 @@ def radius_map(evidence: Evidence) -> Picture | None:
         )
 
 
-def radius_plot(evidence: Evidence) -> Picture | None:
+def radius_plot(evidence: RunEvidence) -> Picture | None:
     """Draw the measured radius against the formula's, both on log axes."""
     measured, theory = evidence.radius, evidence.sde_radius
     if measured is None or theory is None:

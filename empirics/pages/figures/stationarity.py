@@ -7,13 +7,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from empirics.measure.stationarity import BALANCE_MARGIN, SIGNIFICANT
 from empirics.pages.drawing import FAINT, INK, MUTED, SERIES, Picture, canvas, picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import SHORT, edges, grid_axes, log_axis, plain
 
 __all__ = ["balance_plot", "status_map", "traces"]
 
 
-def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture | None:
+def balance_plot(evidence: RunEvidence, margin: float = BALANCE_MARGIN) -> Picture | None:
     """Draw every run's norm balance with its 95 % interval."""
     balance = evidence.get("balance")
     if balance is None:
@@ -50,7 +50,7 @@ def balance_plot(evidence: Evidence, margin: float = BALANCE_MARGIN) -> Picture 
         )
 
 
-def traces(evidence: Evidence, count: int = 4) -> Picture | None:
+def traces(evidence: RunEvidence, count: int = 4) -> Picture | None:
     """Draw the norm over time of a few runs spread over the grid."""
     trace = evidence.node("trace") if evidence.protocol != "fixed-sphere" else None
     if trace is None or "log_radius" not in trace:
@@ -105,7 +105,7 @@ def _length(steps: np.ndarray) -> str:
     return f"{high:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
-def _first_measured(evidence: Evidence) -> float | None:
+def _first_measured(evidence: RunEvidence) -> float | None:
     """Return the length of the burn-in where the experiment says it."""
     experiment = getattr(evidence.runs, "experiment", None)
     for holder in (experiment, getattr(experiment, "training", None), getattr(experiment, "schedule", None)):
@@ -120,7 +120,7 @@ _OK = ("o", MUTED)
 _OTHERS = (("x", SERIES[1]), ("s", SERIES[0]), ("^", SERIES[3]), ("D", SERIES[2]))
 
 
-def status_map(evidence: Evidence) -> Picture | None:
+def status_map(evidence: RunEvidence) -> Picture | None:
     """Draw the status of the runs over the grid, that of the worst where seeds share a cell."""
     good = evidence.on_grid
     if not good.any():

@@ -8,7 +8,7 @@ from typing import Any
 
 from empirics.pages.blocks import Figures, Heading, Section
 from empirics.pages.drawing import Picture, renamed
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.comparison import comparison, names_of
 from empirics.pages.sections.entropy import entropy, neighbours
 from empirics.pages.sections.learning import learning, learnt
@@ -20,7 +20,7 @@ from empirics.pages.sections.wording import protocol_words, summary
 
 __all__ = ["runs_table", "sections", "summary"]
 
-Builder = Callable[[Any, Evidence], list[object]]
+Builder = Callable[[Any, RunEvidence], list[object]]
 #: Identifier, title and builder of the sections that follow those of the claims, in the page's order.
 BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
@@ -49,7 +49,7 @@ def sections(every: Sequence[Any]) -> tuple[Section, ...]:
         Of one folder: the verdicts, a section for each claim, what was measured, how it was run. Of several: how they
         compare, and a section for each folder that holds the same.
     """
-    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     if len(every) == 1:
         body: tuple[Section, ...] = tuple(_experiment(every[0], evidence[0]))
     else:
@@ -62,7 +62,7 @@ def sections(every: Sequence[Any]) -> tuple[Section, ...]:
     return _told_apart((*body, Section("sources", "Sources", tuple(sources(evidence)))))
 
 
-def _experiment(verdicts: Any, evidence: Evidence, prefix: str = "") -> Iterator[Section]:
+def _experiment(verdicts: Any, evidence: RunEvidence, prefix: str = "") -> Iterator[Section]:
     """Make the sections of one folder."""
     yield verdicts_section(verdicts, evidence, prefix)
     yield from claim_sections(verdicts, prefix)

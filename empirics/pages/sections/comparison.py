@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from empirics.pages.blocks import Cell, Section, TableBlock, Text, number
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.verdicts import claim_words, known_claims, measured_cell
 from empirics.pages.sections.wording import plural
 from empirics.pages.words import typeset
@@ -20,7 +20,7 @@ _MOST_WRITTEN = 4
 
 def names_of(every: Sequence[Any]) -> list[str]:
     """Name the folders: by their experiment, and where that would not tell them apart by their path or number."""
-    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     names = [one.name for one in evidence]
     paths = [str(getattr(one.runs, "path", "") or "") for one in evidence]
     for found in ([f"{name} ({path})" for name, path in zip(names, paths, strict=True)], names):
@@ -101,7 +101,7 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
     -------
     Section
     """
-    evidence = [Evidence(verdicts.runs) for verdicts in every]
+    evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     folders = []
     for i, one in enumerate(evidence):
         counts = ", ".join(f"{count} {status}" for status, count in one.statuses().items())
@@ -130,7 +130,7 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
     )
 
 
-def _against(evidence: Sequence[Evidence], i: int) -> str:
+def _against(evidence: Sequence[RunEvidence], i: int) -> str:
     """List the fields in which a folder differs from the first."""
     if i == 0:
         return "–"

@@ -10,7 +10,7 @@ from empirics.claims.fits import Estimate
 from empirics.claims.maxwell import orbit_words, reference_slopes
 from empirics.pages import figures
 from empirics.pages.blocks import TableBlock, Text, number
-from empirics.pages.evidence import Evidence, Slopes
+from empirics.pages.evidence import RunEvidence, Slopes
 from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown, slope_difference_words
 from thermo_theory import FixedLR
 
@@ -35,7 +35,7 @@ def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[st
     return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
 
 
-def slope_table(verdicts: Any, evidence: Evidence) -> TableBlock:
+def slope_table(verdicts: Any, evidence: RunEvidence) -> TableBlock:
     gas, path = reference_slopes(evidence.law or FixedLR)
     weight = evidence.orbit.weight
     return TableBlock(
@@ -50,7 +50,7 @@ def slope_table(verdicts: Any, evidence: Evidence) -> TableBlock:
     )
 
 
-def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> TableBlock:
+def _slope_table_at_fixed_rate(verdicts: Any, evidence: RunEvidence) -> TableBlock:
     """Slopes where the effective learning rate is set: that in what scales the weights alone is exact."""
     fit, judged, sphere = (
         evidence.entropy_slopes(False),
@@ -75,7 +75,7 @@ def _slope_table_at_fixed_rate(verdicts: Any, evidence: Evidence) -> TableBlock:
     )
 
 
-def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
+def entropy(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show the entropy over the grid and its slopes."""
     if evidence.get("entropy") is None or not evidence.dimension:
         return [MISSING]
@@ -110,7 +110,7 @@ def entropy(verdicts: Any, evidence: Evidence) -> list[object]:
     ]
 
 
-def _trap(evidence: Evidence) -> str:
+def _trap(evidence: RunEvidence) -> str:
     """State whether the entropy shown is that of a path."""
     shares = evidence.adjacent[evidence.ok] if evidence.adjacent is not None else np.array([])
     shares = shares[np.isfinite(shares)]
@@ -132,7 +132,7 @@ def _trap(evidence: Evidence) -> str:
     return f"Here it is mostly not a path entropy{count}.{measured}"
 
 
-def neighbours(verdicts: Any, evidence: Evidence) -> list[object]:
+def neighbours(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show how far away in time nearest neighbours are."""
     if not evidence.neighbours:
         return [

@@ -8,7 +8,7 @@ import numpy as np
 
 from empirics.pages import figures
 from empirics.pages.blocks import TableBlock, Text, number
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.wording import MISSING, shown
 
 __all__ = ["learning", "learnt"]
@@ -22,12 +22,12 @@ NAMES = (
 )
 
 
-def learnt(evidence: Evidence) -> bool:
+def learnt(evidence: RunEvidence) -> bool:
     """Whether there were samples that the networks were not trained on."""
     return evidence.get("test_accuracy") is not None
 
 
-def learning(verdicts: Any, evidence: Evidence) -> list[object]:
+def learning(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show the accuracy on the test set over the grid."""
     accuracy = evidence.get("test_accuracy")
     if accuracy is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from empirics.pages.blocks import Details, Formulas, Heading, Papers, TableBlock, Text
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.formulas import laws, papers
 
 __all__ = ["provenance", "sources"]
@@ -37,7 +37,7 @@ def _fact(value: Any) -> str:
     return "not recorded" if value is None or value == "" else str(value)
 
 
-def provenance(verdicts: Any, evidence: Evidence) -> list[object]:
+def provenance(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show how the runs were made."""
     facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
     experiment: Any = getattr(evidence.runs, "experiment", None)
@@ -57,7 +57,7 @@ def provenance(verdicts: Any, evidence: Evidence) -> list[object]:
     return blocks
 
 
-def sources(every: Sequence[Evidence]) -> list[object]:
+def sources(every: Sequence[RunEvidence]) -> list[object]:
     """List the formulas that were compared and the papers."""
     pairs = sorted({pair for one in every for pair in one.pairs})
     blocks: list[object] = []

@@ -10,7 +10,7 @@ from empirics.claims.maxwell import orbit_words
 from empirics.claims.radius import slope_difference
 from empirics.pages import figures
 from empirics.pages.blocks import Formulas, TableBlock, Text, number
-from empirics.pages.evidence import Evidence, Slopes
+from empirics.pages.evidence import RunEvidence, Slopes
 from empirics.pages.formulas import laws
 from empirics.pages.sections.wording import (
     MISSING,
@@ -25,7 +25,7 @@ from thermo_theory import Protocol
 __all__ = ["radius"]
 
 
-def radius(verdicts: Any, evidence: Evidence) -> list[object]:
+def radius(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show the norm over the grid, beside the formula."""
     if evidence.protocol == "fixed-sphere":
         return [Text("The norm is fixed: after each step the weights are projected back onto their sphere.")]
@@ -46,7 +46,7 @@ def radius(verdicts: Any, evidence: Evidence) -> list[object]:
     return [*blocks, *_radius_table_at_fixed_lr(evidence, evidence.law, fit, judged_estimate(verdicts, "V1"))]
 
 
-def _why_it_settles(evidence: Evidence) -> str:
+def _why_it_settles(evidence: RunEvidence) -> str:
     """Explain what makes the norm stationary and what predicts its value."""
     if evidence.optimizer not in ("", "sgd"):
         return (
@@ -66,7 +66,7 @@ def _why_it_settles(evidence: Evidence) -> str:
 
 
 def _radius_table_at_fixed_lr(
-    evidence: Evidence, of: Protocol, fit: Slopes, judged: Estimate | None
+    evidence: RunEvidence, of: Protocol, fit: Slopes, judged: Estimate | None
 ) -> tuple[TableBlock, Text]:
     """The slopes beside those of the derived radius, and which of them symmetry fixes."""
     up, down = log_slopes(of.radius)

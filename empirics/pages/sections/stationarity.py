@@ -9,13 +9,13 @@ import numpy as np
 
 from empirics.pages import figures
 from empirics.pages.blocks import Details, TableBlock, Text, number
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.wording import MISSING, plural, shown
 
 __all__ = ["runs_table", "stationarity"]
 
 
-def _run_table(evidence: Evidence) -> TableBlock:
+def _run_table(evidence: RunEvidence) -> TableBlock:
     names = [("balance", 5), ("balance_error", 2), ("radius_drift", 2), ("effective_sample_size", 3), ("loss", 3)]
     words = ["balance", "± (s.e.)", "drift of log r", "eff. samples", "loss"]
     if evidence.get("test_accuracy") is not None:
@@ -32,12 +32,12 @@ def _run_table(evidence: Evidence) -> TableBlock:
         )
         for i in range(len(evidence))
     ]
-    short = {"lr": "lr", "effective_lr": "effective lr", "weight_decay": "wd", "radius": "radius"}
+    short = {"lr": "lr", "effective_lr": "η_eff", "weight_decay": "wd", "radius": "radius"}
     knobs = (short[evidence.axes[0]], short[evidence.axes[1]])
     return TableBlock("Every run", ("Run", *knobs, *words, "status", "reason"), tuple(rows))
 
 
-def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
+def stationarity(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show the status of every run."""
     counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
     own = "In a stationary run the weight decay in the optimiser's own step removes as much of r² as the rest adds; "
@@ -73,7 +73,7 @@ def stationarity(verdicts: Any, evidence: Evidence) -> list[object]:
 _NUMBER = re.compile(r"[-−+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 
-def _status_table(evidence: Evidence) -> TableBlock:
+def _status_table(evidence: RunEvidence) -> TableBlock:
     """Statuses with their reasons; reasons that differ in their numbers alone are one."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i in range(len(evidence)):
@@ -95,7 +95,7 @@ def _span(values: np.ndarray) -> str:
     return number(low, 3) if low == high else f"{number(low, 3)} to {number(high, 3)}"
 
 
-def runs_table(evidence: Evidence) -> list[dict[str, Any]]:
+def runs_table(evidence: RunEvidence) -> list[dict[str, Any]]:
     """List every run with every number of the summary, for the JSON form; the status is the one it was judged by."""
     frame = evidence.dataset.reset_coords()
     names = [str(name) for name, variable in frame.data_vars.items() if variable.dims == ("run",)]

@@ -24,7 +24,7 @@ from empirics.pages.blocks import (
     number,
     with_interval,
 )
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
 from empirics.pages.sections.wording import MISSING, plural, summary
@@ -49,7 +49,7 @@ def measured_cell(verdict: Any) -> Cell:
     return Cell(with_interval(verdict.measured, verdict.low, verdict.high), verdict.verdict)
 
 
-def verdicts_section(verdicts: Any, evidence: Evidence, prefix: str) -> Section:
+def verdicts_section(verdicts: Any, evidence: RunEvidence, prefix: str) -> Section:
     """Show all verdicts in a table, their sum, and what the three kinds of claim mean."""
     several, known = len(evidence.parts()) > 1, known_claims(verdicts)
     rows = tuple(

@@ -10,7 +10,7 @@ from empirics.claims.coordinates import Orbit
 from empirics.claims.fits import Estimate
 from empirics.pages.blocks import Figures, Text, number, with_interval
 from empirics.pages.drawing import Picture
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
 
 __all__ = [
@@ -38,7 +38,7 @@ def interval(estimate: Estimate) -> str:
     return with_interval(estimate.value, estimate.low, estimate.high)
 
 
-def summary(evidence: Evidence) -> str:
+def summary(evidence: RunEvidence) -> str:
     """Describe in a sentence or two what was done.
 
     Parameters
@@ -72,12 +72,12 @@ def summary(evidence: Evidence) -> str:
     )
 
 
-def protocol_words(evidence: Evidence) -> str:
+def protocol_words(evidence: RunEvidence) -> str:
     """Name the protocol of the runs, and their optimiser where it is not SGD."""
     return where_words(evidence.protocol, evidence.optimizer or "sgd")
 
 
-def grid_words(evidence: Evidence) -> str:
+def grid_words(evidence: RunEvidence) -> str:
     """Describe the grid of the runs of one protocol."""
     spans = []
     for values, name in zip((evidence.lr, evidence.weight_decay), evidence.names, strict=True):

@@ -267,7 +267,7 @@ GRIDS = {
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_gas_itself_agrees_with_steps_that_matter(protocol):
     first, one, second, other = GRIDS[protocol]
-    # Both axes have the same ratio, so that runs share lr x weight decay.
+    # Both axes have the same ratio, so that runs share lr·wd.
     rates = np.geomspace(*one, 8)
     grid = np.meshgrid(rates, other[0] * (rates[1] / rates[0]) ** np.arange(6), indexing="ij")
     knobs = dict(zip((first, second), (axis.ravel() for axis in grid), strict=True))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from gas import Group
 
-from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, Parameter, Sum
+from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
 
 OPTIMIZERS = [
     (SGD, torch.optim.SGD, {}),
@@ -102,7 +102,7 @@ def test_sums_are_what_they_say():
     """Every row of the sums against numpy, a step at a time."""
     group = Group(6, 0.1, 0.3, seed=2)
     group.parameters[Parameter.START_SQ] = 2.0
-    wanted = np.zeros((len(Sum), LANES))
+    wanted = np.zeros((len(GasSum), LANES))
     for _ in range(20):
         w, g = group.weights.copy(), group.gradient()
         r_sq = (w**2).sum(0)
@@ -132,9 +132,9 @@ def test_sums_are_what_they_say():
             ]
         )
         group.advance(1)
-    found = group.sums.reshape(len(Sum), LANES)
-    for row in Sum:
-        assert np.allclose(found[row], wanted[row], rtol=1e-3 if row == Sum.ANGLE_SQ else 1e-11), row.name
+    found = group.sums.reshape(len(GasSum), LANES)
+    for row in GasSum:
+        assert np.allclose(found[row], wanted[row], rtol=1e-3 if row == GasSum.ANGLE_SQ else 1e-11), row.name
 
 
 def test_a_lane_that_diverges_touches_no_other():
@@ -143,7 +143,7 @@ def test_a_lane_that_diverges_touches_no_other():
     for group in (tame, wild):
         group.advance(100)
     assert np.isnan(wild.weights[:, 7]).all()
-    assert wild.sums.reshape(-1, LANES)[Sum.ALIVE, 7] == 0
+    assert wild.sums.reshape(-1, LANES)[GasSum.ALIVE, 7] == 0
     others = np.arange(LANES) != 7
     assert np.array_equal(wild.weights[:, others], tame.weights[:, others])
 

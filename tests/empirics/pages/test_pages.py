@@ -158,7 +158,7 @@ def test_the_figures_are_there_each_with_its_message(page):
     labels = " ".join(Reader(page).labels)
     for part in (
         "over the grid runs from",
-        "percent of the formula's",
+        "percent of the prediction",
         "over that of the norm balance from",
         "in units of R spans",
         "Slopes of the entropy",

@@ -11,7 +11,7 @@ from optimizer_tables import optimizer_table
 from empirics.claims import claims, compare, tables_of
 from empirics.claims.minima import minima
 from empirics.pages import formulas, report
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.results import Runs
 
 #: By hand, from the symmetry of each step: what is equal along an orbit, V1's and V3's statements.
@@ -88,7 +88,7 @@ def test_figures_of_other_optimizers_are_what_is_judged(optimizer):
     formula = next(verdict for verdict in known["V1"].verdicts(table) if verdict.kind == "physics")
     (plot,) = known["V1"].exhibits(table)
     assert plot.series[0].y.mean() == pytest.approx(formula.measured)
-    part = Evidence(runs)
+    part = RunEvidence(runs)
     seen = np.isfinite(part.sde_radius)
     assert np.square(part.radius / part.sde_radius)[seen].mean() == pytest.approx(formula.measured)
     (plot,) = known["V4"].exhibits(table)

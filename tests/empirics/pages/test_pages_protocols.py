@@ -9,7 +9,7 @@ from gas_states import state_table
 
 from empirics.claims import compare
 from empirics.pages import report
-from empirics.pages.evidence import Evidence
+from empirics.pages.evidence import RunEvidence
 from empirics.results import Runs
 
 PROTOCOLS = ("fixed-lr", "fixed-elr", "fixed-sphere")
@@ -34,7 +34,7 @@ def verdicts(runs):
 
 
 def test_the_evidence_of_a_protocol_is_its_own(runs):
-    whole = Evidence(runs)
+    whole = RunEvidence(runs)
     assert whole.protocol == ""
     parts = {part.protocol: part for part in whole.parts()}
     assert sorted(parts) == sorted(PROTOCOLS)
