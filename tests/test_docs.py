@@ -18,8 +18,8 @@ import pytest
 from chromium import CHROMIUM, browse
 
 from empirics.cli import main
-from thermo_theory.engine import registry
 from thermo_theory import book
+from thermo_theory.engine import registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

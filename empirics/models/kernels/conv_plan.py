@@ -35,7 +35,7 @@ class ConvPlan:
 
     Examples
     --------
-    >>> plan = Plan.of((3, 8, 8), [(4, 4, 1, False), (4, 8, 2, True)], classes=10, batch=40, dtype=np.float32)
+    >>> plan = ConvPlan.of((3, 8, 8), [(4, 4, 1, False), (4, 8, 2, True)], classes=10, batch=40, dtype=np.float32)
     >>> plan.convolutions[:, [INTO, OUT, STRIDE, SIZE, ROWS]].tolist()
     [[3, 4, 1, 3, 8], [4, 4, 1, 3, 8], [4, 4, 1, 3, 8], [4, 8, 2, 3, 4], [8, 8, 1, 3, 4], [4, 8, 2, 1, 4]]
     >>> plan.units.tolist()

@@ -49,7 +49,7 @@ def test_a_page_with_a_claim_that_fails_is_made_and_says_so(folder, capsys):
     assert said.out.strip() == "page.md"
     assert said.err.strip() == "thermo-theory: mine.py: claim 'bad' raised ZeroDivisionError: division by zero (line 4)"
     text = Path("page.md").read_text(encoding="utf-8")
-    assert "## good · A claim" in text
+    assert "## A claim (good)" in text
     assert "- mine.py: claim 'bad' raised ZeroDivisionError" in text
     assert cli.main(["report", folder, "--claims", "none.py", "--out", "other.md"]) == 2
     assert capsys.readouterr().err.startswith("thermo-theory: report: no file none.py")

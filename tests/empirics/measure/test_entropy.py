@@ -383,7 +383,7 @@ def test_an_error_of_the_temperature_counts():
         (([1, 2, 3, 4], [1, 2, 3, np.nan]), {}, "U must be finite; nan is not"),
         (([1, 2, 3, 4], [1, 2, 3, 4]), {"p": [1, 2, 3, 4]}, "p and V must be given together"),
         (([1, 2, 2, 4], [1, 2, 3, 4]), {"p": [1] * 4, "V": [1] * 4}, "the same"),
-        (([[1, 2, 3, 4]] * 2, [[1, 2, 3, 4]] * 2), {"U_error": 1.0}, "give either, not both"),
+        (([[1, 2, 3, 4]] * 2, [[1, 2, 3, 4]] * 2), {"U_error": 1.0}, "give errors or replicates, not both"),
     ],
 )
 def test_bad_states(arguments, options, message):

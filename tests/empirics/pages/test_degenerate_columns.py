@@ -94,7 +94,7 @@ def test_figures_of_a_degenerate_column_are_drawn_or_left_out(change, monkeypatc
         for column, names in READ_BY.items():
             if (column, change) == ("weight_decay", "huge"):
                 continue  # lr·wd itself overflows, in the norm balance before any figure
-            one = evidence.Evidence(made({column: CHANGES[change](PLAIN[column])}))
+            one = evidence.RunEvidence(made({column: CHANGES[change](PLAIN[column])}))
             for name in names:
                 getattr(figures, name)(one)
 

@@ -159,7 +159,7 @@ def test_the_figures_are_there_each_with_its_message(page):
     for part in (
         "over the grid runs from",
         "percent of the prediction",
-        "over that of the norm balance from",
+        "over the norm balance from",
         "in units of R spans",
         "Slopes of the entropy",
         "about one curve",
@@ -296,10 +296,10 @@ def test_a_page_that_fails_leaves_the_one_before(runs, tmp_path, monkeypatch):
 
 # parts -------------------------------------------------------------------------------------------
 def test_slopes_are_those_the_runs_were_made_with(runs):
-    fit = evidence.Evidence(runs).entropy_slopes(theiler=False)
+    fit = evidence.RunEvidence(runs).entropy_slopes(theiler=False)
     assert fit.lr.low < 1.4 < fit.lr.high < fit.lr.low + 0.3
     assert fit.weight_decay.low < 0.4 < fit.weight_decay.high < fit.weight_decay.low + 0.3
-    window = evidence.Evidence(runs).entropy_slopes(theiler=True)
+    window = evidence.RunEvidence(runs).entropy_slopes(theiler=True)
     assert window.lr.value == pytest.approx(fit.lr.value - 0.3)
     assert window.difference.value == pytest.approx(fit.difference.value)
 
@@ -311,7 +311,7 @@ def test_slopes_need_both_directions():
 
 
 def test_radii_are_the_formulas(runs):
-    one = evidence.Evidence(runs)
+    one = evidence.RunEvidence(runs)
     np.testing.assert_allclose(one.radius / one.sde_radius, 1.02**0.5)
 
 
@@ -320,14 +320,14 @@ def test_a_grid_averages_seeds_and_leaves_gaps():
         {"loss": ("run", [1.0, 3.0, 5.0, np.nan])},
         {"lr": ("run", [0.1, 0.1, 0.2, 0.2]), "weight_decay": ("run", [0.01, 0.01, 0.02, 0.01])},
     )
-    one = evidence.Evidence(Runs(None, xr.DataTree.from_dict({"summary": data}), None, {}))
+    one = evidence.RunEvidence(Runs(None, xr.DataTree.from_dict({"summary": data}), None, {}))
     np.testing.assert_array_equal(one.grid(one.column("loss"))[2], [[2.0, np.nan], [np.nan, 5.0]])
 
 
 def test_figures_of_a_large_grid_have_a_scale_instead_of_numbers():
     lr, wd = (axis.ravel() for axis in np.meshgrid(np.geomspace(0.01, 1, 12), np.geomspace(0.01, 1, 11)))
     data = xr.Dataset({"radius_sq": ("run", lr / wd)}, {"lr": ("run", lr), "weight_decay": ("run", wd)})
-    one = evidence.Evidence(Runs(None, xr.DataTree.from_dict({"summary": data}), None, {}))
+    one = evidence.RunEvidence(Runs(None, xr.DataTree.from_dict({"summary": data}), None, {}))
     assert "norm r" in figures.radius_map(one).svg or "data:image/png" in figures.radius_map(one).svg
     assert figures.entropy_map(one) is None
 
@@ -358,7 +358,7 @@ def test_a_claim_that_is_not_known_has_a_section_that_says_its_form(runs, tmp_pa
 
 
 def test_the_summary_counts(runs):
-    text = sections.summary(evidence.Evidence(runs))
+    text = sections.summary(evidence.RunEvidence(runs))
     for part in (
         "41 scale-invariant weights",
         "12 runs, 190 steps each",
