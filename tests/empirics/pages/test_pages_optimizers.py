@@ -16,10 +16,10 @@ from empirics.results import Runs
 
 #: By hand, from the symmetry of each step: what is equal along an orbit, V1's and V3's statements.
 ORBITS = {
-    "momentum": ("lr × wd", "must be exactly 0.5", "is R with"),
-    "nesterov": ("lr × wd", "must be exactly 0.5", "is R with"),
-    "adamw": ("lr × wd", "must be exactly 1", "is 2 R with"),
-    "adam-l2": ("lr² × wd", "must be exactly 1", "is 2 R with"),
+    "momentum": ("lr·wd", "must be exactly 0.5", "is R with"),
+    "nesterov": ("lr·wd", "must be exactly 0.5", "is R with"),
+    "adamw": ("lr·wd", "must be exactly 1", "is 2 R with"),
+    "adam-l2": ("lr²·wd", "must be exactly 1", "is 2 R with"),
 }
 
 
@@ -68,7 +68,7 @@ def test_what_is_tested_is_what_the_optimizers_symmetry_gives(optimizer):
     rest = np.concatenate([one.y for one in plot.series])
     along = np.concatenate([one.x for one in plot.series])
     lr, wd = table.values("lr"), table.values("weight_decay")
-    np.testing.assert_allclose(np.sort(along), np.sort(lr * wd if equal == "lr × wd" else lr**2 * wd))
+    np.testing.assert_allclose(np.sort(along), np.sort(lr * wd if equal == "lr·wd" else lr**2 * wd))
     assert len(rest) == 81
     for claim in fitting:
         for verdict in claim.verdicts(table):

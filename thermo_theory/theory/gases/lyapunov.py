@@ -203,9 +203,7 @@ def _modes(hessian: ArrayLike, eta: float, steps: bool) -> tuple[FloatArray, Flo
     if not eta > 0:
         raise ValueError(f"eta = {eta:g}: must be positive")
     if steps and eta * curvatures[-1] >= 2:
-        raise ValueError(
-            f"eta times the largest curvature = {eta * curvatures[-1]:g}: must be below 2, or SGD diverges"
-        )
+        raise ValueError(f"eta * largest curvature = {eta * curvatures[-1]:g}: must be below 2, or SGD diverges")
     return curvatures, modes
 
 
