@@ -51,7 +51,7 @@ class AdiabatSlope(Claim):
     """
 
     name = "V4"
-    title = "AdiabatSlope"
+    title = "Adiabat"
     protocols = ("fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
     statements = (
