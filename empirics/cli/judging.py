@@ -142,10 +142,10 @@ def compare(
     print(printed[form]())
     for error in verdicts.errors:
         say(f"{PROGRAM}: {error}")
-    against = [v for v in verdicts if v.kind in ("symmetry", "physics") and v.verdict == "disagrees"]
-    if strict and against:
+    against = verdicts.strict_failures if strict else []
+    if against:
         say(f"--strict: {'; '.join(f'{v.claim} {v.title}: disagrees' for v in against)}")
-    if verdicts.errors or (strict and against):
+    if verdicts.errors or against:
         raise typer.Exit(FAILED)
 
 
