@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from kill_and_resume import ended, until
@@ -13,6 +12,7 @@ from tiny import TINY
 
 import empirics
 from empirics import cli
+from empirics.claims import Verdict, Verdicts
 from empirics.cli import app
 
 
@@ -181,11 +181,7 @@ def test_compare_prints_a_table_and_markdown(tiny, capsys):
 
 @pytest.mark.parametrize(("kind", "code"), [("identity", 0), ("symmetry", 1), ("physics", 1)])
 def test_strict_fails_on_symmetry_and_physics_only(kind, code, capsys, monkeypatch):
-    class Stand(list):
-        to_json = to_markdown = list.__repr__
-        errors = ()
-
-    judged = Stand([SimpleNamespace(kind=kind, verdict="disagrees", claim="V9", title="a claim")])
+    judged = Verdicts([Verdict("V9", "a claim", "fixed-lr", kind, theory=1.0, verdict="disagrees")])
     monkeypatch.setattr(empirics, "load", lambda folder: None, raising=False)
     monkeypatch.setattr(empirics, "compare", lambda runs, claims: judged, raising=False)
     assert cli.main(["compare", "anywhere"]) == 0
