@@ -52,23 +52,25 @@ _HOME = {
     "empirics.probe": ("ThermoProbe",),
 }
 
-renamed.register(__name__)
+renamed.register()
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from the room it lives in.
+if not TYPE_CHECKING:  # a checker knows the names above, and reports others
 
-    Raises
-    ------
-    AttributeError
-        For any other name.
-    """
-    if name in ("isotropic", "steering"):  # rooms that are public as such
-        return import_module(f"empirics.{name}")
-    for home, names in _HOME.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    return renamed.module(__name__, name)
+    def __getattr__(name: str) -> Any:
+        """Load a public name from the room it lives in.
+
+        Raises
+        ------
+        AttributeError
+            For any other name.
+        """
+        if name in ("isotropic", "steering"):  # rooms that are public as such
+            return import_module(f"empirics.{name}")
+        for home, names in _HOME.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        return renamed.module(__name__, name)
 
 
 def __dir__() -> list[str]:

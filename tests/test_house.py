@@ -17,7 +17,7 @@ PYTHON = [
     path for folder in (*PACKAGES, "tests", "benchmarks", "docs") for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 
-#: Wordings that read as translated, and how numbers are not written; docs/decisions.md has the reason.
+#: Wordings that read as translated, and how numbers are not written; the terms to use instead are in docs/decisions.md.
 BANNED = """in the main
 gives it again
 on their way
@@ -107,6 +107,11 @@ def test_an_older_name_of_a_module_leads_to_the_newer(old):
     [
         ("from empirics.runner import run", "run is empirics.run"),
         ("import empirics.schedules.plans as p", "p.Plan is empirics.steering.Plan"),
+        ("import empirics.training.checkpoint", "empirics.training.checkpoint.Checkpoints"),
+        ("import thermo_theory.gases.vmf", "thermo_theory.gases.vmf.energy is thermo_theory.vmf.energy"),
+        ("import importlib.util", "importlib.util.find_spec('empirics.runner') and 'torch' not in sys.modules"),
+        ("import pickle, scipy.special", "pickle.dumps(scipy.special.gammaln) and 'torch' not in sys.modules"),
+        ("from empirics.measure import Estimate", "Estimate is empirics.measure.MonteCarloEstimate"),
         ("from empirics import schedules, averaging", "schedules.plan is empirics.steering.plan and averaging.hint"),
         ("from thermo_theory.operations import *", "solve_for"),
         ("from thermo_theory.dictionary import dictionary", "thermo_theory.dictionary is dictionary"),

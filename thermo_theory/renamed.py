@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +28,11 @@ RENAMED = {
     "empirics.importing_traces": "empirics.importing.traces",
     "empirics.kinds": "empirics.running.kind",
     "empirics.lease": "empirics.running.lease",
+    "empirics.models.compiled": "empirics.models.kernels.compiled",
+    "empirics.models.conv_kernel": "empirics.models.kernels.conv",
+    "empirics.models.conv_plan": "empirics.models.kernels.conv_plan",
+    "empirics.models.lanes": "empirics.models.kernels.lanes",
+    "empirics.models.mlp_kernel": "empirics.models.kernels.mlp",
     "empirics.proposals": "empirics.steering.proposals",
     "empirics.provenance": "empirics.running.provenance",
     "empirics.reference": "empirics.experiment.reference",
@@ -33,6 +40,7 @@ RENAMED = {
     "empirics.run_status": "empirics.running.status",
     "empirics.runner": "empirics.running.runner",
     "empirics.schedules": "empirics.steering",
+    "empirics.schedules.command": "empirics.cli.schedule",
     "empirics.schedules.forecast": "empirics.steering.forecast",
     "empirics.schedules.index": "empirics.probe.index",
     "empirics.schedules.planned": "empirics.steering.planned",
@@ -86,7 +94,10 @@ class _Renamed(ModuleType):
         if name.startswith("__") and name != "__all__":  # asked of every loaded module, as by `inspect`
             raise AttributeError(name)
         new = RENAMED[self.__name__]
-        found = getattr(import_module(new), name)
+        try:
+            found = getattr(import_module(new), name)
+        except AttributeError:
+            raise AttributeError(f"module {self.__name__!r}, now {new!r}, has no attribute {name!r}") from None
         warnings.warn(f"{self.__name__} is {new} since {SINCE}", DeprecationWarning, stacklevel=2)
         return found
 
@@ -94,11 +105,29 @@ class _Renamed(ModuleType):
         return dir(import_module(RENAMED[self.__name__]))
 
 
-def register(package: str) -> None:
-    """Put the old names of a package's modules where `import` finds them; nothing is imported yet."""
-    for old in RENAMED:
-        if old.startswith(f"{package}."):
-            sys.modules.setdefault(old, _Renamed(old, f"Deprecated since {SINCE}: use {RENAMED[old]}."))
+class _OldNames(MetaPathFinder, Loader):
+    """Finds modules under their old names; asked first, or Python would load ``steering/plans.py`` a second time."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname not in RENAMED:
+            return None
+        return ModuleSpec(fullname, self, is_package=any(old.startswith(f"{fullname}.") for old in RENAMED))
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Renamed(spec.name, f"Deprecated since {SINCE}: use {RENAMED[spec.name]}.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: what is asked of the module is looked up in the new one."""
+
+
+def register() -> None:
+    """Let `import` find the old names; nothing is imported yet."""
+    if any(isinstance(finder, _OldNames) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _OldNames())
+    # Also the name of a function of the package, which must not be hidden by the module that an import binds there.
+    function = "thermo_theory.dictionary"
+    sys.modules.setdefault(function, _Renamed(function, f"Deprecated since {SINCE}: use {RENAMED[function]}."))
 
 
 def module(package: str, name: str) -> ModuleType:
@@ -111,4 +140,4 @@ def module(package: str, name: str) -> ModuleType:
     """
     if (old := f"{package}.{name}") not in RENAMED:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return sys.modules[old]
+    return import_module(old)

@@ -1,5 +1,7 @@
 """Estimators on plain arrays."""
 
+import warnings
+
 from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, series_autocorrelation, unbiased
 from empirics.measure.checks import check_entropy_estimator
 from empirics.measure.convergence import (
@@ -29,13 +31,9 @@ from empirics.measure.product import product_entropies
 from empirics.measure.regimes import REGIMES, Regime, decay_exponent, regime
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
-#: The name of `MonteCarloEstimate` in 0.1.0; see docs/public-api.md.
-Estimate = MonteCarloEstimate
-
 __all__ = [
     "REGIMES",
     "EntropyDifference",
-    "Estimate",
     "GradientNoise",
     "Jumps",
     "MeanDifference",
@@ -75,3 +73,17 @@ __all__ = [
     "sphere_laplacian",
     "unbiased",
 ]
+
+
+def __getattr__(name: str) -> type[MonteCarloEstimate]:
+    """Return `MonteCarloEstimate` under its name in 0.1.0; see docs/public-api.md.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if name != "Estimate":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("Estimate is MonteCarloEstimate since 0.2.0", DeprecationWarning, stacklevel=2)
+    return MonteCarloEstimate
