@@ -159,6 +159,6 @@ class Claim(ABC):
             protocol,
             kind,
             theory,
-            reason=f"not in the runs: {', '.join(missing)}",
+            reason=table.lacking(*missing),
             optimizer=table.optimizer,
         )

@@ -96,7 +96,9 @@ def _ratio(table: Table, other: str) -> Estimate:
     state, entropy = StateVariables.of(table), other == "entropy_sphere"
     heat, loss = state.temperature, state.values(table, "loss")
     values = state.entropy(table) if entropy else state.values(table, other)
-    if why := table.unvarying("loss", other, among=state.within) or too_narrow(heat, state.along):
+    if why := table.unvarying("loss", other, *(["entropy"] if entropy else []), among=state.within) or too_narrow(
+        heat, state.along
+    ):
         return no_estimate(why)
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
     at = np.linspace(float(low), float(high), POINTS)

@@ -159,7 +159,7 @@ def _heat_of_growth(table: Table, state: StateVariables) -> FloatArray:
 
 def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the shift of the minimum in log T, and what it depends on."""
-    if why := table.unvarying("loss", "entropy_sphere", among=state.within):
+    if why := table.unvarying("loss", "entropy_sphere", "entropy", among=state.within):
         return no_estimate(why), {}
     heat, loss, entropy = state.temperature, state.values(table, "loss"), state.entropy(table)
     if why := too_narrow(heat, state.along):

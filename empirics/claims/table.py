@@ -146,11 +146,20 @@ class Table:
 
     def missing(self, *names: str) -> list[str]:
         """Which of these variables are not there, or not finite in all runs that are used."""
-        return [
-            name
-            for name in names
-            if name not in self.data.variables or not np.isfinite(self.data[name].values[self.used]).all()
-        ]
+        return [name for name in names if name not in self.data.variables or not self._measured(name).all()]
+
+    def lacking(self, *names: str) -> str:
+        """Say in words what :meth:`missing` found: what is nowhere, and what some of the runs used do not have."""
+        found = {name: self._measured(name) for name in names if name in self.data.variables}
+        partly = [name for name, finite in found.items() if finite.any() and not finite.all()]
+        nowhere = [name for name in names if name not in partly]
+        said = [f"not in the runs: {', '.join(nowhere)}"] if nowhere else []
+        return "; ".join(
+            said + [f"{name} is missing in {(~found[name]).sum()} of {self.used.sum()} runs" for name in partly]
+        )
+
+    def _measured(self, name: str) -> NDArray[np.bool_]:
+        return np.isfinite(self.data[name].values[self.used])
 
     def values(self, name: str) -> NDArray[np.float64]:
         """A variable of the runs that are used."""
@@ -161,7 +170,7 @@ class Table:
 
         What a slope or a change of it comes out as is then decided by rounding, and no verdict can stand on it.
         """
-        for name in names:
+        for name in (name for name in names if name in self.data.variables):
             values = np.asarray(self.data[name].values[self.used])
             values = values if among is None else values[among]
             if len(values) and constant(values):

@@ -70,7 +70,8 @@ def import_(
         typer.Option("--map", metavar="NAME=COLUMN", help="Use COLUMN as NAME; repeatable.", show_default=False),
     ] = None,
     dimension: Annotated[
-        int | None, typer.Option(help="Number of scale-invariant weights, if not in a column.", show_default=False)
+        int | None,
+        typer.Option(help="d, one more than the number of directions, if not in a column.", show_default=False),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
 ) -> None:

@@ -95,7 +95,7 @@ def schedule(
     ] = None,
     dimension: Annotated[
         int | None,
-        typer.Option(help="Number of scale-invariant weights (only needed for adam-l2).", show_default=False),
+        typer.Option(help="d, one more than the number of directions (only needed for adam-l2).", show_default=False),
     ] = None,
     points: Annotated[int, typer.Option(help="Number of rows of the table.")] = 11,
     form: Annotated[ScheduleFormat, typer.Option("--format", help="Output format.")] = ScheduleFormat.TABLE,

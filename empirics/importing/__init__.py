@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics import results
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.protocol import KNOBS, effective_lr
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
@@ -82,7 +83,8 @@ def read_runs(
     protocol
         ``"fixed-lr"``, ``"fixed-elr"`` or ``"fixed-sphere"``.
     dimension
-        Number d of scale-invariant weights, if neither a column ``dimension`` nor the file gives it.
+        The d of the formulas, one more than the number of directions (weights less one per sphere, plus one), if
+        neither a column ``dimension`` nor the file gives it.
     optimizer
         The optimiser of the runs, if there is no such column.
     columns
@@ -105,6 +107,8 @@ def read_runs(
         raise ExperimentError(f"unknown protocol {protocol!r}; known: {', '.join(KNOBS)}")
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
+    if optimizer not in EVERY_OPTIMIZER:
+        raise ExperimentError(f"unknown optimizer {optimizer!r}; known: {', '.join(EVERY_OPTIMIZER)}")
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
     trace: xr.Dataset | None = None
@@ -186,7 +190,7 @@ def _typed(cells: Cells, protocol: str, dimension: int | None, mapping: dict[str
             )
     if not found.have("dimension") and dimension is None and "dimension" not in cells.facts:
         raise ExperimentError(
-            f"{cells.source}: column dimension (the number d of scale-invariant weights) is missing; add it, or give "
+            f"{cells.source}: column dimension (d, one more than the number of directions) is missing; add it, or give "
             "--dimension N"
         )
     return found
