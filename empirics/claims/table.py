@@ -47,7 +47,7 @@ class Table:
     Attributes
     ----------
     data : xarray.Dataset
-        The variables of DESIGN.md, "Results on disk", over the dimension run.
+        The variables of the results on disk (docs/importing.md), over the dimension run.
     status, reason : numpy.ndarray of str, shape (runs,)
         Whether each run counts ("ok"), and if not, why.
     gated : bool

@@ -291,7 +291,7 @@ def adiabat(
 
     Notes
     -----
-    ``eta lambda^((2-gamma)/gamma) = const`` for SGD (THEORY.md Sec. 2, from ``p V^gamma = const``), and in general
+    ``eta lambda^((2-gamma)/gamma) = const`` for SGD (from ``p V^gamma = const``), and in general
     ``dS = 0`` with the slopes of `thermo_theory.relations.paths.entropy_slopes`.
 
     Examples

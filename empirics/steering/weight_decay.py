@@ -176,7 +176,7 @@ def convert(
     derivations "temperature" and "radius"). SGD and AdamW share ``T = sigma sqrt(eta lambda/(2(d-1)))``, so equal
     temperature means equal lr·wd, and equal norm sets their ratio, ``eta/lambda = 2 r^2/d``. Under momentum coupled and
     decoupled decay differ by 1/(1-beta), since the buffer amplifies the coupled one. The formulas of Adam assume
-    isotropic noise; the radius in a network may differ by tens of per cent (THEORY.md Sec. 5).
+    isotropic noise; the radius in a network may differ by tens of per cent.
 
     Examples
     --------

@@ -59,7 +59,7 @@ from thermo_theory.worlds.processes import (
 
 __all__: list[str] = []
 
-THIS = "this toolkit, THEORY.md Sec. 2"
+THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
 _squared_norm = sp.Symbol("s", positive=True)
 _S, _S_sphere, _U, _Z = (sp.Function(name) for name in ("S", "S_sphere", "U", "Z"))

@@ -252,7 +252,7 @@ for _protocol, (_build, _worlds, _summary) in _TIMES.items():
         "relaxation-time",
         protocol=_protocol,
         kind="physics",
-        source=f"{PAPER}, Sec. 3; this toolkit, docs/",
+        source=f"{PAPER}, Sec. 3; this toolkit",
         summary=_summary,
         worlds=[_worlds(_protocol.key)],
     )(_build)
@@ -262,7 +262,7 @@ for _protocol in (FixedELR, FixedLR):
         "direction-relaxation",
         protocol=_protocol,
         kind="physics",
-        source="this toolkit, docs/; Kosson et al. 2023, arXiv 2305.17212",
+        source="this toolkit; Kosson et al. 2023, arXiv 2305.17212",
         summary="At a stationary norm a free direction decorrelates in 1/(eta lambda) iterations",
         worlds=[free_world(_protocol.key)],
     )(_direction_relaxation)

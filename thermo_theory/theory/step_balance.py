@@ -17,7 +17,7 @@ from thermo_theory.worlds.steps import step_balance_world
 
 __all__: list[str] = []
 
-SOURCE = "Yaida 2018, arXiv 1810.00004; this toolkit, docs/ (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
+SOURCE = "Yaida 2018, arXiv 1810.00004; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 _SQUARE = Dot(grad_L_unit, grad_L_unit)
 
 

@@ -23,7 +23,7 @@ from thermo_theory.worlds.discrete import gradient, index, run, runs_world, step
 
 __all__ = ["by_induction", "match"]
 
-THIS_TOOLKIT = "this toolkit, docs/ (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
+THIS_TOOLKIT = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
 #: How w and what a protocol holds change together.
 SCALINGS: dict[Protocol, dict[sp.Symbol, sp.Expr]] = {

@@ -443,7 +443,7 @@ for _protocol, _summary in _MINIMISED.items():
 derivation(
     "thermodynamic-integration",
     kind="physics",
-    source="this toolkit, docs/",
+    source="this toolkit",
     summary="Entropy differences from the mean loss alone: S rises by dU/T + p dV/T along any path of Gibbs states",
     worlds=[path_world],
 )(_thermodynamic_integration)

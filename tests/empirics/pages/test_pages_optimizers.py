@@ -124,7 +124,7 @@ def test_cold_gas_and_path_entropy_have_the_slopes_of_each_optimizer(text):
     gas = [line for line in text.splitlines() if line.startswith("| Reference: low-temperature gas")]
     path = [line for line in text.splitlines() if line.startswith("| Reference: path entropy")]
     rows = {tuple(float(x.replace("−", "-")) for x in line.split("|")[2:5]) for line in gas}
-    # From S = R log T + 2 R log r, with T and r as powers of lr and weight decay: THEORY.md, section 5.
+    # From S = R log T + 2 R log r, with T and r as powers of lr and weight decay.
     assert rows == {(1, 0, 1), (1.5, -0.5, 2), (1.333, -0.3333, 2)}
     rows = {tuple(float(x.replace("−", "-")) for x in line.split("|")[2:5]) for line in path}
     assert rows == {(1.5, 0.5, 1), (2, 0, 2), (2, 0, 2)}

@@ -227,7 +227,7 @@ derivation(
 derivation(
     "linear-regression",
     kind="physics",
-    source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
+    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
     "if the noise is isotropic (and only then: see probability-currents)",
     worlds=[_SGD],
@@ -236,7 +236,7 @@ derivation(
 derivation(
     "probability-currents",
     kind="identity",
-    source=f"{KUNIN}; this toolkit, THEORY.md Sec. 2",
+    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
     "the identity; currents vanish if and only if H and Sigma commute",
     worlds=[_SGD],
@@ -245,7 +245,7 @@ derivation(
 derivation(
     "equipartition",
     kind="physics",
-    source="Boltzmann's equipartition theorem; this toolkit, THEORY.md Sec. 3 (V5)",
+    source="Boltzmann's equipartition theorem; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
     worlds=[_SGD],
 )(_equipartition)

@@ -35,7 +35,7 @@ from thermo_theory.worlds.vmf import (
 
 __all__: list[str] = []
 
-THIS = "this toolkit, THEORY.md Sec. 2"
+THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
 _a = cosine_of_reduced(reduced)
 
