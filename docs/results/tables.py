@@ -30,7 +30,7 @@ def asked(**more):
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are, or will be")
-    parser.add_argument("--as-is", action="store_true", help="run nothing: judge what is finished, list what is missing")
+    parser.add_argument("--as-is", action="store_true", help="run nothing: judge what is finished, list the rest")
     for name, settings in more.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     return parser.parse_args()

@@ -214,4 +214,5 @@ def _draw(table: pd.DataFrame, check: QuasiStatic, title: str, out: Path) -> Non
         panel.set_xlabel("step")
     figure.suptitle(title)
     figure.text(0.01, -0.03, str(check), fontsize=8)
+    out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=150, bbox_inches="tight")

@@ -89,7 +89,7 @@ class Setting:
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} = {value!r}: must be above 0")
+                raise ValueError(f"{name} = {value!r}: must be a finite number above 0")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum = {self.momentum!r}: must be at least 0 and below 1")
         if self.momentum and self.optimizer not in ("momentum", "nesterov"):

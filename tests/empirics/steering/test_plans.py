@@ -235,7 +235,10 @@ def test_plans_survive_json_bit_for_bit():
         (lambda: drop_entropy(-1.0), "above 0"),
         (lambda: measured_index([1, 2], [1, 2], dimension=3), "three or more values"),
         (lambda: measured_index([1, 2, 3], [3, 2, 1], dimension=3), "does not rise with the temperature"),
-        (lambda: forecast(plan("isobar", factor=2.0, steps=3), lr=0.0, weight_decay=1.0), "lr = 0.0: must be above 0"),
+        (
+            lambda: forecast(plan("isobar", factor=2.0, steps=3), lr=0.0, weight_decay=1.0),
+            "lr = 0.0: must be above 0",
+        ),
         (lambda: Plan.from_dict({"kind": "isobar"}), "a plan has the keys"),
     ],
 )

@@ -190,7 +190,7 @@ def test_a_chart_is_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Setting(0.1, 0.0), "weight_decay = 0.0: must be above 0"),
+        (lambda: Setting(0.1, 0.0), "weight_decay = 0.0: must be a finite number above 0"),
         (lambda: Setting(0.1, 0.1, "lion"), "must be one of sgd, momentum"),
         (
             lambda: Setting(0.1, 0.1, "adamw", "l2"),
@@ -199,13 +199,13 @@ def test_a_chart_is_drawn(tmp_path):
         (lambda: Setting(0.1, 0.1, momentum=0.9), "sgd has none; use momentum or nesterov"),
         (lambda: convert(Setting(0.1, 0.1), optimizer="adamw"), "converting sgd to adamw requires dimension and sigma"),
         (lambda: convert(Setting(0.1, 0.1), decay="coupled"), "must be l2 or decoupled or independent for sgd"),
-        (lambda: same_training(Setting(0.1, 0.1), [0.0]), "must be above 0"),
+        (lambda: same_training(Setting(0.1, 0.1), [0.0]), "above 0"),
         (lambda: propose([1, 1, 1], [1, 2, 3], [1, 2, 3]), "4 or more each, got 3, 3, 3"),
         (
             lambda: propose([1, 2, 4, 8], [8, 4, 2, 1], [1, 2, 3, 4]),
             "lines of equal training: vary lr.*, not only lr/",
         ),
-        (lambda: propose_temperature([1, 1, 1], [1, 2, 3], [1, 2, -1], 1.0), "must be above 0"),
+        (lambda: propose_temperature([1, 1, 1], [1, 2, 3], [1, 2, -1], 1.0), "above 0"),
         (lambda: chart(Setting(0.1, 0.1), "x.png", lr=[1.0]), "equal lengths, got 1, 0, 0"),
     ],
 )
