@@ -87,7 +87,7 @@ def test_no_banned_wording(package):
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_no_banned_wording_at_the_front_door(page):
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split()).lower()
-    assert [phrase for phrase in BANNED if phrase in text] == []
+    assert [phrase for phrase in (*BANNED, "@@") if phrase in text] == []
     prose = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     assert not re.findall(r"(?<![\w.])[-−]?\.\d|[-−]0\.0+(?!\d)", prose)
 
