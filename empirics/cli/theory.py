@@ -71,7 +71,7 @@ def _claims(files: Sequence[Path]) -> list[str]:
     ),
 )
 def derive(
-    name: Annotated[str, typer.Argument(help="Its name, as in `list`.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, as in `list`.", show_default=False)],
     protocol: Annotated[
         ProtocolName | None, typer.Option(help="The training protocol; default: fixed-lr where there are several.")
     ] = None,
