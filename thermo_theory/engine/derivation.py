@@ -197,9 +197,7 @@ class Chain:
             raise ValueError(f"{known.title} has no step about {about}")
         last = shown[-1]
         for assumed, proof in given.items():
-            said = {
-                one.equation for one in ancestors(last) if one.operation == "assumption" and assumed in one.assumptions
-            }
+            said = {root.step.equation for root in roots(last) if root.kind == assumed}
             if said != {proof.equation}:
                 raise ValueError(f"{known.title} assumes under {assumed!r}: {said or 'nothing'}, not {proof.equation}")
         return self._append(
