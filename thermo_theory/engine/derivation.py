@@ -326,7 +326,8 @@ def _check(step: Step, worlds: Sequence[World]) -> Evidence:
     passed, tried, worst = [], [], 0.0
     for world in worlds:
         try:
-            good, off = holds(step.equation, world)
+            outcome = holds(step.equation, world)
+            good, off = outcome.holds, outcome.off
         except (NotInterpreted, ArithmeticError, ValueError, TypeError) as error:
             tried.append(f"{world.description}: {error}")
             continue
