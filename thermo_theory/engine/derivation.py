@@ -63,6 +63,7 @@ ASSUMPTIONS = {
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
     "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
+    "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 
