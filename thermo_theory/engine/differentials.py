@@ -441,11 +441,11 @@ def _mean_square(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 @operation("a mean square vanishes only where its vector does")
-def only_if_zero(equation: sp.Eq, vector: sp.Eq) -> sp.Eq:
-    """From ``0 = a int rho v.v`` and what v is conclude that this is 0 everywhere."""
-    outside, inside = _mean_square(equation.rhs)
-    if equation.lhs != 0 or not outside.is_nonzero or vector.lhs != inside:
-        raise OperationError(f"{equation} does not say that {vector.lhs} is 0")
+def only_if_zero(rate: sp.Eq, still: sp.Eq, vector: sp.Eq) -> sp.Eq:
+    """From ``x = a int rho v.v``, ``x = 0`` and what v is conclude that this is 0 everywhere."""
+    outside, inside = _mean_square(rate.rhs)
+    if still != eq(rate.lhs, 0) or not outside.is_nonzero or vector.lhs != inside:
+        raise OperationError(f"{rate} and {still} do not say that {vector.lhs} is 0")
     return eq(vector.rhs, 0)
 
 

@@ -300,6 +300,9 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
         return _size(evaluate(expression.args[0], world))
     if isinstance(expression, Generator):
         return _size(evaluate(expression.args[0], world))
+    if isinstance(expression, sp.Derivative):
+        variable = world[expression.variables[0]]
+        return _magnitude(expression.expr, world) / (mp.fabs(variable) or 1)
     if isinstance(expression, Expectation):
         points = [world.at(point) for point in world.ensemble]
         return mp.fsum(_magnitude(expression.args[0], point) for point in points) / len(points)

@@ -96,6 +96,9 @@ def _direction_diffusion(chain: Chain) -> None:
 def _stationary_distribution(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
+    still = chain.assumption(
+        "stationarity", eq(sp.Derivative(free_energy(t), t), 0), "the density, and with it F, no longer changes"
+    )
     velocity = chain.definition(
         eq(drift_unit, current + (Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)) / 2),
         "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2 along the sphere",
@@ -119,10 +122,7 @@ def _stationary_distribution(chain: Chain) -> None:
     rate = free.move_with_the_flow(current, grad_L_unit, grad_log_rho, rho, L, t)
     rate = rate.substitute(slope).expand()
     rate = rate.substitute(velocity)
-    still = chain.assumption(
-        "stationarity", eq(sp.Derivative(free_energy(t), t), 0), "the density, and with it F, no longer changes"
-    )
-    balance = rate.substitute(still).only_if_zero(push)
+    balance = rate.only_if_zero(still, push)
     balance = balance.isolate(grad_log_rho)
     balance.substitute(temperature, because="so rho ~ exp(-2 L/(eta_eff sigma^2))")
 

@@ -360,7 +360,7 @@ def _meanings(example: SGDWorld, u_reference: Any) -> dict[Any, Any]:
         s.diffusion: _change(s.w, outer=True),
         s.drift_squared: lambda world: world[s.drift] * world[s.drift].T * (1 if example.discrete else 0),
         s.drift_unit: lambda world: world[s.Pi] * _change(s.w_bar, outer=False)(world),
-        s.diffusion_unit: _change(s.w_bar, outer=True),
+        s.diffusion_unit: lambda world: world[s.Pi] * _change(s.w_bar, outer=True)(world) * world[s.Pi],
     }
     if fixed_elr:
         meanings |= {s.eta_eff: example.rate, s.eta: lambda world: world[s.eta_eff] * norm(world) ** 2}
@@ -449,10 +449,10 @@ _RATES = {
 
 
 def _norm(example: SGDWorld, direction: Any, anywhere: Any, still: bool) -> Any:
-    """Norm of the weights: its stationary value, or anything."""
+    """Norm of the weights: the one at which its square does not drift, or anything."""
     if example.protocol == "fixed-sphere" or not still:
         return anywhere
-    return example.still_norm(direction, _moment(example.protocol))
+    return example.still_norm(direction, lambda squared: squared)
 
 
 def _ensemble(example: SGDWorld, dice: random.Random, granted: Assumptions) -> World:

@@ -64,10 +64,11 @@ def _radius_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 
 def _temperature(chain: Chain, protocol: Protocol) -> None:
     density = chain.claim("stationary-distribution")
-    gibbs = chain.definition(eq(grad_log_rho, -grad_L_unit / T), "the temperature of a Gibbs density rho ~ exp(-L/T)")
-    same = gibbs.equate(density)
-    same = same.project(grad_L_unit)
-    temperature = same.solve_for(T)
+    steep = Dot(grad_L_unit, grad_L_unit)
+    temperature = chain.definition(
+        eq(T, -steep / Dot(grad_L_unit, grad_log_rho)), "how steep the loss is against log rho, along its own gradient"
+    )
+    temperature = temperature.substitute(density.project(grad_L_unit))
     if protocol is FixedELR:
         return
     rate = chain.definition(eq(eta_eff, eta / r**2), "the effective learning rate")
@@ -210,7 +211,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         protocol=_protocol,
         kind="physics",
         source=f"{PAPER}, Sec. 3",
-        summary="The temperature of the Gibbs density of the directions",
+        summary="The temperature of the Gibbs density exp(-L/T)/Z of the directions",
         worlds=[_world],
     )(_temperature)
     derivation(
