@@ -423,12 +423,12 @@ def _point(example: SGDWorld, dice: random.Random, granted: Assumptions) -> Worl
         return along_sphere(log_density, world[s.w_bar])
 
     def temperature(world: World) -> Any:
-        # How steeply the log of the density falls where the loss rises.
-        here, rise = world[s.w_bar], along_sphere(example.loss, world[s.w_bar])
-        up = rise / mp.norm(rise, 2)
+        # How the log of the density falls on the way along the loss's gradient, against how the loss rises.
+        here, rise = world[s.w_bar], example.gradient(world[s.w_bar])
+        fall = mp.fdot(world[s.grad_log_rho], rise)
         if not still:
-            return -mp.norm(rise, 2) / slope(lambda x: log_density(here * mp.cos(x) + up * mp.sin(x)), mp.mpf(0))
-        return -mp.norm(rise, 2) / mp.fdot(world[s.grad_log_rho], up)
+            fall = slope(lambda x: log_density((here + x * rise) / mp.norm(here + x * rise, 2)), mp.mpf(0))
+        return -mp.fdot(rise, rise) / fall
 
     meanings = _meanings(example, u_reference) | {
         s.w: weights,
