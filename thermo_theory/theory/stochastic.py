@@ -158,5 +158,5 @@ derivation(
     kind="physics",
     source=f"{PAPER}, Sec. 3",
     summary="The stationary density of the directions is exp(-L/T)/Z with T = eta_eff sigma^2/2",
-    worlds=[flow_world(protocol.key) for protocol in PROTOCOL_WORLDS] + [circle_world],
+    worlds=[flow_world(FixedELR.key), circle_world],
 )(_stationary_distribution)
