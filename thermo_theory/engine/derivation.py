@@ -64,6 +64,11 @@ ASSUMPTIONS = {
     "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
     "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
+    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
+    "constant volume": "the norm does not change during a process",
+    "constant pressure": "weight decay does not change during a process",
+    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
+    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 

@@ -41,6 +41,8 @@ def same_temperature_world(number: int, granted: Assumptions) -> World:
         return rate / mp.fdot(last, last)
 
     def tuned(_: World) -> Any:
+        if "constant effective learning rate" not in granted:
+            return decay * mp.mpf("0.7")
         goal = end(start, first, decay)
         return mp.findroot(
             lambda trial: end(start * mp.sqrt(second / first), second, trial) / goal - 1,
@@ -67,6 +69,8 @@ def pressure_world(number: int, granted: Assumptions) -> World:
         return pressure
 
     def start(world: World) -> Any:
+        if "constant pressure" not in granted:
+            return decay * mp.mpf("1.3")
         trials = mp.mpf("0.5"), mp.mpf("1.5")
         there = [world.at({s.lam0: trial})[s.p0] for trial in trials]
         return trials[0] + (world[s.p] - there[0]) / (there[1] - there[0])
@@ -88,9 +92,15 @@ def same_volume_world(number: int, granted: Assumptions) -> World:
             def growth(decay: Any) -> Any:
                 return replace(example, rate=rate, decay=decay).rate_of(lambda w: mp.fdot(w, w), point)
 
+            if "constant volume" not in granted:
+                return mp.mpf("0.15")
             return mp.findroot(growth, (mp.mpf("0.1"), mp.mpf("0.2")), tol=mp.mpf(10) ** -DIGITS, verify=False)
 
-        return world.at({s.eta0: rate, s.lam0: tuned})
+        def start(there: World) -> Any:
+            still = replace(there.meanings["example"], rate=rate, decay=there[s.lam0])
+            return still.still_norm(elsewhere, lambda squared: squared)
+
+        return world.at({s.eta0: rate, s.lam0: tuned, s.r0: start})
 
 
 def schedule_world(number: int, granted: Assumptions) -> World:
@@ -136,6 +146,7 @@ def schedule_world(number: int, granted: Assumptions) -> World:
         return heat * slope(entropy, heat)
 
     time = mp.mpf("0.4")
+    lag = mp.mpf(0 if "slow schedule" in granted else "0.2")
     return world.at(
         {
             s.t: time,
@@ -143,9 +154,13 @@ def schedule_world(number: int, granted: Assumptions) -> World:
             s.lam: decay * (1 + down * time),
             sp.Function("eta", positive=True): learning_rate,
             sp.Function("lambda", positive=True): weight_decay,
-            sp.Function("T", positive=True): lambda _, at: there(at)[s.T],
-            sp.Function("r", positive=True): lambda _, at: there(at)[s.r],
-            sp.Function("S"): lambda _, at: sphere(world, there(at)[s.T]) + (n - 1) * mp.log(there(at)[s.r]),
+            sp.Function("T", positive=True): lambda _, at: there(at - lag)[s.T],
+            sp.Function("r", positive=True): lambda _, at: there(at - lag)[s.r],
+            sp.Function("T_e", positive=True): lambda _, at: there(at)[s.T],
+            sp.Function("r_e", positive=True): lambda _, at: there(at)[s.r],
+            sp.Function("S"): lambda _, at: (
+                sphere(world, there(at - 2 * lag)[s.T]) + (n - 1) * mp.log(there(at - lag)[s.r])
+            ),
             s.C_V: fluctuation,
             s.C_p: at_pressure,
         }
@@ -161,11 +176,13 @@ def ramp_world(number: int, granted: Assumptions) -> World:
         matrix = example.covariance(u)
         trace = mp.fsum(matrix[i, i] for i in range(n))
 
+    bend = mp.mpf(0 if "exponential ramp" in granted else "0.1")
+
     def rate(there: World, time: Any) -> Any:
-        return there[s.eta0] * mp.exp(there[s.ramp] * time / 2)
+        return there[s.eta0] * mp.exp(there[s.ramp] * time / 2 + bend * time)
 
     def decay(there: World, time: Any) -> Any:
-        return there[s.lam0] * mp.exp(-there[s.ramp] * time / 2)
+        return there[s.lam0] * mp.exp(-there[s.ramp] * time / 2 - bend * time)
 
     def followed(there: World, time: Any) -> Any:
         # Variation of constants for r^4, over ninety relaxation times.
