@@ -1,0 +1,204 @@
+"""Every step is homogeneous in units of loss, weights and iterations, and a unit that is wrong is found."""
+
+import copy
+import dataclasses
+from itertools import cycle
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from thermo_theory import FixedLR, derivations, derive
+from thermo_theory import symbols as s
+from thermo_theory.engine import dimensions
+from thermo_theory.engine.dimensions import InhomogeneousError, check, check_step, unit_of, units_of
+
+#: Slips of the pen, as changes of one term.
+SLIPS = {
+    "r^2 left out": lambda term: term / s.r**2,
+    "eta_eff for eta": lambda term: term.subs(s.eta, s.eta_eff),
+    "eta lambda for lambda": lambda term: term.subs(s.lam, s.eta * s.lam),
+    "1/T for T": lambda term: term.subs(s.T, 1 / s.T),
+    "times T": lambda term: term * s.T,
+    "times eta": lambda term: term * s.eta,
+    "times lambda": lambda term: term * s.lam,
+    "sigma for sigma^2": lambda term: term.subs(s.sigma, sp.sqrt(s.sigma)),
+}
+
+
+def terms_of(side):
+    return [term for term in sp.Add.make_args(side) if term != 0 and not isinstance(term, sp.Order)]
+
+
+def slips(equation, kinds):
+    """The equation with one term changed, once for each side of it; which term, and how, takes turns."""
+    for side, other in ((0, 1), (1, 0)):
+        terms = terms_of(equation.args[side])
+        if len(terms) + (equation.args[other] != 0) < 2:
+            continue  # alone beside 0: true whatever it is multiplied by
+        number, kind = next(kinds)
+        term = terms[number % len(terms)]
+        for name in [*SLIPS][kind:] + [*SLIPS][:kind]:
+            if (changed := SLIPS[name](term)) != term:
+                sides = list(equation.args)
+                sides[side] = sp.Add(*[one for one in sp.Add.make_args(sides[side]) if one != term], changed)
+                yield name, term, changed, equation.func(*sides, evaluate=False)
+                break
+
+
+def apart(units):
+    """What is known of the units, to learn more on its own."""
+    other = copy.copy(units)
+    other.solved, other.chosen = dict(units.solved), set(units.chosen)
+    return other
+
+
+def same_unit(units, term, changed):
+    """Whether the change is one of numbers alone here: T in units of the loss, eta lambda of one iteration."""
+    try:
+        return apart(units).agree(units.of(term) or {}, apart(units).of(changed) or {})
+    except InhomogeneousError:
+        return False
+
+
+def found(steps, equation, units):
+    """Whether a wrong equation in place of the first of the steps is found, there or further down."""
+    try:
+        check_step(equation, units, steps[0].operation)
+        for step in steps[1:]:
+            check_step(step.equation, units, step.operation)
+    except InhomogeneousError:
+        return True
+    return False
+
+
+def test_every_step_is_homogeneous_and_wrong_units_are_found(record_property):
+    kinds = cycle((number, kind) for number in range(7) for kind in range(len(SLIPS)))
+    caught, missed, numbers, steps = 0, [], 0, 0
+    for row in derivations():
+        units = units_of(row)
+        for place, step in enumerate(row.steps):
+            for name, term, changed, wrong in slips(step.equation, kinds):
+                if same_unit(units, term, changed):
+                    numbers += 1
+                elif found(row.steps[place:], wrong, apart(units)):
+                    caught += 1
+                else:
+                    missed.append(f"{row.title} ({step.number}): {name} in {term}")
+            check_step(step.equation, units, step.operation)
+            steps += 1
+    record_property("steps homogeneous in their units", steps)
+    record_property("wrong units planted", caught + len(missed))
+    print(f"{caught} found, {numbers} of numbers alone, missed: {missed}")
+    assert steps >= 1800 and caught >= 2000
+    assert caught >= 0.99 * (caught + len(missed)), missed
+    assert numbers < 0.15 * caught, numbers
+
+
+def inhomogeneous(rows=None):
+    """Titles of the derivations that do not pass."""
+    wrong = set()
+    for row in rows or derivations():
+        try:
+            check(row)
+        except InhomogeneousError:
+            wrong.add(row.title)
+    return wrong
+
+
+def test_every_exception_is_needed(monkeypatch):
+    for case, units in dimensions.OVERRIDES.items():
+        for symbol in units:
+            rest = {one: text for one, text in units.items() if one != symbol}
+            monkeypatch.setitem(dimensions.OVERRIDES, case, rest)
+            assert inhomogeneous(), f"{symbol} has its usual unit in {case} too"
+            monkeypatch.setitem(dimensions.OVERRIDES, case, units)
+    natural = dict(dimensions.NATURAL)
+    for symbol in natural:
+        monkeypatch.delitem(dimensions.NATURAL, symbol)
+        having = [row for row in derivations() if any(symbol in step.equation.free_symbols for step in row.steps)]
+        assert inhomogeneous(having) == {row.title for row in having}, natural[symbol]
+        monkeypatch.setitem(dimensions.NATURAL, symbol, natural[symbol])
+    discrete = [row for row in derivations() if not any("continuous time" in step.assumptions for step in row.steps)]
+    assert len(inhomogeneous(map(as_continuous, discrete))) > 20
+
+
+def as_continuous(row):
+    """The derivation as if it were one of continuous time, in which an iteration is a unit."""
+    first, *others = row.steps
+    return dataclasses.replace(row, steps=(dataclasses.replace(first, assumptions=("continuous time",)), *others))
+
+
+def test_units_say_how_a_formula_scales():
+    """An independent way: rescale the numbers that a claim's formula is called with, and its value follows."""
+    seed, called = np.random.default_rng(1), 0
+    for row in derivations():
+        formula, units = row.claim, check(row)
+        if not isinstance(formula.equation, sp.Eq) or row.kernel is not None:
+            continue
+        scales = dict(zip(dimensions.BASE.values(), (1.3, 0.8, 1.7), strict=True))
+
+        def scale(symbol, units=units, scales=scales):
+            unit = units.resolved(units.of(symbol) or {})
+            return np.prod([scales.get(base, 1.0) ** float(power) for base, power in unit.items()])
+
+        symbols = {s.argument_name(symbol): symbol for symbol in formula.equation.rhs.free_symbols}
+        values = {
+            name: 2 + int(4 * seed.random()) if name.startswith("d") else seed.uniform(0.2, 0.4) for name in symbols
+        }
+        try:
+            before = formula(**values)
+            after = formula(**{name: value * scale(symbols[name]) for name, value in values.items()})
+        except (TypeError, ValueError):
+            continue
+        if np.isfinite(before) and not formula.equation.has(sp.log):
+            assert after == pytest.approx(before * scale(formula.equation.lhs), rel=1e-9), row.title
+            called += 1
+    assert called >= 40, called
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "eta", "lam"),
+    [
+        ("sgd", "weight^2/(iteration*loss)", "loss/weight^2"),
+        ("momentum", "weight^2/(iteration*loss)", "loss/weight^2"),
+        ("adamw", "weight/sqrt(iteration)", "1/(sqrt(iteration)*weight)"),
+        ("adam-l2", "weight/sqrt(iteration)", "loss/weight^2"),
+    ],
+)
+def test_the_unit_of_the_learning_rate_depends_on_the_optimiser(optimizer, eta, lam):
+    row = derive("temperature", FixedLR if optimizer == "sgd" else FixedLR.with_optimizer(optimizer))
+    assert (unit_of(s.eta, row), unit_of(s.lam, row)) == (eta, lam)
+    # a number of iterations is what eta lambda has one of: all have a rate in it, eta lambda or eta lambda/nu
+    rate = s.eta * s.lam / (s.adam_unit if optimizer == "adam-l2" else 1)
+    assert unit_of(rate, row) == "1/iteration" and unit_of(s.T, row) == "loss" and unit_of(s.r, row) == "weight"
+
+
+def test_the_message_has_the_step_and_the_terms():
+    row = derive("radius-trajectory", FixedLR)
+    place = next(place for place, step in enumerate(row.steps) if step.equation.has(sp.exp))
+    equation = row.steps[place].equation
+    wrong = row.replace(place, s.eq(equation.lhs, equation.rhs.subs(s.t, 1)))
+    with pytest.raises(InhomogeneousError, match=rf"step {place + 1}.*-4\*eta\*lambda has the unit 1/iteration, not 1"):
+        check(wrong)
+    with pytest.raises(InhomogeneousError, match="r has the unit weight, T has loss"):
+        check_step(s.eq(s.r, s.T), dimensions.Units())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (sp.log(s.V**s.T) - s.T, sp.log(s.V**s.T) - s.V),
+        (sp.log(s.eta) + 1, sp.log(s.eta + 1)),
+        (sp.Integral(s.V * sp.exp(-s.V * s.p / s.T), (s.V, 0, s.V0)) - s.V**2, sp.Integral(s.V, (s.V, 0, s.T))),
+        (sp.Sum(sp.Function("f")(s.c) + 1, (s.c, 0, 3)), sp.Sum(s.T + 1, (s.c, 0, 3))),
+        (sp.Function("f")(s.T) + sp.Function("f")(s.U), sp.Function("f")(s.T) + sp.Function("f")(1 / s.T)),
+        (s.V0 ** (s.gamma - 1) * s.V - s.V**s.gamma, s.V0**s.gamma * s.V - s.V**s.gamma),
+        (sp.Derivative(sp.Function("T")(s.t), s.t) + s.heat, sp.Derivative(sp.Function("T")(s.t), s.t) + s.T),
+        (sp.besseli(s.d / 2, s.T * s.kappa), sp.besseli(s.d / 2, s.kappa)),
+    ],
+)
+def test_rules(right, wrong):
+    check_step(s.eq(right, 0), dimensions.Units())
+    with pytest.raises(InhomogeneousError):
+        check_step(s.eq(wrong, 0), dimensions.Units())
