@@ -25,7 +25,17 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
 from thermo_theory.symbols import vectors as v
 
-__all__ = ["NATURAL", "OVERRIDES", "InhomogeneousError", "Units", "check", "check_step", "unit_of", "units_of"]
+__all__ = [
+    "NATURAL",
+    "OVERRIDES",
+    "InhomogeneousError",
+    "Units",
+    "cases_of",
+    "check",
+    "check_step",
+    "unit_of",
+    "units_of",
+]
 
 #: A unit: exponents of the base units and of unknown units; numbers, or dimensionless expressions as in ``V^gamma``.
 Unit = dict[sp.Symbol, sp.Expr]
@@ -37,11 +47,8 @@ BASE = {name: sp.Symbol(name, positive=True) for name in ("loss", "weight", "ite
 #: currents are at the weights and not at unit norm.
 OVERRIDES: dict[str, dict[sp.Basic, str]] = {
     "adamw": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1")
-    | dict.fromkeys((s.eta, s.eta0), "weight/sqrt(iteration)")
-    | dict.fromkeys((s.lam, s.lam0), "1/(weight*sqrt(iteration))")
-    | {s.V: "weight", s.p: "loss/weight"},
-    "adam-l2": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1")
-    | dict.fromkeys((s.eta, s.eta0), "weight/sqrt(iteration)"),
+    | {s.eta: "weight/sqrt(iteration)", s.lam: "1/(weight*sqrt(iteration))", s.V: "weight", s.p: "loss/weight"},
+    "adam-l2": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1") | {s.eta: "weight/sqrt(iteration)"},
     "linear": {
         s.sigma: "loss*sqrt(iteration)/weight",
         s.Hess: "loss/weight^2",
@@ -263,17 +270,20 @@ _RULES: list[tuple[Any, Callable[[Units, Any], Unit | None]]] = [
 ]
 
 
+def cases_of(derivation: Any) -> list[str]:
+    """Return which of `OVERRIDES` hold in a derivation."""
+    names = f"{getattr(derivation.protocol, 'optimizer', '')} {derivation.name}"
+    linear = any(s.C in step.equation.free_symbols for step in derivation.steps)
+    return [case for case in OVERRIDES if (linear if case == "linear" else case in names)]
+
+
 def units_of(derivation: Any) -> Units:
     """Return the units that hold in a derivation, before any of its steps.
 
     Iterations count as a unit only in continuous time: a discrete step adds a rate to the weights themselves.
     """
-    names = (getattr(derivation.protocol, "optimizer", ""), derivation.name)
+    overrides = {symbol: unit for case in cases_of(derivation) for symbol, unit in OVERRIDES[case].items()}
     present = set().union(*(step.equation.free_symbols for step in derivation.steps))
-    overrides: dict[sp.Basic, str] = {}
-    for case, units in OVERRIDES.items():
-        if s.C in present if case == "linear" else any(case in name for name in names):
-            overrides |= units
     numbers = [unit for symbol, (unit, _) in NATURAL.items() if symbol in present]
     if not any("continuous time" in step.assumptions for step in derivation.steps):
         numbers.append("iteration")

@@ -36,7 +36,8 @@ class SymbolInfo:
     meaning : str
         What it is, in the words of optimisation.
     unit : str
-        Its unit; the loss is dimensionless (nats), time is counted in iterations.
+        Its unit, of loss, weight and iteration, for SGD in continuous time (`thermo_theory.engine.dimensions` has what
+        differs elsewhere); entropies are numbers.
     domain : Domain
         The values a formula accepts.
     twin : str

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-from itertools import cycle
 
 import numpy as np
 import pytest
@@ -26,24 +25,22 @@ SLIPS = {
 }
 
 
-def terms_of(side):
-    return [term for term in sp.Add.make_args(side) if term != 0 and not isinstance(term, sp.Order)]
-
-
-def slips(equation, kinds):
-    """The equation with one term changed, once for each side of it; which term, and how, takes turns."""
-    for side, other in ((0, 1), (1, 0)):
-        terms = terms_of(equation.args[side])
-        if len(terms) + (equation.args[other] != 0) < 2:
+def slips(steps):
+    """Wrong versions of steps: one term of each has another unit; side, term and slip take turns."""
+    turn = 0
+    for place, step in enumerate(steps):
+        sides = list(step.equation.args)
+        side = place % 2 if 0 not in sides else sides.index(0) ^ 1
+        terms = [term for term in sp.Add.make_args(sides[side]) if term != 0 and not isinstance(term, sp.Order)]
+        if len(terms) + (sides[side ^ 1] != 0) < 2:
             continue  # alone beside 0: true whatever it is multiplied by
-        number, kind = next(kinds)
-        term = terms[number % len(terms)]
-        for name in [*SLIPS][kind:] + [*SLIPS][:kind]:
-            if (changed := SLIPS[name](term)) != term:
-                sides = list(equation.args)
-                sides[side] = sp.Add(*[one for one in sp.Add.make_args(sides[side]) if one != term], changed)
-                yield name, term, changed, equation.func(*sides, evaluate=False)
-                break
+        term = terms[turn % len(terms)]
+        changes = {name: change(term) for name, change in SLIPS.items()}
+        names = [name for name, changed in changes.items() if changed != term]
+        name = names[turn % len(names)]
+        sides[side] = sp.Add(*[one for one in sp.Add.make_args(sides[side]) if one != term], changes[name])
+        yield place, name, term, changes[name], step.equation.func(*sides, evaluate=False)
+        turn += 1
 
 
 def apart(units):
@@ -73,32 +70,31 @@ def found(steps, equation, units):
 
 
 def test_every_step_is_homogeneous_and_wrong_units_are_found(record_property):
-    kinds = cycle((number, kind) for number in range(7) for kind in range(len(SLIPS)))
-    caught, missed, numbers, steps = 0, [], 0, 0
+    caught, missed, numbers = 0, [], 0
     for row in derivations():
-        units = units_of(row)
-        for place, step in enumerate(row.steps):
-            for name, term, changed, wrong in slips(step.equation, kinds):
-                if same_unit(units, term, changed):
-                    numbers += 1
-                elif found(row.steps[place:], wrong, apart(units)):
-                    caught += 1
-                else:
-                    missed.append(f"{row.title} ({step.number}): {name} in {term}")
-            check_step(step.equation, units, step.operation)
-            steps += 1
-    record_property("steps homogeneous in their units", steps)
+        known, after = units_of(row), 0
+        for place, name, term, changed, wrong in slips(row.steps):
+            for step in row.steps[after:place]:
+                check_step(step.equation, known, step.operation)
+            after = place
+            if same_unit(known, term, changed):
+                numbers += 1
+            elif found(row.steps[place:], wrong, apart(known)):
+                caught += 1
+            else:
+                missed.append(f"{row.title} ({place + 1}): {name} in {term}")
+        check(row)
     record_property("wrong units planted", caught + len(missed))
     print(f"{caught} found, {numbers} of numbers alone, missed: {missed}")
-    assert steps >= 1800 and caught >= 2000
+    assert caught >= 1500
     assert caught >= 0.99 * (caught + len(missed)), missed
     assert numbers < 0.15 * caught, numbers
 
 
-def inhomogeneous(rows=None):
+def inhomogeneous(rows):
     """Titles of the derivations that do not pass."""
     wrong = set()
-    for row in rows or derivations():
+    for row in rows:
         try:
             check(row)
         except InhomogeneousError:
@@ -107,19 +103,20 @@ def inhomogeneous(rows=None):
 
 
 def test_every_exception_is_needed(monkeypatch):
+    rows = list(derivations())
     for case, units in dimensions.OVERRIDES.items():
+        concerned = [row for row in rows if case in dimensions.cases_of(row)]
         for symbol in units:
-            rest = {one: text for one, text in units.items() if one != symbol}
-            monkeypatch.setitem(dimensions.OVERRIDES, case, rest)
-            assert inhomogeneous(), f"{symbol} has its usual unit in {case} too"
+            monkeypatch.setitem(dimensions.OVERRIDES, case, {one: units[one] for one in units if one != symbol})
+            assert inhomogeneous(concerned), f"{symbol} has its usual unit in {case} too"
             monkeypatch.setitem(dimensions.OVERRIDES, case, units)
     natural = dict(dimensions.NATURAL)
     for symbol in natural:
         monkeypatch.delitem(dimensions.NATURAL, symbol)
-        having = [row for row in derivations() if any(symbol in step.equation.free_symbols for step in row.steps)]
+        having = [row for row in rows if any(symbol in step.equation.free_symbols for step in row.steps)]
         assert inhomogeneous(having) == {row.title for row in having}, natural[symbol]
         monkeypatch.setitem(dimensions.NATURAL, symbol, natural[symbol])
-    discrete = [row for row in derivations() if not any("continuous time" in step.assumptions for step in row.steps)]
+    discrete = [row for row in rows if not any("continuous time" in step.assumptions for step in row.steps)]
     assert len(inhomogeneous(map(as_continuous, discrete))) > 20
 
 
@@ -169,9 +166,9 @@ def test_units_say_how_a_formula_scales():
 def test_the_unit_of_the_learning_rate_depends_on_the_optimiser(optimizer, eta, lam):
     row = derive("temperature", FixedLR if optimizer == "sgd" else FixedLR.with_optimizer(optimizer))
     assert (unit_of(s.eta, row), unit_of(s.lam, row)) == (eta, lam)
-    # a number of iterations is what eta lambda has one of: all have a rate in it, eta lambda or eta lambda/nu
+    # for each of them eta lambda, with Adam's normaliser where lambda is L2, is the rate at which weights are forgotten
     rate = s.eta * s.lam / (s.adam_unit if optimizer == "adam-l2" else 1)
-    assert unit_of(rate, row) == "1/iteration" and unit_of(s.T, row) == "loss" and unit_of(s.r, row) == "weight"
+    assert [unit_of(one, row) for one in (rate, s.T, s.r)] == ["1/iteration", "loss", "weight"]
 
 
 def test_the_message_has_the_step_and_the_terms():
@@ -179,7 +176,7 @@ def test_the_message_has_the_step_and_the_terms():
     place = next(place for place, step in enumerate(row.steps) if step.equation.has(sp.exp))
     equation = row.steps[place].equation
     wrong = row.replace(place, s.eq(equation.lhs, equation.rhs.subs(s.t, 1)))
-    with pytest.raises(InhomogeneousError, match=rf"step {place + 1}.*-4\*eta\*lambda has the unit 1/iteration, not 1"):
+    with pytest.raises(InhomogeneousError, match=rf"step {place + 1}.*4\*eta\*lambda has the unit 1/iteration, not 1"):
         check(wrong)
     with pytest.raises(InhomogeneousError, match="r has the unit weight, T has loss"):
         check_step(s.eq(s.r, s.T), dimensions.Units())
