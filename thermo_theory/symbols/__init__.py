@@ -129,24 +129,21 @@ def latex_names(expression: sp.Basic) -> dict[sp.Basic, str]:
     return {symbol: _LATEX_NAMES[symbol.name] for symbol in expression.free_symbols if symbol.name in _LATEX_NAMES}
 
 
+# Units that many symbols have: a learning rate at the weights and at unit norm, a curvature, noise at the weights, and
+# its root at unit norm.
+_RATE, _RATE_UNIT, _CURVATURE = "weight^2/(loss*iteration)", "1/(loss*iteration)", "loss/weight^2"
+_NOISE, _SIGMA = "loss^2*iteration/weight^2", "loss*sqrt(iteration)"
+
 # Optimisation ------------------------------------------------------------------------------------
-eta = _symbol(
-    "eta", "eta", "learning rate", "weight^2/(loss*iteration)", twin="sets temperature and pressure together (fixed LR)"
-)
+eta = _symbol("eta", "eta", "learning rate", _RATE, twin="sets temperature and pressure together (fixed LR)")
 eta_eff = _symbol(
-    "eta_eff",
-    "eta_eff",
-    "effective learning rate, eta / r^2",
-    "1/(loss*iteration)",
-    twin="temperature T, up to sigma^2/2",
+    "eta_eff", "eta_eff", "effective learning rate, eta / r^2", _RATE_UNIT, twin="temperature T, up to sigma^2/2"
 )
-lam = _symbol("lambda", "lam", "weight decay", "loss/weight^2", twin="pressure p")
+lam = _symbol("lambda", "lam", "weight decay", _CURVATURE, twin="pressure p")
 r = _symbol("r", "r", "norm of the weights", "weight", twin="volume V = r^2/2")
 r0 = _symbol("r_0", "r0", "norm of the weights at the start", "weight")
 d = _symbol("d", "d", "number of scale-invariant weights", domain=DIMENSION, twin="degrees of freedom")
-sigma = _symbol(
-    "sigma", "sigma", "gradient noise per direction at unit norm, sigma^2 = tr Sigma/(d - 1)", "loss*sqrt(iteration)"
-)
+sigma = _symbol("sigma", "sigma", "gradient noise per direction at unit norm, sigma^2 = tr Sigma/(d - 1)", _SIGMA)
 tr_Sigma = _symbol("tr_Sigma", "tr_Sigma", "trace of the gradient noise covariance at unit norm", "loss^2*iteration")
 t = _symbol("t", "t", "time", "iteration", domain=Domain(low=0.0))
 L = _symbol("L", "L", "training loss", "loss", REAL, "energy of a microstate")
@@ -154,7 +151,7 @@ rho = _symbol("rho", "rho", "stationary density of the directions on the unit sp
 
 # Thermodynamics ----------------------------------------------------------------------------------
 T = _symbol("T", "T", "temperature, eta_eff sigma^2 / 2", "loss", twin="learning rate times gradient noise")
-p = _symbol("p", "p", "pressure", "loss/weight^2", twin="weight decay lambda")
+p = _symbol("p", "p", "pressure", _CURVATURE, twin="weight decay lambda")
 V = _symbol("V", "V", "volume, half the mean squared norm of the weights", "weight^2", twin="r^2/2")
 R = _symbol("R", "R", "gas constant, (d - 1)/2", twin="half the number of directions")
 S = _symbol("S", "S", "entropy of the stationary distribution of the weights", "1", REAL, "differential entropy")
@@ -202,47 +199,35 @@ adam_unit = _symbol(
 rotation = _symbol("phi", "rotation", "root mean square rotation of the weights per iteration")
 
 # Processes, real gases, linear models, blocks ----------------------------------------------------
-eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process", "weight^2/(loss*iteration)")
-lam0 = _symbol("lambda_0", "lam0", "weight decay at the start of a process", "loss/weight^2")
+eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process", _RATE)
+lam0 = _symbol("lambda_0", "lam0", "weight decay at the start of a process", _CURVATURE)
 T1 = _symbol("T_1", "T1", "temperature before a change, or of the first block", "loss")
 T2 = _symbol("T_2", "T2", "temperature after a change, or of the second block", "loss")
 N = _symbol("N", "N", "number of samples averaged")
 ramp = _symbol("nu", "ramp", "rate of the equilibrium of log r^4, d log(eta/lambda)/dt", "1/iteration", REAL)
 lag = _symbol("ell", "lag", "how far log r lags behind its equilibrium", domain=REAL)
 produced = _symbol("S_prod", "S_prod", "entropy produced", "1", REAL)
-vdw_a = _symbol("a", "a", "van der Waals' attraction", "loss*weight^2", domain=REAL)
+vdw_a = _symbol("a", "a", "van der Waals' attraction", "loss*weight^2", REAL)
 vdw_b = _symbol("b_0", "b", "van der Waals' excluded volume", "weight^2")
 V_c = _symbol("V_c", "V_c", "critical volume", "weight^2")
 T_c = _symbol("T_c", "T_c", "critical temperature", "loss")
-p_c = _symbol("p_c", "p_c", "critical pressure", "loss/weight^2")
-B_2 = _symbol("B_2", "B_2", "second virial coefficient, of the expansion of p V/(R T) in 1/V", "weight^2", domain=REAL)
+p_c = _symbol("p_c", "p_c", "critical pressure", _CURVATURE)
+B_2 = _symbol("B_2", "B_2", "second virial coefficient, of the expansion of p V/(R T) in 1/V", "weight^2", REAL)
 eps = _symbol("epsilon", "eps", "squared length scale of a normalisation layer, w/sqrt(|w|^2 + eps)", "weight^2")
 stretch = _symbol(
-    "D_h", "stretch", "growth of the loss with the normalised weights h, h.dL/dh at |h| = 1", "loss", domain=REAL
+    "D_h", "stretch", "growth of the loss with the normalised weights h, h.dL/dh at |h| = 1", "loss", REAL
 )
 batch = _symbol("B", "B", "batch size")
-sigma1 = _symbol(
-    "sigma_1", "sigma1", "gradient noise per direction at unit norm, of one example", "loss*sqrt(iteration)"
-)
-h_i = _symbol("h_i", "h_i", "curvature of the loss along eigenvector i of the Hessian", "loss/weight^2")
-h_j = _symbol("h_j", "h_j", "curvature of the loss along eigenvector j of the Hessian", "loss/weight^2")
-Sigma_ij = _symbol(
-    "Sigma_ij", "Sigma_ij", "gradient noise covariance of directions i and j", "loss^2*iteration/weight^2", domain=REAL
-)
-Sigma_ii = _symbol("Sigma_ii", "Sigma_ii", "gradient noise variance in direction i", "loss^2*iteration/weight^2")
-Sigma1_ij = _symbol(
-    "Sigma1_ij",
-    "Sigma1_ij",
-    "gradient noise covariance of one example, directions i, j",
-    "loss^2*iteration/weight^2",
-    domain=REAL,
-)
-C_ij = _symbol("C_ij", "C_ij", "covariance of the weights in directions i and j", "weight^2", domain=REAL)
+sigma1 = _symbol("sigma_1", "sigma1", "gradient noise per direction at unit norm, of one example", _SIGMA)
+h_i = _symbol("h_i", "h_i", "curvature of the loss along eigenvector i of the Hessian", _CURVATURE)
+h_j = _symbol("h_j", "h_j", "curvature of the loss along eigenvector j of the Hessian", _CURVATURE)
+Sigma_ij = _symbol("Sigma_ij", "Sigma_ij", "gradient noise covariance of directions i and j", _NOISE, REAL)
+Sigma_ii = _symbol("Sigma_ii", "Sigma_ii", "gradient noise variance in direction i", _NOISE)
+Sigma1_ij = _symbol("Sigma1_ij", "Sigma1_ij", "gradient noise covariance of one example, directions i, j", _NOISE, REAL)
+C_ij = _symbol("C_ij", "C_ij", "covariance of the weights in directions i and j", "weight^2", REAL)
 C_ii = _symbol("C_ii", "C_ii", "variance of the weights in direction i", "weight^2")
 L_i = _symbol("L_i", "L_i", "mean loss of mode i, h_i C_ii/2", "loss")
-phi_i = _symbol(
-    "phi_i", "phi_i", "curvature of the implicit potential along eigenvector i of the Hessian", "loss/weight^2"
-)
+phi_i = _symbol("phi_i", "phi_i", "curvature of the implicit potential along eigenvector i of the Hessian", _CURVATURE)
 Phi = _symbol("Phi", "Phi", "implicit potential, -T log of the stationary density", "loss", REAL)
 d1 = _symbol("d_1", "d1", "number of weights of the first block", domain=DIMENSION)
 d2 = _symbol("d_2", "d2", "number of weights of the second block", domain=DIMENSION)
@@ -252,14 +237,14 @@ V1 = _symbol("V_1", "V1", "volume of the first block", "weight^2")
 V2 = _symbol("V_2", "V2", "volume of the second block", "weight^2")
 x1 = _symbol("x_1", "x1", "deviation of the first block's direction from the minimum, one coordinate", domain=REAL)
 x2 = _symbol("x_2", "x2", "deviation of the second block's direction from the minimum, one coordinate", domain=REAL)
-eta1 = _symbol("eta_1", "eta1", "effective learning rate of the first block", "1/(loss*iteration)")
-eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block", "1/(loss*iteration)")
+eta1 = _symbol("eta_1", "eta1", "effective learning rate of the first block", _RATE_UNIT)
+eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block", _RATE_UNIT)
 coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "loss", REAL)
 heat = _symbol("J", "J", "heat that flows from the first block to the second per iteration", "loss/iteration", REAL)
 
 # Processes between states -------------------------------------------------------------------------
 V0 = _symbol("V_0", "V0", "volume at the start", "weight^2")
-p0 = _symbol("p_0", "p0", "pressure at the start", "loss/weight^2")
+p0 = _symbol("p_0", "p0", "pressure at the start", _CURVATURE)
 C_0 = _symbol("C_0", "C_0", "heat capacity at constant volume, at the start")
 F_trial = _symbol("F'", "F_trial", "Helmholtz energy of a trial density", "loss", REAL)
 G_trial = _symbol("G'", "G_trial", "Gibbs energy of a trial density and volume", "loss", REAL)
@@ -284,9 +269,7 @@ grad_L_unit = _tensor(Vec, "∇L_u", "grad_L_unit", "gradient of the expected lo
 g_unit = _tensor(Vec, "g_u", "g_unit", "gradient of one minibatch at unit norm", "loss")
 grad_log_rho = _tensor(Vec, "∇log ρ", "grad_log_rho", "gradient of the log density on the unit sphere")
 Sigma = _tensor(Mat, "Sigma", "Sigma", "gradient noise covariance at unit norm", "loss^2*iteration")
-Sigma_w = _tensor(
-    Mat, "Sigma_w", "Sigma_w", "gradient noise covariance at the weights, Sigma/r^2", "loss^2*iteration/weight^2"
-)
+Sigma_w = _tensor(Mat, "Sigma_w", "Sigma_w", "gradient noise covariance at the weights, Sigma/r^2", _NOISE)
 Pi = _tensor(Mat, "Pi", "Pi", "projector on the tangent space of the sphere, I - w w^T/r^2")
 drift = _tensor(Vec, "b", "b", "mean change of the weights per iteration, E[dw]/dt", "weight/iteration")
 diffusion = _tensor(
@@ -301,9 +284,7 @@ Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss", "loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights", "weight^2")
 C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate", "weight^2")
 drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric", "1/iteration")
-Sigma_mean = _tensor(
-    Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance", "loss^2*iteration/weight^2"
-)
+Sigma_mean = _tensor(Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance", _NOISE)
 D_mean = _tensor(Mat, "D_m", "D_m", "mean of the diffusion over the stationary distribution", "weight^2/iteration")
 force = _tensor(
     Vec, "∇(L + T log ρ)", "force", "gradient of L + T log rho on the unit sphere; 0 under Gibbs' law", "loss"

@@ -91,6 +91,26 @@ def test_every_step_is_homogeneous_and_wrong_units_are_found(record_property):
     assert numbers < 0.15 * caught, numbers
 
 
+def test_a_wrong_unit_in_the_glossary_is_found():
+    """Each unit, times a loss or a weight or an iteration, contradicts a step of one of the shortest derivations."""
+    rows = sorted(derivations(), key=lambda row: len(row.steps))
+    having = {row.title: set().union(*(step.equation.free_symbols for step in row.steps)) for row in rows}
+    loose = []
+    for symbol in set(s.glossary) & set().union(*having.values()):
+        for base in dimensions.BASE.values():
+            for row in rows:
+                if symbol not in having[row.title]:
+                    continue
+                known = units_of(row)
+                unit = known.known[symbol]
+                known.known = known.known | {symbol: unit | {base: unit.get(base, 0) + 1}}
+                if found(row.steps, row.steps[0].equation, known):
+                    break
+            else:
+                loose.append((symbol, base))
+    assert not loose
+
+
 def inhomogeneous(rows):
     """Titles of the derivations that do not pass."""
     wrong = set()
