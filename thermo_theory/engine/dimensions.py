@@ -109,10 +109,10 @@ class Units:
     """
 
     def __init__(self, overrides: dict[sp.Basic, str] | None = None, numbers: Iterable[str] = ()) -> None:
-        pure = {BASE[name] for name in numbers}
+        self.numbers = frozenset(BASE[name] for name in numbers)
         texts = {symbol: info.unit for symbol, info in s.glossary.items()} | (overrides or {})
         self.known: dict[sp.Basic, Unit] = {
-            symbol: {base: power for base, power in _read(text).items() if base not in pure}
+            symbol: {base: power for base, power in _read(text).items() if base not in self.numbers}
             for symbol, text in texts.items()
         }
         self.solved: dict[sp.Symbol, Unit] = {}
