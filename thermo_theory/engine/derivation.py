@@ -20,6 +20,7 @@ import sympy as sp
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
+from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.needs import Needs, needs
 from thermo_theory.engine.needs import kind as kind_of
@@ -295,7 +296,7 @@ class Derivation(Rendered):
         return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
 
     def verify(self) -> tuple[Evidence, ...]:
-        """Check every step in worlds that satisfy the assumptions.
+        """Check every step in worlds that grant what it rests on, and that its terms have one unit.
 
         Returns
         -------
@@ -309,7 +310,12 @@ class Derivation(Rendered):
         StepUnproved
             If no world has a meaning for a step; with what was tried.
         """
-        worlds = Worlds(self.worlds)
+        worlds, units = Worlds(self.worlds), units_of(self)
+        for step in self.steps:
+            try:
+                check_step(step.equation, units, step.operation)
+            except InhomogeneousError as error:
+                raise StepFalse(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}", step) from None
         # A withdrawn assumption is no longer claimed; whether it was needed shows in what was built on it.
         claimed = [
             step

@@ -21,16 +21,12 @@ from thermo_theory.symbols import (
     C_p,
     N,
     R,
-    Sigma_w,
     T,
     c,
     d,
-    diffusion,
-    drift,
     eq,
     eta,
     eta0,
-    grad_L,
     lag,
     lam,
     lam0,
@@ -43,9 +39,9 @@ from thermo_theory.symbols import (
     sigma,
     t,
     tr_Sigma,
-    w,
 )
-from thermo_theory.symbols.vectors import Dot, Generator, Quad, Tr
+from thermo_theory.symbols.vectors import Dot
+from thermo_theory.theory import discrete, relaxation  # noqa: F401 (their operations)
 from thermo_theory.theory.stochastic import PAPER
 from thermo_theory.worlds.discrete import run
 from thermo_theory.worlds.processes import (
@@ -182,11 +178,12 @@ def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
 def _isotherm(chain: Chain) -> None:
     symmetric = chain.claim("scaling-symmetry", FixedLR)
     first = symmetric.at_once({eta: eta0, lam: lam0}, because="the run at the start of the process")
-    first = first.choose(c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same")
+    first = first.choose(c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same").squared_norm()
     (one,) = first.equation.lhs.atoms(run)
+    other = run(*one.args[:-1], lam)
     tuned = chain.assumption(
         "constant effective learning rate",
-        eq(run(*one.args[:-1], lam), first.equation.rhs),
+        eq(Dot(other, other), first.equation.rhs),
         "weight decay keeps eta/r^2, and with it the noise temperature of each direction, as it was",
     )
     first.same_decay(tuned)
@@ -228,24 +225,13 @@ def _entropy_of_schedule(chain: Chain) -> None:
 
 
 def _quasi_static(chain: Chain) -> None:
-    mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
-    rules = [
-        chain.definition(eq(Dot(w, w), r**2), "the norm"),
-        chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0"),
-        chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r"),
-        chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
-        chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2)),
-    ]
-    growth = mean.ito_of_norm(noise, _squared_norm**2, _squared_norm, w, because="f = r^4")
-    growth = growth.substitute(*rules).expand()
-    moving = chain.definition(eq(Generator(r**4), sp.Derivative(_y, t)), "no noise enters the norm: r^4 = y(t)")
-    name = chain.definition(eq(r, _y ** sp.Rational(1, 4)), "the same")
+    growth = chain.claim("ito-radius", FixedLR)
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    motion = growth.substitute(noise).as_rate(r, _y, 4, t, because="no noise acts on the norm: g.w = 0")
     rate = chain.assumption("exponential ramp", eq(eta, eta0 * sp.exp(ramp * t / 2)), "of the learning rate")
     decay = chain.assumption(
         "exponential ramp", eq(lam, lam0 * sp.exp(-ramp * t / 2)), "and of weight decay, at constant eta lambda"
     )
-    motion = growth.substitute(moving)
-    motion = motion.substitute(name)
     motion = motion.substitute(rate, decay).simplify()
     followed = motion.keep_up(_y)
     still = motion.standstill(_y, _y_e, because="the value that r^4 would reach if the ramp stopped")
