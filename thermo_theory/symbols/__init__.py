@@ -181,7 +181,8 @@ beta = _symbol("beta", "beta", "momentum coefficient", domain=COEFFICIENT)
 beta1 = _symbol("beta_1", "beta1", "Adam's coefficient of the first moment", domain=COEFFICIENT)
 D_hat = _symbol("D_hat", "D_hat", "mean squared norm of a gradient as Adam normalises it, about d")
 adam_unit = _symbol("nu", "adam_unit", "normaliser of Adam's gradients, their root mean square per coordinate")
-rotation = _symbol("phi", "rotation", "root mean square rotation of the weights per iteration", "radians")
+angle = _symbol("phi", "angle", "angle between the weights before and after a step", "radians")
+chord = _symbol("chi", "chord", "root mean square of a step over that of the weights, 2 sin(angle/2)")
 
 # Processes, real gases, linear models, blocks ----------------------------------------------------
 eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process")
