@@ -55,7 +55,14 @@ from thermo_theory.worlds.optimizers import (
     orbit_world,
 )
 
-__all__ = ["Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
+__all__ = ["IN_WORDS", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
+
+#: Optimisers as summaries name them.
+IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
+    "sgd": "SGD",
+    "momentum": "SGD with momentum",
+    "nesterov": "SGD with Nesterov momentum",
+}
 
 _coupled_step = VectorFunction.named("W_2")
 
@@ -201,9 +208,12 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
 
 
 def unit_of_gradients(chain: Chain, homogeneous: Step) -> Step:
-    """Adam's normaliser for homogeneous noise."""
-    unit = chain.definition(eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r), "the normaliser of the gradients")
-    return unit.substitute(homogeneous)
+    """Adam's normaliser for homogeneous noise and a norm that does not fluctuate."""
+    noise = chain.assumption(
+        "pure noise", eq(adam_unit**2 * D_hat, Expectation(tr_Sigma / r**2)), "the mean square of a gradient is noise"
+    )
+    small = chain.assumption("small steps", eq(Expectation(r**-2), r**-2), "the norm hardly fluctuates")
+    return noise.substitute(homogeneous, small).root(adam_unit)
 
 
 def _temperature(chain: Chain, rule: str) -> Step:
@@ -350,8 +360,6 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
 
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
-    _title = OPTIMIZERS[_rule][0]
-    _training = {"momentum": "SGD with momentum", "nesterov": "SGD with Nesterov momentum"}.get(_rule, _title)
     for _name, _build, _world, _kind, _words in (
         ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, for any step size"),
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
@@ -363,7 +371,12 @@ for _rule in OPTIMIZERS:
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_training}", worlds=[_world]
+            _name,
+            protocol=_chosen,
+            kind=_kind,
+            source=THIS_TOOLKIT,
+            summary=f"{_words}, {IN_WORDS[_rule]}",
+            worlds=[_world],
         )(bound(_build, _rule))
 
 derivation(

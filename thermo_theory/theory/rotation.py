@@ -15,14 +15,18 @@ pure noise). The formula of small steps, in which angle and chord agree, is that
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import operation
-from thermo_theory.protocols import OPTIMIZERS, FixedLR
+from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
-from thermo_theory.theory.optimizers import bound, eliminate, moments, unit_of_gradients
+from thermo_theory.theory.optimizers import IN_WORDS, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import gas_world
 
@@ -37,8 +41,8 @@ _OTHERS = tuple(Expectation(Dot(*pair)) for pair in ((buffer, buffer), (g, g), (
 
 @operation("take the arccosine")
 def arccosine(equation: sp.Eq) -> sp.Eq:
-    """The angle whose cosine an equation gives; angles are between 0 and pi."""
-    return eq(equation.lhs.args[0], sp.acos(equation.rhs))
+    """The angle, from 0 to pi, whose cosine an equation gives."""
+    return eq(equation.lhs.args[0], sp.acos(1 - sp.simplify(sp.factor(1 - equation.rhs))))
 
 
 def _named(chain: Chain) -> Step:
@@ -53,7 +57,7 @@ def _angle(chain: Chain, rule: str) -> None:
     moved, radial, norm, balances = moments(chain, rule, count, independent=rule == "nesterov")
     overlap = moved.project(w).substitute(radial, norm).expectation()
     if balances:
-        overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[: count]))
+        overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[:count]))
     turned = _named(chain).substitute(overlap).solve_for(sp.cos(angle)).arccosine()
     if rule == "adam-l2":
         homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
@@ -61,6 +65,16 @@ def _angle(chain: Chain, rule: str) -> None:
         unit = unit_of_gradients(chain, homogeneous).substitute(equal)
         unit = unit.substitute(chain.claim("radius", FixedLR.with_optimizer(rule)))
         turned.substitute(unit, because="exact, but for Adam's normaliser")
+
+
+def _from_chord(rule: str) -> Callable[..., Any]:
+    """The angle computed from its chord: near 1 a cosine keeps few digits of the angle."""
+
+    def angle_of(**values: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return 2 * np.arcsin(_of(rule).chord(**values) / 2)
+
+    return angle_of
 
 
 def _chord(chain: Chain, rule: str) -> None:
@@ -71,7 +85,7 @@ def _chord(chain: Chain, rule: str) -> None:
     still = chain.assumption("stationarity", eq(_NEW_SIZE, Expectation(r**2)), "second moments are constant")
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm").expectation()
     far = far.substitute(still, norm, _named(chain).flip()).root(chord)
-    far.substitute(chain.claim("angle", _of(rule))).simplify()
+    far.substitute(chain.claim("angle", _of(rule)))
 
 
 def _rotation(chain: Chain, rule: str) -> None:
@@ -79,12 +93,11 @@ def _rotation(chain: Chain, rule: str) -> None:
     chain.claim("angle", _of(rule)).lead(eta, small)
 
 
-def _of(rule: str) -> object:
+def _of(rule: str) -> Protocol:
     return FixedLR if rule == "sgd" else FixedLR.with_optimizer(rule)
 
 
 for _rule in ("sgd", *OPTIMIZERS):
-    _title = "SGD" if _rule == "sgd" else OPTIMIZERS[_rule][0]
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
     _kind = "physics" if _rule == "adam-l2" else "identity"
     for _name, _build, _words in (
@@ -96,8 +109,9 @@ for _rule in ("sgd", *OPTIMIZERS):
             protocol=_of(_rule),
             kind=_kind,
             source=THIS_TOOLKIT,
-            summary=f"{_words}{_size}, {_title}",
+            summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
+            kernel=_from_chord(_rule) if _name == "angle" else None,
         )(bound(_build, _rule))
     if _rule != "nesterov":
         derivation(

@@ -79,7 +79,7 @@ def _total(rule: str, eta: Any, beta: Any) -> Any:
 
 
 class _State(NamedTuple):
-    """Adam's normaliser, the decay in its units, E|g|^2; weights (radius, 0), buffer and mean gradient in their plane."""
+    """Adam's normaliser, the decay in its units, E|g|^2; in one plane the weights, the buffer and the mean gradient."""
 
     unit: Any
     shrink: Any
@@ -136,7 +136,7 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     strengths = [(n - 1) * sigma**2 * x for x in ripple]
     trace = sum(strengths) / 2
     share = mp.mpf(1) if "isotropic noise" in granted else mp.mpf("1.4")
-    # Without pure noise there is a mean gradient: along the buffer and, if the loss has a radial slope, along the weights.
+    # Without pure noise there is a mean gradient: along the buffer, and along the weights if the loss slopes that way.
     kept, radial = ("pure noise" not in granted) * mp.mpf("0.2"), ("scale invariance" not in granted) * mp.mpf("0.3")
     kept, grown = kept / (1 if adam else 1 - beta), kept * radial * eta * 5
     # Moments are those of the stationary state, or off by these factors.
