@@ -64,6 +64,9 @@ IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
     "nesterov": "SGD with Nesterov momentum",
 }
 
+#: d - 1, of which sympy can take roots.
+_DIRECTIONS = sp.Dummy("m", positive=True)
+
 _coupled_step = VectorFunction.named("W_2")
 
 
@@ -79,7 +82,8 @@ def inner(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 @operation("keep the leading order in {0}")
 def lead(equation: sp.Eq, small: sp.Symbol, _allowed: sp.Eq) -> sp.Eq:
     """The right-hand side's leading term for small values of a symbol, as the assumption of small steps allows."""
-    return eq(equation.lhs, sp.simplify(sp.factor(equation.rhs).as_leading_term(small)))
+    first = sp.factor(equation.rhs).subs(d, _DIRECTIONS + 1).as_leading_term(small)
+    return eq(equation.lhs, sp.simplify(first).subs(_DIRECTIONS, d - 1))
 
 
 # Second moments ----------------------------------------------------------------------------------
@@ -199,12 +203,12 @@ def _radius(chain: Chain, rule: str) -> Step:
 @operation("solve for {0}, which is positive")
 def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     """Solve an equation between powers for a positive symbol."""
-    ratio = sp.simplify(equation.rhs / equation.lhs)
+    ratio = sp.simplify((equation.rhs / equation.lhs).subs(d, _DIRECTIONS + 1))
     number, power = ratio.as_independent(unknown, as_Add=False)
     base, exponent = power.as_base_exp()
     if base != unknown or number.has(unknown):
         raise OperationError(f"{equation} is not a power of {unknown}")
-    return eq(unknown, sp.simplify(number) ** (-1 / exponent))
+    return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 
 def unit_of_gradients(chain: Chain, homogeneous: Step) -> Step:
@@ -282,9 +286,8 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     """Write the first left-hand side as a multiple of the second, which is `name`."""
     if second.lhs != name:
         raise OperationError(f"{second.lhs} is not {name}")
-    m = sp.Dummy(positive=True)
-    ratio = sp.simplify((first.rhs / second.rhs).subs(d, m + 1))
-    return eq(first.lhs, sp.simplify(ratio.subs(m, d - 1)) * name)
+    ratio = sp.simplify((first.rhs / second.rhs).subs(d, _DIRECTIONS + 1))
+    return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 
 _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")

@@ -84,8 +84,8 @@ def _chord(chain: Chain, rule: str) -> None:
     )
     still = chain.assumption("stationarity", eq(_NEW_SIZE, Expectation(r**2)), "second moments are constant")
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm").expectation()
-    far = far.substitute(still, norm, _named(chain).flip()).root(chord)
-    far.substitute(chain.claim("angle", _of(rule)))
+    far = far.substitute(still, norm, _named(chain).flip())
+    far.substitute(chain.claim("angle", _of(rule))).root(chord)
 
 
 def _rotation(chain: Chain, rule: str) -> None:

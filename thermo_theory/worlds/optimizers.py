@@ -136,9 +136,10 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     strengths = [(n - 1) * sigma**2 * x for x in ripple]
     trace = sum(strengths) / 2
     share = mp.mpf(1) if "isotropic noise" in granted else mp.mpf("1.4")
-    # Without pure noise there is a mean gradient: along the buffer, and along the weights if the loss slopes that way.
-    kept, radial = ("pure noise" not in granted) * mp.mpf("0.2"), ("scale invariance" not in granted) * mp.mpf("0.3")
-    kept, grown = kept / (1 if adam else 1 - beta), kept * radial * eta * 5
+    # Without pure noise gradients go along the buffer, without scale invariance along the weights.
+    pure = "pure noise" in granted
+    kept = mp.mpf(0) if pure else mp.mpf("0.2") / (1 if adam else 1 - beta)
+    grown = mp.mpf(0) if "scale invariance" in granted else mp.mpf("0.3") * eta
     # Moments are those of the stationary state, or off by these factors.
     off_by = [1, 1, 1] if "stationarity" in granted else [mp.mpf(x) for x in ("1.44", "1.2", "1.7")]
 
@@ -154,10 +155,10 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
             moments = _moments(rule, rate, shrink, beta, kept, grown)
             length, part, across = _placed([x * f for x, f in zip(moments, off_by, strict=True)])
             mean = (grown / length, (kept - grown / length * part) / across)
-            noise = trace / (length**2 * square / unit**2)
             size = mp.sqrt(square) / unit
+            noise = trace / (length * size) ** 2 / (1 if pure else 1 - mean[0] ** 2 - mean[1] ** 2)
             state = _State(unit, shrink, size**2, *(x * size for x in (length, part, across, *mean)))
-            return state, mp.log(noise / (1 - mean[0] ** 2 - mean[1] ** 2)) - log_square
+            return state, mp.log(noise) - log_square
 
         # Secants: the logarithms are nearly linear in one another.
         ends = [mp.mpf(0), at(mp.mpf(0))[1]]
@@ -183,17 +184,16 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
             return h * spread * share * trace / (n - 1) / there.radius**2
 
     here = state(World({s.eta: eta, s.lam: lam}, ""))
-    # Weights along the first axis, the buffer partly along it, partly along the second; noise along all but the first,
-    # and along the first in proportion if the loss has a radial slope.
+    # Weights along the first axis, the buffer partly along it, partly along the second; noise along all but the first.
     axes = mp.eye(n)
     weights, buffer = axes[:, 0] * here.radius, axes[:, 0] * here.part + axes[:, 1] * here.across
     mean = axes[:, 0] * here.along + axes[:, 1] * here.aside
     ensemble = []
     for strength in strengths:
-        amount = mp.sqrt(strength / (1 + radial**2)) / here.radius / here.unit
+        amount = mp.sqrt((here.square - here.along**2 - here.aside**2) * strength / trace)
         for sign in (1, -1):
             for k in range(1, n):
-                g = mean + (axes[:, k] + axes[:, 0] * radial) * amount * sign
+                g = mean + axes[:, k] * amount * sign
                 ensemble.append({s.w: weights, s.buffer: buffer, s.g: g, s.tr_Sigma: strength})
 
     def moved(place: int) -> Callable[[World], Any]:
