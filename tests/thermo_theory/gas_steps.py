@@ -89,9 +89,10 @@ class Gas:
         """Means over the runs and the steps after `burn`.
 
         `square` of r^2; `cosine` of mu.u; `noise` of |noise|^2 r^2, tr Sigma at unit norm; `heat` of |noise|^2, at the
-        weights; `gradient` of |g|^2 r^2 is not kept; `turn` of the squared step over that of the weights.
+        weights; `angle` between the weights before and after a step; `cosine_of_step` and `turn` are the mean inner product and
+        the root mean squared distance of both, over the mean square of the weights.
         """
-        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown"), 0.0)
+        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown", "overlap", "angle"), 0.0)
         for number in range(burn + steps):
             before = self.w
             noise = self.step()
@@ -104,9 +105,13 @@ class Gas:
             totals["heat"] += heat.mean()
             totals["noise"] += (heat * square).mean()
             totals["step"] += ((self.w - before) ** 2).sum(1).mean()
+            overlap = (self.w * before).sum(1)
+            totals["overlap"] += overlap.mean()
+            totals["angle"] += np.arccos(overlap / np.sqrt(square * (self.w**2).sum(1))).mean()
             totals["grown"] += self.grown.mean() if self.rule == "fixed-sphere" else 0.0
         means = {name: total / steps for name, total in totals.items()}
-        return means | {"turn": np.sqrt(means["step"] / means["square"])}
+        size = means["square"]
+        return means | {"turn": np.sqrt(means["step"] / size), "cosine_of_step": means["overlap"] / size}
 
 
 def cosine_of(d: float, T: float) -> float:
