@@ -89,8 +89,8 @@ class Gas:
         """Means over the runs and the steps after `burn`.
 
         `square` of r^2; `cosine` of mu.u; `noise` of |noise|^2 r^2, tr Sigma at unit norm; `heat` of |noise|^2, at the
-        weights; `angle` between the weights before and after a step; `cosine_of_step` and `turn` are the mean inner product and
-        the root mean squared distance of both, over the mean square of the weights.
+        weights; `angle` between the weights before and after a step; `cosine_of_step` and `turn`: their mean inner
+        product and root mean squared distance, over the mean square of the weights.
         """
         totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown", "overlap", "angle"), 0.0)
         for number in range(burn + steps):

@@ -72,7 +72,8 @@ def _from_chord(rule: str) -> Callable[..., Any]:
 
     def angle_of(**values: Any) -> Any:
         with np.errstate(invalid="ignore"):
-            return 2 * np.arcsin(_of(rule).chord(**values) / 2)
+            found = 2 * np.arcsin(_of(rule).chord(**values) / 2)
+        return found if np.ndim(found) else float(found)
 
     return angle_of
 

@@ -108,10 +108,10 @@ def test_older_names_of_the_chord() -> None:
 
 
 def test_checked_angles() -> None:
-    """By hand: arccos(0.7); momentum 1 - 0.3/1.5 = 4/5; AdamW (0.7 + 0.5)/(1 + 0.35) = 8/9; turned right back at 2."""
+    """By hand: arccos(0.7); momentum 1 - 0.3/1.5 = 4/5; AdamW (0.7 + 0.5)/(1 + 0.35) = 8/9."""
     momentum, adamw = FixedLR.with_optimizer("momentum"), FixedLR.with_optimizer("adamw")
     assert FixedLR.angle(eta=1.0, lam=0.3) == pytest.approx(math.acos(0.7), rel=1e-14)
-    assert FixedLR.angle(eta=1.0, lam=2.0) == pytest.approx(math.pi, rel=1e-7)
+    assert FixedLR.angle(eta=1.0, lam=1.9) == pytest.approx(math.acos(-0.9), rel=1e-14)
     assert momentum.angle(eta=1.0, lam=0.3, beta=0.5) == pytest.approx(math.acos(4 / 5), rel=1e-14)
     assert adamw.angle(eta=1.0, lam=0.3, beta1=0.5) == pytest.approx(math.acos(8 / 9), rel=1e-14)
 
