@@ -89,10 +89,10 @@ class Gas:
         """Means over the runs and the steps after `burn`.
 
         `square` of r^2; `cosine` of mu.u; `noise` of |noise|^2 r^2, tr Sigma at unit norm; `heat` of |noise|^2, at the
-        weights; `angle` between the weights before and after a step; `cosine_of_step` and `turn`: their mean inner
-        product and root mean squared distance, over the mean square of the weights.
+        weights; `angle` of a step, root mean square; `cosine_of_step` and `turn`: mean inner product and root mean
+        squared distance of the weights before and after it, over the mean square of the weights.
         """
-        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown", "overlap", "angle"), 0.0)
+        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown", "overlap", "angle_sq"), 0.0)
         for number in range(burn + steps):
             before = self.w
             noise = self.step()
@@ -107,11 +107,11 @@ class Gas:
             totals["step"] += ((self.w - before) ** 2).sum(1).mean()
             overlap = (self.w * before).sum(1)
             totals["overlap"] += overlap.mean()
-            totals["angle"] += np.arccos(overlap / np.sqrt(square * (self.w**2).sum(1))).mean()
+            totals["angle_sq"] += (np.arccos(overlap / np.sqrt(square * (self.w**2).sum(1))) ** 2).mean()
             totals["grown"] += self.grown.mean() if self.rule == "fixed-sphere" else 0.0
         means = {name: total / steps for name, total in totals.items()}
-        size = means["square"]
-        return means | {"turn": np.sqrt(means["step"] / size), "cosine_of_step": means["overlap"] / size}
+        turn, cosine = np.sqrt(means["step"] / means["square"]), means["overlap"] / means["square"]
+        return means | {"turn": turn, "cosine_of_step": cosine, "angle": np.sqrt(means["angle_sq"])}
 
 
 def cosine_of(d: float, T: float) -> float:

@@ -1,12 +1,13 @@
 """How far a step turns the weights: the angle between the weights before and after it, and its chord.
 
-Weights before and after a step are two points of a sphere where the norm does not fluctuate; their distance is the
-chord ``2 sin(angle/2)`` of the angle between them. Where the norm does fluctuate, both are means over pairs of weights:
+Where the norm does not fluctuate, weights before and after a step are two points of one sphere, and their distance is
+the chord ``2 sin(angle/2)`` of the angle between them. In general both are means over the stationary state,
 
     cos(angle) = E[w.w'] / E[r^2]        chord^2 = E|w' - w|^2 / E[r^2]
 
-Both are exact in the step size and hold for any gradients of a scale-invariant loss, noise or not (only Nesterov's need
-pure noise). The formula of small steps, in which angle and chord agree, is that of Kosson et al.
+(small angles: the root mean square). They are exact in the step size and hold for any gradients of a scale-invariant
+loss, noise or not; only Nesterov's need pure noise, and of Adam with L2 the normaliser is that of small steps. For
+small steps, where angle and chord agree, they are the formulas of Kosson et al.
 
 >>> from thermo_theory import FixedLR
 >>> FixedLR.angle(eta=1.0, lam=0.1), FixedLR.chord(eta=1.0, lam=0.1)  # arccos(0.9), sqrt(0.2)

@@ -194,7 +194,7 @@ LARGE_STEPS = [
 @checks("angle", "chord")
 @pytest.mark.parametrize(("rule", "decay", "beta"), LARGE_STEPS)
 def test_angle_and_chord_of_large_steps(rule, decay, beta):
-    """Weights in 2000 dimensions, whose norm hardly fluctuates: the mean angle itself, to four digits."""
+    """Weights in 2000 dimensions, whose norm hardly fluctuates: the angle itself, to four digits."""
     known = {"eta": 1.0, "lam": decay, "beta": beta, "beta1": beta, "sigma": 1.0, "d": 2000}
     radius, angle, chord = (getattr(RULES[rule], name) for name in ("radius", "angle", "chord"))
     start = radius(**{name: known[name] for name in radius.arguments})
