@@ -78,7 +78,7 @@ def __getattr__(name: str) -> sp.Symbol:
     """
     if (old := f"{__name__}.{name}") not in NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals()[newer(old)]  # type: ignore[no-any-return]
+    return globals()[newer(old)]
 
 
 def _tensor(kind: type[Vec] | type[Mat], name: str, argument: str, meaning: str) -> sp.Symbol:
