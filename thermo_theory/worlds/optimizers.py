@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import mpmath as mp
@@ -140,6 +141,9 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     pure = "pure noise" in granted
     kept = mp.mpf(0) if pure else mp.mpf("0.2") / (1 if adam else 1 - beta)
     grown = mp.mpf(0) if "scale invariance" in granted else mp.mpf("0.3") * eta
+    # The norm fluctuates by these factors, the noise inversely; their mean square is 1.
+    lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
+    louder = mp.fsum(x**-2 for x in lengths) / len(lengths)
     # Moments are those of the stationary state, or off by these factors.
     off_by = [1, 1, 1] if "stationarity" in granted else [mp.mpf(x) for x in ("1.44", "1.2", "1.7")]
 
@@ -156,7 +160,7 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
             length, part, across = _placed([x * f for x, f in zip(moments, off_by, strict=True)])
             mean = (grown / length, (kept - grown / length * part) / across)
             size = mp.sqrt(square) / unit
-            noise = trace / (length * size) ** 2 / (1 if pure else 1 - mean[0] ** 2 - mean[1] ** 2)
+            noise = trace * louder / (length * size) ** 2 / (1 if pure else 1 - mean[0] ** 2 - mean[1] ** 2)
             state = _State(unit, shrink, size**2, *(x * size for x in (length, part, across, *mean)))
             return state, mp.log(noise) - log_square
 
@@ -189,12 +193,11 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     weights, buffer = axes[:, 0] * here.radius, axes[:, 0] * here.part + axes[:, 1] * here.across
     mean = axes[:, 0] * here.along + axes[:, 1] * here.aside
     ensemble = []
-    for strength in strengths:
-        amount = mp.sqrt((here.square - here.along**2 - here.aside**2) * strength / trace)
-        for sign in (1, -1):
-            for k in range(1, n):
-                g = mean + axes[:, k] * amount * sign
-                ensemble.append({s.w: weights, s.buffer: buffer, s.g: g, s.tr_Sigma: strength})
+    for strength, x in product(strengths, lengths):
+        amount = mp.sqrt((here.square - here.along**2 - here.aside**2) * strength / trace / louder) / x
+        for sign, k in product((1, -1), range(1, n)):
+            g = mean * x + axes[:, k] * amount * sign
+            ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength})
 
     def moved(place: int) -> Callable[[World], Any]:
         def value(world: World) -> Any:
@@ -216,7 +219,7 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
         s.beta1: beta,
         s.sigma: sigma,
         "norm": lambda world: state(world).radius,
-        s.eta_eff: lambda world: _total(rule, world[s.eta], beta) / here.unit / here.radius**2,
+        s.eta_eff: lambda world: _total(rule, world[s.eta], beta) / here.unit / mp.norm(world[s.w], 2) ** 2,
         s.T: temperature,
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.w_next: moved(0),
@@ -246,9 +249,8 @@ def noise_gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
 
     def temperature(there: World) -> Any:
         # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
-        final = _total(rule, there[s.eta], there[s.beta]) / mp.norm(there[s.w], 2) ** 2
-        noise = [mp.fdot(point[s.g], point[s.g]) * mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
-        return final * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
+        noise = [point[s.tr_Sigma] / mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
+        return _total(rule, there[s.eta], there[s.beta]) * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
 
     return world.at({s.T: temperature})
 
