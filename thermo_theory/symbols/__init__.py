@@ -14,10 +14,12 @@ them to what it means. Formulas are called with the argument names listed there,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import pi
 
 import sympy as sp
 
 from thermo_theory.numeric.domain import COEFFICIENT, DIMENSION, POSITIVE, REAL, Domain
+from thermo_theory.renamed import NAMES, newer
 from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix
 
 __all__ = ["RATES", "Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
@@ -65,6 +67,19 @@ def _symbol(
         raise ValueError(f"the symbol {name} already means: {glossary[symbol].meaning}")
     glossary[symbol] = SymbolInfo(symbol, argument, meaning, unit, domain, twin)
     return symbol
+
+
+def __getattr__(name: str) -> sp.Symbol:
+    """Return `chord` under its name in 0.1.0; see docs/public-api.md.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
+    if (old := f"{__name__}.{name}") not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals()[newer(old)]
 
 
 def _tensor(kind: type[Vec] | type[Mat], name: str, argument: str, meaning: str, unit: str = "1") -> sp.Symbol:
@@ -196,7 +211,8 @@ adam_unit = _symbol(
     "normaliser of Adam's gradients, their root mean square per coordinate",
     "loss*sqrt(iteration)/weight",
 )
-rotation = _symbol("phi", "rotation", "root mean square rotation of the weights per iteration")
+angle = _symbol("phi", "angle", "angle between the weights before and after a step", "1", Domain(0.0, pi))
+chord = _symbol("chi", "chord", "root mean square of a step over that of the weights", domain=Domain(0.0, 2.0))
 
 # Processes, real gases, linear models, blocks ----------------------------------------------------
 eta0 = _symbol("eta_0", "eta0", "learning rate at the start of a process", _RATE)

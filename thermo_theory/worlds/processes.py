@@ -215,7 +215,7 @@ def ramp_world(number: int, granted: Assumptions) -> World:
 
 
 def quench_world(number: int, granted: Assumptions) -> World:
-    """Densities in a well in 1 to 3 dimensions, integrated; the entropy produced is a divergence of the two."""
+    """Densities in a well in 1 to 3 dimensions, integrated; entropy that the gas and the bath gain."""
     modes = 1 + number % 3
     stiff = mp.mpf(0) if "constant heat capacity" in granted else mp.mpf("0.6")
     wrong = mp.mpf(0) if "Gibbs law" in granted else mp.mpf("0.4")
@@ -225,7 +225,7 @@ def quench_world(number: int, granted: Assumptions) -> World:
         return x**2 / 2 + stiff * x**4
 
     def log_density(x: Any, heat: Any) -> Any:
-        return -loss(x) / heat - wrong * x**4
+        return -weight[0] * loss(x) / heat - wrong * (x**2 / heat) ** 2
 
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:
         width = mp.sqrt(heat)
@@ -244,17 +244,26 @@ def quench_world(number: int, granted: Assumptions) -> World:
     def entropy(heat: Any) -> Any:
         return mp.log(total(heat)) - mean(lambda x: log_density(x, heat), heat) / total(heat)
 
-    def divergence(there: World) -> Any:
+    weight = [mp.mpf(1)]
+    if wrong and not stiff:
+
+        def off(trial: Any) -> Any:
+            weight[0] = trial
+            return energy(mp.mpf(1)) - mp.mpf(modes) / 2
+
+        # Another density of which the mean loss goes with the temperature just so.
+        weight[0] = mp.findroot(off, (mp.mpf("0.2"), mp.mpf("0.5")), tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
+
+    def made(there: World) -> Any:
         before, after = there[s.T1], there[s.T2]
-        ratio = mean(lambda x: log_density(x, before) - log_density(x, after), before) / total(before)
-        return ratio - mp.log(total(before)) + mp.log(total(after))
+        return entropy(after) - entropy(before) + (energy(before) - energy(after)) / after
 
     meanings: dict[Any, Any] = {
         s.T: mp.mpf("0.6"),
         s.T1: hot,
         s.T2: cold,
         s.R: mp.mpf(modes) / 2,
-        s.produced: divergence,
+        s.produced: made,
         sp.Function("U"): lambda _, heat: energy(heat),
         sp.Function("S"): lambda _, heat: entropy(heat),
         sp.Function("Z"): lambda _, heat: total(heat),

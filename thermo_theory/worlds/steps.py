@@ -31,7 +31,7 @@ class Well:
     ripple : mpf
         How the variance of the noise grows with ``|x|^2``; 0 if it is homogeneous.
     bias : mpf
-        Mean of the noise, as a share of the loss's gradient; 0 if it is independent.
+        How far the mean of the minibatches is from the loss's gradient, as a share of it; 0 if they are independent.
     rate : mpf
         Learning rate.
     """
@@ -57,12 +57,16 @@ class Well:
         return self.curvature + 4 * self.quartic * (mp.fdot(x, x) * mp.eye(n) + 2 * x * x.T)
 
     def noise(self, x: Any, k: int) -> Any:
-        """What minibatch k adds to the gradient."""
-        return self.noises[k] * mp.sqrt(1 + self.ripple * mp.fdot(x, x)) + self.gradient(x) * self.bias
+        """How the gradient of minibatch k differs from their mean."""
+        return self.noises[k] * mp.sqrt(1 + self.ripple * mp.fdot(x, x))
+
+    def batch(self, x: Any, k: int) -> Any:
+        """Gradient of minibatch k."""
+        return self.gradient(x) * (1 + self.bias) + self.noise(x, k)
 
     def step(self, x: Any, k: int) -> Any:
         """Where the step of minibatch k leads."""
-        return x - self.rate * (self.gradient(x) + self.noise(x, k))
+        return x - self.rate * self.batch(x, k)
 
     def drift(self, x: Any) -> Any:
         """Mean change of the loss in a step from x."""
@@ -94,8 +98,7 @@ def step_balance_world(number: int, granted: Assumptions, /) -> World:
     batches = range(len(well.noises))
 
     def noise_size(world: World) -> Any:
-        values = [well.noise(world[s.x], k) - well.gradient(world[s.x]) * well.bias for k in batches]
-        return mp.fsum(mp.norm(value, 2) ** 2 for value in values) / len(values)
+        return mp.fsum(mp.norm(well.noise(world[s.x], k), 2) ** 2 for k in batches) / len(well.noises)
 
     meanings: dict[Any, Any] = {
         "batch": 0,
@@ -110,7 +113,7 @@ def step_balance_world(number: int, granted: Assumptions, /) -> World:
         s.grad_L_unit: lambda world: well.gradient(world[s.x]),
         s.Hess: lambda world: well.hessian(world[s.x]),
         s.lap_L: lambda world: mp.fsum(well.hessian(world[s.x])[i, i] for i in range(n)),
-        s.g_unit: lambda world: well.gradient(world[s.x]) + world[s.xi],
+        s.g_unit: lambda world: well.batch(world[s.x], world.meanings["batch"]),
         s.L_next: lambda world: well.loss(well.step(world[s.x], world.meanings["batch"])),
     }
     ensemble = [{s.x: x, "batch": k, "weight": weight} for x, weight in points for k in batches]
