@@ -27,8 +27,8 @@ _SLOPE, _LIMIT = mp.mpf(10) ** -11, mp.mpf(10) ** -12
 #: Values of functions (roots, integrals) are trusted to this much.
 _NOISE = mp.mpf(10) ** -17
 
-#: Remainders of series are measured at 2^-k for these k.
-_EXPONENTS = range(4, 26, 2)
+#: Remainders of series are measured at 2^-k for these k, and trusted to this share of the sides.
+_EXPONENTS, _TRUSTED = range(4, 25, 5), mp.mpf(10) ** (3 - DIGITS)
 
 
 def size(value: Any) -> Any:
@@ -65,35 +65,42 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
     ...     mp.nstr(slope(mp.exp, 1, 2) / mp.e, 15), mp.nstr(slope(mp.sin, mp.mpf(10) ** 5) / mp.cos(10**5), 9)
     ('1.0', '1.0')
     """
-    step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)
-    for _ in range(4):
-        values = _around(function, point, step, order)
-        if values is not None:
-            counts = range(order // 2 + 1, len(values) + 1)
-            estimates = [_weighted(values, order, count) / step**order for count in counts]
-            *_, before, last = estimates
-            error = size(last - before)
-            if len(estimates) > 2:
-                # Errors of successive orders fall in a geometric series where steps are fine enough.
-                error *= min(1, error / (size(before - estimates[-3]) or 1))
-            if error <= _SLOPE * size(last) + _NOISE * max(map(size, values)) / step**order:
-                return last
-        step /= 32
-    raise NotInterpreted(f"the derivative at {mp.nstr(point, 6)} is not resolved by steps of {mp.nstr(32 * step, 2)}")
+    scale = mp.fabs(point) or mp.mpf(1)
+    # Around 0 the argument's size is none of the function's.
+    scales = [scale, *[mp.mpf(1)] * (scale < mp.mpf("0.01")), *(scale / 32**k for k in (1, 2, 3))]
+    for step in (x * mp.mpf(10) ** -3 for x in scales):
+        values, noise = _around(function, point, step, order)
+        if not values:
+            continue
+        counts = range(order // 2 + 1, len(values) + 1)
+        estimates = [_weighted(values, order, count) / step**order for count in counts]
+        *_, before, last = estimates
+        error = size(last - before)
+        if len(estimates) > 2:
+            # Errors of successive orders fall in a geometric series where steps are fine enough.
+            error *= min(1, error / (size(before - estimates[-3]) or 1))
+        if error <= _SLOPE * size(last) or error <= noise / step**order:
+            return last
+    raise NotInterpreted(f"the derivative at {mp.nstr(point, 6)} is not resolved")
 
 
-def _around(function: Callable[[Any], Any], point: Any, step: Any, order: int) -> list[Any] | None:
-    """Odd or even part of a function at the nodes (by the odd powers of the distance too, as the order is)."""
-    values = [] if order % 2 else [function(point)]
+def _around(function: Callable[[Any], Any], point: Any, step: Any, order: int) -> tuple[list[Any], Any]:
+    """Odd or even part of a function at the nodes (the odd one over the distance), and how exact it may be.
+
+    No values where the function leaves its domain.
+    """
+    values, largest = [] if order % 2 else [function(point)], mp.mpf(0)
     for square in _NODES:
         distance = mp.sqrt(square)
         try:
             ahead, behind = function(point + distance * step), function(point - distance * step)
         except (ArithmeticError, ValueError):
-            return None
+            return [], largest
+        if any(mp.isnan(size(end)) or (isinstance(end, mp.mpc) and end.imag) for end in (ahead, behind)):
+            return [], largest
+        largest = max(largest, size(ahead))
         values.append((ahead - behind) / (2 * distance) if order % 2 else (ahead + behind) / 2)
-    edge = any(isinstance(value, mp.mpc) and value.imag for value in values) or any(map(mp.isnan, map(size, values)))
-    return None if edge else values
+    return values, _NOISE * largest if step > mp.mpf(10) ** -6 else mp.mpf(0)
 
 
 def _weighted(values: list[Any], order: int, count: int) -> Any:
@@ -198,19 +205,22 @@ def order_above(remainder: Callable[[Any], tuple[Any, Any]], stated: Callable[[A
     ...     mp.nstr(order_above(left_out, lambda x: x**3), 4), mp.nstr(order_above(left_out, lambda x: x), 4)
     ('-1.0', '1.0')
     """
-    ratios = []
+    seen: list[tuple[Any, Any]] = []
     for k in _EXPONENTS:
         distance = mp.mpf(2) ** -k
         left, whole = remainder(distance)
-        if not left > mp.mpf(10) ** (3 - DIGITS) * whole:
+        # Where it no longer falls although next to nothing is left, it is the round-off of the sides.
+        stuck = bool(seen) and left > seen[-1][0] / 3 and left < mp.mpf(10) ** -15 * whole
+        if stuck or not left > _TRUSTED * whole:
+            seen = [pair for pair in seen if pair[0] > 10**4 * left]
             break
-        ratios.append(mp.log(left / stated(distance), 2))
-    if not ratios:
+        seen.append((left, left / stated(distance)))
+    if not seen:
         return mp.inf
-    if len(ratios) < 3:
+    if len(seen) < 3:
         raise NotInterpreted("the remainder is too small to measure its order")
-    *_, before, last = [(far - near) / 2 for far, near in pairwise(ratios)]
-    # Higher terms fall by 4 from one distance to the next; a logarithm hardly does, a wrong coefficient grows.
+    *_, before, last = (mp.log(far / near, 2) / _EXPONENTS.step for (_, far), (_, near) in pairwise(seen))
+    # Higher terms fall by 32 from one distance to the next; a logarithm hardly does, a wrong coefficient grows.
     if -mp.mpf("0.01") > last > mp.mpf("0.6") * before:
         raise NotInterpreted(f"the order of the remainder does not settle: {mp.nstr(before, 3)}, {mp.nstr(last, 3)}")
     return last

@@ -109,8 +109,9 @@ class Search:
             return sorted([*found, *(self._descend(point, 1e-4, 1e-12) for point in found)])
 
     def _best(self, count: int) -> list[Point]:
-        by_value, by_share = sorted(self.points), sorted(self.points, key=lambda point: point.share)
-        return list(dict.fromkeys([*by_value[:count], *by_share[:count]]))
+        """The lowest points, and those that are lowest relative to their terms unless that says nothing."""
+        by_share = sorted((point for point in self.points if point.share < 0.9), key=lambda point: point.share)
+        return list(dict.fromkeys([*sorted(self.points)[:count], *by_share[:count]]))
 
     def _inside(self) -> Iterator[tuple[Any, ...]]:
         """Points that fill the cube evenly, and each of its edges: multiples of a generalised golden ratio's powers."""
