@@ -13,6 +13,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World
+from thermo_theory.numeric.domain import POSITIVE
 from thermo_theory.worlds.discrete import run, runs_world
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
 from thermo_theory.worlds.sgd import _direction, sgd_world
@@ -210,13 +211,28 @@ def quench_world(number: int, granted: Assumptions) -> World:
     def log_density(x: Any, heat: Any) -> Any:
         return -loss(x) / heat - wrong * x**4
 
+    known: dict[Any, list[tuple[Any, Any]]] = {}
+
+    def nodes(heat: Any) -> list[tuple[Any, Any]]:
+        """Places, and what the density weighs there, evenly spaced in v: x = peak exp(width sinh v)."""
+        key = heat, mp.mp.prec
+        if key not in known:
+            bend, width = 4 * (stiff / heat + wrong), 1 / mp.sqrt(2 * modes)
+            # Where x^modes times the density is largest.
+            peak = mp.sqrt(2 * modes / (1 / heat + mp.sqrt(1 / heat**2 + 4 * bend * modes)))
+            fine = 8 if mp.mp.dps < 20 else 20
+            known[key] = []
+            for k in range(-6 * fine, 4 * fine):
+                up = mp.exp(mp.mpf(k) / fine)
+                x = peak * mp.exp(width * (up - 1 / up) / 2)
+                weight = x**modes * mp.exp(log_density(x, heat)) * width * (up + 1 / up) / 2 / fine
+                known[key].append((x, weight))
+            top = max(weight for _, weight in known[key])
+            known[key] = [(x, weight) for x, weight in known[key] if weight > top * mp.eps / 100]
+        return known[key]
+
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:
-        width = mp.sqrt(heat)
-        return mp.quad(
-            lambda x: function(x) * mp.exp(log_density(x, heat)) * x ** (modes - 1),
-            [0, 3 * width, 14 * width],
-            method="gauss-legendre",
-        )
+        return mp.fsum(function(x) * weight for x, weight in nodes(heat))
 
     def total(heat: Any) -> Any:
         return mean(lambda _: 1, heat)
@@ -242,7 +258,7 @@ def quench_world(number: int, granted: Assumptions) -> World:
         sp.Function("S"): lambda _, heat: entropy(heat),
         sp.Function("Z"): lambda _, heat: total(heat),
     }
-    return World(meanings, f"a well in {modes} dimensions")
+    return World(meanings, f"a well in {modes} dimensions", free={s.T1: POSITIVE, s.T2: POSITIVE})
 
 
 def average_world(number: int, granted: Assumptions) -> World:
