@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -213,22 +214,28 @@ def quench_world(number: int, granted: Assumptions) -> World:
 
     known: dict[Any, list[tuple[Any, Any]]] = {}
 
+    width = 1 / mp.sqrt(2 * modes)
+
+    @cache
+    def grid(precision: int) -> list[tuple[Any, Any, Any]]:
+        """Places over the peak, their logarithms and spacings: x = peak exp(width sinh v), with v evenly spaced."""
+        fine = 8 if precision < 60 else 20
+        places = [mp.mpf(k) / fine for k in range(-6 * fine, 4 * fine)]
+        return [(mp.exp(width * mp.sinh(v)), width * mp.sinh(v), width * mp.cosh(v) / fine) for v in places]
+
     def nodes(heat: Any) -> list[tuple[Any, Any]]:
-        """Places, and what the density weighs there, evenly spaced in v: x = peak exp(width sinh v)."""
+        """Places, and what the density weighs there."""
         key = heat, mp.mp.prec
         if key not in known:
-            bend, width = 4 * (stiff / heat + wrong), 1 / mp.sqrt(2 * modes)
+            bend = 4 * (stiff / heat + wrong)
             # Where x^modes times the density is largest.
             peak = mp.sqrt(2 * modes / (1 / heat + mp.sqrt(1 / heat**2 + 4 * bend * modes)))
-            fine = 8 if mp.mp.dps < 20 else 20
             known[key] = []
-            for k in range(-6 * fine, 4 * fine):
-                up = mp.exp(mp.mpf(k) / fine)
-                x = peak * mp.exp(width * (up - 1 / up) / 2)
-                weight = x**modes * mp.exp(log_density(x, heat)) * width * (up + 1 / up) / 2 / fine
-                known[key].append((x, weight))
-            top = max(weight for _, weight in known[key])
-            known[key] = [(x, weight) for x, weight in known[key] if weight > top * mp.eps / 100]
+            for far, near, spread in grid(mp.mp.prec):
+                x = peak * far
+                depth = modes * near + log_density(x, heat) - log_density(peak, heat)
+                if depth > -2.4 * mp.mp.dps:
+                    known[key].append((x, mp.exp(depth + log_density(peak, heat)) * peak**modes * spread))
         return known[key]
 
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:
