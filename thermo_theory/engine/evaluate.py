@@ -43,7 +43,7 @@ TOLERANCE = mp.mpf(10) ** -9
 LOWER = mp.mpf("-0.005")
 
 #: Gaps of inequalities below this share of their usual terms are round-off.
-ROUND_OFF = mp.mpf(10) ** -20
+ROUND_OFF = mp.mpf(10) ** -25
 
 #: Sides smaller than this share of their terms count as zero up to round-off.
 CANCELLED = mp.mpf(10) ** -6
@@ -393,7 +393,9 @@ def _inequality_holds(statement: sp.Basic, world: World) -> Outcome:
     floor = search.typical * ROUND_OFF
     violated = [point for point in found if point.value < -TOLERANCE * point.size - floor]
     least = min(violated, key=lambda point: point.share, default=found[0])
-    level = mp.fabs(least.value) <= mp.sqrt(ROUND_OFF) * search.typical
+    # What is only approached, in the limit of an infinite range, is not reached.
+    reached = all(0 <= u <= 1 for u in least.cube)
+    level = reached and mp.fabs(least.value) <= mp.sqrt(ROUND_OFF) * search.typical
     where = {str(name): mp.nstr(x, 6) for name, x in search.place(least.cube).items() if name in names}
     place = " and ".join(
         " = ".join([*(name for name in where if where[name] == x), x]) for x in dict.fromkeys(where.values())

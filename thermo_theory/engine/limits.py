@@ -79,7 +79,8 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
         if len(estimates) > 2:
             # Errors of successive orders fall in a geometric series where steps are fine enough.
             error *= min(1, error / (size(before - estimates[-3]) or 1))
-        if error <= _SLOPE * size(last) or error <= noise / step**order:
+        seen = mp.eps * noise / _NOISE <= step**order * max(size(last), noise / _NOISE) / 10**9
+        if seen and (error <= _SLOPE * size(last) or (step > mp.mpf(10) ** -6 and error <= noise / step**order)):
             return last
     raise NotInterpreted(f"the derivative at {mp.nstr(point, 6)} is not resolved")
 
@@ -87,9 +88,9 @@ def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
 def _around(function: Callable[[Any], Any], point: Any, step: Any, order: int) -> tuple[list[Any], Any]:
     """Odd or even part of a function at the nodes (the odd one over the distance), and how exact it may be.
 
-    No values where the function leaves its domain.
+    No values where the function leaves its domain, or has a kink.
     """
-    values, largest = [] if order % 2 else [function(point)], mp.mpf(0)
+    values, means, largest = [] if order % 2 else [function(point)], [], mp.mpf(0)
     for square in _NODES:
         distance = mp.sqrt(square)
         try:
@@ -99,8 +100,12 @@ def _around(function: Callable[[Any], Any], point: Any, step: Any, order: int) -
         if any(mp.isnan(size(end)) or (isinstance(end, mp.mpc) and end.imag) for end in (ahead, behind)):
             return [], largest
         largest = max(largest, size(ahead))
-        values.append((ahead - behind) / (2 * distance) if order % 2 else (ahead + behind) / 2)
-    return values, _NOISE * largest if step > mp.mpf(10) ** -6 else mp.mpf(0)
+        means.append((ahead + behind) / 2)
+        values.append((ahead - behind) / (2 * distance) if order % 2 else means[-1])
+    # A kink does not show in what is odd: the even part has to be smooth, too.
+    bend, rest = (means[1] - means[0]) / 2, (means[2] - means[1]) / 4
+    kinked = size(rest - bend) > size(bend) / 100 + _NOISE * largest
+    return [] if kinked else values, _NOISE * largest
 
 
 def _weighted(values: list[Any], order: int, count: int) -> Any:

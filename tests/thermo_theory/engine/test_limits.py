@@ -81,7 +81,7 @@ def test_limits_that_exist(function, value):
 
 def test_planted_limit_that_differs_from_both_sides():
     step = world(lambda at: mp.sign(at) + at)
-    assert evaluate(sp.Limit(f(x), x, 0, "-"), step) == -1
+    assert evaluate(sp.Limit(f(x), x, 0, "-"), step) == pytest.approx(-1)
     with pytest.raises(NotInterpreted, match="from below"):
         evaluate(sp.Limit(f(x), x, 0, "+-"), step)
 
@@ -93,17 +93,21 @@ def test_planted_limit_that_differs_from_both_sides():
     ("right", "good", "says"),
     [
         (1 + x + x**2 / 2 + sp.O(x**3), True, "of order 3.00, as O(x**3) says"),
-        (1 + x + sp.O(x), True, "of order 2.00, smaller than O(x) says"),
         (1 + x + sp.O(x**3), False, "of order 2.00, lower than O(x**3) says"),
         (1 + x + x**2 * sp.Rational(500001, 1000000) + sp.O(x**3), False, "lower than"),
         (1 + x + x**2 / 2 + x**3 / 6 * sp.Float("1.01") + sp.O(x**4), False, "lower than"),
-        (1 + sp.O(1), True, "smaller than"),
     ],
 )
 def test_a_series_says_the_order_of_its_remainder(right, good, says):
-    right = right if right.has(sp.Order) else right + sp.Order(1, x)
     outcome = holds(eq(f(x), right), world(mp.exp))
-    assert outcome.holds is good and says in outcome.says
+    assert outcome.holds is good
+    assert says in outcome.says
+
+
+def test_a_remainder_may_be_smaller_than_stated():
+    outcome = holds(eq(f(x), 1 + sp.O(x)), world(mp.cos))
+    assert outcome.holds
+    assert "of order 2.00, smaller than O(x) says" in outcome.says
 
 
 def test_planted_logarithm_in_a_remainder():
@@ -136,4 +140,5 @@ def test_planted_coefficients_of_every_term_of_every_series(name, protocol):
                     outcomes.append(holds(wrong, there))
                 except NotInterpreted:
                     continue
-            assert outcomes and not any(outcome.holds for outcome in outcomes), (step.number, term, outcomes)
+            assert outcomes
+            assert not any(outcome.holds for outcome in outcomes), (step.number, term, outcomes)
