@@ -131,12 +131,16 @@ class Search:
 
     @property
     def _ends(self) -> list[tuple[float, float]]:
-        """How far each coordinate may go: to a face, almost to one that is open, beyond one that is infinite."""
+        """How far each coordinate may go: to a face, almost to one that is open, beyond one that is at infinity or 0+."""
 
-        def end(number: float, is_open: bool) -> float:
-            return _NEAR[0] if math.isinf(number) else _NEAR[2] if is_open else 0.0
+        def end(is_open: bool, domain: Domain) -> float:
+            finite = math.isfinite(domain.low) and math.isfinite(domain.high)
+            return (_NEAR[2] if finite else _NEAR[0]) if is_open else 0.0
 
-        return [(end(x.low, x.low_open), 1 - end(x.high, x.high_open)) for x in self.free.values()]
+        return [
+            (end(x.low_open or math.isinf(x.low), x), 1 - end(x.high_open or math.isinf(x.high), x))
+            for x in self.free.values()
+        ]
 
     def _sample(self, cube: tuple[Any, ...]) -> Point:
         try:
