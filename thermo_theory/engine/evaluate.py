@@ -395,7 +395,7 @@ def _inequality_holds(statement: sp.Basic, world: World) -> Outcome:
     least = min(violated, key=lambda point: point.share, default=found[0])
     # What is only approached, in the limit of an infinite range, is not reached.
     reached = all(0 <= u <= 1 for u in least.cube)
-    level = reached and mp.fabs(least.value) <= mp.sqrt(ROUND_OFF) * search.typical
+    level = mp.fabs(least.value) <= mp.sqrt(ROUND_OFF) * max(least.size, search.typical * reached)
     where = {str(name): mp.nstr(x, 6) for name, x in search.place(least.cube).items() if name in names}
     place = " and ".join(
         " = ".join([*(name for name in where if where[name] == x), x]) for x in dict.fromkeys(where.values())

@@ -131,7 +131,7 @@ class Search:
 
     @property
     def _ends(self) -> list[tuple[float, float]]:
-        """How far each coordinate may go: to a face, almost to one that is open, beyond one that is at infinity or 0+."""
+        """How far each coordinate may go: to a face, almost to one that is open, or beyond an infinite one."""
 
         def end(is_open: bool, domain: Domain) -> float:
             finite = math.isfinite(domain.low) and math.isfinite(domain.high)

@@ -219,7 +219,7 @@ def quench_world(number: int, granted: Assumptions) -> World:
     @cache
     def grid(precision: int) -> list[tuple[Any, Any, Any]]:
         """Places over the peak, their logarithms and spacings: x = peak exp(width sinh v), with v evenly spaced."""
-        fine = 5 if precision < 60 else 16
+        fine = 5 if precision < 60 else 20
         places = [mp.mpf(k) / fine for k in range(-6 * fine, 3 * fine)]
         return [(mp.exp(width * mp.sinh(v)), width * mp.sinh(v), width * mp.cosh(v) / fine) for v in places]
 
