@@ -22,7 +22,7 @@ from thermo_theory.engine import library
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
 from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
-from thermo_theory.engine.needs import Needs, needs
+from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
 from thermo_theory.engine.operations import OPERATIONS
 from thermo_theory.engine.printing import to_text
@@ -470,7 +470,10 @@ class Derivations(Sequence[Derivation]):
         return _built(self._entries[index])
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
-        return [(row.name, str(row.protocol or ""), row.kind, row.summary) for row in self._entries]
+        known = stored()
+        kinds = [known[row.title]["kind"] if row.title in known else _built(row).kind for row in self._entries]
+        rows = zip(self._entries, kinds, strict=True)
+        return [(row.name, str(row.protocol or ""), kind, row.summary) for row, kind in rows]
 
     def __repr__(self) -> str:
         return text_table(self._cells())

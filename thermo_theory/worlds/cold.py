@@ -15,7 +15,7 @@ from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 __all__ = ["cold_world"]
 
 #: Temperature of a cold gas, relative to a warm one.
-COLD = mp.mpf(10) ** -20
+COLD = mp.mpf(10) ** -34
 
 
 def aside(w: Any) -> Any:
@@ -145,7 +145,7 @@ class Cold:
 
 
 @world_maker(
-    "discrete SGD at {protocol}, d = 3 and 4, near the minimum of its loss at T of 1e-20, with anisotropic "
+    "discrete SGD at {protocol}, d = 3 and 4, near the minimum of its loss at T of 1e-34, with anisotropic "
     "noise listed vector by vector",
     digits=2 * DIGITS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -13,6 +14,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World
+from thermo_theory.numeric.domain import POSITIVE
 from thermo_theory.worlds.discrete import run, runs_world
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
 from thermo_theory.worlds.sgd import _direction, sgd_world
@@ -227,13 +229,34 @@ def quench_world(number: int, granted: Assumptions) -> World:
     def log_density(x: Any, heat: Any) -> Any:
         return -weight[0] * loss(x) / heat - wrong * (x**2 / heat) ** 2
 
+    known: dict[Any, list[tuple[Any, Any]]] = {}
+
+    width = 1 / mp.sqrt(2 * modes)
+
+    @cache
+    def grid(precision: int) -> list[tuple[Any, Any, Any]]:
+        """Places over the peak, their logarithms and spacings: x = peak exp(width sinh v), with v evenly spaced."""
+        fine = 5 if precision < 60 else 20
+        places = [mp.mpf(k) / fine for k in range(-6 * fine, 3 * fine)]
+        return [(mp.exp(width * mp.sinh(v)), width * mp.sinh(v), width * mp.cosh(v) / fine) for v in places]
+
+    def nodes(heat: Any) -> list[tuple[Any, Any]]:
+        """Places, and what the density weighs there."""
+        key = heat, mp.mp.prec
+        if key not in known:
+            bend = 4 * (stiff / heat + wrong)
+            # Where x^modes times the density is largest.
+            peak = mp.sqrt(2 * modes / (1 / heat + mp.sqrt(1 / heat**2 + 4 * bend * modes)))
+            known[key] = []
+            for far, near, spread in grid(mp.mp.prec):
+                x = peak * far
+                depth = modes * near + log_density(x, heat) - log_density(peak, heat)
+                if depth > -2.4 * mp.mp.dps:
+                    known[key].append((x, mp.exp(depth + log_density(peak, heat)) * peak**modes * spread))
+        return known[key]
+
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:
-        width = mp.sqrt(heat)
-        return mp.quad(
-            lambda x: function(x) * mp.exp(log_density(x, heat)) * x ** (modes - 1),
-            [0, 3 * width, 14 * width],
-            method="gauss-legendre",
-        )
+        return mp.fsum(function(x) * weight for x, weight in nodes(heat))
 
     def total(heat: Any) -> Any:
         return mean(lambda _: 1, heat)
@@ -268,7 +291,7 @@ def quench_world(number: int, granted: Assumptions) -> World:
         sp.Function("S"): lambda _, heat: entropy(heat),
         sp.Function("Z"): lambda _, heat: total(heat),
     }
-    return World(meanings, f"a well in {modes} dimensions")
+    return World(meanings, f"a well in {modes} dimensions", free={s.T1: POSITIVE, s.T2: POSITIVE})
 
 
 def average_world(number: int, granted: Assumptions) -> World:

@@ -81,14 +81,14 @@ def density_world(number: int, granted: Assumptions, /) -> World:
 def _density(n: int, dice: random.Random, granted: Assumptions) -> World:
     pull = [mp.mpf(dice.uniform(-1, 1)) for _ in range(n)]
     bend = [mp.mpf(dice.uniform(-0.5, 0.5)) for _ in range(n)]
-    slant = [mp.mpf(dice.uniform(-0.6, 0.6)) for _ in range(n)]
+    slant = [mp.mpf(dice.uniform(-0.3, 0.3)) for _ in range(n)]
     temperature = mp.mpf(dice.uniform(0.6, 0.9))
 
     def loss(u: Any) -> Any:
         return mp.fsum(b * x * x - a * x for a, b, x in zip(pull, bend, u, strict=True))
 
     def log_density(u: Any) -> Any:
-        other = 0 if "Gibbs law" in granted else mp.fdot(slant, list(u)) + u[0] * u[1]
+        other = 0 if "Gibbs law" in granted else mp.fdot(slant, list(u)) + u[0] * u[1] / 3
         return other - loss(u) / temperature
 
     points = [
