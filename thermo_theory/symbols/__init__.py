@@ -20,7 +20,7 @@ import sympy as sp
 from thermo_theory.numeric.domain import COEFFICIENT, DIMENSION, POSITIVE, REAL, Domain
 from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix
 
-__all__ = ["Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
+__all__ = ["RATES", "Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
 
 
 @dataclass(frozen=True)
@@ -270,3 +270,6 @@ D_mean = _tensor(Mat, "D_m", "D_m", "mean of the diffusion over the stationary d
 force = _tensor(Vec, "∇(L + T log ρ)", "force", "gradient of L + T log rho on the unit sphere; 0 under Gibbs' law")
 current = _tensor(Vec, "v", "v", "velocity of the probability current, the current over the density")
 glossary[identity_matrix] = SymbolInfo(identity_matrix, "one", "the identity matrix", "1")
+
+#: What a protocol holds, now and at the start: a claim with slopes in these compares runs.
+RATES = frozenset({eta, eta_eff, lam, r, r0, eta0, lam0})
