@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
@@ -84,7 +84,7 @@ class Batches:
     scales : array of Decimal
         Sizes: one batch is much larger than the others (heavy tails).
     broken : Decimal
-        Size of the part of every loss that is not scale-invariant, ``broken (w_1 + |w|^2/5)``.
+        Size of the part of every loss that is not scale-invariant, ``broken (|w|^2/5 - w_1)``.
     eps : Decimal
         What Adam adds to the root of its second moment.
     memory : tuple of two Decimal
@@ -112,7 +112,7 @@ class Batches:
         along: Numbers = self.scales[batch] / norm * (steep - (u @ steep) * u)
         if not self.broken:
             return along
-        return along + self.broken * (2 * w / 5 + (np.arange(len(w)) == 0).astype(int))
+        return along + self.broken * (2 * w / 5 - (np.arange(len(w)) == 0).astype(int))
 
     def direction(self, mean: Numbers, square: Numbers) -> Numbers:
         """Adam's direction from its two moments."""
@@ -170,21 +170,28 @@ def _batches(dice: random.Random, granted: Assumptions, dimension: int) -> Batch
         np.array([*_numbers(dice, 0.5, 1.0, 3), _number(dice, 1.5, 1.7)]),
         Decimal(0) if "scale invariance" in granted else Decimal("0.1"),
         Decimal(0) if "eps = 0" in granted else Decimal("0.1"),
-        (_number(dice, 0.4, 0.6), _number(dice, 0.6, 0.8)),
+        (_number(dice, 0.2, 0.4), _number(dice, 0.4, 0.6)),
     )
 
 
 # Runs --------------------------------------------------------------------------------------------
 
-#: How many runs, and how many steps make them forget where they began.
-RUNS, LONG, SHORT = 4, 140, 3
+#: Steps of a run that still depends on where it began, and the longest run that forgets it.
+SHORT, LONG = 3, 240
 
 #: What is left of the distance of two beginnings in a run that has forgotten.
-FORGOTTEN = Decimal(10) ** -18
+FORGOTTEN = Decimal(10) ** -17
 
 #: What a protocol holds, a learning rate and what else it fixes (weight decay, or the norm): symbols, and ranges.
 HELD = {"fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.eta, s.r0)}
-RANGES = {"fixed-elr": (0.7, 0.9, 0.25, 0.4), "fixed-sphere": (0.35, 0.45, 1.1, 1.4)}
+RANGES = {
+    "fixed-elr": (0.7, 0.9, 0.25, 0.4),
+    "fixed-sphere": (0.35, 0.45, 1.1, 1.4),
+    "fixed-lr/momentum": (0.15, 0.25, 0.4, 0.6),
+    "fixed-lr/nesterov": (0.15, 0.25, 0.4, 0.6),
+    "fixed-lr/adamw": (0.2, 0.3, 0.4, 0.6),
+    "fixed-lr/adam-l2": (0.05, 0.1, 0.5, 0.8),
+}
 
 #: Index of a step, and the number of steps of a run.
 index = sp.Symbol("k", integer=True, nonnegative=True)
@@ -217,34 +224,40 @@ class SimulatedRuns:
     starts: tuple[State, State]
     rate: Decimal
     held: Decimal
+    length: int = SHORT
 
 
 def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> SimulatedRuns:
-    """Draw runs; if stationarity is granted, runs that no longer depend on where they started."""
-    length = LONG if "stationarity" in granted else SHORT
+    """Draw runs, one more than weights; if stationarity is granted, until they forget where they started."""
     slow, fast, low, high = RANGES.get(protocol, (0.35, 0.45, 0.25, 0.4))
-    for _ in range(60):
+    for _ in range(200):
         drawn = SimulatedRuns(
             _batches(dice, granted, n),
-            [[dice.randrange(4) for _ in range(length + 2)] for _ in range(RUNS)],
+            [[dice.randrange(4) for _ in range(LONG + 2)] for _ in range(n + 1)],
             (_start(protocol, dice, n), _start(protocol, dice, n)),
             _number(dice, slow, fast),
             _number(dice, low, high),
         )
-        if "stationarity" not in granted or _forgets(protocol, drawn, length):
+        length = _forgotten_after(protocol, drawn) if "stationarity" in granted else SHORT
+        if length:
             break
-    return drawn
+    return replace(drawn, length=length)
 
 
-def _forgets(protocol: str, drawn: SimulatedRuns, length: int) -> bool:
-    """Whether runs that began with different weights and buffers have the same end."""
+def _forgotten_after(protocol: str, drawn: SimulatedRuns) -> int:
+    """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
+    longest = 1
     for order in drawn.orders:
-        one, other = (
-            drawn.batches.run(protocol, order[:length], start, drawn.rate, drawn.held) for start in drawn.starts
-        )
-        if not all((abs(x - y) < FORGOTTEN).all() for x, y in zip(one, other, strict=True)):
-            return False
-    return True
+        states = list(drawn.starts)
+        for count, batch in enumerate(order[:LONG], start=1):
+            states = [drawn.batches.step(protocol, batch, state, drawn.rate, drawn.held) for state in states]
+            off = (abs(x - y).max() for x, y in zip(*states, strict=True))
+            if count >= longest and max(off) < FORGOTTEN:
+                longest = count
+                break
+        else:
+            return 0
+    return longest
 
 
 def _start(protocol: str, dice: random.Random, n: int) -> State:
@@ -257,7 +270,7 @@ def _start(protocol: str, dice: random.Random, n: int) -> State:
 
 def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
     batches, orders = drawn.batches, drawn.orders
-    n, length = batches.dimension, LONG if "stationarity" in granted else SHORT
+    n, length = batches.dimension, drawn.length
     begin, elsewhere = ([_column(vector) for vector in start] for start in drawn.starts)
     rate_symbol, held_symbol = HELD.get(protocol, (s.eta, s.lam))
 
@@ -369,7 +382,7 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         meanings[function("Z")] = lambda world, rate, decay: (
             2 * decay * meanings[function("V")](world, rate, decay) / (rate * noise(world, rate, decay) / 2)
         )
-    ensemble = [{"run": i} for i in range(RUNS)]
+    ensemble = [{"run": i} for i in range(len(orders))]
     return World(meanings, f"runs at {protocol}, d = {n}, {length} steps", ensemble=ensemble)
 
 
