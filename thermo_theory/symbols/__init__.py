@@ -146,8 +146,23 @@ T = _symbol("T", "T", "temperature, eta_eff sigma^2 / 2", "nats", twin="learning
 p = _symbol("p", "p", "pressure", "nats", twin="weight decay lambda")
 V = _symbol("V", "V", "volume, half the mean squared norm of the weights", twin="r^2/2")
 R = _symbol("R", "R", "gas constant, (d - 1)/2", twin="half the number of directions")
-S = _symbol("S", "S", "entropy of the stationary distribution of the weights", "nats", REAL, "differential entropy")
-S_sphere = _symbol("S_sphere", "S_sphere", "entropy of the directions on the unit sphere", "nats", REAL)
+S = _symbol(
+    "S",
+    "S",
+    "entropy, S_sphere + (d - 1) E log r",
+    "nats",
+    REAL,
+    "differential entropy of the directions, on a sphere of the weights' norm",
+)
+S_sphere = _symbol("S_sphere", "S_sphere", "differential entropy of the directions on the unit sphere", "nats", REAL)
+S_w = _symbol(
+    "S_w",
+    "S_w",
+    "entropy of a gas with a fluctuating volume, S plus the entropy of r given the direction",
+    "nats",
+    REAL,
+    "differential entropy of the weights in R^d",
+)
 U = _symbol("U", "U", "internal energy, the expected training loss", "nats", REAL, "training loss")
 H = _symbol("H", "H", "enthalpy, U + p V", "nats", REAL, "regularised training loss")
 F = _symbol("F", "F", "Helmholtz energy, U - T S", "nats", REAL, "what training at fixed norm minimises")
@@ -169,7 +184,7 @@ offset = _symbol("b_S", "offset", "offset of an entropy estimate from the log of
 Z_c = _symbol("Z_c", "Z_c", "compressibility factor p V/(R T)")
 var_V = _symbol("var_V", "var_V", "variance of the volume r^2/2 over the stationary distribution of SGD")
 var_V_Gibbs = _symbol("var_V_Gibbs", "var_V_Gibbs", "variance of the volume in a Gibbs ensemble at constant pressure")
-R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at constant pressure, d/2")
+R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant p V/T of a Gibbs ensemble at constant pressure")
 recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that is removed per iteration")
 kick = _symbol("s_r", "kick", "variance of r^2 that is added per iteration")
 squared = _symbol("q", "squared", "squared norm of the weights")

@@ -233,7 +233,7 @@ def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> 
     for _ in range(200):
         drawn = SimulatedRuns(
             _batches(dice, granted, n),
-            [[dice.randrange(4) for _ in range(LONG + 2)] for _ in range(n + 1)],
+            [[first, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
             (_start(protocol, dice, n), _start(protocol, dice, n)),
             _number(dice, slow, fast),
             _number(dice, low, high),
