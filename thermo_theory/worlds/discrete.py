@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, localcontext
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -210,9 +211,8 @@ def runs_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere", or the key of fixed LR with another optimiser.
     """
-    with localcontext(_CONTEXT):
-        dice = random.Random(f"runs {protocol} {number}")
-        return _runs(protocol, _drawn(protocol, dice, 2 + number % 2, granted), dice, granted)
+    special = frozenset(name for name in ("scale invariance", "stationarity", "eps = 0") if name in granted)
+    return _runs(protocol, _drawn(protocol, number, special), random.Random(f"{protocol} {number}"), granted)
 
 
 @dataclass(frozen=True)
@@ -227,20 +227,23 @@ class SimulatedRuns:
     length: int = SHORT
 
 
-def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> SimulatedRuns:
+@cache
+def _drawn(protocol: str, number: int, granted: frozenset[str]) -> SimulatedRuns:
     """Draw runs, one more than weights; if stationarity is granted, until they forget where they started."""
+    dice, n = random.Random(f"runs {protocol} {number}"), 2 + number % 2
     slow, fast, low, high = RANGES.get(protocol, (0.35, 0.45, 0.25, 0.4))
-    for _ in range(200):
-        drawn = SimulatedRuns(
-            _batches(dice, granted, n),
-            [[first, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
-            (_start(protocol, dice, n), _start(protocol, dice, n)),
-            _number(dice, slow, fast),
-            _number(dice, low, high),
-        )
-        length = _forgotten_after(protocol, drawn) if "stationarity" in granted else SHORT
-        if length:
-            break
+    with localcontext(_CONTEXT):
+        for _ in range(200):
+            drawn = SimulatedRuns(
+                _batches(dice, granted, n),
+                [[first, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
+                (_start(protocol, dice, n), _start(protocol, dice, n)),
+                _number(dice, slow, fast),
+                _number(dice, low, high),
+            )
+            length = _forgotten_after(protocol, drawn) if "stationarity" in granted else SHORT
+            if length:
+                break
     return replace(drawn, length=length)
 
 
