@@ -152,13 +152,13 @@ S = _symbol(
     "entropy, S_sphere + (d - 1) E log r",
     "nats",
     REAL,
-    "differential entropy of the directions, on a sphere of the weights' norm",
+    "entropy of the directions, on a sphere of the weights' norm",
 )
 S_sphere = _symbol("S_sphere", "S_sphere", "differential entropy of the directions on the unit sphere", "nats", REAL)
 S_w = _symbol(
     "S_w",
     "S_w",
-    "entropy of a gas with a fluctuating volume, S plus the entropy of r given the direction",
+    "entropy at a fluctuating volume, S + h[r | direction]",
     "nats",
     REAL,
     "differential entropy of the weights in R^d",

@@ -289,7 +289,7 @@ class Squares(sp.Function):
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
         """Pull a scalar factor out."""
         scalar, vector = _split(sp.factor_terms(argument))
-        return None if scalar == 1 else scalar**2 * cls(vector)
+        return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
 
     def _pretty(self, printer: Any) -> Any:
         return _pretty_joined(printer, "sq(", self.args[0], ")")
@@ -335,7 +335,7 @@ class NormEntropyOf(Functional):
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
         """Drop a scalar factor: it only shifts the logarithm."""
         scalar, vector = _split(argument)
-        return None if scalar == 1 else cls(vector)
+        return None if scalar == 1 or vector == 0 else cls(vector)
 
 
 class EstimateOf(Functional):

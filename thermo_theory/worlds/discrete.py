@@ -316,8 +316,8 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         def after(world: World, count: Any, *where: Any) -> Any:
             order = orders[int(world.meanings["run"])][: int(count)]
             *state, rate, held = where
-            state = tuple(map(_decimals, state))
-            return _column(batches.run(protocol, order, state, _decimal(rate), _decimal(held))[place])
+            start = tuple(map(_decimals, state))
+            return _column(batches.run(protocol, order, start, _decimal(rate), _decimal(held))[place])
 
         return after
 
@@ -326,8 +326,8 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
             batch = orders[int(world.meanings["run"])][int(k)]
             *state, rate, held = where
             with localcontext(_CONTEXT):
-                state = tuple(map(_decimals, state))
-                return _column(batches.step(protocol, batch, state, _decimal(rate), _decimal(held))[place])
+                before = tuple(map(_decimals, state))
+                return _column(batches.step(protocol, batch, before, _decimal(rate), _decimal(held))[place])
 
         return after
 
