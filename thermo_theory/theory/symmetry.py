@@ -381,36 +381,26 @@ def _estimator_bias(chain: Chain) -> None:
 
 # The registry ------------------------------------------------------------------------------------
 
+_R = "dS/dlog eta - dS/dlog lambda is R"
+_BUFFER = "and a buffer c times smaller, with c^2 eta and lambda/c^2,"
+
 #: How a run is rescaled, and which slopes of the entropy this fixes.
-_BALL_WORDS = "dS/dlog eta - dS/dlog lambda is R, for any noise and any step size"
 _WORDS = {
     FixedSphere: (
-        "A run from c w on a sphere c times as large, at c^2 eta, is c times the run from w",
-        "At fixed effective learning rate r dS/dr is d - 1 = 2R, for any noise and any step size",
+        "on a sphere c times as large, at c^2 eta,",
+        "At fixed effective learning rate r dS/dr is d - 1 = 2R",
     ),
-    FixedELR: (
-        "A run from c w with weight decay lambda/c^2 is c times the run from w",
-        "lambda dS/dlambda is -R, for any noise and any step size",
-    ),
-    FixedLR: (
-        "A run from c w with c^2 eta and lambda/c^2 is c times the run from w, with the same minibatches",
-        _BALL_WORDS,
-    ),
-    FixedLR.with_optimizer("momentum"): (
-        "A run from c w and a buffer c times smaller, with c^2 eta and lambda/c^2, is c times the run, as for SGD",
-        _BALL_WORDS,
-    ),
-    FixedLR.with_optimizer("nesterov"): (
-        "A run from c w and a buffer c times smaller, with c^2 eta and lambda/c^2, is c times the run, as for SGD",
-        _BALL_WORDS,
-    ),
+    FixedELR: ("with weight decay lambda/c^2", "lambda dS/dlambda is -R"),
+    FixedLR: ("with c^2 eta and lambda/c^2", _R),
+    FixedLR.with_optimizer("momentum"): (_BUFFER, _R),
+    FixedLR.with_optimizer("nesterov"): (_BUFFER, _R),
     FixedLR.with_optimizer("adamw"): (
-        "A run from c w, with moments to match, c eta and lambda/c, is c times the run",
-        "dS/dlog eta - dS/dlog lambda is d - 1 = 2R, for any noise and any step size",
+        "and moments to match, with c eta and lambda/c,",
+        "dS/dlog eta - dS/dlog lambda is d - 1 = 2R",
     ),
     FixedLR.with_optimizer("adam-l2"): (
-        "A run from c w, with moments to match, c eta and lambda/c^2, is c times the run",
-        "dS/dlog eta - 2 dS/dlog lambda is d - 1 = 2R, for any noise and any step size",
+        "and moments to match, with c eta and lambda/c^2,",
+        "dS/dlog eta - 2 dS/dlog lambda is d - 1 = 2R",
     ),
 }
 _WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
@@ -429,7 +419,7 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
         protocol=None if _own else _protocol,
         kind="symmetry",
         source=THIS_TOOLKIT,
-        summary=_scaled,
+        summary=f"A run from c w {_scaled} is c times the run from w, with the same minibatches",
         worlds=[_WORLDS[_protocol]],
     )(_symmetry_of(_protocol) if _own else _scaling_symmetry)
     derivation(
@@ -437,7 +427,7 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
         protocol=_protocol,
         kind="symmetry",
         source=THIS_TOOLKIT,
-        summary=_slopes,
+        summary=f"{_slopes}, for any noise and any step size",
         worlds=[_WORLDS[_protocol]],
     )(_MAXWELL.get(_protocol, _maxwell_fixed_lr))
 

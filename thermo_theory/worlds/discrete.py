@@ -312,22 +312,14 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         """Make a function of what the protocol holds, or of the beginning of the runs and of that."""
         return lambda world, *where: value(ends(*where))
 
-    def one_run(place: int) -> Callable[..., Any]:
-        def after(world: World, count: Any, *where: Any) -> Any:
-            order = orders[int(world.meanings["run"])][: int(count)]
-            *state, rate, held = where
-            start = tuple(map(_decimals, state))
-            return _column(batches.run(protocol, order, start, _decimal(rate), _decimal(held))[place])
+    def followed(place: int, whole: bool) -> Callable[..., Any]:
+        """The weights or a buffer after k steps, or after step k alone."""
 
-        return after
-
-    def one_step(place: int) -> Callable[..., Any]:
         def after(world: World, k: Any, *where: Any) -> Any:
-            batch = orders[int(world.meanings["run"])][int(k)]
             *state, rate, held = where
-            with localcontext(_CONTEXT):
-                before = tuple(map(_decimals, state))
-                return _column(batches.step(protocol, batch, before, _decimal(rate), _decimal(held))[place])
+            order, start = orders[int(world.meanings["run"])], tuple(map(_decimals, state))
+            part = order[: int(k)] if whole else order[int(k) : int(k) + 1]
+            return _column(batches.run(protocol, part, start, _decimal(rate), _decimal(held))[place])
 
         return after
 
@@ -358,8 +350,8 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         held_symbol: _mpf(drawn.held),
         gradient: one_gradient,
         direction: one_direction,
-        **{after: one_step(place) for place, after in enumerate(steps_of[: len(begin)])},
-        **{after: one_run(place) for place, after in enumerate(runs[: len(begin)])},
+        **{after: followed(place, False) for place, after in enumerate(steps_of[: len(begin)])},
+        **{after: followed(place, True) for place, after in enumerate(runs[: len(begin)])},
         EntropyOf: lambda world, values: gaussian_entropy([list(value) for value in values]),
         DifferentialEntropyOf: lambda world, values: whole_entropy(values),
         NormEntropyOf: lambda world, values: remaining_entropy(*polar(values)),

@@ -88,16 +88,6 @@ def test_a_rescaled_run_is_the_same_bit_for_bit_if_c_is_a_power_of_two(protocol,
     assert (other == c * one).all()
 
 
-@EVERY
-def test_and_up_to_round_off_for_any_c(protocol):
-    c = 1.7
-    rng, problem = np.random.default_rng(3), losses(4)
-    start, order = rng.normal(size=DIMENSION), rng.integers(BATCHES, size=50)
-    one = trained(protocol, start, *rescaled(protocol, 1), order, problem)
-    other = trained(protocol, c * start, *rescaled(protocol, c), order, problem)
-    assert np.abs(other / c - one).max() < 1e-8 * np.abs(one).max()
-
-
 def entropy(sample, neighbour=1):
     """Nearest-neighbour estimate of the entropy of weights, up to a constant: biased, scale-equivariant."""
     units = sample / np.linalg.norm(sample, axis=1, keepdims=True)
