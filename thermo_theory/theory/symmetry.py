@@ -314,10 +314,10 @@ def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
     whole = chain.definition(
         eq(_S_w(*state), DifferentialEntropyOf(end)), "the differential entropy of the weights in R^d, at the same ends"
     ).in_polar_coordinates()
-    both = whole.substitute(
-        entropy.solve_for(EntropyOf(end / norm)),
-        because="more than S by the entropy of the norm given the direction, E log r + h[log r | direction]",
-    ).substitute(_forgotten(chain, protocol, _S))
+    both = whole.substitute(entropy.solve_for(EntropyOf(end / norm))).expand(
+        because="more than S by the entropy of the norm given the direction, E log r + h[log r | direction]"
+    )
+    both = both.substitute(_forgotten(chain, protocol, _S))
     scaled = chain.claim("maxwell-from-symmetry", protocol, about=_S(*(scaling[rate] for rate in _held(protocol))))
     larger = both.rescale(scaling).substitute(
         same_run, scaled, because="one more log c than S: log r is shifted, and its entropy stays the same"
