@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from thermo_theory.engine.evaluate import holds
+from thermo_theory.engine.evaluate import Outcome, holds
 from thermo_theory.engine.world import NotInterpreted, World, WorldMaker
 
 if TYPE_CHECKING:
@@ -41,14 +41,20 @@ class StepUnproved(DerivationError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a step was checked against: the worlds, and the largest relative difference of its sides."""
+    """What a step was checked against: the worlds, and what was found in each."""
 
     step: Step
     worlds: tuple[str, ...]
-    worst: float
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest of the outcomes' `off`."""
+        return max(abs(float(outcome.off)) for outcome in self.outcomes)
 
     def __str__(self) -> str:
-        return f"({self.step.number}) holds in {len(self.worlds)} worlds, sides differ by at most {self.worst:.0e}"
+        least_good = max(self.outcomes, key=lambda outcome: abs(outcome.off))
+        return f"({self.step.number}) holds in {len(self.worlds)} worlds: {least_good.says}"
 
 
 class _Granted(frozenset[str]):
@@ -93,28 +99,28 @@ def check(step: Step, worlds: Sequence[World]) -> Evidence:
     StepUnproved
         If no world has a meaning for a step; with what was tried.
     """
-    passed, tried, worst = [], [], 0.0
+    passed, tried = [], []
     for world in worlds:
         try:
-            good, off = holds(step.equation, world)
+            outcome = holds(step.equation, world)
         except _NO_ANSWER as error:
             tried.append(f"{world.description}: {error}")
             continue
-        if not good:
+        if not outcome.holds:
             symbols = sorted(step.equation.free_symbols, key=str)
-            example = ", ".join(f"{name} = {value}" for name, value in world.numbers(symbols).items())
+            values = outcome.where or world.numbers(symbols)
+            example = ", ".join(f"{name} = {value}" for name, value in values.items())
             raise StepFalse(
-                f"step {step.number}, {sp.sstr(step.equation)}, is false: off by {float(off):.2g} "
+                f"step {step.number}, {sp.sstr(step.equation)}, is false: off by {float(outcome.off):.2g} "
                 f"for {example or 'the example'} ({world.description})",
                 step,
             )
-        passed.append(world.description)
-        worst = max(worst, abs(float(off)))
+        passed.append((world.description, outcome))
     if not passed:
         raise StepUnproved(
             f"step {step.number}, {sp.sstr(step.equation)}, could not be checked: {'; '.join(tried)}", step
         )
-    return Evidence(step, tuple(passed), worst)
+    return Evidence(step, *map(tuple, zip(*passed, strict=True)))
 
 
 def fails_in(step: Step, worlds: Sequence[World]) -> bool | None:
@@ -122,7 +128,7 @@ def fails_in(step: Step, worlds: Sequence[World]) -> bool | None:
     answers = []
     for world in worlds:
         try:
-            answers.append(holds(step.equation, world)[0])
+            answers.append(holds(step.equation, world).holds)
         except _NO_ANSWER:
             continue
     return not all(answers) if answers else None

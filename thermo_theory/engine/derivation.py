@@ -20,6 +20,7 @@ import sympy as sp
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
+from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.needs import Needs, needs
 from thermo_theory.engine.needs import kind as kind_of
@@ -63,6 +64,12 @@ ASSUMPTIONS = {
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
     "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
+    "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
+    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
+    "constant volume": "the norm does not change during a process",
+    "constant pressure": "weight decay does not change during a process",
+    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
+    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 
@@ -289,7 +296,7 @@ class Derivation(Rendered):
         return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
 
     def verify(self) -> tuple[Evidence, ...]:
-        """Check every step in worlds that satisfy the assumptions.
+        """Check every step in worlds that grant what it rests on, and that its terms have one unit.
 
         Returns
         -------
@@ -303,7 +310,12 @@ class Derivation(Rendered):
         StepUnproved
             If no world has a meaning for a step; with what was tried.
         """
-        worlds = Worlds(self.worlds)
+        worlds, units = Worlds(self.worlds), units_of(self)
+        for step in self.steps:
+            try:
+                check_step(step.equation, units, step.operation)
+            except InhomogeneousError as error:
+                raise StepFalse(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}", step) from None
         # A withdrawn assumption is no longer claimed; whether it was needed shows in what was built on it.
         claimed = [
             step

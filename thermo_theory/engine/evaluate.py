@@ -9,7 +9,8 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -33,7 +34,7 @@ from thermo_theory.symbols.vectors import (
     Tr,
 )
 
-__all__ = ["NotInterpreted", "World", "evaluate", "holds", "interpret", "residual", "slope"]
+__all__ = ["NotInterpreted", "Outcome", "World", "evaluate", "holds", "interpret", "residual", "slope"]
 
 #: Sides of an equation may differ by this much, relative to the size of what is added up in them.
 TOLERANCE = mp.mpf(10) ** -9
@@ -299,6 +300,9 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
         return _size(evaluate(expression.args[0], world))
     if isinstance(expression, Generator):
         return _size(evaluate(expression.args[0], world))
+    if isinstance(expression, sp.Derivative):
+        variable = world[expression.variables[0]]
+        return _magnitude(expression.expr, world) / (mp.fabs(variable) or 1)
     if isinstance(expression, Expectation):
         points = [world.at(point) for point in world.ensemble]
         return mp.fsum(_magnitude(expression.args[0], point) for point in points) / len(points)
@@ -343,7 +347,30 @@ def residual(equation: sp.Eq, world: World) -> Any:
         return difference / scale if scale else mp.inf
 
 
-def _order_holds(equation: sp.Eq, world: World) -> tuple[bool, Any]:
+@dataclass(frozen=True)
+class Outcome:
+    """What came out when a statement was put into a world.
+
+    Attributes
+    ----------
+    holds : bool
+        Whether it is true there.
+    off : mpmath.mpf
+        Of an equation, the relative difference of its sides; of an inequality, the least gap (negative where it is
+        violated); of a series, the measured order of its remainder minus the stated one.
+    says : str
+        What was found, a phrase.
+    where : mapping
+        Of an inequality, the values of the symbols at which the gap is least; otherwise empty.
+    """
+
+    holds: bool
+    off: Any
+    says: str
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+def _series_holds(equation: sp.Eq, world: World) -> Outcome:
     """Check a truncated series: what is left out must shrink as fast as the order says."""
     order = next(iter(equation.atoms(sp.Order)))
     variable, point = order.variables[0], order.point[0]
@@ -356,11 +383,20 @@ def _order_holds(equation: sp.Eq, world: World) -> tuple[bool, Any]:
             difference = _size(evaluate(truncated.lhs, there) - evaluate(truncated.rhs, there))
             left_out.append(difference / _size(evaluate(order.expr, there)))
     bounded = left_out[-1] <= 2 * left_out[0] + mp.mpf(10) ** -6
-    return bool(bounded), left_out[-1] / (left_out[0] or 1)
+    off = left_out[-1] / (left_out[0] or 1)
+    return Outcome(bool(bounded), off, f"its remainder is of the order {order}")
 
 
-def holds(statement: sp.Basic, world: World) -> tuple[bool, Any]:
-    """Whether a statement is true in a world, and how far off it is.
+def _inequality_holds(statement: sp.Basic, world: World) -> Outcome:
+    with mp.workdps(DIGITS):
+        left, right = evaluate(statement.lhs, world), evaluate(statement.rhs, world)
+    gap = right - left if isinstance(statement, sp.Le | sp.Lt) else left - right
+    good = bool(gap >= -TOLERANCE * max(_size(left), _size(right)))
+    return Outcome(good, gap, f"the least gap is {mp.nstr(gap, 3)}")
+
+
+def holds(statement: sp.Basic, world: World) -> Outcome:
+    """Whether a statement is true in a world, how far off it is, and what was found.
 
     Parameters
     ----------
@@ -371,8 +407,7 @@ def holds(statement: sp.Basic, world: World) -> tuple[bool, Any]:
 
     Returns
     -------
-    bool, mpmath.mpf
-        The answer, and the relative difference of the two sides (growth of the remainder for a series).
+    Outcome
 
     Raises
     ------
@@ -381,12 +416,9 @@ def holds(statement: sp.Basic, world: World) -> tuple[bool, Any]:
     """
     if isinstance(statement, sp.Eq):
         if statement.has(sp.Order):
-            return _order_holds(statement, world)
+            return _series_holds(statement, world)
         off = residual(statement, world)
-        return bool(off <= TOLERANCE), off
+        return Outcome(bool(off <= TOLERANCE), off, f"its sides differ by {mp.nstr(off, 2)}")
     if isinstance(statement, sp.Le | sp.Lt | sp.Ge | sp.Gt):
-        with mp.workdps(DIGITS):
-            left, right = evaluate(statement.lhs, world), evaluate(statement.rhs, world)
-        gap = right - left if isinstance(statement, sp.Le | sp.Lt) else left - right
-        return bool(gap >= -TOLERANCE * max(_size(left), _size(right))), gap
+        return _inequality_holds(statement, world)
     raise NotInterpreted(f"{statement} is neither an equation nor an inequality")

@@ -95,7 +95,7 @@ def find(derivation: Derivation) -> Needs:
         else:
             found.append(smallest(where))
             left.append(where)
-    without = {name: why[one - {name}] for one in found for name in sorted(one)}
+    without = {name: why[one - {name}] for one in found for name in sorted(one) if not holds(one - {name})}
     return Needs(tuple(sorted(found, key=lambda one: (len(one), sorted(one)))), without)
 
 

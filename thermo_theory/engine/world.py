@@ -50,6 +50,9 @@ class World:
         ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
     divergence : callable, optional
         ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
+    free : mapping
+        Which meanings may be any number, and between which ends (infinity may be one): over these an inequality is
+        minimised. Everything else has to follow them.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class World:
         ensemble: Sequence[Mapping[Any, Any]] = (),
         generator: Callable[[Callable[[World], Any], World], Any] | None = None,
         divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
+        free: Mapping[Any, tuple[Any, Any]] | None = None,
     ) -> None:
         self.meanings = dict(meanings)
         self.description = description
         self.ensemble = ensemble
         self.generator = generator
         self.divergence = divergence
+        self.free = dict(free or {})
         self._known: dict[Any, Any] = {}
 
     def __contains__(self, symbol: object) -> bool:
@@ -87,7 +92,8 @@ class World:
 
     def at(self, changes: Mapping[Any, Any]) -> World:
         """Return the same world with other values for some symbols; what depends on them follows."""
-        return World({**self.meanings, **changes}, self.description, self.ensemble, self.generator, self.divergence)
+        meanings = {**self.meanings, **changes}
+        return World(meanings, self.description, self.ensemble, self.generator, self.divergence, self.free)
 
     def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
         """Values of the symbols, as text, for a counterexample."""

@@ -2,7 +2,7 @@
 
 >>> from thermo_theory import FixedLR, derive
 >>> derive("finite-step", FixedLR).assumptions
-('low temperature', 'stationarity', 'scale invariance')
+('low temperature', 'independent noise', 'stationarity', 'scale invariance')
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
         "near the minimum of the loss the direction moves linearly, by curvature and noise",
     )
     square = linear.squared_norm().expectation()
-    unbiased = chain.definition(eq(Expectation(Dot(x, xi)), 0), "noise has zero mean")
+    unbiased = chain.assumption("independent noise", eq(Expectation(Dot(x, xi)), 0), "noise has zero mean")
     noise = chain.definition(eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2), "tr Sigma, in d - 1 directions")
     still = chain.assumption(
         "stationarity", eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x))), "the spread is constant"

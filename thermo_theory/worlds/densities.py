@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -73,58 +74,71 @@ def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     return world.at(meanings)
 
 
-@precise
-def flow_world(number: int, granted: Assumptions) -> World:
-    """SGD itself at fixed ELR, d = 3 to 5, at a random point of a sphere with some density that is not stationary."""
-    world = sgd_world("fixed-elr")(number, granted)
-    dice = random.Random(f"flow {number}")
-    dimension = int(world[s.d])
-    tilt = mp.matrix(numbers(dice, dimension, -1, 1))
+@world_maker(
+    "SGD itself at {protocol}, d = 3 to 5, at a random point of the sphere, and how its probability flows there"
+)
+def flow_world(number: int, granted: Assumptions, /, protocol: str) -> World:
+    """Worlds with the velocity of the probability at a point: of some density, or of the stationary one.
+
+    Parameters
+    ----------
+    protocol : str
+        "fixed-lr", "fixed-elr" or "fixed-sphere".
+    """
+    world = sgd_world(protocol)(number, granted)
+    start, steep = world[s.w_bar], world[s.grad_log_rho]
 
     def density(there: World) -> Any:
-        u = there[s.w_bar]
-        return mp.exp(mp.fdot(tilt, u) + u[0] ** 2 / 2)
-
-    def log_slope(there: World) -> Any:
-        u = there[s.w_bar]
-        full = tilt.copy()
-        full[0] += u[0]
-        return there[s.Pi] * full
+        # Up to a constant, and near the point: only its slope there counts.
+        return mp.exp(mp.fdot(steep, there[s.w_bar] - start))
 
     def velocity(there: World) -> Any:
         spread = there.divergence(lambda moved: moved[s.diffusion_unit] * density(moved), there)  # type: ignore[misc]
-        return there[s.drift_unit] - spread / (2 * density(there))
+        return there[s.drift_unit] - spread / 2
 
     def temperature(there: World) -> Any:
         # Einstein's relation, at the place where sigma is measured.
         return there[s.eta_eff] * there[s.sigma] ** 2 / 2
 
     def force(there: World) -> Any:
-        # Of L + T log rho along the sphere, direction by direction.
-        T, u = there[s.T], there[s.w_bar]
-        loss = there.meanings["example"].loss
-        total = mp.matrix(dimension, 1)
-        for k in range(dimension):
-            along = there[s.Pi][:, k]
+        # Of L + T log rho, coordinate by coordinate.
+        loss, T = there.meanings["example"].loss, there[s.T]
 
-            def ahead(x: Any, along: Any = along) -> Any:
-                v = u + x * along
-                v = v / mp.norm(v, 2)
-                return loss(v) + T * (mp.fdot(tilt, v) + v[0] ** 2 / 2)
+        def merit(v: Any) -> Any:
+            return loss(v) + T * mp.fdot(steep, v) / mp.norm(v, 2)
 
-            total += along * slope(ahead, mp.mpf(0))
-        return there[s.Pi] * total
+        sides = [mp.eye(start.rows)[:, k] for k in range(start.rows)]
+        return mp.matrix([slope(lambda x, e=e: merit(start + x * e), mp.mpf(0)) for e in sides])
 
-    return world.at({s.force: force, s.grad_log_rho: log_slope, s.rho: density, s.current: velocity, s.T: temperature})
+    return world.at({s.force: force, s.current: velocity, s.T: temperature})
+
+
+def _still_on_circle(drift: Callable[[Any], Any], spread: Callable[[Any], Any], count: int) -> list[Any]:
+    """Fourier coefficients of the density that Fokker and Planck's equation leaves as it is, cosines before sines."""
+    nodes = [2 * mp.pi * k / count for k in range(count)]
+    top = count // 2 - 1
+    cosines = [[mp.cos(k * x) for x in nodes] for k in range(top + 1)]
+    sines = [[mp.sin(k * x) for x in nodes] for k in range(top + 1)]
+    fields = [(drift(x), spread(x)) for x in nodes]
+    rows = []
+    for k in range(1, top + 1):
+        # Nothing changes the mean of any wave f: E[b f' + a f''/2] = 0.
+        for wave, rise in ((cosines[k], [-y for y in sines[k]]), (sines[k], cosines[k])):
+            change = [k * b * y - k**2 * a * x / 2 for x, y, (b, a) in zip(wave, rise, fields, strict=True)]
+            rows.append([mp.fdot(change, other) for other in cosines + sines[1:]])
+    whole = [mp.mpf(count)] + [mp.mpf(0)] * (2 * top)
+    right = mp.matrix([mp.mpf(count) / (2 * mp.pi)] + [mp.mpf(0)] * (2 * top))
+    return list(mp.lu_solve(mp.matrix([whole, *rows]), right))
 
 
 @precise
 def circle_world(number: int, granted: Assumptions) -> World:
-    """Some density on the circle (d = 2) that is not stationary, and how Fokker and Planck's equation moves it."""
+    """A density on the circle (d = 2), stationary or not, and how Fokker and Planck's equation moves it."""
     dice = random.Random(f"circle {number}")
-    a, b, e, f = numbers(dice, 4, 0.2, 0.6)
-    rate, noise = numbers(dice, 2, 0.5, 1.2)
+    (a, e, f), (b,) = numbers(dice, 3, 0.2, 0.6), numbers(dice, 1, 0.03, 0.06)
+    rate, noise = numbers(dice, 2, 1.2, 1.5)
     ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.4)
+    warming = mp.mpf(0 if "constant effective learning rate" in granted else 0.3)
     known: dict[Any, Any] = {}
 
     def loss(x: Any) -> Any:
@@ -133,14 +147,21 @@ def circle_world(number: int, granted: Assumptions) -> World:
     def loss_slope(x: Any) -> Any:
         return -a * mp.sin(x) + 2 * b * mp.cos(2 * x)
 
-    def start(x: Any) -> Any:
-        return (1 + e * mp.cos(x) + f * mp.sin(x) / 2) / (2 * mp.pi)
-
-    def start_slope(x: Any) -> Any:
-        return (-e * mp.sin(x) + f * mp.cos(x) / 2) / (2 * mp.pi)
-
     def strength(x: Any) -> Any:
         return noise**2 * (1 + ripple * mp.sin(x + 1))
+
+    waves = [1 / (2 * mp.pi), e / (2 * mp.pi), f / (4 * mp.pi)]
+    if "stationarity" in granted:
+        waves = _still_on_circle(lambda x: -rate * loss_slope(x), lambda x: rate**2 * strength(x), 40)
+    top = len(waves) // 2
+
+    @cache
+    def start(x: Any) -> Any:
+        return waves[0] + mp.fsum(waves[k] * mp.cos(k * x) + waves[top + k] * mp.sin(k * x) for k in range(1, top + 1))
+
+    @cache
+    def start_slope(x: Any) -> Any:
+        return mp.fsum(k * (waves[top + k] * mp.cos(k * x) - waves[k] * mp.sin(k * x)) for k in range(1, top + 1))
 
     def flux(x: Any) -> Any:
         spread = slope(lambda y: strength(y) * start(y), x) if ripple else strength(x) * start_slope(x)
@@ -148,7 +169,7 @@ def circle_world(number: int, granted: Assumptions) -> World:
 
     def growth(x: Any) -> Any:
         if x not in known:
-            known[x] = -slope(flux, x)
+            known[x] = mp.mpf(0) if "stationarity" in granted else -slope(flux, x)
         return known[x]
 
     def density(x: Any, time: Any) -> Any:
@@ -161,11 +182,11 @@ def circle_world(number: int, granted: Assumptions) -> World:
         return mp.atan2(u[1], u[0])
 
     T = rate * noise**2 / 2
-    nodes = [2 * mp.pi * k / 64 for k in range(64)]
+    nodes = [2 * mp.pi * k / 40 for k in range(40)]
 
-    def free(_: World, time: Any) -> Any:
+    def free(time: Any, heat: Any) -> Any:
         values = [density(x, time) for x in nodes]
-        return 2 * mp.pi / 64 * mp.fsum(q * (loss(x) + T * mp.log(q)) for q, x in zip(values, nodes, strict=True))
+        return 2 * mp.pi / 40 * mp.fsum(q * (loss(x) + heat * mp.log(q)) for q, x in zip(values, nodes, strict=True))
 
     def divergence(function: Callable[[World], Any], world: World) -> Any:
         return surface_divergence(lambda u: function(world.at({"angle": angle(u)})), along_u(world["angle"]))
@@ -195,6 +216,7 @@ def circle_world(number: int, granted: Assumptions) -> World:
         s.diffusion_unit: lambda world: projector(world) * (rate**2 * strength(world["angle"])),
         s.force: lambda world: along(world["angle"]) * slope(lambda x: loss(x) + T * mp.log(start(x)), world["angle"]),
         s.current: lambda world: along(world["angle"]) * (flux(world["angle"]) / start(world["angle"])),
-        sp.Function("F"): free,
+        sp.Function("F"): lambda _, time: free(time, T * (1 + warming * time)),
+        sp.Function("F_T"): lambda _, time: free(time, T),
     }
     return World(meanings, f"circle {number}", divergence=divergence)
