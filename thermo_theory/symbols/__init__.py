@@ -288,6 +288,7 @@ g = _tensor(Vec, "g", "g", "gradient of one minibatch at the weights", "loss/wei
 g_noise = _tensor(Vec, "g_n", "g_noise", "gradient noise at the weights, g - grad L", "loss/weight")
 buffer = _tensor(Vec, "v_k", "buffer", "the optimiser's buffer before a step", "loss/weight")
 buffer_next = _tensor(Vec, "v_k'", "buffer_next", "the optimiser's buffer after the step", "loss/weight")
+first = _tensor(Vec, "m_k", "first", "Adam's first moment, its running mean of gradients", "loss/weight")
 second = _tensor(
     Vec, "q_k", "second", "Adam's second moment, its running mean of the squares of gradients", "loss^2/weight^2"
 )

@@ -33,6 +33,7 @@ from thermo_theory.symbols import (
     eq,
     eta,
     eta_eff,
+    first,
     lam,
     r0,
     second,
@@ -64,7 +65,7 @@ SCALINGS: dict[Protocol, dict[sp.Symbol, sp.Expr]] = {
     FixedSphere: {w: c * w, eta: c**2 * eta, r0: c * r0},
 }
 _BALL = {buffer: buffer / c, eta: c**2 * eta, lam: lam / c**2}
-_ADAM = {buffer: buffer / c, second: second / c**2, eta: c * eta}
+_ADAM = {first: first / c, second: second / c**2, eta: c * eta}
 for _rule, _changes in {
     "momentum": _BALL,
     "nesterov": _BALL,
@@ -88,12 +89,12 @@ def _state(protocol: Protocol) -> list[sp.Symbol]:
 
 
 @operation("compare")
-def match(first: sp.Eq, second: sp.Eq) -> sp.Eq:
+def match(one: sp.Eq, other: sp.Eq) -> sp.Eq:
     """Two equations whose right-hand sides are the same, up to a number to add: so are the left-hand sides."""
-    rest = sp.expand(sp.expand_log(sp.expand(first.rhs)) - sp.expand_log(sp.expand(second.rhs)))
+    rest = sp.expand(sp.expand_log(sp.expand(one.rhs)) - sp.expand_log(sp.expand(other.rhs)))
     if rest.has(Functional, Expectation) or rest.atoms(sp.core.function.AppliedUndef):
-        raise OperationError(f"{first.rhs} and {second.rhs} differ by {rest}")
-    return eq(first.lhs, second.lhs + rest)
+        raise OperationError(f"{one.rhs} and {other.rhs} differ by {rest}")
+    return eq(one.lhs, other.lhs + rest)
 
 
 @operation("by induction over the steps")
@@ -181,7 +182,7 @@ def _updates(protocol: Protocol, after: list[sp.Expr]) -> list[tuple[sp.Expr, st
     pull, kept = (pull, (1 - eta * lam) * w) if optimizer == "adamw" else (decayed, w)
     return [
         (kept - eta * direction(*after[1:]), "one step along Adam's direction, a function of both moments"),
-        (beta1 * buffer + (1 - beta1) * pull, "Adam's first moment, a running mean over the whole run"),
+        (beta1 * first + (1 - beta1) * pull, "Adam's first moment, a running mean over the whole run"),
         (beta2 * second + (1 - beta2) * Squares(pull), "Adam's second moment: the squares, coordinate by coordinate"),
     ]
 
@@ -237,6 +238,11 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
 _S, _S_w, _estimate, _bias = (sp.Function(name) for name in ("S", "S_w", "S_est", "b"))
 
 
+def _from(entropy: sp.Function) -> sp.Function:
+    """What an entropy is at the end of runs, as a function of the weights and buffers they begin at too."""
+    return sp.Function(f"{entropy}_0")
+
+
 def _same_run(chain: Chain, protocol: Protocol) -> Step:
     """The symmetry of whole runs."""
     if protocol.optimizer == "sgd":
@@ -254,7 +260,7 @@ def _entropy(chain: Chain, protocol: Protocol) -> Step:
     """The entropy of the weights at the end of runs that begin at given weights and buffers."""
     end, norm = _end(protocol)
     return chain.definition(
-        eq(_S(*_state(protocol), *_held(protocol)), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
+        eq(_from(_S)(*_state(protocol), *_held(protocol)), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
         "the entropy of the directions on the unit sphere, and the part of the norm, at the end of runs from here",
     )
 
@@ -264,7 +270,7 @@ def _forgotten(chain: Chain, protocol: Protocol, entropy: sp.Function) -> Step:
     held = _held(protocol)
     return chain.assumption(
         "stationarity",
-        eq(entropy(*_state(protocol), *held), entropy(*held)),
+        eq(_from(entropy)(*_state(protocol), *held), entropy(*held)),
         "the runs no longer depend on where they started",
     )
 
@@ -312,7 +318,8 @@ def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
     state, scaling = (*_state(protocol), *_held(protocol)), SCALINGS[protocol]
     end, norm = _end(protocol)
     whole = chain.definition(
-        eq(_S_w(*state), DifferentialEntropyOf(end)), "the differential entropy of the weights in R^d, at the same ends"
+        eq(_from(_S_w)(*state), DifferentialEntropyOf(end)),
+        "the differential entropy of the weights in R^d, at the same ends",
     ).in_polar_coordinates()
     both = whole.substitute(entropy.solve_for(EntropyOf(end / norm))).expand(
         because="more than S by the entropy of the norm given the direction, E log r + h[log r | direction]"
@@ -359,7 +366,7 @@ def _estimator_bias(chain: Chain) -> None:
     same_run = _same_run(chain, FixedLR)
     true = chain.claim("maxwell-from-symmetry", FixedLR, about=_S(c**2 * eta, lam / c**2))
     end, _ = _end(FixedLR)
-    estimate = chain.definition(eq(_estimate(w, eta, lam), EstimateOf(end)), "an estimate from the ends of runs")
+    estimate = chain.definition(eq(_from(_estimate)(w, eta, lam), EstimateOf(end)), "an estimate from the ends of runs")
     forgotten = _forgotten(chain, FixedLR, _estimate)
     equivariant = chain.assumption(
         "equivariant estimator", eq(EstimateOf(c * end), EstimateOf(end) + (d - 1) * sp.log(c))

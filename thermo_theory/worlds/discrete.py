@@ -335,9 +335,10 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
     unit = begin[0] / mp.norm(begin[0], 2)
     # Where both rates are equal, what stays the same along an orbit is eta lambda or eta^2 lambda.
     power = 3 if protocol.endswith("adam-l2") else 2
+    moments = {2: (s.buffer,), 3: (s.first, s.second)}.get(len(begin), ())
     meanings: dict[Any, Any] = {
         "run": 0,
-        **dict(zip((s.w, s.buffer, s.second), begin, strict=False)),
+        **dict(zip((s.w, *moments), begin, strict=True)),
         **dict(zip((s.beta1, s.beta2), map(_mpf, batches.memory), strict=True)),
         s.beta: _mpf(batches.memory[0]),
         s.w_bar: unit,
@@ -356,15 +357,15 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         DifferentialEntropyOf: lambda world, values: whole_entropy(values),
         NormEntropyOf: lambda world, values: remaining_entropy(*polar(values)),
         EstimateOf: lambda world, values: estimate(values),
-        function("S"): at_ends(law_entropy),
-        function("S_w"): at_ends(whole_entropy),
-        function("S_est"): at_ends(estimate),
         function("b"): at_ends(lambda points: estimate(points) - law_entropy(points)),
         function("V"): at_ends(volume),
         function("V_w"): at_ends(volume),
         function("s"): lambda world, x: law_entropy(ends(mp.root(x, power), mp.root(x, power))),
         function("s_w"): lambda world, x: whole_entropy(ends(mp.root(x, power), mp.root(x, power))),
     }
+    for name, value in {"S": law_entropy, "S_w": whole_entropy, "S_est": estimate}.items():
+        # From where the runs begin, and where that no longer matters.
+        meanings[function(f"{name}_0")] = meanings[function(name)] = at_ends(value)
     if protocol == "fixed-sphere":
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
