@@ -16,6 +16,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
+from empirics.claims.ground import ground_of
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
@@ -56,52 +57,51 @@ class AdiabatSlope(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "physics",
-            "At a fixed learning rate the slope of the entropy in log weight decay is (C_V − R)/2, with the heat "
+            words="At a fixed learning rate the slope of the entropy in log weight decay is (C_V − R)/2, with the heat "
             "capacity C_V from the mean loss. In the low-temperature limit it is 0: a change of weight decay is "
             "adiabatic.",
-            ("entropy-of-schedule", "heat-capacities"),
-            ("fixed-lr",),
+            derivations=("entropy-of-schedule", "heat-capacities"),
+            protocols=("fixed-lr",),
+            optimizers=("sgd",),
         ),
         Statement(
-            "physics",
-            "At a fixed weight decay the slope of the entropy in log effective learning rate is C_p = C_V + R, with "
-            "the heat capacity C_V from the mean loss: entropy and loss give the same adiabatic index.",
-            ("heat-capacities",),
-            ("fixed-elr",),
+            words="At a fixed weight decay the slope of the entropy in log effective learning rate is C_p = C_V + R, "
+            "with the heat capacity C_V from the mean loss: entropy and loss give the same adiabatic index.",
+            derivations=("heat-capacities",),
+            protocols=("fixed-elr",),
         ),
+        Statement(derivations=("temperature", "radius"), optimizers=EVERY_OPTIMIZER[1:]),
     )
 
     #: In units of R: a twentieth of what a cold gas has in C_V.
     margin = 0.05
 
-    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+    def statement(self, row: Verdict) -> Statement:
         """What is tested; of other optimisers than SGD, the slope that their temperature and radius give."""
-        said = super().statement(kind, protocol, optimizer)
-        if kind != "physics" or optimizer == "sgd":
+        said = super().statement(row)
+        if row.optimizer == "sgd":
             return said
-        of = law(protocol, optimizer)
+        of = law(row.protocol, row.optimizer)
         cold = _slope_for_small_steps(of).subs(C_V, R) / R
         words = (
             f"At a fixed learning rate the slope of the entropy in log weight decay is {typeset(_small_slope(of))}, "
             "with the heat capacity C_V from the mean loss, as temperature and norm under this optimiser require: "
             f"{typeset(f'{cold} R') if cold else '0'} in the low-temperature limit."
         )
-        return replace(said, words=words, derivations=("temperature", "radius"))
+        return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the slope of the protocol."""
         free = _free(table)
         form = fixed_lr_form(law_of(table)) if free else FIXED_ELR
+        name = "temperature" if table.optimizer != "sgd" else "entropy-of-schedule" if free else "heat-capacities"
+        slope = ground_of(table, name)
         if missing := _missing(table):
-            return [self.not_measured(table, form, "physics", 0.0, missing)]
+            return [self.not_measured(table, form, slope, 0.0, missing)]
         state = StateVariables.of(table)
         estimate, details = _compare(table, state)
-        source = derive("entropy-of-schedule" if free else "heat-capacities").source
-        if table.optimizer != "sgd":
-            source = derive("maxwell", law_of(table)).source
         refused = unmixed(table)
-        return [self.verdict(table, form, "physics", 0.0, self.margin, estimate, source, details, refused=refused)]
+        return [self.verdict(table, form, slope, 0.0, self.margin, estimate, details=details, refused=refused)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The slope and what the heat capacity gives for it, over the temperatures."""

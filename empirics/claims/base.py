@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
+from empirics.claims.ground import Ground, entries
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
+from thermo_theory import Derivation
 
 __all__ = ["BUILT_IN", "Claim", "Statement"]
 
@@ -23,12 +25,13 @@ BUILT_IN = "thermo-theory"
 
 @dataclass(frozen=True)
 class Statement:
-    """What a claim tests in its forms of one kind.
+    """What a claim tests in some of its forms.
 
     Attributes
     ----------
     kind : str
-        "identity", "symmetry" or "physics".
+        "identity", "symmetry" or "physics" of forms that are compared with no derivation; the kind of the others is
+        that of the derivation.
     words : str
         What is tested, in words that a newcomer understands.
     derivations : tuple of str
@@ -38,16 +41,21 @@ class Statement:
         Where it is stated like this; empty for wherever the claim is.
     """
 
-    kind: str
-    words: str
+    kind: str = ""
+    words: str = ""
     derivations: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
     optimizers: tuple[str, ...] = ()
 
-    def covers(self, kind: str, protocol: str, optimizer: str) -> bool:
-        """Whether this is what is tested there."""
-        here = protocol in (self.protocols or (protocol,)) and optimizer in (self.optimizers or (optimizer,))
-        return kind == self.kind and here
+    def covers(self, row: Verdict) -> bool:
+        """Whether this is what a verdict is on."""
+        if row.protocol not in (self.protocols or (row.protocol,)):
+            return False
+        if row.optimizer not in (self.optimizers or (row.optimizer,)):
+            return False
+        if not row.derivation or self.kind:
+            return row.kind == self.kind
+        return row.derivation in {one.name for one in entries(self.derivations, row.protocol, row.optimizer)}
 
 
 class Claim(ABC):
@@ -64,7 +72,8 @@ class Claim(ABC):
     optimizers : tuple of str
         The optimisers for which what it says is derived; for all but SGD that is at fixed LR alone.
     statements : tuple of Statement
-        What it tests, one for each kind of its forms, and for each protocol or optimiser where it says another thing.
+        What it tests: one for all forms compared with the same derivations, and for each protocol or optimiser where
+        it says another thing.
     origin : str
         Where it comes from: this package, or a file of the user's.
     """
@@ -96,69 +105,74 @@ class Claim(ABC):
         """Plots, maps and tables that show what the verdicts come from; none where nothing was measured."""
         return ()
 
-    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
-        """What the claim tests in its forms of this kind on such runs; its title where it does not say."""
-        said = [one for one in self.statements if one.covers(kind, protocol, optimizer)]
+    def statement(self, row: Verdict) -> Statement:
+        """What the claim tests in the form that a verdict is on; its title where it does not say."""
+        said = [one for one in self.statements if one.covers(row)]
         # What is said of this optimiser or protocol alone comes before what is said of all.
         return min(
             said,
             key=lambda one: (not one.optimizers, not one.protocols),
-            default=Statement(kind, f"{self.title}."),
+            default=Statement(row.kind, f"{self.title}."),
         )
 
     def verdict(
         self,
         table: Table,
         form: str,
-        kind: str,
+        law: Derivation | Ground | str,
         theory: float,
         margin: float,
         estimate: Estimate,
-        source: str,
+        source: str = "",
         details: dict[str, object] | None = None,
         gated: bool = True,
         refused: str = "",
     ) -> Verdict:
         """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive.
 
-        `refused` says why this form cannot be judged even on runs that are in order; empty if it can.
+        `law` is the derivation it is compared with, from which kind, needs and source are taken; or the kind, of a
+        form without one. `refused` says why this form cannot be judged even on runs that are in order; empty if it can.
         """
+        row = self._row(table, form, law, theory)
         verdict, reason = judge(theory, estimate.low, estimate.high, margin)
         reason = estimate.why or reason
         # An identity may hold in every run to the last digit; elsewhere numbers without scatter are no measurement.
-        if kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
+        if row.kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
             verdict, reason = "inconclusive", "the runs do not scatter: the width of the interval is rounding alone"
         gate = (table.gate() if gated else "") or refused
         if gate:
             verdict, reason = "inconclusive", gate
         elif gated and not table.gated:
             reason += "; whether the runs were stationary is not measured"
-        return Verdict(
-            claim=self.name,
-            title=form,
-            protocol=str(table.data.attrs.get("protocol", self.protocols[0])),
-            kind=kind,
-            theory=theory,
+        return replace(
+            row,
             measured=estimate.value,
             low=estimate.low,
             high=estimate.high,
             margin=margin,
             verdict=verdict,
             reason=reason,
-            source=source,
+            source=source or row.source,
             details=details or {},
-            optimizer=table.optimizer,
         )
 
-    def not_measured(self, table: Table, form: str, kind: str, theory: float, missing: list[str]) -> Verdict:
+    def not_measured(
+        self, table: Table, form: str, law: Derivation | Ground | str, theory: float, missing: list[str]
+    ) -> Verdict:
         """Say that a form of the claim cannot be judged for want of these variables."""
-        protocol = str(table.data.attrs.get("protocol", self.protocols[0]))
+        return replace(self._row(table, form, law, theory), reason=table.lacking(*missing))
+
+    def _row(self, table: Table, form: str, law: Derivation | Ground | str, theory: float) -> Verdict:
+        """Begin a row on one form of the claim: what it says, and what that stands on."""
+        ground = law if isinstance(law, Ground) else Ground(law) if isinstance(law, str) else Ground.of(law)
         return Verdict(
             self.name,
             form,
-            protocol,
-            kind,
+            str(table.data.attrs.get("protocol", self.protocols[0])),
+            ground.kind,
             theory,
-            reason=table.lacking(*missing),
+            source=ground.source,
             optimizer=table.optimizer,
+            derivation=ground.derivation,
+            needs=ground.needs,
         )

@@ -19,12 +19,12 @@ from empirics.claims.gas import (
     rate_name,
     whatever_the_loss,
 )
+from empirics.claims.ground import ground_of
 from empirics.claims.state import StateVariables
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.thermometer import steps_too_large
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
-from thermo_theory import derive
 
 __all__ = ["CompressibilityFactor"]
 
@@ -63,23 +63,20 @@ class CompressibilityFactor(Claim):
     protocols = ("fixed-lr", "fixed-elr")
     statements = (
         Statement(
-            "identity",
-            "With the temperature read off the gradient noise, the norm balance fixes the compressibility factor "
+            words="With the temperature read off the gradient noise, the norm balance fixes the compressibility factor "
             "p V/(R T) of a stationary run. It says nothing about the gas.",
-            ("compressibility",),
+            derivations=("compressibility",),
         ),
         Statement(
-            "symmetry",
-            "At a fixed temperature the compressibility factor does not depend on the volume: a network that is "
+            words="At a fixed temperature the compressibility factor does not depend on the volume: a network that is "
             "scale-invariant in all its weights has no virial coefficients, so it is no real gas. A length scale (eps, "
             "affine parameters, a trained last layer) would show here.",
-            ("real-gas",),
+            derivations=("real-gas",),
         ),
         Statement(
-            "physics",
-            "The gas is ideal, p V = R T, with a temperature from slopes and curvatures of the loss, not from noise. "
-            "It uses the configurational temperature (V6) again, so the two are one piece of evidence.",
-            ("ideal-gas-law", "configurational-temperature"),
+            words="The gas is ideal, p V = R T, with a temperature from slopes and curvatures of the loss, not from "
+            "noise. It uses the configurational temperature (V6) again, so the two are one piece of evidence.",
+            derivations=("ideal-gas-law", "configurational-temperature"),
         ),
     )
 
@@ -92,42 +89,41 @@ class CompressibilityFactor(Claim):
         return [self._identity(table), self._noise_slope(table), self._slope(table), self._ideal(table)]
 
     def _identity(self, table: Table) -> Verdict:
+        law = ground_of(table, "compressibility")
         if missing := _missing(table, "grad_variance", "grad_mean_sq"):
-            return self.not_measured(table, IDENTITY, "identity", 1.0, missing)
+            return self.not_measured(table, IDENTITY, law, 1.0, missing)
         noisy = table.values("grad_variance") > 0
         slopes, noise, decay = (table.values(name)[noisy] for name in ("grad_mean_sq", "grad_variance", "weight_decay"))
         ratio = by_noise(table)[noisy] / noise_compressibility(slopes, noise, learning_rate(table)[noisy], decay)
-        source = derive("compressibility").source
-        verdict = self.verdict(table, IDENTITY, "identity", 1.0, BALANCE_MARGIN, mean_of(ratio), source, gated=False)
+        verdict = self.verdict(table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(ratio), gated=False)
         return replace(verdict, reason=f"{verdict.reason}; this is the norm balance and says nothing about the gas")
 
     def _noise_slope(self, table: Table) -> Verdict:
         table = whatever_the_loss(table)
         if missing := _missing(table, "grad_variance"):
-            return self.not_measured(table, NOISE_SLOPE, "symmetry", 0.0, missing)
+            return self.not_measured(table, NOISE_SLOPE, ground_of(table, "real-gas"), 0.0, missing)
         return self._judge_slope(table, NOISE_SLOPE, by_noise(table))
 
     def _slope(self, table: Table) -> Verdict:
         table = whatever_the_loss(table)
         if missing := _missing(table, "grad_variance", "laplacian", "grad_mean_sq_unit"):
-            return self.not_measured(table, SLOPE, "symmetry", 0.0, missing)
+            return self.not_measured(table, SLOPE, ground_of(table, "real-gas"), 0.0, missing)
         return self._judge_slope(table, SLOPE, by_curvature(table))
 
     def _judge_slope(self, table: Table, form: str, factor: FloatArray) -> Verdict:
         slope, virial = _over_volume(table, factor)
         details: dict[str, object] = {"second virial coefficient (weight^2)": virial.value}
-        verdict = self.verdict(
-            table, form, "symmetry", 0.0, self.slope_margin, slope, derive("real-gas").source, details
-        )
+        law = ground_of(table, "real-gas")
+        verdict = self.verdict(table, form, law, 0.0, self.slope_margin, slope, details=details)
         if verdict.verdict != "disagrees":
             return verdict
         why = f"; a real gas, with a length scale: second virial coefficient {virial} (weight^2) over the runs"
         return replace(verdict, reason=verdict.reason + why)
 
     def _ideal(self, table: Table) -> Verdict:
-        missing = [*_missing(table, "laplacian", "grad_mean_sq_unit"), *StateVariables.missing(table)]
-        if missing:
-            return self.not_measured(table, IDEAL, "physics", 1.0, missing)
+        law = ground_of(table, "configurational-temperature")
+        if missing := [*_missing(table, "laplacian", "grad_mean_sq_unit"), *StateVariables.missing(table)]:
+            return self.not_measured(table, IDEAL, law, 1.0, missing)
         within, slopes = StateVariables.of(table).within, table.values("grad_mean_sq_unit")
         curved = within & (table.values("laplacian") > 0)
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
@@ -136,9 +132,8 @@ class CompressibilityFactor(Claim):
         estimate = no_estimate(inverse.why or "slopes of the loss are not significant above their noise")
         if inverse.low > 0:
             estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
-        source = derive("configurational-temperature").source
         refused = steps_too_large(table, self.margin)
-        return self.verdict(table, IDEAL, "physics", 1.0, self.margin, estimate, source, refused=refused)
+        return self.verdict(table, IDEAL, law, 1.0, self.margin, estimate, refused=refused)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The factor of every run over its volume, by both thermometers, at fixed T."""

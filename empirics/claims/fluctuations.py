@@ -12,11 +12,11 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
+from empirics.claims.ground import ground_of
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
-from thermo_theory import derive
 
 __all__ = ["HeatCapacity"]
 
@@ -46,10 +46,9 @@ class HeatCapacity(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "physics",
-            "Between low and high temperature the heat from the entropy, ∫ T dS, and that from the fluctuations of the "
-            "loss both equal the change of the mean loss.",
-            ("first-law", "free-energy"),
+            words="Between low and high temperature the heat from the entropy, ∫ T dS, and that from the fluctuations "
+            "of the loss both equal the change of the mean loss.",
+            derivations=("first-law", "free-energy"),
         ),
     )
 
@@ -61,19 +60,12 @@ class HeatCapacity(Claim):
         return [self._judge(table, ENTROPY, "entropy_sphere"), self._judge(table, FLUCTUATIONS, "loss_variance")]
 
     def _judge(self, table: Table, form: str, other: str) -> Verdict:
-        if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
-            return self.not_measured(table, form, "physics", 1.0, missing)
         entropy = other == "entropy_sphere"
-        return self.verdict(
-            table,
-            form,
-            "physics",
-            1.0,
-            self.margin,
-            _ratio(table, other),
-            derive("first-law" if entropy else "free-energy").source,
-            refused=unmixed(table, on_entropy=entropy),
-        )
+        law = ground_of(table, "first-law" if entropy else "free-energy")
+        if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
+            return self.not_measured(table, form, law, 1.0, missing)
+        refused = unmixed(table, on_entropy=entropy)
+        return self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""

@@ -14,6 +14,7 @@ from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, fit, no_estimate, quadratic, spline_basis, within_orbits
+from empirics.claims.ground import ground_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
@@ -98,55 +99,51 @@ class MaxwellRelation(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "symmetry",
-            "A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in log "
-            "learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number of "
-            "directions.",
-            ("maxwell-from-symmetry",),
-            ("fixed-lr",),
+            words="A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in "
+            "log learning rate minus its slope in log weight decay is the gas constant R = (d − 1)/2, half the number "
+            "of directions.",
+            derivations=("maxwell-from-symmetry",),
+            protocols=("fixed-lr",),
         ),
         Statement(
-            "symmetry",
-            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope of "
-            "the entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the "
+            words="A Maxwell relation, as in the thermodynamics of a gas: at a fixed effective learning rate the slope "
+            "of the entropy of the weights in log weight decay is −R, with the gas constant R = (d − 1)/2, half the "
             "number of directions.",
-            ("maxwell-from-symmetry",),
-            ("fixed-elr",),
+            derivations=("maxwell-from-symmetry",),
+            protocols=("fixed-elr",),
         ),
         Statement(
-            "symmetry",
-            "A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the entropy of "
-            "the weights in the log of the norm is d − 1, the number of directions; the number is given in units of "
-            "it.",
-            ("maxwell-from-symmetry",),
-            ("fixed-sphere",),
+            words="A Maxwell relation, as in the thermodynamics of a gas: at a fixed temperature the slope of the "
+            "entropy of the weights in the log of the norm is d − 1, the number of directions; the number is given in "
+            "units of it.",
+            derivations=("maxwell-from-symmetry",),
+            protocols=("fixed-sphere",),
         ),
     )
 
     #: A slope within 5 % of the derived one counts as equal.
     margin = 0.05
 
-    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+    def statement(self, row: Verdict) -> Statement:
         """What is tested; of other optimisers than SGD, the relation that their own symmetry gives."""
-        said = super().statement(kind, protocol, optimizer)
-        if kind != "symmetry" or optimizer == "sgd":
+        said = super().statement(row)
+        if row.optimizer == "sgd":
             return said
-        of = law(protocol, optimizer)
-        theory = maxwell_ratio(protocol, optimizer)
+        of, theory = law(row.protocol, row.optimizer), maxwell_ratio(row.protocol, row.optimizer)
         words = (
             f"A Maxwell relation, as in the thermodynamics of a gas: the slope of the entropy of the weights in "
             f"{orbit_of(of).difference} is {'' if theory == 1 else f'{theory:g} '}R with R = (d − 1)/2, half the "
             "number of directions. It is the relation of this optimiser's own symmetry."
         )
-        return replace(said, words=words, derivations=("scaling-symmetry", "maxwell"))
+        return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the relation in its three forms."""
         protocol, of = _protocol(table), law_of(table)
         relation, theory = relation_of(of), maxwell_ratio(protocol, table.optimizer)
-        source = derive("maxwell", of).source
+        symmetric = ground_of(table, "maxwell-from-symmetry")
         if missing := table.missing(*relation.knobs, "entropy"):
-            return [self.not_measured(table, form, "symmetry", theory, missing) for form in relation.forms]
+            return [self.not_measured(table, form, symmetric, theory, missing) for form in relation.forms]
         along, across, entropy = _coordinates(table, "entropy")
         found, why = [], table.unvarying("entropy")
         for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
@@ -157,12 +154,11 @@ class MaxwellRelation(Claim):
                 self.verdict(
                     table,
                     form,
-                    "symmetry",
+                    symmetric,
                     theory,
                     self.margin * abs(theory),
                     no_estimate(why) if why else estimate(along, across, entropy),
-                    source,
-                    details,
+                    details=details,
                 )
             )
         return found
@@ -209,7 +205,7 @@ def maxwell_ratio(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
     (1.0, -1.0, 1.0, 2.0)
     """
     of = law(protocol, optimizer)
-    right = derive("maxwell", of).claim.equation.rhs.subs(d, 2 * R + 1)
+    right = derive("maxwell-from-symmetry", of).claim.equation.rhs.subs(d, 2 * R + 1)
     return float(sp.simplify(right / R)) / relation_of(of).share
 
 

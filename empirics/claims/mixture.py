@@ -22,11 +22,11 @@ from empirics.claims.gas import (
     rate_name,
     whatever_the_loss,
 )
+from empirics.claims.ground import Ground, ground_of
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
 from empirics.measure.stationarity import BALANCE_MARGIN
-from thermo_theory import derive
 
 __all__ = ["GasMixture"]
 
@@ -64,16 +64,15 @@ class GasMixture(Claim):
     protocols = ("fixed-lr", "fixed-elr")
     statements = (
         Statement(
-            "identity",
-            "The network is a mixture of gases: every block that is scale-invariant by itself (a filter, a matrix) has "
-            "a volume and a temperature of its own at a common pressure. In a stationary run the norm balance holds "
-            "for each block, which is p V_l = R_l T_l up to its mean gradient, and the volumes add.",
-            ("gas-mixture",),
+            words="The network is a mixture of gases: every block that is scale-invariant by itself (a filter, a "
+            "matrix) has a volume and a temperature of its own at a common pressure. In a stationary run the norm "
+            "balance holds for each block, which is p V_l = R_l T_l up to its mean gradient.",
+            derivations=("compressibility",),
         ),
+        Statement("identity", "The volumes of the blocks add up to that of the network."),
         Statement(
-            "physics",
-            "All blocks have the same temperature, as gases in equilibrium do.",
-            ("driven-steady-state",),
+            words="All blocks have the same temperature, as gases in equilibrium do.",
+            derivations=("driven-steady-state", "gas-mixture"),
         ),
     )
 
@@ -85,35 +84,34 @@ class GasMixture(Claim):
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the law, the volumes and the temperatures."""
         table = whatever_the_loss(table)
+        equal = ground_of(table, "driven-steady-state")
         if missing := _Parts.missing(table):
-            return [self.not_measured(table, TEMPERATURES, "physics", 1.0, missing)]
+            return [self.not_measured(table, TEMPERATURES, equal, 1.0, missing)]
         parts = _Parts.of(table)
         if parts.temperature.shape[1] < 2:
             why = "needs a second scale-invariant block: there is nothing to mix"
-            return [replace(self.not_measured(table, TEMPERATURES, "physics", 1.0, []), reason=why)]
+            return [replace(self.not_measured(table, TEMPERATURES, equal, 1.0, []), reason=why)]
         return [self._law(table, parts), self._volumes(table, parts), self._temperatures(table, parts)]
 
     def _law(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.factor / parts.expected
         estimate, part = furthest(ratio, 1.0, self.margin)
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
-        source = derive("gas-mixture").source
-        form, margin = LAW, self.margin
-        verdict = self.verdict(table, form, "identity", 1.0, margin, estimate, source, details, gated=False)
+        law = ground_of(table, "compressibility")
+        verdict = self.verdict(table, LAW, law, 1.0, self.margin, estimate, details=details, gated=False)
         return replace(verdict, reason=f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}")
 
     def _volumes(self, table: Table, parts: _Parts) -> Verdict:
         ratio = quotient(parts.whole, table.values("radius_sq"))
-        source = derive("gas-mixture").source
-        margin = self.volume_margin
-        return self.verdict(table, VOLUMES, "identity", 1.0, margin, mean_of(ratio), source, gated=False)
+        law = Ground("identity", source="a squared norm is the sum of those of the blocks")
+        return self.verdict(table, VOLUMES, law, 1.0, self.volume_margin, mean_of(ratio), gated=False)
 
     def _temperatures(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.against_the_others()
         estimate, part = furthest(ratio, 1.0, self.margin)
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
-        source = derive("driven-steady-state").source
-        verdict = self.verdict(table, TEMPERATURES, "physics", 1.0, self.margin, estimate, source, details)
+        equal = ground_of(table, "driven-steady-state")
+        verdict = self.verdict(table, TEMPERATURES, equal, 1.0, self.margin, estimate, details=details)
         if verdict.reason.startswith("gate"):
             return verdict
         reason = f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}"

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
-from empirics.claims.coordinates import EVERY_OPTIMIZER, law_of
+from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.ground import ground_of
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
-from thermo_theory import Derivation, derive
 
 __all__ = ["MinimalPotential"]
 
@@ -53,28 +53,25 @@ class MinimalPotential(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "physics",
-            "Each stationary state minimises its own free energy among all the others: at the run's own temperature "
-            "its mean loss minus temperature times entropy is lower than that of runs at higher and at lower "
-            "temperature. The number is the offset of the minimum from the run itself, in log T.",
-            ("potential",),
+            words="Each stationary state minimises its own free energy among all the others: at the run's own "
+            "temperature its mean loss minus temperature times entropy is lower than that of runs at higher and at "
+            "lower temperature. The number is the offset of the minimum from the run itself, in log T.",
+            derivations=("potential",),
         ),
         Statement(
-            "identity",
-            "Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 minus "
+            words="Of all norms, the run's own minimises the rest of the free energy, weight decay times r²/2 minus "
             "temperature times (d − 1) log r. If the temperature includes everything that makes the norm grow, this "
             "is the norm balance again.",
-            ("regularised-loss",),
+            derivations=("regularised-loss", "virial-theorem"),
         ),
         Statement(
-            "physics",
-            "Each stationary state minimises its own free energy among all the others, in two parts. At the run's own "
-            "temperature its mean loss minus temperature times entropy is lower than that of runs at higher and at "
-            "lower temperature; the number is the offset of the minimum from the run itself, in log T. And at the "
+            words="Each stationary state minimises its own free energy among all the others, in two parts. At the "
+            "run's own temperature its mean loss minus temperature times entropy is lower than that of runs at higher and "
+            "at lower temperature; the number is the offset of the minimum from the run itself, in log T. And at the "
             "run's own norm pressure times volume, in the coordinates of its optimiser, is R T.",
-            ("temperature", "ideal-gas-law"),
-            ("fixed-lr",),
-            EVERY_OPTIMIZER[1:],
+            derivations=("temperature", "ideal-gas-law"),
+            protocols=("fixed-lr",),
+            optimizers=EVERY_OPTIMIZER[1:],
         ),
     )
 
@@ -87,33 +84,25 @@ class MinimalPotential(Claim):
         return found if on_sphere(table) else [*found, self._radius(table)]
 
     def _directions(self, table: Table) -> Verdict:
+        law = ground_of(table, "potential" if table.optimizer == "sgd" else "temperature")
         if missing := [*table.missing("loss", "entropy_sphere"), *StateVariables.missing(table)]:
-            return self.not_measured(table, DIRECTIONS, "physics", 0.0, missing)
+            return self.not_measured(table, DIRECTIONS, law, 0.0, missing)
         state = StateVariables.of(table)
         estimate, details = _shift(state, table)
-        return self.verdict(
-            table,
-            DIRECTIONS,
-            "physics",
-            0.0,
-            self.margin,
-            estimate,
-            _directions_law(table).source,
-            details,
-            refused=unmixed(table),
-        )
+        refused = unmixed(table)
+        return self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
 
     def _radius(self, table: Table) -> Verdict:
-        kind = "identity" if table.optimizer == "sgd" else "physics"
+        # For SGD, with all that makes the norm grow in T, p V = R T is the virial theorem, up to lr wd/2.
+        law = ground_of(table, "virial-theorem" if table.optimizer == "sgd" else "ideal-gas-law")
         if missing := [*table.missing("weight_decay", "radius_sq"), *StateVariables.missing(table)]:
-            return self.not_measured(table, RADIUS, kind, 0.0, missing)
+            return self.not_measured(table, RADIUS, law, 0.0, missing)
         state = StateVariables.of(table)
         pressure, volume, gas_constant = state.mechanics(table)
         best = gas_constant * _heat_of_growth(table, state) / pressure
-        law = derive("regularised-loss") if table.optimizer == "sgd" else law_of(table).equation_of_state
         ratio = best / volume
         shift = np.log(ratio, out=np.full(len(ratio), np.nan), where=ratio > 0)
-        return self.verdict(table, RADIUS, kind, 0.0, self.margin, mean_of(shift), law.source)
+        return self.verdict(table, RADIUS, law, 0.0, self.margin, mean_of(shift))
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Maps of the minimum of every state's potential, and of the excess of its own value."""
@@ -133,12 +122,6 @@ class MinimalPotential(Claim):
             f"{int((ranks == 0).sum())} runs rank 0, median {int(np.median(ranks))}, worst {int(ranks.max())} (states "
             "at equal temperature differ by scatter alone)"
         ]
-
-
-def _directions_law(table: Table) -> Derivation:
-    """What says at which temperature the directions minimise F."""
-    of = law_of(table)
-    return derive("potential" if of.optimizer == "sgd" else "temperature", of)
 
 
 def _heat_of_growth(table: Table, state: StateVariables) -> FloatArray:

@@ -23,6 +23,7 @@ from empirics.claims.coordinates import (
 )
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
+from empirics.claims.ground import Ground, ground_of
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
@@ -41,13 +42,8 @@ FORMULA = "Radius formula of the SDE with the measured gradient noise, r^2 measu
 #: Where the formula does not ask how large the noise is.
 PURE_FORMULA = "Radius formula for gradients that are independent noise, r^2 measured over predicted"
 
-#: Where the balance comes from, by protocol for SGD.
-_BALANCE_SOURCES = {
-    "fixed-lr": "exact for SGD with g.w = 0: r'^2 = (1 - lr wd)^2 r^2 + lr^2 |g|^2",
-    "fixed-elr": "mean of log r for SGD with g.w = 0: r'^2 = (1 - eta_eff wd r^2)^2 r^2 + (eta_eff r^2)^2 |g|^2",
-}
-
-
+#: Where the balance comes from at fixed ELR.
+_AT_FIXED_ELR = "mean of log r for SGD with g.w = 0: r'^2 = (1 - eta_eff wd r^2)^2 r^2 + (eta_eff r^2)^2 |g|^2"
 #: For other optimisers it is read off a step.
 _OWN_BALANCE = "gain of r^2 over its loss by the decay in the optimiser's own step: 1 if r^2 is stationary"
 
@@ -90,44 +86,45 @@ class RadiusLaw(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "identity",
-            "In a stationary run the decay of the norm by weight decay equals its growth by the gradient steps.",
-            ("norm-balance",),
+            words="In a stationary run the decay of the norm by weight decay equals its growth by the gradient steps.",
+            derivations=("norm-balance",),
+            optimizers=("sgd",),
         ),
         Statement(
-            "symmetry",
-            "The norm of the weights grows with the learning rate and falls with weight decay. The two slopes of its "
-            "logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
-            ("scaling-symmetry",),
+            words="The norm of the weights grows with the learning rate and falls with weight decay. The two slopes of "
+            "its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½.",
+            derivations=("scaling-symmetry",),
         ),
         Statement(
-            "symmetry",
-            "At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of its "
-            "logarithm must be exactly −½.",
-            ("scaling-symmetry",),
-            ("fixed-elr",),
+            words="At a fixed effective learning rate the norm of the weights falls with weight decay: the slope of "
+            "its logarithm must be exactly −½.",
+            derivations=("scaling-symmetry",),
+            protocols=("fixed-elr",),
         ),
         Statement(
-            "physics",
-            "The stationary norm is that of the formula from the stochastic differential equation, given the measured "
-            "gradient noise.",
-            ("radius",),
+            words="The stationary norm is that of the formula from the stochastic differential equation, given the "
+            "measured gradient noise.",
+            derivations=("radius",),
         ),
         Statement(
             "identity",
             "In a stationary run the loss of squared norm by the decay in the optimiser's own step equals the gain by "
             "the rest of the step.",
-            (),
-            ("fixed-lr",),
-            EVERY_OPTIMIZER[1:],
+            protocols=("fixed-lr",),
+            optimizers=EVERY_OPTIMIZER[1:],
         ),
         Statement(
-            "physics",
-            "The stationary norm is that at which weight decay balances gradients that are independent noise, for the "
-            "actual step size.",
-            ("radius", "norm-balance"),
-            ("fixed-lr",),
-            EVERY_OPTIMIZER[1:],
+            "identity",
+            "In a stationary run the decay of the norm by weight decay equals its growth by the gradient steps, in the "
+            "mean of log r.",
+            protocols=("fixed-elr",),
+        ),
+        Statement(
+            words="The stationary norm is that at which weight decay balances gradients that are independent noise, "
+            "for the actual step size.",
+            derivations=("radius", "norm-balance"),
+            protocols=("fixed-lr",),
+            optimizers=EVERY_OPTIMIZER[1:],
         ),
     )
 
@@ -135,17 +132,17 @@ class RadiusLaw(Claim):
     ratio_margin = 0.05
     slope_margin = 0.05
 
-    def statement(self, kind: str, protocol: str, optimizer: str = "sgd") -> Statement:
+    def statement(self, row: Verdict) -> Statement:
         """What is tested; of other optimisers than SGD, what their own symmetry fixes."""
-        said = super().statement(kind, protocol, optimizer)
-        if kind != "symmetry" or optimizer == "sgd":
+        said = super().statement(row)
+        if row.optimizer == "sgd" or said.derivations != ("scaling-symmetry",):
             return said
-        of = law(protocol, optimizer)
+        of = law(row.protocol, row.optimizer)
         up, down = (f"{_fraction(slope)}".replace("-", "−") for slope in log_slopes(of.radius))
         words = (
             "The norm of the weights grows with the learning rate and falls with weight decay: the slopes of "
             f"its logarithm are {up} and {down} in the simplest theory. By the symmetry of the optimiser's step its "
-            f"slope in {orbit_of(of).difference} must be exactly {slope_difference(protocol, optimizer):g}."
+            f"slope in {orbit_of(of).difference} must be exactly {slope_difference(row.protocol, row.optimizer):g}."
         )
         return replace(said, words=words)
 
@@ -154,20 +151,22 @@ class RadiusLaw(Claim):
         return [self._balance(table), self._slopes(table), self._formula(table)]
 
     def _balance(self, table: Table) -> Verdict:
-        measured = balances(table.data)
+        measured, plain = balances(table.data), table.optimizer == "sgd"
+        exact = ground_of(table, "norm-balance") if plain and _protocol(table) == "fixed-lr" else None
+        # No derivation says it of r at fixed ELR, nor of any step: it is what stationary means there.
+        of = exact or Ground("identity", source=_AT_FIXED_ELR if plain else _OWN_BALANCE)
         if measured is None or not np.isfinite(measured).any():
             names = [_rate(table), "weight_decay", "grad_sq", "radius_sq"]
-            return self.not_measured(table, BALANCE, "identity", 1.0, table.missing(*names) or names)
+            return self.not_measured(table, BALANCE, of, 1.0, table.missing(*names) or names)
         measured = measured[np.isfinite(measured)]
         return self.verdict(
             table,
             BALANCE,
-            "identity",
+            of,
             1.0,
             BALANCE_MARGIN,
             mean_of(measured),
-            _BALANCE_SOURCES[_protocol(table)] if table.optimizer == "sgd" else _OWN_BALANCE,
-            {"lowest": measured.min(), "highest": measured.max()},
+            details={"lowest": measured.min(), "highest": measured.max()},
             gated=False,
         )
 
@@ -175,8 +174,9 @@ class RadiusLaw(Claim):
         free = _protocol(table) == "fixed-lr"
         of, theory = law_of(table), slope_difference(_protocol(table), table.optimizer)
         form = f"Slope of log r in {orbit_of(of).difference}" if free else SLOPE
+        symmetric = ground_of(table, "scaling-symmetry").also("stationarity")
         if missing := table.missing(_rate(table), "weight_decay", "radius_sq"):
-            return self.not_measured(table, form, "symmetry", theory, missing)
+            return self.not_measured(table, form, symmetric, theory, missing)
         rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
         # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
         along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
@@ -184,24 +184,22 @@ class RadiusLaw(Claim):
         estimate = fit(np.c_[basis, across], log_radius, np.r_[np.zeros(basis.shape[1]), 1.0])
         if why := table.unvarying("radius_sq"):
             estimate = no_estimate(why)
-        source = (of.symmetry if free else of.radius).source or "scaling symmetry"
-        return self.verdict(table, form, "symmetry", theory, self.slope_margin * abs(theory), estimate, source)
+        return self.verdict(table, form, symmetric, theory, self.slope_margin * abs(theory), estimate)
 
     def _formula(self, table: Table) -> Verdict:
-        of = law_of(table)
-        form = FORMULA if "sigma" in of.radius.arguments else PURE_FORMULA
+        form = FORMULA if "sigma" in law_of(table).radius.arguments else PURE_FORMULA
+        formula = ground_of(table, "radius")
         if missing := list(dict.fromkeys([*radius_lacks(table), *table.missing("grad_variance")])):
-            return self.not_measured(table, form, "physics", 1.0, missing)
+            return self.not_measured(table, form, formula, 1.0, missing)
         unit = _unit_noise(table)
         if len(unit) and not (unit > 0).any():
-            return self.not_measured(table, form, "physics", 1.0, ["a positive grad_variance_unit"])
+            return self.not_measured(table, form, formula, 1.0, ["a positive grad_variance_unit"])
         noisy, ratio = radius_ratios(table)
         share = np.full(len(ratio), np.nan)
         if not table.missing("grad_sq"):
             share = 1 - quotient(table.values("grad_variance"), table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
-        source = of.radius.source
-        verdict = self.verdict(table, form, "physics", 1.0, self.ratio_margin, mean_of(ratio), source, details)
+        verdict = self.verdict(table, form, formula, 1.0, self.ratio_margin, mean_of(ratio), details=details)
         if verdict.verdict == "disagrees" and share.max() > self.ratio_margin and form == FORMULA:
             why = (
                 f"; the formula neglects the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "

@@ -13,6 +13,7 @@ from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, ratio_of
+from empirics.claims.ground import ground_of
 from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
@@ -55,16 +56,14 @@ class ConfigurationalTemperature(Claim):
     optimizers = EVERY_OPTIMIZER
     statements = (
         Statement(
-            "physics",
-            "A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient "
+            words="A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient "
             "noise.",
-            ("configurational-temperature", "step-thermometer"),
+            derivations=("configurational-temperature", "step-thermometer"),
         ),
         Statement(
-            "identity",
-            "In a stationary run the decrease of the loss by steps along its slope equals the increase by curvature "
-            "along the steps, whatever the noise.",
-            ("step-balance", "gradient-balance"),
+            words="In a stationary run the decrease of the loss by steps along its slope equals the increase by "
+            "curvature along the steps, for noise of any shape.",
+            derivations=("step-balance", "gradient-balance"),
         ),
     )
 
@@ -82,20 +81,20 @@ class ConfigurationalTemperature(Claim):
         return [f"the gradient balance of V6 with tr(H Sigma) is not judged: it is not derived for {table.optimizer}"]
 
     def _gibbs(self, table: Table) -> Verdict:
+        law = ground_of(table, "configurational-temperature")
         if missing := [*_without_slopes(table), *table.missing("laplacian"), *StateVariables.missing(table)]:
-            return self.not_measured(table, GIBBS, "physics", 1.0, missing)
-        estimate, law = _by_gibbs(table).estimate, derive("configurational-temperature")
-        refused = steps_too_large(table, self.margin)
-        return self.verdict(table, GIBBS, "physics", 1.0, self.margin, estimate, law.source, refused=refused)
+            return self.not_measured(table, GIBBS, law, 1.0, missing)
+        estimate, refused = _by_gibbs(table).estimate, steps_too_large(table, self.margin)
+        return self.verdict(table, GIBBS, law, 1.0, self.margin, estimate, refused=refused)
 
     def _balance(self, table: Table) -> Verdict:
         along_gradients = _along_gradients(table)
         form, lacking = (ALONG, []) if along_gradients else (BALANCE, table.missing("hessian_noise"))
+        law = ground_of(table, "step-balance" if along_gradients else "gradient-balance")
         if missing := [*_without_slopes(table), *lacking, *StateVariables.missing(table)]:
-            return self.not_measured(table, form, "identity", 1.0, missing)
+            return self.not_measured(table, form, law, 1.0, missing)
         estimate = _by_balance(table).estimate
-        law = derive("step-balance" if along_gradients else "gradient-balance")
-        verdict = self.verdict(table, form, "identity", 1.0, self.margin, estimate, law.source, gated=False)
+        verdict = self.verdict(table, form, law, 1.0, self.margin, estimate)
         if verdict.verdict != "disagrees" or not along_gradients:
             return verdict
         return replace(verdict, reason=f"{verdict.reason}; {steps_too_large(table, self.margin)}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim, Statement
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
+from empirics.claims.ground import ground_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
@@ -53,9 +54,8 @@ class RadiusTrajectory(Claim):
     protocols = ("fixed-elr", "fixed-lr")
     statements = (
         Statement(
-            "physics",
-            "From any start, the norm of the weights follows the curve that the formula predicts.",
-            ("radius-trajectory",),
+            words="From any start, the norm of the weights follows the curve that the formula predicts.",
+            derivations=("radius-trajectory",),
         ),
     )
 
@@ -69,8 +69,9 @@ class RadiusTrajectory(Claim):
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the area."""
+        law = ground_of(table, "radius-trajectory")
         if missing := _missing(table):
-            return [self.not_measured(table, AREA, "physics", 1.0, missing)]
+            return [self.not_measured(table, AREA, law, 1.0, missing)]
         ratios = np.array([way.ratio for way in _ways(table)])
         ratios = ratios[np.isfinite(ratios)]
         if len(ratios) < FEWEST_FAR:
@@ -78,10 +79,9 @@ class RadiusTrajectory(Claim):
                 f"needs {FEWEST_FAR} runs that start a factor of {FAR:g} or more from the stationary radius and then "
                 f"settle; found {len(ratios)}"
             )
-            return [replace(self.not_measured(table, AREA, "physics", 1.0, []), reason=why)]
-        source = PROTOCOLS[str(table.data.attrs["protocol"])].trajectory.source
+            return [replace(self.not_measured(table, AREA, law, 1.0, []), reason=why)]
         details: dict[str, object] = {"runs that started far": len(ratios)}
-        return [self.verdict(table, AREA, "physics", 1.0, self.margin, mean_of(ratios), source, details)]
+        return [self.verdict(table, AREA, law, 1.0, self.margin, mean_of(ratios), details=details)]
 
 
 def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:

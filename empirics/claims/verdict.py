@@ -76,6 +76,10 @@ class Verdict:
         Further numbers.
     optimizer : str
         What the runs were trained with.
+    derivation : str
+        Name of the derivation that it is compared with, which `kind` follows from; empty if there is none.
+    needs : tuple of tuple of str
+        The smallest sets of assumptions under which what is derived there holds.
     """
 
     claim: str
@@ -92,3 +96,5 @@ class Verdict:
     source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     optimizer: str = "sgd"
+    derivation: str = ""
+    needs: tuple[tuple[str, ...], ...] = ()

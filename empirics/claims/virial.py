@@ -16,6 +16,7 @@ from empirics.claims.compressibility import by_noise
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.gas import learning_rate, rate_name, whatever_the_loss
+from empirics.claims.ground import ground_of
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.stationarity import BALANCE_MARGIN
@@ -30,9 +31,6 @@ FloatArray = NDArray[np.float64]
 IDENTITY = "Virial theorem with the remainder: weight decay and E[w.g] against the push of the gradients"
 REMAINDER = "Scale-invariance defect E[w·∇L]/(2RT), the amount by which pV/(RT) falls below 1"
 LAW = "p V/(R T) - (1 - E[w.grad L]/(2 R T))"
-
-#: An E[w.g]/(2 R T) is uncertain by at least this: it is a sum that cancels.
-CANCELLED = 1e-11
 
 
 class VirialTheorem(Claim):
@@ -53,32 +51,35 @@ class VirialTheorem(Claim):
     protocols = ("fixed-lr", "fixed-elr")
     statements = (
         Statement(
-            "identity",
-            "Clausius' virial theorem: in a stationary run the growth of the squared norm by the gradient steps equals "
-            "its decay by weight decay plus the work of the gradient along the weights. True of any network.",
-            ("virial-with-remainder",),
+            words="Clausius' virial theorem: in a stationary run the growth of the squared norm by the gradient steps "
+            "equals its decay by weight decay plus the work of the gradient along the weights. True of any network.",
+            derivations=("virial-with-remainder",),
         ),
         Statement(
-            "symmetry",
-            "The gradient has no component along the weights, E[w·g] = 0, as in a network that is scale-invariant in "
-            "all trained weights. Otherwise the number is the amount by which p V/(R T) falls below 1.",
-            ("virial-with-remainder",),
+            words="The gradient has no component along the weights, E[w·g] = 0, as in a network that is "
+            "scale-invariant in all trained weights. Otherwise the number is the amount by which p V/(R T) falls below "
+            "1.",
+            derivations=("virial-theorem",),
         ),
         Statement(
-            "physics",
-            "Only the gradient along the weights makes p V/(R T) differ from 1; the mean gradient and lr·wd do not.",
-            ("virial-with-remainder",),
+            words="Only the gradient along the weights makes p V/(R T) differ from 1; the mean gradient and lr·wd do "
+            "not.",
+            derivations=("virial-with-remainder",),
         ),
     )
 
     #: p V/(R T) within 0.05 counts as equal.
     margin = 0.05
 
+    def statement(self, row: Verdict) -> Statement:
+        """What is tested; the law is a consequence of the same derivation as the theorem."""
+        return self.statements[-1] if row.title == LAW else super().statement(row)
+
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the theorem, the remainder, and whether the remainder is all there is."""
         table = whatever_the_loss(table)
         if missing := _missing(table, "radial_gradient"):
-            return [self.not_measured(table, REMAINDER, "symmetry", 0.0, missing)]
+            return [self.not_measured(table, REMAINDER, ground_of(table, "virial-theorem"), 0.0, missing)]
         return [self._theorem(table), self._remainder(table), self._law(table)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
@@ -92,36 +93,32 @@ class VirialTheorem(Claim):
         return (_plot(to_leading_order(*_virial(table)), by_noise(table)[noisy], self.margin),)
 
     def _theorem(self, table: Table) -> Verdict:
+        law = ground_of(table, "virial-with-remainder")
         if missing := _missing(table, "grad_sq"):
-            return self.not_measured(table, IDENTITY, "identity", 1.0, missing)
+            return self.not_measured(table, IDENTITY, law, 1.0, missing)
         measured = balances(table.data)
         measured = np.empty(0) if measured is None else measured[np.isfinite(measured)]
-        source, estimate = derive("virial-with-remainder").source, mean_of(measured)
-        return self.verdict(table, IDENTITY, "identity", 1.0, BALANCE_MARGIN, estimate, source, gated=False)
+        return self.verdict(table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(measured), gated=False)
 
     def _remainder(self, table: Table) -> Verdict:
+        law = ground_of(table, "virial-theorem")
         if missing := _missing(table, "grad_variance"):
-            return self.not_measured(table, REMAINDER, "symmetry", 0.0, missing)
+            return self.not_measured(table, REMAINDER, law, 0.0, missing)
         drift = 1 - to_leading_order(*_virial(table))
         details: dict[str, object] = {"by run": drift.tolist()}
-        source = derive("virial-with-remainder").source
-        estimate = mean_of(drift)
-        # In a network that is exactly scale-invariant the products in w.g cancel to their rounding, without scatter.
-        low, high = min(estimate.low, estimate.value - CANCELLED), max(estimate.high, estimate.value + CANCELLED)
-        estimate = replace(estimate, low=low, high=high) if np.isfinite(estimate.low) else estimate
-        verdict = self.verdict(table, REMAINDER, "symmetry", 0.0, self.margin, estimate, source, details)
+        verdict = self.verdict(table, REMAINDER, law, 0.0, self.margin, mean_of(drift), details=details)
         if verdict.verdict != "disagrees":
             return verdict
         span = f"; the network is not scale-invariant as a whole: {drift.min():.3g} to {drift.max():.3g} over the runs"
         return replace(verdict, reason=verdict.reason + span)
 
     def _law(self, table: Table) -> Verdict:
+        law = ground_of(table, "virial-with-remainder").also("pure noise", "small steps")
         if missing := _missing(table, "grad_variance"):
-            return self.not_measured(table, LAW, "physics", 0.0, missing)
+            return self.not_measured(table, LAW, law, 0.0, missing)
         noisy = table.values("grad_variance") > 0
         apart = by_noise(table)[noisy] - to_leading_order(*_virial(table))
-        source = derive("virial-with-remainder").source
-        verdict = self.verdict(table, LAW, "physics", 0.0, self.margin, mean_of(apart), source)
+        verdict = self.verdict(table, LAW, law, 0.0, self.margin, mean_of(apart))
         if verdict.verdict != "disagrees" or table.missing("grad_mean_sq"):
             return verdict
         share = table.values("grad_mean_sq")[noisy] / table.values("grad_variance")[noisy]
