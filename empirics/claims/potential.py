@@ -66,9 +66,9 @@ class MinimalPotential(Claim):
         ),
         Statement(
             words="Each stationary state minimises its own free energy among all the others, in two parts. At the "
-            "run's own temperature its mean loss minus temperature times entropy is lower than that of runs at higher and "
-            "at lower temperature; the number is the offset of the minimum from the run itself, in log T. And at the "
-            "run's own norm pressure times volume, in the coordinates of its optimiser, is R T.",
+            "run's own temperature its mean loss minus temperature times entropy is lower than that of runs at higher "
+            "and at lower temperature; the number is the offset of the minimum from the run itself, in log T. And at "
+            "the run's own norm pressure times volume, in the coordinates of its optimiser, is R T.",
             derivations=("temperature", "ideal-gas-law"),
             protocols=("fixed-lr",),
             optimizers=EVERY_OPTIMIZER[1:],

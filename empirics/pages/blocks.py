@@ -293,7 +293,7 @@ class Law:
     mathml, latex : str
         The formula.
     needs : str
-        What it assumes.
+        What it needs, in words.
     source : str
         Paper.
     url : str

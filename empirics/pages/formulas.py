@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 
 import sympy as sp
 from latex2mathml.converter import convert
 
+from empirics.claims.ground import Ground, derived
 from empirics.pages.blocks import Law, Paper
-from empirics.pages.words import typeset
-from thermo_theory import Derivation, derive
+from empirics.pages.words import needs_words, typeset
+from thermo_theory import Derivation
 from thermo_theory.engine.printing import to_latex
-from thermo_theory.protocols import PROTOCOLS, Protocol
+from thermo_theory.protocols import PROTOCOLS
 
-__all__ = ["compared", "derived", "laws", "papers"]
+__all__ = ["compared", "laws", "papers"]
 
 _PAPER = "https://arxiv.org/abs/2511.07308"
 
@@ -52,12 +52,9 @@ def _address(source: str) -> str:
     return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
 
 
-def _law(derivation: Derivation, kind: str = "") -> Law:
-    """Turn a derivation's claim into a row of the page; `kind` is that of the claim that is compared with it."""
+def _law(derivation: Derivation) -> Law:
+    """Turn a derivation's claim into a row of the page."""
     formula = to_latex(readable(derivation.claim.equation))
-    needs = ", ".join(derivation.assumptions) or "no assumptions"
-    if "symmetry" in (derivation.kind, kind) and set(derivation.assumptions) - {"scale invariance", "stationarity"}:
-        needs += " (in this derivation; scale invariance and stationarity alone suffice)"
     words = derivation.summary
     # A sentence starts with a capital; a formula in words (dS/dlog eta, p V) does not.
     symbols = words[1:2].isupper() or (words[1:2] == " " and words[:1] not in "Aa")
@@ -66,14 +63,14 @@ def _law(derivation: Derivation, kind: str = "") -> Law:
         typeset(title),
         convert(formula, display="block"),
         formula,
-        needs,
+        needs_words(Ground.of(derivation).needs, derivation.assumptions),
         derivation.source,
         _address(derivation.source),
         derivation.name,
     )
 
 
-_COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
+_COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell-from-symmetry")
 
 
 def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
@@ -94,67 +91,9 @@ def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -
     return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
 
 
-def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd", kind: str = "") -> tuple[Law, ...]:
-    """Return the formulas that a claim compares with.
-
-    Parameters
-    ----------
-    names, protocol, optimizer
-        As `derived` takes them.
-    kind : str
-        Of the claim: a symmetry needs less than a derivation may assume.
-
-    Returns
-    -------
-    tuple of Law
-    """
-    return tuple(_law(one, kind) for one in derived(names, protocol, optimizer))
-
-
-def derived(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Derivation, ...]:
-    """Return derivations by name: of those made for each protocol or optimiser, that of the runs.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Names of derivations.
-    protocol, optimizer : str
-        Of the runs, as "fixed-lr" and "sgd".
-
-    Returns
-    -------
-    tuple of Derivation
-        Without those derived for SGD alone, if the runs are by another optimiser.
-
-    Raises
-    ------
-    LookupError
-        If there is no such derivation.
-    """
-    of = PROTOCOLS.get(protocol)
-    if of is not None and optimizer != "sgd":
-        # Under other protocols nothing is derived for other optimisers than SGD.
-        with suppress(ValueError):
-            of = of.with_optimizer(optimizer)
-    found = (_found(name, of) for name in names)
-    return tuple(one for one in found if one is not None)
-
-
-def _found(name: str, of: Protocol | None) -> Derivation | None:
-    """Return the derivation for a protocol with its optimiser, or for all; None where there is one for SGD alone."""
-    if of is not None and of.optimizer != "sgd":
-        # These have names of their own by optimiser.
-        if name == "ideal-gas-law":
-            return of.equation_of_state
-        if name == "scaling-symmetry":
-            return derive(f"{of.optimizer}-symmetry")
-    for key in (of, None):
-        with suppress(LookupError):
-            return derive(name, key)
-    if of is not None and of.optimizer != "sgd":
-        derive(name, PROTOCOLS["fixed-lr"])  # so that a name that is not there is said to be wrong
-        return None
-    return derive(name, of)
+def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Law, ...]:
+    """Return the formulas that a claim compares with; names, protocol and optimiser as `derived` takes them."""
+    return tuple(map(_law, derived(names, protocol, optimizer)))
 
 
 def papers() -> tuple[Paper, ...]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from empirics.claims.exhibit import Exhibit, Map, Plot, Rows
+from empirics.claims.ground import Ground, derived
 from empirics.claims.verdicts import SCHEMA
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import lag_shares
-from empirics.pages.formulas import derived
 from empirics.pages.sections.comparison import differences, matrix, names_of
 from empirics.pages.sections.stationarity import runs_table
 from empirics.pages.sections.verdicts import Shown, known_claims, shown_by_claim, statements_of
@@ -107,21 +107,24 @@ def _claims(verdicts: Any, shown: Mapping[str, list[Shown]]) -> list[dict[str, A
         rows = [verdict for verdict in verdicts if verdict.claim == name]
         statements = [
             {
-                "kind": said.kind,
-                "protocol": protocol,
-                "optimizer": optimizer,
+                "kind": members[0].kind,
+                "needs": members[0].needs,
+                "protocol": members[0].protocol,
+                "optimizer": members[0].optimizer,
                 "tests": said.words,
                 "derivations": [
                     {
                         "name": one.name,
+                        "kind": Ground.of(one).kind,
                         "equation": to_latex(one.claim.equation),
                         "assumptions": list(one.assumptions),
+                        "needs": Ground.of(one).needs,
                         "source": one.source,
                     }
-                    for one in derived(said.derivations, protocol, optimizer)
+                    for one in derived(said.derivations, members[0].protocol, members[0].optimizer)
                 ],
             }
-            for said, protocol, optimizer, _ in statements_of(known.get(name), rows)
+            for said, members in statements_of(known.get(name), rows)
         ]
         exhibits = [
             {"protocol": part.protocol, "optimizer": part.optimizer} | _exhibit(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from empirics.claims.exhibit import typeset
@@ -15,6 +15,7 @@ __all__ = [
     "PROTOCOL_WORDS",
     "card",
     "gist",
+    "needs_words",
     "tally",
     "typeset",
     "where_words",
@@ -23,12 +24,13 @@ __all__ = [
 #: What a claim of each kind proves, and what it does not.
 KIND_WORDS = {
     "identity": (
-        "Identity: holds in every stationary run, whatever the network. It is a gate: a run that fails it is not used. "
-        "Passing it is no evidence for the theory."
+        "Identity: a relation of the quantities of one run that needs at most scale invariance and stationarity. It is "
+        "a gate: a run that fails it is not used. Passing it is no evidence for the theory."
     ),
     "symmetry": (
-        "Symmetry: follows from scale invariance alone, for arbitrary noise and any step size. Agreement shows that "
-        "the network is scale-invariant and its norm stationary; it does not test isotropic noise or the Gibbs law."
+        "Symmetry: a relation of runs at different rates that needs no more, whatever the noise and the step size. "
+        "Agreement shows that the network is scale-invariant and its runs stationary; it does not test isotropic noise "
+        "or the Gibbs law."
     ),
     "physics": (
         "Physics: needs assumptions that a network can break (constant or isotropic noise, small steps, the Gibbs "
@@ -38,9 +40,9 @@ KIND_WORDS = {
 
 #: The same in a few words.
 KIND_SHORT = {
-    "identity": "a gate: holds in every stationary run, no evidence",
-    "symmetry": "follows from scale invariance alone",
-    "physics": "needs further assumptions",
+    "identity": "a gate, no evidence",
+    "symmetry": "holds for any noise and step size",
+    "physics": "evidence for or against the thermodynamic picture",
 }
 
 PROTOCOL_WORDS = {
@@ -77,6 +79,38 @@ def where_words(protocol: str, optimizer: str) -> str:
     """
     words = PROTOCOL_WORDS.get(protocol, protocol) or "an unrecorded protocol"
     return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
+
+
+def needs_words(needs: Iterable[Iterable[str]], assumptions: Sequence[str] = ()) -> str:
+    """Say what a claim needs, and what the steps of its derivation use besides.
+
+    Parameters
+    ----------
+    needs : iterable of iterable of str
+        The smallest sets of assumptions under which it holds.
+    assumptions : sequence of str
+        Those of the steps of its derivation.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> needs_words([("stationarity", "scale invariance")], ("continuous time", "scale invariance", "stationarity"))
+    'scale invariance and stationarity (the steps of this derivation also use continuous time)'
+    >>> needs_words([()]), needs_words([("pure noise",), ("Gibbs law",)])
+    ('nothing', 'pure noise, or Gibbs law')
+    """
+    order = {name: number for number, name in enumerate(assumptions)}
+    sets = [sorted(one, key=lambda name: order.get(name, len(order))) for one in needs]
+    also = [name for name in assumptions if not any(name in one for one in sets)]
+    also_words = f" (the steps of this derivation also use {_listed(also)})" if also else ""
+    return (", or ".join(map(_listed, sets)) or "nothing") + also_words
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "nothing"
 
 
 def gist(verdicts: Iterable[Any]) -> str:

@@ -28,7 +28,7 @@ from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
 from empirics.pages.sections.wording import MISSING, plural, summary
-from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, tally, typeset, where_words
+from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, needs_words, tally, typeset, where_words
 
 __all__ = [
     "Shown",
@@ -102,8 +102,8 @@ def claim_words(name: str, known: Mapping[str, Claim]) -> str:
     return f"{known[name].title} ({name})" if name in known else name
 
 
-def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statement, str, str, list[Any]]]:
-    """Group the verdicts on a claim by what they test.
+def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statement, list[Any]]]:
+    """Group the verdicts on a claim by what they test; those of a group have their kind and what it needs in common.
 
     Parameters
     ----------
@@ -115,16 +115,15 @@ def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statem
     Yields
     ------
     statement : Statement
-    protocol, optimizer : str
     rows : list of Verdict
-        The verdicts that test it.
+        The verdicts that test it, of one protocol and optimiser.
     """
-    groups: dict[tuple[str, str, str], list[Any]] = {}
+    groups: dict[Any, list[Any]] = {}
     for row in rows:
-        groups.setdefault((str(row.kind), str(row.protocol), str(getattr(row, "optimizer", "sgd"))), []).append(row)
-    for (kind, protocol, optimizer), members in groups.items():
-        said = claim.statement(kind, protocol, optimizer) if claim else Statement(kind, f"{members[0].title}.")
-        yield said, protocol, optimizer, members
+        said = claim.statement(row) if claim else Statement(row.kind, f"{row.title}.")
+        groups.setdefault((said, row.kind, row.needs, row.protocol, row.optimizer), []).append(row)
+    for (said, *_), members in groups.items():
+        yield said, members
 
 
 @dataclass(frozen=True)
@@ -184,10 +183,11 @@ def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
     known, parts = known_claims(verdicts), shown_by_claim(verdicts)
     for name in names:
         blocks: list[object] = []
-        for said, protocol, optimizer, rows in statements_of(known.get(name), [v for v in verdicts if v.claim == name]):
-            meaning, laws = KIND_SHORT.get(said.kind, ""), compared(said.derivations, protocol, optimizer, said.kind)
-            where = where_words(protocol, optimizer)
-            blocks.append(Tested(said.kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
+        for said, rows in statements_of(known.get(name), [v for v in verdicts if v.claim == name]):
+            kind, protocol, optimizer = rows[0].kind, rows[0].protocol, rows[0].optimizer
+            meaning = KIND_SHORT.get(kind, "") + (f"; needs {needs_words(rows[0].needs)}" if rows[0].needs else "")
+            laws, where = compared(said.derivations, protocol, optimizer), where_words(protocol, optimizer)
+            blocks.append(Tested(kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
         mine = parts.get(name, [])
         for part in mine:
             if len(mine) > 1:
