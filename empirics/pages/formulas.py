@@ -10,8 +10,9 @@ from latex2mathml.converter import convert
 
 from empirics.claims.ground import Ground, derived
 from empirics.pages.blocks import Law, Paper
-from empirics.pages.words import needs_words, typeset
+from empirics.pages.words import typeset
 from thermo_theory import Derivation
+from thermo_theory.book.wording import needs_in_words
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS
 
@@ -63,7 +64,7 @@ def _law(derivation: Derivation) -> Law:
         typeset(title),
         convert(formula, display="block"),
         formula,
-        needs_words(Ground.of(derivation).needs, derivation.assumptions),
+        needs_in_words(Ground.of(derivation).needs, derivation.assumptions),
         derivation.source,
         _address(derivation.source),
         derivation.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from empirics.claims.exhibit import typeset
@@ -15,7 +15,6 @@ __all__ = [
     "PROTOCOL_WORDS",
     "card",
     "gist",
-    "needs_words",
     "tally",
     "typeset",
     "where_words",
@@ -79,38 +78,6 @@ def where_words(protocol: str, optimizer: str) -> str:
     """
     words = PROTOCOL_WORDS.get(protocol, protocol) or "an unrecorded protocol"
     return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
-
-
-def needs_words(needs: Iterable[Iterable[str]], assumptions: Sequence[str] = ()) -> str:
-    """Say what a claim needs, and what the steps of its derivation use besides.
-
-    Parameters
-    ----------
-    needs : iterable of iterable of str
-        The smallest sets of assumptions under which it holds.
-    assumptions : sequence of str
-        Those of the steps of its derivation.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> needs_words([("stationarity", "scale invariance")], ("continuous time", "scale invariance", "stationarity"))
-    'scale invariance and stationarity (the steps of this derivation also use continuous time)'
-    >>> needs_words([()]), needs_words([("pure noise",), ("Gibbs law",)])
-    ('nothing', 'pure noise, or Gibbs law')
-    """
-    order = {name: number for number, name in enumerate(assumptions)}
-    sets = [sorted(one, key=lambda name: order.get(name, len(order))) for one in needs]
-    also = [name for name in assumptions if not any(name in one for one in sets)]
-    also_words = f" (the steps of this derivation also use {_listed(also)})" if also else ""
-    return (", or ".join(map(_listed, sets)) or "nothing") + also_words
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "nothing"
 
 
 def gist(verdicts: Iterable[Any]) -> str:

@@ -1,8 +1,8 @@
 """The book: a page for each derivation, generated from the derivations themselves.
 
-``python -m thermo_theory.book docs/book`` (``make book``) writes it. A page has the claim, what it assumes and where it
-is from, a number, a plot where one helps, and all steps; nothing in it is written by hand. The index and the dictionary
-are kept with the source, the other pages are made whenever the site is.
+``python -m thermo_theory.book docs/book`` (``make book``) writes it. A page has the claim, what it assumes and needs,
+what it rests on and where it is from, a number, a plot where one helps, and all steps; nothing in it is written by
+hand. The index and the dictionary are kept with the source, the other pages are made whenever the site is.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import sympy as sp
 
 from thermo_theory.book.dictionary import dictionary
 from thermo_theory.book.plots import PLOTS, to_svg
+from thermo_theory.book.wording import needs_in_words
 from thermo_theory.chapters import CHAPTERS
 from thermo_theory.engine.derivation import Derivation, derivations
 from thermo_theory.engine.evaluate import evaluate
+from thermo_theory.engine.printing import to_latex
 from thermo_theory.engine.world import DIGITS, NotInterpreted
 from thermo_theory.protocols import FixedLR
 
@@ -170,6 +172,7 @@ def page(name: str, same_name: list[Derivation]) -> str:
         checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
         parts += [
             f"{head}\n",
+            *_needed(found),
             f"**A number.**\n\n{number(found)}\n",
             f"**Steps.**\n\n(1) {_with_links(found, steps)}",
             f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n",
@@ -177,10 +180,40 @@ def page(name: str, same_name: list[Derivation]) -> str:
     return "\n".join(parts)
 
 
+def _needed(found: Derivation) -> Iterator[str]:
+    """What the claim needs with an example against it without each, and what it rests on without proof."""
+    if found.kind != "definition":
+        yield f"**Needs.** {needs_in_words(found.needs(), found.assumptions)}.\n"
+    against = found.counterexamples
+    if against:
+        lines = [f"- without *{name}*: `{_FALSE.sub('', why)}`" for name, why in against.items()]
+        yield _folded("Without one of these it is false", lines)
+    taken = found.roots()
+    if taken:
+        lines = [
+            f"- {root.kind}: ${to_latex(root.step.equation)}$, {_linked(root.step.chain.title)} ({root.step.number})"
+            for root in taken
+        ]
+        yield _folded("Taken without proof", lines)
+
+
+#: How a counterexample begins: which statement it is about, which here is the claim of the page.
+_FALSE = re.compile(r"^step \d+, .*, is false: ", re.DOTALL)
+
+
+def _folded(title: str, lines: list[str]) -> str:
+    return "\n".join([f"<details><summary>{title}</summary>\n", *lines, "\n</details>\n"])
+
+
+def _linked(title: str) -> str:
+    """Lead to the page of a derivation."""
+    return f"[{title}]({title.split(',')[0]}.md)"
+
+
 def _with_links(found: Derivation, steps: str) -> str:
     """Lead from the steps that are other derivations' claims to the pages of those."""
     for title in {step.done.removeprefix("from ") for step in found.steps if step.operation == "claim"}:
-        steps = re.sub(rf"from {re.escape(title)}$", f"from [{title}]({title.split(',')[0]}.md)", steps, flags=re.M)
+        steps = re.sub(rf"from {re.escape(title)}$", f"from {_linked(title)}", steps, flags=re.M)
     return steps
 
 

@@ -28,7 +28,8 @@ from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import drawn
 from empirics.pages.formulas import compared
 from empirics.pages.sections.wording import MISSING, plural, summary
-from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, needs_words, tally, typeset, where_words
+from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, gist, tally, typeset, where_words
+from thermo_theory.book.wording import needs_in_words
 
 __all__ = [
     "Shown",
@@ -185,7 +186,7 @@ def claim_sections(verdicts: Any, prefix: str = "") -> Iterator[Section]:
         blocks: list[object] = []
         for said, rows in statements_of(known.get(name), [v for v in verdicts if v.claim == name]):
             kind, protocol, optimizer = rows[0].kind, rows[0].protocol, rows[0].optimizer
-            meaning = KIND_SHORT.get(kind, "") + (f"; needs {needs_words(rows[0].needs)}" if rows[0].needs else "")
+            meaning = KIND_SHORT.get(kind, "") + (f"; needs {needs_in_words(rows[0].needs)}" if rows[0].needs else "")
             laws, where = compared(said.derivations, protocol, optimizer), where_words(protocol, optimizer)
             blocks.append(Tested(kind, meaning, where, typeset(said.words), laws, tuple(map(card, rows))))
         mine = parts.get(name, [])

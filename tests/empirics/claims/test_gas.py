@@ -50,7 +50,8 @@ def test_the_isotropic_gas_agrees_at_every_dimension(protocol, d):
     assert all(row.low < row.measured < row.high and row.source for row in rows.values())
     assert {row.kind for row in rows.values() if row.claim == "V3"} == {"symmetry"}
     assert {rows[title].kind for title in physics_of_states(protocol)} == {"physics"}
-    assert rows[DRIVEN].kind == "identity"
+    # It needs small steps or continuous time, so it is more than a gate.
+    assert rows[DRIVEN].kind == "physics"
 
 
 def test_three_protocols_in_one_table_are_judged_as_they_are_alone():

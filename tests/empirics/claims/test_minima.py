@@ -111,9 +111,9 @@ def test_every_claim_says_what_each_of_its_forms_tests():
         table, claims = gas(protocol, levels=(9, 5))
         for claim in claims.values():
             for verdict in claim.verdicts(table):
-                said = claim.statement(verdict.kind, protocol)
+                said = claim.statement(verdict)
                 assert said in claim.statements
-                assert said.derivations
+                assert said.derivations or verdict.kind == "identity"
 
 
 def test_a_way_that_the_trace_does_not_follow_to_its_end_is_shown_as_far_as_it_goes():

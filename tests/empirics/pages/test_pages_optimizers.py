@@ -9,10 +9,12 @@ from gas_states import state_table
 from optimizer_tables import optimizer_table
 
 from empirics.claims import claims, compare, tables_of
+from empirics.claims.ground import derived
 from empirics.claims.minima import minima
-from empirics.pages import formulas, report
+from empirics.pages import report
 from empirics.pages.evidence import RunEvidence
 from empirics.results import Runs
+from thermo_theory import FixedLR
 
 #: By hand, from the symmetry of each step: what is equal along an orbit, V1's and V3's statements.
 ORBITS = {
@@ -61,8 +63,9 @@ def test_what_is_tested_is_what_the_optimizers_symmetry_gives(optimizer):
     runs = together(optimizer_table(np.random.default_rng(1), optimizer))
     ((table, fitting),) = tables_of(runs, claims().values())
     known = {claim.name: claim for claim in fitting}
-    assert radius in known["V1"].statement("symmetry", "fixed-lr", optimizer).words
-    assert entropy in known["V3"].statement("symmetry", "fixed-lr", optimizer).words
+    _, slopes, _ = known["V1"].verdicts(table)
+    assert radius in known["V1"].statement(slopes).words
+    assert entropy in known["V3"].statement(known["V3"].verdicts(table)[0]).words
     (plot,) = known["V3"].exhibits(table)
     assert f"depends on {equal} alone" in plot.caption
     rest = np.concatenate([one.y for one in plot.series])
@@ -72,12 +75,13 @@ def test_what_is_tested_is_what_the_optimizers_symmetry_gives(optimizer):
     assert len(rest) == 81
     for claim in fitting:
         for verdict in claim.verdicts(table):
-            said = claim.statement(verdict.kind, "fixed-lr", optimizer)
+            said = claim.statement(verdict)
             assert said.words != f"{claim.title}."
-            names = [one.name for one in formulas.derived(said.derivations, "fixed-lr", optimizer)]
+            found = derived(said.derivations, "fixed-lr", optimizer)
             # Nothing that is derived for SGD alone stands there.
-            assert not {"scaling-symmetry", "maxwell-from-symmetry", "potential", "entropy-of-schedule"} & set(names)
-            assert len(names) == len(said.derivations)
+            assert not {"scaling-symmetry", "potential", "entropy-of-schedule"} & {one.name for one in found}
+            assert {one.protocol for one in found} <= {None, FixedLR.with_optimizer(optimizer)}
+            assert len(found) == len(said.derivations)
 
 
 @pytest.mark.parametrize("optimizer", ORBITS)

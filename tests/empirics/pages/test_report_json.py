@@ -113,7 +113,12 @@ def test_what_is_shown_is_in_the_numbers(tmp_path, gas):
     assert {row["claim"] for row in experiment["verdicts"]} == set(claims)
     (statement,) = claims["V3"]["statements"]
     assert statement["kind"] == "symmetry"
-    assert [one["name"] for one in statement["derivations"]] == ["maxwell-from-symmetry"]
+    (shown,) = statement["derivations"]
+    assert (shown["name"], shown["kind"]) == ("maxwell-from-symmetry", "symmetry")
+    needed = [["scale invariance", "stationarity"]]
+    assert statement["needs"] == shown["needs"] == needed
+    rows = [row for row in experiment["verdicts"] if row["claim"] == "V3"]
+    assert {(row["derivation"], str(row["needs"])) for row in rows} == {(shown["name"], str(needed))}
     shown = {exhibit["name"]: exhibit for exhibit in claims["V2"]["exhibits"]}
     assert list(shown) == ["minimum", "directions", "volume", "minima"]
     assert np.shape(shown["minimum"]["to"]) == (*np.shape(shown["minimum"]["values"]), 2)
