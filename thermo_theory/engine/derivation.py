@@ -160,8 +160,8 @@ class Chain:
         """Give a name to something."""
         return self._append(equation, "definition", "definition", because=because)
 
-    def assumption(self, name: str, equation: sp.Basic, because: str = "") -> Step:
-        """Assume something, under one of the names in `ASSUMPTIONS`.
+    def assumption(self, name: str, equation: sp.Basic, because: str = "", given: Sequence[Step] = ()) -> Step:
+        """Assume something, under one of the names in `ASSUMPTIONS`; it is to hold where the steps in `given` do.
 
         Raises
         ------
@@ -171,7 +171,12 @@ class Chain:
         if name not in ASSUMPTIONS:
             raise ValueError(f"{name!r} is not an assumption; known: {', '.join(ASSUMPTIONS)}")
         return self._append(
-            equation, "assumption", f"assume {name}", because=because or ASSUMPTIONS[name], assumptions=(name,)
+            equation,
+            "assumption",
+            f"assume {name}",
+            because=because or ASSUMPTIONS[name],
+            parents=tuple(step.number for step in given),
+            assumptions=(name,),
         )
 
     def claim(
