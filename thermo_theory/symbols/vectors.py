@@ -19,6 +19,7 @@ from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
 __all__ = [
     "Apply",
+    "DifferentialEntropyOf",
     "Div",
     "Dot",
     "EntropyOf",
@@ -30,9 +31,11 @@ __all__ = [
     "Mat",
     "NoiseMean",
     "NoiseVariance",
+    "NormEntropyOf",
     "Quad",
     "Sandwich",
     "SkewProduct",
+    "Squares",
     "SymProduct",
     "Tr",
     "Vec",
@@ -67,7 +70,7 @@ def is_tensor(expression: sp.Basic) -> bool:
     """Whether the expression is a vector or a matrix and not a scalar."""
     if isinstance(expression, VectorFunction):
         return True
-    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | SymProduct):
+    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | Squares | SymProduct):
         return True
     if isinstance(expression, sp.Add | sp.Mul | Generator):
         return any(is_tensor(argument) for argument in expression.args)
@@ -279,6 +282,22 @@ class Div(sp.Function):
         return rf"\operatorname{{div}} {printer._print(self.args[0])}"
 
 
+class Squares(sp.Function):
+    """The vector of the squares of a vector's coordinates; a common factor comes out, squared."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull a scalar factor out."""
+        scalar, vector = _split(sp.factor_terms(argument))
+        return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "sq(", self.args[0], ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"\operatorname{{sq}}\left({printer._print(self.args[0])}\right)"
+
+
 class Functional(sp.Function):
     """A number that belongs to the law of a random vector; a world computes it from the vector's values."""
 
@@ -296,9 +315,27 @@ class Functional(sp.Function):
 
 
 class EntropyOf(Functional):
-    """The entropy of the law of a random vector."""
+    """The entropy of the law of a random direction on the unit sphere."""
 
     letter = "h"
+
+
+class DifferentialEntropyOf(Functional):
+    """The differential entropy of the law of a random vector of R^d."""
+
+    letter = "h_w"
+
+
+class NormEntropyOf(Functional):
+    """The entropy of the logarithm of a random vector's norm given its direction: the same for any multiple of it."""
+
+    letter = "h_r"
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Drop a scalar factor: it only shifts the logarithm."""
+        scalar, vector = _split(argument)
+        return None if scalar == 1 or vector == 0 else cls(vector)
 
 
 class EstimateOf(Functional):

@@ -27,7 +27,6 @@ from thermo_theory.symbols import (
     beta1,
     buffer,
     buffer_next,
-    c,
     d,
     eq,
     eta,
@@ -39,16 +38,11 @@ from thermo_theory.symbols import (
     sigma,
     tr_Sigma,
     w,
-    w_before,
     w_next,
 )
-from thermo_theory.symbols.vectors import Dot, Expectation, VectorFunction
+from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
-    adam_direction,
-    adam_gradient,
-    adam_step,
-    adam_world,
     entropy_world,
     gas_world,
     noise_gas_world,
@@ -66,9 +60,6 @@ IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
 
 #: d - 1, of which sympy can take roots.
 _DIRECTIONS = sp.Dummy("m", positive=True)
-
-_coupled_step = VectorFunction.named("W_2")
-
 
 # Operations --------------------------------------------------------------------------------------
 
@@ -307,51 +298,6 @@ def _maxwell(chain: Chain, rule: str) -> Step:
     return by_rate.add(by_decay, weights=(weight,), because="the temperature drops out")
 
 
-# Symmetry ----------------------------------------------------------------------------------------
-
-
-def _adam_symmetry(chain: Chain, rule: str) -> None:
-    now, before = adam_gradient(w), adam_gradient(w_before)
-    coupled = rule == "adam-l2"
-    step = _coupled_step if coupled else adam_step
-    if coupled:
-        push = adam_direction(now + lam * w, before + lam * w_before)
-        new = w - eta * push
-        scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c**2}
-    else:
-        push = adam_direction(now, before)
-        new = (1 - eta * lam) * w - eta * push
-        scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c}
-    one = chain.definition(
-        eq(step(w, w_before, eta, lam), new), "one step; Adam's direction depends on earlier gradients"
-    )
-    larger = one.rescale(scaling)
-    invariant = [
-        chain.assumption("scale invariance", eq(adam_gradient(c * x), adam_gradient(x) / c)) for x in (w, w_before)
-    ]
-    larger = larger.substitute(*invariant)
-    args = [argument / c for argument in push.args]
-    unchanged = chain.assumption(
-        "eps = 0",
-        eq(adam_direction(*[sp.expand(a) for a in args]), push),
-        "m/sqrt(v) does not change if all gradients are divided by c",
-    )
-    larger.multiple_step(unchanged, one, because="the same directions, for a memory of any length")
-
-
-@operation("compare with c times the step")
-def multiple_step(larger: sp.Eq, unchanged: sp.Eq, one: sp.Eq) -> sp.Eq:
-    """Write a step from rescaled weights as c times the step."""
-
-    def opened(side: sp.Expr) -> sp.Expr:
-        return side.replace(adam_direction, lambda *parts: adam_direction(*map(sp.expand, parts)))
-
-    moved = opened(larger.rhs).subs(unchanged.lhs, unchanged.rhs)
-    if sp.expand(moved - c * one.rhs) != 0:
-        raise OperationError(f"{moved} is not {c} times {one.rhs}")
-    return eq(larger.lhs, c * one.lhs)
-
-
 def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
     """The function that writes a derivation for one of the optimisers."""
 
@@ -424,11 +370,3 @@ derivation(
     summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
     worlds=[gas_world("adam-l2", True)],
 )(bound(_gas, "adam-l2"))
-for _rule in ("adamw", "adam-l2"):
-    derivation(
-        f"{_rule}-symmetry",
-        kind="symmetry",
-        source=THIS_TOOLKIT,
-        summary="A step from rescaled weights at rescaled rates is the step rescaled",
-        worlds=[adam_world()],
-    )(bound(_adam_symmetry, _rule))

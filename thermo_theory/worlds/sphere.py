@@ -279,7 +279,7 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
     meanings: dict[Any, Any] = {
         s.d: n,
         s.R: mp.mpf(m) / 2,
-        s.R_Gibbs: mp.mpf(n) / 2,
+        s.R_Gibbs: pressure * gibbs(1) / heat,
         s.eta: rate,
         s.lam: decay,
         s.p: pressure,
