@@ -43,7 +43,6 @@ from thermo_theory.symbols import (
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
-    entropy_world,
     gas_world,
     noise_gas_world,
     orbit_world,
@@ -281,23 +280,6 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 
-_S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
-
-
-def _maxwell(chain: Chain, rule: str) -> Step:
-    chosen = FixedLR.with_optimizer(rule)
-    entropy = chain.definition(
-        eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions on the unit sphere, and the part of the norm",
-    )
-    radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
-    entropy = entropy.substitute(heat, radius)
-    by_rate = entropy.differentiate(eta).scale(eta)
-    by_decay = entropy.differentiate(lam).scale(lam)
-    weight = -2 if rule == "adam-l2" else -1
-    return by_rate.add(by_decay, weights=(weight,), because="the temperature drops out")
-
-
 def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
     """The function that writes a derivation for one of the optimisers."""
 
@@ -314,7 +296,6 @@ for _rule in OPTIMIZERS:
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
         ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
-        ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
