@@ -382,6 +382,15 @@ def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., No
     return write
 
 
+#: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
+_STABLE = {
+    "sgd": eta * lam < 2,
+    "momentum": eta * lam < 2 * (1 + beta),
+    "nesterov": eta * lam * (1 + 2 * beta) < 2 * (1 + beta),
+    "adamw": eta * lam < 2,
+    "adam-l2": eta * lam * (1 - beta1) < 2 * adam_unit * (1 + beta1),
+}
+
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     _title = OPTIMIZERS[_rule][0]
@@ -398,7 +407,13 @@ for _rule in OPTIMIZERS:
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_training}", worlds=[_world]
+            _name,
+            protocol=_chosen,
+            kind=_kind,
+            source=THIS_TOOLKIT,
+            summary=f"{_words}, {_training}",
+            worlds=[_world],
+            domain=[_STABLE[_rule]] if _build in (_size, _rotation_squared) else (),
         )(_bound(_build, _rule))
 
 derivation(
@@ -407,6 +422,8 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
+    # The other side is a mean squared norm times what weight decay takes of it.
+    domain=[2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
 )(_momentum_balance)
 derivation(
     "momentum-temperature",
@@ -421,6 +438,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
+    domain=[_STABLE["nesterov"]],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
@@ -458,4 +476,5 @@ for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
         source=KOSSON,
         summary="Root mean square rotation of the weights per iteration",
         worlds=[gas_world(_rule)],
+        domain=[_STABLE[_rule]] if _rule in ("sgd", "momentum") else (),
     )(_bound(_rotation_squared if _rule == "sgd" else _rotation, _rule))
