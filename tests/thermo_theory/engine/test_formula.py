@@ -61,8 +61,14 @@ def test_invalid_may_become_nan():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(TypeError, match="takes d, eta, lam, sigma; got eta"):
-        FixedLR.radius(eta=0.1)
+    said = r"unknown argument lr: did you mean eta \(learning rate\)\?; missing argument d .*takes d, eta, lam, sigma$"
+    with pytest.raises(TypeError, match=said):
+        FixedLR.radius(lr=0.1, lam=1e-3, sigma=1.0)
+    for wrong, meant in {"weight_decay": "lam", "wd": "lam", "learning_rate": "eta", "sigm": "sigma"}.items():
+        with pytest.raises(TypeError, match=rf"{wrong}: did you mean {meant} "):
+            FixedLR.radius(**{wrong: 0.1}, d=3)
+    with pytest.raises(TypeError, match=r"unknown argument x\. The formula takes eta_eff, sigma$"):
+        FixedELR.temperature(eta_eff=1.0, sigma=1.0, x=1.0)
     with pytest.raises(TypeError, match="no right-hand side"):
         Formula(sp.Eq(T, sp.Derivative(sp.Function("f")(sigma), sigma)))(sigma=1.0)
 
@@ -72,10 +78,3 @@ def test_shown():
     assert formula.latex() == r"T = \frac{\eta_{\mathrm{eff}} \sigma^{2}}{2}"
     assert formula._repr_latex_().startswith("$")
     assert "σ" in str(formula)
-
-
-@pytest.mark.parametrize("name", ["maxwell-relations", "norm-balance", "second-law", "thermodynamic-integration"])
-def test_what_has_no_numbers_to_give_says_so(name):
-    claim = derive(name).claim
-    with pytest.raises(TypeError, match="no right-hand side that can be evaluated"):
-        claim(**dict.fromkeys(claim.arguments, 0.5))
