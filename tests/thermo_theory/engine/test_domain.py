@@ -190,7 +190,7 @@ def test_exact_steps_have_a_stationary_norm_where_they_are_stable(rule):
     claims = [derive(name).claim for name in names.get(rule, [])]
     claims += [derive(name, protocol).claim for name in ("norm-balance", "exact-rotation") if rule != "sgd"]
     rng, seen = np.random.default_rng(2), set()
-    for _ in range(300):
+    for _ in range(120):
         eta, lam, unit, size = 10 ** rng.uniform(-2, 1.5, 4)
         beta = rng.uniform() if rule != "sgd" else 0.0
         shrink, taken = (eta / unit, lam) if rule == "adam-l2" else (eta, lam)
@@ -228,7 +228,9 @@ def test_a_ramp_is_followed_where_it_is_not_too_steep(ramp):
     eta, lam, end = 0.1, 0.1, 4000.0
 
     def behind(time):  # z = r^4 over its equilibrium, which goes as exp(ramp t)
-        relaxing = solve_ivp(lambda t, z: 4 * eta * lam * (1 - z) - ramp * z, (0, time), [1.0], rtol=1e-10, atol=1e-12)
+        relaxing = solve_ivp(
+            lambda t, z: 4 * eta * lam * (1 - z) - ramp * z, (0, time), [1.0], "LSODA", rtol=1e-10, atol=1e-12
+        )
         return -math.log(relaxing.y[0, -1]) / 4
 
     claim = derive("quasi-static").claim
