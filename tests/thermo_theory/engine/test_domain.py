@@ -280,6 +280,11 @@ def test_coupled_blocks_have_a_steady_state_where_their_well_is_one(share):
             r"Eq\(p, lam\).*lam = 0.01, p = 0.02",
         ),
         ("adiabat", {"V": 1, "V0": 2, "p0": 1, "gamma": 1.0}, "gamma must be > 1, got 1"),
+        (
+            "driven-steady-state",
+            {"T1": 2, "T2": 1, "eta1": 1, "eta2": 1, "h": 1.5, "coupling": -1.5},
+            r"Abs\(coupling\) < h must hold, got coupling = -1.5, h = 1.5",
+        ),
         ("weight-averaging", {"R": 2, "T": 0.1, "N": 0.5}, "N must be >= 1, got 0.5"),
         ("jastrzebski-2017", {"B": 0.5, "eta": 0.1, "r": 1, "sigma1": 1}, "B must be >= 1, got 0.5"),
         ("mandt-2017", {"B": 0, "eta": 0.1, "Sigma1_ij": 1, "h_i": 1, "h_j": 1}, "B must be >= 1, got 0"),
@@ -303,3 +308,15 @@ def test_the_series_in_its_domain_is_closer_than_its_last_term():
         last = np.abs(T**3 * (d - 3) * (d + 1) * (d + 3) / 16)
         assert (np.abs(claim(d=d, T=T) - vmf.adiabatic_index(d=d, T=T)) < last).all()
         assert claim(d=d, T=0.999 / d) > 1  # C_p > C_V
+
+
+def test_averages_that_can_be_negative_or_zero_are_taken():
+    given = {"eta": 0.1, "lam": 0.1, "grad_sq": 1.0}
+    assert derive("virial-with-remainder").claim(**given, grad_dot_w=-0.2) == pytest.approx(0.025 + 0.99 * 0.1)
+    balance = derive("momentum-balance").claim
+    assert balance(eta=0.1, beta=0.5, grad_sq=1.0, grad_dot_buffer=-0.3) == pytest.approx(0.1 * 0.7 / (2 * 0.5))
+    thermometer = derive("step-thermometer").claim
+    assert thermometer(T=2.0, laplacian=3.0, eta_eff=0.5, curvature_mean_grad=-4.0) == pytest.approx(5.0)
+    assert thermometer(T=2.0, laplacian=-3.0, eta_eff=0.5, curvature_mean_grad=40.0) == pytest.approx(4.0)
+    still = derive("compressibility").claim(eta=0.1, lam=0.1, grad_mean_sq=0.0, grad_variance=1.0)
+    assert still == pytest.approx(1 / 0.995)

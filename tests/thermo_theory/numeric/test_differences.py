@@ -55,4 +55,4 @@ def test_a_norm_without_weight_decay_or_noise():
 
 def test_a_slow_ramp_keeps_its_digits():
     # log(1 + x)/4 at x = 1e-12 is x/4
-    assert derive("quasi-static").claim(eta=0.5, lam=0.5, ramp=1e-12) == pytest.approx(2.5e-13, rel=1e-11)
+    assert derive("quasi-static").claim(eta=0.5, lam=0.5, ramp=1e-12) == pytest.approx(2.5e-13, rel=1e-11, abs=0)
