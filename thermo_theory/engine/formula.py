@@ -58,6 +58,11 @@ def _named(expression: sp.Basic) -> sp.Basic:
     return averaged.xreplace({symbol: sp.Symbol(argument_name(symbol)) for symbol in averaged.free_symbols})
 
 
+def _is_end(relation: sp.Basic) -> bool:
+    """Whether a relation is an end of the interval of one argument."""
+    return not isinstance(relation, sp.Eq) and relation.lhs.is_Symbol and relation.rhs.is_number
+
+
 class _Doc:
     """The docstring of a class, and for each instance one of its own."""
 
@@ -92,6 +97,11 @@ class Formula:
     arguments : tuple of str
         Names of the arguments, in the order of the alphabet.
     domain : tuple of sympy relations
+
+    Raises
+    ------
+    ValueError
+        If the domain has anything but relations.
     """
 
     def __init__(
@@ -102,6 +112,8 @@ class Formula:
         source: str = "",
         domain: Sequence[sp.Basic] = (),
     ) -> None:
+        if decided := [relation for relation in domain if not isinstance(relation, tuple(_COMPARED))]:
+            raise ValueError(f"a domain is made of relations; {decided[0]} is none (sympy decided it: evaluate=False)")
         self.equation = equation
         self.source = source
         self.domain = tuple(domain)
@@ -133,18 +145,19 @@ class Formula:
             unknown = {str(symbol) for symbol in relation.free_symbols} - set(domains)
             if unknown:
                 raise ValueError(f"the domain {relation} of {self.equation} is about {', '.join(sorted(unknown))}")
-            if relation.lhs.is_Symbol and relation.rhs.is_number:
-                end = "low" if isinstance(relation, sp.Gt | sp.Ge) else "high"
-                closed = isinstance(relation, sp.Ge | sp.Le)
-                changed = {end: float(relation.rhs), f"{end}_open": not closed}
-                domains[str(relation.lhs)] = replace(domains[str(relation.lhs)], **changed)
+            if _is_end(relation):
+                name, end, is_open = str(relation.lhs), float(relation.rhs), isinstance(relation, sp.Gt | sp.Lt)
+                if isinstance(relation, sp.Gt | sp.Ge):
+                    domains[name] = replace(domains[name], low=end, low_open=is_open)
+                else:
+                    domains[name] = replace(domains[name], high=end, high_open=is_open)
         return domains
 
     @cached_property
     def _conditions(self) -> list[tuple[sp.Basic, Callable[..., Any]]]:
-        """What the domain says about several arguments, and its two sides as functions of numbers."""
-        relations = [relation for relation in map(_named, self.domain) if len(relation.free_symbols) > 1]
-        return [(one, sp.lambdify(sp.symbols(self.arguments), one.args)) for one in relations]
+        """What the domain says beyond intervals, and its two sides as functions of numbers."""
+        names = [sp.Symbol(name) for name in self.arguments]
+        return [(one, sp.lambdify(names, one.args)) for one in map(_named, self.domain) if not _is_end(one)]
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -156,7 +169,7 @@ class Formula:
         right = _named(right).replace(
             sp.log, lambda part: log1p(part - 1) if part.is_Add and 1 in part.args else sp.log(part)
         )
-        compiled: Callable[..., Any] = sp.lambdify(sp.symbols(self.arguments), right)
+        compiled: Callable[..., Any] = sp.lambdify([sp.Symbol(name) for name in self.arguments], right)
         return compiled
 
     def __call__(self, *, invalid: Invalid = "raise", **values: ArrayLike) -> Any:
@@ -224,10 +237,8 @@ class Formula:
         TypeError
             With the names, and what was probably meant.
         """
-        said = {
-            **_ALIASES,
-            **{info.meaning.split(",")[0].replace(" ", "_"): name for name, info in self._known.items()},
-        }
+        meanings = {info.meaning.split(",")[0].replace(" ", "_"): name for name, info in self._known.items()}
+        said = _ALIASES | meanings
         missing = [name for name in self.arguments if name not in given]
         faults = []
         for name in sorted(set(given) - set(self.arguments)):

@@ -110,6 +110,13 @@ def test_a_domain_is_shown_and_its_symbols_are_arguments():
     assert Formula(formula.equation).markdown() == formula._repr_latex_()
     with pytest.raises(ValueError, match=r"the domain lam < 2 of .* is about lam"):
         Formula(sp.Eq(T, eta), domain=[lam < 2])(eta=0.1)
+    with pytest.raises(ValueError, match="a domain is made of relations; True is none"):
+        Formula(sp.Eq(T, eta), domain=[eta >= 0])
+    bent = Formula(sp.Eq(T, eta), domain=[eta**2 < 2, eta < 3])
+    with pytest.raises(ValueError, match=r"eta\*\*2 < 2 must hold, got eta = 1.5"):
+        bent(eta=1.5)
+    with pytest.raises(ValueError, match=r"eta must be in \(0, 3\), got 3"):
+        bent(eta=3)
 
 
 def test_invalid_may_become_nan():
