@@ -63,6 +63,10 @@ def _is_end(relation: sp.Basic) -> bool:
     return not isinstance(relation, sp.Eq) and relation.lhs.is_Symbol and relation.rhs.is_number
 
 
+def _said(relation: sp.Basic) -> str:
+    return f"{relation.lhs} = {relation.rhs}" if isinstance(relation, sp.Eq) else str(relation)
+
+
 class _Doc:
     """The docstring of a class, and for each instance one of its own."""
 
@@ -214,7 +218,7 @@ class Formula:
                 good = _COMPARED[relation.func](*sides(*numbers))
                 names = [name for name in arrays if sp.Symbol(name) in relation.free_symbols]
                 inside &= good
-                _refuse(good, f"{relation} must hold", {name: arrays[name] for name in names}, shape, invalid)
+                _refuse(good, f"{_said(relation)} must hold", {name: arrays[name] for name in names}, shape, invalid)
             result = compiled(*numbers) if compiled else self._kernel(**arrays, invalid=invalid)  # type: ignore[misc]
             result = np.broadcast_to(np.asarray(result, dtype=float), shape)
             # A positive number may be too small for a double, a large one too large.
@@ -255,7 +259,7 @@ class Formula:
     def _described(self) -> str:
         """Describe the formula: the equation, every argument with its meaning and domain, and where it comes from."""
         lines = [f"{name}: {info.meaning}; {self._domains[name]}" for name, info in self._known.items()]
-        between = [str(relation) for relation, _ in self._conditions]
+        between = [_said(relation) for relation, _ in self._conditions]
         lines += [f"Domain: {', '.join(between)}"] * bool(between) + [f"Source: {self.source}"] * bool(self.source)
         return "\n".join([str(self), "", *lines])
 

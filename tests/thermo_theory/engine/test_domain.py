@@ -277,7 +277,7 @@ def test_coupled_blocks_have_a_steady_state_where_their_well_is_one(share):
         (
             "volume-fluctuations",
             {"R": 2, "T": 0.1, "eta": 0.1, "lam": 0.01, "p": 0.02},
-            r"Eq\(p, lam\).*lam = 0.01, p = 0.02",
+            "p = lam must hold, got lam = 0.01, p = 0.02",
         ),
         ("adiabat", {"V": 1, "V0": 2, "p0": 1, "gamma": 1.0}, "gamma must be > 1, got 1"),
         (
