@@ -282,6 +282,7 @@ class Derivation(Rendered):
     worlds: tuple[WorldMaker, ...] = field(repr=False)
     kernel: Callable[..., Any] | None = field(default=None, repr=False)
     kernel_arguments: tuple[str, ...] | None = field(default=None, repr=False)
+    domain: tuple[sp.Basic, ...] = ()
     withdrawn: frozenset[str] = frozenset()
 
     @property
@@ -298,7 +299,7 @@ class Derivation(Rendered):
     @cached_property
     def claim(self) -> Formula:
         """What is shown: the last step, as a formula."""
-        return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
+        return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source, self.domain)
 
     def verify(self) -> tuple[Evidence, ...]:
         """Check every step in worlds that grant what it rests on, and that its terms have one unit.
@@ -425,6 +426,7 @@ def _built(entry: Entry) -> Derivation:
         entry.worlds,
         entry.kernel,
         entry.kernel_arguments,
+        entry.domain,
     )
 
 

@@ -247,6 +247,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
+    domain=[sp.Eq(p, lam)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
@@ -263,4 +264,6 @@ for _protocol, _words in _FINITE_STEP.items():
         source=THIS_TOOLKIT,
         summary=_words,
         worlds=[cold_world(_protocol.key)],
+        # Beyond it a step overshoots the minimum by more than it was away; at fixed LR the norm grows until it is not.
+        domain=[eta_eff * h < 2] if _protocol is not FixedLR else (),
     )(_finite_step)

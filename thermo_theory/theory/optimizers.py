@@ -289,6 +289,15 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
     return write
 
 
+#: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
+_STABLE = {
+    "sgd": eta * lam < 2,
+    "momentum": eta * lam < 2 * (1 + beta),
+    "nesterov": eta * lam * (1 + 2 * beta) < 2 * (1 + beta),
+    "adamw": eta * lam < 2,
+    "adam-l2": eta * lam * (1 - beta1) < 2 * adam_unit * (1 + beta1),
+}
+
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     for _name, _build, _world, _kind, _words in (
@@ -307,6 +316,7 @@ for _rule in OPTIMIZERS:
             source=THIS_TOOLKIT,
             summary=f"{_words}, {IN_WORDS[_rule]}",
             worlds=[_world],
+            domain=[_STABLE[_rule]] if _build is _size else (),
         )(bound(_build, _rule))
 
 derivation(
@@ -315,6 +325,8 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
+    # The other side is a mean squared norm times what weight decay takes of it.
+    domain=[2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
 )(_momentum_balance)
 derivation(
     "momentum-temperature",
@@ -329,6 +341,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
+    domain=[_STABLE["nesterov"]],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
