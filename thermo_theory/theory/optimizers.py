@@ -290,7 +290,7 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
 
 
 #: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
-_STABLE = {
+STABLE = {
     "sgd": eta * lam < 2,
     "momentum": eta * lam < 2 * (1 + beta),
     "nesterov": eta * lam * (1 + 2 * beta) < 2 * (1 + beta),
@@ -316,7 +316,7 @@ for _rule in OPTIMIZERS:
             source=THIS_TOOLKIT,
             summary=f"{_words}, {IN_WORDS[_rule]}",
             worlds=[_world],
-            domain=[_STABLE[_rule]] if _build is _size else (),
+            domain=[STABLE[_rule]] if _build is _size else (),
         )(bound(_build, _rule))
 
 derivation(
@@ -341,7 +341,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
-    domain=[_STABLE["nesterov"]],
+    domain=[STABLE["nesterov"]],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
