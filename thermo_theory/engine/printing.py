@@ -44,16 +44,13 @@ def readable(expression: sp.Basic) -> sp.Basic:
 
 def _gathered(product: sp.Mul) -> sp.Expr:
     """One root of the numbers and of the fractional powers of what is not negative; the sign stays in front of it."""
-    number, powers, outside = sp.S.One, [], []
-    pending = list(product.args)
-    for factor in pending:
+    number, factors = _factors(product)
+    powers, outside = [], []
+    for factor in factors:
         base, exponent = factor.as_base_exp()
-        if isinstance(factor, sp.Mul):
-            pending += factor.args
-        elif factor.is_Rational:
-            number *= factor
-        elif exponent.is_Rational and not exponent.is_integer and _never_negative(base):
-            powers.append((readable(base), exponent))
+        if exponent.is_Rational and not exponent.is_integer and _never_negative(base):
+            share, rest = _factors(base)
+            powers.append((readable(share * sp.Mul(*rest)), exponent))
         else:
             outside.append(readable(factor))
     if all(base.is_number for base, _ in powers):
@@ -62,8 +59,25 @@ def _gathered(product: sp.Mul) -> sp.Expr:
     degree = lcm(*[int(exponent.q) for _, exponent in powers])
     inside = abs(number) ** degree * sp.Mul(*[base ** (exponent * degree) for base, exponent in powers])
     root = sp.Pow(inside, sp.Rational(1, degree), evaluate=False)
-    factors = [*([sp.S.NegativeOne] if number < 0 else []), *outside, root]
-    return sp.Mul(*factors, evaluate=False) if len(factors) > 1 else root
+    shown = [*([sp.S.NegativeOne] if number < 0 else []), *outside, root]
+    return sp.Mul(*shown, evaluate=False) if len(shown) > 1 else root
+
+
+def _factors(product: sp.Expr) -> tuple[sp.Rational, list[sp.Expr]]:
+    """The rational number in a product and its other factors, sums turned so that they are not negative."""
+    number, factors, pending = sp.S.One, [], [product]
+    for factor in pending:
+        base, exponent = factor.as_base_exp()
+        if isinstance(factor, sp.Mul):
+            pending += factor.args
+        elif factor.is_Rational:
+            number *= factor
+        elif base.is_Add and exponent.is_odd and _never_negative(-base):
+            number *= -1
+            factors.append((-base) ** exponent)
+        else:
+            factors.append(factor)
+    return number, factors
 
 
 @cache
