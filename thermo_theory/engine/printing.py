@@ -210,8 +210,19 @@ def _in_prose(character: str) -> str:
     raise ValueError(f"{character!r} has no place in LaTeX")
 
 
-def to_text(expression: sp.Basic) -> str:
+def to_text(expression: sp.Basic, one_line: bool = False) -> str:
     """Return an expression as it is drawn in a terminal, which has been read back and compared with it.
+
+    Parameters
+    ----------
+    expression : sympy.Basic
+        What is drawn.
+    one_line : bool
+        Whether it is to stand inside a sentence.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -223,5 +234,7 @@ def to_text(expression: sp.Basic) -> str:
     >>> from thermo_theory.symbols import R, T, V, p
     >>> to_text(sp.Eq(p * V, R * T))
     'V⋅p = R⋅T'
+    >>> to_text(R**2 / sp.sqrt(2 * V * T), one_line=True)
+    'R²⋅√(1/(2⋅T⋅V))'
     """
-    return _checked(expression, drawn, latex=False)
+    return _checked(expression, partial(drawn, one_line=one_line), latex=False)

@@ -268,8 +268,8 @@ class Reader:
         return value
 
     def _divides(self) -> bool:
-        """Whether a slash and a number come: ``2/3``, but not ``(∂U/∂T)``."""
-        return self.next() == "/" and self.next(1).isdigit()
+        """Whether a quotient goes on: ``2/3``, but not ``(∂U/∂T)``."""
+        return self.next() == "/" and self.next(1) != r"\partial"
 
     def _integral_ends(self) -> bool:
         """Whether a differential comes; any other thin space is a space."""
@@ -377,10 +377,19 @@ def _derivative(reader: Reader) -> Any:
     return None
 
 
+def _slope(reader: Reader) -> Any:
+    """``d/dx f`` on one line, where d is not a letter."""
+    if not reader.has("d", "/", r"\diff"):
+        return None
+    reader.take("d", "/", r"\diff")
+    variable = reader.atom()
+    return reader.point.some("Derivative", reader.power(), variable, complex(1))
+
+
 def _bracket(reader: Reader) -> Any:
     """A derivative at constant others, an expression at a point, or what stands in brackets."""
-    if reader.has("(", r"\partial") or reader.has("(", r"\frac", "{", r"\partial"):
-        fraction = reader.next(1) == r"\frac"
+    fraction = reader.has("(", r"\frac", "{", r"\partial") and reader.next(4) not in ("}", "^")
+    if fraction or reader.has("(", r"\partial"):
         reader.take("(", *((r"\frac", "{", r"\partial") if fraction else (r"\partial",)))
         above = reader.sum()
         reader.take(*(("}", "{") if fraction else ("/",)), r"\partial")
@@ -541,6 +550,7 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
     "h": _in_brackets("EntropyOf", "[", "]"),
     r"\hat": _in_brackets("EstimateOf", "[", "]", 4),
+    "d": _slope,
     "O": _remainder,
     "I": _bessel,
 }

@@ -91,11 +91,79 @@ class _Terminal(PrettyPrinter):
         return prettyForm(*stringPict.next(self._print(left), " = ", self._print(right)))
 
 
-def drawn(expression: sp.Basic) -> str:
-    """Draw an expression with unicode characters, on as many lines as it needs."""
+class _OneLine(_Terminal):
+    """The same on one line: quotients with a slash, exponents as small digits or after ^."""
+
+    def _bracketed(self, form: Any, weakest: int) -> Any:
+        return prettyForm(*form.parens()) if form.binding > weakest else form
+
+    def _print_Rational(self, number: sp.Rational) -> Any:
+        binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
+        return prettyForm(str(number), binding=binding)
+
+    def _print_Mul(self, product: sp.Mul) -> Any:
+        number, above, below = sp.S.One, [], []
+        for factor in product.as_ordered_factors():
+            base, exponent = factor.as_base_exp()
+            if factor.is_Rational:
+                number *= factor
+            elif exponent.is_Rational and exponent < 0:
+                below.append(sp.Pow(base, -exponent))
+            else:
+                above.append(factor)
+        sign = "-" if number.p < 0 else ""
+        form = self._factors(abs(number.p), above)
+        if below or number.q > 1:
+            under = self._factors(number.q, below)
+            form = prettyForm(*form.right("/", self._bracketed(under, prettyForm.POW)))
+        return prettyForm(*form.left(sign), binding=prettyForm.NEG if sign else prettyForm.MUL)
+
+    def _factors(self, number: int, factors: list[sp.Expr]) -> Any:
+        shown = [self._bracketed(self._print(factor), prettyForm.POW) for factor in factors]
+        if number > 1 or not shown:
+            shown.insert(0, prettyForm(str(number)))
+        if len(shown) == 1:
+            return shown[0]
+        parts = [part for factor in shown for part in ("⋅", factor)][1:]
+        return prettyForm(*stringPict.next(*parts), binding=prettyForm.MUL)
+
+    def _print_Pow(self, power: sp.Pow) -> Any:
+        base, exponent = power.as_base_exp()
+        if exponent.could_extract_minus_sign():
+            inverse = self._bracketed(self._print(sp.Pow(base, -exponent)), prettyForm.POW)
+            return prettyForm(*inverse.left("1/"), binding=prettyForm.MUL)
+        if exponent.is_Rational and exponent.p == 1 and exponent.q in _ROOTS:
+            return super()._print_Pow(power)
+        form = self._bracketed(self._print(base), prettyForm.FUNC)
+        small = str(exponent).translate(_SMALL) if exponent.is_Integer else f"^({self._print(exponent)})"
+        return prettyForm(*form.right(small), binding=prettyForm.POW)
+
+    def _print_ExpBase(self, power: sp.exp) -> Any:
+        return prettyForm(*prettyForm(*self._print(power.args[0]).parens()).left("ℯ^"), binding=prettyForm.POW)
+
+    def _print_Derivative(self, slope: sp.Derivative) -> Any:
+        (variable, order), *others = slope.variable_count
+        if others or order != 1:
+            return super()._print_Derivative(slope)
+        function = self._bracketed(self._print(slope.expr), prettyForm.FUNC)
+        return prettyForm(*function.left("d/d", self._print(variable), " "), binding=prettyForm.MUL)
+
+    def _limited(self, sign: str, below: Any, above: Any, inside: Any) -> Any:
+        """Limits in words."""
+        limits = [below] if below and not above else [below, " to ", above] if below else []
+        return prettyForm(*stringPict.next(sign, " ", inside, *([" from ", *limits] if limits else [])))
+
+
+#: Digits of exponents.
+_EXPONENTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
+_SMALL = str.maketrans({digit: small for small, digit in _EXPONENTS.items()})
+
+
+def drawn(expression: sp.Basic, one_line: bool = False) -> str:
+    """Draw an expression with unicode characters, on as many lines as it needs or on one."""
     before = pretty_use_unicode(True)
     try:
-        printer = _Terminal({"use_unicode": True, "wrap_line": False})
+        printer = (_OneLine if one_line else _Terminal)({"use_unicode": True, "wrap_line": False})
         return "\n".join(line.rstrip() for line in str(printer.doprint(expression)).split("\n"))
     finally:
         pretty_use_unicode(before)
@@ -118,7 +186,7 @@ _SIGNS = {
     "ĥ": [r"\hat", "{", "h", "}"],
     "⁺": ["^", "+"],
     "⁻": ["^", "-"],
-    **{sign: [sign] for sign in "+-=/,;_hOI"},
+    **{sign: [sign] for sign in "+-=/,;_^dhOI"},
 }
 
 #: Words, and the signs that have limits.
@@ -291,6 +359,13 @@ class _Line:
             while end < self.picture.width and (self.line[end].isdigit() or self.line[end] == "."):
                 end += 1
             self._plain(end - self.place, ["".join(self.line[self.place : end])])
+        elif cell in _EXPONENTS:
+            end = self.place
+            while end < self.picture.width and self.line[end] in _EXPONENTS:
+                end += 1
+            digits = "".join(_EXPONENTS[sign] for sign in self.line[self.place : end])
+            self._plain(end - self.place, ["^", "{", digits, "}"])
+            self.named = named
         elif cell in _SIGNS:
             self._plain(1, _SIGNS[cell])
         else:
