@@ -186,7 +186,7 @@ _SIGNS = {
     "ĥ": [r"\hat", "{", "h", "}"],
     "⁺": ["^", "+"],
     "⁻": ["^", "-"],
-    **{sign: [sign] for sign in "+-=/,;_^dhOI"},
+    **{sign: [sign] for sign in "+-=/,;_^dhtAOI"},
 }
 
 #: Words, and the signs that have limits.
@@ -310,6 +310,8 @@ class _Line:
             self._check_empty(self.row + 1, len(self.picture.grid), self.place, end)
             if self._empty(0, self.row, self.place, end):
                 self.named = False
+            elif not self.found or self.found[-1] in _OPEN:
+                raise Unread("an exponent of nothing")
             else:
                 self.found += ["^", "{", *self.picture.part(0, self.row, self.place, end), "}"]
             self.place = end
@@ -373,7 +375,7 @@ class _Line:
 
     def _differs(self, after: str) -> bool:
         """Whether a d is a differential: a letter follows, or the bracket of a mean change ``E[d(x)]``."""
-        return after.isalpha() or (_OPENING.get(after) == "(" and self.found[-1:] == ["["])
+        return after.isalpha() or (_OPENING.get(after) == "(" and not self.found)
 
     def _differential(self, sign: str) -> None:
         """A d or a δ before a letter; after a space it ends an integral."""
