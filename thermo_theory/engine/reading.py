@@ -183,7 +183,9 @@ def tokens(latex: str) -> Tokens:
     >>> tokens(r"\left(\mathrm{d} S\right)^{2}")
     ('(', '\\diff', 'S', ')', '^', '{', '2', '}')
     """
-    return tuple(_TOKEN.findall(_SKIPPED.sub(" ", latex.replace(r"\mathrm{d}", r"\diff ").replace(r"\rightarrow", r"\to"))))
+    return tuple(
+        _TOKEN.findall(_SKIPPED.sub(" ", latex.replace(r"\mathrm{d}", r"\diff ").replace(r"\rightarrow", r"\to")))
+    )
 
 
 #: Where a product ends.
@@ -361,19 +363,19 @@ def _fraction(reader: Reader) -> Any:
 
 
 def _derivative(reader: Reader) -> Any:
-    """``\\frac{d^{2}}{d x d y} f``: of the one factor that follows."""
+    r"""``\frac{d^{2}}{d x d y} f``: of the one factor that follows."""
     for sign in ("d", r"\partial"):
         power = 4 * (reader.next(3) == "^")
         below = reader.next(power + 5)
-        if reader.next(2) == sign and reader.latex[reader.place + 3 + power :][:2] == ("}", "{"):
-            if below in (sign, r"\diff") and reader.next(power + 6) not in ("_", "}"):
-                reader.place += power + 5
-                bounds = []
-                while reader.next() != "}":
-                    reader.take()
-                    bounds += [reader.atom(), reader.exponent()]
+        opens = reader.next(2) == sign and reader.latex[reader.place + 3 + power :][:2] == ("}", "{")
+        if opens and below in (sign, r"\diff") and reader.next(power + 6) not in ("_", "}"):
+            reader.place += power + 5
+            bounds = []
+            while reader.next() != "}":
                 reader.take()
-                return reader.point.some("Derivative", reader.power(), *bounds)
+                bounds += [reader.atom(), reader.exponent()]
+            reader.take()
+            return reader.point.some("Derivative", reader.power(), *bounds)
     return None
 
 
@@ -426,7 +428,7 @@ def _substituted(reader: Reader) -> Any:
 
 
 def _sum(reader: Reader) -> Any:
-    """``\\sum_{i=1}^{n}`` of the product that follows."""
+    r"""``\sum_{i=1}^{n}`` of the product that follows."""
     reader.take(r"\sum", "_", "{")
     index = reader.atom()
     reader.take("=")
@@ -450,7 +452,7 @@ def _integral(reader: Reader) -> Any:
 
 
 def _limit(reader: Reader) -> Any:
-    """``\\lim_{x \\to 0^+}`` of the one factor that follows."""
+    r"""``\lim_{x \to 0^+}`` of the one factor that follows."""
     reader.take(r"\lim", "_", "{")
     variable = reader.atom()
     reader.take(r"\to")

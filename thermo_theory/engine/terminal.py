@@ -17,8 +17,7 @@ y = \frac { - \sqrt [ 3 ] { x } } { ( x - 1 ) ^ { 2 } }
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sympy as sp
@@ -294,7 +293,9 @@ class _Line:
 
     def _next_on_line(self, start: int) -> int:
         """The next column in which there is something on the line."""
-        return next((place for place in range(start, self.picture.width) if self.line[place] != " "), self.picture.width)
+        return next(
+            (place for place in range(start, self.picture.width) if self.line[place] != " "), self.picture.width
+        )
 
     def _empty(self, top: int, bottom: int, left: int, right: int) -> bool:
         return all(cell == " " for line in self.picture.grid[top:bottom] for cell in line[left:right])
