@@ -16,29 +16,23 @@ sqrt(x)/y is printed as something else: - \frac { \sqrt { x } } { y }
 
 from __future__ import annotations
 
-import cmath
 import math
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, reduce
+from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
-from thermo_theory.symbols import Sigma, glossary, tr_Sigma
-from thermo_theory.symbols import vectors as vec
+from thermo_theory.engine.points import ALGEBRA, FUNCTIONS, Point, Unread, power, times
 
 __all__ = ["Misprint", "Point", "Reader", "Unread", "confirm", "tokens"]
 
 #: Relative difference that round-off may make between a printed formula and its expression.
 TOLERANCE = 1e-7
 
-#: Components of a vector: more than two, so that no two directions determine a third.
-COMPONENTS = 3
-
-AppliedUndef = sp.core.function.AppliedUndef
 Tokens = tuple[str, ...]
 
 _RELATIONS = {"Equality": "=", "GreaterThan": r"\geq", "LessThan": r"\leq"}
@@ -46,127 +40,6 @@ _RELATIONS = {"Equality": "=", "GreaterThan": r"\geq", "LessThan": r"\leq"}
 
 class Misprint(Exception):
     """A printed formula says something else than its expression."""
-
-
-class Unread(Exception):
-    """A printed formula, or an expression, has something in it for which there is no rule."""
-
-
-# Values ------------------------------------------------------------------------------------------
-
-
-def _real(value: Any) -> complex:
-    """Without an imaginary part that is round-off: it would choose the side of a branch cut."""
-    value = complex(value)
-    return complex(value.real, 0.0) if abs(value.imag) <= 1e-12 * abs(value.real) else value
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    """Principal value; of a matrix, its inverse."""
-    if isinstance(base, np.ndarray):
-        if base.ndim != 2 or exponent != -1:
-            raise Unread("a power of a vector or a matrix")
-        return np.linalg.inv(base)
-    return _real(base) ** _real(exponent)
-
-
-def _times(left: Any, right: Any) -> Any:
-    """Matrices act on what follows them; two vectors side by side mean nothing."""
-    if not (np.ndim(left) and np.ndim(right)):
-        return left * right
-    if np.ndim(left) == 1:
-        raise Unread("two vectors side by side")
-    return left @ right
-
-
-#: Functions that are evaluated; every other one is some function of its arguments.
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: lambda x, function=function: function(_real(x))
-    for function in (cmath.log, cmath.exp, cmath.sin, cmath.cos, cmath.tan, cmath.sinh, cmath.cosh, cmath.tanh)
-}
-
-#: What operations make of numbers, vectors and matrices.
-_ALGEBRA: dict[str, Callable[..., Any]] = {
-    **_FUNCTIONS,
-    "Add": lambda *terms: sum(terms[1:], terms[0]),
-    "Mul": lambda *factors: reduce(_times, factors),
-    "Pow": _power,
-    "UnevaluatedExpr": lambda inside: inside,
-    "Dot": lambda u, v: u @ v,
-    "Tr": np.trace,
-    "Quad": lambda M, v: v @ M @ v,
-    "Apply": lambda M, v: M @ v,
-    "Sandwich": lambda P, M: P @ M @ P,
-    "SymProduct": lambda A, B: A @ B + (A @ B).T,
-    "SkewProduct": lambda A, B: A @ B - (A @ B).T,
-    "Inverse": np.linalg.inv,
-}
-
-#: Notations that make a number of what stands in them; the others make something of the same kind.
-_NUMBERS = {"EntropyOf", "EstimateOf", "NoiseVariance", "SurfaceIntegral", "Order", "Generator"}
-
-
-class Point:
-    """A number for every letter, drawn from its domain, and what an expression is worth there."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.letter = cache(self._letter)
-
-    def _random(self, *key: Any) -> random.Random:
-        return random.Random(repr((self.seed, *key)))
-
-    def _letter(self, symbol: Any) -> Any:
-        """Value of a symbol: within its domain, a vector or a matrix if it stands for one."""
-        if symbol.is_number and symbol is not sp.oo:
-            return complex(symbol)
-        if symbol == tr_Sigma:
-            return np.trace(self.letter(Sigma))
-        draw = self._random(str(symbol), type(symbol).__name__, getattr(symbol, "dummy_index", 0))
-        if isinstance(symbol, vec.Vec | vec.Mat):
-            shape = (COMPONENTS,) * (1 if isinstance(symbol, vec.Vec) else 2)
-            return np.array([draw.uniform(-2, 2) for _ in range(math.prod(shape))], complex).reshape(shape)
-        domain = glossary[symbol].domain if symbol in glossary else None
-        if domain is not None and (math.isfinite(domain.high) or domain.low > 0):
-            return complex(domain.low + (min(domain.high, domain.low + 6) - domain.low) * draw.uniform(0.1, 0.9))
-        return complex(draw.uniform(0.3, 3) if symbol.is_nonnegative else draw.uniform(-2, 2))
-
-    def some(self, name: str, *arguments: Any, like: Any = None) -> Any:
-        """Value of what has no formula: smooth, with numbers of its own for its name, shaped as its first argument."""
-        if like is None:
-            like = 0.0 if name in _NUMBERS else arguments[0][0] if name == "Div" else arguments[0]
-        draw = self._random(name, len(arguments))
-        total = sum(draw.uniform(0.5, 1.5) * number for argument in arguments for number in np.ravel(argument))
-        values = [2 + cmath.cos(total + draw.uniform(0, 6)) for _ in range(np.size(like))]
-        return np.array(values).reshape(np.shape(like)) if np.ndim(like) else values[0]
-
-    def call(self, function: Any, arguments: Sequence[Any]) -> Any:
-        """Value of an undefined function; of a vector function, a vector."""
-        like = np.zeros(COMPONENTS) if isinstance(function, vec.VectorFunction) else 0.0
-        return self.some(f"function {type(function).__name__}", *arguments, like=like)
-
-    def value(self, expression: Any) -> Any:
-        """Value of an expression."""
-        if isinstance(expression, sp.Symbol | sp.Number | sp.NumberSymbol | sp.core.numbers.ImaginaryUnit):
-            return self.letter(expression)
-        name, inside, bounds = type(expression).__name__, expression.args, ()
-        if isinstance(expression, sp.Derivative):
-            inside, bounds = inside[:1], [x for pair in reversed(expression.variable_count) for x in pair]
-        elif isinstance(expression, sp.Sum | sp.Integral | sp.Subs):
-            inside, bounds = inside[:1], [x for bound in inside[1:] for x in bound]
-        elif isinstance(expression, sp.Order):
-            inside, bounds = inside[:1], [x for pair in inside[1:] if pair[1] != 0 for x in pair]
-        elif isinstance(expression, sp.Limit):
-            below = str(inside[3]) == "-" and inside[2] is not sp.oo
-            inside, bounds = inside[:3], [sp.S.NegativeOne if below else sp.S.One]
-        parts = [self.value(part) for part in (*inside, *bounds)]
-        if isinstance(expression, AppliedUndef):
-            return self.call(expression, parts)
-        if name in _ALGEBRA:
-            return _ALGEBRA[name](*parts)
-        if not isinstance(expression, sp.Function) and not bounds and name != "Order":
-            raise Unread(f"no value for {name}")
-        return self.some(name, *parts)
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -266,7 +139,7 @@ class Reader:
                     right = right @ self.power()
                 value = value @ right
             else:
-                value = _times(value, right)
+                value = times(value, right)
         return value
 
     def _divides(self) -> bool:
@@ -288,7 +161,7 @@ class Reader:
                 while np.ndim(base):
                     base = base @ self.power()
             else:
-                base = _power(base, self.exponent())
+                base = power(base, self.exponent())
         return base
 
     def exponent(self) -> Any:
@@ -308,10 +181,10 @@ class Reader:
         token = self.take()
         if token[0].isdigit():
             return complex(float(token))
-        if token[0] == "\\" and token[1:] in _FUNCTIONS:
-            return self._function(_FUNCTIONS[token[1:]])
-        if token == "e":
-            return complex(math.e)
+        if token[0] == "\\" and token[1:] in FUNCTIONS:
+            return self._function(FUNCTIONS[token[1:]])
+        if token in ("e", "i"):
+            return complex(math.e) if token == "e" else 1j
         raise Unread(f"no rule for {token}")
 
     def _letter(self, length: int, meanings: Sequence[Any]) -> Any:
@@ -337,7 +210,7 @@ class Reader:
         value = function(*self.between("(", ")"))
         if braced:
             self.take("}")
-        return _power(value, exponent) if raised else value
+        return power(value, exponent) if raised else value
 
 
 # Notations ---------------------------------------------------------------------------------------
@@ -359,7 +232,7 @@ def _fraction(reader: Reader) -> Any:
         return value
     reader.take()
     above, below = reader.between("{", "}")[0], reader.between("{", "}")[0]
-    return above * _power(below, -1)
+    return above * power(below, -1)
 
 
 def _derivative(reader: Reader) -> Any:
@@ -484,7 +357,7 @@ def _bessel(reader: Reader) -> Any:
     reader.take()
     exponent = reader.exponent()
     reader.take("_")
-    return _power(reader.point.some("besseli", reader.group(), *reader.between("(", ")")), exponent)
+    return power(reader.point.some("besseli", reader.group(), *reader.between("(", ")")), exponent)
 
 
 def _in_brackets(name: str, opening: str, closing: str, length: int = 1) -> Callable[[Reader], Any]:
@@ -495,7 +368,7 @@ def _in_brackets(name: str, opening: str, closing: str, length: int = 1) -> Call
             return None
         reader.place += length
         arguments = reader.between(opening, closing)
-        return _ALGEBRA[name](*arguments) if name in _ALGEBRA else reader.point.some(name, *arguments)
+        return ALGEBRA[name](*arguments) if name in ALGEBRA else reader.point.some(name, *arguments)
 
     return read
 
@@ -506,7 +379,7 @@ def _prefix(name: str) -> Callable[[Reader], Any]:
     def read(reader: Reader) -> Any:
         reader.take()
         inside = reader.atom()
-        return _ALGEBRA[name](inside) if name in _ALGEBRA else reader.point.some(name, inside)
+        return ALGEBRA[name](inside) if name in ALGEBRA else reader.point.some(name, inside)
 
     return read
 
@@ -514,7 +387,7 @@ def _prefix(name: str) -> Callable[[Reader], Any]:
 def _root(reader: Reader) -> Any:
     reader.take()
     degree = reader.between("[", "]")[0] if reader.next() == "[" else 2
-    return _power(reader.group(), 1 / degree)
+    return power(reader.group(), 1 / degree)
 
 
 def _gamma(reader: Reader) -> Any:
@@ -526,7 +399,7 @@ def _gamma(reader: Reader) -> Any:
 
 def _square_brackets(reader: Reader) -> Any:
     values = reader.between("[", "]")
-    return values[0] if len(values) == 1 else _ALGEBRA["SkewProduct"](*values)
+    return values[0] if len(values) == 1 else ALGEBRA["SkewProduct"](*values)
 
 
 _RULES: dict[str, Callable[[Reader], Any]] = {

@@ -39,6 +39,8 @@ class _Terminal(PrettyPrinter):
     def _print_Pow(self, power: sp.Pow) -> Any:
         base, exponent = power.as_base_exp()
         if not (exponent.is_Rational and exponent.p == 1 and exponent.q in _ROOTS):
+            if base.is_Rational and not (base.is_Integer and base >= 0) and not exponent.could_extract_minus_sign():
+                return prettyForm(*self._print(base).parens()) ** self._print(exponent)
             return super()._print_Pow(power)
         inside = self._print(base)
         if not (base.is_Symbol or (base.is_Integer and base.is_nonnegative)):
