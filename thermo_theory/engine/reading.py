@@ -133,7 +133,8 @@ class Reader:
                 value = value / self.power()
                 continue
             dot = self.take() if self.next() in (r"\cdot", r"\times") else ""
-            right = self.power()
+            turned = dot and self.next() == "-" and self.take()  # x⋅-2
+            right = -self.power() if turned else self.power()
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()
