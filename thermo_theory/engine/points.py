@@ -129,7 +129,8 @@ class Point:
         """Value of an expression."""
         if isinstance(expression, sp.Symbol | sp.Number | sp.NumberSymbol | sp.core.numbers.ImaginaryUnit):
             return self.letter(expression)
-        name, inside, bounds = type(expression).__name__, expression.args, ()
+        name, inside = type(expression).__name__, expression.args
+        bounds: list[Any] = []
         if isinstance(expression, sp.Derivative):
             inside, bounds = inside[:1], [x for pair in reversed(expression.variable_count) for x in pair]
         elif isinstance(expression, sp.Sum | sp.Integral | sp.Subs):

@@ -71,7 +71,8 @@ class _Terminal(PrettyPrinter):
         form = self._within(integral.function)
         for variable, *ends in integral.limits:
             form = prettyForm(*form.right(" d", self._print(variable)))
-            form = self._limited("∫", *(map(self._print, ends) if ends else (None, None)), form)
+            low, high = map(self._print, ends) if ends else (None, None)
+            form = self._limited("∫", low, high, form)
         form.binding = prettyForm.MUL
         return form
 
@@ -282,7 +283,8 @@ class _Line:
 
     def __init__(self, picture: _Picture, row: int) -> None:
         self.picture, self.row, self.line = picture, row, picture.grid[row]
-        self.place, self.found, self.named = 0, [], False
+        self.place, self.named = 0, False
+        self.found: list[str] = []
 
     def read(self) -> list[str]:
         """Tokens of everything in the picture."""
