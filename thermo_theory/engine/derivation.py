@@ -249,7 +249,7 @@ class Chain:
         words = operation.done.format(*others)  # type: ignore[attr-defined]
         involved = ", ".join(f"({number})" for number in parents)
         return self._append(
-            operation(*plain, **options), name, f"{words} [{involved}]", because=because, parents=parents
+            operation(*plain, **options), name, f"{words}, from {involved}", because=because, parents=parents
         )
 
 
@@ -405,8 +405,9 @@ class Derivation(Rendered):
 
 def _inline(part: object) -> str:
     """Draw an option of an operation in one line."""
-    drawn = to_text(part) if isinstance(part, sp.Basic) else str(part)
-    return drawn if "\n" not in drawn else str(part)
+    if isinstance(part, dict):
+        return ", ".join(f"{_inline(old)} → {_inline(new)}" for old, new in part.items())
+    return to_text(part, one_line=True) if isinstance(part, sp.Basic) else str(part)
 
 
 # What is registered, built ----------------------------------------------------------------------
