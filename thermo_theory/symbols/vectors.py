@@ -104,10 +104,11 @@ def _linear(build: Any, arguments: tuple[sp.Expr, ...], place: int) -> sp.Expr |
     return None if scalar == 1 else scalar * rebuilt(tensor)
 
 
-def _pretty_joined(printer: Any, *parts: sp.Basic | str) -> Any:
-    """Print expressions and pieces of text side by side."""
+def _pretty_joined(printer: Any, *parts: sp.Basic | str, brackets: str = "", before: str = "") -> Any:
+    """Print expressions and pieces of text side by side, in brackets as tall as they are."""
     printed = [prettyForm(part) if isinstance(part, str) else printer._print(part) for part in parts]
-    return prettyForm(*stringPict.next(*printed))
+    inside = prettyForm(*stringPict.next(*printed))
+    return prettyForm(*prettyForm(*inside.parens(*brackets)).left(before)) if brackets else inside
 
 
 class _Multilinear(sp.Function):
@@ -146,7 +147,7 @@ class Dot(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "(", left, "·", right, ")")
+        return _pretty_joined(printer, left, "·", right, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = r" \cdot ".join(map(printer._print, self.args))
@@ -157,7 +158,7 @@ class Tr(_Multilinear):
     """The trace of a matrix."""
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "tr(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="tr")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{tr}} {printer._print(self.args[0])}"
@@ -169,11 +170,11 @@ class Quad(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         matrix, vector = self.args
-        return _pretty_joined(printer, "(", vector, "·", matrix, " ", vector, ")")
+        return _pretty_joined(printer, vector, "·", matrix, " ", vector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         matrix, vector = map(printer._print, self.args)
-        text = rf"{vector}^{{\top}} {matrix}\, {vector}"
+        text = rf"{vector}^{{\top}} {matrix} {vector}"
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
@@ -184,7 +185,7 @@ class Apply(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         matrix, vector = self.args
-        return _pretty_joined(printer, "(", matrix, " ", vector, ")")
+        return _pretty_joined(printer, matrix, " ", vector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return " ".join(map(printer._print, self.args))
@@ -197,7 +198,7 @@ class Sandwich(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         projector, matrix = self.args
-        return _pretty_joined(printer, "(", projector, " ", matrix, " ", projector, ")")
+        return _pretty_joined(printer, projector, " ", matrix, " ", projector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         projector, matrix = map(printer._print, self.args)
@@ -219,7 +220,7 @@ class SymProduct(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "{", left, ", ", right, "}")
+        return _pretty_joined(printer, left, ", ", right, brackets="{}")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\{{{', '.join(map(printer._print, self.args))}\}}"
@@ -232,7 +233,7 @@ class SkewProduct(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "[", left, ", ", right, "]")
+        return _pretty_joined(printer, left, ", ", right, brackets="[]")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"[{', '.join(map(printer._print, self.args))}]"
@@ -256,7 +257,7 @@ class Inverse(sp.Function):
         return f"inv({printer._print(self.args[0])})"
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "inv(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="inv")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return f"{{{printer._print(self.args[0])}}}^{{-1}}"
@@ -276,7 +277,7 @@ class Div(sp.Function):
         return None if constant == 1 else constant * cls(sp.cancel(scalar / constant) * matrix)
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "div(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="div")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\operatorname{{div}} {printer._print(self.args[0])}"
@@ -307,7 +308,7 @@ class Functional(sp.Function):
         return f"{self.letter}[{printer._print(self.args[0])}]"
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, f"{self.letter}[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before=self.letter)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"{self.letter}\left[{printer._print(self.args[0])}\right]"
@@ -348,7 +349,8 @@ class Generator(sp.Function):
     """The mean rate of change of a function of the weights: ``E[df]/dt``, or ``E[f(w')] - f(w)`` for discrete steps."""
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "E[d(", self.args[0], ")]/dt")
+        change = _pretty_joined(printer, self.args[0], brackets="()", before="d")
+        return prettyForm(*prettyForm(*change.parens("[", "]")).left("E")) / prettyForm("dt")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\frac{{\mathbb{{E}}[\mathrm{{d}}({printer._print(self.args[0])})]}}{{\mathrm{{d}}t}}"
@@ -371,7 +373,7 @@ class Expectation(sp.Function):
         return sp.Mul(*constant) * (1 if random == 1 else cls(random))
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "E[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="E")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
@@ -400,7 +402,7 @@ class NoiseMean(sp.Function):
         return value
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "mean[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="mean")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{mean}}\left[{printer._print(self.args[0])}\right]"
@@ -417,7 +419,7 @@ class NoiseVariance(NoiseMean):
         return sp.S.Zero
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "var[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="var")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{var}}\left[{printer._print(self.args[0])}\right]"

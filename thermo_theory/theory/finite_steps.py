@@ -80,7 +80,9 @@ def _volume_fluctuations(chain: Chain) -> None:
     pure = chain.assumption("pure noise", eq(NoiseMean(Dot(g, g)), tr_Sigma / r**2))
     noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     step = growth.mean_change(r**2).substitute(pure, noise)
-    named = chain.definition(eq(Generator(r**2), _change(r**2)), "a function of the squared norm")
+    named = chain.assumption(
+        "homogeneous noise", eq(Generator(r**2), _change(r**2)), "a function of the squared norm alone"
+    )
     change = step.substitute(named).rename(y, r**2)
     recovery_ = chain.definition(
         eq(recovery, -sp.Derivative(_change(y), y)), "the share of a deviation that is removed per step"
@@ -110,6 +112,7 @@ def _volume_fluctuations(chain: Chain) -> None:
         "small steps",
         eq(4 * var_V, kick / (2 * recovery)),
         "kicks that decay slowly add up to a variance kick/(2 recovery) of r^2 = 2 V",
+        given=(still, noise),
     )
     variance = balance.substitute(kicks, recovery_).solve_for(var_V)
     heat = chain.definition(eq(T, eta * sigma**2 / (2 * y)), "the temperature")
@@ -244,6 +247,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
+    domain=[sp.Eq(p, lam)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
@@ -260,4 +264,6 @@ for _protocol, _words in _FINITE_STEP.items():
         source=THIS_TOOLKIT,
         summary=_words,
         worlds=[cold_world(_protocol.key)],
+        # Beyond it a step overshoots the minimum by more than it was away; at fixed LR the norm grows until it is not.
+        domain=[eta_eff * h < 2] if _protocol is not FixedLR else (),
     )(_finite_step)

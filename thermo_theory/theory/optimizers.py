@@ -43,7 +43,6 @@ from thermo_theory.symbols import (
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
-    entropy_world,
     gas_world,
     noise_gas_world,
     orbit_world,
@@ -281,23 +280,6 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 
-_S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
-
-
-def _maxwell(chain: Chain, rule: str) -> Step:
-    chosen = FixedLR.with_optimizer(rule)
-    entropy = chain.definition(
-        eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions on the unit sphere, and the part of the norm",
-    )
-    radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
-    entropy = entropy.substitute(heat, radius)
-    by_rate = entropy.differentiate(eta).scale(eta)
-    by_decay = entropy.differentiate(lam).scale(lam)
-    weight = -2 if rule == "adam-l2" else -1
-    return by_rate.add(by_decay, weights=(weight,), because="the temperature drops out")
-
-
 def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
     """The function that writes a derivation for one of the optimisers."""
 
@@ -307,6 +289,15 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
     return write
 
 
+#: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
+STABLE = {
+    "sgd": eta * lam < 2,
+    "momentum": eta * lam < 2 * (1 + beta),
+    "nesterov": eta * lam * (1 + 2 * beta) < 2 * (1 + beta),
+    "adamw": eta * lam < 2,
+    "adam-l2": eta * lam * (1 - beta1) < 2 * adam_unit * (1 + beta1),
+}
+
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     for _name, _build, _world, _kind, _words in (
@@ -314,7 +305,6 @@ for _rule in OPTIMIZERS:
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
         ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
-        ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
@@ -326,6 +316,7 @@ for _rule in OPTIMIZERS:
             source=THIS_TOOLKIT,
             summary=f"{_words}, {IN_WORDS[_rule]}",
             worlds=[_world],
+            domain=[STABLE[_rule]] if _build is _size else (),
         )(bound(_build, _rule))
 
 derivation(
@@ -334,6 +325,8 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
+    # The other side is a mean squared norm times what weight decay takes of it.
+    domain=[2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
 )(_momentum_balance)
 derivation(
     "momentum-temperature",
@@ -348,6 +341,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
+    domain=[STABLE["nesterov"]],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",

@@ -414,6 +414,10 @@ _WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
+def _maxwell_by_symmetry(chain: Chain, protocol: Protocol) -> None:
+    chain.claim("maxwell-from-symmetry", protocol)
+
+
 def _symmetry_of(protocol: Protocol) -> Callable[[Chain], None]:
     """The function that derives the symmetry of another optimiser, under a name of its own."""
     return lambda chain: _scaling_symmetry(chain, protocol)
@@ -437,6 +441,14 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
         summary=f"{_slopes}, for any noise and any step size",
         worlds=[_WORLDS[_protocol]],
     )(_MAXWELL.get(_protocol, _maxwell_fixed_lr))
+    if _own:  # for SGD the same relation is derived from the paper's Gibbs law, too
+        derivation(
+            "maxwell",
+            protocol=_protocol,
+            source=THIS_TOOLKIT,
+            summary=f"{_slopes}, by its symmetry",
+            worlds=[_WORLDS[_protocol]],
+        )(_maxwell_by_symmetry)
 
 derivation(
     "maxwell-differential-entropy",

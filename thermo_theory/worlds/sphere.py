@@ -13,56 +13,10 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import Dot, Generator, NoiseMean, NoiseVariance
+from thermo_theory.worlds.geometry import along, surface_gradient, surface_hessian, tangents
 from thermo_theory.worlds.sgd import sgd_world, two_points
 
 __all__ = ["balance_world", "density_world", "snapshots_world"]
-
-
-def tangents(u: Any) -> list[Any]:
-    """Orthonormal tangent vectors of the unit sphere at u."""
-    basis: list[Any] = []
-    for i in sorted(range(u.rows), key=lambda i: mp.fabs(u[i]))[: u.rows - 1]:
-        vector = mp.matrix(u.rows, 1)
-        vector[i] = 1
-        for other in (u, *basis):
-            vector -= other * mp.fdot(other, vector)
-        basis.append(vector / mp.norm(vector, 2))
-    return basis
-
-
-def along(function: Callable[[Any], Any], u: Any, tangent: Any) -> tuple[Any, Any]:
-    """First and second derivative of a function along the great circle through u."""
-    size = mp.norm(tangent, 2)
-
-    def at(angle: Any) -> Any:
-        return function(u * mp.cos(angle * size) + tangent / size * mp.sin(angle * size))
-
-    step, here = mp.mpf(10) ** -6, function(u)
-    one, two = (at(step), at(-step)), (at(2 * step), at(-2 * step))
-    first = (8 * (one[0] - one[1]) - (two[0] - two[1])) / (12 * step)
-    second = (16 * (one[0] + one[1]) - (two[0] + two[1]) - 30 * here) / (12 * step**2)
-    return first, second
-
-
-def surface_gradient(function: Callable[[Any], Any], u: Any) -> Any:
-    """Gradient of a function along the unit sphere at u."""
-    gradient = mp.matrix(u.rows, 1)
-    for tangent in tangents(u):
-        gradient += tangent * along(function, u, tangent)[0]
-    return gradient
-
-
-def surface_hessian(function: Callable[[Any], Any], u: Any) -> Any:
-    """Hessian of a function along the unit sphere at u, by second derivatives along great circles."""
-    basis, n = tangents(u), u.rows
-    hessian = mp.matrix(n, n)
-    for i, one in enumerate(basis):
-        hessian += one * one.T * along(function, u, one)[1]
-        for other in basis[:i]:
-            # Polarisation: f'' along the sum and the difference of two directions.
-            mixed = (along(function, u, one + other)[1] - along(function, u, one - other)[1]) / 4
-            hessian += (one * other.T + other * one.T) * mixed
-    return hessian
 
 
 # A density written out ---------------------------------------------------------------------------
@@ -245,10 +199,11 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
 
     still = mp.sqrt(rate**2 * first / (1 - (1 - rate * decay - rate * broken) ** 2))
     y = still if "stationarity" in granted and not away else still * mp.mpf("1.3")
-    moments = _moments(lambda y, square: after(y, square) / still, law, still)
-    variance = (moments[2] - moments[1] ** 2) * still**2
-    if "stationarity" not in granted:
-        variance /= 3
+
+    def variance(_: World) -> Any:
+        moments = _moments(lambda y, square: after(y, square) / still, law, still)
+        return (moments[2] - moments[1] ** 2) * still**2 / 4
+
     tangent = mp.matrix([0] + [mp.mpf(dice.gauss(0, 1)) for _ in range(m)])
     w = mp.matrix([mp.sqrt(y)] + [0] * m)
     g = tangent / mp.sqrt(y) + w * broken
@@ -258,7 +213,7 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
     noise = [(p, v) for p, v in _squares([mp.mpf(0)] * m, [sigma * mp.sqrt(a * ripples[0]) for a in shape], granted)]
     noise_mean, noise_square = (mp.fsum(probability * value**k for probability, value in noise) for k in (1, 2))
     size, reach = rate**2 / y, (1 - rate * decay - rate * broken) ** 2 * y
-    pressure, heat = decay, rate * noise_mean / y / (2 * m)
+    pressure, heat = decay, rate * sigma**2 / (2 * y)
 
     def gibbs(power: int) -> Any:
         """Mean of a power of the volume |w|^2/2 under exp(-(L + p |w|^2/2)/T), whatever L(direction)."""
@@ -295,8 +250,8 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
         s.Sigma_w: spread / y,
         s.tr_Sigma: noise_mean,
         s.Pi: mp.diag([0] + [1] * m),
-        s.var_V: variance / 4,
-        s.var_V_Gibbs: gibbs(2) - gibbs(1) ** 2,
+        s.var_V: variance,
+        s.var_V_Gibbs: lambda _: gibbs(2) - gibbs(1) ** 2,
         s.kick: (square_here - mean_here**2) * size**2,
         s.recovery: -_slope_at(lambda y: change(World({}), y), y),
         NoiseVariance(Dot(s.w_next, s.w_next)): (square_here - mean_here**2) * size**2,

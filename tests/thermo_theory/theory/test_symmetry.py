@@ -142,10 +142,10 @@ def test_no_more_is_assumed_than_is_needed_and_the_worlds_of_runs_are_not_blind(
     known = derive(name, protocol)
     assert set(known.assumptions) <= {"scale invariance", "stationarity", "eps = 0"}
     claim, world = known.claim.equation, runs_world(protocol.key)
-    assert not holds(eq(claim.lhs, claim.rhs.subs(R, d / 2)), world(1, known.assumptions))[0]
+    assert not holds(eq(claim.lhs, claim.rhs.subs(R, d / 2)), world(1, known.assumptions)).holds
     for dropped in known.assumptions:
         granted = [assumption for assumption in known.assumptions if assumption != dropped]
-        assert not holds(claim, world(1, granted))[0], dropped
+        assert not holds(claim, world(1, granted)).holds, dropped
 
 
 # Two entropies -----------------------------------------------------------------------------------
