@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from thermo_theory.engine.derivation import ASSUMPTIONS
+
 __all__ = ["needs_in_words"]
 
 
@@ -23,14 +25,12 @@ def needs_in_words(needs: Iterable[Iterable[str]], assumptions: Sequence[str] = 
 
     Examples
     --------
-    >>> chain = ("continuous time", "scale invariance", "stationarity")
-    >>> needs_in_words([("stationarity", "scale invariance")], chain)
+    >>> needs_in_words([{"stationarity", "scale invariance"}], ("continuous time", "scale invariance", "stationarity"))
     'scale invariance and stationarity (the steps of this derivation also use continuous time)'
     >>> needs_in_words([()]), needs_in_words([("pure noise",), ("Gibbs law",)])
     ('nothing', 'pure noise, or Gibbs law')
     """
-    order = {name: number for number, name in enumerate(assumptions)}
-    sets = [sorted(one, key=lambda name: order.get(name, len(order))) for one in needs]
+    sets = [sorted(one, key=list(ASSUMPTIONS).index) for one in needs]
     besides = [name for name in assumptions if not any(name in one for one in sets)]
     also = f" (the steps of this derivation also use {_listed(besides)})" if besides else ""
     return (", or ".join(map(_listed, sets)) or "nothing") + also

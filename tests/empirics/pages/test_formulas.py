@@ -32,7 +32,7 @@ def test_what_a_formula_needs_is_what_is_computed():
     adamw = derive("maxwell-from-symmetry", FixedLR.with_optimizer("adamw"))
     (law,) = compared((adamw.name,), "fixed-lr", "adamw")
     assert adamw.needs() == (frozenset({"eps = 0", "scale invariance", "stationarity"}),)
-    assert law.needs == "scale invariance, eps = 0 and stationarity"
+    assert law.needs == "scale invariance, stationarity and eps = 0"
     # The steps of the chain use more than the claim needs, and the page says which.
     (law,) = compared(("ideal-gas-law",), "fixed-sphere")
     chain = derive("ideal-gas-law", "fixed-sphere")
