@@ -71,7 +71,7 @@ def _law(derivation: Derivation) -> Law:
     )
 
 
-_COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell-from-symmetry")
+_COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
 
 
 def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:

@@ -70,6 +70,8 @@ def judged(runs):
         Verdict("V1", "radius formula", "fixed-lr", "physics", 1.0, 1.125, 1.11, 1.14, 0.05, "disagrees"),
         Verdict("V3", "Maxwell", "fixed-lr", "symmetry", 1.0, nan, nan, nan, 0.05, "not measured", "no entropy"),
     ]
+    laws = ("norm-balance", "scaling-symmetry", "radius", "maxwell-from-symmetry")
+    rows = [dataclasses.replace(row, derivation=law) for row, law in zip(rows, laws, strict=True)]
     return Verdicts(rows, ["a note"], runs)
 
 
