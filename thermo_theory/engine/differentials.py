@@ -12,7 +12,7 @@ from typing import Any
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import eq
+from thermo_theory.symbols import F, G, H, S, T, U, V, eq, p
 from thermo_theory.symbols.vectors import Dot, Vec, _pretty_joined
 
 __all__ = [
@@ -117,6 +117,9 @@ def _VARYING(expression: sp.Expr) -> tuple[sp.Basic, ...]:
     return tuple(s for s in expression.free_symbols if isinstance(s, Vec) or s.name in ("L", "rho"))
 
 
+#: Variables of state: two of them set all others.
+_STATE = {F, G, H, S, T, U, V, p}
+
 # Differentials -----------------------------------------------------------------------------------
 
 
@@ -166,6 +169,8 @@ def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
         change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
         for change in equation.atoms(Change)
     }
+    if not rules:
+        raise OperationError(f"nothing changes in {equation}")
     return eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules))
 
 
@@ -182,7 +187,16 @@ def equal_mixed(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 
 @operation("differentiate by {0} at constant {1}")
 def partial_of(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
-    """Differentiate both sides; every other symbol of the right-hand side is a constant."""
+    """Differentiate both sides; every other symbol of the right-hand side is a constant.
+
+    Raises
+    ------
+    OperationError
+        If another variable of state stands there, which would change as well.
+    """
+    moving = equation.rhs.free_symbols & _STATE - {variable, held}
+    if moving:
+        raise OperationError(f"{moving} changes with {variable} at constant {held}")
     return eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable))
 
 
@@ -264,8 +278,10 @@ def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
 
 @operation("take the logarithm")
 def take_logarithm(equation: sp.Eq) -> sp.Eq:
-    """Logarithm of both sides, products and powers taken apart."""
-    return eq(*(sp.expand_log(sp.log(side), force=True) for side in equation.args))
+    """Logarithm of both sides, which are positive; of products and powers it is taken apart where their factors are."""
+    if not any(side.is_positive for side in equation.args):
+        raise OperationError(f"neither side of {equation} is known to be positive")
+    return eq(*(sp.expand_log(sp.log(side)) for side in equation.args))
 
 
 @operation("vary {0}")
@@ -308,13 +324,18 @@ def split_lowest(equation: sp.Eq) -> sp.Eq:
 def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) -> sp.Expr:
     """Limit of sums and products of finite terms, term by term."""
     if isinstance(expression, sp.Sum):
-        return sp.Sum(_limit_of_terms(expression.function, variable, point), *expression.limits)
+        inside = _limit_of_terms(expression.function, variable, point)
+        return sp.Sum(inside, *expression.limits) if inside else sp.S.Zero
     if isinstance(expression, sp.Add | sp.Mul | sp.Pow) and expression.has(sp.Sum):
-        return expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
-    functions = expression.atoms(sp.core.function.AppliedUndef)
-    plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
-    limit = sp.limit(expression.subs(plain), variable, point, "+")
-    return limit.subs({dummy: part for part, dummy in plain.items()})
+        limit = expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
+    else:
+        functions = expression.atoms(sp.core.function.AppliedUndef)
+        plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
+        limit = sp.limit(expression.subs(plain), variable, point, "+")
+        limit = limit.subs({dummy: part for part, dummy in plain.items()})
+    if limit.has(sp.oo, sp.zoo, sp.nan, sp.sign, sp.AccumBounds):
+        raise OperationError(f"{expression} has no finite limit that is known")
+    return limit
 
 
 @operation("heat up: let {0} grow without bound")
@@ -328,11 +349,7 @@ def heat_up(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
 def cool_down(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
     """Limit of zero temperature, term by term."""
     right = _limit_of_terms(equation.rhs, temperature, sp.S.Zero)
-    return eq(sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero))
-
-
-def _is_nothing(expression: sp.Expr) -> bool:
-    return isinstance(expression, sp.Sum) and expression.function == 0
+    return eq(sp.Limit(equation.lhs, temperature, 0), right)
 
 
 @operation("log x >= 1 - 1/x, and 1 - x <= -log x, in each term")
@@ -376,12 +393,12 @@ def gather_logarithms(equation: sp.Eq) -> sp.Eq:
 
 
 def _gathered(expression: sp.Expr) -> sp.Expr:
-    """Make one logarithm of those terms of a sum that have the same factor, up to its sign."""
+    """Make one logarithm of those terms of a sum that have the same factor, up to its sign, and are of positive numbers."""
     logs: dict[sp.Expr, sp.Expr] = {}
     rest = sp.S.Zero
-    for term in sp.Add.make_args(sp.expand(sp.expand_log(expression, force=True))):
+    for term in sp.Add.make_args(sp.expand(sp.expand_log(expression))):
         outside, inside = term.as_independent(sp.log, as_Add=False)
-        if isinstance(inside, sp.log):
+        if isinstance(inside, sp.log) and inside.args[0].is_positive:
             sign = -1 if outside.could_extract_minus_sign() else 1
             logs[sign * outside] = logs.get(sign * outside, sp.S.One) * inside.args[0] ** sign
         else:

@@ -18,11 +18,12 @@ Eq(Limit(z, x, 0, dir='+'), 1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 from thermo_theory.symbols import d, eq
 from thermo_theory.symbols.vectors import Apply, Dot, Expectation, Generator, Mat, Quad, Sandwich, Tr, Vec
@@ -67,17 +68,26 @@ OPERATIONS: dict[str, Callable[..., sp.Basic]] = {}
 _DIRECTIONS = sp.Dummy("m", positive=True)
 
 
+#: What sympy and the operations raise at something of another form.
+_REFUSED = (ArithmeticError, AttributeError, LookupError, NotImplementedError, StopIteration, TypeError, ValueError)
+
+
 class OperationError(ValueError):
     """An operation cannot be applied to these equations."""
 
 
-def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
+def operation(done: str, *, bounds: bool = False) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
     """Register an operation and what it says it did ("solve for {0}": options by position after the equations).
+
+    Whatever keeps the operation from its work is an `OperationError`: also a division by zero, and an inequality where
+    what is done holds for equations alone.
 
     Parameters
     ----------
     done : str
         What was done, for the printed derivation.
+    bounds : bool
+        Whether the first argument may be an inequality.
 
     Returns
     -------
@@ -88,8 +98,16 @@ def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Bas
     def register(function: Callable[P, sp.Basic]) -> Callable[P, sp.Basic]:
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> sp.Basic:
-            result = function(*args, **kwargs)
-            if result in (sp.true, sp.false) or not isinstance(result, sp.core.relational.Relational):
+            for part in (*args, *kwargs.values()):
+                if isinstance(part, Relational) and not isinstance(part, sp.Eq) and not (bounds and part is args[0]):
+                    raise OperationError(f"{function.__name__} is for equations; {part} is an inequality")
+            try:
+                result = function(*args, **kwargs)
+            except OperationError:
+                raise
+            except _REFUSED as error:
+                raise OperationError(f"{function.__name__} does not apply: {error}") from error
+            if not isinstance(result, Relational) or result.has(sp.nan, sp.zoo):
                 raise OperationError(f"{function.__name__} returned {result}, which is not an equation")
             return result
 
@@ -105,7 +123,7 @@ def _both(equation: sp.Basic, change: Callable[[sp.Expr], sp.Expr]) -> sp.Basic:
     return type(equation)(change(equation.lhs), change(equation.rhs), evaluate=False)
 
 
-@operation("substitute")
+@operation("substitute", bounds=True)
 def substitute(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     """Put the right-hand side of each of `using` wherever its left-hand side stands."""
     changed = equation
@@ -128,21 +146,29 @@ def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
     stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
     for part in parts:
-        if (
-            (isinstance(part, Dot) and part.args[0] == part.args[1])
-            or isinstance(part, Expectation)
-            or part.is_positive
-        ):
+        if _positive(part):
             stand_ins[part] = sp.Dummy("c", positive=True)
     if not isinstance(unknown, Vec):
-        positive = unknown.is_positive or isinstance(unknown, Expectation) or None
-        stand_ins[unknown] = sp.Dummy("u", positive=positive, real=True)
+        stand_ins[unknown] = sp.Dummy("u", positive=_positive(unknown) or None, real=True)
     return stand_ins
+
+
+def _positive(part: sp.Expr) -> bool:
+    """Whether something is known to be positive: squares, and means of what is positive, are."""
+    if isinstance(part, Expectation):
+        return all(map(_positive, sp.Mul.make_args(part.args[0])))
+    return bool(part.is_positive or (isinstance(part, Dot) and part.args[0] == part.args[1]))
 
 
 @operation("solve for {0}")
 def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
-    """Solve an equation for what stands in it; refuse if the solution is not unique."""
+    """Solve an equation for what stands in it.
+
+    Raises
+    ------
+    OperationError
+        If the solution is not the only one: several roots, or a factor that may be zero and would leave it open.
+    """
     stand_ins = _opaque(equation, unknown)
     target = stand_ins.get(unknown, unknown)
     bare = (equation.lhs - equation.rhs).subs(stand_ins)
@@ -153,6 +179,10 @@ def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
         solutions = [solution for solution in solutions if not solution.is_negative]
     if len(solutions) != 1:
         raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
+    factors = sp.Mul.make_args(sp.factor_terms(sp.numer(sp.together(bare))))
+    open_ = [factor for factor in factors if not factor.has(target) and factor.is_zero is not False]
+    if open_:
+        raise OperationError(f"{equation} leaves {unknown} open where {open_[0]} is zero")
     solution = sp.simplify(solutions[0].subs(_DIRECTIONS, d - 1))
     return eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}))
 
@@ -163,18 +193,24 @@ def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) 
     names = {part: sp.Dummy() for part in (unknown, *others)}
     bare = [sp.expand(equation.lhs - equation.rhs).subs(names) for equation in equations]
     solutions = sp.solve(bare, list(names.values()), dict=True)
-    if len(solutions) != 1 or names[unknown] not in solutions[0]:
-        raise OperationError(f"{len(solutions)} solutions for {unknown}")
+    if len(solutions) != 1 or solutions[0].get(names[unknown], names[unknown]).free_symbols & {*names.values()}:
+        raise OperationError(f"{len(solutions)} solutions for {unknown}, or one that is left in terms of {others}")
     return eq(unknown, sp.factor(solutions[0][names[unknown]]))
 
 
 @operation("differentiate with respect to {0}")
 def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
-    """Differentiate both sides; the left-hand side stays a derivative."""
-    left = sp.Derivative(equation.lhs, variable)
-    if not equation.lhs.atoms(sp.core.function.AppliedUndef):
-        left = sp.diff(equation.lhs, variable)
-    return eq(left, sp.diff(equation.rhs, variable))
+    """Differentiate both sides; the left-hand side, which must be written as a function, stays a derivative."""
+    _for_any_value(equation, [variable])
+    return eq(sp.Derivative(equation.lhs, variable), sp.diff(equation.rhs, variable))
+
+
+def _for_any_value(equation: sp.Eq, symbols: Iterable[sp.Basic]) -> None:
+    """Refuse an equation between numbers, which need not hold at other values of symbols: functions must stand there."""
+    free = {symbol for part in equation.lhs.atoms(sp.core.function.AppliedUndef) for symbol in part.free_symbols}
+    bound = (set(symbols) & equation.free_symbols) - free
+    if bound:
+        raise OperationError(f"the left-hand side of {equation} is not a function of {', '.join(map(str, bound))}")
 
 
 @operation("multiply by {0}")
@@ -220,13 +256,15 @@ def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
 
 @operation("substitute simultaneously {0}")
 def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """Replace symbols by expressions at the same time: the equation holds for any values of its symbols."""
+    """Replace symbols by expressions at the same time, in an equation that holds for any values of them."""
+    _for_any_value(equation, changes)
     return eq(*(put_at_once(side, changes) for side in equation.args))
 
 
 @operation("rescale: {0}")
 def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """Write the equation for rescaled symbols."""
+    """Write the equation for rescaled symbols: it holds for any values of them."""
+    _for_any_value(equation, changes)
     new = eq(*(put_at_once(side, changes) for side in equation.args))
     if new == equation:
         raise OperationError(f"{equation} does not change under {changes}")
@@ -235,23 +273,24 @@ def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
 
 @operation("choose {0} = {1}")
 def choose(equation: sp.Eq, symbol: sp.Symbol, value: sp.Expr) -> sp.Eq:
-    """Give a free symbol a value."""
-    return eq(*(sp.powdenest(side.subs(symbol, value), force=True) for side in equation.args))
+    """Give a symbol a value, in an equation that holds for any values of it."""
+    _for_any_value(equation, [symbol])
+    return eq(*(sp.powdenest(side.subs(symbol, value)) for side in equation.args))
 
 
-@operation("simplify")
+@operation("simplify", bounds=True)
 def simplify(equation: sp.Basic) -> sp.Basic:
     """Simplify both sides."""
     return _both(equation, sp.simplify)
 
 
-@operation("expand")
+@operation("expand", bounds=True)
 def expand(equation: sp.Basic) -> sp.Basic:
     """Multiply out both sides."""
     return _both(equation, sp.expand)
 
 
-@operation("factor")
+@operation("factor", bounds=True)
 def factor(equation: sp.Basic) -> sp.Basic:
     """Factor both sides."""
     return _both(equation, sp.factor)
@@ -284,12 +323,11 @@ def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: st
 
 
 @operation("solve the differential equation for {0}")
-def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq | None = None) -> sp.Eq:
+def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq) -> sp.Eq:
     """Solve an ordinary differential equation for a function, with an initial value."""
-    initial = None if start is None else {start.lhs: start.rhs}
-    solution = sp.dsolve(equation, function, ics=initial)
-    if isinstance(solution, list):
-        raise OperationError(f"{equation} has {len(solution)} solutions")
+    solution = sp.dsolve(equation, function, ics={start.lhs: start.rhs})
+    if isinstance(solution, list) or solution.lhs != function:
+        raise OperationError(f"{equation} has no one solution {function}")
     return eq(solution.lhs, sp.simplify(solution.rhs))
 
 
@@ -311,7 +349,14 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
 
     `drift` gives b and `covariance` D, both per unit of time, on their right-hand sides; `function` is written in the
     symbol `squared_norm`, which stands for w.w.
+
+    Raises
+    ------
+    OperationError
+        If something else that varies with the weights stands in it.
     """
+    if Expectation(function.subs(squared_norm, 1)).has(Expectation):
+        raise OperationError(f"{function} is not a function of {squared_norm} alone")
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
     norm = Dot(weights, weights)
     rate = first * (2 * Dot(weights, drift.rhs) + Tr(covariance.rhs)) + 2 * second * Quad(covariance.rhs, weights)
