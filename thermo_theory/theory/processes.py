@@ -117,6 +117,9 @@ def keep_up(equation: sp.Eq, function: sp.Expr) -> sp.Eq:
     """The solution of a linear differential equation without the part that decays from the start."""
     solution = sp.dsolve(equation, function)
     (constant,) = solution.rhs.free_symbols - equation.free_symbols
+    start = sp.expand(solution.rhs).coeff(constant)
+    if sp.limit(start, function.args[0], sp.oo) != 0 or start.has(constant):
+        raise OperationError(f"{start} does not decay")
     return eq(solution.lhs, sp.simplify(solution.rhs.subs(constant, 0)))
 
 
@@ -130,7 +133,7 @@ def standstill(equation: sp.Eq, function: sp.Expr, name: sp.Expr) -> sp.Eq:
 @operation("divide by")
 def ratio_of_sides(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Divide one equation by another, side by side."""
-    ratio = sp.powsimp(sp.simplify(first.rhs / second.rhs), force=True)
+    ratio = sp.powsimp(sp.simplify(first.rhs / second.rhs))
     return eq(first.lhs / second.lhs, sp.expand(ratio))
 
 
@@ -162,8 +165,10 @@ def put_difference(equation: sp.Eq, *differences: sp.Eq) -> sp.Eq:
 def smallest(equation: sp.Eq, variable: sp.Symbol) -> sp.Ge:
     """Bound the right-hand side from below by its value at its only stationary point, a minimum."""
     (place,) = sp.solve(sp.diff(equation.rhs, variable), variable)
-    if not sp.diff(equation.rhs, variable, 2).subs(variable, place).is_positive:
-        raise OperationError(f"{place} is no minimum")
+    domain = sp.Interval.open(0, sp.oo) if variable.is_positive else sp.S.Reals
+    steady = sp.calculus.singularities(equation.rhs, variable, domain) == sp.S.EmptySet
+    if not (steady and sp.diff(equation.rhs, variable, 2).subs(variable, place).is_positive):
+        raise OperationError(f"{place} is no minimum, or not the only one")
     return sp.Ge(equation.lhs, sp.simplify(equation.rhs.subs(variable, place)), evaluate=False)
 
 
@@ -282,9 +287,9 @@ def product_rule(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 
 @operation("gather")
 def gather(equation: sp.Eq) -> sp.Eq:
-    """Gather logarithms, and take out R."""
+    """Gather logarithms of positive numbers, and take out R."""
     right = sp.collect(sp.expand(equation.rhs), R, evaluate=False)
-    return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v, force=True) for k, v in right.items()]))
+    return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v) for k, v in right.items()]))
 
 
 def _weight_averaging(chain: Chain) -> None:

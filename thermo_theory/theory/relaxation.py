@@ -77,7 +77,9 @@ def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
 @operation("take the root of order {0}")
 def take_root(equation: sp.Eq, power: int) -> sp.Eq:
     """Root of both sides, which are positive."""
-    return eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args))
+    if not any(side.is_positive for side in equation.args):
+        raise OperationError(f"neither side of {equation} is known to be positive")
+    return eq(*(sp.powdenest(side ** sp.Rational(1, power)) for side in equation.args))
 
 
 @operation("the slope of the mean change is minus the rate of relaxation, 1/{2}")

@@ -56,8 +56,8 @@ def critical_point(equation: sp.Eq, wanted: sp.Symbol) -> sp.Eq:
     if len(heat) != 1:
         raise OperationError(f"{equation} has {len(heat)} temperatures with a level isotherm")
     places = [place for place in sp.solve(level[1].subs(T, heat[0]), V) if sp.simplify(heat[0].subs(V, place)) != 0]
-    places = [place for place in places if place.is_positive]
-    if len(places) != 1:
+    places = [place for place in places if place.is_positive is not False]
+    if len(places) != 1 or not places[0].is_positive:
         raise OperationError(f"{equation} has {len(places)} critical points")
     at_place = sp.simplify(heat[0].subs(V, places[0]))
     found = {V_c: places[0], T_c: at_place, p_c: sp.simplify(equation.rhs.subs({T: at_place, V: places[0]}))}

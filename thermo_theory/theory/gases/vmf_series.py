@@ -6,6 +6,7 @@ import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import C_V, R, d, eq
+from thermo_theory.theory.gases.vmf_steps import logs_apart
 
 __all__ = [
     "change_variable",
@@ -25,7 +26,7 @@ def _power_solution(equation: sp.Eq, function: sp.Expr, count: int) -> list[sp.E
     """Coefficients of the solution of an equation of first order in powers of 1/variable, the first one positive."""
     variable = function.args[0]
     small = sp.Dummy("s", positive=True)
-    coefficients = sp.symbols(f"a:{count + 1}")
+    coefficients = [sp.Dummy("a") for _ in range(count + 1)]
     ansatz = sum(one * variable**-n for n, one in enumerate(coefficients))
     put = (equation.lhs - equation.rhs).subs(function, ansatz).doit().subs(variable, 1 / small)
     put = sp.Poly(sp.expand(put), small)
@@ -108,7 +109,7 @@ def leading_log(equation: sp.Eq) -> sp.Eq:
     (bessel,) = equation.rhs.atoms(sp.besseli)
     k = bessel.argument
     plain = equation.rhs.subs(bessel, sp.exp(k) / sp.sqrt(2 * sp.pi * k))
-    log = sp.expand(sp.expand_log(sp.log(plain), force=True))
+    log = sp.expand(logs_apart(sp.log(plain)))
     return eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)))
 
 
@@ -124,7 +125,7 @@ def put_truncated(equation: sp.Eq, *series: sp.Eq) -> sp.Eq:
 @operation("gather logarithms")
 def collect_logs(equation: sp.Eq) -> sp.Eq:
     """Take the common factor out of a truncated series with logarithms."""
-    series = sp.expand_log(equation.rhs.removeO(), force=True)
+    series = logs_apart(equation.rhs.removeO())
     return eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0))
 
 

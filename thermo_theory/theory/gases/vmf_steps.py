@@ -88,7 +88,18 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
 @operation("expand the logarithms")
 def expand_logs(equation: sp.Eq) -> sp.Eq:
     """The log of a product of positive numbers is the sum of their logs."""
-    return eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)))
+    return eq(equation.lhs, sp.expand(logs_apart(equation.rhs)))
+
+
+def logs_apart(expression: sp.Expr) -> sp.Expr:
+    """Take logs of products of positive numbers apart; in more than one dimension ``I_(d/2 - 1)`` is positive too."""
+    back = {sp.Dummy("m", positive=True): d - 1}
+    ((more, _),) = back.items()
+    for bessel in expression.atoms(sp.besseli):
+        if bessel.argument.is_positive and (bessel.order.subs(d, more + 1) + 1).is_positive:
+            back[sp.Dummy("I", positive=True)] = bessel
+    plain = expression.subs({part: name for name, part in back.items() if name != more}).subs(d, more + 1)
+    return sp.expand_log(plain).subs(back)
 
 
 @operation("divide")
@@ -116,6 +127,8 @@ def polar_integral(equation: sp.Eq) -> sp.Eq:
         if found is None or (low, high) != (0, sp.pi):
             raise OperationError(f"{integral} is not Poisson's integral")
         nu, argument = found[power] / 2, found[k]
+        if not (argument.is_positive and (2 * nu + 1).subs(d, sp.Dummy("m", positive=True) + 1).is_positive):
+            raise OperationError(f"{integral}: {argument} or {2 * nu + 1} may be negative")
         value = sp.sqrt(sp.pi) * sp.gamma(nu + sp.S.Half) * (2 / argument) ** nu * sp.besseli(nu, argument)
         right = right.subs(integral, value)
     return eq(equation.lhs, _gathered(right))
@@ -129,6 +142,8 @@ def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
     in the middle of what stands there.
     """
     right = equation.rhs
+    if len({bessel.argument for bessel in right.atoms(sp.besseli)}) != 1:
+        raise OperationError(f"{right} has Bessel functions of none or of several arguments")
     while True:
         functions = sorted(right.atoms(sp.besseli), key=lambda one: sp.simplify(one.order - d / 2))
         if len(functions) <= 2:
