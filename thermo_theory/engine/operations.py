@@ -10,10 +10,11 @@ is ``chain.do(solve_for, step, x)``.
 Eq(z, 9*y**2)
 >>> solve_for(sp.Eq(z, x**2), x)
 Eq(x, sqrt(z))
->>> integrate(sp.Eq(z, x**2), x, 0, y)
-Eq(Integral(z, (x, 0, y)), y**3/3)
->>> limit_of(sp.Eq(z, sp.sin(x) / x), x, 0)
-Eq(Limit(z, x, 0, dir='+'), 1)
+>>> f = sp.Function("f")
+>>> integrate(sp.Eq(f(x), x**2), x, 0, y)
+Eq(Integral(f(x), (x, 0, y)), y**3/3)
+>>> limit_of(sp.Eq(f(x), sp.sin(x) / x), x, 0)
+Eq(Limit(f(x), x, 0, dir='+'), 1)
 """
 
 from __future__ import annotations
@@ -299,27 +300,40 @@ def factor(equation: sp.Basic) -> sp.Basic:
 @operation("do the integrals")
 def evaluate_integrals(equation: sp.Eq) -> sp.Eq:
     """Evaluate the integrals, sums and derivatives that stand in the right-hand side."""
-    return eq(equation.lhs, equation.rhs.doit())
+    done = equation.rhs.doit()
+    if done == equation.rhs or done.has(sp.Integral, sp.Piecewise):
+        raise OperationError(f"{equation.rhs} cannot be integrated, or not without conditions")
+    return eq(equation.lhs, done)
 
 
 @operation("integrate over {0} from {1} to {2}")
 def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Eq:
-    """Integrate both sides; the left-hand side stays an integral."""
-    left = sp.Integral(equation.lhs, (variable, low, high))
-    return eq(left, sp.integrate(equation.rhs, (variable, low, high)))
+    """Integrate both sides; the left-hand side, which must be written as a function, stays an integral."""
+    _for_any_value(equation, [variable])
+    right = sp.integrate(equation.rhs, (variable, low, high))
+    if right.has(sp.Integral, sp.Piecewise):
+        raise OperationError(f"{equation.rhs} cannot be integrated, or not without conditions")
+    return eq(sp.Integral(equation.lhs, (variable, low, high)), right)
 
 
 @operation("expand in {0} about {1}, to order {2}")
 def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> sp.Eq:
-    """Expand the right-hand side in a power series with its order term."""
-    return eq(equation.lhs, sp.series(equation.rhs, variable, point, order))
+    """Expand the right-hand side in a power series with its order term, the same from both sides of a point inside."""
+    right = sp.series(equation.rhs, variable, point, order)
+    edge = point == sp.oo or (variable.is_positive and point == 0)
+    if not edge and right != sp.series(equation.rhs, variable, point, order, dir="-"):
+        raise OperationError(f"{equation.rhs} has a series on either side of {point}")
+    return eq(equation.lhs, right)
 
 
 @operation("let {0} go to {1}")
 def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: str = "+") -> sp.Eq:
-    """Take the limit of both sides; the left-hand side stays a limit."""
-    left = sp.Limit(equation.lhs, variable, point, direction)
-    return eq(left, sp.limit(equation.rhs, variable, point, direction))
+    """Take the limit of both sides; the left-hand side, which must be written as a function, stays a limit."""
+    _for_any_value(equation, [variable])
+    right = sp.limit(equation.rhs, variable, point, direction)
+    if right.has(sp.Limit, sp.AccumBounds):
+        raise OperationError(f"{equation.rhs} has no limit that is known")
+    return eq(sp.Limit(equation.lhs, variable, point, direction), right)
 
 
 @operation("solve the differential equation for {0}")
