@@ -369,7 +369,7 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
     OperationError
         If something else that varies with the weights stands in it.
     """
-    if Expectation(function.subs(squared_norm, 1)).has(Expectation):
+    if any(Expectation(other) != other for other in function.free_symbols - {squared_norm}):
         raise OperationError(f"{function} is not a function of {squared_norm} alone")
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
     norm = Dot(weights, weights)

@@ -18,6 +18,8 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
+import thermo_theory.worlds.thermodynamics  # noqa: F401 (meanings of changes and integrals)
+from thermo_theory.engine import library
 from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral, Variation
 from thermo_theory.engine.evaluate import evaluate, interpret, residual
 from thermo_theory.engine.operations import OPERATIONS, OperationError
@@ -42,6 +44,8 @@ from thermo_theory.symbols.vectors import (
     _varies,
     identity_matrix,
 )
+
+library.load()
 
 #: What has a value of its own, if nothing else is said.
 _OPAQUE = (Generator, Functional, Partial, Change, Variation, SurfaceIntegral)
