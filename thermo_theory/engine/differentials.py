@@ -288,7 +288,7 @@ def take_logarithm(equation: sp.Eq) -> sp.Eq:
 def vary(equation: sp.Eq, state: sp.Expr) -> sp.Eq:
     """Derivative of sums over states by the probability of one of them."""
     variation = sp.S.Zero
-    for term in sp.Add.make_args(_opened(equation.rhs)):
+    for term in sp.Add.make_args(sp.expand(_opened(equation.rhs))):
         outside, inside = term.as_independent(sp.Sum, as_Add=False)
         if not isinstance(inside, sp.Sum):
             raise OperationError(f"{term} is not a sum over states")
@@ -333,7 +333,7 @@ def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) ->
         plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
         limit = sp.limit(expression.subs(plain), variable, point, "+")
         limit = limit.subs({dummy: part for part, dummy in plain.items()})
-    if limit.has(sp.oo, sp.zoo, sp.nan, sp.sign, sp.AccumBounds):
+    if limit.has(sp.oo, -sp.oo, sp.zoo, sp.nan, sp.sign, sp.AccumBounds):
         raise OperationError(f"{expression} has no finite limit that is known")
     return limit
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import mpmath as mp
@@ -24,7 +25,7 @@ from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral,
 from thermo_theory.engine.evaluate import evaluate, interpret, residual
 from thermo_theory.engine.operations import OPERATIONS, OperationError
 from thermo_theory.engine.world import DIGITS, NotInterpreted, World
-from thermo_theory.symbols import d, eq
+from thermo_theory.symbols import T, V, d, eq
 from thermo_theory.symbols.vectors import (
     Apply,
     Div,
@@ -118,6 +119,17 @@ def _mean(expression: NoiseMean, world: World) -> Any:
 interpret(NoiseMean, _mean)
 
 
+def of_state(seed: int, symbols: Sequence[sp.Symbol], functions: Sequence[AppliedUndef]) -> dict[Any, Any]:
+    """Quantities, and functions of an index, that all depend on the state (T, V), which moves in a direction."""
+
+    def moving(name: object, world: World, *arguments: Any) -> Any:
+        return _function(str(name), seed, True, False)(world, *arguments, world[T], world[V])
+
+    quantities = {symbol: partial(moving, symbol) for symbol in symbols if symbol not in (T, V)}
+    indexed = {part.func: partial(moving, part.func) for part in functions}
+    return {**quantities, **indexed, "direction": {T: mp.mpf(0.6), V: mp.mpf(0.9)}}
+
+
 def world_of(
     given: Sequence[Any], seen: Sequence[sp.Basic], seed: int, wrong: int = -1, extra: Mapping[Any, Any] | None = None
 ) -> World:
@@ -159,7 +171,7 @@ def _granted(equation: sp.Eq, world: World, wrong: bool) -> World:
         return world.at({left.func: meaning})
     if isinstance(left, _SETTABLE):
         return world.at({left: lambda there: off(evaluate(right, there))})
-    unknown = min(left.free_symbols - right.free_symbols or equation.free_symbols, key=str)
+    unknown = min((left.free_symbols - right.free_symbols or equation.free_symbols) - {d}, key=str)
     start = world[unknown]
     root = mp.findroot(
         lambda value: evaluate(left - right, world.at({unknown: value})), (start, start * 1.1), tol=1e-50, verify=False
