@@ -125,23 +125,18 @@ _STATE = {F, G, H, S, T, U, V, p}
 
 def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) -> sp.Expr:
     """Total differential of an expression; a function of an index counts as one variable."""
-    if isinstance(expression, sp.Add):
-        return sp.Add(*[_total(term, constants) for term in expression.args])
     if isinstance(expression, sp.Sum):
-        index = expression.limits[0][0]
-        return sp.Sum(_total(expression.function, constants | {index}), *expression.limits)
-    if isinstance(expression, sp.Mul) and expression.has(sp.Sum):
-        factors = expression.args
-        return sp.Add(
-            *[sp.Mul(*factors[:k], _total(factors[k], constants), *factors[k + 1 :]) for k in range(len(factors))]
-        )
-    functions = expression.atoms(sp.core.function.AppliedUndef)
-    stand_ins = {part: sp.Dummy("x", positive=part.is_positive, real=True) for part in functions}
-    bare = expression.subs(stand_ins)
-    for symbol in bare.free_symbols - set(stand_ins.values()) - constants:
-        stand_ins.setdefault(symbol, symbol)
-    back = {dummy: part for part, dummy in stand_ins.items()}
-    return sp.expand(sp.Add(*[sp.diff(bare, dummy).subs(back) * Change(part) for part, dummy in stand_ins.items()]))
+        inside = _total(expression.function, constants | {expression.limits[0][0]})
+        return sp.Sum(sp.expand(inside), *expression.limits)
+    sums = {part: sp.Dummy("x", real=True) for part in expression.atoms(sp.Sum)}
+    bare = expression.subs(sums)
+    functions = {part: sp.Dummy("x", real=True) for part in bare.atoms(sp.core.function.AppliedUndef)}
+    bare = bare.subs(functions)
+    symbols = {symbol: symbol for symbol in bare.free_symbols - {*sums.values(), *functions.values()} - constants}
+    back = {dummy: part for part, dummy in (sums | functions).items()}
+    changes = {dummy: Change(part) for part, dummy in (functions | symbols).items()}
+    changes |= {dummy: _total(part, constants) for part, dummy in sums.items()}
+    return sp.Add(*[sp.expand(sp.diff(bare, dummy).subs(back)) * change for dummy, change in changes.items()])
 
 
 @operation("take the differential")
@@ -155,7 +150,7 @@ def take_differential(equation: sp.Eq, constant: tuple[sp.Symbol, ...] = ()) -> 
 def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """From ``dF = a dx + b dy`` read ``(dF/dx)_y = a``."""
     changes = equation.rhs.atoms(Change)
-    if len(changes) != 2 or not isinstance(equation.lhs, Change):
+    if not isinstance(equation.lhs, Change):
         raise OperationError(f"{equation} is not the change of one quantity with two others")
     (held,) = [change.args[0] for change in changes if change.args[0] != variable]
     slope = sp.expand(equation.rhs).coeff(Change(variable))
@@ -238,7 +233,7 @@ def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     symbols = {symbol: sp.Function(symbol.name, real=True) for symbol in equation.free_symbols}
     rates = {change: sp.Derivative(symbols[change.args[0]](inside), inside) for change in equation.atoms(Change)}
     rest = equation.rhs.xreplace(rates)
-    plain = {symbol: function(inside) for symbol, function in symbols.items() if symbol in equation.rhs.free_symbols}
+    plain = {symbol: function(inside) for symbol, function in symbols.items()}
     total = symbols[equation.lhs.args[0]]
     return eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)))
 
@@ -326,7 +321,7 @@ def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) ->
     if isinstance(expression, sp.Sum):
         inside = _limit_of_terms(expression.function, variable, point)
         return sp.Sum(inside, *expression.limits) if inside else sp.S.Zero
-    if isinstance(expression, sp.Add | sp.Mul | sp.Pow) and expression.has(sp.Sum):
+    if expression.has(sp.Sum):
         limit = expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
     else:
         functions = expression.atoms(sp.core.function.AppliedUndef)

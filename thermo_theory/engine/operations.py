@@ -19,7 +19,7 @@ Eq(Limit(f(x), x, 0, dir='+'), 1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -143,15 +143,8 @@ def _open(side: sp.Expr) -> bool:
 
 def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     """Stand-ins for what sympy should treat as one number: the unknown, inner products, means, undefined functions."""
-    atoms = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative, sp.Sum)
-    parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
-    stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
-    for part in parts:
-        if _positive(part):
-            stand_ins[part] = sp.Dummy("c", positive=True)
-    if not isinstance(unknown, Vec):
-        stand_ins[unknown] = sp.Dummy("u", positive=_positive(unknown) or None, real=True)
-    return stand_ins
+    parts = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative)
+    return {part: sp.Dummy("c", positive=_positive(part) or None, real=True) for part in {*parts, unknown}}
 
 
 def _positive(part: sp.Expr) -> bool:
@@ -171,13 +164,11 @@ def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
         If the solution is not the only one: several roots, or a factor that may be zero and would leave it open.
     """
     stand_ins = _opaque(equation, unknown)
-    target = stand_ins.get(unknown, unknown)
+    target = stand_ins[unknown]
     bare = (equation.lhs - equation.rhs).subs(stand_ins)
     if unknown != d:
         bare = bare.subs(d, _DIRECTIONS + 1)
     solutions = sp.solve(bare, target)
-    if target.is_positive:
-        solutions = [solution for solution in solutions if not solution.is_negative]
     if len(solutions) != 1:
         raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
     factors = sp.Mul.make_args(sp.factor_terms(sp.numer(sp.together(bare))))
@@ -202,16 +193,19 @@ def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) 
 @operation("differentiate with respect to {0}")
 def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Differentiate both sides; the left-hand side, which must be written as a function, stays a derivative."""
-    _for_any_value(equation, [variable])
+    _for_any_value(equation, {variable: variable})
     return eq(sp.Derivative(equation.lhs, variable), sp.diff(equation.rhs, variable))
 
 
-def _for_any_value(equation: sp.Eq, symbols: Iterable[sp.Basic]) -> None:
-    """Refuse an equation between numbers, which need not hold at other values of symbols: functions must stand there."""
+def _for_any_value(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> None:
+    """Refuse an equation between numbers, which need not hold at other values: functions of the symbols must stand there.
+
+    What is positive must stay so.
+    """
     free = {symbol for part in equation.lhs.atoms(sp.core.function.AppliedUndef) for symbol in part.free_symbols}
-    bound = (set(symbols) & equation.free_symbols) - free
-    if bound:
-        raise OperationError(f"the left-hand side of {equation} is not a function of {', '.join(map(str, bound))}")
+    bound = ({*changes} & equation.free_symbols) - free
+    if bound or any(old.is_positive and not new.is_positive for old, new in changes.items()):
+        raise OperationError(f"the left-hand side of {equation} is not a function for all the values in {changes}")
 
 
 @operation("multiply by {0}")
@@ -245,9 +239,7 @@ def flip(equation: sp.Eq) -> sp.Eq:
 
 def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
     """Replace symbols at the same time, by way of symbols of the same kind that stand nowhere else."""
-    between = {
-        old: Vec(f"_{old.name}") if isinstance(old, Vec) else sp.Dummy(positive=old.is_positive) for old in changes
-    }
+    between = {old: type(old)(f"_{old.name}") for old in changes}
     for old, stand_in in between.items():
         side = side.subs(old, stand_in)
     for old, stand_in in between.items():
@@ -275,7 +267,7 @@ def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
 @operation("choose {0} = {1}")
 def choose(equation: sp.Eq, symbol: sp.Symbol, value: sp.Expr) -> sp.Eq:
     """Give a symbol a value, in an equation that holds for any values of it."""
-    _for_any_value(equation, [symbol])
+    _for_any_value(equation, {symbol: sp.sympify(value)})
     return eq(*(sp.powdenest(side.subs(symbol, value)) for side in equation.args))
 
 
@@ -309,7 +301,7 @@ def evaluate_integrals(equation: sp.Eq) -> sp.Eq:
 @operation("integrate over {0} from {1} to {2}")
 def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Eq:
     """Integrate both sides; the left-hand side, which must be written as a function, stays an integral."""
-    _for_any_value(equation, [variable])
+    _for_any_value(equation, {variable: variable})
     right = sp.integrate(equation.rhs, (variable, low, high))
     if right.has(sp.Integral, sp.Piecewise):
         raise OperationError(f"{equation.rhs} cannot be integrated, or not without conditions")
@@ -320,8 +312,9 @@ def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr)
 def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> sp.Eq:
     """Expand the right-hand side in a power series with its order term, the same from both sides of a point inside."""
     right = sp.series(equation.rhs, variable, point, order)
-    edge = point == sp.oo or (variable.is_positive and point == 0)
-    if not edge and right != sp.series(equation.rhs, variable, point, order, dir="-"):
+    edge = variable.is_positive and point == 0
+    before = right if edge else sp.series(equation.rhs, variable, point, order, dir="-")
+    if sp.expand(right.removeO() - before.removeO()) != 0:
         raise OperationError(f"{equation.rhs} has a series on either side of {point}")
     return eq(equation.lhs, right)
 
@@ -329,7 +322,7 @@ def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> 
 @operation("let {0} go to {1}")
 def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: str = "+") -> sp.Eq:
     """Take the limit of both sides; the left-hand side, which must be written as a function, stays a limit."""
-    _for_any_value(equation, [variable])
+    _for_any_value(equation, {variable: variable})
     right = sp.limit(equation.rhs, variable, point, direction)
     if right.has(sp.Limit, sp.AccumBounds):
         raise OperationError(f"{equation.rhs} has no limit that is known")
@@ -354,7 +347,7 @@ def expectation(equation: sp.Eq) -> sp.Eq:
 @operation("take the inner product with {0}")
 def project(equation: sp.Eq, vector: sp.Expr) -> sp.Eq:
     """Inner product of both sides of a vector equation with a vector."""
-    return _both(equation, lambda side: Dot(vector, side) if side != 0 else sp.S.Zero)
+    return _both(equation, lambda side: Dot(vector, side))
 
 
 @operation("apply Ito's lemma to {0}")
@@ -369,7 +362,7 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
     OperationError
         If something else that varies with the weights stands in it.
     """
-    if any(Expectation(other) != other for other in function.free_symbols - {squared_norm}):
+    if any(Expectation(other) != other for other in function.free_symbols):
         raise OperationError(f"{function} is not a function of {squared_norm} alone")
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
     norm = Dot(weights, weights)

@@ -96,7 +96,7 @@ def along(equation: sp.Eq) -> sp.Eq:
 @operation("differentiate the logarithm with respect to {0}")
 def log_slope(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Derivative of a quantity over itself, and what it is on the other side."""
-    right = sp.diff(sp.expand_log(sp.log(equation.rhs), force=True), variable)
+    right = sp.diff(sp.expand_log(sp.log(equation.rhs)), variable)
     slope = equation.lhs * sp.expand(right)
     return eq(sp.Derivative(equation.lhs, variable), sp.expand(slope))
 
@@ -107,7 +107,7 @@ def chain_rule(equation: sp.Eq, variable: sp.Symbol, capacity: sp.Eq) -> sp.Eq:
     function, inner = capacity.lhs.expr, capacity.lhs.variables[0]
     right = sp.diff(equation.rhs, variable)
     for node in right.atoms(sp.Derivative):
-        if node.expr.func == function.func and node.variables == node.expr.args:
+        if node.expr.func == function.func:
             right = right.subs(node, capacity.rhs.subs(inner, node.variables[0]))
     return eq(sp.Derivative(equation.lhs, variable), right)
 

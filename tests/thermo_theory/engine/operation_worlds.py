@@ -94,9 +94,10 @@ def _function(name: str, seed: object, positive: bool, of_vectors: bool) -> Call
 
         def one(place: object) -> Any:
             waves = [
-                mp.sin(uniform(f"{name} {seed} {place} {k}", 0.5, 1.5) * entry + k) for k, entry in enumerate(flat)
+                mp.sin(k + mp.fsum(uniform(f"{name} {seed} {place} {k} {j}", 0.3, 1) * c for j, c in enumerate(flat)))
+                for k in range(3)
             ]
-            return mp.fsum(waves) / len(flat) + (mp.mpf(3) / 2 if positive else 0)
+            return mp.fsum(waves) / 3 + (mp.mpf(3) / 2 if positive else 0)
 
         (size,) = {part.rows for part in arguments if isinstance(part, mp.matrix)} if of_vectors else (0,)
         return mp.matrix([one(k) for k in range(size)]) if of_vectors else one("")
@@ -159,6 +160,8 @@ def world_of(
 def _granted(equation: sp.Eq, world: World, wrong: bool) -> World:
     """The world in which an equation holds, or does not."""
     left, right = equation.lhs, equation.rhs
+    if left.is_Pow and left.base.is_positive and not right.has(left.base):
+        left, right = left.base, right ** (1 / left.exp)
 
     def off(value: Any) -> Any:
         return value * mp.mpf(5) / 4 + mp.mpf(3) / 10 if wrong else value
@@ -184,7 +187,7 @@ def true_in(statement: Any, world: World) -> bool:
     if isinstance(statement, sp.Eq):
         return bool(residual(statement, world) < mp.mpf(10) ** -9)
     sides = [evaluate(side, world) for side in (statement.gts, statement.lts)]
-    return bool(sides[0] - sides[1] >= -mp.mpf(10) ** -12)
+    return bool(sides[0] - sides[1] >= -(mp.mpf(10) ** -12))
 
 
 def applied(name: str, *parts: Any, **options: Any) -> Any:
@@ -192,9 +195,9 @@ def applied(name: str, *parts: Any, **options: Any) -> Any:
     return OPERATIONS[name](*parts, **options)
 
 
-def refuses(name: str, *parts: Any, **options: Any) -> None:
-    """The operation says that it cannot be applied."""
-    with pytest.raises(OperationError):
+def refuses(name: str, *parts: Any, says: str | None = None, **options: Any) -> None:
+    """The operation says that it cannot be applied, and why."""
+    with pytest.raises(OperationError, match=says):
         applied(name, *parts, **options)
 
 
@@ -231,9 +234,11 @@ def follows(
     return result
 
 
-def order_of(equation: sp.Eq, truth: Callable[[Any], Any], variable: sp.Symbol, far: bool = False, **numbers: Any) -> Any:
+def order_of(
+    equation: sp.Eq, truth: Callable[[Any], Any], variable: sp.Symbol, far: bool = False, **numbers: Any
+) -> Any:
     """The power of the variable (of its inverse if `far`) with which the remainder of a truncated series vanishes."""
-    values = {symbol: numbers[symbol.name] for symbol in equation.free_symbols - {variable}}
+    values = {symbol: numbers[symbol.name] for symbol in equation.rhs.free_symbols - {variable}}
     truncated = sp.lambdify(variable, equation.rhs.removeO().subs(values), "mpmath")
     with mp.workdps(60):
         steps = [mp.mpf(2) ** -k for k in (20, 21)]
@@ -249,4 +254,4 @@ u, v = Vec("u"), Vec("v")
 A, B = Mat("A"), Mat("B")
 
 __all__ = ["A", "B", "a", "applied", "b", "e", "eq", "f", "follows", "g", "order_of", "refuses", "true_in", "u", "up"]
-__all__ += ["uniform", "v", "vector", "matrix", "world_of", "x", "y", "z"]
+__all__ += ["matrix", "uniform", "v", "vector", "world_of", "x", "y", "z"]

@@ -77,6 +77,8 @@ def _collected(
 ) -> sp.Eq:
     """Powers of the variable, up to the order at which the truncated terms enter."""
     moved = sp.cancel(sp.together(sp.diff(put, size)))
+    if moved == 0:
+        raise OperationError(f"what has a series does not occur in {equation}")
     reach = _leading_power(moved, variable)
     reach = reach if highest is None else min(reach, highest + 1)
     total = sp.S.Zero
