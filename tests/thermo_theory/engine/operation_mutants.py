@@ -68,6 +68,9 @@ _OTHER = {name: other for pair in _PAIRS for one, two in [pair.split()] for name
 #: Functions whose arguments have no order.
 _UNORDERED = {"Add", "Dot", "Mul", "Tuple", "atoms", "has"}
 
+#: Functions of one argument that a slip may forget; not those that only write the same in another way.
+_TAKEN_OFF = {"Expectation", "Generator", "Inverse", "NoiseMean", "NoiseVariance", "Tr", "exp", "log", "numer", "sqrt"}
+
 _WORDS: dict[Any, Any] = {True: False, False: True, "+": "-"}
 
 
@@ -120,6 +123,12 @@ def _variants(node: ast.AST) -> Iterator[ast.AST]:
             yield changed(test=ast.UnaryOp(ast.Not(), node.test))
         case ast.comprehension(ifs=[_, *_]):
             yield changed(ifs=[])
+        case ast.Call(args=[one], keywords=[], func=function) if ast.unparse(function).rpartition(".")[2] in _TAKEN_OFF:
+            yield one
+        case ast.Dict(values=[one, other, *rest]):
+            yield changed(values=[other, one, *rest])
+        case ast.Attribute(attr="args"):
+            yield ast.Subscript(node, ast.Slice(step=ast.UnaryOp(ast.USub(), ast.Constant(1))), ast.Load())
         case ast.Attribute(attr=name) if name in _OTHER:
             yield changed(attr=_OTHER[name])
         case ast.Name(id=name) if name in _OTHER:
@@ -136,13 +145,12 @@ def _places(function: ast.FunctionDef) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
-        if isinstance(node, ast.Raise | ast.JoinedStr) or named:
+        if isinstance(node, ast.Raise | ast.JoinedStr) or named or getattr(node, "arg", "") == "strict":
             continue
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         yield node
-        skipped = (node.annotation,) if isinstance(node, ast.AnnAssign) else ()
-        waiting += [part for part in reversed([*ast.iter_child_nodes(node)]) if part not in skipped]
+        waiting += [part for part in reversed([*ast.iter_child_nodes(node)]) if part is not getattr(node, "annotation", 0)]
 
 
 class _Put(ast.NodeTransformer):

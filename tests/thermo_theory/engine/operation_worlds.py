@@ -174,7 +174,8 @@ def _granted(equation: sp.Eq, world: World, wrong: bool) -> World:
         return world.at({left.func: meaning})
     if isinstance(left, _SETTABLE):
         return world.at({left: lambda there: off(evaluate(right, there))})
-    unknown = min((left.free_symbols - right.free_symbols or equation.free_symbols) - {d}, key=str)
+    scalars = {symbol for symbol in equation.free_symbols - {d} if not isinstance(symbol, Vec | Mat)}
+    unknown = min(scalars - right.free_symbols or scalars, key=str)
     start = world[unknown]
     root = mp.findroot(
         lambda value: evaluate(left - right, world.at({unknown: value})), (start, start * 1.1), tol=1e-50, verify=False

@@ -391,7 +391,7 @@ def test_isolate():
     equation = eq(s.Sigma, a * A - SymProduct(B, s.C) / b)
     follows("isolate", equation, A, left=A, without=A)
     follows("isolate", equation, SymProduct(B, s.C), left=SymProduct(B, s.C), without=SymProduct)
-    follows("isolate", eq(A + a * B, s.C), A, left=A, without=A)
+    assert applied("isolate", eq(A + a * B, s.C), A) == eq(A, s.C - a * B)
     refuses("isolate", equation, u, says="does not occur")
     refuses("isolate", equation, B)
     refuses("isolate", eq(s.Sigma, A + SymProduct(B, A)), A)
