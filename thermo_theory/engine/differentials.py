@@ -229,7 +229,7 @@ def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
 @operation("integrate along a path from 0 to {0}")
 def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
-    inside = sp.Symbol("s", positive=True)
+    inside = sp.Symbol("s")
     symbols = {symbol: sp.Function(symbol.name, real=True) for symbol in equation.free_symbols}
     rates = {change: sp.Derivative(symbols[change.args[0]](inside), inside) for change in equation.atoms(Change)}
     rest = equation.rhs.xreplace(rates)
@@ -358,7 +358,7 @@ def bound_logarithms(equation: sp.Eq) -> sp.Basic:
             return sp.Sum(sp.expand(bounded(expression.function, sign)), *expression.limits)
         if isinstance(expression, sp.log):
             argument = expression.args[0]
-            return 1 - 1 / argument if sign > 0 else argument - 1
+            return 1 - 1 / argument if sign == 1 else argument - 1
         if isinstance(expression, sp.Mul) and expression.has(sp.log):
             (inner,) = [part for part in expression.args if part.has(sp.log)]
             rest = expression / inner

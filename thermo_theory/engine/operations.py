@@ -141,9 +141,13 @@ def _open(side: sp.Expr) -> bool:
     return bool(side.has(sp.Integral, sp.Limit))
 
 
+#: Where a variable is bound: what depends on it is no number.
+_WITH_BOUND = (sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.Sum)
+
+
 def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     """Stand-ins for what sympy should treat as one number: the unknown, inner products, means, undefined functions."""
-    parts = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative)
+    parts = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, *_WITH_BOUND)
     return {part: sp.Dummy("c", positive=_positive(part) or None, real=True) for part in {*parts, unknown}}
 
 

@@ -175,7 +175,7 @@ def smallest(equation: sp.Eq, variable: sp.Symbol) -> sp.Ge:
 @operation("average {0} independent ones: the means of their products vanish")
 def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
     """Mean square of an average of independent vectors of mean 0: each square once, over the squared number."""
-    index = sp.Dummy("i", integer=True)
+    index = sp.Dummy("i")
     return eq(name, sp.summation(one.rhs / number**2, (index, 1, number)))
 
 

@@ -63,9 +63,9 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
 @operation("split into the start and the end, with {0} = 1 at the start and 0 at the end")
 def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
     """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
-    share = sp.Dummy("E", positive=True)
+    share = sp.Dummy("E")
     exponent = decaying.args[0]
-    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share).subs(sp.exp(-exponent), 1 / share)
+    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share)
     parts = sp.Poly(sp.expand(sp.cancel(inside.subs(decaying, share))), share)
     if parts.degree() != 1 or parts.has(sp.exp):
         raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")

@@ -121,14 +121,16 @@ def _variants(node: ast.AST) -> Iterator[ast.AST]:
         case ast.If():
             yield changed(test=ast.Constant(False))
             yield changed(test=ast.UnaryOp(ast.Not(), node.test))
-        case ast.comprehension(ifs=[_, *_]):
-            yield changed(ifs=[])
+        case ast.comprehension():
+            if node.ifs:
+                yield changed(ifs=[])
+            if isinstance(node.iter, ast.Attribute):
+                backwards = ast.Slice(step=ast.UnaryOp(ast.USub(), ast.Constant(1)))
+                yield changed(iter=ast.Subscript(node.iter, backwards, ast.Load()))
         case ast.Call(args=[one], keywords=[], func=function) if ast.unparse(function).rpartition(".")[2] in _TAKEN_OFF:
             yield one
         case ast.Dict(values=[one, other, *rest]):
             yield changed(values=[other, one, *rest])
-        case ast.Attribute(attr="args"):
-            yield ast.Subscript(node, ast.Slice(step=ast.UnaryOp(ast.USub(), ast.Constant(1))), ast.Load())
         case ast.Attribute(attr=name) if name in _OTHER:
             yield changed(attr=_OTHER[name])
         case ast.Name(id=name) if name in _OTHER:

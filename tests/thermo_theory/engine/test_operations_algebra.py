@@ -42,6 +42,10 @@ def test_solve_for():
     follows(
         "solve_for", eq(z, a * Expectation(Dot(u, v)) + Expectation(r**2)), Expectation(r**2), left=Expectation(r**2)
     )
+    follows("solve_for", eq(z, x * b - sp.Sum(a * up(k) ** 2, (k, 1, 3))), x, left=x)
+    follows("solve_for", eq(z, x * b - sp.Integral(up(y) ** 2, (y, 0, 1))), x, left=x, seeds=[0])
+    follows("solve_for", eq(z, x * b - sp.Limit(up(y) ** 2, y, 0) + sp.Subs(f(y) * e, y, 2 * a)), x, left=x, seeds=[0])
+    assert applied("solve_for", eq(z, x / sp.besseli(b, e)), x).rhs == z * sp.besseli(b, e)
     assert follows("solve_for", eq(a**2, Dot(u, u)), a).rhs == sp.sqrt(Dot(u, u))
     assert follows("solve_for", eq(a**2, Expectation(r**2) ** 2), Expectation(r**2)).rhs == a
     refuses("solve_for", eq(z, x**2), x)
@@ -170,6 +174,8 @@ def test_series():
     )
     inner = applied("series", eq(F(x), sp.exp(x)), x, 1, 2)
     assert sp.expand(inner.rhs.removeO()) == sp.E * x
+    edge = applied("series", eq(F(a), sp.exp(sp.sqrt(a))), a, 0, 1)
+    assert edge.rhs.removeO() == 1 + sp.sqrt(a)
     refuses("series", eq(F(x), sp.Abs(x)), x, 0, 2)
     refuses("series", eq(F(a), f(a) * sp.Abs(a - 1)), a, 1, 2)
 
@@ -193,6 +199,8 @@ def test_solve_ode():
         solved = mp.odefun(lambda _, value: mp.mpf("1.3") - mp.mpf("0.7") * value, 0, mp.mpf("-0.4"))
         assert abs(solved(1.5) - sp.N(result.rhs.subs(numbers).subs(a, sp.Rational(3, 2)), 20)) < 1e-15
     refuses("solve_ode", eq(sp.Derivative(F(a), a) ** 2, F(a)), F(a), start=start)
+    refuses("solve_ode", eq(sp.Derivative(F(a), a) ** 2, 1), F(a), start=start, says="no one solution")
+    refuses("solve_ode", eq(sp.Derivative(F(a), a), 1 / (1 + F(a) ** 4)), F(a), start=start, says="no one solution")
     refuses("solve_ode", eq(z, x), F(a), start=start)
     refuses("solve_ode", rate, F(a))
 

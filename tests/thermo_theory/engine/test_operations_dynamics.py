@@ -22,6 +22,7 @@ from thermo_theory.symbols.vectors import (
     Generator,
     Inverse,
     Mat,
+    NoiseVariance,
     Quad,
     SkewProduct,
     SymProduct,
@@ -278,7 +279,7 @@ def test_mean_change():
 
 
 def test_noise_variance():
-    follows("noise_variance", SQUARE)
+    follows("noise_variance", SQUARE, left=NoiseVariance(Dot(s.w_next, s.w_next)))
     follows("noise_variance", eq(Dot(s.w_next, s.w_next), b * Dot(s.g, s.g) + e * Dot(s.w, s.w)))
     assert applied("noise_variance", eq(z, a + Dot(s.w, s.w))) == eq(0, 0)
     refuses("noise_variance", "z")

@@ -47,6 +47,7 @@ def states(equation, seed=0):
     [
         x**2 * sp.log(y) / a - b,
         sp.Sum(i * Energy(i) * Probability(i), (i, 1, n)) * x + y,
+        sp.Abs(Energy(2) - x) - sp.Abs(sp.Sum(Energy(i), (i, 1, n)) - 3 * x),
         y / sp.Sum(Energy(i) * Probability(i), (i, 1, n)) ** 2,
         -x * y * sp.Sum(Probability(i) * sp.log(Probability(i) / Area(i)), (i, 1, n)),
     ],
@@ -311,9 +312,9 @@ def test_at_start():
 
 
 def test_along():
-    law = eq(T, a * eta * lam / r)
+    law = eq(T, a * eta**2 * lam / r)
     path = [sp.Function(str(name), positive=True)(t) for name in (T, eta, lam, r)]
-    assert applied("along", law) == eq(path[0], a * path[1] * path[2] / path[3])
+    assert applied("along", law) == eq(path[0], a * path[1] ** 2 * path[2] / path[3])
     refuses("along", "T")
 
 
@@ -425,6 +426,7 @@ def test_smallest():
     assert result == sp.Ge(z, x, evaluate=False)
     assert applied("smallest", eq(z, (x - y) ** 2 + a), x) == sp.Ge(z, a, evaluate=False)
     assert applied("smallest", eq(z, x**2 * e + b * x), x) == sp.Ge(z, -(b**2) / (4 * e), evaluate=False)
+    assert applied("smallest", eq(z, 1 / a**2 - b / a), a) == sp.Ge(z, -(b**2) / 4, evaluate=False)
     assert applied("smallest", eq(1, (x - y) ** 2), x) == sp.Ge(1, 0, evaluate=False)
     refuses("smallest", eq(z, a + 1 / (2 * a - 1) ** 2), a)
     refuses("smallest", eq(z, -((x - y) ** 2)), x)

@@ -165,7 +165,7 @@ def solve_in_dimensions(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq
 @operation("insert the series in 1/d, and keep its leading terms")
 def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     """Put a series in 1/d of a quantity into an equation; the result's value as d goes to infinity, up to O(1/d)."""
-    size, small = sp.Dummy("size"), sp.Dummy("s", positive=True)
+    size, small = sp.Dummy("size"), sp.Dummy("s")
     order = next(iter(expansion.rhs.atoms(sp.Order)))
     near = expansion.rhs.removeO() + size * order.expr
     known = {C_V: near * R} if expansion.lhs == C_V / R else {expansion.lhs: near}
@@ -173,8 +173,7 @@ def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     numerator, denominator = (sp.Poly(sp.expand(part), small) for part in sp.fraction(sp.cancel(put, small)))
     lowest = denominator.EM()[0]
     top, bottom = numerator.coeff_monomial(small**lowest), denominator.coeff_monomial(small**lowest)
-    below = [_tidy(numerator.coeff_monomial(small**n)) for n in range(lowest)]
-    if any(part != 0 for part in below) or top.has(size) or bottom.has(size):
+    if lowest or top.has(size) or bottom.has(size):
         raise OperationError(f"{expansion} does not go far enough for {equation}")
     return eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)))
 
