@@ -10,7 +10,7 @@ symbol has a meaning of its own, and compares the two sides to high precision.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any
@@ -19,13 +19,17 @@ import sympy as sp
 
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
-from thermo_theory.engine.evaluate import holds
+from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
+from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
+from thermo_theory.engine.needs import Needs, needs, stored
+from thermo_theory.engine.needs import kind as kind_of
 from thermo_theory.engine.operations import OPERATIONS
 from thermo_theory.engine.printing import to_text
 from thermo_theory.engine.registry import KINDS, Entry, derivation, find, registered
 from thermo_theory.engine.rendering import Rendered, html_table, text_table
-from thermo_theory.engine.world import NotInterpreted, World, WorldMaker
+from thermo_theory.engine.roots import Root, roots, tree
+from thermo_theory.engine.world import WorldMaker
 
 __all__ = [
     "ASSUMPTIONS",
@@ -60,27 +64,14 @@ ASSUMPTIONS = {
     "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
     "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
+    "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
+    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
+    "constant volume": "the norm does not change during a process",
+    "constant pressure": "weight decay does not change during a process",
+    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
+    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
-
-#: How many worlds each step is put into.
-WORLDS = 3
-
-
-class DerivationError(Exception):
-    """A step does not hold; `.step` is the step."""
-
-    def __init__(self, message: str, step: Step) -> None:
-        super().__init__(message)
-        self.step = step
-
-
-class StepFalse(DerivationError):
-    """A step is false: the message has a counterexample."""
-
-
-class StepUnproved(DerivationError):
-    """A step could be neither shown nor refuted: the message says what was tried."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +94,12 @@ class Step:
         Numbers of the steps it was made from.
     assumptions : tuple of str
         Assumptions that enter with this step (not by way of its parents).
+    rests_on : tuple of str
+        Assumptions that enter with this step or with one that it was made from: it is to hold where these hold.
+    shown : Step, optional
+        For a claim: the step of the other derivation that it repeats.
+    proved : tuple of str
+        For a claim: assumptions of the other derivation that it was given a proof of.
     chain : Chain
         Where it stands.
 
@@ -119,6 +116,9 @@ class Step:
     because: str = ""
     parents: tuple[int, ...] = ()
     assumptions: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    shown: Step | None = field(default=None, repr=False, compare=False)
+    proved: tuple[str, ...] = ()
     chain: Chain = field(repr=False, compare=False, kw_only=True)
 
     def __getattr__(self, name: str) -> Callable[..., Step]:
@@ -142,26 +142,17 @@ class Step:
         return f"({self.number})".ljust(6) + equation + f"\n{indent}[{self.done}{why}]"
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a step was checked against: the worlds, and the largest relative difference of its sides."""
-
-    step: Step
-    worlds: tuple[str, ...]
-    worst: float
-
-    def __str__(self) -> str:
-        return f"({self.step.number}) holds in {len(self.worlds)} worlds, sides differ by at most {self.worst:.0e}"
-
-
 class Chain:
     """Where a derivation is written, step by step: equations enter here, and steps make others by their operations."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "") -> None:
+        self.title = title
         self.steps: list[Step] = []
 
     def _append(self, equation: sp.Basic, operation: str, done: str, **details: Any) -> Step:
-        step = Step(len(self.steps) + 1, equation, operation, done, chain=self, **details)
+        known = [name for number in details.get("parents", ()) for name in self.steps[number - 1].rests_on]
+        rests_on = tuple(dict.fromkeys([*known, *details.get("assumptions", ())]))
+        step = Step(len(self.steps) + 1, equation, operation, done, rests_on=rests_on, chain=self, **details)
         self.steps.append(step)
         return step
 
@@ -169,8 +160,8 @@ class Chain:
         """Give a name to something."""
         return self._append(equation, "definition", "definition", because=because)
 
-    def assumption(self, name: str, equation: sp.Basic, because: str = "") -> Step:
-        """Assume something, under one of the names in `ASSUMPTIONS`.
+    def assumption(self, name: str, equation: sp.Basic, because: str = "", given: Sequence[Step] = ()) -> Step:
+        """Assume something, under one of the names in `ASSUMPTIONS`; it is to hold where the steps in `given` do.
 
         Raises
         ------
@@ -180,25 +171,68 @@ class Chain:
         if name not in ASSUMPTIONS:
             raise ValueError(f"{name!r} is not an assumption; known: {', '.join(ASSUMPTIONS)}")
         return self._append(
-            equation, "assumption", f"assume {name}", because=because or ASSUMPTIONS[name], assumptions=(name,)
+            equation,
+            "assumption",
+            f"assume {name}",
+            because=because or ASSUMPTIONS[name],
+            parents=tuple(step.number for step in given),
+            assumptions=(name,),
         )
 
-    def claim(self, name: str, protocol: Any = None, about: sp.Basic | None = None) -> Step:
+    def claim(
+        self,
+        name: str,
+        protocol: Any = None,
+        about: sp.Basic | None = None,
+        given: Mapping[str, Step] | None = None,
+    ) -> Step:
         """Start from what another derivation has shown: its claim, or its last statement about something.
+
+        Parameters
+        ----------
+        name, protocol
+            What `derive` takes.
+        about : sympy expression, optional
+            The left-hand side of the statement.
+        given : mapping, optional
+            Steps of this chain that prove what the other derivation assumes, by the name of the assumption.
 
         Raises
         ------
         ValueError
-            If that derivation has no step with `about` as its left-hand side.
+            If that derivation has no step with `about` as its left-hand side, or its assumption says something else
+            than the step given for it.
         """
-        known = derive(name, protocol)
+        known, given = derive(name, protocol), dict(given or {})
         shown = [step for step in known.steps if about is None or getattr(step.equation, "lhs", None) == about]
         if not shown:
             raise ValueError(f"{known.title} has no step about {about}")
-        return self._append(shown[-1].equation, "claim", f"from {known.title}", assumptions=known.assumptions)
+        last = shown[-1]
+        for assumed, proof in given.items():
+            said = {root.step.equation for root in roots(last) if root.kind == assumed}
+            if said != {proof.equation}:
+                raise ValueError(f"{known.title} assumes under {assumed!r}: {said or 'nothing'}, not {proof.equation}")
+        return self._append(
+            last.equation,
+            "claim",
+            f"from {known.title}",
+            parents=tuple(proof.number for proof in given.values()),
+            assumptions=tuple(assumed for assumed in last.rests_on if assumed not in given),
+            shown=last,
+            proved=tuple(given),
+        )
 
-    def do(self, operation: Callable[..., sp.Basic], *parts: Any, because: str = "", **options: Any) -> Step:
+    def do(
+        self,
+        operation: Callable[..., sp.Basic],
+        *parts: Any,
+        because: str = "",
+        given: Sequence[Step] = (),
+        **options: Any,
+    ) -> Step:
         """Compute a step with an operation; steps among the parts and options stand for their equations.
+
+        The step rests on those in `given` as well: what allows the operation, without being put into it.
 
         Raises
         ------
@@ -208,7 +242,7 @@ class Chain:
         name = getattr(operation, "__name__", str(operation))
         if OPERATIONS.get(name) is not operation:
             raise ValueError(f"{name} is not a registered operation")
-        parents = tuple(part.number for part in (*parts, *options.values()) if isinstance(part, Step))
+        parents = tuple(part.number for part in (*parts, *options.values(), *given) if isinstance(part, Step))
         plain = [part.equation if isinstance(part, Step) else part for part in parts]
         options = {key: value.equation if isinstance(value, Step) else value for key, value in options.items()}
         others = [_inline(part) for part in parts if not isinstance(part, Step)]
@@ -227,8 +261,8 @@ class Derivation(Rendered):
     ----------
     name, protocol : str, Protocol or None
         The pair that `derive` takes.
-    kind : str
-        "definition", "identity", "symmetry" or "physics".
+    declared : str or None
+        "definition", for what is no claim; else None, and `kind` is computed.
     source : str
         Paper and section or equation.
     summary : str
@@ -241,7 +275,7 @@ class Derivation(Rendered):
 
     name: str
     protocol: Any
-    kind: str
+    declared: str | None
     source: str
     summary: str
     steps: tuple[Step, ...]
@@ -267,7 +301,7 @@ class Derivation(Rendered):
         return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
 
     def verify(self) -> tuple[Evidence, ...]:
-        """Check every step in worlds that satisfy the assumptions.
+        """Check every step in worlds that grant what it rests on, and that its terms have one unit.
 
         Returns
         -------
@@ -281,14 +315,67 @@ class Derivation(Rendered):
         StepUnproved
             If no world has a meaning for a step; with what was tried.
         """
-        made = [maker(number, self.assumptions) for maker in self.worlds for number in range(WORLDS)]
+        worlds, units = Worlds(self.worlds), units_of(self)
+        for step in self.steps:
+            try:
+                check_step(step.equation, units, step.operation)
+            except InhomogeneousError as error:
+                raise StepFalse(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}", step) from None
         # A withdrawn assumption is no longer claimed; whether it was needed shows in what was built on it.
         claimed = [
             step
             for step in self.steps
             if step.operation != "assumption" or not self.withdrawn.intersection(step.assumptions)
         ]
-        return tuple(_check(step, made) for step in claimed)
+        return tuple(check(step, worlds.granting({*step.rests_on} - self.withdrawn)) for step in claimed)
+
+    @cached_property
+    def _needs(self) -> Needs:
+        return needs(self)
+
+    def needs(self) -> tuple[frozenset[str], ...]:
+        """Return the smallest sets of assumptions under which the claim holds.
+
+        `without` asks whether this chain of steps goes through without an assumption; the claim may hold all the same,
+        for another reason.
+
+        Returns
+        -------
+        tuple of frozenset of str
+            Found by putting the claim into worlds that grant these and break the other assumptions.
+
+        Raises
+        ------
+        DerivationError
+            If the claim is false where all its assumptions hold.
+
+        Examples
+        --------
+        The Maxwell relation at fixed LR follows from the symmetry alone, though its chain uses isotropic noise:
+
+        >>> from thermo_theory import FixedLR, derive
+        >>> [sorted(one) for one in derive("maxwell", FixedLR).needs()]
+        [['scale invariance', 'stationarity']]
+        """
+        return self._needs.sets
+
+    @property
+    def counterexamples(self) -> dict[str, str]:
+        """For each assumption that is needed, where the claim is false if it alone is dropped."""
+        return dict(self._needs.without)
+
+    @cached_property
+    def kind(self) -> str:
+        """Kind of the claim: "definition", or "identity", "symmetry" or "physics" by what it needs."""
+        return self.declared or kind_of(self.steps[-1].equation, self.needs())
+
+    def roots(self) -> tuple[Root, ...]:
+        """List the equations that the claim rests on and that are taken without proof, each with its kind."""
+        return roots(self.steps[-1])
+
+    def tree(self) -> str:
+        """Draw what the claim rests on: the derivations whose claims it uses, down to the roots."""
+        return tree(self.steps[-1])
 
     def without(self, assumption: str) -> Derivation:
         """Return the same steps with an assumption withdrawn: what it made special in the worlds is general again.
@@ -321,38 +408,12 @@ def _inline(part: object) -> str:
     return drawn if "\n" not in drawn else str(part)
 
 
-def _check(step: Step, worlds: Sequence[World]) -> Evidence:
-    """Put one step into every world that has a meaning for it."""
-    passed, tried, worst = [], [], 0.0
-    for world in worlds:
-        try:
-            good, off = holds(step.equation, world)
-        except (NotInterpreted, ArithmeticError, ValueError, TypeError) as error:
-            tried.append(f"{world.description}: {error}")
-            continue
-        if not good:
-            symbols = sorted(step.equation.free_symbols, key=str)
-            example = ", ".join(f"{name} = {value}" for name, value in world.numbers(symbols).items())
-            raise StepFalse(
-                f"step {step.number}, {sp.sstr(step.equation)}, is false: off by {float(off):.2g} "
-                f"for {example or 'the example'} ({world.description})",
-                step,
-            )
-        passed.append(world.description)
-        worst = max(worst, abs(float(off)))
-    if not passed:
-        raise StepUnproved(
-            f"step {step.number}, {sp.sstr(step.equation)}, could not be checked: {'; '.join(tried)}", step
-        )
-    return Evidence(step, tuple(passed), worst)
-
-
 # What is registered, built ----------------------------------------------------------------------
 
 
 @cache
 def _built(entry: Entry) -> Derivation:
-    chain = Chain()
+    chain = Chain(entry.title)
     entry.build(chain, *([entry.protocol] if entry.protocol is not None else []))
     return Derivation(
         entry.name,
@@ -414,7 +475,10 @@ class Derivations(Sequence[Derivation]):
         return _built(self._entries[index])
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
-        return [(row.name, str(row.protocol or ""), row.kind, row.summary) for row in self._entries]
+        known = stored()
+        kinds = [known[row.title]["kind"] if row.title in known else _built(row).kind for row in self._entries]
+        rows = zip(self._entries, kinds, strict=True)
+        return [(row.name, str(row.protocol or ""), kind, row.summary) for row, kind in rows]
 
     def __repr__(self) -> str:
         return text_table(self._cells())

@@ -36,6 +36,7 @@ __all__ = [
     "multiply",
     "never_rises",
     "nothing_gained",
+    "only_if_zero",
     "open_sums",
     "partial_of",
     "put_into_terms",
@@ -435,14 +436,34 @@ def move_with_the_flow(
     return eq(sp.Derivative(equation.lhs, t), SurfaceIntegral(rate))
 
 
+def _mean_square(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Take ``a int rho v.v`` apart into a and v.
+
+    Raises
+    ------
+    OperationError
+        If it is something else.
+    """
+    outside, inside = expression.as_independent(SurfaceIntegral, as_Add=False)
+    factors = sp.Mul.make_args(inside.args[0]) if isinstance(inside, SurfaceIntegral) else ()
+    squares = [factor for factor in factors if isinstance(factor, Dot) and factor.args[0] == factor.args[1]]
+    if len(squares) != 1 or not all(factor.is_positive for factor in factors if factor not in squares):
+        raise OperationError(f"{expression} is no mean square")
+    return outside, squares[0].args[0]
+
+
+@operation("a mean square vanishes only where its vector does")
+def only_if_zero(rate: sp.Eq, still: sp.Eq, vector: sp.Eq) -> sp.Eq:
+    """From ``x = a int rho v.v``, ``x = 0`` and what v is conclude that this is 0 everywhere."""
+    outside, inside = _mean_square(rate.rhs)
+    if still != eq(rate.lhs, 0) or not outside.is_nonzero or vector.lhs != inside:
+        raise OperationError(f"{rate} and {still} do not say that {vector.lhs} is 0")
+    return eq(vector.rhs, 0)
+
+
 @operation("a square is never negative")
 def never_rises(equation: sp.Eq) -> sp.Basic:
     """From ``x = -a int rho v.v`` conclude ``x <= 0``."""
-    outside, inside = equation.rhs.as_independent(SurfaceIntegral, as_Add=False)
-    factors = sp.Mul.make_args(inside.args[0]) if isinstance(inside, SurfaceIntegral) else ()
-    square = all(
-        factor.is_positive or (isinstance(factor, Dot) and factor.args[0] == factor.args[1]) for factor in factors
-    )
-    if not (factors and square and outside.is_negative):
+    if not _mean_square(equation.rhs)[0].is_negative:
         raise OperationError(f"{equation.rhs} is not minus a square")
     return sp.Le(equation.lhs, 0, evaluate=False)

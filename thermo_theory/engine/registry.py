@@ -9,6 +9,7 @@ from typing import Any
 
 from thermo_theory.engine import library
 from thermo_theory.engine.world import WorldMaker
+from thermo_theory.renamed import NAMES, newer
 
 __all__ = ["KINDS", "Entry", "derivation", "find", "registered"]
 
@@ -22,13 +23,18 @@ class Entry:
 
     name: str
     protocol: Any
-    kind: str
+    kind: str | None
     source: str
     summary: str
     build: Callable[..., None]
     worlds: tuple[WorldMaker, ...]
     kernel: Callable[..., Any] | None
     kernel_arguments: tuple[str, ...] | None
+
+    @property
+    def title(self) -> str:
+        """Name and protocol."""
+        return self.name if self.protocol is None else f"{self.name}, {self.protocol}"
 
 
 _REGISTRY: dict[tuple[str, str], Entry] = {}
@@ -43,7 +49,7 @@ def registered() -> Mapping[tuple[str, str], Entry]:
 def derivation(
     name: str,
     *,
-    kind: str,
+    kind: str | None = None,
     source: str,
     summary: str,
     worlds: Sequence[WorldMaker],
@@ -59,8 +65,8 @@ def derivation(
     ----------
     name : str
         The name `derive` takes, in words joined by hyphens.
-    kind : str
-        One of `KINDS`.
+    kind : str, optional
+        "definition" for what only names things; every other kind is computed from what the claim needs.
     source : str
         Paper and section or equation.
     summary : str
@@ -84,8 +90,9 @@ def derivation(
     ValueError
         If the pair of name and protocol is taken, or the kind is unknown.
     """
-    if kind not in KINDS:
+    if kind is not None and kind not in KINDS:
         raise ValueError(f"kind {kind!r} of {name} is none of {', '.join(KINDS)}")
+    kind = kind if kind == "definition" else None
 
     def register(build: Callable[..., None]) -> Callable[..., None]:
         key = (name, str(protocol))
@@ -105,6 +112,7 @@ def find(name: str, protocol: Any = None) -> Entry:
     LookupError
         If there is no such derivation; the message suggests the nearest names.
     """
+    name = newer(name, 4) if name in NAMES else name
     known = registered().values()
     wanted = [entry for entry in known if entry.name == name]
     if not wanted:

@@ -18,6 +18,8 @@ from typing import Any, Concatenate, ParamSpec
 import mpmath as mp
 import sympy as sp
 
+from thermo_theory.numeric.domain import Domain
+
 __all__ = ["DIGITS", "Assumptions", "NotInterpreted", "World", "WorldMaker", "precise", "world_maker"]
 
 #: Working precision of every check, in decimal digits.
@@ -50,6 +52,8 @@ class World:
         ``generator(f, world)``: mean rate of change of ``f(world)``, for `Generator`.
     divergence : callable, optional
         ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
+    free : mapping
+        The range of each number that an inequality is minimised over; the other meanings have to follow it.
     """
 
     def __init__(
@@ -59,12 +63,14 @@ class World:
         ensemble: Sequence[Mapping[Any, Any]] = (),
         generator: Callable[[Callable[[World], Any], World], Any] | None = None,
         divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
+        free: Mapping[Any, Domain] | None = None,
     ) -> None:
         self.meanings = dict(meanings)
         self.description = description
         self.ensemble = ensemble
         self.generator = generator
         self.divergence = divergence
+        self.free = dict(free or {})
         self._known: dict[Any, Any] = {}
 
     def __contains__(self, symbol: object) -> bool:
@@ -87,7 +93,8 @@ class World:
 
     def at(self, changes: Mapping[Any, Any]) -> World:
         """Return the same world with other values for some symbols; what depends on them follows."""
-        return World({**self.meanings, **changes}, self.description, self.ensemble, self.generator, self.divergence)
+        meanings = {**self.meanings, **changes}
+        return World(meanings, self.description, self.ensemble, self.generator, self.divergence, self.free)
 
     def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
         """Values of the symbols, as text, for a counterexample."""

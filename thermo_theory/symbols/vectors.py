@@ -69,7 +69,7 @@ def is_tensor(expression: sp.Basic) -> bool:
         return True
     if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | SymProduct):
         return True
-    if isinstance(expression, sp.Add | sp.Mul):
+    if isinstance(expression, sp.Add | sp.Mul | Generator):
         return any(is_tensor(argument) for argument in expression.args)
     return False
 

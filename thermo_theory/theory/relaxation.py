@@ -189,8 +189,12 @@ def _free_direction(chain: Chain, protocol: Protocol) -> Step:
     if turned.equation.has(Dot(w, w)):
         turned = turned.substitute(norm, because="weight decay does not turn the weights").expand()
     turned = turned.substitute(weights)
-    slower = chain.definition(eq(Generator(w_bar), -w_bar / relaxation), "the mean direction shrinks as exp(-t/tau)")
-    same = slower.equate(turned).project(w_bar)
+    slower = chain.definition(
+        eq(Dot(w_bar, Generator(w_bar)), -1 / relaxation),
+        "the mean overlap with where a direction was falls as exp(-t/tau)",
+    )
+    one = chain.definition(eq(Dot(w_bar, w_bar), 1), "directions have the norm 1")
+    same = turned.project(w_bar).substitute(slower, one)
     return same.solve_for(relaxation)
 
 

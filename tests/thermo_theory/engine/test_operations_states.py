@@ -313,7 +313,7 @@ def test_at_start():
 
 def test_along():
     law = eq(T, a * eta**2 * lam / r)
-    path = [sp.Function(str(name), positive=True)(t) for name in (T, eta, lam, r)]
+    path = [sp.Function(name, positive=True)(t) for name in ("T_e", "eta", "lambda", "r_e")]
     assert applied("along", law) == eq(path[0], a * path[1] ** 2 * path[2] / path[3])
     refuses("along", "T")
 

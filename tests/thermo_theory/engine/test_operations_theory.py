@@ -7,7 +7,30 @@ from operation_worlds import A, a, applied, b, e, eq, f, follows, order_of, refu
 
 from thermo_theory.engine.evaluate import evaluate
 from thermo_theory.engine.world import DIGITS, World
-from thermo_theory.symbols import R1, R2, T1, T2, V1, V2, R, T, T_c, V, V_c, c, d, eta, lam, p, p_c, r, w
+from thermo_theory.symbols import (
+    R1,
+    R2,
+    T1,
+    T2,
+    V1,
+    V2,
+    R,
+    S_sphere,
+    T,
+    T_c,
+    V,
+    V_c,
+    c,
+    d,
+    eta,
+    grad_L_unit,
+    grad_log_rho,
+    lam,
+    p,
+    p_c,
+    r,
+    w,
+)
 from thermo_theory.symbols import g as gradient_now
 from thermo_theory.symbols.vectors import Apply, Dot, EntropyOf, Expectation
 from thermo_theory.worlds.discrete import gradient, index, run, step, steps
@@ -183,13 +206,16 @@ def test_positive_root():
 
 def test_lead():
     law = eq(z, (a * b + a**2 * e) / (2 * x - 3 * a * y + a**2))
-    result = applied("lead", law, a)
+    result = applied("lead", law, a, eq(1 - a, 1))
     small = {a: mp.mpf(10) ** -12, b: 2, e: 3, x: -1, y: 4}
     ratio = evaluate(law.rhs, World(small)) / evaluate(result.rhs, World(small))
     assert result.lhs == z
     assert sp.simplify(result.rhs - a * b / (2 * x)) == 0
     assert mp.almosteq(ratio, 1, 1e-10)
-    refuses("lead", "z", a)
+    even = applied("lead", eq(z, a * sp.sqrt((d - 1) ** 2) / (a + d - 1)), a, eq(1 - a, 1))
+    assert even.rhs == a
+    refuses("lead", law, a)
+    refuses("lead", "z", a, eq(1 - a, 1))
 
 
 def test_balanced():
@@ -200,6 +226,7 @@ def test_balanced():
 
 def test_root():
     follows("root", eq(a**2, b * e / a), a, left=a, without=a)
+    assert applied("root", eq(a**2, b * sp.sqrt((d - 1) ** 2)), a).rhs == sp.sqrt(b) * sp.sqrt(d - 1)
     assert applied("root", eq(a**2 * b, e**2 / a**4), a).rhs == (b / e**2) ** sp.Rational(-1, 6)
     refuses("root", eq(a**2 + a, b), a)
     refuses("root", eq(b, e), a)
@@ -213,6 +240,23 @@ def test_product():
 
 
 # Gases -------------------------------------------------------------------------------------------
+
+
+def test_arccosine():
+    result = applied("arccosine", eq(sp.cos(a), 1 - b))
+    known = {b: mp.mpf(1.3), a: mp.acos(mp.mpf(-0.3))}
+    assert result.lhs == a
+    assert holds(result, World(known | {b: 1 + mp.mpf(3) / 10}))
+    refuses("arccosine", eq(sp.sin(a), 1 - b))
+    refuses("arccosine", eq(a, b))
+
+
+def test_entropy_of_gibbs():
+    law = eq(grad_log_rho, -grad_L_unit / T)
+    assert applied("entropy_of_gibbs", law, S_sphere, up(T)) == eq(S_sphere, up(T))
+    for other in (eq(grad_log_rho, grad_L_unit / T), eq(grad_log_rho, -2 * grad_L_unit / T), eq(u, -grad_L_unit / T)):
+        refuses("entropy_of_gibbs", other, S_sphere, up(T))
+    refuses("entropy_of_gibbs", law, S_sphere, up(V))
 
 
 def test_in_block():

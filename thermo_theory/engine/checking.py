@@ -1,0 +1,134 @@
+"""How a step is checked: in worlds that grant what it rests on, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from thermo_theory.engine.evaluate import Outcome, holds
+from thermo_theory.engine.world import NotInterpreted, World, WorldMaker
+
+if TYPE_CHECKING:
+    from thermo_theory.engine.derivation import Step
+
+__all__ = ["WORLDS", "DerivationError", "Evidence", "StepFalse", "StepUnproved", "Worlds", "check", "fails_in"]
+
+#: A world may have no meaning for a statement, or none that is a number.
+_NO_ANSWER = (NotInterpreted, ArithmeticError, ValueError, TypeError)
+
+#: How many worlds each step is put into, of each kind.
+WORLDS = 3
+
+
+class DerivationError(Exception):
+    """A step does not hold; `.step` is the step."""
+
+    def __init__(self, message: str, step: Step) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class StepFalse(DerivationError):
+    """A step is false: the message has a counterexample."""
+
+
+class StepUnproved(DerivationError):
+    """A step could be neither shown nor refuted: the message says what was tried."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a step was checked against: the worlds, and what was found in each."""
+
+    step: Step
+    worlds: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest of the outcomes' `off`."""
+        return max(abs(float(outcome.off)) for outcome in self.outcomes)
+
+    def __str__(self) -> str:
+        least_good = max(self.outcomes, key=lambda outcome: abs(outcome.off))
+        return f"({self.step.number}) holds in {len(self.worlds)} worlds: {least_good.says}"
+
+
+class _Granted(frozenset[str]):
+    """Assumptions that are granted, and which ones a maker of worlds asked for."""
+
+    asked: set[str]
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
+class Worlds:
+    """The worlds of some makers under any assumptions, each made once; they remember what they have computed."""
+
+    def __init__(self, makers: Sequence[WorldMaker]) -> None:
+        self._makers = makers
+        self._made: dict[frozenset[str], tuple[list[World], set[str]]] = {}
+
+    def granting(self, assumptions: Iterable[str]) -> list[World]:
+        """Return the worlds in which these assumptions hold, and no other one."""
+        granted = _Granted(assumptions)
+        granted.asked = set()
+        if frozenset(granted) not in self._made:
+            made = [maker(number, granted) for maker in self._makers for number in range(WORLDS)]
+            self._made[frozenset(granted)] = made, granted.asked
+        return self._made[frozenset(granted)][0]
+
+    def asked(self, assumptions: Iterable[str]) -> set[str]:
+        """Assumptions that the makers looked for when they made these worlds: others change nothing there."""
+        self.granting(assumptions)
+        return self._made[frozenset(assumptions)][1]
+
+
+def check(step: Step, worlds: Sequence[World]) -> Evidence:
+    """Put a step into every world that has a meaning for it.
+
+    Raises
+    ------
+    StepFalse
+        If the two sides of a step differ somewhere; with the counterexample.
+    StepUnproved
+        If no world has a meaning for a step; with what was tried.
+    """
+    passed, tried = [], []
+    for world in worlds:
+        try:
+            outcome = holds(step.equation, world)
+        except _NO_ANSWER as error:
+            tried.append(f"{world.description}: {error}")
+            continue
+        if not outcome.holds:
+            symbols = sorted(step.equation.free_symbols, key=str)
+            values = outcome.where or world.numbers(symbols)
+            example = ", ".join(f"{name} = {value}" for name, value in values.items())
+            raise StepFalse(
+                f"step {step.number}, {sp.sstr(step.equation)}, is false: off by {float(outcome.off):.2g} "
+                f"for {example or 'the example'} ({world.description})",
+                step,
+            )
+        passed.append((world.description, outcome))
+    if not passed:
+        raise StepUnproved(
+            f"step {step.number}, {sp.sstr(step.equation)}, could not be checked: {'; '.join(tried)}", step
+        )
+    return Evidence(step, *map(tuple, zip(*passed, strict=True)))
+
+
+def fails_in(step: Step, worlds: Sequence[World]) -> bool | None:
+    """Whether a statement is false in one of the worlds; None if it has no meaning in any of them."""
+    answers = []
+    for world in worlds:
+        try:
+            answers.append(holds(step.equation, world).holds)
+        except _NO_ANSWER:
+            continue
+    return not all(answers) if answers else None
