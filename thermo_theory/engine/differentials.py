@@ -389,7 +389,7 @@ def gather_logarithms(equation: sp.Eq) -> sp.Eq:
 
 
 def _gathered(expression: sp.Expr) -> sp.Expr:
-    """Make one logarithm of those terms of a sum that have the same factor, up to its sign, and are of positive numbers."""
+    """Make one logarithm of the logarithms of positive numbers in a sum that have the same factor, up to its sign."""
     logs: dict[sp.Expr, sp.Expr] = {}
     rest = sp.S.Zero
     for term in sp.Add.make_args(sp.expand(sp.expand_log(expression))):

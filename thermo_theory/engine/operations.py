@@ -202,9 +202,12 @@ def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 
 
 def _for_any_value(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> None:
-    """Refuse an equation between numbers, which need not hold at other values: functions of the symbols must stand there.
+    """Refuse an equation that need not hold at other values: it must be of functions, and what is positive stay so.
 
-    What is positive must stay so.
+    Raises
+    ------
+    OperationError
+        If its left-hand side is a number and no function of the symbols.
     """
     free = {symbol for part in equation.lhs.atoms(sp.core.function.AppliedUndef) for symbol in part.free_symbols}
     bound = ({*changes} & equation.free_symbols) - free

@@ -27,7 +27,7 @@ from typing import Any
 from thermo_theory.engine.operations import OPERATIONS
 
 #: A mutant that takes longer, in seconds of the processor, is caught.
-PATIENCE = 20.0
+PATIENCE = 10.0
 
 _OPERATORS: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub,),
@@ -152,7 +152,9 @@ def _places(function: ast.FunctionDef) -> Iterator[ast.AST]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         yield node
-        waiting += [part for part in reversed([*ast.iter_child_nodes(node)]) if part is not getattr(node, "annotation", 0)]
+        waiting += [
+            part for part in reversed([*ast.iter_child_nodes(node)]) if part is not getattr(node, "annotation", 0)
+        ]
 
 
 class _Put(ast.NodeTransformer):

@@ -17,8 +17,7 @@ from thermo_theory.symbols import eq
 SHARE = 0.99
 
 #: Mutants that say the same: function, what was changed (a regular expression), why.
-REASONS = (
-)
+REASONS = ()
 
 
 def reason(mutant):
@@ -81,5 +80,10 @@ def test_mutants_of_every_operation(record_property):
     tried, missed, unexplained = tally(record_property)
     assert tried > 2000
     assert len(unexplained) <= (1 - SHARE) * (tried - len(missed) + len(unexplained))
-    used = {(name, what) for name, what, _ in REASONS for one in missed if one.function.name == name and re.search(what, one.words)}
+    used = {
+        (name, what)
+        for name, what, _ in REASONS
+        for one in missed
+        if one.function.name == name and re.search(what, one.words)
+    }
     assert used == {(name, what) for name, what, _ in REASONS}, "a reason that no mutant needs"

@@ -66,7 +66,11 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
     for known in slopes:
         name, variable = known.lhs.expr.func, known.lhs.variables[0]
         for there in right.atoms(sp.Subs):
-            if isinstance(there.expr, sp.Derivative) and there.expr.expr.func == name and len(there.expr.variables) == 1:
+            if (
+                isinstance(there.expr, sp.Derivative)
+                and there.expr.expr.func == name
+                and len(there.expr.variables) == 1
+            ):
                 right = right.subs(there, known.rhs.subs(variable, there.point[0]))
         if any(part.expr.has(name) for part in right.atoms(sp.Subs)):
             raise OperationError(f"derivatives of {name} are left in {right}")
@@ -123,6 +127,11 @@ def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
 
     ``I_(n-1)(z) - I_(n+1)(z) = 2 n I_n(z)/z``; nu is the second highest order if there is none below, else the one
     in the middle of what stands there.
+
+    Raises
+    ------
+    OperationError
+        If there are none, or of several arguments.
     """
     right = equation.rhs
     if len({bessel.argument for bessel in right.atoms(sp.besseli)}) != 1:
