@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pretty.stringpict import prettyForm
 
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import F, G, H, S, T, U, V, eq, p
@@ -60,7 +62,8 @@ class Partial(sp.Function):
 
     def _pretty(self, printer: Any) -> Any:
         quantity, variable, held = self.args
-        return _pretty_joined(printer, "(∂", quantity, "/∂", variable, ")_", held)
+        slope = _pretty_joined(printer, "∂", quantity, "/∂", variable, brackets="()")
+        return prettyForm(*slope.right("_", printer._print(held)))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         quantity, variable, held = map(printer._print, self.args)
@@ -90,7 +93,9 @@ class Variation(sp.Function):
     nargs = 2
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "δ[", self.args[0], "]/δ", self.args[1])
+        functional, state = self.args
+        slope = prettyForm("δ") / _pretty_joined(printer, "δ", state)
+        return prettyForm(*slope.right(_pretty_joined(printer, functional, brackets="[]")))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         functional, state = map(printer._print, self.args)
@@ -107,10 +112,12 @@ class SurfaceIntegral(sp.Function):
         return None if constant == 1 else constant * cls(varying)
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "∫ ", self.args[0], " dA")
+        brackets = "()" if self.args[0].is_Add else ""
+        inside = _pretty_joined(printer, self.args[0], brackets=brackets)
+        return prettyForm(*prettyForm(*inside.left("∫ ")).right(" dA"))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\int {printer._print(self.args[0])}\,\mathrm{{d}}A"
+        text = rf"\int {printer.parenthesize(self.args[0], PRECEDENCE['Mul'], strict=True)}\,\mathrm{{d}}A"
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 

@@ -140,7 +140,11 @@ def times_one(equation: sp.Eq, equal: sp.Eq, power: int) -> sp.Eq:
 
 
 def _gibbs_volume(chain: Chain) -> Step:
-    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison."""
+    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison.
+
+    R_Gibbs is the name of p V/T in that ensemble. That it is d/2, and not (d - 1)/2, is physics: its radius fluctuates
+    like any other of d coordinates, while SGD's nearly stays.
+    """
     weight = V ** (d / 2 - 1) * sp.exp(-p * V / T)
     mean, square, one = (sp.Integral(V**k * weight, (V, 0, sp.oo)) for k in (1, 2, 0))
     gibbs = chain.definition(
@@ -148,8 +152,9 @@ def _gibbs_volume(chain: Chain) -> Step:
         "under exp(-(L + p |w|^2/2)/T) all d weights fluctuate: the surface of the sphere of volume V is ~ V^(d/2 - 1)",
     )
     gibbs = gibbs.evaluate_integrals().simplify()
-    count = chain.definition(eq(d, 2 * R_Gibbs), "its gas constant is d/2")
-    return gibbs.substitute(count).simplify(because="the variance in a Gibbs ensemble")
+    count = chain.definition(eq(R_Gibbs, p * mean / one / T), "its gas constant, from its mean volume")
+    count = count.evaluate_integrals().simplify(because="the Gibbs law makes it d/2: the norm fluctuates too")
+    return gibbs.substitute(count.solve_for(d)).simplify(because="the variance in a Gibbs ensemble")
 
 
 # Finite steps ------------------------------------------------------------------------------------
@@ -244,6 +249,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
+    domain=[sp.Eq(p, lam)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
@@ -260,4 +266,6 @@ for _protocol, _words in _FINITE_STEP.items():
         source=THIS_TOOLKIT,
         summary=_words,
         worlds=[cold_world(_protocol.key)],
+        # Beyond it a step overshoots the minimum by more than it was away; at fixed LR the norm grows until it is not.
+        domain=[eta_eff * h < 2] if _protocol is not FixedLR else (),
     )(_finite_step)

@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
 from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.numeric.differences import excess_over_log
+from thermo_theory.numeric.domain import Invalid
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
     C_V,
@@ -286,6 +289,12 @@ def gather(equation: sp.Eq) -> sp.Eq:
     return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v) for k, v in right.items()]))
 
 
+def _produced(invalid: Invalid, R: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:
+    """R times ``x - 1 - log x``, x = T1/T2, also for a small drop."""
+    del invalid
+    return R * excess_over_log(T1, T2)
+
+
 def _weight_averaging(chain: Chain) -> None:
     spread = chain.assumption(
         "Gibbs law",
@@ -344,6 +353,7 @@ derivation(
     summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
     "eta lambda, while that is small; other slow modes need slower ramps",
     worlds=[ramp_world],
+    domain=[ramp > -4 * eta * lam],
 )(_quasi_static)
 
 derivation(
@@ -353,6 +363,7 @@ derivation(
     summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
     "negative",
     worlds=[quench_world],
+    kernel=_produced,
 )(_quench)
 
 derivation(
@@ -361,4 +372,5 @@ derivation(
     source=THIS,
     summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
     worlds=[average_world],
+    domain=[N >= 1],
 )(_weight_averaging)

@@ -27,7 +27,7 @@ from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
-from thermo_theory.theory.optimizers import IN_WORDS, bound, eliminate, moments, unit_of_gradients
+from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import gas_world
 
@@ -116,6 +116,7 @@ for _rule in ("sgd", *OPTIMIZERS):
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
             kernel=_from_chord(_rule) if _name == "angle" else None,
+            domain=[STABLE[_rule]] if _rule != "adam-l2" else (),
         )(bound(_build, _rule))
     if _rule != "nesterov":
         derivation(

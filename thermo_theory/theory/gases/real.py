@@ -150,4 +150,5 @@ derivation(
     summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
     "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
     worlds=[length_scale_world],
+    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
 )(_length_scale)
