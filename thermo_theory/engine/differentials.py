@@ -136,9 +136,9 @@ def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) ->
     if isinstance(expression, sp.Sum):
         inside = _total(expression.function, constants | {expression.limits[0][0]})
         return sp.Sum(sp.expand(inside), *expression.limits)
-    sums = {part: sp.Dummy("x", real=True) for part in expression.atoms(sp.Sum)}
+    sums = {part: sp.Dummy("x") for part in expression.atoms(sp.Sum)}
     bare = expression.subs(sums)
-    functions = {part: sp.Dummy("x", real=True) for part in bare.atoms(sp.core.function.AppliedUndef)}
+    functions = {part: sp.Dummy("x") for part in bare.atoms(sp.core.function.AppliedUndef)}
     bare = bare.subs(functions)
     symbols = {symbol: symbol for symbol in bare.free_symbols - {*sums.values(), *functions.values()} - constants}
     back = {dummy: part for part, dummy in (sums | functions).items()}

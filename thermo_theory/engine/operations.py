@@ -201,16 +201,20 @@ def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     return eq(sp.Derivative(equation.lhs, variable), sp.diff(equation.rhs, variable))
 
 
-def _for_any_value(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> None:
+def _for_any_value(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr], law: bool = False) -> None:
     """Refuse an equation that need not hold at other values: it must be of functions, and what is positive stay so.
+
+    A law between quantities (``p V = R T``) holds for all of their values; one of them alone cannot change.
 
     Raises
     ------
     OperationError
         If its left-hand side is a number and no function of the symbols.
     """
-    free = {symbol for part in equation.lhs.atoms(sp.core.function.AppliedUndef) for symbol in part.free_symbols}
-    bound = ({*changes} & equation.free_symbols) - free
+    functions = equation.lhs.atoms(sp.core.function.AppliedUndef)
+    bound = ({*changes} & equation.free_symbols) - {symbol for part in functions for symbol in part.free_symbols}
+    if law and not functions and not equation.lhs.free_symbols.isdisjoint(changes):
+        bound = set()
     if bound or any(old.is_positive and not new.is_positive for old, new in changes.items()):
         raise OperationError(f"the left-hand side of {equation} is not a function for all the values in {changes}")
 
@@ -257,14 +261,14 @@ def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
 @operation("substitute simultaneously {0}")
 def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
     """Replace symbols by expressions at the same time, in an equation that holds for any values of them."""
-    _for_any_value(equation, changes)
+    _for_any_value(equation, changes, law=True)
     return eq(*(put_at_once(side, changes) for side in equation.args))
 
 
 @operation("rescale: {0}")
 def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
     """Write the equation for rescaled symbols: it holds for any values of them."""
-    _for_any_value(equation, changes)
+    _for_any_value(equation, changes, law=True)
     new = eq(*(put_at_once(side, changes) for side in equation.args))
     if new == equation:
         raise OperationError(f"{equation} does not change under {changes}")

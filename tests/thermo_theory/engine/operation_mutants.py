@@ -124,7 +124,7 @@ def _variants(node: ast.AST) -> Iterator[ast.AST]:
         case ast.comprehension():
             if node.ifs:
                 yield changed(ifs=[])
-            if isinstance(node.iter, ast.Attribute):
+            if ast.unparse(node.iter) == "equation.args":
                 backwards = ast.Slice(step=ast.UnaryOp(ast.USub(), ast.Constant(1)))
                 yield changed(iter=ast.Subscript(node.iter, backwards, ast.Load()))
         case ast.Call(args=[one], keywords=[], func=function) if ast.unparse(function).rpartition(".")[2] in _TAKEN_OFF:

@@ -111,6 +111,7 @@ def test_at_once():
     assert result.rhs == y - x**2
     follows("at_once", eq(F(a, u), a * Dot(u, v)), {a: b**2, u: a * u}, left=F(b**2, a * u))
     assert applied("at_once", eq(f(x), x), {x: a, y: b}) == eq(f(a), a)
+    assert applied("at_once", eq(a * b, e * x), {a: e, x: y}) == eq(e * b, e * y)
     refuses("at_once", eq(f(a), a), {a: x})
     refuses("at_once", eq(z, x - y), {x: a})
     refuses("at_once", eq(f(x), x - y), {x: a, y: b})
@@ -121,6 +122,7 @@ def test_rescale():
     assert result.rhs == a * e**2 / b
     assert applied("rescale", eq(F(u, a), a * Dot(u, v)), {u: 2 * u}).rhs == 2 * a * Dot(u, v)
     refuses("rescale", eq(F(a), a), {b: e})
+    assert applied("rescale", eq(a * b, e), {a: 2 * a, e: 2 * e}) == eq(2 * a * b, 2 * e)
     refuses("rescale", eq(x, a), {a: 2 * a})
 
 

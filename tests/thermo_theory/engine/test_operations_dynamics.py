@@ -365,6 +365,7 @@ def test_never_rises():
         -rate,
         -a * SurfaceIntegral(s.rho * Dot(u, v)),
         -a * SurfaceIntegral(s.L),
+        -a * SurfaceIntegral(s.L * Dot(u, u)),
         -a,
         rate + b,
     ]
