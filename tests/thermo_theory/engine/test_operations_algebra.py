@@ -78,6 +78,7 @@ def test_differentiate():
     assert sp.expand(result.rhs - 3 * x**2 * y - sp.Derivative(f(x), x)) == 0
     follows("differentiate", eq(F(a), sp.log(a) * b + f(1 / a)), a, seeds=(1, 2))
     refuses("differentiate", eq(z, x**2), x)
+    refuses("differentiate", eq(x, y**2), x)
     refuses("differentiate", eq(f(x) * y, x**2 * y), y)
 
 

@@ -143,6 +143,8 @@ def test_by_induction():
     refuses("by_induction", eq(start.lhs, a * w + v), following, symmetry, number=index)
     refuses("by_induction", start, following, eq(symmetry.lhs, 2 * symmetry.rhs), number=index)
     refuses("by_induction", start, eq(following.lhs, following.rhs + v), symmetry, number=index)
+    skipping = step(index + 1, run(index, w, *rates), *rates)
+    refuses("by_induction", start, eq(following.lhs, skipping), symmetry, number=index)
 
 
 def test_by_induction_with_a_buffer():
