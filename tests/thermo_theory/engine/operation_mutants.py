@@ -173,17 +173,23 @@ def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+def registered() -> set[str]:
+    """The operations of the package, not those that a test registers."""
+    return {name for name, one in OPERATIONS.items() if one.__module__.startswith("thermo_theory.")}
+
+
 @cache
 def targets() -> dict[tuple[str, str], list[str]]:
     """Every operation, and every helper that one reaches in its module, with the operations that reach it."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, registered in OPERATIONS.items():
-        known, reached = _functions(sys.modules[registered.__module__]), [name]
+    for name in sorted(registered()):
+        module = OPERATIONS[name].__module__
+        known, reached = _functions(sys.modules[module]), [name]
         for one in reached:
             used = {node.id for node in ast.walk(known[one]) if isinstance(node, ast.Name)}
             reached += [other for other in known if other in used - {*reached, *OPERATIONS, "operation"}]
         for one in reached:
-            found.setdefault((registered.__module__, one), []).append(name)
+            found.setdefault((module, one), []).append(name)
     return found
 
 
@@ -212,7 +218,7 @@ def _short(node: ast.AST) -> str:
 def planted(mutant: Mutant) -> Iterator[None]:
     """The mutant in the place of the function."""
     namespace, name = vars(mutant.module), mutant.function.name
-    before, registered = namespace[name], dict(OPERATIONS)
+    before, operations = namespace[name], dict(OPERATIONS)
     code = compile(
         ast.Module([mutant.function], []),
         f"<{mutant}>",
@@ -226,7 +232,7 @@ def planted(mutant: Mutant) -> Iterator[None]:
     finally:
         namespace[name] = before
         OPERATIONS.clear()
-        OPERATIONS.update(registered)
+        OPERATIONS.update(operations)
 
 
 class TookTooLong(BaseException):

@@ -143,6 +143,7 @@ def test_solve_in_powers(count):
     assert order_of(other, lambda k: 2 * cosine(5, 2 * k), kappa, far=True, d=5) == pytest.approx(count + 1, abs=1e-3)
     refuses("solve_in_powers", eq(sp.Derivative(f(kappa), kappa), -1 - f(kappa) ** 2), f(kappa), count)
     refuses("solve_in_powers", eq(sp.Derivative(f(kappa), kappa), 0), f(kappa), count)
+    refuses("solve_in_powers", eq(sp.Derivative(f(kappa), kappa), (f(kappa) - 1) * (f(kappa) - 2)), f(kappa), count)
 
 
 SERIES = eq(f(kappa), 1 - a / kappa + 3 / kappa**3 + sp.Order(kappa**-5, (kappa, sp.oo)))
@@ -237,6 +238,7 @@ def test_solve_in_dimensions():
         assert mp.log(off(400) / off(800), 2) == pytest.approx(2, abs=0.02)
     refuses("solve_in_dimensions", eq(sp.Derivative(_a, reduced), d * (1 + _a**2)), _a, 1)
     refuses("solve_in_dimensions", eq(sp.Derivative(_a, reduced), 0), _a, 1)
+    refuses("solve_in_dimensions", eq(sp.Derivative(_a, reduced), d * (_a - 1) * (_a - 2)), _a, 1)
 
 
 MEAN = eq(_a, a + x / d + sp.Order(d**-2, (d, sp.oo)))

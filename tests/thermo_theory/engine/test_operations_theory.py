@@ -189,6 +189,8 @@ def test_in_polar_coordinates():
     world = World(meanings | {a: 2, b: 3, d: 2, u: vector("u", 2), z: whole}, ensemble=[{}])
     assert result.lhs == z
     assert abs(evaluate(result.lhs - result.rhs, world)) < 1e-12
+    assert result.rhs.has(EntropyOf(u / sp.sqrt(Dot(u, u))))
+    assert not result.rhs.has(z)
     refuses("in_polar_coordinates", "z")
 
 
