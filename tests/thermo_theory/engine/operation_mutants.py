@@ -27,7 +27,7 @@ from typing import Any
 from thermo_theory.engine.operations import OPERATIONS
 
 #: A mutant that takes longer, in seconds of the processor, is caught.
-PATIENCE = 10.0
+PATIENCE = 5.0
 
 _OPERATORS: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub,),
@@ -66,7 +66,7 @@ _PAIRS = (
 _OTHER = {name: other for pair in _PAIRS for one, two in [pair.split()] for name, other in ((one, two), (two, one))}
 
 #: Functions whose arguments have no order.
-_UNORDERED = {"Add", "Dot", "Mul", "Tuple", "atoms", "has"}
+_UNORDERED = {"Add", "Dot", "Mul", "Tuple", "atoms", "has", "max", "min"}
 
 #: Functions of one argument that a slip may forget; not those that only write the same in another way.
 _TAKEN_OFF = {"Expectation", "Generator", "Inverse", "NoiseMean", "NoiseVariance", "Tr", "exp", "log", "numer", "sqrt"}

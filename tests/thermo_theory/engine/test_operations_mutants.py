@@ -16,6 +16,7 @@ from thermo_theory.symbols import eq
 SHARE = 0.99
 
 _ORDER = "an order term has neither sign nor factor"
+_OPEN = "sign and size of what is left out are open; it enters no power that is kept"
 _EITHER = "whether one of the two sides is positive: in whatever order they are asked"
 
 #: Mutants that say the same: function, what was changed (the beginning), why.
@@ -32,7 +33,15 @@ REASONS = (
     ("leading_log", "log + sp.Order(1 / k, (k, sp.oo)) -> ", _ORDER),
     ("leading_log", "1 -> 2", _ORDER),
     ("collect_logs", "sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0) -> ", _ORDER),
-    ("put_many_dimensions", "expansion.rhs.removeO() + size * order.expr -> ", "the sign of what is left out is open"),
+    ("put_many_dimensions", "expansion.rhs.removeO() + size * order.expr -> ", _OPEN),
+    ("put_expansion", "expansion.rhs.removeO() + size * order.expr -> ", _OPEN),
+    ("put_series", "expansion.rhs.removeO() + size * order.expr -> ", _OPEN),
+    ("_collected", "put.subs(size, 0) -> ", _OPEN),
+    ("_collected", "0 -> 1 (2)", _OPEN),
+    ("_collected", "0 -> 1 (3)", "powers below the first have no coefficient"),
+    ("_collected", "total + sp.Order(variable ** reach) -> ", _ORDER),
+    ("solve_in_dimensions", "total + sp.Order(d ** (-(count + 1)), (d, sp.oo)) -> ", _ORDER),
+    ("solve_in_powers", "total + sp.Order(variable ** (-(count + 1)), (variable, sp.oo)) -> total - ", _ORDER),
     ("put_many_dimensions", "_tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)) -> ", _ORDER),
     ("put_many_dimensions", "1 -> 2 (2)", _ORDER),
     ("put_many_dimensions", "1 -> 2", "the value where 1/d is 0 does not depend on the unit of d"),

@@ -137,6 +137,7 @@ def test_leading_log():
 def test_solve_in_powers(count):
     result = applied("solve_in_powers", RICCATI, f(kappa), count)
     assert result.lhs == f(kappa)
+    assert result.rhs.getO() == sp.Order(kappa ** -(count + 1), (kappa, sp.oo))
     assert order_of(result, lambda k: cosine(5, k), kappa, far=True, d=5) == pytest.approx(count + 1, abs=1e-3)
     scaled = eq(sp.Derivative(f(kappa), kappa), 4 - f(kappa) ** 2 - (d - 1) * f(kappa) / kappa)
     other = applied("solve_in_powers", scaled, f(kappa), count)

@@ -368,6 +368,7 @@ def test_keep_up():
     assert result.lhs == _y
     assert mp.almosteq(late, mp.mpf(sp.N(result.rhs.subs(numbers), 20)), 1e-13)
     refuses("keep_up", eq(sp.Derivative(_y, t), a + b * _y), _y)
+    refuses("keep_up", eq(sp.Derivative(_y, t), -a * _y**2), _y)
     refuses("keep_up", eq(sp.Derivative(_y, t, 2), -a * _y), _y)
 
 
