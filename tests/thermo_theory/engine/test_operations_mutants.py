@@ -17,6 +17,7 @@ SHARE = 0.99
 
 _ORDER = "an order term has neither sign nor factor"
 _OPEN = "sign and size of what is left out are open; it enters no power that is kept"
+_ABSORBED = "the order term absorbs one more term, and the unit of the variable is free"
 _EITHER = "whether one of the two sides is positive: in whatever order they are asked"
 
 #: Mutants that say the same: function, what was changed (the beginning), why.
@@ -40,6 +41,11 @@ REASONS = (
     ("_collected", "0 -> 1 (2)", _OPEN),
     ("_collected", "0 -> 1 (3)", "powers below the first have no coefficient"),
     ("_collected", "total + sp.Order(variable ** reach) -> ", _ORDER),
+    ("_power_solution", "1 -> 2", _ABSORBED),
+    ("_power_solution", "True -> False", "the sign of the small number is not used"),
+    ("solve_in_dimensions", "True -> False", "the sign of the small number is not used"),
+    ("solve_in_dimensions", "1 -> 2 (3)", "the sign of a coefficient is the same at another place"),
+    ("solve_in_dimensions", "1 -> 2", _ABSORBED),
     ("solve_in_dimensions", "total + sp.Order(d ** (-(count + 1)), (d, sp.oo)) -> ", _ORDER),
     ("solve_in_powers", "total + sp.Order(variable ** (-(count + 1)), (variable, sp.oo)) -> total - ", _ORDER),
     ("put_many_dimensions", "_tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)) -> ", _ORDER),
