@@ -390,11 +390,9 @@ class NoiseMean(sp.Function):
         """Pull out factors, and for the mean terms, that have no gradient in them."""
         argument = sp.expand(argument)
         fixed, noisy = argument.as_independent(*_of_minibatch(argument), as_Add=True)
-        if fixed != 0:
-            return cls._constant(fixed) + cls(noisy)
+        if fixed != 0 or noisy == 0:
+            return cls._constant(fixed) + (cls(noisy) if noisy != 0 else 0)
         factor, rest = argument.as_independent(*_of_minibatch(argument), as_Add=False)
-        if rest == 1:
-            return cls._constant(argument)
         return None if factor == 1 else factor**cls.power * cls(rest)
 
     @classmethod

@@ -69,8 +69,10 @@ def mean_change(equation: sp.Eq, before: sp.Expr) -> sp.Eq:
 
 @operation("write {0} for {1}")
 def rename(equation: sp.Eq, new: sp.Symbol, old: sp.Expr) -> sp.Eq:
-    """Give what stands in the equation another name."""
+    """Give a power of something positive another name."""
     base, exponent = old.as_base_exp()
+    if not base.is_positive:
+        raise OperationError(f"{base} may be negative: {new} for {old} would lose its sign")
     return eq(*(side.subs(base, new ** (1 / exponent)) for side in equation.args))
 
 
@@ -161,9 +163,9 @@ def _gibbs_volume(chain: Chain) -> Step:
 @operation("the positive root in {0}")
 def positive_root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     """Solve a quadratic equation of which one root is positive and the other negative."""
-    polynomial = sp.Poly(sp.numer(sp.together(equation.lhs - equation.rhs)), unknown)
-    if polynomial.degree() != 2:
-        raise OperationError(f"{equation} is not quadratic in {unknown}")
+    polynomial = sp.Poly(sp.numer(sp.cancel(equation.lhs - equation.rhs)), unknown)
+    if polynomial.degree() != 2 or not unknown.is_positive:
+        raise OperationError(f"{equation} is not quadratic in {unknown}, or that need not be positive")
     a, b, constant = polynomial.all_coeffs()
     if not sp.simplify(constant / a).is_negative:
         raise OperationError(f"the roots of {equation} may have one sign")

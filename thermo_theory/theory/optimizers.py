@@ -196,8 +196,8 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     ratio = sp.simplify((equation.rhs / equation.lhs).subs(d, _DIRECTIONS + 1))
     number, power = ratio.as_independent(unknown, as_Add=False)
     base, exponent = power.as_base_exp()
-    if base != unknown or number.has(unknown):
-        raise OperationError(f"{equation} is not a power of {unknown}")
+    if base != unknown or sp.Tuple(number, exponent).has(unknown) or not unknown.is_positive:
+        raise OperationError(f"{equation} is not a power of {unknown}, or that need not be positive")
     return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 

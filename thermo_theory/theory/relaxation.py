@@ -58,9 +58,9 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
 @operation("split into the start and the end, with {0} = 1 at the start and 0 at the end")
 def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
     """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
-    share = sp.Dummy("E", positive=True)
+    share = sp.Dummy("E")
     exponent = decaying.args[0]
-    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share).subs(sp.exp(-exponent), 1 / share)
+    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share)
     parts = sp.Poly(sp.expand(sp.cancel(inside.subs(decaying, share))), share)
     if parts.degree() != 1 or parts.has(sp.exp):
         raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")
@@ -72,7 +72,9 @@ def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
 @operation("take the root of order {0}")
 def take_root(equation: sp.Eq, power: int) -> sp.Eq:
     """Root of both sides, which are positive."""
-    return eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args))
+    if not any(side.is_positive for side in equation.args):
+        raise OperationError(f"neither side of {equation} is known to be positive")
+    return eq(*(sp.powdenest(side ** sp.Rational(1, power)) for side in equation.args))
 
 
 @operation("the slope of the mean change is minus the rate of relaxation, 1/{2}")

@@ -23,7 +23,7 @@ import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import operation
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
@@ -43,6 +43,8 @@ _OTHERS = tuple(Expectation(Dot(*pair)) for pair in ((buffer, buffer), (g, g), (
 @operation("take the arccosine")
 def arccosine(equation: sp.Eq) -> sp.Eq:
     """The angle, from 0 to pi, whose cosine an equation gives."""
+    if not isinstance(equation.lhs, sp.cos):
+        raise OperationError(f"{equation.lhs} is no cosine")
     return eq(equation.lhs.args[0], sp.acos(1 - sp.simplify(sp.factor(1 - equation.rhs))))
 
 

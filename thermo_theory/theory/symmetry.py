@@ -132,10 +132,7 @@ def simplify_norms(equation: sp.Eq) -> sp.Eq:
     """Take common factors out of square roots."""
 
     def simpler(side: sp.Expr) -> sp.Expr:
-        return side.replace(
-            lambda part: isinstance(part, sp.Pow) and part.base.is_Add,
-            lambda part: sp.factor_terms(part.base) ** part.exp,
-        )
+        return side.replace(sp.Pow, lambda base, exponent: sp.factor_terms(base) ** exponent)
 
     return eq(equation.lhs, simpler(equation.rhs))
 
