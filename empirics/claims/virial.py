@@ -37,7 +37,7 @@ class VirialTheorem(Claim):
     """Clausius' virial: ``lr wd (2 - lr wd) E r^2 + 2 lr (1 - lr wd) E[w.g] = lr^2 E|g|^2``, and what follows from it.
 
     The theorem is an identity: true of any loss, noise and step size in every stationary run, a gate and no evidence.
-    A network that is scale-invariant in all weights has ``E[w.g] = 0``: symmetry; where affine parameters, a last
+    A network that is scale-invariant in all weights has ``E[w.g] = 0`` in every run; where affine parameters, a last
     layer or eps make it something else, the number is how far ``p V/(R T)`` drifts from 1. That nothing else makes
     it drift, ``p V/(R T) = 1 - E[w.grad L]/(2 R T)``, holds to leading order: it leaves out ``|grad L|^2`` beside the
     noise, and ``lr wd/2``. T is read off the noise, ``R T = lr tr Cov g/4``.
