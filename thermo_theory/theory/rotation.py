@@ -25,7 +25,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
-from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
+from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.optimizers import IN_WORDS, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
@@ -61,9 +61,8 @@ def _angle(chain: Chain, rule: str) -> None:
         overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[:count]))
     turned = _named(chain).substitute(overlap).solve_for(sp.cos(angle)).arccosine()
     if rule == "adam-l2":
-        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
         equal = chain.assumption("isotropic noise", eq(D_hat, d))
-        unit = unit_of_gradients(chain, homogeneous).substitute(equal)
+        unit = unit_of_gradients(chain).substitute(equal)
         unit = unit.substitute(chain.claim("radius", FixedLR.with_optimizer(rule)))
         turned.substitute(unit, because="exact, but for Adam's normaliser")
 
