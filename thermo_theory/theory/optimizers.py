@@ -188,8 +188,8 @@ def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
-def _momentum_balance(chain: Chain) -> None:
-    size = _size(chain, "momentum", independent=False)
+def _momentum_balance(chain: Chain, rule: str) -> None:
+    size = _size(chain, rule, independent=False)
     factor = lam * (1 - eta * lam / (2 * (1 + beta)))
     size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
 
@@ -200,8 +200,9 @@ def balanced(equation: sp.Eq, factor: sp.Expr) -> sp.Eq:
     return eq(equation.lhs * factor, sp.factor(sp.simplify(equation.rhs * factor)))
 
 
-def _nesterov_balance(chain: Chain) -> None:
-    _size(chain, "nesterov")
+def _known(name: str) -> Callable[[Chain, str], Step]:
+    """The claim of another derivation of the optimiser, under a name of its own."""
+    return lambda chain, rule: chain.claim(name, FixedLR.with_optimizer(rule))
 
 
 # Radius and temperature --------------------------------------------------------------------------
@@ -413,75 +414,67 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
 
 
 for _rule in OPTIMIZERS:
-    _chosen = FixedLR.with_optimizer(_rule)
-    _gas_of, _well, _wells = gas_world(_rule), thermometer_world(_rule), thermometer_world(_rule, "all directions")
-    for _name, _build, _world, _kind, _words in (
-        ("norm-balance", _size, _gas_of, "identity", "Mean squared norm in pure noise, for any step size"),
-        ("radius", _radius, _gas_of, "physics", "The norm at which noise and weight decay balance"),
-        ("temperature", _temperature, _well, "physics", "The temperature of the directions"),
-        (
-            "ideal-gas-law",
-            _measured_gas,
-            thermometer_world(_rule, "all directions"),
-            "physics",
-            "p V = R T for arbitrary noise",
-        ),
-        ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
+    _chosen, _gas_of = FixedLR.with_optimizer(_rule), gas_world(_rule)
+    _wells = thermometer_world(_rule, "all directions")
+    for _name, _build, _world, _words in (
+        ("norm-balance", _size, _gas_of, "Mean squared norm in pure noise, for any step size"),
+        ("radius", _radius, _gas_of, "The norm at which noise and weight decay balance"),
+        ("temperature", _temperature, thermometer_world(_rule), "The temperature of the directions"),
+        ("ideal-gas-law", _measured_gas, _wells, "p V = R T for arbitrary noise"),
+        ("maxwell", _maxwell, entropy_world(_rule), "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name,
-            protocol=_chosen,
-            kind=_kind,
-            source=THIS_TOOLKIT,
-            summary=f"{_words}, {IN_WORDS[_rule]}",
-            worlds=[_world],
+            _name, protocol=_chosen, source=THIS_TOOLKIT, summary=f"{_words}, {IN_WORDS[_rule]}", worlds=[_world]
         )(bound(_build, _rule))
 
-derivation(
-    "momentum-balance",
-    kind="identity",
-    source=THIS_TOOLKIT,
-    summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
-    worlds=[orbit_world()],
-)(_momentum_balance)
-derivation(
-    "momentum-temperature",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="Momentum is SGD at a learning rate of eta/(1 - beta)",
-    worlds=[thermometer_world("momentum")],
-)(bound(_temperature, "momentum"))
-derivation(
-    "nesterov-balance",
-    kind="identity",
-    source=THIS_TOOLKIT,
-    summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
-    worlds=[gas_world("nesterov")],
-)(_nesterov_balance)
-derivation(
-    "adamw-radius",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
-    worlds=[gas_world("adamw")],
-)(bound(_radius, "adamw"))
-derivation(
-    "adamw-gas",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
-    worlds=[thermometer_world("adamw")],
-)(bound(_gas, "adamw"))
-derivation(
-    "adam-l2-gas",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
-    worlds=[thermometer_world("adam-l2")],
-)(bound(_gas, "adam-l2"))
+for _name, _rule, _build, _world, _summary in (
+    (
+        "momentum-balance",
+        "momentum",
+        _momentum_balance,
+        orbit_world(),
+        "Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
+    ),
+    (
+        "momentum-temperature",
+        "momentum",
+        _known("temperature"),
+        thermometer_world("momentum"),
+        "Momentum is SGD at a learning rate of eta/(1 - beta)",
+    ),
+    (
+        "nesterov-balance",
+        "nesterov",
+        _known("norm-balance"),
+        gas_world("nesterov"),
+        "Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
+    ),
+    (
+        "adamw-radius",
+        "adamw",
+        _radius,
+        gas_world("adamw"),
+        "AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
+    ),
+    (
+        "adamw-gas",
+        "adamw",
+        _gas,
+        thermometer_world("adamw"),
+        "AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
+    ),
+    (
+        "adam-l2-gas",
+        "adam-l2",
+        _gas,
+        thermometer_world("adam-l2"),
+        "Adam with coupled L2 is an ideal gas in SGD's coordinates",
+    ),
+):
+    derivation(_name, source=THIS_TOOLKIT, summary=_summary, worlds=[_world])(bound(_build, _rule))
 for _rule in ("adamw", "adam-l2"):
     derivation(
         f"{_rule}-symmetry",

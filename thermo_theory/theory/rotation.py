@@ -100,7 +100,6 @@ def _of(rule: str) -> Protocol:
 
 for _rule in ("sgd", *OPTIMIZERS):
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
-    _kind = "physics" if _rule == "adam-l2" else "identity"
     for _name, _build, _words in (
         ("angle", _angle, "Angle between the weights before and after a step"),
         ("chord", _chord, "Root mean square of a step over that of the weights"),
@@ -108,7 +107,6 @@ for _rule in ("sgd", *OPTIMIZERS):
         derivation(
             _name,
             protocol=_of(_rule),
-            kind=_kind,
             source=THIS_TOOLKIT,
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
@@ -117,7 +115,6 @@ for _rule in ("sgd", *OPTIMIZERS):
     if _rule != "nesterov":
         derivation(
             f"rotation-{_rule}",
-            kind="physics",
             source=KOSSON,
             summary="Angle between the weights before and after a step, and its chord, for small steps",
             worlds=[gas_world(_rule)],

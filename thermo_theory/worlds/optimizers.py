@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import mpmath as mp
+import numpy as np
 import sympy as sp
 
 from thermo_theory import symbols as s
@@ -53,7 +54,7 @@ def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any, cu
 
     Gradients have noise g with E|g|^2 = 1, E v.g = `kept` and E w.g = `grown`.
     """
-    w, v, g = (mp.eye(3)[:, i] for i in range(3))
+    w, v, g = np.eye(3, dtype=object)
     new_w, new_v = updated(rule, w, v, g + curved * w, eta, lam, beta)
     rows = []
     pushes = []
@@ -176,7 +177,7 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     for strength, x in product(strengths, lengths):
         noise = variance(here.radius * x, strength)
         spread = mp.diag([noise / len(noisy) if k in noisy else 0 for k in range(n)])
-        for sign, k in product((1, -1), noisy):
+        for k, sign in product(noisy, (1, -1)):
             g = mean * x + axes[:, k] * (sign * mp.sqrt(noise) / here.unit)
             ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength, s.Sigma_w: spread})
 
@@ -250,19 +251,24 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
 
     rate, curved, decay, length, part, across, along, aside = solved(world)
     left = 1 - along**2 - aside**2
-    axis, ensemble, noises = mp.eye(n)[:, 1], [], []
-    for point, first, second in product(world.ensemble, (1, -1), (1, -1)):
+    # Two opposite gradients at every state of the gas are enough.
+    states: dict[Any, list[Any]] = {}
+    for point in world.ensemble:
+        states.setdefault((point[s.tr_Sigma], mp.norm(point[s.w], 2)), []).append(point)
+    ensemble, noises = [], []
+    for points, first, second in product(states.values(), (1, -1), (1, -1)):
+        point = points[0 if first > 0 else 1]
         # The noise of directions that are one of many has this variance; all of it, this about its mean.
         amount = mp.sqrt(point[s.tr_Sigma] * share / (left if several else 1))
         norm = mp.norm(point[s.w], 2)
         size = amount * norm * mp.sqrt(variance(norm, mp.mpf(1)))
         noises.append(size**2)
         well = {
-            s.x: axis * (length * first * size),
-            s.buffer: axis * ((part * first + across * second) * size / here.unit / norm),
-            s.xi: axis * ((along * first + aside * second + mp.sqrt(left) * first * second) * amount),
+            s.x: length * first * size,
+            s.buffer: (part * first + across * second) * size / here.unit / norm,
+            s.xi: (along * first + aside * second + mp.sqrt(left) * first * second) * amount,
         }
-        ensemble.append({**point, **well})
+        ensemble.append({**point, **{symbol: mp.matrix([value]) for symbol, value in well.items()}})
 
     def temperature(there: World) -> Any:
         with mp.workdps(4 * DIGITS):
