@@ -64,13 +64,9 @@ def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any, cu
     return mp.lu_solve(mp.eye(3) - mp.matrix(rows), mp.matrix(pushes))
 
 
-#: By what second moments are off that are not those of the stationary state.
-_OFF = [mp.mpf(x) for x in ("1.44", "1.2", "1.7")]
-
-
-def _placed(moments: Sequence[Any], kept: Any, grown: Any, still: bool) -> tuple[Any, ...]:
-    """Length of the weights; along and across them the buffer and the mean gradient, with these second moments."""
-    ww, wv, vv = (x * (1 if still else off) for x, off in zip(moments, _OFF, strict=True))
+def _placed(moments: Sequence[Any], kept: Any, grown: Any, off: str) -> tuple[Any, ...]:
+    """Length of the weights; along and across them the buffer and the mean gradient, with second moments off so far."""
+    ww, wv, vv = (x * mp.mpf(factor) for x, factor in zip(moments, off.split(), strict=True))
     length, part, across = mp.sqrt(ww), wv / mp.sqrt(ww), mp.sqrt(vv - wv**2 / ww)
     return length, part, across, grown / length, (kept - grown / length * part) / across
 
@@ -129,7 +125,8 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     noisy = range(0 if broken else 1, n)
     # The norm fluctuates by these factors; their mean square is 1.
     lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
-    still = "stationarity" in granted
+    # Moments are those of the stationary state, or off by these factors.
+    off = "1 1 1" if "stationarity" in granted else "1.44 1.2 1.7"
 
     def variance(norm: Any, strength: Any) -> Any:
         """Variance of a gradient at weights of this norm."""
@@ -144,7 +141,7 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
             square = mp.exp(log_square)
             unit = mp.sqrt(share * square / n) if adam else mp.mpf(1)
             shrink = decay / unit if rule == "adam-l2" else decay
-            placed = _placed(_moments(rule, rate, shrink, beta, kept, grown), kept, grown, still)
+            placed = _placed(_moments(rule, rate, shrink, beta, kept, grown), kept, grown, off)
             size = mp.sqrt(square) / unit
             state = _State(unit, shrink, size**2, *(x * size for x in placed))
             noises = [variance(state.radius * x, strength) for strength, x in product(strengths, lengths)]
@@ -201,7 +198,7 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
         s.beta1: beta,
         s.sigma: sigma,
         "state": state,
-        "variance": variance,
+        "along": lambda norm: variance(norm, mp.mpf(n - 1) / len(noisy)),
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.w_next: moved(0),
         s.buffer_next: moved(1),
@@ -238,8 +235,9 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
     alone, several = "independent noise" in granted, directions != "one direction"
     kept = mp.mpf(0) if alone else mp.mpf("0.2") / (1 if rule.startswith("adam") else 1 - beta)
     share = 1 if several else mp.mpf(1 if "isotropic noise" in granted else "1.4") / (n - 1)
-    here, variance = world.meanings["state"](world), world.meanings["variance"]
+    here, along_sphere = world.meanings["state"](world), world.meanings["along"]
     longer = world[s.r] / here.radius
+    off = "1 1 1" if "stationarity" in granted else "1.8 1.2 1.7"
 
     def solved(there: World) -> tuple[Any, ...]:
         """Effective learning rate, curvature, decay, and what `_placed` says for unit noise."""
@@ -247,7 +245,7 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
         size = state.unit * (state.radius * longer) ** 2
         rate, grown = there[s.eta] / size, mp.mpf(0 if alone else "0.2") * there[s.eta] / size
         moments = _moments(rule, rate, state.shrink * size, beta, kept, grown, steep * size)
-        return rate, steep * size, state.shrink * size, *_placed(moments, kept, grown, "stationarity" in granted)
+        return rate, steep * size, state.shrink * size, *_placed(moments, kept, grown, off)
 
     rate, curved, decay, length, part, across, along, aside = solved(world)
     left = 1 - along**2 - aside**2
@@ -261,7 +259,7 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
         # The noise of directions that are one of many has this variance; all of it, this about its mean.
         amount = mp.sqrt(point[s.tr_Sigma] * share / (left if several else 1))
         norm = mp.norm(point[s.w], 2)
-        size = amount * norm * mp.sqrt(variance(norm, mp.mpf(1)))
+        size = amount * norm * mp.sqrt(along_sphere(norm))
         noises.append(size**2)
         well = {
             s.x: length * first * size,
@@ -284,7 +282,7 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
         s.h: curved,
         s.eta_eff: rate,
         s.T: temperature,
-        s.g_noise: lambda there: there[s.xi] * mp.sqrt(variance(there[s.r], mp.mpf(1))),
+        s.g_noise: lambda there: there[s.xi] * mp.sqrt(along_sphere(there[s.r])),
         s.x_next: lambda there: moved(there)[0],
         s.buffer_next: lambda there: moved(there)[1] / here.unit / there[s.r],
     }
