@@ -168,15 +168,18 @@ def moments(chain: Chain, rule: str, count: int, independent: bool) -> Moments:
     """The first `count` balances of second moments at stationarity: w.w, w.v, v.v."""
     held, moved = _update(chain, rule)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
-    radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
-    balances = _balances(chain, held, moved, (_WW, _WV, _VV)[:count], (radial, norm))
-    if independent:
-        balances = _without(
-            balances,
-            chain.assumption(
-                "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients are independent of earlier ones"
-            ),
+    if not independent:
+        radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
+        return Moments(
+            moved, radial, norm, tuple(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (radial, norm)))
         )
+    radial, alone = (
+        chain.assumption(
+            "pure noise", eq(Expectation(Dot(g, other)), 0), "gradients are independent of all before them"
+        )
+        for other in (w, buffer)
+    )
+    balances = _without(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (norm,)), radial, alone)
     return Moments(moved, radial, norm, tuple(balances))
 
 
