@@ -191,10 +191,10 @@ def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
-def _momentum_balance(chain: Chain, rule: str) -> None:
+def _momentum_balance(chain: Chain, rule: str) -> Step:
     size = _size(chain, rule, independent=False)
     factor = lam * (1 - eta * lam / (2 * (1 + beta)))
-    size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
+    return size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
 
 
 @operation("multiply by {0} and simplify")
@@ -433,7 +433,7 @@ for _rule in OPTIMIZERS:
             _name, protocol=_chosen, source=THIS_TOOLKIT, summary=f"{_words}, {IN_WORDS[_rule]}", worlds=[_world]
         )(bound(_build, _rule))
 
-for _name, _rule, _build, _world, _summary in (
+for _name, _rule, _shown, _world, _summary in (
     (
         "momentum-balance",
         "momentum",
@@ -477,7 +477,7 @@ for _name, _rule, _build, _world, _summary in (
         "Adam with coupled L2 is an ideal gas in SGD's coordinates",
     ),
 ):
-    derivation(_name, source=THIS_TOOLKIT, summary=_summary, worlds=[_world])(bound(_build, _rule))
+    derivation(_name, source=THIS_TOOLKIT, summary=_summary, worlds=[_world])(bound(_shown, _rule))
 for _rule in ("adamw", "adam-l2"):
     derivation(
         f"{_rule}-symmetry",

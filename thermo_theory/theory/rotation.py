@@ -57,11 +57,10 @@ def _angle(chain: Chain, rule: str) -> None:
     count = {"sgd": 0, "nesterov": 3}.get(rule, 2)
     moved, radial, norm, balances = moments(chain, rule, count, independent=rule == "nesterov")
     overlap = moved.project(w)
-    overlap = (
-        overlap.substitute(norm).expectation().substitute(radial)
-        if rule == "nesterov"
-        else (overlap.substitute(radial, norm).expectation())
-    )
+    if rule == "nesterov":  # there radial is a mean
+        overlap = overlap.substitute(norm).expectation().substitute(radial)
+    else:
+        overlap = overlap.substitute(radial, norm).expectation()
     if balances:
         overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[:count]))
     turned = _named(chain).substitute(overlap).solve_for(sp.cos(angle)).arccosine()
