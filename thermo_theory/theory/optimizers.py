@@ -16,10 +16,11 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, eliminate, operation
-from thermo_theory.protocols import OPTIMIZERS, FixedELR, FixedLR, Protocol
+from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import (
     D_hat,
     R,
+    Sigma_w,
     T,
     V,
     adam_unit,
@@ -32,6 +33,8 @@ from thermo_theory.symbols import (
     eta,
     eta_eff,
     g,
+    g_noise,
+    h,
     lam,
     p,
     r,
@@ -39,13 +42,16 @@ from thermo_theory.symbols import (
     tr_Sigma,
     w,
     w_next,
+    x,
+    x_next,
+    xi,
 )
-from thermo_theory.symbols.vectors import Dot, Expectation
+from thermo_theory.symbols.vectors import Dot, Expectation, Tr
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
     gas_world,
-    noise_gas_world,
     orbit_world,
+    thermometer_world,
 )
 
 __all__ = ["IN_WORDS", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
@@ -81,27 +87,62 @@ def lead(equation: sp.Eq, small: sp.Symbol, _allowed: sp.Eq) -> sp.Eq:
 _WW, _WV, _VV = Expectation(r**2), Expectation(Dot(w, buffer)), Expectation(Dot(buffer, buffer))
 
 
-def _update(chain: Chain, rule: str) -> tuple[Step, Step]:
+class _Along(NamedTuple):
+    """What a step is written for: the weights, or their direction near a minimum, in units of gradients there."""
+
+    start: sp.Expr
+    end: sp.Expr
+    gradient: sp.Expr
+    unit: sp.Expr = sp.S.One
+    rate: sp.Expr = eta
+
+
+_WEIGHTS = _Along(w, w_next, g)
+
+
+def _update(chain: Chain, rule: str, along: _Along = _WEIGHTS) -> tuple[Step, Step]:
     """The buffer and the weights after a step."""
-    decay = lam / adam_unit if rule == "adam-l2" else lam
-    pull = g + decay * w
+    start, end, gradient, unit, rate = along
+    old, new = unit * buffer, unit * buffer_next
+    decay = lam * eta / rate / (adam_unit if rule == "adam-l2" else 1)
+    pull = gradient + decay * start
     if rule in ("momentum", "nesterov"):
-        held = chain.definition(eq(buffer_next, beta * buffer + pull), "the momentum buffer, as in torch")
-        push = pull + beta * buffer_next if rule == "nesterov" else buffer_next
-        new = eq(w_next, w - eta * push)
+        held = chain.definition(eq(new, beta * old + pull), "the momentum buffer, as in torch")
+        push = pull + beta * new if rule == "nesterov" else new
+        moved = eq(end, start - rate * push)
     elif rule == "sgd":
-        held = chain.definition(eq(buffer_next, pull), "no memory")
-        new = eq(w_next, w - eta * buffer_next)
+        held = chain.definition(eq(new, pull), "no memory")
+        moved = eq(end, start - rate * new)
     else:
-        new_part = g if rule == "adamw" else pull
+        new_part = gradient if rule == "adamw" else pull
         held = chain.definition(
-            eq(buffer_next, beta1 * buffer + (1 - beta1) * new_part),
+            eq(new, beta1 * old + (1 - beta1) * new_part),
             "Adam's first moment, each gradient divided by its root mean square",
         )
-        kept = (1 - eta * lam) * w if rule == "adamw" else w
-        new = eq(w_next, kept - eta * buffer_next)
-    moved = chain.definition(new, "one step")
-    return held, moved.substitute(held).expand()
+        kept = (1 - eta * lam) * start if rule == "adamw" else start
+        moved = eq(end, kept - rate * new)
+    return held, chain.definition(moved, "one step").substitute(held).expand()
+
+
+def _balances(chain: Chain, held: Step, moved: Step, means: tuple[sp.Expr, ...], rules: tuple[Step, ...]) -> list[Step]:
+    """The balances of as many second moments as there are means, at stationarity: weights, both, buffer."""
+    balances = []
+    for (one, other), mean in zip(((moved, moved), (moved, held), (held, held)), means, strict=False):
+        square = one.inner(other)
+        known = [rule for rule in rules if square.equation.has(rule.equation.lhs)]
+        square = square.substitute(*known) if known else square
+        still = chain.assumption(
+            "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments are constant"
+        )
+        balances.append(square.expectation().substitute(still))
+    return balances
+
+
+def _without(balances: list[Step], *vanishing: Step) -> list[Step]:
+    """The balances with some means put to zero."""
+    for zero in vanishing:
+        balances = [one.substitute(zero) if one.equation.has(zero.equation.lhs) else one for one in balances]
+    return balances
 
 
 class Moments(NamedTuple):
@@ -117,23 +158,18 @@ def moments(chain: Chain, rule: str, count: int, independent: bool) -> Moments:
     """The first `count` balances of second moments at stationarity: w.w, w.v, v.v."""
     held, moved = _update(chain, rule)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
-    radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
-    balances = []
-    for one, other, mean in ((moved, moved, _WW), (moved, held, _WV), (held, held, _VV))[:count]:
-        square = one.inner(other)
-        rules = [rule_ for rule_ in (radial, norm) if square.equation.has(rule_.equation.lhs)]
-        square = square.substitute(*rules) if rules else square
-        still = chain.assumption(
-            "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments are constant"
+    if not independent:
+        radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
+        return Moments(
+            moved, radial, norm, tuple(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (radial, norm)))
         )
-        balances.append(square.expectation().substitute(still))
-    if independent:
-        alone = chain.assumption(
-            "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients are independent of earlier ones"
+    radial, alone = (
+        chain.assumption(
+            "pure noise", eq(Expectation(Dot(g, other)), 0), "gradients are independent of all before them"
         )
-        balances = [
-            balance.substitute(alone) if balance.equation.has(alone.equation.lhs) else balance for balance in balances
-        ]
+        for other in (w, buffer)
+    )
+    balances = _without(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (norm,)), radial, alone)
     return Moments(moved, radial, norm, tuple(balances))
 
 
@@ -145,10 +181,10 @@ def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
-def _momentum_balance(chain: Chain) -> None:
-    size = _size(chain, "momentum", independent=False)
+def _momentum_balance(chain: Chain, rule: str) -> Step:
+    size = _size(chain, rule, independent=False)
     factor = lam * (1 - eta * lam / (2 * (1 + beta)))
-    size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
+    return size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
 
 
 @operation("multiply by {0} and simplify")
@@ -157,36 +193,44 @@ def balanced(equation: sp.Eq, factor: sp.Expr) -> sp.Eq:
     return eq(equation.lhs * factor, sp.factor(sp.simplify(equation.rhs * factor)))
 
 
-def _nesterov_balance(chain: Chain) -> None:
-    _size(chain, "nesterov")
+def _known(name: str) -> Callable[[Chain, str], Step]:
+    """The claim of another derivation of the optimiser, under a name of its own."""
+    return lambda chain, rule: chain.claim(name, FixedLR.with_optimizer(rule))
 
 
 # Radius and temperature --------------------------------------------------------------------------
 
 
+def _of_noise(chain: Chain, square: sp.Expr) -> Step:
+    """What the mean square of gradients without mean is at the weights' norms."""
+    noise = chain.assumption("pure noise", eq(square, Expectation(Tr(Sigma_w))), "gradients are noise alone")
+    unit = chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r")
+    return noise.substitute(unit)
+
+
+def _steady(chain: Chain) -> Step:
+    return chain.assumption("small steps", eq(Expectation(r**-2), r**-2), "the norm hardly fluctuates")
+
+
+def _homogeneous(chain: Chain) -> Step:
+    return chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+
+
 def _radius(chain: Chain, rule: str) -> Step:
     size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
-    if rule == "adamw":
-        spread = chain.definition(eq(Expectation(Dot(g, g)), D_hat), "the mean square of a normalised gradient")
-        size = size.substitute(spread, because="exact for independent gradients")
-    elif rule == "adam-l2":
-        spread = chain.definition(eq(Expectation(Dot(g, g)), D_hat), "the mean square of a normalised gradient")
-        size = size.substitute(spread)
+    square = Expectation(Dot(g, g))
+    if rule in ("adamw", "adam-l2"):
+        spread = chain.definition(eq(D_hat, square), "the mean square of a normalised gradient")
+        size = size.substitute(spread.flip())
     else:
-        noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), tr_Sigma / r**2), "gradients are pure noise")
-        size = size.substitute(noise)
+        size = size.substitute(_of_noise(chain, square), _homogeneous(chain), _steady(chain))
     one = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
     size = size.lead(eta, one).substitute(one)
-    homogeneous = None
-    if rule != "adamw":
-        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    if rule == "adam-l2":
+        size = size.substitute(unit_of_gradients(chain))
     if rule in ("adamw", "adam-l2"):
         equal = chain.assumption("isotropic noise", eq(D_hat, d), "all coordinates have the same mean square, 1")
-        if homogeneous is not None:
-            size = size.substitute(unit_of_gradients(chain, homogeneous))
         size = size.substitute(equal)
-    else:
-        size = size.substitute(homogeneous)
     return size.root(r)
 
 
@@ -201,49 +245,60 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 
-def unit_of_gradients(chain: Chain, homogeneous: Step) -> Step:
+def unit_of_gradients(chain: Chain) -> Step:
     """Adam's normaliser for homogeneous noise and a norm that does not fluctuate."""
-    noise = chain.assumption(
-        "pure noise", eq(adam_unit**2 * D_hat, Expectation(tr_Sigma / r**2)), "the mean square of a gradient is noise"
-    )
-    small = chain.assumption("small steps", eq(Expectation(r**-2), r**-2), "the norm hardly fluctuates")
-    return noise.substitute(homogeneous, small).root(adam_unit)
+    noise = _of_noise(chain, adam_unit**2 * D_hat)
+    return noise.substitute(_homogeneous(chain), _steady(chain)).root(adam_unit)
+
+
+def _heat(chain: Chain, rule: str, directions: sp.Expr) -> Step:
+    """Temperature by equipartition: how far the weights spread in directions in which the loss has the curvature h."""
+    unit = adam_unit if rule.startswith("adam") else sp.S.One
+    rate = chain.definition(eq(eta_eff, eta / (unit * r**2)), "the effective learning rate")
+    held, moved = _update(chain, rule, _Along(x, x_next, h * x + r * g_noise, unit * r, eta_eff))
+    alike = chain.assumption("scale invariance", eq(r * g_noise, xi), "g ~ 1/r")
+    spread, both, kept = (Expectation(part) for part in (Dot(x, x), r * Dot(x, buffer), r**2 * Dot(buffer, buffer)))
+    means = (spread, unit * both, unit**2 * kept)
+    balances = _balances(chain, held.substitute(alike), moved.substitute(alike).expand(), means, ())
+    why = "the noise does not depend on where the weights are and come from"
+    for part in (Dot(x, xi), r * Dot(buffer, xi)):
+        balances = _without(balances, chain.assumption("independent noise", eq(Expectation(part), 0), why))
+    size = chain.do(eliminate, *balances, unknown=spread, others=(both, kept))
+    small = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
+    decay = lam * r**2 * (adam_unit if rule == "adamw" else 1)
+    cold = chain.assumption("low temperature", eq(h + decay, h), "weight decay is nothing beside the curvature")
+    size = size.substitute(rate).lead(eta, small).neglect(cold)
+    words = "equipartition: the mean loss is T/2 in each direction of curvature h"
+    return chain.definition(eq(T, h * spread / directions), words).substitute(size)
 
 
 def _temperature(chain: Chain, rule: str) -> Step:
-    radius = chain.claim("radius", FixedLR.with_optimizer(rule))
-    heat = chain.claim("temperature", FixedELR)
-    if rule in ("momentum", "nesterov"):
-        limit = eta / (1 - beta)
-        because = "in total a gradient moves the weights by eta (1 + beta + beta^2 + ...)"
-    else:
-        limit = eta / adam_unit
-        because = "in total a normalised gradient moves the weights by eta"
-    rate = chain.definition(eq(eta_eff, limit / r**2), because)
-    heat = heat.substitute(rate)
-    if rule in ("adamw", "adam-l2"):
-        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
-        equal = chain.assumption("isotropic noise", eq(D_hat, d))
-        heat = heat.substitute(unit_of_gradients(chain, homogeneous), equal)
-    return heat.substitute(radius).simplify()
+    heat = _heat(chain, rule, sp.S.One)
+    isotropic = chain.assumption("isotropic noise", eq(Expectation(Dot(xi, xi)), Expectation(tr_Sigma) / (d - 1)))
+    heat = heat.substitute(isotropic, _homogeneous(chain))
+    if rule.startswith("adam"):
+        equal = chain.assumption("isotropic noise", eq(D_hat, d), "all coordinates have the same mean square, 1")
+        heat = heat.substitute(unit_of_gradients(chain), equal)
+    return heat.substitute(chain.claim("radius", FixedLR.with_optimizer(rule))).simplify()
 
 
 def _measured_gas(chain: Chain, rule: str) -> Step:
     """The equation of state for arbitrary noise: no isotropy, no Gibbs law, the norm balance alone."""
-    size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
-    noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), Expectation(tr_Sigma / r**2)), "noise alone")
-    small = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
-    heat = chain.definition(
-        eq(T, eta / (1 - beta) * Expectation(tr_Sigma / r**2) / (2 * (d - 1))),
-        "eta_eff sigma^2/2 for arbitrary noise; in total a gradient moves the weights by eta/(1 - beta)",
+    heat = _heat(chain, rule, d - 1)
+    heat = heat.substitute(
+        chain.assumption(
+            "independent noise", eq(Expectation(Dot(xi, xi)), Expectation(tr_Sigma)), "all of it has no mean"
+        )
     )
+    size = chain.claim("norm-balance", FixedLR.with_optimizer(rule))
+    size = size.substitute(_of_noise(chain, Expectation(Dot(g, g))))
+    small = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
+    level = chain.assumption("small steps", eq(Expectation(tr_Sigma / r**2), Expectation(tr_Sigma) / r**2))
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
     directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
-    size = size.substitute(noise).lead(eta, small)
-    size = size.substitute(small, heat.solve_for(Expectation(tr_Sigma / r**2)))
-    size = size.substitute(volume.solve_for(r), directions.solve_for(d))
-    size = size.substitute(pressure.flip())
+    size = size.lead(eta, small).substitute(small, level, heat.solve_for(Expectation(tr_Sigma)))
+    size = size.substitute(volume.solve_for(r), directions.solve_for(d), pressure.flip())
     return size.solve_for(p).scale(V)
 
 
@@ -299,12 +354,13 @@ STABLE = {
 }
 
 for _rule in OPTIMIZERS:
-    _chosen = FixedLR.with_optimizer(_rule)
-    for _name, _build, _world, _kind, _words in (
-        ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, for any step size"),
-        ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
-        ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
-        ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
+    _chosen, _gas_of = FixedLR.with_optimizer(_rule), gas_world(_rule)
+    _wells = thermometer_world(_rule, "all directions")
+    for _name, _build, _world, _words in (
+        ("norm-balance", _size, _gas_of, "Mean squared norm in pure noise, for any step size"),
+        ("radius", _radius, _gas_of, "The norm at which noise and weight decay balance"),
+        ("temperature", _temperature, thermometer_world(_rule), "The temperature of the directions"),
+        ("ideal-gas-law", _measured_gas, _wells, "p V = R T for arbitrary noise"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
@@ -312,55 +368,61 @@ for _rule in OPTIMIZERS:
         derivation(
             _name,
             protocol=_chosen,
-            kind=_kind,
             source=THIS_TOOLKIT,
             summary=f"{_words}, {IN_WORDS[_rule]}",
             worlds=[_world],
             domain=[STABLE[_rule]] if _build is _size else (),
         )(bound(_build, _rule))
 
-derivation(
-    "momentum-balance",
-    kind="identity",
-    source=THIS_TOOLKIT,
-    summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
-    worlds=[orbit_world()],
+_DOMAINS = {
     # The other side is a mean squared norm times what weight decay takes of it.
-    domain=[2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
-)(_momentum_balance)
-derivation(
-    "momentum-temperature",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="Momentum is SGD at a learning rate of eta/(1 - beta)",
-    worlds=[gas_world("momentum", True)],
-)(bound(_temperature, "momentum"))
-derivation(
-    "nesterov-balance",
-    kind="identity",
-    source=THIS_TOOLKIT,
-    summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
-    worlds=[gas_world("nesterov")],
-    domain=[STABLE["nesterov"]],
-)(_nesterov_balance)
-derivation(
-    "adamw-radius",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
-    worlds=[gas_world("adamw")],
-)(bound(_radius, "adamw"))
-derivation(
-    "adamw-gas",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
-    worlds=[gas_world("adamw", True)],
-)(bound(_gas, "adamw"))
-derivation(
-    "adam-l2-gas",
-    kind="physics",
-    source=THIS_TOOLKIT,
-    summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
-    worlds=[gas_world("adam-l2", True)],
-)(bound(_gas, "adam-l2"))
+    "momentum-balance": [2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
+    "nesterov-balance": [STABLE["nesterov"]],
+}
+for _name, _rule, _shown, _world, _summary in (
+    (
+        "momentum-balance",
+        "momentum",
+        _momentum_balance,
+        orbit_world(),
+        "Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
+    ),
+    (
+        "momentum-temperature",
+        "momentum",
+        _known("temperature"),
+        thermometer_world("momentum"),
+        "Momentum is SGD at a learning rate of eta/(1 - beta)",
+    ),
+    (
+        "nesterov-balance",
+        "nesterov",
+        _known("norm-balance"),
+        gas_world("nesterov"),
+        "Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
+    ),
+    (
+        "adamw-radius",
+        "adamw",
+        _radius,
+        gas_world("adamw"),
+        "AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
+    ),
+    (
+        "adamw-gas",
+        "adamw",
+        _gas,
+        thermometer_world("adamw"),
+        "AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
+    ),
+    (
+        "adam-l2-gas",
+        "adam-l2",
+        _gas,
+        thermometer_world("adam-l2"),
+        "Adam with coupled L2 is an ideal gas in SGD's coordinates",
+    ),
+):
+    derivation(_name, source=THIS_TOOLKIT, summary=_summary, worlds=[_world], domain=_DOMAINS.get(_name, ()))(
+        bound(_shown, _rule)
+    )

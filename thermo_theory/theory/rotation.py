@@ -25,7 +25,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
-from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
+from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
@@ -58,14 +58,17 @@ def _named(chain: Chain) -> Step:
 def _angle(chain: Chain, rule: str) -> None:
     count = {"sgd": 0, "nesterov": 3}.get(rule, 2)
     moved, radial, norm, balances = moments(chain, rule, count, independent=rule == "nesterov")
-    overlap = moved.project(w).substitute(radial, norm).expectation()
+    overlap = moved.project(w)
+    if rule == "nesterov":  # there radial is a mean
+        overlap = overlap.substitute(norm).expectation().substitute(radial)
+    else:
+        overlap = overlap.substitute(radial, norm).expectation()
     if balances:
         overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[:count]))
     turned = _named(chain).substitute(overlap).solve_for(sp.cos(angle)).arccosine()
     if rule == "adam-l2":
-        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
         equal = chain.assumption("isotropic noise", eq(D_hat, d))
-        unit = unit_of_gradients(chain, homogeneous).substitute(equal)
+        unit = unit_of_gradients(chain).substitute(equal)
         unit = unit.substitute(chain.claim("radius", FixedLR.with_optimizer(rule)))
         turned.substitute(unit, because="exact, but for Adam's normaliser")
 
@@ -103,7 +106,6 @@ def _of(rule: str) -> Protocol:
 
 for _rule in ("sgd", *OPTIMIZERS):
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
-    _kind = "physics" if _rule == "adam-l2" else "identity"
     for _name, _build, _words in (
         ("angle", _angle, "Angle between the weights before and after a step"),
         ("chord", _chord, "Root mean square of a step over that of the weights"),
@@ -111,7 +113,6 @@ for _rule in ("sgd", *OPTIMIZERS):
         derivation(
             _name,
             protocol=_of(_rule),
-            kind=_kind,
             source=THIS_TOOLKIT,
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
@@ -121,7 +122,6 @@ for _rule in ("sgd", *OPTIMIZERS):
     if _rule != "nesterov":
         derivation(
             f"rotation-{_rule}",
-            kind="physics",
             source=KOSSON,
             summary="Angle between the weights before and after a step, and its chord, for small steps",
             worlds=[gas_world(_rule)],

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import mpmath as mp
+import numpy as np
 import sympy as sp
 
 from thermo_theory import symbols as s
@@ -22,8 +23,8 @@ from thermo_theory.worlds.gibbs import entropy_of_cosine_density
 __all__ = [
     "entropy_world",
     "gas_world",
-    "noise_gas_world",
     "orbit_world",
+    "thermometer_world",
     "updated",
 ]
 
@@ -41,10 +42,13 @@ def updated(rule: str, w: Any, v: Any, g: Any, eta: Any, lam: Any, beta: Any) ->
     return w - eta * (g + beta * v if rule == "nesterov" else v), v
 
 
-def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any) -> Any:
-    """Stationary E|w|^2, E w.v and E|v|^2 for gradients with E|g|^2 = 1, E v.g = `kept` and E w.g = `grown`."""
-    unit = mp.eye(3)
-    new_w, new_v = updated(rule, unit[:, 0], unit[:, 1], unit[:, 2], eta, lam, beta)
+def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any, curved: Any = 0) -> Any:
+    """Stationary E|w|^2, E w.v and E|v|^2 in a well of some curvature.
+
+    Gradients have noise g with E|g|^2 = 1, E v.g = `kept` and E w.g = `grown`.
+    """
+    w, v, g = np.eye(3, dtype=object)
+    new_w, new_v = updated(rule, w, v, g + curved * w, eta, lam, beta)
     rows = []
     pushes = []
     for a, b in ((new_w, new_w), (new_w, new_v), (new_v, new_v)):
@@ -53,23 +57,11 @@ def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any) ->
     return mp.lu_solve(mp.eye(3) - mp.matrix(rows), mp.matrix(pushes))
 
 
-def _spread(rule: str, eta: Any, lam: Any, beta: Any, h: Any) -> Any:
-    """Stationary variance of a weight in a well of curvature h, for unit noise: the moments of one direction."""
-    del lam
-    w, v, g = (mp.eye(3)[:, i] for i in range(3))
-    new_w, new_v = updated("adam-l2" if rule == "adamw" else rule, w, v, g + h * w, eta, mp.mpf(0), beta)
-    pairs = ((new_w, new_w), (new_w, new_v), (new_v, new_v))
-    rows = [[a[0] * b[0], a[0] * b[1] + a[1] * b[0], a[1] * b[1]] for a, b in pairs]
-    return mp.lu_solve(mp.eye(3) - mp.matrix(rows), mp.matrix([a[2] * b[2] for a, b in pairs]))[0]
-
-
-def _total(rule: str, eta: Any, beta: Any) -> Any:
-    """How far one unit gradient moves the weights in total."""
-    w, v, g = mp.mpf(0), mp.mpf(0), mp.mpf(1)
-    for _ in range(250):
-        w, v = updated(rule, w, v, g, eta, mp.mpf(0), beta)
-        g = mp.mpf(0)
-    return -w
+def _placed(moments: Sequence[Any], kept: Any, grown: Any, off: str) -> tuple[Any, ...]:
+    """Length of the weights; along and across them the buffer and the mean gradient, with second moments off so far."""
+    ww, wv, vv = (x * mp.mpf(factor) for x, factor in zip(moments, off.split(), strict=True))
+    length, part, across = mp.sqrt(ww), wv / mp.sqrt(ww), mp.sqrt(vv - wv**2 / ww)
+    return length, part, across, grown / length, (kept - grown / length * part) / across
 
 
 class _State(NamedTuple):
@@ -85,34 +77,21 @@ class _State(NamedTuple):
     aside: Any
 
 
-def _placed(moments: Sequence[Any]) -> tuple[Any, Any, Any]:
-    """Length of the weights, and the buffer along and across them, with these second moments."""
-    length = mp.sqrt(moments[0])
-    return length, moments[1] / length, mp.sqrt(moments[2] - moments[1] ** 2 / moments[0])
-
-
 #: What a gas of independent noise is to the reader.
 _GAS = "{rule} itself on a gas of independent noise, d = 4 to 6, second moments solved exactly"
 
 
 @world_maker(_GAS, digits=4 * DIGITS)
-def gas_world(number: int, granted: Assumptions, /, rule: str, thermometer: bool = False) -> World:
+def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     """Worlds in which an optimiser runs on the isotropic gas, its second moments solved exactly.
 
-    Steps are finite unless `small steps` is granted, when they are so small that only the leading order is left. The
-    temperature is read off the spread in a shallow well (equipartition).
+    Steps are finite and the norm fluctuates unless `small steps` is granted, when only the leading order is left.
 
     Parameters
     ----------
     rule : str
         "sgd", "momentum", "nesterov", "adamw" or "adam-l2".
-    thermometer : bool
-        Whether statements about the temperature are checked: then leading order takes `continuous time` as well.
     """
-    return _gas(rule, number, granted, thermometer)
-
-
-def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> World:
     dice = random.Random(f"{rule} {number}")
 
     def draw(low: float, high: float) -> Any:
@@ -122,23 +101,29 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     eta, lam = draw(0.2, 0.3), draw(0.3, 0.5)
     beta = mp.mpf(0) if rule == "sgd" else draw(0.4, 0.7)
     sigma = draw(0.7, 1.3)
-    small = "small steps" in granted and ("continuous time" in granted or not thermometer)
-    if small:
-        eta *= mp.mpf(10) ** -11
+    if "small steps" in granted:
+        eta *= mp.mpf(10) ** -12
+    # At low temperature weight decay is nothing beside the curvature of the loss.
+    if "low temperature" in granted:
+        lam *= mp.mpf(10) ** -18
     # Noise at the states; sigma is that at the first.
     ripple = [mp.mpf(1)] * 2 if "homogeneous noise" in granted else [mp.mpf("1.3"), mp.mpf("0.8")]
     strengths = [(n - 1) * sigma**2 * x for x in ripple]
-    trace = sum(strengths) / 2
     share = mp.mpf(1) if "isotropic noise" in granted else mp.mpf("1.4")
-    # Without pure noise gradients go along the buffer, without scale invariance along the weights.
-    pure = "pure noise" in granted
+    # Without pure noise gradients go along the buffer, and without scale invariance along the weights; the noise does
+    # too, then, and its size depends on the norm by more than 1/r.
+    pure, broken = "pure noise" in granted, mp.mpf(0 if "scale invariance" in granted else "0.4")
     kept = mp.mpf(0) if pure else mp.mpf("0.2") / (1 if adam else 1 - beta)
-    grown = mp.mpf(0) if "scale invariance" in granted else mp.mpf("0.3") * eta
-    # The norm fluctuates by these factors, the noise inversely; their mean square is 1.
+    grown = mp.mpf(0) if pure or not broken else mp.mpf("0.3") * eta
+    noisy = range(0 if broken else 1, n)
+    # The norm fluctuates by these factors; their mean square is 1.
     lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
-    louder = mp.fsum(x**-2 for x in lengths) / len(lengths)
     # Moments are those of the stationary state, or off by these factors.
-    off_by = [1, 1, 1] if "stationarity" in granted else [mp.mpf(x) for x in ("1.44", "1.2", "1.7")]
+    off = "1 1 1" if "stationarity" in granted else "1.44 1.2 1.7"
+
+    def variance(norm: Any, strength: Any) -> Any:
+        """Variance of a gradient at weights of this norm."""
+        return strength / norm**2 * (1 + broken * (norm - 1) / (norm + 1))
 
     def solved(world: World) -> _State:
         """The state in which gradients have the size that they have at its norm."""
@@ -149,13 +134,12 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
             square = mp.exp(log_square)
             unit = mp.sqrt(share * square / n) if adam else mp.mpf(1)
             shrink = decay / unit if rule == "adam-l2" else decay
-            moments = _moments(rule, rate, shrink, beta, kept, grown)
-            length, part, across = _placed([x * f for x, f in zip(moments, off_by, strict=True)])
-            mean = (grown / length, (kept - grown / length * part) / across)
+            placed = _placed(_moments(rule, rate, shrink, beta, kept, grown), kept, grown, off)
             size = mp.sqrt(square) / unit
-            noise = trace * louder / (length * size) ** 2 / (1 if pure else 1 - mean[0] ** 2 - mean[1] ** 2)
-            state = _State(unit, shrink, size**2, *(x * size for x in (length, part, across, *mean)))
-            return state, mp.log(noise) - log_square
+            state = _State(unit, shrink, size**2, *(x * size for x in placed))
+            noises = [variance(state.radius * x, strength) for strength, x in product(strengths, lengths)]
+            mean_square = mp.fsum(noises) / len(noises) / (1 - placed[3] ** 2 - placed[4] ** 2)
+            return state, mp.log(mean_square) - log_square
 
         # Secants: the logarithms are nearly linear in one another.
         ends = [mp.mpf(0), at(mp.mpf(0))[1]]
@@ -174,23 +158,18 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
                 known[key] = solved(world)
         return known[key]
 
-    def temperature(world: World) -> Any:
-        with mp.workdps(4 * DIGITS):
-            there, h = state(world), lam if small else mp.mpf(1)
-            spread = _spread(rule, world[s.eta] / there.unit, lam, beta, h)
-            return h * spread * share * trace / (n - 1) / there.radius**2
-
     here = state(World({s.eta: eta, s.lam: lam}, ""))
-    # Weights along the first axis, the buffer partly along it, partly along the second; noise along all but the first.
+    # Weights along the first axis, the buffer partly along it, partly along the second.
     axes = mp.eye(n)
     weights, buffer = axes[:, 0] * here.radius, axes[:, 0] * here.part + axes[:, 1] * here.across
     mean = axes[:, 0] * here.along + axes[:, 1] * here.aside
     ensemble = []
     for strength, x in product(strengths, lengths):
-        amount = mp.sqrt((here.square - here.along**2 - here.aside**2) * strength / trace / louder) / x
-        for sign, k in product((1, -1), range(1, n)):
-            g = mean * x + axes[:, k] * amount * sign
-            ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength})
+        noise = variance(here.radius * x, strength)
+        spread = mp.diag([noise / len(noisy) if k in noisy else 0 for k in range(n)])
+        for k, sign in product(noisy, (1, -1)):
+            g = mean * x + axes[:, k] * (sign * mp.sqrt(noise) / here.unit)
+            ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength, s.Sigma_w: spread})
 
     def moved(place: int) -> Callable[[World], Any]:
         def value(world: World) -> Any:
@@ -211,9 +190,8 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
         s.beta: beta,
         s.beta1: beta,
         s.sigma: sigma,
-        "norm": lambda world: state(world).radius,
-        s.eta_eff: lambda world: _total(rule, world[s.eta], beta) / here.unit / mp.norm(world[s.w], 2) ** 2,
-        s.T: temperature,
+        "state": state,
+        "along": lambda norm: variance(norm, mp.mpf(n - 1) / len(noisy)),
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.w_next: moved(0),
         s.buffer_next: moved(1),
@@ -228,30 +206,86 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     return World(meanings, f"{rule}, d = {n}", ensemble=ensemble)
 
 
-@world_maker(_GAS, digits=None)
-def noise_gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
-    """Worlds of `gas_world` in which T is the mean noise temperature, whatever the noise.
+@world_maker(
+    lambda rule, directions="one direction": f"{_GAS.format(rule=rule)}, and a well in {directions}", digits=4 * DIGITS
+)
+def thermometer_world(number: int, granted: Assumptions, /, rule: str, directions: str = "one direction") -> World:
+    """Worlds of `gas_world` in which the loss is curved in one direction, or in all, along the sphere.
+
+    There the direction of the weights has second moments too, solved exactly; of these the temperature is read off.
+    Its buffer and gradient noise take the places of the gas's.
 
     Parameters
     ----------
     rule : str
-        "momentum" or "nesterov".
+        As for `gas_world`.
+    directions : str
+        "one direction" or "all directions".
     """
-    inner = gas_world(rule)
-    world = inner(number, granted)
+    world = gas_world(rule)(number, granted)
+    dice = random.Random(f"{rule} well {number}")
+    steep, beta, n = mp.mpf(dice.uniform(0.3, 0.5)), world[s.beta], int(world[s.d])
+    alone, several = "independent noise" in granted, directions != "one direction"
+    kept = mp.mpf(0) if alone else mp.mpf("0.2") / (1 if rule.startswith("adam") else 1 - beta)
+    share = 1 if several else mp.mpf(1 if "isotropic noise" in granted else "1.4") / (n - 1)
+    here, along_sphere = world.meanings["state"](world), world.meanings["along"]
+    longer = world[s.r] / here.radius
+    off = "1 1 1" if "stationarity" in granted else "1.8 1.2 1.7"
+
+    def solved(there: World) -> tuple[Any, ...]:
+        """Effective learning rate, curvature, decay, and what `_placed` says for unit noise."""
+        state = there.meanings["state"](there)
+        size = state.unit * (state.radius * longer) ** 2
+        rate, grown = there[s.eta] / size, mp.mpf(0 if alone else "0.2") * there[s.eta] / size
+        moments = _moments(rule, rate, state.shrink * size, beta, kept, grown, steep * size)
+        return rate, steep * size, state.shrink * size, *_placed(moments, kept, grown, off)
+
+    rate, curved, decay, length, part, across, along, aside = solved(world)
+    left = 1 - along**2 - aside**2
+    # Two opposite gradients at every state of the gas are enough.
+    states: dict[Any, list[Any]] = {}
+    for point in world.ensemble:
+        states.setdefault((point[s.tr_Sigma], mp.norm(point[s.w], 2)), []).append(point)
+    ensemble, noises = [], []
+    for points, first, second in product(states.values(), (1, -1), (1, -1)):
+        point = points[0 if first > 0 else 1]
+        # The noise of directions that are one of many has this variance; all of it, this about its mean.
+        amount = mp.sqrt(point[s.tr_Sigma] * share / (left if several else 1))
+        norm = mp.norm(point[s.w], 2)
+        size = amount * norm * mp.sqrt(along_sphere(norm))
+        noises.append(size**2)
+        well = {
+            s.x: length * first * size,
+            s.buffer: (part * first + across * second) * size / here.unit / norm,
+            s.xi: (along * first + aside * second + mp.sqrt(left) * first * second) * amount,
+        }
+        ensemble.append({**point, **{symbol: mp.matrix([value]) for symbol, value in well.items()}})
 
     def temperature(there: World) -> Any:
-        # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
-        noise = [point[s.tr_Sigma] / mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
-        return _total(rule, there[s.eta], there[s.beta]) * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
+        with mp.workdps(4 * DIGITS):
+            _, curvature, _, spread, *_ = solved(there)
+            return curvature * spread**2 * mp.fsum(noises) / len(noises) / (n - 1 if several else 1)
 
-    return world.at({s.T: temperature})
+    def moved(there: World) -> tuple[Any, Any]:
+        pull = there[s.x] * curved + there[s.g_noise] * there[s.r]
+        return updated(rule, there[s.x], there[s.buffer] * here.unit * there[s.r], pull, rate, decay, beta)
+
+    changes: dict[Any, Any] = {
+        **ensemble[0],
+        s.h: curved,
+        s.eta_eff: rate,
+        s.T: temperature,
+        s.g_noise: lambda there: there[s.xi] * mp.sqrt(along_sphere(there[s.r])),
+        s.x_next: lambda there: moved(there)[0],
+        s.buffer_next: lambda there: moved(there)[1] / here.unit / there[s.r],
+    }
+    return World(world.meanings | changes, world.description, ensemble=ensemble)
 
 
 @world_maker("entropies by quadrature on the sphere, radius and temperature from {rule} itself", digits=None)
 def entropy_world(number: int, granted: Assumptions, /, rule: str) -> World:
-    """Worlds with entropies by quadrature; radius and temperature come from `gas_world`."""
-    inner = gas_world(rule, thermometer=True)
+    """Worlds with entropies by quadrature; radius and temperature come from `thermometer_world`."""
+    inner = thermometer_world(rule)
     world = inner(number, granted)
     n = int(world[s.d])
 
@@ -265,7 +299,7 @@ def entropy_world(number: int, granted: Assumptions, /, rule: str) -> World:
     scale = 1 / world[s.T]
     return world.at(
         {
-            s.r: world.meanings["norm"],
+            s.r: lambda there: there.meanings["state"](there).radius,
             sp.Function("S"): whole,
             sp.Function("S_sphere"): lambda w, T: directions(w, T * scale),
         }

@@ -77,6 +77,19 @@ def test_checked_numbers() -> None:
     assert derive("temperature", adamw).claim.equation == adamw.temperature.equation
 
 
+@pytest.mark.parametrize("nesterov", [0.0, 1.0])
+def test_temperature_is_equipartition(nesterov: float) -> None:
+    """T = h E[x^2] in a well of curvature h at the weights, from the covariance of (x, v) by a linear system."""
+    eta, lam, beta, sigma, d, h = 1e-6, 0.1, 0.6, 1.3, 9, 2.0
+    how = FixedLR.with_optimizer("nesterov" if nesterov else "momentum")
+    values = {"eta": eta, "lam": lam, "beta": beta, "sigma": sigma, "d": d}
+    held, pull = np.array([h, beta]), np.array([h, 0.0])
+    after = np.array([np.array([1.0, 0.0]) - eta * (pull + beta * held if nesterov else held), held])
+    kick = np.array([-eta * (1 + nesterov * beta), 1.0]) * sigma / how.radius(**values)
+    moments = np.linalg.solve(np.eye(4) - np.kron(after, after), np.outer(kick, kick).ravel())
+    assert h * moments[0] == pytest.approx(how.temperature(**values), rel=1e-4)
+
+
 @pytest.mark.parametrize("rule", ["sgd", *OPTIMIZERS])
 def test_angle_and_chord_belong_to_one_circle(rule: str) -> None:
     """The angle is computed from its chord, to all digits however small; its equation has the cosine."""
