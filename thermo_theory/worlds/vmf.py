@@ -6,6 +6,7 @@ makes stationary, found without a formula of it. No Bessel function is known her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,6 +14,7 @@ from typing import Any
 
 import mpmath as mp
 import sympy as sp
+from mpmath.calculus.quadrature import GaussLegendre
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
@@ -20,8 +22,11 @@ from thermo_theory.engine.world import Assumptions, World, world_maker
 
 __all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "weights_entropy"]
 
-#: Digits that are enough for any check (limits ask for many more).
-MOST = 66
+#: Digits of every number of the gas: enough for slopes, and for the remainders of series.
+MOST = 30
+
+#: Where the density is this many powers of e below its largest, it is 0; Gauss' nodes between these ends.
+DEPTH, NODES = 85, GaussLegendre(mp.mp)
 
 #: At how many places SGD's stationary density is found (between them its logarithm is a polynomial): exact for Gibbs'.
 PLACES = 6
@@ -39,17 +44,20 @@ cosine_of_reduced = sp.Function("a", positive=True)
 
 
 @cache
-def _area(n: int, digits: int) -> Any:
-    """Area of the unit sphere in n dimensions, angle by angle."""
+def _log_area(n: int) -> Any:
+    """Log of the area of the unit sphere in n dimensions, angle by angle."""
     total = mp.mpf(2) if n == 1 else 2 * mp.pi
     for power in range(1, n - 1):
         total *= mp.quad(lambda angle, power=power: mp.sin(angle) ** power, [0, mp.pi / 2, mp.pi])
-    return total
+    return mp.log(total)
 
 
 def _polynomial(coefficients: Sequence[Any], x: Any) -> Any:
     """Value of a polynomial, lowest power first."""
-    return mp.polyval(list(reversed(coefficients)), x)
+    total = coefficients[-1]
+    for one in coefficients[-2::-1]:
+        total = total * x + one
+    return total
 
 
 # A density of the angle --------------------------------------------------------------------------
@@ -65,117 +73,77 @@ class Gas:
         Dimension of the weights.
     log : tuple of mpf
         Coefficients of the log density, the lowest power first, up to a constant: (0, -1/T) is Gibbs'.
-    digits : int
-        Decimal digits of the results.
     """
 
     n: Any
     log: tuple[Any, ...]
-    digits: int
 
     @cached_property
     def sums(self) -> tuple[Any, ...]:
-        """Integrals over the angle of the density (up to a factor) times 1, the loss and the log density.
+        """Log of the largest integrand; integrals over the angle of 1, the loss and the log density, relative to it."""
+        (low, high), top = self._range
+        total = [mp.mpf(0)] * 3
+        with mp.workdps(MOST + 5):
+            for angle, width in NODES.get_nodes(mp.mpf(low), mp.mpf(high), 6, mp.mp.prec):
+                cosine, sine = mp.cos_sin(angle / 2)
+                loss = 2 * sine**2
+                log = _polynomial(self.log, loss)
+                weight = width * mp.exp((self.n - 2) * mp.log(2 * sine * cosine) + log - top)
+                total = [x + weight * y for x, y in zip(total, (1, loss, log), strict=True)]
+        return mp.mpf(top), *total
 
-        With ``cos = tanh(u)``, ``u = peak + width sinh(v)`` the trapezoidal rule converges exponentially; its step is
-        halved until nothing changes.
-        """
-        with mp.workdps(self.digits + 8):
-            step, wanted = mp.mpf(1) / 4, mp.mpf(10) ** -(self.digits // 2 + 5)
-            start = self._term(mp.mpf(0))
-            total = start
-            for direction in (1, -1):
-                total = self._march(total, direction * step, direction * step)
-            while True:
-                finer = total
-                for direction in (1, -1):
-                    finer = self._march(finer, direction * step / 2, direction * step)
-                step /= 2
-                done = abs(finer[0] - 2 * total[0]) < wanted * abs(finer[0])
-                total = finer
-                if done:
-                    return tuple(step * part for part in total)
+    @property
+    def _range(self) -> tuple[list[Any], float]:
+        """Between which angles the integrand is not negligible, and its largest logarithm."""
+        n, coefficients = float(self.n), [float(one) for one in self.log]
+        rise = [k * one for k, one in enumerate(coefficients)][1:]
 
-    @cached_property
-    def _peak(self) -> tuple[Any, Any]:
-        """Where the integrand is largest in the variable u, and how wide it is there."""
-        rise = [k * one for k, one in enumerate(self.log)][1:]
+        def height(angle: float) -> float:
+            return (n - 2) * math.log(math.sin(angle)) + _polynomial(coefficients, 1 - math.cos(angle))
 
-        def steepness(u: Any) -> Any:
-            tail = mp.exp(-2 * u)
-            loss = 2 * tail / (1 + tail)
-            return -(self.n - 1) * (1 - loss) - _polynomial(rise, loss) * loss * 2 / (1 + tail)
+        def steepness(angle: float) -> float:
+            return (n - 2) / math.tan(angle) + _polynomial(rise, 1 - math.cos(angle)) * math.sin(angle)
 
-        low, high = mp.mpf(-30), mp.mpf(30)
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if steepness(middle) > 0 else (low, middle)
-        return low, 1 / mp.sqrt(mp.fabs(slope(steepness, low)))
+        def turn(inside: Callable[[float], bool], near: float, far: float) -> float:
+            for _ in range(60):
+                middle = (near + far) / 2
+                near, far = (middle, far) if inside(middle) else (near, middle)
+            return near
 
-    def _march(self, total: tuple[Any, ...], first: Any, step: Any) -> tuple[Any, ...]:
-        """Add terms from the centre outwards until they are too small to count."""
-        place, small = first, mp.mpf(10) ** -(self.digits + 6)
-        while True:
-            term = self._term(place)
-            total = tuple(one + other for one, other in zip(total, term, strict=True))
-            if abs(term[0]) < small * abs(total[0]):
-                return total
-            place += step
-
-    def _term(self, v: Any) -> tuple[Any, ...]:
-        centre, width = self._peak
-        up = mp.exp(v)
-        tail = mp.exp(-2 * (centre + width * (up - 1 / up) / 2))
-        loss = 2 * tail / (1 + tail)
-        log = _polynomial(self.log, loss)
-        weight = mp.exp((self.n - 1) / 2 * mp.log(loss * 2 / (1 + tail)) + log + self._log_scale)
-        weight *= width * (up + 1 / up) / 2
-        return weight, weight * loss, weight * log
-
-    @cached_property
-    def _log_scale(self) -> Any:
-        """Keeps the terms of large dimensions near 1."""
-        loss = 1 - mp.tanh(self._peak[0])
-        return -(self.n - 1) / 2 * mp.log(loss * (2 - loss)) - _polynomial(self.log, loss)
+        peak = max(turn(lambda angle: steepness(angle) > 0, 0.0, math.pi), 1e-12)
+        top = height(peak)
+        ends = [turn(lambda angle: height(angle) > top - DEPTH, peak, end) for end in (0.0, math.pi)]
+        return [0.0 if ends[0] < 1e-9 else ends[0], mp.pi if ends[1] > math.pi - 1e-9 else ends[1]], top
 
     @property
     def energy(self) -> Any:
         """Mean loss."""
-        return self.sums[1] / self.sums[0]
+        return self.sums[2] / self.sums[1]
 
     @property
-    def log_sum(self) -> Any:
-        """Log of the integral over the angle of what `log` is the logarithm of."""
-        return mp.log(self.sums[0]) - self._log_scale
+    def spread(self) -> Any:
+        """Minus the mean log density, but for the log of the area of the sphere of the other angles."""
+        return self.sums[0] + mp.log(self.sums[1]) - self.sums[3] / self.sums[1]
 
     @property
     def log_total(self) -> Any:
         """Log of the integral over the sphere of what `log` is the logarithm of."""
-        return self.log_sum + mp.log(_area(int(self.n) - 1, self.digits))
-
-    @property
-    def spread(self) -> Any:
-        """Minus the mean log density, but for the area of the sphere of the other angles."""
-        return self.log_sum - self.sums[2] / self.sums[0]
+        return self.sums[0] + mp.log(self.sums[1]) + _log_area(int(self.n) - 1)
 
     @property
     def entropy(self) -> Any:
         """Minus the mean log density."""
-        return self.log_total - self.sums[2] / self.sums[0]
+        return self.spread + _log_area(int(self.n) - 1)
 
 
 @cache
-def _gas(n: Any, log: tuple[Any, ...], digits: int) -> Gas:
-    return Gas(n, log, digits)
+def _gas(n: Any, log: tuple[Any, ...]) -> Gas:
+    return Gas(n, log)
 
 
 def gibbs(world: World, kappa: Any) -> Gas:
     """The gas whose density is exp(-kappa loss), in the world's dimension."""
-    return _gas(world[s.d], (mp.mpf(0), -mp.mpmathify(kappa)), _digits())
-
-
-def _digits() -> int:
-    return int(min(mp.mp.dps, MOST + 30))
+    return _gas(world[s.d], (mp.mpf(0), -mp.mpmathify(kappa)))
 
 
 # SGD itself --------------------------------------------------------------------------------------
@@ -257,10 +225,7 @@ class Latitudes:
             return [(x - y) / time for x, y in zip(total, start, strict=True)]
 
         start = function(*[norm * u for u in outwards])
-        if self.discrete:
-            return change(mp.mpf(1))
-        time = mp.mpf(10) ** -(mp.mp.dps // 4)
-        return [2 * fine - coarse for fine, coarse in zip(change(time / 2), change(time), strict=True)]
+        return change(mp.mpf(1) if self.discrete else mp.mpf(10) ** -(MOST + 5))
 
     def log_density(self, effective: Any, norm: Any) -> tuple[Any, ...]:
         """Log of the stationary density of the directions on the sphere of a norm, a polynomial in the loss.
@@ -268,7 +233,7 @@ class Latitudes:
         Between circles of latitude nothing flows: ``b q = (a q)'/2`` for the cosine, its drift b, its squared change a
         per unit of time and its density q, which is ``sin(theta)^(n - 3)`` times that on the sphere.
         """
-        with mp.workdps(2 * _digits() + 10):
+        with mp.workdps(2 * MOST + 20):
             cosines = [mp.cos((2 * k + 1) * mp.pi / (2 * PLACES)) for k in range(PLACES)]
             steep, sizes = [], []
             for here in cosines:
@@ -290,8 +255,7 @@ class Latitudes:
                 log[1] += (self.n - 1) / 4
                 log[2] -= (self.n - 1) / 9
             log[0] = mp.mpf(0)
-            digits = mp.mpf(10) ** -_digits()
-            while mp.fabs(log[-1]) < digits:
+            while mp.fabs(log[-1]) < mp.mpf(10) ** -MOST:
                 log.pop()
         return tuple(log)
 
@@ -308,11 +272,11 @@ class Latitudes:
 
             return mp.fsum(self.rates(square, c, norm, rate(norm), decay)[0] for c in _ENSEMBLE)
 
-        with mp.workdps(2 * _digits() + 10):
+        with mp.workdps(2 * MOST + 20):
             low, up = mp.mpf(1), growth(mp.mpf(1)) > 0
             while (growth(low * (2 if up else mp.mpf(1) / 2)) > 0) == up:
                 low = low * 2 if up else low / 2
-            ends, few = (low, low * 2 if up else low / 2), mp.mpf(10) ** -(2 * _digits())
+            ends, few = (low, low * 2 if up else low / 2), mp.mpf(10) ** -(MOST + 5)
             return mp.sqrt(mp.findroot(growth, ends, solver="anderson", tol=few, verify=False))
 
 
@@ -387,8 +351,8 @@ def _dimensions(points: Sequence[tuple[Any, Any]], large: bool) -> str:
 
 def _by_heat(function: Callable[[Any], Any], heat: Any) -> Any:
     """Derivative by the temperature."""
-    with mp.workdps(_digits() * 4 // 3):
-        step = heat * mp.mpf(10) ** -(_digits() // 4)
+    with mp.workdps(MOST):
+        step = heat * mp.mpf(10) ** -(MOST // 3)
         return (function(heat + step) - function(heat - step)) / (2 * step)
 
 
@@ -400,7 +364,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
         return _example(world[s.d], granted)
 
     def norm(world: World, *held: Any) -> Any:
-        key = (world[s.d], *held, _digits())
+        key = (world[s.d], *held)
         if key not in known:
             rate = 2 * held[0] / example(world).sigma ** 2
             known[key] = example(world).norm((lambda _: held[0]) if fixed_lr else (lambda r: rate * r**2), held[1])
@@ -412,10 +376,10 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
     def gas(world: World, temperature: Any, size: Any = _HELD) -> Gas:
         if is_gibbs:
             return gibbs(world, 1 / temperature)
-        key = (world[s.d], temperature, size, _digits(), "log")
+        key = (world[s.d], temperature, size, "log")
         if key not in known:
             known[key] = example(world).log_density(2 * temperature / example(world).sigma ** 2, size)
-        return _gas(world[s.d], known[key], _digits())
+        return _gas(world[s.d], known[key])
 
     def directions(world: World, *held: Any) -> Any:
         """Entropy of the directions, at a temperature and the norm that is held, or in a run at fixed rates."""
@@ -476,7 +440,7 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
     """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; an adiabat is found by trial."""
     meanings = _meanings(granted, fixed_lr=True)
     whole, norm, heat = meanings[weights_entropy], meanings["norm"], meanings["heat"]
-    start = mp.mpf("0.11") + mp.mpf(number) / 50, mp.mpf("0.2")
+    start, decay = (mp.mpf("0.11") + mp.mpf(number) / 50, mp.mpf("0.2")), mp.mpf("0.31")
     slopes = [mp.mpf("0.1")]
 
     def rate_on_adiabat(world: World, lam: Any) -> Any:
@@ -492,8 +456,8 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
 
     meanings |= {
         s.d: mp.mpf(2 + number % 3),
-        s.lam: mp.mpf("0.31"),
-        s.eta: lambda world: rate_on_adiabat(world, world[s.lam]),
+        s.lam: decay,
+        s.eta: lambda world: rate_on_adiabat(world, decay),
         s.S: lambda world: whole(world, *start),
         s.r: lambda world: norm(world, world[s.eta], world[s.lam]),
         s.T: lambda world: heat(world, world[s.eta], world[s.lam]),
