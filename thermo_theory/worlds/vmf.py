@@ -437,11 +437,10 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
 
 
 def adiabat_world(number: int, granted: Assumptions) -> World:
-    """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; an adiabat is found by trial."""
+    """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; in 3, an adiabat is found by trial."""
     meanings = _meanings(granted, fixed_lr=True)
-    whole, norm, heat = meanings[weights_entropy], meanings["norm"], meanings["heat"]
-    start, decay = (mp.mpf("0.11") + mp.mpf(number) / 50, mp.mpf("0.2")), mp.mpf("0.31")
-    slopes = [mp.mpf("0.1")]
+    whole, n = meanings[weights_entropy], 2 + number % 3
+    start, decay, slopes = (mp.mpf("0.11"), mp.mpf("0.2")), mp.mpf("0.31"), [mp.mpf("0.1")]
 
     def rate_on_adiabat(world: World, lam: Any) -> Any:
         step = mp.log(lam / start[1])
@@ -451,16 +450,20 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
 
         # The slope of the last trial is a good guess for the next.
         guess = slopes[-1]
-        slopes.append(mp.findroot(off, (guess, guess + mp.mpf("0.01")), tol=mp.mpf(10) ** -20, verify=False))
+        slopes.append(mp.findroot(off, (guess, guess + mp.mpf("1e-3")), tol=mp.mpf(10) ** -20, verify=False))
         return start[0] * mp.exp(slopes[-1] * step)
 
     meanings |= {
-        s.d: mp.mpf(2 + number % 3),
+        s.d: mp.mpf(n),
         s.lam: decay,
-        s.eta: lambda world: rate_on_adiabat(world, decay),
-        s.S: lambda world: whole(world, *start),
-        s.r: lambda world: norm(world, world[s.eta], world[s.lam]),
-        s.T: lambda world: heat(world, world[s.eta], world[s.lam]),
-        adiabat: rate_on_adiabat,
+        s.eta: start[0],
+        s.r: lambda world: meanings["norm"](world, world[s.eta], world[s.lam]),
+        s.T: lambda world: meanings["heat"](world, world[s.eta], world[s.lam]),
     }
-    return World(meanings, f"von Mises-Fisher gas at fixed LR in {2 + number % 3} dimensions")
+    if n == 3:
+        meanings |= {
+            s.eta: lambda world: rate_on_adiabat(world, decay),
+            s.S: lambda world: whole(world, *start),
+            adiabat: rate_on_adiabat,
+        }
+    return World(meanings, f"von Mises-Fisher gas at fixed LR in {n} dimensions")
