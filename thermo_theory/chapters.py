@@ -85,11 +85,12 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "adamw-gas",
         "adam-l2-symmetry",
         "adam-l2-gas",
+        "angle",
+        "chord",
         "rotation-sgd",
         "rotation-momentum",
         "rotation-adamw",
         "rotation-adam-l2",
-        "exact-rotation",
     ),
     "Processes": (
         "isotherm",

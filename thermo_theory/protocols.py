@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.engine.formula import Formula
+from thermo_theory.renamed import newer
 
 __all__ = ["PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"]
 
@@ -76,13 +77,19 @@ class Protocol:
         return replace(self, key=f"{self.key}/{name}", title=f"{self.title}, {title}", update=update, optimizer=name)
 
     @property
+    def angle(self) -> Formula:
+        """Angle between the weights before and after a step, in radians (fixed LR)."""
+        return derive("angle", self).claim
+
+    @property
+    def chord(self) -> Formula:
+        """Root mean square of a step over that of the weights, ``2 sin(angle/2)`` (fixed LR)."""
+        return derive("chord", self).claim
+
+    @property
     def rotation(self) -> Formula:
-        """Rotation of the weights per iteration (fixed LR)."""
-        if not self.key.startswith("fixed-lr"):
-            raise LookupError(f"the rotation is derived for fixed LR, not for {self}")
-        if self.optimizer == "nesterov":
-            return derive("exact-rotation", self).claim
-        return derive(f"rotation-{self.optimizer}").claim
+        """The older name of `chord`."""
+        return derive(newer("thermo_theory.Protocol.rotation"), self).claim
 
     def __str__(self) -> str:
         return self.title

@@ -1,6 +1,6 @@
-"""Names of modules in older releases: they keep working from where they were, with a warning.
+"""Names in older releases, of modules and in them: they keep working from where they were, with a warning.
 
-`RENAMED` is the only place where an old name stands; docs/public-api.md shows it as a table, and a test compares both.
+Old names stand in `RENAMED` and `NAMES` only; docs/public-api.md shows them as a table, and a test compares both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["RENAMED", "SINCE", "module", "register"]
+__all__ = ["NAMES", "RENAMED", "SINCE", "module", "newer", "register"]
 
 #: The release in which the names below changed. They go away with the second minor release after it.
 SINCE = "0.2.0"
@@ -85,6 +85,19 @@ RENAMED = {
     "thermo_theory.vectors": "thermo_theory.symbols.vectors",
     "thermo_theory.worlds.evaluate": "thermo_theory.engine.evaluate",
 }
+
+#: What is in modules, and derivations, by their old names.
+NAMES = {
+    "thermo_theory.Protocol.rotation": "thermo_theory.Protocol.chord",
+    "thermo_theory.symbols.rotation": "thermo_theory.symbols.chord",
+    "exact-rotation": "chord",
+}
+
+
+def newer(old: str, depth: int = 3) -> str:
+    """Return the newer name of one of `NAMES`; the warning is to whoever called the caller (depth 3)."""
+    warnings.warn(f"{old} is {NAMES[old]} since {SINCE}", DeprecationWarning, stacklevel=depth)
+    return NAMES[old].rpartition(".")[2]
 
 
 class _Renamed(ModuleType):

@@ -87,7 +87,7 @@ class Curves:
     @cached_property
     def turn_share(self):
         """Angle of a step over that in equilibrium with weight decay."""
-        formula = LAW.rotation
+        formula = LAW.angle
         known = {"eta": self.lr, "lam": self.decay, "beta1": self.beta, "d": self.tangents + 1}
         return self.snapshot("rotation") / formula(**{name: known[name] for name in formula.arguments})
 

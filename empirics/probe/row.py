@@ -124,7 +124,7 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
         **state,  # type: ignore[arg-type]
         pressure=work / float(volume.mean()),
         pv_over_rt=work / warmth if warmth > 0 else inf,
-        angular_equilibrium=float(np.sqrt(np.mean(_call(law.rotation, values) ** 2))),
+        angular_equilibrium=float(np.sqrt(np.mean(_call(law.angle, values) ** 2))),
         **_equilibrium(law, values, balance, shrink, rule.weight_decay, (seen.last - seen.first) / 2),  # type: ignore[arg-type]
     )
 

@@ -89,9 +89,10 @@ class Gas:
         """Means over the runs and the steps after `burn`.
 
         `square` of r^2; `cosine` of mu.u; `noise` of |noise|^2 r^2, tr Sigma at unit norm; `heat` of |noise|^2, at the
-        weights; `gradient` of |g|^2 r^2 is not kept; `turn` of the squared step over that of the weights.
+        weights; `angle` of a step, root mean square; `cosine_of_step` and `turn`: mean inner product and root mean
+        squared distance of the weights before and after it, over the mean square of the weights.
         """
-        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown"), 0.0)
+        totals = dict.fromkeys(("square", "cosine", "noise", "heat", "step", "grown", "overlap", "angle_sq"), 0.0)
         for number in range(burn + steps):
             before = self.w
             noise = self.step()
@@ -104,9 +105,13 @@ class Gas:
             totals["heat"] += heat.mean()
             totals["noise"] += (heat * square).mean()
             totals["step"] += ((self.w - before) ** 2).sum(1).mean()
+            overlap = (self.w * before).sum(1)
+            totals["overlap"] += overlap.mean()
+            totals["angle_sq"] += (np.arccos(overlap / np.sqrt(square * (self.w**2).sum(1))) ** 2).mean()
             totals["grown"] += self.grown.mean() if self.rule == "fixed-sphere" else 0.0
         means = {name: total / steps for name, total in totals.items()}
-        return means | {"turn": np.sqrt(means["step"] / means["square"])}
+        turn, cosine = np.sqrt(means["step"] / means["square"]), means["overlap"] / means["square"]
+        return means | {"turn": turn, "cosine_of_step": cosine, "angle": np.sqrt(means["angle_sq"])}
 
 
 def cosine_of(d: float, T: float) -> float:

@@ -20,6 +20,8 @@ from thermo_theory.symbols import glossary
 
 __all__ = ["Dictionary", "DictionaryEntry", "dictionary"]
 
+_HEAD = ("optimisation", "thermodynamics", "symbols", "unit", "derived in")
+
 
 @dataclass(frozen=True)
 class DictionaryEntry:
@@ -56,7 +58,7 @@ class Dictionary(Sequence[DictionaryEntry]):
         return Dictionary(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 
     def __repr__(self) -> str:
-        head = ("optimisation", "thermodynamics", "symbols", "derived in")
+        head = _HEAD[:3] + _HEAD[4:]  # units would make it too wide for a terminal
         cells = [head, *(_cells(row, ", ".join(map(to_text, row.symbols))) for row in self._rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
         lines = [
@@ -67,24 +69,23 @@ class Dictionary(Sequence[DictionaryEntry]):
 
     def to_markdown(self) -> str:
         """Return the table in Markdown, with the symbols in LaTeX."""
-        head = ["| optimisation | thermodynamics | symbols | derived in |", "|---|---|---|---|"]
-        return "\n".join([*head, *(f"| {' | '.join(_cells(row, _formulas(row)))} |" for row in self._rows)]) + "\n"
+        head = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
+        return "\n".join([*head, *(f"| {' | '.join(_cells(row, *_formulas(row)))} |" for row in self._rows)]) + "\n"
 
     def _repr_html_(self) -> str:
-        head = "<tr><th>optimisation</th><th>thermodynamics</th><th>symbols</th><th>derived in</th></tr>"
-        body = []
+        rows = [f"<tr><th>{'</th><th>'.join(_HEAD)}</th></tr>"]
         for row in self._rows:
-            one, other, symbols, where = (escape(cell) for cell in _cells(row, _formulas(row)))
-            body.append(f"<tr><td>{one}</td><td>{other}</td><td>{symbols}</td><td>{where}</td></tr>")
-        return f"<table>{head}{''.join(body)}</table>"
+            rows.append(f"<tr><td>{'</td><td>'.join(map(escape, _cells(row, *_formulas(row))))}</td></tr>")
+        return f"<table>{''.join(rows)}</table>"
 
 
-def _formulas(row: DictionaryEntry) -> str:
-    return ", ".join(f"${to_latex(symbol)}$" for symbol in row.symbols)
+def _formulas(row: DictionaryEntry) -> tuple[str, str]:
+    units = dict.fromkeys(glossary[symbol].unit.replace("*", " ") for symbol in row.symbols)
+    return ", ".join(f"${to_latex(symbol)}$" for symbol in row.symbols), ", ".join(units)
 
 
-def _cells(row: DictionaryEntry, symbols: str) -> tuple[str, str, str, str]:
-    return row.optimisation, row.thermodynamics, symbols, ", ".join(row.derivations)
+def _cells(row: DictionaryEntry, *symbols: str) -> tuple[str, ...]:
+    return row.optimisation, row.thermodynamics, *symbols, ", ".join(row.derivations)
 
 
 def _twins(optimisation: sp.Symbol, thermodynamics: sp.Symbol, *where: str) -> DictionaryEntry:

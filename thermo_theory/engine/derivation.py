@@ -20,8 +20,9 @@ import sympy as sp
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
+from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
-from thermo_theory.engine.needs import Needs, needs
+from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
 from thermo_theory.engine.operations import OPERATIONS
 from thermo_theory.engine.printing import to_text
@@ -64,6 +65,11 @@ ASSUMPTIONS = {
     "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
     "Gaussian noise": "gradient noise is Gaussian",
     "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
+    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
+    "constant volume": "the norm does not change during a process",
+    "constant pressure": "weight decay does not change during a process",
+    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
+    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
 }
 
@@ -154,8 +160,8 @@ class Chain:
         """Give a name to something."""
         return self._append(equation, "definition", "definition", because=because)
 
-    def assumption(self, name: str, equation: sp.Basic, because: str = "") -> Step:
-        """Assume something, under one of the names in `ASSUMPTIONS`.
+    def assumption(self, name: str, equation: sp.Basic, because: str = "", given: Sequence[Step] = ()) -> Step:
+        """Assume something, under one of the names in `ASSUMPTIONS`; it is to hold where the steps in `given` do.
 
         Raises
         ------
@@ -165,7 +171,12 @@ class Chain:
         if name not in ASSUMPTIONS:
             raise ValueError(f"{name!r} is not an assumption; known: {', '.join(ASSUMPTIONS)}")
         return self._append(
-            equation, "assumption", f"assume {name}", because=because or ASSUMPTIONS[name], assumptions=(name,)
+            equation,
+            "assumption",
+            f"assume {name}",
+            because=because or ASSUMPTIONS[name],
+            parents=tuple(step.number for step in given),
+            assumptions=(name,),
         )
 
     def claim(
@@ -290,7 +301,7 @@ class Derivation(Rendered):
         return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
 
     def verify(self) -> tuple[Evidence, ...]:
-        """Check every step in worlds that satisfy the assumptions.
+        """Check every step in worlds that grant what it rests on, and that its terms have one unit.
 
         Returns
         -------
@@ -304,7 +315,12 @@ class Derivation(Rendered):
         StepUnproved
             If no world has a meaning for a step; with what was tried.
         """
-        worlds = Worlds(self.worlds)
+        worlds, units = Worlds(self.worlds), units_of(self)
+        for step in self.steps:
+            try:
+                check_step(step.equation, units, step.operation)
+            except InhomogeneousError as error:
+                raise StepFalse(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}", step) from None
         # A withdrawn assumption is no longer claimed; whether it was needed shows in what was built on it.
         claimed = [
             step
@@ -459,7 +475,10 @@ class Derivations(Sequence[Derivation]):
         return _built(self._entries[index])
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
-        return [(row.name, str(row.protocol or ""), row.kind, row.summary) for row in self._entries]
+        known = stored()
+        kinds = [known[row.title]["kind"] if row.title in known else _built(row).kind for row in self._entries]
+        rows = zip(self._entries, kinds, strict=True)
+        return [(row.name, str(row.protocol or ""), kind, row.summary) for row, kind in rows]
 
     def __repr__(self) -> str:
         return text_table(self._cells())

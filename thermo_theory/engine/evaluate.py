@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import mpmath as mp
 import sympy as sp
 
+from thermo_theory.engine.limits import limit, order_above, size, slope
+from thermo_theory.engine.search import Search
 from thermo_theory.engine.world import DIGITS, NotInterpreted, World
-from thermo_theory.symbols import eq
 from thermo_theory.symbols.vectors import (
     Apply,
     Div,
@@ -39,8 +39,11 @@ __all__ = ["NotInterpreted", "Outcome", "World", "evaluate", "holds", "interpret
 #: Sides of an equation may differ by this much, relative to the size of what is added up in them.
 TOLERANCE = mp.mpf(10) ** -9
 
-#: Limits are extrapolated until they change by less than this.
-LIMIT = mp.mpf(10) ** -15
+#: An order of a remainder that is measured lower than this is lower than the stated one.
+LOWER = mp.mpf("-0.005")
+
+#: Gaps of inequalities below this share of their usual terms are round-off.
+ROUND_OFF = mp.mpf(10) ** -25
 
 #: Sides smaller than this share of their terms count as zero up to round-off.
 CANCELLED = mp.mpf(10) ** -6
@@ -166,35 +169,6 @@ def _derivative(expression: sp.Derivative, world: World) -> Any:
     return slope(lambda x: evaluate(inner, world.at({variable: x})), world[variable], int(order))
 
 
-def slope(function: Callable[[Any], Any], point: Any, order: int = 1) -> Any:
-    """Derivative by a sixth-order central difference.
-
-    Its steps are wide (mpmath's own are so small that they would see the round-off of a function that is itself a
-    root or an integral): error and round-off are both about 1e-16.
-
-    >>> with mp.workdps(DIGITS):
-    ...     mp.nstr(slope(mp.exp, 1, 2) / mp.e, 15)
-    '1.0'
-    """
-    step = mp.mpf(10) ** -3 * (mp.fabs(point) or 1)
-    terms = [weight * function(point + node * step) for node, weight in _difference(order, mp.mp.prec)]
-    return sum(terms[1:], terms[0]) / step**order
-
-
-@cache
-def _difference(order: int, precision: int) -> list[tuple[int, Any]]:
-    """Nodes and weights of a central difference at unit steps, at the working precision."""
-    del precision
-    nodes = [k for k in range(-3, 4) if k or order % 2 == 0]
-    powers = mp.matrix(len(nodes), len(nodes))
-    wanted = mp.matrix(len(nodes), 1)
-    wanted[order] = mp.factorial(order)
-    for row in range(len(nodes)):
-        for column, node in enumerate(nodes):
-            powers[row, column] = mp.mpf(node) ** row
-    return list(zip(nodes, mp.lu_solve(powers, wanted), strict=True))
-
-
 def _integral(expression: sp.Integral, world: World) -> Any:
     (variable, low, high), *others = expression.limits
     inner = sp.Integral(expression.function, *others) if others else expression.function
@@ -215,11 +189,21 @@ def _sum(expression: sp.Sum, world: World) -> Any:
 
 def _limit(expression: sp.Limit, world: World) -> Any:
     inner, variable, point, direction = expression.args
-    if point is sp.oo:
-        return mp.limit(lambda n: evaluate(inner, world.at({variable: mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
-    where = evaluate(point, world)
-    sign = -1 if str(direction) == "-" else 1
-    return mp.limit(lambda n: evaluate(inner, world.at({variable: where + sign / mp.mpf(2) ** n})), mp.inf, tol=LIMIT)
+    place = evaluate(point, world)
+
+    def towards(sign: int) -> Any:
+        def at(distance: Any) -> Any:
+            moved = sign / distance if mp.isinf(place) else place + sign * distance
+            return evaluate(inner, world.at({variable: moved}))
+
+        return limit(at)
+
+    if mp.isinf(place):
+        return towards(int(mp.sign(place)))
+    sides = [towards(sign) for sign, name in ((1, "+"), (-1, "-")) if name in str(direction)]
+    if mp.fabs(sides[0] - sides[-1]) > TOLERANCE * max(map(mp.fabs, sides)):
+        raise NotInterpreted(f"no limit: {mp.nstr(sides[0], 6)} from above, {mp.nstr(sides[1], 6)} from below")
+    return sides[0]
 
 
 def _substitution(expression: sp.Subs, world: World) -> Any:
@@ -278,11 +262,6 @@ def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
 _COSTLY = (Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
 
 
-def _size(value: Any) -> Any:
-    """Absolute value of a number, Frobenius norm of a vector or matrix."""
-    return mp.norm(value, 2) if isinstance(value, mp.matrix) else mp.fabs(value)
-
-
 def _magnitude(expression: sp.Expr, world: World) -> Any:
     """How large the terms of an expression are before they cancel; the yardstick for `residual`."""
     if isinstance(expression, sp.Add):
@@ -292,21 +271,21 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
     if isinstance(expression, sp.Sum):
         return mp.fsum(_magnitude(expression.function, there) for there in _terms(expression, world))
     if isinstance(expression, Dot):
-        return mp.fprod(_size(evaluate(argument, world)) for argument in expression.args)
+        return mp.fprod(size(evaluate(argument, world)) for argument in expression.args)
     if isinstance(expression, Quad | Apply):
-        matrix, vector = (_size(evaluate(argument, world)) for argument in expression.args)
+        matrix, vector = (size(evaluate(argument, world)) for argument in expression.args)
         return matrix * (vector**2 if isinstance(expression, Quad) else vector)
     if isinstance(expression, Div):
-        return _size(evaluate(expression.args[0], world))
+        return size(evaluate(expression.args[0], world))
     if isinstance(expression, Generator):
-        return _size(evaluate(expression.args[0], world))
+        return size(evaluate(expression.args[0], world))
     if isinstance(expression, sp.Derivative):
         variable = world[expression.variables[0]]
         return _magnitude(expression.expr, world) / (mp.fabs(variable) or 1)
     if isinstance(expression, Expectation):
         points = [world.at(point) for point in world.ensemble]
         return mp.fsum(_magnitude(expression.args[0], point) for point in points) / len(points)
-    return _size(evaluate(expression, world))
+    return size(evaluate(expression, world))
 
 
 def residual(equation: sp.Eq, world: World) -> Any:
@@ -334,14 +313,14 @@ def residual(equation: sp.Eq, world: World) -> Any:
         if any(isinstance(side, mp.mpc) and mp.fabs(side.imag) > TOLERANCE * mp.fabs(side) for side in (left, right)):
             return mp.inf
         try:
-            difference = _size(left - right)
+            difference = size(left - right)
         except (TypeError, ValueError) as error:
             raise NotInterpreted(f"the sides cannot be compared: {error}") from None
         if mp.isnan(difference):
             raise NotInterpreted("a side is not a number here")
         if difference == 0:
             return mp.mpf(0)
-        sides, terms = max(_size(left), _size(right)), _magnitude(equation.lhs - equation.rhs, world)
+        sides, terms = max(size(left), size(right)), _magnitude(equation.lhs - equation.rhs, world)
         # Where terms cancel to (nearly) nothing, round-off is relative to the terms and not to what is left.
         scale = max(sides, terms * CANCELLED)
         return difference / scale if scale else mp.inf
@@ -372,27 +351,63 @@ class Outcome:
 
 def _series_holds(equation: sp.Eq, world: World) -> Outcome:
     """Check a truncated series: what is left out must shrink as fast as the order says."""
-    order = next(iter(equation.atoms(sp.Order)))
+    order, *others = equation.atoms(sp.Order)
+    if others or len(order.variables) != 1:
+        raise NotInterpreted(f"more than one order, or an order of more than one variable: {equation}")
     variable, point = order.variables[0], order.point[0]
-    truncated = eq(equation.lhs.removeO(), equation.rhs.removeO())
-    left_out = []
-    for exponent in (10, 11, 12):
-        small = mp.mpf(2) ** -exponent
-        there = world.at({variable: 1 / small if point == sp.oo else small})
-        with mp.workdps(2 * DIGITS):
-            difference = _size(evaluate(truncated.lhs, there) - evaluate(truncated.rhs, there))
-            left_out.append(difference / _size(evaluate(order.expr, there)))
-    bounded = left_out[-1] <= 2 * left_out[0] + mp.mpf(10) ** -6
-    off = left_out[-1] / (left_out[0] or 1)
-    return Outcome(bool(bounded), off, f"its remainder is of the order {order}")
+    sides = equation.lhs.removeO(), equation.rhs.removeO()
+
+    def there(distance: Any) -> World:
+        return world.at({variable: 1 / distance if point == sp.oo else evaluate(point, world) + distance})
+
+    def remainder(distance: Any) -> tuple[Any, Any]:
+        left, right = (evaluate(side, there(distance)) for side in sides)
+        return size(left - right), max(size(left), size(right))
+
+    with mp.workdps(2 * DIGITS):
+        excess = order_above(remainder, lambda distance: size(evaluate(order.expr, there(distance))))
+    said, base = f"O({sp.sstr(order.expr)})", f" in 1/{variable}" if point == sp.oo else ""
+    if mp.isinf(excess):
+        return Outcome(True, excess, f"nothing is left out, where {said} may be")
+    power = abs(float(order.expr.as_powers_dict()[variable - (0 if point == sp.oo else point)]))
+    verdict = "lower than" if excess < LOWER else "smaller than" if excess > -LOWER * 10 else "as"
+    found = f"its remainder is of order {power + float(excess):.2f}{base}, {verdict} {said} says"
+    return Outcome(bool(excess >= LOWER), excess, found)
 
 
 def _inequality_holds(statement: sp.Basic, world: World) -> Outcome:
+    """Look for the least gap between the sides, over all that the world leaves free."""
+    upwards = isinstance(statement, sp.Ge | sp.Gt)
+
+    def gap(place: Mapping[Any, Any]) -> tuple[Any, Any]:
+        there = world.at(place)
+        left, right = evaluate(statement.lhs, there), evaluate(statement.rhs, there)
+        return (left - right if upwards else right - left), max(size(left), size(right))
+
     with mp.workdps(DIGITS):
-        left, right = evaluate(statement.lhs, world), evaluate(statement.rhs, world)
-    gap = right - left if isinstance(statement, sp.Le | sp.Lt) else left - right
-    good = bool(gap >= -TOLERANCE * max(_size(left), _size(right)))
-    return Outcome(good, gap, f"the least gap is {mp.nstr(gap, 3)}")
+        here, whole = gap({})
+        if here < -TOLERANCE * whole:
+            return Outcome(False, here, f"it is violated by {mp.nstr(-here, 3)}")
+        search = Search(gap, world.free, {name: world[name] for name in world.free})
+        found = search.lowest() if world.free else []
+        names = search.depends_on(found[0]) if found else []
+    if not names:
+        raise NotInterpreted("an inequality does not follow from one point, and nothing in it is free to vary here")
+    floor = search.typical * ROUND_OFF
+    violated = [point for point in found if point.value < -TOLERANCE * point.size - floor]
+    least = min(violated, key=lambda point: point.share, default=found[0])
+    # What is only approached, in the limit of an infinite range, is not reached.
+    reached = all(0 <= u <= 1 for u in least.cube)
+    level = mp.fabs(least.value) <= mp.sqrt(ROUND_OFF) * max(least.size, search.typical * reached)
+    where = {str(name): mp.nstr(x, 6) for name, x in search.place(least.cube).items() if name in names}
+    place = " and ".join(
+        " = ".join([*(name for name in where if where[name] == x), x]) for x in dict.fromkeys(where.values())
+    )
+    if violated:
+        return Outcome(False, least.value, f"it is violated by {mp.nstr(-least.value, 3)} at {place}", where)
+    left = "both sides are equal" if level else f"{mp.nstr(least.value, 3)} is left"
+    strict = isinstance(statement, sp.Gt | sp.Lt) and level
+    return Outcome(not strict, least.value, f"the gap is smallest at {place}, where {left}", where)
 
 
 def holds(statement: sp.Basic, world: World) -> Outcome:
@@ -418,7 +433,9 @@ def holds(statement: sp.Basic, world: World) -> Outcome:
         if statement.has(sp.Order):
             return _series_holds(statement, world)
         off = residual(statement, world)
-        return Outcome(bool(off <= TOLERANCE), off, f"its sides differ by {mp.nstr(off, 2)}")
+        return Outcome(
+            bool(off <= TOLERANCE), off, f"its sides differ by {mp.nstr(off, 2)}" if off else "its sides are equal"
+        )
     if isinstance(statement, sp.Le | sp.Lt | sp.Ge | sp.Gt):
         return _inequality_holds(statement, world)
     raise NotInterpreted(f"{statement} is neither an equation nor an inequality")

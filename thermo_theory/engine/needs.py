@@ -24,7 +24,7 @@ from thermo_theory.symbols import RATES
 if TYPE_CHECKING:
     from thermo_theory.engine.derivation import Derivation, Step
 
-__all__ = ["Needs", "find", "fingerprint", "kind", "needs", "premises"]
+__all__ = ["STORE", "Needs", "find", "fingerprint", "kind", "needs", "premises", "record", "stored"]
 
 #: What was found for the derivations of this package, by title.
 STORE = Path(__file__).parents[1] / "theory" / "needs.json"
@@ -167,3 +167,15 @@ def needs(derivation: Derivation) -> Needs:
     if known is None or known["of"] != fingerprint(derivation) or derivation.withdrawn:
         return find(derivation)
     return Needs(tuple(map(frozenset, known["needs"])), known["without"])
+
+
+def record(derivation: Derivation) -> dict[str, Any]:
+    """What is stored of a derivation: what it needs now, and the kind that this makes it."""
+    found = find(derivation)
+    of_kind = derivation.declared or kind(derivation.steps[-1].equation, found.sets)
+    return {
+        "of": fingerprint(derivation),
+        "kind": of_kind,
+        "needs": [sorted(one) for one in found.sets],
+        "without": found.without,
+    }

@@ -9,6 +9,7 @@ from typing import Any
 
 from thermo_theory.engine import library
 from thermo_theory.engine.world import WorldMaker
+from thermo_theory.renamed import NAMES, newer
 
 __all__ = ["KINDS", "Entry", "derivation", "find", "registered"]
 
@@ -111,6 +112,7 @@ def find(name: str, protocol: Any = None) -> Entry:
     LookupError
         If there is no such derivation; the message suggests the nearest names.
     """
+    name = newer(name, 4) if name in NAMES else name
     known = registered().values()
     wanted = [entry for entry in known if entry.name == name]
     if not wanted:

@@ -18,6 +18,8 @@ from typing import Any, Concatenate, ParamSpec
 import mpmath as mp
 import sympy as sp
 
+from thermo_theory.numeric.domain import Domain
+
 __all__ = ["DIGITS", "Assumptions", "NotInterpreted", "World", "WorldMaker", "precise", "world_maker"]
 
 #: Working precision of every check, in decimal digits.
@@ -51,8 +53,7 @@ class World:
     divergence : callable, optional
         ``divergence(f, world)``: tangential part of the divergence of the matrix ``f(world)`` along the sphere.
     free : mapping
-        Which meanings may be any number, and between which ends (infinity may be one): over these an inequality is
-        minimised. Everything else has to follow them.
+        The range of each number that an inequality is minimised over; the other meanings have to follow it.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class World:
         ensemble: Sequence[Mapping[Any, Any]] = (),
         generator: Callable[[Callable[[World], Any], World], Any] | None = None,
         divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
-        free: Mapping[Any, tuple[Any, Any]] | None = None,
+        free: Mapping[Any, Domain] | None = None,
     ) -> None:
         self.meanings = dict(meanings)
         self.description = description

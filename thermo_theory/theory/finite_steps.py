@@ -2,7 +2,7 @@
 
 >>> from thermo_theory import FixedLR, derive
 >>> derive("finite-step", FixedLR).assumptions
-('low temperature', 'stationarity', 'scale invariance')
+('low temperature', 'independent noise', 'stationarity', 'scale invariance')
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def _volume_fluctuations(chain: Chain) -> None:
     pure = chain.assumption("pure noise", eq(NoiseMean(Dot(g, g)), tr_Sigma / r**2))
     noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     step = growth.mean_change(r**2).substitute(pure, noise)
-    named = chain.definition(eq(Generator(r**2), _change(r**2)), "a function of the squared norm")
+    named = chain.assumption(
+        "homogeneous noise", eq(Generator(r**2), _change(r**2)), "a function of the squared norm alone"
+    )
     change = step.substitute(named).rename(y, r**2)
     recovery_ = chain.definition(
         eq(recovery, -sp.Derivative(_change(y), y)), "the share of a deviation that is removed per step"
@@ -110,6 +112,7 @@ def _volume_fluctuations(chain: Chain) -> None:
         "small steps",
         eq(4 * var_V, kick / (2 * recovery)),
         "kicks that decay slowly add up to a variance kick/(2 recovery) of r^2 = 2 V",
+        given=(still, noise),
     )
     variance = balance.substitute(kicks, recovery_).solve_for(var_V)
     heat = chain.definition(eq(T, eta * sigma**2 / (2 * y)), "the temperature")
@@ -171,7 +174,7 @@ def _cold_energy(chain: Chain) -> tuple[Step, Step, Step, Step]:
         "near the minimum of the loss the direction moves linearly, by curvature and noise",
     )
     square = linear.squared_norm().expectation()
-    unbiased = chain.definition(eq(Expectation(Dot(x, xi)), 0), "noise has zero mean")
+    unbiased = chain.assumption("independent noise", eq(Expectation(Dot(x, xi)), 0), "noise has zero mean")
     noise = chain.definition(eq(Expectation(Dot(xi, xi)), (d - 1) * sigma**2), "tr Sigma, in d - 1 directions")
     still = chain.assumption(
         "stationarity", eq(Expectation(Dot(x_next, x_next)), Expectation(Dot(x, x))), "the spread is constant"

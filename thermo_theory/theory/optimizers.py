@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import sympy as sp
 
@@ -35,7 +36,6 @@ from thermo_theory.symbols import (
     lam,
     p,
     r,
-    rotation,
     sigma,
     tr_Sigma,
     w,
@@ -55,9 +55,17 @@ from thermo_theory.worlds.optimizers import (
     orbit_world,
 )
 
-__all__ = ["inner", "lead"]
+__all__ = ["IN_WORDS", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
 
-KOSSON = "Kosson et al. 2023, arXiv 2305.17212"
+#: Optimisers as summaries name them.
+IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
+    "sgd": "SGD",
+    "momentum": "SGD with momentum",
+    "nesterov": "SGD with Nesterov momentum",
+}
+
+#: d - 1, of which sympy can take roots.
+_DIRECTIONS = sp.Dummy("m", positive=True)
 
 _coupled_step = VectorFunction.named("W_2")
 
@@ -72,9 +80,10 @@ def inner(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 
 
 @operation("keep the leading order in {0}")
-def lead(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
-    """The right-hand side's leading term for small values of a symbol."""
-    return eq(equation.lhs, sp.simplify(sp.factor(equation.rhs).as_leading_term(small)))
+def lead(equation: sp.Eq, small: sp.Symbol, _allowed: sp.Eq) -> sp.Eq:
+    """The right-hand side's leading term for small values of a symbol, as the assumption of small steps allows."""
+    first = sp.factor(equation.rhs).subs(d, _DIRECTIONS + 1).as_leading_term(small)
+    return eq(equation.lhs, sp.simplify(first).subs(_DIRECTIONS, d - 1))
 
 
 # Second moments ----------------------------------------------------------------------------------
@@ -105,13 +114,22 @@ def _update(chain: Chain, rule: str) -> tuple[Step, Step]:
     return held, moved.substitute(held).expand()
 
 
-def _moments(chain: Chain, rule: str, independent: bool) -> tuple[Step, Step, Step]:
-    """Balance of the three second moments at stationarity."""
+class Moments(NamedTuple):
+    """A step of the weights, what makes its inner products scalars, and the balances of second moments."""
+
+    moved: Step
+    radial: Step
+    norm: Step
+    balances: tuple[Step, ...]
+
+
+def moments(chain: Chain, rule: str, count: int, independent: bool) -> Moments:
+    """The first `count` balances of second moments at stationarity: w.w, w.v, v.v."""
     held, moved = _update(chain, rule)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
     radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
     balances = []
-    for one, other, mean in ((moved, moved, _WW), (moved, held, _WV), (held, held, _VV)):
+    for one, other, mean in ((moved, moved, _WW), (moved, held, _WV), (held, held, _VV))[:count]:
         square = one.inner(other)
         rules = [rule_ for rule_ in (radial, norm) if square.equation.has(rule_.equation.lhs)]
         square = square.substitute(*rules) if rules else square
@@ -119,8 +137,6 @@ def _moments(chain: Chain, rule: str, independent: bool) -> tuple[Step, Step, St
             "stationarity", eq(Expectation(square.equation.lhs), mean), "second moments are constant"
         )
         balances.append(square.expectation().substitute(still))
-        if rule == "sgd":
-            return balances[0], balances[0], balances[0]
     if independent:
         alone = chain.assumption(
             "pure noise", eq(Expectation(Dot(g, buffer)), 0), "gradients are independent of earlier ones"
@@ -128,14 +144,14 @@ def _moments(chain: Chain, rule: str, independent: bool) -> tuple[Step, Step, St
         balances = [
             balance.substitute(alone) if balance.equation.has(alone.equation.lhs) else balance for balance in balances
         ]
-    return balances[0], balances[1], balances[2]
+    return Moments(moved, radial, norm, tuple(balances))
 
 
 def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
     """The mean squared norm, exact in the step."""
-    balances = _moments(chain, rule, independent)
     if rule == "sgd":
-        return balances[0].solve_for(_WW)
+        return moments(chain, rule, 1, independent=False).balances[0].solve_for(_WW)
+    balances = moments(chain, rule, 3, independent).balances
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
@@ -169,16 +185,15 @@ def _radius(chain: Chain, rule: str) -> Step:
     else:
         noise = chain.assumption("pure noise", eq(Expectation(Dot(g, g)), tr_Sigma / r**2), "gradients are pure noise")
         size = size.substitute(noise)
-    size = size.lead(eta)
     one = chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
-    size = size.substitute(one)
+    size = size.lead(eta, one).substitute(one)
     homogeneous = None
     if rule != "adamw":
         homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
     if rule in ("adamw", "adam-l2"):
         equal = chain.assumption("isotropic noise", eq(D_hat, d), "all coordinates have the same mean square, 1")
         if homogeneous is not None:
-            size = size.substitute(_unit(chain, homogeneous))
+            size = size.substitute(unit_of_gradients(chain, homogeneous))
         size = size.substitute(equal)
     else:
         size = size.substitute(homogeneous)
@@ -188,17 +203,21 @@ def _radius(chain: Chain, rule: str) -> Step:
 @operation("solve for {0}, which is positive")
 def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     """Solve an equation between powers for a positive symbol."""
-    ratio = sp.simplify(equation.rhs / equation.lhs)
+    ratio = sp.simplify((equation.rhs / equation.lhs).subs(d, _DIRECTIONS + 1))
     number, power = ratio.as_independent(unknown, as_Add=False)
     base, exponent = power.as_base_exp()
     if base != unknown or number.has(unknown):
         raise OperationError(f"{equation} is not a power of {unknown}")
-    return eq(unknown, sp.simplify(number) ** (-1 / exponent))
+    return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 
-def _unit(chain: Chain, homogeneous: Step) -> Step:
-    unit = chain.definition(eq(adam_unit, sp.sqrt(tr_Sigma / D_hat) / r), "the normaliser of the gradients")
-    return unit.substitute(homogeneous)
+def unit_of_gradients(chain: Chain, homogeneous: Step) -> Step:
+    """Adam's normaliser for homogeneous noise and a norm that does not fluctuate."""
+    noise = chain.assumption(
+        "pure noise", eq(adam_unit**2 * D_hat, Expectation(tr_Sigma / r**2)), "the mean square of a gradient is noise"
+    )
+    small = chain.assumption("small steps", eq(Expectation(r**-2), r**-2), "the norm hardly fluctuates")
+    return noise.substitute(homogeneous, small).root(adam_unit)
 
 
 def _temperature(chain: Chain, rule: str) -> Step:
@@ -215,7 +234,7 @@ def _temperature(chain: Chain, rule: str) -> Step:
     if rule in ("adamw", "adam-l2"):
         homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
         equal = chain.assumption("isotropic noise", eq(D_hat, d))
-        heat = heat.substitute(_unit(chain, homogeneous), equal)
+        heat = heat.substitute(unit_of_gradients(chain, homogeneous), equal)
     return heat.substitute(radius).simplify()
 
 
@@ -231,7 +250,7 @@ def _measured_gas(chain: Chain, rule: str) -> Step:
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
     directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
-    size = size.substitute(noise).lead(eta)
+    size = size.substitute(noise).lead(eta, small)
     size = size.substitute(small, heat.solve_for(Expectation(tr_Sigma / r**2)))
     size = size.substitute(volume.solve_for(r), directions.solve_for(d))
     size = size.substitute(pressure.flip())
@@ -267,9 +286,8 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     """Write the first left-hand side as a multiple of the second, which is `name`."""
     if second.lhs != name:
         raise OperationError(f"{second.lhs} is not {name}")
-    m = sp.Dummy(positive=True)
-    ratio = sp.simplify((first.rhs / second.rhs).subs(d, m + 1))
-    return eq(first.lhs, sp.simplify(ratio.subs(m, d - 1)) * name)
+    ratio = sp.simplify((first.rhs / second.rhs).subs(d, _DIRECTIONS + 1))
+    return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 
 _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
@@ -334,46 +352,7 @@ def multiple_step(larger: sp.Eq, unchanged: sp.Eq, one: sp.Eq) -> sp.Eq:
     return eq(larger.lhs, c * one.lhs)
 
 
-# Rotation ----------------------------------------------------------------------------------------
-
-
-def _rotation_squared(chain: Chain, rule: str) -> Step:
-    balances = _moments(chain, rule, independent=True)
-    moved = next(
-        step for step in chain.steps if step.operation == "expand" and getattr(step.equation, "lhs", None) == w_next
-    )
-    norm = next(step for step in chain.steps if step.equation.lhs == Dot(w, w))
-    radial = next(step for step in chain.steps if step.equation.lhs == Dot(g, w))
-    still = next(step for step in chain.steps if step.equation.lhs == Expectation(Dot(w_next, w_next)))
-    overlap = moved.project(w).substitute(radial, norm).expectation()
-    if rule != "sgd":
-        others = (_VV, Expectation(Dot(g, g)))
-        cross = chain.do(eliminate, *balances, unknown=_WV, others=others)
-        overlap = overlap.substitute(cross)
-    turned = chain.definition(
-        eq(rotation**2 * _WW, Expectation(Dot(w_next - w, w_next - w))),
-        "the mean square of a step over that of the weights",
-    )
-    square = norm.expectation()
-    turned = turned.substitute(still, square, overlap)
-    return turned.root(rotation)
-
-
-def _rotation(chain: Chain, rule: str) -> None:
-    exact = chain.claim("exact-rotation", FixedLR.with_optimizer(rule))
-    if rule == "momentum":
-        return
-    chain.assumption("small steps", eq(_WW, r**2), "the norm hardly fluctuates")
-    angle = exact.lead(eta)
-    if rule == "adam-l2":
-        homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
-        equal = chain.assumption("isotropic noise", eq(D_hat, d))
-        angle = angle.substitute(_unit(chain, homogeneous), equal)
-        angle = angle.substitute(chain.claim("radius", FixedLR.with_optimizer(rule)))
-        angle.simplify()
-
-
-def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
+def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
     """The function that writes a derivation for one of the optimisers."""
 
     def write(chain: Chain, protocol: Protocol | None = None) -> None:
@@ -384,11 +363,8 @@ def _bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., No
 
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
-    _title = OPTIMIZERS[_rule][0]
-    _training = {"momentum": "SGD with momentum", "nesterov": "SGD with Nesterov momentum"}.get(_rule, _title)
     for _name, _build, _world, _kind, _words in (
         ("norm-balance", _size, gas_world(_rule), "identity", "Mean squared norm in pure noise, for any step size"),
-        ("exact-rotation", _rotation_squared, gas_world(_rule), "identity", "Rotation per step, for any step size"),
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
         ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
@@ -398,8 +374,13 @@ for _rule in OPTIMIZERS:
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
             continue
         derivation(
-            _name, protocol=_chosen, kind=_kind, source=THIS_TOOLKIT, summary=f"{_words}, {_training}", worlds=[_world]
-        )(_bound(_build, _rule))
+            _name,
+            protocol=_chosen,
+            kind=_kind,
+            source=THIS_TOOLKIT,
+            summary=f"{_words}, {IN_WORDS[_rule]}",
+            worlds=[_world],
+        )(bound(_build, _rule))
 
 derivation(
     "momentum-balance",
@@ -414,7 +395,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Momentum is SGD at a learning rate of eta/(1 - beta)",
     worlds=[gas_world("momentum", True)],
-)(_bound(_temperature, "momentum"))
+)(bound(_temperature, "momentum"))
 derivation(
     "nesterov-balance",
     kind="identity",
@@ -428,21 +409,21 @@ derivation(
     source=THIS_TOOLKIT,
     summary="AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
     worlds=[gas_world("adamw")],
-)(_bound(_radius, "adamw"))
+)(bound(_radius, "adamw"))
 derivation(
     "adamw-gas",
     kind="physics",
     source=THIS_TOOLKIT,
     summary="AdamW is an ideal gas with V = r, p ~ lambda sigma and R = d - 1",
     worlds=[gas_world("adamw", True)],
-)(_bound(_gas, "adamw"))
+)(bound(_gas, "adamw"))
 derivation(
     "adam-l2-gas",
     kind="physics",
     source=THIS_TOOLKIT,
     summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
     worlds=[gas_world("adam-l2", True)],
-)(_bound(_gas, "adam-l2"))
+)(bound(_gas, "adam-l2"))
 for _rule in ("adamw", "adam-l2"):
     derivation(
         f"{_rule}-symmetry",
@@ -450,12 +431,4 @@ for _rule in ("adamw", "adam-l2"):
         source=THIS_TOOLKIT,
         summary="A step from rescaled weights at rescaled rates is the step rescaled",
         worlds=[adam_world()],
-    )(_bound(_adam_symmetry, _rule))
-for _rule in ("sgd", "momentum", "adamw", "adam-l2"):
-    derivation(
-        f"rotation-{_rule}",
-        kind="physics",
-        source=KOSSON,
-        summary="Root mean square rotation of the weights per iteration",
-        worlds=[gas_world(_rule)],
-    )(_bound(_rotation_squared if _rule == "sgd" else _rotation, _rule))
+    )(bound(_adam_symmetry, _rule))

@@ -21,16 +21,12 @@ from thermo_theory.symbols import (
     C_p,
     N,
     R,
-    Sigma_w,
     T,
     c,
     d,
-    diffusion,
-    drift,
     eq,
     eta,
     eta0,
-    grad_L,
     lag,
     lam,
     lam0,
@@ -38,13 +34,14 @@ from thermo_theory.symbols import (
     p0,
     produced,
     r,
+    r0,
     ramp,
     sigma,
     t,
     tr_Sigma,
-    w,
 )
-from thermo_theory.symbols.vectors import Dot, Generator, Quad, Tr
+from thermo_theory.symbols.vectors import Dot
+from thermo_theory.theory import discrete, relaxation  # noqa: F401 (their operations)
 from thermo_theory.theory.stochastic import PAPER
 from thermo_theory.worlds.discrete import run
 from thermo_theory.worlds.processes import (
@@ -64,6 +61,7 @@ THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 _squared_norm = sp.Symbol("s", positive=True)
 _S, _S_sphere, _U, _Z = (sp.Function(name) for name in ("S", "S_sphere", "U", "Z"))
 _eta, _lam, _T, _r = (sp.Function(name, positive=True)(t) for name in ("eta", "lambda", "T", "r"))
+_T_end, _r_end = (sp.Function(name, positive=True)(t) for name in ("T_e", "r_e"))
 _y, _y_e = (sp.Function(name, positive=True)(t) for name in ("y", "y_e"))
 _c, _q, _q_N, _U_N = (sp.Function(name)(T) for name in ("c", "q", "q_N", "U_N"))
 
@@ -73,8 +71,8 @@ _c, _q, _q_N, _U_N = (sp.Function(name)(T) for name in ("c", "q", "q_N", "U_N"))
 
 @operation("at the start of the process")
 def at_start(equation: sp.Eq) -> sp.Eq:
-    """Write a law for the learning rate and weight decay at the start."""
-    return eq(*(side.subs({eta: eta0, lam: lam0}) for side in equation.args))
+    """Write a law for the learning rate, weight decay and norm at the start."""
+    return eq(*(side.subs({eta: eta0, lam: lam0, r: r0}) for side in equation.args))
 
 
 @operation("two runs that agree have one weight decay")
@@ -88,8 +86,8 @@ def same_decay(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 
 @operation("follow along the schedule")
 def along(equation: sp.Eq) -> sp.Eq:
-    """Write a law for what changes with time."""
-    names = {eta: _eta, lam: _lam, T: _T, r: _r}
+    """Write a law for the state that the rates of each time would lead to in the end."""
+    names = {eta: _eta, lam: _lam, T: _T_end, r: _r_end}
     return eq(*(side.subs(names) for side in equation.args))
 
 
@@ -180,11 +178,13 @@ def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
 def _isotherm(chain: Chain) -> None:
     symmetric = chain.claim("scaling-symmetry", FixedLR)
     first = symmetric.at_once({eta: eta0, lam: lam0}, because="the run at the start of the process")
-    first = first.choose(c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same")
+    first = first.choose(c, sp.sqrt(eta / eta0), because="so that eta/r^2 is the same").squared_norm()
     (one,) = first.equation.lhs.atoms(run)
-    tuned = chain.definition(
-        eq(run(*one.args[:-1], lam), first.equation.rhs),
-        "the weight decay that keeps eta/r^2, and with it the noise temperature of each direction, constant",
+    other = run(*one.args[:-1], lam)
+    tuned = chain.assumption(
+        "constant effective learning rate",
+        eq(Dot(other, other), first.equation.rhs),
+        "weight decay keeps eta/r^2, and with it the noise temperature of each direction, as it was",
     )
     first.same_decay(tuned)
 
@@ -192,14 +192,14 @@ def _isotherm(chain: Chain) -> None:
 def _isobar(chain: Chain) -> None:
     now = chain.definition(eq(p, lam), "weight decay is the pressure")
     before = chain.definition(eq(p0, lam0), "also at the start")
-    held = chain.definition(eq(p, p0), "the pressure is constant")
+    held = chain.assumption("constant pressure", eq(p, p0))
     held.substitute(now, before)
 
 
 def _isochore(chain: Chain) -> None:
     now = chain.claim("radius", FixedLR)
-    before = now.at_start(because="constant volume: the norm is the same")
-    now.equate(before).solve_for(lam)
+    held = chain.assumption("constant volume", eq(r, r0))
+    now.substitute(held).equate(now.at_start()).solve_for(lam)
 
 
 # What changes ------------------------------------------------------------------------------------
@@ -207,13 +207,16 @@ def _isochore(chain: Chain) -> None:
 
 def _entropy_of_schedule(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
-    entropy = chain.definition(
+    slow = [chain.assumption("slow schedule", eq(now, end)) for now, end in ((_T, _T_end), (_r, _r_end))]
+    entropy = chain.assumption(
+        "slow schedule",
         eq(_S(t), _S_sphere(_T) + (d - 1) * sp.log(_r)),
-        "the entropy of the directions on the unit sphere, and the part of the norm",
+        "the entropy of exp(-L/T)/Z at the temperature of now, and the part of the norm",
     )
     capacity = chain.definition(eq(sp.Derivative(_S_sphere(T), T), C_V / T), "the heat capacity of the directions")
-    warming = heat.along().log_slope(t)
+    warming = heat.along(because="rates that stay as they are now").log_slope(t)
     growing = radius.along().log_slope(t)
+    entropy = entropy.substitute(*slow)
     change = entropy.chain_rule(t, capacity)
     change = change.substitute(warming, growing)
     directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
@@ -222,22 +225,13 @@ def _entropy_of_schedule(chain: Chain) -> None:
 
 
 def _quasi_static(chain: Chain) -> None:
-    mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
-    rules = [
-        chain.definition(eq(Dot(w, w), r**2), "the norm"),
-        chain.assumption("scale invariance", eq(Dot(w, grad_L), 0), "Euler: g.w = 0"),
-        chain.assumption("scale invariance", eq(Tr(Sigma_w), tr_Sigma / r**2), "g ~ 1/r"),
-        chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
-        chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2)),
-    ]
-    growth = mean.ito_of_norm(noise, _squared_norm**2, _squared_norm, w, because="f = r^4")
-    growth = growth.substitute(*rules).expand()
-    moving = chain.definition(eq(Generator(r**4), sp.Derivative(_y, t)), "no noise enters the norm: r^4 = y(t)")
-    name = chain.definition(eq(r, _y ** sp.Rational(1, 4)), "the same")
-    rate = chain.definition(eq(eta, eta0 * sp.exp(ramp * t / 2)), "a ramp of the learning rate")
-    decay = chain.definition(eq(lam, lam0 * sp.exp(-ramp * t / 2)), "and of weight decay, at constant eta lambda")
-    motion = growth.substitute(moving)
-    motion = motion.substitute(name)
+    growth = chain.claim("ito-radius", FixedLR)
+    noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    motion = growth.substitute(noise).as_rate(r, _y, 4, t, because="no noise acts on the norm: g.w = 0")
+    rate = chain.assumption("exponential ramp", eq(eta, eta0 * sp.exp(ramp * t / 2)), "of the learning rate")
+    decay = chain.assumption(
+        "exponential ramp", eq(lam, lam0 * sp.exp(-ramp * t / 2)), "and of weight decay, at constant eta lambda"
+    )
     motion = motion.substitute(rate, decay).simplify()
     followed = motion.keep_up(_y)
     still = motion.standstill(_y, _y_e, because="the value that r^4 would reach if the ramp stopped")

@@ -5,13 +5,13 @@ mean curvature: where curvatures differ, the mean gradient points along the larg
 
 >>> from thermo_theory import derive
 >>> derive("step-balance").assumptions
-('small steps', 'stationarity')
+('small steps', 'independent noise', 'stationarity')
 """
 
 from __future__ import annotations
 
 from thermo_theory.engine.derivation import Chain, derivation
-from thermo_theory.symbols import Hess, L, L_next, T, eq, eta_eff, g_unit, grad_L_unit, lap_L, sigma, xi
+from thermo_theory.symbols import Hess, L, L_next, T, d, eq, eta_eff, g_unit, grad_L_unit, lap_L, sigma, tr_Sigma, xi
 from thermo_theory.symbols.vectors import Dot, Expectation, Quad
 from thermo_theory.worlds.steps import step_balance_world
 
@@ -29,9 +29,7 @@ def _balance(chain: Chain) -> None:
         "the loss after a step, to second order in it",
     )
     mean = step.expectation()
-    unbiased = chain.definition(
-        eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE)), "minibatch gradients are unbiased"
-    )
+    unbiased = chain.assumption("independent noise", eq(Expectation(Dot(grad_L_unit, g_unit)), Expectation(_SQUARE)))
     still = chain.assumption("stationarity", eq(Expectation(L_next), Expectation(L)), "the mean loss is constant")
     mean = mean.substitute(unbiased, still)
     mean.solve_for(
@@ -42,15 +40,18 @@ def _balance(chain: Chain) -> None:
 
 def _thermometer(chain: Chain) -> None:
     balance = chain.claim("step-balance")
-    parts = chain.definition(
+    parts = chain.assumption(
+        "independent noise",
         eq(Expectation(Quad(Hess, g_unit)), Expectation(Quad(Hess, grad_L_unit)) + Expectation(Quad(Hess, xi))),
         "a gradient is its mean plus uncorrelated noise",
     )
     isotropic = chain.assumption(
         "isotropic noise",
-        eq(Expectation(Quad(Hess, xi)), sigma**2 * Expectation(lap_L)),
-        "isotropic and homogeneous noise samples the mean curvature",
+        eq(Expectation(Quad(Hess, xi)), Expectation(tr_Sigma * lap_L) / (d - 1)),
+        "isotropic noise samples all curvatures alike",
     )
+    homogeneous = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
+    isotropic = isotropic.substitute(homogeneous)
     heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise")
     strength = heat.solve_for(sigma**2)
     balance = balance.substitute(parts, isotropic, strength)
@@ -65,13 +66,13 @@ derivation(
     source=SOURCE,
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
     "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
-    worlds=[step_balance_world],
+    worlds=[step_balance_world()],
 )(_balance)
 derivation(
     "step-thermometer",
     kind="physics",
     source=SOURCE,
-    summary="Under isotropic noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the curvature along "
-    "the mean gradient: the configurational thermometer at finite steps",
-    worlds=[step_balance_world],
+    summary="Under isotropic, homogeneous noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the "
+    "curvature along the mean gradient: the configurational thermometer at finite steps",
+    worlds=[step_balance_world()],
 )(_thermometer)

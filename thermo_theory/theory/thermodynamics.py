@@ -226,11 +226,9 @@ def _adiabat(chain: Chain) -> None:
     constant = chain.assumption("constant heat capacity", eq(C_V, C_0), "C_V is everywhere what it was at the start")
     curve, pressure_of = sp.Function("T", positive=True)(V), sp.Function("p", positive=True)
     cooling = cooling.along_path(curve).substitute(constant)
-    start = chain.definition(
-        eq(sp.Function("T", positive=True)(V0), p0 * V0 / R), "the start lies on the adiabat, and p_0 V_0 = R T_0"
-    )
-    temperature = cooling.solve_ode(curve, start=start)
-    pushed = chain.definition(eq(pressure_of(V), R * curve / V), "p = R T/V along the adiabat")
+    start = law.at_once({T: curve.subs(V, V0), p: p0, V: V0}, because="the start lies on the adiabat")
+    temperature = cooling.solve_ode(curve, start=start.solve_for(curve.subs(V, V0)))
+    pushed = law.at_once({T: curve, p: pressure_of(V)}, because="so does every other point").solve_for(pressure_of(V))
     push = pushed.substitute(temperature).simplify()
     index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
     index = index.substitute(chain.claim("heat-capacities", about=C_p), constant)

@@ -15,7 +15,12 @@ from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 __all__ = ["cold_world"]
 
 #: Temperature of a cold gas, relative to a warm one.
-COLD = mp.mpf(10) ** -20
+COLD = mp.mpf(10) ** -34
+
+
+def aside(w: Any) -> Any:
+    """Where the direction of the weights lies, from the first axis."""
+    return w[1:] / mp.norm(w, 2)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Cold:
     broken : mpf
         Size of the part of the loss, ``broken |w|^2/2``, that is not scale-invariant.
     still : bool
-        Whether the points are where mean loss and norm stay as they are.
+        Whether the points are where mean squared distance from the axis and norm stay as they are.
+    bias : mpf
+        Mean of the noise, as a share of the distance from the axis; 0 if it is independent of it.
     """
 
     protocol: str
@@ -47,6 +54,7 @@ class Cold:
     shapes: list[Any]
     broken: Any
     still: bool
+    bias: Any
     known: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +84,8 @@ class Cold:
         """Noise vector k at unit norm, along the sphere."""
         u = w / mp.norm(w, 2)
         vector = self.noise[k // 2] * (mp.sqrt(self.cold) * (-1) ** k)
+        if self.bias:
+            vector[1:] = vector[1:] + u[1:] * self.bias
         return vector - u * mp.fdot(u, vector)
 
     def gradient(self, w: Any, h: Any, k: int) -> Any:
@@ -106,15 +116,15 @@ class Cold:
         sphere = self.protocol == "fixed-sphere"
 
         def drifts(log_spread: Any, log_norm: Any) -> tuple[Any, Any]:
-            loss, growth = mp.mpf(0), mp.mpf(0)
+            spread, growth = mp.mpf(0), mp.mpf(0)
             for shape in self.shapes:
                 w = self.point(mp.exp(log_spread), mp.exp(log_norm), shape)
                 eta = self.learning_rate(w, rate)
                 for k in noises:
                     moved = self.step(w, h, eta, decay, k)
-                    loss += (self.gap(moved) - self.gap(w)) / self.cold
+                    spread += (mp.norm(aside(moved), 2) ** 2 - mp.norm(aside(w), 2) ** 2) / self.cold
                     growth += (mp.fdot(moved, moved) - mp.fdot(w, w)) / self.cold
-            return loss, growth
+            return spread, growth
 
         start = mp.log(self.guess(h, rate, norm)), mp.log(norm)
         digits = mp.mpf(10) ** -(3 * DIGITS // 2)
@@ -135,7 +145,7 @@ class Cold:
 
 
 @world_maker(
-    "discrete SGD at {protocol}, d = 3 and 4, near the minimum of its loss at T of 1e-20, with anisotropic "
+    "discrete SGD at {protocol}, d = 3 and 4, near the minimum of its loss at T of 1e-34, with anisotropic "
     "noise listed vector by vector",
     digits=2 * DIGITS,
 )
@@ -169,6 +179,7 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
         [_random(dice, n) for _ in range(2)],
         cold * mp.mpf(0 if "scale invariance" in granted else "0.3"),
         "stationarity" in granted,
+        mp.mpf(0 if "independent noise" in granted else "0.2"),
     )
     curvature = mp.mpf(dice.uniform(0.6, 1.2))
     rate, decay, norm = mp.mpf(dice.uniform(0.3, 0.5)), cold * mp.mpf(dice.uniform(0.3, 0.5)), mp.mpf("1.1")
@@ -190,9 +201,6 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
     def batch(world: World) -> int:
         return int(world.meanings["batch"])
 
-    def aside(w: Any) -> Any:
-        return w[1:] / mp.norm(w, 2)
-
     def after(world: World) -> Any:
         w = world[s.w]
         return example.step(w, world[s.h], example.learning_rate(w, world[rate_symbol]), decay, batch(world))
@@ -205,7 +213,9 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
     def noise(world: World) -> Any:
         """Mean square of the noise at unit norm per direction."""
         count = range(2 * len(example.noise))
-        square = mean(world, lambda w: mp.fsum(mp.norm(example.unit_noise(w, k), 2) ** 2 for k in count) / len(count))
+        square = mean(
+            world, lambda w: mp.fsum(mp.norm(example.unit_noise(w, k)[1:], 2) ** 2 for k in count) / len(count)
+        )
         return square / (n - 1)
 
     def effective(world: World) -> Any:

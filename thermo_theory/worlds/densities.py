@@ -13,10 +13,14 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, precise, world_maker
+from thermo_theory.numeric.domain import POSITIVE, Domain
 from thermo_theory.worlds.sgd import sgd_world, surface_divergence
 from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick
 
 __all__ = ["circle_world", "flow_world", "trial_world"]
+
+#: Heights of two waves in the log of a density on the circle.
+_FIRST, _SECOND = "height of the first wave", "height of the second wave"
 
 
 @world_maker("three patches with any density beside the stationary one; T, p and V of SGD itself at {protocol}")
@@ -33,13 +37,18 @@ def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     dice = random.Random(f"trial {protocol} {number}")
     count = 3
     losses, areas, trial = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
-    trial = [q / mp.fsum(trial) for q in trial]
     bends = [mp.mpf(1)] * count if "Gibbs law" in granted else numbers(dice, count, 0.5, 1.5)
     on_sphere = protocol == "fixed-sphere"
 
     def stationary(there: World, k: Any) -> Any:
         weights = [a * mp.exp(-e / there[s.T]) * b for a, e, b in zip(areas, losses, bends, strict=True)]
         return pick(weights, k) / mp.fsum(weights)
+
+    shares = [f"share of patch {k + 1}" for k in range(count)]
+
+    def any_density(there: World) -> list[Any]:
+        whole = mp.fsum(there[share] for share in shares)
+        return [there[share] / whole for share in shares]
 
     def helmholtz(there: World, density: list[Any]) -> Any:
         return mp.fsum(q * (e + there[s.T] * mp.log(q / a)) for q, e, a in zip(density, losses, areas, strict=True))
@@ -55,7 +64,8 @@ def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
         i: 2,
         Energy: lambda _, k: pick(losses, k),
         Area: lambda _, k: pick(areas, k),
-        Probability: lambda _, k: pick(trial, k),
+        **dict(zip(shares, trial, strict=True)),
+        Probability: lambda there, k: pick(any_density(there), k),
         Stationary: stationary,
         s.Z: lambda there: mp.fsum(a * mp.exp(-e / there[s.T]) for a, e in zip(areas, losses, strict=True)),
     }
@@ -63,15 +73,18 @@ def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
         meanings |= {
             s.T: mp.mpf(dice.uniform(0.5, 1.5)),
             s.F: lambda there: helmholtz(there, own(there)),
-            s.F_trial: lambda there: helmholtz(there, trial),
+            s.F_trial: lambda there: helmholtz(there, any_density(there)),
         }
     else:
         meanings |= {
             s.V_trial: mp.mpf(dice.uniform(0.5, 3)),
             s.G: lambda there: helmholtz(there, own(there)) + at_volume(there, there[s.V]),
-            s.G_trial: lambda there: helmholtz(there, trial) + at_volume(there, there[s.V_trial]),
+            s.G_trial: lambda there: helmholtz(there, any_density(there)) + at_volume(there, there[s.V_trial]),
         }
-    return world.at(meanings)
+    trials = world.at(meanings)
+    # Only their ratios matter: one of them stays.
+    trials.free = dict.fromkeys([*shares[1:], *([] if on_sphere else [s.V_trial])], POSITIVE)
+    return trials
 
 
 @world_maker(
@@ -139,41 +152,72 @@ def circle_world(number: int, granted: Assumptions) -> World:
     rate, noise = numbers(dice, 2, 1.2, 1.5)
     ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.4)
     warming = mp.mpf(0 if "constant effective learning rate" in granted else 0.3)
+    nodes = [2 * mp.pi * k / 64 for k in range(64)]
+    waves = {x: (mp.cos(x), mp.sin(x), mp.cos(2 * x), mp.sin(2 * x)) for x in nodes}
     known: dict[Any, Any] = {}
 
+    def wave(x: Any) -> tuple[Any, ...]:
+        return waves[x] if x in waves else (mp.cos(x), mp.sin(x), mp.cos(2 * x), mp.sin(2 * x))
+
     def loss(x: Any) -> Any:
-        return a * mp.cos(x) + b * mp.sin(2 * x)
+        return a * wave(x)[0] + b * wave(x)[3]
 
-    def loss_slope(x: Any) -> Any:
-        return -a * mp.sin(x) + 2 * b * mp.cos(2 * x)
+    def loss_slopes(x: Any) -> tuple[Any, Any]:
+        c, s1, c2, s2 = wave(x)
+        return -a * s1 + 2 * b * c2, -a * c - 4 * b * s2
 
-    def strength(x: Any) -> Any:
-        return noise**2 * (1 + ripple * mp.sin(x + 1))
+    def strengths(x: Any) -> tuple[Any, Any, Any]:
+        """Strength of the noise, its slope and its bend."""
+        if not ripple:
+            return noise**2, mp.mpf(0), mp.mpf(0)
+        up, across = noise**2 * ripple * mp.sin(x + 1), noise**2 * ripple * mp.cos(x + 1)
+        return noise**2 + up, across, -up
 
-    waves = [1 / (2 * mp.pi), e / (2 * mp.pi), f / (4 * mp.pi)]
+    still: list[Any] = []
     if "stationarity" in granted:
-        waves = _still_on_circle(lambda x: -rate * loss_slope(x), lambda x: rate**2 * strength(x), 40)
-    top = len(waves) // 2
+        still = _still_on_circle(lambda x: -rate * loss_slopes(x)[0], lambda x: rate**2 * strengths(x)[0], 40)
 
     @cache
-    def start(x: Any) -> Any:
-        return waves[0] + mp.fsum(waves[k] * mp.cos(k * x) + waves[top + k] * mp.sin(k * x) for k in range(1, top + 1))
+    def still_slopes(x: Any) -> list[Any]:
+        """The stationary density, and its slope."""
+        top = len(still) // 2
+        pairs = [(k, mp.cos(k * x), mp.sin(k * x)) for k in range(1, top + 1)]
+        return [
+            still[0] + mp.fsum(still[k] * c + still[top + k] * s1 for k, c, s1 in pairs),
+            mp.fsum(k * (still[top + k] * c - still[k] * s1) for k, c, s1 in pairs),
+        ]
 
-    @cache
-    def start_slope(x: Any) -> Any:
-        return mp.fsum(k * (waves[top + k] * mp.cos(k * x) - waves[k] * mp.sin(k * x)) for k in range(1, top + 1))
+    def start(there: World, x: Any) -> Any:
+        """Density at the time 0: the stationary one, or the exponential of two waves in phase with the loss's."""
+        if still:
+            return still_slopes(x)[0]
+        height = there[_FIRST], there[_SECOND]
+        if (height, mp.mp.prec) not in known:
+            known[height, mp.mp.prec] = mp.fsum(mp.exp(height[0] * wave(y)[0] + height[1] * wave(y)[3]) for y in nodes)
+        whole = known[height, mp.mp.prec] * 2 * mp.pi / len(nodes)
+        return mp.exp(height[0] * wave(x)[0] + height[1] * wave(x)[3]) / whole
 
-    def flux(x: Any) -> Any:
-        spread = slope(lambda y: strength(y) * start(y), x) if ripple else strength(x) * start_slope(x)
-        return -rate * loss_slope(x) * start(x) - rate**2 * spread / 2
+    def log_slopes(there: World, x: Any) -> tuple[Any, Any]:
+        if still:  # its bend is needed for nothing
+            return still_slopes(x)[1] / still_slopes(x)[0], mp.nan
+        c, s1, c2, s2 = wave(x)
+        one, two = there[_FIRST], there[_SECOND]
+        return -one * s1 + 2 * two * c2, -one * c - 4 * two * s2
 
-    def growth(x: Any) -> Any:
-        if x not in known:
-            known[x] = mp.mpf(0) if "stationarity" in granted else -slope(flux, x)
-        return known[x]
+    def velocity(there: World, x: Any) -> Any:
+        strength, rise, _ = strengths(x)
+        return -rate * loss_slopes(x)[0] - rate**2 * (rise + strength * log_slopes(there, x)[0]) / 2
 
-    def density(x: Any, time: Any) -> Any:
-        return start(x) + (time * growth(x) if time else 0)
+    def growth(there: World, x: Any) -> Any:
+        """Rate of the density: minus the slope of density times velocity, over the density."""
+        if still:
+            return mp.mpf(0)
+        (strength, rise, bend), (_, bent_pull), (tilt, bent) = strengths(x), loss_slopes(x), log_slopes(there, x)
+        faster = -rate * bent_pull - rate**2 * (bend + rise * tilt + strength * bent) / 2
+        return -faster - velocity(there, x) * tilt
+
+    def density(there: World, x: Any, time: Any) -> Any:
+        return start(there, x) * (1 + (time * growth(there, x) if time else 0))
 
     def along(x: Any) -> Any:
         return mp.matrix([-mp.sin(x), mp.cos(x)])
@@ -182,11 +226,15 @@ def circle_world(number: int, granted: Assumptions) -> World:
         return mp.atan2(u[1], u[0])
 
     T = rate * noise**2 / 2
-    nodes = [2 * mp.pi * k / 40 for k in range(40)]
 
-    def free(time: Any, heat: Any) -> Any:
-        values = [density(x, time) for x in nodes]
-        return 2 * mp.pi / 40 * mp.fsum(q * (loss(x) + heat * mp.log(q)) for q, x in zip(values, nodes, strict=True))
+    def free_energy(there: World, time: Any, heat: Any) -> Any:
+        # A sum of few digits needs fewer nodes.
+        some = nodes[:: 2 if mp.mp.dps < 20 else 1]
+        key = there[_FIRST], there[_SECOND], mp.mp.prec
+        if key not in known:
+            known[key] = [(start(there, x), growth(there, x), loss(x)) for x in some]
+        values = [(q * (1 + time * faster), energy) for q, faster, energy in known[key]]
+        return 2 * mp.pi / len(some) * mp.fsum(q * (energy + heat * mp.log(q)) for q, energy in values)
 
     def divergence(function: Callable[[World], Any], world: World) -> Any:
         return surface_divergence(lambda u: function(world.at({"angle": angle(u)})), along_u(world["angle"]))
@@ -205,18 +253,26 @@ def circle_world(number: int, granted: Assumptions) -> World:
         s.T: T,
         s.eta_eff: rate,
         s.sigma: noise,
-        s.tr_Sigma: lambda world: strength(world["angle"]),
+        _FIRST: e,
+        _SECOND: f,
+        s.tr_Sigma: lambda world: strengths(world["angle"])[0],
         s.Pi: projector,
-        s.Sigma: lambda world: projector(world) * strength(world["angle"]),
+        s.Sigma: lambda world: projector(world) * strengths(world["angle"])[0],
         s.L: lambda world: loss(world["angle"]),
-        s.rho: lambda world: density(world["angle"], world[s.t]),
-        s.grad_L_unit: lambda world: along(world["angle"]) * loss_slope(world["angle"]),
-        s.grad_log_rho: lambda world: along(world["angle"]) * (start_slope(world["angle"]) / start(world["angle"])),
-        s.drift_unit: lambda world: along(world["angle"]) * (-rate * loss_slope(world["angle"])),
-        s.diffusion_unit: lambda world: projector(world) * (rate**2 * strength(world["angle"])),
-        s.force: lambda world: along(world["angle"]) * slope(lambda x: loss(x) + T * mp.log(start(x)), world["angle"]),
-        s.current: lambda world: along(world["angle"]) * (flux(world["angle"]) / start(world["angle"])),
-        sp.Function("F"): lambda _, time: free(time, T * (1 + warming * time)),
-        sp.Function("F_T"): lambda _, time: free(time, T),
+        s.rho: lambda world: density(world, world["angle"], world[s.t]),
+        s.grad_L_unit: lambda world: along(world["angle"]) * loss_slopes(world["angle"])[0],
+        s.grad_log_rho: lambda world: along(world["angle"]) * log_slopes(world, world["angle"])[0],
+        s.drift_unit: lambda world: along(world["angle"]) * (-rate * loss_slopes(world["angle"])[0]),
+        s.diffusion_unit: lambda world: projector(world) * (rate**2 * strengths(world["angle"])[0]),
+        s.force: lambda world: (
+            along(world["angle"]) * slope(lambda x: loss(x) + T * mp.log(start(world, x)), world["angle"])
+        ),
+        s.current: lambda world: along(world["angle"]) * velocity(world, world["angle"]),
+        sp.Function("F"): lambda world, time: free_energy(world, time, T * (1 + warming * time)),
+        sp.Function("F_T"): lambda world, time: free_energy(world, time, T),
     }
-    return World(meanings, f"circle {number}", divergence=divergence)
+    heights = dict.fromkeys((_FIRST, _SECOND), Domain(-3.0, 3.0))
+    # A search takes seconds: one of the circles is searched.
+    return World(
+        meanings, f"circle {number}", divergence=divergence, free=heights if number == 0 and not still else None
+    )

@@ -10,7 +10,7 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import Assumptions, World, world_maker
-from thermo_theory.worlds.sgd import sgd_world
+from thermo_theory.worlds.sgd import _with_rates, sgd_world
 
 __all__ = ["entropy_of_cosine_density", "entropy_world", "sphere_area"]
 
@@ -49,8 +49,9 @@ def entropy_of_cosine_density(log_density: Callable[[Any], Any], n: int) -> Any:
 def entropy_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     """Worlds in which the stationary density of SGD's directions is integrated for its entropy.
 
-    ``S`` of what the protocol holds fixed is the entropy of the weights, ``S_sphere`` of T that of the directions;
-    radius and temperature come from the process (`sgd_world`).
+    ``S`` of what the protocol holds fixed is the entropy of the weights; the function ``S_sphere`` of T is the entropy
+    of exp(-L/T)/Z, the symbol that of the directions. Radius, temperature and density come from the process
+    (`sgd_world`). On the sphere ``S`` of T and r is that of exp(-L/T)/Z with the losses at the norm r.
 
     Parameters
     ----------
@@ -59,16 +60,22 @@ def entropy_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     """
     inner, held = sgd_world(protocol, lowest=2), _HELD[protocol]
     world = inner(number, granted)
-    n, loss = int(world[s.d]), world.meanings["example"].loss_of_cosine
+    n, example, still = int(world[s.d]), world.meanings["example"], "stationarity" in granted
 
-    def directions(_: World, temperature: Any) -> Any:
-        return entropy_of_cosine_density(lambda cosine: -loss(cosine) / temperature, n)
+    def gibbs(_: World, temperature: Any, radius: Any = 1) -> Any:
+        return entropy_of_cosine_density(lambda cosine: -example.loss_of_cosine(cosine, radius) / temperature, n)
+
+    def directions(there: World) -> Any:
+        log_density = _with_rates(there).log_density(there[s.r]) if still else lambda cosine: cosine**2 / 2
+        return entropy_of_cosine_density(log_density, n)
 
     def whole(world: World, *values: Any) -> Any:
         there = world.at(dict(zip(held, values, strict=True)))
-        return directions(there, there[s.T]) + (n - 1) * mp.log(there[s.r])
+        part = gibbs(there, there[s.T], there[s.r]) if protocol == "fixed-sphere" else there[s.S_sphere]
+        return part + (n - 1) * mp.log(there[s.r])
 
-    return world.at({sp.Function("S"): whole, sp.Function("S_sphere"): directions, **_FREE.get(protocol, {})})
+    meanings = {s.S_sphere: directions, sp.Function("S"): whole, sp.Function("S_sphere"): gibbs}
+    return world.at(meanings | _FREE.get(protocol, {}))
 
 
 _HELD = {"fixed-lr": (s.eta, s.lam), "fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.T, s.r)}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import mpmath as mp
 import sympy as sp
@@ -47,15 +48,15 @@ def updated(rule: str, w: Any, v: Any, g: Any, eta: Any, lam: Any, beta: Any) ->
     return w - eta * (g + beta * v if rule == "nesterov" else v), v
 
 
-def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any = 0) -> Any:
-    """Stationary E|w|^2, E w.v and E|v|^2 for gradients along the sphere with E|g|^2 = 1 and E v.g = `kept`."""
+def _moments(rule: str, eta: Any, lam: Any, beta: Any, kept: Any, grown: Any) -> Any:
+    """Stationary E|w|^2, E w.v and E|v|^2 for gradients with E|g|^2 = 1, E v.g = `kept` and E w.g = `grown`."""
     unit = mp.eye(3)
     new_w, new_v = updated(rule, unit[:, 0], unit[:, 1], unit[:, 2], eta, lam, beta)
     rows = []
     pushes = []
-    for one, other in ((new_w, new_w), (new_w, new_v), (new_v, new_v)):
-        rows.append([one[0] * other[0], one[0] * other[1] + one[1] * other[0], one[1] * other[1]])
-        pushes.append(one[2] * other[2] + kept * (one[1] * other[2] + one[2] * other[1]))
+    for a, b in ((new_w, new_w), (new_w, new_v), (new_v, new_v)):
+        rows.append([a[0] * b[0], a[0] * b[1] + a[1] * b[0], a[1] * b[1]])
+        pushes.append(a[2] * b[2] + kept * (a[1] * b[2] + a[2] * b[1]) + grown * (a[0] * b[2] + a[2] * b[0]))
     return mp.lu_solve(mp.eye(3) - mp.matrix(rows), mp.matrix(pushes))
 
 
@@ -76,6 +77,25 @@ def _total(rule: str, eta: Any, beta: Any) -> Any:
         w, v = updated(rule, w, v, g, eta, mp.mpf(0), beta)
         g = mp.mpf(0)
     return -w
+
+
+class _State(NamedTuple):
+    """Adam's normaliser, the decay in its units, E|g|^2; in one plane the weights, the buffer and the mean gradient."""
+
+    unit: Any
+    shrink: Any
+    square: Any
+    radius: Any
+    part: Any
+    across: Any
+    along: Any
+    aside: Any
+
+
+def _placed(moments: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Length of the weights, and the buffer along and across them, with these second moments."""
+    length = mp.sqrt(moments[0])
+    return length, moments[1] / length, mp.sqrt(moments[2] - moments[1] ** 2 / moments[0])
 
 
 #: What a gas of independent noise is to the reader.
@@ -117,79 +137,78 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
     strengths = [(n - 1) * sigma**2 * x for x in ripple]
     trace = sum(strengths) / 2
     share = mp.mpf(1) if "isotropic noise" in granted else mp.mpf("1.4")
-    pull = mp.mpf(0) if "pure noise" in granted else mp.mpf("0.6")
-    radial = mp.mpf(0) if "scale invariance" in granted else mp.mpf("0.3")
+    # Without pure noise gradients go along the buffer, without scale invariance along the weights.
+    pure = "pure noise" in granted
+    kept = mp.mpf(0) if pure else mp.mpf("0.2") / (1 if adam else 1 - beta)
+    grown = mp.mpf(0) if "scale invariance" in granted else mp.mpf("0.3") * eta
+    # The norm fluctuates by these factors, the noise inversely; their mean square is 1.
+    lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
+    louder = mp.fsum(x**-2 for x in lengths) / len(lengths)
+    # Moments are those of the stationary state, or off by these factors.
+    off_by = [1, 1, 1] if "stationarity" in granted else [mp.mpf(x) for x in ("1.44", "1.2", "1.7")]
 
-    # A mean gradient stays in the buffer: it is there when it comes again.
-    kept = pull**2 / (1 + pull**2 + 2 * radial**2) / (1 if adam else 1 - beta)
-
-    def solved(world: World) -> tuple[Any, Any, Any]:
-        """Norm, size of the gradients and the unit in which Adam measures them, of the stationary state."""
+    def solved(world: World) -> _State:
+        """The state in which gradients have the size that they have at its norm."""
         rate, decay = world[s.eta], world[s.lam]
 
-        def after(norm: Any) -> tuple[Any, Any, Any]:
-            """The stationary norm if gradients were those at `norm`, their size and their unit."""
-            # What is not noise, or not along the sphere, makes gradients larger.
-            size = trace * (1 + pull**2 + 2 * radial**2) / norm**2
-            unit = mp.sqrt(share * size / n) if adam else mp.mpf(1)
+        def at(log_square: Any) -> tuple[_State, Any]:
+            """The state if gradients had this mean square, and by how much (log) they are larger there."""
+            square = mp.exp(log_square)
+            unit = mp.sqrt(share * square / n) if adam else mp.mpf(1)
             shrink = decay / unit if rule == "adam-l2" else decay
-            return mp.sqrt(_moments(rule, rate, shrink, beta, kept)[0] * size) / unit, size, unit
-
-        def off(log_norm: Any) -> Any:
-            return mp.log(after(mp.exp(log_norm))[0]) - log_norm
+            moments = _moments(rule, rate, shrink, beta, kept, grown)
+            length, part, across = _placed([x * f for x, f in zip(moments, off_by, strict=True)])
+            mean = (grown / length, (kept - grown / length * part) / across)
+            size = mp.sqrt(square) / unit
+            noise = trace * louder / (length * size) ** 2 / (1 if pure else 1 - mean[0] ** 2 - mean[1] ** 2)
+            state = _State(unit, shrink, size**2, *(x * size for x in (length, part, across, *mean)))
+            return state, mp.log(noise) - log_square
 
         # Secants: the logarithms are nearly linear in one another.
-        ends = [mp.mpf(0), off(mp.mpf(0))]
-        values = [ends[1], off(ends[1])]
+        ends = [mp.mpf(0), at(mp.mpf(0))[1]]
+        values = [ends[1], at(ends[1])[1]]
         while mp.fabs(values[1]) > mp.mpf(10) ** (-3 * DIGITS):
             new = ends[1] - values[1] * (ends[1] - ends[0]) / (values[1] - values[0])
-            ends, values = [ends[1], new], [values[1], off(new)]
-        return after(mp.exp(ends[1]))
+            ends, values = [ends[1], new], [values[1], at(new)[1]]
+        return at(ends[1])[0]
 
-    with_norm: dict[Any, Any] = {}
+    known: dict[Any, _State] = {}
 
-    def state(world: World) -> tuple[Any, Any, Any]:
+    def state(world: World) -> _State:
         key = (world[s.eta], world[s.lam])
-        if key not in with_norm:
+        if key not in known:
             with mp.workdps(4 * DIGITS):
-                with_norm[key] = solved(world)
-        return with_norm[key]
-
-    def norm(world: World) -> Any:
-        return state(world)[0] * (1 if "stationarity" in granted else mp.mpf("1.2"))
+                known[key] = solved(world)
+        return known[key]
 
     def temperature(world: World) -> Any:
         with mp.workdps(4 * DIGITS):
-            radius, _, unit = state(world)
-            h = lam if small else mp.mpf(1)
-            spread = _spread(rule, world[s.eta] / unit, lam, beta, h)
-            return h * spread * share * trace / (n - 1) / radius**2
+            there, h = state(world), lam if small else mp.mpf(1)
+            spread = _spread(rule, world[s.eta] / there.unit, lam, beta, h)
+            return h * spread * share * trace / (n - 1) / there.radius**2
 
-    base = World({s.eta: eta, s.lam: lam}, "")
-    radius, size, unit = state(base)
-    shrink = lam / unit if rule == "adam-l2" else lam
-    x_w, x_wv, x_v = list(_moments(rule, eta, shrink, beta, kept) * (size / unit**2))
-    if "stationarity" not in granted:
-        x_w, x_wv, x_v = x_w * mp.mpf("1.44"), x_wv * mp.mpf("1.2"), x_v * mp.mpf("1.7")
-    # States with these moments: w along the first axis, v partly along it, partly along the second; then the noise.
-    length, part = mp.sqrt(x_w), x_wv / mp.sqrt(x_w)
-    across = mp.sqrt(x_v - part**2)
+    here = state(World({s.eta: eta, s.lam: lam}, ""))
+    # Weights along the first axis, the buffer partly along it, partly along the second; noise along all but the first.
     axes = mp.eye(n)
+    weights, buffer = axes[:, 0] * here.radius, axes[:, 0] * here.part + axes[:, 1] * here.across
+    mean = axes[:, 0] * here.along + axes[:, 1] * here.aside
     ensemble = []
-    for strength in strengths:
-        for sign in (1, -1):
-            for k in range(1, n):
-                amount = mp.sqrt(strength / radius**2) / unit * sign
-                g = axes[:, k] * amount + axes[:, 0] * (radial * amount + radial / unit / radius)
-                g = g + axes[:, 1] * (pull * mp.sqrt(trace) / radius / unit)
-                weights, buffer = axes[:, 0] * length, axes[:, 0] * part + axes[:, 1] * across
-                ensemble.append({s.w: weights, s.buffer: buffer, s.g: g, s.tr_Sigma: strength})
+    for strength, x in product(strengths, lengths):
+        amount = mp.sqrt((here.square - here.along**2 - here.aside**2) * strength / trace / louder) / x
+        for sign, k in product((1, -1), range(1, n)):
+            g = mean * x + axes[:, k] * amount * sign
+            ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength})
 
     def moved(place: int) -> Callable[[World], Any]:
         def value(world: World) -> Any:
-            return updated(rule, world[s.w], world[s.buffer], world[s.g], eta, shrink, beta)[place]
+            return updated(rule, world[s.w], world[s.buffer], world[s.g], eta, here.shrink, beta)[place]
 
         return value
+
+    def over_size(of_step: Callable[[Any, Any], Any]) -> Any:
+        """Mean of something of the weights before and after a step, over that of their squared norm."""
+        steps = [(e[s.w], updated(rule, e[s.w], e[s.buffer], e[s.g], eta, here.shrink, beta)[0]) for e in ensemble]
+        return mp.fsum(of_step(*step) for step in steps) / mp.fsum(mp.fdot(old, old) for old, _ in steps)
 
     meanings: dict[Any, Any] = {
         **ensemble[0],
@@ -199,22 +218,16 @@ def _gas(rule: str, number: int, granted: Assumptions, thermometer: bool) -> Wor
         s.beta: beta,
         s.beta1: beta,
         s.sigma: sigma,
-        "norm": norm,
-        s.eta_eff: lambda world: _total(rule, world[s.eta], beta) / unit / radius**2,
+        "norm": lambda world: state(world).radius,
+        s.eta_eff: lambda world: _total(rule, world[s.eta], beta) / here.unit / mp.norm(world[s.w], 2) ** 2,
         s.T: temperature,
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.w_next: moved(0),
         s.buffer_next: moved(1),
-        s.adam_unit: unit,
-        s.D_hat: size / unit**2,
-        s.rotation: mp.sqrt(
-            mp.fsum(
-                mp.norm(updated(rule, e[s.w], e[s.buffer], e[s.g], eta, shrink, beta)[0] - e[s.w], 2) ** 2
-                for e in ensemble
-            )
-            / len(ensemble)
-            / x_w
-        ),
+        s.adam_unit: here.unit,
+        s.D_hat: here.square,
+        s.angle: lambda _: mp.acos(over_size(lambda old, new: mp.fdot(old, new))),
+        s.chord: lambda _: mp.sqrt(over_size(lambda old, new: mp.norm(new - old, 2) ** 2)),
         s.R: mp.mpf(n - 1) / 2 if rule != "adamw" else mp.mpf(n - 1),
         s.V: (lambda world: world[s.r]) if rule == "adamw" else (lambda world: world[s.r] ** 2 / 2),
         s.p: lam * sigma * mp.sqrt(mp.mpf(n - 1) / n) if rule == "adamw" else lam,
@@ -236,9 +249,8 @@ def noise_gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
 
     def temperature(there: World) -> Any:
         # Mean square of where the gradient noise of a step takes a direction in the end, over twice the time.
-        final = _total(rule, there[s.eta], there[s.beta]) / mp.norm(there[s.w], 2) ** 2
-        noise = [mp.fdot(point[s.g], point[s.g]) * mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
-        return final * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
+        noise = [point[s.tr_Sigma] / mp.norm(point[s.w], 2) ** 2 for point in there.ensemble]
+        return _total(rule, there[s.eta], there[s.beta]) * mp.fsum(noise) / len(noise) / (there[s.d] - 1) / 2
 
     return world.at({s.T: temperature})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -13,6 +14,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World
+from thermo_theory.numeric.domain import POSITIVE
 from thermo_theory.worlds.discrete import run, runs_world
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
 from thermo_theory.worlds.sgd import _direction, sgd_world
@@ -41,6 +43,8 @@ def same_temperature_world(number: int, granted: Assumptions) -> World:
         return rate / mp.fdot(last, last)
 
     def tuned(_: World) -> Any:
+        if "constant effective learning rate" not in granted:
+            return decay * mp.mpf("0.7")
         goal = end(start, first, decay)
         return mp.findroot(
             lambda trial: end(start * mp.sqrt(second / first), second, trial) / goal - 1,
@@ -67,6 +71,8 @@ def pressure_world(number: int, granted: Assumptions) -> World:
         return pressure
 
     def start(world: World) -> Any:
+        if "constant pressure" not in granted:
+            return decay * mp.mpf("1.3")
         trials = mp.mpf("0.5"), mp.mpf("1.5")
         there = [world.at({s.lam0: trial})[s.p0] for trial in trials]
         return trials[0] + (world[s.p] - there[0]) / (there[1] - there[0])
@@ -88,9 +94,15 @@ def same_volume_world(number: int, granted: Assumptions) -> World:
             def growth(decay: Any) -> Any:
                 return replace(example, rate=rate, decay=decay).rate_of(lambda w: mp.fdot(w, w), point)
 
+            if "constant volume" not in granted:
+                return mp.mpf("0.15")
             return mp.findroot(growth, (mp.mpf("0.1"), mp.mpf("0.2")), tol=mp.mpf(10) ** -DIGITS, verify=False)
 
-        return world.at({s.eta0: rate, s.lam0: tuned})
+        def start(there: World) -> Any:
+            still = replace(there.meanings["example"], rate=rate, decay=there[s.lam0])
+            return still.still_norm(elsewhere, lambda squared: squared)
+
+        return world.at({s.eta0: rate, s.lam0: tuned, s.r0: start})
 
 
 def schedule_world(number: int, granted: Assumptions) -> World:
@@ -136,6 +148,7 @@ def schedule_world(number: int, granted: Assumptions) -> World:
         return heat * slope(entropy, heat)
 
     time = mp.mpf("0.4")
+    lag = mp.mpf(0 if "slow schedule" in granted else "0.2")
     return world.at(
         {
             s.t: time,
@@ -143,9 +156,13 @@ def schedule_world(number: int, granted: Assumptions) -> World:
             s.lam: decay * (1 + down * time),
             sp.Function("eta", positive=True): learning_rate,
             sp.Function("lambda", positive=True): weight_decay,
-            sp.Function("T", positive=True): lambda _, at: there(at)[s.T],
-            sp.Function("r", positive=True): lambda _, at: there(at)[s.r],
-            sp.Function("S"): lambda _, at: sphere(world, there(at)[s.T]) + (n - 1) * mp.log(there(at)[s.r]),
+            sp.Function("T", positive=True): lambda _, at: there(at - lag)[s.T],
+            sp.Function("r", positive=True): lambda _, at: there(at - lag)[s.r],
+            sp.Function("T_e", positive=True): lambda _, at: there(at)[s.T],
+            sp.Function("r_e", positive=True): lambda _, at: there(at)[s.r],
+            sp.Function("S"): lambda _, at: (
+                sphere(world, there(at - 2 * lag)[s.T]) + (n - 1) * mp.log(there(at - lag)[s.r])
+            ),
             s.C_V: fluctuation,
             s.C_p: at_pressure,
         }
@@ -161,11 +178,13 @@ def ramp_world(number: int, granted: Assumptions) -> World:
         matrix = example.covariance(u)
         trace = mp.fsum(matrix[i, i] for i in range(n))
 
+    bend = mp.mpf(0 if "exponential ramp" in granted else "0.1")
+
     def rate(there: World, time: Any) -> Any:
-        return there[s.eta0] * mp.exp(there[s.ramp] * time / 2)
+        return there[s.eta0] * mp.exp(there[s.ramp] * time / 2 + bend * time)
 
     def decay(there: World, time: Any) -> Any:
-        return there[s.lam0] * mp.exp(-there[s.ramp] * time / 2)
+        return there[s.lam0] * mp.exp(-there[s.ramp] * time / 2 - bend * time)
 
     def followed(there: World, time: Any) -> Any:
         # Variation of constants for r^4, over ninety relaxation times.
@@ -198,7 +217,7 @@ def ramp_world(number: int, granted: Assumptions) -> World:
 
 
 def quench_world(number: int, granted: Assumptions) -> World:
-    """Densities in a well in 1 to 3 dimensions, integrated; the entropy produced is a divergence of the two."""
+    """Densities in a well in 1 to 3 dimensions, integrated; entropy that the gas and the bath gain."""
     modes = 1 + number % 3
     stiff = mp.mpf(0) if "constant heat capacity" in granted else mp.mpf("0.6")
     wrong = mp.mpf(0) if "Gibbs law" in granted else mp.mpf("0.4")
@@ -208,15 +227,36 @@ def quench_world(number: int, granted: Assumptions) -> World:
         return x**2 / 2 + stiff * x**4
 
     def log_density(x: Any, heat: Any) -> Any:
-        return -loss(x) / heat - wrong * x**4
+        return -weight[0] * loss(x) / heat - wrong * (x**2 / heat) ** 2
+
+    known: dict[Any, list[tuple[Any, Any]]] = {}
+
+    width = 1 / mp.sqrt(2 * modes)
+
+    @cache
+    def grid(precision: int) -> list[tuple[Any, Any, Any]]:
+        """Places over the peak, their logarithms and spacings: x = peak exp(width sinh v), with v evenly spaced."""
+        fine = 5 if precision < 60 else 20
+        places = [mp.mpf(k) / fine for k in range(-6 * fine, 3 * fine)]
+        return [(mp.exp(width * mp.sinh(v)), width * mp.sinh(v), width * mp.cosh(v) / fine) for v in places]
+
+    def nodes(heat: Any) -> list[tuple[Any, Any]]:
+        """Places, and what the density weighs there."""
+        key = heat, mp.mp.prec
+        if key not in known:
+            bend = 4 * (stiff / heat + wrong)
+            # Where x^modes times the density is largest.
+            peak = mp.sqrt(2 * modes / (1 / heat + mp.sqrt(1 / heat**2 + 4 * bend * modes)))
+            known[key] = []
+            for far, near, spread in grid(mp.mp.prec):
+                x = peak * far
+                depth = modes * near + log_density(x, heat) - log_density(peak, heat)
+                if depth > -2.4 * mp.mp.dps:
+                    known[key].append((x, mp.exp(depth + log_density(peak, heat)) * peak**modes * spread))
+        return known[key]
 
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:
-        width = mp.sqrt(heat)
-        return mp.quad(
-            lambda x: function(x) * mp.exp(log_density(x, heat)) * x ** (modes - 1),
-            [0, 3 * width, 14 * width],
-            method="gauss-legendre",
-        )
+        return mp.fsum(function(x) * weight for x, weight in nodes(heat))
 
     def total(heat: Any) -> Any:
         return mean(lambda _: 1, heat)
@@ -227,22 +267,31 @@ def quench_world(number: int, granted: Assumptions) -> World:
     def entropy(heat: Any) -> Any:
         return mp.log(total(heat)) - mean(lambda x: log_density(x, heat), heat) / total(heat)
 
-    def divergence(there: World) -> Any:
+    weight = [mp.mpf(1)]
+    if wrong and not stiff:
+
+        def off(trial: Any) -> Any:
+            weight[0] = trial
+            return energy(mp.mpf(1)) - mp.mpf(modes) / 2
+
+        # Another density of which the mean loss goes with the temperature just so.
+        weight[0] = mp.findroot(off, (mp.mpf("0.2"), mp.mpf("0.5")), tol=mp.mpf(10) ** -(2 * DIGITS // 3), verify=False)
+
+    def made(there: World) -> Any:
         before, after = there[s.T1], there[s.T2]
-        ratio = mean(lambda x: log_density(x, before) - log_density(x, after), before) / total(before)
-        return ratio - mp.log(total(before)) + mp.log(total(after))
+        return entropy(after) - entropy(before) + (energy(before) - energy(after)) / after
 
     meanings: dict[Any, Any] = {
         s.T: mp.mpf("0.6"),
         s.T1: hot,
         s.T2: cold,
         s.R: mp.mpf(modes) / 2,
-        s.produced: divergence,
+        s.produced: made,
         sp.Function("U"): lambda _, heat: energy(heat),
         sp.Function("S"): lambda _, heat: entropy(heat),
         sp.Function("Z"): lambda _, heat: total(heat),
     }
-    return World(meanings, f"a well in {modes} dimensions")
+    return World(meanings, f"a well in {modes} dimensions", free={s.T1: POSITIVE, s.T2: POSITIVE})
 
 
 def average_world(number: int, granted: Assumptions) -> World:

@@ -176,23 +176,40 @@ class SGDWorld:
         return mp.exp(_root(drift))
 
     def density_slope(self, u: Any, norm: Any) -> Any:
-        """Gradient of the log of the stationary density of directions on the sphere of this norm, for axial noise.
-
-        Between circles of latitude nothing flows: for the polar angle x, of drift b and squared change a per unit of
-        time, ``b q = (a q)'/2`` with the density q of x, which is ``sin(x)^(n - 2)`` times that on the sphere.
-        """
-        n = self.dimension
-        along = u * u[0] - mp.eye(n)[:, 0]
+        """Gradient of the log of the stationary density of directions on the sphere of this norm, for axial noise."""
+        along = u * u[0] - mp.eye(self.dimension)[:, 0]
         along = along / mp.norm(along, 2)
+        return along * self.slope_with_angle(u, along, norm)
+
+    def slope_with_angle(self, u: Any, along: Any, norm: Any) -> Any:
+        """How the log of the stationary density changes with the angle from the first axis, in the direction `along`.
+
+        Between circles of latitude nothing flows: for the angle x, of drift b and squared change a per unit of time,
+        ``b q = (a q)'/2`` with the density q of x, which is ``sin(x)^(n - 2)`` times that on the sphere.
+        """
 
         def moment(x: Any, power: int) -> Any:
             here = u * mp.cos(x) + along * mp.sin(x)
             start = mp.acos(here[0])
             return self.rate_of(lambda v: (mp.acos(v[0] / mp.norm(v, 2)) - start) ** power, here * norm)
 
-        spread = moment(mp.mpf(0), 2)
         steeper = slope(lambda x: moment(x, 2), mp.mpf(0))
-        return along * ((2 * moment(mp.mpf(0), 1) - steeper) / spread - (n - 2) * u[0] / mp.sqrt(1 - u[0] ** 2))
+        flow = (2 * moment(mp.mpf(0), 1) - steeper) / moment(mp.mpf(0), 2)
+        return flow - (self.dimension - 2) * u[0] / mp.sqrt(1 - u[0] ** 2)
+
+    def log_density(self, norm: Any, waves: int = 4) -> Callable[[Any], Any]:
+        """Log of that density as a function of the first coordinate, up to a constant; its slope by a few sines."""
+        n, angles = self.dimension, [mp.pi * (k + mp.mpf(1) / 2) / waves for k in range(waves)]
+        axis, side = mp.eye(n)[:, 0], mp.eye(n)[:, 1]
+        slopes = [
+            self.slope_with_angle(axis * mp.cos(x) + side * mp.sin(x), side * mp.cos(x) - axis * mp.sin(x), norm)
+            for x in angles
+        ]
+        sines = [
+            mp.fdot(slopes, [mp.sin(m * x) for x in angles]) * (1 if m == waves else 2) / waves
+            for m in range(1, waves + 1)
+        ]
+        return lambda cosine: -mp.fsum(b / m * mp.chebyt(m, cosine) for m, b in enumerate(sines, start=1))
 
     def direction_spread(self, u: Any, norm: Any) -> Any:
         """Covariance per unit of time of the direction of w, at the weights of direction u and that norm."""

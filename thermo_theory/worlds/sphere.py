@@ -81,14 +81,14 @@ def density_world(number: int, granted: Assumptions, /) -> World:
 def _density(n: int, dice: random.Random, granted: Assumptions) -> World:
     pull = [mp.mpf(dice.uniform(-1, 1)) for _ in range(n)]
     bend = [mp.mpf(dice.uniform(-0.5, 0.5)) for _ in range(n)]
-    slant = [mp.mpf(dice.uniform(-0.6, 0.6)) for _ in range(n)]
+    slant = [mp.mpf(dice.uniform(-0.3, 0.3)) for _ in range(n)]
     temperature = mp.mpf(dice.uniform(0.6, 0.9))
 
     def loss(u: Any) -> Any:
         return mp.fsum(b * x * x - a * x for a, b, x in zip(pull, bend, u, strict=True))
 
     def log_density(u: Any) -> Any:
-        other = 0 if "Gibbs law" in granted else mp.fdot(slant, list(u)) + u[0] * u[1]
+        other = 0 if "Gibbs law" in granted else mp.fdot(slant, list(u)) + u[0] * u[1] / 3
         return other - loss(u) / temperature
 
     points = [
@@ -245,10 +245,11 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
 
     still = mp.sqrt(rate**2 * first / (1 - (1 - rate * decay - rate * broken) ** 2))
     y = still if "stationarity" in granted and not away else still * mp.mpf("1.3")
-    moments = _moments(lambda y, square: after(y, square) / still, law, still)
-    variance = (moments[2] - moments[1] ** 2) * still**2
-    if "stationarity" not in granted:
-        variance /= 3
+
+    def variance(_: World) -> Any:
+        moments = _moments(lambda y, square: after(y, square) / still, law, still)
+        return (moments[2] - moments[1] ** 2) * still**2 / 4
+
     tangent = mp.matrix([0] + [mp.mpf(dice.gauss(0, 1)) for _ in range(m)])
     w = mp.matrix([mp.sqrt(y)] + [0] * m)
     g = tangent / mp.sqrt(y) + w * broken
@@ -258,7 +259,7 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
     noise = [(p, v) for p, v in _squares([mp.mpf(0)] * m, [sigma * mp.sqrt(a * ripples[0]) for a in shape], granted)]
     noise_mean, noise_square = (mp.fsum(probability * value**k for probability, value in noise) for k in (1, 2))
     size, reach = rate**2 / y, (1 - rate * decay - rate * broken) ** 2 * y
-    pressure, heat = decay, rate * noise_mean / y / (2 * m)
+    pressure, heat = decay, rate * sigma**2 / (2 * y)
 
     def gibbs(power: int) -> Any:
         """Mean of a power of the volume |w|^2/2 under exp(-(L + p |w|^2/2)/T), whatever L(direction)."""
@@ -295,8 +296,8 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
         s.Sigma_w: spread / y,
         s.tr_Sigma: noise_mean,
         s.Pi: mp.diag([0] + [1] * m),
-        s.var_V: variance / 4,
-        s.var_V_Gibbs: gibbs(2) - gibbs(1) ** 2,
+        s.var_V: variance,
+        s.var_V_Gibbs: lambda _: gibbs(2) - gibbs(1) ** 2,
         s.kick: (square_here - mean_here**2) * size**2,
         s.recovery: -_slope_at(lambda y: change(World({}), y), y),
         NoiseVariance(Dot(s.w_next, s.w_next)): (square_here - mean_here**2) * size**2,

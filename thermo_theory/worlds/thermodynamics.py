@@ -136,8 +136,8 @@ class System:
         All areas grow with V to this power.
     pulls, pushes : lists of mpf
         How the loss and, beyond that power, the area of each patch changes with V; all 0 in an ideal gas.
-    bends : list of mpf
-        How far the probabilities are from Gibbs' law; all 0 under it.
+    bend : callable
+        How far the probability of patch k is from Gibbs' law at T and V, as a factor; 1 under it.
     """
 
     losses: list[Any]
@@ -145,7 +145,7 @@ class System:
     gas_constant: Any
     pulls: list[Any]
     pushes: list[Any]
-    bends: list[Any]
+    bend: Callable[[int, Any, Any], Any]
     _known: dict[Any, list[Any]] = field(default_factory=dict, compare=False)
 
     def loss(self, k: int, V: Any) -> Any:
@@ -154,14 +154,14 @@ class System:
 
     def area(self, k: int, V: Any) -> Any:
         """Area of patch k."""
-        return self.areas[k] * V**self.gas_constant * (1 + self.pushes[k] * V**2)
+        if ("room", V) not in self._known:  # a power takes long, and it is the same for all patches
+            self._known["room", V] = [V**self.gas_constant, V**2]
+        room, square = self._known["room", V]
+        return self.areas[k] * room * (1 + self.pushes[k] * square)
 
     def weights(self, T: Any, V: Any) -> list[Any]:
         """Probabilities before they are normalised."""
-        return [
-            self.area(k, V) * mp.exp(-self.loss(k, V) / T) * (1 + self.bends[k] * (T + V / 3))
-            for k in range(len(self.losses))
-        ]
+        return [self.area(k, V) * mp.exp(-self.loss(k, V) / T) * self.bend(k, T, V) for k in range(len(self.losses))]
 
     def probabilities(self, T: Any, V: Any) -> list[Any]:
         """Probabilities of the patches."""
@@ -204,32 +204,37 @@ def _system(number: int, granted: Assumptions) -> System:
         pulls = pushes = nothing
     if "Gibbs law" in granted:
         bends = nothing
-    return System(losses, areas, gas_constant, pulls, pushes, bends)
+    return System(losses, areas, gas_constant, pulls, pushes, lambda k, T, V: 1 + bends[k] * (T + V / 3))
 
 
 def _dense_system(number: int, granted: Assumptions) -> System:
-    """A system whose losses go from 0 upwards, with areas that grow as a power of the loss: C_V is that power."""
+    """A system whose losses go from 0 upwards, with areas that grow as a power of the loss: C_V is that power.
+
+    It stays constant without Gibbs' law, if the probabilities are another function of the loss over T, and where all
+    losses and areas change alike with the volume.
+    """
     dice = random.Random(f"dense system {number}")
-    power, spacing = mp.mpf(dice.uniform(1.2, 1.8)), mp.mpf(1) / 4
-    losses = [mp.exp(spacing * k) for k in range(-120 if number else -130, 19)]
+    power, spacing = mp.mpf(dice.uniform(1.2, 1.8)), mp.mpf(2) / 7
+    losses = [mp.exp(spacing * k) for k in range(-104 if number else -110, 17)]
     areas = [loss**power for loss in losses]
-    if "constant heat capacity" not in granted:
-        areas = [area / (1 + loss) for area, loss in zip(areas, losses, strict=True)]
+    uneven = mp.mpf(0 if "constant heat capacity" in granted else 1)
+    areas = [area / (1 + uneven * loss) for area, loss in zip(areas, losses, strict=True)]
     pull, push = numbers(dice, 2, 0.1, 0.3)
     if "ideal gas law" in granted:
         pull = push = mp.mpf(0)
-    bends = [mp.mpf(0)] * len(losses)
-    if "Gibbs law" not in granted:
-        bends = [loss / (1 + loss) for loss in losses]
-    return System(losses, areas, mp.mpf(2 + number) / 2, [pull] * len(losses), [push] * len(losses), bends)
+
+    def bend(k: int, T: Any, V: Any) -> Any:
+        if "Gibbs law" in granted:
+            return mp.mpf(1)
+        x = losses[k] / T * (1 + uneven * V / 5)
+        return 1 + x / (1 + x)
+
+    return System(losses, areas, mp.mpf(2 + number) / 2, [pull] * len(losses), [push] * len(losses), bend)
 
 
 def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
     def of_state(function: Callable[[Any, Any], Any]) -> Callable[[World], Any]:
         return lambda world: function(world[s.T], world[s.V])
-
-    def enthalpy(T: Any, V: Any) -> Any:
-        return system.energy(T, V) + system.pressure(T, V) * V
 
     def helmholtz(T: Any, V: Any) -> Any:
         return mp.fsum(
@@ -256,11 +261,11 @@ def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
         return total
 
     def heat_at_pressure(world: World) -> Any:
-        # Of the enthalpy, along the line on which the pressure stays as it is.
+        # T dS along the line on which the pressure stays as it is.
         T, V = world[s.T], world[s.V]
         push = [slope(lambda x: system.pressure(x, V), T), slope(lambda x: system.pressure(T, x), V)]
-        rise = [slope(lambda x: enthalpy(x, V), T), slope(lambda x: enthalpy(T, x), V)]
-        return rise[0] - rise[1] * push[0] / push[1]
+        rise = [slope(lambda x: system.entropy(x, V), T), slope(lambda x: system.entropy(T, x), V)]
+        return T * (rise[0] - rise[1] * push[0] / push[1])
 
     return {
         "direction": {s.T: mp.mpf(dice.uniform(0.5, 1)), s.V: mp.mpf(dice.uniform(0.5, 1))},
@@ -271,7 +276,7 @@ def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
         s.U: of_state(system.energy),
         s.S: of_state(system.entropy),
         s.p: of_state(system.pressure),
-        s.H: of_state(enthalpy),
+        s.H: of_state(lambda T, V: system.energy(T, V) + system.pressure(T, V) * V),
         s.F: of_state(helmholtz),
         s.G: of_state(lambda T, V: helmholtz(T, V) + system.pressure(T, V) * V),
         s.Z: of_state(partition),
@@ -296,7 +301,7 @@ def system_world(number: int, granted: Assumptions) -> World:
 
 @precise
 def adiabat_world(number: int, granted: Assumptions) -> World:
-    """A system of 140 losses, compressed at constant entropy: T and p found where its entropy, a sum, is the same."""
+    """A system of 120 losses, compressed at constant entropy: T and p found where its entropy, a sum, is the same."""
     dice = random.Random(f"adiabat {number}")
     system = _dense_system(number, granted)
     start_T, start_V = mp.mpf(dice.uniform(0.8, 1.2)), mp.mpf(dice.uniform(0.8, 1.2))
@@ -309,7 +314,7 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
         if V not in known:
             guesses = (start_T, start_T * mp.sqrt(start_V / V))
             known[V] = mp.findroot(
-                lambda T: system.entropy(T, V) - goal, guesses, tol=mp.mpf(10) ** -44, maxsteps=40, verify=False
+                lambda T: system.entropy(T, V) - goal, guesses, tol=mp.mpf(10) ** -25, maxsteps=40, verify=False
             )
         return known[V]
 

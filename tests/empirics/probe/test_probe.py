@@ -131,7 +131,7 @@ def test_the_columns_are_those_worked_out_by_hand():
     noise = float(g2.mean() * (1 - ratio))
     assert found["temperature"] == pytest.approx(0.5 * 0.1 * noise / (d - 1), rel=0.1)
     assert found["angular_update"] == pytest.approx(float(angle.square().mean().sqrt()), rel=0.1)
-    assert found["angular_equilibrium"] == pytest.approx(math.sqrt(2 * 0.1 * 0.02))
+    assert found["angular_equilibrium"] == pytest.approx(math.acos(1 - 0.1 * 0.02))
     assert found["relaxation_steps"] == pytest.approx(1 / (4 * 0.1 * 0.02))
     assert found["pressure"] == pytest.approx(0.02)
     assert found["balance"] == pytest.approx(float(0.1 * g2.mean() / (0.02 * (2 - 0.002) * r2.mean())), abs=0.05)

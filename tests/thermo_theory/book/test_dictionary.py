@@ -32,9 +32,10 @@ def test_it_is_html_in_a_notebook_and_markdown_on_a_page():
     rows = dictionary()
     assert rows._repr_html_().count("<tr>") == len(rows) + 1
     assert r"<td>$\lambda$, $p$</td>" in rows._repr_html_()
+    assert "<td>loss/weight^2</td>" in rows._repr_html_()
     lines = rows.to_markdown().splitlines()
     assert len(lines) == len(rows) + 2
-    assert {line.count("|") for line in lines} == {5}
+    assert {line.count("|") for line in lines} == {6}
 
 
 def test_it_is_a_sequence():

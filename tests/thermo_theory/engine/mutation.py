@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 import sympy as sp
 
-from thermo_theory.engine.derivation import WORLDS, Derivation, DerivationError, _check
+from thermo_theory.engine.checking import DerivationError, Worlds, check
+from thermo_theory.engine.derivation import Derivation
 from thermo_theory.engine.differentials import Partial
-from thermo_theory.engine.world import World
+from thermo_theory.engine.dimensions import InhomogeneousError, Units, check_step, units_of
+from thermo_theory.engine.roots import ancestors
 from thermo_theory.symbols import d
 from thermo_theory.symbols.vectors import (
     Apply,
@@ -114,14 +117,14 @@ def _another_value(mutant: sp.Eq, original: sp.Eq) -> bool:
 
 
 def starts(derivation: Derivation, number: int) -> list[sp.Eq]:
-    """What a derivation starts from beside step `number`: its definitions, assumptions and other derivations' claims.
+    """What step `number` starts from: the definitions, assumptions and other derivations' claims that it was made from.
 
     Names of single symbols are left out unless they are zero; what says that something is zero comes first.
     """
     ready = [
         step.equation
-        for place, step in enumerate(derivation.steps)
-        if place != number
+        for step in ancestors(derivation.steps[number])
+        if step is not derivation.steps[number]
         and step.operation in {"definition", "assumption", "claim"}
         and isinstance(step.equation, sp.Eq)
     ]
@@ -130,16 +133,30 @@ def starts(derivation: Derivation, number: int) -> list[sp.Eq]:
     return [*zero, *names, *zero]
 
 
-def worlds_of(derivation: Derivation) -> list[World]:
-    """The worlds `verify` checks the steps in. They remember what they have computed, so use them for all mutants."""
-    return [maker(number, derivation.assumptions) for maker in derivation.worlds for number in range(WORLDS)]
+class Court:
+    """What `verify` tries the steps of one derivation by: the worlds of each, and what is known of the units there."""
 
+    def __init__(self, derivation: Derivation) -> None:
+        self.derivation, self.worlds = derivation, Worlds(derivation.worlds)
+        self.units = [units_of(derivation)]
+        for step in derivation.steps:
+            self.units.append(self._copied(len(self.units) - 1))
+            check_step(step.equation, self.units[-1], step.operation)
 
-def caught(derivation: Derivation, number: int, wrong: sp.Basic, worlds: Sequence[World] | None = None) -> bool:
-    """Whether `verify` refutes the derivation with one step replaced (the other steps are not checked again)."""
-    step = dataclasses.replace(derivation.steps[number], equation=wrong)
-    try:
-        _check(step, worlds_of(derivation) if worlds is None else worlds)
-    except DerivationError:
-        return True
-    return False
+    def _copied(self, number: int) -> Units:
+        known = copy.copy(self.units[number])
+        known.solved, known.chosen = dict(known.solved), set(known.chosen)
+        return known
+
+    def caught(self, number: int, wrong: sp.Basic) -> str:
+        """Whether the derivation with one step replaced is refuted, and by what ("units" or "worlds")."""
+        step = dataclasses.replace(self.derivation.steps[number], equation=wrong)
+        try:
+            check_step(wrong, self._copied(number), step.operation)
+        except InhomogeneousError:
+            return "units"
+        try:
+            check(step, self.worlds.granting(step.rests_on))
+        except DerivationError:
+            return "worlds"
+        return ""

@@ -1,7 +1,7 @@
 """Mutations: steps with a slip of the pen in them, nearly all of which the checks must notice.
 
 The whole battery (some 10,000 mutants) runs in `make check-long`, one in forty of it in `make test`. A mutant that
-says the same as the step, given what the derivation starts from, is not counted (see `mutation.same`). Those that are
+says the same as the step, given what it was made from, is not counted (see `mutation.same`). Those that are
 counted and not caught must have a reason here.
 """
 
@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import pytest
 import sympy as sp
-from mutation import caught, mutants, same, starts, worlds_of
+from mutation import Court, mutants, same, starts
 
 from thermo_theory import derivations, derive
 from thermo_theory.engine.derivation import Derivation, registered
-from thermo_theory.engine.world import World
 from thermo_theory.symbols import R, T, V, eq, p
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
@@ -59,6 +58,7 @@ class Tally:
     """How many mutants were tried, and which were not caught."""
 
     tried: int = 0
+    by_units: int = 0
     equivalent: int = 0
     missed: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
@@ -75,22 +75,24 @@ class Tally:
     def report(self, record_property) -> None:
         """Hand the counts to the terminal's summary."""
         record_property("mutants", self.tried)
-        record_property("mutants that say the same as the step, given what the derivation starts from", self.equivalent)
+        record_property("mutants caught by their units already", self.by_units)
+        record_property("mutants that say the same as the step, given what it was made from", self.equivalent)
         for line in self.missed:
             record_property("mutant missed", line)
 
 
 def battery(found: Derivation, tally: Tally, one_in: int = 1) -> None:
     """Try the mutants of all steps of a derivation, or a sample that is the same each time."""
-    worlds: list[World] = []
+    court: Court | None = None
     for number, step in enumerate(found.steps):
         for word, wrong in mutants(step.equation):
             sampled = zlib.crc32(f"{found.title} {number} {word}".encode()) % one_in == 0
             if not sampled or wrong == step.equation:
                 continue
-            worlds = worlds or worlds_of(found)
-            if caught(found, number, wrong, worlds):
+            court = court or Court(found)
+            if by := court.caught(number, wrong):
                 tally.tried += 1
+                tally.by_units += by == "units"
             elif same(wrong, step.equation, starts(found, number)):
                 tally.equivalent += 1
             else:

@@ -179,7 +179,31 @@ def test_gases_of_adam(rule):
 def test_rotation_of_the_process(rule):
     gas, means = simulated(rule, pull=0.0)
     claim = derive("rotation-sgd" if rule == "fixed-lr" else f"rotation-{rule}").claim
-    assert means["turn"] == pytest.approx(claim(**arguments(gas, *claim.arguments)), rel=0.02)
+    turned = pytest.approx(claim(**arguments(gas, *claim.arguments)), rel=0.02)
+    assert means["turn"] == turned
+    assert means["angle"] == turned
+
+
+#: Rules, their decay at a rate of 1, and their beta: steps from a quarter of a radian to more than a right angle.
+LARGE_STEPS = [
+    ("fixed-lr", 0.1, 0.0), ("fixed-lr", 1.9, 0.0), ("momentum", 0.3, 0.5), ("momentum", 2.5, 0.5),
+    ("nesterov", 0.3, 0.5), ("nesterov", 0.8, 0.5), ("adamw", 0.3, 0.5),
+]  # fmt: skip
+
+
+@checks("angle", "chord")
+@pytest.mark.parametrize(("rule", "decay", "beta"), LARGE_STEPS)
+def test_angle_and_chord_of_large_steps(rule, decay, beta):
+    """Weights in 2000 dimensions, whose norm hardly fluctuates: the angle itself, to four digits."""
+    known = {"eta": 1.0, "lam": decay, "beta": beta, "beta1": beta, "sigma": 1.0, "d": 2000}
+    radius, angle, chord = (getattr(RULES[rule], name) for name in ("radius", "angle", "chord"))
+    start = radius(**{name: known[name] for name in radius.arguments})
+    means = Gas(rule, 2000, 1.0, decay, 1.0, beta, 0.0, start, runs=1, seed=7).run(200, 1200)
+    turned, far = (formula(**{name: known[name] for name in formula.arguments}) for formula in (angle, chord))
+    assert math.acos(means["cosine_of_step"]) == pytest.approx(turned, rel=2e-4)
+    assert means["angle"] == pytest.approx(turned, rel=2e-3 if rule == "nesterov" else 3e-4)
+    assert means["turn"] == pytest.approx(far, rel=2e-4)
+    assert turned > 1.008 * far  # one could not pass for the other
 
 
 ORBITS = {"momentum": (2, 2, 1), "nesterov": (2, 2, 1), "adamw": (1, 1, 1), "adam-l2": (1, 2, 2)}

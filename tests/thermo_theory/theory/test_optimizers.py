@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from thermo_theory import FixedELR, FixedLR, derive
+from thermo_theory import FixedELR, FixedLR, Formula, derive, symbols
 from thermo_theory.protocols import OPTIMIZERS
 
 
@@ -73,6 +75,45 @@ def test_checked_numbers() -> None:
     cold = adamw.temperature(eta=0.01, lam=0.1, sigma=2.0, d=101)
     assert cold == pytest.approx(2.0 * (0.001 / 200) ** 0.5, rel=1e-9)
     assert derive("temperature", adamw).claim.equation == adamw.temperature.equation
+
+
+@pytest.mark.parametrize("rule", ["sgd", *OPTIMIZERS])
+def test_angle_and_chord_belong_to_one_circle(rule: str) -> None:
+    """The angle is computed from its chord, to all digits however small; its equation has the cosine."""
+    how = FixedLR if rule == "sgd" else FixedLR.with_optimizer(rule)
+    known = {"eta": np.array([1e-9, 0.5, 1.0]), "lam": 0.3, "beta": 0.5, "beta1": 0.5, "d": 1001, "sigma": 20.0}
+    values = {name: known[name] for name in how.angle.arguments}
+    angle, chord = how.angle(**values), how.chord(**values)
+    np.testing.assert_allclose(2 * np.sin(angle / 2), chord, rtol=1e-12)
+    np.testing.assert_allclose(angle[0] / chord[0], 1.0, rtol=1e-8)
+    printed = Formula(how.angle.equation)(
+        **{name: value for name, value in values.items() if name != "eta"}, eta=known["eta"][1:]
+    )
+    np.testing.assert_allclose(printed, angle[1:], rtol=1e-12)
+    with pytest.warns(DeprecationWarning, match="rotation is thermo_theory.Protocol.chord"):
+        assert how.rotation.equation == how.chord.equation
+
+
+def test_older_names_of_the_chord() -> None:
+    with pytest.warns(DeprecationWarning, match="symbols.rotation is thermo_theory.symbols.chord"):
+        assert symbols.rotation is symbols.chord
+    with pytest.warns(DeprecationWarning, match="exact-rotation is chord") as caught:
+        assert derive("exact-rotation", "fixed-lr/adamw") is derive("chord", "fixed-lr/adamw")
+    assert caught[0].filename == __file__  # the warning is to who asked
+    with pytest.raises(AttributeError, match="has no attribute 'turning'"):
+        symbols.turning  # noqa: B018
+    for name in ("angle", "chord"):
+        with pytest.raises(LookupError, match=f"'{name}' is derived for: fixed LR;"):
+            getattr(FixedELR, name)
+
+
+def test_checked_angles() -> None:
+    """By hand: arccos(0.7); momentum 1 - 0.3/1.5 = 4/5; AdamW (0.7 + 0.5)/(1 + 0.35) = 8/9."""
+    momentum, adamw = FixedLR.with_optimizer("momentum"), FixedLR.with_optimizer("adamw")
+    assert FixedLR.angle(eta=1.0, lam=0.3) == pytest.approx(math.acos(0.7), rel=1e-14)
+    assert FixedLR.angle(eta=1.0, lam=1.9) == pytest.approx(math.acos(-0.9), rel=1e-14)
+    assert momentum.angle(eta=1.0, lam=0.3, beta=0.5) == pytest.approx(math.acos(4 / 5), rel=1e-14)
+    assert adamw.angle(eta=1.0, lam=0.3, beta1=0.5) == pytest.approx(math.acos(8 / 9), rel=1e-14)
 
 
 def test_names() -> None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     R,
+    S_sphere,
     Sigma_w,
     T,
     V,
@@ -150,34 +152,48 @@ def _ideal_gas_law_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 _S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
 
 
-def _entropy(chain: Chain, *held: sp.Symbol) -> Step:
-    return chain.definition(
-        eq(_S(*held), _S_sphere(T) + (d - 1) * sp.log(r)),
+@operation("the entropy of exp(-L/T)/Z is a function of T")
+def entropy_of_gibbs(density: sp.Eq, entropy: sp.Symbol, function: sp.Expr) -> sp.Eq:
+    """Read that the density is exp(-L/T)/Z off its slope; the loss of the directions is always the same."""
+    if density != eq(grad_log_rho, -grad_L_unit / function.args[0]):
+        raise OperationError(f"{density} is not the slope of exp(-L/T)")
+    return eq(entropy, function)
+
+
+def _entropy(chain: Chain, protocol: Protocol) -> tuple[Step, Step]:
+    """The entropy of the weights at what a protocol holds, and the gas constant."""
+    held = (eta_eff, lam) if protocol is FixedELR else (eta, lam)
+    entropy = chain.definition(
+        eq(_S(*held), S_sphere + (d - 1) * sp.log(r)),
         "the entropy of the directions on the unit sphere, and the part of the norm",
     )
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    heat = chain.claim("temperature", FixedELR)
+    density = chain.claim("stationary-distribution").substitute(heat.solve_for(sigma**2))
+    gibbs = density.entropy_of_gibbs(S_sphere, _S_sphere(T))
+    radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
+    return entropy.substitute(gibbs, temperature, radius), directions
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
-    entropy = _entropy(chain, T, r)
+    entropy = chain.assumption(
+        "scale invariance",
+        eq(_S(T, r), _S_sphere(T) + (d - 1) * sp.log(r)),
+        "the entropy of exp(-L/T)/Z: at all norms the same directions, on a sphere with r^(d-1) times the area",
+    )
     directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     slope = entropy.differentiate(r).scale(r)
     slope.substitute(directions)
 
 
 def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
-    entropy = _entropy(chain, eta_eff, lam)
-    radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
-    entropy = entropy.substitute(temperature, radius)
+    entropy, directions = _entropy(chain, protocol)
     slope = entropy.differentiate(lam).scale(lam)
     slope.substitute(directions)
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
-    entropy = _entropy(chain, eta, lam)
-    radius, temperature = chain.claim("radius", protocol), chain.claim("temperature", protocol)
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
-    entropy = entropy.substitute(temperature, radius)
+    entropy, directions = _entropy(chain, protocol)
     by_rate = entropy.differentiate(eta).scale(eta)
     by_decay = entropy.differentiate(lam).scale(lam)
     difference = by_rate.add(by_decay, weights=(-1,), because="T depends on eta lambda alone and drops out")
