@@ -27,6 +27,7 @@ from thermo_theory.symbols import (
     Sigma_w,
     T,
     current,
+    diffusion,
     drift,
     drift_matrix,
     drift_squared,
@@ -35,10 +36,11 @@ from thermo_theory.symbols import (
     grad_log_rho,
     h_i,
     h_j,
+    phi_i,
     sigma,
     w,
 )
-from thermo_theory.symbols.vectors import Apply, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
+from thermo_theory.symbols.vectors import Apply, Div, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
 from thermo_theory.worlds.beyond import linear_world
 
 __all__ = ["along_modes", "isolate"]
@@ -126,6 +128,16 @@ def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
     return eq(left, sp.expand(equation.rhs - there))
 
 
+@operation("curvature of the potential along a mode, where the covariance has no elements between modes")
+def curvature_of_mode(potential: sp.Eq, mixed: sp.Eq) -> sp.Eq:
+    """From a potential ``k w.C^-1 w`` and ``C_ij = 0``: the inverse of a diagonal matrix is that of its elements."""
+    form = Quad(Inverse(C), w)
+    factor = sp.expand(potential.rhs).coeff(form)
+    if potential.lhs != Phi or sp.simplify(potential.rhs - factor * form) != 0 or mixed != eq(C_ij, 0):
+        raise OperationError(f"{potential} and {mixed} are not a potential and a covariance of independent modes")
+    return eq(phi_i, 2 * factor / C_ii)
+
+
 @operation("take the element between two eigenvectors of the Hessian")
 def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
     """Element (i, j) of a matrix equation in the eigenbasis of the Hessian; (i, i) if `same`."""
@@ -147,7 +159,7 @@ def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
 
 
 def _ornstein_uhlenbeck(chain: Chain) -> None:
-    mean = chain.definition(eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
+    mean = chain.assumption("linear drift", eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
     square = chain.definition(
         eq(D_mean, eta**2 * Sigma_mean + drift_squared),
         "mean square of a step: noise plus mean",
@@ -160,31 +172,40 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
     balance = later.substitute(still)
     balance.isolate(SymProduct(drift_matrix, C), because="Lyapunov's equation")
     strength = balance.isolate(Sigma_w)
-    normal = chain.definition(
-        eq(grad_log_rho, -Apply(Inverse(C), w)), "linear drift and homogeneous noise make a normal density"
+    normal = chain.assumption(
+        "normal density",
+        eq(grad_log_rho, -Apply(Inverse(C), w)),
+        "as linear drift and homogeneous noise make it",
     )
     flow = chain.definition(
-        eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho)),
-        "the probability current over the density (Fokker-Planck)",
+        eq(current, drift - (Div(diffusion) + Apply(diffusion, grad_log_rho)) / 2),
+        "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2",
     )
-    flow = flow.substitute(mean, normal, strength)
+    spread = chain.assumption("continuous time", eq(diffusion, eta**2 * Sigma_w), "only the noise spreads the weights")
+    even = chain.assumption("homogeneous noise", eq(Div(Sigma_w), 0))
+    flow = flow.substitute(spread).substitute(even, mean, normal, strength)
     flow.split_by_covariance(drift_matrix, w, C, because="only the skew part drives a current")
 
 
 def _lyapunov(chain: Chain) -> Step:
     """Lyapunov's equation of SGD on a quadratic loss."""
-    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C))
-    slope = chain.definition(eq(drift_matrix, eta * Hess), "the gradient of w.Hw/2 is H w")
-    return balance.substitute(slope).scale(1 / eta, because="Lyapunov's equation")
+    slope = chain.assumption("quadratic loss", eq(drift, -eta * Apply(Hess, w)), "the gradient of w.Hw/2 is H w")
+    name = chain.definition(eq(drift_matrix, eta * Hess), "the matrix of this drift")
+    linear = slope.substitute(name.isolate(Hess))
+    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C), given={"linear drift": linear})
+    return balance.substitute(name).scale(1 / eta, because="Lyapunov's equation")
+
+
+def _potential(chain: Chain) -> Step:
+    return chain.assumption(
+        "normal density", eq(Phi, T / 2 * Quad(Inverse(C), w)), "the implicit potential, -T log of the density"
+    )
 
 
 def _linear_regression(chain: Chain) -> None:
-    balance = _lyapunov(chain)
-    potential = chain.definition(
-        eq(Phi, T / 2 * Quad(Inverse(C), w)), "the implicit potential, -T log of the normal density"
-    )
+    balance, potential = _lyapunov(chain), _potential(chain)
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
-    loss = chain.definition(eq(L, Quad(Hess, w) / 2), "a quadratic loss")
+    loss = chain.assumption("quadratic loss", eq(L, Quad(Hess, w) / 2))
     isotropic = chain.assumption("isotropic noise", eq(Sigma_w, sigma**2 * identity_matrix))
     balance = balance.substitute(isotropic)
     spread = balance.solve_lyapunov(C)
@@ -205,7 +226,7 @@ def _probability_currents(chain: Chain) -> None:
 def _equipartition(chain: Chain) -> None:
     balance = _lyapunov(chain)
     variance = balance.along_modes(same=True).solve_for(C_ii)
-    energy = chain.definition(eq(L_i, h_i * C_ii / 2), "the mean loss of a mode")
+    energy = chain.assumption("quadratic loss", eq(L_i, h_i * C_ii / 2), "the mean loss of a mode")
     energy = energy.substitute(variance, because="each mode has the temperature of its own noise")
     isotropic = chain.assumption("isotropic noise", eq(Sigma_ii, sigma**2))
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
