@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath as mp
+import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
@@ -289,8 +290,12 @@ class Blocks:
         Learning rate and weight decay.
     strengths : tuple of mpf
         Scale of the noise of the blocks.
+    ratio : mpf
+        How much the loss depends on the ratio of the blocks' norms.
     broken : mpf
-        Size of the part of the gradient that is not scale-invariant.
+        Size of the part of the loss that is not scale-invariant.
+    radial : mpf
+        Noise along the weights of a block, as a share of the rest.
     discrete : bool
         Whether time goes in steps of one iteration.
     """
@@ -299,7 +304,9 @@ class Blocks:
     rate: Any
     decay: Any
     strengths: tuple[Any, Any]
+    ratio: Any
     broken: Any
+    radial: Any
     discrete: bool
 
     def split(self, w: Any) -> list[Any]:
@@ -309,8 +316,10 @@ class Blocks:
 
     def loss(self, w: Any) -> Any:
         """A loss that couples the directions of the blocks."""
-        u, v = (part / mp.norm(part, 2) for part in self.split(w))
-        return -u[0] + v[1] * u[1] + v[0] ** 2 / 2 + self.broken * (w[0] + mp.fdot(w, w) / 5)
+        sizes = [mp.norm(part, 2) for part in self.split(w)]
+        u, v = (part / size for part, size in zip(self.split(w), sizes, strict=True))
+        of_norms = self.ratio * mp.log(sizes[0] / sizes[1]) + self.broken * (w[0] + mp.fdot(w, w) / 5)
+        return -u[0] + v[1] * u[1] + v[0] ** 2 / 2 + of_norms
 
     def gradient(self, w: Any) -> Any:
         """Gradient by central differences."""
@@ -326,7 +335,7 @@ class Blocks:
             u = part / radius
             for i in range(part.rows):
                 along = -u * u[i]
-                along[i] += 1 + self.broken / 3
+                along[i] += 1 + self.radial
                 kick = mp.matrix(w.rows, 1)
                 for k in range(part.rows):
                     kick[k + block * self.sizes[0]] = along[k] * self.strengths[block] * (1 + mp.mpf(i) / 2) / radius
@@ -358,8 +367,10 @@ def block_world(number: int, granted: Assumptions) -> World:
         mp.mpf(dice.uniform(0.2, 0.4)),
         mp.mpf(dice.uniform(0.1, 0.3)),
         (mp.mpf(dice.uniform(0.6, 0.8)), mp.mpf(dice.uniform(0.9, 1.3))),
-        mp.mpf(0 if "scale invariance" in granted else 0.2),
-        "continuous time" not in granted,
+        ratio=mp.mpf(0 if "scale-invariant blocks" in granted else 0.05),
+        broken=mp.mpf(0 if {"scale-invariant blocks", "scale invariance"}.intersection(granted) else 0.2),
+        radial=mp.mpf(0 if "scale invariance" in granted else 0.07),
+        discrete="continuous time" not in granted,
     )
     directions = [_direction(size, dice) for size in sizes]
 
@@ -401,50 +412,55 @@ def block_world(number: int, granted: Assumptions) -> World:
         s.R: mp.mpf(w.rows - 1) / 2,
         s.R1: mp.mpf(sizes[0] - 1) / 2,
         s.R2: mp.mpf(sizes[1] - 1) / 2,
+        sp.Function("L"): lambda _, *volumes: example.loss(weights(*[mp.sqrt(2 * volume) for volume in volumes])),
     }
     return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
 
 
 @precise
 def coupled_world(number: int, granted: Assumptions) -> World:
-    """Two coordinates on a coupled quadratic loss, each with its own noise, every step enumerated; moments solved."""
+    """Two coordinates on a coupled loss, each with its own noise, every step enumerated; moments solved for."""
     dice = random.Random(f"coupled {number}")
     rates = [mp.mpf(dice.uniform(0.1, 0.3)) for _ in range(2)]
     sizes = [mp.mpf(dice.uniform(0.5, 1.5)) for _ in range(2)]
     bend, coupling = mp.mpf(dice.uniform(1, 1.5)), mp.mpf(dice.uniform(0.4, 0.8))
+    quartic = mp.mpf(0 if "quadratic loss" in granted else 0.5)
+    shared = mp.mpf(0 if "uncorrelated blocks" in granted else 0.3)
     discrete = "continuous time" not in granted
 
     def loss(x: Any) -> Any:
-        return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1]
-
-    def after(x: Any, time: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
-        """Where a step of some length leads, for each sign of the two noises, if only these blocks move."""
-        pull = (bend * x[0] + coupling * x[1], bend * x[1] + coupling * x[0])
-        places = []
-        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
-            places.append(mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)]))
-        return places
+        return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1] + quartic * (x[0] ** 4 + x[1] ** 4) / 4
 
     def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
+        """Mean rate of change, for each sign of the two noises, if only these blocks move."""
+        pull = [bend * x[k] + coupling * x[1 - k] + quartic * x[k] ** 3 for k in range(2)]
+
         def change(time: Any) -> Any:
-            return (mp.fsum(map(function, after(x, time, blocks))) / 4 - function(x)) / time
+            total = -function(x)
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
+                there = mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)])
+                total += (1 + shared * signs[0] * signs[1]) / 4 * function(there)
+            return total / time
 
         time = mp.mpf(10) ** -(DIGITS // 3)
         return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
 
+    def points(first: Any, mixed: Any, second: Any) -> list[Any]:
+        """Four equally likely places with these second moments."""
+        aside = mixed / mp.sqrt(first)
+        columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
+        return [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+
+    def drifts(*moments: Any) -> list[Any]:
+        return [mp.fsum(rate_of(product, x) for x in points(*moments)) for product in products]
+
     products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
-    # Rates of the second moments are linear in the moments: read the matrix off three points.
-    points = [mp.matrix(place) for place in ((1, 0), (0, 1), (1, 1))]
-    rest = mp.matrix([rate_of(product, mp.zeros(2, 1)) for product in products])
-    seen = mp.matrix([[rate_of(product, point) - rest[k] for point in points] for k, product in enumerate(products)])
-    basis = mp.matrix([[product(point) for point in points] for product in products])
-    first, mixed, second = -mp.lu_solve(seen * mp.inverse(basis), rest)
+    guess = [rates[k] * sizes[k] ** 2 / 2 for k in range(2)]
+    moments = list(mp.findroot(drifts, (guess[0], -mp.fprod(guess), guess[1]), tol=mp.mpf(10) ** -40, verify=False))
     if "stationarity" not in granted:
-        first, second = first * mp.mpf("1.4"), second * mp.mpf("0.9")
-    aside = mixed / mp.sqrt(first)
-    columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
-    ensemble = [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+        moments = [moments[0] * mp.mpf("1.4"), moments[1], moments[2] * mp.mpf("0.9")]
+    ensemble = points(*moments)
 
     def place(world: World) -> Any:
         return mp.matrix([world[s.x1], world[s.x2]])
@@ -466,6 +482,7 @@ def coupled_world(number: int, granted: Assumptions) -> World:
         s.eta2: rates[1],
         s.T1: temperature(0),
         s.T2: temperature(1),
+        s.Sigma_ij: shared * sizes[0] * sizes[1],
         s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
     }
     changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]
