@@ -20,7 +20,10 @@ from thermo_theory.engine.world import DIGITS, Assumptions, World, precise, worl
 from thermo_theory.symbols.vectors import identity_matrix
 from thermo_theory.worlds.sgd import sgd_world
 
-__all__ = ["batch_world", "block_world", "coupled_world", "linear_world"]
+__all__ = ["batch_world", "block_world", "coupled_world", "linear_world", "shared_noise"]
+
+#: Covariance of the noise of two blocks, at unit norm.
+shared_noise = sp.Symbol("Sigma_12", real=True)
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,9 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
         s.Hess: hessian,
         s.drift_matrix: process.matrix,
         s.drift: process.drift(here),
-        s.Sigma_w: lambda world: covariance_at(world[s.w]),
+        s.Sigma_w: covariance_at(here),
         s.Sigma_mean: process.mean(covariance_at, covariance),
         s.D_mean: lambda world: process.mean(process.square, covariance),
-        s.diffusion: lambda world: process.square(world[s.w]),
         s.C: covariance,
         s.C_next: covariance + process.rate(covariance),
         s.drift_squared: drift_squared,
@@ -225,9 +227,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
         s.T: temperature,
         s.Phi: potential(0),
         s.grad_log_rho: lambda world: gradient(here),
-        s.current: lambda world: (
-            process.drift(here) - _divergence(lambda w: process.square(w) * density(w), here) / 2
-        ),
+        s.current: lambda world: process.drift(here) - _divergence(lambda w: process.noise(w) * density(w), here) / 2,
         s.h_i: values[0],
         s.h_j: values[1],
         s.C_ij: mixed(covariance),
@@ -239,11 +239,7 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
         s.batch: size,
         s.Sigma1_ij: mixed(covariance_at(here)) / shrunk,
     }
-    return World(
-        meanings,
-        f"{'quadratic loss' if symmetric else 'linear drift'}, {n} dimensions",
-        divergence=lambda function, world: _divergence(lambda w: function(world.at({s.w: w})), world[s.w]),
-    )
+    return World(meanings, f"{'quadratic loss' if symmetric else 'linear drift'}, {n} dimensions")
 
 
 def _divergence(field: Callable[[Any], Any], w: Any) -> Any:
@@ -482,7 +478,7 @@ def coupled_world(number: int, granted: Assumptions) -> World:
         s.eta2: rates[1],
         s.T1: temperature(0),
         s.T2: temperature(1),
-        s.Sigma_ij: shared * sizes[0] * sizes[1],
+        shared_noise: shared * sizes[0] * sizes[1],
         s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
     }
     changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]

@@ -20,7 +20,7 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
 
-__all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "weights_entropy"]
+__all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "run_entropy", "weights_entropy"]
 
 #: Digits of every number of the gas: enough for slopes, and for the remainders of series.
 MOST = 30
@@ -31,12 +31,14 @@ DEPTH, NODES = 85, GaussLegendre(mp.mp)
 #: At how many places SGD's stationary density is found (between them its logarithm is a polynomial): exact for Gibbs'.
 PLACES = 6
 
-#: Functions of the gas: mean cosine and partition function of kappa, energy and entropy of T, density of the angle.
+#: Functions of the gas: mean cosine and partition function of kappa; energy and entropy of the directions, of T at a norm
+#: that is held; entropy of the weights and of their directions in a run at fixed rates; density of the angle.
 mean_cosine = sp.Function("A", positive=True)
 partition = sp.Function("Z", positive=True)
 energy = sp.Function("U")
 directions_entropy = sp.Function("S_sphere")
 weights_entropy = sp.Function("S")
+run_entropy = sp.Function("S_u")
 density = sp.Function("rho", positive=True)
 #: Learning rate on an adiabat at a weight decay; mean cosine at a temperature in units of 1/d.
 adiabat = sp.Function("eta", positive=True)
@@ -429,6 +431,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
         partition: lambda world, kappa: mp.exp(kappa + gibbs(world, kappa).log_total),
         energy: lambda world, temperature: gas(world, temperature).energy,
         directions_entropy: directions,
+        run_entropy: directions,
         weights_entropy: whole,
         density: angle_density,
         "heat": heat,

@@ -27,7 +27,6 @@ from thermo_theory.symbols import (
     Sigma_w,
     T,
     current,
-    diffusion,
     drift,
     drift_matrix,
     drift_squared,
@@ -40,7 +39,7 @@ from thermo_theory.symbols import (
     sigma,
     w,
 )
-from thermo_theory.symbols.vectors import Apply, Div, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
+from thermo_theory.symbols.vectors import Apply, Inverse, Mat, Quad, SkewProduct, SymProduct, identity_matrix, is_tensor
 from thermo_theory.worlds.beyond import linear_world
 
 __all__ = ["along_modes", "isolate"]
@@ -177,13 +176,12 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
         eq(grad_log_rho, -Apply(Inverse(C), w)),
         "as linear drift and homogeneous noise make it",
     )
-    flow = chain.definition(
-        eq(current, drift - (Div(diffusion) + Apply(diffusion, grad_log_rho)) / 2),
-        "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2",
+    flow = chain.assumption(
+        "homogeneous noise",
+        eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho)),
+        "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2, where div D = 0",
     )
-    spread = chain.assumption("continuous time", eq(diffusion, eta**2 * Sigma_w), "only the noise spreads the weights")
-    even = chain.assumption("homogeneous noise", eq(Div(Sigma_w), 0))
-    flow = flow.substitute(spread).substitute(even, mean, normal, strength)
+    flow = flow.substitute(mean, normal, strength)
     flow.split_by_covariance(drift_matrix, w, C, because="only the skew part drives a current")
 
 

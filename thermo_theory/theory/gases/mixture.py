@@ -23,7 +23,6 @@ from thermo_theory.symbols import (
     V2,
     L,
     R,
-    Sigma_ij,
     T,
     V,
     coupling,
@@ -39,7 +38,7 @@ from thermo_theory.symbols import (
     x2,
 )
 from thermo_theory.symbols.vectors import Expectation, Generator
-from thermo_theory.worlds.beyond import block_world, coupled_world
+from thermo_theory.worlds.beyond import block_world, coupled_world, shared_noise
 from thermo_theory.worlds.sgd import sgd_world
 
 __all__: list[str] = []
@@ -91,9 +90,9 @@ def _driven_steady_state(chain: Chain) -> None:
         "a direction of each block near the minimum, and what couples them",
     )
     pulls = [loss.down_the_gradient(x1, eta1), loss.down_the_gradient(x2, eta2)]
-    apart = chain.assumption("uncorrelated blocks", eq(Sigma_ij, 0))
+    apart = chain.assumption("uncorrelated blocks", eq(shared_noise, 0))
     grown, balances = [], []
-    for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, eta1 * eta2 * Sigma_ij), (x2, x2, 2 * eta2 * T2)):
+    for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, eta1 * eta2 * shared_noise), (x2, x2, 2 * eta2 * T2)):
         grows = chain.assumption(
             "continuous time",
             eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread),
@@ -102,7 +101,7 @@ def _driven_steady_state(chain: Chain) -> None:
         grown.append(grows)
         still = chain.assumption("stationarity", eq(Expectation(Generator(one * other)), 0), "the spread is constant")
         used = [pull for pull in pulls if grows.equation.rhs.has(pull.equation.lhs)]
-        used += [apart] if spread.has(Sigma_ij) else []
+        used += [apart] if spread.has(shared_noise) else []
         mean = grows.substitute(*used).expand().expectation()
         balances.append(mean.substitute(still))
     moments = Expectation(x1**2), Expectation(x1 * x2), Expectation(x2**2)

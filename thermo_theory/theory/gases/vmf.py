@@ -24,7 +24,15 @@ from thermo_theory.numeric.vmf_sampling import sample
 from thermo_theory.protocols import FixedELR
 from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, eq, eta_eff, gamma, kappa, p, r, sigma, theta
 from thermo_theory.theory.gases.vmf_steps import over_the_angle
-from thermo_theory.worlds.vmf import density, directions_entropy, gas_world, mean_cosine, partition, weights_entropy
+from thermo_theory.worlds.vmf import (
+    density,
+    directions_entropy,
+    gas_world,
+    mean_cosine,
+    partition,
+    run_entropy,
+    weights_entropy,
+)
 from thermo_theory.worlds.vmf import energy as energy_of
 
 __all__ = [
@@ -228,11 +236,11 @@ def _adiabatic_index(chain: Chain) -> None:
     heat = chain.claim("vmf-first-law", given=proof)
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     whole = chain.definition(
-        eq(weights_entropy(T, p), directions_entropy(T, p) + (d - 1) * sp.log(r)),
+        eq(weights_entropy(T, p), run_entropy(T, p) + (d - 1) * sp.log(r)),
         "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     alike = chain.assumption(
-        "scale invariance", eq(directions_entropy(T, p), directions_entropy(T)), "the directions do not feel the norm"
+        "scale invariance", eq(run_entropy(T, p), directions_entropy(T)), "the directions do not feel the norm"
     )
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm")
     law = chain.claim("ideal-gas-law", FixedELR)

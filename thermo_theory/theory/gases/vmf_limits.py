@@ -31,6 +31,7 @@ from thermo_theory.worlds.vmf import (
     directions_entropy,
     energy,
     gas_world,
+    run_entropy,
     weights_entropy,
 )
 
@@ -108,11 +109,11 @@ def _adiabat(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
     law = chain.claim("vmf-first-law", given=_gibbs(chain))
     entropy = chain.definition(
-        eq(_S, directions_entropy(eta, lam) + (d - 1) * sp.log(r)),
+        eq(_S, run_entropy(eta, lam) + (d - 1) * sp.log(r)),
         "the entropy of the directions on the unit sphere, and the part of the norm",
     )
     alike = chain.assumption(
-        "scale invariance", eq(directions_entropy(eta, lam), directions_entropy(T)), "the directions do not feel the norm"
+        "scale invariance", eq(run_entropy(eta, lam), directions_entropy(T)), "the directions do not feel the norm"
     )
     directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     line = chain.definition(eq(_S.subs(eta, adiabat(lam)), S), "along an adiabat eta(lambda) the entropy is constant")
