@@ -427,46 +427,45 @@ def coupled_world(number: int, granted: Assumptions) -> World:
     def loss(x: Any) -> Any:
         return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1] + quartic * (x[0] ** 4 + x[1] ** 4) / 4
 
-    def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
-        """Mean rate of change, for each sign of the two noises, if only these blocks move."""
+    def rates_of(function: Callable[[Any], list[Any]], x: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
+        """Mean rates of change, for each sign of the two noises, if only these blocks move."""
         pull = [bend * x[k] + coupling * x[1 - k] + quartic * x[k] ** 3 for k in range(2)]
+        time = mp.mpf(1) if discrete else mp.mpf(10) ** -(DIGITS // 2)
+        total = [-one for one in function(x)]
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
+            there = function([x[k] + (move[k] if k in blocks else 0) for k in range(2)])
+            weight = (1 + shared * signs[0] * signs[1]) / 4
+            total = [one + weight * other for one, other in zip(total, there, strict=True)]
+        return [one / time for one in total]
 
-        def change(time: Any) -> Any:
-            total = -function(x)
-            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
-                there = mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)])
-                total += (1 + shared * signs[0] * signs[1]) / 4 * function(there)
-            return total / time
-
-        time = mp.mpf(10) ** -(DIGITS // 3)
-        return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
+    def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
+        return rates_of(lambda place: [function(place)], x, blocks)[0]
 
     def points(first: Any, mixed: Any, second: Any) -> list[Any]:
-        """Four equally likely places with these second moments."""
+        """Equally likely places with these second moments, as are their opposites."""
         aside = mixed / mp.sqrt(first)
-        columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
-        return [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+        return [[mp.sqrt(2 * first), mp.sqrt(2) * aside], [mp.mpf(0), mp.sqrt(2 * (second - aside**2))]]
 
     def drifts(*moments: Any) -> list[Any]:
-        return [mp.fsum(rate_of(product, x) for x in points(*moments)) for product in products]
+        seen = [rates_of(lambda x: [x[0] ** 2, x[0] * x[1], x[1] ** 2], x) for x in points(*moments)]
+        return [mp.fsum(parts) for parts in zip(*seen, strict=True)]
 
-    products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
     guess = [rates[k] * sizes[k] ** 2 / 2 for k in range(2)]
     moments = list(mp.findroot(drifts, (guess[0], -mp.fprod(guess), guess[1]), tol=mp.mpf(10) ** -40, verify=False))
     if "stationarity" not in granted:
         moments = [moments[0] * mp.mpf("1.4"), moments[1], moments[2] * mp.mpf("0.9")]
-    ensemble = points(*moments)
+    ensemble = [[sign * one for one in x] for x in points(*moments) for sign in (1, -1)]
 
     def place(world: World) -> Any:
-        return mp.matrix([world[s.x1], world[s.x2]])
+        return [world[s.x1], world[s.x2]]
 
     def generator(function: Callable[[World], Any], world: World) -> Any:
         return rate_of(lambda x: function(world.at({s.x1: x[0], s.x2: x[1]})), place(world))
 
     def temperature(block: int) -> Any:
         # Einstein's relation at rest.
-        return rate_of(lambda x: x[block] ** 2, mp.zeros(2, 1)) / (2 * rates[block])
+        return rate_of(lambda x: x[block] ** 2, [mp.mpf(0)] * 2) / (2 * rates[block])
 
     meanings: dict[Any, Any] = {
         s.x1: ensemble[0][0],

@@ -64,7 +64,7 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
     constant, attraction, size = mp.mpf("1.5") + number, mp.mpf("0.8") + mp.mpf(number) / 7, mp.mpf("0.23")
 
     def pressure(_: World | None, heat: Any, volume: Any) -> Any:
-        return -slope(lambda v: -constant * heat * mp.log(v - size) - attraction / v, volume)
+        return -mp.diff(lambda v: -constant * heat * mp.log(v - size) - attraction / v, volume)
 
     def level(volume: Any) -> Any:
         # The slope of an isotherm is linear in T: two of them give the T at which it vanishes.
