@@ -102,7 +102,7 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
 
 @dataclass(frozen=True)
 class Scaled(SGDWorld):
-    """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)`` that also depends on how long h is, and a rest that is of w itself."""
+    """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)``, of its length too, and of a rest that depends on w itself."""
 
     eps: Any = 0
     rest: Any = 0

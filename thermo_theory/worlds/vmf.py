@@ -31,8 +31,8 @@ DEPTH, NODES = 85, GaussLegendre(mp.mp)
 #: At how many places SGD's stationary density is found (between them its logarithm is a polynomial): exact for Gibbs'.
 PLACES = 6
 
-#: Functions of the gas: mean cosine and partition function of kappa; energy and entropy of the directions, of T at a norm
-#: that is held; entropy of the weights and of their directions in a run at fixed rates; density of the angle.
+#: Functions of the gas: mean cosine and partition function of kappa; energy and entropy of the directions, of T at a
+#: norm that is held; entropy of the weights and of their directions in a run at fixed rates; density of the angle.
 mean_cosine = sp.Function("A", positive=True)
 partition = sp.Function("Z", positive=True)
 energy = sp.Function("U")

@@ -117,7 +117,7 @@ derivation(
 
 
 def _gibbs_law(chain: Chain) -> tuple[Step, Step, Step, Step, Step]:
-    """The density under the Gibbs law with Z, loss, temperature, and the integrals of exp(kappa cos) without, with cos."""
+    """The Gibbs density with Z, loss, temperature, and the integrals of exp(kappa cos) without and with cos."""
     mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL).scale(over_the_angle(_BOLTZMANN))
     total = chain.definition(eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)), "the partition function")
     loss = chain.definition(eq(L, 1 - sp.cos(theta)), "the loss 1 - mu.w falls with the angle to mu")
