@@ -22,11 +22,8 @@ from thermo_theory.engine.world import Assumptions, World, world_maker
 
 __all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "run_entropy", "weights_entropy"]
 
-#: Digits of every number of the gas: enough for slopes, and for the remainders of series.
-MOST = 30
-
-#: Where the density is this many powers of e below its largest, it is 0; Gauss' nodes between these ends.
-DEPTH, NODES = 85, GaussLegendre(mp.mp)
+#: Gauss' nodes between the angles beyond which the density is negligible.
+NODES = GaussLegendre(mp.mp)
 
 #: At how many places SGD's stationary density is found (between them its logarithm is a polynomial): exact for Gibbs'.
 PLACES = 6
@@ -45,13 +42,19 @@ adiabat = sp.Function("eta", positive=True)
 cosine_of_reduced = sp.Function("a", positive=True)
 
 
+def _digits() -> int:
+    """Digits of every number of the gas: enough for slopes, or for the remainders of series."""
+    return 30 if mp.mp.dps <= 45 else 60
+
+
 @cache
-def _log_area(n: int) -> Any:
+def _log_area(n: int, digits: int) -> Any:
     """Log of the area of the unit sphere in n dimensions, angle by angle."""
-    total = mp.mpf(2) if n == 1 else 2 * mp.pi
-    for power in range(1, n - 1):
-        total *= mp.quad(lambda angle, power=power: mp.sin(angle) ** power, [0, mp.pi / 2, mp.pi])
-    return mp.log(total)
+    with mp.workdps(digits + 5):
+        total = mp.mpf(2) if n == 1 else 2 * mp.pi
+        for power in range(1, n - 1):
+            total *= mp.quad(lambda angle, power=power: mp.sin(angle) ** power, [0, mp.pi / 2, mp.pi])
+        return mp.log(total)
 
 
 def _polynomial(coefficients: Sequence[Any], x: Any) -> Any:
@@ -75,18 +78,21 @@ class Gas:
         Dimension of the weights.
     log : tuple of mpf
         Coefficients of the log density, the lowest power first, up to a constant: (0, -1/T) is Gibbs'.
+    digits : int
+        Decimal digits of the results, 30 or 60.
     """
 
     n: Any
     log: tuple[Any, ...]
+    digits: int
 
     @cached_property
     def sums(self) -> tuple[Any, ...]:
         """Log of the largest integrand; integrals over the angle of 1, the loss and the log density, relative to it."""
         (low, high), top = self._range
         total = [mp.mpf(0)] * 3
-        with mp.workdps(MOST + 5):
-            for angle, width in NODES.get_nodes(mp.mpf(low), mp.mpf(high), 6, mp.mp.prec):
+        with mp.workdps(self.digits + 5):
+            for angle, width in NODES.get_nodes(mp.mpf(low), mp.mpf(high), 5 + self.digits // 30, mp.mp.prec):
                 cosine, sine = mp.cos_sin(angle / 2)
                 loss = 2 * sine**2
                 log = _polynomial(self.log, loss)
@@ -114,7 +120,7 @@ class Gas:
 
         peak = max(turn(lambda angle: steepness(angle) > 0, 0.0, math.pi), 1e-12)
         top = height(peak)
-        ends = [turn(lambda angle: height(angle) > top - DEPTH, peak, end) for end in (0.0, math.pi)]
+        ends = [turn(lambda angle: height(angle) > top - 2.5 * self.digits - 10, peak, end) for end in (0.0, math.pi)]
         return [0.0 if ends[0] < 1e-9 else ends[0], mp.pi if ends[1] > math.pi - 1e-9 else ends[1]], top
 
     @property
@@ -130,22 +136,22 @@ class Gas:
     @property
     def log_total(self) -> Any:
         """Log of the integral over the sphere of what `log` is the logarithm of."""
-        return self.sums[0] + mp.log(self.sums[1]) + _log_area(int(self.n) - 1)
+        return self.sums[0] + mp.log(self.sums[1]) + _log_area(int(self.n) - 1, self.digits)
 
     @property
     def entropy(self) -> Any:
         """Minus the mean log density."""
-        return self.spread + _log_area(int(self.n) - 1)
+        return self.spread + _log_area(int(self.n) - 1, self.digits)
 
 
 @cache
-def _gas(n: Any, log: tuple[Any, ...]) -> Gas:
-    return Gas(n, log)
+def _gas(n: Any, log: tuple[Any, ...], digits: int) -> Gas:
+    return Gas(n, log, digits)
 
 
 def gibbs(world: World, kappa: Any) -> Gas:
     """The gas whose density is exp(-kappa loss), in the world's dimension."""
-    return _gas(world[s.d], (mp.mpf(0), -mp.mpmathify(kappa)))
+    return _gas(world[s.d], (mp.mpf(0), -mp.mpmathify(kappa)), _digits())
 
 
 # SGD itself --------------------------------------------------------------------------------------
@@ -227,7 +233,7 @@ class Latitudes:
             return [(x - y) / time for x, y in zip(total, start, strict=True)]
 
         start = function(*[norm * u for u in outwards])
-        return change(mp.mpf(1) if self.discrete else mp.mpf(10) ** -(MOST + 5))
+        return change(mp.mpf(1) if self.discrete else mp.mpf(10) ** -(mp.mp.dps // 2 - 5))
 
     def log_density(self, effective: Any, norm: Any) -> tuple[Any, ...]:
         """Log of the stationary density of the directions on the sphere of a norm, a polynomial in the loss.
@@ -235,7 +241,8 @@ class Latitudes:
         Between circles of latitude nothing flows: ``b q = (a q)'/2`` for the cosine, its drift b, its squared change a
         per unit of time and its density q, which is ``sin(theta)^(n - 3)`` times that on the sphere.
         """
-        with mp.workdps(2 * MOST + 20):
+        digits = _digits()
+        with mp.workdps(2 * digits + 20):
             cosines = [mp.cos((2 * k + 1) * mp.pi / (2 * PLACES)) for k in range(PLACES)]
             steep, sizes = [], []
             for here in cosines:
@@ -257,7 +264,7 @@ class Latitudes:
                 log[1] += (self.n - 1) / 4
                 log[2] -= (self.n - 1) / 9
             log[0] = mp.mpf(0)
-            while mp.fabs(log[-1]) < mp.mpf(10) ** -MOST:
+            while mp.fabs(log[-1]) < mp.mpf(10) ** -digits:
                 log.pop()
         return tuple(log)
 
@@ -274,11 +281,12 @@ class Latitudes:
 
             return mp.fsum(self.rates(square, c, norm, rate(norm), decay)[0] for c in _ENSEMBLE)
 
-        with mp.workdps(2 * MOST + 20):
+        digits = _digits()
+        with mp.workdps(2 * digits + 20):
             low, up = mp.mpf(1), growth(mp.mpf(1)) > 0
             while (growth(low * (2 if up else mp.mpf(1) / 2)) > 0) == up:
                 low = low * 2 if up else low / 2
-            ends, few = (low, low * 2 if up else low / 2), mp.mpf(10) ** -(MOST + 5)
+            ends, few = (low, low * 2 if up else low / 2), mp.mpf(10) ** -(digits + 5)
             return mp.sqrt(mp.findroot(growth, ends, solver="anderson", tol=few, verify=False))
 
 
@@ -353,8 +361,8 @@ def _dimensions(points: Sequence[tuple[Any, Any]], large: bool) -> str:
 
 def _by_heat(function: Callable[[Any], Any], heat: Any) -> Any:
     """Derivative by the temperature."""
-    with mp.workdps(MOST):
-        step = heat * mp.mpf(10) ** -(MOST // 3)
+    with mp.workdps(_digits()):
+        step = heat * mp.mpf(10) ** -(_digits() // 3)
         return (function(heat + step) - function(heat - step)) / (2 * step)
 
 
@@ -366,7 +374,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
         return _example(world[s.d], granted)
 
     def norm(world: World, *held: Any) -> Any:
-        key = (world[s.d], *held)
+        key = (world[s.d], *held, _digits())
         if key not in known:
             rate = 2 * held[0] / example(world).sigma ** 2
             known[key] = example(world).norm((lambda _: held[0]) if fixed_lr else (lambda r: rate * r**2), held[1])
@@ -378,10 +386,10 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
     def gas(world: World, temperature: Any, size: Any = _HELD) -> Gas:
         if is_gibbs:
             return gibbs(world, 1 / temperature)
-        key = (world[s.d], temperature, size, "log")
+        key = (world[s.d], temperature, size, "log", _digits())
         if key not in known:
             known[key] = example(world).log_density(2 * temperature / example(world).sigma ** 2, size)
-        return _gas(world[s.d], known[key])
+        return _gas(world[s.d], known[key], _digits())
 
     def directions(world: World, *held: Any) -> Any:
         """Entropy of the directions, at a temperature and the norm that is held, or in a run at fixed rates."""
