@@ -268,8 +268,11 @@ class Latitudes:
                 log.pop()
         return tuple(log)
 
-    def norm(self, rate: Callable[[Any], Any], decay: Any) -> Any:
-        """The norm whose square does not drift, on average over an ensemble; rate: the learning rate at a norm."""
+    def norm(self, rate: Callable[[Any], Any], decay: Any, power: int) -> Any:
+        """The norm whose square does not drift, on average over an ensemble; rate: the learning rate at a norm.
+
+        It is searched in a power of the norm in which its growth is nearly linear.
+        """
         if not self.still:
             return mp.mpf("1.4")
 
@@ -286,8 +289,14 @@ class Latitudes:
             low, up = mp.mpf(1), growth(mp.mpf(1)) > 0
             while (growth(low * (2 if up else mp.mpf(1) / 2)) > 0) == up:
                 low = low * 2 if up else low / 2
-            ends, few = (low, low * 2 if up else low / 2), mp.mpf(10) ** -(digits + 5)
-            return mp.sqrt(mp.findroot(growth, ends, solver="anderson", tol=few, verify=False))
+            ends, few = (
+                [x ** (mp.mpf(power) / 2) for x in (low, low * 2 if up else low / 2)],
+                mp.mpf(10) ** -(digits + 5),
+            )
+            found = mp.findroot(
+                lambda x: growth(x ** (mp.mpf(2) / power)), ends, solver="anderson", tol=few, verify=False
+            )
+            return found ** (mp.mpf(1) / power)
 
 
 #: Cosines over which noise and growth of the norm are averaged.
@@ -377,7 +386,8 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
         key = (world[s.d], *held, _digits())
         if key not in known:
             rate = 2 * held[0] / example(world).sigma ** 2
-            known[key] = example(world).norm((lambda _: held[0]) if fixed_lr else (lambda r: rate * r**2), held[1])
+            along = ((lambda _: held[0]), held[1], -4) if fixed_lr else ((lambda r: rate * r**2), held[1], 2)
+            known[key] = example(world).norm(*along)
         return known[key]
 
     def heat(world: World, *held: Any) -> Any:
