@@ -271,10 +271,8 @@ class Latitudes:
     def norm(self, rate: Callable[[Any], Any], decay: Any, power: int) -> Any:
         """The norm whose square does not drift, on average over an ensemble; rate: the learning rate at a norm.
 
-        It is searched in a power of the norm in which its growth is nearly linear.
+        It is searched in a power of the norm in which its growth is nearly linear. Unless still, it is on its way there.
         """
-        if not self.still:
-            return mp.mpf("1.4")
 
         def growth(squared: Any) -> Any:
             norm = mp.sqrt(squared)
@@ -296,7 +294,8 @@ class Latitudes:
             found = mp.findroot(
                 lambda x: growth(x ** (mp.mpf(2) / power)), ends, solver="anderson", tol=few, verify=False
             )
-            return found ** (mp.mpf(1) / power)
+            norm = found ** (mp.mpf(1) / power)
+            return norm if self.still else mp.sqrt(norm**2 / 2 + 1)
 
 
 #: Cosines over which noise and growth of the norm are averaged.

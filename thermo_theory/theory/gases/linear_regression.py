@@ -129,7 +129,18 @@ def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
 
 @operation("curvature of the potential along a mode, where the covariance has no elements between modes")
 def curvature_of_mode(potential: sp.Eq, mixed: sp.Eq) -> sp.Eq:
-    """From a potential ``k w.C^-1 w`` and ``C_ij = 0``: the inverse of a diagonal matrix is that of its elements."""
+    """From a potential ``k w.C^-1 w`` and ``C_ij = 0``: the inverse of a diagonal matrix is that of its elements.
+
+    Raises
+    ------
+    OperationError
+        If they are not of this form.
+
+    Examples
+    --------
+    >>> curvature_of_mode(eq(Phi, T / 2 * Quad(Inverse(C), w)), eq(C_ij, 0))
+    Eq(phi_i, T/C_ii)
+    """
     form = Quad(Inverse(C), w)
     factor = sp.expand(potential.rhs).coeff(form)
     if potential.lhs != Phi or sp.simplify(potential.rhs - factor * form) != 0 or mixed != eq(C_ij, 0):

@@ -60,6 +60,14 @@ def along_the_meridian(slope: sp.Eq, density: sp.Expr, loss: sp.Expr, other_angl
     ------
     OperationError
         If the slope is not a constant times that of the loss.
+
+    Examples
+    --------
+    On the sphere (d = 3), where the other angle gives 2 pi, the density at the pole of exp(cos) is e/(4 pi sinh 1):
+
+    >>> angles = along_the_meridian(eq(grad_log_rho, -grad_L_unit), sp.Symbol("rho"), 1 - sp.cos(theta), 2 * sp.pi)
+    >>> angles.rhs.subs(d, 3).doit().subs(theta, 0).evalf(6), (sp.E / (4 * sp.pi * sp.sinh(1))).evalf(6)
+    (0.184065, 0.184065)
     """
     k = -sp.expand(slope.rhs).coeff(grad_L_unit)
     if slope.lhs != grad_log_rho or sp.simplify(slope.rhs + k * grad_L_unit) != 0 or k.has(theta, loss):
@@ -105,7 +113,20 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
 
 @operation("differentiate along the line {0}")
 def slope_of_level_line(equation: sp.Eq, line: sp.Expr, variable: sp.Symbol) -> sp.Eq:
-    """From ``f(y(x), x) = constant`` the slope ``dy/dx = -(df/dx)/(df/dy)``; y is written where y(x) stands."""
+    """From ``f(y(x), x) = constant`` the slope ``dy/dx = -(df/dx)/(df/dy)``; y is written where y(x) stands.
+
+    Raises
+    ------
+    OperationError
+        If the equation is not of this form.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> line = sp.Function("y")(x)
+    >>> slope_of_level_line(eq(x * line**2, 8), line, y).rhs.doit()
+    -y/(2*x)
+    """
     (argument,) = line.args
     function = equation.lhs.subs(line, variable)
     if equation.rhs.has(argument, variable) or not equation.lhs.has(line):
