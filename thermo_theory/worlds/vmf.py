@@ -271,7 +271,7 @@ class Latitudes:
     def norm(self, rate: Callable[[Any], Any], decay: Any, power: int) -> Any:
         """The norm whose square does not drift, on average over an ensemble; rate: the learning rate at a norm.
 
-        It is searched in a power of the norm in which its growth is nearly linear. Unless still, it is on its way there.
+        It is searched in a power of the norm in which its growth is nearly linear. Unless still, it is on its way.
         """
 
         def growth(squared: Any) -> Any:
