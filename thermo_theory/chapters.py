@@ -51,6 +51,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Exact, without the stochastic differential equation": (
         "scaling-symmetry",
         "maxwell-from-symmetry",
+        "maxwell-differential-entropy",
         "norm-balance",
         "virial-theorem",
         "virial-with-remainder",

@@ -71,7 +71,7 @@ RENAMED = {
     "thermo_theory.gases.vmf_limits": "thermo_theory.theory.gases.vmf_limits",
     "thermo_theory.gases.vmf_series": "thermo_theory.theory.gases.vmf_series",
     "thermo_theory.gases.vmf_steps": "thermo_theory.theory.gases.vmf_steps",
-    "thermo_theory.heavy_ball": "thermo_theory.theory.heavy_ball",
+    "thermo_theory.heavy_ball": "thermo_theory.theory.symmetry",
     "thermo_theory.operations": "thermo_theory.engine.operations",
     "thermo_theory.optimizers": "thermo_theory.theory.optimizers",
     "thermo_theory.paths": "thermo_theory.relations.paths",

@@ -329,7 +329,7 @@ def _predicted(
     if table.missing("laplacian"):
         return np.asarray(predicted)
     h = table.values("laplacian")[chosen] / (d - 1)
-    bent = h > 0
+    bent = (h > 0) & (free | (rate * h < 2))  # beyond it a step overshoots the minimum, and there is no such volume
     rate, decay, sigma, h = rate[bent], decay[bent], sigma[bent], h[bent]
     if free:
         volume = derive("finite-step", FixedLR).claim(eta=rate, lam=decay, sigma=sigma, h=h, d=d)

@@ -10,7 +10,7 @@ symbol has a meaning of its own, and compares the two sides to high precision.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any
@@ -19,6 +19,7 @@ import sympy as sp
 
 from thermo_theory.chapters import place
 from thermo_theory.engine import library
+from thermo_theory.engine.assumptions import ASSUMPTIONS
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
 from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
 from thermo_theory.engine.formula import Formula
@@ -46,39 +47,6 @@ __all__ = [
     "derive",
     "registered",
 ]
-
-#: Every assumption by its fixed name, and what it allows.
-ASSUMPTIONS = {
-    "scale invariance": "the loss of every minibatch depends only on the direction of the weights: g.w = 0, g ~ 1/r",
-    "stationarity": "the distribution of the weights no longer changes",
-    "isotropic noise": "gradient noise has the same variance in all directions along the sphere",
-    "homogeneous noise": "tr Sigma is constant over the sphere",
-    "continuous time": "steps are small enough for SGD to follow its stochastic differential equation",
-    "small steps": "an expansion in the step size, truncated at a stated order",
-    "low temperature": "an expansion in the temperature, truncated at a stated order",
-    "pure noise": "the mean gradient vanishes",
-    "Gibbs law": "the stationary density is exp(-L/T)/Z",
-    "constant heat capacity": "C_V does not depend on the temperature",
-    "ideal gas law": "p V = R T",
-    "eps = 0": "the optimiser's epsilon is negligible",
-    "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
-    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
-    "Gaussian noise": "gradient noise is Gaussian",
-    "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
-    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
-    "constant volume": "the norm does not change during a process",
-    "constant pressure": "weight decay does not change during a process",
-    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
-    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
-    "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
-    "linear drift": "the mean update is linear in the weights",
-    "quadratic loss": "the loss is quadratic in the weights, as near a minimum",
-    "normal density": "the stationary density of the weights is normal",
-    "independent examples": "the gradients of a minibatch's examples are independent and alike",
-    "uncorrelated blocks": "the gradient noise of one block is uncorrelated with that of the other",
-    "scale-invariant blocks": "the loss depends on the direction of each block, not on its norm",
-    "normalised weights": "the loss depends on the weights by way of w/sqrt(|w|^2 + eps) alone",
-}
 
 
 @dataclass(frozen=True)
@@ -256,7 +224,7 @@ class Chain:
         words = operation.done.format(*others)  # type: ignore[attr-defined]
         involved = ", ".join(f"({number})" for number in parents)
         return self._append(
-            operation(*plain, **options), name, f"{words} [{involved}]", because=because, parents=parents
+            operation(*plain, **options), name, f"{words}, from {involved}", because=because, parents=parents
         )
 
 
@@ -289,6 +257,7 @@ class Derivation(Rendered):
     worlds: tuple[WorldMaker, ...] = field(repr=False)
     kernel: Callable[..., Any] | None = field(default=None, repr=False)
     kernel_arguments: tuple[str, ...] | None = field(default=None, repr=False)
+    domain: tuple[sp.Basic, ...] = ()
     withdrawn: frozenset[str] = frozenset()
 
     @property
@@ -305,7 +274,7 @@ class Derivation(Rendered):
     @cached_property
     def claim(self) -> Formula:
         """What is shown: the last step, as a formula."""
-        return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source)
+        return Formula(self.steps[-1].equation, self.kernel, self.kernel_arguments, self.source, self.domain)
 
     def verify(self) -> tuple[Evidence, ...]:
         """Check every step in worlds that grant what it rests on, and that its terms have one unit.
@@ -411,8 +380,9 @@ class Derivation(Rendered):
 
 def _inline(part: object) -> str:
     """Draw an option of an operation in one line."""
-    drawn = to_text(part) if isinstance(part, sp.Basic) else str(part)
-    return drawn if "\n" not in drawn else str(part)
+    if isinstance(part, dict):
+        return ", ".join(f"{_inline(old)} → {_inline(new)}" for old, new in part.items())
+    return to_text(part, one_line=True) if isinstance(part, sp.Basic) else str(part)
 
 
 # What is registered, built ----------------------------------------------------------------------
@@ -432,6 +402,7 @@ def _built(entry: Entry) -> Derivation:
         entry.worlds,
         entry.kernel,
         entry.kernel_arguments,
+        entry.domain,
     )
 
 
@@ -475,6 +446,10 @@ class Derivations(Sequence[Derivation]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[Derivation]:
+        # A sequence's own would take an IndexError in a derivation for its end.
+        return map(_built, self._entries)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

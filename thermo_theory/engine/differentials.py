@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pretty.stringpict import prettyForm
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import eq
+from thermo_theory.symbols import F, G, H, S, T, U, V, eq, p
 from thermo_theory.symbols.vectors import Dot, Vec, _pretty_joined
 
 __all__ = [
@@ -60,7 +62,8 @@ class Partial(sp.Function):
 
     def _pretty(self, printer: Any) -> Any:
         quantity, variable, held = self.args
-        return _pretty_joined(printer, "(∂", quantity, "/∂", variable, ")_", held)
+        slope = _pretty_joined(printer, "∂", quantity, "/∂", variable, brackets="()")
+        return prettyForm(*slope.right("_", printer._print(held)))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         quantity, variable, held = map(printer._print, self.args)
@@ -90,7 +93,9 @@ class Variation(sp.Function):
     nargs = 2
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "δ[", self.args[0], "]/δ", self.args[1])
+        functional, state = self.args
+        slope = prettyForm("δ") / _pretty_joined(printer, "δ", state)
+        return prettyForm(*slope.right(_pretty_joined(printer, functional, brackets="[]")))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         functional, state = map(printer._print, self.args)
@@ -107,10 +112,12 @@ class SurfaceIntegral(sp.Function):
         return None if constant == 1 else constant * cls(varying)
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "∫ ", self.args[0], " dA")
+        brackets = "()" if self.args[0].is_Add else ""
+        inside = _pretty_joined(printer, self.args[0], brackets=brackets)
+        return prettyForm(*prettyForm(*inside.left("∫ ")).right(" dA"))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\int {printer._print(self.args[0])}\,\mathrm{{d}}A"
+        text = rf"\int {printer.parenthesize(self.args[0], PRECEDENCE['Mul'], strict=True)}\,\mathrm{{d}}A"
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
@@ -118,28 +125,26 @@ def _VARYING(expression: sp.Expr) -> tuple[sp.Basic, ...]:
     return tuple(s for s in expression.free_symbols if isinstance(s, Vec) or s.name in ("L", "rho"))
 
 
+#: Variables of state: two of them set all others.
+_STATE = {F, G, H, S, T, U, V, p}
+
 # Differentials -----------------------------------------------------------------------------------
 
 
 def _total(expression: sp.Expr, constants: frozenset[sp.Basic] = frozenset()) -> sp.Expr:
     """Total differential of an expression; a function of an index counts as one variable."""
-    if isinstance(expression, sp.Add):
-        return sp.Add(*[_total(term, constants) for term in expression.args])
     if isinstance(expression, sp.Sum):
-        index = expression.limits[0][0]
-        return sp.Sum(_total(expression.function, constants | {index}), *expression.limits)
-    if isinstance(expression, sp.Mul) and expression.has(sp.Sum):
-        factors = expression.args
-        return sp.Add(
-            *[sp.Mul(*factors[:k], _total(factors[k], constants), *factors[k + 1 :]) for k in range(len(factors))]
-        )
-    functions = expression.atoms(sp.core.function.AppliedUndef)
-    stand_ins = {part: sp.Dummy("x", positive=part.is_positive, real=True) for part in functions}
-    bare = expression.subs(stand_ins)
-    for symbol in bare.free_symbols - set(stand_ins.values()) - constants:
-        stand_ins.setdefault(symbol, symbol)
-    back = {dummy: part for part, dummy in stand_ins.items()}
-    return sp.expand(sp.Add(*[sp.diff(bare, dummy).subs(back) * Change(part) for part, dummy in stand_ins.items()]))
+        inside = _total(expression.function, constants | {expression.limits[0][0]})
+        return sp.Sum(sp.expand(inside), *expression.limits)
+    sums = {part: sp.Dummy("x") for part in expression.atoms(sp.Sum)}
+    bare = expression.subs(sums)
+    functions = {part: sp.Dummy("x") for part in bare.atoms(sp.core.function.AppliedUndef)}
+    bare = bare.subs(functions)
+    symbols = {symbol: symbol for symbol in bare.free_symbols - {*sums.values(), *functions.values()} - constants}
+    back = {dummy: part for part, dummy in (sums | functions).items()}
+    changes = {dummy: Change(part) for part, dummy in (functions | symbols).items()}
+    changes |= {dummy: _total(part, constants) for part, dummy in sums.items()}
+    return sp.Add(*[sp.expand(sp.diff(bare, dummy).subs(back)) * change for dummy, change in changes.items()])
 
 
 @operation("take the differential")
@@ -153,7 +158,7 @@ def take_differential(equation: sp.Eq, constant: tuple[sp.Symbol, ...] = ()) -> 
 def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """From ``dF = a dx + b dy`` read ``(dF/dx)_y = a``."""
     changes = equation.rhs.atoms(Change)
-    if len(changes) != 2 or not isinstance(equation.lhs, Change):
+    if not isinstance(equation.lhs, Change):
         raise OperationError(f"{equation} is not the change of one quantity with two others")
     (held,) = [change.args[0] for change in changes if change.args[0] != variable]
     slope = sp.expand(equation.rhs).coeff(Change(variable))
@@ -167,6 +172,8 @@ def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
         change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
         for change in equation.atoms(Change)
     }
+    if not rules:
+        raise OperationError(f"nothing changes in {equation}")
     return eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules))
 
 
@@ -183,7 +190,16 @@ def equal_mixed(first: sp.Eq, second: sp.Eq) -> sp.Eq:
 
 @operation("differentiate by {0} at constant {1}")
 def partial_of(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
-    """Differentiate both sides; every other symbol of the right-hand side is a constant."""
+    """Differentiate both sides; every other symbol of the right-hand side is a constant.
+
+    Raises
+    ------
+    OperationError
+        If another variable of state stands there, which would change as well.
+    """
+    moving = equation.rhs.free_symbols & _STATE - {variable, held}
+    if moving:
+        raise OperationError(f"{moving} changes with {variable} at constant {held}")
     return eq(Partial(equation.lhs, variable, held), sp.diff(equation.rhs, variable))
 
 
@@ -221,11 +237,11 @@ def along_path(equation: sp.Eq, curve: sp.Expr) -> sp.Eq:
 @operation("integrate along a path from 0 to {0}")
 def integrate_along(equation: sp.Eq, end: sp.Symbol) -> sp.Eq:
     """Integrate ``dS = a dx + ...`` along a path on which everything is a function of a parameter."""
-    inside = sp.Symbol("s", positive=True)
+    inside = sp.Symbol("s")
     symbols = {symbol: sp.Function(symbol.name, real=True) for symbol in equation.free_symbols}
     rates = {change: sp.Derivative(symbols[change.args[0]](inside), inside) for change in equation.atoms(Change)}
     rest = equation.rhs.xreplace(rates)
-    plain = {symbol: function(inside) for symbol, function in symbols.items() if symbol in equation.rhs.free_symbols}
+    plain = {symbol: function(inside) for symbol, function in symbols.items()}
     total = symbols[equation.lhs.args[0]]
     return eq(total(end) - total(0), sp.Integral(rest.subs(plain), (inside, 0, end)))
 
@@ -265,15 +281,17 @@ def put_into_terms(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
 
 @operation("take the logarithm")
 def take_logarithm(equation: sp.Eq) -> sp.Eq:
-    """Logarithm of both sides, products and powers taken apart."""
-    return eq(*(sp.expand_log(sp.log(side), force=True) for side in equation.args))
+    """Logarithm of both sides, which are positive; of products and powers it is taken apart where their factors are."""
+    if not any(side.is_positive for side in equation.args):
+        raise OperationError(f"neither side of {equation} is known to be positive")
+    return eq(*(sp.expand_log(sp.log(side)) for side in equation.args))
 
 
 @operation("vary {0}")
 def vary(equation: sp.Eq, state: sp.Expr) -> sp.Eq:
     """Derivative of sums over states by the probability of one of them."""
     variation = sp.S.Zero
-    for term in sp.Add.make_args(_opened(equation.rhs)):
+    for term in sp.Add.make_args(sp.expand(_opened(equation.rhs))):
         outside, inside = term.as_independent(sp.Sum, as_Add=False)
         if not isinstance(inside, sp.Sum):
             raise OperationError(f"{term} is not a sum over states")
@@ -309,13 +327,18 @@ def split_lowest(equation: sp.Eq) -> sp.Eq:
 def _limit_of_terms(expression: sp.Expr, variable: sp.Symbol, point: sp.Expr) -> sp.Expr:
     """Limit of sums and products of finite terms, term by term."""
     if isinstance(expression, sp.Sum):
-        return sp.Sum(_limit_of_terms(expression.function, variable, point), *expression.limits)
-    if isinstance(expression, sp.Add | sp.Mul | sp.Pow) and expression.has(sp.Sum):
-        return expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
-    functions = expression.atoms(sp.core.function.AppliedUndef)
-    plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
-    limit = sp.limit(expression.subs(plain), variable, point, "+")
-    return limit.subs({dummy: part for part, dummy in plain.items()})
+        inside = _limit_of_terms(expression.function, variable, point)
+        return sp.Sum(inside, *expression.limits) if inside else sp.S.Zero
+    if expression.has(sp.Sum):
+        limit = expression.func(*[_limit_of_terms(part, variable, point) for part in expression.args])
+    else:
+        functions = expression.atoms(sp.core.function.AppliedUndef)
+        plain = {part: sp.Dummy("c", positive=part.is_positive, real=True) for part in functions}
+        limit = sp.limit(expression.subs(plain), variable, point, "+")
+        limit = limit.subs({dummy: part for part, dummy in plain.items()})
+    if limit.has(sp.oo, -sp.oo, sp.zoo, sp.nan, sp.sign, sp.AccumBounds):
+        raise OperationError(f"{expression} has no finite limit that is known")
+    return limit
 
 
 @operation("heat up: let {0} grow without bound")
@@ -329,11 +352,7 @@ def heat_up(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
 def cool_down(equation: sp.Eq, temperature: sp.Symbol) -> sp.Eq:
     """Limit of zero temperature, term by term."""
     right = _limit_of_terms(equation.rhs, temperature, sp.S.Zero)
-    return eq(sp.Limit(equation.lhs, temperature, 0), right.replace(_is_nothing, lambda _: sp.S.Zero))
-
-
-def _is_nothing(expression: sp.Expr) -> bool:
-    return isinstance(expression, sp.Sum) and expression.function == 0
+    return eq(sp.Limit(equation.lhs, temperature, 0), right)
 
 
 @operation("log x >= 1 - 1/x, and 1 - x <= -log x, in each term")
@@ -347,7 +366,7 @@ def bound_logarithms(equation: sp.Eq) -> sp.Basic:
             return sp.Sum(sp.expand(bounded(expression.function, sign)), *expression.limits)
         if isinstance(expression, sp.log):
             argument = expression.args[0]
-            return 1 - 1 / argument if sign > 0 else argument - 1
+            return 1 - 1 / argument if sign == 1 else argument - 1
         if isinstance(expression, sp.Mul) and expression.has(sp.log):
             (inner,) = [part for part in expression.args if part.has(sp.log)]
             rest = expression / inner
@@ -377,12 +396,12 @@ def gather_logarithms(equation: sp.Eq) -> sp.Eq:
 
 
 def _gathered(expression: sp.Expr) -> sp.Expr:
-    """Make one logarithm of those terms of a sum that have the same factor, up to its sign."""
+    """Make one logarithm of the logarithms of positive numbers in a sum that have the same factor, up to its sign."""
     logs: dict[sp.Expr, sp.Expr] = {}
     rest = sp.S.Zero
-    for term in sp.Add.make_args(sp.expand(sp.expand_log(expression, force=True))):
+    for term in sp.Add.make_args(sp.expand(sp.expand_log(expression))):
         outside, inside = term.as_independent(sp.log, as_Add=False)
-        if isinstance(inside, sp.log):
+        if isinstance(inside, sp.log) and inside.args[0].is_positive:
             sign = -1 if outside.could_extract_minus_sign() else 1
             logs[sign * outside] = logs.get(sign * outside, sp.S.One) * inside.args[0] ** sign
         else:

@@ -254,7 +254,10 @@ _RULES: list[tuple[Any, Callable[[Units, Any], Unit | None]]] = [
     (sp.Add, lambda units, total: units.common(*total.args)),
     (_PRODUCT, lambda units, product: units.product(*product.args)),
     (sp.Pow, _power),
-    (v.NoiseVariance, lambda units, variance: units.product(variance.args[0], powers=[2])),  # before the mean
+    (
+        (v.NoiseVariance, v.Squares),
+        lambda units, variance: units.product(variance.args[0], powers=[2]),
+    ),  # before the mean
     (_SAME, lambda units, same: units.of(same.args[0])),
     (AppliedUndef, lambda units, function: units.application(function)),
     (sp.log, _logarithm),

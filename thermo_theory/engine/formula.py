@@ -13,21 +13,68 @@ The equation that a derivation ends with, the line in a plot and the number in a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
-from typing import Any, Literal
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
+from sympy.codegen.cfunctions import log1p
 
 from thermo_theory.engine.printing import to_latex, to_text
-from thermo_theory.numeric.domain import REAL, check_domain
-from thermo_theory.symbols import argument_name, glossary
+from thermo_theory.numeric.domain import POSITIVE, REAL, Domain, FloatArray, Invalid, check_domain, common_shape
+from thermo_theory.symbols import SymbolInfo, argument_name, glossary
+from thermo_theory.symbols.averages import averages
 
 __all__ = ["Formula"]
 
-Number = float | np.ndarray
+#: Other names of arguments, beside their meanings: `weight_decay` is known as the meaning of `lam`.
+_ALIASES = {"lr": "eta", "wd": "lam", "momentum": "beta", "effective_lr": "eta_eff", "dimension": "d", "radius": "r"}
+
+#: What a number is not put into.
+_UNFINISHED = (sp.Derivative, sp.Integral, sp.Limit, sp.Sum, sp.core.function.AppliedUndef)
+
+#: Relations of a domain between numbers; what is to be equal may differ by round-off.
+_COMPARED: dict[type[sp.Basic], Callable[..., Any]] = {
+    sp.Eq: partial(np.isclose, rtol=1e-9, atol=0.0),
+    sp.Lt: np.less,
+    sp.Le: np.less_equal,
+    sp.Gt: np.greater,
+    sp.Ge: np.greater_equal,
+}
+
+
+def _averaged(expression: sp.Basic) -> sp.Basic:
+    """Put the names of the arguments in the place of averages."""
+    return expression.xreplace({average: sp.Symbol(info.argument) for average, info in averages.items()})
+
+
+def _named(expression: sp.Basic) -> sp.Basic:
+    """Write an expression in the names of the arguments."""
+    averaged = _averaged(expression)
+    return averaged.xreplace({symbol: sp.Symbol(argument_name(symbol)) for symbol in averaged.free_symbols})
+
+
+def _is_end(relation: sp.Basic) -> bool:
+    """Whether a relation is an end of the interval of one argument."""
+    return not isinstance(relation, sp.Eq) and relation.lhs.is_Symbol and relation.rhs.is_number
+
+
+def _said(relation: sp.Basic) -> str:
+    return f"{relation.lhs} = {relation.rhs}" if isinstance(relation, sp.Eq) else str(relation)
+
+
+class _Doc:
+    """The docstring of a class, and for each instance one of its own."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    def __get__(self, instance: Formula | None, owner: type) -> str | None:
+        return self.text if instance is None else instance._described()
 
 
 class Formula:
@@ -36,20 +83,29 @@ class Formula:
     Parameters
     ----------
     equation : sympy.Eq or another sympy relation
-        What the formula says. Called, it returns the right-hand side.
+        What the formula says. Called, it returns the right-hand side (of a series, without the order term).
     kernel : callable, optional
-        A numerically better way to the right-hand side (keyword arguments `arguments` and `invalid`), used where the
-        expression as it stands loses digits; it is tested against the equation.
+        A numerically better way to the right-hand side (keyword arguments `arguments`, checked arrays, and `invalid`),
+        used where the expression as it stands loses digits; it is tested against the equation.
     arguments : tuple of str, optional
         Names of the arguments of the kernel; by default the symbols of the right-hand side.
     source : str, optional
         Paper and equation.
+    domain : sequence of sympy relations, optional
+        Where the formula holds, beyond the domain of each symbol: relations between arguments (``eta_eff*h < 2``,
+        ``sympy.Eq(p, lam)``); one about a single argument (``N >= 1``) takes the place of that end of its domain.
 
     Attributes
     ----------
     equation : sympy.Eq
     arguments : tuple of str
         Names of the arguments, in the order of the alphabet.
+    domain : tuple of sympy relations
+
+    Raises
+    ------
+    ValueError
+        If the domain has anything but relations.
     """
 
     def __init__(
@@ -58,33 +114,69 @@ class Formula:
         kernel: Callable[..., Any] | None = None,
         arguments: tuple[str, ...] | None = None,
         source: str = "",
+        domain: Sequence[sp.Basic] = (),
     ) -> None:
+        if decided := [relation for relation in domain if not isinstance(relation, tuple(_COMPARED))]:
+            raise ValueError(f"a domain is made of relations; {decided[0]} is none (sympy decided it: evaluate=False)")
         self.equation = equation
         self.source = source
+        self.domain = tuple(domain)
         self._kernel = kernel
         self._arguments = arguments
 
     @cached_property
-    def _symbols(self) -> tuple[sp.Symbol, ...]:
-        return tuple(sorted(getattr(self.equation, "rhs", self.equation).free_symbols, key=argument_name))
+    def _right(self) -> sp.Basic:
+        """The right-hand side, of a series without the order term, with numbers for averages."""
+        right = getattr(self.equation, "rhs", self.equation)
+        return _averaged(right.removeO() if isinstance(right, sp.Expr) else right)
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
         """Names of the arguments."""
-        return self._arguments or tuple(argument_name(symbol) for symbol in self._symbols)
+        return self._arguments or tuple(sorted(map(argument_name, self._right.free_symbols)))
+
+    @cached_property
+    def _known(self) -> dict[str, SymbolInfo]:
+        """What the glossary says of the arguments."""
+        infos = {info.argument: info for info in (*glossary.values(), *averages.values())}
+        return {name: infos[name] for name in self.arguments if name in infos}
+
+    @cached_property
+    def _domains(self) -> dict[str, Domain]:
+        """The interval of each argument: the glossary's, and what a condition about it alone says."""
+        domains = {name: self._known[name].domain if name in self._known else REAL for name in self.arguments}
+        for relation in map(_named, self.domain):
+            unknown = {str(symbol) for symbol in relation.free_symbols} - set(domains)
+            if unknown:
+                raise ValueError(f"the domain {relation} of {self.equation} is about {', '.join(sorted(unknown))}")
+            if _is_end(relation):
+                name, end, is_open = str(relation.lhs), float(relation.rhs), isinstance(relation, sp.Gt | sp.Lt)
+                if isinstance(relation, sp.Gt | sp.Ge):
+                    domains[name] = replace(domains[name], low=end, low_open=is_open)
+                else:
+                    domains[name] = replace(domains[name], high=end, high_open=is_open)
+        return domains
+
+    @cached_property
+    def _conditions(self) -> list[tuple[sp.Basic, Callable[..., Any]]]:
+        """What the domain says beyond intervals, and its two sides as functions of numbers."""
+        names = [sp.Symbol(name) for name in self.arguments]
+        return [(one, sp.lambdify(names, one.args)) for one in map(_named, self.domain) if not _is_end(one)]
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
-        names = [sp.Symbol(name) for name in self.arguments]
-        right = self.equation.rhs
-        unfinished = right.has(sp.Derivative, sp.Integral, sp.Limit, sp.Order, sp.Sum)
+        right = self._right
         ours = [part for part in right.atoms(sp.Function) if str(type(part).__module__).startswith("thermo_theory")]
-        if unfinished or ours or right.atoms(sp.core.function.AppliedUndef):
+        if ours or right.has(*_UNFINISHED):
             raise TypeError(f"{self.equation} has no right-hand side that can be evaluated")
-        compiled: Callable[..., Any] = sp.lambdify(names, right.subs(dict(zip(self._symbols, names, strict=True))))
+        # Close to 1 a logarithm keeps only the digits of what is beside the 1.
+        right = _named(right).replace(
+            sp.log, lambda part: log1p(part - 1) if part.is_Add and 1 in part.args else sp.log(part)
+        )
+        compiled: Callable[..., Any] = sp.lambdify([sp.Symbol(name) for name in self.arguments], right)
         return compiled
 
-    def __call__(self, *, invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> Any:
+    def __call__(self, *, invalid: Invalid = "raise", **values: ArrayLike) -> Any:
         """Evaluate the right-hand side.
 
         Parameters
@@ -104,23 +196,81 @@ class Formula:
         TypeError
             If an argument is missing or unknown, or if the formula has nothing to evaluate.
         ValueError
-            If a value is outside its domain, with the argument's name, the value and the domain.
+            If a value is outside the domain, with the argument's name, the value and the domain; if shapes do not
+            broadcast; if the result is not a number, or negative though its symbol is positive.
+
+        Examples
+        --------
+        >>> from thermo_theory import FixedELR, derive
+        >>> volume = derive("finite-step", FixedELR).claim
+        >>> volume(R=2.0, T=0.1, p=0.01, eta_eff=[0.5, 3.0], h=1.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: eta_eff*h < 2 must hold, got eta_eff = 3.0, h = 1.0 at index 1
         """
-        missing, unknown = set(self.arguments) - set(values), set(values) - set(self.arguments)
-        if missing or unknown:
-            raise TypeError(f"{self} takes {', '.join(self.arguments)}; got {', '.join(values) or 'nothing'}")
-        if self._kernel is not None:
-            return self._kernel(**values, invalid=invalid)
-        domains = {argument_name(symbol): info.domain for symbol, info in glossary.items()}
-        arrays = [check_domain(name, values[name], domains.get(name, REAL), invalid) for name in self.arguments]
-        shape = np.broadcast_shapes(*[array.shape for array in arrays]) if arrays else ()
+        self._check_names(values)
+        compiled = self._compiled if self._kernel is None else None
+        arrays = {name: check_domain(name, values[name], self._domains[name], invalid) for name in self.arguments}
+        numbers, shape = arrays.values(), common_shape(arrays)
         with np.errstate(all="ignore"):
-            result = np.broadcast_to(np.asarray(self._compiled(*arrays), dtype=float), shape)
-        return float(result) if shape == () else result.copy()
+            inside = np.ones(shape, dtype=bool)
+            for relation, sides in self._conditions:
+                good = _COMPARED[relation.func](*sides(*numbers))
+                names = [name for name in arrays if sp.Symbol(name) in relation.free_symbols]
+                inside &= good
+                _refuse(good, f"{_said(relation)} must hold", {name: arrays[name] for name in names}, shape, invalid)
+            result = compiled(*numbers) if compiled else self._kernel(**arrays, invalid=invalid)  # type: ignore[misc]
+            result = np.broadcast_to(np.asarray(result, dtype=float), shape)
+            # A positive number may be too small for a double, a large one too large.
+            good = (result >= self._result.low) & (result <= self._result.high)
+        _refuse(good, f"the result must be {self._result}", arrays, shape, invalid)
+        result = np.where(inside & good, result, np.nan)
+        return result if shape else float(result)
+
+    @cached_property
+    def _result(self) -> Domain:
+        """Where the left-hand side lies."""
+        left = getattr(self.equation, "lhs", None)
+        return glossary[left].domain if left in glossary else POSITIVE if getattr(left, "is_positive", None) else REAL
+
+    def _check_names(self, given: Mapping[str, Any]) -> None:
+        """Refuse missing and unknown arguments.
+
+        Raises
+        ------
+        TypeError
+            With the names, and what was probably meant.
+        """
+        meanings = {info.meaning.split(",")[0].replace(" ", "_"): name for name, info in self._known.items()}
+        said = _ALIASES | meanings
+        missing = [name for name in self.arguments if name not in given]
+        faults = []
+        for name in sorted(set(given) - set(self.arguments)):
+            near = difflib.get_close_matches(name, self.arguments, n=1)
+            meant = said.get(name) if said.get(name) in missing else next(iter(near), None)
+            faults.append(f"unknown argument {name}" + (f": did you mean {self._glossed(meant)}?" if meant else ""))
+        faults += [f"missing argument {self._glossed(name)}" for name in missing]
+        if faults:
+            raise TypeError(f"{'; '.join(faults)}. The formula takes {', '.join(self.arguments) or 'no arguments'}")
+
+    def _glossed(self, name: str) -> str:
+        return f"{name} ({self._known[name].meaning})" if name in self._known else name
+
+    def _described(self) -> str:
+        """Describe the formula: the equation, every argument with its meaning and domain, and where it comes from."""
+        lines = [f"{name}: {info.meaning}; {self._domains[name]}" for name, info in self._known.items()]
+        between = [_said(relation) for relation, _ in self._conditions]
+        lines += [f"Domain: {', '.join(between)}"] * bool(between) + [f"Source: {self.source}"] * bool(self.source)
+        return "\n".join([str(self), "", *lines])
 
     def latex(self) -> str:
         """Return the equation in LaTeX."""
         return to_latex(self.equation)
+
+    def markdown(self) -> str:
+        """Return the equation in Markdown, and its domain where the symbols' own do not say it."""
+        where = ", ".join(f"${to_latex(relation)}$" for relation in self.domain)
+        return self._repr_latex_() + f"\n\nDomain: {where}" * bool(where)
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
@@ -131,3 +281,24 @@ class Formula:
     def __repr__(self) -> str:
         text = str(self)
         return text if "\n" in text else f"Formula({text})"
+
+
+def _refuse(
+    good: np.ndarray, wanted: str, arrays: Mapping[str, FloatArray], shape: tuple[int, ...], invalid: Invalid
+) -> None:
+    """Refuse the first place where something does not hold.
+
+    Raises
+    ------
+    ValueError
+        If there is one and `invalid` is "raise"; with what was wanted and the values there.
+    """
+    bad = np.argwhere(~np.broadcast_to(good, shape))
+    if invalid == "raise" and len(bad):
+        where = tuple(bad[0].tolist())
+        got = ", ".join(f"{name} = {np.broadcast_to(array, shape)[where]}" for name, array in arrays.items())
+        place = f" at index {where if len(where) > 1 else where[0]}" if where else ""
+        raise ValueError(f"{wanted}, got {got}{place}")
+
+
+Formula.__doc__ = _Doc(Formula.__doc__)  # type: ignore[assignment]

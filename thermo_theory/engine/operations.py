@@ -10,10 +10,11 @@ is ``chain.do(solve_for, step, x)``.
 Eq(z, 9*y**2)
 >>> solve_for(sp.Eq(z, x**2), x)
 Eq(x, sqrt(z))
->>> integrate(sp.Eq(z, x**2), x, 0, y)
-Eq(Integral(z, (x, 0, y)), y**3/3)
->>> limit_of(sp.Eq(z, sp.sin(x) / x), x, 0)
-Eq(Limit(z, x, 0, dir='+'), 1)
+>>> f = sp.Function("f")
+>>> integrate(sp.Eq(f(x), x**2), x, 0, y)
+Eq(Integral(f(x), (x, 0, y)), y**3/3)
+>>> limit_of(sp.Eq(f(x), sp.sin(x) / x), x, 0)
+Eq(Limit(f(x), x, 0, dir='+'), 1)
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 from thermo_theory.symbols import d, eq
 from thermo_theory.symbols.vectors import Apply, Dot, Expectation, Generator, Mat, Quad, Sandwich, Tr, Vec
@@ -67,17 +69,26 @@ OPERATIONS: dict[str, Callable[..., sp.Basic]] = {}
 _DIRECTIONS = sp.Dummy("m", positive=True)
 
 
+#: What sympy and the operations raise at something of another form.
+_REFUSED = (ArithmeticError, AttributeError, LookupError, NotImplementedError, StopIteration, TypeError, ValueError)
+
+
 class OperationError(ValueError):
     """An operation cannot be applied to these equations."""
 
 
-def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
+def operation(done: str, *, bounds: bool = False) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
     """Register an operation and what it says it did ("solve for {0}": options by position after the equations).
+
+    Whatever keeps the operation from its work is an `OperationError`: also a division by zero, and an inequality where
+    what is done holds for equations alone.
 
     Parameters
     ----------
     done : str
         What was done, for the printed derivation.
+    bounds : bool
+        Whether the first argument may be an inequality.
 
     Returns
     -------
@@ -88,8 +99,16 @@ def operation(done: str) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Bas
     def register(function: Callable[P, sp.Basic]) -> Callable[P, sp.Basic]:
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> sp.Basic:
-            result = function(*args, **kwargs)
-            if result in (sp.true, sp.false) or not isinstance(result, sp.core.relational.Relational):
+            for part in (*args, *kwargs.values()):
+                if isinstance(part, Relational) and not isinstance(part, sp.Eq) and not (bounds and part is args[0]):
+                    raise OperationError(f"{function.__name__} is for equations; {part} is an inequality")
+            try:
+                result = function(*args, **kwargs)
+            except OperationError:
+                raise
+            except _REFUSED as error:
+                raise OperationError(f"{function.__name__} does not apply: {error}") from error
+            if not isinstance(result, Relational) or result.has(sp.nan, sp.zoo):
                 raise OperationError(f"{function.__name__} returned {result}, which is not an equation")
             return result
 
@@ -105,7 +124,7 @@ def _both(equation: sp.Basic, change: Callable[[sp.Expr], sp.Expr]) -> sp.Basic:
     return type(equation)(change(equation.lhs), change(equation.rhs), evaluate=False)
 
 
-@operation("substitute")
+@operation("substitute", bounds=True)
 def substitute(equation: sp.Eq, *using: sp.Eq) -> sp.Eq:
     """Put the right-hand side of each of `using` wherever its left-hand side stands."""
     changed = equation
@@ -122,37 +141,44 @@ def _open(side: sp.Expr) -> bool:
     return bool(side.has(sp.Integral, sp.Limit))
 
 
+#: Where a variable is bound: what depends on it is no number.
+_WITH_BOUND = (sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.Sum)
+
+
 def _opaque(equation: sp.Eq, unknown: sp.Expr) -> dict[sp.Expr, sp.Dummy]:
     """Stand-ins for what sympy should treat as one number: the unknown, inner products, means, undefined functions."""
-    atoms = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, sp.Derivative, sp.Sum)
-    parts = {part for part in atoms if not any(part is not other and other.has(part) for other in atoms)}
-    stand_ins = {part: sp.Dummy("c", real=True, nonzero=True) for part in parts}
-    for part in parts:
-        if (
-            (isinstance(part, Dot) and part.args[0] == part.args[1])
-            or isinstance(part, Expectation)
-            or part.is_positive
-        ):
-            stand_ins[part] = sp.Dummy("c", positive=True)
-    if not isinstance(unknown, Vec):
-        positive = unknown.is_positive or isinstance(unknown, Expectation) or None
-        stand_ins[unknown] = sp.Dummy("u", positive=positive, real=True)
-    return stand_ins
+    parts = equation.atoms(Dot, Tr, Quad, Expectation, Generator, sp.core.function.AppliedUndef, *_WITH_BOUND)
+    return {part: sp.Dummy("c", positive=_positive(part) or None, real=True) for part in {*parts, unknown}}
+
+
+def _positive(part: sp.Expr) -> bool:
+    """Whether something is known to be positive: squares, and means of what is positive, are."""
+    if isinstance(part, Expectation):
+        return all(map(_positive, sp.Mul.make_args(part.args[0])))
+    return bool(part.is_positive or (isinstance(part, Dot) and part.args[0] == part.args[1]))
 
 
 @operation("solve for {0}")
 def solve_for(equation: sp.Eq, unknown: sp.Expr) -> sp.Eq:
-    """Solve an equation for what stands in it; refuse if the solution is not unique."""
+    """Solve an equation for what stands in it.
+
+    Raises
+    ------
+    OperationError
+        If the solution is not the only one: several roots, or a factor that may be zero and would leave it open.
+    """
     stand_ins = _opaque(equation, unknown)
-    target = stand_ins.get(unknown, unknown)
+    target = stand_ins[unknown]
     bare = (equation.lhs - equation.rhs).subs(stand_ins)
     if unknown != d:
         bare = bare.subs(d, _DIRECTIONS + 1)
     solutions = sp.solve(bare, target)
-    if target.is_positive:
-        solutions = [solution for solution in solutions if not solution.is_negative]
     if len(solutions) != 1:
         raise OperationError(f"{equation} has {len(solutions)} solutions for {unknown}")
+    factors = sp.Mul.make_args(sp.factor_terms(sp.numer(sp.together(bare))))
+    open_ = [factor for factor in factors if not factor.has(target) and factor.is_zero is not False]
+    if open_:
+        raise OperationError(f"{equation} leaves {unknown} open where {open_[0]} is zero")
     solution = sp.simplify(solutions[0].subs(_DIRECTIONS, d - 1))
     return eq(unknown, solution.subs({dummy: part for part, dummy in stand_ins.items()}))
 
@@ -163,18 +189,34 @@ def eliminate(*equations: sp.Eq, unknown: sp.Expr, others: tuple[sp.Expr, ...]) 
     names = {part: sp.Dummy() for part in (unknown, *others)}
     bare = [sp.expand(equation.lhs - equation.rhs).subs(names) for equation in equations]
     solutions = sp.solve(bare, list(names.values()), dict=True)
-    if len(solutions) != 1 or names[unknown] not in solutions[0]:
-        raise OperationError(f"{len(solutions)} solutions for {unknown}")
+    if len(solutions) != 1 or solutions[0].get(names[unknown], names[unknown]).free_symbols & {*names.values()}:
+        raise OperationError(f"{len(solutions)} solutions for {unknown}, or one that is left in terms of {others}")
     return eq(unknown, sp.factor(solutions[0][names[unknown]]))
 
 
 @operation("differentiate with respect to {0}")
 def differentiate(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
-    """Differentiate both sides; the left-hand side stays a derivative."""
-    left = sp.Derivative(equation.lhs, variable)
-    if not equation.lhs.atoms(sp.core.function.AppliedUndef):
-        left = sp.diff(equation.lhs, variable)
-    return eq(left, sp.diff(equation.rhs, variable))
+    """Differentiate both sides; the left-hand side, which must be written as a function, stays a derivative."""
+    _for_any_value(equation, {variable: variable})
+    return eq(sp.Derivative(equation.lhs, variable), sp.diff(equation.rhs, variable))
+
+
+def _for_any_value(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr], law: bool = False) -> None:
+    """Refuse an equation that need not hold at other values: it must be of functions, and what is positive stay so.
+
+    A law between quantities (``p V = R T``) holds for all of their values; one of them alone cannot change.
+
+    Raises
+    ------
+    OperationError
+        If its left-hand side is a number and no function of the symbols.
+    """
+    functions = equation.lhs.atoms(sp.core.function.AppliedUndef)
+    bound = ({*changes} & equation.free_symbols) - {symbol for part in functions for symbol in part.free_symbols}
+    if law and not functions and not equation.lhs.free_symbols.isdisjoint(changes):
+        bound = set()
+    if bound or any(old.is_positive and not new.is_positive for old, new in changes.items()):
+        raise OperationError(f"the left-hand side of {equation} is not a function for all the values in {changes}")
 
 
 @operation("multiply by {0}")
@@ -208,9 +250,7 @@ def flip(equation: sp.Eq) -> sp.Eq:
 
 def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
     """Replace symbols at the same time, by way of symbols of the same kind that stand nowhere else."""
-    between = {
-        old: Vec(f"_{old.name}") if isinstance(old, Vec) else sp.Dummy(positive=old.is_positive) for old in changes
-    }
+    between = {old: type(old)(f"_{old.name}") for old in changes}
     for old, stand_in in between.items():
         side = side.subs(old, stand_in)
     for old, stand_in in between.items():
@@ -220,13 +260,15 @@ def put_at_once(side: sp.Expr, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Expr:
 
 @operation("substitute simultaneously {0}")
 def at_once(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """Replace symbols by expressions at the same time: the equation holds for any values of its symbols."""
+    """Replace symbols by expressions at the same time, in an equation that holds for any values of them."""
+    _for_any_value(equation, changes, law=True)
     return eq(*(put_at_once(side, changes) for side in equation.args))
 
 
 @operation("rescale: {0}")
 def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
-    """Write the equation for rescaled symbols."""
+    """Write the equation for rescaled symbols: it holds for any values of them."""
+    _for_any_value(equation, changes, law=True)
     new = eq(*(put_at_once(side, changes) for side in equation.args))
     if new == equation:
         raise OperationError(f"{equation} does not change under {changes}")
@@ -235,23 +277,24 @@ def rescale(equation: sp.Eq, changes: Mapping[sp.Basic, sp.Expr]) -> sp.Eq:
 
 @operation("choose {0} = {1}")
 def choose(equation: sp.Eq, symbol: sp.Symbol, value: sp.Expr) -> sp.Eq:
-    """Give a free symbol a value."""
-    return eq(*(sp.powdenest(side.subs(symbol, value), force=True) for side in equation.args))
+    """Give a symbol a value, in an equation that holds for any values of it."""
+    _for_any_value(equation, {symbol: sp.sympify(value)})
+    return eq(*(sp.powdenest(side.subs(symbol, value)) for side in equation.args))
 
 
-@operation("simplify")
+@operation("simplify", bounds=True)
 def simplify(equation: sp.Basic) -> sp.Basic:
     """Simplify both sides."""
     return _both(equation, sp.simplify)
 
 
-@operation("expand")
+@operation("expand", bounds=True)
 def expand(equation: sp.Basic) -> sp.Basic:
     """Multiply out both sides."""
     return _both(equation, sp.expand)
 
 
-@operation("factor")
+@operation("factor", bounds=True)
 def factor(equation: sp.Basic) -> sp.Basic:
     """Factor both sides."""
     return _both(equation, sp.factor)
@@ -260,36 +303,49 @@ def factor(equation: sp.Basic) -> sp.Basic:
 @operation("do the integrals")
 def evaluate_integrals(equation: sp.Eq) -> sp.Eq:
     """Evaluate the integrals, sums and derivatives that stand in the right-hand side."""
-    return eq(equation.lhs, equation.rhs.doit())
+    done = equation.rhs.doit()
+    if done == equation.rhs or done.has(sp.Integral, sp.Piecewise):
+        raise OperationError(f"{equation.rhs} cannot be integrated, or not without conditions")
+    return eq(equation.lhs, done)
 
 
 @operation("integrate over {0} from {1} to {2}")
 def integrate(equation: sp.Eq, variable: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Eq:
-    """Integrate both sides; the left-hand side stays an integral."""
-    left = sp.Integral(equation.lhs, (variable, low, high))
-    return eq(left, sp.integrate(equation.rhs, (variable, low, high)))
+    """Integrate both sides; the left-hand side, which must be written as a function, stays an integral."""
+    _for_any_value(equation, {variable: variable})
+    right = sp.integrate(equation.rhs, (variable, low, high))
+    if right.has(sp.Integral, sp.Piecewise):
+        raise OperationError(f"{equation.rhs} cannot be integrated, or not without conditions")
+    return eq(sp.Integral(equation.lhs, (variable, low, high)), right)
 
 
 @operation("expand in {0} about {1}, to order {2}")
 def series(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, order: int) -> sp.Eq:
-    """Expand the right-hand side in a power series with its order term."""
-    return eq(equation.lhs, sp.series(equation.rhs, variable, point, order))
+    """Expand the right-hand side in a power series with its order term, the same from both sides of a point inside."""
+    right = sp.series(equation.rhs, variable, point, order)
+    edge = variable.is_positive and point == 0
+    before = right if edge else sp.series(equation.rhs, variable, point, order, dir="-")
+    if sp.expand(right.removeO() - before.removeO()) != 0:
+        raise OperationError(f"{equation.rhs} has a series on either side of {point}")
+    return eq(equation.lhs, right)
 
 
 @operation("let {0} go to {1}")
 def limit_of(equation: sp.Eq, variable: sp.Symbol, point: sp.Expr, direction: str = "+") -> sp.Eq:
-    """Take the limit of both sides; the left-hand side stays a limit."""
-    left = sp.Limit(equation.lhs, variable, point, direction)
-    return eq(left, sp.limit(equation.rhs, variable, point, direction))
+    """Take the limit of both sides; the left-hand side, which must be written as a function, stays a limit."""
+    _for_any_value(equation, {variable: variable})
+    right = sp.limit(equation.rhs, variable, point, direction)
+    if right.has(sp.Limit, sp.AccumBounds):
+        raise OperationError(f"{equation.rhs} has no limit that is known")
+    return eq(sp.Limit(equation.lhs, variable, point, direction), right)
 
 
 @operation("solve the differential equation for {0}")
-def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq | None = None) -> sp.Eq:
+def solve_ode(equation: sp.Eq, function: sp.Expr, start: sp.Eq) -> sp.Eq:
     """Solve an ordinary differential equation for a function, with an initial value."""
-    initial = None if start is None else {start.lhs: start.rhs}
-    solution = sp.dsolve(equation, function, ics=initial)
-    if isinstance(solution, list):
-        raise OperationError(f"{equation} has {len(solution)} solutions")
+    solution = sp.dsolve(equation, function, ics={start.lhs: start.rhs})
+    if isinstance(solution, list) or solution.lhs != function:
+        raise OperationError(f"{equation} has no one solution {function}")
     return eq(solution.lhs, sp.simplify(solution.rhs))
 
 
@@ -302,7 +358,7 @@ def expectation(equation: sp.Eq) -> sp.Eq:
 @operation("take the inner product with {0}")
 def project(equation: sp.Eq, vector: sp.Expr) -> sp.Eq:
     """Inner product of both sides of a vector equation with a vector."""
-    return _both(equation, lambda side: Dot(vector, side) if side != 0 else sp.S.Zero)
+    return _both(equation, lambda side: Dot(vector, side))
 
 
 @operation("apply Ito's lemma to {0}")
@@ -311,7 +367,14 @@ def ito_of_norm(drift: sp.Eq, covariance: sp.Eq, function: sp.Expr, squared_norm
 
     `drift` gives b and `covariance` D, both per unit of time, on their right-hand sides; `function` is written in the
     symbol `squared_norm`, which stands for w.w.
+
+    Raises
+    ------
+    OperationError
+        If something else that varies with the weights stands in it.
     """
+    if any(Expectation(other) != other for other in function.free_symbols):
+        raise OperationError(f"{function} is not a function of {squared_norm} alone")
     first, second = sp.diff(function, squared_norm), sp.diff(function, squared_norm, 2)
     norm = Dot(weights, weights)
     rate = first * (2 * Dot(weights, drift.rhs) + Tr(covariance.rhs)) + 2 * second * Quad(covariance.rhs, weights)

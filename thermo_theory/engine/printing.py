@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from math import lcm
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, partial
+from math import isfinite, lcm
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.printing.latex import LatexPrinter
 
-from thermo_theory.symbols import latex_names
+from thermo_theory.engine.reading import Unread, confirm, tokens
+from thermo_theory.engine.terminal import drawn, linear
+from thermo_theory.symbols import glossary, latex_names
+from thermo_theory.symbols.vectors import Dot, Expectation
 
 __all__ = ["latex_words", "readable", "to_latex", "to_text"]
 
@@ -16,46 +25,111 @@ __all__ = ["latex_words", "readable", "to_latex", "to_text"]
 def readable(expression: sp.Basic) -> sp.Basic:
     r"""Gather the roots of a product under one radical; for reading only, sympy would pull them apart again.
 
+    The value stays the same wherever the symbols lie in their domains: a sign stays in front of the root, and what may
+    be negative is not put under it.
+
     >>> x, y = sp.symbols("x y", positive=True)
-    >>> print(sp.latex(readable(2 ** sp.Rational(3, 4) * x ** sp.Rational(1, 4) / (2 * y ** sp.Rational(1, 4)))))
-    \sqrt[4]{\frac{x}{2 y}}
+    >>> print(sp.latex(readable(-(2 ** sp.Rational(3, 4)) * x ** sp.Rational(1, 4) / (2 * y ** sp.Rational(1, 4)))))
+    - \sqrt[4]{\frac{x}{2 y}}
     """
-    if isinstance(expression, sp.Mul) and _roots(expression):
+    if isinstance(expression, sp.Mul):
         return _gathered(expression)
-    if not expression.args or isinstance(expression, sp.UnevaluatedExpr):
-        return expression
-    parts = [readable(part) for part in expression.args]
-    if isinstance(expression, sp.core.relational.Relational | sp.Add | sp.Mul):
-        return expression.func(*parts, evaluate=False)
-    return expression if list(expression.args) == parts else expression.func(*parts)
-
-
-def _roots(product: sp.Mul) -> list[sp.Pow]:
-    """Factors of a product that are fractional powers of something that is not a number."""
-    powers = [factor for factor in product.args if isinstance(factor, sp.Pow) and factor.exp.is_Rational]
-    return [power for power in powers if not power.exp.is_integer and not power.base.is_number]
+    if isinstance(expression, sp.Sum | sp.Integral):
+        return expression.func(readable(expression.function), *expression.limits)
+    if isinstance(expression, Relational | sp.Add | sp.Pow | sp.Function):
+        parts = [readable(part) for part in expression.args]
+        return expression if parts == list(expression.args) else expression.func(*parts, evaluate=False)
+    return expression
 
 
 def _gathered(product: sp.Mul) -> sp.Expr:
-    numbers = [factor for factor in product.args if factor.is_number]
-    degree = lcm(*[int(power.exp.q) for power in _roots(product)])
-    number = sp.nsimplify(sp.Mul(*numbers) ** degree)
-    if not number.is_Rational or number < 0:
-        return product
-    inside = [readable(power.base) ** (power.exp * degree) for power in _roots(product)]
-    outside = [factor for factor in product.args if factor not in numbers and factor not in _roots(product)]
-    root = sp.Pow(sp.UnevaluatedExpr(number * sp.Mul(*inside)), sp.Rational(1, degree))
-    return sp.Mul(*outside, root, evaluate=False) if outside else root
+    """One root of the numbers and of the fractional powers of what is not negative; the sign stays in front of it."""
+    number, factors = _factors(product)
+    powers, outside = [], []
+    for factor in factors:
+        base, exponent = factor.as_base_exp()
+        if exponent.is_Rational and not exponent.is_integer and _never_negative(base):
+            share, rest = _factors(base)
+            powers.append((readable(share * sp.Mul(*rest)), exponent))
+        else:
+            outside.append(readable(factor))
+    if all(base.is_number for base, _ in powers):
+        parts = [readable(part) for part in product.args]
+        return product if parts == list(product.args) else sp.Mul(*parts, evaluate=False)
+    degree = lcm(*[int(exponent.q) for _, exponent in powers])
+    inside = abs(number) ** degree * sp.Mul(*[base ** (exponent * degree) for base, exponent in powers])
+    root = sp.Pow(inside, sp.Rational(1, degree), evaluate=False)
+    shown = [*([sp.S.NegativeOne] if number < 0 else []), *outside, root]
+    return sp.Mul(*shown, evaluate=False) if len(shown) > 1 else root
+
+
+def _factors(product: sp.Expr) -> tuple[sp.Rational, list[sp.Expr]]:
+    """The rational number in a product and its other factors, sums turned so that they are not negative."""
+    number, factors, pending = sp.S.One, [], [product]
+    for factor in pending:
+        base, exponent = factor.as_base_exp()
+        if isinstance(factor, sp.Mul):
+            pending += factor.args
+        elif factor.is_Rational:
+            number *= factor
+        elif base.is_Add and exponent.is_odd and _never_negative(-base):
+            number *= -1
+            factors.append((-base) ** exponent)
+        else:
+            factors.append(factor)
+    return number, factors
+
+
+@cache
+def _never_negative(base: sp.Expr) -> bool:
+    """Whether an expression is at least 0 wherever its symbols lie in their domains."""
+    if base.is_nonnegative is not None:
+        return bool(base.is_nonnegative)
+    positive = partial(sp.Dummy, positive=True)
+    changes: dict[sp.Basic, sp.Expr] = {
+        part: positive()
+        for part in base.atoms(Dot, Expectation)
+        if (part.args[0] == part.args[-1] if isinstance(part, Dot) else _never_negative(part.args[0]))
+    }
+    for symbol in base.free_symbols & glossary.keys():
+        low, high = glossary[symbol].domain.low, glossary[symbol].domain.high
+        if isfinite(low):
+            share = int(high - low) / (1 + positive()) if isfinite(high) else positive()
+            changes[symbol] = int(low) + share
+    return bool(sp.factor(base.subs(changes)).is_nonnegative)
 
 
 def to_latex(expression: sp.Basic) -> str:
-    r"""Return an expression in LaTeX.
+    r"""Return an expression in LaTeX, which has been read back and compared with it.
 
+    Raises
+    ------
+    Misprint
+        If what is printed says something else.
+
+    Examples
+    --------
     >>> from thermo_theory.symbols import eta_eff
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
-    return _ascii(str(sp.latex(readable(expression), symbol_names=latex_names(expression))))
+    printer = LatexPrinter({"symbol_names": latex_names(expression)})
+    return _checked(expression, lambda part: _ascii(printer.doprint(part)), latex=True)
+
+
+def _checked(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool) -> str:
+    """Print and read back. What has no rule passes: a user's own notations may have any look."""
+    text = draw(readable(expression))
+    names = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
+    for call in expression.atoms(AppliedUndef):
+        function = call.func(sp.Symbol("x"))
+        names[function] = draw(function).split(r"{\left(" if latex else "(")[0]
+    with suppress(Unread):
+        if latex:
+            confirm(expression, tokens(text), {letter: tokens(name) for letter, name in names.items()})
+        else:
+            confirm(expression, linear(text, names.values()), {letter: (name,) for letter, name in names.items()})
+    return text
 
 
 #: Combining characters and the accents of LaTeX's mathematics.
@@ -83,6 +157,11 @@ _PROSE = {
     "⋅": r"$\cdot$",
     "·": r"$\cdot$",
     "√": r"$\surd$",
+    "∛": r"$\sqrt[3]{\,}$",
+    "∜": r"$\sqrt[4]{\,}$",
+    "∑": r"$\sum$",
+    "∫": r"$\int$",
+    "ℯ": "e",
     "½": "1/2",
     "¼": "1/4",
     "∂": r"$\partial$",
@@ -136,11 +215,31 @@ def _in_prose(character: str) -> str:
     raise ValueError(f"{character!r} has no place in LaTeX")
 
 
-def to_text(expression: sp.Basic) -> str:
-    """Return an expression as it is drawn in a terminal.
+def to_text(expression: sp.Basic, one_line: bool = False) -> str:
+    """Return an expression as it is drawn in a terminal, which has been read back and compared with it.
 
+    Parameters
+    ----------
+    expression : sympy.Basic
+        What is drawn.
+    one_line : bool
+        Whether it is to stand inside a sentence.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    Misprint
+        If what is drawn says something else.
+
+    Examples
+    --------
     >>> from thermo_theory.symbols import R, T, V, p
     >>> to_text(sp.Eq(p * V, R * T))
     'V⋅p = R⋅T'
+    >>> to_text(R**2 / sp.sqrt(2 * V * T), one_line=True)
+    'R²⋅√(1/(2⋅T⋅V))'
     """
-    return str(sp.pretty(readable(expression), use_unicode=True, wrap_line=False))
+    return _checked(expression, partial(drawn, one_line=one_line), latex=False)

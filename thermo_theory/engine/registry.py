@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sympy as sp
+
 from thermo_theory.engine import library
 from thermo_theory.engine.world import WorldMaker
 from thermo_theory.renamed import NAMES, newer
@@ -30,6 +32,7 @@ class Entry:
     worlds: tuple[WorldMaker, ...]
     kernel: Callable[..., Any] | None
     kernel_arguments: tuple[str, ...] | None
+    domain: tuple[sp.Basic, ...]
 
     @property
     def title(self) -> str:
@@ -56,6 +59,7 @@ def derivation(
     protocol: Any = None,
     kernel: Callable[..., Any] | None = None,
     arguments: tuple[str, ...] | None = None,
+    domain: Sequence[sp.Basic] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function that writes a derivation.
 
@@ -79,6 +83,8 @@ def derivation(
         A numerically better way to evaluate the claim.
     arguments : tuple of str, optional
         The kernel's arguments.
+    domain : sequence of sympy relations, optional
+        Where the claim holds, as relations of its arguments; see `Formula`.
 
     Returns
     -------
@@ -98,7 +104,9 @@ def derivation(
         key = (name, str(protocol))
         if key in _REGISTRY and build.__module__ != "__main__":  # a cell of a notebook may run again
             raise ValueError(f"{name} for {protocol} is registered twice")
-        _REGISTRY[key] = Entry(name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments)
+        _REGISTRY[key] = Entry(
+            name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments, tuple(domain)
+        )
         return build
 
     return register

@@ -33,7 +33,7 @@ _SAMPLES, _FEW, _NEAR = 128, 12, (-0.25, 0.0, 1e-8, 1e-4, 1e-2)
 _FAR, _FINE = math.log(1e12), 0.15
 
 
-class Point(NamedTuple):
+class Place(NamedTuple):
     """A point of the unit cube (one coordinate for each number), the function there, and the size of its terms."""
 
     value: Any
@@ -63,7 +63,7 @@ class Search:
     gap: Callable[[Mapping[Hashable, Any]], tuple[Any, Any]]
     free: Mapping[Hashable, Domain]
     start: Mapping[Hashable, Any]
-    points: list[Point] = field(default_factory=list)
+    points: list[Place] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def place(self, cube: tuple[Any, ...]) -> dict[Hashable, Any]:
@@ -78,7 +78,7 @@ class Search:
         """Typical size of the terms."""
         return statistics.median(point.size for point in self.points)
 
-    def depends_on(self, point: Point) -> list[Hashable]:
+    def depends_on(self, point: Place) -> list[Hashable]:
         """Which of the numbers the function changes with, around a point."""
         found = []
         for j, name in enumerate(self.free):
@@ -87,7 +87,7 @@ class Search:
                 found.append(name)
         return found
 
-    def lowest(self) -> list[Point]:
+    def lowest(self) -> list[Place]:
         """The points with the lowest values, and the lowest relative to their terms, refined at all digits.
 
         Raises
@@ -108,7 +108,7 @@ class Search:
             found = [self._sample(point.cube) for point in self._best(1)]
             return sorted([*found, *(self._descend(point, 1e-4, 1e-12) for point in found)])
 
-    def _best(self, count: int) -> list[Point]:
+    def _best(self, count: int) -> list[Place]:
         """The lowest points, and those that are lowest relative to their terms unless that says nothing."""
         by_share = sorted((point for point in self.points if point.share < 0.9), key=lambda point: point.share)
         return list(dict.fromkeys([*sorted(self.points)[:count], *by_share[:count]]))
@@ -142,18 +142,18 @@ class Search:
             for x in self.free.values()
         ]
 
-    def _sample(self, cube: tuple[Any, ...]) -> Point:
+    def _sample(self, cube: tuple[Any, ...]) -> Place:
         try:
             value, size = self.gap(self.place(cube))
             if isinstance(value, mp.mpc) or not mp.isfinite(value):
                 raise NotInterpreted(f"it is {mp.nstr(value, 5)}")
         except (NotInterpreted, ArithmeticError, ValueError, TypeError) as error:
             self.failed.append(f"{error}, at {self.place(cube)}")
-            return Point(mp.inf, mp.mpf(1), cube)
-        self.points.append(Point(value, size, cube))
+            return Place(mp.inf, mp.mpf(1), cube)
+        self.points.append(Place(value, size, cube))
         return self.points[-1]
 
-    def _descend(self, best: Point, radius: float, finest: float) -> Point:
+    def _descend(self, best: Place, radius: float, finest: float) -> Place:
         """Follow the function downhill by Newton's steps, its slopes and bends taken at a distance that shrinks."""
         for _ in range(40):
             if radius < finest:
@@ -167,13 +167,13 @@ class Search:
                 radius /= 32
         return best
 
-    def _newton(self, best: Point, radius: float) -> list[Point]:
+    def _newton(self, best: Place, radius: float) -> list[Place]:
         """The neighbours of a point at a distance, and where the parabola through them is lowest."""
         ends, count = self._ends, len(self.free)
         inside = tuple(min(max(u, a + radius), b - radius) for u, (a, b) in zip(best.cube, ends, strict=True))
         here = best if inside == best.cube else self._sample(inside)
 
-        def beside(*moves: tuple[int, int]) -> Point:
+        def beside(*moves: tuple[int, int]) -> Place:
             by = dict(moves)
             return self._sample(tuple(u + radius * by.get(j, 0) for j, u in enumerate(inside)))
 

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from thermo_theory.numeric.domain import DIMENSION, POSITIVE, FloatArray, Invalid, check_domain
+from thermo_theory.numeric.domain import DIMENSION, POSITIVE, FloatArray, Invalid, check_domain, common_shape
 
 __all__ = ["COLD", "ORDER_MIN", "SATURATED", "BesselNumbers", "checked", "evaluate", "expansion", "recurrence"]
 
@@ -63,15 +63,11 @@ def checked(d: ArrayLike, T: ArrayLike, invalid: Invalid) -> tuple[FloatArray, F
     Raises
     ------
     ValueError
-        If the shapes do not broadcast; entries out of the domain raise in `check_domain`.
+        If the shapes do not broadcast, or an entry is out of the domain.
     """
     dimension = check_domain("d", d, DIMENSION, invalid, "dimension of the weights")
     temperature = check_domain("T", T, POSITIVE, invalid, "temperature")
-    try:
-        np.broadcast_shapes(dimension.shape, temperature.shape)
-    except ValueError:
-        shapes = f"d has shape {dimension.shape} and T has shape {temperature.shape}"
-        raise ValueError(f"d and T must have shapes that broadcast: {shapes}") from None
+    common_shape({"d": dimension, "T": temperature})
     return dimension, temperature
 
 

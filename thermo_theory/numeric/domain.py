@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["COEFFICIENT", "DIMENSION", "POSITIVE", "REAL", "Domain", "Invalid", "check_domain"]
+__all__ = ["COEFFICIENT", "DIMENSION", "POSITIVE", "REAL", "Domain", "Invalid", "check_domain", "common_shape"]
 
 FloatArray = npt.NDArray[np.float64]
 Invalid = Literal["raise", "nan"]
@@ -100,12 +101,35 @@ def _as_real(name: str, value: npt.ArrayLike) -> FloatArray:
     Raises
     ------
     ValueError
-        If the value is text, complex, a ragged list or anything else that is not real numbers; names the argument.
+        If the value, or an entry of it, is text, complex, a truth value, a date, a ragged list or anything else that
+        is not a real number; names the argument.
     """
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "USbcmM":  # text, truth values, complex numbers, dates
+        # What numpy cannot type (fractions, mpmath's numbers) it keeps as objects, and would convert complex ones.
+        entries = [np.asarray(entry) for entry in array.flat] if array.dtype.kind == "O" else [array]
+        if all(entry.dtype.kind in "iuf" or (entry.dtype.kind == "O" and not entry.ndim) for entry in entries):
             return array.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"{name} must be a real number or an array of real numbers, got {value!r}"[:200])
+
+
+def common_shape(arrays: Mapping[str, FloatArray]) -> tuple[int, ...]:
+    """Return the shape to which arrays broadcast.
+
+    Raises
+    ------
+    ValueError
+        If they do not; the message has every name and shape.
+
+    Examples
+    --------
+    >>> common_shape({"d": np.ones(3), "T": np.ones((2, 1))})
+    (2, 3)
+    """
+    try:
+        return np.broadcast_shapes(*[array.shape for array in arrays.values()])
+    except ValueError:
+        shapes = " and ".join(f"{name} has shape {array.shape}" for name, array in arrays.items() if array.ndim)
+        raise ValueError(f"{' and '.join(arrays)} must have shapes that broadcast: {shapes}") from None

@@ -169,8 +169,21 @@ T = _symbol("T", "T", "temperature, eta_eff sigma^2 / 2", "loss", twin="learning
 p = _symbol("p", "p", "pressure", _CURVATURE, twin="weight decay lambda")
 V = _symbol("V", "V", "volume, half the mean squared norm of the weights", "weight^2", twin="r^2/2")
 R = _symbol("R", "R", "gas constant, (d - 1)/2", twin="half the number of directions")
-S = _symbol("S", "S", "entropy of the stationary distribution of the weights", "1", REAL, "differential entropy")
-S_sphere = _symbol("S_sphere", "S_sphere", "entropy of the directions on the unit sphere", "1", REAL)
+S = _symbol(
+    "S",
+    "S",
+    "entropy, S_sphere + (d - 1) E log r",
+    domain=REAL,
+    twin="entropy of the directions, on a sphere of the weights' norm",
+)
+S_sphere = _symbol("S_sphere", "S_sphere", "differential entropy of the directions on the unit sphere", "1", REAL)
+S_w = _symbol(
+    "S_w",
+    "S_w",
+    "entropy at a fluctuating volume, S + E log r + h_r",
+    domain=REAL,
+    twin="differential entropy of the weights in R^d",
+)
 U = _symbol("U", "U", "internal energy, the expected training loss", "loss", REAL, "training loss")
 H = _symbol("H", "H", "enthalpy, U + p V", "loss", REAL, "regularised training loss")
 F = _symbol("F", "F", "Helmholtz energy, U - T S", "loss", REAL, "what training at fixed norm minimises")
@@ -194,7 +207,7 @@ var_V = _symbol("var_V", "var_V", "variance of the volume r^2/2 over the station
 var_V_Gibbs = _symbol(
     "var_V_Gibbs", "var_V_Gibbs", "variance of the volume in a Gibbs ensemble at constant pressure", "weight^4"
 )
-R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant of a Gibbs ensemble at constant pressure, d/2")
+R_Gibbs = _symbol("R_Gibbs", "R_Gibbs", "gas constant p V/T of a Gibbs ensemble at constant pressure")
 recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that is removed per iteration", "1/iteration")
 kick = _symbol("s_r", "kick", "variance of r^2 that is added per iteration", "weight^4/iteration")
 squared = _symbol("q", "squared", "squared norm of the weights", "weight^2")
@@ -204,6 +217,7 @@ lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "l
 # Other optimisers --------------------------------------------------------------------------------
 beta = _symbol("beta", "beta", "momentum coefficient", domain=COEFFICIENT)
 beta1 = _symbol("beta_1", "beta1", "Adam's coefficient of the first moment", domain=COEFFICIENT)
+beta2 = _symbol("beta_2", "beta2", "Adam's coefficient of the second moment", domain=COEFFICIENT)
 D_hat = _symbol("D_hat", "D_hat", "mean squared norm of a gradient as Adam normalises it, about d")
 adam_unit = _symbol(
     "nu",
@@ -274,6 +288,10 @@ g = _tensor(Vec, "g", "g", "gradient of one minibatch at the weights", "loss/wei
 g_noise = _tensor(Vec, "g_n", "g_noise", "gradient noise at the weights, g - grad L", "loss/weight")
 buffer = _tensor(Vec, "v_k", "buffer", "the optimiser's buffer before a step", "loss/weight")
 buffer_next = _tensor(Vec, "v_k'", "buffer_next", "the optimiser's buffer after the step", "loss/weight")
+first = _tensor(Vec, "m_k", "first", "Adam's first moment, its running mean of gradients", "loss/weight")
+second = _tensor(
+    Vec, "q_k", "second", "Adam's second moment, its running mean of the squares of gradients", "loss^2/weight^2"
+)
 w_before = _tensor(Vec, "w_b", "w_before", "the weights a step before", "weight")
 w_next = _tensor(Vec, "w'", "w_next", "the weights after the next step", "weight")
 x = _tensor(Vec, "x", "x", "direction of the weights, from the minimum of the loss along the unit sphere")

@@ -19,6 +19,7 @@ from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
 __all__ = [
     "Apply",
+    "DifferentialEntropyOf",
     "Div",
     "Dot",
     "EntropyOf",
@@ -30,9 +31,11 @@ __all__ = [
     "Mat",
     "NoiseMean",
     "NoiseVariance",
+    "NormEntropyOf",
     "Quad",
     "Sandwich",
     "SkewProduct",
+    "Squares",
     "SymProduct",
     "Tr",
     "Vec",
@@ -67,7 +70,7 @@ def is_tensor(expression: sp.Basic) -> bool:
     """Whether the expression is a vector or a matrix and not a scalar."""
     if isinstance(expression, VectorFunction):
         return True
-    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | SymProduct):
+    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | Squares | SymProduct):
         return True
     if isinstance(expression, sp.Add | sp.Mul | Generator):
         return any(is_tensor(argument) for argument in expression.args)
@@ -101,10 +104,11 @@ def _linear(build: Any, arguments: tuple[sp.Expr, ...], place: int) -> sp.Expr |
     return None if scalar == 1 else scalar * rebuilt(tensor)
 
 
-def _pretty_joined(printer: Any, *parts: sp.Basic | str) -> Any:
-    """Print expressions and pieces of text side by side."""
+def _pretty_joined(printer: Any, *parts: sp.Basic | str, brackets: str = "", before: str = "") -> Any:
+    """Print expressions and pieces of text side by side, in brackets as tall as they are."""
     printed = [prettyForm(part) if isinstance(part, str) else printer._print(part) for part in parts]
-    return prettyForm(*stringPict.next(*printed))
+    inside = prettyForm(*stringPict.next(*printed))
+    return prettyForm(*prettyForm(*inside.parens(*brackets)).left(before)) if brackets else inside
 
 
 class _Multilinear(sp.Function):
@@ -143,7 +147,7 @@ class Dot(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "(", left, "·", right, ")")
+        return _pretty_joined(printer, left, "·", right, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = r" \cdot ".join(map(printer._print, self.args))
@@ -154,7 +158,7 @@ class Tr(_Multilinear):
     """The trace of a matrix."""
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "tr(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="tr")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{tr}} {printer._print(self.args[0])}"
@@ -166,11 +170,11 @@ class Quad(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         matrix, vector = self.args
-        return _pretty_joined(printer, "(", vector, "·", matrix, " ", vector, ")")
+        return _pretty_joined(printer, vector, "·", matrix, " ", vector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         matrix, vector = map(printer._print, self.args)
-        text = rf"{vector}^{{\top}} {matrix}\, {vector}"
+        text = rf"{vector}^{{\top}} {matrix} {vector}"
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
@@ -181,7 +185,7 @@ class Apply(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         matrix, vector = self.args
-        return _pretty_joined(printer, "(", matrix, " ", vector, ")")
+        return _pretty_joined(printer, matrix, " ", vector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return " ".join(map(printer._print, self.args))
@@ -194,7 +198,7 @@ class Sandwich(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         projector, matrix = self.args
-        return _pretty_joined(printer, "(", projector, " ", matrix, " ", projector, ")")
+        return _pretty_joined(printer, projector, " ", matrix, " ", projector, brackets="()")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         projector, matrix = map(printer._print, self.args)
@@ -216,7 +220,7 @@ class SymProduct(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "{", left, ", ", right, "}")
+        return _pretty_joined(printer, left, ", ", right, brackets="{}")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\{{{', '.join(map(printer._print, self.args))}\}}"
@@ -229,7 +233,7 @@ class SkewProduct(_Multilinear):
 
     def _pretty(self, printer: Any) -> Any:
         left, right = self.args
-        return _pretty_joined(printer, "[", left, ", ", right, "]")
+        return _pretty_joined(printer, left, ", ", right, brackets="[]")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"[{', '.join(map(printer._print, self.args))}]"
@@ -253,7 +257,7 @@ class Inverse(sp.Function):
         return f"inv({printer._print(self.args[0])})"
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "inv(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="inv")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return f"{{{printer._print(self.args[0])}}}^{{-1}}"
@@ -273,10 +277,26 @@ class Div(sp.Function):
         return None if constant == 1 else constant * cls(sp.cancel(scalar / constant) * matrix)
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "div(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="div")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\operatorname{{div}} {printer._print(self.args[0])}"
+
+
+class Squares(sp.Function):
+    """The vector of the squares of a vector's coordinates; a common factor comes out, squared."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Pull a scalar factor out."""
+        scalar, vector = _split(sp.factor_terms(argument))
+        return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
+
+    def _pretty(self, printer: Any) -> Any:
+        return _pretty_joined(printer, "sq(", self.args[0], ")")
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"\operatorname{{sq}}\left({printer._print(self.args[0])}\right)"
 
 
 class Functional(sp.Function):
@@ -288,7 +308,7 @@ class Functional(sp.Function):
         return f"{self.letter}[{printer._print(self.args[0])}]"
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, f"{self.letter}[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before=self.letter)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"{self.letter}\left[{printer._print(self.args[0])}\right]"
@@ -296,9 +316,27 @@ class Functional(sp.Function):
 
 
 class EntropyOf(Functional):
-    """The entropy of the law of a random vector."""
+    """The entropy of the law of a random direction on the unit sphere."""
 
     letter = "h"
+
+
+class DifferentialEntropyOf(Functional):
+    """The differential entropy of the law of a random vector of R^d."""
+
+    letter = "h_w"
+
+
+class NormEntropyOf(Functional):
+    """The entropy of the logarithm of a random vector's norm given its direction: the same for any multiple of it."""
+
+    letter = "h_r"
+
+    @classmethod
+    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
+        """Drop a scalar factor: it only shifts the logarithm."""
+        scalar, vector = _split(argument)
+        return None if scalar == 1 or vector == 0 else cls(vector)
 
 
 class EstimateOf(Functional):
@@ -311,7 +349,8 @@ class Generator(sp.Function):
     """The mean rate of change of a function of the weights: ``E[df]/dt``, or ``E[f(w')] - f(w)`` for discrete steps."""
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "E[d(", self.args[0], ")]/dt")
+        change = _pretty_joined(printer, self.args[0], brackets="()", before="d")
+        return prettyForm(*prettyForm(*change.parens("[", "]")).left("E")) / prettyForm("dt")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\frac{{\mathbb{{E}}[\mathrm{{d}}({printer._print(self.args[0])})]}}{{\mathrm{{d}}t}}"
@@ -334,7 +373,7 @@ class Expectation(sp.Function):
         return sp.Mul(*constant) * (1 if random == 1 else cls(random))
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "E[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="E")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
@@ -351,11 +390,9 @@ class NoiseMean(sp.Function):
         """Pull out factors, and for the mean terms, that have no gradient in them."""
         argument = sp.expand(argument)
         fixed, noisy = argument.as_independent(*_of_minibatch(argument), as_Add=True)
-        if fixed != 0:
-            return cls._constant(fixed) + cls(noisy)
+        if fixed != 0 or noisy == 0:
+            return cls._constant(fixed) + (cls(noisy) if noisy != 0 else 0)
         factor, rest = argument.as_independent(*_of_minibatch(argument), as_Add=False)
-        if rest == 1:
-            return cls._constant(argument)
         return None if factor == 1 else factor**cls.power * cls(rest)
 
     @classmethod
@@ -363,7 +400,7 @@ class NoiseMean(sp.Function):
         return value
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "mean[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="mean")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{mean}}\left[{printer._print(self.args[0])}\right]"
@@ -380,7 +417,7 @@ class NoiseVariance(NoiseMean):
         return sp.S.Zero
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "var[", self.args[0], "]")
+        return _pretty_joined(printer, self.args[0], brackets="[]", before="var")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\operatorname{{var}}\left[{printer._print(self.args[0])}\right]"

@@ -295,6 +295,8 @@ derivation(
     source=f"{THIS_TOOLKIT}; Clausius 1870",
     summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
     worlds=[_BATCHES],
+    # The pressure and the volume, and with them p V, are positive.
+    domain=[(2 - eta * lam) * (eta * Expectation(Dot(g, g)) / 4 + (eta * lam - 1) * Expectation(Dot(g, w)) / 2) > 0],
 )(_virial_with_remainder)
 derivation(
     "compressibility",
@@ -303,6 +305,7 @@ derivation(
     summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
     "state",
     worlds=[runs_world(FixedELR.key), _BATCHES],
+    domain=[eta * lam < 2],
 )(_compressibility)
 derivation(
     "configurational-temperature",
@@ -311,6 +314,7 @@ derivation(
     summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
     "nor entropy (gradient-balance holds for any noise)",
     worlds=[density_world()],
+    domain=[Expectation(lap_L) >= 0],
 )(_configurational_temperature)
 derivation(
     "gradient-balance",
@@ -319,6 +323,7 @@ derivation(
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
     "configurational temperature (V6)",
     worlds=[balance_world()],
+    domain=[Expectation(Tr(SymProduct(Hess, Sigma))) >= 0],
 )(_gradient_balance)
 derivation(
     "path-entropy",

@@ -69,8 +69,10 @@ def mean_change(equation: sp.Eq, before: sp.Expr) -> sp.Eq:
 
 @operation("write {0} for {1}")
 def rename(equation: sp.Eq, new: sp.Symbol, old: sp.Expr) -> sp.Eq:
-    """Give what stands in the equation another name."""
+    """Give a power of something positive another name."""
     base, exponent = old.as_base_exp()
+    if not base.is_positive:
+        raise OperationError(f"{base} may be negative: {new} for {old} would lose its sign")
     return eq(*(side.subs(base, new ** (1 / exponent)) for side in equation.args))
 
 
@@ -138,7 +140,11 @@ def times_one(equation: sp.Eq, equal: sp.Eq, power: int) -> sp.Eq:
 
 
 def _gibbs_volume(chain: Chain) -> Step:
-    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison."""
+    """Variance of the volume where energy and volume are both exchanged with a bath, for comparison.
+
+    R_Gibbs is the name of p V/T in that ensemble. That it is d/2, and not (d - 1)/2, is physics: its radius fluctuates
+    like any other of d coordinates, while SGD's nearly stays.
+    """
     weight = V ** (d / 2 - 1) * sp.exp(-p * V / T)
     mean, square, one = (sp.Integral(V**k * weight, (V, 0, sp.oo)) for k in (1, 2, 0))
     gibbs = chain.definition(
@@ -146,8 +152,9 @@ def _gibbs_volume(chain: Chain) -> Step:
         "under exp(-(L + p |w|^2/2)/T) all d weights fluctuate: the surface of the sphere of volume V is ~ V^(d/2 - 1)",
     )
     gibbs = gibbs.evaluate_integrals().simplify()
-    count = chain.definition(eq(d, 2 * R_Gibbs), "its gas constant is d/2")
-    return gibbs.substitute(count).simplify(because="the variance in a Gibbs ensemble")
+    count = chain.definition(eq(R_Gibbs, p * mean / one / T), "its gas constant, from its mean volume")
+    count = count.evaluate_integrals().simplify(because="the Gibbs law makes it d/2: the norm fluctuates too")
+    return gibbs.substitute(count.solve_for(d)).simplify(because="the variance in a Gibbs ensemble")
 
 
 # Finite steps ------------------------------------------------------------------------------------
@@ -156,9 +163,9 @@ def _gibbs_volume(chain: Chain) -> Step:
 @operation("the positive root in {0}")
 def positive_root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     """Solve a quadratic equation of which one root is positive and the other negative."""
-    polynomial = sp.Poly(sp.numer(sp.together(equation.lhs - equation.rhs)), unknown)
-    if polynomial.degree() != 2:
-        raise OperationError(f"{equation} is not quadratic in {unknown}")
+    polynomial = sp.Poly(sp.numer(sp.cancel(equation.lhs - equation.rhs)), unknown)
+    if polynomial.degree() != 2 or not unknown.is_positive:
+        raise OperationError(f"{equation} is not quadratic in {unknown}, or that need not be positive")
     a, b, constant = polynomial.all_coeffs()
     if not sp.simplify(constant / a).is_negative:
         raise OperationError(f"the roots of {equation} may have one sign")
@@ -242,6 +249,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
+    domain=[sp.Eq(p, lam)],
 )(_volume_fluctuations)
 
 _FINITE_STEP = {
@@ -258,4 +266,6 @@ for _protocol, _words in _FINITE_STEP.items():
         source=THIS_TOOLKIT,
         summary=_words,
         worlds=[cold_world(_protocol.key)],
+        # Beyond it a step overshoots the minimum by more than it was away; at fixed LR the norm grows until it is not.
+        domain=[eta_eff * h < 2] if _protocol is not FixedLR else (),
     )(_finite_step)

@@ -51,6 +51,7 @@ derivation(
     source="Jastrzebski et al. 2017, arXiv 1711.04623; here from temperature at fixed sphere",
     summary="The temperature is proportional to learning rate over batch size",
     worlds=[batch_world],
+    domain=[batch >= 1],
 )(_jastrzebski)
 
 derivation(
@@ -68,4 +69,5 @@ derivation(
     source=f"{MANDT}; here from ornstein-uhlenbeck",
     summary="Stationary covariance of SGD near a minimum, in the eigenbasis of the Hessian",
     worlds=[linear_world()],
+    domain=[batch >= 1],
 )(_mandt)

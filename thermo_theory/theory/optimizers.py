@@ -27,7 +27,6 @@ from thermo_theory.symbols import (
     beta1,
     buffer,
     buffer_next,
-    c,
     d,
     eq,
     eta,
@@ -39,17 +38,11 @@ from thermo_theory.symbols import (
     sigma,
     tr_Sigma,
     w,
-    w_before,
     w_next,
 )
-from thermo_theory.symbols.vectors import Dot, Expectation, VectorFunction
+from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import (
-    adam_direction,
-    adam_gradient,
-    adam_step,
-    adam_world,
-    entropy_world,
     gas_world,
     noise_gas_world,
     orbit_world,
@@ -66,9 +59,6 @@ IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
 
 #: d - 1, of which sympy can take roots.
 _DIRECTIONS = sp.Dummy("m", positive=True)
-
-_coupled_step = VectorFunction.named("W_2")
-
 
 # Operations --------------------------------------------------------------------------------------
 
@@ -206,8 +196,8 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     ratio = sp.simplify((equation.rhs / equation.lhs).subs(d, _DIRECTIONS + 1))
     number, power = ratio.as_independent(unknown, as_Add=False)
     base, exponent = power.as_base_exp()
-    if base != unknown or number.has(unknown):
-        raise OperationError(f"{equation} is not a power of {unknown}")
+    if base != unknown or sp.Tuple(number, exponent).has(unknown) or not unknown.is_positive:
+        raise OperationError(f"{equation} is not a power of {unknown}, or that need not be positive")
     return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 
@@ -290,68 +280,6 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 
-_S, _S_sphere = sp.Function("S"), sp.Function("S_sphere")
-
-
-def _maxwell(chain: Chain, rule: str) -> Step:
-    chosen = FixedLR.with_optimizer(rule)
-    entropy = chain.definition(
-        eq(_S(eta, lam), _S_sphere(T) + (d - 1) * sp.log(r)),
-        "the entropy of the directions on the unit sphere, and the part of the norm",
-    )
-    radius, heat = chain.claim("radius", chosen), chain.claim("temperature", chosen)
-    entropy = entropy.substitute(heat, radius)
-    by_rate = entropy.differentiate(eta).scale(eta)
-    by_decay = entropy.differentiate(lam).scale(lam)
-    weight = -2 if rule == "adam-l2" else -1
-    return by_rate.add(by_decay, weights=(weight,), because="the temperature drops out")
-
-
-# Symmetry ----------------------------------------------------------------------------------------
-
-
-def _adam_symmetry(chain: Chain, rule: str) -> None:
-    now, before = adam_gradient(w), adam_gradient(w_before)
-    coupled = rule == "adam-l2"
-    step = _coupled_step if coupled else adam_step
-    if coupled:
-        push = adam_direction(now + lam * w, before + lam * w_before)
-        new = w - eta * push
-        scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c**2}
-    else:
-        push = adam_direction(now, before)
-        new = (1 - eta * lam) * w - eta * push
-        scaling = {w: c * w, w_before: c * w_before, eta: c * eta, lam: lam / c}
-    one = chain.definition(
-        eq(step(w, w_before, eta, lam), new), "one step; Adam's direction depends on earlier gradients"
-    )
-    larger = one.rescale(scaling)
-    invariant = [
-        chain.assumption("scale invariance", eq(adam_gradient(c * x), adam_gradient(x) / c)) for x in (w, w_before)
-    ]
-    larger = larger.substitute(*invariant)
-    args = [argument / c for argument in push.args]
-    unchanged = chain.assumption(
-        "eps = 0",
-        eq(adam_direction(*[sp.expand(a) for a in args]), push),
-        "m/sqrt(v) does not change if all gradients are divided by c",
-    )
-    larger.multiple_step(unchanged, one, because="the same directions, for a memory of any length")
-
-
-@operation("compare with c times the step")
-def multiple_step(larger: sp.Eq, unchanged: sp.Eq, one: sp.Eq) -> sp.Eq:
-    """Write a step from rescaled weights as c times the step."""
-
-    def opened(side: sp.Expr) -> sp.Expr:
-        return side.replace(adam_direction, lambda *parts: adam_direction(*map(sp.expand, parts)))
-
-    moved = opened(larger.rhs).subs(unchanged.lhs, unchanged.rhs)
-    if sp.expand(moved - c * one.rhs) != 0:
-        raise OperationError(f"{moved} is not {c} times {one.rhs}")
-    return eq(larger.lhs, c * one.lhs)
-
-
 def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., None]:
     """The function that writes a derivation for one of the optimisers."""
 
@@ -361,6 +289,15 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
     return write
 
 
+#: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
+STABLE = {
+    "sgd": eta * lam < 2,
+    "momentum": eta * lam < 2 * (1 + beta),
+    "nesterov": eta * lam * (1 + 2 * beta) < 2 * (1 + beta),
+    "adamw": eta * lam < 2,
+    "adam-l2": eta * lam * (1 - beta1) < 2 * adam_unit * (1 + beta1),
+}
+
 for _rule in OPTIMIZERS:
     _chosen = FixedLR.with_optimizer(_rule)
     for _name, _build, _world, _kind, _words in (
@@ -368,7 +305,6 @@ for _rule in OPTIMIZERS:
         ("radius", _radius, gas_world(_rule), "physics", "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, gas_world(_rule, True), "physics", "The temperature of the directions"),
         ("ideal-gas-law", _measured_gas, noise_gas_world(_rule), "physics", "p V = R T for arbitrary noise"),
-        ("maxwell", _maxwell, entropy_world(_rule), "physics", "How the entropy depends on eta and lambda"),
     ):
         # The gases of AdamW and Adam with L2 have other coordinates, and derivations of their own name.
         if _name == "ideal-gas-law" and _rule.startswith("adam"):
@@ -380,6 +316,7 @@ for _rule in OPTIMIZERS:
             source=THIS_TOOLKIT,
             summary=f"{_words}, {IN_WORDS[_rule]}",
             worlds=[_world],
+            domain=[STABLE[_rule]] if _build is _size else (),
         )(bound(_build, _rule))
 
 derivation(
@@ -388,6 +325,8 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Weight decay removes from the squared norm what gradients and their correlation with earlier ones add",
     worlds=[orbit_world()],
+    # The other side is a mean squared norm times what weight decay takes of it.
+    domain=[2 * beta * Expectation(Dot(g, buffer)) + Expectation(Dot(g, g)) > 0],
 )(_momentum_balance)
 derivation(
     "momentum-temperature",
@@ -402,6 +341,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
     worlds=[gas_world("nesterov")],
+    domain=[STABLE["nesterov"]],
 )(_nesterov_balance)
 derivation(
     "adamw-radius",
@@ -424,11 +364,3 @@ derivation(
     summary="Adam with coupled L2 is an ideal gas in SGD's coordinates",
     worlds=[gas_world("adam-l2", True)],
 )(bound(_gas, "adam-l2"))
-for _rule in ("adamw", "adam-l2"):
-    derivation(
-        f"{_rule}-symmetry",
-        kind="symmetry",
-        source=THIS_TOOLKIT,
-        summary="A step from rescaled weights at rescaled rates is the step rescaled",
-        worlds=[adam_world()],
-    )(bound(_adam_symmetry, _rule))

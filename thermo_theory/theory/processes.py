@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
 from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.numeric.differences import excess_over_log
+from thermo_theory.numeric.domain import Invalid
 from thermo_theory.protocols import FixedLR
 from thermo_theory.symbols import (
     C_V,
@@ -94,7 +97,7 @@ def along(equation: sp.Eq) -> sp.Eq:
 @operation("differentiate the logarithm with respect to {0}")
 def log_slope(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
     """Derivative of a quantity over itself, and what it is on the other side."""
-    right = sp.diff(sp.expand_log(sp.log(equation.rhs), force=True), variable)
+    right = sp.diff(sp.expand_log(sp.log(equation.rhs)), variable)
     slope = equation.lhs * sp.expand(right)
     return eq(sp.Derivative(equation.lhs, variable), sp.expand(slope))
 
@@ -105,7 +108,7 @@ def chain_rule(equation: sp.Eq, variable: sp.Symbol, capacity: sp.Eq) -> sp.Eq:
     function, inner = capacity.lhs.expr, capacity.lhs.variables[0]
     right = sp.diff(equation.rhs, variable)
     for node in right.atoms(sp.Derivative):
-        if node.expr.func == function.func and node.variables == node.expr.args:
+        if node.expr.func == function.func:
             right = right.subs(node, capacity.rhs.subs(inner, node.variables[0]))
     return eq(sp.Derivative(equation.lhs, variable), right)
 
@@ -115,6 +118,9 @@ def keep_up(equation: sp.Eq, function: sp.Expr) -> sp.Eq:
     """The solution of a linear differential equation without the part that decays from the start."""
     solution = sp.dsolve(equation, function)
     (constant,) = solution.rhs.free_symbols - equation.free_symbols
+    start = sp.expand(solution.rhs).coeff(constant)
+    if sp.limit(start, function.args[0], sp.oo) != 0 or start == 0:
+        raise OperationError(f"{start} does not decay")
     return eq(solution.lhs, sp.simplify(solution.rhs.subs(constant, 0)))
 
 
@@ -128,7 +134,7 @@ def standstill(equation: sp.Eq, function: sp.Expr, name: sp.Expr) -> sp.Eq:
 @operation("divide by")
 def ratio_of_sides(first: sp.Eq, second: sp.Eq) -> sp.Eq:
     """Divide one equation by another, side by side."""
-    ratio = sp.powsimp(sp.simplify(first.rhs / second.rhs), force=True)
+    ratio = sp.powsimp(sp.simplify(first.rhs / second.rhs))
     return eq(first.lhs / second.lhs, sp.expand(ratio))
 
 
@@ -160,15 +166,17 @@ def put_difference(equation: sp.Eq, *differences: sp.Eq) -> sp.Eq:
 def smallest(equation: sp.Eq, variable: sp.Symbol) -> sp.Ge:
     """Bound the right-hand side from below by its value at its only stationary point, a minimum."""
     (place,) = sp.solve(sp.diff(equation.rhs, variable), variable)
-    if not sp.diff(equation.rhs, variable, 2).subs(variable, place).is_positive:
-        raise OperationError(f"{place} is no minimum")
+    domain = sp.Interval.open(0, sp.oo) if variable.is_positive else sp.S.Reals
+    steady = sp.calculus.singularities(equation.rhs, variable, domain) == sp.S.EmptySet
+    if not (steady and sp.diff(equation.rhs, variable, 2).subs(variable, place).is_positive):
+        raise OperationError(f"{place} is no minimum, or not the only one")
     return sp.Ge(equation.lhs, sp.simplify(equation.rhs.subs(variable, place)), evaluate=False)
 
 
 @operation("average {0} independent ones: the means of their products vanish")
 def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
     """Mean square of an average of independent vectors of mean 0: each square once, over the squared number."""
-    index = sp.Dummy("i", integer=True)
+    index = sp.Dummy("i")
     return eq(name, sp.summation(one.rhs / number**2, (index, 1, number)))
 
 
@@ -276,9 +284,15 @@ def product_rule(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 
 @operation("gather")
 def gather(equation: sp.Eq) -> sp.Eq:
-    """Gather logarithms, and take out R."""
+    """Gather logarithms of positive numbers, and take out R."""
     right = sp.collect(sp.expand(equation.rhs), R, evaluate=False)
-    return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v, force=True) for k, v in right.items()]))
+    return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v) for k, v in right.items()]))
+
+
+def _produced(invalid: Invalid, R: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:
+    """R times ``x - 1 - log x``, x = T1/T2, also for a small drop."""
+    del invalid
+    return R * excess_over_log(T1, T2)
 
 
 def _weight_averaging(chain: Chain) -> None:
@@ -339,6 +353,7 @@ derivation(
     summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
     "eta lambda, while that is small; other slow modes need slower ramps",
     worlds=[ramp_world],
+    domain=[ramp > -4 * eta * lam],
 )(_quasi_static)
 
 derivation(
@@ -348,6 +363,7 @@ derivation(
     summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
     "negative",
     worlds=[quench_world],
+    kernel=_produced,
 )(_quench)
 
 derivation(
@@ -356,4 +372,5 @@ derivation(
     source=THIS,
     summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
     worlds=[average_world],
+    domain=[N >= 1],
 )(_weight_averaging)

@@ -9,27 +9,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
 import numpy as np
 import sympy as sp
-from numpy.typing import ArrayLike
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.numeric.domain import check_domain
+from thermo_theory.numeric.differences import decayed
+from thermo_theory.numeric.domain import Invalid
 from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     Sigma_w,
-    argument_name,
     d,
     diffusion,
     drift,
     eq,
     eta,
     eta_eff,
-    glossary,
     grad_L,
     lam,
     r,
@@ -63,9 +58,9 @@ def as_rate(equation: sp.Eq, norm: sp.Symbol, function: sp.Expr, power: int, var
 @operation("split into the start and the end, with {0} = 1 at the start and 0 at the end")
 def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
     """Write a solution ``a + b E`` with a decaying exponential E as ``y(0) E + a (1 - E)``."""
-    share = sp.Dummy("E", positive=True)
+    share = sp.Dummy("E")
     exponent = decaying.args[0]
-    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share).subs(sp.exp(-exponent), 1 / share)
+    inside = equation.rhs.subs(sp.exp(sp.expand(-exponent)), 1 / share)
     parts = sp.Poly(sp.expand(sp.cancel(inside.subs(decaying, share))), share)
     if parts.degree() != 1 or parts.has(sp.exp):
         raise OperationError(f"{equation.rhs} is not a constant and a multiple of {decaying}")
@@ -77,7 +72,9 @@ def start_and_end(equation: sp.Eq, decaying: sp.Expr) -> sp.Eq:
 @operation("take the root of order {0}")
 def take_root(equation: sp.Eq, power: int) -> sp.Eq:
     """Root of both sides, which are positive."""
-    return eq(*(sp.powdenest(side ** sp.Rational(1, power), force=True) for side in equation.args))
+    if not any(side.is_positive for side in equation.args):
+        raise OperationError(f"neither side of {equation} is known to be positive")
+    return eq(*(sp.powdenest(side ** sp.Rational(1, power)) for side in equation.args))
 
 
 @operation("the slope of the mean change is minus the rate of relaxation, 1/{2}")
@@ -120,31 +117,18 @@ def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     chain.definition(eq(_r(t), r0), "the projection removes the growth at every step")
 
 
-def _followed(power: int, start: np.ndarray, end: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Root of the given order of ``y = start^power e^-rate + end (1 - e^-rate)``, without cancellation."""
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        return np.asarray((start**power * np.exp(-rate) + end * -np.expm1(-rate)) ** (1 / power))
+def _trajectory_fixed_lr(invalid: Invalid, **v: np.ndarray) -> np.ndarray:
+    """``r^4 = r_0^4 E + 2 (d - 1) (eta sigma)^2 t`` with E and t as `decayed` gives them: also without weight decay."""
+    del invalid
+    left, time = decayed(4 * v["eta"] * v["lam"], v["t"])
+    return np.asarray((v["r0"] ** 4 * left + 2 * (v["d"] - 1) * (v["eta"] * v["sigma"]) ** 2 * time) ** 0.25)
 
 
-def _checked(values: Mapping[str, ArrayLike], invalid: Literal["raise", "nan"]) -> dict[str, np.ndarray]:
-    domains = {argument_name(symbol): info.domain for symbol, info in glossary.items()}
-    return {name: check_domain(name, value, domains[name], invalid) for name, value in values.items()}
-
-
-def _plain(result: np.ndarray) -> float | np.ndarray:
-    return float(result) if result.shape == () else result
-
-
-def _trajectory_fixed_lr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
-    v = _checked(values, invalid)
-    end = v["eta"] * v["sigma"] ** 2 * (v["d"] - 1) / (2 * v["lam"])
-    return _plain(_followed(4, v["r0"], end, 4 * v["eta"] * v["lam"] * v["t"]))
-
-
-def _trajectory_fixed_elr(invalid: Literal["raise", "nan"] = "raise", **values: ArrayLike) -> float | np.ndarray:
-    v = _checked(values, invalid)
-    growth = v["eta_eff"] * v["sigma"] ** 2 * (v["d"] - 1)
-    return _plain(_followed(-2, v["r0"], 2 * v["lam"] / growth, v["eta_eff"] * growth * v["t"]))
+def _trajectory_fixed_elr(invalid: Invalid, **v: np.ndarray) -> np.ndarray:
+    """``r^-2 = r_0^-2 E + 2 lambda eta_eff t`` with E and t as `decayed` gives them: also without noise or decay."""
+    del invalid
+    left, time = decayed((v["d"] - 1) * (v["eta_eff"] * v["sigma"]) ** 2, v["t"])
+    return np.asarray((left / v["r0"] ** 2 + 2 * v["lam"] * v["eta_eff"] * time) ** -0.5)
 
 
 # Relaxation times --------------------------------------------------------------------------------
@@ -214,7 +198,8 @@ def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
 
 _TRAJECTORY = {FixedSphere: _trajectory_on_the_sphere, FixedELR: _trajectory, FixedLR: _trajectory}
 _KERNELS = {FixedELR: _trajectory_fixed_elr, FixedLR: _trajectory_fixed_lr}
-_ARGUMENTS = {FixedELR: ("d", "eta_eff", "lam", "r0", "sigma", "t"), FixedLR: ("d", "eta", "lam", "r0", "sigma", "t")}
+#: A norm that only grows, or only shrinks, has a trajectory, though no stationary value.
+_AT_ANY_RATE = [sp.Ge(lam, 0, evaluate=False), sp.Ge(sigma, 0, evaluate=False)]
 _TRAJECTORY_SUMMARY = {
     FixedSphere: "The norm is r_0 for all times",
     FixedELR: "The squared norm follows a logistic curve from any start",
@@ -230,7 +215,7 @@ for _protocol, _build in _TRAJECTORY.items():
         summary=_TRAJECTORY_SUMMARY[_protocol],
         worlds=[trajectory_world(_protocol.key)],
         kernel=_KERNELS.get(_protocol),
-        arguments=_ARGUMENTS.get(_protocol),
+        domain=_AT_ANY_RATE if _protocol in _KERNELS else (),
     )(_build)
 
 _TIMES = {

@@ -23,11 +23,11 @@ import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
-from thermo_theory.engine.operations import operation
+from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, sigma, tr_Sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
-from thermo_theory.theory.optimizers import IN_WORDS, bound, eliminate, moments, unit_of_gradients
+from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import gas_world
 
@@ -43,6 +43,8 @@ _OTHERS = tuple(Expectation(Dot(*pair)) for pair in ((buffer, buffer), (g, g), (
 @operation("take the arccosine")
 def arccosine(equation: sp.Eq) -> sp.Eq:
     """The angle, from 0 to pi, whose cosine an equation gives."""
+    if not isinstance(equation.lhs, sp.cos):
+        raise OperationError(f"{equation.lhs} is no cosine")
     return eq(equation.lhs.args[0], sp.acos(1 - sp.simplify(sp.factor(1 - equation.rhs))))
 
 
@@ -114,6 +116,7 @@ for _rule in ("sgd", *OPTIMIZERS):
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
             kernel=_from_chord(_rule) if _name == "angle" else None,
+            domain=[STABLE[_rule]] if _rule != "adam-l2" else (),
         )(bound(_build, _rule))
     if _rule != "nesterov":
         derivation(

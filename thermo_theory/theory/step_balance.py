@@ -67,6 +67,7 @@ derivation(
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
     "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
     worlds=[step_balance_world()],
+    domain=[Expectation(Quad(Hess, g_unit)) >= 0],
 )(_balance)
 derivation(
     "step-thermometer",
@@ -75,4 +76,5 @@ derivation(
     summary="Under isotropic, homogeneous noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the "
     "curvature along the mean gradient: the configurational thermometer at finite steps",
     worlds=[step_balance_world()],
+    domain=[T * Expectation(lap_L) + eta_eff * Expectation(Quad(Hess, grad_L_unit)) / 2 >= 0],
 )(_thermometer)

@@ -143,6 +143,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         source=f"{PAPER}, Sec. 3; Ito's lemma",
         summary="How the squared norm grows: weight decay shrinks it, gradient noise makes it grow",
         worlds=[_world],
+        domain=[sp.Ge(lam, 0, evaluate=False)] if _protocol is not FixedSphere else (),
     )(_ito_radius)
 
 derivation(

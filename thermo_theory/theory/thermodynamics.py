@@ -371,6 +371,7 @@ derivation(
     source=f"{CALLEN}, Sec. 3.4",
     summary="Along constant entropy p V^gamma is constant, if C_V is",
     worlds=[adiabat_world],
+    domain=[gamma > 1],
 )(_adiabat)
 
 derivation(

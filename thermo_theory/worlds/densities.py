@@ -14,7 +14,8 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, precise, world_maker
 from thermo_theory.numeric.domain import POSITIVE, Domain
-from thermo_theory.worlds.sgd import sgd_world, surface_divergence
+from thermo_theory.worlds.geometry import surface_divergence
+from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick
 
 __all__ = ["circle_world", "flow_world", "trial_world"]

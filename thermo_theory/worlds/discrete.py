@@ -1,4 +1,4 @@
-"""SGD itself: discrete steps, a handful of minibatches written out, anisotropic and heavy-tailed noise.
+"""SGD and its relatives themselves: discrete steps, a few minibatches written out, anisotropic heavy-tailed noise.
 
 Nothing here knows a formula of the theory. A world of *runs* follows a few runs step by step, each with an order of the
 minibatches of its own; a world of *one step* lists all minibatches at a few weights.
@@ -6,33 +6,50 @@ minibatches of its own; a world of *one step* lists all minibatches at a few wei
 
 from __future__ import annotations
 
-import operator
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, localcontext
+from functools import cache
 from typing import Any
 
 import mpmath as mp
+import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from thermo_theory import symbols as s
+from thermo_theory.engine.evaluate import evaluate, interpret
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
-from thermo_theory.symbols.vectors import EntropyOf, EstimateOf, VectorFunction
+from thermo_theory.symbols.vectors import (
+    DifferentialEntropyOf,
+    EntropyOf,
+    EstimateOf,
+    NormEntropyOf,
+    Squares,
+    VectorFunction,
+)
+from thermo_theory.worlds.optimizers import updated
+from thermo_theory.worlds.samples import gaussian_entropy, neighbour_entropy, remaining_entropy
 
-__all__ = ["Batches", "batches_world", "gradient", "run", "runs_world", "step"]
+__all__ = ["Batches", "batches_world", "direction", "gradient", "run", "runs", "runs_world", "step", "steps_of"]
 
-#: Gradient of minibatch k, one step of training with it, and the weights after k steps.
-gradient, step, run = (VectorFunction.named(name) for name in ("g", "W", "w"))
+#: Gradient of minibatch k, and Adam's direction from its two moments.
+gradient, direction = (VectorFunction.named(name) for name in "gn")
 
-#: Decimals: their arithmetic is many times as fast as mpmath's.
-Numbers = list[Decimal]
+#: The weights and the buffers of an optimiser: after one step with minibatch k, and after k steps.
+steps_of, runs = (tuple(VectorFunction.named(name) for name in names) for names in ("WBQ", "wvq"))
+step, run = steps_of[0], runs[0]
+
+interpret(Squares, lambda squares, world: evaluate(squares.args[0], world).apply(lambda x: x**2))
+
+#: Vectors of decimals: their arithmetic is many times as fast as mpmath's.
+Numbers = NDArray[np.object_]
+
+#: The weights, and the buffers of the optimiser.
+State = tuple[Numbers, ...]
 
 _CONTEXT = Context(prec=DIGITS + 20, traps=[])
-
-
-def _dot(left: Sequence[Decimal], right: Sequence[Decimal]) -> Decimal:
-    return sum(map(operator.mul, left, right), Decimal(0))
 
 
 def _decimal(number: Any) -> Decimal:
@@ -40,7 +57,7 @@ def _decimal(number: Any) -> Decimal:
 
 
 def _decimals(vector: Any) -> Numbers:
-    return [_decimal(vector[i]) for i in range(len(vector))]
+    return np.array([_decimal(vector[i]) for i in range(len(vector))])
 
 
 def _mpf(number: Decimal) -> Any:
@@ -57,25 +74,31 @@ def _column(vector: Numbers) -> Any:
 
 @dataclass(frozen=True)
 class Batches:
-    """Minibatches whose losses are ``scale_b (-a_b.u + u.A_b u/2)`` of the direction u, and what breaks this.
+    """Minibatches whose losses are ``scale_b (-a_b.u + u.A_b u/2)`` of the direction u, and what breaks the symmetry.
 
     Parameters
     ----------
-    pulls : list of list of Decimal
+    pulls : list of arrays of Decimal
         The vectors a_b.
-    shapes : list of list of Decimal
+    shapes : list of arrays of Decimal
         The diagonals of A_b.
-    scales : list of Decimal
+    scales : array of Decimal
         Sizes: one batch is much larger than the others (heavy tails).
     broken : Decimal
-        Size of the part of every loss that is not scale-invariant, ``broken (w_1 + |w|^2/5)``.
+        Size of the part of every loss that is not scale-invariant, ``broken (|w|^2/5 - w_1)``.
+    eps : Decimal
+        What Adam adds to the root of its second moment.
+    memory : tuple of two Decimal
+        How much of a buffer is left after a step: the momentum or Adam's first moment, and Adam's second moment.
     """
 
     pulls: list[Numbers]
     shapes: list[Numbers]
     scales: Numbers
     broken: Decimal
-    runs: dict[Any, Any] = field(default_factory=dict)
+    eps: Decimal
+    memory: tuple[Decimal, Decimal]
+    runs: dict[Any, State] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -84,40 +107,51 @@ class Batches:
 
     def gradient(self, batch: int, w: Numbers) -> Numbers:
         """Gradient of the loss of one minibatch."""
-        norm = _dot(w, w).sqrt()
-        size, u = self.scales[batch] / norm, [x / norm for x in w]
-        steep = [A * x - a for a, A, x in zip(self.pulls[batch], self.shapes[batch], u, strict=True)]
-        radial = _dot(u, steep)
-        along = [size * (x - radial * y) for x, y in zip(steep, u, strict=True)]
+        norm = (w @ w).sqrt()
+        u = w / norm
+        steep = self.shapes[batch] * u - self.pulls[batch]
+        along: Numbers = self.scales[batch] / norm * (steep - (u @ steep) * u)
         if not self.broken:
             return along
-        return [x + self.broken * ((i == 0) + 2 * w[i] / 5) for i, x in enumerate(along)]
+        return along + self.broken * (2 * w / 5 - (np.arange(len(w)) == 0).astype(int))
 
-    def step(self, protocol: str, batch: int, w: Numbers, rate: Decimal, held: Decimal) -> Numbers:
-        """The weights after one step; `held` is the weight decay, or the norm on the sphere."""
-        g = self.gradient(batch, w)
+    def direction(self, mean: Numbers, square: Numbers) -> Numbers:
+        """Adam's direction from its two moments."""
+        result: Numbers = mean / (np.sqrt(square) + self.eps)
+        return result
+
+    def step(self, protocol: str, batch: int, state: State, rate: Decimal, held: Decimal) -> State:
+        """The weights and buffers after one step; `held` is the weight decay, or the norm on the sphere."""
+        w, *buffers = state
+        g, optimizer, (beta, beta2) = self.gradient(batch, w), protocol.partition("/")[2], self.memory
+        if optimizer.startswith("adam"):
+            coupled = optimizer == "adam-l2"
+            g = g + held * w if coupled else g
+            mean, square = beta * buffers[0] + (1 - beta) * g, beta2 * buffers[1] + (1 - beta2) * g * g
+            kept = w if coupled else (1 - rate * held) * w
+            return kept - rate * self.direction(mean, square), mean, square
+        if optimizer:
+            return updated(optimizer, w, buffers[0], g, rate, held, beta)
         if protocol == "fixed-sphere":
-            moved = [x - rate * y for x, y in zip(w, g, strict=True)]
-            norm = _dot(moved, moved).sqrt()
-            return [held * x / norm for x in moved]
+            moved = w - rate * g
+            return (held / (moved @ moved).sqrt() * moved,)
         if protocol == "fixed-elr":
-            rate *= _dot(w, w)
-        return [x - rate * (y + held * x) for x, y in zip(w, g, strict=True)]
+            rate *= w @ w
+        return (w - rate * (g + held * w),)
 
-    def run(self, protocol: str, order: Sequence[int], w: Numbers, rate: Decimal, held: Decimal) -> Numbers:
-        """The weights after the minibatches in this order."""
-        key = (protocol, tuple(order), tuple(w), rate, held)
+    def run(self, protocol: str, order: Sequence[int], state: State, rate: Decimal, held: Decimal) -> State:
+        """The weights and buffers after the minibatches in this order."""
+        key = (protocol, tuple(order), tuple(map(tuple, state)), rate, held)
         if key not in self.runs:
             with localcontext(_CONTEXT):
                 for batch in order:
-                    w = self.step(protocol, batch, w, rate, held)
-            self.runs[key] = w
-        result: Numbers = self.runs[key]
-        return result
+                    state = self.step(protocol, batch, state, rate, held)
+            self.runs[key] = state
+        return self.runs[key]
 
 
 def _numbers(dice: random.Random, low: float, high: float, count: int) -> Numbers:
-    return [Decimal(dice.uniform(low, high)) for _ in range(count)]
+    return np.array([Decimal(dice.uniform(low, high)) for _ in range(count)])
 
 
 def _number(dice: random.Random, low: float, high: float) -> Decimal:
@@ -128,62 +162,41 @@ def _batches(dice: random.Random, granted: Assumptions, dimension: int) -> Batch
     """Four minibatches that pull to the first axis, one of them hard, and unevenly in the other directions."""
     pulls = []
     for _ in range(4):
-        pull = [Decimal(dice.gauss(0, 1.3)) / (1 + i) for i in range(dimension)]
+        pull = np.array([Decimal(dice.gauss(0, 1.3)) / (1 + i) for i in range(dimension)])
         pull[0] = _number(dice, 0.8, 1.2)
         pulls.append(pull)
     return Batches(
         pulls,
         [_numbers(dice, -0.3, 0.3, dimension) for _ in range(4)],
-        [*_numbers(dice, 0.5, 1.0, 3), _number(dice, 1.5, 1.7)],
+        np.array([*_numbers(dice, 0.5, 1.0, 3), _number(dice, 1.5, 1.7)]),
         Decimal(0) if "scale invariance" in granted else Decimal("0.1"),
+        Decimal(0) if "eps = 0" in granted else Decimal("0.1"),
+        (_number(dice, 0.2, 0.4), _number(dice, 0.4, 0.6)),
     )
 
 
 # Runs --------------------------------------------------------------------------------------------
 
-#: How many runs, and how many steps make them forget where they began.
-RUNS, LONG, SHORT = 3, 140, 3
+#: Steps of a run that still depends on where it began, and the longest run that forgets it.
+SHORT, LONG = 3, 240
 
 #: What is left of the distance of two beginnings in a run that has forgotten.
-FORGOTTEN = Decimal(10) ** -18
+FORGOTTEN = Decimal(10) ** -17
 
-#: What a protocol holds: the symbols of its learning rate and of what else it fixes.
-HELD = {"fixed-lr": (s.eta, s.lam), "fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.eta, s.r0)}
+#: What a protocol holds, a learning rate and what else it fixes (weight decay, or the norm): symbols, and ranges.
+HELD = {"fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.eta, s.r0)}
+RANGES = {
+    "fixed-elr": (0.7, 0.9, 0.25, 0.4),
+    "fixed-sphere": (0.35, 0.45, 1.1, 1.4),
+    "fixed-lr/momentum": (0.15, 0.25, 0.4, 0.6),
+    "fixed-lr/nesterov": (0.15, 0.25, 0.4, 0.6),
+    "fixed-lr/adamw": (0.2, 0.3, 0.4, 0.6),
+    "fixed-lr/adam-l2": (0.05, 0.1, 0.5, 0.8),
+}
 
 #: Index of a step, and the number of steps of a run.
 index = sp.Symbol("k", integer=True, nonnegative=True)
 steps = sp.Symbol("n", integer=True, nonnegative=True)
-
-
-def gaussian_entropy(points: Sequence[Sequence[Any]]) -> Any:
-    """Entropy of the Gaussian with the covariance of these points of the sphere, across their mean direction.
-
-    >>> mp.nstr(gaussian_entropy([[1, 1], [1, -1]]), 6)
-    '1.41894'
-    """
-    n, count = len(points[0]), len(points)
-    mean = mp.matrix([mp.fsum(point[i] for point in points) / count for i in range(n)])
-    axis = mean / mp.norm(mean, 2)
-    covariance = axis * axis.T
-    for point in points:
-        off = mp.matrix(point) - mean
-        off = off - axis * (axis.T * off)[0]
-        covariance += off * off.T / count
-    return mp.log(mp.det(covariance)) / 2 + (n - 1) * mp.log(2 * mp.pi * mp.e) / 2
-
-
-def neighbour_entropy(points: Sequence[Sequence[Any]], length: Any = 0) -> Any:
-    """Mean log distance to the other points times the directions: an entropy estimator with a bias of its own.
-
-    With a `length` distances are not resolved below it, and the estimator is not scale-equivariant.
-    """
-    n, count = len(points[0]), len(points)
-    logs = []
-    for i, point in enumerate(points):
-        for other in points[:i]:
-            off = [x - y for x, y in zip(point, other, strict=True)]
-            logs.append(mp.log(mp.fdot(off, off) + length**2) / 2)
-    return (n - 1) * (mp.fsum(logs) / len(logs) + mp.log(count))
 
 
 @world_maker(
@@ -196,11 +209,10 @@ def runs_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     Parameters
     ----------
     protocol : str
-        "fixed-lr", "fixed-elr" or "fixed-sphere".
+        "fixed-lr", "fixed-elr" or "fixed-sphere", or the key of fixed LR with another optimiser.
     """
-    with localcontext(_CONTEXT):
-        dice = random.Random(f"runs {protocol} {number}")
-        return _runs(protocol, _drawn(protocol, dice, 2 + number % 2, granted), dice, granted)
+    special = frozenset(name for name in ("scale invariance", "stationarity", "eps = 0") if name in granted)
+    return _runs(protocol, _drawn(protocol, number, special), random.Random(f"{protocol} {number}"), granted)
 
 
 @dataclass(frozen=True)
@@ -209,57 +221,84 @@ class SimulatedRuns:
 
     batches: Batches
     orders: list[list[int]]
-    starts: tuple[Numbers, Numbers]
+    starts: tuple[State, State]
     rate: Decimal
     held: Decimal
+    length: int = SHORT
 
 
-def _drawn(protocol: str, dice: random.Random, n: int, granted: Assumptions) -> SimulatedRuns:
-    """Draw runs; if stationarity is granted, runs that no longer depend on where they started."""
-    length = LONG if "stationarity" in granted else SHORT
-    for _ in range(60):
-        drawn = SimulatedRuns(
-            _batches(dice, granted, n),
-            [[dice.randrange(4) for _ in range(length + 2)] for _ in range(RUNS)],
-            (_start(dice, n), _start(dice, n)),
-            _number(dice, 0.35, 0.45) if protocol != "fixed-elr" else _number(dice, 0.7, 0.9),
-            _number(dice, 1.1, 1.4) if protocol == "fixed-sphere" else _number(dice, 0.25, 0.4),
-        )
-        if "stationarity" not in granted or _forgets(protocol, drawn, length):
-            break
-    return drawn
+@cache
+def _drawn(protocol: str, number: int, granted: frozenset[str]) -> SimulatedRuns:
+    """Draw runs, one more than weights; if stationarity is granted, until they forget where they started."""
+    dice, n = random.Random(f"runs {protocol} {number}"), 2 + number % 2
+    slow, fast, low, high = RANGES.get(protocol, (0.35, 0.45, 0.25, 0.4))
+    with localcontext(_CONTEXT):
+        for _ in range(200):
+            drawn = SimulatedRuns(
+                _batches(dice, granted, n),
+                [[first, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
+                (_start(protocol, dice, n), _start(protocol, dice, n)),
+                _number(dice, slow, fast),
+                _number(dice, low, high),
+            )
+            length = _forgotten_after(protocol, drawn) if "stationarity" in granted else SHORT
+            if length:
+                break
+    return replace(drawn, length=length)
 
 
-def _forgets(protocol: str, drawn: SimulatedRuns, length: int) -> bool:
-    """Whether runs that began at different weights have the same end."""
+def _forgotten_after(protocol: str, drawn: SimulatedRuns) -> int:
+    """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
+    longest = 1
     for order in drawn.orders:
-        one, other = (
-            drawn.batches.run(protocol, order[:length], start, drawn.rate, drawn.held) for start in drawn.starts
-        )
-        if not all(abs(x - y) < FORGOTTEN for x, y in zip(one, other, strict=True)):
-            return False
-    return True
+        states = list(drawn.starts)
+        for count, batch in enumerate(order[:LONG], start=1):
+            states = [drawn.batches.step(protocol, batch, state, drawn.rate, drawn.held) for state in states]
+            off = (abs(x - y).max() for x, y in zip(*states, strict=True))
+            if count >= longest and max(off) < FORGOTTEN:
+                longest = count
+                break
+        else:
+            return 0
+    return longest
 
 
-def _start(dice: random.Random, n: int) -> Numbers:
-    return [_number(dice, 0.9, 1.3), *_numbers(dice, -0.3, 0.3, n - 1)]
+def _start(protocol: str, dice: random.Random, n: int) -> State:
+    """Weights and buffers at the beginning of a run."""
+    w = np.array([_number(dice, 0.9, 1.3), *_numbers(dice, -0.3, 0.3, n - 1)])
+    optimizer = protocol.partition("/")[2]
+    buffers = (optimizer != "") + optimizer.startswith("adam")
+    return (w, *[_numbers(dice, 0.2, 0.5, n) for _ in range(buffers)])
 
 
 def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
     batches, orders = drawn.batches, drawn.orders
-    n, length = batches.dimension, LONG if "stationarity" in granted else SHORT
-    begin, elsewhere = drawn.starts
-    rate_symbol, held_symbol = HELD[protocol]
+    n, length = batches.dimension, drawn.length
+    begin, elsewhere = ([_column(vector) for vector in start] for start in drawn.starts)
+    rate_symbol, held_symbol = HELD.get(protocol, (s.eta, s.lam))
 
-    def ends(rate: Any, held: Any, begin: Any) -> list[list[Any]]:
-        start, rate, held = _decimals(begin), _decimal(rate), _decimal(held)
-        return [_mpfs(batches.run(protocol, order[:length], start, rate, held)) for order in orders]
+    def ends(*where: Any) -> list[list[Any]]:
+        """The weights at the end of all runs from the weights and buffers that are given, or from elsewhere."""
+        *state, rate, held = where
+        start = tuple(map(_decimals, state or elsewhere))
+        rate, held = _decimal(rate), _decimal(held)
+        return [_mpfs(batches.run(protocol, order[:length], start, rate, held)[0]) for order in orders]
 
-    def law_entropy(points: list[list[Any]]) -> Any:
-        """Entropy of the weights: of their directions, and d - 1 times the mean log of their norm."""
-        norms = [mp.norm(point, 2) for point in points]
+    def polar(points: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
+        """Directions, and logarithms of the norms."""
+        norms = [mp.norm(mp.matrix(point), 2) for point in points]
         units = [[x / norm for x in point] for point, norm in zip(points, norms, strict=True)]
-        return gaussian_entropy(units) + (n - 1) * mp.fsum(map(mp.log, norms)) / len(norms)
+        return units, [mp.log(norm) for norm in norms]
+
+    def law_entropy(points: Sequence[Any]) -> Any:
+        """Entropy of the weights: of their directions, and d - 1 times the mean log of their norm."""
+        units, logs = polar(points)
+        return gaussian_entropy(units) + (n - 1) * mp.fsum(logs) / len(logs)
+
+    def whole_entropy(points: Sequence[Any]) -> Any:
+        """Differential entropy of weights whose direction and log norm are Gaussian: volume is ``r^d du dlog r``."""
+        units, logs = polar(points)
+        return gaussian_entropy(units, logs) + n * mp.fsum(logs) / len(logs)
 
     def volume(points: list[list[Any]]) -> Any:
         return mp.fsum(mp.fdot(point, point) for point in points) / len(points) / 2
@@ -269,31 +308,39 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
     def estimate(points: Sequence[Any]) -> Any:
         return neighbour_entropy([list(point) for point in points], width)
 
-    def of_state(value: Callable[[list[list[Any]]], Any]) -> Callable[..., Any]:
-        """Make a function of what the protocol holds, for runs that begin elsewhere."""
-        return lambda world, rate, held: value(ends(rate, held, _mpfs(elsewhere)))
+    def at_ends(value: Callable[[list[list[Any]]], Any]) -> Callable[..., Any]:
+        """Make a function of what the protocol holds, or of the beginning of the runs and of that."""
+        return lambda world, *where: value(ends(*where))
 
-    def from_start(value: Callable[[list[list[Any]]], Any]) -> Callable[..., Any]:
-        return lambda world, begin, rate, held: value(ends(rate, held, begin))
+    def followed(place: int, whole: bool) -> Callable[..., Any]:
+        """The weights or a buffer after k steps, or after step k alone."""
 
-    def one_run(world: World, count: Any, begin: Any, rate: Any, held: Any) -> Any:
-        order = orders[int(world.meanings["run"])][: int(count)]
-        return _column(batches.run(protocol, order, _decimals(begin), _decimal(rate), _decimal(held)))
+        def after(world: World, k: Any, *where: Any) -> Any:
+            *state, rate, held = where
+            order, start = orders[int(world.meanings["run"])], tuple(map(_decimals, state))
+            part = order[: int(k)] if whole else order[int(k) : int(k) + 1]
+            return _column(batches.run(protocol, part, start, _decimal(rate), _decimal(held))[place])
 
-    def one_step(world: World, k: Any, w: Any, rate: Any, held: Any) -> Any:
-        batch = orders[int(world.meanings["run"])][int(k)]
-        with localcontext(_CONTEXT):
-            return _column(batches.step(protocol, batch, _decimals(w), _decimal(rate), _decimal(held)))
+        return after
 
     def one_gradient(world: World, k: Any, w: Any) -> Any:
         with localcontext(_CONTEXT):
             return _column(batches.gradient(orders[int(world.meanings["run"])][int(k)], _decimals(w)))
 
+    def one_direction(world: World, mean: Any, square: Any) -> Any:
+        with localcontext(_CONTEXT):
+            return _column(batches.direction(_decimals(mean), _decimals(square)))
+
     function = sp.Function
-    unit = _column(elsewhere) / mp.norm(_column(elsewhere), 2)
+    unit = begin[0] / mp.norm(begin[0], 2)
+    # Where both rates are equal, what stays the same along an orbit is eta lambda or eta^2 lambda.
+    power = 3 if protocol.endswith("adam-l2") else 2
+    moments = {2: (s.buffer,), 3: (s.first, s.second)}.get(len(begin), ())
     meanings: dict[Any, Any] = {
         "run": 0,
-        s.w: _column(begin),
+        **dict(zip((s.w, *moments), begin, strict=True)),
+        **dict(zip((s.beta1, s.beta2), map(_mpf, batches.memory), strict=True)),
+        s.beta: _mpf(batches.memory[0]),
         s.w_bar: unit,
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
@@ -303,57 +350,59 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         rate_symbol: _mpf(drawn.rate),
         held_symbol: _mpf(drawn.held),
         gradient: one_gradient,
-        step: one_step,
-        run: one_run,
+        direction: one_direction,
+        **{after: followed(place, False) for place, after in enumerate(steps_of[: len(begin)])},
+        **{after: followed(place, True) for place, after in enumerate(runs[: len(begin)])},
         EntropyOf: lambda world, values: gaussian_entropy([list(value) for value in values]),
+        DifferentialEntropyOf: lambda world, values: whole_entropy(values),
+        NormEntropyOf: lambda world, values: remaining_entropy(*polar(values)),
         EstimateOf: lambda world, values: estimate(values),
-        function("S"): of_state(law_entropy),
-        function("S_w"): from_start(law_entropy),
-        function("S_est"): of_state(estimate),
-        function("S_est_w"): from_start(estimate),
-        function("b"): of_state(lambda points: estimate(points) - law_entropy(points)),
-        function("V"): of_state(volume),
-        function("V_w"): from_start(volume),
-        function("s"): lambda world, x: law_entropy(ends(mp.sqrt(x), mp.sqrt(x), _mpfs(elsewhere))),
+        function("b"): at_ends(lambda points: estimate(points) - law_entropy(points)),
+        function("V"): at_ends(volume),
+        function("V_w"): at_ends(volume),
+        function("s"): lambda world, x: law_entropy(ends(mp.root(x, power), mp.root(x, power))),
+        function("s_w"): lambda world, x: whole_entropy(ends(mp.root(x, power), mp.root(x, power))),
     }
+    for name, value in {"S": law_entropy, "S_w": whole_entropy, "S_est": estimate}.items():
+        # From where the runs begin, and where that no longer matters.
+        meanings[function(f"{name}_0")] = meanings[function(name)] = at_ends(value)
     if protocol == "fixed-sphere":
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
-            ends(effective * norm**2, norm, unit * norm)
+            ends(unit * norm, effective * norm**2, norm)
         )
     if protocol == "fixed-elr":
         # The noise temperature is a mean over directions: read off the minibatches at the ends of the runs.
-        at_ends = of_state(lambda points: _noise(batches, points))
-        meanings[function("T")] = lambda world, rate: rate * at_ends(world, rate, _mpf(drawn.held)) / (2 * (n - 1))
+        noise = at_ends(lambda points: _noise(batches, points))
+        meanings[function("T")] = lambda world, rate: rate * noise(world, rate, _mpf(drawn.held)) / (2 * (n - 1))
         meanings[function("Z")] = lambda world, rate, decay: (
-            2 * decay * meanings[function("V")](world, rate, decay) / (rate * at_ends(world, rate, decay) / 2)
+            2 * decay * meanings[function("V")](world, rate, decay) / (rate * noise(world, rate, decay) / 2)
         )
-    ensemble = [{"run": i} for i in range(RUNS)]
+    ensemble = [{"run": i} for i in range(len(orders))]
     return World(meanings, f"runs at {protocol}, d = {n}, {length} steps", ensemble=ensemble)
 
 
 def _noise(batches: Batches, points: Sequence[Sequence[Any]]) -> Any:
     """Mean over weights of the trace of the gradient covariance at unit norm."""
-    total = Decimal(0)
     with localcontext(_CONTEXT):
-        for point in points:
-            w = _decimals(point)
-            total += _dot(w, w) * _spread(batches, w)
-        return _mpf(total / len(points))
+        weights = list(map(_decimals, points))
+        return _mpf(sum((w @ w * _spread(batches, w) for w in weights), Decimal(0)) / len(weights))
+
+
+def _gradients(batches: Batches, w: Numbers) -> Numbers:
+    """Gradient of every minibatch, one a row."""
+    return np.array([batches.gradient(batch, w) for batch in range(len(batches.scales))])
 
 
 def _mean_gradient(batches: Batches, w: Numbers) -> Numbers:
-    gradients = [batches.gradient(batch, w) for batch in range(len(batches.scales))]
-    return [sum(parts, Decimal(0)) / len(gradients) for parts in zip(*gradients, strict=True)]
+    result: Numbers = _gradients(batches, w).mean(axis=0)
+    return result
 
 
 def _spread(batches: Batches, w: Numbers) -> Decimal:
     """Trace of the covariance of the gradient at w."""
-    mean, total, count = _mean_gradient(batches, w), Decimal(0), len(batches.scales)
-    for batch in range(count):
-        off = [x - m for x, m in zip(batches.gradient(batch, w), mean, strict=True)]
-        total += _dot(off, off)
-    return total / count
+    off = _gradients(batches, w) - _mean_gradient(batches, w)
+    return Decimal((off * off).sum() / len(off))
 
 
 # One step ----------------------------------------------------------------------------------------
@@ -383,16 +432,16 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
         """Mean change of the squared norm of the weights of this scale."""
         change, size = Decimal(0), _decimal(mp.exp(log_scale))
         for shape in shapes:
-            w = [x * size for x in shape]
+            w = shape * size
             for batch in count:
-                moved = batches.step("fixed-lr", batch, w, rate, decay)
-                change += _dot(moved, moved) - _dot(w, w)
+                (moved,) = batches.step("fixed-lr", batch, (w,), rate, decay)
+                change += moved @ moved - w @ w
         return _mpf(change)
 
     scale = _number(dice, 1.3, 1.6)
     if "stationarity" in granted:
         scale = _decimal(mp.exp(mp.findroot(growth, (-1, 1), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS))))
-    points = [[x * scale for x in shape] for shape in shapes]
+    points = [shape * scale for shape in shapes]
 
     def gradient_of(world: World) -> Any:
         with localcontext(_CONTEXT):
@@ -400,8 +449,8 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
 
     def stepped(world: World) -> Any:
         with localcontext(_CONTEXT):
-            w = _decimals(world[s.w])
-            return _column(batches.step("fixed-lr", int(world.meanings["batch"]), w, rate, decay))
+            batch, w = int(world.meanings["batch"]), _decimals(world[s.w])
+            return _column(batches.step("fixed-lr", batch, (w,), rate, decay)[0])
 
     def mean_gradient(world: World) -> Any:
         with localcontext(_CONTEXT):
@@ -410,10 +459,9 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
     def unit_noise(world: World) -> Any:
         with localcontext(_CONTEXT):
             w = _decimals(world[s.w])
-            norm = _dot(w, w).sqrt()
-            return _mpf(_spread(batches, [x / norm for x in w]))
+            return _mpf(_spread(batches, w / (w @ w).sqrt()))
 
-    volume = _mpf(sum((_dot(point, point) for point in points), Decimal(0)) / len(points) / 2)
+    volume = _mpf(sum((point @ point for point in points), Decimal(0)) / len(points) / 2)
     noise = _mpf(sum((_spread(batches, point) for point in points), Decimal(0)) / len(points))
     temperature = _mpf(rate) * noise / (2 * (n - 1))
     meanings: dict[Any, Any] = {

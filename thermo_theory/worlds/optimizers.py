@@ -17,22 +17,15 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
-from thermo_theory.symbols.vectors import VectorFunction
 from thermo_theory.worlds.gibbs import entropy_of_cosine_density
 
 __all__ = [
-    "adam_direction",
-    "adam_step",
-    "adam_world",
     "entropy_world",
     "gas_world",
     "noise_gas_world",
     "orbit_world",
     "updated",
 ]
-
-#: Adam's direction from the gradients of now and before, the weights after a step, and the gradient of a minibatch.
-adam_direction, adam_step, adam_gradient = (VectorFunction.named(name) for name in ("n", "W", "g"))
 
 
 def updated(rule: str, w: Any, v: Any, g: Any, eta: Any, lam: Any, beta: Any) -> tuple[Any, Any]:
@@ -311,45 +304,3 @@ def orbit_world(number: int, granted: Assumptions, /) -> World:
         **points[-1],
     }
     return World(meanings, f"heavy ball going round 4 minibatches, d = {n}", ensemble=points[-4:])
-
-
-@world_maker("a step of Adam that remembers an earlier gradient, every coordinate written out, d = 3 and 4")
-def adam_world(number: int, granted: Assumptions, /) -> World:
-    """Worlds with a step of Adam that remembers the gradient at earlier weights."""
-    dice = random.Random(f"adam {number}")
-    n = 3 + number % 2
-    pull, w, x = (mp.matrix([mp.mpf(dice.gauss(0, 1)) for _ in range(n)]) for _ in range(3))
-    eps = mp.mpf(0 if "eps = 0" in granted else "0.1")
-    broken = mp.mpf(0 if "scale invariance" in granted else "0.1")
-
-    def gradient(world: World, w: Any) -> Any:
-        norm = mp.norm(w, 2)
-        u = w / norm
-        return (u * mp.fdot(u, pull) - pull) / norm + w * broken
-
-    def direction(world: World, now: Any, before: Any) -> Any:
-        first, second = mp.mpf("0.7"), mp.mpf("0.8")
-        pairs = zip(now, before, strict=True)
-        return mp.matrix([(a + first * b) / (mp.sqrt(a**2 + second * b**2) + eps) for a, b in pairs])
-
-    def stepped(coupled: bool) -> Callable[..., Any]:
-        def step(world: World, w: Any, x: Any, eta: Any, lam: Any) -> Any:
-            now, before = gradient(world, w), gradient(world, x)
-            if coupled:
-                return w - direction(world, now + lam * w, before + lam * x) * eta
-            return w * (1 - eta * lam) - direction(world, now, before) * eta
-
-        return step
-
-    meanings: dict[Any, Any] = {
-        s.w: w,
-        s.w_before: x,
-        s.c: mp.mpf(dice.uniform(1.4, 1.7)),
-        s.eta: mp.mpf(dice.uniform(0.2, 0.4)),
-        s.lam: mp.mpf(dice.uniform(0.2, 0.4)),
-        adam_gradient: gradient,
-        adam_direction: direction,
-        adam_step: stepped(False),
-        VectorFunction.named("W_2"): stepped(True),
-    }
-    return World(meanings, f"Adam with a memory of one step, d = {n}")

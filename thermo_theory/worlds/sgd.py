@@ -17,6 +17,7 @@ import mpmath as mp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
+from thermo_theory.worlds.geometry import surface_divergence, surface_gradient
 
 __all__ = ["SGDWorld", "sgd_world"]
 
@@ -221,39 +222,6 @@ class SGDWorld:
         return self.rate_of(square, u * norm)
 
 
-def surface_divergence(field: Callable[[Any], Any], u: Any) -> Any:
-    """Tangential part of the divergence of a matrix field along the unit sphere, by central differences."""
-    n = u.rows
-    tangent = mp.eye(n) - u * u.T
-    divergence = mp.matrix(n, 1)
-
-    def slope(j: int, step: Any) -> Any:
-        ahead, behind = u + tangent[:, j] * step, u - tangent[:, j] * step
-        change = field(ahead / mp.norm(ahead, 2)) - field(behind / mp.norm(behind, 2))
-        return change[:, j] / (2 * step)
-
-    step = mp.mpf(10) ** -(DIGITS // 5)
-    for j in range(n):
-        divergence += (4 * slope(j, step) - slope(j, 2 * step)) / 3
-    return tangent * divergence
-
-
-def along_sphere(function: Callable[[Any], Any], u: Any) -> Any:
-    """Gradient of a function along the unit sphere at u, by differences along great circles."""
-    n = u.rows
-    tangent = mp.eye(n) - u * u.T
-    gradient = mp.matrix(n, 1)
-    for j in range(n):
-        size = mp.norm(tangent[:, j], 2)
-        along = tangent[:, j] / size
-
-        def moved(x: Any, along: Any = along) -> Any:
-            return function(u * mp.cos(x) + along * mp.sin(x))
-
-        gradient += mp.eye(n)[:, j] * (size * slope(moved, mp.mpf(0)))
-    return gradient
-
-
 def _root(function: Callable[[Any], Any]) -> Any:
     """Lowest point at which a function of one variable turns negative; 0 if it does not.
 
@@ -437,7 +405,7 @@ def _point(example: SGDWorld, dice: random.Random, granted: Assumptions) -> Worl
         # The norm is the same in all directions: the directions move on one sphere.
         if still:
             return _with_rates(world).density_slope(world[s.w_bar], world[s.r])
-        return along_sphere(log_density, world[s.w_bar])
+        return surface_gradient(log_density, world[s.w_bar])
 
     def temperature(world: World) -> Any:
         # How the log of the density falls on the way along the loss's gradient, against how the loss rises.

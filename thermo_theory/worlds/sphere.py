@@ -13,56 +13,10 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import Dot, Generator, NoiseMean, NoiseVariance
+from thermo_theory.worlds.geometry import along, surface_gradient, surface_hessian, tangents
 from thermo_theory.worlds.sgd import sgd_world, two_points
 
 __all__ = ["balance_world", "density_world", "snapshots_world"]
-
-
-def tangents(u: Any) -> list[Any]:
-    """Orthonormal tangent vectors of the unit sphere at u."""
-    basis: list[Any] = []
-    for i in sorted(range(u.rows), key=lambda i: mp.fabs(u[i]))[: u.rows - 1]:
-        vector = mp.matrix(u.rows, 1)
-        vector[i] = 1
-        for other in (u, *basis):
-            vector -= other * mp.fdot(other, vector)
-        basis.append(vector / mp.norm(vector, 2))
-    return basis
-
-
-def along(function: Callable[[Any], Any], u: Any, tangent: Any) -> tuple[Any, Any]:
-    """First and second derivative of a function along the great circle through u."""
-    size = mp.norm(tangent, 2)
-
-    def at(angle: Any) -> Any:
-        return function(u * mp.cos(angle * size) + tangent / size * mp.sin(angle * size))
-
-    step, here = mp.mpf(10) ** -6, function(u)
-    one, two = (at(step), at(-step)), (at(2 * step), at(-2 * step))
-    first = (8 * (one[0] - one[1]) - (two[0] - two[1])) / (12 * step)
-    second = (16 * (one[0] + one[1]) - (two[0] + two[1]) - 30 * here) / (12 * step**2)
-    return first, second
-
-
-def surface_gradient(function: Callable[[Any], Any], u: Any) -> Any:
-    """Gradient of a function along the unit sphere at u."""
-    gradient = mp.matrix(u.rows, 1)
-    for tangent in tangents(u):
-        gradient += tangent * along(function, u, tangent)[0]
-    return gradient
-
-
-def surface_hessian(function: Callable[[Any], Any], u: Any) -> Any:
-    """Hessian of a function along the unit sphere at u, by second derivatives along great circles."""
-    basis, n = tangents(u), u.rows
-    hessian = mp.matrix(n, n)
-    for i, one in enumerate(basis):
-        hessian += one * one.T * along(function, u, one)[1]
-        for other in basis[:i]:
-            # Polarisation: f'' along the sum and the difference of two directions.
-            mixed = (along(function, u, one + other)[1] - along(function, u, one - other)[1]) / 4
-            hessian += (one * other.T + other * one.T) * mixed
-    return hessian
 
 
 # A density written out ---------------------------------------------------------------------------
@@ -279,7 +233,7 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
     meanings: dict[Any, Any] = {
         s.d: n,
         s.R: mp.mpf(m) / 2,
-        s.R_Gibbs: mp.mpf(n) / 2,
+        s.R_Gibbs: pressure * gibbs(1) / heat,
         s.eta: rate,
         s.lam: decay,
         s.p: pressure,

@@ -1,5 +1,10 @@
 """Formulas take numbers and arrays, and refuse what is outside their domain."""
 
+import inspect
+from decimal import Decimal
+from fractions import Fraction
+
+import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
@@ -7,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, Formula, derive
-from thermo_theory.symbols import T, eta_eff, sigma
+from thermo_theory.symbols import R, T, V, eta, eta_eff, lam, sigma
 
 positive = st.floats(1e-6, 1e6)
 
@@ -23,9 +28,9 @@ def test_fixed_lr_formulas_are_consistent(eta, lam, sigma, d):
 
 
 def test_extremes_keep_ten_digits():
-    for eta, lam, sigma_, d in [(1e-150, 1e-150, 1e-60, 2), (1e120, 1e100, 1e50, 10**7)]:
-        exact = (sp.Rational(str(eta)) * sp.Rational(str(sigma_)) ** 2 * (d - 1) / (2 * sp.Rational(str(lam)))) ** 0.25
-        assert FixedLR.radius(eta=eta, lam=lam, sigma=sigma_, d=d) == pytest.approx(float(exact), rel=1e-10)
+    for rate, decay, noise, d in [(1e-150, 1e-150, 1e-60, 2), (1e120, 1e100, 1e50, 10**7)]:
+        r4 = sp.Rational(str(rate)) * sp.Rational(str(noise)) ** 2 * (d - 1) / (2 * sp.Rational(str(decay)))
+        assert FixedLR.radius(eta=rate, lam=decay, sigma=noise, d=d) == pytest.approx(float(r4**0.25), rel=1e-10)
 
 
 def test_arrays_broadcast_and_scalars_stay_scalars():
@@ -53,6 +58,67 @@ def test_outside_the_domain(name, value, domain):
         FixedLR.radius(**{**good, name: value})
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        0.1 + 0.2j,
+        np.complex64(0.1),
+        np.array(0.1 + 0j),
+        [0.1, np.complex128(0.2j)],
+        np.array([np.complex128(0.1 + 0.2j), 1], dtype=object),
+        np.array([0.1, np.array(1j)], dtype=object),
+        sp.I / 10,
+        mp.mpc(0.1, 0.2),
+        np.array(["0.1", 0.1], dtype=object),
+        np.array([True, 0.1], dtype=object),
+        np.array([np.timedelta64(1), 0.1], dtype=object),
+        10**400,
+    ],
+)
+def test_what_is_not_real_is_refused(value):
+    for invalid in ("raise", "nan"):
+        with pytest.raises(ValueError, match=r"^eta must be a real number or an array of real numbers, got "):
+            FixedLR.temperature(eta=value, lam=1e-3, sigma=1.0, d=11, invalid=invalid)
+
+
+def test_exact_numbers_are_taken():
+    values = [sp.Rational(1, 4), mp.mpf(0.25), Fraction(1, 4), Decimal("0.25"), np.float16(0.25), np.longdouble(0.25)]
+    assert FixedELR.temperature(eta_eff=values, sigma=2).tolist() == [0.5] * 6
+
+
+def test_a_result_that_its_symbol_cannot_be_is_refused():
+    formula = Formula(sp.Eq(V, sp.sqrt(1 - eta) - R))
+    assert formula(eta=0.75, R=0.25) == 0.25
+    with pytest.raises(ValueError, match=r"the result must be > 0, got R = 1.0, eta = 0.75 at index 1"):
+        formula(eta=0.75, R=[0.25, 1.0])
+    with pytest.raises(ValueError, match=r"the result must be > 0, got R = 0.25, eta = 3.0"):
+        formula(eta=3.0, R=0.25)
+    assert np.isnan(formula(eta=[[0.75], [3.0]], R=[0.25, 1.0], invalid="nan")).tolist() == [
+        [False, True],
+        [True, True],
+    ]
+    with pytest.raises(ValueError, match=r"R and eta must have shapes that broadcast: R has shape \(2,\) and eta has"):
+        formula(eta=[0.1] * 3, R=[0.1] * 2)
+
+
+def test_a_domain_is_shown_and_its_symbols_are_arguments():
+    formula = derive("finite-step", FixedELR).claim
+    assert "eta_eff: effective learning rate, eta / r^2; > 0" in inspect.getdoc(formula)
+    assert "Domain: eta_eff*h < 2\nSource: " in inspect.getdoc(formula)
+    assert inspect.getdoc(Formula).startswith("An equation that can be read")
+    assert formula.markdown().endswith(r"Domain: $\eta_{\mathrm{eff}} h < 2$")
+    assert Formula(formula.equation).markdown() == formula._repr_latex_()
+    with pytest.raises(ValueError, match=r"the domain lam < 2 of .* is about lam"):
+        Formula(sp.Eq(T, eta), domain=[lam < 2])(eta=0.1)
+    with pytest.raises(ValueError, match="a domain is made of relations; True is none"):
+        Formula(sp.Eq(T, eta), domain=[eta >= 0])
+    bent = Formula(sp.Eq(T, eta), domain=[eta**2 < 2, eta < 3])
+    with pytest.raises(ValueError, match=r"eta\*\*2 < 2 must hold, got eta = 1.5"):
+        bent(eta=1.5)
+    with pytest.raises(ValueError, match=r"eta must be in \(0, 3\), got 3"):
+        bent(eta=3)
+
+
 def test_invalid_may_become_nan():
     values = FixedLR.radius(eta=[0.1, -1.0], lam=1e-3, sigma=1.0, d=10, invalid="nan")
     assert np.isnan(values).tolist() == [False, True]
@@ -61,8 +127,14 @@ def test_invalid_may_become_nan():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(TypeError, match="takes d, eta, lam, sigma; got eta"):
-        FixedLR.radius(eta=0.1)
+    said = r"unknown argument lr: did you mean eta \(learning rate\)\?; missing argument d .*takes d, eta, lam, sigma$"
+    with pytest.raises(TypeError, match=said):
+        FixedLR.radius(lr=0.1, lam=1e-3, sigma=1.0)
+    for wrong, meant in {"weight_decay": "lam", "wd": "lam", "learning_rate": "eta", "sigm": "sigma"}.items():
+        with pytest.raises(TypeError, match=rf"{wrong}: did you mean {meant} "):
+            FixedLR.radius(**{wrong: 0.1}, d=3)
+    with pytest.raises(TypeError, match=r"unknown argument x\. The formula takes eta_eff, sigma$"):
+        FixedELR.temperature(eta_eff=1.0, sigma=1.0, x=1.0)
     with pytest.raises(TypeError, match="no right-hand side"):
         Formula(sp.Eq(T, sp.Derivative(sp.Function("f")(sigma), sigma)))(sigma=1.0)
 
@@ -72,10 +144,3 @@ def test_shown():
     assert formula.latex() == r"T = \frac{\eta_{\mathrm{eff}} \sigma^{2}}{2}"
     assert formula._repr_latex_().startswith("$")
     assert "σ" in str(formula)
-
-
-@pytest.mark.parametrize("name", ["maxwell-relations", "norm-balance", "second-law", "thermodynamic-integration"])
-def test_what_has_no_numbers_to_give_says_so(name):
-    claim = derive(name).claim
-    with pytest.raises(TypeError, match="no right-hand side that can be evaluated"):
-        claim(**dict.fromkeys(claim.arguments, 0.5))

@@ -23,7 +23,7 @@ def test_the_example_is_derived_and_verified():
     assert str(mine.claim.equation) == "Eq(V, R*T/lambda)"
     assert [step.operation for step in mine.steps] == ["claim", "definition", "substitute", "solve_for"]
     assert mine.assumptions == derive("ideal-gas-law", FixedLR).assumptions
-    assert "[substitute [(1), (2)]: the same law in the words of training]" in str(mine)
+    assert "[substitute, from (1), (2): the same law in the words of training]" in str(mine)
     assert all(one.worlds for one in mine.verify())
 
 

@@ -66,6 +66,8 @@ def isolate(equation: sp.Eq, tensor: sp.Expr) -> sp.Eq:
     if factor == 0:
         raise OperationError(f"{tensor} does not occur in {equation}")
     rest = sp.expand(difference - factor * tensor)
+    if rest.has(tensor):
+        raise OperationError(f"{equation} is not linear in {tensor}")
     return eq(tensor, sp.expand(-rest / factor))
 
 
@@ -99,6 +101,8 @@ def split_by_covariance(equation: sp.Eq, matrix: Mat, weights: sp.Expr, spread_o
     inner = Apply(Inverse(spread_of), weights)
     both = Apply(SymProduct(matrix, spread_of), inner) + Apply(SkewProduct(matrix, spread_of), inner)
     changed = equation.rhs.subs(Apply(matrix, weights), both / 2)
+    if changed == equation.rhs:
+        raise OperationError(f"{Apply(matrix, weights)} does not occur in {equation}")
     return eq(equation.lhs, sp.expand(changed))
 
 
@@ -124,6 +128,8 @@ def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
     """Subtract from a Lyapunov equation for X what a guess would make of its left-hand side."""
     there = equation.lhs.subs(unknown, guess)
     left = equation.lhs.subs(unknown, unknown - guess)
+    if sp.expand(left - equation.lhs + there) != 0:
+        raise OperationError(f"{equation.lhs} is not linear in {unknown}")
     return eq(left, sp.expand(equation.rhs - there))
 
 

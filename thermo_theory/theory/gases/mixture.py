@@ -130,4 +130,5 @@ derivation(
     summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
     "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",
     worlds=[coupled_world],
+    domain=[abs(coupling) < h],
 )(_driven_steady_state)

@@ -51,13 +51,12 @@ _p_vdw = sp.Function("p_W")(T, V)
 @operation("critical point: the slope and the curvature of p over V vanish")
 def critical_point(equation: sp.Eq, wanted: sp.Symbol) -> sp.Eq:
     """Volume, temperature or pressure at which an isotherm p(V) has a level point of inflection."""
-    level = [sp.numer(sp.together(sp.diff(equation.rhs, V, order))) for order in (1, 2)]
+    level = [sp.diff(equation.rhs, V, order) for order in (1, 2)]
     heat = sp.solve(level[0], T)
     if len(heat) != 1:
         raise OperationError(f"{equation} has {len(heat)} temperatures with a level isotherm")
-    places = [place for place in sp.solve(level[1].subs(T, heat[0]), V) if sp.simplify(heat[0].subs(V, place)) != 0]
-    places = [place for place in places if place.is_positive]
-    if len(places) != 1:
+    places = sp.solve(level[1].subs(T, heat[0]), V)
+    if len(places) != 1 or not places[0].is_positive:
         raise OperationError(f"{equation} has {len(places)} critical points")
     at_place = sp.simplify(heat[0].subs(V, places[0]))
     found = {V_c: places[0], T_c: at_place, p_c: sp.simplify(equation.rhs.subs({T: at_place, V: places[0]}))}
@@ -152,4 +151,5 @@ derivation(
     summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
     "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
     worlds=[length_scale_world],
+    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
 )(_length_scale)

@@ -139,6 +139,7 @@ derivation(
     "any dimension, as "
     "series in T, from Riccati's equation of the mean cosine; they need T far below 2/d",
     worlds=[gas_world((2, "0.45"), (4, "0.31"), (7, "0.87"))],
+    domain=[T * d < 1],  # from about 2 on the terms grow with their order
 )(_low_temperature)
 
 derivation(

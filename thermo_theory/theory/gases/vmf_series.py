@@ -6,6 +6,7 @@ import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import C_V, R, d, eq
+from thermo_theory.theory.gases.vmf_steps import logs_apart
 
 __all__ = [
     "change_variable",
@@ -25,7 +26,7 @@ def _power_solution(equation: sp.Eq, function: sp.Expr, count: int) -> list[sp.E
     """Coefficients of the solution of an equation of first order in powers of 1/variable, the first one positive."""
     variable = function.args[0]
     small = sp.Dummy("s", positive=True)
-    coefficients = sp.symbols(f"a:{count + 1}")
+    coefficients = [sp.Dummy("a") for _ in range(count + 1)]
     ansatz = sum(one * variable**-n for n, one in enumerate(coefficients))
     put = (equation.lhs - equation.rhs).subs(function, ansatz).doit().subs(variable, 1 / small)
     put = sp.Poly(sp.expand(put), small)
@@ -76,6 +77,8 @@ def _collected(
 ) -> sp.Eq:
     """Powers of the variable, up to the order at which the truncated terms enter."""
     moved = sp.cancel(sp.together(sp.diff(put, size)))
+    if moved == 0:
+        raise OperationError(f"what has a series does not occur in {equation}")
     reach = _leading_power(moved, variable)
     reach = reach if highest is None else min(reach, highest + 1)
     total = sp.S.Zero
@@ -108,7 +111,7 @@ def leading_log(equation: sp.Eq) -> sp.Eq:
     (bessel,) = equation.rhs.atoms(sp.besseli)
     k = bessel.argument
     plain = equation.rhs.subs(bessel, sp.exp(k) / sp.sqrt(2 * sp.pi * k))
-    log = sp.expand(sp.expand_log(sp.log(plain), force=True))
+    log = sp.expand(logs_apart(sp.log(plain)))
     return eq(sp.log(equation.lhs), log + sp.Order(1 / k, (k, sp.oo)))
 
 
@@ -124,7 +127,7 @@ def put_truncated(equation: sp.Eq, *series: sp.Eq) -> sp.Eq:
 @operation("gather logarithms")
 def collect_logs(equation: sp.Eq) -> sp.Eq:
     """Take the common factor out of a truncated series with logarithms."""
-    series = sp.expand_log(equation.rhs.removeO(), force=True)
+    series = logs_apart(equation.rhs.removeO())
     return eq(equation.lhs, sp.factor(sp.expand(series)) + (equation.rhs.getO() or 0))
 
 
@@ -162,7 +165,7 @@ def solve_in_dimensions(equation: sp.Eq, function: sp.Expr, count: int) -> sp.Eq
 @operation("insert the series in 1/d, and keep its leading terms")
 def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     """Put a series in 1/d of a quantity into an equation; the result's value as d goes to infinity, up to O(1/d)."""
-    size, small = sp.Dummy("size"), sp.Dummy("s", positive=True)
+    size, small = sp.Dummy("size"), sp.Dummy("s")
     order = next(iter(expansion.rhs.atoms(sp.Order)))
     near = expansion.rhs.removeO() + size * order.expr
     known = {C_V: near * R} if expansion.lhs == C_V / R else {expansion.lhs: near}
@@ -170,8 +173,7 @@ def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     numerator, denominator = (sp.Poly(sp.expand(part), small) for part in sp.fraction(sp.cancel(put, small)))
     lowest = denominator.EM()[0]
     top, bottom = numerator.coeff_monomial(small**lowest), denominator.coeff_monomial(small**lowest)
-    below = [_tidy(numerator.coeff_monomial(small**n)) for n in range(lowest)]
-    if any(part != 0 for part in below) or top.has(size) or bottom.has(size):
+    if lowest or top.has(size) or bottom.has(size):
         raise OperationError(f"{expansion} does not go far enough for {equation}")
     return eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)))
 

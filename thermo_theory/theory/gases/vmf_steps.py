@@ -28,27 +28,15 @@ def over_the_angle(function: sp.Expr) -> sp.Integral:
 
 def _linear(integral: sp.Integral) -> sp.Expr:
     """Take a sum and constant factors out of an integral over the angle."""
-    measure = sp.Dummy("m", positive=True)
-    limits = integral.limits[0]
-    variable = limits[0]
-    powers = [part for part in integral.function.atoms(sp.Pow) if part.base == sp.sin(variable)]
-    stand_in = dict(zip(powers, [measure], strict=False))
-    inside = sp.expand(sp.expand_log(integral.function.subs(stand_in)))
+    variable, *_ = integral.limits[0]
     total = sp.S.Zero
-    for term in sp.Add.make_args(inside):
+    for term in sp.Add.make_args(sp.expand(sp.expand_log(integral.function))):
         constant, varying = sp.powsimp(term).as_independent(variable)
-        constant_power, varying_power = sp.S.One, sp.S.One
         for factor in sp.Mul.make_args(varying):
             if isinstance(factor, sp.exp):
                 fixed, moving = sp.expand(factor.args[0]).as_independent(variable, as_Add=True)
-                constant_power *= sp.exp(fixed)
-                varying_power *= sp.exp(moving)
-            else:
-                varying_power *= factor
-        if constant.has(measure):
-            constant, varying_power = constant.subs(measure, 1), varying_power * measure
-        back = {measure: powers[0]} if powers else {}
-        total += constant * constant_power * sp.Integral(varying_power.subs(back), limits)
+                constant, varying = constant * sp.exp(fixed), varying / factor * sp.exp(moving)
+        total += constant * sp.Integral(varying, integral.limits[0])
     return total
 
 
@@ -88,7 +76,7 @@ def linearity(equation: sp.Eq) -> sp.Eq:
 def _gathered(expression: sp.Expr) -> sp.Expr:
     """Multiply powers of one base; those of roots become powers of what stands under them."""
     plain = sp.expand_power_base(sp.gammasimp(sp.expand(expression)))
-    return sp.powsimp(plain.replace(lambda part: part.is_Pow and part.base.is_Pow, sp.powdenest), combine="exp")
+    return sp.powsimp(plain.replace(lambda part: part.is_Pow, sp.powdenest), combine="exp")
 
 
 @operation("gather powers")
@@ -104,7 +92,11 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
     for known in slopes:
         name, variable = known.lhs.expr.func, known.lhs.variables[0]
         for there in right.atoms(sp.Subs):
-            if isinstance(there.expr, sp.Derivative) and there.expr.expr.func == name:
+            if (
+                isinstance(there.expr, sp.Derivative)
+                and there.expr.expr.func == name
+                and len(there.expr.variables) == 1
+            ):
                 right = right.subs(there, known.rhs.subs(variable, there.point[0]))
         if any(part.expr.has(name) for part in right.atoms(sp.Subs)):
             raise OperationError(f"derivatives of {name} are left in {right}")
@@ -137,7 +129,13 @@ def slope_of_level_line(equation: sp.Eq, line: sp.Expr, variable: sp.Symbol) -> 
 @operation("expand the logarithms")
 def expand_logs(equation: sp.Eq) -> sp.Eq:
     """The log of a product of positive numbers is the sum of their logs."""
-    return eq(equation.lhs, sp.expand(sp.expand_log(equation.rhs, force=True)))
+    return eq(equation.lhs, sp.expand(logs_apart(equation.rhs)))
+
+
+def logs_apart(expression: sp.Expr) -> sp.Expr:
+    """Take logs of products of positive numbers apart, in more than one dimension."""
+    more = sp.Dummy("m", positive=True)
+    return sp.expand_log(expression.subs(d, more + 1)).subs(more, d - 1)
 
 
 @operation("divide")
@@ -165,6 +163,8 @@ def polar_integral(equation: sp.Eq) -> sp.Eq:
         if found is None or (low, high) != (0, sp.pi):
             raise OperationError(f"{integral} is not Poisson's integral")
         nu, argument = found[power] / 2, found[k]
+        if not (argument.is_positive and (2 * nu + 1).subs(d, sp.Dummy("m", positive=True) + 1).is_positive):
+            raise OperationError(f"{integral}: {argument} or {2 * nu + 1} may be negative")
         value = sp.sqrt(sp.pi) * sp.gamma(nu + sp.S.Half) * (2 / argument) ** nu * sp.besseli(nu, argument)
         right = right.subs(integral, value)
     return eq(equation.lhs, _gathered(right))
@@ -176,8 +176,15 @@ def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
 
     ``I_(n-1)(z) - I_(n+1)(z) = 2 n I_n(z)/z``; nu is the second highest order if there is none below, else the one
     in the middle of what stands there.
+
+    Raises
+    ------
+    OperationError
+        If there are none, or of several arguments.
     """
     right = equation.rhs
+    if len({bessel.argument for bessel in right.atoms(sp.besseli)}) != 1:
+        raise OperationError(f"{right} has Bessel functions of none or of several arguments")
     while True:
         functions = sorted(right.atoms(sp.besseli), key=lambda one: sp.simplify(one.order - d / 2))
         if len(functions) <= 2:

@@ -1,0 +1,210 @@
+"""What is printed is what was derived: every form of every formula is read back, and so are random expressions."""
+
+from __future__ import annotations
+
+import html
+import re
+from contextlib import nullcontext, suppress
+from functools import cache, partial
+
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thermo_theory import Formula, derive
+from thermo_theory.engine import printing
+from thermo_theory.engine.derivation import registered
+from thermo_theory.engine.printing import readable, to_latex, to_text
+from thermo_theory.engine.reading import Misprint, Point, Unread, confirm, tokens
+from thermo_theory.engine.terminal import drawn, linear
+from thermo_theory.symbols import beta, d, eq, glossary
+
+ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
+POINTS = (3, 4)
+LATEX, DRAWN = cache(to_latex), cache(drawn)
+x, y, z = sp.symbols("x y z", positive=True)
+a, b = sp.symbols("a b", real=True)
+
+
+def names(expression, draw, bracket):
+    """How symbols and functions of an expression are printed, each by itself."""
+    found = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
+    for call in expression.atoms(printing.AppliedUndef):
+        function = call.func(sp.Symbol("x"))
+        found[function] = draw(function).split(bracket)[0]
+    return found
+
+
+def check_latex(expression, latex, points=POINTS):
+    letters = names(expression, LATEX, r"{\left(")
+    confirm(expression, tokens(latex), {letter: tokens(name) for letter, name in letters.items()}, points)
+
+
+def check_text(expression, text, points=POINTS):
+    letters = names(expression, DRAWN, "(")
+    confirm(expression, linear(text, letters.values()), {letter: (name,) for letter, name in letters.items()}, points)
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_every_printed_form_is_read_back(name, protocol):
+    found = derive(name, registered()[name, protocol].protocol)
+    shown = re.findall(r"\$\$ (.*?) \$\$", found.to_markdown())
+    document = re.findall(r"\\tag\{\d+\} (.*?) \\end\{equation\}", found.to_latex())
+    assert len(shown) - 1 == len(document) == len(found.steps)
+    assert shown[0] == shown[-1] == found.claim.latex()
+    for step, markdown, tagged in zip(found.steps, shown[1:], document, strict=True):
+        assert markdown == tagged
+        assert f"{step}\n" in str(found)
+        check_latex(step.equation, markdown)
+        picture, _ = str(step).rsplit(f"\n      [{step.done}", 1)
+        check_text(step.equation, re.sub(r"(?m)^.{,6}", "", picture))
+    equation = found.claim.equation
+    for notebook in (found._repr_latex_(), found.claim._repr_latex_()):
+        check_latex(equation, re.match(r"\$\\displaystyle (.*?)(?:\\qquad\\text\{.*)?\$$", notebook, re.S)[1])
+    check_text(equation, str(found.claim))
+    assert repr(found).startswith(str(found.claim))
+
+
+def test_the_table_of_a_notebook_shows_the_formulas():
+    from thermo_theory import derivations
+
+    rows = derivations()[:3]
+    cells = re.findall(r"<td>\$\\displaystyle (.*?)\$</td>", rows._repr_html_())
+    assert len(cells) == 3
+    for row, cell in zip(rows, cells, strict=True):
+        check_latex(row.claim.equation, html.unescape(cell))
+
+
+# Random expressions -------------------------------------------------------------------------------
+
+numbers = st.sampled_from([sp.Rational(p, q) for p in (-9, -4, -2, -1, 1, 2, 3, 8) for q in (1, 2, 3, 4)])
+exponents = st.sampled_from([sp.Rational(p, q) for p in (-3, -2, -1, 1, 2, 3) for q in (1, 2, 3, 4, 6)])
+leaves = st.one_of(st.sampled_from([x, y, z, a, b, beta, d, 1 - beta, beta - 1, d - 1, sp.pi]), numbers)
+
+
+def made(operation, *parts):
+    try:
+        return operation(*parts)
+    except ZeroDivisionError:
+        return sp.S.One
+
+
+expressions = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds(partial(made, sp.Mul), inner, inner),
+        st.builds(partial(made, sp.Mul), inner, inner, inner),
+        st.builds(partial(made, sp.Add), inner, inner),
+        st.builds(partial(made, sp.Pow), inner, exponents),
+        st.builds(partial(sp.Pow, evaluate=False), inner, exponents),
+        st.builds(partial(sp.Mul, evaluate=False), inner, inner),
+        st.builds(sp.UnevaluatedExpr, inner),
+        st.builds(partial(made, sp.log), inner),
+        st.builds(partial(made, sp.exp), inner),
+    ),
+    max_leaves=8,
+)
+
+
+def valued(expression):
+    """Whether it has a value at the points: 0/0 and what is too large have none."""
+    try:
+        return bool(abs(Point(POINTS[0]).value(expression)) < 1e200)
+    except (ArithmeticError, ValueError, Unread):
+        return False
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(expressions)
+def test_a_random_expression_is_printed_as_what_it_is(expression):
+    if expression.has(sp.zoo, sp.nan, sp.oo, sp.I):
+        return
+    shown = eq(sp.Symbol("U"), expression)
+    for check, text in ((check_latex, to_latex(shown)), (check_text, to_text(shown))):
+        with nullcontext() if valued(expression) else suppress(Unread):
+            check(shown, text)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(expressions)
+def test_gathering_changes_no_value(expression):
+    for seed in POINTS:
+        try:
+            wanted = Point(seed).value(expression)
+        except (ArithmeticError, ValueError, Unread):
+            continue
+        assert abs(Point(seed).value(readable(expression)) - wanted) <= 1e-9 * max(1, abs(wanted))
+
+
+# Planted faults -----------------------------------------------------------------------------------
+
+PRINTED = r"\frac{- 2 \sqrt[3]{x^{2}} + y_{1}}{\left(1 - x\right)^{2}} + e^{- z}"
+SAID = (y - 2 * sp.cbrt(x**2)) / (1 - x) ** 2 + sp.exp(-z)
+LETTERS = {x: ("x",), y: tokens("y_{1}"), z: ("z",), a: ("y",)}
+FAULTS = [("- 2", "2"), ("2 ", ""), ("[3]", ""), ("^{2}}", "}"), ("_{1}", ""), ("1 - x", "1 + x"), ("- z", "z")]
+FAULTS += [(r"\left(1 - x\right)^{2}", "1 - x^{2}"), (r"\right)^{2}", r"\right)"), ("+ e", "- e"), ("e^{- z}", "e^{z}")]
+
+
+@pytest.mark.parametrize(("right", "wrong"), FAULTS)
+def test_a_planted_fault_of_latex_is_noticed(right, wrong):
+    confirm(SAID, tokens(PRINTED), LETTERS)
+    assert right in PRINTED
+    with pytest.raises(Misprint):
+        confirm(SAID, tokens(PRINTED.replace(right, wrong, 1)), LETTERS)
+
+
+TEXT_SAID = sp.Eq(a, x * (1 - y) ** 3 / (2 * sp.cbrt(z)) - sp.exp(-b), evaluate=False)
+TEXT_FAULTS = [
+    ("3", "2"),
+    ("∛", "√"),
+    ("8", "9"),
+    ("- y", "+ y"),
+    ("8⋅", ""),
+    ("8⋅", "8+"),
+    ("-b", " b"),
+    ("- ℯ", "+ ℯ"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), [*TEXT_FAULTS, ("3", " "), ("=", "≥")])
+def test_a_planted_fault_of_a_drawing_is_noticed(right, wrong):
+    text = to_text(TEXT_SAID)
+    check_text(TEXT_SAID, text)
+    assert right in text
+    with pytest.raises((Misprint, Unread)):
+        check_text(TEXT_SAID, text.replace(right, wrong, 1))
+
+
+def test_the_lost_sign_of_roots_is_noticed(monkeypatch):
+    """The fault of release 0.1.0: the sign went under an even root with the numbers."""
+    said = -2 * sp.sqrt(x / y)
+    lost = printing._gathered
+    monkeypatch.setattr(printing, "_factors", lambda product: (abs(FACTORS(product)[0]), FACTORS(product)[1]))
+    assert lost(said) == sp.Pow(4 * x / y, sp.Rational(1, 2), evaluate=False)
+    for form in (to_latex, to_text):
+        with pytest.raises(Misprint, match=r"-2\*sqrt\(x\)/sqrt\(y\) is printed as something else"):
+            form(said)
+
+
+FACTORS = printing._factors
+
+
+def test_one_name_for_two_letters_is_noticed():
+    same = sp.Symbol("x", real=True)
+    with pytest.raises(Misprint, match="stands for"):
+        to_latex(x + same)
+
+
+def test_names_of_symbols_differ():
+    """An index that is lost makes two symbols look alike; these are alike on purpose, and never stand together."""
+    alike = [{"D", "H", "Z", "b", "k", "\\nu"}, {"ν", "v"}]
+    for draw, allowed in zip((to_latex, to_text), alike, strict=True):
+        shown = [draw(symbol) for symbol in glossary]
+        assert {name for name in shown if shown.count(name) > 1} <= allowed
+
+
+def test_what_may_be_negative_is_not_put_under_a_root():
+    assert to_latex(sp.sqrt(x) * sp.sqrt(a)) == r"\sqrt{a} \sqrt{x}"
+    assert to_latex(-sp.sqrt(x) * sp.sqrt(d - 1) / 2) == r"- \sqrt{\frac{x \left(d - 1\right)}{4}}"
+    assert Formula(eq(y, -sp.cbrt(x) / 2)).latex() == r"y = - \sqrt[3]{\frac{x}{8}}"

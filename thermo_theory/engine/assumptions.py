@@ -1,0 +1,38 @@
+"""The names of the assumptions."""
+
+from __future__ import annotations
+
+__all__ = ["ASSUMPTIONS"]
+
+#: Every assumption by its fixed name, and what it allows.
+ASSUMPTIONS = {
+    "scale invariance": "the loss of every minibatch depends only on the direction of the weights: g.w = 0, g ~ 1/r",
+    "stationarity": "the distribution of the weights no longer changes",
+    "isotropic noise": "gradient noise has the same variance in all directions along the sphere",
+    "homogeneous noise": "tr Sigma is constant over the sphere",
+    "continuous time": "steps are small enough for SGD to follow its stochastic differential equation",
+    "small steps": "an expansion in the step size, truncated at a stated order",
+    "low temperature": "an expansion in the temperature, truncated at a stated order",
+    "pure noise": "the mean gradient vanishes",
+    "Gibbs law": "the stationary density is exp(-L/T)/Z",
+    "constant heat capacity": "C_V does not depend on the temperature",
+    "ideal gas law": "p V = R T",
+    "eps = 0": "the optimiser's epsilon is negligible",
+    "equivariant estimator": "an entropy estimate of a sample multiplied by c is larger by (d - 1) log c",
+    "diffusive snapshots": "a snapshot's nearest neighbour is the next one, at the distance that directions diffuse",
+    "Gaussian noise": "gradient noise is Gaussian",
+    "constant effective learning rate": "eta/r^2, and with it the temperature, does not change with time",
+    "independent noise": "given the weights, the mean of a minibatch gradient is the gradient of the loss",
+    "constant volume": "the norm does not change during a process",
+    "constant pressure": "weight decay does not change during a process",
+    "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
+    "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
+    "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
+    "linear drift": "the mean update is linear in the weights",
+    "quadratic loss": "the loss is quadratic in the weights, as near a minimum",
+    "normal density": "the stationary density of the weights is normal",
+    "independent examples": "the gradients of a minibatch's examples are independent and alike",
+    "uncorrelated blocks": "the gradient noise of one block is uncorrelated with that of the other",
+    "scale-invariant blocks": "the loss depends on the direction of each block, not on its norm",
+    "normalised weights": "the loss depends on the weights by way of w/sqrt(|w|^2 + eps) alone",
+}

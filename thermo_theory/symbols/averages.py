@@ -1,0 +1,47 @@
+"""Averages that a formula takes as numbers: under which name, and which values they can have.
+
+A table of results has the first four under the same names.
+
+>>> averages[Expectation(Dot(g, g))].argument
+'grad_sq'
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from thermo_theory.numeric.domain import POSITIVE, REAL, Domain
+from thermo_theory.symbols import (
+    Hess,
+    Sigma,
+    SymbolInfo,
+    buffer,
+    g,
+    g_unit,
+    grad_L,
+    grad_L_unit,
+    lap_L,
+    r,
+    tr_Sigma,
+    w,
+)
+from thermo_theory.symbols.vectors import Dot, Expectation, Quad, SymProduct, Tr
+
+__all__ = ["averages"]
+
+#: Every average that a claim has on its right-hand side.
+averages: dict[sp.Basic, SymbolInfo] = {
+    average: SymbolInfo(average, argument, meaning, "1", domain)
+    for average, argument, meaning, domain in (
+        (Expectation(r**2), "radius_sq", "mean squared norm of the weights", POSITIVE),
+        (Expectation(Dot(g, g)), "grad_sq", "mean squared norm of a minibatch's gradient", POSITIVE),
+        (Expectation(Dot(grad_L, grad_L)), "grad_mean_sq", "mean squared norm of the mean gradient", Domain(low=0.0)),
+        (Expectation(tr_Sigma / r**2), "grad_variance", "trace of the gradient noise covariance, averaged", POSITIVE),
+        (Expectation(Dot(g, w)), "grad_dot_w", "mean of g.w, 0 under scale invariance", REAL),
+        (Expectation(Dot(g, buffer)), "grad_dot_buffer", "mean product of gradient and buffer", REAL),
+        (Expectation(lap_L), "laplacian", "mean Laplacian of the loss on the unit sphere", REAL),
+        (Expectation(Tr(SymProduct(Hess, Sigma))), "curvature_noise", "mean of tr(H Sigma + Sigma H)", REAL),
+        (Expectation(Quad(Hess, g_unit)), "curvature_grad", "mean of g.Hg for a minibatch's gradient g", REAL),
+        (Expectation(Quad(Hess, grad_L_unit)), "curvature_mean_grad", "mean of g.Hg for the mean gradient g", REAL),
+    )
+}
