@@ -28,4 +28,11 @@ ASSUMPTIONS = {
     "exponential ramp": "log eta rises and log lambda falls with time, at one rate",
     "slow schedule": "rates change so slowly that norm and directions are always as they would be in the end",
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
+    "linear drift": "the mean update is linear in the weights",
+    "quadratic loss": "the loss is quadratic in the weights, as near a minimum",
+    "normal density": "the stationary density of the weights is normal",
+    "independent examples": "the gradients of a minibatch's examples are independent and alike",
+    "uncorrelated blocks": "the gradient noise of one block is uncorrelated with that of the other",
+    "scale-invariant blocks": "the loss depends on the direction of each block, not on its norm",
+    "normalised weights": "the loss depends on the weights by way of w/sqrt(|w|^2 + eps) alone",
 }

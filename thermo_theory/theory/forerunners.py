@@ -11,8 +11,8 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, derivation
 from thermo_theory.protocols import FixedSphere
-from thermo_theory.symbols import C_ii, C_ij, Sigma1_ij, Sigma_ij, T, batch, eq, eta, phi_i, sigma, sigma1
-from thermo_theory.theory.gases.linear_regression import MANDT, _lyapunov
+from thermo_theory.symbols import C_ii, C_ij, Sigma1_ij, Sigma_ij, T, batch, eq, eta, sigma, sigma1
+from thermo_theory.theory.gases.linear_regression import MANDT, _lyapunov, _potential
 from thermo_theory.worlds.beyond import batch_world, linear_world
 
 __all__: list[str] = []
@@ -20,20 +20,17 @@ __all__: list[str] = []
 
 def _jastrzebski(chain: Chain) -> None:
     heat = chain.claim("temperature", FixedSphere)
-    mean = chain.definition(eq(sigma, sigma1 / sp.sqrt(batch)), "a batch averages over independent examples")
+    mean = chain.assumption("independent examples", eq(sigma, sigma1 / sp.sqrt(batch)), "a batch averages over them")
     heat.substitute(mean, because="temperature is proportional to learning rate over batch size")
 
 
 def _chaudhari_soatto(chain: Chain) -> None:
-    balance = _lyapunov(chain)
+    balance, potential = _lyapunov(chain), _potential(chain)
     variance = balance.along_modes(same=True).solve_for(C_ii)
-    aligned = chain.assumption(
-        "commuting noise",
-        eq(phi_i, T / C_ii),
-        "the modes are independent, so each has the potential of its own normal density",
-    )
+    apart = chain.assumption("commuting noise", eq(Sigma_ij, 0), "no noise from one mode to another")
+    mixed = balance.along_modes().substitute(apart).solve_for(C_ij)
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the mean temperature of the noise")
-    aligned.substitute(
+    potential.curvature_of_mode(mixed).substitute(
         heat,
         variance,
         because="on average SGD minimises this potential with an entropy, not the loss: its curvature is h_i times "
@@ -44,7 +41,7 @@ def _chaudhari_soatto(chain: Chain) -> None:
 def _mandt(chain: Chain) -> None:
     balance = _lyapunov(chain)
     spread = balance.along_modes().solve_for(C_ij)
-    mean = chain.definition(eq(Sigma_ij, Sigma1_ij / batch), "a batch averages over independent examples")
+    mean = chain.assumption("independent examples", eq(Sigma_ij, Sigma1_ij / batch), "a batch averages over them")
     spread.substitute(mean)
 
 

@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath as mp
+import sympy as sp
 
 from thermo_theory import symbols as s
+from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World, precise, world_maker
 from thermo_theory.symbols.vectors import identity_matrix
 from thermo_theory.worlds.sgd import sgd_world
 
-__all__ = ["batch_world", "block_world", "coupled_world", "linear_world"]
+__all__ = ["batch_world", "block_world", "coupled_world", "linear_world", "shared_noise"]
+
+#: Covariance of the noise of two blocks, at unit norm.
+shared_noise = sp.Symbol("Sigma_12", real=True)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """The process ``w <- w - A w + noise``, the noise's covariance being ``D (1 + ripple |w|^2)``.
+    """The process ``w <- w - A w (1 + w.B w) + noise``, the noise's covariance being ``D (1 + ripple |w|^2)``.
 
     Parameters
     ----------
     matrix : mpmath.matrix
         A.
+    bend : mpmath.matrix
+        B: 0 if the drift is linear.
     diffusion : mpmath.matrix
         D.
     ripple : mpf
@@ -38,9 +45,14 @@ class Linear:
     """
 
     matrix: Any
+    bend: Any
     diffusion: Any
     ripple: Any
     discrete: bool
+
+    def drift(self, w: Any) -> Any:
+        """Mean step from w."""
+        return self.matrix * w * -(1 + mp.fdot(w, self.bend * w))
 
     def noise(self, w: Any) -> Any:
         """Covariance of the noise of a step from w."""
@@ -51,45 +63,61 @@ class Linear:
         points = equally_likely(covariance)
         return _sum([function(point) for point in points]) / len(points)
 
+    def square(self, w: Any) -> Any:
+        """Mean square of the change from w per unit of time, every noise vector enumerated."""
+        return self._limit(lambda time: _mean_square(self._moves(w, time)))
+
     def rate(self, covariance: Any) -> Any:
         """Change of the covariance per unit of time, every weight and every noise vector of a step enumerated."""
+
+        def change(time: Any) -> Any:
+            after = self.mean(lambda w: _mean_square([w + move for move in self._moves(w, time)]), covariance)
+            return after - covariance
+
+        return self._limit(change)
+
+    def _moves(self, w: Any, time: Any) -> list[Any]:
+        pulled = self.drift(w) * time
+        return [pulled + kick * mp.sqrt(time) for kick in equally_likely(self.noise(w))]
+
+    def _limit(self, change: Callable[[Any], Any]) -> Any:
+        """Change per unit of time: in one iteration if discrete, else in the limit of short times."""
         if self.discrete:
-            return self._change(covariance, mp.mpf(1))
+            return change(mp.mpf(1))
         time = mp.mpf(10) ** -(DIGITS // 3)
-        coarse, fine = (self._change(covariance, h) / h for h in (time, time / 2))
-        return 2 * fine - coarse
-
-    def _change(self, covariance: Any, time: Any) -> Any:
-        def after(w: Any) -> Any:
-            start = w - self.matrix * w * time
-            moved = [start + kick * mp.sqrt(time) for kick in equally_likely(self.noise(w))]
-            return _sum([v * v.T for v in moved]) / len(moved)
-
-        return self.mean(after, covariance) - covariance
+        return change(time / 2) * (4 / time) - change(time) / time
 
     def still(self) -> Any:
-        """The covariance that does not change: the rate is affine in it, so n (n + 1)/2 probes give it."""
+        """The covariance that does not change, by Newton's method; the rate is affine in it if the drift is linear."""
+        if not any(self.bend):
+            return self._newton(mp.eye(self.matrix.rows), mp.mpf(1) / 3)
+        covariance, small = replace(self, bend=self.bend * 0).still(), mp.mpf(10) ** -(DIGITS // 3)
+        for _ in range(4):
+            covariance = self._newton(covariance, small)
+        return covariance
+
+    def _newton(self, start: Any, size: Any) -> Any:
+        """Where the rate vanishes if it is affine, from n (n + 1)/2 probes."""
         n = self.matrix.rows
         pairs = [(i, j) for i in range(n) for j in range(i + 1)]
-        base = mp.eye(n)
-        origin = self.rate(base)
-        system, right = mp.matrix(len(pairs), len(pairs)), mp.matrix(len(pairs), 1)
+        origin = self.rate(start)
+        system = mp.matrix(len(pairs), len(pairs))
         for column, (i, j) in enumerate(pairs):
-            probe = base.copy()
-            probe[i, j] += mp.mpf(1) / 3
+            probe = start.copy()
+            probe[i, j] += size
             probe[j, i] = probe[i, j]
-            change = (self.rate(probe) - origin) * 3
+            change = (self.rate(probe) - origin) / size
             for row, (k, m) in enumerate(pairs):
                 system[row, column] = change[k, m]
-        for row, (k, m) in enumerate(pairs):
-            right[row] = -origin[k, m]
-        found = mp.lu_solve(system, right)
-        covariance = base.copy()
-        for value, (i, j) in zip(found, pairs, strict=True):
-            covariance[i, j] += value
-            if i != j:
-                covariance[j, i] += value
-        return covariance
+        found, step = start.copy(), mp.lu_solve(system, -mp.matrix([origin[k, m] for k, m in pairs]))
+        for value, (i, j) in zip(step, pairs, strict=True):
+            found[i, j] += value
+            found[j, i] = found[i, j]
+        return found
+
+
+def _mean_square(vectors: list[Any]) -> Any:
+    return _sum([v * v.T for v in vectors]) / len(vectors)
 
 
 def _sum(values: list[Any]) -> Any:
@@ -139,86 +167,110 @@ def _linear(number: int, granted: Assumptions, symmetric: bool) -> World:
         noise = mp.eye(n) * strength**2
     skew = mp.matrix([[mp.mpf((i - j) * (1 + i * j)) / 7 for j in range(n)] for i in range(n)])
     matrix = hessian * rate if symmetric else (hessian + skew) * rate
+    bend = mp.mpf(0 if ("quadratic loss" if symmetric else "linear drift") in granted else 0.4)
     ripple = mp.mpf(0 if "homogeneous noise" in granted else 0.05)
-    process = Linear(matrix, noise * rate**2, ripple, "continuous time" not in granted)
+    process = Linear(matrix, hessian * bend, noise * rate**2, ripple, "continuous time" not in granted)
     covariance = process.still() if "stationarity" in granted else positive_definite(n, dice) / 3
     values, vectors = mp.eigsy(hessian)
     first, second = vectors[:, 0], vectors[:, 1]
     here = mp.matrix([mp.mpf(dice.uniform(-1, 1)) for _ in range(n)])
-    mean_noise = process.mean(process.noise, covariance)
+    root, heavy = mp.cholesky(covariance), mp.mpf(0 if "normal density" in granted else 0.1)
 
     def form(matrix: Any, left: Any, right: Any) -> Any:
         return mp.fdot(list(left), list(matrix * right))
 
+    def mixed(matrix: Any) -> Any:
+        # Between two modes; round-off is 0.
+        return mp.chop(form(matrix, first, second), tol=mp.norm(matrix, 2) * mp.mpf(10) ** (5 - DIGITS))
+
+    def loss(w: Any) -> Any:
+        q = form(hessian, w, w)
+        return q / 2 + bend * q**2 / 4
+
     def log_density(w: Any) -> Any:
-        # The normal density of this covariance, up to a constant, by substitution in its Cholesky factor.
-        return -(mp.norm(mp.lu_solve(mp.cholesky(covariance), w), 2) ** 2) / 2
+        # Up to a constant, by substitution in the covariance's Cholesky factor.
+        square = mp.norm(mp.lu_solve(root, w), 2) ** 2
+        return -square / 2 - heavy * square**2
 
     def gradient(w: Any) -> Any:
         step = mp.mpf(10) ** -(DIGITS // 3)
         columns = [mp.eye(n)[:, i] * step for i in range(n)]
         return mp.matrix([(log_density(w + e) - log_density(w - e)) / (2 * step) for e in columns])
 
-    sigma = mp.sqrt(mp.fsum(noise[i, i] for i in range(n)) / n)
-    temperature = rate * sigma**2 / 2
-    shrunk = _mean_of_batch(noise, size)[0, 0] / noise[0, 0]
-    drift_now = -(process.matrix * here)
+    def covariance_at(w: Any) -> Any:
+        return process.noise(w) / rate**2
+
+    def density(w: Any) -> Any:
+        return mp.exp(log_density(w) - log_density(here))
+
+    def potential(x: Any) -> Any:
+        return -temperature * log_density(here + first * x)
+
+    sigma = mp.sqrt(mp.fsum(covariance_at(here)[i, i] for i in range(n)) / n)
+    temperature, shrunk = rate * sigma**2 / 2, _share_of_batch(noise, size, granted)
+    drift_squared = process.mean(lambda w: process.drift(w) * process.drift(w).T, covariance) * int(process.discrete)
     meanings: dict[Any, Any] = {
         identity_matrix: mp.eye(n),
         s.eta: rate,
         s.w: here,
-        s.L: form(hessian, here, here) / 2,
+        s.L: loss(here),
         s.Hess: hessian,
         s.drift_matrix: process.matrix,
-        s.drift: drift_now,
-        s.Sigma_w: process.noise(here) / rate**2,
-        s.Sigma_mean: mean_noise / rate**2,
-        s.D_mean: mean_noise + _drift_squared(process, covariance),
-        s.diffusion: process.noise(here),
+        s.drift: process.drift(here),
+        s.Sigma_w: covariance_at(here),
+        s.Sigma_mean: process.mean(covariance_at, covariance),
+        s.D_mean: lambda world: process.mean(process.square, covariance),
         s.C: covariance,
         s.C_next: covariance + process.rate(covariance),
-        s.drift_squared: _drift_squared(process, covariance),
+        s.drift_squared: drift_squared,
         s.sigma: sigma,
         s.T: temperature,
-        s.Phi: -temperature * log_density(here),
+        s.Phi: potential(0),
         s.grad_log_rho: lambda world: gradient(here),
-        s.current: lambda world: drift_now - process.noise(here) * gradient(here) / 2,
+        s.current: lambda world: process.drift(here) - _divergence(lambda w: process.noise(w) * density(w), here) / 2,
         s.h_i: values[0],
         s.h_j: values[1],
-        s.C_ij: form(covariance, first, second),
+        s.C_ij: mixed(covariance),
         s.C_ii: form(covariance, first, first),
-        s.L_i: values[0] * form(covariance, first, first) / 2,
-        s.Sigma_ij: form(noise, first, second),
-        s.Sigma_ii: form(noise, first, first),
-        s.phi_i: temperature * form(mp.inverse(covariance), first, first),
+        s.L_i: process.mean(lambda w: loss(first * mp.fdot(first, w)), covariance),
+        s.Sigma_ij: mixed(covariance_at(here)),
+        s.Sigma_ii: form(covariance_at(here), first, first),
+        s.phi_i: lambda world: slope(potential, mp.mpf(0), 2),
         s.batch: size,
-        # How much less noise the mean of a batch has than one example comes from enumerating batches.
-        s.Sigma1_ij: form(noise, first, second) / shrunk,
+        s.Sigma1_ij: mixed(covariance_at(here)) / shrunk,
     }
     return World(meanings, f"{'quadratic loss' if symmetric else 'linear drift'}, {n} dimensions")
 
 
-def _drift_squared(process: Linear, covariance: Any) -> Any:
-    """Mean of b b^T per unit of time: 0 in continuous time."""
-    square = process.mean(lambda w: process.matrix * w * (process.matrix * w).T, covariance)
-    return square * (1 if process.discrete else 0)
+def _divergence(field: Callable[[Any], Any], w: Any) -> Any:
+    """Divergence of a matrix field in R^n, by central differences."""
+    step, total = mp.mpf(10) ** -(DIGITS // 3), mp.matrix(w.rows, 1)
+    for j in range(w.rows):
+        side = mp.eye(w.rows)[:, j] * step
+        total += (field(w + side)[:, j] - field(w - side)[:, j]) / (2 * step)
+    return total
 
 
-def _mean_of_batch(covariance: Any, size: int) -> Any:
-    """Covariance of the mean of `size` independent vectors, by enumerating their choices."""
+def _share_of_batch(covariance: Any, size: int, granted: Assumptions) -> Any:
+    """How much of one example's noise is left in the mean of a batch, by enumerating its examples.
+
+    Where they are not independent, the second is the first once more in one batch of four.
+    """
     points = equally_likely(covariance)
-    sums = [mp.matrix(covariance.rows, 1)]
-    for _ in range(size):
-        sums = [total + point for total in sums for point in points]
-    return _sum([v * v.T for v in sums]) / len(sums) / size**2
+    batches = [[point] for point in points]
+    for _ in range(size - 1):
+        batches = [[*batch, point] for batch in batches for point in points]
+    means = [_sum(batch) / size for batch in batches]
+    twice = [_sum([batch[0], batch[0], *batch[2:]]) / size for batch in batches]
+    share = mp.mpf(0 if "independent examples" in granted else 1) / 4
+    return (_mean_square(means) * (1 - share) + _mean_square(twice) * share)[0, 0] / covariance[0, 0]
 
 
 def batch_world(number: int, granted: Assumptions) -> World:
     """SGD itself on the fixed sphere, d = 3 to 5; how much quieter a batch is comes from enumeration."""
     world, size = sgd_world("fixed-sphere")(number, granted), 2 + number % 2
     with mp.workdps(DIGITS + 10):
-        one = positive_definite(2, random.Random(number))
-        shrunk = _mean_of_batch(one, size)[0, 0] / one[0, 0]
+        shrunk = _share_of_batch(positive_definite(2, random.Random(number)), size, granted)
     return world.at({s.batch: size, s.sigma1: lambda there: there[s.sigma] / mp.sqrt(shrunk)})
 
 
@@ -234,8 +286,12 @@ class Blocks:
         Learning rate and weight decay.
     strengths : tuple of mpf
         Scale of the noise of the blocks.
+    ratio : mpf
+        How much the loss depends on the ratio of the blocks' norms.
     broken : mpf
-        Size of the part of the gradient that is not scale-invariant.
+        Size of the part of the loss that is not scale-invariant.
+    radial : mpf
+        Noise along the weights of a block, as a share of the rest.
     discrete : bool
         Whether time goes in steps of one iteration.
     """
@@ -244,7 +300,9 @@ class Blocks:
     rate: Any
     decay: Any
     strengths: tuple[Any, Any]
+    ratio: Any
     broken: Any
+    radial: Any
     discrete: bool
 
     def split(self, w: Any) -> list[Any]:
@@ -254,8 +312,10 @@ class Blocks:
 
     def loss(self, w: Any) -> Any:
         """A loss that couples the directions of the blocks."""
-        u, v = (part / mp.norm(part, 2) for part in self.split(w))
-        return -u[0] + v[1] * u[1] + v[0] ** 2 / 2 + self.broken * (w[0] + mp.fdot(w, w) / 5)
+        sizes = [mp.norm(part, 2) for part in self.split(w)]
+        u, v = (part / size for part, size in zip(self.split(w), sizes, strict=True))
+        of_norms = self.ratio * mp.log(sizes[0] / sizes[1]) + self.broken * (w[0] + mp.fdot(w, w) / 5)
+        return -u[0] + v[1] * u[1] + v[0] ** 2 / 2 + of_norms
 
     def gradient(self, w: Any) -> Any:
         """Gradient by central differences."""
@@ -271,7 +331,7 @@ class Blocks:
             u = part / radius
             for i in range(part.rows):
                 along = -u * u[i]
-                along[i] += 1 + self.broken / 3
+                along[i] += 1 + self.radial
                 kick = mp.matrix(w.rows, 1)
                 for k in range(part.rows):
                     kick[k + block * self.sizes[0]] = along[k] * self.strengths[block] * (1 + mp.mpf(i) / 2) / radius
@@ -303,8 +363,10 @@ def block_world(number: int, granted: Assumptions) -> World:
         mp.mpf(dice.uniform(0.2, 0.4)),
         mp.mpf(dice.uniform(0.1, 0.3)),
         (mp.mpf(dice.uniform(0.6, 0.8)), mp.mpf(dice.uniform(0.9, 1.3))),
-        mp.mpf(0 if "scale invariance" in granted else 0.2),
-        "continuous time" not in granted,
+        ratio=mp.mpf(0 if "scale-invariant blocks" in granted else 0.05),
+        broken=mp.mpf(0 if {"scale-invariant blocks", "scale invariance"}.intersection(granted) else 0.2),
+        radial=mp.mpf(0 if "scale invariance" in granted else 0.07),
+        discrete="continuous time" not in granted,
     )
     directions = [_direction(size, dice) for size in sizes]
 
@@ -346,60 +408,64 @@ def block_world(number: int, granted: Assumptions) -> World:
         s.R: mp.mpf(w.rows - 1) / 2,
         s.R1: mp.mpf(sizes[0] - 1) / 2,
         s.R2: mp.mpf(sizes[1] - 1) / 2,
+        sp.Function("L"): lambda _, *volumes: example.loss(weights(*[mp.sqrt(2 * volume) for volume in volumes])),
     }
     return World(meanings, f"blocks of {sizes[0]} and {sizes[1]} weights")
 
 
 @precise
 def coupled_world(number: int, granted: Assumptions) -> World:
-    """Two coordinates on a coupled quadratic loss, each with its own noise, every step enumerated; moments solved."""
+    """Two coordinates on a coupled loss, each with its own noise, every step enumerated; moments solved for."""
     dice = random.Random(f"coupled {number}")
     rates = [mp.mpf(dice.uniform(0.1, 0.3)) for _ in range(2)]
     sizes = [mp.mpf(dice.uniform(0.5, 1.5)) for _ in range(2)]
     bend, coupling = mp.mpf(dice.uniform(1, 1.5)), mp.mpf(dice.uniform(0.4, 0.8))
+    quartic = mp.mpf(0 if "quadratic loss" in granted else 0.5)
+    shared = mp.mpf(0 if "uncorrelated blocks" in granted else 0.3)
     discrete = "continuous time" not in granted
 
     def loss(x: Any) -> Any:
-        return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1]
+        return bend * mp.fdot(x, x) / 2 + coupling * x[0] * x[1] + quartic * (x[0] ** 4 + x[1] ** 4) / 4
 
-    def after(x: Any, time: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
-        """Where a step of some length leads, for each sign of the two noises, if only these blocks move."""
-        pull = (bend * x[0] + coupling * x[1], bend * x[1] + coupling * x[0])
-        places = []
+    def rates_of(function: Callable[[Any], list[Any]], x: Any, blocks: tuple[int, ...] = (0, 1)) -> list[Any]:
+        """Mean rates of change, for each sign of the two noises, if only these blocks move."""
+        pull = [bend * x[k] + coupling * x[1 - k] + quartic * x[k] ** 3 for k in range(2)]
+        time = mp.mpf(1) if discrete else mp.mpf(10) ** -(DIGITS // 2)
+        total = [-one for one in function(x)]
         for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
             move = [rates[k] * (signs[k] * sizes[k] * mp.sqrt(time) - pull[k] * time) for k in range(2)]
-            places.append(mp.matrix([x[k] + (move[k] if k in blocks else 0) for k in range(2)]))
-        return places
+            there = function([x[k] + (move[k] if k in blocks else 0) for k in range(2)])
+            weight = (1 + shared * signs[0] * signs[1]) / 4
+            total = [one + weight * other for one, other in zip(total, there, strict=True)]
+        return [one / time for one in total]
 
     def rate_of(function: Callable[[Any], Any], x: Any, blocks: tuple[int, ...] = (0, 1)) -> Any:
-        def change(time: Any) -> Any:
-            return (mp.fsum(map(function, after(x, time, blocks))) / 4 - function(x)) / time
+        return rates_of(lambda place: [function(place)], x, blocks)[0]
 
-        time = mp.mpf(10) ** -(DIGITS // 3)
-        return change(mp.mpf(1)) if discrete else 2 * change(time / 2) - change(time)
+    def points(first: Any, mixed: Any, second: Any) -> list[Any]:
+        """Equally likely places with these second moments, as are their opposites."""
+        aside = mixed / mp.sqrt(first)
+        return [[mp.sqrt(2 * first), mp.sqrt(2) * aside], [mp.mpf(0), mp.sqrt(2 * (second - aside**2))]]
 
-    products = [lambda x: x[0] ** 2, lambda x: x[0] * x[1], lambda x: x[1] ** 2]
-    # Rates of the second moments are linear in the moments: read the matrix off three points.
-    points = [mp.matrix(place) for place in ((1, 0), (0, 1), (1, 1))]
-    rest = mp.matrix([rate_of(product, mp.zeros(2, 1)) for product in products])
-    seen = mp.matrix([[rate_of(product, point) - rest[k] for point in points] for k, product in enumerate(products)])
-    basis = mp.matrix([[product(point) for point in points] for product in products])
-    first, mixed, second = -mp.lu_solve(seen * mp.inverse(basis), rest)
+    def drifts(*moments: Any) -> list[Any]:
+        seen = [rates_of(lambda x: [x[0] ** 2, x[0] * x[1], x[1] ** 2], x) for x in points(*moments)]
+        return [mp.fsum(parts) for parts in zip(*seen, strict=True)]
+
+    guess = [rates[k] * sizes[k] ** 2 / 2 for k in range(2)]
+    moments = list(mp.findroot(drifts, (guess[0], -mp.fprod(guess), guess[1]), tol=mp.mpf(10) ** -40, verify=False))
     if "stationarity" not in granted:
-        first, second = first * mp.mpf("1.4"), second * mp.mpf("0.9")
-    aside = mixed / mp.sqrt(first)
-    columns = [mp.matrix([mp.sqrt(first), aside]), mp.matrix([0, mp.sqrt(second - aside**2)])]
-    ensemble = [column * (sign * mp.sqrt(2)) for column in columns for sign in (1, -1)]
+        moments = [moments[0] * mp.mpf("1.4"), moments[1], moments[2] * mp.mpf("0.9")]
+    ensemble = [[sign * one for one in x] for x in points(*moments) for sign in (1, -1)]
 
     def place(world: World) -> Any:
-        return mp.matrix([world[s.x1], world[s.x2]])
+        return [world[s.x1], world[s.x2]]
 
     def generator(function: Callable[[World], Any], world: World) -> Any:
         return rate_of(lambda x: function(world.at({s.x1: x[0], s.x2: x[1]})), place(world))
 
     def temperature(block: int) -> Any:
         # Einstein's relation at rest.
-        return rate_of(lambda x: x[block] ** 2, mp.zeros(2, 1)) / (2 * rates[block])
+        return rate_of(lambda x: x[block] ** 2, [mp.mpf(0)] * 2) / (2 * rates[block])
 
     meanings: dict[Any, Any] = {
         s.x1: ensemble[0][0],
@@ -411,6 +477,7 @@ def coupled_world(number: int, granted: Assumptions) -> World:
         s.eta2: rates[1],
         s.T1: temperature(0),
         s.T2: temperature(1),
+        shared_noise: shared * sizes[0] * sizes[1],
         s.heat: mp.fsum(rate_of(loss, x, (0,)) for x in ensemble) / len(ensemble),
     }
     changes = [{s.x1: x[0], s.x2: x[1]} for x in ensemble]

@@ -64,7 +64,7 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
     constant, attraction, size = mp.mpf("1.5") + number, mp.mpf("0.8") + mp.mpf(number) / 7, mp.mpf("0.23")
 
     def pressure(_: World | None, heat: Any, volume: Any) -> Any:
-        return -slope(lambda v: -constant * heat * mp.log(v - size) - attraction / v, volume)
+        return -mp.diff(lambda v: -constant * heat * mp.log(v - size) - attraction / v, volume)
 
     def level(volume: Any) -> Any:
         # The slope of an isotherm is linear in T: two of them give the T at which it vanishes.
@@ -102,13 +102,14 @@ def van_der_waals_world(number: int, granted: Assumptions) -> World:
 
 @dataclass(frozen=True)
 class Scaled(SGDWorld):
-    """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)`` that also depends on how long h is."""
+    """SGD on a loss of ``h = w/sqrt(|w|^2 + eps)``, of its length too, and of a rest that depends on w itself."""
 
     eps: Any = 0
+    rest: Any = 0
 
     def loss(self, w: Any) -> Any:
         """Expected loss at w."""
-        return self.of_normalised(w / mp.sqrt(mp.fdot(w, w) + self.eps))
+        return self.of_normalised(w / mp.sqrt(mp.fdot(w, w) + self.eps)) + self.rest * (mp.fdot(w, w) / 2 + w[0])
 
     def of_normalised(self, h: Any) -> Any:
         """The loss as a function of the normalised weights."""
@@ -117,43 +118,42 @@ class Scaled(SGDWorld):
 
 @precise
 def length_scale_world(number: int, granted: Assumptions) -> World:
-    """SGD itself at fixed LR, d = 3 to 5, on weights normalised by sqrt(r^2 + eps)."""
-    dice = random.Random(f"length {number}")
+    """SGD itself at fixed LR, d = 3 to 5, with noise of any kind, on weights normalised by sqrt(r^2 + eps)."""
     n = 3 + number % 3
-    plain = _example("fixed-lr", dice, {*granted, "scale invariance"}, n)
+    plain = _example("fixed-lr", random.Random(f"length {number}"), granted, n)
     start = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-    example = Scaled(**start, eps=mp.mpf("0.2"))
+    rest = mp.mpf(0 if "normalised weights" in granted else 0.1)
     built: dict[Any, World] = {}
 
     def at(size: Any) -> World:
         if size not in built:
-            built[size] = _point(replace(example, eps=size), random.Random(f"length {number}"), granted)
+            example = Scaled(**start, eps=size, rest=rest)
+            built[size] = _point(example, random.Random(f"length {number}"), granted)
         return built[size]
 
     def part(symbol: Any) -> Callable[[World], Any]:
         return lambda world: at(world[s.eps])[symbol]
 
-    base = at(example.eps)
-    meanings: dict[Any, Any] = {
-        symbol: part(symbol)
-        for symbol in (s.r, s.w, s.grad_L, s.Sigma_w, s.drift, s.diffusion, s.drift_squared, s.eta, s.lam, s.p, s.V)
-    }
-
-    def noise_temperature(world: World) -> Any:
-        return world[s.eta] * _trace(world[s.Sigma_w]) / (2 * (n - 1))
+    def generator(function: Callable[[World], Any], world: World) -> Any:
+        example = at(world[s.eps]).meanings["example"]
+        return example.rate_of(lambda moved: function(world.at({s.w: moved})), world[s.w])
 
     def stretching(world: World) -> Any:
-        w = world[s.w]
-        h = w / mp.sqrt(mp.fdot(w, w) + world[s.eps])
-        return slope(lambda factor: replace(example, eps=world[s.eps]).of_normalised(h * factor), mp.mpf(1))
+        h = world[s.w] / mp.sqrt(mp.fdot(world[s.w], world[s.w]) + world[s.eps])
+        example = at(world[s.eps]).meanings["example"]
+        return slope(lambda factor: example.of_normalised(h * factor), mp.mpf(1))
 
+    meanings: dict[Any, Any] = {
+        symbol: part(symbol)
+        for symbol in (s.w, s.grad_L, s.Sigma_w, s.drift, s.diffusion, s.drift_squared, s.eta, s.lam, s.p, s.V)
+    }
     meanings |= {
-        "example": example,
-        s.eps: example.eps,
+        s.r: lambda world: mp.norm(world[s.w], 2),
+        s.eps: mp.mpf("0.2"),
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
-        s.T: noise_temperature,
+        s.T: lambda world: world[s.eta] * _trace(world[s.Sigma_w]) / (2 * (n - 1)),
         s.stretch: stretching,
-        s.Z_c: lambda world: world[s.lam] * world[s.r] ** 2 / 2 / (mp.mpf(n - 1) / 2 * noise_temperature(world)),
+        s.Z_c: lambda world: world[s.p] * world[s.V] / (world[s.R] * world[s.T]),
     }
-    return World(meanings, f"weights with a length scale, d = {n}", generator=base.generator)
+    return World(meanings, f"weights with a length scale, d = {n}", generator=generator)

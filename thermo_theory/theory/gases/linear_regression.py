@@ -35,6 +35,7 @@ from thermo_theory.symbols import (
     grad_log_rho,
     h_i,
     h_j,
+    phi_i,
     sigma,
     w,
 )
@@ -132,6 +133,27 @@ def compare(equation: sp.Eq, guess: sp.Expr, unknown: Mat) -> sp.Eq:
     return eq(left, sp.expand(equation.rhs - there))
 
 
+@operation("curvature of the potential along a mode, where the covariance has no elements between modes")
+def curvature_of_mode(potential: sp.Eq, mixed: sp.Eq) -> sp.Eq:
+    """From a potential ``k w.C^-1 w`` and ``C_ij = 0``: the inverse of a diagonal matrix is that of its elements.
+
+    Raises
+    ------
+    OperationError
+        If they are not of this form.
+
+    Examples
+    --------
+    >>> curvature_of_mode(eq(Phi, T / 2 * Quad(Inverse(C), w)), eq(C_ij, 0))
+    Eq(phi_i, T/C_ii)
+    """
+    form = Quad(Inverse(C), w)
+    factor = sp.expand(potential.rhs).coeff(form)
+    if potential.lhs != Phi or sp.simplify(potential.rhs - factor * form) != 0 or mixed != eq(C_ij, 0):
+        raise OperationError(f"{potential} and {mixed} are not a potential and a covariance of independent modes")
+    return eq(phi_i, 2 * factor / C_ii)
+
+
 @operation("take the element between two eigenvectors of the Hessian")
 def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
     """Element (i, j) of a matrix equation in the eigenbasis of the Hessian; (i, i) if `same`."""
@@ -153,7 +175,7 @@ def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
 
 
 def _ornstein_uhlenbeck(chain: Chain) -> None:
-    mean = chain.definition(eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
+    mean = chain.assumption("linear drift", eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
     square = chain.definition(
         eq(D_mean, eta**2 * Sigma_mean + drift_squared),
         "mean square of a step: noise plus mean",
@@ -166,12 +188,15 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
     balance = later.substitute(still)
     balance.isolate(SymProduct(drift_matrix, C), because="Lyapunov's equation")
     strength = balance.isolate(Sigma_w)
-    normal = chain.definition(
-        eq(grad_log_rho, -Apply(Inverse(C), w)), "linear drift and homogeneous noise make a normal density"
+    normal = chain.assumption(
+        "normal density",
+        eq(grad_log_rho, -Apply(Inverse(C), w)),
+        "as linear drift and homogeneous noise make it",
     )
-    flow = chain.definition(
+    flow = chain.assumption(
+        "homogeneous noise",
         eq(current, drift - eta**2 / 2 * Apply(Sigma_w, grad_log_rho)),
-        "the probability current over the density (Fokker-Planck)",
+        "Fokker-Planck: the velocity v of the probability, rho v = rho b - div(rho D)/2, where div D = 0",
     )
     flow = flow.substitute(mean, normal, strength)
     flow.split_by_covariance(drift_matrix, w, C, because="only the skew part drives a current")
@@ -179,18 +204,23 @@ def _ornstein_uhlenbeck(chain: Chain) -> None:
 
 def _lyapunov(chain: Chain) -> Step:
     """Lyapunov's equation of SGD on a quadratic loss."""
-    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C))
-    slope = chain.definition(eq(drift_matrix, eta * Hess), "the gradient of w.Hw/2 is H w")
-    return balance.substitute(slope).scale(1 / eta, because="Lyapunov's equation")
+    slope = chain.assumption("quadratic loss", eq(drift, -eta * Apply(Hess, w)), "the gradient of w.Hw/2 is H w")
+    name = chain.definition(eq(drift_matrix, eta * Hess), "the matrix of this drift")
+    linear = slope.substitute(name.isolate(Hess))
+    balance = chain.claim("ornstein-uhlenbeck", about=SymProduct(drift_matrix, C), given={"linear drift": linear})
+    return balance.substitute(name).scale(1 / eta, because="Lyapunov's equation")
+
+
+def _potential(chain: Chain) -> Step:
+    return chain.assumption(
+        "normal density", eq(Phi, T / 2 * Quad(Inverse(C), w)), "the implicit potential, -T log of the density"
+    )
 
 
 def _linear_regression(chain: Chain) -> None:
-    balance = _lyapunov(chain)
-    potential = chain.definition(
-        eq(Phi, T / 2 * Quad(Inverse(C), w)), "the implicit potential, -T log of the normal density"
-    )
+    balance, potential = _lyapunov(chain), _potential(chain)
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
-    loss = chain.definition(eq(L, Quad(Hess, w) / 2), "a quadratic loss")
+    loss = chain.assumption("quadratic loss", eq(L, Quad(Hess, w) / 2))
     isotropic = chain.assumption("isotropic noise", eq(Sigma_w, sigma**2 * identity_matrix))
     balance = balance.substitute(isotropic)
     spread = balance.solve_lyapunov(C)
@@ -211,7 +241,7 @@ def _probability_currents(chain: Chain) -> None:
 def _equipartition(chain: Chain) -> None:
     balance = _lyapunov(chain)
     variance = balance.along_modes(same=True).solve_for(C_ii)
-    energy = chain.definition(eq(L_i, h_i * C_ii / 2), "the mean loss of a mode")
+    energy = chain.assumption("quadratic loss", eq(L_i, h_i * C_ii / 2), "the mean loss of a mode")
     energy = energy.substitute(variance, because="each mode has the temperature of its own noise")
     isotropic = chain.assumption("isotropic noise", eq(Sigma_ii, sigma**2))
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")

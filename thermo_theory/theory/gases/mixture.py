@@ -2,7 +2,7 @@
 
 >>> from thermo_theory import derive
 >>> derive("gas-mixture").assumptions
-('continuous time', 'scale invariance', 'stationarity')
+('continuous time', 'scale invariance', 'stationarity', 'scale-invariant blocks')
 >>> derive("driven-steady-state").claim(T1=3.0, T2=1.0, eta1=0.5, eta2=0.5, h=2.0, coupling=1.0)
 0.25
 """
@@ -38,7 +38,7 @@ from thermo_theory.symbols import (
     x2,
 )
 from thermo_theory.symbols.vectors import Expectation, Generator
-from thermo_theory.worlds.beyond import block_world, coupled_world
+from thermo_theory.worlds.beyond import block_world, coupled_world, shared_noise
 from thermo_theory.worlds.sgd import sgd_world
 
 __all__: list[str] = []
@@ -53,8 +53,10 @@ def in_block(equation: sp.Eq, block: int) -> sp.Eq:
 
 def _gas_mixture(chain: Chain) -> None:
     law = chain.claim("ideal-gas-law", FixedLR)
-    first = law.in_block(1, because="all blocks share the weight decay")
-    second = law.in_block(2)
+    loss = sp.Function("L")(V1, V2)
+    apart = [chain.assumption("scale-invariant blocks", eq(sp.Derivative(loss, volume), 0)) for volume in (V1, V2)]
+    first = law.in_block(1, given=apart[:1], because="all blocks share the weight decay")
+    second = law.in_block(2, given=apart[1:])
     total = chain.definition(eq(V, V1 + V2), "squared norms add up")
     size = chain.definition(eq(d, d1 + d2), "so do numbers of weights")
     one = chain.definition(eq(R1, (d1 - 1) / 2), "directions of the first block")
@@ -82,24 +84,28 @@ def change_by_block(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol, temperature:
 
 
 def _driven_steady_state(chain: Chain) -> None:
-    loss = chain.definition(
+    loss = chain.assumption(
+        "quadratic loss",
         eq(L, h * (x1**2 + x2**2) / 2 + coupling * x1 * x2),
         "a direction of each block near the minimum, and what couples them",
     )
     pulls = [loss.down_the_gradient(x1, eta1), loss.down_the_gradient(x2, eta2)]
-    balances = []
-    for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, 0), (x2, x2, 2 * eta2 * T2)):
+    apart = chain.assumption("uncorrelated blocks", eq(shared_noise, 0))
+    grown, balances = [], []
+    for one, other, spread in ((x1, x1, 2 * eta1 * T1), (x1, x2, eta1 * eta2 * shared_noise), (x2, x2, 2 * eta2 * T2)):
         grows = chain.assumption(
             "continuous time",
             eq(Generator(one * other), one * Generator(other) + other * Generator(one) + spread),
             "Ito's lemma, with noise of each block's own temperature",
         )
+        grown.append(grows)
         still = chain.assumption("stationarity", eq(Expectation(Generator(one * other)), 0), "the spread is constant")
         used = [pull for pull in pulls if grows.equation.rhs.has(pull.equation.lhs)]
+        used += [apart] if spread.has(shared_noise) else []
         mean = grows.substitute(*used).expand().expectation()
         balances.append(mean.substitute(still))
     moments = Expectation(x1**2), Expectation(x1 * x2), Expectation(x2**2)
-    flow = loss.change_by_block(x1, eta1, T1, heat)
+    flow = loss.change_by_block(x1, eta1, T1, heat, given=grown[:1])
     solved = []
     for unknown in moments:
         others = tuple(moment for moment in moments if moment != unknown)

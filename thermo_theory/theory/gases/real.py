@@ -103,8 +103,10 @@ def _length_scale(chain: Chain) -> None:
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
     still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
     heat = chain.definition(eq(T, eta * Tr(Sigma_w) / (2 * (d - 1))), "the temperature, for arbitrary noise")
-    push = chain.definition(
-        eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch), "the chain rule for a loss of h = w/sqrt(r^2 + eps)"
+    push = chain.assumption(
+        "normalised weights",
+        eq(Dot(w, grad_L), eps / (r**2 + eps) * stretch),
+        "the chain rule for h = w/sqrt(r^2 + eps)",
     )
     size = chain.definition(eq(V, r**2 / 2), "the volume")
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")

@@ -2,7 +2,7 @@
 
 >>> from thermo_theory import derive, vmf
 >>> derive("adiabatic-index").assumptions
-('Gibbs law', 'ideal gas law')
+('continuous time', 'scale invariance', 'isotropic noise', 'homogeneous noise', 'stationarity')
 
 In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; in any dimension it tends to 2 at low temperature:
 
@@ -21,9 +21,18 @@ from thermo_theory.engine.formula import Formula
 from thermo_theory.numeric import vmf as numeric
 from thermo_theory.numeric.vmf import free_energy, log_normalizer, mean_resultant_length
 from thermo_theory.numeric.vmf_sampling import sample
-from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, eq, gamma, kappa, p, r, theta
+from thermo_theory.protocols import FixedELR
+from thermo_theory.symbols import C_V, C_p, L, R, T, V, d, eq, eta_eff, gamma, kappa, p, r, sigma, theta
 from thermo_theory.theory.gases.vmf_steps import over_the_angle
-from thermo_theory.worlds.vmf import density, directions_entropy, gas_world, mean_cosine, partition, weights_entropy
+from thermo_theory.worlds.vmf import (
+    density,
+    directions_entropy,
+    gas_world,
+    mean_cosine,
+    partition,
+    run_entropy,
+    weights_entropy,
+)
 from thermo_theory.worlds.vmf import energy as energy_of
 
 __all__ = [
@@ -107,25 +116,30 @@ derivation(
 # Energy, entropy, heat capacity ------------------------------------------------------------------
 
 
-def _loss_and_heat(chain: Chain) -> tuple[Step, Step]:
-    """Loss and temperature."""
+def _gibbs_law(chain: Chain) -> tuple[Step, Step, Step, Step, Step]:
+    """The Gibbs density with Z, loss, temperature, and the integrals of exp(kappa cos) without and with cos."""
+    mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL).scale(over_the_angle(_BOLTZMANN))
+    total = chain.definition(eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)), "the partition function")
     loss = chain.definition(eq(L, 1 - sp.cos(theta)), "the loss 1 - mu.w falls with the angle to mu")
     heat = chain.definition(eq(T, 1 / kappa), "the concentration is the inverse temperature")
-    return loss, heat
+    law = chain.assumption(
+        "Gibbs law",
+        eq(density(theta), sp.exp(-L / T) / (_OTHER_ANGLES * over_the_angle(sp.exp(-L / T)))),
+        "the density is exp(-L/T) over its integral",
+    )
+    law = law.substitute(loss, heat).linearity()
+    norm = total.solve_for(over_the_angle(_BOLTZMANN))
+    return law.substitute(norm).gather_powers(), loss, heat, norm, mean
 
 
 def _energy(chain: Chain) -> None:
     cosine = chain.claim("vmf-riccati", about=A)
-    mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL)
-    loss, heat = _loss_and_heat(chain)
-    weight = sp.exp(-L / T)
-    law = chain.assumption(
-        "Gibbs law",
-        eq(energy_of(T), over_the_angle(L * weight) / over_the_angle(weight)),
-        "the mean loss under exp(-L/T)",
+    average = chain.definition(
+        eq(energy_of(T), _OTHER_ANGLES * over_the_angle(L * density(theta))), "the mean loss, at a norm that is held"
     )
-    put = law.substitute(loss, heat).linearity()
-    put = put.substitute(mean)
+    law, loss, heat, norm, mean = _gibbs_law(chain)
+    put = average.substitute(law, loss, heat).linearity()
+    put = put.substitute(mean).substitute(norm).gather_powers()
     inverse = heat.solve_for(kappa)
     put.substitute(inverse).substitute(cosine.substitute(inverse))
 
@@ -142,26 +156,14 @@ derivation(
 
 
 def _entropy(chain: Chain) -> None:
-    cosine = chain.claim("vmf-riccati", about=A)
-    mean = chain.claim("vmf-riccati", about=_COSINE_INTEGRAL)
-    closed = chain.claim("vmf-riccati", about=Z)
-    total = chain.definition(eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)), "the partition function")
-    loss, heat = _loss_and_heat(chain)
+    cosine, closed = chain.claim("vmf-riccati", about=A), chain.claim("vmf-riccati", about=Z)
     entropy = chain.definition(
         eq(directions_entropy(T), -_OTHER_ANGLES * over_the_angle(density(theta) * sp.log(density(theta)))),
-        "minus the mean log density",
+        "minus the mean log density, at a norm that is held",
     )
-    law = chain.assumption(
-        "Gibbs law",
-        eq(density(theta), sp.exp(-L / T) / (_OTHER_ANGLES * over_the_angle(sp.exp(-L / T)))),
-        "the density is exp(-L/T) over its integral",
-    )
-    law = law.substitute(loss, heat).linearity()
-    norm = total.solve_for(over_the_angle(_BOLTZMANN))
-    law = law.substitute(norm).gather_powers()
+    law, _, heat, norm, mean = _gibbs_law(chain)
     put = entropy.substitute(law, heat).linearity()
-    part = mean.scale(over_the_angle(_BOLTZMANN))
-    put = put.substitute(part).substitute(norm)
+    put = put.substitute(mean).substitute(norm)
     put = put.gather_powers(because="log Z - kappa A, with C_d = 1/Z")
     inverse = heat.solve_for(kappa)
     parts = [part.substitute(inverse) for part in (closed, cosine)]
@@ -184,7 +186,7 @@ def _heat_capacity(chain: Chain) -> None:
     riccati = chain.claim("vmf-riccati")
     capacity = chain.definition(
         eq(C_V, sp.Derivative(energy_of(T), T)),
-        "energy for a change of temperature; the norm of the weights is held, and the energy does not depend on it",
+        "energy for a change of temperature, at a norm that is held",
     )
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     slope = mean.substitute(inverse).differentiate(T)
@@ -227,22 +229,28 @@ derivation(
 
 
 def _adiabatic_index(chain: Chain) -> None:
-    cosine, capacity = chain.claim("vmf-riccati", about=A), chain.claim("vmf-heat-capacity")
-    heat = chain.claim("vmf-first-law")
+    temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise")
+    slope = chain.claim("stationary-distribution").substitute(temperature.solve_for(sigma))
+    proof = {"Gibbs law": slope.along_the_meridian(density(theta), L, _OTHER_ANGLES, because="the Gibbs law")}
+    cosine, capacity = chain.claim("vmf-riccati", about=A), chain.claim("vmf-heat-capacity", given=proof)
+    heat = chain.claim("vmf-first-law", given=proof)
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
     whole = chain.definition(
-        eq(weights_entropy(T, p), directions_entropy(T) + (d - 1) * sp.log(r)),
+        eq(weights_entropy(T, p), run_entropy(T, p) + (d - 1) * sp.log(r)),
         "the entropy of the directions on the unit sphere, and the part of the norm",
     )
+    alike = chain.assumption(
+        "scale invariance", eq(run_entropy(T, p), directions_entropy(T)), "the directions do not feel the norm"
+    )
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm")
-    law = chain.assumption("ideal gas law", eq(p * V, R * T))
+    law = chain.claim("ideal-gas-law", FixedELR)
     constant = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
     pressed = chain.definition(
         eq(C_p, T * sp.Derivative(weights_entropy(T, p), T)), "heat for a change of temperature at constant pressure"
     )
     index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
     radius = law.substitute(volume).solve_for(r)
-    whole = whole.substitute(radius)
+    whole = whole.substitute(alike, radius)
     growth = whole.differentiate(T).scale(T)
     growth = growth.substitute(heat)
     pressed = pressed.substitute(growth)

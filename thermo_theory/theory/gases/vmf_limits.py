@@ -20,16 +20,18 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.protocols import FixedLR
-from thermo_theory.symbols import C_V, C_p, R, T, d, eq, eta, gamma, kappa, lam, r, reduced
+from thermo_theory.symbols import C_V, C_p, R, S, T, d, eq, eta, gamma, kappa, lam, r, reduced, theta
 from thermo_theory.theory.gases import vmf_series  # noqa: F401 (its operations)
 from thermo_theory.theory.gases.vmf import PAPER, A, Z
 from thermo_theory.worlds.vmf import (
     adiabat,
     adiabat_world,
     cosine_of_reduced,
+    density,
     directions_entropy,
     energy,
     gas_world,
+    run_entropy,
     weights_entropy,
 )
 
@@ -38,6 +40,11 @@ __all__: list[str] = []
 THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
 _a = cosine_of_reduced(reduced)
+
+
+def _gibbs(chain: Chain) -> dict[str, Step]:
+    """The Gibbs law, proved."""
+    return {"Gibbs law": chain.claim("adiabatic-index", about=density(theta))}
 
 
 def _index(chain: Chain) -> tuple[Step, Step]:
@@ -52,9 +59,10 @@ def _index(chain: Chain) -> tuple[Step, Step]:
 
 
 def _low_temperature(chain: Chain) -> None:
-    riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity")
-    loss = chain.claim("vmf-energy", about=energy(1 / kappa))
-    entropy = chain.claim("vmf-entropy", about=directions_entropy(1 / kappa))
+    proof = _gibbs(chain)
+    riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity", given=proof)
+    loss = chain.claim("vmf-energy", about=energy(1 / kappa), given=proof)
+    entropy = chain.claim("vmf-entropy", about=directions_entropy(1 / kappa), given=proof)
     total = chain.claim("vmf-riccati", about=Z)
     index, constant = _index(chain)
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
@@ -74,8 +82,9 @@ def _low_temperature(chain: Chain) -> None:
 
 
 def _large_dimension(chain: Chain) -> None:
-    riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity")
-    loss = chain.claim("vmf-energy", about=energy(1 / kappa))
+    proof = _gibbs(chain)
+    riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity", given=proof)
+    loss = chain.claim("vmf-energy", about=energy(1 / kappa), given=proof)
     index, constant = _index(chain)
     heat = chain.definition(eq(T, reduced / d), "a temperature that scales with the dimension")
     inverse = chain.definition(eq(kappa, d / reduced), "the same, as a concentration")
@@ -98,18 +107,19 @@ _S = weights_entropy(eta, lam)
 
 def _adiabat(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
-    law = chain.claim("vmf-first-law")
+    law = chain.claim("vmf-first-law", given=_gibbs(chain))
     entropy = chain.definition(
-        eq(_S, directions_entropy(T) + (d - 1) * sp.log(r)),
+        eq(_S, run_entropy(eta, lam) + (d - 1) * sp.log(r)),
         "the entropy of the directions on the unit sphere, and the part of the norm",
     )
-    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
-    line = chain.definition(
-        eq(sp.Derivative(adiabat(lam), lam), -sp.Derivative(_S, lam) / sp.Derivative(_S, eta)),
-        "along an adiabat eta(lambda) the entropy is constant",
+    alike = chain.assumption(
+        "scale invariance", eq(run_entropy(eta, lam), directions_entropy(T)), "the directions do not feel the norm"
     )
+    directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
+    line = chain.definition(eq(_S.subs(eta, adiabat(lam)), S), "along an adiabat eta(lambda) the entropy is constant")
+    line = line.slope_of_level_line(adiabat(lam), eta)
     warming = law.solve_for(sp.Derivative(directions_entropy(T), T))
-    entropy = entropy.substitute(heat, radius)
+    entropy = entropy.substitute(alike, heat, radius)
     slopes = []
     for variable in (eta, lam):
         slope = entropy.differentiate(variable).put_slopes(warming)

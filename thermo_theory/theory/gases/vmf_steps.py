@@ -5,9 +5,10 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import d, eq, theta
+from thermo_theory.symbols import d, eq, grad_L_unit, grad_log_rho, theta
 
 __all__ = [
+    "along_the_meridian",
     "bessel_recurrences",
     "divide",
     "expand_logs",
@@ -16,6 +17,7 @@ __all__ = [
     "over_the_angle",
     "polar_integral",
     "put_slopes",
+    "slope_of_level_line",
 ]
 
 
@@ -36,6 +38,30 @@ def _linear(integral: sp.Integral) -> sp.Expr:
                 constant, varying = constant * sp.exp(fixed), varying / factor * sp.exp(moving)
         total += constant * sp.Integral(varying, integral.limits[0])
     return total
+
+
+@operation("integrate along a meridian; the integral over the sphere is 1")
+def along_the_meridian(slope: sp.Eq, density: sp.Expr, loss: sp.Expr, other_angles: sp.Expr) -> sp.Eq:
+    """From ``grad log rho = -k grad L``: the density ``exp(-k L)`` over its integral, for a loss of the angle alone.
+
+    Raises
+    ------
+    OperationError
+        If the slope is not a constant times that of the loss.
+
+    Examples
+    --------
+    On the sphere (d = 3), where the other angle gives 2 pi, the density at the pole of exp(cos) is e/(4 pi sinh 1):
+
+    >>> angles = along_the_meridian(eq(grad_log_rho, -grad_L_unit), sp.Symbol("rho"), 1 - sp.cos(theta), 2 * sp.pi)
+    >>> angles.rhs.subs(d, 3).doit().subs(theta, 0).evalf(6), (sp.E / (4 * sp.pi * sp.sinh(1))).evalf(6)
+    (0.184065, 0.184065)
+    """
+    k = -sp.expand(slope.rhs).coeff(grad_L_unit)
+    if slope.lhs != grad_log_rho or sp.simplify(slope.rhs + k * grad_L_unit) != 0 or k.has(theta, loss):
+        raise OperationError(f"{slope} does not say that log rho falls with the loss")
+    weight = sp.exp(-k * loss)
+    return eq(density, weight / (other_angles * over_the_angle(weight)))
 
 
 @operation("take sums and constants out of the integrals")
@@ -75,6 +101,29 @@ def put_slopes(equation: sp.Eq, *slopes: sp.Eq) -> sp.Eq:
         if any(part.expr.has(name) for part in right.atoms(sp.Subs)):
             raise OperationError(f"derivatives of {name} are left in {right}")
     return eq(equation.lhs, sp.expand(right))
+
+
+@operation("differentiate along the line {0}")
+def slope_of_level_line(equation: sp.Eq, line: sp.Expr, variable: sp.Symbol) -> sp.Eq:
+    """From ``f(y(x), x) = constant`` the slope ``dy/dx = -(df/dx)/(df/dy)``; y is written where y(x) stands.
+
+    Raises
+    ------
+    OperationError
+        If the equation is not of this form.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> line = sp.Function("y")(x)
+    >>> slope_of_level_line(eq(x * line**2, 8), line, y).rhs.doit()
+    -y/(2*x)
+    """
+    (argument,) = line.args
+    function = equation.lhs.subs(line, variable)
+    if equation.rhs.has(argument, variable) or not equation.lhs.has(line):
+        raise OperationError(f"{equation} is no level line {line}")
+    return eq(sp.Derivative(line, argument), -sp.Derivative(function, argument) / sp.Derivative(function, variable))
 
 
 @operation("expand the logarithms")
