@@ -14,14 +14,11 @@ from typing import Any, NamedTuple
 
 import mpmath as mp
 import numpy as np
-import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
-from thermo_theory.worlds.gibbs import entropy_of_cosine_density
 
 __all__ = [
-    "entropy_world",
     "gas_world",
     "orbit_world",
     "thermometer_world",
@@ -280,30 +277,6 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
         s.buffer_next: lambda there: moved(there)[1] / here.unit / there[s.r],
     }
     return World(world.meanings | changes, world.description, ensemble=ensemble)
-
-
-@world_maker("entropies by quadrature on the sphere, radius and temperature from {rule} itself", digits=None)
-def entropy_world(number: int, granted: Assumptions, /, rule: str) -> World:
-    """Worlds with entropies by quadrature; radius and temperature come from `thermometer_world`."""
-    inner = thermometer_world(rule)
-    world = inner(number, granted)
-    n = int(world[s.d])
-
-    def directions(_: World, temperature: Any) -> Any:
-        return entropy_of_cosine_density(lambda cosine: -cosine / temperature, n)
-
-    def whole(world: World, eta: Any, lam: Any) -> Any:
-        there = world.at({s.eta: eta, s.lam: lam})
-        return directions(there, there[s.T] * scale) + (n - 1) * mp.log(there[s.r])
-
-    scale = 1 / world[s.T]
-    return world.at(
-        {
-            s.r: lambda there: there.meanings["state"](there).radius,
-            sp.Function("S"): whole,
-            sp.Function("S_sphere"): lambda w, T: directions(w, T * scale),
-        }
-    )
 
 
 @world_maker("heavy-ball SGD going round four minibatches until the orbit repeats, d = 3 and 4: no pure noise")
