@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +97,11 @@ def derivation(
     ValueError
         If the pair of name and protocol is taken, or the kind is unknown.
     """
-    if kind is not None and kind not in KINDS:
+    if kind not in (None, *KINDS):
         raise ValueError(f"kind {kind!r} of {name} is none of {', '.join(KINDS)}")
-    kind = kind if kind == "definition" else None
+    if kind not in (None, "definition"):
+        warnings.warn(f"{name}: the kind is computed from needs(); leave it out", DeprecationWarning, stacklevel=2)
+        kind = None
 
     def register(build: Callable[..., None]) -> Callable[..., None]:
         key = (name, str(protocol))

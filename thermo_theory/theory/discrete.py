@@ -277,21 +277,18 @@ def _path_entropy(chain: Chain) -> None:
 
 derivation(
     "norm-balance",
-    kind="identity",
     source=THIS_TOOLKIT,
     summary="The mean squared norm at which weight decay and gradients balance, exactly",
     worlds=[_BATCHES],
 )(_norm_balance)
 derivation(
     "virial-theorem",
-    kind="identity",
     source=THIS_TOOLKIT,
     summary="p V (1 - eta lambda/2) is a quarter of eta E|g|^2, exactly, for any noise and any step size",
     worlds=[_BATCHES],
 )(_virial_theorem)
 derivation(
     "virial-with-remainder",
-    kind="identity",
     source=f"{THIS_TOOLKIT}; Clausius 1870",
     summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
     worlds=[_BATCHES],
@@ -300,7 +297,6 @@ derivation(
 )(_virial_with_remainder)
 derivation(
     "compressibility",
-    kind="identity",
     source=THIS_TOOLKIT,
     summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
     "state",
@@ -309,7 +305,6 @@ derivation(
 )(_compressibility)
 derivation(
     "configurational-temperature",
-    kind="physics",
     source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
     summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
     "nor entropy (gradient-balance holds for any noise)",
@@ -318,7 +313,6 @@ derivation(
 )(_configurational_temperature)
 derivation(
     "gradient-balance",
-    kind="identity",
     source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
     "configurational temperature (V6)",
@@ -327,7 +321,6 @@ derivation(
 )(_gradient_balance)
 derivation(
     "path-entropy",
-    kind="physics",
     source=THIS_TOOLKIT,
     summary="The entropy of one run's snapshots is that of its path: slopes 3/2 R in log eta and R/2 in log lambda",
     worlds=[snapshots_world()],

@@ -245,7 +245,6 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
 
 derivation(
     "volume-fluctuations",
-    kind="physics",
     source=THIS_TOOLKIT,
     summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
     worlds=[volume_world(), volume_world(away=True)],
@@ -262,7 +261,6 @@ for _protocol, _words in _FINITE_STEP.items():
     derivation(
         "finite-step",
         protocol=_protocol,
-        kind="physics",
         source=THIS_TOOLKIT,
         summary=_words,
         worlds=[cold_world(_protocol.key)],

@@ -47,7 +47,6 @@ def _mandt(chain: Chain) -> None:
 
 derivation(
     "jastrzebski-2017",
-    kind="physics",
     source="Jastrzebski et al. 2017, arXiv 1711.04623; here from temperature at fixed sphere",
     summary="The temperature is proportional to learning rate over batch size",
     worlds=[batch_world],
@@ -56,7 +55,6 @@ derivation(
 
 derivation(
     "chaudhari-soatto-2018",
-    kind="physics",
     source="Chaudhari & Soatto 2018, arXiv 1710.11029, Sec. 3; here from ornstein-uhlenbeck",
     summary="SGD minimises the mean of an implicit potential minus T S; its curvature along mode i is that of the loss "
     "times sigma^2/Sigma_ii, so it is the loss only if the noise is isotropic",
@@ -65,7 +63,6 @@ derivation(
 
 derivation(
     "mandt-2017",
-    kind="physics",
     source=f"{MANDT}; here from ornstein-uhlenbeck",
     summary="Stationary covariance of SGD near a minimum, in the eigenbasis of the Hessian",
     worlds=[linear_world()],

@@ -316,7 +316,6 @@ def _weight_averaging(chain: Chain) -> None:
 
 derivation(
     "isotherm",
-    kind="symmetry",
     source=THIS,
     summary="Learning rate times weight decay is constant, and so is the temperature, for any noise and any step size",
     worlds=[same_temperature_world],
@@ -332,7 +331,6 @@ derivation(
 
 derivation(
     "isochore",
-    kind="physics",
     source=THIS,
     summary="Learning rate over weight decay is constant, and so is the volume, for homogeneous noise",
     worlds=[same_volume_world],
@@ -340,7 +338,6 @@ derivation(
 
 derivation(
     "entropy-of-schedule",
-    kind="physics",
     source=THIS,
     summary="Change of the entropy along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
     worlds=[schedule_world],
@@ -348,7 +345,6 @@ derivation(
 
 derivation(
     "quasi-static",
-    kind="physics",
     source=THIS,
     summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
     "eta lambda, while that is small; other slow modes need slower ramps",
@@ -358,7 +354,6 @@ derivation(
 
 derivation(
     "quench",
-    kind="physics",
     source=f"Clausius' inequality; {THIS}",
     summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
     "negative",
@@ -368,7 +363,6 @@ derivation(
 
 derivation(
     "weight-averaging",
-    kind="physics",
     source=THIS,
     summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
     worlds=[average_world],

@@ -210,7 +210,7 @@ for _protocol, _build in _TRAJECTORY.items():
     derivation(
         "radius-trajectory",
         protocol=_protocol,
-        kind="definition" if _protocol is FixedSphere else "physics",
+        kind="definition" if _protocol is FixedSphere else None,
         source=f"{PAPER}, Sec. 3; Li, Lyu, Arora 2020, arXiv 2010.02916",
         summary=_TRAJECTORY_SUMMARY[_protocol],
         worlds=[trajectory_world(_protocol.key)],
@@ -240,7 +240,6 @@ for _protocol, (_build, _worlds, _summary) in _TIMES.items():
     derivation(
         "relaxation-time",
         protocol=_protocol,
-        kind="physics",
         source=f"{PAPER}, Sec. 3; this toolkit",
         summary=_summary,
         worlds=[_worlds(_protocol.key)],
@@ -250,7 +249,6 @@ for _protocol in (FixedELR, FixedLR):
     derivation(
         "direction-relaxation",
         protocol=_protocol,
-        kind="physics",
         source="this toolkit; Kosson et al. 2023, arXiv 2305.17212",
         summary="At a stationary norm a free direction decorrelates in 1/(eta lambda) iterations",
         worlds=[free_world(_protocol.key)],

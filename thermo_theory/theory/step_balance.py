@@ -62,7 +62,6 @@ def _thermometer(chain: Chain) -> None:
 
 derivation(
     "step-balance",
-    kind="identity",
     source=SOURCE,
     summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
     "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
@@ -71,7 +70,6 @@ derivation(
 )(_balance)
 derivation(
     "step-thermometer",
-    kind="physics",
     source=SOURCE,
     summary="Under isotropic, homogeneous noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the "
     "curvature along the mean gradient: the configurational thermometer at finite steps",

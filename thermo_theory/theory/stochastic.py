@@ -139,7 +139,6 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
     derivation(
         "ito-radius",
         protocol=_protocol,
-        kind="physics",
         source=f"{PAPER}, Sec. 3; Ito's lemma",
         summary="How the squared norm grows: weight decay shrinks it, gradient noise makes it grow",
         worlds=[_world],
@@ -148,7 +147,6 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
 
 derivation(
     "direction-diffusion",
-    kind="physics",
     source=f"{PAPER}, Sec. 3",
     summary="The directions diffuse on the unit sphere with drift -eta_eff grad L and covariance eta_eff^2 Sigma",
     worlds=list(PROTOCOL_WORLDS.values()),
@@ -156,7 +154,6 @@ derivation(
 
 derivation(
     "stationary-distribution",
-    kind="physics",
     source=f"{PAPER}, Sec. 3",
     summary="The stationary density of the directions is exp(-L/T)/Z with T = eta_eff sigma^2/2",
     worlds=[flow_world(FixedELR.key), circle_world],

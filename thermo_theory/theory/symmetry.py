@@ -425,7 +425,6 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
     derivation(
         f"{_protocol.optimizer}-symmetry" if _own else "scaling-symmetry",
         protocol=None if _own else _protocol,
-        kind="symmetry",
         source=THIS_TOOLKIT,
         summary=f"A run from c w {_scaled} is c times the run from w, with the same minibatches",
         worlds=[_WORLDS[_protocol]],
@@ -433,7 +432,6 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
     derivation(
         "maxwell-from-symmetry",
         protocol=_protocol,
-        kind="symmetry",
         source=THIS_TOOLKIT,
         summary=f"{_slopes}, for any noise and any step size",
         worlds=[_WORLDS[_protocol]],
@@ -450,14 +448,12 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
 derivation(
     "maxwell-differential-entropy",
     protocol=FixedLR,
-    kind="symmetry",
     source=THIS_TOOLKIT,
     summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
     worlds=[_WORLDS[FixedLR]],
 )(_maxwell_differential_entropy)
 derivation(
     "estimator-bias",
-    kind="symmetry",
     source=THIS_TOOLKIT,
     summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
     worlds=[_WORLDS[FixedLR]],

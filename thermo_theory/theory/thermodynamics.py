@@ -309,7 +309,6 @@ _SYSTEM = [system_world]
 
 derivation(
     "gibbs-distribution",
-    kind="identity",
     source=f"{JAYNES}; {PAPER}, Sec. 2",
     summary="Of all densities with the same mean loss, exp(-L/T)/Z has the largest entropy; uniform at high "
     "temperature, concentrated on the lowest-loss state at low temperature",
@@ -318,7 +317,6 @@ derivation(
 
 derivation(
     "free-energy",
-    kind="identity",
     source=f"{CALLEN}, Sec. 16",
     summary="The Helmholtz energy U - T S of a Gibbs density is -T log Z",
     worlds=_SYSTEM,
@@ -326,7 +324,6 @@ derivation(
 
 derivation(
     "first-law",
-    kind="physics",
     source=f"{CALLEN}, Sec. 1.8, 2.1; {PAPER}, Sec. 2",
     summary="The loss changes by heat less work, dU = dQ - p dV, and the heat is T dS",
     worlds=_SYSTEM,
@@ -334,7 +331,6 @@ derivation(
 
 derivation(
     "second-law",
-    kind="physics",
     source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
     summary="F = U - T S never rises during relaxation at a constant effective learning rate; per iteration it falls "
     "by eta_eff times the mean square of grad(L + T log rho)",
@@ -343,7 +339,6 @@ derivation(
 
 derivation(
     "potentials",
-    kind="identity",
     source=f"{CALLEN}, Ch. 5",
     summary="H, F and G by Legendre transform of U, with their natural variables",
     worlds=_SYSTEM,
@@ -351,7 +346,6 @@ derivation(
 
 derivation(
     "maxwell-relations",
-    kind="identity",
     source=f"{CALLEN}, Ch. 7",
     summary="The four Maxwell relations, one for each of U, H, F and G; that of G last, the one of fixed ELR",
     worlds=_SYSTEM,
@@ -359,7 +353,6 @@ derivation(
 
 derivation(
     "heat-capacities",
-    kind="physics",
     source=f"{CALLEN}, Sec. 3.4, 7.5",
     summary="The heat capacity of an ideal gas is larger by R at constant pressure than at constant volume",
     worlds=_SYSTEM,
@@ -367,7 +360,6 @@ derivation(
 
 derivation(
     "adiabat",
-    kind="physics",
     source=f"{CALLEN}, Sec. 3.4",
     summary="Along constant entropy p V^gamma is constant, if C_V is",
     worlds=[adiabat_world],
@@ -376,7 +368,6 @@ derivation(
 
 derivation(
     "regularised-loss",
-    kind="symmetry",
     source=f"{PAPER}, Sec. 3",
     summary="p V is the L2 penalty, G the regularised loss with an entropy bonus; its minimum over V is p V = R T",
     worlds=[regularised_world],
@@ -385,7 +376,6 @@ derivation(
 derivation(
     "pressure",
     protocol=FixedSphere,
-    kind="physics",
     source=f"{PAPER}, Sec. 3",
     summary="The projection on the sphere acts as a weight decay of (d - 1) T/r^2",
     worlds=[sgd_world("fixed-sphere", ensemble=True)],
@@ -402,7 +392,6 @@ for _protocol, _summary in _MINIMISED.items():
     derivation(
         "potential",
         protocol=_protocol,
-        kind="physics",
         source=f"{PAPER}, Sec. 3; relative entropy: Kullback and Leibler 1951",
         summary=_summary,
         worlds=[trial_world(_protocol.key)],
@@ -410,7 +399,6 @@ for _protocol, _summary in _MINIMISED.items():
 
 derivation(
     "thermodynamic-integration",
-    kind="physics",
     source="this toolkit",
     summary="Entropy differences from the mean loss alone: S rises by dU/T + p dV/T along any path of Gibbs states",
     worlds=[path_world],

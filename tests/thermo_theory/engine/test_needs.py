@@ -126,7 +126,7 @@ def test_roots_and_tree_go_down_to_what_is_taken_without_proof():
     roots = law.roots()
     assert {root.kind for root in roots} == {*law.assumptions, "definition"}
     assert all(root.step.operation in ("assumption", "definition") for root in roots)
-    assert [str(root) for root in roots][0].startswith("continuous time: ")
+    assert str(roots[0]).startswith("continuous time: ")
     tree = law.tree()
     assert all(name in tree for name in ("sde, fixed LR", "ito-radius, fixed LR", "assume stationarity"))
     # What a claim was given a proof of is no root.

@@ -215,7 +215,7 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
     derivation(
         "radius",
         protocol=_protocol,
-        kind="definition" if _protocol is FixedSphere else "physics",
+        kind="definition" if _protocol is FixedSphere else None,
         source=f"{PAPER}, Sec. 3",
         summary="The norm is held fixed; the projection removes per step eta^2 tr Sigma/r^2"
         if _protocol is FixedSphere
@@ -225,7 +225,6 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
     derivation(
         "temperature",
         protocol=_protocol,
-        kind="physics",
         source=f"{PAPER}, Sec. 3",
         summary="The temperature of the Gibbs density exp(-L/T)/Z of the directions",
         worlds=[_world],
@@ -233,7 +232,6 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
     derivation(
         "ideal-gas-law",
         protocol=_protocol,
-        kind="physics",
         source=f"{PAPER}, Sec. 3",
         summary="Weight decay times half the squared norm is (d - 1)/2 times the noise temperature",
         worlds=[sgd_world(_protocol.key, ensemble=True)],
@@ -241,7 +239,6 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
     derivation(
         "maxwell",
         protocol=_protocol,
-        kind="symmetry",
         source=f"{PAPER}, Sec. 4",
         summary=_MAXWELL_SUMMARY[_protocol],
         worlds=[entropy_world(_protocol.key)],

@@ -253,7 +253,6 @@ _SGD, _ANY = linear_world(), linear_world(symmetric=False)
 
 derivation(
     "ornstein-uhlenbeck",
-    kind="physics",
     source=f"{MANDT}; {GARDINER}",
     summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its "
     "probability runs along the level lines of the density, by the skew part of A C",
@@ -262,7 +261,6 @@ derivation(
 
 derivation(
     "linear-regression",
-    kind="physics",
     source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
     "if the noise is isotropic (and only then: see probability-currents)",
@@ -271,7 +269,6 @@ derivation(
 
 derivation(
     "probability-currents",
-    kind="identity",
     source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
     "the identity; currents vanish if and only if H and Sigma commute",
@@ -280,7 +277,6 @@ derivation(
 
 derivation(
     "equipartition",
-    kind="physics",
     source="Boltzmann's equipartition theorem; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
     worlds=[_SGD],

@@ -115,7 +115,6 @@ def _driven_steady_state(chain: Chain) -> None:
 
 derivation(
     "gas-mixture",
-    kind="physics",
     source="Dalton's law at one pressure; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Blocks have their own temperatures and one pressure; their volumes add, and R of m blocks is (m - 1)/2 "
     "smaller than that of one sphere. Unequal temperatures are a steady state driven by the noise, not an "
@@ -125,7 +124,6 @@ derivation(
 
 derivation(
     "driven-steady-state",
-    kind="physics",
     source="Sekimoto 2010, Stochastic Energetics; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
     "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",

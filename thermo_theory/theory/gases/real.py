@@ -137,7 +137,6 @@ def apart(equation: sp.Eq) -> sp.Eq:
 
 derivation(
     "real-gas",
-    kind="symmetry",
     source="this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308); van der Waals 1873",
     summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
     "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
@@ -146,7 +145,6 @@ derivation(
 
 derivation(
     "length-scale",
-    kind="physics",
     source="Clausius' virial; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
     summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
     "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",

@@ -106,7 +106,6 @@ def _riccati(chain: Chain) -> None:
 
 derivation(
     "vmf-riccati",
-    kind="identity",
     source=f"{DIRECTIONAL}; DLMF 10.32.2, 10.29",
     summary="The mean cosine of the von Mises-Fisher gas and its slope: A' = 1 - A^2 - (d - 1) A/kappa",
     worlds=[_WORLD],
@@ -146,7 +145,6 @@ def _energy(chain: Chain) -> None:
 
 derivation(
     "vmf-energy",
-    kind="physics",
     source=f"{PAPER}; {DIRECTIONAL}",
     summary="The mean loss of the von Mises-Fisher gas is 1 minus the mean cosine, a ratio of Bessel functions",
     worlds=[_WORLD],
@@ -172,7 +170,6 @@ def _entropy(chain: Chain) -> None:
 
 derivation(
     "vmf-entropy",
-    kind="physics",
     source=f"{PAPER}; {DIRECTIONAL}",
     summary="The entropy of the directions is -log C_d - kappa A_d",
     worlds=[_WORLD],
@@ -195,7 +192,6 @@ def _heat_capacity(chain: Chain) -> None:
 
 derivation(
     "vmf-heat-capacity",
-    kind="physics",
     source=f"{PAPER}; {DIRECTIONAL}",
     summary="The heat capacity at constant volume, C_V = kappa^2 (1 - A^2 - (d - 1) A/kappa), kappa = 1/T",
     worlds=[_WORLD],
@@ -221,7 +217,6 @@ def _first_law(chain: Chain) -> None:
 
 derivation(
     "vmf-first-law",
-    kind="physics",
     source=f"{PAPER}; Clausius",
     summary="The heat of the directions per change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
     worlds=[_WORLD],
@@ -264,7 +259,6 @@ def _adiabatic_index(chain: Chain) -> None:
 
 derivation(
     "adiabatic-index",
-    kind="physics",
     source=f"{PAPER}, Sec. 4",
     summary="The adiabatic index of the von Mises-Fisher gas in any dimension at any temperature",
     worlds=[_WORLD],

@@ -133,7 +133,6 @@ def _adiabat(chain: Chain) -> None:
 
 derivation(
     "vmf-low-temperature",
-    kind="physics",
     source=f"{PAPER}, Sec. 4; {THIS}",
     summary="Energy, entropy, heat capacity and adiabatic index of the von Mises-Fisher gas at low temperature in "
     "any dimension, as "
@@ -144,7 +143,6 @@ derivation(
 
 derivation(
     "vmf-large-dimension",
-    kind="physics",
     source=THIS,
     summary="Energy, heat capacity and adiabatic index of the von Mises-Fisher gas in many dimensions at T = y/d",
     worlds=[gas_world((4, "0.8"), (6, "2.5"), (9, "7"), large=True)],
@@ -152,7 +150,6 @@ derivation(
 
 derivation(
     "vmf-adiabat",
-    kind="physics",
     source=f"{PAPER}, Sec. 4; {THIS}",
     summary="The entropy of the von Mises-Fisher gas at fixed LR changes by (C_V - R)/2 with log lambda and by "
     "(C_V + R)/2 with log eta, at any temperature; so dlog eta/dlog lambda along an adiabat is (R - C_V)/(R + C_V)",
