@@ -299,10 +299,12 @@ def two_points(draw: Callable[[], Any], drift: Callable[[Any], Any], still: bool
     `still`, else equally.
     """
     points: dict[bool, Any] = {}
-    while len(points) < 2:
+    for _ in range(300):
         w = draw()
         change = drift(w)
         points.setdefault(change > 0, (w, mp.fabs(change)))
+        if len(points) == 2:
+            break
     return [(points[up][0], points[not up][1] if still else mp.mpf(1)) for up in (True, False)]
 
 

@@ -105,7 +105,7 @@ def balance_world(number: int, granted: Assumptions, /) -> World:
 
     def draw() -> Any:
         spread = dice.uniform(0.05, 1.5)
-        return mp.matrix([1 if i == 0 else mp.mpf(dice.gauss(0, spread)) for i in range(n)])
+        return mp.matrix([mp.mpf(dice.gauss(0, spread) if i else dice.uniform(-1, 1.5)) for i in range(n)])
 
     chosen = two_points(draw, lambda w: example.rate_of(example.loss, w), "stationarity" in granted)
     meanings = {
