@@ -198,7 +198,7 @@ class SGDWorld:
         flow = (2 * moment(mp.mpf(0), 1) - steeper) / moment(mp.mpf(0), 2)
         return flow - (self.dimension - 2) * u[0] / mp.sqrt(1 - u[0] ** 2)
 
-    def log_density(self, norm: Any, waves: int = 4) -> Callable[[Any], Any]:
+    def log_density(self, norm: Any, waves: int = 3) -> Callable[[Any], Any]:
         """Log of that density as a function of the first coordinate, up to a constant; its slope by a few sines."""
         n, angles = self.dimension, [mp.pi * (k + mp.mpf(1) / 2) / waves for k in range(waves)]
         axis, side = mp.eye(n)[:, 0], mp.eye(n)[:, 1]
