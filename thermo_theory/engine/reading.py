@@ -45,7 +45,7 @@ class Misprint(Exception):
 # Reading -----------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(
-    r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[a-zA-Z]|\S"
+    r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|h_[wr](?=\s*\[)|[a-zA-Z]|\S"
 )
 _SKIPPED = re.compile(r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])")
 
@@ -121,7 +121,7 @@ class Reader:
 
     def _signed(self) -> Any:
         sign = self.take() if self.next() in ("+", "-") else "+"
-        value = self.product()
+        value = self._signed() if self.next() == "-" else self.product()  # x - -2
         return -value if sign == "-" else value
 
     def product(self) -> Any:
@@ -424,7 +424,10 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
+    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
     "h": _in_brackets("EntropyOf", "[", "]"),
+    "h_w": _in_brackets("DifferentialEntropyOf", "[", "]"),
+    "h_r": _in_brackets("NormEntropyOf", "[", "]"),
     r"\hat": _in_brackets("EstimateOf", "[", "]", 4),
     "d": _slope,
     "O": _remainder,

@@ -36,11 +36,13 @@ _ROOTS = {2: "√", 3: "∛", 4: "∜"}
 class _Terminal(PrettyPrinter):
     """sympy's printer, except for what cannot be read back from its drawings."""
 
+    def _print_Rational(self, number: sp.Rational) -> Any:
+        binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
+        return prettyForm(str(number), binding=binding)
+
     def _print_Pow(self, power: sp.Pow) -> Any:
         base, exponent = power.as_base_exp()
         if not (exponent.is_Rational and exponent.p == 1 and exponent.q in _ROOTS):
-            if base.is_Rational and not (base.is_Integer and base >= 0) and not exponent.could_extract_minus_sign():
-                return prettyForm(*self._print(base).parens()) ** self._print(exponent)
             return super()._print_Pow(power)
         inside = self._print(base)
         if not (base.is_Symbol or (base.is_Integer and base.is_nonnegative)):
@@ -98,10 +100,6 @@ class _OneLine(_Terminal):
 
     def _bracketed(self, form: Any, weakest: int) -> Any:
         return prettyForm(*form.parens()) if form.binding > weakest else form
-
-    def _print_Rational(self, number: sp.Rational) -> Any:
-        binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
-        return prettyForm(str(number), binding=binding)
 
     def _print_Mul(self, product: sp.Mul) -> Any:
         number, above, below = sp.S.One, [], []
@@ -194,7 +192,8 @@ _SIGNS = {
 #: Words, and the signs that have limits.
 _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{word: rf"\operatorname{{{word}}}" for word in ("tr", "div", "inv", "mean", "var", "besseli")},
+    **{word: rf"\operatorname{{{word}}}" for word in ("tr", "div", "inv", "sq", "mean", "var", "besseli")},
+    **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",
 }
 _LIMITED = {"∑": r"\sum", "∫": r"\int", "lim": r"\lim"}
