@@ -122,7 +122,7 @@ def _faithful(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool
     for shown in (readable(expression), expression):
         text = draw(shown)
         with suppress(Misprint):
-            with suppress(Unread):
+            with suppress(Unread, LookupError, TypeError, RecursionError):
                 if latex:
                     confirm(expression, tokens(text), {letter: tokens(name) for letter, name in names.items()})
                 else:

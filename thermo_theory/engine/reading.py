@@ -395,7 +395,7 @@ def _gamma(reader: Reader) -> Any:
     if reader.next(1) not in ("(", "^"):
         return None
     reader.take()
-    return reader._function(lambda argument: reader.point.some("gamma", argument))
+    return reader._function(lambda *arguments: reader.point.some("gamma", *arguments))
 
 
 def _square_brackets(reader: Reader) -> Any:
@@ -438,6 +438,7 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
 # Comparing ---------------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")
 def confirm(expression: Any, printed: Tokens, names: Mapping[Any, Tokens], seeds: Sequence[int] = (1, 2)) -> None:
     """Compare a printed formula with its expression at random points.
 
@@ -461,6 +462,8 @@ def confirm(expression: Any, printed: Tokens, names: Mapping[Any, Tokens], seeds
     """
     letters: dict[Tokens, list[Any]] = {}
     for letter, name in names.items():
+        if not name:
+            raise Unread(f"{letter!r} has no name")
         others = letters.setdefault(name, [])
         if any(isinstance(other, AppliedUndef) == isinstance(letter, AppliedUndef) for other in others):
             raise Misprint(f"{' '.join(name)} stands for {letter} and for {others[0]} in {expression}")

@@ -240,7 +240,7 @@ def linear(picture: str, names: Iterable[str]) -> Tokens:
     lines = [_cells(line) for line in picture.split("\n")]
     width = max(map(len, lines))
     grid = [line + [" "] * (width - len(line)) for line in lines]
-    words = sorted({*names, *_WORDS, *_LIMITED}, key=len, reverse=True)
+    words = sorted({*names, *_WORDS, *_LIMITED} - {""}, key=len, reverse=True)
     return tuple(_Picture(grid, [(_cells(word), word) for word in words], set(names)).tokens())
 
 
