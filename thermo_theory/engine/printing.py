@@ -13,6 +13,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 
 from thermo_theory.engine.reading import Misprint, Unread, confirm, tokens
 from thermo_theory.engine.terminal import drawn, linear
@@ -99,6 +100,13 @@ def _never_negative(base: sp.Expr) -> bool:
     return bool(sp.factor(base.subs(changes)).is_nonnegative)
 
 
+class _Latex(LatexPrinter):
+    """sympy's printer; what is kept as it is stands in brackets."""
+
+    def _print_UnevaluatedExpr(self, kept: sp.UnevaluatedExpr) -> str:
+        return str(self.parenthesize(kept.args[0], PRECEDENCE["Func"]))
+
+
 def to_latex(expression: sp.Basic) -> str:
     r"""Return an expression in LaTeX, which has been read back and compared with it.
 
@@ -106,7 +114,7 @@ def to_latex(expression: sp.Basic) -> str:
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
-    printer = LatexPrinter({"symbol_names": latex_names(expression)})
+    printer = _Latex({"symbol_names": latex_names(expression)})
     return _faithful(expression, lambda part: _ascii(printer.doprint(part)), latex=True)
 
 

@@ -121,7 +121,7 @@ class Reader:
 
     def _signed(self) -> Any:
         sign = self.take() if self.next() in ("+", "-") else "+"
-        value = self._signed() if self.next() == "-" else self.product()  # x - -2
+        value = self.product()
         return -value if sign == "-" else value
 
     def product(self) -> Any:
@@ -133,8 +133,7 @@ class Reader:
                 value = value / self.power()
                 continue
             dot = self.take() if self.next() in (r"\cdot", r"\times") else ""
-            turned = dot and self.next() == "-" and self.take()  # x⋅-2
-            right = -self.power() if turned else self.power()
+            right = self.power()
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()

@@ -40,6 +40,18 @@ class _Terminal(PrettyPrinter):
         binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
         return prettyForm(str(number), binding=binding)
 
+    def _bracketed(self, form: Any, weakest: int) -> Any:
+        return prettyForm(*form.parens()) if form.binding > weakest else form
+
+    def _print_UnevaluatedExpr(self, kept: sp.UnevaluatedExpr) -> Any:
+        return self._bracketed(self._print(kept.args[0]), prettyForm.FUNC)
+
+    def _print_Mul(self, product: sp.Mul) -> Any:
+        first, *others = product.args
+        minus = [(part.is_Number or part.is_Mul) and part.could_extract_minus_sign() for part in others]
+        kept = [sp.UnevaluatedExpr(part) if turned else part for part, turned in zip(others, minus, strict=True)]
+        return super()._print_Mul(sp.Mul(first, *kept, evaluate=False) if kept != others else product)
+
     def _print_Pow(self, power: sp.Pow) -> Any:
         base, exponent = power.as_base_exp()
         if not (exponent.is_Rational and exponent.p == 1 and exponent.q in _ROOTS):
@@ -97,9 +109,6 @@ class _Terminal(PrettyPrinter):
 
 class _OneLine(_Terminal):
     """The same on one line: quotients with a slash, exponents as small digits or after ^."""
-
-    def _bracketed(self, form: Any, weakest: int) -> Any:
-        return prettyForm(*form.parens()) if form.binding > weakest else form
 
     def _print_Mul(self, product: sp.Mul) -> Any:
         number, above, below = sp.S.One, [], []
@@ -292,6 +301,8 @@ class _Line:
                 self._above_and_below()
             else:
                 self._element()
+        if self.found[:1] in ([r"\times"], [r"\cdot"]):
+            raise Unread("a product without a first factor")
         return self.found
 
     def _next_on_line(self, start: int) -> int:
@@ -360,9 +371,9 @@ class _Line:
             self.named = True
         elif word in _WORDS:
             self._plain(len(word), [_WORDS[word]])
-        elif cell.isdigit() and cell.isascii():
+        elif cell.isdecimal():
             end = self.place
-            while end < self.picture.width and (self.line[end].isdigit() or self.line[end] == "."):
+            while end < self.picture.width and (self.line[end].isdecimal() or self.line[end] == "."):
                 end += 1
             self._plain(end - self.place, ["".join(self.line[self.place : end])])
         elif cell in _EXPONENTS:
