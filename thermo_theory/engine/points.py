@@ -72,6 +72,7 @@ ALGEBRA: dict[str, Callable[..., Any]] = {
     "Mul": lambda *factors: reduce(times, factors),
     "Pow": power,
     "UnevaluatedExpr": lambda inside: inside,
+    "Abs": abs,
     "Dot": lambda u, v: u @ v,
     "Tr": np.trace,
     "Quad": lambda M, v: v @ M @ v,

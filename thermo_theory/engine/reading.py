@@ -416,14 +416,15 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\Gamma": _gamma,
     r"\infty": lambda reader: reader.take() and reader.point.letter(sp.oo),
     r"\diff": _prefix("Change"),
-    r"\operatorname{tr}": _prefix("Tr"),
-    r"\operatorname{div}": _prefix("Div"),
-    r"\operatorname{inv}": _prefix("Inverse"),
-    r"\operatorname{besseli}": _in_brackets("besseli", "(", ")"),
+    **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
+    **{
+        rf"\operatorname{{{word}}}": _in_brackets(name, "(", ")")
+        for word, name in (("abs", "Abs"), ("besseli", "besseli"), ("sq", "Squares"))
+    },
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
-    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
+    r"\left|": lambda reader: ALGEBRA["Abs"](*reader.between(r"\left|", r"\right|")),
     "h": _in_brackets("EntropyOf", "[", "]"),
     "h_w": _in_brackets("DifferentialEntropyOf", "[", "]"),
     "h_r": _in_brackets("NormEntropyOf", "[", "]"),

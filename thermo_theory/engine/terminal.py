@@ -33,6 +33,11 @@ __all__ = ["drawn", "linear"]
 _ROOTS = {2: "√", 3: "∛", 4: "∜"}
 
 
+def _has_sign(factor: sp.Expr) -> bool:
+    """Whether a factor would begin with a minus sign."""
+    return any(part.is_Number and part.is_negative for part in sp.Mul.make_args(factor))
+
+
 class _Terminal(PrettyPrinter):
     """sympy's printer, except for what cannot be read back from its drawings."""
 
@@ -47,10 +52,15 @@ class _Terminal(PrettyPrinter):
         return self._bracketed(self._print(kept.args[0]), prettyForm.FUNC)
 
     def _print_Mul(self, product: sp.Mul) -> Any:
-        first, *others = product.args
-        minus = [(part.is_Number or part.is_Mul) and part.could_extract_minus_sign() for part in others]
-        kept = [sp.UnevaluatedExpr(part) if turned else part for part, turned in zip(others, minus, strict=True)]
-        return super()._print_Mul(sp.Mul(first, *kept, evaluate=False) if kept != others else product)
+        first = product.args[0].is_Number
+        kept = [
+            sp.UnevaluatedExpr(part) if place >= first and _has_sign(part) else part
+            for place, part in enumerate(product.args)
+        ]
+        return super()._print_Mul(sp.Mul(*kept, evaluate=False) if tuple(kept) != product.args else product)
+
+    def _print_Abs(self, size: sp.Abs) -> Any:
+        return prettyForm(*prettyForm(*self._print(size.args[0]).parens()).left("abs"))
 
     def _print_Pow(self, power: sp.Pow) -> Any:
         base, exponent = power.as_base_exp()
@@ -129,7 +139,7 @@ class _OneLine(_Terminal):
 
     def _factors(self, number: int, factors: list[sp.Expr]) -> Any:
         shown = [self._bracketed(self._print(factor), prettyForm.POW) for factor in factors]
-        if number > 1 or not shown:
+        if number != 1 or not shown:
             shown.insert(0, prettyForm(str(number)))
         if len(shown) == 1:
             return shown[0]
@@ -185,6 +195,7 @@ _SIGNS = {
     "⋅": [r"\times"],
     "·": [r"\cdot"],
     "ℯ": ["e"],
+    "ⅈ": ["i"],
     "∞": [r"\infty"],
     "→": [r"\to"],
     "≥": [r"\geq"],
@@ -201,7 +212,7 @@ _SIGNS = {
 #: Words, and the signs that have limits.
 _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{word: rf"\operatorname{{{word}}}" for word in ("tr", "div", "inv", "sq", "mean", "var", "besseli")},
+    **{word: rf"\operatorname{{{word}}}" for word in ("abs", "tr", "div", "inv", "sq", "mean", "var", "besseli")},
     **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",
 }
