@@ -34,7 +34,8 @@ _ROOTS = {2: "√", 3: "∛", 4: "∜"}
 
 
 def _has_sign(factor: sp.Expr) -> bool:
-    """Whether a factor would begin with a minus sign."""
+    """Whether a factor, or what it divides by, would begin with a minus sign."""
+    factor = factor.base if factor.is_Pow and factor.exp == -1 else factor
     return any(part.is_Number and part.is_negative for part in sp.Mul.make_args(factor))
 
 
