@@ -16,7 +16,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from thermo_theory.engine.reading import Misprint, Unread, confirm, tokens
-from thermo_theory.engine.terminal import drawn, linear
+from thermo_theory.engine.terminal import bracketed, drawn, linear
 from thermo_theory.symbols import glossary, latex_names
 from thermo_theory.symbols.vectors import Dot, Expectation
 
@@ -105,6 +105,9 @@ class _Latex(LatexPrinter):
 
     def _print_UnevaluatedExpr(self, kept: sp.UnevaluatedExpr) -> str:
         return str(self.parenthesize(kept.args[0], PRECEDENCE["Func"]))
+
+    def _print_Mul(self, product: sp.Mul) -> str:
+        return str(super()._print_Mul(bracketed(product) if product.is_Mul else product))
 
 
 def to_latex(expression: sp.Basic) -> str:

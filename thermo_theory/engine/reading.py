@@ -121,7 +121,7 @@ class Reader:
 
     def _signed(self) -> Any:
         sign = self.take() if self.next() in ("+", "-") else "+"
-        value = self.product()
+        value = self._signed() if self.next() == "-" else self.product()  # x - -2
         return -value if sign == "-" else value
 
     def product(self) -> Any:

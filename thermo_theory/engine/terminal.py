@@ -27,7 +27,7 @@ from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
 from thermo_theory.engine.reading import Tokens, Unread
 
-__all__ = ["drawn", "linear"]
+__all__ = ["bracketed", "drawn", "linear"]
 
 #: Signs of roots by their degree.
 _ROOTS = {2: "√", 3: "∛", 4: "∜"}
@@ -37,6 +37,16 @@ def _has_sign(factor: sp.Expr) -> bool:
     """Whether a factor, or what it divides by, would begin with a minus sign."""
     factor = factor.base if factor.is_Pow and factor.exp == -1 else factor
     return any(part.is_Number and part.is_negative for part in sp.Mul.make_args(factor))
+
+
+def bracketed(product: sp.Mul) -> sp.Mul:
+    """Keep factors with a sign in brackets, except a number in front: sympy writes x⋅-2."""
+    first = product.args[0].is_Number
+    parts = [
+        sp.UnevaluatedExpr(part) if place >= first and _has_sign(part) else part
+        for place, part in enumerate(product.args)
+    ]
+    return sp.Mul(*parts, evaluate=False) if tuple(parts) != product.args else product
 
 
 class _Terminal(PrettyPrinter):
@@ -53,12 +63,7 @@ class _Terminal(PrettyPrinter):
         return self._bracketed(self._print(kept.args[0]), prettyForm.FUNC)
 
     def _print_Mul(self, product: sp.Mul) -> Any:
-        first = product.args[0].is_Number
-        kept = [
-            sp.UnevaluatedExpr(part) if place >= first and _has_sign(part) else part
-            for place, part in enumerate(product.args)
-        ]
-        return super()._print_Mul(sp.Mul(*kept, evaluate=False) if tuple(kept) != product.args else product)
+        return super()._print_Mul(bracketed(product))
 
     def _print_Abs(self, size: sp.Abs) -> Any:
         return prettyForm(*prettyForm(*self._print(size.args[0]).parens()).left("abs"))
