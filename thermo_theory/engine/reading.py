@@ -42,8 +42,6 @@ class Misprint(Exception):
     """A printed formula says something else than its expression."""
 
 
-# Reading -----------------------------------------------------------------------------------------
-
 _TOKEN = re.compile(
     r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|h_[wr](?=\s*\[)|[a-zA-Z]|\S"
 )
@@ -211,9 +209,6 @@ class Reader:
         if braced:
             self.take("}")
         return power(value, exponent) if raised else value
-
-
-# Notations ---------------------------------------------------------------------------------------
 
 
 def _fraction(reader: Reader) -> Any:
@@ -390,11 +385,16 @@ def _root(reader: Reader) -> Any:
     return power(reader.group(), 1 / degree)
 
 
-def _gamma(reader: Reader) -> Any:
-    if reader.next(1) not in ("(", "^"):
-        return None
-    reader.take()
-    return reader._function(lambda *arguments: reader.point.some("gamma", *arguments))
+def _called(name: str) -> Callable[[Reader], Any]:
+    """A function whose exponent may stand before its arguments."""
+
+    def read(reader: Reader) -> Any:
+        if reader.next(1) not in ("(", "^"):
+            return None
+        reader.take()
+        return reader._function(lambda *arguments: reader.point.some(name, *arguments))
+
+    return read
 
 
 def _square_brackets(reader: Reader) -> Any:
@@ -413,14 +413,13 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\sum": _sum,
     r"\int": _integral,
     r"\lim": _limit,
-    r"\Gamma": _gamma,
+    r"\Gamma": _called("gamma"),
+    **{rf"\operatorname{{{name}}}": _called(name) for name in ("acos", "besseli")},
     r"\infty": lambda reader: reader.take() and reader.point.letter(sp.oo),
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
-    **{
-        rf"\operatorname{{{word}}}": _in_brackets(name, "(", ")")
-        for word, name in (("abs", "Abs"), ("besseli", "besseli"), ("sq", "Squares"))
-    },
+    r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
+    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
@@ -433,9 +432,6 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     "O": _remainder,
     "I": _bessel,
 }
-
-
-# Comparing ---------------------------------------------------------------------------------------
 
 
 @np.errstate(all="ignore")

@@ -218,7 +218,10 @@ _SIGNS = {
 #: Words, and the signs that have limits.
 _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{word: rf"\operatorname{{{word}}}" for word in ("abs", "tr", "div", "inv", "sq", "mean", "var", "besseli")},
+    **{
+        word: rf"\operatorname{{{word}}}"
+        for word in ("abs", "tr", "div", "inv", "sq", "mean", "var", "acos", "besseli")
+    },
     **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",
 }
