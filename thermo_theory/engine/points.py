@@ -86,7 +86,7 @@ ALGEBRA: dict[str, Callable[..., Any]] = {
 
 #: Notations that make a number of what stands in them; the others make something of the same kind.
 _NUMBERS = {one.__name__ for one in vec.Functional.__subclasses__()}
-_NUMBERS |= {"NoiseVariance", "SurfaceIntegral", "Order", "Generator"}
+_NUMBERS |= {"NoiseVariance", "SurfaceIntegral", "Order"}
 
 
 class Point:
