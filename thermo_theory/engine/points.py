@@ -72,6 +72,7 @@ ALGEBRA: dict[str, Callable[..., Any]] = {
     "Mul": lambda *factors: reduce(times, factors),
     "Pow": power,
     "UnevaluatedExpr": lambda inside: inside,
+    "Abs": abs,
     "Dot": lambda u, v: u @ v,
     "Tr": np.trace,
     "Quad": lambda M, v: v @ M @ v,
@@ -79,11 +80,13 @@ ALGEBRA: dict[str, Callable[..., Any]] = {
     "Sandwich": lambda P, M: P @ M @ P,
     "SymProduct": lambda A, B: A @ B + (A @ B).T,
     "SkewProduct": lambda A, B: A @ B - (A @ B).T,
+    "Squares": np.square,
     "Inverse": np.linalg.inv,
 }
 
 #: Notations that make a number of what stands in them; the others make something of the same kind.
-_NUMBERS = {"EntropyOf", "EstimateOf", "NoiseVariance", "SurfaceIntegral", "Order", "Generator"}
+_NUMBERS = {one.__name__ for one in vec.Functional.__subclasses__()}
+_NUMBERS |= {"NoiseVariance", "SurfaceIntegral", "Order"}
 
 
 class Point:

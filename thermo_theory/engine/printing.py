@@ -13,9 +13,10 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 
-from thermo_theory.engine.reading import Unread, confirm, tokens
-from thermo_theory.engine.terminal import drawn, linear
+from thermo_theory.engine.reading import Misprint, Unread, confirm, tokens
+from thermo_theory.engine.terminal import bracketed, drawn, linear
 from thermo_theory.symbols import glossary, latex_names
 from thermo_theory.symbols.vectors import Dot, Expectation
 
@@ -99,37 +100,46 @@ def _never_negative(base: sp.Expr) -> bool:
     return bool(sp.factor(base.subs(changes)).is_nonnegative)
 
 
+class _Latex(LatexPrinter):
+    """sympy's printer; what is kept as it is stands in brackets."""
+
+    def _print_UnevaluatedExpr(self, kept: sp.UnevaluatedExpr) -> str:
+        return str(self.parenthesize(kept.args[0], PRECEDENCE["Func"]))
+
+    def _print_Mul(self, product: sp.Mul) -> str:
+        return str(super()._print_Mul(bracketed(product) if product.is_Mul else product))
+
+
 def to_latex(expression: sp.Basic) -> str:
     r"""Return an expression in LaTeX, which has been read back and compared with it.
 
-    Raises
-    ------
-    Misprint
-        If what is printed says something else.
-
-    Examples
-    --------
     >>> from thermo_theory.symbols import eta_eff
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
-    printer = LatexPrinter({"symbol_names": latex_names(expression)})
-    return _checked(expression, lambda part: _ascii(printer.doprint(part)), latex=True)
+    printer = _Latex({"symbol_names": latex_names(expression)})
+    return _faithful(expression, lambda part: _ascii(printer.doprint(part)), latex=True)
 
 
-def _checked(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool) -> str:
-    """Print and read back. What has no rule passes: a user's own notations may have any look."""
-    text = draw(readable(expression))
+def _faithful(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool) -> str:
+    """Print with roots gathered, or else as it is, or else as sympy does: what says something else is not shown.
+
+    What has no rule passes: a user's own notations may have any look.
+    """
     names = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
     for call in expression.atoms(AppliedUndef):
         function = call.func(sp.Symbol("x"))
         names[function] = draw(function).split(r"{\left(" if latex else "(")[0]
-    with suppress(Unread):
-        if latex:
-            confirm(expression, tokens(text), {letter: tokens(name) for letter, name in names.items()})
-        else:
-            confirm(expression, linear(text, names.values()), {letter: (name,) for letter, name in names.items()})
-    return text
+    for shown in (readable(expression), expression):
+        text = draw(shown)
+        with suppress(Misprint):
+            with suppress(Unread, LookupError, TypeError, RecursionError):
+                if latex:
+                    confirm(expression, tokens(text), {letter: tokens(name) for letter, name in names.items()})
+                else:
+                    confirm(expression, linear(text, names.values()), {key: (name,) for key, name in names.items()})
+            return text
+    return text if latex else sp.sstr(expression)
 
 
 #: Combining characters and the accents of LaTeX's mathematics.
@@ -229,11 +239,6 @@ def to_text(expression: sp.Basic, one_line: bool = False) -> str:
     -------
     str
 
-    Raises
-    ------
-    Misprint
-        If what is drawn says something else.
-
     Examples
     --------
     >>> from thermo_theory.symbols import R, T, V, p
@@ -242,4 +247,4 @@ def to_text(expression: sp.Basic, one_line: bool = False) -> str:
     >>> to_text(R**2 / sp.sqrt(2 * V * T), one_line=True)
     'R²⋅√(1/(2⋅T⋅V))'
     """
-    return _checked(expression, partial(drawn, one_line=one_line), latex=False)
+    return _faithful(expression, partial(drawn, one_line=one_line), latex=False)

@@ -42,10 +42,8 @@ class Misprint(Exception):
     """A printed formula says something else than its expression."""
 
 
-# Reading -----------------------------------------------------------------------------------------
-
 _TOKEN = re.compile(
-    r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[a-zA-Z]|\S"
+    r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|h_[wr](?=\s*\[)|[a-zA-Z]|\S"
 )
 _SKIPPED = re.compile(r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])")
 
@@ -121,7 +119,7 @@ class Reader:
 
     def _signed(self) -> Any:
         sign = self.take() if self.next() in ("+", "-") else "+"
-        value = self.product()
+        value = self._signed() if self.next() == "-" else self.product()  # x - -2
         return -value if sign == "-" else value
 
     def product(self) -> Any:
@@ -133,8 +131,7 @@ class Reader:
                 value = value / self.power()
                 continue
             dot = self.take() if self.next() in (r"\cdot", r"\times") else ""
-            turned = dot and self.next() == "-" and self.take()  # x⋅-2
-            right = -self.power() if turned else self.power()
+            right = self.power()
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()
@@ -212,9 +209,6 @@ class Reader:
         if braced:
             self.take("}")
         return power(value, exponent) if raised else value
-
-
-# Notations ---------------------------------------------------------------------------------------
 
 
 def _fraction(reader: Reader) -> Any:
@@ -391,11 +385,16 @@ def _root(reader: Reader) -> Any:
     return power(reader.group(), 1 / degree)
 
 
-def _gamma(reader: Reader) -> Any:
-    if reader.next(1) not in ("(", "^"):
-        return None
-    reader.take()
-    return reader._function(lambda argument: reader.point.some("gamma", argument))
+def _called(name: str) -> Callable[[Reader], Any]:
+    """A function whose exponent may stand before its arguments."""
+
+    def read(reader: Reader) -> Any:
+        if reader.next(1) not in ("(", "^"):
+            return None
+        reader.take()
+        return reader._function(lambda *arguments: reader.point.some(name, *arguments))
+
+    return read
 
 
 def _square_brackets(reader: Reader) -> Any:
@@ -414,17 +413,20 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\sum": _sum,
     r"\int": _integral,
     r"\lim": _limit,
-    r"\Gamma": _gamma,
+    r"\Gamma": _called("gamma"),
+    **{rf"\operatorname{{{name}}}": _called(name) for name in ("acos", "besseli")},
     r"\infty": lambda reader: reader.take() and reader.point.letter(sp.oo),
     r"\diff": _prefix("Change"),
-    r"\operatorname{tr}": _prefix("Tr"),
-    r"\operatorname{div}": _prefix("Div"),
-    r"\operatorname{inv}": _prefix("Inverse"),
-    r"\operatorname{besseli}": _in_brackets("besseli", "(", ")"),
+    **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
+    r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
+    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
+    r"\left|": lambda reader: ALGEBRA["Abs"](*reader.between(r"\left|", r"\right|")),
     "h": _in_brackets("EntropyOf", "[", "]"),
+    "h_w": _in_brackets("DifferentialEntropyOf", "[", "]"),
+    "h_r": _in_brackets("NormEntropyOf", "[", "]"),
     r"\hat": _in_brackets("EstimateOf", "[", "]", 4),
     "d": _slope,
     "O": _remainder,
@@ -432,9 +434,7 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
 }
 
 
-# Comparing ---------------------------------------------------------------------------------------
-
-
+@np.errstate(all="ignore")
 def confirm(expression: Any, printed: Tokens, names: Mapping[Any, Tokens], seeds: Sequence[int] = (1, 2)) -> None:
     """Compare a printed formula with its expression at random points.
 
@@ -458,6 +458,8 @@ def confirm(expression: Any, printed: Tokens, names: Mapping[Any, Tokens], seeds
     """
     letters: dict[Tokens, list[Any]] = {}
     for letter, name in names.items():
+        if not name:
+            raise Unread(f"{letter!r} has no name")
         others = letters.setdefault(name, [])
         if any(isinstance(other, AppliedUndef) == isinstance(letter, AppliedUndef) for other in others):
             raise Misprint(f"{' '.join(name)} stands for {letter} and for {others[0]} in {expression}")

@@ -27,20 +27,50 @@ from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
 from thermo_theory.engine.reading import Tokens, Unread
 
-__all__ = ["drawn", "linear"]
+__all__ = ["bracketed", "drawn", "linear"]
 
 #: Signs of roots by their degree.
 _ROOTS = {2: "√", 3: "∛", 4: "∜"}
 
 
+def _has_sign(factor: sp.Expr) -> bool:
+    """Whether a factor, or what it divides by, would begin with a minus sign."""
+    factor = factor.base if factor.is_Pow and factor.exp == -1 else factor
+    return any(part.is_Number and part.is_negative for part in sp.Mul.make_args(factor))
+
+
+def bracketed(product: sp.Mul) -> sp.Mul:
+    """Keep factors with a sign in brackets, except a number in front: sympy writes x⋅-2."""
+    first = product.args[0].is_Number
+    parts = [
+        sp.UnevaluatedExpr(part) if place >= first and _has_sign(part) else part
+        for place, part in enumerate(product.args)
+    ]
+    return sp.Mul(*parts, evaluate=False) if tuple(parts) != product.args else product
+
+
 class _Terminal(PrettyPrinter):
     """sympy's printer, except for what cannot be read back from its drawings."""
+
+    def _print_Rational(self, number: sp.Rational) -> Any:
+        binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
+        return prettyForm(str(number), binding=binding)
+
+    def _bracketed(self, form: Any, weakest: int) -> Any:
+        return prettyForm(*form.parens()) if form.binding > weakest else form
+
+    def _print_UnevaluatedExpr(self, kept: sp.UnevaluatedExpr) -> Any:
+        return self._bracketed(self._print(kept.args[0]), prettyForm.FUNC)
+
+    def _print_Mul(self, product: sp.Mul) -> Any:
+        return super()._print_Mul(bracketed(product))
+
+    def _print_Abs(self, size: sp.Abs) -> Any:
+        return prettyForm(*prettyForm(*self._print(size.args[0]).parens()).left("abs"))
 
     def _print_Pow(self, power: sp.Pow) -> Any:
         base, exponent = power.as_base_exp()
         if not (exponent.is_Rational and exponent.p == 1 and exponent.q in _ROOTS):
-            if base.is_Rational and not (base.is_Integer and base >= 0) and not exponent.could_extract_minus_sign():
-                return prettyForm(*self._print(base).parens()) ** self._print(exponent)
             return super()._print_Pow(power)
         inside = self._print(base)
         if not (base.is_Symbol or (base.is_Integer and base.is_nonnegative)):
@@ -96,13 +126,6 @@ class _Terminal(PrettyPrinter):
 class _OneLine(_Terminal):
     """The same on one line: quotients with a slash, exponents as small digits or after ^."""
 
-    def _bracketed(self, form: Any, weakest: int) -> Any:
-        return prettyForm(*form.parens()) if form.binding > weakest else form
-
-    def _print_Rational(self, number: sp.Rational) -> Any:
-        binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM
-        return prettyForm(str(number), binding=binding)
-
     def _print_Mul(self, product: sp.Mul) -> Any:
         number, above, below = sp.S.One, [], []
         for factor in product.as_ordered_factors():
@@ -122,7 +145,7 @@ class _OneLine(_Terminal):
 
     def _factors(self, number: int, factors: list[sp.Expr]) -> Any:
         shown = [self._bracketed(self._print(factor), prettyForm.POW) for factor in factors]
-        if number > 1 or not shown:
+        if number != 1 or not shown:
             shown.insert(0, prettyForm(str(number)))
         if len(shown) == 1:
             return shown[0]
@@ -178,6 +201,7 @@ _SIGNS = {
     "⋅": [r"\times"],
     "·": [r"\cdot"],
     "ℯ": ["e"],
+    "ⅈ": ["i"],
     "∞": [r"\infty"],
     "→": [r"\to"],
     "≥": [r"\geq"],
@@ -194,7 +218,11 @@ _SIGNS = {
 #: Words, and the signs that have limits.
 _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{word: rf"\operatorname{{{word}}}" for word in ("tr", "div", "inv", "mean", "var", "besseli")},
+    **{
+        word: rf"\operatorname{{{word}}}"
+        for word in ("abs", "tr", "div", "inv", "sq", "mean", "var", "acos", "besseli")
+    },
+    **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",
 }
 _LIMITED = {"∑": r"\sum", "∫": r"\int", "lim": r"\lim"}
@@ -241,7 +269,7 @@ def linear(picture: str, names: Iterable[str]) -> Tokens:
     lines = [_cells(line) for line in picture.split("\n")]
     width = max(map(len, lines))
     grid = [line + [" "] * (width - len(line)) for line in lines]
-    words = sorted({*names, *_WORDS, *_LIMITED}, key=len, reverse=True)
+    words = sorted({*names, *_WORDS, *_LIMITED} - {""}, key=len, reverse=True)
     return tuple(_Picture(grid, [(_cells(word), word) for word in words], set(names)).tokens())
 
 
@@ -293,6 +321,8 @@ class _Line:
                 self._above_and_below()
             else:
                 self._element()
+        if self.found[:1] in ([r"\times"], [r"\cdot"]):
+            raise Unread("a product without a first factor")
         return self.found
 
     def _next_on_line(self, start: int) -> int:
@@ -361,9 +391,9 @@ class _Line:
             self.named = True
         elif word in _WORDS:
             self._plain(len(word), [_WORDS[word]])
-        elif cell.isdigit() and cell.isascii():
+        elif cell.isdecimal():
             end = self.place
-            while end < self.picture.width and (self.line[end].isdigit() or self.line[end] == "."):
+            while end < self.picture.width and (self.line[end].isdecimal() or self.line[end] == "."):
                 end += 1
             self._plain(end - self.place, ["".join(self.line[self.place : end])])
         elif cell in _EXPONENTS:

@@ -293,7 +293,7 @@ class Squares(sp.Function):
         return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
 
     def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "sq(", self.args[0], ")")
+        return _pretty_joined(printer, self.args[0], brackets="()", before="sq")
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return rf"\operatorname{{sq}}\left({printer._print(self.args[0])}\right)"
