@@ -17,7 +17,6 @@ class Rendered:
     if TYPE_CHECKING:
         name: str
         protocol: Any
-        kind: str
         source: str
         summary: str
         steps: tuple[Any, ...]
@@ -25,6 +24,10 @@ class Rendered:
 
         @property
         def title(self) -> str:  # noqa: D102
+            ...
+
+        @property
+        def kind(self) -> str:  # noqa: D102
             ...
 
         @property

@@ -121,8 +121,10 @@ def flow_world(number: int, granted: Assumptions, /, protocol: str) -> World:
         def merit(v: Any) -> Any:
             return loss(v) + T * mp.fdot(steep, v) / mp.norm(v, 2)
 
-        sides = [mp.eye(start.rows)[:, k] for k in range(start.rows)]
-        return mp.matrix([slope(lambda x, e=e: merit(start + x * e), mp.mpf(0)) for e in sides])
+        def along(side: Any) -> Any:
+            return slope(lambda x: merit(start + x * side), mp.mpf(0))
+
+        return mp.matrix([along(mp.eye(start.rows)[:, k]) for k in range(start.rows)])
 
     return world.at({s.force: force, s.current: velocity, s.T: temperature})
 
