@@ -303,7 +303,10 @@ class Derivation(Rendered):
             for step in self.steps
             if step.operation != "assumption" or not self.withdrawn.intersection(step.assumptions)
         ]
-        return tuple(check(step, worlds.granting({*step.rests_on} - self.withdrawn)) for step in claimed)
+        # What rested on it comes first: the other steps are what they were.
+        claimed.sort(key=lambda step: self.withdrawn.isdisjoint(step.rests_on))
+        found = [check(step, worlds.granting({*step.rests_on} - self.withdrawn)) for step in claimed]
+        return tuple(sorted(found, key=lambda evidence: evidence.step.number))
 
     @cached_property
     def _needs(self) -> Needs:
