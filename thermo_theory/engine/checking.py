@@ -72,21 +72,29 @@ class Worlds:
 
     def __init__(self, makers: Sequence[WorldMaker]) -> None:
         self._makers = makers
-        self._made: dict[frozenset[str], tuple[list[World], set[str]]] = {}
+        self._made: dict[frozenset[str], list[tuple[World, set[str]]]] = {}
 
     def granting(self, assumptions: Iterable[str]) -> list[World]:
         """Return the worlds in which these assumptions hold, and no other one."""
-        granted = _Granted(assumptions)
-        granted.asked = set()
-        if frozenset(granted) not in self._made:
-            made = [maker(number, granted) for maker in self._makers for number in range(WORLDS)]
-            self._made[frozenset(granted)] = made, granted.asked
-        return self._made[frozenset(granted)][0]
+        return [world for world, _ in self._granting(frozenset(assumptions))]
 
-    def asked(self, assumptions: Iterable[str]) -> set[str]:
-        """Assumptions that the makers looked for when they made these worlds: others change nothing there."""
-        self.granting(assumptions)
-        return self._made[frozenset(assumptions)][1]
+    def _granting(self, granted: frozenset[str]) -> list[tuple[World, set[str]]]:
+        if granted not in self._made:
+            self._made[granted] = []
+            for maker in self._makers:
+                asking = _Granted(granted)
+                asking.asked = set()
+                made = [maker(number, asking) for number in range(WORLDS)]
+                self._made[granted] += [(world, asking.asked) for world in made]
+        return self._made[granted]
+
+    def about(self, step: Step, assumptions: Iterable[str]) -> tuple[list[World], set[str]]:
+        """Return those of the worlds that have a meaning for a step, and what their makers asked for.
+
+        An assumption that a maker did not ask for changes nothing in its worlds.
+        """
+        found = [one for one in self._granting(frozenset(assumptions)) if fails_in(step, [one[0]]) is not None]
+        return [world for world, _ in found], set().union(*(asked for _, asked in found))
 
 
 def check(step: Step, worlds: Sequence[World]) -> Evidence:

@@ -101,16 +101,16 @@ def find(derivation: Derivation) -> Needs:
 
 def _objection(claim: Step, worlds: Worlds, granted: Collection[str], broken: dict[str, list[Step]]) -> str:
     """Why a claim cannot be said to hold where only these assumptions do; empty if it can."""
-    there = worlds.granting(granted)
     try:
-        check(claim, there)
+        check(claim, worlds.granting(granted))
     except StepFalse as error:
         return str(error)
     except StepUnproved as error:
         return f"not shown: {error}"
+    there, asked = worlds.about(claim, granted)
     for name, statements in broken.items():
         answers = [fails_in(step, there) for step in statements]
-        if False in answers or (True not in answers and name not in worlds.asked(granted)):
+        if False in answers or (True not in answers and name not in asked):
             return f"not shown: these worlds grant {name} in silence"
     return ""
 

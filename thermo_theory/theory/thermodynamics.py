@@ -35,8 +35,10 @@ from thermo_theory.symbols import (
     V,
     V_trial,
     Z,
+    current,
     d,
     eq,
+    force,
     gamma,
     heat_in,
     lam,
@@ -46,7 +48,7 @@ from thermo_theory.symbols import (
     t,
 )
 from thermo_theory.theory.stochastic import PAPER, free_energy
-from thermo_theory.worlds.densities import circle_world, trial_world
+from thermo_theory.worlds.densities import circle_world, flow_world, trial_world
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import (
     Area,
@@ -160,8 +162,10 @@ def _second_law(chain: Chain) -> None:
         eq(sp.Derivative(sp.Function("F")(t), t), sp.Derivative(free_energy(t), t)),
         "the temperature stays what it is, and F = U - T S changes by the density alone",
     )
+    velocity = chain.claim("stationary-distribution", about=current)
     falls = held.substitute(rate)
-    falls.never_rises(because="the second law: F never rises while directions relax")
+    squares = falls.substitute(velocity.isolate(force), because="probability flows down the slope of L + T log rho")
+    squares.never_rises(because="the second law: F never rises while directions relax")
     falls.scale(-1, because="how fast it falls")
 
 
@@ -334,7 +338,7 @@ derivation(
     source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
     summary="F = U - T S never rises during relaxation at a constant effective learning rate; per iteration it falls "
     "by eta_eff times the mean square of grad(L + T log rho)",
-    worlds=[circle_world],
+    worlds=[flow_world(FixedELR.key), circle_world],
 )(_second_law)
 
 derivation(

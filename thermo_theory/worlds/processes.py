@@ -216,8 +216,8 @@ def ramp_world(number: int, granted: Assumptions) -> World:
     )
 
 
-#: Temperatures that are 1 on average.
-_AROUND_ONE = mp.mpf("1.5"), mp.mpf("0.5")
+#: How much hotter half of a gas is where it has no Gibbs law.
+_HOTTER = mp.mpf("0.3")
 
 
 def quench_world(number: int, granted: Assumptions) -> World:
@@ -234,11 +234,9 @@ def quench_world(number: int, granted: Assumptions) -> World:
     def log_density(x: Any, heat: Any) -> Any:
         if gibbs or stiff:
             return -loss(x) / heat - wrong * x**4
-        # Half hotter, half colder: another density, of the same mean loss.
-        shares = (
-            mp.exp(-loss(x) / (heat * k)) / mp.power(k, mp.mpf(modes) / 2) for k in (mp.mpf("1.5"), mp.mpf("0.5"))
-        )
-        return mp.log(mp.fsum(shares) / 2)
+        # Half as hot, half hotter by a constant: another density, whose mean loss rises with the temperature just so.
+        half, other = (mp.exp(-loss(x) / T) / mp.power(T, mp.mpf(modes) / 2) for T in (heat, heat + _HOTTER))
+        return mp.log((half + other) / 2)
 
     known: dict[Any, list[tuple[Any, Any]]] = {}
 
