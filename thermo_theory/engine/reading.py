@@ -389,7 +389,7 @@ def _called(name: str) -> Callable[[Reader], Any]:
     """A function whose exponent may stand before its arguments."""
 
     def read(reader: Reader) -> Any:
-        if reader.next(1) not in ("(", "^"):
+        if reader.next(1) not in ("(", "{", "^"):
             return None
         reader.take()
         return reader._function(lambda *arguments: reader.point.some(name, *arguments))
