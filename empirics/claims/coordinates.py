@@ -143,11 +143,12 @@ def rate_missing(table: Table) -> list[str]:
 @cache
 def _norm_balance(of: Protocol) -> Formula:
     """E r^2 for independent gradients, exact in the step, as a function of the norm that the gradients are taken at."""
-    rules = coordinates.said(derive("radius", of))
+    # The last that the radius' derivation says of each; what a gradient's mean square is named is not it.
+    steps = [step for step in derive("radius", of).steps if step.operation != "definition"]
+    rules = {step.equation.lhs: step.equation.rhs for step in steps}
     right = derive("norm-balance", of).claim.equation.rhs
-    for part in (Expectation(Dot(g, g)), adam_unit, tr_Sigma, D_hat):
+    for part in (Expectation(Dot(g, g)), adam_unit, tr_Sigma, Expectation(r**-2), D_hat):
         right = right.subs(part, rules.get(part, part))
-    right = right.subs(D_hat, rules.get(D_hat, D_hat))
     return Formula(sp.Eq(r**2, sp.simplify(right), evaluate=False))
 
 

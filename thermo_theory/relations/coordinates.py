@@ -17,7 +17,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.protocols import Protocol
-from thermo_theory.symbols import D_hat, R, V, adam_unit, eq, eta_eff, p, r, tr_Sigma
+from thermo_theory.symbols import R, T, V, eq, eta_eff, p, r, sigma
 from thermo_theory.symbols.vectors import Expectation
 
 __all__ = ["effective_rate", "said", "state"]
@@ -56,11 +56,10 @@ def effective_rate(of: Protocol, measured_unit: bool = False) -> Formula:
     Formula
         Of lr, the norm r, and the optimiser's coefficients.
     """
-    rules = said(derive("temperature", of))
-    right = rules[eta_eff]
-    for symbol in () if measured_unit else (adam_unit, tr_Sigma, D_hat):
-        right = right.subs(symbol, rules.get(symbol, symbol))
-    return Formula(eq(eta_eff, right if measured_unit else sp.simplify(right)))
+    # T is eta_eff sigma^2/2: what stands there for eta_eff once the noise is known, at any norm.
+    found = [step.equation.rhs for step in derive("temperature", of).steps if getattr(step.equation, "lhs", None) == T]
+    found = [heat for heat in found if heat.has(r) and heat.has(sigma) and not heat.has(Expectation)]
+    return Formula(eq(eta_eff, sp.simplify(2 * found[0 if measured_unit else -1] / sigma**2)))
 
 
 @cache
