@@ -22,7 +22,7 @@ from thermo_theory.numeric import vmf as numeric
 from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere
 from thermo_theory.relations.coordinates import effective_rate, said, state
 from thermo_theory.relations.paths import entropy_slopes, forgetting, holding, law, log_slopes
-from thermo_theory.symbols import C_V, S, S_sphere, eq, gamma
+from thermo_theory.symbols import C_V, S, eq, gamma
 
 __all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
 
@@ -45,10 +45,9 @@ def formulas(optimizer: str) -> dict[str, Formula]:
     """
     of = law("fixed-lr", optimizer)
     pressure, volume, gas_constant = state(of)
-    (whole,) = [
-        right for left, right in said(derive("maxwell", of)).items() if getattr(left, "name", "") == "S" and left.args
-    ]
-    directions = next(part for part in whole.atoms(sp.core.function.AppliedUndef))
+    # What the entropy consists of does not depend on the optimiser.
+    known = said(derive("maxwell", FixedLR)).items()
+    (whole,) = [right for left, right in known if getattr(left, "name", "") == "S" and left.args]
     return {
         "radius": of.radius,
         "temperature": of.temperature,
@@ -56,7 +55,7 @@ def formulas(optimizer: str) -> dict[str, Formula]:
         "pressure": pressure,
         "volume": volume,
         "gas_constant": gas_constant,
-        "entropy": Formula(eq(S, whole.subs(directions, S_sphere))),
+        "entropy": Formula(eq(S, whole)),
         "forgetting": forgetting(of),
     }
 

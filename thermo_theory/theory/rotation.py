@@ -25,7 +25,7 @@ import sympy as sp
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
-from thermo_theory.symbols import D_hat, angle, buffer, chord, d, eq, eta, g, r, w, w_next
+from thermo_theory.symbols import D_hat, angle, beta, beta1, buffer, chord, d, eq, eta, g, lam, r, sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
@@ -104,6 +104,17 @@ def _of(rule: str) -> Protocol:
     return FixedLR if rule == "sgd" else FixedLR.with_optimizer(rule)
 
 
+#: The cube of 1 - cos of the angle under Adam with L2, its normaliser that of small steps.
+_CUBE = d**2 * eta**4 * lam**2 * ((1 - beta1) / (1 + beta1)) ** 3 / (2 * sigma**2 * (d - 1))
+
+#: Where the leading order is an angle.
+_AT_MOST_PI = {
+    "sgd": 2 * eta * lam <= sp.pi**2,
+    "momentum": 2 * eta * lam <= sp.pi**2 * (1 + beta),
+    "adamw": 2 * eta * lam * (1 - beta1) <= sp.pi**2 * (1 + beta1),
+    "adam-l2": sp.pi**6 >= 8 * _CUBE,
+}
+
 for _rule in ("sgd", *OPTIMIZERS):
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
     for _name, _build, _words in (
@@ -117,7 +128,7 @@ for _rule in ("sgd", *OPTIMIZERS):
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
             kernel=_from_chord(_rule) if _name == "angle" else None,
-            domain=[STABLE[_rule]] if _rule != "adam-l2" else (),
+            domain=[STABLE[_rule] if _rule != "adam-l2" else _CUBE < 8],
         )(bound(_build, _rule))
     if _rule != "nesterov":
         derivation(
@@ -125,4 +136,5 @@ for _rule in ("sgd", *OPTIMIZERS):
             source=KOSSON,
             summary="Angle between the weights before and after a step, and its chord, for small steps",
             worlds=[gas_world(_rule)],
+            domain=[_AT_MOST_PI[_rule]],
         )(bound(_rotation, _rule))

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 
 from thermo_theory.engine.checking import DerivationError, Worlds, check
-from thermo_theory.engine.derivation import Derivation
+from thermo_theory.engine.derivation import Derivation, Step
 from thermo_theory.engine.differentials import Partial
 from thermo_theory.engine.dimensions import InhomogeneousError, Units, check_step, units_of
+from thermo_theory.engine.needs import premises
 from thermo_theory.engine.roots import ancestors
 from thermo_theory.symbols import d
 from thermo_theory.symbols.vectors import (
@@ -119,11 +120,12 @@ def _another_value(mutant: sp.Eq, original: sp.Eq) -> bool:
 def starts(derivation: Derivation, number: int) -> list[sp.Eq]:
     """What step `number` starts from: the definitions, assumptions and other derivations' claims that it was made from.
 
+    So is whatever else an assumption of its own says: it holds where the step is checked.
     Names of single symbols are left out unless they are zero; what says that something is zero comes first.
     """
     ready = [
         step.equation
-        for step in ancestors(derivation.steps[number])
+        for step in (*ancestors(derivation.steps[number]), *_said(derivation, derivation.steps[number]))
         if step is not derivation.steps[number]
         and step.operation in {"definition", "assumption", "claim"}
         and isinstance(step.equation, sp.Eq)
@@ -131,6 +133,12 @@ def starts(derivation: Derivation, number: int) -> list[sp.Eq]:
     zero = [equation for equation in ready if equation.rhs == 0]
     names = [equation for equation in ready if equation.rhs != 0 and not equation.lhs.is_Symbol]
     return [*zero, *names, *zero]
+
+
+def _said(derivation: Derivation, step: Step) -> list[Step]:
+    """Everything that the derivation has under the assumptions of a step."""
+    known = premises(derivation)
+    return [one for name in step.rests_on for one in known.get(name, ())]
 
 
 class Court:

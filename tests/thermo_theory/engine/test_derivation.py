@@ -157,7 +157,9 @@ def test_names_are_suggested():
 
 def test_a_pair_cannot_be_registered_twice():
     with pytest.raises(ValueError, match="registered twice"):
-        derivation("radius", protocol=FixedLR, kind="physics", source="s", summary="s", worlds=[])(lambda chain: None)
+        derivation("radius", protocol=FixedLR, source="s", summary="s", worlds=[])(lambda chain: None)
+    with pytest.warns(DeprecationWarning, match="x: the kind is computed from needs"):
+        derivation("x", kind="physics", source="s", summary="s", worlds=[])
     with pytest.raises(ValueError, match="kind 'guess'"):
         derivation("x", kind="guess", source="s", summary="s", worlds=[])
 

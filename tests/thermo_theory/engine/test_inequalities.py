@@ -112,7 +112,7 @@ def inequality(name, protocol=None):
 @pytest.mark.parametrize("share", [sp.Rational(1, 100), sp.Float("1e-6")])
 def test_planted_bound_on_the_entropy_of_a_quench(share):
     derived, _, statement = inequality("quench")
-    world = derived.worlds[0](1, derived.assumptions)
+    world = derived.worlds[0](0, derived.assumptions)
     assert holds(statement, world).where["T_1"] == holds(statement, world).where["T_2"]
     assert not holds(sp.Ge(statement.lhs, share * R, evaluate=False), world).holds
 

@@ -225,7 +225,7 @@ def test_maxwell_relations_of_other_optimisers(rule):
     assert np.abs(units[0] - units[1]).max() < 1e-9
     # Along the orbit dS/dlog c = up dS/dlog eta - down dS/dlog lambda, up times what the claim is about.
     assert down / up == weight
-    claimed = derive("maxwell", RULES[rule]).claim(d=gas.d)
+    claimed = derive("maxwell", RULES[rule]).claim(R=(gas.d - 1) / 2)
     assert grown / math.log(c) / up == pytest.approx(claimed, rel=1e-9)
 
 
