@@ -108,11 +108,11 @@ def _adiabat() -> BookPlot:
     volume = np.linspace(0.6, 2.5, 60)
     claim = derive("adiabat").claim
     lines = (
-        (1.0, "isotherm"),
         (2.0, "adiabat, SGD at low temperature: gamma = 2"),
         (3.0, "adiabat, AdamW at low temperature: gamma = 3"),
     )
     curves = tuple(Curve(label, volume, claim(V=volume, V0=1.0, p0=1.0, gamma=gamma)) for gamma, label in lines)
+    curves = (Curve("isotherm", volume, 1 / volume), *curves)
     return BookPlot("Along an adiabat pressure falls faster than along an isotherm.", "V/V_0", "p/p_0", curves)
 
 

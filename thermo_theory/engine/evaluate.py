@@ -340,7 +340,7 @@ class Outcome:
     says : str
         What was found, a phrase.
     where : mapping
-        Of an inequality, the values of the symbols at which the gap is least; otherwise empty.
+        Of an inequality, the values of the symbols at which the gap is smallest; otherwise empty.
     """
 
     holds: bool

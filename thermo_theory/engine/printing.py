@@ -127,9 +127,9 @@ def _faithful(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool
     What has no rule passes: a user's own notations may have any look.
     """
     names = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
-    for call in expression.atoms(AppliedUndef):
-        function = call.func(sp.Symbol("x"))
-        names[function] = draw(function).split(r"{\left(" if latex else "(")[0]
+    # A call for each function as it stands: sympy's cache takes functions of one name for one another.
+    for call in {call.func: call for call in expression.atoms(AppliedUndef)}.values():
+        names[call] = draw(call).split(r"{\left(" if latex else "(")[0]
     for shown in (readable(expression), expression):
         text = draw(shown)
         with suppress(Misprint):

@@ -60,7 +60,7 @@ def tokens(latex: str) -> Tokens:
 
 
 #: Where a product ends.
-_END = {"", *"+-=)]};,/<>", r"\geq", r"\leq", r"\}", r"\to", r"\\", r"\right|", r"\at"}
+_END = {"", *"-+=)]};,/<>", r"\geq", r"\leq", r"\}", r"\to", r"\\", r"\right|", r"\at"}
 
 
 class Reader:

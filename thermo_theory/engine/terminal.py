@@ -212,7 +212,7 @@ _SIGNS = {
     "ĥ": [r"\hat", "{", "h", "}"],
     "⁺": ["^", "+"],
     "⁻": ["^", "-"],
-    **{sign: [sign] for sign in "+-=/,;_^dhtAOI"},
+    **{sign: [sign] for sign in "-+=/,;_^dhtAOI"},
 }
 
 #: Words, and the signs that have limits.
@@ -232,7 +232,7 @@ _OPENING = {**dict.fromkeys("(⎛⎜⎝", "("), **dict.fromkeys("[⎡⎢⎣", "[
 _CLOSING = {**dict.fromkeys(")⎞⎟⎠", ")"), **dict.fromkeys("]⎤⎥⎦", "]"), **dict.fromkeys("}⎫⎬⎭⎱", r"\}")}
 
 #: After these a product begins or goes on, so that a differential that follows does not end an integral.
-_OPEN = {*"+-=([{,/", r"\times", r"\cdot", r"\{"}
+_OPEN = {*"-+=([{,/", r"\times", r"\cdot", r"\{"}
 
 
 def _cells(line: str) -> list[str]:

@@ -457,7 +457,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
 
 
 def adiabat_world(number: int, granted: Assumptions) -> World:
-    """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; in 3, an adiabat is found by trial."""
+    """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; in 4, an adiabat is found by trial."""
     meanings = _meanings(granted, fixed_lr=True)
     whole, n = meanings[weights_entropy], 2 + number % 3
     start, decay, slopes = (mp.mpf("0.11"), mp.mpf("0.2")), mp.mpf("0.31"), [mp.mpf("0.1")]
@@ -480,7 +480,7 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
         s.r: lambda world: meanings["norm"](world, world[s.eta], world[s.lam]),
         s.T: lambda world: meanings["heat"](world, world[s.eta], world[s.lam]),
     }
-    if n == 3:
+    if n == 4:
         meanings |= {
             s.eta: lambda world: rate_on_adiabat(world, decay),
             s.S: lambda world: whole(world, *start),

@@ -30,9 +30,8 @@ a, b = sp.symbols("a b", real=True)
 def names(expression, draw, bracket):
     """How symbols and functions of an expression are printed, each by itself."""
     found = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
-    for call in expression.atoms(printing.AppliedUndef):
-        function = call.func(sp.Symbol("x"))
-        found[function] = draw(function).split(bracket)[0]
+    for call in {call.func: call for call in expression.atoms(printing.AppliedUndef)}.values():
+        found[call] = draw(call).split(bracket)[0]
     return found
 
 

@@ -1,41 +1,18 @@
-"""What is asked of every derivation beside that it holds (test_derivation): wrong claims are caught, none circular."""
+"""What is asked of every derivation beside that it holds (test_derivation): none is circular, assumptions enter."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-import sympy as sp
 
-from thermo_theory import Derivation, DerivationError, derivations, derive
-from thermo_theory.engine.checking import Worlds, check
-from thermo_theory.symbols import eq
+from thermo_theory import Derivation, derivations, derive
 
 ALL = list(derivations())
 BY_TITLE = {derivation.title: derivation for derivation in ALL}
 
 
-@pytest.fixture(params=ALL, ids=lambda derivation: derivation.title.replace(", ", "-").replace(" ", "-"))
-def any_derivation(request: pytest.FixtureRequest) -> Derivation:
-    return request.param
-
-
 def test_pairs_of_name_and_protocol_are_unique():
     pairs = [(row.name, str(row.protocol)) for row in ALL]
     assert len(set(pairs)) == len(pairs) > 100
-
-
-def test_a_wrong_claim_is_caught(any_derivation):
-    claim = any_derivation.steps[-1].equation
-    if any_derivation.kind == "definition" or not isinstance(claim, sp.Equality):
-        return
-    last, worlds = any_derivation.steps[-1], Worlds(any_derivation.worlds).granting(any_derivation.assumptions)
-    check(last, worlds)
-    for wrong in (2 * claim.rhs, -claim.rhs, claim.rhs + 1):
-        if sp.simplify(wrong - claim.rhs) == 0:
-            continue
-        with pytest.raises(DerivationError):
-            check(replace(last, equation=eq(claim.lhs, wrong)), worlds)
 
 
 def _starts_from(derivation: Derivation) -> set[str]:
