@@ -129,7 +129,7 @@ def _faithful(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool
     names = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
     # A call for each function as it stands: sympy's cache takes functions of one name for one another.
     for call in {call.func: call for call in expression.atoms(AppliedUndef)}.values():
-        names[call] = draw(call).split(r"{\left(" if latex else "(")[0]
+        names[call] = draw(call).split(r"{\left(")[0] if latex else draw(sp.Symbol(call.func.__name__))
     for shown in (readable(expression), expression):
         text = draw(shown)
         with suppress(Misprint):

@@ -31,7 +31,7 @@ def names(expression, draw, bracket):
     """How symbols and functions of an expression are printed, each by itself."""
     found = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
     for call in {call.func: call for call in expression.atoms(printing.AppliedUndef)}.values():
-        found[call] = draw(call).split(bracket)[0]
+        found[call] = draw(call).split(bracket)[0] if bracket != "(" else draw(sp.Symbol(call.func.__name__))
     return found
 
 
