@@ -21,7 +21,8 @@ from thermo_theory.chapters import place
 from thermo_theory.engine import library
 from thermo_theory.engine.assumptions import ASSUMPTIONS
 from thermo_theory.engine.checking import DerivationError, Evidence, StepFalse, StepUnproved, Worlds, check
-from thermo_theory.engine.dimensions import InhomogeneousError, check_step, units_of
+from thermo_theory.engine.dimensions import InhomogeneousError
+from thermo_theory.engine.dimensions import check as check_units
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
@@ -291,12 +292,11 @@ class Derivation(Rendered):
         StepUnproved
             If no world has a meaning for a step; with what was tried.
         """
-        worlds, units = Worlds(self.worlds), units_of(self)
-        for step in self.steps:
-            try:
-                check_step(step.equation, units, step.operation)
-            except InhomogeneousError as error:
-                raise StepFalse(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}", step) from None
+        try:
+            check_units(self)
+        except InhomogeneousError as error:
+            raise StepFalse(str(error), error.step) from None
+        worlds = Worlds(self.worlds)
         # A withdrawn assumption is no longer claimed; whether it was needed shows in what was built on it.
         claimed = [
             step

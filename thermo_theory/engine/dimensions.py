@@ -75,7 +75,9 @@ _PRODUCT = (v.Dot, v.Apply, v.SymProduct, v.SkewProduct, sp.Mul)
 
 
 class InhomogeneousError(ValueError):
-    """Two terms of one sum, or two sides, have different units."""
+    """Two terms of one sum, or two sides, have different units; `.step` is the step, if it is one of a derivation."""
+
+    step: Any = None
 
 
 @cache
@@ -321,8 +323,9 @@ def check(derivation: Any) -> Units:
         try:
             check_step(step.equation, units, step.operation)
         except InhomogeneousError as error:
-            where = f"{derivation.name}, step {step.number}, {sp.sstr(step.equation)}, is not homogeneous"
-            raise InhomogeneousError(f"{where}: {error}") from None
+            found = InhomogeneousError(f"step {step.number}, {sp.sstr(step.equation)}, mixes units: {error}")
+            found.step = step
+            raise found from None
     return units
 
 

@@ -35,7 +35,7 @@ def said(derivation: Derivation) -> dict[sp.Basic, sp.Expr]:
     dict
         Right-hand sides of its steps that are no conclusion.
     """
-    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption", "root")]
+    given = [step.equation for step in derivation.steps if step.operation in ("definition", "assumption")]
     return {equation.lhs: equation.rhs for equation in given}
 
 
