@@ -459,7 +459,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
 def adiabat_world(number: int, granted: Assumptions) -> World:
     """SGD on the loss 1 - cos at fixed LR in 2 to 4 dimensions; in 4, an adiabat is found by trial."""
     meanings = _meanings(granted, fixed_lr=True)
-    whole, n = meanings[weights_entropy], 2 + number % 3
+    whole, n = meanings[weights_entropy], 4 - number % 3
     start, decay, slopes = (mp.mpf("0.11"), mp.mpf("0.2")), mp.mpf("0.31"), [mp.mpf("0.1")]
 
     def rate_on_adiabat(world: World, lam: Any) -> Any:
