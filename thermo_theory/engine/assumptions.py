@@ -14,6 +14,7 @@ ASSUMPTIONS = {
     "small steps": "an expansion in the step size, truncated at a stated order",
     "low temperature": "an expansion in the temperature, truncated at a stated order",
     "pure noise": "the mean gradient vanishes",
+    "uncorrelated gradients": "a gradient is uncorrelated with those before it: E[g.v] = 0, v the optimiser's buffer",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",

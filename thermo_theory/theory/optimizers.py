@@ -154,35 +154,27 @@ class Moments(NamedTuple):
     balances: tuple[Step, ...]
 
 
-def moments(chain: Chain, rule: str, count: int, independent: bool) -> Moments:
+def moments(chain: Chain, rule: str, count: int, uncorrelated: bool) -> Moments:
     """The first `count` balances of second moments at stationarity: w.w, w.v, v.v."""
     held, moved = _update(chain, rule)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
-    if not independent:
-        radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
-        return Moments(
-            moved, radial, norm, tuple(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (radial, norm)))
-        )
-    radial, alone = (
-        chain.assumption(
-            "pure noise", eq(Expectation(Dot(g, other)), 0), "gradients are independent of all before them"
-        )
-        for other in (w, buffer)
-    )
-    balances = _without(_balances(chain, held, moved, (_WW, _WV, _VV)[:count], (norm,)), radial, alone)
+    radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
+    balances = _balances(chain, held, moved, (_WW, _WV, _VV)[:count], (radial, norm))
+    if uncorrelated:
+        why = "no gradient is, on average, along the buffer of those before it"
+        alone = chain.assumption("uncorrelated gradients", eq(Expectation(Dot(g, buffer)), 0), why)
+        balances = _without(balances, alone)
     return Moments(moved, radial, norm, tuple(balances))
 
 
-def _size(chain: Chain, rule: str, independent: bool = True) -> Step:
+def _size(chain: Chain, rule: str, uncorrelated: bool = True) -> Step:
     """The mean squared norm, exact in the step."""
-    if rule == "sgd":
-        return moments(chain, rule, 1, independent=False).balances[0].solve_for(_WW)
-    balances = moments(chain, rule, 3, independent).balances
+    balances = moments(chain, rule, 3, uncorrelated).balances
     return chain.do(eliminate, *balances, unknown=_WW, others=(_WV, _VV))
 
 
 def _momentum_balance(chain: Chain, rule: str) -> Step:
-    size = _size(chain, rule, independent=False)
+    size = _size(chain, rule, uncorrelated=False)
     factor = lam * (1 - eta * lam / (2 * (1 + beta)))
     return size.balanced(factor, because="exact, in E r^2 and not in E r^4, for any gradients")
 
@@ -344,7 +336,7 @@ def bound(build: Callable[[Chain, str], object], rule: str) -> Callable[..., Non
     return write
 
 
-#: Where weights that feel no mean gradient keep a finite norm: weight decay must not overshoot.
+#: Where weights keep a finite norm if gradients are uncorrelated: weight decay must not overshoot.
 STABLE = {
     "sgd": eta * lam < 2,
     "momentum": eta * lam < 2 * (1 + beta),
@@ -357,7 +349,7 @@ for _rule in OPTIMIZERS:
     _chosen, _gas_of = FixedLR.with_optimizer(_rule), gas_world(_rule)
     _wells = thermometer_world(_rule, "all directions")
     for _name, _build, _world, _words in (
-        ("norm-balance", _size, _gas_of, "Mean squared norm in pure noise, for any step size"),
+        ("norm-balance", _size, _gas_of, "Mean squared norm under uncorrelated gradients, for any step size"),
         ("radius", _radius, _gas_of, "The norm at which noise and weight decay balance"),
         ("temperature", _temperature, thermometer_world(_rule), "The temperature of the directions"),
         ("ideal-gas-law", _measured_gas, _wells, "p V = R T for arbitrary noise"),
@@ -399,14 +391,14 @@ for _name, _rule, _shown, _world, _summary in (
         "nesterov",
         _known("norm-balance"),
         gas_world("nesterov"),
-        "Mean squared norm under Nesterov momentum, exact in the step size for pure noise",
+        "Mean squared norm under Nesterov momentum, exact in the step size for uncorrelated gradients",
     ),
     (
         "adamw-radius",
         "adamw",
         _radius,
         gas_world("adamw"),
-        "AdamW's squared norm is eta d/(2 lambda); the balance is exact for independent gradients",
+        "AdamW's squared norm is eta d/(2 lambda); the balance is exact for uncorrelated gradients",
     ),
     (
         "adamw-gas",

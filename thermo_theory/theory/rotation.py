@@ -6,8 +6,8 @@ the chord ``2 sin(angle/2)`` of the angle between them. In general both are mean
     cos(angle) = E[w.w'] / E[r^2]        chord^2 = E|w' - w|^2 / E[r^2]
 
 (small angles: the root mean square). They are exact in the step size and hold for any gradients of a scale-invariant
-loss, noise or not; only Nesterov's need pure noise, and of Adam with L2 the normaliser is that of small steps. For
-small steps, where angle and chord agree, they are the formulas of Kosson et al.
+loss, noise or not; only Nesterov's need uncorrelated gradients, and of Adam with L2 the normaliser is that of small
+steps. For small steps, where angle and chord agree, they are the formulas of Kosson et al.
 
 >>> from thermo_theory import FixedLR
 >>> FixedLR.angle(eta=1.0, lam=0.1), FixedLR.chord(eta=1.0, lam=0.1)  # arccos(0.9), sqrt(0.2)
@@ -57,12 +57,8 @@ def _named(chain: Chain) -> Step:
 
 def _angle(chain: Chain, rule: str) -> None:
     count = {"sgd": 0, "nesterov": 3}.get(rule, 2)
-    moved, radial, norm, balances = moments(chain, rule, count, independent=rule == "nesterov")
-    overlap = moved.project(w)
-    if rule == "nesterov":  # there radial is a mean
-        overlap = overlap.substitute(norm).expectation().substitute(radial)
-    else:
-        overlap = overlap.substitute(radial, norm).expectation()
+    moved, radial, norm, balances = moments(chain, rule, count, uncorrelated=rule == "nesterov")
+    overlap = moved.project(w).substitute(radial, norm).expectation()
     if balances:
         overlap = overlap.substitute(chain.do(eliminate, *balances, unknown=_HELD, others=_OTHERS[:count]))
     turned = _named(chain).substitute(overlap).solve_for(sp.cos(angle)).arccosine()

@@ -62,7 +62,10 @@ def _placed(moments: Sequence[Any], kept: Any, grown: Any, off: str) -> tuple[An
 
 
 class _State(NamedTuple):
-    """Adam's normaliser, the decay in its units, E|g|^2; in one plane the weights, the buffer and the mean gradient."""
+    """Adam's normaliser, the decay in its units, E|g|^2; the weights, the buffer and what of gradients is no noise.
+
+    Along and across the weights are the buffer, the part of gradients that goes with it, and the mean gradient.
+    """
 
     unit: Any
     shrink: Any
@@ -72,6 +75,7 @@ class _State(NamedTuple):
     across: Any
     along: Any
     aside: Any
+    slope: Any
 
 
 #: What a gas of independent noise is to the reader.
@@ -107,11 +111,12 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     ripple = [mp.mpf(1)] * 2 if "homogeneous noise" in granted else [mp.mpf("1.3"), mp.mpf("0.8")]
     strengths = [(n - 1) * sigma**2 * x for x in ripple]
     share = mp.mpf(1) if "isotropic noise" in granted else mp.mpf("1.4")
-    # Without pure noise gradients go along the buffer, and without scale invariance along the weights; the noise does
-    # too, then, and its size depends on the norm by more than 1/r.
+    # Correlated gradients go along the buffer. Without pure noise they have a mean, and without scale invariance that
+    # has a part along the weights; the noise does too, then, and its size depends on the norm by more than 1/r.
     pure, broken = "pure noise" in granted, mp.mpf(0 if "scale invariance" in granted else "0.4")
-    kept = mp.mpf(0) if pure else mp.mpf("0.2") / (1 if adam else 1 - beta)
+    kept = mp.mpf(0 if "uncorrelated gradients" in granted else "0.1") / (1 if adam else 1 - beta)
     grown = mp.mpf(0) if pure or not broken else mp.mpf("0.3") * eta
+    slope = mp.mpf(0 if pure else "0.3")
     noisy = range(0 if broken else 1, n)
     # The norm fluctuates by these factors; their mean square is 1.
     lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
@@ -133,9 +138,9 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
             shrink = decay / unit if rule == "adam-l2" else decay
             placed = _placed(_moments(rule, rate, shrink, beta, kept, grown), kept, grown, off)
             size = mp.sqrt(square) / unit
-            state = _State(unit, shrink, size**2, *(x * size for x in placed))
+            state = _State(unit, shrink, size**2, *(x * size for x in (*placed, slope)))
             noises = [variance(state.radius * x, strength) for strength, x in product(strengths, lengths)]
-            mean_square = mp.fsum(noises) / len(noises) / (1 - placed[3] ** 2 - placed[4] ** 2)
+            mean_square = mp.fsum(noises) / len(noises) / (1 - placed[3] ** 2 - slope**2)
             return state, mp.log(mean_square) - log_square
 
         # Secants: the logarithms are nearly linear in one another.
@@ -156,16 +161,19 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
         return known[key]
 
     here = state(World({s.eta: eta, s.lam: lam}, ""))
-    # Weights along the first axis, the buffer partly along it, partly along the second.
+    # Weights along the first axis, the mean gradient along it and the third, the buffer along it and any other: what of
+    # the noise goes with the buffer has no mean at given weights.
     axes = mp.eye(n)
-    weights, buffer = axes[:, 0] * here.radius, axes[:, 0] * here.part + axes[:, 1] * here.across
-    mean = axes[:, 0] * here.along + axes[:, 1] * here.aside
+    weights, mean = axes[:, 0] * here.radius, axes[:, 0] * here.along + axes[:, 2] * here.slope
     ensemble = []
     for strength, x in product(strengths, lengths):
         noise = variance(here.radius * x, strength)
         spread = mp.diag([noise / len(noisy) if k in noisy else 0 for k in range(n)])
-        for k, sign in product(noisy, (1, -1)):
-            g = mean * x + axes[:, k] * (sign * mp.sqrt(noise) / here.unit)
+        free = mp.sqrt(noise / here.unit**2 - (here.aside * x) ** 2)
+        for k, way, sign in product(noisy, (1, -1), (1, -1)):
+            side = axes[:, max(k, 1)] * way
+            buffer, g = axes[:, 0] * here.part + side * here.across, mean + side * here.aside
+            g = g * x + axes[:, k] * (sign * free)
             ensemble.append({s.w: weights * x, s.buffer: buffer * x, s.g: g, s.tr_Sigma: strength, s.Sigma_w: spread})
 
     def moved(place: int) -> Callable[[World], Any]:
@@ -279,7 +287,7 @@ def thermometer_world(number: int, granted: Assumptions, /, rule: str, direction
     return World(world.meanings | changes, world.description, ensemble=ensemble)
 
 
-@world_maker("heavy-ball SGD going round four minibatches until the orbit repeats, d = 3 and 4: no pure noise")
+@world_maker("heavy-ball SGD going round four minibatches until the orbit repeats, d = 3 and 4: gradients correlate")
 def orbit_world(number: int, granted: Assumptions, /) -> World:
     """Worlds in which heavy-ball SGD goes round a few minibatches until it repeats itself.
 
