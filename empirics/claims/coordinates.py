@@ -158,7 +158,7 @@ def radius_arguments(of: Protocol) -> tuple[str, ...]:
 
 
 def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
-    """Squared norm at which pure noise and weight decay balance, steps being as large as they are.
+    """Squared norm at which pure, uncorrelated noise and weight decay balance, steps being as large as they are.
 
     Parameters
     ----------

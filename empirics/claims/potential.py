@@ -41,10 +41,10 @@ class MinimalPotential(Claim):
     ``S = S_sphere + (d-1) log r``; on the sphere, where V is held, there is only the first (F in place of G). The first
     tests the Gibbs law. The second is lowest at ``p V = R T``, the norm balance once more, so it is an identity if the
     mean gradient counts with the noise in T. Under other optimisers it is lowest at the ``p V = R T`` of their own
-    coordinates, and physics: their law is that of pure noise. Each is judged by how far its minimum lies from the run's
-    own state, in log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as weights: where
-    the loss no longer rises with T there is no minimum. The rank, which the scatter of S makes blunt, is reported
-    beside it.
+    coordinates, and physics: their law is that of pure, uncorrelated noise. Each is judged by how far its minimum lies
+    from the run's own state, in log T or log V, averaged over runs, in log T with the sharpness of the minimum (C_V) as
+    weights: where the loss no longer rises with T there is no minimum. The rank, which the scatter of S makes blunt, is
+    reported beside it.
     """
 
     name = "V2"

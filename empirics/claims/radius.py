@@ -74,8 +74,9 @@ class RadiusLaw(Claim):
     of `empirics.claims.state`.
 
     For other optimisers than SGD the orbits are those of their own symmetry, and the formula is that of independent
-    gradients, exact in the step (derivation "norm-balance"). AdamW's does not ask how large the noise is, only that all
-    coordinates have the same; both Adams' leave out that the squares they divide by follow the weights, of order 1/d.
+    noise, exact in the step (derivation "norm-balance"). AdamW's does not ask how large gradients are, only that they
+    are uncorrelated and as large in all coordinates; both Adams' leave out that the squares they divide by follow the
+    weights, of order 1/d.
 
     On the sphere the radius is set, so there is nothing to judge.
     """
@@ -226,7 +227,7 @@ class RadiusLaw(Claim):
         by_rate, by_decay = map(_fraction, log_slopes(of.radius))
         noise = "the gradient noise at unit norm is the same in all runs"
         if "sigma" not in of.radius.arguments:
-            noise = "gradients are independent noise, equal in all coordinates"
+            noise = "gradients are uncorrelated, and of equal size in all coordinates"
         return [
             f"slopes of log r: {up} in log lr and {down} in log weight decay; predicted {by_rate} and {by_decay} if "
             f"{noise}"

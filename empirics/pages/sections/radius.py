@@ -78,7 +78,7 @@ def _radius_table_at_fixed_lr(
     )
     takes = "the gradient noise at unit norm is the same in every run, but it changes"
     if "sigma" not in of.radius.arguments:
-        takes = "gradients are independent noise of the same size in all coordinates, but their noise changes"
+        takes = "gradients are uncorrelated and of the same size in all coordinates, but how nearly so varies"
     same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
     powers = (f"c{superscript(orbit.rate)}", f"c{superscript(orbit.decay)}")
     return (
