@@ -10,7 +10,8 @@ from independent import CHECKED
 
 from thermo_theory import derivations
 
-#: Checked in worlds only. 0.1.0 called them identities; they need a Gibbs law, pure noise, small steps or a process.
+#: Checked in worlds only. 0.1.0 called them identities; they need a Gibbs law, uncorrelated gradients, small steps or a
+#: process.
 IN_WORLDS_ONLY = {
     "free-energy",
     "gradient-balance",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 
 from thermo_theory import FixedELR, FixedLR, Formula, derive, symbols
+from thermo_theory.engine.evaluate import holds
 from thermo_theory.protocols import OPTIMIZERS
+from thermo_theory.symbols.vectors import Dot, Expectation, Tr
+from thermo_theory.worlds.optimizers import gas_world
 
 
 def gas(rng: np.random.Generator, w: np.ndarray, sigma: float) -> np.ndarray:
@@ -127,6 +131,35 @@ def test_checked_angles() -> None:
     assert FixedLR.angle(eta=1.0, lam=1.9) == pytest.approx(math.acos(-0.9), rel=1e-14)
     assert momentum.angle(eta=1.0, lam=0.3, beta=0.5) == pytest.approx(math.acos(4 / 5), rel=1e-14)
     assert adamw.angle(eta=1.0, lam=0.3, beta1=0.5) == pytest.approx(math.acos(8 / 9), rel=1e-14)
+
+
+#: What the assumptions about gradients say.
+SAID = {
+    "scale invariance": symbols.eq(Dot(symbols.g, symbols.w), 0),
+    "uncorrelated gradients": symbols.eq(Expectation(Dot(symbols.g, symbols.buffer)), 0),
+    "pure noise": symbols.eq(
+        symbols.adam_unit**2 * Expectation(Dot(symbols.g, symbols.g)), Expectation(Tr(symbols.Sigma_w))
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_a_mean_gradient_may_be_uncorrelated_and_noise_correlated(rule: str) -> None:
+    """The gases break each assumption about gradients alone, and their second moments stay what they are."""
+    still = symbols.eq(*(Expectation(Dot(w, w)) for w in (symbols.w_next, symbols.w)))
+    for granted in map(set, product(*((name, "stationarity") for name in SAID))):
+        for number in range(3):
+            world = gas_world(rule)(number, granted | {"stationarity"})
+            assert {name for name in SAID if holds(SAID[name], world).holds} == granted & set(SAID), world
+            assert holds(still, world).holds, (granted, number)
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_the_norm_balance_takes_no_pure_noise(rule: str) -> None:
+    """For any mean gradient, as long as it does not go along the buffer."""
+    balance = derive("norm-balance", FixedLR.with_optimizer(rule))
+    assert set(balance.assumptions) == {"scale invariance", "uncorrelated gradients", "stationarity"}
+    assert balance.needs() == (frozenset(balance.assumptions),)
 
 
 def test_names() -> None:
