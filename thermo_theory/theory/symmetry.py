@@ -73,6 +73,7 @@ for _rule, _changes in {
     "adam-l2": {**_ADAM, lam: lam / c**2},
 }.items():
     SCALINGS[FixedLR.with_optimizer(_rule)] = {w: c * w, **_changes}
+_WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
 
 
 def _held(protocol: Protocol) -> tuple[sp.Symbol, sp.Symbol]:
@@ -310,6 +311,13 @@ def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     _slopes_from_scaling(chain, protocol, _entropy_scaling(chain, protocol), _S, "s")
 
 
+@derivation(
+    "maxwell-differential-entropy",
+    protocol=FixedLR,
+    source=THIS_TOOLKIT,
+    summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
+    worlds=[_WORLDS[FixedLR]],
+)
 def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
     same_run, entropy = _same_run(chain, protocol), _entropy(chain, protocol)
     state, scaling = (*_state(protocol), *_held(protocol)), SCALINGS[protocol]
@@ -359,6 +367,12 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 # Entropy estimates -------------------------------------------------------------------------------
 
 
+@derivation(
+    "estimator-bias",
+    source=THIS_TOOLKIT,
+    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
+    worlds=[_WORLDS[FixedLR]],
+)
 def _estimator_bias(chain: Chain) -> None:
     same_run = _same_run(chain, FixedLR)
     true = chain.claim("maxwell-from-symmetry", FixedLR, about=_S(c**2 * eta, lam / c**2))
@@ -407,7 +421,6 @@ _WORDS = {
         "dS/dlog eta - 2 dS/dlog lambda is d - 1 = 2R",
     ),
 }
-_WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
@@ -444,17 +457,3 @@ for _protocol, (_scaled, _slopes) in _WORDS.items():
             summary=f"{_slopes}, by its symmetry",
             worlds=[_WORLDS[_protocol]],
         )(_maxwell_by_symmetry)
-
-derivation(
-    "maxwell-differential-entropy",
-    protocol=FixedLR,
-    source=THIS_TOOLKIT,
-    summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
-    worlds=[_WORLDS[FixedLR]],
-)(_maxwell_differential_entropy)
-derivation(
-    "estimator-bias",
-    source=THIS_TOOLKIT,
-    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
-    worlds=[_WORLDS[FixedLR]],
-)(_estimator_bias)

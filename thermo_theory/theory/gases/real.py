@@ -69,6 +69,13 @@ def in_density(equation: sp.Eq, volume: sp.Symbol) -> sp.Eq:
     return eq(equation.lhs, sp.series(equation.rhs, volume, sp.oo, 3))
 
 
+@derivation(
+    "real-gas",
+    source="this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308); van der Waals 1873",
+    summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
+    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
+    worlds=[volume_world, van_der_waals_world],
+)
 def _real_gas(chain: Chain) -> None:
     # Reference: van der Waals.
     gas = chain.definition(
@@ -98,6 +105,14 @@ def _real_gas(chain: Chain) -> None:
     )
 
 
+@derivation(
+    "length-scale",
+    source="Clausius' virial; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
+    "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
+    worlds=[length_scale_world],
+    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
+)
 def _length_scale(chain: Chain) -> None:
     mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
@@ -133,21 +148,3 @@ def to_first_order(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 def apart(equation: sp.Eq) -> sp.Eq:
     """Write the right-hand side as 1 and the rest."""
     return eq(equation.lhs, 1 + sp.factor(equation.rhs - 1))
-
-
-derivation(
-    "real-gas",
-    source="this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308); van der Waals 1873",
-    summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
-    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
-    worlds=[volume_world, van_der_waals_world],
-)(_real_gas)
-
-derivation(
-    "length-scale",
-    source="Clausius' virial; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
-    "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
-    worlds=[length_scale_world],
-    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
-)(_length_scale)
