@@ -188,7 +188,7 @@ def _compressibility(chain: Chain) -> None:
     )
     factor = factor.substitute(work.solve_for(_V(eta_eff, lam)))
     there = factor.rescale({lam: lam / c**2})
-    there.same_right(factor, because="constant along an isotherm: no virial coefficients")
+    there.match(factor, because="constant along an isotherm: no virial coefficients")
 
     virial = chain.claim("virial-theorem")
     square = chain.definition(
@@ -210,14 +210,6 @@ def as_ratio(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
     above, below = sp.fraction(sp.together(equation.rhs))
     unit = sp.expand(below).subs(small, 0)
     return eq(equation.lhs, sp.expand(above / unit) / sp.expand(below / unit))
-
-
-@operation("compare")
-def same_right(first: sp.Eq, second: sp.Eq) -> sp.Eq:
-    """Two equations with the same right-hand side: so are the left-hand sides."""
-    if sp.simplify(first.rhs - second.rhs) != 0:
-        raise OperationError(f"{first.rhs} is not {second.rhs}")
-    return eq(first.lhs, second.lhs)
 
 
 @operation("compare with a multiple")
