@@ -7,24 +7,16 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from thermo_theory.engine.printing import latex_words, to_latex, to_text
+from thermo_theory.engine.registry import Registered
 
 __all__ = ["Rendered", "html_table", "text_table"]
 
 
-class Rendered:
+class Rendered(Registered):
     """The faces of a derivation; `Derivation` has the contents."""
 
     if TYPE_CHECKING:
-        name: str
-        protocol: Any
-        source: str
-        summary: str
         steps: tuple[Any, ...]
-        worlds: tuple[Any, ...]
-
-        @property
-        def title(self) -> str:  # noqa: D102
-            ...
 
         @property
         def kind(self) -> str:  # noqa: D102
