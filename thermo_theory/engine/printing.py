@@ -108,14 +108,14 @@ def _within_domains(expression: sp.Basic) -> dict[sp.Basic, sp.Expr]:
 
 
 def _agree(shown: sp.Expr, product: sp.Expr) -> bool:
-    """Whether a form is worth what the product is, at random numbers for all that is no sum, product or power."""
+    """Whether a form is worth what the product is, at random numbers for all but sums, products and powers."""
     dice = random.Random(1)
     pair = sp.Tuple(shown, product)
     pair = pair.xreplace(_within_domains(pair))
     numbers: dict[sp.Basic, sp.Expr] = {}
     walk = sp.preorder_traversal(pair)
     for part in walk:
-        if not part.is_number and not isinstance(part, sp.Add | sp.Mul | sp.Pow | sp.Tuple):
+        if not isinstance(part, sp.Add | sp.Mul | sp.Pow | sp.Tuple | sp.Number):
             walk.skip()
             size = dice.uniform(0.3, 3)
             numbers.setdefault(part, sp.Float(size if part.is_nonnegative else dice.choice((size, -size))))

@@ -199,6 +199,9 @@ def test_what_is_odd_but_right_is_printed(form):
     odd = [x + same, sp.Symbol(" "), sp.Symbol("{"), sp.Symbol("温度"), sp.uppergamma(x, y), sp.S.true, sp.zoo * x]
     odd += [sp.Piecewise((x, a > 0), (y, True)), sp.Lambda(x, x**2), sp.FiniteSet(x), sp.Ne(x, y), sp.Dummy() + x]
     odd += [sp.Integral(f(x), x), sp.Limit(f(x), x, 0, "+-"), sp.exp(sp.exp(sp.exp(100 * x))), x**10000, sp.nan]
+    odd += [
+        sp.sqrt(x) * sp.sqrt(y) * inner for inner in (sp.UnevaluatedExpr(-sp.S.Half), sp.exp(sp.exp(200 * x)), x**999)
+    ]
     for expression in odd:
         assert form(expression).strip() or expression == sp.Symbol(" ")
     with pytest.raises(Misprint, match="stands for"):
