@@ -13,6 +13,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property, partial
+from html import escape
 from typing import Any
 
 import sympy as sp
@@ -416,6 +417,10 @@ def derive(name: str, protocol: Any = None) -> Derivation:
     return _built(find(name, protocol))
 
 
+#: Names of the columns of a list of derivations.
+_COLUMNS = ("name", "protocol", "kind", "claim")
+
+
 class Derivations(Sequence[Derivation]):
     """All derivations, as a sequence that prints as a table; each is computed when it is taken out."""
 
@@ -441,10 +446,11 @@ class Derivations(Sequence[Derivation]):
         return [(row.name, str(row.protocol or ""), kind, row.summary) for row, kind in rows]
 
     def __repr__(self) -> str:
-        return text_table(self._cells())
+        return text_table(_COLUMNS, self._cells())
 
     def _repr_html_(self) -> str:
-        return html_table(self._cells(), [row.claim._repr_latex_() for row in self])
+        rows = zip(self._cells(), self, strict=True)
+        return html_table([*_COLUMNS, "formula"], [[*map(escape, row), one.claim._repr_latex_()] for row, one in rows])
 
 
 def derivations() -> Derivations:
