@@ -9,51 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.contest import Contest, seconds_of
+from benchmarks.networks import Ours, Reference, experiment
 from empirics.data.loading import load
 from empirics.models.functional import frozen_head
-from empirics.training.ensemble import Ensemble
-from empirics.training.experiment import NetworkExperiment
 
-RUNS, BATCH, SPACING = 49, 64, 60
-LR, DECAY = 0.05, 0.01
+RUNS, BATCH = 49, 64
 
 
-def experiment(hidden: Sequence[int], steps: int = 4_800) -> NetworkExperiment:
-    """The demo's experiment with other widths and the same snapshots, every 60 steps."""
-    found = NetworkExperiment.from_mapping(
-        {
-            "name": "bench-digits",
-            "kind": "network",
-            "seeds": list(range(RUNS)),
-            "data": {"name": "digits"},
-            "model": {"name": "mlp", "hidden": list(hidden)},
-            "training": {
-                "protocol": "fixed-lr",
-                "optimizer": "sgd",
-                "batch_size": BATCH,
-                "burn_in": 0,
-                "steps": steps // SPACING * SPACING,
-            },
-            "grid": {"lr": [LR], "weight_decay": [DECAY]},
-            "measure": {"snapshots": steps // SPACING, "spacing": SPACING},
-            "shards": {"runs_per_shard": RUNS},
-        }
-    )
-    assert isinstance(found, NetworkExperiment)
-    return found
-
-
-class Ours:
-    """The ensemble's step: draw minibatches, gradients, statistics, update, and snapshots when due."""
-
-    def __init__(self, hidden: Sequence[int]) -> None:
-        plan = experiment(hidden)
-        self.ensemble = Ensemble(plan, plan.runs, load(plan.data))
-        self.state = self.ensemble.start()
-
-    def step(self) -> None:
-        """One step of all runs."""
-        self.ensemble.advance(self.state)
+def programs(hidden: Sequence[int]) -> tuple[Ours, Reference]:
+    """The demo's experiment with other widths and the same snapshots, every 60 steps; one run of the same network."""
+    model = {"name": "mlp", "hidden": list(hidden)}
+    plan = experiment({"name": "digits"}, model, runs=RUNS, batch=BATCH, spacing=60, snapshots=80)
+    data = load(plan.data)
+    inputs, labels = torch.as_tensor(data.inputs, dtype=torch.float32), torch.as_tensor(data.labels)
+    reference = Reference(lambda: Plain(data.inputs.shape[1], hidden, data.classes), inputs, labels, BATCH)
+    return Ours(plan, data), reference
 
 
 class Plain(nn.Module):
@@ -76,26 +46,6 @@ class Plain(nn.Module):
         return functional.linear(x, self.head)
 
 
-class Reference:
-    """``nn.Module`` and ``torch.optim.SGD``, one run, minibatches by indexing (no DataLoader), nothing measured."""
-
-    def __init__(self, hidden: Sequence[int]) -> None:
-        data = load(experiment(hidden).data)
-        self.inputs, self.labels = torch.as_tensor(data.inputs, dtype=torch.float32), torch.as_tensor(data.labels)
-        torch.manual_seed(0)
-        self.network = Plain(data.inputs.shape[1], hidden, data.classes)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, weight_decay=DECAY)
-
-    @torch.enable_grad()
-    def step(self) -> None:
-        """One step of one run."""
-        rows = torch.randint(len(self.labels), (BATCH,))
-        loss = functional.cross_entropy(self.network(self.inputs[rows]), self.labels[rows])
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-
-
 def flops(hidden: Sequence[int], features: int = 61, classes: int = 10) -> int:
     """Operations of the matrix products of one step of one run: forward, and gradients of weights and signals.
 
@@ -113,7 +63,7 @@ def contests(quick: bool) -> list[Contest]:
     found = []
     for hidden, goal in (((16,), 40.0), ((16, 16), 20.0), ((64, 64), 20.0), ((256,), 20.0)):
         name = "digits" if hidden == (16,) else f"digits-{'-'.join(map(str, hidden))}"
-        ours, reference = Ours(hidden), Reference(hidden)
+        ours, reference = programs(hidden)
         few = max(60, steps // max(1, max(hidden) // 16) // 60 * 60)
         found.append(
             Contest(

@@ -6,7 +6,7 @@ Both are computed from the measured times of a step and of a gradient, since a r
 """
 
 from benchmarks.contest import Contest, seconds_of
-from benchmarks.resnet18 import TOGETHER, Ours, Reference
+from benchmarks.resnet18 import TOGETHER, ensemble, one_run
 
 STEPS, EVALUATIONS, GRADIENTS, SNAPSHOTS = 1_000_000, 200, 4_000, 4_000
 
@@ -24,7 +24,7 @@ def hours(step: float, more: float, times: int) -> float:
 
 def contests(quick: bool) -> list[Contest]:
     """One run; for ours, a quarter of the time of four that advance together."""
-    plain, snapshot, reference = Ours(spacing=50), Ours(spacing=1), Reference()
+    plain, snapshot, reference = ensemble(spacing=50), ensemble(spacing=1), one_run()
     steps = 1 if quick else 2
 
     def ours() -> float:

@@ -5,52 +5,31 @@
 Rounds alternate; the ratio is that of the minimum times (processor time of this process).
 """
 
-import time
 from functools import partial
 
 import torch
 
+from benchmarks.contest import seconds_of
+from benchmarks.networks import experiment
 from empirics.data.loading import load
-from empirics.experiment import Experiment
 from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
 
-CASES = {  # model, data, runs at a time, batch, steps between snapshots
-    "digits demo: mlp [16, 16]": ('name = "mlp"\nhidden = [16, 16]', "digits", 25, 64, 60),
-    "mlp [16, 16], LayerNorm": ('name = "mlp"\nhidden = [16, 16]\nnorm = "layer"', "digits", 25, 64, 60),
-    "convnet, width 4": ('name = "convnet"\nwidth = 4', "digits-images", 8, 64, 25),
-    "resnet18, width 4": ('name = "resnet18"\nwidth = 4', "digits-images", 4, 128, 25),
-    "transformer, width 16": ('name = "transformer"\nwidth = 16', "digits-images", 8, 64, 25),
+DIGITS, IMAGES = {"name": "digits"}, {"name": "digits-images"}
+CASES = {  # data, model, runs at a time, batch, steps between snapshots
+    "digits demo: mlp [16, 16]": (DIGITS, {"name": "mlp", "hidden": [16, 16]}, 25, 64, 60),
+    "mlp [16, 16], LayerNorm": (DIGITS, {"name": "mlp", "hidden": [16, 16], "norm": "layer"}, 25, 64, 60),
+    "convnet, width 4": (IMAGES, {"name": "convnet", "width": 4}, 8, 64, 25),
+    "resnet18, width 4": (IMAGES, {"name": "resnet18", "width": 4}, 4, 128, 25),
+    "transformer, width 16": (IMAGES, {"name": "transformer", "width": 16}, 8, 64, 25),
 }
 
 
-def experiment(model, data, runs, batch, spacing, halves=False):
-    return Experiment.from_toml(f"""
-name = "cost"
-kind = "network"
-seeds = {list(range(runs))}
-[data]
-name = "{data}"
-[model]
-{model}
-[training]
-protocol = "fixed-lr"
-optimizer = "sgd"
-batch_size = {batch}
-halves = {str(halves).lower()}
-burn_in = 0
-steps = {spacing * 16}
-[grid]
-lr = [0.05]
-weight_decay = [0.01]
-[measure]
-snapshots = 16
-spacing = {spacing}
-blocks = 8
-trace_points = 8
-[shards]
-runs_per_shard = {runs}
-""")
+def cost(data, model, runs, batch, spacing, halves=False):
+    measure = {"blocks": 8, "trace_points": 8}
+    return experiment(
+        data, model, runs=runs, batch=batch, spacing=spacing, snapshots=16, measure=measure, halves=halves
+    )
 
 
 def bare_step(ensemble, state):
@@ -63,23 +42,16 @@ def bare_step(ensemble, state):
     state.step += 1
 
 
-def seconds(step, steps):
-    before = time.process_time()
-    for _ in range(steps):
-        step()
-    return (time.process_time() - before) / steps
-
-
 def compared(*case):
     """Minimum times per step: measuring at snapshots, measuring from halves, measuring nothing; in turns."""
-    grids = [experiment(*case), experiment(*case, halves=True)]
+    grids = [cost(*case), cost(*case, halves=True)]
     at_snapshots, from_halves = (Ensemble(grid, grid.runs, load(grid.data)) for grid in grids)
     times = [[], [], []]
     for _ in range(8):
         states = [at_snapshots.start(), from_halves.start(), at_snapshots.start()]
         steps = [at_snapshots.advance, from_halves.advance, partial(bare_step, at_snapshots)]
         for found, step, state in zip(times, steps, states, strict=True):
-            found.append(seconds(partial(step, state), grids[0].measure.spacing))
+            found.append(seconds_of(partial(step, state), grids[0].measure.spacing))
     return [min(found) for found in times]
 
 

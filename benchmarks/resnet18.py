@@ -6,13 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.contest import Contest, seconds_of
+from benchmarks.networks import Ours, Reference, experiment
 from empirics.data.dataset import Dataset
 from empirics.models.functional import frozen_head
-from empirics.training.ensemble import Ensemble
-from empirics.training.experiment import NetworkExperiment
 
 WIDTH, BATCH, RUNS, TOGETHER = 4, 128, 8, 4
-LR, DECAY = 0.05, 0.01
 
 
 def images(count: int = 1024) -> Dataset:
@@ -22,42 +20,12 @@ def images(count: int = 1024) -> Dataset:
     return Dataset("noise", inputs, rng.integers(10, size=count), 10, (3, 32, 32))
 
 
-def experiment(spacing: int) -> NetworkExperiment:
-    """Four runs, a snapshot every `spacing` steps."""
-    found = NetworkExperiment.from_mapping(
-        {
-            "name": "bench-resnet18",
-            "kind": "network",
-            "seeds": list(range(TOGETHER)),
-            "data": {"name": "digits-images"},  # a placeholder: the ensemble is given its images
-            "model": {"name": "resnet18", "width": WIDTH},
-            "training": {
-                "protocol": "fixed-lr",
-                "optimizer": "sgd",
-                "batch_size": BATCH,
-                "burn_in": 0,
-                "steps": 40 * spacing,
-            },
-            "grid": {"lr": [LR], "weight_decay": [DECAY]},
-            "measure": {"snapshots": 40, "spacing": spacing},
-            "shards": {"runs_per_shard": TOGETHER},
-        }
-    )
-    assert isinstance(found, NetworkExperiment)
-    return found
-
-
-class Ours:
-    """Four runs of an ensemble."""
-
-    def __init__(self, spacing: int) -> None:
-        plan = experiment(spacing)
-        self.ensemble = Ensemble(plan, plan.runs, images())
-        self.state = self.ensemble.start()
-
-    def step(self) -> None:
-        """One step of the four runs."""
-        self.ensemble.advance(self.state)
+def ensemble(spacing: int) -> Ours:
+    """Four runs of an ensemble, a snapshot every `spacing` steps."""
+    # The data are a placeholder: the ensemble is given its images.
+    data, model = {"name": "digits-images"}, {"name": "resnet18", "width": WIDTH}
+    plan = experiment(data, model, runs=TOGETHER, batch=BATCH, spacing=spacing, snapshots=40)
+    return Ours(plan, images())
 
 
 class _Unit(nn.Module):
@@ -102,29 +70,16 @@ class Plain(nn.Module):
         return functional.linear(self.units(self.norm(self.stem(x)).relu()).mean((2, 3)), self.head)
 
 
-class Reference:
-    """``nn.Module``, channels last, and ``torch.optim.SGD``: one run, no DataLoader, nothing measured."""
-
-    def __init__(self) -> None:
-        data = images()
-        inputs = torch.as_tensor(data.inputs).view(-1, 3, 32, 32)
-        self.inputs, self.labels = inputs.contiguous(memory_format=torch.channels_last), torch.as_tensor(data.labels)
-        torch.manual_seed(0)
-        self.network = Plain().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, weight_decay=DECAY)
-
-    @torch.enable_grad()
-    def gradient(self) -> None:
-        """The gradient of a minibatch."""
-        rows = torch.randint(len(self.labels), (BATCH,))
-        loss = functional.cross_entropy(self.network(self.inputs[rows]), self.labels[rows])
-        self.optimizer.zero_grad()
-        loss.backward()
-
-    def step(self) -> None:
-        """One step of one run."""
-        self.gradient()
-        self.optimizer.step()
+def one_run() -> Reference:
+    """One run of the same network, channels last."""
+    data = images()
+    inputs = torch.as_tensor(data.inputs).view(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    return Reference(
+        lambda: Plain().to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        inputs,
+        torch.as_tensor(data.labels),
+        BATCH,
+    )
 
 
 def flops() -> float:
@@ -147,7 +102,7 @@ def flops() -> float:
 
 def contests(quick: bool) -> list[Contest]:
     """A step of eight runs, four at a time."""
-    ours, reference, steps = Ours(spacing=50), Reference(), 1 if quick else 3
+    ours, reference, steps = ensemble(spacing=50), one_run(), 1 if quick else 3
     return [
         Contest(
             name="resnet18",

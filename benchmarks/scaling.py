@@ -16,53 +16,34 @@ import time
 import numpy as np
 import torch
 
+from benchmarks.networks import experiment
 from empirics.data.dataset import Dataset
 from empirics.data.loading import load
-from empirics.experiment import Experiment
 from empirics.training.ensemble import Ensemble
 from empirics.training.memory import needed
 
 RUNS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STEPS = (500, 1000, 2000, 4000, 8000)
 
-#: Name: the network and its data, batch, steps between snapshots, steps per round, largest number of runs.
+#: Name: the data and the network, batch, steps between snapshots, steps per round, largest number of runs.
 CASES = {
-    "digits": ('[data]\nname = "digits"\n[model]\nname = "mlp"\nhidden = [16, 16]', 64, 60, 120, 256),
+    "digits": ({"name": "digits"}, {"name": "mlp", "hidden": [16, 16]}, 64, 60, 120, 256),
     "resnet18": (
-        '[data]\nname = "images"\npath = "-"\n[model]\nname = "resnet18"\nwidth = 4\nhead_norm = 10.0', 128, 250, 4, 16
+        {"name": "images", "path": "-"}, {"name": "resnet18", "width": 4, "head_norm": 10.0}, 128, 250, 4, 16
     ),
 }  # fmt: skip
+#: Few blocks and points of the trace.
+MEASURE = {"blocks": 8, "trace_points": 8}
 
 
-def experiment(case, runs, snapshots=400):
-    tables, batch, spacing, _, _ = CASES[case]
-    return Experiment.from_toml(f"""
-name = "cost"
-kind = "network"
-seeds = {list(range(runs))}
-{tables}
-[training]
-protocol = "fixed-lr"
-optimizer = "sgd"
-batch_size = {batch}
-burn_in = 0
-steps = {spacing * snapshots}
-[grid]
-lr = [0.05]
-weight_decay = [0.01]
-[measure]
-snapshots = {snapshots}
-spacing = {spacing}
-blocks = 8
-trace_points = 8
-[shards]
-runs_per_shard = {runs}
-""")
+def cost(case, runs, snapshots=400):
+    data, model, batch, spacing, _, _ = CASES[case]
+    return experiment(data, model, runs=runs, batch=batch, spacing=spacing, snapshots=snapshots, measure=MEASURE)
 
 
 def data(case):
     if case == "digits":
-        return load(experiment(case, 1).data)
+        return load(cost(case, 1).data)
     rng = np.random.default_rng(0)  # the size of CIFAR-10's images, a tenth of their number
     images = rng.standard_normal((5000, 3072), dtype=np.float32)
     return Dataset("noise", images, rng.integers(0, 10, 5000), 10, (3, 32, 32))
@@ -83,8 +64,8 @@ def forget_peak():
 def point(case, runs):
     """Seconds per step, bytes at the peak and bytes predicted, for a shard of `runs` runs."""
     torch.set_num_threads(1)
-    grid, samples, length = experiment(case, runs), data(case), CASES[case][3]
-    Ensemble(experiment(case, 1), grid.runs[:1], samples).advance(Ensemble(grid, grid.runs[:1], samples).start())
+    grid, samples, length = cost(case, runs), data(case), CASES[case][4]
+    Ensemble(cost(case, 1), grid.runs[:1], samples).advance(Ensemble(grid, grid.runs[:1], samples).start())
     predicted = needed(grid, Ensemble(grid, grid.runs[:1], samples), runs)
     forget_peak()
     before = memory("VmRSS")
@@ -105,7 +86,7 @@ def over_steps(case="digits", runs=16):
     torch.set_num_threads(1)
     samples, found = data(case), []
     for steps in STEPS:
-        grid = experiment(case, runs, snapshots=steps // CASES[case][2] // 8 * 8)
+        grid = cost(case, runs, snapshots=steps // CASES[case][3] // 8 * 8)
         ensemble, taken = Ensemble(grid, grid.runs, samples), []
         for _ in range(3):
             began, state = time.process_time(), ensemble.start()

@@ -7,8 +7,7 @@ Importing this package is cheap: torch, xarray and the rest load when a name bel
 True
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thermo_theory import renamed
 
@@ -50,27 +49,14 @@ _HOME = {
     "empirics.claims": ("Verdict", "Verdicts", "compare"),
     "empirics.pages": ("report",),
     "empirics.probe": ("ThermoProbe",),
+    "empirics": ("isotropic", "steering"),  # rooms that are public as such
 }
 
 renamed.register()
 
 
 if not TYPE_CHECKING:  # a checker knows the names above, and reports others
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name from the room it lives in.
-
-        Raises
-        ------
-        AttributeError
-            For any other name.
-        """
-        if name in ("isotropic", "steering"):  # rooms that are public as such
-            return import_module(f"empirics.{name}")
-        for home, names in _HOME.items():
-            if name in names:
-                return getattr(import_module(home), name)
-        return renamed.module(__name__, name)
+    __getattr__ = renamed.lazily(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

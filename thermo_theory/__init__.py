@@ -7,8 +7,7 @@ Importing this package is cheap: sympy and the derivations load when a name belo
 Eq(V*p, R*T)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thermo_theory import renamed
 from thermo_theory.engine import library
@@ -67,19 +66,7 @@ renamed.register()
 
 
 if not TYPE_CHECKING:  # a checker knows the names above, and reports others
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name from the room it lives in.
-
-        Raises
-        ------
-        AttributeError
-            For any other name.
-        """
-        for home, names in _HOME.items():
-            if name in names:
-                return getattr(import_module(home), name)
-        return renamed.module(__name__, name)
+    __getattr__ = renamed.lazily(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["NAMES", "RENAMED", "SINCE", "module", "newer", "register"]
+__all__ = ["NAMES", "RENAMED", "SINCE", "lazily", "newer", "register"]
 
 #: The release in which the names below changed. They go away with the second minor release after it.
 SINCE = "0.2.0"
@@ -143,14 +144,27 @@ def register() -> None:
     sys.modules.setdefault(function, _Renamed(function, f"Deprecated since {SINCE}: use {RENAMED[function]}."))
 
 
-def module(package: str, name: str) -> ModuleType:
-    """Return the module that a package had under a name.
+def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """Return a `__getattr__` that imports a public name of a package, or a module by its old name, on first use.
 
-    Raises
-    ------
-    AttributeError
-        If it never had one.
+    Parameters
+    ----------
+    package : str
+        Its name.
+    homes : mapping
+        The modules that names come from, and these names; those of the package itself are its modules.
+
+    Returns
+    -------
+    callable
     """
-    if (old := f"{package}.{name}") not in RENAMED:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return import_module(old)
+
+    def load(name: str) -> Any:
+        for home, names in homes.items():
+            if name in names:
+                return import_module(f"{package}.{name}") if home == package else getattr(import_module(home), name)
+        if (old := f"{package}.{name}") not in RENAMED:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return import_module(old)
+
+    return load

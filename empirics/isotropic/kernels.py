@@ -30,23 +30,7 @@ def _rotl(x, k):  # type: ignore[no-untyped-def]
     return (x << np.uint64(k)) | (x >> np.uint64(64 - k))
 
 
-@_jit
-def _bits(rng, out):  # type: ignore[no-untyped-def]
-    """Draw 64 bits for every lane."""
-    for i in range(LANES):
-        s0, s1, s2, s3 = rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i]
-        out[i] = _rotl(s0 + s3, 23) + s0
-        t = s1 << np.uint64(17)
-        s2 ^= s0
-        s3 ^= s1
-        s1 ^= s2
-        s0 ^= s3
-        s2 ^= t
-        s3 = _rotl(s3, 45)
-        rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i] = s0, s1, s2, s3
-
-
-@_jit
+@_inline
 def _bits_of(rng, i):  # type: ignore[no-untyped-def]
     """Draw 64 bits for lane i alone."""
     s0, s1, s2, s3 = rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i]
@@ -60,6 +44,13 @@ def _bits_of(rng, i):  # type: ignore[no-untyped-def]
     s3 = _rotl(s3, 45)
     rng[i], rng[LANES + i], rng[2 * LANES + i], rng[3 * LANES + i] = s0, s1, s2, s3
     return found
+
+
+@_jit
+def _bits(rng, out):  # type: ignore[no-untyped-def]
+    """Draw 64 bits for every lane."""
+    for i in range(LANES):
+        out[i] = _bits_of(rng, i)
 
 
 @_inline

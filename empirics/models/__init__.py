@@ -1,8 +1,9 @@
 """Scale-invariant networks with a leading ensemble axis, one file each. Torch is loaded when one is used."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from empirics.models.registry import MODELS
+from thermo_theory.renamed import lazily
 
 if TYPE_CHECKING:
     from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
@@ -10,17 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "TensorBlocks", "network", "scale_invariant_blocks"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the public functions that need torch.
-
-    Raises
-    ------
-    AttributeError
-        For any other name.
-    """
-    if name not in ("TensorBlocks", "network", "scale_invariant_blocks"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from empirics.models import invariance, own
-
-    return getattr(own if name == "network" else invariance, name)
+#: What needs torch is loaded when it is first used.
+__getattr__ = lazily(
+    __name__,
+    {
+        "empirics.models.invariance": ("TensorBlocks", "scale_invariant_blocks"),
+        "empirics.models.own": ("network",),
+    },
+)

@@ -4,24 +4,14 @@
 :mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` are callbacks for those trainers (extras).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from thermo_theory.renamed import lazily
 
 if TYPE_CHECKING:
     from empirics.probe.probe import COLUMNS, ThermoProbe
 
 __all__ = ["COLUMNS", "ThermoProbe"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the probe, which needs torch, when it is first used.
-
-    Raises
-    ------
-    AttributeError
-        For any other name.
-    """
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from empirics.probe import probe
-
-    return getattr(probe, name)
+#: The probe needs torch; it is loaded when it is first used.
+__getattr__ = lazily(__name__, {"empirics.probe.probe": __all__})

@@ -10,13 +10,13 @@ not quasi-static after step 0: the energy of the directions lags; needs 1,151,29
 Plans and forecasts need no torch: it loads when a scheduler is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from empirics.probe.index import MeasuredIndex, measured_index
 from empirics.steering.forecast import QuasiStatic, forecast, quasi_static
 from empirics.steering.plans import KINDS, Plan, adiabat, cooldown, entropy_rate, plan, vmf_heat_capacity
 from empirics.steering.quench import drop_entropy
+from thermo_theory.renamed import lazily
 
 if TYPE_CHECKING:
     from empirics.steering import averaging, weight_decay
@@ -56,23 +56,12 @@ __all__ = [
     "weight_decay",
 ]
 
-_HOME = {
-    "empirics.steering.schedulers": ("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"),
-    "empirics.steering.planned": ("PlannedLR", "optimizer_name"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what needs torch when it is first used.
-
-    Raises
-    ------
-    AttributeError
-        For any other name.
-    """
-    if name in ("averaging", "weight_decay"):
-        return import_module(f"empirics.steering.{name}")
-    for home, names in _HOME.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: What needs torch is loaded when it is first used.
+__getattr__ = lazily(
+    __name__,
+    {
+        "empirics.steering.schedulers": ("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"),
+        "empirics.steering.planned": ("PlannedLR", "optimizer_name"),
+        "empirics.steering": ("averaging", "weight_decay"),
+    },
+)

@@ -16,6 +16,7 @@ import sympy as sp
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.printing import to_latex, to_text
+from thermo_theory.engine.rendering import html_table, text_table
 from thermo_theory.symbols import glossary
 
 __all__ = ["Dictionary", "DictionaryEntry", "dictionary"]
@@ -59,13 +60,9 @@ class Dictionary(Sequence[DictionaryEntry]):
 
     def __repr__(self) -> str:
         head = _HEAD[:3] + _HEAD[4:]  # units would make it too wide for a terminal
-        cells = [head, *(_cells(row, ", ".join(map(to_text, row.symbols))) for row in self._rows)]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
-        lines = [
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-            for row in cells
-        ]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        cells = (_cells(row, ", ".join(map(to_text, row.symbols))) for row in self._rows)
+        first, *lines = text_table(head, cells).split("\n")
+        return "\n".join([first, "-" * max(map(len, [first, *lines])), *lines])
 
     def to_markdown(self) -> str:
         """Return the table in Markdown, with the symbols in LaTeX."""
@@ -73,10 +70,7 @@ class Dictionary(Sequence[DictionaryEntry]):
         return "\n".join([*head, *(f"| {' | '.join(_cells(row, *_formulas(row)))} |" for row in self._rows)]) + "\n"
 
     def _repr_html_(self) -> str:
-        rows = [f"<tr><th>{'</th><th>'.join(_HEAD)}</th></tr>"]
-        for row in self._rows:
-            rows.append(f"<tr><td>{'</td><td>'.join(map(escape, _cells(row, *_formulas(row))))}</td></tr>")
-        return f"<table>{''.join(rows)}</table>"
+        return html_table(_HEAD, [[*map(escape, _cells(row, *_formulas(row)))] for row in self._rows])
 
 
 def _formulas(row: DictionaryEntry) -> tuple[str, str]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property, partial
+from html import escape
 from typing import Any
 
 import sympy as sp
@@ -28,10 +29,9 @@ from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
 from thermo_theory.engine.operations import OPERATIONS
 from thermo_theory.engine.printing import to_text
-from thermo_theory.engine.registry import KINDS, Entry, derivation, find, registered
+from thermo_theory.engine.registry import KINDS, Entry, Registered, derivation, find, registered
 from thermo_theory.engine.rendering import Rendered, html_table, text_table
 from thermo_theory.engine.roots import Root, roots, tree
-from thermo_theory.engine.world import WorldMaker
 
 __all__ = [
     "ASSUMPTIONS",
@@ -249,22 +249,8 @@ class Derivation(Rendered):
         Every assumption that entered, in the order in which it did.
     """
 
-    name: str
-    protocol: Any
-    declared: str | None
-    source: str
-    summary: str
-    steps: tuple[Step, ...]
-    worlds: tuple[WorldMaker, ...] = field(repr=False)
-    kernel: Callable[..., Any] | None = field(default=None, repr=False)
-    kernel_arguments: tuple[str, ...] | None = field(default=None, repr=False)
-    domain: tuple[sp.Basic, ...] = ()
+    steps: tuple[Step, ...] = field(kw_only=True)
     withdrawn: frozenset[str] = frozenset()
-
-    @property
-    def title(self) -> str:
-        """Name and protocol."""
-        return self.name if self.protocol is None else f"{self.name}, {self.protocol}"
 
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
@@ -395,18 +381,8 @@ def _inline(part: object) -> str:
 def _built(entry: Entry) -> Derivation:
     chain = Chain(entry.title)
     entry.build(chain, *([entry.protocol] if entry.protocol is not None else []))
-    return Derivation(
-        entry.name,
-        entry.protocol,
-        entry.kind,
-        entry.source,
-        entry.summary,
-        tuple(chain.steps),
-        entry.worlds,
-        entry.kernel,
-        entry.kernel_arguments,
-        entry.domain,
-    )
+    known = {one.name: getattr(entry, one.name) for one in fields(Registered)}
+    return Derivation(**known, steps=tuple(chain.steps))
 
 
 def derive(name: str, protocol: Any = None) -> Derivation:
@@ -441,6 +417,10 @@ def derive(name: str, protocol: Any = None) -> Derivation:
     return _built(find(name, protocol))
 
 
+#: Names of the columns of a list of derivations.
+_COLUMNS = ("name", "protocol", "kind", "claim")
+
+
 class Derivations(Sequence[Derivation]):
     """All derivations, as a sequence that prints as a table; each is computed when it is taken out."""
 
@@ -466,10 +446,11 @@ class Derivations(Sequence[Derivation]):
         return [(row.name, str(row.protocol or ""), kind, row.summary) for row, kind in rows]
 
     def __repr__(self) -> str:
-        return text_table(self._cells())
+        return text_table(_COLUMNS, self._cells())
 
     def _repr_html_(self) -> str:
-        return html_table(self._cells(), [row.claim._repr_latex_() for row in self])
+        rows = zip(self._cells(), self, strict=True)
+        return html_table([*_COLUMNS, "formula"], [[*map(escape, row), one.claim._repr_latex_()] for row, one in rows])
 
 
 def derivations() -> Derivations:

@@ -15,7 +15,7 @@ from sympy.printing.pretty.stringpict import prettyForm
 
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import F, G, H, S, T, U, V, eq, p
-from thermo_theory.symbols.vectors import Dot, Vec, _pretty_joined
+from thermo_theory.symbols.vectors import Dot, Notation, Vec
 
 __all__ = [
     "Change",
@@ -50,10 +50,11 @@ __all__ = [
 ]
 
 
-class Partial(sp.Function):
+class Partial(Notation):
     """The derivative of a quantity by a variable, at constant another one: ``Partial(S, V, T)`` is (dS/dV)_T."""
 
     nargs = 3
+    text, tex = "(∂{0}/∂{1})", r"\left(\frac{{\partial {0}}}{{\partial {1}}}\right)_{{{2}}}"
 
     @classmethod
     def eval(cls, quantity: sp.Expr, variable: sp.Expr, held: sp.Expr) -> sp.Expr | None:
@@ -61,45 +62,28 @@ class Partial(sp.Function):
         return -cls(-quantity, variable, held) if quantity.could_extract_minus_sign() else None
 
     def _pretty(self, printer: Any) -> Any:
-        quantity, variable, held = self.args
-        slope = _pretty_joined(printer, "∂", quantity, "/∂", variable, brackets="()")
-        return prettyForm(*slope.right("_", printer._print(held)))
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        quantity, variable, held = map(printer._print, self.args)
-        text = rf"\left(\frac{{\partial {quantity}}}{{\partial {variable}}}\right)_{{{held}}}"
-        return text if exp is None else rf"{text}^{{{exp}}}"
+        return prettyForm(*super()._pretty(printer).right("_", printer._print(self.args[2])))
 
 
-class Change(sp.Function):
+class Change(Notation):
     """A small change of a quantity."""
 
     nargs = 1
+    text, tex = "d{0}", r"\mathrm{{d}} {0}"
 
     def _sympystr(self, printer: Any) -> str:
         return f"d({printer._print(self.args[0])})"
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, "d", self.args[0])
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\mathrm{{d}} {printer._print(self.args[0])}"
-        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
-
-
-class Variation(sp.Function):
+class Variation(Notation):
     """How a functional of a distribution changes with the probability of one state."""
 
     nargs = 2
+    text, tex = "[{0}]", r"\frac{{\delta}}{{\delta {1}}}\left[{0}\right]"
 
     def _pretty(self, printer: Any) -> Any:
-        functional, state = self.args
-        slope = prettyForm("δ") / _pretty_joined(printer, "δ", state)
-        return prettyForm(*slope.right(_pretty_joined(printer, functional, brackets="[]")))
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        functional, state = map(printer._print, self.args)
-        return rf"\frac{{\delta}}{{\delta {state}}}\left[{functional}\right]"
+        state = prettyForm(*printer._print(self.args[1]).left("δ"))
+        return prettyForm(*(prettyForm("δ") / state).right(super()._pretty(printer)))
 
 
 class SurfaceIntegral(sp.Function):
@@ -112,9 +96,9 @@ class SurfaceIntegral(sp.Function):
         return None if constant == 1 else constant * cls(varying)
 
     def _pretty(self, printer: Any) -> Any:
-        brackets = "()" if self.args[0].is_Add else ""
-        inside = _pretty_joined(printer, self.args[0], brackets=brackets)
-        return prettyForm(*prettyForm(*inside.left("∫ ")).right(" dA"))
+        inside = printer._print(self.args[0])
+        bracketed = prettyForm(*inside.parens()) if self.args[0].is_Add else inside
+        return prettyForm(*prettyForm(*bracketed.left("∫ ")).right(" dA"))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         text = rf"\int {printer.parenthesize(self.args[0], PRECEDENCE['Mul'], strict=True)}\,\mathrm{{d}}A"

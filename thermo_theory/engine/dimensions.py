@@ -33,7 +33,6 @@ __all__ = [
     "cases_of",
     "check",
     "check_step",
-    "unit_of",
     "units_of",
 ]
 
@@ -327,15 +326,3 @@ def check(derivation: Any) -> Units:
             found.step = step
             raise found from None
     return units
-
-
-def unit_of(expression: sp.Expr, derivation: Any) -> str:
-    """Return the unit of an expression in a derivation.
-
-    >>> from thermo_theory import FixedLR, derive
-    >>> from thermo_theory.symbols import eta, lam
-    >>> unit_of(eta * lam, derive("radius-trajectory", FixedLR)), unit_of(eta * lam, derive("norm-balance"))
-    ('1/iteration', '1')
-    """
-    units = check(derivation)
-    return units.text(units.of(expression) or {})

@@ -53,11 +53,10 @@ class Needs:
 def premises(derivation: Derivation) -> dict[str, list[Step]]:
     """The statements of every assumption that a derivation rests on."""
     found: dict[str, list[Step]] = {name: [] for name in derivation.assumptions}
-    for last in derivation.steps:
-        for step in ancestors(last):
-            for name in step.assumptions if step.operation == "assumption" else ():
-                if name in found and step.equation not in [other.equation for other in found[name]]:
-                    found[name].append(step)
+    for step in ancestors(*derivation.steps):
+        for name in step.assumptions if step.operation == "assumption" else ():
+            if name in found and step.equation not in [other.equation for other in found[name]]:
+                found[name].append(step)
     return found
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, partial
 from math import isfinite, lcm
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
-from thermo_theory.engine.reading import Misprint, Unread, confirm, tokens
-from thermo_theory.engine.terminal import bracketed, drawn, linear
+from thermo_theory.engine.terminal import bracketed, drawn
 from thermo_theory.symbols import glossary, latex_names
 from thermo_theory.symbols.vectors import Dot, Expectation
 
@@ -51,17 +49,21 @@ def _gathered(product: sp.Mul) -> sp.Expr:
         base, exponent = factor.as_base_exp()
         if exponent.is_Rational and not exponent.is_integer and _never_negative(base):
             share, rest = _factors(base)
-            powers.append((readable(share * sp.Mul(*rest)), exponent))
+            powers.append((share * sp.Mul(*rest), exponent))
         else:
-            outside.append(readable(factor))
-    if all(base.is_number for base, _ in powers):
+            outside.append(factor)
+
+    def gathered(show: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:
+        degree = lcm(*[int(exponent.q) for _, exponent in powers])
+        inside = abs(number) ** degree * sp.Mul(*[show(base) ** (exponent * degree) for base, exponent in powers])
+        root = sp.Pow(inside, sp.Rational(1, degree), evaluate=False)
+        shown = [*([sp.S.NegativeOne] if number < 0 else []), *map(show, outside), root]
+        return sp.Mul(*shown, evaluate=False) if len(shown) > 1 else root
+
+    if all(base.is_number for base, _ in powers) or not _agree(gathered(lambda part: part), product):
         parts = [readable(part) for part in product.args]
         return product if parts == list(product.args) else sp.Mul(*parts, evaluate=False)
-    degree = lcm(*[int(exponent.q) for _, exponent in powers])
-    inside = abs(number) ** degree * sp.Mul(*[base ** (exponent * degree) for base, exponent in powers])
-    root = sp.Pow(inside, sp.Rational(1, degree), evaluate=False)
-    shown = [*([sp.S.NegativeOne] if number < 0 else []), *outside, root]
-    return sp.Mul(*shown, evaluate=False) if len(shown) > 1 else root
+    return gathered(readable)
 
 
 def _factors(product: sp.Expr) -> tuple[sp.Rational, list[sp.Expr]]:
@@ -86,18 +88,39 @@ def _never_negative(base: sp.Expr) -> bool:
     """Whether an expression is at least 0 wherever its symbols lie in their domains."""
     if base.is_nonnegative is not None:
         return bool(base.is_nonnegative)
+    return bool(sp.factor(base.subs(_within_domains(base))).is_nonnegative)
+
+
+def _within_domains(expression: sp.Basic) -> dict[sp.Basic, sp.Expr]:
+    """What runs through the domain of each symbol, square and mean of squares while new letters are positive."""
     positive = partial(sp.Dummy, positive=True)
     changes: dict[sp.Basic, sp.Expr] = {
         part: positive()
-        for part in base.atoms(Dot, Expectation)
+        for part in expression.atoms(Dot, Expectation)
         if (part.args[0] == part.args[-1] if isinstance(part, Dot) else _never_negative(part.args[0]))
     }
-    for symbol in base.free_symbols & glossary.keys():
+    for symbol in expression.free_symbols & glossary.keys():
         low, high = glossary[symbol].domain.low, glossary[symbol].domain.high
         if isfinite(low):
             share = int(high - low) / (1 + positive()) if isfinite(high) else positive()
             changes[symbol] = int(low) + share
-    return bool(sp.factor(base.subs(changes)).is_nonnegative)
+    return changes
+
+
+def _agree(shown: sp.Expr, product: sp.Expr) -> bool:
+    """Whether a form is worth what the product is, at random numbers for all but sums, products and powers."""
+    dice = random.Random(1)
+    pair = sp.Tuple(shown, product)
+    pair = pair.xreplace(_within_domains(pair))
+    numbers: dict[sp.Basic, sp.Expr] = {}
+    walk = sp.preorder_traversal(pair)
+    for part in walk:
+        if not isinstance(part, sp.Add | sp.Mul | sp.Pow | sp.Tuple | sp.Number):
+            walk.skip()
+            size = dice.uniform(0.3, 3)
+            numbers.setdefault(part, sp.Float(size if part.is_nonnegative else dice.choice((size, -size))))
+    one, other = map(sp.N, pair.xreplace(numbers))
+    return float(abs(one - other)) <= 1e-7 * max(1.0, float(abs(other)))
 
 
 class _Latex(LatexPrinter):
@@ -111,35 +134,14 @@ class _Latex(LatexPrinter):
 
 
 def to_latex(expression: sp.Basic) -> str:
-    r"""Return an expression in LaTeX, which has been read back and compared with it.
+    r"""Return an expression in LaTeX.
 
     >>> from thermo_theory.symbols import eta_eff
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
     printer = _Latex({"symbol_names": latex_names(expression)})
-    return _faithful(expression, lambda part: _ascii(printer.doprint(part)), latex=True)
-
-
-def _faithful(expression: sp.Basic, draw: Callable[[sp.Basic], str], latex: bool) -> str:
-    """Print with roots gathered, or else as it is, or else as sympy does: what says something else is not shown.
-
-    What has no rule passes: a user's own notations may have any look.
-    """
-    names = {letter: draw(letter) for letter in expression.atoms(sp.Symbol, sp.NumberSymbol)}
-    # A call for each function as it stands: sympy's cache takes functions of one name for one another.
-    for call in {call.func: call for call in expression.atoms(AppliedUndef)}.values():
-        names[call] = draw(call).split(r"{\left(")[0] if latex else draw(sp.Symbol(call.func.__name__))
-    for shown in (readable(expression), expression):
-        text = draw(shown)
-        with suppress(Misprint):
-            with suppress(Unread, LookupError, TypeError, RecursionError):
-                if latex:
-                    confirm(expression, tokens(text), {letter: tokens(name) for letter, name in names.items()})
-                else:
-                    confirm(expression, linear(text, names.values()), {key: (name,) for key, name in names.items()})
-            return text
-    return text if latex else sp.sstr(expression)
+    return _ascii(printer.doprint(readable(expression)))
 
 
 #: Combining characters and the accents of LaTeX's mathematics.
@@ -226,7 +228,7 @@ def _in_prose(character: str) -> str:
 
 
 def to_text(expression: sp.Basic, one_line: bool = False) -> str:
-    """Return an expression as it is drawn in a terminal, which has been read back and compared with it.
+    """Return an expression as it is drawn in a terminal.
 
     Parameters
     ----------
@@ -247,4 +249,4 @@ def to_text(expression: sp.Basic, one_line: bool = False) -> str:
     >>> to_text(R**2 / sp.sqrt(2 * V * T), one_line=True)
     'R²⋅√(1/(2⋅T⋅V))'
     """
-    return _faithful(expression, partial(drawn, one_line=one_line), latex=False)
+    return drawn(readable(expression), one_line)

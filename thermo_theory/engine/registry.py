@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
@@ -14,31 +14,37 @@ from thermo_theory.engine import library
 from thermo_theory.engine.world import WorldMaker
 from thermo_theory.renamed import NAMES, newer
 
-__all__ = ["KINDS", "Entry", "derivation", "find", "registered"]
+__all__ = ["KINDS", "Entry", "Registered", "derivation", "find", "registered"]
 
 #: The kinds of claims.
 KINDS = ("definition", "identity", "symmetry", "physics")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What `derivation` was given, and the function that writes the steps."""
+class Registered:
+    """What `derivation` was given; `Derivation` has what each is."""
 
     name: str
     protocol: Any
-    kind: str | None
+    declared: str | None
     source: str
     summary: str
-    build: Callable[..., None]
-    worlds: tuple[WorldMaker, ...]
-    kernel: Callable[..., Any] | None
-    kernel_arguments: tuple[str, ...] | None
-    domain: tuple[sp.Basic, ...]
+    worlds: tuple[WorldMaker, ...] = field(repr=False)
+    kernel: Callable[..., Any] | None = field(default=None, repr=False)
+    kernel_arguments: tuple[str, ...] | None = field(default=None, repr=False)
+    domain: tuple[sp.Basic, ...] = ()
 
     @property
     def title(self) -> str:
         """Name and protocol."""
         return self.name if self.protocol is None else f"{self.name}, {self.protocol}"
+
+
+@dataclass(frozen=True)
+class Entry(Registered):
+    """The same with the function that writes the steps."""
+
+    build: Callable[..., None] = field(kw_only=True)
 
 
 _REGISTRY: dict[tuple[str, str], Entry] = {}
@@ -108,7 +114,7 @@ def derivation(
         if key in _REGISTRY and build.__module__ != "__main__":  # a cell of a notebook may run again
             raise ValueError(f"{name} for {protocol} is registered twice")
         _REGISTRY[key] = Entry(
-            name, protocol, kind, source, summary, build, tuple(worlds), kernel, arguments, tuple(domain)
+            name, protocol, kind, source, summary, tuple(worlds), kernel, arguments, tuple(domain), build=build
         )
         return build
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thermo_theory.engine.printing import latex_words, to_latex, to_text
+from thermo_theory.engine.registry import Registered
 
 __all__ = ["Rendered", "html_table", "text_table"]
 
 
-class Rendered:
+class Rendered(Registered):
     """The faces of a derivation; `Derivation` has the contents."""
 
     if TYPE_CHECKING:
-        name: str
-        protocol: Any
-        source: str
-        summary: str
         steps: tuple[Any, ...]
-        worlds: tuple[Any, ...]
-
-        @property
-        def title(self) -> str:  # noqa: D102
-            ...
 
         @property
         def kind(self) -> str:  # noqa: D102
@@ -83,24 +74,14 @@ class Rendered:
         return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{latex_words(self._brackets())}}}$"
 
 
-#: Names of the columns of a list of derivations.
-_COLUMNS = ("name", "protocol", "kind", "claim")
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align the cells of a table in columns."""
+    cells = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def text_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """Align name, protocol, kind and claim in columns."""
-    cells = [_COLUMNS, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(3)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in cells
-    )
-
-
-def html_table(rows: Sequence[tuple[str, str, str, str]], formulas: Sequence[str]) -> str:
-    """Write the same table for a notebook, with the formula of each claim in LaTeX."""
-    head = "".join(f"<th>{column}</th>" for column in (*_COLUMNS, "formula"))
-    body = [
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}<td>{formula}</td></tr>"
-        for row, formula in zip(rows, formulas, strict=True)
-    ]
-    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table for a notebook; its cells are HTML."""
+    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+    return f"<table><tr><th>{'</th><th>'.join(head)}</th></tr>{body}</table>"

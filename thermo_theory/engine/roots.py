@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Root", "ancestors", "roots", "tree"]
 
 
-def ancestors(step: Step, discharged: frozenset[str] = frozenset()) -> Iterator[Step]:
-    """Steps that a step was made from, itself first, through the derivations whose claims were used.
+def ancestors(*steps: Step) -> Iterator[Step]:
+    """Steps that steps were made from, themselves among them, through the derivations whose claims were used.
 
     An assumption that a claim was given a proof of is left out: the proof is there.
 
@@ -24,7 +24,7 @@ def ancestors(step: Step, discharged: frozenset[str] = frozenset()) -> Iterator[
     Step
     """
     seen: set[tuple[int, frozenset[str]]] = set()
-    left = [(step, discharged)]
+    left: list[tuple[Step, frozenset[str]]] = [(step, frozenset()) for step in reversed(steps)]
     while left:
         one, proved = left.pop()
         if (id(one), proved) in seen or (one.operation == "assumption" and proved.issuperset(one.assumptions)):

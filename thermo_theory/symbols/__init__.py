@@ -242,7 +242,6 @@ vdw_b = _symbol("b_0", "b", "van der Waals' excluded volume", "weight^2")
 V_c = _symbol("V_c", "V_c", "critical volume", "weight^2")
 T_c = _symbol("T_c", "T_c", "critical temperature", "loss")
 p_c = _symbol("p_c", "p_c", "critical pressure", _CURVATURE)
-B_2 = _symbol("B_2", "B_2", "second virial coefficient, of the expansion of p V/(R T) in 1/V", "weight^2", REAL)
 eps = _symbol("epsilon", "eps", "squared length scale of a normalisation layer, w/sqrt(|w|^2 + eps)", "weight^2")
 stretch = _symbol(
     "D_h", "stretch", "growth of the loss with the normalised weights h, h.dL/dh at |h| = 1", "loss", REAL
@@ -292,7 +291,6 @@ first = _tensor(Vec, "m_k", "first", "Adam's first moment, its running mean of g
 second = _tensor(
     Vec, "q_k", "second", "Adam's second moment, its running mean of the squares of gradients", "loss^2/weight^2"
 )
-w_before = _tensor(Vec, "w_b", "w_before", "the weights a step before", "weight")
 w_next = _tensor(Vec, "w'", "w_next", "the weights after the next step", "weight")
 x = _tensor(Vec, "x", "x", "direction of the weights, from the minimum of the loss along the unit sphere")
 x_next = _tensor(Vec, "x'", "x_next", "x after the next step")

@@ -12,6 +12,7 @@ a*Dot(u, v) + Dot(u, u)
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sympy as sp
@@ -32,6 +33,7 @@ __all__ = [
     "NoiseMean",
     "NoiseVariance",
     "NormEntropyOf",
+    "Notation",
     "Quad",
     "Sandwich",
     "SkewProduct",
@@ -104,14 +106,36 @@ def _linear(build: Any, arguments: tuple[sp.Expr, ...], place: int) -> sp.Expr |
     return None if scalar == 1 else scalar * rebuilt(tensor)
 
 
-def _pretty_joined(printer: Any, *parts: sp.Basic | str, brackets: str = "", before: str = "") -> Any:
-    """Print expressions and pieces of text side by side, in brackets as tall as they are."""
-    printed = [prettyForm(part) if isinstance(part, str) else printer._print(part) for part in parts]
-    inside = prettyForm(*stringPict.next(*printed))
-    return prettyForm(*prettyForm(*inside.parens(*brackets)).left(before)) if brackets else inside
+class Notation(sp.Function):
+    """A function with a notation of its own; in it, ``{0}`` is the first argument, ``{1}`` the second.
+
+    Attributes
+    ----------
+    text : str
+        In a terminal; brackets around all of it, or behind a word, are as tall as what they hold.
+    tex : str
+        In LaTeX. A power stands outside of brackets, which are added unless the notation ends with its own.
+    """
+
+    text: str
+    tex: str
+
+    def _pretty(self, printer: Any) -> Any:
+        bracketed = re.fullmatch(r"(\w*)([(\[{])(?!\d})(.*)([)\]}])", self.text)
+        before, opening, inside, closing = bracketed.groups() if bracketed else ("", "", self.text, "")
+        pieces = re.findall(r"{(\d)}|([^{}]+)", inside)
+        printed = [printer._print(self.args[int(place)]) if place else prettyForm(text) for place, text in pieces]
+        form = prettyForm(*stringPict.next(*printed))
+        return prettyForm(*prettyForm(*form.parens(opening, closing)).left(before)) if bracketed else form
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = self.tex.format(*map(printer._print, self.args))
+        if exp is None:
+            return text
+        return rf"{text}^{{{exp}}}" if re.match(r"\\left|.*\]$", self.tex) else rf"\left({text}\right)^{{{exp}}}"
 
 
-class _Multilinear(sp.Function):
+class _Multilinear(Notation):
     """A function that is linear in each argument listed in `linear_in`."""
 
     linear_in: tuple[int, ...] = (0,)
@@ -132,6 +156,7 @@ class _Multilinear(sp.Function):
 class Dot(_Multilinear):
     """The inner product of two vectors."""
 
+    text, tex = "({0}·{1})", r"{0} \cdot {1}"
     linear_in = (0, 1)
 
     @classmethod
@@ -145,69 +170,37 @@ class Dot(_Multilinear):
     def _sympystr(self, printer: Any) -> str:
         return f"Dot({', '.join(map(printer._print, self.args))})"
 
-    def _pretty(self, printer: Any) -> Any:
-        left, right = self.args
-        return _pretty_joined(printer, left, "·", right, brackets="()")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = r" \cdot ".join(map(printer._print, self.args))
-        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
-
 
 class Tr(_Multilinear):
     """The trace of a matrix."""
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="()", before="tr")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\operatorname{{tr}} {printer._print(self.args[0])}"
-        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+    text, tex = "tr({0})", r"\operatorname{{tr}} {0}"
 
 
 class Quad(_Multilinear):
     """The quadratic form ``v^T M v`` of a matrix M in a vector v: ``Quad(M, v)``."""
 
-    def _pretty(self, printer: Any) -> Any:
-        matrix, vector = self.args
-        return _pretty_joined(printer, vector, "·", matrix, " ", vector, brackets="()")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        matrix, vector = map(printer._print, self.args)
-        text = rf"{vector}^{{\top}} {matrix} {vector}"
-        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+    text, tex = "({1}·{0} {1})", r"{1}^{{\top}} {0} {1}"
 
 
 class Apply(_Multilinear):
     """The product ``M v`` of a matrix and a vector: ``Apply(M, v)``."""
 
+    text, tex = "({0} {1})", "{0} {1}"
     linear_in = (0, 1)
-
-    def _pretty(self, printer: Any) -> Any:
-        matrix, vector = self.args
-        return _pretty_joined(printer, matrix, " ", vector, brackets="()")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return " ".join(map(printer._print, self.args))
 
 
 class Sandwich(_Multilinear):
     """The matrix ``P M P`` for a projector P: ``Sandwich(P, M)``."""
 
+    text, tex = "({0} {1} {0})", "{0} {1} {0}"
     linear_in = (1,)
-
-    def _pretty(self, printer: Any) -> Any:
-        projector, matrix = self.args
-        return _pretty_joined(printer, projector, " ", matrix, " ", projector, brackets="()")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        projector, matrix = map(printer._print, self.args)
-        return f"{projector} {matrix} {projector}"
 
 
 class SymProduct(_Multilinear):
     """The symmetric part of a product, twice: ``A B + (A B)^T``, which is ``A B + B A`` for symmetric matrices."""
 
+    text, tex = "{{0}, {1}}", r"\{{{0}, {1}\}}"
     linear_in = (0, 1)
 
     @classmethod
@@ -218,29 +211,18 @@ class SymProduct(_Multilinear):
             return 2 * identity_matrix
         return pulled
 
-    def _pretty(self, printer: Any) -> Any:
-        left, right = self.args
-        return _pretty_joined(printer, left, ", ", right, brackets="{}")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return rf"\{{{', '.join(map(printer._print, self.args))}\}}"
-
 
 class SkewProduct(_Multilinear):
     """The skew part of a product, twice: ``A B - (A B)^T``, the commutator if both are symmetric."""
 
+    text, tex = "[{0}, {1}]", "[{0}, {1}]"
     linear_in = (0, 1)
 
-    def _pretty(self, printer: Any) -> Any:
-        left, right = self.args
-        return _pretty_joined(printer, left, ", ", right, brackets="[]")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return rf"[{', '.join(map(printer._print, self.args))}]"
-
-
-class Inverse(sp.Function):
+class Inverse(Notation):
     """The inverse of a matrix."""
+
+    text, tex = "inv({0})", "{{{0}}}^{{-1}}"
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
@@ -256,15 +238,11 @@ class Inverse(sp.Function):
     def _sympystr(self, printer: Any) -> str:
         return f"inv({printer._print(self.args[0])})"
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="()", before="inv")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return f"{{{printer._print(self.args[0])}}}^{{-1}}"
-
-
-class Div(sp.Function):
+class Div(Notation):
     """The divergence of a matrix field along the sphere, its tangential part; constants come out."""
+
+    text, tex = "div({0})", r"\operatorname{{div}} {0}"
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
@@ -276,15 +254,11 @@ class Div(sp.Function):
         constant = sp.Mul(*[factor for factor in sp.Mul.make_args(scalar) if not _varies(factor)])
         return None if constant == 1 else constant * cls(sp.cancel(scalar / constant) * matrix)
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="()", before="div")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return rf"\operatorname{{div}} {printer._print(self.args[0])}"
-
-
-class Squares(sp.Function):
+class Squares(Notation):
     """The vector of the squares of a vector's coordinates; a common factor comes out, squared."""
+
+    text, tex = "sq({0})", r"\operatorname{{sq}}\left({0}\right)"
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
@@ -292,45 +266,30 @@ class Squares(sp.Function):
         scalar, vector = _split(sp.factor_terms(argument))
         return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="()", before="sq")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return rf"\operatorname{{sq}}\left({printer._print(self.args[0])}\right)"
-
-
-class Functional(sp.Function):
+class Functional(Notation):
     """A number that belongs to the law of a random vector; a world computes it from the vector's values."""
 
-    letter = "f"
-
     def _sympystr(self, printer: Any) -> str:
-        return f"{self.letter}[{printer._print(self.args[0])}]"
-
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="[]", before=self.letter)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"{self.letter}\left[{printer._print(self.args[0])}\right]"
-        return text if exp is None else rf"{text}^{{{exp}}}"
+        return self.text.format(printer._print(self.args[0]))
 
 
 class EntropyOf(Functional):
     """The entropy of the law of a random direction on the unit sphere."""
 
-    letter = "h"
+    text, tex = "h[{0}]", r"h\left[{0}\right]"
 
 
 class DifferentialEntropyOf(Functional):
     """The differential entropy of the law of a random vector of R^d."""
 
-    letter = "h_w"
+    text, tex = "h_w[{0}]", r"h_w\left[{0}\right]"
 
 
 class NormEntropyOf(Functional):
     """The entropy of the logarithm of a random vector's norm given its direction: the same for any multiple of it."""
 
-    letter = "h_r"
+    text, tex = "h_r[{0}]", r"h_r\left[{0}\right]"
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
@@ -342,22 +301,23 @@ class NormEntropyOf(Functional):
 class EstimateOf(Functional):
     """What an estimator of the entropy makes of a sample of a random vector."""
 
-    letter = "ĥ"
+    text, tex = "ĥ[{0}]", r"ĥ\left[{0}\right]"
 
 
-class Generator(sp.Function):
+class Generator(Notation):
     """The mean rate of change of a function of the weights: ``E[df]/dt``, or ``E[f(w')] - f(w)`` for discrete steps."""
 
+    text, tex = "d({0})", r"\frac{{\mathbb{{E}}[\mathrm{{d}}({0})]}}{{\mathrm{{d}}t}}"
+
     def _pretty(self, printer: Any) -> Any:
-        change = _pretty_joined(printer, self.args[0], brackets="()", before="d")
+        change = super()._pretty(printer)
         return prettyForm(*prettyForm(*change.parens("[", "]")).left("E")) / prettyForm("dt")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return rf"\frac{{\mathbb{{E}}[\mathrm{{d}}({printer._print(self.args[0])})]}}{{\mathrm{{d}}t}}"
 
-
-class Expectation(sp.Function):
+class Expectation(Notation):
     """The mean over the stationary distribution; linear, and constants come out of it."""
+
+    text, tex = "E[{0}]", r"\mathbb{{E}}\left[{0}\right]"
 
     @classmethod
     def eval(cls, argument: sp.Expr) -> sp.Expr | None:
@@ -372,17 +332,11 @@ class Expectation(sp.Function):
         random = sp.Mul(*[factor for factor in factors if _varies(factor)])
         return sp.Mul(*constant) * (1 if random == 1 else cls(random))
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="[]", before="E")
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
-        return text if exp is None else rf"{text}^{{{exp}}}"
-
-
-class NoiseMean(sp.Function):
+class NoiseMean(Notation):
     """The mean over the next minibatch, at given weights; what does not depend on the minibatch comes out."""
 
+    text, tex = "mean[{0}]", r"\operatorname{{mean}}\left[{0}\right]"
     power = 1
 
     @classmethod
@@ -399,29 +353,16 @@ class NoiseMean(sp.Function):
     def _constant(cls, value: sp.Expr) -> sp.Expr:
         return value
 
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="[]", before="mean")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\operatorname{{mean}}\left[{printer._print(self.args[0])}\right]"
-        return text if exp is None else rf"{text}^{{{exp}}}"
-
 
 class NoiseVariance(NoiseMean):
     """The variance over the next minibatch, at given weights."""
 
+    text, tex = "var[{0}]", r"\operatorname{{var}}\left[{0}\right]"
     power = 2
 
     @classmethod
     def _constant(cls, value: sp.Expr) -> sp.Expr:
         return sp.S.Zero
-
-    def _pretty(self, printer: Any) -> Any:
-        return _pretty_joined(printer, self.args[0], brackets="[]", before="var")
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        text = rf"\operatorname{{var}}\left[{printer._print(self.args[0])}\right]"
-        return text if exp is None else rf"{text}^{{{exp}}}"
 
 
 def _of_minibatch(expression: sp.Expr) -> list[sp.Basic]:

@@ -83,6 +83,12 @@ def _norm(chain: Chain) -> Step:
     return chain.definition(eq(Dot(w, w), r**2), "the norm")
 
 
+@derivation(
+    "norm-balance",
+    source=THIS_TOOLKIT,
+    summary="The mean squared norm at which weight decay and gradients balance, exactly",
+    worlds=[_BATCHES],
+)
 def _norm_balance(chain: Chain) -> None:
     growth, norm = _growth(chain), _norm(chain)
     radial = chain.assumption("scale invariance", eq(Dot(g, w), 0), "Euler: g.w = 0 in each batch")
@@ -101,6 +107,14 @@ def collect_norm(equation: sp.Eq) -> sp.Eq:
     return eq(lam * sp.expand(with_norm / eta / lam) * size, other)
 
 
+@derivation(
+    "virial-with-remainder",
+    source=f"{THIS_TOOLKIT}; Clausius 1870",
+    summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
+    worlds=[_BATCHES],
+    # The pressure and the volume, and with them p V, are positive.
+    domain=[(2 - eta * lam) * (eta * Expectation(Dot(g, g)) / 4 + (eta * lam - 1) * Expectation(Dot(g, w)) / 2) > 0],
+)
 def _virial_with_remainder(chain: Chain) -> None:
     growth = _growth(chain).substitute(_norm(chain))
     balance = growth.expectation().substitute(_still(chain))
@@ -132,6 +146,12 @@ def factor_right(equation: sp.Eq) -> sp.Eq:
     return eq(equation.lhs, sp.collect(sp.expand(equation.rhs), means, sp.factor))
 
 
+@derivation(
+    "virial-theorem",
+    source=THIS_TOOLKIT,
+    summary="p V (1 - eta lambda/2) is a quarter of eta E|g|^2, exactly, for any noise and any step size",
+    worlds=[_BATCHES],
+)
 def _virial_theorem(chain: Chain) -> None:
     _with_pressure(chain, chain.claim("norm-balance"))
 
@@ -141,6 +161,14 @@ def _virial_theorem(chain: Chain) -> None:
 _V, _V_start, _T, _Z = sp.Function("V"), sp.Function("V_w"), sp.Function("T"), sp.Function("Z")
 
 
+@derivation(
+    "compressibility",
+    source=THIS_TOOLKIT,
+    summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
+    "state",
+    worlds=[runs_world(FixedELR.key), _BATCHES],
+    domain=[eta * lam < 2],
+)
 def _compressibility(chain: Chain) -> None:
     same_run = chain.claim("scaling-symmetry", FixedELR)
     end = run(steps, w, eta_eff, lam)
@@ -160,7 +188,7 @@ def _compressibility(chain: Chain) -> None:
     )
     factor = factor.substitute(work.solve_for(_V(eta_eff, lam)))
     there = factor.rescale({lam: lam / c**2})
-    there.same_right(factor, because="constant along an isotherm: no virial coefficients")
+    there.match(factor, because="constant along an isotherm: no virial coefficients")
 
     virial = chain.claim("virial-theorem")
     square = chain.definition(
@@ -184,14 +212,6 @@ def as_ratio(equation: sp.Eq, small: sp.Symbol) -> sp.Eq:
     return eq(equation.lhs, sp.expand(above / unit) / sp.expand(below / unit))
 
 
-@operation("compare")
-def same_right(first: sp.Eq, second: sp.Eq) -> sp.Eq:
-    """Two equations with the same right-hand side: so are the left-hand sides."""
-    if sp.simplify(first.rhs - second.rhs) != 0:
-        raise OperationError(f"{first.rhs} is not {second.rhs}")
-    return eq(first.lhs, second.lhs)
-
-
 @operation("compare with a multiple")
 def as_factor(larger: sp.Eq, one: sp.Eq) -> sp.Eq:
     """Write the left-hand side as a multiple of another, whose right-hand side goes into it a number of times."""
@@ -210,6 +230,14 @@ def by_parts(divergence: sp.Eq, field: Vec, slope: Vec) -> sp.Eq:
     return eq(Expectation(divergence.lhs), -Expectation(Dot(field, slope)))
 
 
+@derivation(
+    "configurational-temperature",
+    source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
+    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
+    "nor entropy (gradient-balance holds for any noise)",
+    worlds=[density_world()],
+    domain=[Expectation(lap_L) >= 0],
+)
 def _configurational_temperature(chain: Chain) -> None:
     laplacian = chain.definition(eq(lap_L, Tr(Hess)), "the Laplacian, the divergence of grad L")
     gibbs = chain.assumption("Gibbs law", eq(grad_log_rho, -grad_L_unit / T), "rho ~ exp(-L/T)")
@@ -225,6 +253,14 @@ def ito_of_loss(drift: sp.Eq, covariance: sp.Eq, function: sp.Symbol, slope: Vec
     return eq(Generator(function), sp.expand(rate))
 
 
+@derivation(
+    "gradient-balance",
+    source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
+    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
+    "configurational temperature (V6)",
+    worlds=[balance_world()],
+    domain=[Expectation(Tr(SymProduct(Hess, Sigma))) >= 0],
+)
 def _gradient_balance(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
@@ -249,6 +285,12 @@ def trace(equation: sp.Eq) -> sp.Eq:
     return eq(*(Tr(side) for side in equation.args))
 
 
+@derivation(
+    "path-entropy",
+    source=THIS_TOOLKIT,
+    summary="The entropy of one run's snapshots is that of its path: slopes 3/2 R in log eta and R/2 in log lambda",
+    worlds=[snapshots_world()],
+)
 def _path_entropy(chain: Chain) -> None:
     spread = chain.claim("direction-diffusion", about=diffusion_unit).trace()
     total = chain.definition(eq(Tr(Sigma), tr_Sigma), "the noise at unit norm")
@@ -271,57 +313,3 @@ def _path_entropy(chain: Chain) -> None:
     )
     by_rate.substitute(directions).simplify(because="a gas at low temperature has R")
     by_decay.substitute(directions).simplify(because="a gas at low temperature has 0")
-
-
-# The registry ------------------------------------------------------------------------------------
-
-derivation(
-    "norm-balance",
-    source=THIS_TOOLKIT,
-    summary="The mean squared norm at which weight decay and gradients balance, exactly",
-    worlds=[_BATCHES],
-)(_norm_balance)
-derivation(
-    "virial-theorem",
-    source=THIS_TOOLKIT,
-    summary="p V (1 - eta lambda/2) is a quarter of eta E|g|^2, exactly, for any noise and any step size",
-    worlds=[_BATCHES],
-)(_virial_theorem)
-derivation(
-    "virial-with-remainder",
-    source=f"{THIS_TOOLKIT}; Clausius 1870",
-    summary="The virial theorem for any loss: a scale-invariance defect adds its virial E[w.g]",
-    worlds=[_BATCHES],
-    # The pressure and the volume, and with them p V, are positive.
-    domain=[(2 - eta * lam) * (eta * Expectation(Dot(g, g)) / 4 + (eta * lam - 1) * Expectation(Dot(g, w)) / 2) > 0],
-)(_virial_with_remainder)
-derivation(
-    "compressibility",
-    source=THIS_TOOLKIT,
-    summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
-    "state",
-    worlds=[runs_world(FixedELR.key), _BATCHES],
-    domain=[eta * lam < 2],
-)(_compressibility)
-derivation(
-    "configurational-temperature",
-    source=f"Rugh 1997, Phys. Rev. Lett. 78, 772; {THIS_TOOLKIT}",
-    summary="Under a Gibbs law E|grad L|^2 is T times the mean Laplacian: a temperature that needs neither noise "
-    "nor entropy (gradient-balance holds for any noise)",
-    worlds=[density_world()],
-    domain=[Expectation(lap_L) >= 0],
-)(_configurational_temperature)
-derivation(
-    "gradient-balance",
-    source=f"Yaida 2018, arXiv 1810.00004; {THIS_TOOLKIT}",
-    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean of tr(H Sigma): the reference for the "
-    "configurational temperature (V6)",
-    worlds=[balance_world()],
-    domain=[Expectation(Tr(SymProduct(Hess, Sigma))) >= 0],
-)(_gradient_balance)
-derivation(
-    "path-entropy",
-    source=THIS_TOOLKIT,
-    summary="The entropy of one run's snapshots is that of its path: slopes 3/2 R in log eta and R/2 in log lambda",
-    worlds=[snapshots_world()],
-)(_path_entropy)

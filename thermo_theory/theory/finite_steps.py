@@ -76,6 +76,13 @@ def rename(equation: sp.Eq, new: sp.Symbol, old: sp.Expr) -> sp.Eq:
     return eq(*(side.subs(base, new ** (1 / exponent)) for side in equation.args))
 
 
+@derivation(
+    "volume-fluctuations",
+    source=THIS_TOOLKIT,
+    summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
+    worlds=[volume_world(), volume_world(away=True)],
+    domain=[sp.Eq(p, lam)],
+)
 def _volume_fluctuations(chain: Chain) -> None:
     _gibbs_volume(chain)
     growth = chain.claim("norm-balance", about=Dot(w_next, w_next))
@@ -240,16 +247,6 @@ def _finite_step(chain: Chain, protocol: Protocol) -> None:
     closed.series(h, sp.S.Zero, 2, because="T is smaller and U = p V larger, each by the fraction h eta_eff/4")
     volume.substitute(count).simplify()
 
-
-# The registry ------------------------------------------------------------------------------------
-
-derivation(
-    "volume-fluctuations",
-    source=THIS_TOOLKIT,
-    summary="At fixed LR the variance of the volume is only eta lambda/2 times that in a Gibbs ensemble",
-    worlds=[volume_world(), volume_world(away=True)],
-    domain=[sp.Eq(p, lam)],
-)(_volume_fluctuations)
 
 _FINITE_STEP = {
     FixedSphere: "Pressure at low temperature for any step size: p and U are larger by the fraction h eta_eff/2",

@@ -308,14 +308,8 @@ def _gas(chain: Chain, rule: str) -> Step:
         volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
         pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
         directions = chain.definition(eq(R, (d - 1) / 2), "the gas constant")
-    work = pressure.product(volume.substitute(radius))
-    return work.compared(heat.product(directions), R * T)
-
-
-@operation("multiply side by side")
-def product(first: sp.Eq, second: sp.Eq) -> sp.Eq:
-    """Product of two equations."""
-    return eq(first.lhs * second.lhs, first.rhs * second.rhs)
+    work = pressure.multiply(volume.substitute(radius))
+    return work.compared(heat.multiply(directions), R * T)
 
 
 @operation("compare with {0}")

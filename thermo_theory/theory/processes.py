@@ -183,6 +183,12 @@ def independent_mean(one: sp.Eq, number: sp.Symbol, name: sp.Expr) -> sp.Eq:
 # Isotherm, isobar, isochore, adiabat ---------------------------------------------------------------
 
 
+@derivation(
+    "isotherm",
+    source=THIS,
+    summary="Learning rate times weight decay is constant, and so is the temperature, for any noise and any step size",
+    worlds=[same_temperature_world],
+)
 def _isotherm(chain: Chain) -> None:
     symmetric = chain.claim("scaling-symmetry", FixedLR)
     first = symmetric.at_once({eta: eta0, lam: lam0}, because="the run at the start of the process")
@@ -197,6 +203,13 @@ def _isotherm(chain: Chain) -> None:
     first.same_decay(tuned)
 
 
+@derivation(
+    "isobar",
+    kind="definition",
+    source=f"{PAPER}, Sec. 3",
+    summary="Weight decay is constant, and so is the pressure",
+    worlds=[pressure_world],
+)
 def _isobar(chain: Chain) -> None:
     now = chain.definition(eq(p, lam), "weight decay is the pressure")
     before = chain.definition(eq(p0, lam0), "also at the start")
@@ -204,6 +217,12 @@ def _isobar(chain: Chain) -> None:
     held.substitute(now, before)
 
 
+@derivation(
+    "isochore",
+    source=THIS,
+    summary="Learning rate over weight decay is constant, and so is the volume, for homogeneous noise",
+    worlds=[same_volume_world],
+)
 def _isochore(chain: Chain) -> None:
     now = chain.claim("radius", FixedLR)
     held = chain.assumption("constant volume", eq(r, r0))
@@ -213,6 +232,12 @@ def _isochore(chain: Chain) -> None:
 # What changes ------------------------------------------------------------------------------------
 
 
+@derivation(
+    "entropy-of-schedule",
+    source=THIS,
+    summary="Change of the entropy along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
+    worlds=[schedule_world],
+)
 def _entropy_of_schedule(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
     slow = [chain.assumption("slow schedule", eq(now, end)) for now, end in ((_T, _T_end), (_r, _r_end))]
@@ -232,6 +257,14 @@ def _entropy_of_schedule(chain: Chain) -> None:
     change.substitute(directions, mayer).expand()
 
 
+@derivation(
+    "quasi-static",
+    source=THIS,
+    summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
+    "eta lambda, while that is small; other slow modes need slower ramps",
+    worlds=[ramp_world],
+    domain=[ramp > -4 * eta * lam],
+)
 def _quasi_static(chain: Chain) -> None:
     growth = chain.claim("ito-radius", FixedLR)
     noise = chain.assumption("homogeneous noise", eq(tr_Sigma, (d - 1) * sigma**2))
@@ -251,6 +284,20 @@ def _quasi_static(chain: Chain) -> None:
     behind.substitute(*back).simplify(because="quasi-static while nu is far below 4 eta lambda")
 
 
+def _produced(invalid: Invalid, R: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:
+    """R times ``x - 1 - log x``, x = T1/T2, also for a small drop."""
+    del invalid
+    return R * excess_over_log(T1, T2)
+
+
+@derivation(
+    "quench",
+    source=f"Clausius' inequality; {THIS}",
+    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
+    "negative",
+    worlds=[quench_world],
+    kernel=_produced,
+)
 def _quench(chain: Chain) -> None:
     gibbs = chain.assumption("Gibbs law", eq(_S(T), _U(T) / T + sp.log(_Z(T))), "-log rho = L/T + log Z, on average")
     norm = chain.assumption(
@@ -289,12 +336,13 @@ def gather(equation: sp.Eq) -> sp.Eq:
     return eq(equation.lhs, sp.Add(*[k * sp.logcombine(v) for k, v in right.items()]))
 
 
-def _produced(invalid: Invalid, R: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:
-    """R times ``x - 1 - log x``, x = T1/T2, also for a small drop."""
-    del invalid
-    return R * excess_over_log(T1, T2)
-
-
+@derivation(
+    "weight-averaging",
+    source=THIS,
+    summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
+    worlds=[average_world],
+    domain=[N >= 1],
+)
 def _weight_averaging(chain: Chain) -> None:
     spread = chain.assumption(
         "Gibbs law",
@@ -312,59 +360,3 @@ def _weight_averaging(chain: Chain) -> None:
     loss = loss.substitute(cold)
     directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
     loss.substitute(directions)
-
-
-derivation(
-    "isotherm",
-    source=THIS,
-    summary="Learning rate times weight decay is constant, and so is the temperature, for any noise and any step size",
-    worlds=[same_temperature_world],
-)(_isotherm)
-
-derivation(
-    "isobar",
-    kind="definition",
-    source=f"{PAPER}, Sec. 3",
-    summary="Weight decay is constant, and so is the pressure",
-    worlds=[pressure_world],
-)(_isobar)
-
-derivation(
-    "isochore",
-    source=THIS,
-    summary="Learning rate over weight decay is constant, and so is the volume, for homogeneous noise",
-    worlds=[same_volume_world],
-)(_isochore)
-
-derivation(
-    "entropy-of-schedule",
-    source=THIS,
-    summary="Change of the entropy along any slow schedule: C_p/2 dlog eta + (C_p/2 - R) dlog lambda",
-    worlds=[schedule_world],
-)(_entropy_of_schedule)
-
-derivation(
-    "quasi-static",
-    source=THIS,
-    summary="Lag of log r behind its equilibrium on a ramp: a quarter of the ramp's rate over the relaxation rate 4 "
-    "eta lambda, while that is small; other slow modes need slower ramps",
-    worlds=[ramp_world],
-    domain=[ramp > -4 * eta * lam],
-)(_quasi_static)
-
-derivation(
-    "quench",
-    source=f"Clausius' inequality; {THIS}",
-    summary="A sudden drop from T1 to T2 produces the entropy R (x - 1 - log x) with x = T1/T2, which is never "
-    "negative",
-    worlds=[quench_world],
-    kernel=_produced,
-)(_quench)
-
-derivation(
-    "weight-averaging",
-    source=THIS,
-    summary="The average of N independent samples, projected on the sphere, has the excess loss R T/N instead of R T",
-    worlds=[average_world],
-    domain=[N >= 1],
-)(_weight_averaging)

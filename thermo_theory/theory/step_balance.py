@@ -21,6 +21,14 @@ SOURCE = "Yaida 2018, arXiv 1810.00004; this toolkit (beyond Sadrtdinov et al. 2
 _SQUARE = Dot(grad_L_unit, grad_L_unit)
 
 
+@derivation(
+    "step-balance",
+    source=SOURCE,
+    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
+    "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
+    worlds=[step_balance_world()],
+    domain=[Expectation(Quad(Hess, g_unit)) >= 0],
+)
 def _balance(chain: Chain) -> None:
     """Mean squared gradient and mean curvature along the gradients of minibatches."""
     step = chain.assumption(
@@ -38,6 +46,14 @@ def _balance(chain: Chain) -> None:
     )
 
 
+@derivation(
+    "step-thermometer",
+    source=SOURCE,
+    summary="Under isotropic, homogeneous noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the "
+    "curvature along the mean gradient: the configurational thermometer at finite steps",
+    worlds=[step_balance_world()],
+    domain=[T * Expectation(lap_L) + eta_eff * Expectation(Quad(Hess, grad_L_unit)) / 2 >= 0],
+)
 def _thermometer(chain: Chain) -> None:
     balance = chain.claim("step-balance")
     parts = chain.assumption(
@@ -58,21 +74,3 @@ def _thermometer(chain: Chain) -> None:
     balance.simplify(
         because="the thermometer and its correction for finite steps: the curvature along the mean gradient"
     )
-
-
-derivation(
-    "step-balance",
-    source=SOURCE,
-    summary="Under any noise E|grad L|^2 is eta_eff/2 times the mean curvature along the gradients of minibatches, "
-    "mean and noise together: the reference for the configurational temperature (V6) at finite steps",
-    worlds=[step_balance_world()],
-    domain=[Expectation(Quad(Hess, g_unit)) >= 0],
-)(_balance)
-derivation(
-    "step-thermometer",
-    source=SOURCE,
-    summary="Under isotropic, homogeneous noise E|grad L|^2 is T times the mean Laplacian, and eta_eff/2 times the "
-    "curvature along the mean gradient: the configurational thermometer at finite steps",
-    worlds=[step_balance_world()],
-    domain=[T * Expectation(lap_L) + eta_eff * Expectation(Quad(Hess, grad_L_unit)) / 2 >= 0],
-)(_thermometer)

@@ -77,6 +77,12 @@ def _ito_radius(chain: Chain, protocol: Protocol) -> None:
     growth.substitute(norm)
 
 
+@derivation(
+    "direction-diffusion",
+    source=f"{PAPER}, Sec. 3",
+    summary="The directions diffuse on the unit sphere with drift -eta_eff grad L and covariance eta_eff^2 Sigma",
+    worlds=list(PROTOCOL_WORLDS.values()),
+)
 def _direction_diffusion(chain: Chain) -> None:
     mean = chain.claim("sde", FixedLR, about=drift)
     noise = chain.claim("sde", FixedLR, about=diffusion)
@@ -93,6 +99,12 @@ def _direction_diffusion(chain: Chain) -> None:
     spreading.substitute(rate, because="diffusion along the sphere")
 
 
+@derivation(
+    "stationary-distribution",
+    source=f"{PAPER}, Sec. 3",
+    summary="The stationary density of the directions is exp(-L/T)/Z with T = eta_eff sigma^2/2",
+    worlds=[flow_world(FixedELR.key), circle_world],
+)
 def _stationary_distribution(chain: Chain) -> None:
     flow = chain.claim("direction-diffusion", about=drift_unit)
     spread = chain.claim("direction-diffusion", about=diffusion_unit)
@@ -144,17 +156,3 @@ for _protocol, _world in PROTOCOL_WORLDS.items():
         worlds=[_world],
         domain=[sp.Ge(lam, 0, evaluate=False)] if _protocol is not FixedSphere else (),
     )(_ito_radius)
-
-derivation(
-    "direction-diffusion",
-    source=f"{PAPER}, Sec. 3",
-    summary="The directions diffuse on the unit sphere with drift -eta_eff grad L and covariance eta_eff^2 Sigma",
-    worlds=list(PROTOCOL_WORLDS.values()),
-)(_direction_diffusion)
-
-derivation(
-    "stationary-distribution",
-    source=f"{PAPER}, Sec. 3",
-    summary="The stationary density of the directions is exp(-L/T)/Z with T = eta_eff sigma^2/2",
-    worlds=[flow_world(FixedELR.key), circle_world],
-)(_stationary_distribution)

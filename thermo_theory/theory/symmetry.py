@@ -15,7 +15,7 @@ Eq(w(n, c*w, v_k/c, c**2*eta, lambda/c**2), c*w(n, w, v_k, eta, lambda))
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 
@@ -73,6 +73,7 @@ for _rule, _changes in {
     "adam-l2": {**_ADAM, lam: lam / c**2},
 }.items():
     SCALINGS[FixedLR.with_optimizer(_rule)] = {w: c * w, **_changes}
+_WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
 
 
 def _held(protocol: Protocol) -> tuple[sp.Symbol, sp.Symbol]:
@@ -310,6 +311,13 @@ def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     _slopes_from_scaling(chain, protocol, _entropy_scaling(chain, protocol), _S, "s")
 
 
+@derivation(
+    "maxwell-differential-entropy",
+    protocol=FixedLR,
+    source=THIS_TOOLKIT,
+    summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
+    worlds=[_WORLDS[FixedLR]],
+)
 def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
     same_run, entropy = _same_run(chain, protocol), _entropy(chain, protocol)
     state, scaling = (*_state(protocol), *_held(protocol)), SCALINGS[protocol]
@@ -359,6 +367,12 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 # Entropy estimates -------------------------------------------------------------------------------
 
 
+@derivation(
+    "estimator-bias",
+    source=THIS_TOOLKIT,
+    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
+    worlds=[_WORLDS[FixedLR]],
+)
 def _estimator_bias(chain: Chain) -> None:
     same_run = _same_run(chain, FixedLR)
     true = chain.claim("maxwell-from-symmetry", FixedLR, about=_S(c**2 * eta, lam / c**2))
@@ -407,7 +421,6 @@ _WORDS = {
         "dS/dlog eta - 2 dS/dlog lambda is d - 1 = 2R",
     ),
 }
-_WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
@@ -415,46 +428,13 @@ def _maxwell_by_symmetry(chain: Chain, protocol: Protocol) -> None:
     chain.claim("maxwell-from-symmetry", protocol)
 
 
-def _symmetry_of(protocol: Protocol) -> Callable[[Chain], None]:
-    """The function that derives the symmetry of another optimiser, under a name of its own."""
-    return lambda chain: _scaling_symmetry(chain, protocol)
-
-
 for _protocol, (_scaled, _slopes) in _WORDS.items():
-    _own = _protocol.optimizer != "sgd"
-    derivation(
-        f"{_protocol.optimizer}-symmetry" if _own else "scaling-symmetry",
-        protocol=None if _own else _protocol,
-        source=THIS_TOOLKIT,
-        summary=f"A run from c w {_scaled} is c times the run from w, with the same minibatches",
-        worlds=[_WORLDS[_protocol]],
-    )(_symmetry_of(_protocol) if _own else _scaling_symmetry)
-    derivation(
-        "maxwell-from-symmetry",
-        protocol=_protocol,
-        source=THIS_TOOLKIT,
-        summary=f"{_slopes}, for any noise and any step size",
-        worlds=[_WORLDS[_protocol]],
-    )(_MAXWELL.get(_protocol, _maxwell_fixed_lr))
-    if _own:  # for SGD the same relation is derived from the paper's Gibbs law, too
-        derivation(
-            "maxwell",
-            protocol=_protocol,
-            source=THIS_TOOLKIT,
-            summary=f"{_slopes}, by its symmetry",
-            worlds=[_WORLDS[_protocol]],
-        )(_maxwell_by_symmetry)
-
-derivation(
-    "maxwell-differential-entropy",
-    protocol=FixedLR,
-    source=THIS_TOOLKIT,
-    summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
-    worlds=[_WORLDS[FixedLR]],
-)(_maxwell_differential_entropy)
-derivation(
-    "estimator-bias",
-    source=THIS_TOOLKIT,
-    summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
-    worlds=[_WORLDS[FixedLR]],
-)(_estimator_bias)
+    _of_runs = partial(derivation, source=THIS_TOOLKIT, worlds=[_WORLDS[_protocol]])
+    _same = f"A run from c w {_scaled} is c times the run from w, with the same minibatches"
+    if _protocol.optimizer == "sgd":
+        _of_runs("scaling-symmetry", protocol=_protocol, summary=_same)(_scaling_symmetry)
+    else:  # for SGD the Maxwell relation is derived from the paper's Gibbs law, too
+        _of_runs(f"{_protocol.optimizer}-symmetry", summary=_same)(partial(_scaling_symmetry, protocol=_protocol))
+        _of_runs("maxwell", protocol=_protocol, summary=f"{_slopes}, by its symmetry")(_maxwell_by_symmetry)
+    _words = f"{_slopes}, for any noise and any step size"
+    _of_runs("maxwell-from-symmetry", protocol=_protocol, summary=_words)(_MAXWELL.get(_protocol, _maxwell_fixed_lr))

@@ -98,6 +98,13 @@ def _gibbs(chain: Chain, density: sp.Expr = _rho) -> Step:
 # The distribution --------------------------------------------------------------------------------
 
 
+@derivation(
+    "gibbs-distribution",
+    source=f"{JAYNES}; {PAPER}, Sec. 2",
+    summary="Of all densities with the same mean loss, exp(-L/T)/Z has the largest entropy; uniform at high "
+    "temperature, concentrated on the lowest-loss state at low temperature",
+    worlds=[maximum_entropy_world, heat_bath_world],
+)
 def _gibbs_distribution(chain: Chain) -> None:
     entropy, energy = _entropy(chain), _energy(chain)
     total = chain.definition(eq(sp.Symbol("N", positive=True), _over_states(_rho)), "the total probability")
@@ -121,6 +128,12 @@ def _gibbs_distribution(chain: Chain) -> None:
     density.substitute(states.flip())
 
 
+@derivation(
+    "free-energy",
+    source=f"{CALLEN}, Sec. 16",
+    summary="The Helmholtz energy U - T S of a Gibbs density is -T log Z",
+    worlds=[system_world],
+)
 def _free_energy(chain: Chain) -> None:
     entropy, energy, norm = _entropy(chain), _energy(chain), _norm(chain)
     log = _gibbs(chain).take_logarithm()
@@ -133,6 +146,12 @@ def _free_energy(chain: Chain) -> None:
 # First and second law ----------------------------------------------------------------------------
 
 
+@derivation(
+    "first-law",
+    source=f"{CALLEN}, Sec. 1.8, 2.1; {PAPER}, Sec. 2",
+    summary="The loss changes by heat less work, dU = dQ - p dV, and the heat is T dS",
+    worlds=[system_world],
+)
 def _first_law(chain: Chain) -> None:
     energy, entropy, norm = _energy(chain), _entropy(chain), _norm(chain)
     energy = energy.take_differential().open_sums()
@@ -155,6 +174,13 @@ def _first_law(chain: Chain) -> None:
     split.substitute(same)
 
 
+@derivation(
+    "second-law",
+    source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
+    summary="F = U - T S never rises during relaxation at a constant effective learning rate; per iteration it falls "
+    "by eta_eff times the mean square of grad(L + T log rho)",
+    worlds=[flow_world(FixedELR.key), circle_world],
+)
 def _second_law(chain: Chain) -> None:
     rate = chain.claim("stationary-distribution", about=sp.Derivative(free_energy(t), t))
     held = chain.assumption(
@@ -172,6 +198,12 @@ def _second_law(chain: Chain) -> None:
 # Potentials --------------------------------------------------------------------------------------
 
 
+@derivation(
+    "potentials",
+    source=f"{CALLEN}, Ch. 5",
+    summary="H, F and G by Legendre transform of U, with their natural variables",
+    worlds=[system_world],
+)
 def _potentials(chain: Chain) -> None:
     energy = chain.claim("first-law")
     enthalpy = chain.definition(eq(H, U + p * V), "enthalpy: V is exchanged for p")
@@ -187,6 +219,12 @@ def _potentials(chain: Chain) -> None:
     change.expand(because="natural variables T and p, those of fixed ELR")
 
 
+@derivation(
+    "maxwell-relations",
+    source=f"{CALLEN}, Ch. 7",
+    summary="The four Maxwell relations, one for each of U, H, F and G; that of G last, the one of fixed ELR",
+    worlds=[system_world],
+)
 def _maxwell_relations(chain: Chain) -> None:
     for potential, one, other in ((U, S, V), (H, S, p), (F, T, V), (G, T, p)):
         by_one = chain.claim("potentials", about=Partial(potential, one, other))
@@ -201,6 +239,12 @@ def _ideal(chain: Chain) -> Step:
     return chain.assumption("ideal gas law", eq(p * V, R * T))
 
 
+@derivation(
+    "heat-capacities",
+    source=f"{CALLEN}, Sec. 3.4, 7.5",
+    summary="The heat capacity of an ideal gas is larger by R at constant pressure than at constant volume",
+    worlds=[system_world],
+)
 def _heat_capacities(chain: Chain) -> None:
     law = _ideal(chain)
     first = chain.claim("first-law")
@@ -217,6 +261,13 @@ def _heat_capacities(chain: Chain) -> None:
     at_pressure.substitute(at_volume.solve_for(Partial(S, T, V)))
 
 
+@derivation(
+    "adiabat",
+    source=f"{CALLEN}, Sec. 3.4",
+    summary="Along constant entropy p V^gamma is constant, if C_V is",
+    worlds=[adiabat_world],
+    domain=[gamma > 1],
+)
 def _adiabat(chain: Chain) -> None:
     law = _ideal(chain)
     pressure = law.solve_for(p)
@@ -240,6 +291,12 @@ def _adiabat(chain: Chain) -> None:
     push.simplify()
 
 
+@derivation(
+    "thermodynamic-integration",
+    source="this toolkit",
+    summary="Entropy differences from the mean loss alone: S rises by dU/T + p dV/T along any path of Gibbs states",
+    worlds=[path_world],
+)
 def _thermodynamic_integration(chain: Chain) -> None:
     first = chain.claim("first-law")
     entropy = first.solve_for(Change(S)).expand()
@@ -249,6 +306,12 @@ def _thermodynamic_integration(chain: Chain) -> None:
 # The regularised loss ----------------------------------------------------------------------------
 
 
+@derivation(
+    "regularised-loss",
+    source=f"{PAPER}, Sec. 3",
+    summary="p V is the L2 penalty, G the regularised loss with an entropy bonus; its minimum over V is p V = R T",
+    worlds=[regularised_world],
+)
 def _regularised_loss(chain: Chain) -> None:
     pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
     volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
@@ -269,6 +332,13 @@ def _regularised_loss(chain: Chain) -> None:
 # What is minimised -------------------------------------------------------------------------------
 
 
+@derivation(
+    "pressure",
+    protocol=FixedSphere,
+    source=f"{PAPER}, Sec. 3",
+    summary="The projection on the sphere acts as a weight decay of (d - 1) T/r^2",
+    worlds=[sgd_world("fixed-sphere", ensemble=True)],
+)
 def _pressure(chain: Chain, protocol: Protocol) -> None:
     law = chain.claim("ideal-gas-law", protocol)
     volume = chain.definition(eq(V, r**2 / 2), "every weight has the norm r")
@@ -309,82 +379,6 @@ def _potential(chain: Chain, protocol: Protocol) -> None:
 
 # The registry ------------------------------------------------------------------------------------
 
-_SYSTEM = [system_world]
-
-derivation(
-    "gibbs-distribution",
-    source=f"{JAYNES}; {PAPER}, Sec. 2",
-    summary="Of all densities with the same mean loss, exp(-L/T)/Z has the largest entropy; uniform at high "
-    "temperature, concentrated on the lowest-loss state at low temperature",
-    worlds=[maximum_entropy_world, heat_bath_world],
-)(_gibbs_distribution)
-
-derivation(
-    "free-energy",
-    source=f"{CALLEN}, Sec. 16",
-    summary="The Helmholtz energy U - T S of a Gibbs density is -T log Z",
-    worlds=_SYSTEM,
-)(_free_energy)
-
-derivation(
-    "first-law",
-    source=f"{CALLEN}, Sec. 1.8, 2.1; {PAPER}, Sec. 2",
-    summary="The loss changes by heat less work, dU = dQ - p dV, and the heat is T dS",
-    worlds=_SYSTEM,
-)(_first_law)
-
-derivation(
-    "second-law",
-    source="H-theorem of the Fokker-Planck equation: Risken 1989, The Fokker-Planck Equation, Sec. 6.1",
-    summary="F = U - T S never rises during relaxation at a constant effective learning rate; per iteration it falls "
-    "by eta_eff times the mean square of grad(L + T log rho)",
-    worlds=[flow_world(FixedELR.key), circle_world],
-)(_second_law)
-
-derivation(
-    "potentials",
-    source=f"{CALLEN}, Ch. 5",
-    summary="H, F and G by Legendre transform of U, with their natural variables",
-    worlds=_SYSTEM,
-)(_potentials)
-
-derivation(
-    "maxwell-relations",
-    source=f"{CALLEN}, Ch. 7",
-    summary="The four Maxwell relations, one for each of U, H, F and G; that of G last, the one of fixed ELR",
-    worlds=_SYSTEM,
-)(_maxwell_relations)
-
-derivation(
-    "heat-capacities",
-    source=f"{CALLEN}, Sec. 3.4, 7.5",
-    summary="The heat capacity of an ideal gas is larger by R at constant pressure than at constant volume",
-    worlds=_SYSTEM,
-)(_heat_capacities)
-
-derivation(
-    "adiabat",
-    source=f"{CALLEN}, Sec. 3.4",
-    summary="Along constant entropy p V^gamma is constant, if C_V is",
-    worlds=[adiabat_world],
-    domain=[gamma > 1],
-)(_adiabat)
-
-derivation(
-    "regularised-loss",
-    source=f"{PAPER}, Sec. 3",
-    summary="p V is the L2 penalty, G the regularised loss with an entropy bonus; its minimum over V is p V = R T",
-    worlds=[regularised_world],
-)(_regularised_loss)
-
-derivation(
-    "pressure",
-    protocol=FixedSphere,
-    source=f"{PAPER}, Sec. 3",
-    summary="The projection on the sphere acts as a weight decay of (d - 1) T/r^2",
-    worlds=[sgd_world("fixed-sphere", ensemble=True)],
-)(_pressure)
-
 _MINIMISED = {
     FixedSphere: "The stationary density minimises F on the sphere: the excess is T times the relative entropy",
     FixedELR: "The stationary density and volume minimise G at this T and p",
@@ -400,10 +394,3 @@ for _protocol, _summary in _MINIMISED.items():
         summary=_summary,
         worlds=[trial_world(_protocol.key)],
     )(_potential)
-
-derivation(
-    "thermodynamic-integration",
-    source="this toolkit",
-    summary="Entropy differences from the mean loss alone: S rises by dU/T + p dV/T along any path of Gibbs states",
-    worlds=[path_world],
-)(_thermodynamic_integration)

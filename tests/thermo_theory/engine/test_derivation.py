@@ -95,7 +95,7 @@ def _toy(build, meanings):
         return world
 
     maker.__doc__ = "a toy"
-    return Derivation("toy", None, None, "nowhere", "a toy", tuple(chain.steps), (maker,))
+    return Derivation("toy", None, None, "nowhere", "a toy", (maker,), steps=tuple(chain.steps))
 
 
 def _temperature(chain):

@@ -10,7 +10,7 @@ import sympy as sp
 from thermo_theory import FixedLR, derivations, derive
 from thermo_theory import symbols as s
 from thermo_theory.engine import dimensions
-from thermo_theory.engine.dimensions import InhomogeneousError, check, check_step, unit_of, units_of
+from thermo_theory.engine.dimensions import InhomogeneousError, check, check_step, units_of
 
 #: Slips of the pen, as changes of one term.
 SLIPS = {
@@ -23,6 +23,12 @@ SLIPS = {
     "times lambda": lambda term: term * s.lam,
     "sigma for sigma^2": lambda term: term.subs(s.sigma, sp.sqrt(s.sigma)),
 }
+
+
+def unit_of(expression, derivation):
+    """The unit of an expression in a derivation, as the glossary writes it."""
+    units = check(derivation)
+    return units.text(units.of(expression) or {})
 
 
 def slips(steps):

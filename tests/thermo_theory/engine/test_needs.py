@@ -85,7 +85,7 @@ def _toy(*breaks, silent=()):
         return World(meanings | {p: meanings[R] * 4 / meanings[V] * (2 if off else 1)}, "toy")
 
     maker.__doc__ = "a toy"
-    return Derivation("toy", None, None, "nowhere", "a toy", tuple(chain.steps), (maker,))
+    return Derivation("toy", None, None, "nowhere", "a toy", (maker,), steps=tuple(chain.steps))
 
 
 def test_smallest_sets_may_be_several():

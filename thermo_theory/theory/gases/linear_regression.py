@@ -47,6 +47,7 @@ __all__ = ["along_modes", "isolate"]
 MANDT = "Mandt, Hoffman & Blei 2017, JMLR 18, Sec. 4"
 KUNIN = "Kunin et al. 2021, arXiv 2107.09133"
 GARDINER = "Gardiner, Handbook of Stochastic Methods, Sec. 4.4"
+_SGD = linear_world()
 
 
 # Operations --------------------------------------------------------------------------------------
@@ -174,6 +175,13 @@ def along_modes(equation: sp.Eq, same: bool = False) -> sp.Eq:
 # Derivations -------------------------------------------------------------------------------------
 
 
+@derivation(
+    "ornstein-uhlenbeck",
+    source=f"{MANDT}; {GARDINER}",
+    summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its "
+    "probability runs along the level lines of the density, by the skew part of A C",
+    worlds=[linear_world(symmetric=False)],
+)
 def _ornstein_uhlenbeck(chain: Chain) -> None:
     mean = chain.assumption("linear drift", eq(drift, -Apply(drift_matrix, w)), "a linear pull back to the minimum")
     square = chain.definition(
@@ -217,6 +225,13 @@ def _potential(chain: Chain) -> Step:
     )
 
 
+@derivation(
+    "linear-regression",
+    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
+    "if the noise is isotropic (and only then: see probability-currents)",
+    worlds=[_SGD],
+)
 def _linear_regression(chain: Chain) -> None:
     balance, potential = _lyapunov(chain), _potential(chain)
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
@@ -229,6 +244,13 @@ def _linear_regression(chain: Chain) -> None:
     potential.substitute(quadratic, because="so the potential is the loss")
 
 
+@derivation(
+    "probability-currents",
+    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
+    "the identity; currents vanish if and only if H and Sigma commute",
+    worlds=[_SGD],
+)
 def _probability_currents(chain: Chain) -> None:
     balance = _lyapunov(chain)
     balance.compare(
@@ -238,6 +260,12 @@ def _probability_currents(chain: Chain) -> None:
     both.scale(1 / eta).flip()
 
 
+@derivation(
+    "equipartition",
+    source="Boltzmann's equipartition theorem; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
+    worlds=[_SGD],
+)
 def _equipartition(chain: Chain) -> None:
     balance = _lyapunov(chain)
     variance = balance.along_modes(same=True).solve_for(C_ii)
@@ -247,37 +275,3 @@ def _equipartition(chain: Chain) -> None:
     heat = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
     energy = energy.substitute(isotropic)
     energy.substitute(heat.solve_for(sigma))
-
-
-_SGD, _ANY = linear_world(), linear_world(symmetric=False)
-
-derivation(
-    "ornstein-uhlenbeck",
-    source=f"{MANDT}; {GARDINER}",
-    summary="A linear drift -A w has the covariance of Lyapunov's equation A C + C A^T = eta^2 Sigma, and its "
-    "probability runs along the level lines of the density, by the skew part of A C",
-    worlds=[_ANY],
-)(_ornstein_uhlenbeck)
-
-derivation(
-    "linear-regression",
-    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="SGD on a quadratic loss has the potential T w.C^-1 w/2, with H C + C H = eta Sigma; it is the loss itself "
-    "if the noise is isotropic (and only then: see probability-currents)",
-    worlds=[_SGD],
-)(_linear_regression)
-
-derivation(
-    "probability-currents",
-    source=f"{KUNIN}; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="Two conditions that are often confused: the potential is the loss if and only if Sigma is a multiple of "
-    "the identity; currents vanish if and only if H and Sigma commute",
-    worlds=[_SGD],
-)(_probability_currents)
-
-derivation(
-    "equipartition",
-    source="Boltzmann's equipartition theorem; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="Each mode of a quadratic loss has the mean loss T/2 if the noise is isotropic; else eta Sigma_ii/4",
-    worlds=[_SGD],
-)(_equipartition)

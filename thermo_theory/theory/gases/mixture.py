@@ -51,6 +51,14 @@ def in_block(equation: sp.Eq, block: int) -> sp.Eq:
     return eq(equation.lhs.subs(names), equation.rhs.subs(names))
 
 
+@derivation(
+    "gas-mixture",
+    source="Dalton's law at one pressure; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="Blocks have their own temperatures and one pressure; their volumes add, and R of m blocks is (m - 1)/2 "
+    "smaller than that of one sphere. Unequal temperatures are a steady state driven by the noise, not an "
+    "equilibrium",
+    worlds=[block_world, sgd_world("fixed-lr", ensemble=True)],
+)
 def _gas_mixture(chain: Chain) -> None:
     law = chain.claim("ideal-gas-law", FixedLR)
     loss = sp.Function("L")(V1, V2)
@@ -83,6 +91,14 @@ def change_by_block(loss: sp.Eq, place: sp.Symbol, rate: sp.Symbol, temperature:
     return eq(name, Expectation(-rate * slope**2 + rate * temperature * bend))
 
 
+@derivation(
+    "driven-steady-state",
+    source="Sekimoto 2010, Stochastic Energetics; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
+    "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",
+    worlds=[coupled_world],
+    domain=[abs(coupling) < h],
+)
 def _driven_steady_state(chain: Chain) -> None:
     loss = chain.assumption(
         "quadratic loss",
@@ -111,22 +127,3 @@ def _driven_steady_state(chain: Chain) -> None:
         others = tuple(moment for moment in moments if moment != unknown)
         solved.append(chain.do(eliminate, *balances, unknown=unknown, others=others))
     flow.substitute(*solved).factor(because="heat flows from hot to cold, and never stops")
-
-
-derivation(
-    "gas-mixture",
-    source="Dalton's law at one pressure; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="Blocks have their own temperatures and one pressure; their volumes add, and R of m blocks is (m - 1)/2 "
-    "smaller than that of one sphere. Unequal temperatures are a steady state driven by the noise, not an "
-    "equilibrium",
-    worlds=[block_world, sgd_world("fixed-lr", ensemble=True)],
-)(_gas_mixture)
-
-derivation(
-    "driven-steady-state",
-    source="Sekimoto 2010, Stochastic Energetics; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="Two coupled blocks at unequal temperatures are no equilibrium: heat flows from the hot to the cold one "
-    "for as long as they are trained, in proportion to T_1 - T_2 and the square of the coupling",
-    worlds=[coupled_world],
-    domain=[abs(coupling) < h],
-)(_driven_steady_state)

@@ -63,12 +63,13 @@ def critical_point(equation: sp.Eq, wanted: sp.Symbol) -> sp.Eq:
     return eq(wanted, found[wanted])
 
 
-@operation("expand in 1/{0}")
-def in_density(equation: sp.Eq, volume: sp.Symbol) -> sp.Eq:
-    """Virial expansion: a power series in the inverse volume."""
-    return eq(equation.lhs, sp.series(equation.rhs, volume, sp.oo, 3))
-
-
+@derivation(
+    "real-gas",
+    source="this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308); van der Waals 1873",
+    summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
+    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
+    worlds=[volume_world, van_der_waals_world],
+)
 def _real_gas(chain: Chain) -> None:
     # Reference: van der Waals.
     gas = chain.definition(
@@ -79,7 +80,7 @@ def _real_gas(chain: Chain) -> None:
         gas.critical_point(wanted)
     factor = chain.definition(eq(Z_c, _p_vdw * V / (R * T)), "its compressibility factor")
     factor = factor.substitute(gas).expand()
-    factor.in_density(V, because="its virial coefficients: b - a/(R T), b^2, ..., zero only if a = b = 0")
+    factor.series(V, sp.oo, 3, because="its virial coefficients: b - a/(R T), b^2, ..., zero only if a = b = 0")
     # A scale-invariant network.
     network = chain.definition(
         eq(_Z(T, V), _p(T, V) * V / (R * T)),
@@ -98,6 +99,14 @@ def _real_gas(chain: Chain) -> None:
     )
 
 
+@derivation(
+    "length-scale",
+    source="Clausius' virial; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
+    summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
+    "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
+    worlds=[length_scale_world],
+    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
+)
 def _length_scale(chain: Chain) -> None:
     mean, noise = chain.claim("sde", FixedLR, about=drift), chain.claim("sde", FixedLR, about=diffusion)
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
@@ -119,35 +128,11 @@ def _length_scale(chain: Chain) -> None:
     decay = growth.solve_for(lam)
     factor = factor.substitute(pressure.substitute(decay)).expand()
     factor = factor.simplify()
-    factor.to_first_order(eps, because="a second virial coefficient -eps D_h/(4 R T), as of attraction")
+    factor.series(eps, 0, 2, because="a second virial coefficient -eps D_h/(4 R T), as of attraction")
     factor.apart()
-
-
-@operation("to first order in {0}")
-def to_first_order(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
-    """Expand the right-hand side to first order."""
-    return eq(equation.lhs, sp.series(equation.rhs, variable, 0, 2))
 
 
 @operation("take out 1")
 def apart(equation: sp.Eq) -> sp.Eq:
     """Write the right-hand side as 1 and the rest."""
     return eq(equation.lhs, 1 + sp.factor(equation.rhs - 1))
-
-
-derivation(
-    "real-gas",
-    source="this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308); van der Waals 1873",
-    summary="A scale-invariant network is no real gas: its compressibility factor depends on T alone, so every virial "
-    "coefficient, and van der Waals' a and b, are zero, for any noise and any step size (length-scale: what one adds)",
-    worlds=[volume_world, van_der_waals_world],
-)(_real_gas)
-
-derivation(
-    "length-scale",
-    source="Clausius' virial; this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)",
-    summary="A length scale makes a real gas: with normalisation by sqrt(r^2 + eps) the compressibility factor depends "
-    "on the volume, to first order by a second virial coefficient -eps D_h/(4 R T)",
-    worlds=[length_scale_world],
-    domain=[stretch * eps < 2 * R * T * (2 * V + eps), sp.Ge(eps, 0, evaluate=False)],
-)(_length_scale)

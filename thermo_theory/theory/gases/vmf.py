@@ -88,6 +88,12 @@ _COSINE_INTEGRAL = over_the_angle(sp.cos(theta) * _BOLTZMANN) / over_the_angle(_
 # Partition function, mean cosine, Riccati's equation ---------------------------------------------
 
 
+@derivation(
+    "vmf-riccati",
+    source=f"{DIRECTIONAL}; DLMF 10.32.2, 10.29",
+    summary="The mean cosine of the von Mises-Fisher gas and its slope: A' = 1 - A^2 - (d - 1) A/kappa",
+    worlds=[_WORLD],
+)
 def _riccati(chain: Chain) -> None:
     total = chain.definition(
         eq(Z, _OTHER_ANGLES * over_the_angle(_BOLTZMANN)),
@@ -102,14 +108,6 @@ def _riccati(chain: Chain) -> None:
     rate = ratio.differentiate(kappa).bessel_recurrences()
     upper = ratio.solve_for(sp.besseli(d / 2, kappa))
     rate.substitute(upper, because="the Bessel functions drop out")
-
-
-derivation(
-    "vmf-riccati",
-    source=f"{DIRECTIONAL}; DLMF 10.32.2, 10.29",
-    summary="The mean cosine of the von Mises-Fisher gas and its slope: A' = 1 - A^2 - (d - 1) A/kappa",
-    worlds=[_WORLD],
-)(_riccati)
 
 
 # Energy, entropy, heat capacity ------------------------------------------------------------------
@@ -131,6 +129,14 @@ def _gibbs_law(chain: Chain) -> tuple[Step, Step, Step, Step, Step]:
     return law.substitute(norm).gather_powers(), loss, heat, norm, mean
 
 
+@derivation(
+    "vmf-energy",
+    source=f"{PAPER}; {DIRECTIONAL}",
+    summary="The mean loss of the von Mises-Fisher gas is 1 minus the mean cosine, a ratio of Bessel functions",
+    worlds=[_WORLD],
+    kernel=numeric.energy,
+    arguments=("d", "T"),
+)
 def _energy(chain: Chain) -> None:
     cosine = chain.claim("vmf-riccati", about=A)
     average = chain.definition(
@@ -143,16 +149,14 @@ def _energy(chain: Chain) -> None:
     put.substitute(inverse).substitute(cosine.substitute(inverse))
 
 
-derivation(
-    "vmf-energy",
+@derivation(
+    "vmf-entropy",
     source=f"{PAPER}; {DIRECTIONAL}",
-    summary="The mean loss of the von Mises-Fisher gas is 1 minus the mean cosine, a ratio of Bessel functions",
+    summary="The entropy of the directions is -log C_d - kappa A_d",
     worlds=[_WORLD],
-    kernel=numeric.energy,
+    kernel=numeric.entropy,
     arguments=("d", "T"),
-)(_energy)
-
-
+)
 def _entropy(chain: Chain) -> None:
     cosine, closed = chain.claim("vmf-riccati", about=A), chain.claim("vmf-riccati", about=Z)
     entropy = chain.definition(
@@ -168,16 +172,14 @@ def _entropy(chain: Chain) -> None:
     put.substitute(inverse).substitute(*parts).expand_logs()
 
 
-derivation(
-    "vmf-entropy",
+@derivation(
+    "vmf-heat-capacity",
     source=f"{PAPER}; {DIRECTIONAL}",
-    summary="The entropy of the directions is -log C_d - kappa A_d",
+    summary="The heat capacity at constant volume, C_V = kappa^2 (1 - A^2 - (d - 1) A/kappa), kappa = 1/T",
     worlds=[_WORLD],
-    kernel=numeric.entropy,
+    kernel=numeric.heat_capacity,
     arguments=("d", "T"),
-)(_entropy)
-
-
+)
 def _heat_capacity(chain: Chain) -> None:
     mean = chain.claim("vmf-energy", about=energy_of(1 / kappa))
     riccati = chain.claim("vmf-riccati")
@@ -190,19 +192,15 @@ def _heat_capacity(chain: Chain) -> None:
     capacity.substitute(slope.put_slopes(riccati))
 
 
-derivation(
-    "vmf-heat-capacity",
-    source=f"{PAPER}; {DIRECTIONAL}",
-    summary="The heat capacity at constant volume, C_V = kappa^2 (1 - A^2 - (d - 1) A/kappa), kappa = 1/T",
-    worlds=[_WORLD],
-    kernel=numeric.heat_capacity,
-    arguments=("d", "T"),
-)(_heat_capacity)
-
-
 # Adiabatic index ---------------------------------------------------------------------------------
 
 
+@derivation(
+    "vmf-first-law",
+    source=f"{PAPER}; Clausius",
+    summary="The heat of the directions per change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
+    worlds=[_WORLD],
+)
 def _first_law(chain: Chain) -> None:
     riccati = chain.claim("vmf-riccati")
     inverse = chain.definition(eq(kappa, 1 / T), "the concentration is the inverse temperature")
@@ -215,14 +213,14 @@ def _first_law(chain: Chain) -> None:
     heat.substitute(capacity.flip(), because="dU = T dS_sphere")
 
 
-derivation(
-    "vmf-first-law",
-    source=f"{PAPER}; Clausius",
-    summary="The heat of the directions per change of temperature, T dS_sphere/dT, is the heat capacity: dU = T dS",
+@derivation(
+    "adiabatic-index",
+    source=f"{PAPER}, Sec. 4",
+    summary="The adiabatic index of the von Mises-Fisher gas in any dimension at any temperature",
     worlds=[_WORLD],
-)(_first_law)
-
-
+    kernel=numeric.adiabatic_index,
+    arguments=("d", "T"),
+)
 def _adiabatic_index(chain: Chain) -> None:
     temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise")
     slope = chain.claim("stationary-distribution").substitute(temperature.solve_for(sigma))
@@ -255,13 +253,3 @@ def _adiabatic_index(chain: Chain) -> None:
     index = index.substitute(constant)
     closed = cosine.substitute(inverse)
     index.substitute(capacity.substitute(closed))
-
-
-derivation(
-    "adiabatic-index",
-    source=f"{PAPER}, Sec. 4",
-    summary="The adiabatic index of the von Mises-Fisher gas in any dimension at any temperature",
-    worlds=[_WORLD],
-    kernel=numeric.adiabatic_index,
-    arguments=("d", "T"),
-)(_adiabatic_index)

@@ -58,6 +58,15 @@ def _index(chain: Chain) -> tuple[Step, Step]:
 # Low temperature ---------------------------------------------------------------------------------
 
 
+@derivation(
+    "vmf-low-temperature",
+    source=f"{PAPER}, Sec. 4; {THIS}",
+    summary="Energy, entropy, heat capacity and adiabatic index of the von Mises-Fisher gas at low temperature in "
+    "any dimension, as "
+    "series in T, from Riccati's equation of the mean cosine; they need T far below 2/d",
+    worlds=[gas_world((2, "0.45"), (4, "0.31"), (7, "0.87"))],
+    domain=[T * d < 1],  # from about 2 on the terms grow with their order
+)
 def _low_temperature(chain: Chain) -> None:
     proof = _gibbs(chain)
     riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity", given=proof)
@@ -81,6 +90,12 @@ def _low_temperature(chain: Chain) -> None:
 # Many dimensions ---------------------------------------------------------------------------------
 
 
+@derivation(
+    "vmf-large-dimension",
+    source=THIS,
+    summary="Energy, heat capacity and adiabatic index of the von Mises-Fisher gas in many dimensions at T = y/d",
+    worlds=[gas_world((4, "0.8"), (6, "2.5"), (9, "7"), large=True)],
+)
 def _large_dimension(chain: Chain) -> None:
     proof = _gibbs(chain)
     riccati, capacity = chain.claim("vmf-riccati"), chain.claim("vmf-heat-capacity", given=proof)
@@ -105,6 +120,13 @@ def _large_dimension(chain: Chain) -> None:
 _S = weights_entropy(eta, lam)
 
 
+@derivation(
+    "vmf-adiabat",
+    source=f"{PAPER}, Sec. 4; {THIS}",
+    summary="The entropy of the von Mises-Fisher gas at fixed LR changes by (C_V - R)/2 with log lambda and by "
+    "(C_V + R)/2 with log eta, at any temperature; so dlog eta/dlog lambda along an adiabat is (R - C_V)/(R + C_V)",
+    worlds=[adiabat_world],
+)
 def _adiabat(chain: Chain) -> None:
     radius, heat = chain.claim("radius", FixedLR), chain.claim("temperature", FixedLR)
     law = chain.claim("vmf-first-law", given=_gibbs(chain))
@@ -129,29 +151,3 @@ def _adiabat(chain: Chain) -> None:
     ratio = by_decay.divide(by_rate)
     line = line.scale(lam / eta).substitute(ratio)
     line.simplify(because="0 only at low temperature, where C_V = R: there changing lambda keeps S constant")
-
-
-derivation(
-    "vmf-low-temperature",
-    source=f"{PAPER}, Sec. 4; {THIS}",
-    summary="Energy, entropy, heat capacity and adiabatic index of the von Mises-Fisher gas at low temperature in "
-    "any dimension, as "
-    "series in T, from Riccati's equation of the mean cosine; they need T far below 2/d",
-    worlds=[gas_world((2, "0.45"), (4, "0.31"), (7, "0.87"))],
-    domain=[T * d < 1],  # from about 2 on the terms grow with their order
-)(_low_temperature)
-
-derivation(
-    "vmf-large-dimension",
-    source=THIS,
-    summary="Energy, heat capacity and adiabatic index of the von Mises-Fisher gas in many dimensions at T = y/d",
-    worlds=[gas_world((4, "0.8"), (6, "2.5"), (9, "7"), large=True)],
-)(_large_dimension)
-
-derivation(
-    "vmf-adiabat",
-    source=f"{PAPER}, Sec. 4; {THIS}",
-    summary="The entropy of the von Mises-Fisher gas at fixed LR changes by (C_V - R)/2 with log lambda and by "
-    "(C_V + R)/2 with log eta, at any temperature; so dlog eta/dlog lambda along an adiabat is (R - C_V)/(R + C_V)",
-    worlds=[adiabat_world],
-)(_adiabat)

@@ -24,11 +24,8 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from points import ALGEBRA, FUNCTIONS, Point, Unread, power, times
 from sympy.core.function import AppliedUndef
-
-from thermo_theory.engine.points import ALGEBRA, FUNCTIONS, Point, Unread, power, times
-
-__all__ = ["Misprint", "Point", "Reader", "Unread", "confirm", "tokens"]
 
 #: Relative difference that round-off may make between a printed formula and its expression.
 TOLERANCE = 1e-7

@@ -25,8 +25,6 @@ from sympy.core.function import AppliedUndef
 from thermo_theory.symbols import Sigma, glossary, tr_Sigma
 from thermo_theory.symbols import vectors as vec
 
-__all__ = ["ALGEBRA", "FUNCTIONS", "Point", "Unread", "power", "times"]
-
 #: Components of a vector: more than two, so that no two directions determine a third.
 COMPONENTS = 3
 
