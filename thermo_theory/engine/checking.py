@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -57,36 +58,60 @@ class Evidence:
         return f"({self.step.number}) holds in {len(self.worlds)} worlds: {least_good.says}"
 
 
-class _Granted(frozenset[str]):
-    """Assumptions that are granted, and which ones a maker of worlds asked for."""
+class _Granted(Collection[str]):
+    """Assumptions that are granted, and what a maker of worlds asked of them."""
 
-    asked: set[str]
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names, self.asked = names, dict[str, bool]()
+        self.listed = self.made = False
 
     def __contains__(self, name: object) -> bool:
-        self.asked.add(str(name))
-        return super().__contains__(name)
+        if self.made and str(name) not in self.asked:
+            raise LookupError(f"a maker of worlds has to ask for {name!r} before it returns")
+        return self.asked.setdefault(str(name), name in self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        self.listed = True
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        self.listed = True
+        return len(self.names)
+
+    def alike(self, names: frozenset[str]) -> bool:
+        """Whether these assumptions would have given the same answers."""
+        answered = all((name in names) is answer for name, answer in self.asked.items())
+        return names == self.names or (answered and not self.listed)
+
+
+@lru_cache(maxsize=100)
+def _made(maker: WorldMaker) -> list[tuple[_Granted, list[World]]]:
+    """The worlds of a maker so far: derivations share them, and what they have computed."""
+    del maker
+    return []
 
 
 class Worlds:
-    """The worlds of some makers under any assumptions, each made once; they remember what they have computed."""
+    """The worlds of some makers under any assumptions, each made once."""
 
     def __init__(self, makers: Sequence[WorldMaker]) -> None:
         self._makers = makers
-        self._made: dict[frozenset[str], list[tuple[World, set[str]]]] = {}
 
     def granting(self, assumptions: Iterable[str]) -> list[World]:
         """Return the worlds in which these assumptions hold, and no other one."""
         return [world for world, _ in self._granting(frozenset(assumptions))]
 
     def _granting(self, granted: frozenset[str]) -> list[tuple[World, set[str]]]:
-        if granted not in self._made:
-            self._made[granted] = []
-            for maker in self._makers:
+        found = []
+        for maker in self._makers:
+            asking, worlds = next((one for one in _made(maker) if one[0].alike(granted)), (None, []))
+            if asking is None:
                 asking = _Granted(granted)
-                asking.asked = set()
-                made = [maker(number, asking) for number in range(WORLDS)]
-                self._made[granted] += [(world, asking.asked) for world in made]
-        return self._made[granted]
+                worlds = [maker(number, asking) for number in range(WORLDS)]
+                asking.made = True
+                _made(maker).append((asking, worlds))
+            found += [(world, set(asking.asked)) for world in worlds]
+        return found
 
     def about(self, step: Step, assumptions: Iterable[str]) -> tuple[list[World], set[str]]:
         """Return those of the worlds that have a meaning for a step, and what their makers asked for.
@@ -110,7 +135,7 @@ def check(step: Step, worlds: Sequence[World]) -> Evidence:
     passed, tried = [], []
     for world in worlds:
         try:
-            outcome = holds(step.equation, world)
+            outcome = world.remembered(step.equation, holds)
         except _NO_ANSWER as error:
             tried.append(f"{world.description}: {error}")
             continue
@@ -136,7 +161,7 @@ def fails_in(step: Step, worlds: Sequence[World]) -> bool | None:
     answers = []
     for world in worlds:
         try:
-            answers.append(holds(step.equation, world).holds)
+            answers.append(world.remembered(step.equation, holds).holds)
         except _NO_ANSWER:
             continue
     return not all(answers) if answers else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -75,11 +76,18 @@ def evaluate(expression: Any, world: World) -> Any:
         return mp.inf if expression is sp.oo else -mp.inf
     if expression.is_Number or expression.is_NumberSymbol:
         return mp.mpmathify(sp.N(expression, DIGITS + 5))
-    if expression in world.meanings:
+    if dict.__contains__(world.meanings, expression):
         return world[expression]
-    for kind, handler in _HANDLERS:
-        if isinstance(expression, kind):
-            return world.remembered(expression, handler) if kind in _COSTLY else handler(expression, world)
+    kind, handler = _handler(type(expression))
+    return world.remembered(expression, handler) if kind in _COSTLY else handler(expression, world)
+
+
+@cache
+def _handler(kind: type) -> tuple[type, Callable[[Any, World], Any]]:
+    return next((one for one in _HANDLERS if issubclass(kind, one[0])), (kind, _unknown))
+
+
+def _unknown(expression: Any, world: World) -> Any:
     raise NotInterpreted(f"{expression} ({type(expression).__name__}) has no meaning here")
 
 
@@ -256,10 +264,11 @@ _HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
 def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
     """Say how a kind of expression is evaluated (`handler(expression, world)`)."""
     _HANDLERS.insert(0, (kind, handler))
+    _handler.cache_clear()
 
 
 #: Kinds of expressions whose value is remembered.
-_COSTLY = (Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
+_COSTLY = (Expectation, Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
 
 
 def _magnitude(expression: sp.Expr, world: World) -> Any:
@@ -320,9 +329,10 @@ def residual(equation: sp.Eq, world: World) -> Any:
             raise NotInterpreted("a side is not a number here")
         if difference == 0:
             return mp.mpf(0)
-        sides, terms = max(size(left), size(right)), _magnitude(equation.lhs - equation.rhs, world)
-        # Where terms cancel to (nearly) nothing, round-off is relative to the terms and not to what is left.
-        scale = max(sides, terms * CANCELLED)
+        scale = max(size(left), size(right))
+        if difference > TOLERANCE**2 * scale:
+            # Where terms cancel to (nearly) nothing, round-off is relative to the terms and not to what is left.
+            scale = max(scale, _magnitude(equation.lhs - equation.rhs, world) * CANCELLED)
         return difference / scale if scale else mp.inf
 
 

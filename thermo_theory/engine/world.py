@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from functools import cache, wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 import mpmath as mp
 import sympy as sp
@@ -33,6 +33,36 @@ Assumptions = Collection[str]
 
 class NotInterpreted(Exception):
     """A world has no meaning for something that stands in a statement."""
+
+
+#: What the values that are being computed have read so far, the innermost last.
+_READING: list[set[Any]] = []
+
+
+class _Meanings(dict[Any, Any]):
+    """Meanings that note what is read of them."""
+
+    def __contains__(self, key: object) -> bool:
+        if _READING:
+            _READING[-1].add(key)
+        return super().__contains__(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        if _READING:
+            _READING[-1].add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Meaning of a symbol, or another value if it has none."""
+        return self[key] if key in self else default
+
+
+class _Known(NamedTuple):
+    """A value, the working precision it was computed with, and what it depends on."""
+
+    value: Any
+    precision: int
+    reads: frozenset[Any]
 
 
 class World:
@@ -65,36 +95,69 @@ class World:
         divergence: Callable[[Callable[[World], Any], World], Any] | None = None,
         free: Mapping[Any, Domain] | None = None,
     ) -> None:
-        self.meanings = dict(meanings)
+        self.meanings = _Meanings(meanings)
         self.description = description
         self.ensemble = ensemble
         self.generator = generator
         self.divergence = divergence
         self.free = dict(free or {})
-        self._known: dict[Any, Any] = {}
+        self._known: dict[Any, _Known] = {}
+        self._origin: tuple[World, frozenset[Any]] | None = None
 
     def __contains__(self, symbol: object) -> bool:
         return symbol in self.meanings
 
     def __getitem__(self, symbol: Any) -> Any:
-        if symbol not in self._known:
-            if symbol not in self.meanings:
-                raise NotInterpreted(f"{symbol} has no meaning here")
-            meaning = self.meanings[symbol]
-            value = meaning(self) if callable(meaning) else meaning
-            self._known[symbol] = value if isinstance(value, mp.matrix) else mp.mpmathify(value)
-        return self._known[symbol]
+        return self._found(symbol, self._interpreted)
+
+    def _interpreted(self, symbol: Any, _: World) -> Any:
+        if symbol not in self.meanings:
+            raise NotInterpreted(f"{symbol} has no meaning here")
+        meaning = self.meanings[symbol]
+        value = meaning(self) if callable(meaning) else meaning
+        return value if isinstance(value, mp.matrix) else mp.mpmathify(value)
 
     def remembered(self, expression: Any, compute: Callable[[Any, World], Any]) -> Any:
         """Value of an expression that takes long to evaluate, computed once."""
-        if expression not in self._known:
-            self._known[expression] = compute(expression, self)
-        return self._known[expression]
+        return self._found(expression, compute)
+
+    def _found(self, what: Any, compute: Callable[[Any, World], Any]) -> Any:
+        """A value that was computed here, or where nothing that it depends on is different; with as many digits."""
+        place, changed = self, frozenset[Any]()
+        known = self._known.get(what)
+        while place._origin and (known is None or known.precision < mp.mp.prec):
+            changed |= place._origin[1]
+            place = place._origin[0]
+            there = place._known.get(what)
+            known = there if there is not None and there.reads.isdisjoint(changed) else None
+        if known is None or known.precision < mp.mp.prec:
+            known = self._computed(what, compute)
+        if _READING:
+            _READING[-1] |= known.reads
+        return known.value
+
+    def _computed(self, what: Any, compute: Callable[[Any, World], Any]) -> _Known:
+        reads = {what}
+        _READING.append(reads)
+        try:
+            value = compute(what, self)
+        finally:
+            _READING.pop()
+        known = _Known(value, mp.mp.prec, frozenset(reads))
+        place = self
+        while place._origin and known.reads.isdisjoint(place._origin[1]):
+            place = place._origin[0]
+        place._known[what] = known
+        return known
 
     def at(self, changes: Mapping[Any, Any]) -> World:
         """Return the same world with other values for some symbols; what depends on them follows."""
         meanings = {**self.meanings, **changes}
-        return World(meanings, self.description, self.ensemble, self.generator, self.divergence, self.free)
+        moved = World(meanings, self.description, self.ensemble, self.generator, self.divergence, self.free)
+        # What a compound expression is part of is not followed.
+        if all(isinstance(key, (str, sp.Symbol, type)) for key in changes):
+            moved._origin = self, frozenset(changes)
+        return moved
 
     def numbers(self, symbols: Sequence[sp.Symbol]) -> dict[str, str]:
         """Values of the symbols, as text, for a counterexample."""
@@ -142,6 +205,7 @@ def world_maker(
     def register(build: Callable[Concatenate[int, Assumptions, P], World]) -> Callable[P, WorldMaker]:
         signature = inspect.signature(build)
 
+        @cache  # one maker for the same arguments: derivations share its worlds
         @wraps(build)
         def choose(*args: P.args, **kwargs: P.kwargs) -> WorldMaker:
             def maker(number: int, granted: Assumptions) -> World:

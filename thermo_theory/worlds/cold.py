@@ -126,7 +126,10 @@ class Cold:
                     growth += (mp.fdot(moved, moved) - mp.fdot(w, w)) / self.cold
             return spread, growth
 
-        start = mp.log(self.guess(h, rate, norm)), mp.log(norm)
+        guess = self.guess(h, rate, norm), norm
+        # Most states that are asked for are a difference's step away from a known one.
+        near = (state for (other, *_), state in self.known.items() if mp.fabs(other / h - 1) < mp.mpf("0.01"))
+        start = [mp.log(x) for x in next(near, guess)]
         digits = mp.mpf(10) ** -(3 * DIGITS // 2)
         if sphere:
             spread = mp.findroot(lambda a: drifts(a, start[1])[0], start[0], tol=digits, verify=False)

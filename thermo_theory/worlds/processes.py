@@ -37,13 +37,14 @@ def same_temperature_world(number: int, granted: Assumptions) -> World:
     start, length = world[s.w], world.meanings.get("length", 3)
     first, decay = world[s.eta], world[s.lam]
     second = first * (mp.mpf("1.3") + mp.mpf(number) / 10)
+    alike = "constant effective learning rate" in granted
 
     def end(w: Any, rate: Any, shrink: Any) -> Any:
         last = steps_run(world, length, w, rate, shrink)
         return rate / mp.fdot(last, last)
 
     def tuned(_: World) -> Any:
-        if "constant effective learning rate" not in granted:
+        if not alike:
             return decay * mp.mpf("0.7")
         goal = end(start, first, decay)
         return mp.findroot(
@@ -62,6 +63,7 @@ def pressure_world(number: int, granted: Assumptions) -> World:
     dice = random.Random(f"pressure {number}")
     rate, decay = mp.mpf(dice.uniform(0.1, 0.3)), mp.mpf(dice.uniform(0.1, 0.3))
     w = mp.matrix([dice.gauss(0, 1) for _ in range(2 + number % 3)])
+    constant = "constant pressure" in granted
 
     def shrinking(symbol: sp.Symbol) -> Callable[[World], Any]:
         def pressure(world: World) -> Any:
@@ -71,7 +73,7 @@ def pressure_world(number: int, granted: Assumptions) -> World:
         return pressure
 
     def start(world: World) -> Any:
-        if "constant pressure" not in granted:
+        if not constant:
             return decay * mp.mpf("1.3")
         trials = mp.mpf("0.5"), mp.mpf("1.5")
         there = [world.at({s.lam0: trial})[s.p0] for trial in trials]
@@ -83,7 +85,7 @@ def pressure_world(number: int, granted: Assumptions) -> World:
 
 def same_volume_world(number: int, granted: Assumptions) -> World:
     """SGD itself at fixed LR, d = 3 to 5; the first weight decay is tuned to hold the same norm elsewhere."""
-    world = sgd_world("fixed-lr")(number, granted)
+    world, constant = sgd_world("fixed-lr")(number, granted), "constant volume" in granted
     with mp.workdps(DIGITS + 10):
         dice = random.Random(f"volume {number}")
         elsewhere, rate = _direction(int(world[s.d]), dice), mp.mpf(dice.uniform(0.15, 0.45))
@@ -94,7 +96,7 @@ def same_volume_world(number: int, granted: Assumptions) -> World:
             def growth(decay: Any) -> Any:
                 return replace(example, rate=rate, decay=decay).rate_of(lambda w: mp.fdot(w, w), point)
 
-            if "constant volume" not in granted:
+            if not constant:
                 return mp.mpf("0.15")
             return mp.findroot(growth, (mp.mpf("0.1"), mp.mpf("0.2")), tol=mp.mpf(10) ** -DIGITS, verify=False)
 

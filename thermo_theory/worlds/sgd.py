@@ -210,7 +210,16 @@ class SGDWorld:
             mp.fdot(slopes, [mp.sin(m * x) for x in angles]) * (1 if m == waves else 2) / waves
             for m in range(1, waves + 1)
         ]
-        return lambda cosine: -mp.fsum(b / m * mp.chebyt(m, cosine) for m, b in enumerate(sines, start=1))
+        terms = [-b / m for m, b in enumerate(sines, start=1)]
+
+        def log(cosine: Any) -> Any:
+            """Sum of the terms times Chebyshev's polynomials, by Clenshaw's recursion."""
+            one, two = mp.mpf(0), mp.mpf(0)
+            for term in reversed(terms):
+                one, two = term + 2 * cosine * one - two, one
+            return cosine * one - two
+
+        return log
 
     def direction_spread(self, u: Any, norm: Any) -> Any:
         """Covariance per unit of time of the direction of w, at the weights of direction u and that norm."""

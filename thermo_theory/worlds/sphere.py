@@ -36,13 +36,13 @@ def _density(n: int, dice: random.Random, granted: Assumptions) -> World:
     pull = [mp.mpf(dice.uniform(-1, 1)) for _ in range(n)]
     bend = [mp.mpf(dice.uniform(-0.5, 0.5)) for _ in range(n)]
     slant = [mp.mpf(dice.uniform(-0.3, 0.3)) for _ in range(n)]
-    temperature = mp.mpf(dice.uniform(0.6, 0.9))
+    temperature, is_gibbs = mp.mpf(dice.uniform(0.6, 0.9)), "Gibbs law" in granted
 
     def loss(u: Any) -> Any:
         return mp.fsum(b * x * x - a * x for a, b, x in zip(pull, bend, u, strict=True))
 
     def log_density(u: Any) -> Any:
-        other = 0 if "Gibbs law" in granted else mp.fdot(slant, list(u)) + u[0] * u[1] / 3
+        other = 0 if is_gibbs else mp.fdot(slant, list(u)) + u[0] * u[1] / 3
         return other - loss(u) / temperature
 
     points = [
@@ -129,10 +129,10 @@ def snapshots_world(number: int, granted: Assumptions, /) -> World:
     inner = sgd_world("fixed-lr", lowest=2)
     world = inner(number, granted)
     example, n = world.meanings["example"], int(world[s.d])
-    dice = random.Random(f"snapshots {number}")
+    dice, diffusive = random.Random(f"snapshots {number}"), "diffusive snapshots" in granted
 
     def distance(world: World) -> Any:
-        if "diffusive snapshots" not in granted:
+        if not diffusive:
             return mp.sqrt(example.noise**2 * world[s.eta_eff]) / 5
         spread = world[s.diffusion_unit]
         return mp.sqrt(world[s.spacing] * mp.fsum(spread[i, i] for i in range(n)))
@@ -233,7 +233,7 @@ def _volume(dice: random.Random, n: int, granted: Assumptions, away: bool) -> Wo
     meanings: dict[Any, Any] = {
         s.d: n,
         s.R: mp.mpf(m) / 2,
-        s.R_Gibbs: pressure * gibbs(1) / heat,
+        s.R_Gibbs: lambda _: pressure * gibbs(1) / heat,
         s.eta: rate,
         s.lam: decay,
         s.p: pressure,

@@ -220,11 +220,12 @@ def _dense_system(number: int, granted: Assumptions) -> System:
     uneven = mp.mpf(0 if "constant heat capacity" in granted else 1)
     areas = [area / (1 + uneven * loss) for area, loss in zip(areas, losses, strict=True)]
     pull, push = numbers(dice, 2, 0.1, 0.3)
+    is_gibbs = "Gibbs law" in granted
     if "ideal gas law" in granted:
         pull = push = mp.mpf(0)
 
     def bend(k: int, T: Any, V: Any) -> Any:
-        if "Gibbs law" in granted:
+        if is_gibbs:
             return mp.mpf(1)
         x = losses[k] / T * (1 + uneven * V / 5)
         return 1 + x / (1 + x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -319,10 +319,10 @@ def _interpolated(places: list[Any], values: list[Any]) -> list[Any]:
     return total
 
 
-def _example(n: Any, granted: Assumptions) -> Latitudes:
-    """General, except where an assumption is granted."""
+def _example(granted: Assumptions) -> Latitudes:
+    """On a circle; general, except where an assumption is granted."""
     return Latitudes(
-        n=n,
+        n=mp.mpf(2),
         noise=mp.mpf("3.1"),
         turned=mp.mpf(0 if "isotropic noise" in granted else "0.8"),
         ripple=mp.mpf(0 if "homogeneous noise" in granted else "0.4"),
@@ -376,10 +376,10 @@ def _by_heat(function: Callable[[Any], Any], heat: Any) -> Any:
 
 def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
     """Meanings of what belongs to the gas, at fixed ELR (held: T and p) or at fixed LR (held: eta and lambda)."""
-    is_gibbs, known = "Gibbs law" in granted, {}
+    is_gibbs, on_circle, known = "Gibbs law" in granted, _example(granted), {}
 
     def example(world: World) -> Latitudes:
-        return _example(world[s.d], granted)
+        return replace(on_circle, n=world[s.d])
 
     def norm(world: World, *held: Any) -> Any:
         key = (world[s.d], *held, _digits())
