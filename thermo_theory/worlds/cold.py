@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mpmath as mp
+import numpy as np
 
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
@@ -18,9 +19,17 @@ __all__ = ["cold_world"]
 COLD = mp.mpf(10) ** -34
 
 
+def _length(vector: Any) -> Any:
+    return mp.sqrt(vector @ vector)
+
+
+def _column(vector: Any) -> Any:
+    return mp.matrix([*vector])
+
+
 def aside(w: Any) -> Any:
     """Where the direction of the weights lies, from the first axis."""
-    return w[1:] / mp.norm(w, 2)
+    return w[1:] / _length(w)
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,9 @@ class Cold:
         Scale of the temperature; the norm does not depend on it, since weight decay scales with it.
     bend : mpf
         Departure of the loss from a cosine.
-    noise : list of matrices
+    noise : list of arrays
         Noise at unit norm before it is projected on the tangent space; each with both signs, equally likely.
-    shapes : list of matrices
+    shapes : list of arrays
         Directions of the points over which means are taken, from the first axis.
     broken : mpf
         Size of the part of the loss, ``broken |w|^2/2``, that is not scale-invariant.
@@ -60,20 +69,19 @@ class Cold:
     @property
     def dimension(self) -> int:
         """Number of weights."""
-        return int(self.shapes[0].rows)
+        return len(self.shapes[0])
 
     def point(self, spread: Any, norm: Any, shape: Any) -> Any:
         """Weights of this norm, away from the first axis in the direction of the shape."""
-        axis = mp.matrix(self.dimension, 1)
-        axis[0] = 1
-        u = axis + shape * (spread * mp.sqrt(self.cold))
-        return u * (norm / mp.norm(u, 2))
+        u = shape * (spread * mp.sqrt(self.cold))
+        u[0] += 1
+        return u * (norm / _length(u))
 
     @staticmethod
     def gap(w: Any) -> Any:
         """1 - cos of the angle from the first axis, without cancellation."""
-        norm, aside = mp.norm(w, 2), mp.norm(w[1:], 2)
-        return aside**2 / (norm * (norm + w[0]))
+        norm = _length(w)
+        return w[1:] @ w[1:] / (norm * (norm + w[0]))
 
     def loss(self, w: Any, h: Any) -> Any:
         """Loss above its minimum."""
@@ -82,15 +90,15 @@ class Cold:
 
     def unit_noise(self, w: Any, k: int) -> Any:
         """Noise vector k at unit norm, along the sphere."""
-        u = w / mp.norm(w, 2)
+        u = w / _length(w)
         vector = self.noise[k // 2] * (mp.sqrt(self.cold) * (-1) ** k)
         if self.bias:
             vector[1:] = vector[1:] + u[1:] * self.bias
-        return vector - u * mp.fdot(u, vector)
+        return vector - u * (u @ vector)
 
     def gradient(self, w: Any, h: Any, k: int) -> Any:
         """Gradient of minibatch k."""
-        norm = mp.norm(w, 2)
+        norm = _length(w)
         u = w / norm
         slope = -(h + 2 * self.bend * self.gap(w))
         mean = -u * (u[0] * slope)
@@ -122,14 +130,16 @@ class Cold:
                 eta = self.learning_rate(w, rate)
                 for k in noises:
                     moved = self.step(w, h, eta, decay, k)
-                    spread += (mp.norm(aside(moved), 2) ** 2 - mp.norm(aside(w), 2) ** 2) / self.cold
-                    growth += (mp.fdot(moved, moved) - mp.fdot(w, w)) / self.cold
+                    before, after = aside(w), aside(moved)
+                    spread += (after @ after - before @ before) / self.cold
+                    growth += (moved @ moved - w @ w) / self.cold
             return spread, growth
 
-        guess = self.guess(h, rate, norm), norm
-        # Most states that are asked for are a difference's step away from a known one.
-        near = (state for (other, *_), state in self.known.items() if mp.fabs(other / h - 1) < mp.mpf("0.01"))
-        start = [mp.log(x) for x in next(near, guess)]
+        # The spread goes nearly as its guess does, and the norm hardly changes: the nearest known state says how.
+        guess, known = self.guess(h, rate, norm), {self.guess(*key[:2], norm): one for key, one in self.known.items()}
+        near = min(known, key=lambda other: mp.fabs(mp.log(other / guess)), default=guess)
+        spread, size = known.get(near, (guess, norm))
+        start = [mp.log(spread * guess / near), mp.log(size)]
         digits = mp.mpf(10) ** -(3 * DIGITS // 2)
         if sphere:
             spread = mp.findroot(lambda a: drifts(a, start[1])[0], start[0], tol=digits, verify=False)
@@ -144,7 +154,7 @@ class Cold:
 
     def learning_rate(self, w: Any, rate: Any) -> Any:
         """Learning rate at w."""
-        return rate * mp.fdot(w, w) if self.protocol == "fixed-elr" else rate
+        return rate * (w @ w) if self.protocol == "fixed-elr" else rate
 
 
 @world_maker(
@@ -167,7 +177,8 @@ def cold_world(number: int, granted: Assumptions, /, protocol: str) -> World:
 
 
 def _random(dice: random.Random, n: int) -> Any:
-    return mp.matrix([0, *(mp.mpf(dice.uniform(0.4, 1.2)) * dice.choice((1, -1)) for _ in range(n - 1))])
+    aside = [mp.mpf(dice.uniform(0.4, 1.2)) * dice.choice((1, -1)) for _ in range(n - 1)]
+    return np.array([mp.mpf(0), *aside], dtype=object)
 
 
 def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> World:
@@ -205,7 +216,7 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
         return int(world.meanings["batch"])
 
     def after(world: World) -> Any:
-        w = world[s.w]
+        w = here(world)
         return example.step(w, world[s.h], example.learning_rate(w, world[rate_symbol]), decay, batch(world))
 
     def mean(world: World, function: Callable[[Any], Any]) -> Any:
@@ -216,10 +227,8 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
     def noise(world: World) -> Any:
         """Mean square of the noise at unit norm per direction."""
         count = range(2 * len(example.noise))
-        square = mean(
-            world, lambda w: mp.fsum(mp.norm(example.unit_noise(w, k)[1:], 2) ** 2 for k in count) / len(count)
-        )
-        return square / (n - 1)
+        vectors = mean(world, lambda w: sum((example.unit_noise(w, k)[1:] ** 2).sum() for k in count))
+        return vectors / len(count) / (n - 1)
 
     def effective(world: World) -> Any:
         return world[rate_symbol] / (1 if protocol == "fixed-elr" else state(world)[1] ** 2)
@@ -232,7 +241,7 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
             for w in points(world):
                 for k in range(2 * len(example.noise)):
                     moved = example.step(w, world[s.h], world[s.eta], scaled * cold, k)
-                    change += mp.fdot(moved, moved) - mp.fdot(w, w)
+                    change += moved @ moved - w @ w
             return change / cold
 
         with mp.workdps(3 * DIGITS):
@@ -245,15 +254,15 @@ def _cold(protocol: str, n: int, dice: random.Random, granted: Assumptions) -> W
         s.R: mp.mpf(n - 1) / 2,
         s.h: curvature,
         rate_symbol: rate,
-        s.w: here,
+        s.w: lambda world: _column(here(world)),
         s.r: lambda world: state(world)[1],
-        s.g: lambda world: example.gradient(world[s.w], world[s.h], batch(world)),
-        s.w_next: after,
-        s.x: lambda world: aside(world[s.w]),
-        s.x_next: lambda world: aside(after(world)),
-        s.xi: lambda world: example.unit_noise(world[s.w], batch(world))[1:],
+        s.g: lambda world: _column(example.gradient(here(world), world[s.h], batch(world))),
+        s.w_next: lambda world: _column(after(world)),
+        s.x: lambda world: _column(aside(here(world))),
+        s.x_next: lambda world: _column(aside(after(world))),
+        s.xi: lambda world: _column(example.unit_noise(here(world), batch(world))[1:]),
         s.U: lambda world: mean(world, lambda w: example.loss(w, world[s.h])),
-        s.V: lambda world: mean(world, lambda w: mp.fdot(w, w)) / 2,
+        s.V: lambda world: mean(world, lambda w: w @ w) / 2,
         s.sigma: lambda world: mp.sqrt(noise(world)),
         s.T: lambda world: effective(world) * noise(world) / 2,
     }
