@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -78,13 +77,11 @@ def evaluate(expression: Any, world: World) -> Any:
         return mp.mpmathify(sp.N(expression, DIGITS + 5))
     if dict.__contains__(world.meanings, expression):
         return world[expression]
-    kind, handler = _handler(type(expression))
+    known = type(expression)
+    if known not in _CHOSEN:
+        _CHOSEN[known] = next((one for one in _HANDLERS if issubclass(known, one[0])), (known, _unknown))
+    kind, handler = _CHOSEN[known]
     return world.remembered(expression, handler) if kind in _COSTLY else handler(expression, world)
-
-
-@cache
-def _handler(kind: type) -> tuple[type, Callable[[Any, World], Any]]:
-    return next((one for one in _HANDLERS if issubclass(kind, one[0])), (kind, _unknown))
 
 
 def _unknown(expression: Any, world: World) -> Any:
@@ -260,11 +257,14 @@ _HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
     (sp.Function, _function),
 ]
 
+#: Of these, the one for each class of expressions that was met.
+_CHOSEN: dict[type, tuple[type, Callable[[Any, World], Any]]] = {}
+
 
 def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
     """Say how a kind of expression is evaluated (`handler(expression, world)`)."""
     _HANDLERS.insert(0, (kind, handler))
-    _handler.cache_clear()
+    _CHOSEN.clear()
 
 
 #: Kinds of expressions whose value is remembered.

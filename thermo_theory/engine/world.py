@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 import mpmath as mp
 import sympy as sp
@@ -39,22 +39,27 @@ class NotInterpreted(Exception):
 _READING: list[set[Any]] = []
 
 
+def _note(read: Collection[Any]) -> None:
+    """Add to what the innermost of these values depends on."""
+    if _READING:
+        _READING[-1].update(read)
+
+
 class _Meanings(dict[Any, Any]):
     """Meanings that note what is read of them."""
 
     def __contains__(self, key: object) -> bool:
-        if _READING:
-            _READING[-1].add(key)
+        _note({key})
         return super().__contains__(key)
 
     def __getitem__(self, key: Any) -> Any:
-        if _READING:
-            _READING[-1].add(key)
+        _note({key})
         return super().__getitem__(key)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Meaning of a symbol, or another value if it has none."""
-        return self[key] if key in self else default
+        _note({key})
+        return super().get(key, default)
 
 
 class _Known(NamedTuple):
@@ -132,8 +137,7 @@ class World:
             known = there if there is not None and there.reads.isdisjoint(changed) else None
         if known is None or known.precision < mp.mp.prec:
             known = self._computed(what, compute)
-        if _READING:
-            _READING[-1] |= known.reads
+        _note(known.reads)
         return known.value
 
     def _computed(self, what: Any, compute: Callable[[Any, World], Any]) -> _Known:
@@ -205,7 +209,6 @@ def world_maker(
     def register(build: Callable[Concatenate[int, Assumptions, P], World]) -> Callable[P, WorldMaker]:
         signature = inspect.signature(build)
 
-        @cache  # one maker for the same arguments: derivations share its worlds
         @wraps(build)
         def choose(*args: P.args, **kwargs: P.kwargs) -> WorldMaker:
             def maker(number: int, granted: Assumptions) -> World:
@@ -220,6 +223,7 @@ def world_maker(
         # Whoever calls it gives neither the number nor what is granted.
         rest = [*signature.parameters.values()][2:]
         choose.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
-        return choose
+        # One maker for the same arguments: derivations share its worlds.
+        return cast(Callable[P, WorldMaker], cache(choose))
 
     return register

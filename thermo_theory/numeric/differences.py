@@ -35,7 +35,7 @@ def excess_over_log(top: FloatArray, bottom: FloatArray) -> FloatArray:
 
 
 def decayed(rate: FloatArray, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ``exp(-rate t)`` and its integral from 0 to t, which is t without decay.
+    """Return ``exp(-rate t/2)``, whose square may be too small for a number, and the integral of that square up to t.
 
     Examples
     --------
@@ -43,5 +43,5 @@ def decayed(rate: FloatArray, t: FloatArray) -> tuple[FloatArray, FloatArray]:
     [1.0, 3.0]
     """
     with np.errstate(all="ignore"):
-        left = np.exp(-rate * t)
-        return left, np.where(rate * t > 1, (1 - left) / rate, t * exprel(-rate * t))
+        left = np.exp(-rate * t / 2)
+        return left, np.where(rate * t > 1, (1 - left**2) / rate, t * exprel(-rate * t))

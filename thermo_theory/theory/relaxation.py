@@ -118,17 +118,17 @@ def _trajectory_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
 
 
 def _trajectory_fixed_lr(invalid: Invalid, **v: np.ndarray) -> np.ndarray:
-    """``r^4 = r_0^4 E + 2 (d - 1) (eta sigma)^2 t`` with E and t as `decayed` gives them: also without weight decay."""
+    """``r^4 = r_0^4 E^2 + 2 (d - 1) (eta sigma)^2 t`` with E, t as `decayed` gives them: also without weight decay."""
     del invalid
     left, time = decayed(4 * v["eta"] * v["lam"], v["t"])
-    return np.asarray((v["r0"] ** 4 * left + 2 * (v["d"] - 1) * (v["eta"] * v["sigma"]) ** 2 * time) ** 0.25)
+    return np.sqrt(np.hypot(v["r0"] ** 2 * left, v["eta"] * v["sigma"] * np.sqrt(2 * (v["d"] - 1) * time)))
 
 
 def _trajectory_fixed_elr(invalid: Invalid, **v: np.ndarray) -> np.ndarray:
-    """``r^-2 = r_0^-2 E + 2 lambda eta_eff t`` with E and t as `decayed` gives them: also without noise or decay."""
+    """``r^-2 = r_0^-2 E^2 + 2 lambda eta_eff t`` with E and t as `decayed` gives them: also without noise or decay."""
     del invalid
     left, time = decayed((v["d"] - 1) * (v["eta_eff"] * v["sigma"]) ** 2, v["t"])
-    return np.asarray((left / v["r0"] ** 2 + 2 * v["lam"] * v["eta_eff"] * time) ** -0.5)
+    return np.asarray(1 / np.hypot(left / v["r0"], np.sqrt(2 * v["lam"] * v["eta_eff"] * time)))
 
 
 # Relaxation times --------------------------------------------------------------------------------

@@ -136,7 +136,8 @@ class Cold:
             return spread, growth
 
         # The spread goes nearly as its guess does, and the norm hardly changes: the nearest known state says how.
-        guess, known = self.guess(h, rate, norm), {self.guess(*key[:2], norm): one for key, one in self.known.items()}
+        guess = self.guess(h, rate, norm)
+        known = {self.guess(other, its, norm): one for (other, its, *_), one in self.known.items()}
         near = min(known, key=lambda other: mp.fabs(mp.log(other / guess)), default=guess)
         spread, size = known.get(near, (guess, norm))
         start = [mp.log(spread * guess / near), mp.log(size)]
