@@ -1,9 +1,13 @@
 """Numbers in equations: every kind of node, and how differences are judged."""
 
+import random
+from collections import Counter
+
 import mpmath as mp
 import pytest
 import sympy as sp
 
+from thermo_theory.engine.checking import Worlds
 from thermo_theory.engine.evaluate import evaluate, holds, residual
 from thermo_theory.engine.world import NotInterpreted, World
 from thermo_theory.symbols import eq
@@ -94,3 +98,72 @@ def test_an_inequality_is_refuted_at_one_point_but_not_shown(world):
     assert not holds(sp.Ge(x, y), world).holds
     with pytest.raises(NotInterpreted, match="free to vary"):
         holds(sp.Le(x, y), world)
+
+
+# What worlds remember ----------------------------------------------------------------------------
+
+
+def _web(dice, count=8):
+    """Meanings of the names 0, 1, ...: numbers, or sums of what some lower names mean here or elsewhere."""
+
+    def of(name):
+        below = dice.sample(range(name), dice.randint(0, min(name, 3)))
+        moved = {str(dice.randrange(name)): mp.mpf(dice.randint(10, 99))} if name and dice.random() < 0.4 else {}
+        own = mp.mpf(dice.randint(1, 9))
+        return lambda world: own + sum(((world.at(moved) if k % 2 else world)[str(k)] for k in below), mp.mpf(0))
+
+    return {str(name): of(name) for name in range(count)}
+
+
+def test_worlds_remember_nothing_that_has_changed():
+    for seed in range(200):
+        dice = random.Random(seed)
+        meanings, changes = _web(dice), {}
+        world = World(meanings)
+        for _ in range(6):
+            name = str(dice.randrange(8))
+            assert world[name] == World({**meanings, **changes})[name]
+            change = {str(dice.randrange(8)): mp.mpf(dice.randint(10, 99))}
+            world, changes = world.at(change), changes | change
+
+
+def test_a_value_is_computed_once_for_all_worlds_in_which_it_is_the_same():
+    asked = Counter()
+
+    def root(world):
+        asked["root"] += 1
+        return mp.sqrt(world[x])
+
+    world = World({x: mp.mpf(2), y: mp.mpf(3), "root": root})
+    assert [world.at({y: value})["root"] for value in (1, 2)] == [mp.sqrt(2)] * 2
+    assert world["root"] == mp.sqrt(2)
+    assert asked["root"] == 1
+    assert world.at({y: 1}).at({x: 9})["root"] == 3
+    assert world["root"] == mp.sqrt(2)
+    with mp.workdps(50):
+        assert mp.fabs(world["root"] ** 2 - 2) < mp.mpf(10) ** -48, "not the one with fewer digits"
+
+
+def test_makers_are_asked_once_for_assumptions_that_they_treat_alike():
+    made = []
+
+    def maker(number, granted):
+        made.append(number)
+        return World({x: 1 if "isotropic noise" in granted else 2})
+
+    worlds = Worlds([maker])
+    one, other = worlds.granting(["stationarity"]), worlds.granting(["scale invariance"])
+    assert one == other
+    assert len(made) == len(one)
+    assert [world[x] for world in worlds.granting(["isotropic noise"])] == [1] * len(one)
+
+    def late(number, granted):
+        return World({x: lambda world: 1 if "isotropic noise" in granted else 2})
+
+    with pytest.raises(LookupError, match="before it returns"):
+        Worlds([late]).granting(["stationarity"])[0][x]
+
+    def lists(number, granted):
+        return World({x: len(list(granted))})
+
+    assert [Worlds([lists]).granting(names)[0][x] for names in (["stationarity"], [])] == [1, 0]
