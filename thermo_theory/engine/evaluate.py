@@ -45,7 +45,8 @@ LOWER = mp.mpf("-0.005")
 #: Gaps of inequalities below this share of their usual terms are round-off.
 ROUND_OFF = mp.mpf(10) ** -25
 
-#: Sides smaller than this share of their terms count as zero up to round-off.
+#: Sides smaller than this share of their terms count as zero up to round-off; its cube where no slope is taken and no
+#: side is zero.
 CANCELLED = mp.mpf(10) ** -6
 
 
@@ -261,11 +262,15 @@ _HANDLERS: list[tuple[type, Callable[[Any, World], Any]]] = [
 _CHOSEN: dict[type, tuple[type, Callable[[Any, World], Any]]] = {}
 
 
-def interpret(kind: type, handler: Callable[[Any, World], Any]) -> None:
-    """Say how a kind of expression is evaluated (`handler(expression, world)`)."""
+def interpret(kind: type, handler: Callable[[Any, World], Any], numerical: bool = False) -> None:
+    """Say how a kind of expression is evaluated (`handler(expression, world)`), and whether by differences."""
     _HANDLERS.insert(0, (kind, handler))
+    _NUMERICAL.extend([kind] * numerical)
     _CHOSEN.clear()
 
+
+#: Kinds of expressions whose values are those of differences, which have fewer digits.
+_NUMERICAL: list[type] = [Div, Generator, sp.Derivative, sp.Limit]
 
 #: Kinds of expressions whose value is remembered.
 _COSTLY = (Expectation, Generator, sp.Derivative, sp.Integral, sp.Limit, sp.Subs, sp.core.function.AppliedUndef)
@@ -317,7 +322,13 @@ def residual(equation: sp.Eq, world: World) -> Any:
     NotInterpreted
         If a side is not a number there.
     """
-    with mp.workdps(DIGITS):
+    rough = _residual(equation, world, DIGITS)
+    # What cancels in exact sums is there with more digits.
+    return rough if rough <= TOLERANCE else _residual(equation, world, 2 * DIGITS)
+
+
+def _residual(equation: sp.Eq, world: World, digits: int) -> Any:
+    with mp.workdps(digits):
         left, right = evaluate(equation.lhs, world), evaluate(equation.rhs, world)
         if any(isinstance(side, mp.mpc) and mp.fabs(side.imag) > TOLERANCE * mp.fabs(side) for side in (left, right)):
             return mp.inf
@@ -332,7 +343,8 @@ def residual(equation: sp.Eq, world: World) -> Any:
         scale = max(size(left), size(right))
         if difference > TOLERANCE**2 * scale:
             # Where terms cancel to (nearly) nothing, round-off is relative to the terms and not to what is left.
-            scale = max(scale, _magnitude(equation.lhs - equation.rhs, world) * CANCELLED)
+            cancelled = CANCELLED if 0 in equation.args or equation.has(*_NUMERICAL) else CANCELLED**3
+            scale = max(scale, _magnitude(equation.lhs - equation.rhs, world) * cancelled)
         return difference / scale if scale else mp.inf
 
 

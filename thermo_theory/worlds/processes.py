@@ -149,22 +149,29 @@ def schedule_world(number: int, granted: Assumptions) -> World:
 
         return heat * slope(entropy, heat)
 
-    time = mp.mpf("0.4")
-    lag = mp.mpf(0 if "slow schedule" in granted else "0.2")
+    time, lag = mp.mpf("0.4"), mp.mpf(0 if "slow schedule" in granted else "0.2")
+    # What is not stationary changes with time at the same rates, too.
+    ageing = mp.mpf(0 if "stationarity" in granted else "0.3")
+
+    def heat(at: Any) -> Any:
+        return there(at)[s.T] * (1 + ageing * at)
+
+    def size(at: Any) -> Any:
+        return there(at)[s.r] * (1 + ageing * at**2)
+
     return world.at(
         {
+            **({s.T: lambda _: heat(time), s.r: lambda _: size(time)} if ageing else {}),
             s.t: time,
             s.eta: rate * (1 + up * time),
             s.lam: decay * (1 + down * time),
             sp.Function("eta", positive=True): learning_rate,
             sp.Function("lambda", positive=True): weight_decay,
-            sp.Function("T", positive=True): lambda _, at: there(at - lag)[s.T],
-            sp.Function("r", positive=True): lambda _, at: there(at - lag)[s.r],
-            sp.Function("T_e", positive=True): lambda _, at: there(at)[s.T],
-            sp.Function("r_e", positive=True): lambda _, at: there(at)[s.r],
-            sp.Function("S"): lambda _, at: (
-                sphere(world, there(at - 2 * lag)[s.T]) + (n - 1) * mp.log(there(at - lag)[s.r])
-            ),
+            sp.Function("T", positive=True): lambda _, at: heat(at - lag),
+            sp.Function("r", positive=True): lambda _, at: size(at - lag),
+            sp.Function("T_e", positive=True): lambda _, at: heat(at),
+            sp.Function("r_e", positive=True): lambda _, at: size(at),
+            sp.Function("S"): lambda _, at: sphere(world, heat(at - 2 * lag)) + (n - 1) * mp.log(size(at - lag)),
             s.C_V: fluctuation,
             s.C_p: at_pressure,
         }

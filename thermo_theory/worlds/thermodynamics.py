@@ -110,7 +110,7 @@ def _surface_integral(expression: SurfaceIntegral, world: World) -> Any:
 
 interpret(Change, _differential)
 interpret(Partial, _partial)
-interpret(Variation, _variation)
+interpret(Variation, _variation, numerical=True)
 interpret(SurfaceIntegral, _surface_integral)
 
 
