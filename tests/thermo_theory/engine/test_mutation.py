@@ -93,7 +93,7 @@ def battery(found: Derivation, tally: Tally, one_in: int = 1) -> None:
             if by := court.caught(number, wrong):
                 tally.tried += 1
                 tally.by_units += by == "units"
-            elif same(wrong, step.equation, starts(found, number)):
+            elif same(wrong, step.equation) or same(wrong, step.equation, starts(found, number)):
                 tally.equivalent += 1
             else:
                 tally.tried += 1
