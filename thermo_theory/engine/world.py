@@ -172,7 +172,8 @@ class World:
         return shown
 
 
-#: Gives the world of a number under the granted assumptions; its docstring says what the world is.
+#: Gives the world of a number under the granted assumptions; its docstring says what the world is. It has to ask for
+#: assumptions before it returns: those that it treats alike share their worlds.
 WorldMaker = Callable[[int, Assumptions], World]
 
 
