@@ -33,7 +33,7 @@ def stepped(rule: str, w: np.ndarray, v: np.ndarray, g: np.ndarray) -> tuple[np.
 @checks(*(f"norm-balance, {rule}" for rule in (MOMENTUM, NESTEROV, ADAMW, ADAM_L2)), "nesterov-balance")
 @pytest.mark.parametrize("rule", [MOMENTUM, NESTEROV, ADAMW, ADAM_L2], ids=str)
 def test_mean_squared_norm_of_large_steps(rule):
-    """Gradients across the weights, independent of all before; large steps: eta lambda is 0.15. Four standard errors."""
+    """Gradients across the weights, independent of all before; large steps, eta lambda = 0.15; four errors."""
     rng, runs, burn, steps = np.random.default_rng(5), 4000, 150, 1500
     w, v = rng.standard_normal((runs, 3)), np.zeros((runs, 3))
     sizes, squares = np.zeros(runs), np.zeros(runs)
