@@ -122,6 +122,7 @@ _LATEX_NAMES = {
     "var_V": r"\operatorname{Var} V",
     "var_V_Gibbs": r"\operatorname{Var}_{\mathrm{Gibbs}} V",
     "R_Gibbs": r"R_{\mathrm{Gibbs}}",
+    "v_k'": "v_{k}'",
     "k_r": "k",
     "s_r": r"s_{r}^{2}",
     "lap_L": r"\Delta L",
