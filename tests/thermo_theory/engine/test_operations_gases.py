@@ -27,6 +27,7 @@ def test_along_the_meridian(n):
     refuses("along_the_meridian", eq(s.grad_log_rho, -s.theta * s.grad_L_unit), rho, loss, others)
     refuses("along_the_meridian", eq(s.grad_log_rho, s.w_bar - s.grad_L_unit), rho, loss, others)
     refuses("along_the_meridian", eq(s.grad_L_unit, -s.grad_log_rho), rho, loss, others)
+    refuses("along_the_meridian", eq(s.grad_L, -k * s.grad_L_unit), rho, loss, others)
 
 
 def test_slope_of_level_line():

@@ -29,6 +29,7 @@ REASONS = (
     ("positive_root", "constant / a -> constant * a", "a product has the sign of the ratio"),
     ("bessel_recurrences", "one.order - d / 2 -> one.order", "orders that differ by numbers are sorted all the same"),
     ("bessel_recurrences", "d / 2 -> ", "the same, whatever is taken off all of them"),
+    ("bessel_recurrences", "2 -> 3", "the same: d/3 is taken off all of them, too"),
     ("inner", "zip(first.args, second.args, strict=True) -> ", "the inner product is symmetric"),
     ("over_gas_constant", "total + (series.getO() or 0) -> ", _ORDER),
     ("leading_log", "log + sp.Order(1 / k, (k, sp.oo)) -> ", _ORDER),

@@ -174,8 +174,8 @@ def polar_integral(equation: sp.Eq) -> sp.Eq:
 def bessel_recurrences(equation: sp.Eq) -> sp.Eq:
     """Write Bessel functions ``I_n`` of one argument by the two of them of orders nu and nu + 1, DLMF 10.29.1.
 
-    ``I_(n-1)(z) - I_(n+1)(z) = 2 n I_n(z)/z``; nu is the second highest order if there is none below, else the one
-    in the middle of what stands there.
+    ``I_(n-1)(z) - I_(n+1)(z) = 2 n I_n(z)/z``; nu is d/2 - 1, or the lowest order if that is higher, or the second
+    highest if all are lower.
 
     Raises
     ------
