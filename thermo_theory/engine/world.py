@@ -147,6 +147,8 @@ class World:
             value = compute(what, self)
         finally:
             _READING.pop()
+            # What is made of a failure depends on what was read until then.
+            _note(reads)
         known = _Known(value, mp.mp.prec, frozenset(reads))
         place = self
         while place._origin and known.reads.isdisjoint(place._origin[1]):
