@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["WORLDS", "DerivationError", "Evidence", "StepFalse", "StepUnproved", "Worlds", "check", "fails_in"]
 
+#: What is raised where everything in a statement has a meaning, and that is no number.
+_NO_NUMBER = (ArithmeticError, ValueError, TypeError)
+
 #: A world may have no meaning for a statement, or none that is a number.
-_NO_ANSWER = (NotInterpreted, ArithmeticError, ValueError, TypeError)
+_NO_ANSWER = (NotInterpreted, *_NO_NUMBER)
 
 #: How many worlds each step is put into, of each kind.
 WORLDS = 3
@@ -130,14 +133,16 @@ def check(step: Step, worlds: Sequence[World]) -> Evidence:
     StepFalse
         If the two sides of a step differ somewhere; with the counterexample.
     StepUnproved
-        If no world has a meaning for a step; with what was tried.
+        If no world has a meaning for a step, or one has a meaning for it that is no number (it divides by zero, say);
+        with what was tried.
     """
-    passed, tried = [], []
+    passed, tried, numberless = [], [], False
     for world in worlds:
         try:
             outcome = world.remembered(step.equation, holds)
         except _NO_ANSWER as error:
-            tried.append(f"{world.description}: {error}")
+            tried.append(f"{world.description}: {str(error) or type(error).__name__}")
+            numberless |= isinstance(error, _NO_NUMBER)
             continue
         if not outcome.holds:
             symbols = sorted(step.equation.free_symbols, key=str)
@@ -149,7 +154,7 @@ def check(step: Step, worlds: Sequence[World]) -> Evidence:
                 step,
             )
         passed.append((world.description, outcome))
-    if not passed:
+    if not passed or numberless:
         raise StepUnproved(
             f"step {step.number}, {sp.sstr(step.equation)}, could not be checked: {'; '.join(tried)}", step
         )

@@ -320,6 +320,8 @@ def residual(equation: sp.Eq, world: World) -> Any:
     Raises
     ------
     NotInterpreted
+        If a side has no meaning there, or they cannot be compared.
+    ArithmeticError
         If a side is not a number there.
     """
     rough = _residual(equation, world, DIGITS)
@@ -337,7 +339,7 @@ def _residual(equation: sp.Eq, world: World, digits: int) -> Any:
         except (TypeError, ValueError) as error:
             raise NotInterpreted(f"the sides cannot be compared: {error}") from None
         if mp.isnan(difference):
-            raise NotInterpreted("a side is not a number here")
+            raise ArithmeticError("a side is not a number here")
         if difference == 0:
             return mp.mpf(0)
         scale = max(size(left), size(right))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
@@ -147,6 +148,8 @@ class World:
             value = compute(what, self)
         finally:
             _READING.pop()
+            # What is made of a failure depends on what was read until then.
+            _note(reads)
         known = _Known(value, mp.mp.prec, frozenset(reads))
         place = self
         while place._origin and known.reads.isdisjoint(place._origin[1]):
@@ -167,8 +170,10 @@ class World:
         """Values of the symbols, as text, for a counterexample."""
         shown = {}
         for symbol in symbols:
-            if symbol in self and not isinstance(self[symbol], mp.matrix):
-                shown[str(symbol)] = mp.nstr(self[symbol], 8)
+            # What a statement only names, as what is held constant, may have no value here.
+            with suppress(NotInterpreted, ArithmeticError, ValueError, TypeError):
+                if not isinstance(self[symbol], mp.matrix):
+                    shown[str(symbol)] = mp.nstr(self[symbol], 8)
         return shown
 
 

@@ -118,8 +118,11 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     grown = mp.mpf(0) if pure or not broken else mp.mpf("0.3") * eta
     slope = mp.mpf(0 if pure else "0.3")
     noisy = range(0 if broken else 1, n)
-    # The norm fluctuates by these factors; their mean square is 1.
-    lengths = [mp.mpf(1)] if "small steps" in granted else [mp.sqrt(mp.mpf(x)) for x in ("0.8", "1.2")]
+    # The norm fluctuates by these factors, more where the noise is weaker; their mean square is 1.
+    factors = (["1"], ["1"]) if "small steps" in granted else (["0.8", "1.2"], ["0.6", "1.4"])
+    states = [
+        (strength, mp.sqrt(mp.mpf(x))) for strength, squares in zip(strengths, factors, strict=True) for x in squares
+    ]
     # Moments are those of the stationary state, or off by these factors.
     off = "1 1 1" if "stationarity" in granted else "1.44 1.2 1.7"
 
@@ -139,7 +142,7 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
             placed = _placed(_moments(rule, rate, shrink, beta, kept, grown), kept, grown, off)
             size = mp.sqrt(square) / unit
             state = _State(unit, shrink, size**2, *(x * size for x in (*placed, slope)))
-            noises = [variance(state.radius * x, strength) for strength, x in product(strengths, lengths)]
+            noises = [variance(state.radius * x, strength) for strength, x in states]
             mean_square = mp.fsum(noises) / len(noises) / (1 - placed[3] ** 2 - slope**2)
             return state, mp.log(mean_square) - log_square
 
@@ -166,7 +169,7 @@ def gas_world(number: int, granted: Assumptions, /, rule: str) -> World:
     axes = mp.eye(n)
     weights, mean = axes[:, 0] * here.radius, axes[:, 0] * here.along + axes[:, 2] * here.slope
     ensemble = []
-    for strength, x in product(strengths, lengths):
+    for strength, x in states:
         noise = variance(here.radius * x, strength)
         spread = mp.diag([noise / len(noisy) if k in noisy else 0 for k in range(n)])
         free = mp.sqrt(noise / here.unit**2 - (here.aside * x) ** 2)

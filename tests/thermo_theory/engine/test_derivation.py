@@ -12,7 +12,7 @@ from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepF
 from thermo_theory.engine.derivation import ASSUMPTIONS, KINDS, Chain, Derivation, derivation, registered
 from thermo_theory.engine.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute
 from thermo_theory.engine.world import World
-from thermo_theory.symbols import R, T, V, eq, eta_eff, p, sigma
+from thermo_theory.symbols import R, T, V, d, eq, eta_eff, p, sigma
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
@@ -105,6 +105,13 @@ def test_a_false_step_comes_with_its_counterexample():
     assert caught_error.value.step is toy.steps[0]
 
 
+def test_a_counterexample_leaves_out_what_has_no_value():
+    def unresolved(world):
+        raise ArithmeticError("not resolved")
+
+    assert World({T: 3, V: unresolved}).numbers([T, V]) == {"T": "3.0"}
+
+
 def test_a_step_that_no_world_knows_is_unproved_and_not_false():
     with pytest.raises(StepUnproved, match=r"sigma \(Symbol\) has no meaning here") as caught_error:
         _toy(_temperature, {T: 3, eta_eff: 1}).verify()
@@ -114,6 +121,16 @@ def test_a_step_that_no_world_knows_is_unproved_and_not_false():
 def test_a_step_that_is_no_number_is_unproved():
     with pytest.raises(StepUnproved):
         _toy(_temperature, {T: sp.nan, eta_eff: 1, sigma: 2}).verify()
+
+
+def test_a_world_in_which_a_step_is_no_number_is_not_passed_over():
+    """The false R = (d - 1)/2 + (d - 3)/(d - 4) is true at d = 3 and divides by zero at d = 4."""
+    makers = tuple(lambda number, granted, n=n: World({R: sp.Rational(n - 1, 2), d: n}, f"d = {n}") for n in (3, 4))
+    chain = Chain()
+    chain.definition(eq(R, (d - 1) / 2 + (d - 3) / (d - 4)), "the gas constant")
+    wrong = Derivation("toy", None, None, "nowhere", "a toy", makers, steps=tuple(chain.steps))
+    with pytest.raises(StepUnproved, match="d = 4: "):
+        wrong.verify()
 
 
 def test_unknown_assumptions_are_value_errors():

@@ -144,6 +144,24 @@ def test_a_value_is_computed_once_for_all_worlds_in_which_it_is_the_same():
         assert mp.fabs(world["root"] ** 2 - 2) < mp.mpf(10) ** -48, "not the one with fewer digits"
 
 
+def test_what_is_made_of_a_failure_follows_what_failed():
+    def root(world):
+        if world[x] < 0:
+            raise ValueError("no root")
+        return mp.sqrt(world[x])
+
+    def root_or_zero(world):
+        try:
+            return world["root"]
+        except ValueError:
+            return 0
+
+    world = World({x: mp.mpf(-4), "root": root, "root or zero": root_or_zero})
+    assert world["root or zero"] == 0
+    assert world.at({x: mp.mpf(4)})["root or zero"] == 2
+    assert world.at({"root": mp.mpf(3)})["root or zero"] == 3
+
+
 def test_makers_are_asked_once_for_assumptions_that_they_treat_alike():
     made = []
 

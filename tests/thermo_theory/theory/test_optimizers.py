@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from thermo_theory import FixedELR, FixedLR, Formula, derive, symbols
+from thermo_theory import FixedELR, FixedLR, Formula, StepFalse, derive, symbols
 from thermo_theory.engine.evaluate import holds
 from thermo_theory.protocols import OPTIMIZERS
 from thermo_theory.symbols.vectors import Dot, Expectation, Tr
@@ -160,6 +160,16 @@ def test_the_norm_balance_takes_no_pure_noise(rule: str) -> None:
     balance = derive("norm-balance", FixedLR.with_optimizer(rule))
     assert set(balance.assumptions) == {"scale invariance", "uncorrelated gradients", "stationarity"}
     assert balance.needs() == (frozenset(balance.assumptions),)
+
+
+@pytest.mark.parametrize("rule", ["momentum", "nesterov"])
+def test_planted_the_noise_and_the_norm_are_not_independent(rule: str) -> None:
+    found = derive("ideal-gas-law", FixedLR.with_optimizer(rule))
+    mean = Expectation(symbols.tr_Sigma / symbols.r**2)
+    (step,) = [step for step in found.steps if step.equation.rhs == mean and "small steps" not in step.rests_on]
+    wrong = symbols.eq(step.equation.lhs, Expectation(symbols.tr_Sigma) * Expectation(symbols.r**-2))
+    with pytest.raises(StepFalse, match=f"step {step.number}"):
+        found.replace(step.number - 1, wrong).verify()
 
 
 def test_names() -> None:
