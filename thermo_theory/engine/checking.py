@@ -102,10 +102,7 @@ class Worlds:
 
     def granting(self, assumptions: Iterable[str]) -> list[World]:
         """Return the worlds in which these assumptions hold, and no other one."""
-        return [world for world, _ in self._granting(frozenset(assumptions))]
-
-    def _granting(self, granted: frozenset[str]) -> list[tuple[World, set[str]]]:
-        found = []
+        granted, found = frozenset(assumptions), list[World]()
         for maker in self._makers:
             asking, worlds = next((one for one in _made(maker) if one[0].alike(granted)), (None, []))
             if asking is None:
@@ -113,16 +110,12 @@ class Worlds:
                 worlds = [maker(number, asking) for number in range(WORLDS)]
                 asking.made = True
                 _made(maker).append((asking, worlds))
-            found += [(world, set(asking.asked)) for world in worlds]
+            found += worlds
         return found
 
-    def about(self, step: Step, assumptions: Iterable[str]) -> tuple[list[World], set[str]]:
-        """Return those of the worlds that have a meaning for a step, and what their makers asked for.
-
-        An assumption that a maker did not ask for changes nothing in its worlds.
-        """
-        found = [one for one in self._granting(frozenset(assumptions)) if fails_in(step, [one[0]]) is not None]
-        return [world for world, _ in found], set().union(*(asked for _, asked in found))
+    def about(self, step: Step, assumptions: Iterable[str]) -> list[World]:
+        """Return those of the worlds that have a meaning for a step."""
+        return [world for world in self.granting(assumptions) if fails_in(step, [world]) is not None]
 
 
 def check(step: Step, worlds: Sequence[World]) -> Evidence:

@@ -2,23 +2,26 @@
 
 `Derivation.without` asks whether a chain of steps still goes through; here the claim alone is put into worlds that
 grant some assumptions and break all others. That a world grants none in silence is checked: what an assumption says
-must be false in the worlds that do not grant it, or where it says nothing there, their maker must have asked for it.
+must be false in the worlds that do not grant it, or where it says nothing there, the claim's sides must change with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mpmath as mp
 import sympy as sp
 
 from thermo_theory.engine.checking import StepFalse, StepUnproved, Worlds, check, fails_in
+from thermo_theory.engine.evaluate import evaluate
 from thermo_theory.engine.roots import ancestors
+from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.symbols import RATES
 
 if TYPE_CHECKING:
@@ -106,12 +109,24 @@ def _objection(claim: Step, worlds: Worlds, granted: Collection[str], broken: di
         return str(error)
     except StepUnproved as error:
         return f"not shown: {error}"
-    there, asked = worlds.about(claim, granted)
+    there = worlds.about(claim, granted)
     for name, statements in broken.items():
         answers = [fails_in(step, there) for step in statements]
-        if False in answers or (True not in answers and name not in asked):
+        if False in answers or (True not in answers and _sides(claim, there) == _with(claim, worlds, granted, name)):
             return f"not shown: these worlds grant {name} in silence"
     return ""
+
+
+def _with(claim: Step, worlds: Worlds, granted: Collection[str], name: str) -> list[str]:
+    """What the sides of a claim are worth where one more assumption holds."""
+    return _sides(claim, worlds.about(claim, {*granted, name}))
+
+
+def _sides(claim: Step, there: Sequence[World]) -> list[str]:
+    """What the sides of a claim are worth in worlds, to 12 digits."""
+    sides = [side.removeO() for side in claim.equation.args]
+    with mp.workdps(DIGITS):
+        return [mp.nstr(evaluate(side, world), 12) for world in there for side in sides]
 
 
 # The kind ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from thermo_theory import DerivationError, FixedLR, FixedSphere, derivations, de
 from thermo_theory.engine.derivation import Chain, Derivation, registered
 from thermo_theory.engine.needs import EXACT, find, fingerprint, kind, stored
 from thermo_theory.engine.world import World
-from thermo_theory.symbols import R, T, V, eq, p
+from thermo_theory.symbols import R, T, V, eq, p, sigma
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
@@ -98,6 +98,23 @@ def test_planted_a_blind_world_does_not_make_an_assumption_idle():
     found = find(_toy("isotropic noise", silent=("pure noise",)))
     assert found.sets == ({"isotropic noise", "pure noise"},)
     assert found.without["pure noise"] == "not shown: these worlds grant pure noise in silence"
+
+
+def test_planted_to_ask_for_an_assumption_is_not_to_break_it():
+    chain = Chain("toy")
+    chain.assumption("pure noise", eq(sigma, 3))
+    chain.definition(eq(p * V, R * T), "for the test")
+
+    def made(uses):
+        def maker(number, granted):
+            heat = 4 if "pure noise" in granted else 5
+            return World({V: 2, R: 3, T: heat if uses else 4, p: lambda world: world[R] * world[T] / world[V]})
+
+        maker.__doc__ = "a toy"
+        return Derivation("toy", None, None, "nowhere", "a toy", (maker,), steps=tuple(chain.steps))
+
+    assert find(made(uses=True)).sets == (frozenset(),)
+    assert find(made(uses=False)).sets == ({"pure noise"},)
 
 
 def test_a_false_claim_needs_nothing_that_would_help():
