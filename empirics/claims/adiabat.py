@@ -156,10 +156,6 @@ def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.
     log_slope : numpy.ndarray or float
         Slope of log T in log weight decay; 1/2 for small steps.
 
-    Returns
-    -------
-    numpy.ndarray
-
     Examples
     --------
     >>> slope_in_decay(np.array([1.0, 0.4]))
@@ -179,10 +175,6 @@ def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0
         C_V/R.
     log_slope : numpy.ndarray or float
         Slope of log T in log effective learning rate; 1 for small steps.
-
-    Returns
-    -------
-    numpy.ndarray
 
     Examples
     --------

@@ -44,10 +44,6 @@ def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
     along : numpy.ndarray, shape (runs,)
         The logarithm of what sets the temperature, equal in runs that differ by scatter alone.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> too_narrow(np.array([1.0, 1.5]), np.array([0.0, 0.4]))

@@ -254,12 +254,7 @@ def _wrong(made: Claim) -> str:
 
 @contextmanager
 def _into(target: dict[str, Claim]) -> Iterator[None]:
-    """Enter what is decorated meanwhile there.
-
-    Yields
-    ------
-    None
-    """
+    """Enter what is decorated meanwhile there."""
     _reading.append(target)
     try:
         yield
@@ -328,10 +323,6 @@ def together(built_in: Sequence[Claim], session: dict[str, Claim] | None = None,
         By default what was decorated in this session.
     own : str, pathlib.Path or Claim, or several
         Files, or claims. One that the session has too, from the same file, takes its place.
-
-    Returns
-    -------
-    dict of str to Claim
 
     Raises
     ------

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 def _resumable(folder: Path, again: str = "") -> Iterator[None]:
     """Print how to continue after Ctrl-C.
 
-    Yields
-    ------
-    None
-
     Raises
     ------
     Exit

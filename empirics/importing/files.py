@@ -73,10 +73,6 @@ def read_table(path: Path) -> Cells:
     path
         ``.csv``, ``.tsv``, ``.parquet`` or ``.nc``.
 
-    Returns
-    -------
-    Cells
-
     Raises
     ------
     ExperimentError

@@ -48,10 +48,6 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
     blocks : int
         Number of blocks of the series whose means give the error; must divide n.
 
-    Returns
-    -------
-    SymmetricEntropy
-
     Raises
     ------
     ValueError

@@ -44,10 +44,6 @@ def number(value: object, digits: int = 4) -> str:
     digits : int
         Significant digits.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> number(0.499812), number(-1232.0), number(float("nan")), number(1e-8)
@@ -66,14 +62,6 @@ def number(value: object, digits: int = 4) -> str:
 def fixed(value: float, half_width: float) -> str:
     """Write a number with the decimals that its interval deserves.
 
-    Parameters
-    ----------
-    value, half_width : float
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> fixed(-0.12345, 0.0042), fixed(2e300, 1e298), fixed(-1e-9, 0.1)
@@ -86,14 +74,6 @@ def fixed(value: float, half_width: float) -> str:
 
 def with_interval(value: float, low: float, high: float) -> str:
     """Write a number and half the width of its interval, unless that is 0 in the decimals shown.
-
-    Parameters
-    ----------
-    value, low, high : float
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -111,10 +91,6 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 def decimals(half_width: float) -> int:
     """Return how many decimals show two digits of an interval's half width.
-
-    Parameters
-    ----------
-    half_width : float
 
     Returns
     -------

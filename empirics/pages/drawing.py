@@ -109,10 +109,6 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
         The drawing.
     name, title, message, caption : str
         As in `Picture`.
-
-    Returns
-    -------
-    Picture
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -141,10 +137,6 @@ def renamed(drawn: Picture, name: str) -> Picture:
     drawn : Picture
     name : str
         Unique on the page.
-
-    Returns
-    -------
-    Picture
     """
     svg = drawn.svg
     for before in ('id="', 'xlink:href="#', "url(#"):
@@ -159,10 +151,6 @@ def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:
     ----------
     rgba : array_like
         The fill, shape (4,) or (3,), each in [0, 1].
-
-    Returns
-    -------
-    str
 
     Examples
     --------

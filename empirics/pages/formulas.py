@@ -24,14 +24,6 @@ _PAPER = "https://arxiv.org/abs/2511.07308"
 def readable(equation: sp.Basic) -> sp.Basic:
     """Raise an equation of positive quantities to the power that clears its roots.
 
-    Parameters
-    ----------
-    equation : sympy.Eq or another relation
-
-    Returns
-    -------
-    sympy relation
-
     Examples
     --------
     >>> r, x = sp.symbols("r x", positive=True)
@@ -83,10 +75,6 @@ def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -
         Protocol and optimiser, as ("fixed-lr", "sgd").
     names : tuple of str
         Names of derivations.
-
-    Returns
-    -------
-    tuple of Law
     """
     every = [(protocol, optimizer) for known in PROTOCOLS for protocol, optimizer in pairs if protocol == known]
     return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
@@ -98,12 +86,7 @@ def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> t
 
 
 def papers() -> tuple[Paper, ...]:
-    """Return the papers that the page rests on.
-
-    Returns
-    -------
-    tuple of Paper
-    """
+    """Return the papers that the page rests on."""
 
     def arxiv(number: str) -> str:
         return f"https://arxiv.org/abs/{number}"

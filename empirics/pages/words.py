@@ -67,10 +67,6 @@ def where_words(protocol: str, optimizer: str) -> str:
     protocol, optimizer : str
         Keys; one that is not known stands for itself.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> where_words("fixed-lr", "adamw"), where_words("fixed-elr", "sgd")
@@ -82,14 +78,6 @@ def where_words(protocol: str, optimizer: str) -> str:
 
 def gist(verdicts: Iterable[Any]) -> str:
     """Sum up the verdicts in a sentence.
-
-    Parameters
-    ----------
-    verdicts : iterable of Verdict
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -137,10 +125,6 @@ def card(verdict: Any) -> Card:
     ----------
     verdict : empirics.claims.Verdict
         Anything with its attributes.
-
-    Returns
-    -------
-    Card
     """
     theory, measured, low, high, margin = (
         _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
@@ -196,14 +180,6 @@ def _span_by_name(found: Mapping[str, float]) -> str:
 
 def tally(verdicts: list[Any]) -> str:
     """Count the verdicts in a sentence, the gate apart from the claims it guards.
-
-    Parameters
-    ----------
-    verdicts : list of empirics.claims.Verdict
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -140,10 +140,6 @@ def together(stretches: Sequence[Seen]) -> Seen:
     ----------
     stretches
         In chronological order, at least one.
-
-    Returns
-    -------
-    Seen
     """
     last = stretches[-1]
     alike = [s for s in stretches if (s.blocks, s.scale_invariant, s.rule.optimizer) == _kind(last)]

@@ -72,10 +72,6 @@ def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
         Its measurements.
     signal
         Share of the mean gradient in E|g|^2, 0 to 1; the rest is noise.
-
-    Returns
-    -------
-    ProbeRow
     """
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     rule, radius_sq = seen.rule, float(seen.radius_sq.mean())

@@ -91,10 +91,6 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     group
         One of its ``param_groups``.
 
-    Returns
-    -------
-    Rule
-
     Examples
     --------
     >>> sgd = torch.optim.SGD([torch.zeros(3)], lr=0.1, momentum=0.9, weight_decay=5e-4)

@@ -64,10 +64,6 @@ def warnings(rows: Iterable[ProbeRow], unknown: Iterable[str], skipped: Iterable
         Update rules for which nothing is derived.
     skipped
         Names of tensors without a gradient so far.
-
-    Returns
-    -------
-    list
     """
     rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]

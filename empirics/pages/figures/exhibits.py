@@ -28,10 +28,6 @@ def drawn(exhibit: Plot | Map, name: str) -> Picture:
     exhibit : Plot or Map
     name : str
         Of the figure, unique on the page.
-
-    Returns
-    -------
-    Picture
     """
     return _plot(exhibit, name) if isinstance(exhibit, Plot) else _map(exhibit, name)
 

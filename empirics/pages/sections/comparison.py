@@ -96,10 +96,6 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
         One for each folder; the others are compared with the first.
     names, slugs : sequence of str
         Names of the folders, and identifiers of their sections.
-
-    Returns
-    -------
-    Section
     """
     evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     folders = []

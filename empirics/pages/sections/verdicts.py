@@ -148,10 +148,6 @@ class Shown:
 def shown_by_claim(verdicts: Any) -> dict[str, list[Shown]]:
     """Collect what the claims show, for the runs of each protocol and optimiser.
 
-    Parameters
-    ----------
-    verdicts : Verdicts
-
     Returns
     -------
     dict
