@@ -149,12 +149,7 @@ def _slope_for_small_steps(of: Protocol) -> sp.Expr:
 def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.5) -> FloatArray:
     """Slope of S in log weight decay at fixed lr that the heat capacity gives, both in units of R.
 
-    Parameters
-    ----------
-    heat_capacity : numpy.ndarray
-        C_V/R.
-    log_slope : numpy.ndarray or float
-        Slope of log T in log weight decay; 1/2 for small steps.
+    `log_slope` is that of log T in log weight decay; 1/2 for small steps.
 
     Examples
     --------
@@ -169,12 +164,7 @@ def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.
 def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0) -> FloatArray:
     """Slope of S in log effective learning rate at fixed weight decay, C_p for small steps, both in units of R.
 
-    Parameters
-    ----------
-    heat_capacity : numpy.ndarray
-        C_V/R.
-    log_slope : numpy.ndarray or float
-        Slope of log T in log effective learning rate; 1 for small steps.
+    `log_slope` is that of log T in log effective learning rate; 1 for small steps.
 
     Examples
     --------

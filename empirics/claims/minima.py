@@ -103,15 +103,8 @@ def without(table: Table) -> list[str]:
 def minima(table: Table) -> Minima:
     """Find the minima for every state of the grid; runs with the same settings are averaged.
 
-    Parameters
-    ----------
-    table : Table
-        With all that `without` asks for.
-
-    Returns
-    -------
-    Minima
-        Of the runs whose steps are small enough to have a temperature (`empirics.claims.state`).
+    The table must have all that `without` asks for; of its runs those count whose steps are small enough to have a
+    temperature (`empirics.claims.state`).
     """
     state, sphere = StateVariables.of(table), on_sphere(table)
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]

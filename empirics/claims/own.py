@@ -315,14 +315,8 @@ def in_words(error: BaseException, origin: str) -> str:
 def together(built_in: Sequence[Claim], session: dict[str, Claim] | None = None, own: Claims = ()) -> dict[str, Claim]:
     """All claims by name: those that come with the package, those of the session, and the ones given.
 
-    Parameters
-    ----------
-    built_in : sequence of Claim
-        In their order.
-    session : dict of str to Claim, optional
-        By default what was decorated in this session.
-    own : str, pathlib.Path or Claim, or several
-        Files, or claims. One that the session has too, from the same file, takes its place.
+    By default the session's are what was decorated in it. One of `own`, files or claims, that the session has too, from
+    the same file, takes its place.
 
     Raises
     ------

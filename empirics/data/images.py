@@ -71,25 +71,10 @@ def of_pixels(
     class_names: tuple[str, ...],
     test: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
 ) -> Dataset:
-    """Make a data set of decoded images, each channel standardised with the training part.
+    """Make a data set of decoded images, each channel standardised with the training part; inputs in float32.
 
-    Parameters
-    ----------
-    name
-        Its name.
-    pixels
-        Shape (sample, height, width, channel).
-    labels
-        Shape (sample,).
-    class_names
-        Names of the classes.
-    test
-        Pixels and labels of the test set, if there is one.
-
-    Returns
-    -------
-    Dataset
-        Inputs in float32.
+    Pixels have the shape (sample, height, width, channel); `test` has those and the labels of the test set, if there is
+    one.
 
     Raises
     ------

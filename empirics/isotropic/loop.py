@@ -134,15 +134,7 @@ def loss_at(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
 
 
 class GasTrainer:
-    """The runs of one shard, all of one protocol.
-
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    runs
-        The shard's runs.
-    """
+    """The runs of one shard, all of one protocol."""
 
     def __init__(self, experiment: IsotropicExperiment, runs: Sequence[GasRun]) -> None:
         self.experiment, self.runs = experiment, tuple(runs)

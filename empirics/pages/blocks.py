@@ -35,14 +35,7 @@ _LONGEST = 1e9
 
 
 def number(value: object, digits: int = 4) -> str:
-    """Write a number as a reader wants it.
-
-    Parameters
-    ----------
-    value : object
-        What to write; anything that is not a finite number becomes "not measured".
-    digits : int
-        Significant digits.
+    """Write a number as a reader wants it; anything that is not a finite number becomes "not measured".
 
     Examples
     --------
@@ -90,12 +83,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def decimals(half_width: float) -> int:
-    """Return how many decimals show two digits of an interval's half width.
-
-    Returns
-    -------
-    int
-        Between 0 and 5; 3 where the width is not a positive number.
+    """Return how many decimals show two digits of an interval's half width, 0 to 5; 3 where it is not positive.
 
     Examples
     --------

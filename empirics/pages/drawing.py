@@ -101,15 +101,7 @@ def canvas(height: float = 3.0) -> Iterator[Figure]:
 
 
 def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:
-    """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The drawing.
-    name, title, message, caption : str
-        As in `Picture`.
-    """
+    """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
@@ -130,14 +122,7 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
 
 
 def renamed(drawn: Picture, name: str) -> Picture:
-    """Give a picture another name, in the identifiers within it too.
-
-    Parameters
-    ----------
-    drawn : Picture
-    name : str
-        Unique on the page.
-    """
+    """Give a picture another name, unique on the page, in the identifiers within it too."""
     svg = drawn.svg
     for before in ('id="', 'xlink:href="#', "url(#"):
         svg = svg.replace(f"{before}{drawn.name}-", f"{before}{name}-")
@@ -145,12 +130,7 @@ def renamed(drawn: Picture, name: str) -> Picture:
 
 
 def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:
-    """Return black or white, whichever reads better on a filled cell.
-
-    Parameters
-    ----------
-    rgba : array_like
-        The fill, shape (4,) or (3,), each in [0, 1].
+    """Return black or white, whichever reads better on a filled cell of this colour, RGB or RGBA in [0, 1].
 
     Examples
     --------

@@ -67,15 +67,7 @@ _COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
 
 
 def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
-    """Return the formulas of the protocols and optimisers that were run, as their derivations end.
-
-    Parameters
-    ----------
-    pairs : iterable of (str, str)
-        Protocol and optimiser, as ("fixed-lr", "sgd").
-    names : tuple of str
-        Names of derivations.
-    """
+    """Return the formulas of the protocols and optimisers that were run, pairs of keys, as their derivations end."""
     every = [(protocol, optimizer) for known in PROTOCOLS for protocol, optimizer in pairs if protocol == known]
     return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
 

@@ -60,12 +60,7 @@ OPTIMIZER_WORDS = {
 
 
 def where_words(protocol: str, optimizer: str) -> str:
-    """Name a protocol, and the optimiser where it is not SGD.
-
-    Parameters
-    ----------
-    protocol, optimizer : str
-        Keys; one that is not known stands for itself.
+    """Name a protocol, and the optimiser where it is not SGD; a key that is not known stands for itself.
 
     Examples
     --------

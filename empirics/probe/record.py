@@ -86,23 +86,11 @@ def _mean_rule(rules: Sequence[Rule], weights: Sequence[int]) -> Rule:
 def summarise(
     stats: FloatArray, steps: Sequence[int], rules: Sequence[Rule], parameters: int, blocks: int
 ) -> Seen | None:
-    """Compute the means over an interval.
+    """Compute the means over an interval; None if nothing in it is finite.
 
-    Parameters
-    ----------
-    stats
-        The inner products, shape (pair, Stat, row or block); pairs that are not finite are left out.
-    steps, rules
-        Those of each pair.
-    parameters
-        Number of weights of the tensor.
-    blocks
-        Number of blocks into which its rows are combined; 0 for a tensor that is not scale-invariant.
-
-    Returns
-    -------
-    Seen or None
-        None if nothing in it is finite.
+    `stats` are the inner products, shape (pair, Stat, row or block); pairs that are not finite are left out. `steps`
+    and `rules` are those of each pair. `blocks` is into how many the rows of the tensor are combined; 0 for one that is
+    not scale-invariant.
     """
     good = np.isfinite(stats).all(axis=(1, 2)) & (stats[:, Stat.WEIGHT] > 0).any(axis=1)
     if not good.any():

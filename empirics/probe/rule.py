@@ -82,14 +82,7 @@ def _why_not(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str:
 
 
 def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
-    """Return the rule that a parameter group follows.
-
-    Parameters
-    ----------
-    optimizer
-        torch's own.
-    group
-        One of its ``param_groups``.
+    """Return the rule that a parameter group of torch's own optimiser follows.
 
     Examples
     --------

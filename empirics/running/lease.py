@@ -111,17 +111,9 @@ class Lease:
         return found if found and found.owner != self._owner and found.live(self._seconds) else None
 
     def take(self, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until no other process is at work, and take over.
+        """Wait until no other process is at work, and take over: whether this process now holds the lease.
 
-        Parameters
-        ----------
-        unless
-            Called while waiting; the wait ends once it returns true.
-
-        Returns
-        -------
-        bool
-            Whether this process now holds the lease.
+        `unless` is called while waiting; the wait ends once it returns true.
         """
         while not unless():
             if (found := self.other()) is None:

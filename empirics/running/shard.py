@@ -198,19 +198,9 @@ _one_thread = _OneThread()
 
 
 def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Path:
-    """Train and measure one shard, from its newest intact checkpoint if it has one.
+    """Train and measure one shard, from its newest intact checkpoint if it has one; intact results are kept.
 
-    Parameters
-    ----------
-    task
-        The shard.
-    tell
-        Called from time to time with the number of steps done.
-
-    Returns
-    -------
-    Path
-        The file of results; an intact one that exists is kept.
+    `tell` is called from time to time with the number of steps done. Returned is the file of results.
 
     Raises
     ------

@@ -128,17 +128,7 @@ class _Chunked(ABC):
 
 
 class Minibatches(_Chunked):
-    """Indices of the minibatches of every run of a shard, drawn with replacement.
-
-    Parameters
-    ----------
-    drawing
-        The runs, and the layout.
-    samples
-        Size of the data set.
-    stream
-        Which stream.
-    """
+    """Indices of the minibatches of every run of a shard, drawn with replacement from a data set of `samples`."""
 
     def __init__(self, drawing: Drawing, samples: int, stream: Stream) -> None:
         super().__init__(drawing, stream)
@@ -151,14 +141,7 @@ class Minibatches(_Chunked):
 class FreshLabels(_Chunked):
     """Fresh labels for every minibatch that replace those of the data; -1 where the original is kept.
 
-    Parameters
-    ----------
-    drawing, stream
-        As for :class:`Minibatches`.
-    classes
-        Number of classes.
-    share
-        Probability of a replacement, by a class drawn from all.
+    A label is replaced with probability `share`, by a class drawn from all.
     """
 
     def __init__(self, drawing: Drawing, classes: int, share: float, stream: Stream) -> None:
