@@ -201,13 +201,7 @@ def report(
 
 
 def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -> Verdicts:
-    """Load runs and judge them; the verdicts list the claims whose code fails.
-
-    Raises
-    ------
-    RequestError
-        If a file with claims cannot be used.
-    """
+    """Load runs and judge them; the verdicts list the claims whose code fails."""
     import empirics
     from empirics.claims import ClaimError, ClaimWarning
 

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _resumable(folder: Path, again: str = "") -> Iterator[None]:
-    """Print how to continue after Ctrl-C.
-
-    Raises
-    ------
-    Exit
-        With the exit code of an interruption.
-    """
+    """Print how to continue after Ctrl-C, and exit with the code of an interruption."""
     try:
         yield
     except KeyboardInterrupt:

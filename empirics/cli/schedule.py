@@ -140,13 +140,7 @@ def schedule(
 
 
 def _plan(kind: str, chosen: dict[str, Any], **common: Any) -> Plan:
-    """Make the plan of a kind from the options that it takes.
-
-    Raises
-    ------
-    ValueError
-        If one that it requires is missing, or one does not apply.
-    """
+    """Make the plan of a kind from the options that it takes; refuse those that are missing or do not apply."""
     from empirics.steering import plans
 
     if kind == "entropy-rate":

@@ -88,13 +88,7 @@ def read_table(path: Path) -> Cells:
 
 
 def _delimited(path: Path, delimiter: str) -> Cells:
-    """Read delimited text; the first line names the columns.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the line.
-    """
+    """Read delimited text; the first line names the columns."""
     header: list[str] = []
     rows: list[list[str]] = []
     places: list[str] = []
@@ -125,13 +119,7 @@ def _delimited(path: Path, delimiter: str) -> Cells:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Refuse names that are empty or duplicated.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the column.
-    """
+    """Refuse names that are empty or duplicated."""
     for i, name in enumerate(header):
         if not name:
             raise ExperimentError(f"{path}, line 1: column {i + 1} has no name")
@@ -148,13 +136,7 @@ def _numbered(path: Path, frame: Any, facts: dict[str, Any]) -> Cells:
 
 
 def _needs(module: str, path: Path) -> Any:
-    """Import the reader of a format.
-
-    Raises
-    ------
-    ExperimentError
-        Naming what to install.
-    """
+    """Import the reader of a format, or say what to install."""
     try:
         return import_module(module)
     except ModuleNotFoundError:
@@ -165,13 +147,7 @@ def _needs(module: str, path: Path) -> Any:
 
 
 def _parquet(path: Path) -> Cells:
-    """Read Parquet; pandas metadata beside the columns is ignored.
-
-    Raises
-    ------
-    ExperimentError
-        If it cannot be read.
-    """
+    """Read Parquet; pandas metadata beside the columns is ignored."""
     parquet = _needs("pyarrow.parquet", path)
     try:
         table = parquet.read_table(path)
@@ -182,13 +158,7 @@ def _parquet(path: Path) -> Cells:
 
 
 def _netcdf(path: Path) -> Cells:
-    """Read NetCDF: variables over one dimension of runs, or over a grid of them, become columns.
-
-    Raises
-    ------
-    ExperimentError
-        If it cannot be read, or a variable has a dimension other than those of the runs.
-    """
+    """Read NetCDF: variables over one dimension of runs, or a grid of them, become columns; others are refused."""
     try:
         with path.open("rb") as file:
             start = file.read(8)

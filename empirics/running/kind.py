@@ -66,13 +66,7 @@ class Kind(ABC):
 
     @abstractmethod
     def check_device(self, device: str) -> None:
-        """Refuse a device that cannot be used.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse a device that cannot be used."""
 
     @abstractmethod
     def dimension(self) -> int:

@@ -140,13 +140,7 @@ class Lease:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Write heartbeats from a separate thread while the block runs, then release the lease.
-
-        Yields
-        ------
-        None
-            While the heartbeat runs.
-        """
+        """Write heartbeats from a separate thread while the block runs, then release the lease."""
         self._over.clear()
         heart = threading.Thread(target=self._keep, name=f"lease of {self._path}", daemon=True)
         heart.start()

@@ -234,13 +234,7 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
 
 
 def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) -> None:
-    """Continue a shard from its present state to its results.
-
-    Raises
-    ------
-    ExperimentError
-        If the data differ from those the run was started with.
-    """
+    """Continue a shard from its present state to its results, on the data that the run was started with."""
     times, interrupts, kind = task.times, _Interrupts(), at_work(task.experiment)
     if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
         raise ExperimentError(f"{HOST} finds other data under [data] path than the run was started with")
