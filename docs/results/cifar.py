@@ -12,7 +12,7 @@ import json
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import EXPERIMENTS, FIGURES, asked, section, table, write
+from tables import EXPERIMENTS, FIGURES, asked, bracketed, section, table, write
 
 import empirics
 from empirics import Experiment, Runs, results
@@ -88,7 +88,7 @@ def slope(table, values, rate, weights):
 
 def short(estimate):
     """Number and interval."""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return bracketed(estimate.value, estimate.low, estimate.high, ".3f")
 
 
 def beside_the_paper(name, runs, verdicts):

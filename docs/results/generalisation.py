@@ -7,6 +7,7 @@ import averaging
 import matplotlib as mpl
 import numpy as np
 import schedules
+import tables
 from scipy import stats
 from tables import EXPERIMENTS, FIGURES, asked, available, bracketed, counts, directions, mean_interval, table, write
 
@@ -150,7 +151,7 @@ def draw_schedules(found, path):
     figure, axes = plt.subplots(1, len(found), figsize=(11, 3.6), layout="constrained", sharey=True)
     for ax, (steps, by_name) in zip(axes, found.items(), strict=True):
         for k, rate in enumerate(schedules.Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr):
-            pairs = [schedules.interval(values[k, :, 1]) for values in by_name.values()]
+            pairs = [tables.student(values[k, :, 1]) for values in by_name.values()]
             places = np.arange(len(by_name)) + 0.2 * (k - 1)
             ax.errorbar([m for m, _ in pairs], places, xerr=[e for _, e in pairs], fmt="o", ms=4, label=f"lr {rate:g}")
         ax.set_yticks(range(len(by_name)), list(by_name), fontsize=7)
