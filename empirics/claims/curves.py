@@ -56,18 +56,10 @@ def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
 
 @dataclass(frozen=True)
 class Curves:
-    """The spline of a set of temperatures, with which curves over subsets of the runs are fitted.
+    """The spline of a set of temperatures, with which curves over subsets of the runs are fitted."""
 
-    Attributes
-    ----------
-    log_t : numpy.ndarray, shape (runs,)
-        Logarithm of the temperature of each run.
-    spline : Spline
-        In log T.
-    """
-
-    log_t: FloatArray
-    spline: Spline
+    log_t: FloatArray  # shape (runs,); logarithm of the temperature of each run
+    spline: Spline  # in log T
 
     @classmethod
     def over(cls, temperature: FloatArray, along: FloatArray, fewer: int = 0) -> Curves:

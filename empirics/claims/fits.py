@@ -164,18 +164,10 @@ def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Spline:
-    """Cubic B-splines of one variable: a linear space of smooth functions, constants included.
+    """Cubic B-splines of one variable: a linear space of smooth functions, constants included."""
 
-    Attributes
-    ----------
-    knots : numpy.ndarray
-        With the ends repeated.
-    degree : int
-        3, or less where there are few values.
-    """
-
-    knots: FloatArray
-    degree: int
+    knots: FloatArray  # with the ends repeated
+    degree: int  # 3, or less where there are few values
 
     @classmethod
     def over(cls, z: FloatArray, parameters: int | None = None) -> Spline:

@@ -22,33 +22,15 @@ __all__ = ["Cells", "checksum", "read_table"]
 
 @dataclass(frozen=True)
 class Cells:
-    """A table as read.
+    """A table as read."""
 
-    Attributes
-    ----------
-    source : str
-        The file.
-    columns : dict of str to list
-        The cells of each column, text or numbers.
-    rows : int
-        Number of rows.
-    places : list of str
-        The location of each row for messages ("line 7").
-    facts : dict
-        Values in the file that hold for all rows.
-    origin : dict of str to str
-        Origin of a column, if it was not simply read.
-    checksum : str
-        SHA-256 of the file or files.
-    """
-
-    source: str
-    columns: dict[str, list[Any]]
-    rows: int
-    places: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-    checksum: str = ""
+    source: str  # the file
+    columns: dict[str, list[Any]]  # the cells of each column, text or numbers
+    rows: int  # number of rows
+    places: list[str]  # the location of each row for messages ("line 7")
+    facts: dict[str, Any] = field(default_factory=dict)  # values in the file that hold for all rows
+    origin: dict[str, str] = field(default_factory=dict)  # origin of a column, if it was not simply read
+    checksum: str = ""  # SHA-256 of the file or files
 
     def place(self, i: int) -> str:
         """Return the location of row i."""

@@ -60,27 +60,13 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page.
+    """A figure of the page."""
 
-    Attributes
-    ----------
-    name : str
-        Unique on the page.
-    title : str
-        What is drawn, a few words.
-    message : str
-        What the figure shows, in a sentence: its label for a reader who does not see it.
-    caption : str
-        How to read it.
-    svg : str
-        The drawing.
-    """
-
-    name: str
-    title: str
-    message: str
-    caption: str
-    svg: str
+    name: str  # unique on the page
+    title: str  # what is drawn, a few words
+    message: str  # what the figure shows, in a sentence: its label for a reader who does not see it
+    caption: str  # how to read it
+    svg: str  # the drawing
 
 
 @contextmanager

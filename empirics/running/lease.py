@@ -27,25 +27,13 @@ _ours: set[str] = set()
 
 @dataclass(frozen=True)
 class Beat:
-    """A heartbeat.
+    """A heartbeat."""
 
-    Attributes
-    ----------
-    owner
-        A unique name.
-    host, pid
-        Where the owner runs.
-    step
-        Steps done.
-    time
-        When, in seconds since 1970 by the clock of `host`; 0 once the lease is released.
-    """
-
-    owner: str
-    host: str
+    owner: str  # a unique name
+    host: str  # where the owner runs
     pid: int
-    step: int
-    time: float
+    step: int  # steps done
+    time: float  # when, in seconds since 1970 by the clock of `host`; 0 once the lease is released
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

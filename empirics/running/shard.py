@@ -41,36 +41,16 @@ class _LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class ShardTask:
-    """All that a worker needs to compute one shard.
+    """All that a worker needs to compute one shard."""
 
-    Attributes
-    ----------
-    experiment
-        The whole experiment.
-    index
-        Number of the shard.
-    folder
-        The run's output folder.
-    device
-        A torch device.
-    checkpoint_seconds
-        Time between two checkpoints; has no effect on the numbers.
-    lease_seconds
-        How long after its last heartbeat a worker is presumed lost.
-    checksum
-        Checksum that the data of the worker must have, if any.
-    request
-        Makes requests for the same shard differ: some executors answer equal requests with one result.
-    """
-
-    experiment: Experiment
-    index: int
-    folder: Path
-    device: str = "cpu"
-    checkpoint_seconds: float = 10.0
-    lease_seconds: float = 30.0
-    checksum: str | None = None
-    request: str = ""
+    experiment: Experiment  # the whole experiment
+    index: int  # number of the shard
+    folder: Path  # the run's output folder
+    device: str = "cpu"  # a torch device
+    checkpoint_seconds: float = 10.0  # time between two checkpoints; has no effect on the numbers
+    lease_seconds: float = 30.0  # how long after its last heartbeat a worker is presumed lost
+    checksum: str | None = None  # checksum that the data of the worker must have, if any
+    request: str = ""  # makes requests for the same shard differ: some executors answer equal requests with one result
 
     @property
     def runs(self) -> tuple[Run, ...]:
