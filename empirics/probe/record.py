@@ -31,46 +31,22 @@ class Stat(IntEnum):
 
 @dataclass(frozen=True)
 class Seen:
-    """Means over the measured steps of an interval; arrays have shape (block,), at the actual norm.
+    """Means over the measured steps of an interval; arrays have shape (block,), at the actual norm."""
 
-    Attributes
-    ----------
-    first, last
-        Numbers of the first and last measured step.
-    pairs
-        Number of measured pairs of steps.
-    scale_invariant
-        Whether its blocks are; if not, the tensor is a single block.
-    size
-        Number of weights per block.
-    blocks
-        Number of blocks; the arrays may hold one mean block instead.
-    rule
-        Its update rule, with the mean learning rate and weight decay.
-    radius_sq, radius_sq_first, radius_sq_last
-        Mean |w|^2, and its first and last values.
-    grad_sq, grad_next
-        Mean |g|^2, and mean g·g' with the next step (nat^2 per unit of weight^2).
-    angle_sq
-        Mean squared rotation per step (rad^2).
-    violation
-        See :func:`empirics.models.orthogonal.violation`.
-    """
-
-    first: int
-    last: int
-    pairs: int
-    scale_invariant: bool
-    size: int
-    blocks: int
-    rule: Rule
-    radius_sq: FloatArray
+    first: int  # number of the first measured step
+    last: int  # number of the last
+    pairs: int  # number of measured pairs of steps
+    scale_invariant: bool  # whether its blocks are; if not, the tensor is a single block
+    size: int  # number of weights per block
+    blocks: int  # number of blocks; the arrays may hold one mean block instead
+    rule: Rule  # its update rule, with the mean learning rate and weight decay
+    radius_sq: FloatArray  # mean |w|^2
     radius_sq_first: FloatArray
     radius_sq_last: FloatArray
-    grad_sq: FloatArray
-    grad_next: FloatArray
-    angle_sq: FloatArray
-    violation: float
+    grad_sq: FloatArray  # mean |g|^2
+    grad_next: FloatArray  # mean g·g' with the next step (nat^2 per unit of weight^2)
+    angle_sq: FloatArray  # mean squared rotation per step (rad^2)
+    violation: float  # see `empirics.models.orthogonal.violation`
 
     def coarse(self) -> Seen:
         """Return the same with one mean block in place of all, as kept for the plot."""

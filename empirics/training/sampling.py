@@ -73,27 +73,13 @@ def frozen_generator(seed: int) -> np.random.Generator:
 
 
 class Drawing(NamedTuple):
-    """Parameters of the draws for the minibatches of a shard.
+    """Parameters of the draws for the minibatches of a shard."""
 
-    Attributes
-    ----------
-    runs
-        The shard's runs.
-    batch
-        Samples of a minibatch.
-    device
-        Where the numbers are used; they are drawn on the CPU, the same for every device.
-    halves
-        Whether the layout of a minibatch is (half, run, sample of the half) rather than (run, sample).
-    shared
-        Whether all runs of a seed get the same numbers.
-    """
-
-    runs: tuple[Run, ...]
-    batch: int
-    device: torch.device
-    halves: bool = False
-    shared: bool = False
+    runs: tuple[Run, ...]  # the shard's
+    batch: int  # samples of a minibatch
+    device: torch.device  # where the numbers are used; they are drawn on the CPU, the same for every device
+    halves: bool = False  # whether the layout is (half, run, sample of the half) rather than (run, sample)
+    shared: bool = False  # whether all runs of a seed get the same numbers
 
 
 class _Chunked(ABC):
