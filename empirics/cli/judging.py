@@ -75,13 +75,7 @@ def import_(
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
 ) -> None:
-    """Import runs.
-
-    Raises
-    ------
-    RequestError
-        If a --map is not NAME=COLUMN.
-    """
+    """Import runs."""
     columns = {}
     for pair in mapping or ():
         name, equals, column = pair.partition("=")

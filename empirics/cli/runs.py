@@ -67,13 +67,7 @@ Cluster = Annotated[
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for results and page.")] = Path("runs/digits"),
 ) -> None:
-    """Train, compare and report.
-
-    Raises
-    ------
-    RequestError
-        If the experiment is not part of the installation.
-    """
+    """Train, compare and report."""
     from empirics.experiment import Experiment
 
     known = shipped()

@@ -75,13 +75,7 @@ def derive(
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
-    """Print a derivation.
-
-    Raises
-    ------
-    RequestError
-        If there is no such derivation.
-    """
+    """Print a derivation."""
     import thermo_theory
 
     if latex and markdown:

@@ -96,13 +96,7 @@ def _shape(inputs: NDArray) -> tuple[int, ...]:
 
 
 def classes_of(labels: NDArray, path: str) -> int:
-    """Count the classes, 0 to the largest label, and refuse gaps.
-
-    Raises
-    ------
-    DataError
-        If a class has no sample.
-    """
+    """Count the classes, 0 to the largest label, and refuse gaps."""
     found = np.unique(labels)
     expected = np.arange(max(int(found[-1]) + 1, 2))
     missing = np.setdiff1d(expected, found)

@@ -105,13 +105,7 @@ def _call_off(under_way: dict[Future[Path], ShardTask], stop: Path) -> None:
 
 
 def check_there(experiment: Experiment, device: str, executor: Executor) -> None:
-    """Refuse, before anything is written, an experiment that a worker of an executor cannot compute.
-
-    Raises
-    ------
-    ExperimentError
-        If the device is not available, or a shard is too large for its memory.
-    """
+    """Refuse, before anything is written, an experiment that a worker of an executor cannot compute."""
     executor.submit(_check, experiment, device, uuid4().hex).result()
 
 

@@ -138,13 +138,7 @@ class Shown:
 
 
 def shown_by_claim(verdicts: Any) -> dict[str, list[Shown]]:
-    """Collect what the claims show, for the runs of each protocol and optimiser.
-
-    Returns
-    -------
-    dict
-        By the name of the claim.
-    """
+    """Collect what the claims show, by their names, for the runs of each protocol and optimiser."""
     found: dict[str, list[Shown]] = {}
     for table, fitting in tables_of(verdicts.runs, known_claims(verdicts).values()):
         for claim in fitting:
