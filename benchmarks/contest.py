@@ -21,57 +21,27 @@ NAMES = ("isotropic", "isotropic-1000", "digits", "resnet18", "ensembles", "meas
 
 @dataclass(frozen=True)
 class Contest:
-    """One comparison.
+    """One comparison."""
 
-    Attributes
-    ----------
-    name, work
-        The row's name, and a description of the work.
-    unit
-        Unit of the numbers that `ours` and `reference` return, e.g. ``"s per step of 49 runs"``.
-    ours, reference
-        Each runs one round and returns the processor time (s) per unit of work.
-    goal
-        The ratio to reach.
-    rivals
-        Other ways to do the same work, by name, timed like the reference.
-    flops
-        Additions and multiplications that the matrix products of one unit of work need; None without any.
-    bytes
-        Bytes that one unit of work must read or write at least once; None where everything fits the cache.
-    rounds
-        Rounds per program.
-    warm
-        Whether a first round that does not count is needed; not without compiled code.
-    """
-
-    name: str
-    work: str
-    unit: str
-    ours: Callable[[], float]
-    reference: Callable[[], float]
-    goal: float
-    rivals: Mapping[str, Callable[[], float]] = field(default_factory=dict)
-    flops: float | None = None
-    bytes: float | None = None
-    rounds: int = 5
-    warm: bool = True
+    name: str  # of the row
+    work: str  # a description of it
+    unit: str  # of what `ours` and `reference` return, e.g. "s per step of 49 runs"
+    ours: Callable[[], float]  # runs one round and returns the processor time (s) per unit of work
+    reference: Callable[[], float]  # the same
+    goal: float  # the ratio to reach
+    rivals: Mapping[str, Callable[[], float]] = field(default_factory=dict)  # other ways to do the work
+    flops: float | None = None  # operations of the matrix products of one unit of work; None without any
+    bytes: float | None = None  # that one unit must read or write at least once; None where all fits the cache
+    rounds: int = 5  # per program
+    warm: bool = True  # whether a first round that does not count is needed; not without compiled code
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Measured peak of one thread of this machine: float32 matrix products and copies in memory.
+    """Measured peak of one thread of this machine: float32 matrix products and copies in memory."""
 
-    Attributes
-    ----------
-    gemm
-        Operations per second (additions and multiplications) of a product of two square matrices of 1,024 rows.
-    memory
-        Bytes per second, read and written, of a copy of 128 MB.
-    """
-
-    gemm: float
-    memory: float
+    gemm: float  # operations (additions, multiplications) per second of a product of squares of 1,024 rows
+    memory: float  # bytes per second, read and written, of a copy of 128 MB
 
     @classmethod
     def measured(cls, rounds: int = 5) -> "Peak":

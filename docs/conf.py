@@ -19,7 +19,7 @@ extensions = [
     "mathml",  # _ext/
     "generated",  # _ext/
 ]
-exclude_patterns = ["_ext", "_static", "**/.*"]
+exclude_patterns = ["_ext", "_static", "results/words", "**/.*"]
 root_doc = "index"
 
 # Markdown as code hosts read it: dollars are mathematics, headings are targets, links to pages are relative paths.

@@ -1,5 +1,6 @@
 """What the scripts of the result pages compute by themselves, against the engine and the schedulers."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,3 +147,22 @@ def test_every_form_that_a_table_shows_is_one_that_the_claims_have(script, verdi
         assert script("tables").find(verdicts, claim, words) is not None, (claim, words, [v.title for v in verdicts])
     if name == "digits":
         assert {script(name).form_of(one) for one in verdicts} == set(forms)
+
+
+def test_a_page_is_its_text_with_every_part_in_its_place(script, monkeypatch, tmp_path):
+    tables = script("tables")
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "page.md").write_text("# Of {{ n }}\n\n{{ table }}\n\n{{ none }}\n\nEnd.\n", encoding="utf-8")
+    tables.write("page", n="two", table=iter(["| a |", "| b |"]), none=[])
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == "# Of two\n\n| a |\n| b |\n\nEnd.\n"
+    with pytest.raises(ValueError, match=r"words/page\.md .* differ in more, none"):
+        tables.write("page", n="two", table=[], more=[])
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in PAGES.glob("*.md")))
+def test_a_page_says_what_its_text_says(page):
+    text = (PAGES / "words" / f"{page}.md").read_text(encoding="utf-8")
+    pieces = [re.escape(piece.strip()) for piece in re.split(r"{{ \w+ }}", text)]
+    written = (PAGES / f"{page}.md").read_text(encoding="utf-8").strip()
+    assert re.fullmatch(r"\s*.*?\s*".join(pieces), written, re.DOTALL)

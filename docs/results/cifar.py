@@ -12,7 +12,7 @@ import json
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import EXPERIMENTS, FIGURES, asked, section, table, write
+from tables import EXPERIMENTS, FIGURES, asked, bracketed, section, table, write
 
 import empirics
 from empirics import Experiment, Runs, results
@@ -39,81 +39,14 @@ PAPER = {
 #: Shorter grids from before, in the tables alone.
 FIRST_LOOK = ("cifar-convnet", "cifar-convnet-elr", "cifar-resnet18")
 
-
-WORDS = """# CIFAR-10
-
-A ConvNet of width 2 (1,566 weights in 30 filters) and ResNet-18 of width 4 (43,692 in 300) on CIFAR-10 (JPEG
-re-encoded), BatchNorm, last layer frozen at norm 10, minibatches of 32; 5x5 runs at fixed LR and at fixed ELR, of
-20,000 steps (ConvNet) and 12,000 (ResNet-18), where the paper takes 1,000,000. Experiments and margins were committed
-before the runs; ranges are from trials with another seed (ResNet-18) or from the first look (ConvNet): shorter grids
-from before, 11,000 and 2,000 steps, the tables' last rows. `make results-cifar` trains what is not there and writes
-this page; `python docs/results/cifar.py --as-is` writes it from what there is.
-
-What came out:
-
-- **No claim beyond identities gets a verdict.** More than a tenth of the runs of every grid do not settle: 3 and 5 of
-  the ConvNet's 25, 9 and 8 of ResNet-18's (three of them diverged). At fixed LR ResNet-18's nine are the coldest: their
-  log r still rises by .03 to .09 over 8,000 steps while the norm balance is 1 within .7 %, since the noise at unit norm
-  grows as the network learns (from 50 to 300), and the norm follows. Beyond lr x wd of 1e-2 they settle, and classify a
-  quarter of the test images (.43 at best, in a run that has not settled). Length is what is missing: twice the steps,
-  without the slowest rates, took the ConvNet's from 4 and 9 to 3 and 5.
-- **V3, all that can be said**: 1.022 ± .06 and 1.033 ± .11 of theory (ConvNet, fixed LR and ELR), 1.019 ± .16 and
-  .947 ± .14 (ResNet-18), from the runs that count. No disagreement, and intervals too wide for the margin of .05; they
-  hold the paper's .989, .993 and 1.029, and at its edge 1.128. V1's symmetric slopes: .492 ± .011, -.502 ± .020,
-  .52 ± .07, -.487 ± .033, theory .5 and -.5. The largest error over the grid, the paper's figure, is that of a
-  quadratic's corner, 15 to 34 %, and far larger than the error at the centre.
-- **Entropies are path entropies**: of 99 to 100 % of the snapshots the nearest neighbour is the next one in time. The
-  ConvNet's S goes nearly as the log of the squared rotation per step, which the noise alone gives, and four times as
-  steeply as log T, which a cold gas would have. The paper shows neither the separate slopes nor the lags.
-- **T is no knob here.** At fixed LR ResNet-18's T hardly changes (a slope of -.14 ± .25 in log(lr wd)), at fixed ELR
-  it *falls* as the rate rises (-.45 ± .09), because the noise at unit norm falls faster. Its S rises all the same: not
-  the entropy of a gas at T.
-- **Steps are not small**, as in the [digits network](steps.md): the ConvNet's balance of a step is .93 ± .06 and
-  .81 ± .08 in place of 1 (so V6 is refused at fixed ELR; 20 and 15 where it has a number). ResNet-18's runs were begun
-  before the curvature along gradients was measured: to first order the balance is 1.1 ± .4 and 1.44 ± .07, and
-  E|grad L|^2 is 500 to 900 times T tr H: the trace of its Hessian is small beside curvatures along gradients.
-- The mean gradient is no small thing: |grad L|^2 is .18 to .87 of a minibatch's tr Cov, so the radius formula of the
-  SDE is off by what it leaves out (r^2 1.18 to 1.53 of predicted), p V/(R T) by the noise with it (1.2 to 1.9); the
-  exact norm balance is not.
-- The filters are no gas in equilibrium: those of the ConvNet's first two layers have 2.5 to 5 times the mean
-  temperature, those of its last .35 to .85. In ResNet-18 the span is .2 to 48, the stem and the 1x1 filters of the
-  shortcuts hottest. The volumes add, as they must.
-- Fixed ELR needs a gentle start (rate from a twentieth over 500 steps) or the norm is thrown out within ten steps; at
-  the highest rate three of five runs diverge later, as on digits.
-
-What was left out, for want of processor time: a second seed; minibatches of 128; longer runs. One step took 2.4
-to 3.1 ms of one core (ConvNet) and 14 to 22 on a shared one, some 12 of processor time (ResNet-18, compiled): one
-run of the paper's length takes 40 to 50 minutes and 3.3 hours, 5x5 of them a day and 3.5 days of one core. The first
-looks were made before a BatchNorm network counted as one sphere per filter: their R is (d - 1)/2, of one sphere, 1.9 %
-(ConvNet) and 0.7 % more than that of the filters.
-
-""".splitlines()
-
 RELATION = [
-    "",
-    "runs that count",
-    "paper",
-    "ours, quadratic fit",
-    "ours, spline",
-    "verdict",
-    "largest error, paper",
-    "ours",
-]
+    "", "runs that count", "paper", "ours, quadratic fit", "ours, spline", "verdict", "largest error, paper", "ours",
+]  # fmt: skip
 SLOPES = [
     "", "S/R in log rate, all neighbours", "in log wd", "in log rate, Theiler window", "in log wd", "median lag",
     "neighbour is the next snapshot", "path entropies",
 ]  # fmt: skip
-ABOUT_RELATION = [
-    "The Maxwell relation over what theory says (1). Ours with the 95 % interval from the scatter of runs."
-]
 GASES = ["", "S_sphere/R", "log of the squared rotation per step", "log T"]
-ABOUT_GASES = [
-    "Slopes along what a symmetry orbit keeps: in log(lr wd) at fixed LR, in log effective lr at fixed ELR. A path",
-    "entropy follows the second number, the entropy of a low-temperature gas (C_V = R) the third.",
-]
-ABOUT_SLOPES = [
-    "Low-temperature gas: 1 and 0 at fixed LR, 2 and -1 at fixed ELR; path entropy: 1.5 and 0.5, 3 and -1.",
-]
 
 
 def finished(name, folder):
@@ -155,7 +88,7 @@ def slope(table, values, rate, weights):
 
 def short(estimate):
     """Number and interval."""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return bracketed(estimate.value, estimate.low, estimate.high, ".3f")
 
 
 def beside_the_paper(name, runs, verdicts):
@@ -387,12 +320,8 @@ def main():
         judged = [one for one in verdicts if one.verdict != "not measured"]
         body += section(name, runs, judged, "", *left_out(runs), *facts(runs))
         body += [*(f"- {note}" for note in verdicts.notes), "", *draw(name, runs)]
-    lines = [
-        *WORDS, "## Beside the paper", "", *table(RELATION, relations), "", *ABOUT_RELATION, "",
-        *table(SLOPES, slopes), "", *ABOUT_SLOPES, "",
-        *table(GASES, gases), "", *ABOUT_GASES, "",
-    ]  # fmt: skip
-    write("cifar.md", lines + body)
+    tables = {"relations": table(RELATION, relations), "slopes": table(SLOPES, slopes), "gases": table(GASES, gases)}
+    write("cifar", **tables, grids=body)
 
 
 if __name__ == "__main__":

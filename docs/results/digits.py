@@ -69,49 +69,6 @@ FORMS = {
     ("V9", r"^p ?V/\(R ?T\) [-−] "): "pV/(RT) beyond the remainder",
 }
 
-WORDS = """# The digits network, three protocols, five optimisers
-
-The network of `experiments/digits.toml` (61-16-16, BatchNorm, frozen last layer; 1,232 scale-invariant weights), a 7x7
-grid each, 10,000 steps before and 24,000 while measuring. Files and margins were committed before the runs;
-`make results-digits` runs what is missing and writes this page. ✓ agrees within its margin, ✗ disagrees, ? inconclusive
-(the interval straddles the margin, or a gate failed: the last section says which); theory in brackets where it is not
-the row's; 95 % intervals over runs. An empty cell: not stated for that pair, or not measured.
-
-What came out:
-
-- What scale invariance demands holds under all five optimisers to a per cent and better: V1's slopes and V3, which is R
-  for SGD, momentum and Nesterov and 2R for both Adams. On the sphere it holds along orbits.
-- Of the claims that need the Gibbs law none agrees. Parts of the network differ in T by a factor of 2 (V7). The rest is
-  inconclusive: nine in ten entropies are those of a path, two runs in three have fewer than 50 independent samples, and
-  the thermometer of V6 cannot be read, for steps are too large.
-- For momentum, Nesterov and both Adams V1's formula, V2 and V4 to V6 have no number: their steps are too large for laws
-  of small steps, for which no correction is derived. Regardless of that their thermometers read 5 to 7 times the
-  temperature of the noise (last column of the table of runs).
-- Fixed effective lr did not pass its gate: all seven runs at the highest rate diverged within 11 steps, four more
-  drift. It is not the random start: with a gentle one, `digits-elr-warm`, added after that, the same seven diverge when
-  their rate comes near .07 and an eighth, at .054, after 24,000 steps. Presumably a step throws the directions to where
-  gradients are large, the norm grows, the lr with it, and past lr wd = 2 weight decay itself diverges.
-- **V6: steps that are not small.** E|∇L|² is ten times T tr H, but that is no temperature: the mean gradient points
-  along curvatures twenty times the mean, so that half the effective lr times the curvature along it is .4 to .6 in the
-  median run, where the mean curvature makes it .01 to .04. The balance of a step to second order then comes to .75 to
-  .79 in place of 1, so V6, 5.4 to 5.9 with the part of the steps taken off, is refused. To first order it comes to 1.1
-  to 1.2, as two errors cancel: earlier runs had that alone, and this page called it unexplained. Looked at whole, steps
-  take as much of the loss as they give ([along a step](steps.md)).
-- The balance of optimisers with a memory was noise before: 7, 3 and 3 of 49 runs with momentum, Nesterov and AdamW were
-  called "not stationary", 12 and 10 at fixed effective lr. What weight decay takes is its measure now
-  (docs/decisions.md); the training is the same, only its summary changed.
-- Momentum, Nesterov and the Adams at fixed effective lr and on spheres are trained by the same loop, but no claim is
-  stated: their radius and temperature are derived at fixed lr alone. Their Maxwell relation follows from the symmetry
-  of their step, and is measured below: all seven agree, the Adams to half a per cent. On the sphere, without weight
-  decay, both Adams are one.
-
-""".splitlines()
-
-PATH = """V3 does not see how far snapshots are apart, the slopes do: with the spacing they go from those of a path
-(3/2, 1/2) towards those of a cold gas (1, 0), and their difference stays R. "Window": neighbours closer in time than a
-Theiler window are left out.
-""".splitlines()
-
 
 # ------------------------------------------------------------------------------------------------------------ verdicts
 def form_of(verdict):
@@ -131,7 +88,7 @@ def verdict_table(found):
             common = there[0].theory
             cells = (cell(column.get(form), theory=common) for column in columns)
             rows.append([form[0], words, there[0].kind, f"{common:g}", *cells])
-    return [*table(head, rows), ""]
+    return table(head, rows)
 
 
 def reasons(found):
@@ -149,16 +106,8 @@ def reasons(found):
 
 def states(found):
     """What the runs are like: one line per experiment."""
-    head = [
-        "experiment",
-        "runs",
-        "T",
-        "mean loss (nat)",
-        "\\|∇L\\|²/tr Σ",
-        "independent samples, median",
-        "path entropies",
-    ]
-    head += ["E\\|∇L\\|²/(T E ΔL)"]
+    head = ["experiment", "runs", "T", "mean loss (nat)", "\\|∇L\\|²/tr Σ", "independent samples, median"]
+    head += ["path entropies", "E\\|∇L\\|²/(T E ΔL)"]
     rows = []
     for name, runs in found.items():
         data = usable(runs)
@@ -166,7 +115,7 @@ def states(found):
         cells = [f"`{name}`", counts(runs.dataset), span(data["temperature"]), span(data["loss"]), span(share)]
         cells += [f"{float(data['effective_sample_size'].median()):.0f}", f"{float(data['path_entropy'].mean()):.0%}"]
         rows.append([*cells, thermometer(data)])
-    return [*table(head, rows), ""]
+    return table(head, rows)
 
 
 def thermometer(data):
@@ -204,7 +153,7 @@ def symmetries(found):
         balance = "held" if experiment.training.protocol == "fixed-sphere" else shown(mean_of(data["balance"].values))
         verdict = empirics.claims.judge(theory, one.low, one.high, 0.05 * abs(theory))[0]
         rows.append([NOT_DERIVED[name], counts(runs.dataset), balance, shown(one), f"{theory:g}", verdict])
-    return [*table(head, rows), ""]
+    return table(head, rows)
 
 
 # ------------------------------------------------------------------------------------------------------- path entropies
@@ -236,8 +185,7 @@ def spacing(found):
         rows.append([*cells, shown(plain[2]), shown(apart[2])])
     if series:
         draw(series)
-    figure = "![Slopes of the entropy over the spacing of snapshots](figures/digits-spacing.svg)"
-    return [*table(head, rows), "", figure, ""]
+    return table(head, rows)
 
 
 def draw(series):
@@ -276,18 +224,15 @@ def main():
     others = {name: judged(name, given.runs)[0] for name in NOT_DERIVED if name in there}
     close = {name: judged(name, given.runs)[0] for name in SPACINGS.values() if name in there}
     every = {name: runs for name, (runs, *_) in found.items()} | others | close
-    lines = [
-        *WORDS,
-        "## Every claim",
-        "",
-        *verdict_table(found),
-        "## Where nothing is derived",
-        "",
-        *symmetries(others),
-    ]
-    lines += ["## The entropy of a path", "", *PATH, "", *spacing(close), "## The runs", "", *states(every)]
-    lines += ["## Why not", "", *reasons(found), ""]
-    write("digits.md", lines + missing)
+    write(
+        "digits",
+        verdicts=verdict_table(found),
+        symmetries=symmetries(others),
+        spacing=spacing(close),
+        states=states(every),
+        reasons=reasons(found),
+        missing=missing,
+    )
 
 
 if __name__ == "__main__":

@@ -293,71 +293,20 @@ def precise(folder):
     return table(head, rows)
 
 
-WORDS = """# Grokking, a first look
-
-Addition modulo 23 (Power et al., arXiv 2201.02177), 391 of the 529 pairs to train on. A perceptron with two hidden
-layers of 128 under RMS norms and a frozen last layer, so that all 22,272 trained weights are scale-invariant;
-AdamW, lr 0.003, minibatches of 128. Three seeds at each of three weight decays. `make results-grokking` writes this
-page.
-
-The setting was looked for on seed 1: one hidden layer, six pairs of lr and weight decay (0.003 to 0.03, 0.1 and 1),
-did not generalise within 2,900 steps; this network with weight decays 0.1, 0.3 and 1 had test accuracies of .93,
-.30 and .02 after 9,700. Then the file was committed and run once, on other seeds. The two controls of precision
-were added after seeing these runs, and committed before their own.
-
-What came out:
-
-- All nine runs memorise within 104 steps and generalise (test accuracy .9) after 8,000 to 11,600. At weight decay
-  0.2 they do not stay there: .67 to .81 at the end.
-- Memorising is a cooling. T falls from 2e-5 nat to 1e-11 in 1,200 steps, pV and the curvature by the same factor;
-  the loss stays at .5 to 1.1 RT on the way. That looks like equipartition and is not: in cross-entropy the noise of
-  the gradients is itself proportional to the loss, so T follows the loss whatever the landscape.
-- It ends in no equilibrium. pV/(RT), which for Adam is r^2 over its stationary value, should be 1 and is .03 to .7:
-  weight decay lets the norm fall, and steps are too short to hold it (.1 to .2 of the angle in equilibrium between
-  bursts; Adam divides gradients that shrink by a memory of larger ones). No run is stationary, and no claim is judged.
-- The cold does not last. Wherever T has come down to 1e-11, the training breaks out: within one interval T, pV and
-  the curvature rise by 10^5 to 10^6 and the norm by a third, then all of it cools again, at first every 1,300 steps.
-  (Adam's slingshots, Thilak et al., arXiv 2206.04817; periodic jumps of scale-invariant networks, Lobacheva et al.
-  2021.)
-- The network generalises at low T, between the bursts: there the test accuracy gains 1.1 to 2.3 in sum, the
-  bursts take .2 to 1.4 of it away. Heat is not what carries it over.
-- We see nothing in T, pV or the curvature that marks the moment: they go through the same cycle before and after.
-- Nor is the time a relaxation time: in units of 1/(lr wd), the time in which free directions forget, it is 1.4 to
-  1.7, 2.4 to 2.8 and 5.9 to 6.8. In steps it hardly depends on the weight decay.
-- **What is seen here is in part the arithmetic's.** T of 1e-11 is where float32 rounds the softmax (a loss of 1e-8
-  nat) and where gradients are as small as Adam's eps (1e-8). In float64 with the same eps there is no burst, and no
-  run generalises in 12,000 steps: the noise dies out and the norm falls to .4. In float64 with an eps of 1e-15 the
-  bursts are back, every 2,700 steps, and with them the generalising, slower: test accuracy .34 to .48 at the end,
-  gained between the bursts and partly lost in them as before. So bursts do not need float32; they need an Adam that
-  divides by gradients however small, and without them this network did not generalise in that time. Three seeds.
-
-What the thermodynamic picture says here is therefore little: how fast the gas cools, that pV = RT does not hold
-while it does, and that the state is a cycle and not an equilibrium. It says nothing on why the cold network
-turns towards a solution that generalises; at T = 0 that is the mean gradient's business, which has no temperature.
-
-T is that of the noise in Adam's coordinates, p = wd sigma, V = |w|, R = d - 1 (derivation "adamw-gas"); for the
-shares loss/(RT) R is (d - 1)/2. Curvature: trace of the Hessian on the unit sphere over d - 1. An interval is hot,
-and part of a burst, if T is above 1e-8; this number was chosen on seeing the curves. Accuracies up to step 800 are
-those of all samples, later those of minibatches of 128. T below 1e-12 is not resolved: noise is the difference of
-running sums in float64, which the first steps fill.
-
-![Accuracy, T, pV, angle between snapshots, curvature over the steps; one column per weight decay](figures/grokking.png)
-
-*Colours are seeds, dots where a run generalises. Up to step 800 a point is 8 steps, then 100.*
-
-""".splitlines()
-
-
 def main():
     """Run what is not there yet, draw the figure and write the page."""
     folder = asked().runs
     story = Story(folder)
     draw(story, FIGURES / "grokking.png")
-    same = "to the bit" if story.same else "NOT"
-    lines = [*WORDS, "## When", "", *times(story), "", "## Bursts", "", *bursts(story), ""]
-    lines += ["## Precision", "", *precise(folder), "", "## The gas at four stages", "", *stages(story), ""]
-    lines += [f"Both experiments are the same runs {same}: the norms at step {story.start.step[-1]}."]
-    write("grokking.md", lines)
+    write(
+        "grokking",
+        times=times(story),
+        bursts=bursts(story),
+        precise=precise(folder),
+        stages=stages(story),
+        same="to the bit" if story.same else "NOT",
+        last=f"{story.start.step[-1]}",
+    )
 
 
 if __name__ == "__main__":

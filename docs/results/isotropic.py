@@ -10,8 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from tables import EXPERIMENTS, asked, shown, svg_style, table, write
-from tables import save as saved
+from tables import EXPERIMENTS, asked, save, shown, svg_style, table, write
 
 import empirics
 from empirics.claims.curves import Curves
@@ -23,8 +22,12 @@ from empirics.isotropic.processes import Path as Route
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
 DIMENSIONS = {"paper": 3, "20": 20, "200": 200, "1000": 1000, "43692": 43692}
+#: Noise that breaks one assumption.
 BROKEN = ("anisotropic", "axis", "inhomogeneous", "heavy-tailed")
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed", "#525252")
+
+#: What a section gives to the page: lines, or words, by the name that they have in its text.
+Parts = dict[str, list[str] | str]
 
 
 class Runs:
@@ -47,14 +50,8 @@ class Runs:
         return data.isel(run=np.flatnonzero(chosen)).assign_attrs(protocol=protocol)
 
 
-def save(figure: plt.Figure, name: str, words: str) -> list[str]:
-    """Write a figure, and return the lines that show it."""
-    saved(figure, name)
-    return ["", f"![{words}](figures/{name}.svg)", "", f"*{words}*"]
-
-
 # ---------------------------------------------------------------------------------------------------- the paper's table
-def paper(runs: Runs) -> list[str]:
+def paper(runs: Runs) -> Parts:
     """Slopes at d = 3 beside the paper's."""
     free, held = runs.at("paper"), runs.at("paper", "fixed-elr")
     u, v = np.log(free["lr"].values), np.log(free["weight_decay"].values)
@@ -73,24 +70,11 @@ def paper(runs: Runs) -> list[str]:
         ["fixed LR, difference", "1", f"{steps[1] - steps[2]:.4f}", "1.0008", shown(both, 4)],
     ]
     head = ["d = 3, 17 x 17 runs, R = 1", "low T, small steps", "with finite steps", "the paper", "ours (95 %)"]
-    lines = [
-        "",
-        "## The paper's table",
-        "",
-        "Slopes of the quadratic fit at the centre of the grid, in units of R = 1; ours with 95 % intervals.",
-    ]
-    lines += ["", *table(head, rows)]
-    return [
-        *lines,
-        "",
-        f"Steps of this size move the two fixed-LR slopes off 1 and 0 by the same {steps[2]:.4f} (derivation "
-        "`finite-step`, fitted over the same grid), and ours lie there; the paper's lie above it by 1.1 and 1.3 times "
-        "what stands behind its ±.",
-    ]
+    return {"paper": table(head, rows), "moved": f"{steps[2]:.4f}"}
 
 
 # ------------------------------------------------------------------------------------------------------------ verdicts
-def verdicts(runs: Runs) -> list[str]:
+def verdicts(runs: Runs) -> Parts:
     """Every claim at every dimension."""
     columns = {name: list(empirics.compare(runs(name))) for name in DIMENSIONS}
     keys = [(one.claim, one.title, one.protocol, one.kind, one.theory) for one in columns["paper"]]
@@ -107,15 +91,7 @@ def verdicts(runs: Runs) -> list[str]:
     head = ["", "claim", "protocol", "kind", "theory", *(f"d = {d:,}" for d in DIMENSIONS.values())]
     count = sum(one.verdict == "agrees" for column in columns.values() for one in column)
     total = sum(np.isfinite(one.measured) for column in columns.values() for one in column)
-    return [
-        "",
-        "## Every claim, at every dimension",
-        "",
-        f"{count} of {total} numbers agree within their margins (0.05, slopes of log r 0.025, the balance 0.02); one "
-        "that does not is marked. V0 needs far starts, below.",
-        "",
-        *table(head, rows),
-    ]
+    return {"verdicts": table(head, rows), "agree": f"{count}", "numbers": f"{total}"}
 
 
 def interval(one: empirics.claims.Verdict) -> str:
@@ -129,7 +105,7 @@ def mark(one: empirics.claims.Verdict) -> str:
 
 
 # --------------------------------------------------------------------------------------------------- adiabatic index
-def adiabatic(runs: Runs) -> list[str]:
+def adiabatic(runs: Runs) -> Parts:
     """Gamma from the measured heat capacity against the exact one."""
     figure, axis = plt.subplots(figsize=(7, 4.2))
     rows = []
@@ -151,20 +127,12 @@ def adiabatic(runs: Runs) -> list[str]:
     axis.set(xscale="log", xlabel="T d/2", ylabel="adiabatic index γ")
     axis.axhline(2, color="#999", linewidth=0.8)
     axis.legend(frameon=False)
-    words = "Adiabatic index 1 + R/C_V from the measured dU/dT at fixed ELR (dots); lines: exact."
-    return [
-        "",
-        "## The adiabatic index over temperature",
-        "",
-        "γ = 2 holds while T is far below 2/d; beyond, the exact index of the von Mises-Fisher gas is followed.",
-        "",
-        *table(["d", "T", "exact γ", "measured over exact (mean of 12 temperatures)"], rows),
-        *save(figure, "isotropic-gamma", words),
-    ]
+    save(figure, "isotropic-gamma")
+    return {"adiabatic": table(["d", "T", "exact γ", "measured over exact (mean of 12 temperatures)"], rows)}
 
 
 # ------------------------------------------------------------------------------------------------------ finite steps
-def finite_steps(runs: Runs) -> list[str]:
+def finite_steps(runs: Runs) -> Parts:
     """Size of the corrections of first order in the step."""
     rows = []
     for name in ("paper", "20"):
@@ -187,18 +155,8 @@ def finite_steps(runs: Runs) -> list[str]:
         wider, turn = free["radius_sq"].values / 2 / flat - 1, rates["eta"] * rates["lam"]
         effective = free["lr"].values / free["radius_sq"].values
         rows.append([f"{d}", "p V at fixed LR", *_shares(effective, wider, step / flat - 1, turn)])
-    return [
-        "",
-        "## Steps of finite size",
-        "",
-        "Relative deviation from the closed formulas for small steps; in the low-temperature gas η_eff/2 of U and V "
-        "at fixed ELR, η_eff/4 of p V at fixed LR. `finite-step` predicts it for every run, in a flat well. Steps "
-        "along a curved sphere add a term that goes as the squared rotation per step, η_eff (d − 1) T (at fixed LR "
-        "ηλ), which is of second order at low temperature and larger than the first in the warm gas at d = 20; it is "
-        "fitted beside it.",
-        "",
-        *table(["d", "of", "largest effective lr", "largest predicted", "measured on predicted", "beside it"], rows),
-    ]
+    head = ["d", "of", "largest effective lr", "largest predicted", "measured on predicted", "beside it"]
+    return {"finite_steps": table(head, rows)}
 
 
 def _shares(rate: np.ndarray, measured: np.ndarray, predicted: np.ndarray, turn: np.ndarray) -> list[str]:
@@ -208,7 +166,7 @@ def _shares(rate: np.ndarray, measured: np.ndarray, predicted: np.ndarray, turn:
 
 
 # --------------------------------------------------------------------------------------------------------- far starts
-def starts(runs: Runs) -> list[str]:
+def starts(runs: Runs) -> Parts:
     """V0: the way of the radius."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
     trace = runs("starts").tree["trace"].to_dataset()
@@ -230,20 +188,12 @@ def starts(runs: Runs) -> list[str]:
     axes[0].set_ylabel("norm r of the weights")
     found = [one for one in empirics.compare(runs("starts")) if one.claim == "V0"]
     rows = [[one.protocol, interval(one), one.verdict] for one in found]
-    return [
-        "",
-        "## The radius from far starts (V0)",
-        "",
-        "Area under log(r/r*) during the relaxation to the stationary radius, measured over predicted, from starts at "
-        "1/5, 1/2, 2 and 5 times r*.",
-        "",
-        *table(["protocol", "ratio (theory 1)", "verdict"], rows),
-        *save(figure, "isotropic-starts", "Norm of single runs (dots) and the derived trajectory (lines), seed 1."),
-    ]
+    save(figure, "isotropic-starts")
+    return {"starts": table(["protocol", "ratio (theory 1)", "verdict"], rows)}
 
 
 # ---------------------------------------------------------------------------------------------------------- processes
-def ramps() -> list[str]:
+def ramps() -> Parts:
     """Entropy along processes, and what is produced."""
     d, points, start = 200, 201, {"lr": 0.02, "weight_decay": 0.05}
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
@@ -256,34 +206,17 @@ def ramps() -> list[str]:
             gained = float(out["entropy"][-1] - out["entropy"][0])
             error = float(np.hypot(out["entropy_error"][-1], out["entropy_error"][0]))
             made = float(out["entropy_produced"][-1])
-            rows.append(
-                [
-                    name,
-                    f"{(points - 1) * steps:,}",
-                    f"{predicted[-1] - predicted[0]:.2f}",
-                    f"{gained:.2f} ± {1.96 * error:.2f}",
-                    f"{made:.2f}",
-                ]
-            )
+            gain = f"{predicted[-1] - predicted[0]:.2f}", f"{gained:.2f} ± {1.96 * error:.2f}"
+            rows.append([name, f"{(points - 1) * steps:,}", *gain, f"{made:.2f}"])
         out_r = np.exp(out["log_radius"].values)
         axes[0].plot(np.log(out_r**2 / 2), np.log(route.weight_decay), color=ink, label=name)
         axes[1].plot(np.log(out["temperature"]), out["entropy"] - out["entropy"][0], color=ink, label=name)
     axes[0].set(xlabel="log V", ylabel="log p", title="pressure and volume, measured")
     axes[1].set(xlabel="log T", ylabel="S − S at the start (nats)", title="temperature and entropy, measured")
     axes[0].legend(frameon=False)
-    return [
-        "",
-        "## Processes",
-        "",
-        "2,048 copies of the gas at d = 200 (R = 99.5), lr = 0.02 and weight decay 0.05 at the start, carried along "
-        "each path by a factor of 4 in 200 small changes. Predicted: the difference of the stationary entropies, "
-        "finite steps included. Produced: what the gas gained less what came from the bath, ∫(dU + p dV)/T; the error "
-        "of the produced entropy is that of the gain.",
-        "",
-        *table(["process", "steps", "gain predicted", "gain measured", "produced"], rows),
-        *save(figure, "isotropic-processes", "The slowest of each process in the (p, V) and the (T, S) plane."),
-        *quenches(d),
-    ]
+    save(figure, "isotropic-processes")
+    lines = table(["process", "steps", "gain predicted", "gain measured", "produced"], rows)
+    return {"ramps": lines, "quenches": quenches(d)}
 
 
 def quenches(d: int) -> list[str]:
@@ -307,18 +240,11 @@ def quenches(d: int) -> list[str]:
         rows.append(
             [f"{factor:g}", f"{2 * ideal:.2f}", f"{directions + volume:.2f}", f"{made:.2f} ± {1.96 * error:.2f}"]
         )
-    return [
-        "",
-        "A quench at fixed ELR, T1 to T2 at once: directions and volume both relax, and each produces what `quench` "
-        "says, R (x − 1 − log x) with x = T1/T2. Exact: with the heat capacity of the gas at these temperatures, and "
-        "the size of the steps.",
-        "",
-        *table(["T1/T2", "2 R (x − 1 − log x)", "exact", "produced, measured"], rows),
-    ]
+    return table(["T1/T2", "2 R (x − 1 − log x)", "exact", "produced, measured"], rows)
 
 
 # ------------------------------------------------------------------------------------------------ volume fluctuations
-def volumes(runs: Runs) -> list[str]:
+def volumes(runs: Runs) -> Parts:
     """The volume hardly fluctuates."""
     rows = []
     for name, d in DIMENSIONS.items():
@@ -328,80 +254,31 @@ def volumes(runs: Runs) -> list[str]:
         ratio = data["radius_sq_variance"].values / 4 / gibbs
         slow = rates * decays < 1e-3
         rows.append([f"{d:,}", shown(mean_of((ratio / (rates * decays / 2))[slow]), 3), f"{np.median(ratio):.1e}"])
-    claim = derive("volume-fluctuations").claim
-    return [
-        "",
-        "## The volume hardly fluctuates",
-        "",
-        f"`volume-fluctuations`: `{claim.equation.lhs} = {claim.equation.rhs}`, so Var V is ηλ/2 of what a Gibbs "
-        "ensemble at constant pressure has, R T²/p². Fixed LR, runs with ηλ below 1e-3.",
-        "",
-        *table(["d", "Var V over (ηλ/2) R T²/p² (theory 1)", "Var V over Gibbs', median"], rows),
-    ]
+    equation = derive("volume-fluctuations").claim.equation
+    lines = table(["d", "Var V over (ηλ/2) R T²/p² (theory 1)", "Var V over Gibbs', median"], rows)
+    return {"volumes": lines, "fluctuation": f"{equation.lhs} = {equation.rhs}"}
 
 
 # ------------------------------------------------------------------------------------------------ what breaks, and how
-BREAKS = {
-    "anisotropic": "variance along the meridian 4 times that along the other tangents, d = 20",
-    "axis": "variance along one fixed axis 10 times that along the others, d = 3",
-    "inhomogeneous": "variance grows as 1 + 10 L, d = 20",
-    "heavy-tailed": "Student's t with 3 degrees of freedom, d = 20",
-}
-
-
-def broken(runs: Runs) -> list[str]:
+def broken(runs: Runs) -> Parts:
     """Noise that breaks one assumption."""
     found = {name: list(empirics.compare(runs(name))) for name in BROKEN}
     rows = []
     for i, one in enumerate(found[BROKEN[0]]):
         if not any(np.isfinite(found[name][i].measured) for name in BROKEN):
             continue
-        cells = []
-        for name in BROKEN:
-            other = found[name][i]
-            cells.append(f"{interval(other)}{mark(other)}")
+        cells = [f"{interval(found[name][i])}{mark(found[name][i])}" for name in BROKEN]
         rows.append([one.claim, one.title, one.kind, f"{one.theory:g}", *cells])
-    listed = [f"- **{name}**: {words}." for name, words in BREAKS.items()]
     warm = runs.at("inhomogeneous")
     judged = Table.of(warm)
     state = StateVariables.of(judged)
     energy, spread = state.values(judged, "loss"), state.values(judged, "loss_variance")
     ratio = float(np.mean(1 - 10 * spread / ((1 + 10 * energy) * (1 - energy))))
-    return [
-        "",
-        "## Noise that breaks an assumption",
-        "",
-        *listed,
-        "",
-        *table(["", "claim", "kind", "theory", *BROKEN], rows),
-        *_why(ratio),
-    ]
-
-
-def _why(ratio: float) -> list[str]:
-    """What breaks, and what cannot."""
-    return [
-        "",
-        "What breaks, and what cannot:",
-        "",
-        "- The symmetry claims (V1's slope difference, V3) and the norm balance hold under all four, as they must.",
-        "- The variance of the loss (V5) sees each of the four at once, as it does in networks.",
-        "- The Hessian at the minimum of this gas is isotropic. In a well with H ∝ 1, U, T dS/dT and the "
-        "configurational temperature depend on tr Σ alone, whatever its shape: at low temperature an axis or a "
-        "meridian moves V5's fluctuations and nothing else. V6 is off by m tr(HΣ)/(tr H tr Σ) only if H is anisotropic "
-        "too; the tests of the claims plant that, and it is found (`tests/empirics/claims/test_gas.py`).",
-        "- Noise that grows with the loss makes σ² depend on ηλ: the closed T ∝ (ηλ)^(1/2) fails, and V4 with it. V2, "
-        "V5's first law and V6 take the measured noise and see only its covariance with the loss. To leading order V6 "
-        f"is 1 − 10 Var L/((1 + 10 U)(1 − U)) of its any-noise form, here {ratio:.4f}, as measured. The any-noise form "
-        "itself is above 1 at fixed LR because the norm follows the noise there (r² varies by up to 13 %): the mean of "
-        "η_eff tr(HΣ) is not the product of the means. At fixed ELR the same gas has 1.00 to 1.02.",
-        "- Heavy tails with a finite variance add up to normal noise over the steps of a relaxation time: for small "
-        "steps the law is Gibbs' again, and what has a fourth moment in it, V5's fluctuations, is off at finite steps.",
-    ]
+    return {"broken": table(["", "claim", "kind", "theory", *BROKEN], rows), "ratio": f"{ratio:.4f}"}
 
 
 # --------------------------------------------------------------------------------------------------- other optimisers
-def optimisers(runs: Runs) -> list[str]:
+def optimisers(runs: Runs) -> Parts:
     """Momentum, Nesterov, AdamW, Adam with L2."""
     rows = []
     for name in ("momentum", "nesterov", "adamw", "adam-l2"):
@@ -411,11 +288,9 @@ def optimisers(runs: Runs) -> list[str]:
         if name in ("momentum", "nesterov"):
             rates["beta"] = 0.9
         sigma = float(np.sqrt(data["grad_variance_unit"].values / (d - 1)).mean())
-        radius = protocol.radius(
-            **{k: v for k, v in (rates | {"sigma": sigma}).items() if k in protocol.radius.arguments}
-        )
-        heat = protocol.temperature(
-            **{k: v for k, v in (rates | {"sigma": sigma}).items() if k in protocol.temperature.arguments}
+        radius, heat = (
+            formula(**{k: v for k, v in (rates | {"sigma": sigma}).items() if k in formula.arguments})
+            for formula in (protocol.radius, protocol.temperature)
         )
         slow = rates["eta"] * rates["lam"] < 1e-4
         u, v = np.log(rates["eta"]), np.log(rates["lam"])
@@ -434,46 +309,18 @@ def optimisers(runs: Runs) -> list[str]:
                 f"{shown(exact, 4)} ({1 if name in ('momentum', 'nesterov') else 2})",
             ]
         )
-    head = [
-        "optimiser",
-        "d",
-        "r over formula",
-        "U over the gas at the formula's T",
-        "slope of S/R in log η",
-        "in log λ",
-        "symmetry (theory)",
-    ]
-    return [
-        "",
-        "## Other optimisers",
-        "",
-        "Fixed LR, full vectors; radius and energy over runs with ηλ below 1e-4. The symmetry: slope in log η less "
-        "that in log λ (Adam with L2: less twice that). For AdamW the cold gas has the slopes 3/2 and −1/2, so S stays "
-        "along λ ∝ η³: γ = 3; Adam with L2 has 4/3 and −1/3; momentum and Nesterov, as SGD, 1 and 0 in the "
-        "low-temperature limit.",
-        "",
-        *table(head, rows),
-    ]
+    head = ["optimiser", "d", "r over formula", "U over the gas at the formula's T", "slope of S/R in log η"]
+    return {"optimisers": table([*head, "in log λ", "symmetry (theory)"], rows)}
 
 
 def main() -> None:
     """Write the page."""
     runs = Runs(asked().runs)
     svg_style("isotropic")
-    lines = [
-        "# The isotropic gas",
-        "",
-        "L = 1 − μ·w/|w| with isotropic gradient noise of constant size: the model in which the theory is exact. It "
-        "judges the theory, the estimators and the verdicts. Written by `make results-isotropic`, from the experiments "
-        "`experiments/isotropic-*.toml`, whose margins were there before the runs; `thermo-theory run "
-        "experiments/isotropic-paper.toml` and `thermo-theory compare` reproduce the first two tables.",
-    ]
-    for section in (paper, verdicts, adiabatic, finite_steps, starts):
-        lines += section(runs)
-    lines += ramps()
-    for section in (volumes, broken, optimisers):
-        lines += section(runs)
-    write("isotropic.md", lines)
+    parts = ramps()
+    for section in (paper, verdicts, adiabatic, finite_steps, starts, volumes, broken, optimisers):
+        parts |= section(runs)
+    write("isotropic", **parts)
 
 
 if __name__ == "__main__":

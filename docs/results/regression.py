@@ -20,32 +20,6 @@ STEEPNESS = (0.02, 0.2, 1.0)  # eta x the largest curvature
 SIMULATED = {"chains": 512, "burn_in": 2_500, "steps": 6_000}
 BATCH, REAL_STEEPNESS = 4, (0.2, 0.4, 0.7, 1.0)
 REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
-WORDS = """# Linear regression: noise of any shape
-
-Here everything can be solved: SGD on a quadratic loss, simulated noise in three dimensions, then minibatches of real
-data. Theory comes from `thermo_theory.theory.gases.lyapunov` and the derivations `ornstein-uhlenbeck`,
-`linear-regression` and `probability-currents`. `make results-regression` simulates and writes this page, in half a
-minute; sizes, seeds and margins were committed before. Every cell is "theory: measured ± 95 %, verdict".
-
-What came out:
-
-- The covariance is Lyapunov's, `HC + CH = η Σ`, to a per cent where steps are small, and with the term `- η HCH` of the
-  step to two tenths of a per cent at any step: at `η h = 1` the law of small steps is off by half, or by a factor of 2.
-- Potential and loss are one only with `Σ ∝ 1`, and then to first order in `η h`: `T C^-1 = H (1 - η H/2)`. In the other
-  three cases the potential is up to 3 or 4 times as steep as the loss, elsewhere half as steep.
-- Currents flow in one case of four, the one in which H and Σ do not commute, and there they are the ones derived. Three
-  cases have none, two of them with a potential that is not the loss. These are two conditions: no currents says less.
-- The variance of the loss sees anisotropic noise even where nothing flows (1.4 to 1.6 instead of 1), and finite steps.
-- Minibatches of the diabetes data: noise of a squared loss grows with the loss. With Σ as it is at the minimum the
-  covariance is 8 % too small at `η h = 0.2` and less than half of the true one at 1. With the mean of Σ over the very
-  weights that it spreads, a fixed point without free parameters, it is right to half a per cent at every step.
-- There the weights are not normal any more (kurtosis 11 instead of 3 at `η h = 1`), so no quadratic potential is
-  theirs, but the currents are still `η [H, C]`: that needs the covariance alone.
-- The potential of SGD on these data is far from the loss: a quarter of it in some directions and a hundred times as
-  steep in others. Σ is nearly proportional to H (residuals hardly depend on the inputs), so C is nearly isotropic while
-  H spans a factor of 470; that is also why currents are small, 5 to 7 % of the relaxation.
-
-""".splitlines()
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
 
 
@@ -229,45 +203,26 @@ def main():
     covariances, conditions, points = simulated(folder)
     problem, rows, losses = real(folder)
     draw(points, losses)
-    write("regression.md", WORDS + page(covariances, conditions, problem, rows))
+    write("regression", **parts(covariances, conditions, problem, rows))
 
 
-def page(covariances, conditions, problem, rows):
-    """The tables."""
+def parts(covariances, conditions, problem, rows):
+    """The tables, and what the page says of the real data."""
     commutator = problem.hessian @ problem.noise - problem.noise @ problem.hessian
     both = problem.hessian @ problem.noise + problem.noise @ problem.hessian
-    share = np.linalg.norm(commutator) / np.linalg.norm(both)
     curvatures = np.linalg.eigvalsh(problem.hessian)
     first = ["noise", "η h", "C over small steps", "C over exact", "minimum: small steps; exact", "maximum"]
-    third = [
-        "η h",
-        "C over small steps",
-        "C over exact step, noise of the minimum",
-        "C over exact step, noise where w is",
-    ]
-    return [
-        "![Circulation against theory; loss of the regression](figures/regression.svg)",
-        "",
-        "## Covariance and potential",
-        "",
-        "Measured covariance over theory's (a mean over the directions, 1: agrees within 0.05), and the smallest and",
-        "largest curvature of the potential `T C^-1` over that of the loss: both are 1 if and only if it is the loss.",
-        "",
-        *table([*first, "minimum, measured", "maximum, measured"], covariances),
-        "",
-        "## Fluctuations and currents",
-        "",
-        "Circulation in the plane in which the last case turns, in units of η|HC + CH|; 0 without currents.",
-        "",
-        *table(["noise", "η h", "Var L over d T²/2", "circulation"], conditions),
-        "",
-        "## Minibatches of real data",
-        "",
-        f"Diabetes, 442 samples, 10 standardised inputs, curvatures {curvatures[0]:.2g} to {curvatures[-1]:.2g},",
-        f"batches of {BATCH}. |[H, Σ]|/|HΣ + ΣH| at the minimum: {share:.3f}.",
-        "",
-        *table([*third, "smallest curvature of T C^-1 over H's", "largest", "circulation", "kurtosis, steepest"], rows),
-    ]
+    third = ["η h", "C over small steps", "C over exact step, noise of the minimum"]
+    third += ["C over exact step, noise where w is", "smallest curvature of T C^-1 over H's", "largest", "circulation"]
+    return {
+        "covariances": table([*first, "minimum, measured", "maximum, measured"], covariances),
+        "conditions": table(["noise", "η h", "Var L over d T²/2", "circulation"], conditions),
+        "minibatches": table([*third, "kurtosis, steepest"], rows),
+        "flattest": f"{curvatures[0]:.2g}",
+        "steepest": f"{curvatures[-1]:.2g}",
+        "batch": f"{BATCH}",
+        "share": f"{np.linalg.norm(commutator) / np.linalg.norm(both):.3f}",
+    }
 
 
 if __name__ == "__main__":

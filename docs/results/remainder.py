@@ -38,29 +38,6 @@ UNMARKED = dict.fromkeys(MARKS, "")
 #: Remainders below this are drawn here.
 LEAST = 1e-4
 
-WORDS = """# What is not scale-invariant
-
-The digits network with more that is trained than its scale-invariant matrices: biases of the last layer, BatchNorm's
-scales and shifts, the last layer itself, each written as "as it was, plus `size` times a trained tensor", so that the
-remainder can be made as small as one likes (`docs/results/remainder_networks.py`). A 5x5 grid each, SGD at fixed lr;
-beside them the two controls on the 7x7 grid that are not scale-invariant. Files and margins were committed before the
-runs; `make results-remainder` runs what is missing and writes this page.
-
-What came out:
-
-- The virial theorem with the remainder (V9) is right to a tenth of a per cent wherever it was asked, for remainders
-  from nothing to four times R T. `pV/(RT)` goes up to 9, and follows `1 - E[w·∇L]/(2 R T)`; what lies above that line
-  is the mean gradient, `|∇L|²/tr Σ`, as in a scale-invariant network.
-- All remainders are negative: weights that can grow to lower the loss do, and weight decay has to hold them as well.
-- V3 and V1 do not drift in proportion to the remainder. With one of .3 to .4 the biases and the last layer leave V3 at
-  1.00 to 1.04, scales and shifts take it to 1.11; the controls have 1.18 and 1.21. What counts is not how large the
-  remainder is but how it changes along a symmetry orbit. Up to a remainder of .02 neither drifts by more than a few
-  per cent. Ten biases make as large a remainder as the whole last layer at size 0.3.
-- The gate on scale invariance refuses all settings from a remainder of .02 on, so no verdict on V1 or V3 is given
-  there; the numbers are shown regardless.
-
-""".splitlines()
-
 
 def virial(runs):
     """1 - remainder and p V/(R T) of every run, as claim V9 has them."""
@@ -77,7 +54,7 @@ def rows(found):
         _, factor, _ = virial(runs)
         cells = [cell(find(verdicts, *one), UNMARKED) for *one, _ in COLUMNS]
         lines.append([name, f"{weights(runs.dataset):,}", counts(runs.dataset), span(factor, ".2f"), *cells])
-    return [*table(head, lines), ""]
+    return table(head, lines)
 
 
 def gates(found):
@@ -136,8 +113,7 @@ def main():
     there, missing = available(names, given)
     found = {names[experiment]: judged(experiment, given.runs) for experiment in there}
     draw(found)
-    figure = ["![p V/(R T) and the drift of V1 and V3 over the remainder](figures/remainder.svg)", ""]
-    write("remainder.md", [*WORDS, *figure, *rows(found), "## Gates", "", *gates(found), "", *missing])
+    write("remainder", rows=rows(found), gates=gates(found), missing=missing)
 
 
 if __name__ == "__main__":

@@ -143,53 +143,6 @@ def states(runs):
     return [*table([*head, "R-hat of the loss"], rows), ""]
 
 
-WORDS = """# The transformer on the sphere
-
-One pre-norm layer of width 4 (220 weights in eight matrices, each scale-invariant) on addition modulo 5, all 25
-pairs, three labels in ten drawn anew in every minibatch of 8. It is trained with its weights held on a sphere, at a
-free radius with the effective learning rate held (`sphere-elr`), and at a free radius with lr and weight decay
-fixed (`sphere-lr`), at five equal effective learning rates. Differences are free radius less sphere, runs as
-replicates. Their margins (.05 for the mean over the rates, .10 for the rate furthest off) were committed before any
-of the runs; the experiments each before its own. `make results-sphere` writes this page.
-
-What came out:
-
-- At equal, held effective rate the sphere and the free radius are the same in what can be told: loss and both
-  angles agree within the margin, and nothing disagrees. T and tr Sigma (-.015, interval ± .05), the entropy (.02
-  ± .035), the squared mean gradient and the loss's variance are `inconclusive`: the gradients have heavy tails and
-  seeds differ too much for a margin of 5 %. The same comparison at a rate 1.25 times larger disagrees in seven of
-  eight.
-- That much had to be: one step at fixed ELR turns the weights exactly as one on the sphere does at a rate larger by a
-  factor of `1/(1 - eta_eff wd r^2)`, here about 1.01 at the highest rate (step by step in
-  tests/empirics/training/test_sphere_and_free_radius.py).
-- But it can blow up, and the sphere cannot: at the highest rate 10 of 24 runs diverge at fixed ELR, none of 24 on
-  the sphere. Presumably one rare large gradient makes r^2, and with it lr, so large that lr wd passes 2 (not looked
-  into). The means at that rate are over survivors, and they are a selection: r^2 divides
-  over the matrices differently there, by up to .16.
-- At fixed lr the state is not the sphere's: most rows disagree. Most of it is the highest rate. Weight decays
-  were chosen by the norm balance with the sphere's mean squared gradient, so that the norm should come to the
-  sphere's rate by itself. At the three lower rates it does, within 4 % (tr Sigma there differs by -.01, .09 and
-  .09); at the upper two the rate comes to 1.11 and 1.18 of it, presumably since few gradients make the mean square,
-  and not the typical norm. So equal pressure does not give equal volume where the noise has such tails; whether
-  equal rates would give the sphere's state there was not tried. Looking at the rates one by one was done after
-  seeing the table.
-- T is not a coordinate of this network: it rises to .00097 nat at the third rate and falls again as the network
-  unlearns (median accuracy .96 to .25) and its gradients shrink. A T of .0007 is had at a loss of 1.15 and at one
-  of 1.52.
-- The claims on the sphere: V3 is 1.02 to 1.04, the intervals reaching past 1.05, so `inconclusive`; V6 disagrees by
-  a factor of 17 (its identity is 1.15 ± .36); V2 and V5 are refused, since every entropy is a path entropy and 95
-  % of the runs do not mix. Of the free radii a quarter to a fifth of the runs fail the gates, and all but
-  identities are refused. At the two lowest rates seeds sit in basins of their own (R-hat 1.2 to 1.4 and one
-  independent sample per run): "state" means there what 20,000 steps from a random start come to.
-
-Left out: no run; a run that diverged or whose estimate of a squared mean is not positive is missing in the rows
-that say so. `sphere-lr` has 12 seeds per rate, the others 24 runs. Character-level text was not tried.
-Entropies and R are those of one sphere of 220 weights, as the code had it when the runs were
-made, not of the product of the eight matrices' spheres.
-
-""".splitlines()
-
-
 def main():
     """Run what is not there yet and write the page."""
     given = asked(weight_decays={"action": "store_true", "help": "print those for sphere-lr.toml"})
@@ -201,18 +154,14 @@ def main():
     sections += [*(f"- {note}" for note in judgement[1]), ""]
     for name in FREE:
         free, verdicts, notes = judged(name, given.runs)
-        body += [
-            f"## sphere against {name}",
-            "",
-            *table(HEAD, [*compared(sphere, free, RATES, span), *volumes(sphere, free)]),
-            "",
-        ]
+        rows = [*compared(sphere, free, RATES, span), *volumes(sphere, free)]
+        body += [f"## sphere against {name}", "", *table(HEAD, rows), ""]
         sections += [*section(name, free, verdicts), *(f"- {note}" for note in notes), ""]
         sections += [*states(free)]
     body += ["## sphere-lr, rate by rate", "", *by_rate(sphere, free, span)]
     larger = compared(sphere, sphere, RATES[[0, 2]], span, LARGER)
     body += [f"## The sphere against itself at {LARGER} times two of the rates", "", *table(HEAD, larger), ""]
-    write("sphere.md", [*WORDS, *body, "## The states", "", *states(sphere), *sections])
+    write("sphere", compared=body, states=states(sphere), claims=sections)
 
 
 if __name__ == "__main__":

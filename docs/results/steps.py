@@ -29,34 +29,6 @@ PLACES = np.concatenate([[-NEAR], np.linspace(0, 1, 9), [NEAR]])
 #: Parts of the looks that errors come from.
 PARTS = 20
 
-WORDS = """# Along a step
-
-V6 and the correction for finite steps take the loss along a step for quadratic. Here it is looked at: in settled runs
-of SGD, `f(s) = -lr g·∇L(w - s lr g)` for s from 0 to 1, the mean over steps, with the gradient on a minibatch that is
-independent of g. If the loss is stationary the integral of f over the step is 0, whatever the size of the step; if it
-is quadratic along a step, f is a straight line from -1 to 1 in units of `lr |∇L|²`, with slope 2. `make results-steps`
-trains a few runs of each network and writes this page.
-
-What came out:
-
-- **The integral is 0 in all six cells, to 2 % of `lr |∇L|²` in the best**: the runs are stationary, and gradients and
-  noise are measured right. That the loss is least about half-way along a step is no more than this, at steps of any
-  size.
-- **The loss is not quadratic along a step.** The slope at the start is 2.2 to 3.4 in the digits network, more the
-  larger the step, and f bends: curvature falls along the step. So the balance of a step to second order, 2 over that
-  slope, is .9 to .6, as V6 finds on the grids (.75 to .79, [digits](digits.md)). In the ConvNet the slope is 2 within
-  its error, but in the hottest cell the one at the end, .43, says the same.
-- **Steps are not small**: on those grids the curvature along the mean gradient times the effective lr is about 1 in the
-  median run, so that a step by the mean gradient alone would lead to the bottom of the valley. Its share of the balance
-  and the bend have opposite signs, which is why the first-order balance, of the noise alone, comes nearer to 1.
-- It is not kinks that a short probe misses: with a reach of .002, .01 and .05 rad the second-order balance of a smaller
-  grid was .69, .69 and .77 in a trial before (not kept).
-
-How to read it: lr, weight decay, mean rotation per step; the integral of f; its slope at the start from two points 1/16
-of a step to either side; where along the step f is 0; f at its end. Two standard errors, by 20 parts of the run.
-
-""".splitlines()
-
 
 @dataclass(frozen=True)
 class Line:
@@ -178,8 +150,7 @@ def main():
     head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope at the start (2)"]
     head += ["minimum of the loss at, in steps", "slope at the end (1)"]
     draw(lines)
-    figure = ["", "![Slope of the loss along a step](figures/steps.svg)", ""]
-    write("steps.md", [*WORDS, *table(head, map(cells_of, lines)), *figure, *left_out])
+    write("steps", lines=table(head, map(cells_of, lines)), left_out=left_out)
 
 
 if __name__ == "__main__":

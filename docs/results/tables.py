@@ -153,9 +153,27 @@ def passed(verdicts):
     return ", ".join(found) or "none"
 
 
-def write(name, lines):
-    """Write a page of this folder."""
-    (HERE / name).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+def write(name, **parts):
+    """Write a page: its text, words/NAME.md, with what was measured in place of each ``{{ part }}``.
+
+    Parameters
+    ----------
+    name : str
+        Of the page, without its ending.
+    **parts : str or iterable of str
+        Words, or lines, for every part that the text names; a part without lines leaves no gap.
+
+    Raises
+    ------
+    ValueError
+        If a part has no place in the text, or a place no part.
+    """
+    text = (HERE / "words" / f"{name}.md").read_text(encoding="utf-8")
+    if unlike := set(re.findall(r"{{ (\w+) }}", text)) ^ parts.keys():
+        raise ValueError(f"words/{name}.md and what is measured for it differ in {', '.join(sorted(unlike))}")
+    given = {part: lines if isinstance(lines, str) else "\n".join(lines) for part, lines in parts.items()}
+    page = re.sub(r"{{ (\w+) }}", lambda part: given[part[1]], text)
+    (HERE / f"{name}.md").write_text(re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------- figures

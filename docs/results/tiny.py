@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tables import FIGURES, asked, cell, directions, find, judged, table, write
 from tiny_states import basins, fluctuations, gibbs, noise_shape
-from tiny_words import END, START, TRIAL
 
 from empirics import compare
 
@@ -36,6 +35,11 @@ COLUMNS = (
     ("V6", "V6", "gradient over T"),
     ("identity beside V6", "V6", "gradient over half"),
 )
+#: The trial (LayerNorm, another head) beside them: isotropic share, ratio.
+TRIAL = {
+    "∫T dS/ΔU": [(0, 0.824), (0.49, 0.880), (0.79, 0.962), (0.95, 0.993)],
+    "∫(Var L/T²)dT/ΔU": [(0, 4.69), (0.49, 1.94), (0.79, 1.20), (0.95, 0.99)],
+}
 MARKS = {"agrees": "", "disagrees": "✗", "inconclusive": "?"}
 
 
@@ -66,14 +70,14 @@ def basin_table(variants):
     """Cosines of mean directions, between seeds and within a run."""
     head = ["experiment", "between seeds, median", "lowest tenth", "halves of one run, median", "lowest tenth"]
     kept = (one for one in variants if "weights" in one.runs.tree["snapshots"])
-    return [*table(head, ([f"`{one.name}`", *(f"{c:.3f}" for c in basins(one.runs))] for one in kept)), ""]
+    return table(head, ([f"`{one.name}`", *(f"{c:.3f}" for c in basins(one.runs))] for one in kept))
 
 
 def fluctuation_table(*variants):
     """Where the fluctuations of the loss come from."""
     found = {one.name: fluctuations(one.runs, one.name) for one in variants}
     rows = ([f"`{name}`", *(f"{value:.3g}" for value in row.values())] for name, row in found.items())
-    return [*table(["experiment", *found["tiny-rms"]], rows), ""]
+    return table(["experiment", *found["tiny-rms"]], rows)
 
 
 def gibbs_table(folder):
@@ -84,7 +88,7 @@ def gibbs_table(folder):
         cells = [f"{value:.3f} ± {1.96 * error:.3f}" for value, error in found]
         rows.append([f"T from {low:g} to {high:g}{words}", *cells])
     head = ["simulated Gibbs law on the loss of `tiny-rms`", "∫(Var L/T²)dT/ΔU", "∫T dS/ΔU by neighbours"]
-    return [*table(head, rows), ""]
+    return table(head, rows)
 
 
 def figure(added, larger):
@@ -119,20 +123,13 @@ def main():
     same = variants["tiny-rms"].at_the_same_rates()
     figure(*([same, *(variants[name] for name in names)] for names in (ADDED, LARGER)))
     head = ["experiment", "m", "isotropic share", "participation of Σ / m", *(name for name, *_ in COLUMNS)]
-    lines = [
-        *START,
-        *table(head, (one.row() for one in (every[0], same, *every[1:]))),
-        "",
-        "![Ratios over the isotropic share](figures/tiny-shares.png)",
-        "",
-    ]
-    lines += [
-        "## Where the fluctuations come from",
-        "",
-        *fluctuation_table(variants["tiny-rms"], variants["tiny-rms-tanh"]),
-    ]
-    lines += [*gibbs_table(folder), "## One basin or several", "", *basin_table(every), *END]
-    write("tiny.md", lines)
+    write(
+        "tiny",
+        variants=table(head, (one.row() for one in (every[0], same, *every[1:]))),
+        fluctuations=fluctuation_table(variants["tiny-rms"], variants["tiny-rms-tanh"]),
+        gibbs=gibbs_table(folder),
+        basins=basin_table(every),
+    )
 
 
 if __name__ == "__main__":

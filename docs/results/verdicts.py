@@ -9,24 +9,6 @@ import empirics
 
 CLAIMS = tuple(f"V{i}" for i in range(10))
 
-HEAD = """# Every verdict
-
-All experiments that have been run: claim by system, protocol and optimiser, as they came out. A sign is a form of the
-claim, in the order of the list at the end: ✓ agrees within its margin, ✗ disagrees, ? inconclusive (the interval
-straddles the margin, or a gate failed), · not measured in those runs; an empty cell: not stated for that protocol and
-optimiser. Numbers with their intervals and reasons are on the pages named in the first column.
-`make results-verdicts` reads the runs that are there, runs none, and writes this page. The table is of the runs as they
-are on one disk: those of before directions were counted by filter are judged with R = (d - 1)/2 as they say themselves
-(m = d - 1 in the table).
-
-- On the exact gas everything agrees; what breaks an assumption of it (`-anisotropic`, `-axis`, `-heavy-tailed`,
-  `-inhomogeneous`) is seen by V5, or V4.
-- In networks what follows from scale invariance (V1's slope, V3) nowhere disagrees where the gates passed, but for runs
-  that are said to be another protocol's than they are (`control-protocol`).
-- No network passes V5 or V6, which need the Gibbs law; V4 passes twice, with noise added. V6 is refused where the loss
-  along a step is not quadratic (its identity ✗, [along a step](steps.md)).
-""".splitlines()
-
 #: Which page tells of an experiment: by the beginning of its name, the longest first.
 PAGES = ("averaging", "cifar", "control", "digits", "generalisation", "grokking", "isotropic", "remainder", "sphere")
 PAGES += ("tiny", "width")
@@ -79,10 +61,9 @@ def main():
         for title, kind in of_claim.items():
             titles.setdefault(claim, {}).setdefault(title, kind)
     lines = table(["experiment", "system", "protocol", "optimiser", "runs", *CLAIMS], body)
-    legend = ["## Forms", ""]
-    legend += [f"- {claim}: " + "; ".join(f"{t} ({k})" for t, k in of.items()) for claim, of in titles.items()]
-    rest = ["", f"Files without finished runs here: {', '.join(missing)}."] if missing else []
-    write("verdicts.md", [*HEAD, "", *lines, *rest, "", *legend])
+    legend = [f"- {claim}: " + "; ".join(f"{t} ({k})" for t, k in of.items()) for claim, of in titles.items()]
+    rest = [f"Files without finished runs here: {', '.join(missing)}."] if missing else []
+    write("verdicts", verdicts=lines, missing=rest, forms=legend)
 
 
 if __name__ == "__main__":

@@ -16,54 +16,6 @@ from watched_networks import Images, Text
 import empirics
 from empirics.models import scale_invariant_blocks
 
-WORDS = """# Watched networks
-
-Two small networks of somebody else's design, trained as people train, with a [probe](../probe.md) beside them: what
-it said, what was done, what came of it. Both are classes of the transformers package with its default initialisation.
-`make results-watched IMAGES=FOLDER` trains them and writes this page (`docs/results/watched.py --seeds 5 4`; a
-quarter of an hour of one core). CIFAR-10 is read from image files, `train/<class>/*` and `test/<class>/*`, in a
-folder or tar file; here a JPEG re-encoding, 6,400 training and 2,000 test images. The text is Python's own library.
-Choices were committed before the runs and not tuned, but for one control that was added, marked below. Five seeds
-were planned; of the ResNet there are four, for want of time (a run of the fifth, lr held, is left out: it has no
-partners). Intervals are 95 %, differences are taken seed by seed.
-
-## A language model: a small gain where the probe pointed, a larger one elsewhere
-
-Cohere's design, two layers: LayerNorm, queries and keys normalised one head at a time; AdamW, lr 3e-3 after a warm-up
-along a cosine, weight decay 0.1 on matrices, gradients clipped, 600 steps of 1,024 bytes.
-
-- **Said**: the queries and keys of both layers are scale-invariant, one block per head; all else is not (in a
-  transformer as torch has it nothing is). They have come to 42 % of equilibrium (34 % on the mean of what was seen),
-  with 4,500 steps to go in a run of 600: initialisation decides their effective lr, weight decay has hardly begun
-  to act. A step turns them 3.5 times as far as in equilibrium.
-- **Done**: ten times the weight decay on these four tensors alone; none at all; and another schedule.
-- **Came of it**: with ten times they reach 90 %, and the test loss is lower by 0.0090 ± 0.0036; without any it is
-  higher by 0.0013 ± 0.0004. So the sign is as expected and the size is half a per cent. A learning rate that is held
-  and then cooled brings 0.069, seven times as much, and that is the schedule's merit: with weight decay held
-  meanwhile (the added control) it is the same to 1e-5. A correction of weight decay has no time to act in 180 steps
-  where relaxation takes 1,700, as the probe says.
-
-## A ResNet: nothing gained for certain; temperature converted to AdamW within 14 %
-
-Basic blocks with affine BatchNorm, 80,000 weights; SGD with momentum 0.9, lr 0.1 along a cosine, weight decay 5e-4 on
-everything, batch 64, images mirrored and moved, 1,000 steps.
-
-- **Said**: the nine convolutions are scale-invariant, one block per filter. They are at 58 to 96 % of equilibrium after
-  600 steps, the stem from a norm too small, the shortcuts and the last one from a norm too large; relaxation takes
-  670 steps there and 1,700 at the end, since lr falls. Weight decay of gains, shifts and the last layer is a penalty.
-- **Done**: five times the weight decay on the convolutions and none elsewhere, so that relaxation takes a tenth of
-  the run; AdamW at the temperature and norm that the probe read of each tensor; lr held and directions averaged.
-- **Came of it**: none of the three differs from the run as found in test loss or accuracy by more than its interval.
-  AdamW, with a learning rate of its own for each tensor, has 0.86 ± 0.09 of SGD's temperature; what is asked for is
-  1, and Adam's formulas assume isotropic noise. Its norms relax half as fast, as derived. Held at lr 0.1 the network
-  ends at a test loss of 1.40; the average of its directions at 1.19, what the cosine ends at: averaging replaces the
-  cooldown, as `hint` has it, and gains nothing over it.
-- Five times the weight decay did not bring the layers nearer to equilibrium (0.81 at the end, 0.87 as found): lr and
-  gradients fall faster than norms follow.
-- **Where the probe was wrong**: beside AdamW it took the gains of one BatchNorm for scale-invariant. Their shifts
-  were still small, so `w.g` was near zero; the check with data at shifts that are not zero knows better (`loss=`).
-""".splitlines()
-
 SEEDS = 5  # by default; --seeds for fewer
 #: Share of the run after which the table of the probe is taken.
 READ = 0.6
@@ -206,7 +158,7 @@ def main():
         found = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(seeds)]
         runs = {choice: [one[choice] for one in found] for choice in choices}
         lines += [f"## The {case.name}, in numbers", "", *report(case, runs)]
-    write("watched.md", [*WORDS, "", *lines])
+    write("watched", networks=lines)
 
 
 if __name__ == "__main__":

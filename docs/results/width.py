@@ -174,62 +174,6 @@ def draw_heat(results, path):
     plt.close(figure)
 
 
-FINDINGS = """\
-- **Where T goes to 0 is where the width is.** At a fixed effective learning rate widths 32 and 64 interpolate below
-  .006 and .03; 4, 8 and 16 never do (their losses keep floors of 1.2, .75 and .26 under a last layer of norm 10,
-  though 16 gets every sample right). There T goes about in proportion to the rate, as with constant noise; at width
-  64 it ends at 2e-10 to 2e-9 whatever the rate, noise having fallen as step^-1.0 to -1.9 (width 32: step^-.5 to -1.0,
-  T 1e-8 to 1e-7).
-- **Interpolating runs have no stationary state, and the norm does not find one**: gradients give it 0 to 1 % (width
-  64) or up to 21 % (width 32) of what weight decay takes. V1 and V3 do not pass there, as they must not: slope of log
-  r in log weight decay -.31 [-.40, -.21] and -.27 [-.40, -.13] in place of -.5, V3 -.62 [-.83, -.41] and -.52 [-.85,
-  -.19] in place of -1. They follow from stationarity as much as from scale invariance.
-- Unsettled runs (small rates at widths 4 to 16: the norm needs longer than 40,000 steps) are off by as much: slopes
-  of -.34, -.28 and -.30, V3 -.68, -.62 and -.64.
-- **In the gas nothing speaks against either**: at a fixed learning rate V1's slope is .486 [.448, .524] at width 4
-  and .499 to .506 at 8 to 64, V3 .99 [.90, 1.08], 1.01 [.98, 1.03], 1.01 [.96, 1.06], 1.02 [.97, 1.08] and .98 [.85,
-  1.10] at widths 4 to 64. With 10 to 16 runs each, three of these ten agree within 5 %, the others are inconclusive;
-  at width 4 runs in different basins scatter most.
-- **At a fixed learning rate none interpolates.** Where gradients vanish the norm decays, the effective learning rate
-  rises until the minimum is no longer stable, and the noise that follows makes the norm grow again. The rate is
-  pinned: over three decades of lr x weight decay it goes from .015 to .029 at width 64, a factor of 2, at width 4 by
-  one of 23 (constant noise: 32). T goes as the power .95 of lr x weight decay at width 64, .54 at width 4 (constant
-  noise: .5). With little weight decay widths 32 and 64 are pinned by **periodic jumps**.
-- Periodic jumps are not of the fixed learning rate alone: width 32 has them at a fixed effective rate of .01 to .03,
-  between interpolation and divergence; V3 says nothing there ([-2.5, .5]). Width 64 has nothing between the two:
-  where its fixed-LR runs are a gas, at .02 to .03, those at a fixed rate interpolate, or are thrown out and diverge.
-- The engine's status "interpolating" (a signal-to-noise ratio above 1) is of no use for this: of the 38 runs it names
-  none, and one at a fixed learning rate which is not interpolating. The gate is not blunt: all 38 are "not
-  stationary" by their norm balance.
-- tr H is shown as it came out; one random probe is too noisy at widths 32 and 64 (negative for some).
-""".splitlines()
-
-WORDS = (
-    """# Width 4 to 64 on few data
-
-128 digits, two hidden layers of the same width under BatchNorm, frozen last layer of norm 10, minibatches of 32, no
-label noise; nine effective learning rates with three weight decays, and four learning rates with four weight decays;
-40,000 steps. Every run starts at one norm, not on the others' symmetry orbit, so that V1 and V3 are not true from the
-start.
-`make results-width` runs it and writes this page.
-
-Each run is labelled by `empirics.measure.regime` from what was measured of it: *interpolating* if no sample is wrong
-(accuracy .999), the loss is below 1 % of that of guessing and the noise falls as step^-0.25 or faster; *periodic jumps*
-and *diverged* as the engine says; *random walk* if the loss is that of guessing; *gas* if it is stationary; else
-*unsettled*. The thresholds and the experiments were committed before the runs. One thing was changed after width 64 and
-before the other widths: the power of the noise is that of logarithms over the whole course; as the mean over the
-measured half it was hidden by spikes, and 1 run of 22 was told (the others "unsettled").
-
-In these runs all weights counted as one sphere (R = (d - 1)/2); counted by filter, as runs do now, there are 3 % fewer
-directions at width 4, 2 % at width 64, and T is higher by as much.
-
-What came out:
-
-""".splitlines()
-    + FINDINGS
-)
-
-
 def main():
     """Run what is not there yet and write the page."""
     given, results = asked(), {}
@@ -240,20 +184,9 @@ def main():
         results[names[name]] = runs, regimes(runs)
     draw_map(results, FIGURES / "width-map.png")
     draw_heat(results, FIGURES / "width-temperature.png")
-    lines = [
-        *WORDS,
-        "## Regimes",
-        "",
-        *census(results),
-        "",
-        "## V1 and V3 by regime",
-        "",
-        *by_regime(results),
-        "",
-    ]
-    for title in PROTOCOLS:
-        lines += [f"## {title}", "", *details(results, title), ""]
-    write("width.md", lines + missing)
+    elr, lr = (details(results, title) for title in PROTOCOLS)
+    tables = {"census": census(results), "by_regime": by_regime(results), "fixed_elr": elr, "fixed_lr": lr}
+    write("width", **tables, missing=missing)
 
 
 if __name__ == "__main__":

@@ -149,16 +149,7 @@ def _slope_for_small_steps(of: Protocol) -> sp.Expr:
 def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.5) -> FloatArray:
     """Slope of S in log weight decay at fixed lr that the heat capacity gives, both in units of R.
 
-    Parameters
-    ----------
-    heat_capacity : numpy.ndarray
-        C_V/R.
-    log_slope : numpy.ndarray or float
-        Slope of log T in log weight decay; 1/2 for small steps.
-
-    Returns
-    -------
-    numpy.ndarray
+    `log_slope` is that of log T in log weight decay; 1/2 for small steps.
 
     Examples
     --------
@@ -173,16 +164,7 @@ def slope_in_decay(heat_capacity: FloatArray, log_slope: FloatArray | float = 0.
 def slope_in_rate(heat_capacity: FloatArray, log_slope: FloatArray | float = 1.0) -> FloatArray:
     """Slope of S in log effective learning rate at fixed weight decay, C_p for small steps, both in units of R.
 
-    Parameters
-    ----------
-    heat_capacity : numpy.ndarray
-        C_V/R.
-    log_slope : numpy.ndarray or float
-        Slope of log T in log effective learning rate; 1 for small steps.
-
-    Returns
-    -------
-    numpy.ndarray
+    `log_slope` is that of log T in log effective learning rate; 1 for small steps.
 
     Examples
     --------
@@ -231,32 +213,16 @@ def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What the slopes of a protocol are fitted with: S = s(along) + c across, the slope being s' + share c.
+    """What the slopes of a protocol are fitted with: S = s(along) + c across, the slope being s' + share c."""
 
-    Attributes
-    ----------
-    design, derivatives : numpy.ndarray, shape (runs, parameters)
-        Of the spline s with the column of c, and of the derivative of s.
-    share : float
-        How much of c is in the slope.
-    entropy, loss : numpy.ndarray, shape (runs,)
-        S/R and the mean loss.
-    judged : numpy.ndarray of bool, shape (runs,)
-        Runs that are judged, not only fitted.
-    gas_constant : float
-        R.
-    predict : callable
-        From C_V/R of every run to the slope.
-    """
-
-    design: FloatArray
-    derivatives: FloatArray
-    share: float
-    entropy: FloatArray
-    loss: FloatArray
-    judged: NDArray[np.bool_]
-    gas_constant: float
-    predict: Callable[[FloatArray], FloatArray]
+    design: FloatArray  # shape (runs, parameters); of the spline s with the column of c
+    derivatives: FloatArray  # shape (runs, parameters); of the derivative of s
+    share: float  # how much of c is in the slope
+    entropy: FloatArray  # shape (runs,); S/R
+    loss: FloatArray  # shape (runs,); mean
+    judged: NDArray[np.bool_]  # shape (runs,); runs that are judged, not only fitted
+    gas_constant: float  # R
+    predict: Callable[[FloatArray], FloatArray]  # from C_V/R of every run to the slope
 
     def slopes(self, curves: Curves, chosen: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
         """Slope of S/R and C_V/R at every run, fitted to those chosen."""

@@ -114,16 +114,7 @@ def lacking(table: Table, names: Iterable[str]) -> list[str]:
 def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
     """Effective learning rate of the runs used: lr/r^2 for SGD, else what takes its place in the temperature.
 
-    Parameters
-    ----------
-    table : Table
-        The runs.
-    noise : numpy.ndarray, shape (runs used,), optional
-        tr Sigma at unit norm, which Adam's steps depend on.
-
-    Returns
-    -------
-    numpy.ndarray, shape (runs used,)
+    `noise` is tr Sigma at unit norm of the runs used, on which Adam's steps depend.
     """
     of = law_of(table)
     if of.optimizer == "sgd":
@@ -195,17 +186,7 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
 def equation_of_state(table: Table, noise: FloatArray | None = None) -> tuple[FloatArray, FloatArray, float]:
     """Pressure and volume of the runs used, and the gas constant, in the coordinates of their optimiser.
 
-    Parameters
-    ----------
-    table : Table
-        The runs.
-    noise : numpy.ndarray, shape (runs used,), optional
-        tr Sigma at unit norm, which AdamW's pressure depends on.
-
-    Returns
-    -------
-    pressure, volume : numpy.ndarray, shape (runs used,)
-    gas_constant : float
+    `noise` is tr Sigma at unit norm of the runs used, on which AdamW's pressure depends.
     """
     pressure, volume, gas_constant = (
         one(**settings(table, one.arguments, noise), invalid="nan") for one in coordinates.state(law_of(table))

@@ -35,18 +35,9 @@ FEWEST_LEVELS = 5
 
 
 def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
-    """Why no curve can be fitted to these temperatures; empty if one can.
+    """Why no curve can be fitted to these temperatures of runs; empty if one can.
 
-    Parameters
-    ----------
-    temperature : numpy.ndarray, shape (runs,)
-        One per run.
-    along : numpy.ndarray, shape (runs,)
-        The logarithm of what sets the temperature, equal in runs that differ by scatter alone.
-
-    Returns
-    -------
-    str
+    `along` is the logarithm of what sets the temperature, equal in runs that differ by scatter alone.
 
     Examples
     --------
@@ -65,18 +56,10 @@ def too_narrow(temperature: FloatArray, along: FloatArray) -> str:
 
 @dataclass(frozen=True)
 class Curves:
-    """The spline of a set of temperatures, with which curves over subsets of the runs are fitted.
+    """The spline of a set of temperatures, with which curves over subsets of the runs are fitted."""
 
-    Attributes
-    ----------
-    log_t : numpy.ndarray, shape (runs,)
-        Logarithm of the temperature of each run.
-    spline : Spline
-        In log T.
-    """
-
-    log_t: FloatArray
-    spline: Spline
+    log_t: FloatArray  # shape (runs,); logarithm of the temperature of each run
+    spline: Spline  # in log T
 
     @classmethod
     def over(cls, temperature: FloatArray, along: FloatArray, fewer: int = 0) -> Curves:
@@ -122,20 +105,9 @@ def estimates(
 ) -> list[Estimate]:
     """Numbers that come out of curves, with intervals for the scatter of runs and for the shape of the curves.
 
-    Parameters
-    ----------
-    build : callable
-        From curves to what `jackknife` takes: the numbers as a function of the runs chosen.
-    temperature, along : numpy.ndarray, shape (runs,)
-        As `Curves.over` takes them.
-    free : int
-        Free parameters of other fits, if they have more than the curves.
-
-    Returns
-    -------
-    list of Estimate
-        The jackknife's, each widened by as much as the number changes with one parameter less a curve: scatter does not
-        tell how far a spline is from the curve.
+    `build` makes of curves what `jackknife` takes: the numbers as a function of the runs chosen. `free` counts the free
+    parameters of other fits, if they have more than the curves. The jackknife's intervals are widened by as much as the
+    number changes with one parameter less a curve: scatter does not tell how far a spline is from the curve.
     """
     curves = Curves.over(temperature, along)
     found = jackknife(build(curves), len(temperature), max(curves.free, free))

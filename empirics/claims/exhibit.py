@@ -134,14 +134,6 @@ Exhibit = Plot | Map | Rows
 def typeset(text: str) -> str:
     """Set what the terminal spells in ASCII as a page does.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> typeset("|g|^2 - |grad L|^2, -0.2")

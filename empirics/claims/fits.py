@@ -164,18 +164,10 @@ def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Spline:
-    """Cubic B-splines of one variable: a linear space of smooth functions, constants included.
+    """Cubic B-splines of one variable: a linear space of smooth functions, constants included."""
 
-    Attributes
-    ----------
-    knots : numpy.ndarray
-        With the ends repeated.
-    degree : int
-        3, or less where there are few values.
-    """
-
-    knots: FloatArray
-    degree: int
+    knots: FloatArray  # with the ends repeated
+    degree: int  # 3, or less where there are few values
 
     @classmethod
     def over(cls, z: FloatArray, parameters: int | None = None) -> Spline:
@@ -243,22 +235,10 @@ def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, fr
 
 
 def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Estimate:
-    """Slope of values in a variable, from differences between runs with equal z alone.
+    """Slope of values in a variable, from differences between runs with equal z alone; NaN if no orbit has two runs.
 
-    Parameters
-    ----------
-    z : numpy.ndarray, shape (runs,)
-        What is equal along an orbit, log(lr weight_decay).
-    slope_of : numpy.ndarray, shape (runs,)
-        The variable that changes along it.
-    values : numpy.ndarray, shape (runs,)
-        What is fitted.
-
-    Returns
-    -------
-    Estimate
-        NaN if no orbit has two runs. One regression with a mean for each orbit: pairs that share a run are not counted
-        as independent.
+    z is what is equal along an orbit, log(lr weight_decay), and `slope_of` the variable that changes along it. One
+    regression with a mean for each orbit: pairs that share a run are not counted as independent.
     """
     members = levels(z)
     counts = np.bincount(members)

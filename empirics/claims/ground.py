@@ -24,17 +24,6 @@ OWN_NAMES = {"scaling-symmetry": "{}-symmetry", "ideal-gas-law": "{}-gas"}
 class Ground:
     """What a form of a claim stands on.
 
-    Attributes
-    ----------
-    kind : str
-        "identity", "symmetry" or "physics".
-    derivation : str
-        Name of the derivation that it is compared with; empty for a kind that is stated without one.
-    needs : tuple of tuple of str
-        The smallest sets of assumptions under which that holds.
-    source : str
-        Where it comes from.
-
     Examples
     --------
     >>> ground = Ground.of(find("scaling-symmetry", "fixed-lr"))
@@ -42,10 +31,10 @@ class Ground:
     ('symmetry', (('scale invariance',),), 'physics')
     """
 
-    kind: str
-    derivation: str = ""
-    needs: tuple[tuple[str, ...], ...] = ()
-    source: str = ""
+    kind: str  # "identity", "symmetry" or "physics"
+    derivation: str = ""  # name of the derivation that it is compared with; empty for a kind that is stated without one
+    needs: tuple[tuple[str, ...], ...] = ()  # the smallest sets of assumptions under which that holds
+    source: str = ""  # where it comes from
 
     @classmethod
     def of(cls, law: Derivation | Entry) -> Ground:

@@ -19,23 +19,10 @@ class ClaimWarning(UserWarning):
 
 
 def judged(claim: Claim, table: Table) -> tuple[list[Verdict], list[str], str]:
-    """Judge a claim; what its code raises becomes a row.
+    """Judge a claim; what its code raises becomes a row that says "not measured".
 
-    Parameters
-    ----------
-    claim : Claim
-        Ours or the user's, which is given a copy of the numbers.
-    table : Table
-        The runs.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-        "not measured" if the code failed.
-    notes : list of str
-        What it reports beside.
-    error : str
-        One line with file, claim and what was raised; empty if nothing was.
+    Returned are the verdicts, the notes beside them, and one line with file, claim and what was raised, empty if
+    nothing was. A claim of the user's is given a copy of the numbers.
     """
     table = _lent(claim, table)
     try:
@@ -56,21 +43,9 @@ def judged(claim: Claim, table: Table) -> tuple[list[Verdict], list[str], str]:
 
 
 def shown(claim: Claim, table: Table) -> tuple[list[Exhibit], str]:
-    """What a claim shows; that it cannot, if its code fails.
+    """What a claim shows; nothing, and one line that says why, if its code fails.
 
-    Parameters
-    ----------
-    claim : Claim
-        Ours or the user's, which is given a copy of the numbers.
-    table : Table
-        The runs.
-
-    Returns
-    -------
-    exhibits : list of Exhibit
-        None if the code failed.
-    error : str
-        One line with file, claim and what was raised; empty if nothing was.
+    A claim of the user's is given a copy of the numbers.
     """
     try:
         exhibits = list(claim.exhibits(_lent(claim, table)))

@@ -34,24 +34,12 @@ QUADRATIC = "Maxwell relation, the paper's quadratic fit at the centre of the gr
 
 @dataclass(frozen=True)
 class Relation:
-    """The relation in the coordinates of a protocol: the slope of S in `across` with `along` held.
+    """The relation in the coordinates of a protocol: the slope of S in `across` with `along` held."""
 
-    Attributes
-    ----------
-    forms : tuple of str
-        Titles of the three ways to it: spline, orbits, quadratic.
-    unit : str
-        What the slope is given in, in words.
-    share : float
-        That unit over R.
-    knobs : tuple of str
-        The variables of the table that the coordinates need; the effective learning rate apart.
-    """
-
-    forms: tuple[str, str, str]
-    unit: str
-    share: float
-    knobs: tuple[str, ...]
+    forms: tuple[str, str, str]  # titles of the three ways to it: spline, orbits, quadratic
+    unit: str  # what the slope is given in, in words
+    share: float  # that unit over R
+    knobs: tuple[str, ...]  # the variables of the table that the coordinates need; the effective learning rate apart
 
 
 RELATIONS = {

@@ -36,18 +36,10 @@ AXES = {
 
 @dataclass(frozen=True)
 class Least:
-    """The minimum of a potential, or of a term of it.
+    """The minimum of a potential, or of a term of it."""
 
-    Attributes
-    ----------
-    to : numpy.ndarray of int, shape (j, i, 2)
-        Row and column of the state that minimises it, -1 where there is no run.
-    missed : numpy.ndarray, shape (j, i)
-        Excess of the state's own value over the minimum, in units of R T.
-    """
-
-    to: NDArray[np.intp]
-    missed: FloatArray
+    to: NDArray[np.intp]  # shape (j, i, 2); row and column of the state that minimises it, -1 where there is no run
+    missed: FloatArray  # shape (j, i); excess of the state's own value over the minimum, in units of R T
 
     @property
     def own(self) -> int:
@@ -57,29 +49,15 @@ class Least:
 
 @dataclass(frozen=True)
 class Minima:
-    """The minima for every state of a grid.
+    """The minima for every state of a grid."""
 
-    Attributes
-    ----------
-    columns, rows : numpy.ndarray, shape (i,) and (j,)
-        What is set.
-    log_temperature, log_volume : numpy.ndarray, shape (j, i)
-        Of each state; the second is NaN where the volume was not measured.
-    whole : Least
-        Of G, on a sphere of F.
-    directions : Least
-        Of ``U - T S_sphere``.
-    radius : Least or None
-        Of ``p V - T (d - 1) log r``; None on a sphere, where V is held.
-    """
-
-    columns: FloatArray
-    rows: FloatArray
-    log_temperature: FloatArray
-    log_volume: FloatArray
-    whole: Least
-    directions: Least
-    radius: Least | None
+    columns: FloatArray  # shape (i,); what is set
+    rows: FloatArray  # shape (j,); what is set
+    log_temperature: FloatArray  # shape (j, i)
+    log_volume: FloatArray  # shape (j, i); NaN where the volume was not measured
+    whole: Least  # of G, on a sphere of F
+    directions: Least  # of ``U - T S_sphere``
+    radius: Least | None  # of ``p V - T (d - 1) log r``; None on a sphere, where V is held
 
     def shift(self, least: Least, log: FloatArray) -> FloatArray:
         """How far, in a logarithm of each state, its minimum lies from itself; shape (j, i)."""
@@ -103,15 +81,8 @@ def without(table: Table) -> list[str]:
 def minima(table: Table) -> Minima:
     """Find the minima for every state of the grid; runs with the same settings are averaged.
 
-    Parameters
-    ----------
-    table : Table
-        With all that `without` asks for.
-
-    Returns
-    -------
-    Minima
-        Of the runs whose steps are small enough to have a temperature (`empirics.claims.state`).
+    The table must have all that `without` asks for; of its runs those count whose steps are small enough to have a
+    temperature (`empirics.claims.state`).
     """
     state, sphere = StateVariables.of(table), on_sphere(table)
     (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]

@@ -59,13 +59,7 @@ class _Measured(Claim):
 
 
 def _as_estimate(found: Any) -> Estimate:
-    """Take an estimate as it is, and the mean of numbers that stand for runs.
-
-    Raises
-    ------
-    ClaimError
-        For anything else.
-    """
+    """Take an estimate as it is, and the mean of numbers that stand for runs; refuse anything else."""
     if isinstance(found, Estimate):
         return found
     wanted = "return an Estimate (`mean_of`, `fit`) or an array with one finite number for each run"
@@ -183,13 +177,7 @@ def claim(
 
 
 def _instance(kind: type[Claim]) -> Claim:
-    """Make the claim.
-
-    Raises
-    ------
-    ClaimError
-        If the class is not complete.
-    """
+    """Make the claim; refuse a class that is not complete."""
     try:
         return kind()
     except TypeError as error:
@@ -211,13 +199,7 @@ def _place(defined: Any) -> str:
 
 
 def _register(made: Claim, defined: Any) -> None:
-    """Enter a claim among those of the file that is being read, or of the session.
-
-    Raises
-    ------
-    ClaimError
-        If its name is taken, or what it says of itself is not possible.
-    """
+    """Enter a claim among those of the file being read, or of the session, unless its name is taken or it is wrong."""
     made.origin = _place(defined)
     if wrong := _wrong(made):
         raise ClaimError(f"{made.origin}: claim {getattr(made, 'name', defined.__name__)!r}: {wrong}")
@@ -254,12 +236,7 @@ def _wrong(made: Claim) -> str:
 
 @contextmanager
 def _into(target: dict[str, Claim]) -> Iterator[None]:
-    """Enter what is decorated meanwhile there.
-
-    Yields
-    ------
-    None
-    """
+    """Enter what is decorated meanwhile there."""
     _reading.append(target)
     try:
         yield
@@ -320,18 +297,8 @@ def in_words(error: BaseException, origin: str) -> str:
 def together(built_in: Sequence[Claim], session: dict[str, Claim] | None = None, own: Claims = ()) -> dict[str, Claim]:
     """All claims by name: those that come with the package, those of the session, and the ones given.
 
-    Parameters
-    ----------
-    built_in : sequence of Claim
-        In their order.
-    session : dict of str to Claim, optional
-        By default what was decorated in this session.
-    own : str, pathlib.Path or Claim, or several
-        Files, or claims. One that the session has too, from the same file, takes its place.
-
-    Returns
-    -------
-    dict of str to Claim
+    By default the session's are what was decorated in it. One of `own`, files or claims, that the session has too, from
+    the same file, takes its place.
 
     Raises
     ------

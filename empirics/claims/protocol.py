@@ -26,14 +26,8 @@ def known(data: xr.Dataset, name: str) -> bool:
 def check_knobs(data: xr.Dataset, protocol: str, runs: list[int]) -> None:
     """Refuse runs whose learning rate, weight decay or radius is not there or not positive.
 
-    Parameters
-    ----------
-    data : xarray.Dataset
-        The runs of one protocol.
-    protocol : str
-        Its key; of an unknown one nothing is asked.
-    runs : list of int
-        Their numbers in the whole table, for the message.
+    All are of one protocol, by its key; of an unknown one nothing is asked. `runs` are their numbers in the whole
+    table, for the message.
 
     Raises
     ------

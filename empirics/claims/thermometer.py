@@ -131,17 +131,11 @@ class ConfigurationalTemperature(Claim):
 
 @dataclass(frozen=True)
 class _Sides:
-    """Both sides of an equation for E|grad L|^2, run by run.
-
-    Attributes
-    ----------
-    temperature, slopes, expected : numpy.ndarray, shape (runs,)
-        T, the squared gradient at unit norm, and what it should be.
-    """
+    """Both sides of an equation for E|grad L|^2, run by run; all of shape (runs,)."""
 
     temperature: FloatArray
-    slopes: FloatArray
-    expected: FloatArray
+    slopes: FloatArray  # the squared gradient at unit norm
+    expected: FloatArray  # what it should be
 
     @property
     def estimate(self) -> Estimate:

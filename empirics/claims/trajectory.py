@@ -106,28 +106,14 @@ def _missing(table: Table) -> list[str]:
 
 @dataclass(frozen=True)
 class Way:
-    """The way of one run to its stationary radius, from where its steps are gentle.
+    """The way of one run to its stationary radius, from where its steps are gentle."""
 
-    Attributes
-    ----------
-    t : numpy.ndarray
-        Steps since then.
-    measured, predicted : numpy.ndarray
-        log(r/r*) at these.
-    rate : float
-        lr at fixed LR, else the effective one.
-    decay : float
-        Weight decay.
-    ratio : float
-        Measured over predicted area; NaN where the run did not start far or was not followed.
-    """
-
-    t: FloatArray
-    measured: FloatArray
-    predicted: FloatArray
-    rate: float
-    decay: float
-    ratio: float
+    t: FloatArray  # steps since then
+    measured: FloatArray  # log(r/r*) at these
+    predicted: FloatArray  # log(r/r*) at these
+    rate: float  # lr at fixed LR, else the effective one
+    decay: float  # weight decay
+    ratio: float  # measured over predicted area; NaN where the run did not start far or was not followed
 
 
 def _ways(table: Table) -> Iterator[Way]:

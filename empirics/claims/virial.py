@@ -165,17 +165,7 @@ def _leading() -> Any:
 def to_leading_order(virial: ArrayLike, work: ArrayLike) -> FloatArray:
     """Compressibility factor of pure noise and small steps, ``1 - virial/(2 work)`` (from "virial-with-remainder").
 
-    Parameters
-    ----------
-    virial : array_like
-        ``E[w.g]``.
-    work : array_like
-        ``R T``, T read off the noise.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``p V/(R T)``.
+    The virial is ``E[w.g]``, the work ``R T`` with T read off the noise.
 
     Examples
     --------

@@ -75,13 +75,7 @@ def import_(
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
 ) -> None:
-    """Import runs.
-
-    Raises
-    ------
-    RequestError
-        If a --map is not NAME=COLUMN.
-    """
+    """Import runs."""
     columns = {}
     for pair in mapping or ():
         name, equals, column = pair.partition("=")
@@ -201,13 +195,7 @@ def report(
 
 
 def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -> Verdicts:
-    """Load runs and judge them; the verdicts list the claims whose code fails.
-
-    Raises
-    ------
-    RequestError
-        If a file with claims cannot be used.
-    """
+    """Load runs and judge them; the verdicts list the claims whose code fails."""
     import empirics
     from empirics.claims import ClaimError, ClaimWarning
 

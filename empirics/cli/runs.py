@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _resumable(folder: Path, again: str = "") -> Iterator[None]:
-    """Print how to continue after Ctrl-C.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    Exit
-        With the exit code of an interruption.
-    """
+    """Print how to continue after Ctrl-C, and exit with the code of an interruption."""
     try:
         yield
     except KeyboardInterrupt:
@@ -77,13 +67,7 @@ Cluster = Annotated[
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for results and page.")] = Path("runs/digits"),
 ) -> None:
-    """Train, compare and report.
-
-    Raises
-    ------
-    RequestError
-        If the experiment is not part of the installation.
-    """
+    """Train, compare and report."""
     from empirics.experiment import Experiment
 
     known = shipped()

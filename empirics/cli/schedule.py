@@ -101,13 +101,7 @@ def schedule(
     form: Annotated[ScheduleFormat, typer.Option("--format", help="Output format.")] = ScheduleFormat.TABLE,
     out: Annotated[Path | None, typer.Option(help="A PNG file for a plot.", show_default=False)] = None,
 ) -> None:
-    """Print what a schedule will do.
-
-    Raises
-    ------
-    RequestError
-        If the request is wrong.
-    """
+    """Print what a schedule will do."""
     from empirics.steering import forecast, quasi_static
     from empirics.steering.weight_decay import Setting
     from thermo_theory.relations.paths import capacity, law
@@ -140,13 +134,7 @@ def schedule(
 
 
 def _plan(kind: str, chosen: dict[str, Any], **common: Any) -> Plan:
-    """Make the plan of a kind from the options that it takes.
-
-    Raises
-    ------
-    ValueError
-        If one that it requires is missing, or one does not apply.
-    """
+    """Make the plan of a kind from the options that it takes; refuse those that are missing or do not apply."""
     from empirics.steering import plans
 
     if kind == "entropy-rate":

@@ -43,13 +43,7 @@ def list_everything(claims: ClaimFiles = None) -> None:
 
 
 def _claims(files: Sequence[Path]) -> list[str]:
-    """List the claims with their origin, or the package that has to be installed for them.
-
-    Raises
-    ------
-    RequestError
-        If a file with claims cannot be used.
-    """
+    """List the claims with their origin, or the package that has to be installed for them."""
     try:
         from empirics import claims
     except ModuleNotFoundError as error:
@@ -81,13 +75,7 @@ def derive(
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
-    """Print a derivation.
-
-    Raises
-    ------
-    RequestError
-        If there is no such derivation.
-    """
+    """Print a derivation."""
     import thermo_theory
 
     if latex and markdown:
@@ -105,13 +93,7 @@ def derive(
 
 
 def _candidates(name: str, protocol: ProtocolName | None, optimizer: str) -> list[tuple[str, str | None]]:
-    """List the derivations a name may mean, most likely first: pairs of name and protocol for `derive`.
-
-    Raises
-    ------
-    RequestError
-        If the optimiser is unknown, or not derived under the protocol.
-    """
+    """List the derivations a name may mean, most likely first: pairs of name and protocol for `derive`."""
     from thermo_theory import PROTOCOLS
 
     # Without a protocol: the only derivation of that name, or that at fixed LR if there are several.

@@ -55,13 +55,7 @@ def load_arrays(path: str) -> Dataset:
 
 
 def _checked(arrays: dict[str, NDArray], name: str, label: str, path: str) -> tuple[NDArray, NDArray[np.int64]]:
-    """Check the inputs and labels of one part.
-
-    Raises
-    ------
-    DataError
-        If they are wrong.
-    """
+    """Check the inputs and labels of one part."""
     inputs, labels = arrays[name], arrays[label]
     if not 2 <= inputs.ndim <= 4 or inputs.dtype.kind not in "fiu" or not inputs.size:
         raise DataError(f"[data] path = {path!r}: {name} {inputs.dtype}{inputs.shape} must be numbers, (sample, ...)")
@@ -75,13 +69,7 @@ def _checked(arrays: dict[str, NDArray], name: str, label: str, path: str) -> tu
 
 
 def _test_part(arrays: dict[str, NDArray], data: Dataset, path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Inputs and labels of the test set.
-
-    Raises
-    ------
-    DataError
-        If its arrays are wrong, or do not fit the training part.
-    """
+    """Inputs and labels of the test set, which must fit the training part."""
     inputs, labels = _checked(arrays, *TEST_NAMES, path)
     if inputs.shape[1:] != arrays["inputs"].shape[1:]:
         raise DataError(
@@ -108,13 +96,7 @@ def _shape(inputs: NDArray) -> tuple[int, ...]:
 
 
 def classes_of(labels: NDArray, path: str) -> int:
-    """Count the classes, 0 to the largest label, and refuse gaps.
-
-    Raises
-    ------
-    DataError
-        If a class has no sample.
-    """
+    """Count the classes, 0 to the largest label, and refuse gaps."""
     found = np.unique(labels)
     expected = np.arange(max(int(found[-1]) + 1, 2))
     missing = np.setdiff1d(expected, found)

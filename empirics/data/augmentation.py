@@ -10,23 +10,10 @@ REACH = 2**15
 
 
 def draw(rng: np.random.Generator, size: tuple[int, ...], flip: bool, shift: int) -> NDArray[np.int64]:
-    """Draw for each image whether it is mirrored, and its shift down and to the right.
+    """Draw for each image whether it is mirrored, with probability 1/2, and its shift down and to the right.
 
-    Parameters
-    ----------
-    rng
-        The random generator.
-    size
-        Shape of the result.
-    flip
-        Whether to mirror, with probability 1/2.
-    shift
-        Shifts are uniform in -shift ... shift (pixels, below 2^15).
-
-    Returns
-    -------
-    NDArray
-        One number per image, for :func:`augment`.
+    Shifts are uniform in -shift ... shift (pixels, below 2^15). The result, of shape `size`, is one number per image,
+    for :func:`augment`.
     """
     down, right = rng.integers(-shift, shift + 1, size=(2, *size))
     mirrored = rng.integers(2, size=size) if flip else np.zeros(size, dtype=np.int64)

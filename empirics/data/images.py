@@ -71,25 +71,10 @@ def of_pixels(
     class_names: tuple[str, ...],
     test: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
 ) -> Dataset:
-    """Make a data set of decoded images, each channel standardised with the training part.
+    """Make a data set of decoded images, each channel standardised with the training part; inputs in float32.
 
-    Parameters
-    ----------
-    name
-        Its name.
-    pixels
-        Shape (sample, height, width, channel).
-    labels
-        Shape (sample,).
-    class_names
-        Names of the classes.
-    test
-        Pixels and labels of the test set, if there is one.
-
-    Returns
-    -------
-    Dataset
-        Inputs in float32.
+    Pixels have the shape (sample, height, width, channel); `test` has those and the labels of the test set, if there is
+    one.
 
     Raises
     ------
@@ -110,13 +95,7 @@ def of_pixels(
 
 
 def _scales(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Standardised value of each pixel value per channel, shape (channel, 256); the sums are exact.
-
-    Raises
-    ------
-    DataError
-        If a channel has the same value everywhere.
-    """
+    """Standardised value of each pixel value per channel, shape (channel, 256), by exact sums; none may be constant."""
     scales = np.empty((images.shape[1], 256), dtype=np.float32)
     levels = np.arange(256)
     for channel, scale in enumerate(scales):
@@ -139,13 +118,7 @@ def _scaled(images: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[n
 
 
 def _content(path: Path) -> tuple[Content, list[str]]:
-    """All images below a folder or in a tar file, and the empty folders.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read completely.
-    """
+    """All images below a folder or in a tar file, which must be readable completely, and the empty folders."""
     if path.is_dir():
         found = {p.relative_to(path).as_posix(): p for p in path.rglob("*")}
         empty = [n for n, p in found.items() if p.is_dir() and not any(p.iterdir())]
@@ -176,13 +149,7 @@ def _is_image(name: str) -> bool:
 
 
 def _check_end(packed: tarfile.TarFile) -> None:
-    """Refuse a tar file without an empty block at its end: :mod:`tarfile` takes a truncated header for the end.
-
-    Raises
-    ------
-    EOFError
-        If it does not.
-    """
+    """Refuse a tar file without an empty block at its end: :mod:`tarfile` takes a truncated header for the end."""
     if packed.fileobj is not None:
         packed.fileobj.seek(packed.offset)
         if packed.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -190,13 +157,7 @@ def _check_end(packed: tarfile.TarFile) -> None:
 
 
 def _parts(path: str, names: Iterable[str], empty: list[str]) -> tuple[list[str], list[str]]:
-    """Names of the training and test images, sorted; without a folder ``train`` all are training images.
-
-    Raises
-    ------
-    DataError
-        If there are none, or a class is empty.
-    """
+    """Names of the training and test images, sorted; without a folder ``train`` all are training images."""
     images = sorted(names)
     top = _common_folder(images)
     train, test = (
@@ -238,13 +199,7 @@ def _pictures(path: str, content: Content, names: list[str]) -> NDArray[np.uint8
 
 
 def _decoded(content: bytes, name: str, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:
-    """Decode one image to (height, width, channel).
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or has another size than the others.
-    """
+    """Decode one image to (height, width, channel); refuse one that is damaged or of another size."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             grey = image.mode in ("1", "L") if shape is None else shape[2] == 1

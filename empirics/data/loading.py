@@ -67,13 +67,7 @@ OPTIONS = {
 
 
 def _held_out(data: Dataset, table: Data) -> Dataset:
-    """Hold out a share of samples that need no preprocessing.
-
-    Raises
-    ------
-    DataError
-        If there already is a test set.
-    """
+    """Hold out a share of samples that need no preprocessing, unless there already is a test set."""
     if data.test_labels is not None:
         raise DataError(f"[data] test_share = {table.test_share:g}: must be left out; {table.path!r} has a test set")
     test = held_out(data.labels, table.test_share, table.test_seed)
@@ -87,13 +81,7 @@ def _held_out(data: Dataset, table: Data) -> Dataset:
 
 
 def _check_augmentation(data: Dataset, table: Data) -> None:
-    """Refuse to augment samples that are not images, or to shift images out of the frame.
-
-    Raises
-    ------
-    DataError
-        With what would be right.
-    """
+    """Refuse to augment samples that are not images, or to shift images out of the frame."""
     if not (table.flip or table.shift):
         return
     if len(data.shape) != 3:
@@ -104,13 +92,7 @@ def _check_augmentation(data: Dataset, table: Data) -> None:
 
 
 def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
-    """Keep some classes, in the given order.
-
-    Raises
-    ------
-    DataError
-        If one does not exist.
-    """
+    """Keep some classes, in the given order; refuse one that does not exist."""
     names = data.class_names or tuple(map(str, range(data.classes)))
     for name in wanted:
         if name not in names:
@@ -137,13 +119,7 @@ def _standing(inputs: NDArray, kept: NDArray) -> NDArray:
 
 
 def _fewer(data: Dataset, samples: int) -> Dataset:
-    """Keep this many training samples, taking the first of every class in turn; the test set is unchanged.
-
-    Raises
-    ------
-    DataError
-        If there are too few.
-    """
+    """Keep this many training samples, taking the first of every class in turn; the test set is unchanged."""
     if not data.classes <= samples <= len(data.labels):
         raise DataError(
             f"[data] samples = {samples}: must be {data.classes} to {len(data.labels)}, the number available"
@@ -157,13 +133,7 @@ def _fewer(data: Dataset, samples: int) -> Dataset:
 
 
 def _principal(data: Dataset, components: int, whiten: bool) -> Dataset:
-    """Project the inputs onto the principal components of the training part, largest first, whitened if asked.
-
-    Raises
-    ------
-    DataError
-        If there are too few components.
-    """
+    """Project the inputs onto the principal components of the training part, largest first, whitened if asked."""
     inputs = np.asarray(data.inputs, dtype=np.float64)
     mean = inputs.mean(axis=0)
     centred = inputs - mean

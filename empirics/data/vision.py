@@ -53,13 +53,7 @@ def load_torchvision(dataset: str, path: str, download: bool = False) -> Dataset
 
 
 def _torchvision() -> ModuleType:
-    """Import its data sets.
-
-    Raises
-    ------
-    DataError
-        If that fails.
-    """
+    """Import its data sets."""
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:  # the second where it was built for another version of torch

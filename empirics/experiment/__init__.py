@@ -52,17 +52,6 @@ AXES = {
 class Times:
     """The timetable of a shard, in steps.
 
-    Attributes
-    ----------
-    burn_in
-        Steps before measuring.
-    spacing, snapshots
-        Steps between snapshots, and how many there are: their product is the measured part.
-    blocks
-        Consecutive blocks of the measured steps, whose means give the error bars.
-    trace_points
-        Points of the curves over time.
-
     Examples
     --------
     >>> times = Times(burn_in=5, spacing=2, snapshots=10, blocks=2, trace_points=5)
@@ -70,11 +59,11 @@ class Times:
     (25, [5, 10, 15, 20, 25], [5, 15, 25])
     """
 
-    burn_in: int
-    spacing: int
-    snapshots: int
-    blocks: int
-    trace_points: int
+    burn_in: int  # steps before measuring
+    spacing: int  # steps between snapshots
+    snapshots: int  # how many there are: times `spacing`, the measured part
+    blocks: int  # consecutive blocks of the measured steps, whose means give the error bars
+    trace_points: int  # points of the curves over time
 
     @property
     def steps(self) -> int:

@@ -46,26 +46,14 @@ def number(*, above: float | None = None, least: float | None = None) -> Check:
 
 
 def flag(value: Any) -> bool:
-    """Read true or false.
-
-    Raises
-    ------
-    ValueError
-        With what the value must be.
-    """
+    """Read true or false."""
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
 
 
 def text(value: Any) -> str:
-    """Read a string that is not empty.
-
-    Raises
-    ------
-    ValueError
-        With what the value must be.
-    """
+    """Read a string that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a non-empty string")
     return value
@@ -98,13 +86,7 @@ def list_of(item: Check, plural: str) -> Check:
 
 
 def rate(value: Any) -> float:
-    """Read a number above 0 that float32 can hold.
-
-    Raises
-    ------
-    ValueError
-        With what the value must be.
-    """
+    """Read a number above 0 that float32 can hold."""
     found: float = number(above=0)(value)
     if not 1e-30 <= found <= 1e30:
         raise ValueError("must lie between 1e-30 and 1e30, which float32 can hold")
@@ -112,13 +94,7 @@ def rate(value: Any) -> float:
 
 
 def axis(value: Any) -> tuple[float, ...]:
-    """Read a grid axis: an explicit list, or ``{log10 = [start, stop], count = n}``.
-
-    Raises
-    ------
-    ValueError
-        With what the value must be.
-    """
+    """Read a grid axis: an explicit list, or ``{log10 = [start, stop], count = n}``."""
     if not isinstance(value, Mapping):
         return tuple(list_of(rate, "numbers above 0")(value))
     if set(value) != {"log10", "count"}:
@@ -170,13 +146,7 @@ class TomlTable:
 
     @classmethod
     def from_mapping(cls, found: Mapping[str, Any]) -> Self:
-        """Build the table from TOML; unknown and missing keys are refused.
-
-        Raises
-        ------
-        ExperimentError
-            For the first key that is unknown, missing or wrong.
-        """
+        """Build the table from TOML; the first key that is unknown, missing or wrong is refused."""
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for key in found:
             if key not in fields:

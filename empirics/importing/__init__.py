@@ -203,13 +203,7 @@ def _bad(cells: Cells, column: str, i: int, must: str) -> str:
 
 
 def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float:
-    """Read a number; an empty cell means not measured.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the row and the column.
-    """
+    """Read a number; an empty cell means not measured."""
     cell = cells.columns[column][i]
     empty = cell is None or (isinstance(cell, str) and not cell.strip())
     try:
@@ -231,13 +225,7 @@ def _truth(cell: Any) -> float:
 
 
 def _whole(cells: Cells, name: str, column: str, i: int, needed: bool) -> int:
-    """Read a whole number.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the row and the column.
-    """
+    """Read a whole number."""
     value = _number(cells, name, column, i, needed)
     if not math.isfinite(value) or value != int(value):
         raise ExperimentError(_bad(cells, column, i, "is not a whole number"))
@@ -251,13 +239,7 @@ def _text(cells: Cells, name: str, column: str, i: int, needed: bool) -> str:
 
 
 def _dimension(cells: Cells, found: _Columns, option: int | None) -> int:
-    """Find d, which all runs share, and check it against the option.
-
-    Raises
-    ------
-    ExperimentError
-        If rows differ, the file and the option differ, or it is below 2.
-    """
+    """Find d, which all runs share and which is 2 or more, and check it against the option."""
     if found.have("dimension"):
         values = found.values.pop("dimension")
         differing = np.flatnonzero(values != values[0])
@@ -279,13 +261,7 @@ def _dimension(cells: Cells, found: _Columns, option: int | None) -> int:
 
 
 def _label(found: _Columns, protocol: str, optimizer: str) -> None:
-    """Add protocol, optimiser and seed where missing; check the protocol.
-
-    Raises
-    ------
-    ExperimentError
-        If the protocol in the table differs.
-    """
+    """Add protocol, optimiser and seed where missing; refuse a table with another protocol."""
     runs = len(next(iter(found.values.values())))
     if found.have("protocol"):
         others = sorted({str(one) for one in found.values["protocol"]} - {protocol})

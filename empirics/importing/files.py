@@ -22,33 +22,15 @@ __all__ = ["Cells", "checksum", "read_table"]
 
 @dataclass(frozen=True)
 class Cells:
-    """A table as read.
+    """A table as read."""
 
-    Attributes
-    ----------
-    source : str
-        The file.
-    columns : dict of str to list
-        The cells of each column, text or numbers.
-    rows : int
-        Number of rows.
-    places : list of str
-        The location of each row for messages ("line 7").
-    facts : dict
-        Values in the file that hold for all rows.
-    origin : dict of str to str
-        Origin of a column, if it was not simply read.
-    checksum : str
-        SHA-256 of the file or files.
-    """
-
-    source: str
-    columns: dict[str, list[Any]]
-    rows: int
-    places: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-    checksum: str = ""
+    source: str  # the file
+    columns: dict[str, list[Any]]  # the cells of each column, text or numbers
+    rows: int  # number of rows
+    places: list[str]  # the location of each row for messages ("line 7")
+    facts: dict[str, Any] = field(default_factory=dict)  # values in the file that hold for all rows
+    origin: dict[str, str] = field(default_factory=dict)  # origin of a column, if it was not simply read
+    checksum: str = ""  # SHA-256 of the file or files
 
     def place(self, i: int) -> str:
         """Return the location of row i."""
@@ -73,10 +55,6 @@ def read_table(path: Path) -> Cells:
     path
         ``.csv``, ``.tsv``, ``.parquet`` or ``.nc``.
 
-    Returns
-    -------
-    Cells
-
     Raises
     ------
     ExperimentError
@@ -92,13 +70,7 @@ def read_table(path: Path) -> Cells:
 
 
 def _delimited(path: Path, delimiter: str) -> Cells:
-    """Read delimited text; the first line names the columns.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the line.
-    """
+    """Read delimited text; the first line names the columns."""
     header: list[str] = []
     rows: list[list[str]] = []
     places: list[str] = []
@@ -129,13 +101,7 @@ def _delimited(path: Path, delimiter: str) -> Cells:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Refuse names that are empty or duplicated.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the column.
-    """
+    """Refuse names that are empty or duplicated."""
     for i, name in enumerate(header):
         if not name:
             raise ExperimentError(f"{path}, line 1: column {i + 1} has no name")
@@ -152,13 +118,7 @@ def _numbered(path: Path, frame: Any, facts: dict[str, Any]) -> Cells:
 
 
 def _needs(module: str, path: Path) -> Any:
-    """Import the reader of a format.
-
-    Raises
-    ------
-    ExperimentError
-        Naming what to install.
-    """
+    """Import the reader of a format, or say what to install."""
     try:
         return import_module(module)
     except ModuleNotFoundError:
@@ -169,13 +129,7 @@ def _needs(module: str, path: Path) -> Any:
 
 
 def _parquet(path: Path) -> Cells:
-    """Read Parquet; pandas metadata beside the columns is ignored.
-
-    Raises
-    ------
-    ExperimentError
-        If it cannot be read.
-    """
+    """Read Parquet; pandas metadata beside the columns is ignored."""
     parquet = _needs("pyarrow.parquet", path)
     try:
         table = parquet.read_table(path)
@@ -186,13 +140,7 @@ def _parquet(path: Path) -> Cells:
 
 
 def _netcdf(path: Path) -> Cells:
-    """Read NetCDF: variables over one dimension of runs, or over a grid of them, become columns.
-
-    Raises
-    ------
-    ExperimentError
-        If it cannot be read, or a variable has a dimension other than those of the runs.
-    """
+    """Read NetCDF: variables over one dimension of runs, or a grid of them, become columns; others are refused."""
     try:
         with path.open("rb") as file:
             start = file.read(8)

@@ -142,13 +142,7 @@ def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray
 
 
 def _configuration(file: Path, protocol: str) -> dict[str, Any]:
-    """Read ``config.json``.
-
-    Raises
-    ------
-    ExperimentError
-        If it is missing, not JSON, or incomplete.
-    """
+    """Read ``config.json``, which must be complete."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
@@ -180,13 +174,7 @@ def _allowed() -> list[Any]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    """Load the trace without executing anything in it.
-
-    Raises
-    ------
-    ExperimentError
-        If it is missing, damaged, or holds anything but tensors, numbers, strings, lists and dictionaries.
-    """
+    """Load the trace, tensors, numbers, strings, lists and dictionaries alone, without executing anything in it."""
     import pickle
 
     import torch
@@ -211,13 +199,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _curve(file: Path, name: str, values: list[Any], entries: int) -> NDArray[np.float64]:
-    """Convert a list of the trace to numbers.
-
-    Raises
-    ------
-    ExperimentError
-        If an entry is not a number, or there are more entries than logged iterations.
-    """
+    """Convert a list of the trace, one number for each logged iteration at most, to numbers."""
     if len(values) > entries:
         raise ExperimentError(f"{file}: {name} has {len(values)} entries, but log_iters only {entries}")
     try:

@@ -19,21 +19,11 @@ TERMS = 8
 
 @dataclass(frozen=True)
 class SymmetricEntropy:
-    """An entropy of directions and its statistical error.
+    """An entropy of directions and its statistical error."""
 
-    Attributes
-    ----------
-    value : float
-        Differential entropy on the unit sphere, in nats.
-    error : float
-        Its standard error, from the scatter of the blocks.
-    blocks : numpy.ndarray, shape (block,)
-        Means over the blocks of minus the logarithm of the estimated density, for the bootstrap.
-    """
-
-    value: float
-    error: float
-    blocks: NDArray[np.float64]
+    value: float  # differential entropy on the unit sphere, in nats
+    error: float  # its standard error, from the scatter of the blocks
+    blocks: NDArray[np.float64]  # means over the blocks of minus the log of the estimated density, for the bootstrap
 
 
 def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> SymmetricEntropy:
@@ -47,10 +37,6 @@ def symmetric_entropy(losses: ArrayLike, dimension: int, blocks: int) -> Symmetr
         Number d of coordinates, 2 or more.
     blocks : int
         Number of blocks of the series whose means give the error; must divide n.
-
-    Returns
-    -------
-    SymmetricEntropy
 
     Raises
     ------

@@ -49,18 +49,10 @@ def _protocols(value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Start:
-    """Initial radii: numbers, or multiples of the stationary radius in closed form; one run each.
+    """Initial radii: numbers, or multiples of the stationary radius in closed form; one run each."""
 
-    Attributes
-    ----------
-    radii
-        The numbers.
-    relative
-        Whether they are multiples of the stationary radius.
-    """
-
-    radii: tuple[float, ...]
-    relative: bool
+    radii: tuple[float, ...]  # the numbers
+    relative: bool  # whether they are multiples of the stationary radius
 
     def to_toml(self) -> str:
         """Write the starts as in an experiment file."""

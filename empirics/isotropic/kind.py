@@ -18,13 +18,7 @@ class IsotropicKind(Kind):
     experiment: IsotropicExperiment
 
     def check_device(self, device: str) -> None:
-        """Refuse any device but the CPU.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse any device but the CPU."""
         if device != "cpu":
             raise ExperimentError(f"device {device!r} cannot be used: the isotropic gas runs on 'cpu'")
 

@@ -64,37 +64,17 @@ def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
 
 @dataclass
 class GasState:
-    """The state of a shard, as saved in checkpoints.
+    """The state of a shard, as saved in checkpoints."""
 
-    Attributes
-    ----------
-    step
-        Steps done.
-    position
-        (group, row, lane): mu·w, |w_perp|, |w|; or the d coordinates.
-    first, second
-        State of the optimiser, (group, d, lane); one row where it has none.
-    bits
-        The generators, (group, 4 · lane).
-    total
-        Running sums since step 0, (group, Sum · lane).
-    marks
-        `total` at the ends of the blocks, (mark, Sum, run).
-    curves
-        (point, curve, run).
-    samples
-        The snapshots, (snapshot, lane of all groups, 1 or d).
-    """
-
-    step: int
-    position: FloatArray
-    first: FloatArray
-    second: FloatArray
-    bits: NDArray[np.uint64]
-    total: FloatArray
-    marks: FloatArray
-    curves: FloatArray
-    samples: FloatArray
+    step: int  # steps done
+    position: FloatArray  # (group, row, lane): mu·w, |w_perp|, |w|; or the d coordinates
+    first: FloatArray  # state of the optimiser, (group, d, lane); one row where it has none
+    second: FloatArray  # the same
+    bits: NDArray[np.uint64]  # the generators, (group, 4 · lane)
+    total: FloatArray  # running sums since step 0, (group, Sum · lane)
+    marks: FloatArray  # `total` at the ends of the blocks, (mark, Sum, run)
+    curves: FloatArray  # (point, curve, run)
+    samples: FloatArray  # the snapshots, (snapshot, lane of all groups, 1 or d)
     streams: bool = False  # all are held
     held_from: int = 0
     stored: Callable[[int], NDArray] | None = None
@@ -134,15 +114,7 @@ def loss_at(cos: FloatArray, sin_sq: FloatArray) -> FloatArray:
 
 
 class GasTrainer:
-    """The runs of one shard, all of one protocol.
-
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    runs
-        The shard's runs.
-    """
+    """The runs of one shard, all of one protocol."""
 
     def __init__(self, experiment: IsotropicExperiment, runs: Sequence[GasRun]) -> None:
         self.experiment, self.runs = experiment, tuple(runs)

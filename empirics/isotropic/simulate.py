@@ -97,13 +97,7 @@ def _with_snapshots(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tables(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort keys into the tables of an experiment file.
-
-    Raises
-    ------
-    ExperimentError
-        For a key that no table has.
-    """
+    """Sort keys into the tables of an experiment file; refuse a key that no table has."""
     known = {key: table for table, keys in _TABLES.items() for key in keys}
     tables: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}
     for key, value in given.items():

@@ -29,13 +29,7 @@ NORMAL_SPREAD = 1.4826
 
 
 def _chains(x: ArrayLike) -> FloatArray:
-    """Check and return series, one per row.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another or a number is not finite.
-    """
+    """Check and return series, one per row."""
     chains = np.atleast_2d(np.asarray(x, dtype=float))
     if chains.ndim != 2 or chains.shape[1] < 4:
         raise ValueError(f"series must have shape (chains, n) or (n,) with n of at least 4, got {np.shape(x)}")

@@ -118,13 +118,7 @@ def entropy_by_integration(
 
 
 def _check(states: dict[str, FloatArray]) -> None:
-    """Refuse what cannot be integrated.
-
-    Raises
-    ------
-    ValueError
-        Saying what, and which state.
-    """
+    """Refuse what cannot be integrated, and say which state it is."""
     shape = states["T"].shape
     for name, values in states.items():
         if values.shape != shape or values.ndim not in (1, 2):
@@ -148,13 +142,7 @@ def _length(states: dict[str, FloatArray]) -> FloatArray:
 
 
 def _integral(states: dict[str, FloatArray], monotone: bool = False) -> FloatArray:
-    """Entropy along one path, by splines or by monotone cubics.
-
-    Raises
-    ------
-    ValueError
-        If a temperature between states would not be above 0.
-    """
+    """Entropy along one path, by splines or by monotone cubics; no temperature on the way may be 0 or below."""
     interpolate = PchipInterpolator if monotone else CubicSpline
     s = np.r_[0.0, np.cumsum(_length(states))]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)

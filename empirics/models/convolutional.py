@@ -67,13 +67,7 @@ class _Convolutional(FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Build the network for the data.
-
-        Raises
-        ------
-        ModelError
-            If the data are not images.
-        """
+        """Build the network for the data, which must be images."""
         if len(data.shape) != 3:
             raise ModelError(f"[model] name = {table.name!r} needs images, but data set {data.name!r} has none")
         return cls(data.shape, data.classes, table.width, table.eps, table.head_norm)

@@ -115,12 +115,7 @@ def _cuda_devices(model: nn.Module) -> list[int]:
 
 @contextmanager
 def _left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """Restore parameters, buffers, flags and modes when the context ends.
-
-    Yields
-    ------
-    None
-    """
+    """Restore parameters, buffers, flags and modes when the context ends."""
     tensors = [*model.parameters(), *model.buffers()]
     values = [t.detach().clone() for t in tensors]
     wanted = [p.requires_grad for p in model.parameters()]

@@ -32,10 +32,6 @@ def violation(along: FloatArray, weight: FloatArray, slope: FloatArray, size: fl
     size
         Number d of weights per block.
 
-    Returns
-    -------
-    float
-
     Examples
     --------
     >>> violation(np.array([[1.0, -1.0]]), np.array([[2.0, 2.0]]), np.array([[8.0, 8.0]]), size=16)

@@ -65,13 +65,7 @@ def network(name: str) -> Callable[[Builder], Builder]:
 
 
 def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
-    """Run the user's file and find the network it registers.
-
-    Raises
-    ------
-    ModelError
-        If it fails or does not register the name.
-    """
+    """Run the user's file and find the network that it must register."""
     path = Path(table.file)
     spec = importlib.util.spec_from_file_location(f"_network_{hashlib.sha256(bytes(path)).hexdigest()[:12]}", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -149,13 +143,7 @@ class OwnModel(Model):
         return super().description() | {"frozen": list(self._frozen), "file_sha256": self.checksum}
 
     def _made(self, seed: int) -> nn.Module:
-        """Build a module from a seed, without a trace in torch's random numbers.
-
-        Raises
-        ------
-        ModelError
-            If the user's code fails or makes something else.
-        """
+        """Build a module from a seed, without a trace in torch's random numbers."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
@@ -167,13 +155,7 @@ class OwnModel(Model):
         return replace_all_batch_norm_modules_(module.double().train())  # statistics of the minibatch, none kept
 
     def _measured(self, data: "Dataset") -> list[TensorBlocks]:
-        """Find the blocks on some of the data.
-
-        Raises
-        ------
-        ModelError
-            If the network does not map them to logits, or is random.
-        """
+        """Find the blocks on some of the data, which the network must map to logits, the same each time."""
         inputs = torch.as_tensor(data.inputs[:MEASURED_ON], dtype=torch.float64)
         labels = torch.as_tensor(data.labels[:MEASURED_ON])
         expected = (len(inputs), data.classes)
@@ -199,13 +181,7 @@ class OwnModel(Model):
             raise ModelError(f"the network fails on the data: {type(error).__name__}: {_first_line(error)}") from error
 
     def _sorted(self, remainder: str) -> tuple[Block, ...]:
-        """Choose the trained tensors, the scale-invariant ones first.
-
-        Raises
-        ------
-        ModelError
-            If nothing is scale-invariant, or the remainder is refused.
-        """
+        """Choose the trained tensors, the scale-invariant ones first; there must be one, and the rest be allowed."""
         invariant = [row for row in self.rows if row.scale_invariant]
         rest = [row for row in self.rows if not row.scale_invariant]
         if not invariant:

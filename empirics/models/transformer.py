@@ -72,13 +72,7 @@ class Transformer(FunctionalModel):
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
-        """Build the network for the data.
-
-        Raises
-        ------
-        ModelError
-            If the data are neither sequences nor images.
-        """
+        """Build the network for the data, which must be sequences or images."""
         if len(data.shape) == 3:
             channels, tokens, width = data.shape
             entries = channels * width

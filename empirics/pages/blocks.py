@@ -35,18 +35,7 @@ _LONGEST = 1e9
 
 
 def number(value: object, digits: int = 4) -> str:
-    """Write a number as a reader wants it.
-
-    Parameters
-    ----------
-    value : object
-        What to write; anything that is not a finite number becomes "not measured".
-    digits : int
-        Significant digits.
-
-    Returns
-    -------
-    str
+    """Write a number as a reader wants it; anything that is not a finite number becomes "not measured".
 
     Examples
     --------
@@ -66,14 +55,6 @@ def number(value: object, digits: int = 4) -> str:
 def fixed(value: float, half_width: float) -> str:
     """Write a number with the decimals that its interval deserves.
 
-    Parameters
-    ----------
-    value, half_width : float
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> fixed(-0.12345, 0.0042), fixed(2e300, 1e298), fixed(-1e-9, 0.1)
@@ -86,14 +67,6 @@ def fixed(value: float, half_width: float) -> str:
 
 def with_interval(value: float, low: float, high: float) -> str:
     """Write a number and half the width of its interval, unless that is 0 in the decimals shown.
-
-    Parameters
-    ----------
-    value, low, high : float
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -110,16 +83,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def decimals(half_width: float) -> int:
-    """Return how many decimals show two digits of an interval's half width.
-
-    Parameters
-    ----------
-    half_width : float
-
-    Returns
-    -------
-    int
-        Between 0 and 5; 3 where the width is not a positive number.
+    """Return how many decimals show two digits of an interval's half width, 0 to 5; 3 where it is not positive.
 
     Examples
     --------
@@ -161,23 +125,12 @@ MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that is more than text.
-
-    Attributes
-    ----------
-    text : str
-    verdict : str
-        A verdict that is drawn with its sign before the text; empty for none.
-    section : str
-        The section of the page that it leads to; empty for none.
-    wraps : bool
-        Whether it is a line of words rather than a number.
-    """
+    """A cell of a table that is more than text."""
 
     text: str
-    verdict: str = ""
-    section: str = ""
-    wraps: bool = False
+    verdict: str = ""  # a verdict that is drawn with its sign before the text; empty for none
+    section: str = ""  # the section of the page that it leads to; empty for none
+    wraps: bool = False  # whether it is a line of words rather than a number
 
     def __str__(self) -> str:
         return " ".join(filter(None, [MARKS.get(self.verdict, ""), self.verdict, self.text]))
@@ -185,22 +138,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table; the first cell of a row is the row's header.
-
-    Attributes
-    ----------
-    caption : str
-    head : tuple of str
-    rows : tuple of tuple of str or Cell
-    style : str
-        "facts" for words that wrap, "wide" for numbers of which there are many, "matrix" for verdicts.
-    """
+    """A table; the first cell of a row is the row's header."""
 
     kind: ClassVar[str] = "table"
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str | Cell, ...], ...]
-    style: str = ""
+    style: str = ""  # "facts" for words that wrap, "wide" for numbers of which there are many, "matrix" for verdicts
 
 
 @dataclass(frozen=True)
@@ -223,13 +167,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Strip:
-    """A verdict drawn on a line: the band theory ± margin, the interval, the measured value; all in percent.
-
-    Attributes
-    ----------
-    band_low, band_high, theory, low, high, measured : float
-        Places on the line.
-    """
+    """A verdict drawn on a line: the band theory ± margin, the interval, the measured value; places in percent."""
 
     band_low: float
     band_high: float
@@ -252,63 +190,31 @@ class Strip:
 
 @dataclass(frozen=True)
 class Card:
-    """A verdict in words.
-
-    Attributes
-    ----------
-    claim, title, protocol, family : str
-        The verdict's; `family` is its kind: identity, symmetry or physics.
-    verdict, mark : str
-        The word, and a sign of a shape of its own for each word.
-    numbers : tuple of (str, str, float)
-        Label, text and the number itself.
-    reason : str
-        Why, where there is more to say.
-    strip : Strip or None
-        The drawing.
-    message : str
-        The drawing in words.
-    """
+    """A verdict in words."""
 
     claim: str
     title: str
     protocol: str
-    family: str
-    verdict: str
-    mark: str
-    numbers: tuple[tuple[str, str, float | None], ...]
-    reason: str
-    strip: Strip | None
-    message: str
+    family: str  # the verdict's kind: identity, symmetry or physics
+    verdict: str  # the word
+    mark: str  # a sign of a shape of its own for each word
+    numbers: tuple[tuple[str, str, float | None], ...]  # label, text and the number itself
+    reason: str  # why, where there is more to say
+    strip: Strip | None  # the drawing
+    message: str  # the drawing in words
 
 
 @dataclass(frozen=True)
 class Law:
-    """A formula that was compared, and where it comes from.
+    """A formula that was compared, and where it comes from."""
 
-    Attributes
-    ----------
-    title : str
-        In words.
-    mathml, latex : str
-        The formula.
-    needs : str
-        What it needs, in words.
-    source : str
-        Paper.
-    url : str
-        Where to read it, if known.
-    name : str
-        Of its derivation, as `thermo-theory derive` takes it.
-    """
-
-    title: str
-    mathml: str
-    latex: str
-    needs: str
-    source: str
-    url: str = ""
-    name: str = ""
+    title: str  # in words
+    mathml: str  # the formula
+    latex: str  # the same
+    needs: str  # what it needs, in words
+    source: str  # paper
+    url: str = ""  # where to read it, if known
+    name: str = ""  # of its derivation, as `thermo-theory derive` takes it
 
 
 @dataclass(frozen=True)
@@ -321,29 +227,15 @@ class Formulas:
 
 @dataclass(frozen=True)
 class Tested:
-    """What a claim tests in its forms of one kind.
-
-    Attributes
-    ----------
-    family, meaning : str
-        Identity, symmetry or physics, and what that means in a few words.
-    where : str
-        The protocol, and the optimiser where it is not SGD.
-    words : str
-        What is tested.
-    laws : tuple of Law
-        The equations that it compares with.
-    cards : tuple of Card
-        The verdicts on its forms.
-    """
+    """What a claim tests in its forms of one kind."""
 
     kind: ClassVar[str] = "tested"
-    family: str
-    meaning: str
-    where: str
-    words: str
-    laws: tuple[Law, ...] = ()
-    cards: tuple[Card, ...] = ()
+    family: str  # identity, symmetry or physics
+    meaning: str  # what that means in a few words
+    where: str  # the protocol, and the optimiser where it is not SGD
+    words: str  # what is tested
+    laws: tuple[Law, ...] = ()  # the equations that it compares with
+    cards: tuple[Card, ...] = ()  # the verdicts on its forms
 
 
 @dataclass(frozen=True)
@@ -365,22 +257,10 @@ class Papers:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with an identifier of its own.
+    """A part of the page with an identifier of its own."""
 
-    Attributes
-    ----------
-    name : str
-        The identifier.
-    title : str
-    blocks : tuple
-    parts : tuple of Section
-        Sections within it.
-    label : str
-        A short title for the list of sections, by default the name.
-    """
-
-    name: str
+    name: str  # the identifier
     title: str
     blocks: tuple[object, ...] = field(default_factory=tuple)
-    parts: tuple[Section, ...] = ()
-    label: str = ""
+    parts: tuple[Section, ...] = ()  # sections within it
+    label: str = ""  # a short title for the list of sections, by default the name

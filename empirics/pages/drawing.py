@@ -60,27 +60,13 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page.
+    """A figure of the page."""
 
-    Attributes
-    ----------
-    name : str
-        Unique on the page.
-    title : str
-        What is drawn, a few words.
-    message : str
-        What the figure shows, in a sentence: its label for a reader who does not see it.
-    caption : str
-        How to read it.
-    svg : str
-        The drawing.
-    """
-
-    name: str
-    title: str
-    message: str
-    caption: str
-    svg: str
+    name: str  # unique on the page
+    title: str  # what is drawn, a few words
+    message: str  # what the figure shows, in a sentence: its label for a reader who does not see it
+    caption: str  # how to read it
+    svg: str  # the drawing
 
 
 @contextmanager
@@ -101,19 +87,7 @@ def canvas(height: float = 3.0) -> Iterator[Figure]:
 
 
 def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:
-    """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The drawing.
-    name, title, message, caption : str
-        As in `Picture`.
-
-    Returns
-    -------
-    Picture
-    """
+    """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
@@ -134,18 +108,7 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
 
 
 def renamed(drawn: Picture, name: str) -> Picture:
-    """Give a picture another name, in the identifiers within it too.
-
-    Parameters
-    ----------
-    drawn : Picture
-    name : str
-        Unique on the page.
-
-    Returns
-    -------
-    Picture
-    """
+    """Give a picture another name, unique on the page, in the identifiers within it too."""
     svg = drawn.svg
     for before in ('id="', 'xlink:href="#', "url(#"):
         svg = svg.replace(f"{before}{drawn.name}-", f"{before}{name}-")
@@ -153,16 +116,7 @@ def renamed(drawn: Picture, name: str) -> Picture:
 
 
 def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:
-    """Return black or white, whichever reads better on a filled cell.
-
-    Parameters
-    ----------
-    rgba : array_like
-        The fill, shape (4,) or (3,), each in [0, 1].
-
-    Returns
-    -------
-    str
+    """Return black or white, whichever reads better on a filled cell of this colour, RGB or RGBA in [0, 1].
 
     Examples
     --------

@@ -53,17 +53,9 @@ class Slopes:
 def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight: float = 1.0) -> Slopes | None:
     """Fit a plane over (log lr, log weight_decay), as the notes beside the verdicts do; runs are the replicates.
 
-    Parameters
-    ----------
-    lr, weight_decay, values : numpy.ndarray, shape (run,)
-        Natural units; values that are not finite are left out.
-    weight : float
-        How many times the second slope is subtracted from the first.
-
-    Returns
-    -------
-    Slopes or None
-        None where the runs do not span both directions or there are none to spare.
+    All arrays have the shape (run,), in natural units; values that are not finite are left out. `weight` is how many
+    times the second slope is subtracted from the first. None where the runs do not span both directions or there are
+    none to spare.
 
     Examples
     --------
@@ -375,20 +367,7 @@ class RunEvidence:
         return {str(names[i]): int(counts[i]) for i in np.argsort(-counts)}
 
     def grid(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Average over seeds on the grid.
-
-        Parameters
-        ----------
-        values : numpy.ndarray, shape (run,)
-            What to put on it.
-
-        Returns
-        -------
-        lr : numpy.ndarray, shape (i,)
-        weight_decay : numpy.ndarray, shape (j,)
-        table : numpy.ndarray, shape (j, i)
-            NaN where there is no run.
-        """
+        """Average over seeds on the grid: its axes, shapes (i,) and (j,), and the table, NaN where no run is."""
         (across, up), on = self.cells, self.on_grid
         lr, weight_decay, (table,) = over_grid(across[on], up[on], [values[on]])
         return lr, weight_decay, table

@@ -24,14 +24,6 @@ _PAPER = "https://arxiv.org/abs/2511.07308"
 def readable(equation: sp.Basic) -> sp.Basic:
     """Raise an equation of positive quantities to the power that clears its roots.
 
-    Parameters
-    ----------
-    equation : sympy.Eq or another relation
-
-    Returns
-    -------
-    sympy relation
-
     Examples
     --------
     >>> r, x = sp.symbols("r x", positive=True)
@@ -75,19 +67,7 @@ _COMPARED = ("radius", "temperature", "ideal-gas-law", "maxwell")
 
 
 def laws(pairs: Iterable[tuple[str, str]], names: tuple[str, ...] = _COMPARED) -> tuple[Law, ...]:
-    """Return the formulas of the protocols and optimisers that were run, as their derivations end.
-
-    Parameters
-    ----------
-    pairs : iterable of (str, str)
-        Protocol and optimiser, as ("fixed-lr", "sgd").
-    names : tuple of str
-        Names of derivations.
-
-    Returns
-    -------
-    tuple of Law
-    """
+    """Return the formulas of the protocols and optimisers that were run, pairs of keys, as their derivations end."""
     every = [(protocol, optimizer) for known in PROTOCOLS for protocol, optimizer in pairs if protocol == known]
     return tuple(law for protocol, optimizer in every for law in compared(names, protocol, optimizer))
 
@@ -98,12 +78,7 @@ def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> t
 
 
 def papers() -> tuple[Paper, ...]:
-    """Return the papers that the page rests on.
-
-    Returns
-    -------
-    tuple of Paper
-    """
+    """Return the papers that the page rests on."""
 
     def arxiv(number: str) -> str:
         return f"https://arxiv.org/abs/{number}"

@@ -37,10 +37,6 @@ def made_by() -> str:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of what `report` and `compare` write as JSON.
 
-    Returns
-    -------
-    dict
-
     Examples
     --------
     >>> schema()["oneOf"]
@@ -58,10 +54,6 @@ def to_json(every: Sequence[Any]) -> str:
     ----------
     every : sequence of Verdicts
         One for each folder.
-
-    Returns
-    -------
-    str
     """
     names = names_of(every)
     made: dict[str, Any] = {

@@ -60,16 +60,7 @@ OPTIMIZER_WORDS = {
 
 
 def where_words(protocol: str, optimizer: str) -> str:
-    """Name a protocol, and the optimiser where it is not SGD.
-
-    Parameters
-    ----------
-    protocol, optimizer : str
-        Keys; one that is not known stands for itself.
-
-    Returns
-    -------
-    str
+    """Name a protocol, and the optimiser where it is not SGD; a key that is not known stands for itself.
 
     Examples
     --------
@@ -82,14 +73,6 @@ def where_words(protocol: str, optimizer: str) -> str:
 
 def gist(verdicts: Iterable[Any]) -> str:
     """Sum up the verdicts in a sentence.
-
-    Parameters
-    ----------
-    verdicts : iterable of Verdict
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -137,10 +120,6 @@ def card(verdict: Any) -> Card:
     ----------
     verdict : empirics.claims.Verdict
         Anything with its attributes.
-
-    Returns
-    -------
-    Card
     """
     theory, measured, low, high, margin = (
         _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
@@ -196,14 +175,6 @@ def _span_by_name(found: Mapping[str, float]) -> str:
 
 def tally(verdicts: list[Any]) -> str:
     """Count the verdicts in a sentence, the gate apart from the claims it guards.
-
-    Parameters
-    ----------
-    verdicts : list of empirics.claims.Verdict
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -167,10 +167,6 @@ def relaxation(series: FloatArray, width: int = 1) -> LossRelaxation:
     width : int
         Steps per value.
 
-    Returns
-    -------
-    LossRelaxation
-
     Notes
     -----
     A minibatch's loss is that of the weights plus noise of its own, which is independent from step to step and

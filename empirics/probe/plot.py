@@ -27,10 +27,6 @@ def drawn(history: pd.DataFrame) -> Figure:
     ----------
     history
         From `ThermoProbe.history`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True).ravel()

@@ -31,46 +31,22 @@ class Stat(IntEnum):
 
 @dataclass(frozen=True)
 class Seen:
-    """Means over the measured steps of an interval; arrays have shape (block,), at the actual norm.
+    """Means over the measured steps of an interval; arrays have shape (block,), at the actual norm."""
 
-    Attributes
-    ----------
-    first, last
-        Numbers of the first and last measured step.
-    pairs
-        Number of measured pairs of steps.
-    scale_invariant
-        Whether its blocks are; if not, the tensor is a single block.
-    size
-        Number of weights per block.
-    blocks
-        Number of blocks; the arrays may hold one mean block instead.
-    rule
-        Its update rule, with the mean learning rate and weight decay.
-    radius_sq, radius_sq_first, radius_sq_last
-        Mean |w|^2, and its first and last values.
-    grad_sq, grad_next
-        Mean |g|^2, and mean g·g' with the next step (nat^2 per unit of weight^2).
-    angle_sq
-        Mean squared rotation per step (rad^2).
-    violation
-        See :func:`empirics.models.orthogonal.violation`.
-    """
-
-    first: int
-    last: int
-    pairs: int
-    scale_invariant: bool
-    size: int
-    blocks: int
-    rule: Rule
-    radius_sq: FloatArray
+    first: int  # number of the first measured step
+    last: int  # number of the last
+    pairs: int  # number of measured pairs of steps
+    scale_invariant: bool  # whether its blocks are; if not, the tensor is a single block
+    size: int  # number of weights per block
+    blocks: int  # number of blocks; the arrays may hold one mean block instead
+    rule: Rule  # its update rule, with the mean learning rate and weight decay
+    radius_sq: FloatArray  # mean |w|^2
     radius_sq_first: FloatArray
     radius_sq_last: FloatArray
-    grad_sq: FloatArray
-    grad_next: FloatArray
-    angle_sq: FloatArray
-    violation: float
+    grad_sq: FloatArray  # mean |g|^2
+    grad_next: FloatArray  # mean g·g' with the next step (nat^2 per unit of weight^2)
+    angle_sq: FloatArray  # mean squared rotation per step (rad^2)
+    violation: float  # see `empirics.models.orthogonal.violation`
 
     def coarse(self) -> Seen:
         """Return the same with one mean block in place of all, as kept for the plot."""
@@ -86,23 +62,11 @@ def _mean_rule(rules: Sequence[Rule], weights: Sequence[int]) -> Rule:
 def summarise(
     stats: FloatArray, steps: Sequence[int], rules: Sequence[Rule], parameters: int, blocks: int
 ) -> Seen | None:
-    """Compute the means over an interval.
+    """Compute the means over an interval; None if nothing in it is finite.
 
-    Parameters
-    ----------
-    stats
-        The inner products, shape (pair, Stat, row or block); pairs that are not finite are left out.
-    steps, rules
-        Those of each pair.
-    parameters
-        Number of weights of the tensor.
-    blocks
-        Number of blocks into which its rows are combined; 0 for a tensor that is not scale-invariant.
-
-    Returns
-    -------
-    Seen or None
-        None if nothing in it is finite.
+    `stats` are the inner products, shape (pair, Stat, row or block); pairs that are not finite are left out. `steps`
+    and `rules` are those of each pair. `blocks` is into how many the rows of the tensor are combined; 0 for one that is
+    not scale-invariant.
     """
     good = np.isfinite(stats).all(axis=(1, 2)) & (stats[:, Stat.WEIGHT] > 0).any(axis=1)
     if not good.any():
@@ -140,10 +104,6 @@ def together(stretches: Sequence[Seen]) -> Seen:
     ----------
     stretches
         In chronological order, at least one.
-
-    Returns
-    -------
-    Seen
     """
     last = stretches[-1]
     alike = [s for s in stretches if (s.blocks, s.scale_invariant, s.rule.optimizer) == _kind(last)]

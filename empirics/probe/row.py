@@ -62,20 +62,9 @@ def _steepness(law: Protocol, values: dict[str, object]) -> float:
 
 
 def row_of(name: str, parameters: int, seen: Seen, signal: float) -> ProbeRow:
-    """Compute a row.
+    """Compute the row of a tensor from its measurements.
 
-    Parameters
-    ----------
-    name, parameters
-        Name and number of weights of the tensor.
-    seen
-        Its measurements.
-    signal
-        Share of the mean gradient in E|g|^2, 0 to 1; the rest is noise.
-
-    Returns
-    -------
-    ProbeRow
+    `signal` is the share of the mean gradient in E|g|^2, 0 to 1; the rest is noise.
     """
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     rule, radius_sq = seen.rule, float(seen.radius_sq.mean())

@@ -16,25 +16,13 @@ __all__ = ["Rule", "inner_optimizer", "rule_of", "shared_rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """The update rule of a parameter group.
+    """The update rule of a parameter group."""
 
-    Attributes
-    ----------
-    optimizer
-        "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; empty where nothing is derived.
-    lr, weight_decay
-        As `thermo_theory` defines them: dampening is part of the learning rate.
-    beta
-        Momentum coefficient, or Adam's beta1.
-    why_not
-        What the rule is, where nothing is derived for it.
-    """
-
-    optimizer: str
-    lr: float
+    optimizer: str  # "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; empty where nothing is derived
+    lr: float  # as `thermo_theory` defines it: dampening is part of it
     weight_decay: float
-    beta: float = 0.0
-    why_not: str = ""
+    beta: float = 0.0  # momentum coefficient, or Adam's beta1
+    why_not: str = ""  # what the rule is, where nothing is derived for it
 
     @property
     def law(self) -> Protocol:
@@ -82,18 +70,7 @@ def _why_not(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str:
 
 
 def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
-    """Return the rule that a parameter group follows.
-
-    Parameters
-    ----------
-    optimizer
-        torch's own.
-    group
-        One of its ``param_groups``.
-
-    Returns
-    -------
-    Rule
+    """Return the rule that a parameter group of torch's own optimiser follows.
 
     Examples
     --------

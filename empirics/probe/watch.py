@@ -27,16 +27,9 @@ HISTORY = 400
 
 
 class Watched:
-    """A watched parameter tensor.
+    """A watched parameter tensor, which is only read.
 
-    Parameters
-    ----------
-    name
-        Its name.
-    parameter
-        The tensor itself; it is only read.
-    known
-        Its number of blocks (0: not scale-invariant); None if not determined yet.
+    `known` is its number of blocks (0: not scale-invariant); None if not determined yet.
     """
 
     def __init__(self, name: str, parameter: Tensor, known: int | None = None) -> None:
@@ -94,13 +87,8 @@ class StepPair(NamedTuple):
 class Tensors:
     """All watched tensors, and the steps at which they are measured.
 
-    Parameters
-    ----------
-    watched
-        The tensors.
-    every
-        One pair of consecutive steps is measured in so many steps, at random (with a generator of its own), so that it
-        cannot lock to anything periodic in the training.
+    One pair of consecutive steps is measured in `every` steps, at random (with a generator of its own), so that it
+    cannot lock to anything periodic in the training.
     """
 
     def __init__(self, watched: list[Watched], every: int) -> None:
@@ -120,15 +108,7 @@ class Tensors:
         return self.open is not None or self.steps >= self._first
 
     def look(self, rules: Sequence[Rule], scale: float) -> None:
-        """Measure a step that is due: the first of a pair, or the second.
-
-        Parameters
-        ----------
-        rules
-            Update rule of each tensor.
-        scale
-            Factor on the gradients.
-        """
+        """Measure a step that is due, the first of a pair or the second; `scale` is the factor on the gradients."""
         if self.open is None:
             self._copy()
             self.open = StepPair(self.steps, list(rules), scale)

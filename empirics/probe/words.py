@@ -56,18 +56,7 @@ def _relaxing(rows: Sequence[ProbeRow]) -> list[str]:
 def warnings(rows: Iterable[ProbeRow], unknown: Iterable[str], skipped: Iterable[str]) -> list[str]:
     """Write the warnings, one sentence each.
 
-    Parameters
-    ----------
-    rows
-        Those of the tensors.
-    unknown
-        Update rules for which nothing is derived.
-    skipped
-        Names of tensors without a gradient so far.
-
-    Returns
-    -------
-    list
+    `unknown` are update rules for which nothing is derived, `skipped` the names of tensors without a gradient so far.
     """
     rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]

@@ -64,13 +64,7 @@ def connected(address: str) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Any]:
-    """Start worker processes on this machine.
-
-    Yields
-    ------
-    distributed.LocalCluster
-        Until the block ends.
-    """
+    """Start worker processes on this machine, until the block ends."""
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -87,18 +81,7 @@ def _local(workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _client(there: Any, address: str) -> Iterator[Any]:
-    """Connect to a scheduler and check its workers.
-
-    Yields
-    ------
-    distributed.Client
-        Until the block ends.
-
-    Raises
-    ------
-    ExperimentError
-        If there is no scheduler, it has no worker, or a worker is unsuitable.
-    """
+    """Connect to a scheduler until the block ends; refuse one without workers, or with unsuitable ones."""
     from distributed import Client
 
     try:
@@ -117,13 +100,7 @@ def _client(there: Any, address: str) -> Iterator[Any]:
 
 
 def _check(client: Any, address: str) -> None:
-    """Refuse workers with several threads, or with other versions of the packages that the numbers depend on.
-
-    Raises
-    ------
-    ExperimentError
-        With what would be right.
-    """
+    """Refuse workers with several threads, or with other versions of the packages that the numbers depend on."""
     for worker, threads in client.nthreads().items():
         if threads != 1:
             raise ExperimentError(

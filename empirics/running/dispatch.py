@@ -47,15 +47,6 @@ def work_there(tasks: Sequence[ShardTask], executor: Executor, bar: tqdm) -> Non
 
     A shard whose worker was lost is submitted again; another worker then continues from its last checkpoint.
 
-    Parameters
-    ----------
-    tasks
-        The shards of a run.
-    executor
-        Where they run.
-    bar
-        Progress bar over the steps of all shards.
-
     Raises
     ------
     RuntimeError
@@ -114,22 +105,7 @@ def _call_off(under_way: dict[Future[Path], ShardTask], stop: Path) -> None:
 
 
 def check_there(experiment: Experiment, device: str, executor: Executor) -> None:
-    """Refuse, before anything is written, an experiment that a worker cannot compute.
-
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    device
-        A torch device of the worker.
-    executor
-        Where its workers are.
-
-    Raises
-    ------
-    ExperimentError
-        If the device is not available, or a shard is too large for its memory.
-    """
+    """Refuse, before anything is written, an experiment that a worker of an executor cannot compute."""
     executor.submit(_check, experiment, device, uuid4().hex).result()
 
 

@@ -42,16 +42,8 @@ def no_room(error: BaseException) -> bool:
 def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) -> None:
     """Write a file so that it always has either its old content or all of the new, whatever happens meanwhile.
 
-    Several processes may write the same file: each writes aside under its own name, and the last to finish wins.
-
-    Parameters
-    ----------
-    path
-        The file.
-    content
-        Its new content.
-    lasting
-        Whether it must survive a power failure; this waits for the disk.
+    Several processes may write the same file: each writes aside under its own name, and the last to finish wins. What
+    is `lasting` survives a power failure; this waits for the disk.
     """
     aside = path.with_name(f"{path.name}.{uuid4().hex}{ASIDE}")
     try:

@@ -66,13 +66,7 @@ class Kind(ABC):
 
     @abstractmethod
     def check_device(self, device: str) -> None:
-        """Refuse a device that cannot be used.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse a device that cannot be used."""
 
     @abstractmethod
     def dimension(self) -> int:
@@ -91,13 +85,7 @@ class Kind(ABC):
         """Results of a finished shard, names as ``group/variable``."""
 
     def check_memory(self, device: str) -> None:  # noqa: B027 - most kinds need little
-        """Refuse shards that are too large for the memory of a device; by default none are refused.
-
-        Raises
-        ------
-        ExperimentError
-            With the number of runs that fits.
-        """
+        """Refuse shards that are too large for the memory of a device, by default none, and say how many runs fit."""
 
     def model(self) -> dict[str, Any] | None:
         """Facts about the model, ready for JSON, which must not change between sessions; None if there are none."""
@@ -109,12 +97,6 @@ class Kind(ABC):
 
 
 def at_work(experiment: Experiment) -> Kind:
-    """Find the kind of an experiment.
-
-    Returns
-    -------
-    Kind
-        Ready to be computed.
-    """
+    """Find the kind of an experiment, ready to be computed."""
     kind: Kind = KINDS_AT_WORK.get(experiment.kind)(experiment)
     return kind

@@ -27,25 +27,13 @@ _ours: set[str] = set()
 
 @dataclass(frozen=True)
 class Beat:
-    """A heartbeat.
+    """A heartbeat."""
 
-    Attributes
-    ----------
-    owner
-        A unique name.
-    host, pid
-        Where the owner runs.
-    step
-        Steps done.
-    time
-        When, in seconds since 1970 by the clock of `host`; 0 once the lease is released.
-    """
-
-    owner: str
-    host: str
+    owner: str  # a unique name
+    host: str  # where the owner runs
     pid: int
-    step: int
-    time: float
+    step: int  # steps done
+    time: float  # when, in seconds since 1970 by the clock of `host`; 0 once the lease is released
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -111,17 +99,9 @@ class Lease:
         return found if found and found.owner != self._owner and found.live(self._seconds) else None
 
     def take(self, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until no other process is at work, and take over.
+        """Wait until no other process is at work, and take over: whether this process now holds the lease.
 
-        Parameters
-        ----------
-        unless
-            Called while waiting; the wait ends once it returns true.
-
-        Returns
-        -------
-        bool
-            Whether this process now holds the lease.
+        `unless` is called while waiting; the wait ends once it returns true.
         """
         while not unless():
             if (found := self.other()) is None:
@@ -148,13 +128,7 @@ class Lease:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Write heartbeats from a separate thread while the block runs, then release the lease.
-
-        Yields
-        ------
-        None
-            While the heartbeat runs.
-        """
+        """Write heartbeats from a separate thread while the block runs, then release the lease."""
         self._over.clear()
         heart = threading.Thread(target=self._keep, name=f"lease of {self._path}", daemon=True)
         heart.start()

@@ -18,13 +18,7 @@ def now() -> str:
 
 
 def session(device: str) -> dict[str, Any]:
-    """Facts about the present session: command, versions, machine, time.
-
-    Returns
-    -------
-    dict
-        Ready for JSON.
-    """
+    """Facts about the present session, ready for JSON: command, versions, machine, time."""
     versions = {name: version_of(name) for name in PACKAGES}
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv[0] else "interactive Python",

@@ -164,13 +164,7 @@ def status(out: str | Path) -> Status:
 
 # --------------------------------------------------------------------------------------------------------- checks
 def _experiment_in(folder: Path) -> Experiment:
-    """Read the experiment in a folder.
-
-    Raises
-    ------
-    ExperimentError
-        With what would be right.
-    """
+    """Read the experiment in a folder."""
     if not (folder / EXPERIMENT).is_file():
         what = "no folder" if not folder.is_dir() else "no run in"
         raise ExperimentError(f"{what} {folder}: give a folder made by `run` ({EXPERIMENT} is missing)")
@@ -178,13 +172,7 @@ def _experiment_in(folder: Path) -> Experiment:
 
 
 def _check_folder(folder: Path, experiment: Experiment) -> None:
-    """Refuse a folder that contains anything but this experiment.
-
-    Raises
-    ------
-    ExperimentError
-        With what would be right.
-    """
+    """Refuse a folder that contains anything but this experiment."""
     if folder.exists() and not folder.is_dir():
         raise ExperimentError(f"output {folder} is a file: give a new folder, or one with this experiment")
     if (folder / EXPERIMENT).exists():
@@ -259,18 +247,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes off a folder: those on this machine by a lock, those elsewhere by a heartbeat.
-
-    Yields
-    ------
-    None
-        While no other process works on it.
-
-    Raises
-    ------
-    ExperimentError
-        If another process does.
-    """
+    """Keep other processes off a folder: those on this machine by a lock, those elsewhere by a heartbeat."""
     lease = Lease(folder / SIGNS, LEASE_SECONDS)
     try:
         with hold(folder / LOCK):
@@ -313,13 +290,7 @@ def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path,
 
 
 def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
-    """Add this session to the provenance of the run; killed sessions keep ``ended`` null.
-
-    Raises
-    ------
-    ExperimentError
-        If the data, or the user's own network, differ from those the run was started with.
-    """
+    """Add this session, on the same data and network, to the provenance of the run; killed ones keep ``ended`` null."""
     path = folder / PROVENANCE
     record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
     if data is not None:
@@ -346,13 +317,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def _bar(experiment: Experiment, tasks: Sequence[ShardTask], progress: bool) -> Iterator[tqdm]:
-    """Show a progress bar over the steps of all shards, starting at those already done.
-
-    Yields
-    ------
-    tqdm
-        The bar.
-    """
+    """Show a progress bar over the steps of all shards, starting at those already done."""
     done = sum(task.steps_done() for task in tasks)
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} done, {remaining} left"
     with tqdm(

@@ -41,36 +41,16 @@ class _LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class ShardTask:
-    """All that a worker needs to compute one shard.
+    """All that a worker needs to compute one shard."""
 
-    Attributes
-    ----------
-    experiment
-        The whole experiment.
-    index
-        Number of the shard.
-    folder
-        The run's output folder.
-    device
-        A torch device.
-    checkpoint_seconds
-        Time between two checkpoints; has no effect on the numbers.
-    lease_seconds
-        How long after its last heartbeat a worker is presumed lost.
-    checksum
-        Checksum that the data of the worker must have, if any.
-    request
-        Makes requests for the same shard differ: some executors answer equal requests with one result.
-    """
-
-    experiment: Experiment
-    index: int
-    folder: Path
-    device: str = "cpu"
-    checkpoint_seconds: float = 10.0
-    lease_seconds: float = 30.0
-    checksum: str | None = None
-    request: str = ""
+    experiment: Experiment  # the whole experiment
+    index: int  # number of the shard
+    folder: Path  # the run's output folder
+    device: str = "cpu"  # a torch device
+    checkpoint_seconds: float = 10.0  # time between two checkpoints; has no effect on the numbers
+    lease_seconds: float = 30.0  # how long after its last heartbeat a worker is presumed lost
+    checksum: str | None = None  # checksum that the data of the worker must have, if any
+    request: str = ""  # makes requests for the same shard differ: some executors answer equal requests with one result
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -198,19 +178,9 @@ _one_thread = _OneThread()
 
 
 def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Path:
-    """Train and measure one shard, from its newest intact checkpoint if it has one.
+    """Train and measure one shard, from its newest intact checkpoint if it has one; intact results are kept.
 
-    Parameters
-    ----------
-    task
-        The shard.
-    tell
-        Called from time to time with the number of steps done.
-
-    Returns
-    -------
-    Path
-        The file of results; an intact one that exists is kept.
+    `tell` is called from time to time with the number of steps done. Returned is the file of results.
 
     Raises
     ------
@@ -244,13 +214,7 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
 
 
 def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) -> None:
-    """Continue a shard from its present state to its results.
-
-    Raises
-    ------
-    ExperimentError
-        If the data differ from those the run was started with.
-    """
+    """Continue a shard from its present state to its results, on the data that the run was started with."""
     times, interrupts, kind = task.times, _Interrupts(), at_work(task.experiment)
     if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
         raise ExperimentError(f"{HOST} finds other data under [data] path than the run was started with")

@@ -72,18 +72,10 @@ class Status:
 
 
 def tell(experiment: Experiment, tasks: Sequence[ShardTask], signs: Path, seconds: float) -> Status:
-    """Report the progress of a run.
+    """Report the progress of a run from its shards.
 
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    tasks
-        Its shards.
-    signs
-        File with the heartbeat of the process that leads the run.
-    seconds
-        How long after its last heartbeat it is presumed lost.
+    `signs` is the file with the heartbeat of the process that leads the run, which is presumed lost `seconds` after its
+    last one.
     """
     folder = signs.parent.parent
     finished = (folder / STORE).is_dir()

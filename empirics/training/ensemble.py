@@ -39,19 +39,7 @@ LOOK_EVERY = 100
 
 
 class Ensemble:
-    """The runs of one shard: their networks, data and updates.
-
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    runs
-        The shard's runs.
-    data
-        The data set it names.
-    device
-        A torch device.
-    """
+    """The runs of one shard: their networks, data and updates."""
 
     def __init__(self, experiment: NetworkExperiment, runs: Sequence[Run], data: Dataset, device: str = "cpu") -> None:
         self.experiment, self.runs, self.times = experiment, tuple(runs), experiment.times(runs)

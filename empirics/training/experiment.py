@@ -88,13 +88,7 @@ class NetworkExperiment(Experiment):
             )
 
     def _check_expected_loss(self) -> None:
-        """Refuse the loss of the whole set where it is not the mean of the minibatch losses.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse the loss of the whole set where it is not the mean of the minibatch losses."""
         model = self.model
         batch_norm = not model.file and (model.name in ("convnet", "resnet18") or (model.name, model.norm) == _BATCH)
         if self.measure.expected_loss and batch_norm:
@@ -104,13 +98,7 @@ class NetworkExperiment(Experiment):
             )
 
     def _check_times(self) -> None:
-        """Refuse times in units that are unknown before the run.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse times in units that are unknown before the run."""
         spacing, training = self.measure.spacing, self.training
         if isinstance(spacing, Relaxation) and training.steps:
             raise ExperimentError(

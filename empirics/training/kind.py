@@ -25,13 +25,7 @@ class NetworkKind(Kind):
     experiment: NetworkExperiment
 
     def check_device(self, device: str) -> None:
-        """Refuse a device that torch does not know or cannot reach.
-
-        Raises
-        ------
-        ExperimentError
-            With what would be right.
-        """
+        """Refuse a device that torch does not know or cannot reach."""
         try:
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError) as error:

@@ -39,20 +39,11 @@ class _Made(TorchDispatchMode):
 
 
 def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
-    """Peak memory in bytes of a shard of `runs` runs, data included.
+    """Peak memory in bytes of a shard of `runs` runs, data included, from an ensemble of one of its runs.
 
     Counted: copies of the weights, the state of the optimiser, the snapshots in memory, the sums, the minibatch, and
     the tensors of a forward pass, which the backward pass needs. The measured peaks of four networks were 0.8 to 1.2
     times this. A compiled gradient computes one run after another in the same memory and needs less.
-
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    one
-        An ensemble of one of its runs.
-    runs
-        Number of runs.
     """
     state = one.start()
     weights = state.flat.nbytes
@@ -88,16 +79,9 @@ def free(device: str) -> int:
 
 
 def check_memory(experiment: NetworkExperiment, one: Ensemble, device: str) -> None:
-    """Refuse shards that are too large for the memory, before training starts.
+    """Refuse shards that are too large for the memory of a device, before training starts.
 
-    Parameters
-    ----------
-    experiment
-        The experiment.
-    one
-        An ensemble of one of its runs, on the CPU.
-    device
-        Where it will be trained.
+    `one` is an ensemble of one of the runs, on the CPU.
 
     Raises
     ------

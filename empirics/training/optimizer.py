@@ -7,21 +7,11 @@ from torch import Tensor
 
 
 class Settings(NamedTuple):
-    """Constants of the optimisers, the same for all runs, with the meanings of torch.optim; each uses those it needs.
+    """Constants of the optimisers, the same for all runs, as torch.optim means them; each uses those it needs."""
 
-    Attributes
-    ----------
-    momentum
-        Decay per step of the average of the gradients (Adam's beta1), 0 or more and below 1.
-    beta2
-        Decay per step of the average of the squared gradients.
-    eps
-        Added to the root of that average, in units of a gradient.
-    """
-
-    momentum: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    momentum: float = 0.9  # decay per step of the average of the gradients (Adam's beta1), 0 or more and below 1
+    beta2: float = 0.999  # decay per step of the average of the squared gradients
+    eps: float = 1e-8  # added to the root of that average, in units of a gradient
 
 
 class Optimizer(ABC):

@@ -17,19 +17,10 @@ class TrainingProtocol(ABC):
 
     @abstractmethod
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
-        """Learning rate of this step for every run.
+        """Learning rate of this step for every run, shape (run,).
 
-        Parameters
-        ----------
-        rate
-            Learning rates of the grid, or effective learning rates where the protocol fixes them, shape (run,).
-        radius_sq
-            Squared norm of each run's weights before the step, shape (run,).
-
-        Returns
-        -------
-        Tensor
-            Shape (run,).
+        `rate` is that of the grid, the effective one where the protocol fixes it; `radius_sq` the squared norm before
+        the step.
         """
 
     def constrain(self, weights: Tensor, radius: Tensor) -> None:  # noqa: B027 - most leave the norm alone

@@ -73,27 +73,13 @@ def frozen_generator(seed: int) -> np.random.Generator:
 
 
 class Drawing(NamedTuple):
-    """Parameters of the draws for the minibatches of a shard.
+    """Parameters of the draws for the minibatches of a shard."""
 
-    Attributes
-    ----------
-    runs
-        The shard's runs.
-    batch
-        Samples of a minibatch.
-    device
-        Where the numbers are used; they are drawn on the CPU, the same for every device.
-    halves
-        Whether the layout of a minibatch is (half, run, sample of the half) rather than (run, sample).
-    shared
-        Whether all runs of a seed get the same numbers.
-    """
-
-    runs: tuple[Run, ...]
-    batch: int
-    device: torch.device
-    halves: bool = False
-    shared: bool = False
+    runs: tuple[Run, ...]  # the shard's
+    batch: int  # samples of a minibatch
+    device: torch.device  # where the numbers are used; they are drawn on the CPU, the same for every device
+    halves: bool = False  # whether the layout is (half, run, sample of the half) rather than (run, sample)
+    shared: bool = False  # whether all runs of a seed get the same numbers
 
 
 class _Chunked(ABC):
@@ -128,17 +114,7 @@ class _Chunked(ABC):
 
 
 class Minibatches(_Chunked):
-    """Indices of the minibatches of every run of a shard, drawn with replacement.
-
-    Parameters
-    ----------
-    drawing
-        The runs, and the layout.
-    samples
-        Size of the data set.
-    stream
-        Which stream.
-    """
+    """Indices of the minibatches of every run of a shard, drawn with replacement from a data set of `samples`."""
 
     def __init__(self, drawing: Drawing, samples: int, stream: Stream) -> None:
         super().__init__(drawing, stream)
@@ -151,14 +127,7 @@ class Minibatches(_Chunked):
 class FreshLabels(_Chunked):
     """Fresh labels for every minibatch that replace those of the data; -1 where the original is kept.
 
-    Parameters
-    ----------
-    drawing, stream
-        As for :class:`Minibatches`.
-    classes
-        Number of classes.
-    share
-        Probability of a replacement, by a class drawn from all.
+    A label is replaced with probability `share`, by a class drawn from all.
     """
 
     def __init__(self, drawing: Drawing, classes: int, share: float, stream: Stream) -> None:

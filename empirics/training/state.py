@@ -12,51 +12,23 @@ from empirics.models.base import Block, views
 
 @dataclass
 class TrainingState:
-    """The state of a shard.
+    """The state of a shard."""
 
-    Attributes
-    ----------
-    step
-        Steps done. The positions in the data follow from it.
-    flat, blocks
-        The trained weights, shape (run, d), and their tensors.
-    optimizer
-        State of the optimiser.
-    raw, filled
-        The window of steps not yet summed, shape (WINDOW, Raw, run), and their number.
-    total
-        Running sums since step 0, shape (Sum, run), float64.
-    marks
-        `total` at the marked steps, shape (mark, Sum, run); differences are means over intervals.
-    pairs
-        Measurements at the snapshots, shape (snapshot, SnapshotColumn, run), float64.
-    components
-        Sums over the snapshots for every component of the mixture, shape (Part, component, run), float64.
-    looks
-        Measurements at the points of the trace, shape (point, Look, run), float64.
-    snapshots
-        Shape (snapshot, run, d); if they stream, those from number `held_from` on, the others being on disk.
-    streams, held_from
-        Whether there are more snapshots than fit in memory, and the number of the first one in memory.
-    stored
-        If they stream, reads all snapshots of one run from disk.
-    """
-
-    step: int
-    flat: Tensor
-    blocks: tuple[Block, ...]
+    step: int  # steps done; the positions in the data follow from it
+    flat: Tensor  # the trained weights, shape (run, d)
+    blocks: tuple[Block, ...]  # their tensors
     optimizer: dict[str, Tensor]
-    raw: Tensor
-    total: Tensor
-    marks: Tensor
-    pairs: Tensor
-    components: Tensor
-    looks: Tensor
-    snapshots: Tensor
-    filled: int = 0
-    streams: bool = False
-    held_from: int = 0
-    stored: Callable[[int], NDArray] | None = None
+    raw: Tensor  # the window of steps not yet summed, shape (WINDOW, Raw, run)
+    total: Tensor  # running sums since step 0, shape (Sum, run), float64
+    marks: Tensor  # `total` at the marked steps, (mark, Sum, run); differences are means over intervals
+    pairs: Tensor  # measurements at the snapshots, shape (snapshot, SnapshotColumn, run), float64
+    components: Tensor  # sums over them for every component of the mixture, (Part, component, run), float64
+    looks: Tensor  # measurements at the points of the trace, shape (point, Look, run), float64
+    snapshots: Tensor  # shape (snapshot, run, d); if they stream, from number `held_from` on, others on disk
+    filled: int = 0  # how many steps of the window there are
+    streams: bool = False  # whether there are more snapshots than fit in memory
+    held_from: int = 0  # number of the first one in memory
+    stored: Callable[[int], NDArray] | None = None  # if they stream, reads all of one run from disk
     #: The columns of every row of `raw`, made once: making views takes as long as filling them.
     rows: list[tuple[Tensor, ...]] = field(init=False, repr=False)
     #: The trained tensors, each (run, ...), sharing the memory of `flat`.

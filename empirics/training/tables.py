@@ -205,13 +205,7 @@ class NetworkGrid(TomlTable):
     radius: tuple[float, ...] = key(optional_axis, ())
 
     def check(self, protocol: str) -> None:
-        """Refuse missing axes, and axes that the protocol does not use.
-
-        Raises
-        ------
-        ExperimentError
-            For the first such axis.
-        """
+        """Refuse the first axis that is missing, or that the protocol does not use."""
         for field in dataclasses.fields(self):
             values, used = getattr(self, field.name), field.name in AXES[protocol]
             if used and not values:

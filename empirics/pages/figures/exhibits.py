@@ -21,18 +21,7 @@ _LONG = 24
 
 
 def drawn(exhibit: Plot | Map, name: str) -> Picture:
-    """Draw what a claim shows.
-
-    Parameters
-    ----------
-    exhibit : Plot or Map
-    name : str
-        Of the figure, unique on the page.
-
-    Returns
-    -------
-    Picture
-    """
+    """Draw what a claim shows, under a name that is unique on the page."""
     return _plot(exhibit, name) if isinstance(exhibit, Plot) else _map(exhibit, name)
 
 

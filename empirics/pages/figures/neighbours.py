@@ -16,10 +16,6 @@ __all__ = ["adjacency", "lag_histogram", "lag_shares"]
 def lag_shares(evidence: RunEvidence) -> tuple[tuple[str, float], ...]:
     """Return how far apart in time nearest neighbours are, all included runs together.
 
-    Parameters
-    ----------
-    evidence : Evidence
-
     Returns
     -------
     tuple of (str, float)

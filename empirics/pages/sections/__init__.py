@@ -36,18 +36,10 @@ BY_PROTOCOL = ("radius", "entropy", "accuracy", "stationarity", "neighbours")
 
 
 def sections(every: Sequence[Any]) -> tuple[Section, ...]:
-    """Make the sections of a page.
+    """Make the sections of a page from the verdicts of each folder, with their `.runs`.
 
-    Parameters
-    ----------
-    every : sequence of Verdicts
-        One for each folder; each with its `.runs`.
-
-    Returns
-    -------
-    tuple of Section
-        Of one folder: the verdicts, a section for each claim, what was measured, how it was run. Of several: how they
-        compare, and a section for each folder that holds the same.
+    Of one folder: the verdicts, a section for each claim, what was measured, how it was run. Of several: how they
+    compare, and a section for each folder that holds the same.
     """
     evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     if len(every) == 1:

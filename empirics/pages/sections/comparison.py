@@ -34,16 +34,8 @@ def names_of(every: Sequence[Any]) -> list[str]:
 def differences(first: Any, other: Any) -> dict[str, tuple[Any, Any]] | None:
     """Name the fields in which two experiments differ, their names apart.
 
-    Parameters
-    ----------
-    first, other : Runs
-        What was run, if it is recorded.
-
-    Returns
-    -------
-    dict or None
-        From a field, as "model.affine", to its value in the first and in the other, None for a field that is not
-        there; None in place of it all where one of the experiments is not recorded.
+    From a field, as "model.affine", to its value in the first and in the other, None for a field that is not there;
+    None in place of it all where one of the experiments is not recorded.
     """
     fields = []
     for runs in (first, other):
@@ -67,15 +59,8 @@ def _flat(file: Mapping[str, Any]) -> dict[str, Any]:
 def matrix(every: Sequence[Any]) -> list[tuple[tuple[str, str, str, str, str], list[Any]]]:
     """Put the same forms of the same claims beside each other.
 
-    Parameters
-    ----------
-    every : sequence of Verdicts
-        One for each folder.
-
-    Returns
-    -------
-    list of (tuple, list)
-        Claim, form, kind, protocol and optimiser, and the verdict of each folder on it, None where it was not judged.
+    Each row is the claim, form, kind, protocol and optimiser, and the verdict of each folder on it, None where it was
+    not judged.
     """
     keys: dict[tuple[str, str, str, str, str], list[Any]] = {}
     for i, verdicts in enumerate(every):
@@ -88,19 +73,7 @@ def matrix(every: Sequence[Any]) -> list[tuple[tuple[str, str, str, str, str], l
 
 
 def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str]) -> Section:
-    """Make the section that shows folders side by side.
-
-    Parameters
-    ----------
-    every : sequence of Verdicts
-        One for each folder; the others are compared with the first.
-    names, slugs : sequence of str
-        Names of the folders, and identifiers of their sections.
-
-    Returns
-    -------
-    Section
-    """
+    """Make the section that shows folders side by side: the others beside the first."""
     evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     folders = []
     for i, one in enumerate(evidence):

@@ -129,34 +129,16 @@ def statements_of(claim: Claim | None, rows: list[Any]) -> Iterator[tuple[Statem
 
 @dataclass(frozen=True)
 class Shown:
-    """What a claim shows of the runs of one protocol and optimiser.
-
-    Attributes
-    ----------
-    protocol, optimizer : str
-    exhibits : list of Exhibit
-    error : str
-        Why it shows nothing, if its code failed.
-    """
+    """What a claim shows of the runs of one protocol and optimiser."""
 
     protocol: str
     optimizer: str
     exhibits: list[Exhibit]
-    error: str
+    error: str  # why it shows nothing, if its code failed
 
 
 def shown_by_claim(verdicts: Any) -> dict[str, list[Shown]]:
-    """Collect what the claims show, for the runs of each protocol and optimiser.
-
-    Parameters
-    ----------
-    verdicts : Verdicts
-
-    Returns
-    -------
-    dict
-        By the name of the claim.
-    """
+    """Collect what the claims show, by their names, for the runs of each protocol and optimiser."""
     found: dict[str, list[Shown]] = {}
     for table, fitting in tables_of(verdicts.runs, known_claims(verdicts).values()):
         for claim in fitting:

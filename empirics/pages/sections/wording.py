@@ -39,16 +39,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def summary(evidence: RunEvidence) -> str:
-    """Describe in a sentence or two what was done.
-
-    Parameters
-    ----------
-    evidence : Evidence
-
-    Returns
-    -------
-    str
-    """
+    """Describe in a sentence or two what was done."""
     parts = evidence.parts()
     weights = f" with {evidence.weights:,} scale-invariant weights" if evidence.weights else ""
     experiment: Any = getattr(evidence.runs, "experiment", None)
