@@ -6,9 +6,13 @@ from docutils.nodes import Element, SkipNode
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
+#: Letters of LaTeX from which on a formula in a line may be wider than a phone, and scrolls.
+WIDE = 90
+
 
 def _inline(writer: Any, node: Element) -> None:
-    writer.body.append(convert(node.astext()))
+    formula = convert(node.astext())
+    writer.body.append(f'<span class="formula" tabindex="0">{formula}</span>' if len(node.astext()) > WIDE else formula)
     raise SkipNode
 
 
