@@ -112,14 +112,12 @@ def _objection(claim: Step, worlds: Worlds, granted: Collection[str], broken: di
     there = worlds.about(claim, granted)
     for name, statements in broken.items():
         answers = [fails_in(step, there) for step in statements]
-        if False in answers or (True not in answers and _sides(claim, there) == _with(claim, worlds, granted, name)):
+        silent = False in answers
+        if not any(answers) and not silent:  # what it says has no meaning here: the claim has to feel it
+            silent = _sides(claim, there) == _sides(claim, worlds.about(claim, {*granted, name}))
+        if silent:
             return f"not shown: these worlds grant {name} in silence"
     return ""
-
-
-def _with(claim: Step, worlds: Worlds, granted: Collection[str], name: str) -> list[str]:
-    """What the sides of a claim are worth where one more assumption holds."""
-    return _sides(claim, worlds.about(claim, {*granted, name}))
 
 
 def _sides(claim: Step, there: Sequence[World]) -> list[str]:
