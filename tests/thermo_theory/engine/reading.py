@@ -416,7 +416,12 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
-    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
+    **{
+        rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
+        for name, kind in zip(
+            ("sign", "msign", "pow", "mul", "clip"), ("Sign", "MatrixSign", "Powers", "Hadamard", "Clip"), strict=True
+        )
+    },
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
