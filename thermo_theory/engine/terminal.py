@@ -20,6 +20,8 @@ from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
+from thermo_theory.symbols import TEXT_NAMES
+
 __all__ = ["bracketed", "drawn"]
 
 #: Signs of roots by their degree.
@@ -44,6 +46,10 @@ def bracketed(product: sp.Mul) -> sp.Mul:
 
 class _Terminal(PrettyPrinter):
     """sympy's printer, except for what can be taken for something else in its drawings."""
+
+    def _print_Symbol(self, symbol: sp.Symbol) -> Any:
+        name = TEXT_NAMES.get(symbol.name)
+        return prettyForm(name) if name else super()._print_Symbol(symbol)
 
     def _print_Rational(self, number: sp.Rational) -> Any:
         binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM

@@ -214,7 +214,8 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
         larger = one.rescale(scaling, because="the same minibatch at rescaled weights and buffers")
         for rule in (*symmetric, *known):
             larger = larger.substitute(rule) if larger.equation.rhs.has(rule.equation.lhs) else larger
-        larger = larger.simplify_norms() if protocol is FixedSphere else larger.expand()
+        if protocol is FixedSphere:
+            larger = larger.simplify_norms()
         factor = scaling[part] / part
         symmetric.insert(0, larger.multiple(one, factor, because="one step commutes with the rescaling"))
     starts = [
@@ -304,7 +305,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
     form = orbit.substitute(value).solve_for(entropy(eta, lam), because=f"so {entropy} has this form")
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
     difference = by_rate.add(by_decay, weights=(-down / up,), because="the function drops out, whatever it is")
-    difference.substitute(_directions(chain)).simplify()
+    difference.substitute(_directions(chain))
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
@@ -343,7 +344,7 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     shifted = _entropy_scaling(chain, protocol)
     orbit = shifted.choose(c, sp.sqrt(lam), because="so that weight decay is 1")
     form = orbit.solve_for(_S(eta_eff, lam))
-    _slope(chain, form, lam).substitute(_directions(chain)).simplify()
+    _slope(chain, form, lam).substitute(_directions(chain))
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
@@ -361,7 +362,7 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     shifted = larger.match(entropy)
     orbit = shifted.choose(c, 1 / r0, because="so that the sphere is the unit sphere")
     form = orbit.solve_for(_S(eta_eff, r0))
-    _slope(chain, form, r0).substitute(_directions(chain)).simplify()
+    _slope(chain, form, r0).substitute(_directions(chain))
 
 
 # Entropy estimates -------------------------------------------------------------------------------
@@ -389,8 +390,8 @@ def _estimator_bias(chain: Chain) -> None:
     form = along.solve_for(_estimate(eta, lam))
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
     measured = by_rate.add(by_decay, weights=(-1,), because="the value at equal rates drops out")
-    measured.substitute(_directions(chain)).simplify(
-        because="the Maxwell relation of the estimate, exact however large its bias"
+    measured.substitute(
+        _directions(chain), because="the Maxwell relation of the estimate, exact however large its bias"
     )
     bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "the bias of the estimate")
     there = bias.rescale(SCALINGS[FixedLR]).substitute(shifted, true)
