@@ -29,9 +29,9 @@ from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
 from thermo_theory.engine.operations import OPERATIONS, Unchanged
-from thermo_theory.engine.printing import to_text
+from thermo_theory.engine.printing import WIDTH, to_text
 from thermo_theory.engine.registry import KINDS, Entry, Registered, derivation, find, registered
-from thermo_theory.engine.rendering import Rendered, html_table, text_table
+from thermo_theory.engine.rendering import Rendered, html_table, text_table, wrapped
 from thermo_theory.engine.roots import Root, roots, tree
 
 __all__ = [
@@ -122,10 +122,10 @@ class Step:
         return sorted({*super().__dir__(), *OPERATIONS})
 
     def __str__(self) -> str:
-        indent = " " * 6
-        equation = to_text(self.equation).replace("\n", "\n" + indent)
+        equation = to_text(self.equation, width=WIDTH - 6).replace("\n", "\n" + " " * 6)
         why = f": {self.because}" if self.because else ""
-        return f"({self.number})".ljust(6) + equation + f"\n{indent}[{self.done}{why}]"
+        words = wrapped(f"[{self.done}{why}]", " " * 6)
+        return f"({self.number})".ljust(6) + f"{equation}\n{words}"
 
 
 class Chain:
