@@ -140,6 +140,9 @@ _LATEX_NAMES = {
     "ones": r"\mathbf{1}",
 }
 
+#: Symbols whose name is not what a terminal shows.
+TEXT_NAMES = {"var_V": "Var V", "var_V_Gibbs": "Var_Gibbs V"}
+
 
 def latex_names(expression: sp.Basic) -> dict[sp.Basic, str]:
     """Return LaTeX names of those symbols of an expression whose own name is not LaTeX."""

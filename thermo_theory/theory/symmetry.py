@@ -178,7 +178,7 @@ def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
         larger = one.rescale(changes, because="the same minibatch at rescaled weights and buffers")
         for rule in (*symmetric, smaller):
             larger = larger.substitute(rule) if larger.equation.rhs.has(rule.equation.lhs) else larger
-        larger = larger.simplify_norms() if larger.equation.rhs.has(sp.Pow) else larger
+        larger = larger.tidied("simplify_norms")
         factor = changes.get(part, part) / part
         symmetric.insert(0, larger.multiple(one, factor, because="one step commutes with the rescaling"))
     starts = [
@@ -272,7 +272,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
     if up:
         words = "the function drops out, whatever it is"
         slope = _slope(chain, form, eta).add(slope, weights=(down / up,), because=words)
-    slope.substitute(_directions(chain)).simplify()
+    slope.substitute(_directions(chain)).tidied("simplify")
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
@@ -311,7 +311,7 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     shifted = _entropy_scaling(chain, protocol)
     orbit = shifted.choose(c, sp.sqrt(lam), because="so that weight decay is 1")
     form = orbit.solve_for(_S(eta_eff, lam))
-    _slope(chain, form, lam).substitute(_directions(chain)).simplify()
+    _slope(chain, form, lam).substitute(_directions(chain))
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
@@ -329,7 +329,7 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     shifted = larger.match(entropy)
     orbit = shifted.choose(c, 1 / r0, because="so that the sphere is the unit sphere")
     form = orbit.solve_for(_S(eta_eff, r0))
-    _slope(chain, form, r0).substitute(_directions(chain)).simplify()
+    _slope(chain, form, r0).substitute(_directions(chain))
 
 
 # Entropy estimates -------------------------------------------------------------------------------
@@ -357,8 +357,8 @@ def _estimator_bias(chain: Chain) -> None:
     form = along.solve_for(_estimate(eta, lam))
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
     measured = by_rate.add(by_decay, weights=(-1,), because="the value at equal rates drops out")
-    measured.substitute(_directions(chain)).simplify(
-        because="the Maxwell relation of the estimate, exact however large its bias"
+    measured.substitute(
+        _directions(chain), because="the Maxwell relation of the estimate, exact however large its bias"
     )
     bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "the bias of the estimate")
     there = bias.rescale(scaling(FixedLR)).substitute(shifted, true)

@@ -42,11 +42,14 @@ class Misprint(Exception):
 _TOKEN = re.compile(
     r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|h_[wr](?=\s*\[)|[a-zA-Z]|\S"
 )
-_SKIPPED = re.compile(r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])")
+_SKIPPED = re.compile(
+    r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])|\\(?:begin|end)\{aligned\}"
+    r"|(?:\\\\ )?& (?:\\quad)?"
+)
 
 
 def tokens(latex: str) -> Tokens:
-    r"""Cut LaTeX into what a reader sees; an upright d is one sign, the size of brackets is none.
+    r"""Cut LaTeX into what a reader sees; an upright d is one sign, the size of brackets is none, nor where a row ends.
 
     >>> tokens(r"\left(\mathrm{d} S\right)^{2}")
     ('(', '\\diff', 'S', ')', '^', '{', '2', '}')
