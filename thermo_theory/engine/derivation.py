@@ -167,7 +167,7 @@ class Chain:
 
     def claim(
         self,
-        name: str,
+        name: str | Derivation,
         protocol: Any = None,
         about: sp.Basic | None = None,
         given: Mapping[str, Step] | None = None,
@@ -177,7 +177,7 @@ class Chain:
         Parameters
         ----------
         name, protocol
-            What `derive` takes.
+            What `derive` takes; or a derivation that has no name there.
         about : sympy expression, optional
             The left-hand side of the statement.
         given : mapping, optional
@@ -189,7 +189,7 @@ class Chain:
             If that derivation has no step with `about` as its left-hand side, or its assumption says something else
             than the step given for it.
         """
-        known, given = derive(name, protocol), dict(given or {})
+        known, given = name if isinstance(name, Derivation) else derive(name, protocol), dict(given or {})
         shown = [step for step in known.steps if about is None or getattr(step.equation, "lhs", None) == about]
         if not shown:
             raise ValueError(f"{known.title} has no step about {about}")

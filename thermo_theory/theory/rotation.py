@@ -24,10 +24,10 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
+from thermo_theory.protocols import FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, beta, beta1, buffer, chord, d, eq, eta, g, lam, r, sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
-from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
+from thermo_theory.theory.optimizers import IN_WORDS, LINEAR, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import gas_world
 
@@ -111,7 +111,7 @@ _AT_MOST_PI = {
     "adam-l2": sp.pi**6 >= 8 * _CUBE,
 }
 
-for _rule in ("sgd", *OPTIMIZERS):
+for _rule in ("sgd", *LINEAR):
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
     for _name, _build, _words in (
         ("angle", _angle, "Angle between the weights before and after a step"),
