@@ -222,6 +222,9 @@ class Derivation(Rendered):
         chain = Chain(f"{self.title}, continued")
         chain.steps = [replace(step, chain=chain) for step in self.steps]
         given = [chain.claim(part) if isinstance(part, Derivation) else part for part in parts]
+        for part in (*given, *options.values()):
+            if isinstance(part, Step) and part not in chain.steps:
+                raise ValueError(f"step {part.number} of {part.chain.title} is no step of {self.title}")
         last = chain.do(operation, chain.steps[len(self.steps) - 1], *given, because=because, **options)
         return replace(
             self,

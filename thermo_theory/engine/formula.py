@@ -38,6 +38,9 @@ __all__ = ["Formula", "Origin", "carried"]
 #: Other names of arguments, beside their meanings: `weight_decay` is known as the meaning of `lam`.
 _ALIASES = {"lr": "eta", "wd": "lam", "momentum": "beta", "effective_lr": "eta_eff", "dimension": "d", "radius": "r"}
 
+#: Relative error by which a result may miss the end of its domain.
+_ROUND_OFF = 1e-12
+
 #: What a number is not put into.
 _UNFINISHED = (sp.Derivative, sp.Integral, sp.Limit, sp.Sum, sp.core.function.AppliedUndef)
 
@@ -264,8 +267,9 @@ class Formula:
                 )
             result = compiled(*numbers) if compiled else self._kernel(**arrays, invalid=invalid)  # type: ignore[misc]
             result = np.broadcast_to(np.asarray(result, dtype=float), shape)
-            # A positive number may be too small for a double, a large one too large.
-            good = (result >= self._result.low) & (result <= self._result.high)
+            # A positive number may be too small for a double, a large one too large; one at an end may miss it.
+            low, high = self._result.low, self._result.high
+            good = (result >= low - _ROUND_OFF * abs(low)) & (result <= high + _ROUND_OFF * abs(high))
         _refuse(good, f"the result must be {self._result}", arrays, shape, invalid)
         result = np.where(inside & good, result, np.nan)
         return result if shape else float(result)
@@ -338,6 +342,8 @@ class Formula:
             raise ValueError(f"{self.equation} has no {unknown}; {hint}")
         if letter == getattr(self.equation, "lhs", None):
             return self
+        if hidden := self._right.atoms(sp.core.function.AppliedUndef):
+            raise ValueError(f"{unknown} cannot be found: {self.equation} does not say what {hidden.pop()} is")
         try:
             solution = solve_for(self.equation, letter)
         except OperationError as error:
