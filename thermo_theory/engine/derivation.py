@@ -213,6 +213,7 @@ class Derivation(Rendered):
         Examples
         --------
         >>> from thermo_theory import FixedLR, derive
+        >>> from thermo_theory.symbols import eta
         >>> rate = derive("temperature", FixedLR).then("solve_for", eta)
         >>> rate.claim.equation, len(rate.verify()) == len(rate.steps)
         (Eq(eta, 2*T**2*(d - 1)/(lambda*sigma**2)), True)
@@ -335,8 +336,8 @@ def derivations(protocol: Any = None, needs: str | Iterable[str] = (), about: st
     Examples
     --------
     >>> from thermo_theory import derivations
-    >>> [row.name for row in derivations(needs="scale invariance", about="pressure")][:2]
-    ['pressure', 'potential']
+    >>> [row.name for row in derivations(needs="constant heat capacity")]
+    ['adiabat', 'quench']
     """
     ranks = {key: rank for rank, key in enumerate(("None", "fixed sphere", "fixed ELR", "fixed LR"))}
     rows = sorted(registered().values(), key=lambda row: (place(row.name), ranks.get(str(row.protocol), len(ranks))))
