@@ -117,7 +117,6 @@ class Formula:
     domain : sequence of sympy relations, optional
         Where the formula holds, beyond the domain of each symbol: relations between arguments (``eta_eff*h < 2``,
         ``sympy.Eq(p, lam)``); one about a single argument (``N >= 1``) takes the place of that end of its domain.
-
     origin : Origin, optional
         What the formula is the claim of.
 
@@ -342,6 +341,8 @@ class Formula:
             raise ValueError(f"{self.equation} has no {unknown}; {hint}")
         if letter == getattr(self.equation, "lhs", None):
             return self
+        if self.equation.has(sp.Order):
+            raise ValueError(f"{unknown} cannot be found: {self.equation} is a truncated series")
         if hidden := self._right.atoms(sp.core.function.AppliedUndef):
             raise ValueError(f"{unknown} cannot be found: {self.equation} does not say what {hidden.pop()} is")
         try:
@@ -353,7 +354,9 @@ class Formula:
             back = eq(self.equation.lhs.subs(letter, solution.rhs), self.equation.rhs.subs(letter, solution.rhs))
             domain = (*domain, back)
         call = f'{self.origin.call}.solve("{argument_name(letter)}")' if self.origin.call else ""
-        return Formula(solution, source=self.source, domain=domain, origin=replace(self.origin, call=call))
+        summary = f"{self.origin.summary}; solved for {argument_name(letter)}" if self.origin.summary else ""
+        origin = replace(self.origin, summary=summary, call=call)
+        return Formula(solution, source=self.source, domain=domain, origin=origin)
 
     def __reduce__(self) -> tuple[Any, ...]:
         check_pickles(self._kernel, f"{self.equation}: the kernel")

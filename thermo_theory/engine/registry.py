@@ -135,7 +135,8 @@ def _replace(before: Entry, build: Callable[..., None]) -> None:
         If the derivation comes from elsewhere.
     """
     here, there = build.__module__, before.build.__module__
-    if here != there or (here != "__main__" and build.__qualname__ != before.build.__qualname__):
+    same = here == "__main__" or build.__qualname__ == before.build.__qualname__
+    if here != there or not same or str(here).startswith("thermo_theory."):  # ours are registered once
         raise ValueError(f"{before.title} is registered twice: by {there} and by {here}; choose another name")
     for forget in on_replacement:
         forget()

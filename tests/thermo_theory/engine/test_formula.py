@@ -203,6 +203,7 @@ def test_a_solution_of_the_square_alone_is_refused():
         ),
         (Formula(sp.Eq(T, sp.sin(eta) + eta)), "eta", "eta cannot be found: solve_for does not apply"),
         (derive("vmf-heat-capacity").claim, "d", "does not say what A(1/T) is"),
+        (derive("vmf-low-temperature").claim, "d", "is a truncated series"),
     ],
 )
 def test_what_cannot_be_solved_is_said_in_one_line(formula, unknown, said):
