@@ -17,7 +17,7 @@ import pickle
 from typing import Any
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
+from sympy.core.function import UndefinedFunction
 from sympy.core.relational import Relational
 
 __all__ = ["Packed", "check_pickles", "packed", "unpacked"]
@@ -35,7 +35,10 @@ class Packed(tuple[Any, ...]):
 def packed(expression: Any) -> Any:
     """Return what can be pickled in the place of an expression; anything else is returned as it is."""
     if isinstance(expression, sp.Basic) and expression.args:
-        return Packed((expression.func, *map(packed, expression.args)))
+        kind = expression.func
+        if isinstance(kind, UndefinedFunction):  # sympy would forget that a function is one of vectors
+            kind = (kind.__name__, kind.__base__, kind._kwargs)
+        return Packed((kind, *map(packed, expression.args)))
     return expression
 
 
@@ -45,8 +48,10 @@ def unpacked(kept: Any) -> Any:
         return kept
     kind, *parts = kept
     parts = [unpacked(part) for part in parts]
-    as_it_is = issubclass(kind, _EVALUATED) and not issubclass(kind, AppliedUndef)
-    return kind(*parts, evaluate=False) if as_it_is else kind(*parts)
+    if isinstance(kind, tuple):
+        name, base, known = kind
+        return UndefinedFunction(name, bases=(base,), **known)(*parts)
+    return kind(*parts, evaluate=False) if issubclass(kind, _EVALUATED) else kind(*parts)
 
 
 def check_pickles(part: Any, what: str) -> None:

@@ -13,6 +13,7 @@ from thermo_theory.engine.derivation import Chain, Derivation
 from thermo_theory.engine.packing import packed, unpacked
 from thermo_theory.engine.world import World, world_maker
 from thermo_theory.symbols import R, T, V, eq, eta, lam, p
+from thermo_theory.symbols.vectors import VectorFunction
 
 LAWS = [("ideal-gas-law", FixedLR), ("vmf-entropy", None), ("angle", FixedLR.with_optimizer("adamw"))]
 
@@ -61,6 +62,16 @@ def test_what_is_kept_open_stays_open():
     for said in (eq(1 + x, 1), eq(T, sp.Mul(sp.S.Half, R + 1, evaluate=False)), sp.Ge(x, 0, evaluate=False)):
         assert pickle.loads(pickle.dumps(said)) != said
         assert unpacked(pickle.loads(pickle.dumps(packed(said)))) == said
+
+
+def test_functions_keep_what_they_are():
+    """As sympy pickles it, a function of vectors comes back as another one of numbers that is equal to it."""
+    positive = sp.Function("f", positive=True)(R)
+    for call in (VectorFunction.named("w")(R, T), positive, sp.Function("f")(R)):
+        twin = unpacked(pickle.loads(pickle.dumps(packed(call))))
+        assert twin == call
+        assert isinstance(twin, VectorFunction) is isinstance(call, VectorFunction)
+        assert twin.is_positive is call.is_positive
 
 
 def test_what_cannot_be_pickled_is_named_in_one_line():
