@@ -16,7 +16,7 @@ steps. For small steps, where angle and chord agree, they are the formulas of Ko
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,15 +69,16 @@ def _angle(chain: Chain, rule: str) -> None:
         turned.substitute(unit, because="exact, but for Adam's normaliser")
 
 
-def _from_chord(rule: str) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class _FromChord:
     """The angle computed from its chord: near 1 a cosine keeps few digits of the angle."""
 
-    def angle_of(**values: Any) -> Any:
-        with np.errstate(invalid="ignore"):
-            found = 2 * np.arcsin(_of(rule).chord(**values) / 2)
-        return found if np.ndim(found) else float(found)
+    rule: str
 
-    return angle_of
+    def __call__(self, **values: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            found = 2 * np.arcsin(_of(self.rule).chord(**values) / 2)
+        return found if np.ndim(found) else float(found)
 
 
 def _chord(chain: Chain, rule: str) -> None:
@@ -123,7 +124,7 @@ for _rule in ("sgd", *LINEAR):
             source=THIS_TOOLKIT,
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
-            kernel=_from_chord(_rule) if _name == "angle" else None,
+            kernel=_FromChord(_rule) if _name == "angle" else None,
             domain=[STABLE[_rule] if _rule != "adam-l2" else _CUBE < 8],
         )(bound(_build, _rule))
     if _rule != "nesterov":
