@@ -7,10 +7,10 @@ its eigenvectors, the integral over R^d of ``exp(-L/T - s |x|^2)`` is Gaussian; 
     ``Z = 2 pi^(d/2)/(2 pi i) int exp(phi(s)) ds``,
     ``phi = s + sum_i [g_i^2/(4 (l_i + s)) - log(l_i + s)/2]``,
 
-along any line to the right of all ``-l_i``. It is integrated along the line of steepest descent through the saddle point,
-on which ``phi(s) = phi(s_0) - x^2`` with a real x: the integrand is ``exp(-x^2) ds/dx``, and the trapezoidal rule
-converges geometrically. Energy and variance are means over the same line of the derivatives of phi by 1/T. The loss is
-measured from where they do not cancel.
+along any line to the right of all ``-l_i``. It is integrated along the line of steepest descent through the saddle
+point, on which ``phi(s) = phi(s_0) - x^2`` with a real x: the integrand is ``exp(-x^2) ds/dx``, and the trapezoidal
+rule converges geometrically. Energy and variance are means over the same line of the derivatives of phi by 1/T. The
+loss is measured from where they do not cancel.
 
 Sources: Kume & Wood 2005 (Biometrika 92, 465), who stop at the saddle point; Mardia & Jupp 2000, *Directional
 Statistics*, section 9.4 (the Bingham distribution).

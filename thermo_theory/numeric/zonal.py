@@ -1,10 +1,10 @@
 """The gas of a loss that depends on one cosine: integrals over the sphere to full precision, with a stated error.
 
-With the angle ``a`` to the pole the integrals are ``int f(a) exp(h(a)) da`` with ``h = -L(cos a)/T + (d - 2) log sin a``
-from 0 to pi. The integrand has a peak wherever h has a maximum, and at low temperature or in many dimensions each is
-narrow. So the maxima are found first; then each is integrated by Gauss and Legendre's rule on intervals that are halved
-until halving changes nothing. Numbers have as many digits as the temperature and the dimension take away, and losses
-are measured from that of the highest peak, so nothing that cancels is lost.
+With the angle ``a`` to the pole the integrals are ``int f(a) exp(h(a)) da`` from 0 to pi, with
+``h = -L(cos a)/T + (d - 2) log sin a``. The integrand has a peak wherever h has a maximum, and at low temperature or in
+many dimensions each is narrow. So the maxima are found first; then each is integrated by Gauss and Legendre's rule on
+intervals that are halved until halving changes nothing. Numbers have as many digits more as the temperature and the
+dimension take away, and losses are measured from that of the highest peak, so nothing that cancels is lost.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import mpmath as mp
@@ -117,7 +118,7 @@ class Zonal:
         edge = mp.mpf(10) ** (DIGITS // 6 - mp.mp.dps // 2)
         signs, ends = np.concatenate([[1.0], signs, [-1.0]]), [edge, *map(mp.mpf, angles), mp.pi - edge]
         (kept,) = np.nonzero(signs)
-        changes = [(a, b) for a, b in zip(kept, kept[1:], strict=False) if signs[a] != signs[b]]
+        changes = [(a, b) for a, b in pairwise(kept) if signs[a] != signs[b]]
         tolerance = mp.mpf(10) ** (-2 * mp.mp.dps)
         return [
             mp.findroot(rise, (ends[a], ends[b]), solver="anderson", tol=tolerance, maxsteps=200, verify=False)
@@ -179,7 +180,8 @@ class Zonal:
         error = float(missed / spread) if spread else 0.0
         height = top + reference / T + mp.log(zero) + log_area(self.d - 1)
         values = height - reference / T, reference + T * one, height + one, T**2 * spread
-        return Moments(*map(float, values), error + 2.0**-52)
+        log_partition, energy, entropy, variance = map(float, values)
+        return Moments(log_partition, energy, entropy, variance, error + 2.0**-52)
 
     @staticmethod
     def _halves(piece: tuple[Any, Any], sums: Callable[..., list[Any]]) -> Iterator[tuple[tuple[Any, Any], list[Any]]]:
