@@ -69,6 +69,11 @@ class Form:
     def moments(self, T: float) -> Moments:
         """Integrate at one temperature.
 
+        Raises
+        ------
+        ValueError
+            If the numbers overflow.
+
         Examples
         --------
         The sphere in three dimensions, ``L = u_3^2``: ``Z = 2 pi^(3/2) T^(1/2) erf(T^(-1/2))``.
@@ -78,8 +83,11 @@ class Form:
         '1.712405948440 1.712405948440'
         """
         lowest = float(self.curvatures[0])
+        with np.errstate(over="ignore"):
+            if not np.isfinite([*(self.curvatures - lowest) / T, *(self.pulls / T) ** 2]).all():
+                raise ValueError(f"T = {T:g} is too small beside a loss of this size")
         line = _Line((self.curvatures - lowest) / T, self.pulls / T)
-        (norm, above, spread), error = line.means()
+        (norm, above, heat), error = line.means()
         d = len(self.pulls)
         bare = math.log(2 / math.pi) + 0.5 * d * math.log(math.pi) + math.log(norm) + 0.5 * float(np.log(line.y).sum())
         exponent = line.saddle + float((line.squares * line.y).sum())
@@ -87,7 +95,7 @@ class Form:
             bare + exponent - lowest / T,
             lowest + T * (line.energy + above),
             bare + 0.5 * d + above,
-            T**2 * spread,
+            heat,
             error + 2.0**-52 * math.sqrt(d),
         )
 
@@ -116,7 +124,7 @@ class _Line:
         return float(1 - np.sum(y * (0.5 + self.squares * y)))
 
     def means(self) -> tuple[tuple[float, float, float], float]:
-        """Return ``int exp(-x^2) Im ds``, ``<q - q_0>``, Var L in units of T^2; and the relative error of that."""
+        """Return ``int exp(-x^2) Im ds``, ``<q - q_0>``, ``C_V``; and the relative error of that."""
         steps = STEPS
         while True:
             places = np.zeros((3, steps + 1))
@@ -125,10 +133,10 @@ class _Line:
                 weight = math.exp(-((END * k / steps) ** 2)) * END / steps * (0.5 if k == 0 else 1.0)
                 places[:, k] = [weight * (rate * f).imag for f in (1.0, shift, shift**2 + spread)]
             fine, rough = places.sum(axis=1), places[:, ::2].sum(axis=1)
-            variance, other = (square / norm - (shift / norm) ** 2 for norm, shift, square in (fine, rough))
-            error = abs(variance - other) / variance
+            heat, other = (square / norm - (shift / norm) ** 2 for norm, shift, square in (fine, rough))
+            error = abs(heat - other) / heat
             if error < AGREED or steps >= 8 * STEPS:
-                return (float(fine[0]), float(fine[1] / fine[0]), float(variance)), float(error)
+                return (float(fine[0]), float(fine[1] / fine[0]), float(heat)), float(error)
             steps *= 2
 
     def _path(self, steps: int) -> Iterator[tuple[complex, complex]]:

@@ -36,16 +36,16 @@ _RULE, _DEGREE = GaussLegendre(mp.mp), 4
 
 
 class Moments(NamedTuple):
-    """What the gas is at one temperature: ``log int exp(-L/T)``, ``E L``, ``-E log rho``, ``Var L``.
+    """What the gas is at one temperature: ``log int exp(-L/T)``, ``E L``, ``-E log rho``, ``C_V = Var L/T^2``.
 
-    `error` bounds the relative error of ``Var L``. The others have at most the same: the energy relative to it and
+    `error` bounds the relative error of ``C_V``. The others have at most the same: the energy relative to it and
     to RT, the entropy and the log of the partition function relative to them and to R.
     """
 
     log_partition: float
     energy: float
     entropy: float
-    variance: float
+    heat: float
     error: float
 
 
@@ -92,7 +92,7 @@ class Zonal:
         >>> f"{found.log_partition:.12f} {found.energy:.12f} {found.error < 1e-15}"
         '1.126244439024 0.462685279272 True'
         """
-        lost = max(0.0, math.log10(self.size / T)) + math.log10(self.d) if self.size else 0.0
+        lost = max(0.0, math.log10(self.size) - math.log10(T)) + math.log10(self.d)
         # The angle of a peak near a pole may be that small, and its cosine differ from 1 by its square.
         with mp.workdps(20 * math.ceil((DIGITS + 2 * lost) / 20)):
             return self._integrated(mp.mpf(T))
@@ -160,28 +160,26 @@ class Zonal:
 
         whole, rest = [mp.mpf(0)] * 3, [mp.mpf(0)] * 3
         open_ = [(piece, sums(*piece)) for piece in pieces]
-        for _ in range(HALVINGS):
+        for left in reversed(range(HALVINGS)):
             scale = [abs(w) + mp.fsum(abs(known[k]) for _, known in open_) for k, w in enumerate(whole)]
             halved, open_ = [(known, list(self._halves(piece, sums))) for piece, known in open_], []
             for known, halves in halved:
                 both = [mp.fsum(part) for part in zip(*(one for _, one in halves), strict=True)]
                 off = [abs(a - b) for a, b in zip(known, both, strict=True)]
-                if all(a <= TOLERANCE * (b or 1) for a, b in zip(off, scale, strict=True)):
+                if not left or all(a <= TOLERANCE * (b or 1) for a, b in zip(off, scale, strict=True)):
                     whole, rest = _plus(whole, both), _plus(rest, off)
                 else:
                     open_ += halves
             if not open_:
                 break
-        for _, known in open_:  # as rough as halving left it
-            whole, rest = _plus(whole, known), _plus(rest, map(abs, known))
         zero, one, two = whole[0], whole[1] / whole[0], whole[2] / whole[0]
         spread = two - one**2
         missed = (rest[2] + 2 * abs(one) * rest[1] + (abs(two) + 2 * one**2) * rest[0]) / zero
         error = float(missed / spread) if spread else 0.0
         height = top + reference / T + mp.log(zero) + log_area(self.d - 1)
-        values = height - reference / T, reference + T * one, height + one, T**2 * spread
-        log_partition, energy, entropy, variance = map(float, values)
-        return Moments(log_partition, energy, entropy, variance, error + 2.0**-52)
+        values = height - reference / T, reference + T * one, height + one, spread
+        log_partition, energy, entropy, heat = map(float, values)
+        return Moments(log_partition, energy, entropy, heat, error + 2.0**-52)
 
     @staticmethod
     def _halves(piece: tuple[Any, Any], sums: Callable[..., list[Any]]) -> Iterator[tuple[tuple[Any, Any], list[Any]]]:

@@ -283,7 +283,7 @@ def _loss_fluctuations(chain: Chain) -> None:
     growth = energy.take_differential().at_constant(T, V).put_into_terms(loss, shares).open_sums()
     growth = growth.substitute(mean, added.solve_for(Partial(Z, T, V)))
     second = variance.solve_for(_over_states(_rho * Energy(i) ** 2))
-    capacity.substitute(growth).substitute(second).solve_for(var_L)
+    capacity.substitute(growth).substitute(second).scale(T**2).flip()
 
 
 @derivation(

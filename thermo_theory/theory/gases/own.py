@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -34,8 +34,8 @@ __all__ = ["Gas"]
 
 _COSINES = Domain(-1.0, 1.0)
 
-#: How many temperatures are remembered.
-REMEMBERED = 4096
+#: The largest dimension, and how many temperatures are remembered.
+LARGEST, REMEMBERED = 10**9, 4096
 
 #: Functions of T that stand for the numbers of a gas in its derivation, and the quantities they are to be.
 _GIVEN = {
@@ -147,6 +147,8 @@ class Gas:
         values = _on_grid(self._loss, self._cosine, np.concatenate([np.linspace(-1, 1, 41), cosines]))
         if np.ptp(values) <= 1e-14 * np.abs(values).max():
             raise ValueError(f"the loss is the same in all directions: {self._loss}")
+        for place in _poles(self._loss, self._cosine):
+            raise ValueError(f"the loss must be finite and real for cosines from -1 to 1; at {place} it is not")
         exact, steep = (sp.lambdify(self._cosine, one, "mpmath") for one in (self._loss, slope))
         try:
             mp.mpf(steep(mp.mpf("0.1234")))
@@ -160,10 +162,7 @@ class Gas:
         if temperature not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            found = (self._form or self._zonal).moments(temperature)
-            if not all(map(np.isfinite, found)):
-                raise ValueError(f"T = {temperature} is too small for the numbers of {self}")
-            self._known[temperature] = found
+            self._known[temperature] = (self._form or self._zonal).moments(temperature)
         return self._known[temperature]
 
     def _value(self, of: Callable[[Moments, float], float], T: ArrayLike, invalid: Invalid) -> float | FloatArray:
@@ -199,15 +198,15 @@ class Gas:
 
     def heat_capacity(self, *, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
         """Return the heat capacity ``C_V = dU/dT = Var L/T^2``, a pure number; arguments as for `energy`."""
-        return self._value(lambda known, heat: known.variance / heat**2, T, invalid)
+        return self._value(lambda known, _: known.heat, T, invalid)
 
     def adiabatic_index(self, *, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
         """Return ``gamma = C_p/C_V = 1 + R/C_V`` with ``R = (d - 1)/2``; arguments as for `energy`."""
-        return self._value(lambda known, heat: 1 + 0.5 * (self.d - 1) * heat**2 / known.variance, T, invalid)
+        return self._value(lambda known, _: 1 + 0.5 * (self.d - 1) / known.heat, T, invalid)
 
     def loss_variance(self, *, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
         """Return ``Var L``, in units of the loss squared; arguments as for `energy`."""
-        return self._value(lambda known, _: known.variance, T, invalid)
+        return self._value(lambda known, heat: known.heat * heat**2, T, invalid)
 
     def partition(self, *, T: ArrayLike, invalid: Invalid = "raise") -> float | FloatArray:
         """Return ``log Z``, ``Z = int exp(-L/T)`` over the unit sphere (Z overflows); arguments as for `energy`."""
@@ -249,7 +248,10 @@ class Gas:
         >>> f"{Gas('1 - c', d=3).density(1.0, T=0.5):.9f}"
         '2.037314721'
         """
-        heat = float(check_domain("T", T, POSITIVE, meaning="temperature"))
+        heats = check_domain("T", T, POSITIVE, meaning="temperature")
+        if heats.shape:
+            raise ValueError(f"T must be one temperature, got shape {heats.shape}")
+        heat = float(heats)
         known = self._moments(heat)
         if self._form is None:
             cosines = check_domain("place", place, _COSINES, meaning="cosine with the pole")
@@ -372,14 +374,14 @@ def _dimension(d: Any) -> int:
     Raises
     ------
     ValueError
-        If it is not a whole number from 3.
+        If it is not a whole number from 3 to `LARGEST`.
     """
     try:
         whole = 0 if isinstance(d, bool) else operator.index(d)
     except TypeError:
         whole = 0
-    if whole < 3:
-        raise ValueError(f"d must be a whole number from 3 (dimension of the weights), got {d!r}")
+    if not 3 <= whole <= LARGEST:
+        raise ValueError(f"d must be a whole number from 3 to {LARGEST} (dimension of the weights), got {d!r}"[:200])
     return whole
 
 
@@ -413,16 +415,28 @@ def _on_grid(expression: sp.Expr, cosine: sp.Symbol, cosines: FloatArray) -> Flo
     """
     try:
         with np.errstate(all="ignore"):
-            values = np.broadcast_to(np.asarray(sp.lambdify(cosine, expression)(cosines)), cosines.shape)
-        good = np.isfinite(values) & (np.imag(values) == 0)
+            found = np.asarray(sp.lambdify(cosine, expression)(cosines)).astype(complex)
     except (NameError, TypeError, AttributeError, ZeroDivisionError):
         raise ValueError(f"the loss has no numbers that are known: {expression}") from None
+    values = np.broadcast_to(found, cosines.shape)
+    good = np.isfinite(values) & (values.imag == 0)
     if not good.all():
         where = cosines[~good][0]
         raise ValueError(
             f"the loss must be finite and real for cosines from -1 to 1; at {where:.6g} {expression} is not"
         )
-    return np.array(np.real(values), dtype=float)
+    return np.array(values.real)
+
+
+def _poles(expression: sp.Expr, cosine: sp.Symbol) -> Iterator[sp.Expr]:
+    """The places where sympy knows that an expression is infinite."""
+    try:
+        places = sp.singularities(expression, cosine, sp.Interval(-1, 1))
+    except (NotImplementedError, ValueError, TypeError):
+        return
+    for place in places if isinstance(places, sp.FiniteSet) else ():
+        if sp.limit(abs(expression), cosine, place) is sp.oo:
+            yield place
 
 
 def _symmetric(matrix: Any, d: int) -> FloatArray:
