@@ -1,7 +1,7 @@
 """Worlds of somebody's own loss: the unit sphere as patches, with the loss on each and its share of the area.
 
-Zonal losses: Gauss and Legendre's nodes in equal intervals of the angle, more of them until sums at all temperatures
-stay as they are. Quadratic forms: the moments of the loss over the uniform sphere are known exactly (they are those of
+Zonal losses: Gauss and Legendre's nodes in intervals of the angle, halved until sums at the lowest temperature stay as
+they are. Quadratic forms: the moments of the loss over the uniform sphere are known exactly (they are those of
 a Gaussian vector, over those of its norm), and patches with these moments are Gauss' nodes and weights. Neither knows
 saddle points, peaks or the normaliser.
 """
@@ -31,8 +31,8 @@ Patches = tuple[list[Any], list[Any]]
 HEATS = ("0.4", "1", "3")
 #: Patches of a quadratic form; digits of its moments, most of which Gauss' nodes take away.
 NODES, MOMENT_DIGITS = 20, 90
-#: Relative change of sums at which a zonal loss has enough patches, and the most intervals that are tried.
-ENOUGH, MOST = mp.mpf(10) ** -14, 256
+#: Relative change of sums at which an interval of the angle has enough patches, and the most intervals that are tried.
+ENOUGH, MOST = mp.mpf(10) ** -12, 400
 
 
 def own_world(
@@ -98,25 +98,38 @@ def zonal_patches(loss: Callable[[Any], Any], d: int) -> Patches:
     ValueError
         If the sums do not converge: the loss is too rough.
     """
-    rule, sums, count = GaussLegendre(mp.mp), [mp.inf] * 3, 1
-    kept: Patches = [], []
+    rule, area = GaussLegendre(mp.mp), sphere_area(d - 1)
+
+    def cut(low: Any, high: Any) -> list[tuple[Any, Any]]:
+        nodes = rule.get_nodes(low, high, 3, mp.mp.prec)
+        return [(loss(mp.cos(angle)), area * mp.sin(angle) ** (d - 2) * width) for angle, width in nodes]
+
+    def sums(patches: list[tuple[Any, Any]]) -> list[Any]:
+        weights = [(share * mp.exp((middle - x) / T), (x - middle) / T) for x, share in patches]
+        return [mp.fsum(w * x**n for w, x in weights) for n in range(3)]
+
     # In many dimensions only latitudes near the equator have an area: beyond these it is below 1e-40 of all.
     half = min(mp.pi / 2, mp.mpf(16) / mp.sqrt(d))
-    while count <= MOST:
-        ends = [mp.pi / 2 - half + 2 * half * k / count for k in range(count + 1)]
-        nodes = [node for a, b in pairwise(ends) for node in rule.get_nodes(a, b, 3, mp.mp.prec)]
-        areas = [sphere_area(d - 1) * mp.sin(angle) ** (d - 2) * width for angle, width in nodes]
-        losses = [mp.mpmathify(loss(mp.cos(angle))) for angle, _ in nodes]
-        T = _deviation(losses, areas) * mp.mpf(HEATS[0])
-        weights = [area * mp.exp(-x / T) for x, area in zip(losses, areas, strict=True)]
-        old, sums = sums, [mp.fsum(w * x**n for w, x in zip(weights, losses, strict=True)) for n in range(3)]
-        if all(abs(a - b) <= ENOUGH * abs(b) for a, b in zip(old, sums, strict=True)):
-            return kept
-        floors = ENOUGH * mp.fsum(areas) / 1000, ENOUGH * sums[0] / 1000
-        rows = zip(losses, areas, weights, strict=True)
-        some = [(x, area) for x, area, w in rows if area > floors[0] or w > floors[1]]
-        kept = [x for x, _ in some], [area for _, area in some]
-        count *= 2
+    ends = [mp.pi / 2 + half * k / 4 for k in range(-4, 5)]
+    rough = [patch for pair in pairwise(ends) for patch in cut(*pair)]
+    middle, T = rough[len(rough) // 2][0], _deviation(*zip(*rough, strict=True)) * mp.mpf(HEATS[0])
+    scale, left, kept = sums(rough), list(pairwise(ends)), list[tuple[Any, Any]]()
+    for _ in range(MOST):
+        if not left:
+            kept = [
+                (x, share) for x, share in kept if share * (1 + mp.exp((middle - x) / T)) > ENOUGH / 1000 * scale[0]
+            ]
+            return [x for x, _ in kept], [share for _, share in kept]
+        low, high = left.pop()
+        halves = (low, (low + high) / 2), ((low + high) / 2, high)
+        patches = cut(low, high)
+        fine = sums(cut(*halves[0]) + cut(*halves[1]))
+        if all(
+            abs(a - b) <= ENOUGH * scale[k - k % 2] for k, (a, b) in enumerate(zip(sums(patches), fine, strict=True))
+        ):
+            kept += patches
+        else:
+            left += halves
     raise ValueError(f"the loss is too rough for {12 * MOST} patches of the sphere")
 
 

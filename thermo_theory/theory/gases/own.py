@@ -84,11 +84,14 @@ class Gas:
     >>> f"{Gas(np.diag([0.0, 0.0, 1.0]), d=3).energy(T=0.25):.6f}"
     '0.119809'
 
-    Two wells of different depth: a Schottky bump, where the heat capacity is above that of either well.
+    Two wells of different depth are two levels: beside R = 3/2, a Schottky bump of height 0.44 at 0.417 of their
+    distance 0.02 (and 0.02 because the wells are not quite harmonic).
 
-    >>> wells = Gas("1 - c^2 + c/20", d=6)
-    >>> wells.heat_capacity(T=[0.02, 0.05, 0.4]).round(3)
-    array([2.765, 3.012, 1.049])
+    >>> wells = Gas("1 - c^2 + c/100", d=4)
+    >>> wells.heat_capacity(T=[0.001, 0.0083, 0.03]).round(2)
+    array([1.5 , 1.96, 1.65])
+    >>> wells.adiabatic_index(T=[0.001, 0.0083, 0.03]).round(2)
+    array([2.  , 1.77, 1.91])
     """
 
     def __init__(self, loss: Any, *, d: int, matrix: Any = None, pole: ArrayLike | None = None) -> None:

@@ -96,7 +96,7 @@ def zonal_series(
         If the loss has no power series at its minimum, or minima of different kinds.
     """
     slope = sp.diff(loss, cosine)
-    places = [sp.S.One, -sp.S.One, *(_root(slope, cosine, ends) for ends in brackets)]
+    places = [sp.S.One, -sp.S.One, *_turns(slope, cosine, brackets)]
     with mp.workdps(DIGITS):
         values = [mp.mpf(sp.N(loss.subs(cosine, place), DIGITS)) for place in places]
         near = mp.mpf(10) ** (-DIGITS // 2) * max(1, max(map(abs, values)))
@@ -106,14 +106,15 @@ def zonal_series(
     return _written(wells, loss.subs(cosine, lowest[0]), R)
 
 
-def _root(slope: sp.Expr, cosine: sp.Symbol, ends: tuple[float, float]) -> sp.Expr:
-    """The place where the slope is 0, as a fraction where it is one."""
+def _turns(slope: sp.Expr, cosine: sp.Symbol, brackets: Sequence[tuple[float, float]]) -> list[sp.Expr]:
+    """Cosines at which the slope is 0, as fractions where they are: all of a polynomial's, else one in each bracket."""
+    if slope.is_polynomial(cosine) and all(one.is_Rational for one in sp.Poly(slope, cosine).all_coeffs()):
+        roots = sp.real_roots(sp.Poly(slope, cosine), multiple=False)
+        return [root if root.is_Rational else sp.N(root, DIGITS) for root, _ in roots if abs(root) < 1]
+    function = sp.lambdify(cosine, slope, "mpmath")
     with mp.workdps(DIGITS + 10):
-        function = sp.lambdify(cosine, slope, "mpmath")
-        found = mp.findroot(function, ends, solver="anderson", tol=mp.mpf(10) ** (-2 * DIGITS), verify=False)
-        fraction = sp.nsimplify(sp.Float(found, 20), rational=True, tolerance=1e-15)
-        exact = sp.simplify(slope.subs(cosine, fraction)) == 0
-        return fraction if exact else sp.Float(found, DIGITS)
+        tight = {"solver": "anderson", "tol": mp.mpf(10) ** (-2 * DIGITS), "verify": False}
+        return [sp.Float(mp.findroot(function, ends, **tight), DIGITS) for ends in brackets]
 
 
 def _well(loss: sp.Expr, cosine: sp.Symbol, place: sp.Expr, R: sp.Expr, order: int) -> _Well:
