@@ -27,7 +27,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from thermo_theory.numeric.domain import FloatArray
-from thermo_theory.numeric.zonal import Moments
+from thermo_theory.numeric.zonal import GibbsNumbers
 
 __all__ = ["Form"]
 
@@ -66,7 +66,7 @@ class Form:
     curvatures: FloatArray
     pulls: FloatArray
 
-    def moments(self, T: float) -> Moments:
+    def moments(self, T: float) -> GibbsNumbers:
         """Integrate at one temperature.
 
         Raises
@@ -91,7 +91,7 @@ class Form:
         d = len(self.pulls)
         bare = math.log(2 / math.pi) + 0.5 * d * math.log(math.pi) + math.log(norm) + 0.5 * float(np.log(line.y).sum())
         exponent = line.saddle + float((line.squares * line.y).sum())
-        return Moments(
+        return GibbsNumbers(
             bare + exponent - lowest / T,
             lowest + T * (line.energy + above),
             bare + 0.5 * d + above,

@@ -21,7 +21,7 @@ from mpmath.calculus.quadrature import GaussLegendre
 
 from thermo_theory.numeric.domain import FloatArray
 
-__all__ = ["GRID", "Moments", "Zonal", "log_area"]
+__all__ = ["GRID", "GibbsNumbers", "Zonal", "log_area"]
 
 #: At how many angles the slope of the exponent is looked at for its maxima: narrower features of a loss may be missed.
 GRID = 8192
@@ -35,7 +35,7 @@ DIGITS = 30
 _RULE, _DEGREE = GaussLegendre(mp.mp), 4
 
 
-class Moments(NamedTuple):
+class GibbsNumbers(NamedTuple):
     """What the gas is at one temperature: ``log int exp(-L/T)``, ``E L``, ``-E log rho``, ``C_V = Var L/T^2``.
 
     `error` bounds the relative error of ``C_V``. The others have at most the same: the energy relative to it and
@@ -80,7 +80,7 @@ class Zonal:
     size: float
     d: int
 
-    def moments(self, T: float) -> Moments:
+    def moments(self, T: float) -> GibbsNumbers:
         """Integrate at one temperature.
 
         Examples
@@ -146,7 +146,7 @@ class Zonal:
 
     # Sums --------------------------------------------------------------------------------------------
 
-    def _integrated(self, T: Any) -> Moments:
+    def _integrated(self, T: Any) -> GibbsNumbers:
         pieces, top, reference = self._pieces(T)
 
         def sums(low: Any, high: Any) -> list[Any]:
@@ -179,7 +179,7 @@ class Zonal:
         height = top + reference / T + mp.log(zero) + log_area(self.d - 1)
         values = height - reference / T, reference + T * one, height + one, spread
         log_partition, energy, entropy, heat = map(float, values)
-        return Moments(log_partition, energy, entropy, heat, error + 2.0**-52)
+        return GibbsNumbers(log_partition, energy, entropy, heat, error + 2.0**-52)
 
     @staticmethod
     def _halves(piece: tuple[Any, Any], sums: Callable[..., list[Any]]) -> Iterator[tuple[tuple[Any, Any], list[Any]]]:

@@ -49,7 +49,7 @@ from thermo_theory.symbols import (
     var_L,
 )
 from thermo_theory.theory.stochastic import PAPER, free_energy
-from thermo_theory.worlds.densities import circle_world, flow_world, trial_world
+from thermo_theory.worlds.densities import circle_world, flow_world, regularised_world, trial_world
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import (
     Area,
@@ -64,7 +64,6 @@ from thermo_theory.worlds.thermodynamics import (
     maximum_entropy_world,
     n,
     path_world,
-    regularised_world,
     system_world,
 )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from thermo_theory.numeric import bingham, vmf, zonal
 from thermo_theory.numeric.bingham import Form
-from thermo_theory.numeric.zonal import GRID, Moments, Zonal, grid
+from thermo_theory.numeric.zonal import GRID, GibbsNumbers, Zonal, grid
 
 
 def zonal_gas(loss, slope, d):
@@ -34,11 +34,11 @@ def plain(loss, d, T):
 def means(losses, weight, log_area, T):
     total, U = weight.sum(), (weight * losses).sum() / weight.sum()
     log_z = math.log(total) + log_area - losses.min() / T
-    return Moments(log_z, U, log_z + U / T, (weight * (losses - U) ** 2).sum() / total / T**2, 0.0)
+    return GibbsNumbers(log_z, U, log_z + U / T, (weight * (losses - U) ** 2).sum() / total / T**2, 0.0)
 
 
 def agree(found, exact, rel=1e-12):
-    for name, one, other in zip(Moments._fields[:4], found, exact, strict=False):
+    for name, one, other in zip(GibbsNumbers._fields[:4], found, exact, strict=False):
         assert one == pytest.approx(other, rel=rel, abs=rel), name
 
 
@@ -68,7 +68,7 @@ def test_a_kink():
 @given(d=st.integers(3, 100_000), log_T=st.floats(-15, 4))
 def test_one_minus_the_cosine_is_von_mises_and_fishers(d, log_T):
     T = 10**log_T
-    known = Moments(
+    known = GibbsNumbers(
         -vmf.log_normalizer(d=d, T=T) - 1 / T,
         vmf.energy(d=d, T=T),
         vmf.entropy(d=d, T=T),
@@ -141,7 +141,7 @@ def test_two_levels_in_any_dimension(d, T, share):
         kummer = [mp.hyp1f1(p + k, p + q + k, -1 / heat) * mp.rf(p, k) / mp.rf(p + q, k) for k in range(3)]
         U, square = kummer[1] / kummer[0], kummer[2] / kummer[0]
         log = mp.log(log_z(heat))
-        exact = Moments(*map(float, (log, U, log + U / heat, (square - U**2) / heat**2)), 0)
+        exact = GibbsNumbers(*map(float, (log, U, log + U / heat, (square - U**2) / heat**2)), 0)
     assert found.energy == pytest.approx(exact.energy, rel=1e-12, abs=0)
     assert found.heat == pytest.approx(exact.heat, rel=1e-11, abs=0)
     assert found.entropy == pytest.approx(exact.entropy, rel=1e-12, abs=1e-13 * d)

@@ -25,7 +25,7 @@ from thermo_theory.engine.differentials import Partial
 from thermo_theory.engine.reading import read_expression
 from thermo_theory.numeric.bingham import Form
 from thermo_theory.numeric.domain import POSITIVE, REAL, Domain, FloatArray, Invalid, check_domain
-from thermo_theory.numeric.zonal import Moments, Zonal, grid
+from thermo_theory.numeric.zonal import GibbsNumbers, Zonal, grid
 from thermo_theory.symbols import C_V, S, T, U, V, eq, var_L
 from thermo_theory.theory.gases.own_series import LowTemperature, form_series, zonal_series
 from thermo_theory.worlds.own import Patches, form_patches, own_world, zonal_patches
@@ -96,7 +96,7 @@ class Gas:
 
     def __init__(self, loss: Any, *, d: int, matrix: Any = None, pole: ArrayLike | None = None) -> None:
         self.d = _dimension(d)
-        self._known: dict[float, Moments] = {}
+        self._known: dict[float, GibbsNumbers] = {}
         self._loss, self._cosine, self._form = sp.S.Zero, sp.Symbol("c", real=True), None
         if isinstance(loss, np.ndarray | list | tuple | sp.MatrixBase):
             if matrix is not None or pole is not None:
@@ -161,14 +161,14 @@ class Gas:
 
     # Numbers -----------------------------------------------------------------------------------------
 
-    def _moments(self, temperature: float) -> Moments:
+    def _moments(self, temperature: float) -> GibbsNumbers:
         if temperature not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[temperature] = (self._form or self._zonal).moments(temperature)
         return self._known[temperature]
 
-    def _value(self, of: Callable[[Moments, float], float], T: ArrayLike, invalid: Invalid) -> float | FloatArray:
+    def _value(self, of: Callable[[GibbsNumbers, float], float], T: ArrayLike, invalid: Invalid) -> float | FloatArray:
         heats = check_domain("T", T, POSITIVE, invalid, "temperature")
         values = [of(self._moments(float(one)), float(one)) if one == one else np.nan for one in heats.ravel()]
         return np.array(values).reshape(heats.shape) if heats.shape else float(values[0])
