@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thermo_theory.protocols import PROTOCOLS, Protocol
     from thermo_theory.theory.gases import vmf
     from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
+    from thermo_theory.theory.gases.own import Gas
 
 __all__ = [
     "ASSUMPTIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "FixedLR",
     "FixedSphere",
     "Formula",
+    "Gas",
     "Protocol",
     "StepFalse",
     "StepUnproved",
@@ -63,6 +65,7 @@ _HOME = {
     "thermo_theory.protocols": ("PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"),
     "thermo_theory.book.dictionary": ("dictionary",),
     "thermo_theory.theory.gases": ("vmf",),
+    "thermo_theory.theory.gases.own": ("Gas",),
 }
 
 library.add_module("thermo_theory.theory")

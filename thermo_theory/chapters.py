@@ -27,6 +27,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "potentials",
         "maxwell-relations",
         "heat-capacities",
+        "loss-fluctuations",
         "adiabat",
         "regularised-loss",
         "ideal-gas-law",

@@ -194,6 +194,7 @@ H = _symbol("H", "H", "enthalpy, U + p V", "loss", REAL, "regularised training l
 F = _symbol("F", "F", "Helmholtz energy, U - T S", "loss", REAL, "what training at fixed norm minimises")
 G = _symbol("G", "G", "Gibbs energy, U - T S + p V", "loss", REAL, "what training at fixed ELR minimises")
 Z = _symbol("Z", "Z", "partition function")
+var_L = _symbol("var_L", "var_L", "variance of the loss over the stationary distribution", "loss^2")
 C_V = _symbol("C_V", "C_V", "heat capacity at constant volume, (dU/dT)_V")
 C_p = _symbol("C_p", "C_p", "heat capacity at constant pressure, T (dS/dT)_p")
 gamma = _symbol("gamma", "gamma", "adiabatic index, C_p/C_V")
