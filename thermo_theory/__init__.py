@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thermo_theory.engine.formula import Formula
     from thermo_theory.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
     from thermo_theory.theory.gases import vmf
+    from thermo_theory.theory.gases.harmonic import Harmonic
 
 __all__ = [
     "ASSUMPTIONS",
@@ -36,6 +37,7 @@ __all__ = [
     "FixedLR",
     "FixedSphere",
     "Formula",
+    "Harmonic",
     "Protocol",
     "StepFalse",
     "StepUnproved",
@@ -59,6 +61,7 @@ _HOME = {
     "thermo_theory.protocols": ("PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"),
     "thermo_theory.book.dictionary": ("dictionary",),
     "thermo_theory.theory.gases": ("vmf",),
+    "thermo_theory.theory.gases.harmonic": ("Harmonic",),
 }
 
 library.add_module("thermo_theory.theory")
