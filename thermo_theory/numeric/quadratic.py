@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
 
-__all__ = ["Modes", "dense", "matrix_free"]
+__all__ = ["Modes", "dense", "matrix_free", "symmetric"]
 
 FloatArray = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def dense(curved: ArrayLike, noise: ArrayLike | None, factor: ArrayLike | None =
         If a matrix is not finite, symmetric, positive semidefinite and of the size of the other, or if there is noise
         where H is flat.
     """
-    hessian = _symmetric("H", curved)
+    hessian = symmetric("H", curved)
     size = len(hessian)
     curvatures, basis = np.linalg.eigh(hessian)
     if curvatures[0] < -ROUND_OFF * max(abs(curvatures[0]), curvatures[-1]):
@@ -119,7 +119,7 @@ def dense(curved: ArrayLike, noise: ArrayLike | None, factor: ArrayLike | None =
         root = basis.T @ _factor(factor, size)
         between = root @ root.T
     else:
-        spread = _symmetric("Sigma", noise, size)
+        spread = symmetric("Sigma", noise, size)
         _positive("Sigma", spread)
         between = basis.T @ spread @ basis
     flat = curvatures <= FLAT * curvatures[-1]
@@ -152,11 +152,17 @@ def _finite(name: str, matrix: ArrayLike) -> FloatArray:
     return found
 
 
-def _symmetric(name: str, matrix: ArrayLike, size: int | None = None) -> FloatArray:
-    """The matrix as float64, after a check of its shape and symmetry."""
+def symmetric(name: str, matrix: ArrayLike, size: int | None = None) -> FloatArray:
+    """The matrix as float64, after a check of its shape and symmetry.
+
+    Raises
+    ------
+    ValueError
+        If it is not square (of the size given), finite or symmetric; the message has its name.
+    """
     found = _finite(name, matrix)
     if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size or size not in (None, len(found)):
-        wanted = "square" if size is None else f"of shape ({size}, {size}) like H"
+        wanted = "square" if size is None else f"of shape ({size}, {size})"
         raise ValueError(f"{name} has shape {found.shape}: must be {wanted}")
     if np.abs(found - found.T).max() > ROUND_OFF * np.abs(found).max():
         raise ValueError(f"{name} is not symmetric: it differs from its transpose by {np.abs(found - found.T).max():g}")
