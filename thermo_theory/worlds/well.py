@@ -15,11 +15,12 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory import symbols as s
+from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import identity_matrix
 from thermo_theory.worlds.beyond import Linear, equally_likely, linear_world, positive_definite
 
-__all__ = ["normal_points", "potential_energy", "potential_entropy", "well_world"]
+__all__ = ["normal_points", "potential_energy", "potential_entropy", "well_on_sphere", "well_world"]
 
 #: Mean of the implicit potential, and entropy of the weights, at a temperature; the potential is that of the world.
 potential_energy = sp.Function("U_Phi")
@@ -65,13 +66,13 @@ def well_world(number: int, granted: Assumptions, /) -> World:
     def loss(w: Any) -> Any:
         return form(curvature, w) / 2 + bend * form(curvature, w) ** 2 / 4
 
-    def slope(w: Any) -> Any:
+    def gradient(w: Any) -> Any:
         return curvature * w * (1 + bend * form(curvature, w))
 
     def covariance_at(temperature: Any) -> Any:
         """At another temperature of the same noise: another rate."""
         if not still:
-            return covariance
+            return covariance * mp.sqrt(temperature / heat)
         other = rate * temperature / heat
         return Linear(curvature * other, curvature * bend, flat * other**2, ripple, not continuous).still()
 
@@ -99,16 +100,47 @@ def well_world(number: int, granted: Assumptions, /) -> World:
         s.Hess_Phi: heat * inverse,
         s.T1: heat * mp.mpf(dice.uniform(0.4, 0.8)),
         s.L: lambda world: loss(world[s.w]),
-        s.grad_L: lambda world: slope(world[s.w]),
+        s.grad_L: lambda world: gradient(world[s.w]),
         s.Phi: lambda world: potential(world[s.w]),
-        s.drift: lambda world: slope(world[s.w]) * -rate,
+        s.drift: lambda world: gradient(world[s.w]) * -rate,
         s.U: mean_loss,
         s.var_L: variance,
         s.fluctuation: variance / (heat**2 * n / 2),
-        s.warmth: average(lambda w: mp.norm(slope(w), 2) ** 2) / (heat * trace),
-        s.C_V: lambda world: (energy(world, heat * 1.01) - energy(world, heat * 0.99)) / (heat * mp.mpf("0.02")),
+        s.warmth: average(lambda w: mp.norm(gradient(w), 2) ** 2) / (heat * trace),
+        s.C_V: lambda world: slope(lambda temperature: energy(world, temperature), heat),
         potential_energy: energy,
         potential_entropy: entropy,
     }
     ensemble = [{s.w: w, "weight": weight} for w, weight in points]
     return World(meanings, f"a well, {n} dimensions", ensemble=ensemble)
+
+
+@world_maker("SGD at fixed LR in a quadratic well of the directions, at a norm that T and p leave free", digits=None)
+def well_on_sphere(number: int, granted: Assumptions, /) -> World:
+    """The same wells on a sphere of squared norm 2 V, with T and V as variables of state."""
+    base, virial = well_world()(number, granted), mp.mpf(0 if "ideal gas law" in granted else 0.2)
+    entropy, gas_constant, strength = base.meanings[potential_entropy], base[s.R], base[s.eta] / base[s.T]
+    return base.at(
+        {
+            "direction": {s.T: mp.mpf(1), s.V: mp.mpf(1)},
+            s.V: mp.mpf(3) / 4,
+            s.r: lambda world: mp.sqrt(2 * world[s.V]),
+            s.S: lambda world: entropy(world, world[s.T]) + gas_constant * mp.log(2 * world[s.V]),
+            s.p: lambda world: (gas_constant * world[s.T] - virial * world[s.T] ** 2) / world[s.V],
+            s.eta_eff: lambda world: strength * world[s.T],
+            s.eta: lambda world: strength * world[s.T] * 2 * world[s.V],
+            s.C_p: _at_pressure,
+            s.gamma: lambda world: world[s.C_p] / world[s.C_V],
+        }
+    )
+
+
+def _at_pressure(world: World) -> Any:
+    """``T dS/dT`` at constant p, the volume found for each temperature."""
+    T, p = world[s.T], world[s.p]
+
+    def entropy(temperature: Any) -> Any:
+        volume = mp.findroot(lambda V: world.at({s.T: temperature, s.V: V})[s.p] - p, (world[s.V], world[s.V] * 1.1))
+        return world.at({s.T: temperature, s.V: volume})[s.S]
+
+    return T * slope(entropy, T)

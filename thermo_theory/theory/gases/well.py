@@ -16,10 +16,12 @@ from __future__ import annotations
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
+from thermo_theory.engine.differentials import Partial
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import (
     C,
     C_next,
+    C_p,
     C_V,
     D_mean,
     Hess,
@@ -27,17 +29,23 @@ from thermo_theory.symbols import (
     L,
     Phi,
     R,
+    S,
     Sigma_mean,
     Sigma_w,
     T,
     T1,
     U,
+    V,
     drift,
     drift_squared,
     eq,
     eta,
+    eta_eff,
     fluctuation,
+    gamma,
     grad_L,
+    p,
+    r,
     sigma,
     var_L,
     w,
@@ -57,7 +65,7 @@ from thermo_theory.symbols.vectors import (
     identity_matrix,
 )
 from thermo_theory.theory.gases.linear_regression import KUNIN, MANDT, _lyapunov, _potential
-from thermo_theory.worlds.well import potential_energy, potential_entropy, well_world
+from thermo_theory.worlds.well import potential_energy, potential_entropy, well_on_sphere, well_world
 
 __all__: list[str] = []
 
@@ -179,6 +187,30 @@ def _implicit_potential(chain: Chain) -> None:
     entropy.substitute(directions.solve_for(Tr(identity_matrix)), because="the entropy of an ideal gas: slope R")
     capacity = chain.definition(eq(C_V, sp.Derivative(potential_energy(T), T)), "heat capacity at constant volume")
     capacity.substitute(energy.differentiate(T))
+
+
+@derivation(
+    "implicit-potential-adiabat",
+    source=THIS,
+    summary="Under noise of any shape gamma = 2 at fixed LR near a minimum: the entropy depends on the learning rate "
+    "alone, and the adiabat is eta = const",
+    worlds=[well_on_sphere()],
+)
+def _implicit_adiabat(chain: Chain) -> None:
+    inside = chain.claim("implicit-potential", about=potential_entropy(T))
+    entropy = chain.definition(
+        eq(S, potential_entropy(T) + R * sp.log(2 * V)), "on a sphere of squared norm 2 V the well is larger"
+    )
+    entropy = entropy.substitute(inside)
+    law = chain.assumption("ideal gas law", eq(p * V, R * T))
+    capacity = chain.definition(eq(C_p, T * Partial(S, T, p)), "heat capacity at constant pressure")
+    capacity = capacity.substitute(entropy.substitute(law.solve_for(V)).partial_of(T, p))
+    index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
+    index.substitute(capacity, chain.claim("implicit-potential"), because="2 whatever the shape of the noise")
+    heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise at unit norm")
+    rate = chain.definition(eq(eta_eff, eta / r**2), "the effective learning rate")
+    volume = chain.definition(eq(V, r**2 / 2), "the volume")
+    entropy.gather_logarithms().substitute(volume, heat, rate, because="neither norm nor weight decay is left")
 
 
 # How far the loss is from the potential --------------------------------------------------------------
