@@ -213,6 +213,11 @@ recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that is remov
 kick = _symbol("s_r", "kick", "variance of r^2 that is added per iteration", "weight^4/iteration")
 squared = _symbol("q", "squared", "squared norm of the weights", "weight^2")
 L_next = _symbol("L'", "L_next", "loss after the next step", "loss", REAL)
+L_batch = _symbol("L_B", "L_batch", "loss of the minibatch of a step", "loss", REAL)
+L_batch_next = _symbol("L_B'", "L_batch_next", "loss of the same minibatch after the step", "loss", REAL)
+batch_sharpness = _symbol(
+    "h_B", "batch_sharpness", "batch sharpness: mean curvature of minibatches along their gradients", "loss"
+)
 lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "loss", REAL)
 
 # Other optimisers --------------------------------------------------------------------------------
@@ -318,6 +323,7 @@ drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the 
 diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction per iteration", "1/iteration")
 Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss", "loss")
 Hess_Phi = _tensor(Mat, "K", "Hess_Phi", "Hessian of the implicit potential", "loss/weight^2")
+Hess_batch = _tensor(Mat, "Hess_B", "Hess_batch", "Hessian of a minibatch's loss", "loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights", "weight^2")
 C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate", "weight^2")
 drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric", "1/iteration")

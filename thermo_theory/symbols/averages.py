@@ -36,6 +36,18 @@ averages: dict[sp.Basic, SymbolInfo] = {
         (Expectation(r**2), "radius_sq", "mean squared norm of the weights", POSITIVE),
         (Expectation(Dot(g, g)), "grad_sq", "mean squared norm of a minibatch's gradient", POSITIVE),
         (Expectation(Dot(grad_L, grad_L)), "grad_mean_sq", "mean squared norm of the mean gradient", Domain(low=0.0)),
+        (
+            Expectation(Dot(g_unit, g_unit)),
+            "grad_sq_unit",
+            "mean squared norm of a minibatch's gradient at unit norm",
+            POSITIVE,
+        ),
+        (
+            Expectation(Dot(grad_L_unit, grad_L_unit)),
+            "grad_mean_sq_unit",
+            "mean squared norm of the mean gradient at unit norm",
+            Domain(low=0.0),
+        ),
         (Expectation(tr_Sigma / r**2), "grad_variance", "trace of the gradient noise covariance, averaged", POSITIVE),
         (Expectation(Dot(g, w)), "grad_dot_w", "mean of g.w, 0 under scale invariance", REAL),
         (Expectation(Dot(g, buffer)), "grad_dot_buffer", "mean product of gradient and buffer", REAL),

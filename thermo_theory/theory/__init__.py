@@ -2,6 +2,7 @@
 
 from thermo_theory.theory import (
     discrete,
+    edge,
     finite_steps,
     forerunners,
     gases,
@@ -17,6 +18,7 @@ from thermo_theory.theory import (
 
 __all__ = [
     "discrete",
+    "edge",
     "finite_steps",
     "forerunners",
     "gases",
