@@ -280,6 +280,17 @@ eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block", _
 coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "loss", REAL)
 heat = _symbol("J", "J", "heat that flows from the first block to the second per iteration", "loss/iteration", REAL)
 
+# A logistic unit ---------------------------------------------------------------------------------
+logit_scale = _symbol("s", "logit_scale", "scale of the logit s u of an input, the one of the lowest mean loss")
+flip = _symbol("p_f", "flip", "probability that a label is flipped", domain=Domain(0.0, 0.5))
+turn = _symbol("psi", "turn", "angle by which the weights are turned in a direction across them", domain=REAL)
+input_along = _symbol("u", "input_along", "component of an input along the weights", domain=REAL)
+input_across = _symbol("x_a", "input_across", "component of an input in a direction across the weights", domain=REAL)
+label = _symbol("y_n", "label", "label of an example, 1 or -1", domain=REAL)
+true_label = _symbol("y_0", "true_label", "label of an example before it is flipped", domain=REAL)
+g_across = _symbol("g_a", "g_across", "gradient of an example in a direction across the weights", domain=REAL)
+noise_across = _symbol("Sigma_a", "noise_across", "gradient noise of one example in a direction across the weights")
+
 # Processes between states -------------------------------------------------------------------------
 V0 = _symbol("V_0", "V0", "volume at the start", "weight^2")
 p0 = _symbol("p_0", "p0", "pressure at the start", _CURVATURE)

@@ -20,9 +20,13 @@ from thermo_theory.symbols import (
     g_unit,
     grad_L,
     grad_L_unit,
+    input_across,
+    input_along,
+    label,
     lap_L,
     r,
     tr_Sigma,
+    true_label,
     w,
 )
 from thermo_theory.symbols.vectors import Dot, Expectation, Quad, SymProduct, Tr
@@ -54,6 +58,13 @@ averages: dict[sp.Basic, SymbolInfo] = {
         (Expectation(lap_L), "laplacian", "mean Laplacian of the loss on the unit sphere", REAL),
         (Expectation(Tr(SymProduct(Hess, Sigma))), "curvature_noise", "mean of tr(H Sigma + Sigma H)", REAL),
         (Expectation(Quad(Hess, g_unit)), "curvature_grad", "mean of g.Hg for a minibatch's gradient g", REAL),
+        (Expectation(true_label * input_along), "label_along", "mean product of label and input along the weights", REAL),
+        (
+            Expectation(input_along * input_across**2 * label),
+            "margin_across",
+            "mean product of label, input along the weights and squared input across them",
+            REAL,
+        ),
         (Expectation(Quad(Hess, grad_L_unit)), "curvature_mean_grad", "mean of g.Hg for the mean gradient g", REAL),
     )
 }
