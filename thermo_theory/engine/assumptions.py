@@ -31,6 +31,7 @@ ASSUMPTIONS = {
     "commuting noise": "the noise covariance has the eigenvectors of the Hessian",
     "linear drift": "the mean update is linear in the weights",
     "quadratic loss": "the loss is quadratic in the weights, as near a minimum",
+    "quartic well": "the loss is the sum of a quadratic and a quartic form of the weights",
     "normal density": "the stationary density of the weights is normal",
     "independent examples": "the gradients of a minibatch's examples are independent and alike",
     "unchanged batch loss": "a step leaves the loss of its own minibatch as it was, on average",

@@ -280,6 +280,11 @@ eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block", _
 coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "loss", REAL)
 heat = _symbol("J", "J", "heat that flows from the first block to the second per iteration", "loss/iteration", REAL)
 
+L_quartic = _symbol("L_4", "L_quartic", "quartic part of the loss", "loss")
+softness = _symbol("k_4", "softness", "mean quartic part of the loss under the normal law of T = 1", "1/loss")
+third = _symbol("c_3", "third", "third derivative of the loss at its minimum", "loss", REAL)
+fourth = _symbol("c_4", "fourth", "fourth derivative of the loss at its minimum", "loss", REAL)
+
 # A logistic unit ---------------------------------------------------------------------------------
 logit_scale = _symbol("s", "logit_scale", "scale of the logit s u of an input, the one of the lowest mean loss")
 flip = _symbol("p_f", "flip", "probability that a label is flipped", domain=Domain(0.0, 0.5))
