@@ -59,7 +59,6 @@ OVERRIDES: dict[str, dict[sp.Basic, str]] = {
 #: Base units that are pure numbers in a derivation that has a certain symbol, and why.
 NATURAL: dict[sp.Basic, tuple[str, str]] = {
     s.kappa: ("loss", "the loss 1 - cos(theta) is measured by its own scale"),
-    s.logit_scale: ("loss", "the loss log(1 + exp(-y s u)) is in nats, which are numbers"),
     s.C_next: ("iteration", "C_1 = C + dC/dt adds what one iteration brings"),
 }
 

@@ -85,7 +85,7 @@ class Modes:
         return np.asarray(eta * self.noise / pulled)
 
     def residual(self, eta: float, discrete: bool) -> float:
-        """Frobenius norm of what a Krylov space leaves of Lyapunov's equation, as a share of ``eta Sigma``; 0 if dense."""
+        """What a Krylov space leaves of Lyapunov's equation (Frobenius), as a share of ``eta Sigma``; 0 if dense."""
         spread = self.covariance(eta, discrete)
         out = self.leak @ spread
         across = out * (1 - eta * self.curvatures) if discrete else out
@@ -183,7 +183,9 @@ def _positive(name: str, matrix: FloatArray) -> None:
 def _factor(factor: ArrayLike | None, size: int) -> FloatArray:
     found = _finite("factor", [] if factor is None else factor)
     if found.ndim != 2 or len(found) != size or not found.any():
-        raise ValueError(f"factor has shape {found.shape}: must be ({size}, k), not all 0, with Sigma = factor factor^T")
+        raise ValueError(
+            f"factor has shape {found.shape}: must be ({size}, k), not all 0, with Sigma = factor factor^T"
+        )
     return found
 
 
@@ -266,7 +268,7 @@ def _orthonormal(block: FloatArray, basis: FloatArray) -> FloatArray:
 
 
 def _trace(operator: Any, products: int, seed: int) -> tuple[float, float]:
-    """tr H and its standard error: exact if the products suffice, else Hutch++ (Meyer et al. 2021)."""
+    """Tr H and its standard error: exact if the products suffice, else Hutch++ (Meyer et al. 2021)."""
     n = operator.shape[0]
     if products >= n:
         blocks = (np.eye(n, min(64, n - k), -k) for k in range(0, n, 64))

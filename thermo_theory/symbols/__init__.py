@@ -288,6 +288,8 @@ fourth = _symbol("c_4", "fourth", "fourth derivative of the loss at its minimum"
 # A logistic unit ---------------------------------------------------------------------------------
 logit_scale = _symbol("s", "logit_scale", "scale of the logit s u of an input, the one of the lowest mean loss")
 flip = _symbol("p_f", "flip", "probability that a label is flipped", domain=Domain(0.0, 0.5))
+example_loss = _symbol("ell_n", "example_loss", "loss of an example in nats", domain=Domain(low=0.0))
+logit_slope = _symbol("q_n", "logit_slope", "derivative of an example's loss by its logit", domain=REAL)
 turn = _symbol("psi", "turn", "angle by which the weights are turned in a direction across them", domain=REAL)
 input_along = _symbol("u", "input_along", "component of an input along the weights", domain=REAL)
 input_across = _symbol("x_a", "input_across", "component of an input in a direction across the weights", domain=REAL)

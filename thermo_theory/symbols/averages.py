@@ -12,8 +12,10 @@ import sympy as sp
 
 from thermo_theory.numeric.domain import POSITIVE, REAL, Domain
 from thermo_theory.symbols import (
+    C,
     Hess,
     Sigma,
+    Sigma_w,
     SymbolInfo,
     buffer,
     g,
@@ -24,14 +26,17 @@ from thermo_theory.symbols import (
     input_along,
     label,
     lap_L,
+    logit_slope,
     r,
     tr_Sigma,
     true_label,
     w,
 )
-from thermo_theory.symbols.vectors import Dot, Expectation, Quad, SymProduct, Tr
+from thermo_theory.symbols.vectors import Dot, Expectation, Quad, Sandwich, SkewProduct, SymProduct, Tr
 
 __all__ = ["averages"]
+
+_CURRENT = SkewProduct(Hess, C)
 
 #: Every average that a claim has on its right-hand side.
 averages: dict[sp.Basic, SymbolInfo] = {
@@ -58,7 +63,19 @@ averages: dict[sp.Basic, SymbolInfo] = {
         (Expectation(lap_L), "laplacian", "mean Laplacian of the loss on the unit sphere", REAL),
         (Expectation(Tr(SymProduct(Hess, Sigma))), "curvature_noise", "mean of tr(H Sigma + Sigma H)", REAL),
         (Expectation(Quad(Hess, g_unit)), "curvature_grad", "mean of g.Hg for a minibatch's gradient g", REAL),
-        (Expectation(true_label * input_along), "label_along", "mean product of label and input along the weights", REAL),
+        (
+            Expectation(true_label * input_along),
+            "label_along",
+            "mean product of label and input along the weights",
+            POSITIVE,
+        ),
+        (Expectation(logit_slope**2), "slope_sq", "mean squared derivative of the loss by the logit", POSITIVE),
+        (Tr(Hess), "tr_H", "trace of the Hessian", POSITIVE),
+        (Tr(Sigma_w), "tr_noise", "trace of the gradient noise covariance at the weights", POSITIVE),
+        (Tr(SymProduct(Hess, Sigma_w)), "tr_H_noise", "trace of H Sigma + Sigma H", POSITIVE),
+        (Tr(SymProduct(Sigma_w, Sigma_w)), "tr_noise_sq", "twice the trace of Sigma squared", POSITIVE),
+        (Tr(Sandwich(Hess, C)), "tr_H_C_H", "trace of H C H", Domain(low=0.0)),
+        (Tr(SymProduct(_CURRENT, _CURRENT)), "tr_current_sq", "twice the trace of [H, C] squared", Domain(high=0.0)),
         (
             Expectation(input_along * input_across**2 * label),
             "margin_across",

@@ -371,7 +371,8 @@ def _of_minibatch(expression: sp.Expr) -> list[sp.Basic]:
 
 
 #: Scalars that vary over the stationary distribution, by name (symbols.py owns the symbols themselves).
-_RANDOM = {"r", "L", "L'", "L_B", "L_B'", "L_4", "Phi", "tr_Sigma", "lap_L", "x_1", "x_2", "u", "x_a", "y_n", "y_0", "g_a"}
+_RANDOM = {"r", "L", "L'", "L_4", "L_B", "L_B'", "Phi", "tr_Sigma", "lap_L", "x_1", "x_2"}
+_RANDOM |= {"u", "x_a", "y_n", "y_0", "g_a", "q_n", "ell_n"}
 
 
 def _varies(expression: sp.Expr) -> bool:

@@ -15,20 +15,21 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.symbols import (
-    L,
     eq,
+    example_loss,
     flip,
     g_across,
     input_across,
     input_along,
     label,
     logit_scale,
+    logit_slope,
     noise_across,
     true_label,
     turn,
 )
 from thermo_theory.symbols.vectors import Expectation
-from thermo_theory.worlds.logistic import example_loss, logistic_world
+from thermo_theory.worlds.logistic import logistic_world, turned_loss
 
 __all__: list[str] = []
 
@@ -36,16 +37,19 @@ THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 _WORLD = logistic_world()
 
 
-def _gradient(chain: Chain) -> Step:
-    """The gradient of an example along a direction across the weights."""
+def _gradient(chain: Chain) -> tuple[Step, Step]:
+    """The gradient of an example along a direction across the weights, and the derivative by the logit in it."""
     along = input_along * sp.cos(turn) + input_across * sp.sin(turn)
     loss = chain.definition(
-        eq(example_loss(turn), sp.log(1 + sp.exp(-label * logit_scale * along))),
+        eq(turned_loss(turn), sp.log(1 + sp.exp(-label * logit_scale * along))),
         "loss of an example, the weights turned by an angle towards a direction across them",
     )
     slope = loss.differentiate(turn).choose(turn, 0)
     name = chain.definition(eq(g_across, slope.equation.lhs), "the gradient along that direction")
-    return name.substitute(slope).simplify()
+    factor = chain.definition(
+        eq(logit_slope, -label / (1 + sp.exp(label * logit_scale * input_along))), "the derivative by the logit"
+    )
+    return name.substitute(slope).simplify(), factor
 
 
 def _noise(chain: Chain) -> tuple[Step, Step]:
@@ -69,13 +73,13 @@ def _sign(chain: Chain) -> Step:
     worlds=[_WORLD],
 )
 def _ideal_noise(chain: Chain) -> None:
-    gradient = _gradient(chain)
+    gradient, factor = _gradient(chain)
+    gradient = gradient.substitute(factor.solve_for(sp.exp(label * logit_scale * input_along)))
     noise, white = _noise(chain)
     noise = noise.substitute(gradient)
-    (mean,) = noise.equation.rhs.atoms(Expectation)
-    weight = sp.cancel(mean.args[0] / input_across**2)
     apart = chain.assumption(
-        "independent inputs", eq(mean, Expectation(input_across**2) * Expectation(weight)), "what they multiply"
+        "independent inputs",
+        eq(Expectation(input_across**2 * logit_slope**2), Expectation(input_across**2) * Expectation(logit_slope**2)),
     )
     noise.substitute(apart, white, because="the direction does not stand here: the noise is the same in all of them")
 
@@ -86,9 +90,10 @@ def _ideal_noise(chain: Chain) -> None:
     summary="For any white inputs the noise of a logistic unit is isotropic to leading order in the scale s of the "
     "logit; what breaks it first is the correlation of squared inputs with the margin y u, s times a third moment",
     worlds=[_WORLD],
+    domain=[logit_scale * Expectation(input_along * input_across**2 * label) < 1],
 )
 def _small_scale(chain: Chain) -> None:
-    gradient = _gradient(chain)
+    gradient, _ = _gradient(chain)
     (noise, white), sign = _noise(chain), _sign(chain)
     square = gradient.multiply(gradient).series(logit_scale, 0, 4).put_into_terms(sign, sign.scale(label))
     noise.substitute(square.expectation(), white)
@@ -103,7 +108,9 @@ def _small_scale(chain: Chain) -> None:
 )
 def _scale(chain: Chain) -> None:
     margin = label * logit_scale * input_along
-    loss = chain.assumption("small logits", eq(L, sp.log(2) - margin / 2 + margin**2 / 8), "of log(1 + exp(-y s u))")
+    loss = chain.assumption(
+        "small logits", eq(example_loss, sp.log(2) - margin / 2 + margin**2 / 8), "of log(1 + exp(-y s u))"
+    )
     mean = loss.put_into_terms(_sign(chain)).expectation()
     flipped = chain.assumption(
         "flipped labels", eq(Expectation(label * input_along), (1 - 2 * flip) * Expectation(true_label * input_along))

@@ -59,9 +59,7 @@ class Batches:
 
     def change(self, of: Callable[[Any, int], Any], x: Any, rate: Any) -> Any:
         """Mean change of a function of weights and minibatch by the step of that minibatch."""
-        return mp.fsum(
-            odd * (of(x - rate * self.gradient(x, k), k) - of(x, k)) for k, odd in enumerate(self.odds)
-        )
+        return mp.fsum(odd * (of(x - rate * self.gradient(x, k), k) - of(x, k)) for k, odd in enumerate(self.odds))
 
 
 def _batches(n: int, dice: random.Random, granted: Assumptions, regular: bool) -> Batches:

@@ -13,10 +13,10 @@ from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
 from thermo_theory.worlds.beyond import equally_likely
 
-__all__ = ["example_loss", "logistic_world"]
+__all__ = ["logistic_world", "turned_loss"]
 
 #: Loss of an example once the weights have been turned by an angle.
-example_loss = sp.Function("ell")
+turned_loss = sp.Function("ell")
 
 #: Component along the weights, label as it was, and how often.
 _ALONG = (("0.9", 1, "0.4"), ("-0.7", -1, "0.3"), ("-0.2", 1, "0.1"), ("0.5", -1, "0.2"))
@@ -37,7 +37,9 @@ def _inputs(dice: random.Random, granted: Assumptions) -> list[tuple[Any, Any, A
     if not white:
         return found
     total = mp.fsum(odds * u**2 for u, _, _, odds in found)
-    moment = sum((odds * across * across.T for _, across, _, odds in found[1:]), found[0][3] * found[0][1] * found[0][1].T)
+    moment = sum(
+        (odds * across * across.T for _, across, _, odds in found[1:]), found[0][3] * found[0][1] * found[0][1].T
+    )
     root = mp.inverse(mp.cholesky(moment))
     return [(u / mp.sqrt(total), root * across, label, odds) for u, across, label, odds in found]
 
@@ -68,6 +70,9 @@ def logistic_world(number: int, granted: Assumptions, /) -> World:
     def mean_loss(scale: Any) -> Any:
         return mean(lambda u, _, y: logit_loss(y * scale * u))
 
+    def logit(world: World) -> Any:
+        return world[s.logit_scale] * world[s.input_along]
+
     def variance(world: World) -> Any:
         scale = world[s.logit_scale]
 
@@ -78,9 +83,9 @@ def logistic_world(number: int, granted: Assumptions, /) -> World:
         return mean(lambda *example: (gradient(*example) - average) ** 2)
 
     best = mp.findroot(lambda scale: slope(mean_loss, scale), (0, 20), solver="illinois", tol=mp.mpf(10) ** -45)
-    u, across, label, sign, _ = examples[0]
+    u, across, label, _, _ = examples[0]
     meanings: dict[Any, Any] = {
-        example_loss: turn,
+        turned_loss: turn,
         s.turn: mp.mpf("0.4"),
         s.logit_scale: best,
         s.flip: flip,
@@ -90,7 +95,8 @@ def logistic_world(number: int, granted: Assumptions, /) -> World:
         s.true_label: mp.mpf(label),
         s.g_across: lambda world: slope(lambda angle: turn(world, angle), mp.mpf(0)),
         s.noise_across: variance,
-        s.L: lambda world: turn(world, mp.mpf(0)),
+        s.example_loss: lambda world: turn(world, mp.mpf(0)),
+        s.logit_slope: lambda world: world[s.label] * slope(logit_loss, world[s.label] * logit(world)),
     }
     ensemble = [
         {

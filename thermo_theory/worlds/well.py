@@ -17,8 +17,7 @@ import sympy as sp
 from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
-from thermo_theory.symbols.vectors import identity_matrix
-from thermo_theory.worlds.beyond import Linear, equally_likely, linear_world, positive_definite
+from thermo_theory.worlds.beyond import Linear, equally_likely, linear_world
 
 __all__ = ["normal_points", "potential_energy", "potential_entropy", "well_on_sphere", "well_world"]
 

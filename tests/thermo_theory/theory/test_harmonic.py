@@ -56,7 +56,7 @@ def test_the_laws_of_the_gas_hold_whatever_the_noise(seed, m):
     hessian, root, _ = random_matrices(seed, m, m)
     noise = root @ root.T
     system, eta, twice = Harmonic(hessian, noise), 0.01, 0.02
-    assert system.R == m / 2
+    assert m / 2 == system.R
     for one in (eta, twice):
         assert system.energy(one) == pytest.approx(system.R * system.temperature(one), rel=1e-10)
     slope = (system.entropy(twice) - system.entropy(eta)) / np.log(2)
@@ -76,7 +76,11 @@ def test_the_laws_of_the_gas_hold_whatever_the_noise(seed, m):
 
 def test_the_loss_is_the_potential_only_if_the_noise_is_isotropic_and_currents_are_another_matter():
     hessian, root, _ = random_matrices(3, 4, 4)
-    for noise, flows, is_loss in ((np.eye(4), False, True), (hessian @ hessian, False, False), (root @ root.T, True, False)):
+    for noise, flows, is_loss in (
+        (np.eye(4), False, True),
+        (hessian @ hessian, False, False),
+        (root @ root.T, True, False),
+    ):
         system = Harmonic(hessian, noise)
         assert np.allclose(system.potential(), hessian, rtol=1e-8) == is_loss
         assert (system.fluctuations() == pytest.approx(1, abs=1e-12)) == is_loss
@@ -244,7 +248,7 @@ def test_other_wrong_requests_are_named():
         with pytest.raises(ValueError, match="either Sigma or factor"):
             Harmonic(GOOD, **wrong)
     for factor in (np.ones((3, 1)), np.ones(2), np.zeros((2, 1))):
-        with pytest.raises(ValueError, match="^factor has shape"):
+        with pytest.raises(ValueError, match=r"^factor has shape"):
             Harmonic(GOOD, factor=factor)
     with pytest.raises(ValueError, match="H has the Ritz value -1"):
         Harmonic(aslinearoperator(np.diag([1.0, -1.0])), factor=np.eye(2))
@@ -252,12 +256,12 @@ def test_other_wrong_requests_are_named():
         Harmonic(aslinearoperator(np.array([[1.0, 0.5], [0.0, 1.0]])), factor=np.eye(2))
     with pytest.raises(ValueError, match=r"H has shape \(2, 3\)"):
         Harmonic(aslinearoperator(np.ones((2, 3))), factor=np.eye(2))
-    with pytest.raises(ValueError, match="^directions and trace"):
+    with pytest.raises(ValueError, match=r"^directions and trace"):
         Harmonic(GOOD, GOOD, trace=3.0)
     system, closed = Harmonic(GOOD, GOOD), Harmonic(sp.diag(1, 2), sp.diag(1, 2))
     for one in (system, closed):
         for eta in (0, -0.1):
-            with pytest.raises(ValueError, match="^eta_eff = .*must be positive"):
+            with pytest.raises(ValueError, match=r"^eta_eff = .*must be positive"):
                 one.covariance(eta)
         with pytest.raises(ValueError, match="SGD diverges"):
             one.covariance(1.0, discrete=True)

@@ -79,6 +79,7 @@ def at_low_temperature(equation: sp.Eq, temperature: sp.Symbol, order: int) -> s
     summary="In a quartic well U = R T less the mean of the quartic part, under noise of any shape; so to first order "
     "C_V = R - 2 k T with the mean k T^2 of the quartic part under the normal law",
     worlds=[quartic_world()],
+    domain=[2 * softness * T < R],
 )
 def _quartic(chain: Chain) -> None:
     slope = chain.definition(eq(drift, -eta * grad_L), "the mean update")
@@ -111,7 +112,7 @@ def _quartic(chain: Chain) -> None:
     summary="Heat capacity of one direction of any smooth well to first order in T: a fourth derivative makes it "
     "smaller, a third derivative of either sign larger",
     worlds=[bent_world()],
-    domain=[T * fourth / h**2 < 1],
+    domain=[T * (fourth / (4 * h**2) - 5 * third**2 / (12 * h**3)) < sp.Rational(1, 2)],
 )
 def _bent(chain: Chain) -> None:
     x = sp.Symbol("x_1", real=True)

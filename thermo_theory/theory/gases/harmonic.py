@@ -144,7 +144,7 @@ class Harmonic:
 
     @property
     def trace_error(self) -> float:
-        """Standard error of tr H, as a share of it: that of `thermometer`; 0 but for a matrix-free H of many directions.
+        """Standard error of tr H, as a share of it: that of `thermometer`; 0 except for a large matrix-free H.
 
         >>> Harmonic(np.eye(2), np.eye(2)).trace_error
         0.0

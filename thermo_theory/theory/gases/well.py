@@ -19,10 +19,11 @@ from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.differentials import Partial
 from thermo_theory.engine.operations import OperationError, operation
 from thermo_theory.symbols import (
+    C_V,
+    T1,
     C,
     C_next,
     C_p,
-    C_V,
     D_mean,
     Hess,
     Hess_Phi,
@@ -33,7 +34,6 @@ from thermo_theory.symbols import (
     Sigma_mean,
     Sigma_w,
     T,
-    T1,
     U,
     V,
     drift,
@@ -71,6 +71,8 @@ __all__: list[str] = []
 
 THIS = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 _WELL = well_world()
+_CURRENT = SkewProduct(Hess, C)
+_CURRENT_SQUARE, _NOISE_SQUARE = Tr(SymProduct(_CURRENT, _CURRENT)), Tr(SymProduct(Sigma_w, Sigma_w))
 
 
 # Operations --------------------------------------------------------------------------------------
@@ -93,15 +95,12 @@ def moments(equation: sp.Eq, weights: sp.Expr, spread: Mat) -> sp.Eq:
 
 @operation("average the squares of quadratic forms over normal weights of mean 0 and covariance {1}")
 def normal_squares(equation: sp.Eq, weights: sp.Expr, spread: Mat) -> sp.Eq:
-    """``E[(w.M w)^2] = E[w.M w]^2 + 2 tr(M C M C)``, by Wick's theorem.
-
-    With X = {M, C} and K = [M, C], ``4 tr(M C M C) = tr X^2 + tr K^2``.
-    """
+    """``E[(w.M w)^2] = E[w.M w]^2 + (tr X^2 + tr K^2)/2`` with ``X = {M, C}``, ``K = [M, C]``, by Wick's theorem."""
     rules = {}
     for mean in equation.rhs.atoms(Expectation):
         base, power = mean.args[0].as_base_exp()
         if isinstance(base, Quad) and base.args[1] == weights and power == 2:
-            both, skew = (kind(base.args[0], spread) for kind in (SymProduct, SkewProduct))
+            both, skew = SymProduct(base.args[0], spread), SkewProduct(base.args[0], spread)
             rules[mean] = Expectation(base) ** 2 + (Tr(SymProduct(both, both)) + Tr(SymProduct(skew, skew))) / 4
     if not rules:
         raise OperationError(f"{equation.rhs} has no mean of the square of a quadratic form of {weights}")
@@ -113,7 +112,7 @@ def trace_with(equation: sp.Eq, matrix: Mat) -> sp.Eq:
     """``tr(M {M, X}) = 2 tr(M X M)``, and ``tr(M Y)`` as half the trace of ``{M, Y}``."""
 
     def traced(side: sp.Expr) -> sp.Expr:
-        total = Tr(SymProduct(matrix, side)) / 2
+        total: sp.Expr = Tr(SymProduct(matrix, side)) / 2
         for node in total.atoms(SymProduct):
             inner = node.args[1]
             if isinstance(inner, SymProduct) and inner.args[0] == matrix:
@@ -145,12 +144,10 @@ def mean_square_of_drift(drift_law: sp.Eq, weights: sp.Expr, spread: Mat, name: 
 @operation("the only solution of {0} X + X {0} = 0 is 0")
 def only_zero(equation: sp.Eq, matrix: Mat) -> sp.Eq:
     """From ``[M, X] = 0``, X skew, so that this is ``M X + X M``, conclude X = 0: M has positive eigenvalues."""
-    zero = [side for side in equation.args if side != 0]
-    factor, (inner,) = zero[0].as_independent(SkewProduct)[0], zero[0].atoms(SkewProduct) - {
-        part.args[1] for part in zero[0].atoms(SkewProduct)
-    }
-    unknown = inner.args[1]
-    if len(zero) != 1 or inner.args[0] != matrix or not isinstance(unknown, SkewProduct) or not factor.is_nonzero:
+    (side,) = (one for one in equation.args if one != 0)
+    factor, outer = side.as_independent(SkewProduct)
+    first, unknown = outer.args
+    if first != matrix or not isinstance(unknown, SkewProduct) or not factor.is_nonzero:
         raise OperationError(f"{equation} does not say that {matrix} X + X {matrix} is 0 for a skew X")
     return eq(unknown, 0)
 
@@ -254,6 +251,7 @@ def _thermometer(chain: Chain) -> None:
     summary="Fluctuations of the loss in a quadratic well: Var L/(R T^2) is m tr Sigma^2/(tr Sigma)^2 less the square "
     "of the currents; so it lies between 1 and this, and the currents of H and Sigma make it smaller",
     worlds=[_WELL],
+    domain=[16 * R**2 * T**2 * _NOISE_SQUARE + _CURRENT_SQUARE * Tr(Sigma_w) ** 2 > 0],
 )
 def _harmonic_fluctuations(chain: Chain) -> None:
     balance, normal = _lyapunov(chain), _potential(chain)
@@ -296,4 +294,6 @@ def _finite_steps(chain: Chain) -> None:
     loss = chain.assumption("quadratic loss", eq(L, Quad(Hess, w) / 2), "the loss above its minimum")
     energy = chain.definition(eq(U, Expectation(L)), "the mean loss")
     energy = energy.substitute(loss).moments(w, C).substitute(balance.trace())
-    energy.substitute(_heat(chain).solve_for(eta)).factor(because="large steps overshoot: the loss is hotter than the noise")
+    energy.substitute(_heat(chain).solve_for(eta)).factor(
+        because="large steps overshoot: the loss is hotter than the noise"
+    )
