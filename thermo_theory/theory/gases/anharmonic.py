@@ -55,15 +55,14 @@ def at_low_temperature(equation: sp.Eq, temperature: sp.Symbol, order: int) -> s
     if not (isinstance(top, sp.Integral) and isinstance(bottom, sp.Integral) and top.limits == bottom.limits):
         raise OperationError(f"{equation.rhs} is no ratio of integrals")
     ((x, low, high),) = top.limits
-    energy = sp.Poly(sp.expand(-temperature * sp.log(bottom.function).expand(force=True)), x)
-    stiffness = 2 * energy.coeff_monomial(x**2)
-    bent = [energy.coeff_monomial(x**k) for k in (0, 1)] != [0, 0] or not stiffness.is_positive
-    function = sp.cancel(top.function / bottom.function)
-    if (low, high) != (-sp.oo, sp.oo) or bent or not function.is_polynomial(x):
+    energy = sp.expand(-temperature * bottom.function.exp)
+    stiffness, function = 2 * energy.coeff(x, 2), sp.cancel(top.function / bottom.function)
+    minimum = energy.coeff(x, 0) == energy.coeff(x, 1) == 0 and stiffness.is_positive
+    if (low, high) != (-sp.oo, sp.oo) or not (minimum and function.is_polynomial(x)):
         raise OperationError(f"{equation.rhs} is no mean in a well with its minimum at 0")
-    z, small = sp.Dummy("z"), sp.Dummy("t", positive=True)
-    rest = sp.expand((energy.as_expr() - stiffness * x**2 / 2).subs(x, small * z) / small**2)
-    weight = sum((-rest) ** k / sp.factorial(k) for k in range(2 * order + 1))
+    z, small = sp.Dummy("z"), sp.Dummy("t")
+    rest = sp.expand((energy - stiffness * x**2 / 2).subs(x, small * z) / small**2)
+    weight = sum((-rest) ** k / sp.factorial(k) for k in range(2 * order))
 
     def mean(of: sp.Expr) -> sp.Expr:
         terms = sp.Poly(sp.expand(of * weight), z).terms()

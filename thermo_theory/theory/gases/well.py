@@ -83,11 +83,11 @@ def moments(equation: sp.Eq, weights: sp.Expr, spread: Mat) -> sp.Eq:
     """``E[w.M w] = tr(M C)`` and ``E[M w.M w] = tr(M C M)``, for symmetric M, in the right-hand side."""
     rules = {}
     for mean in equation.rhs.atoms(Expectation):
-        inner = mean.args[0]
-        if isinstance(inner, Quad) and inner.args[1] == weights:
-            rules[mean] = Tr(SymProduct(inner.args[0], spread)) / 2
-        elif isinstance(inner, Dot) and inner.args[0] == inner.args[1] and inner.args[0].args[1:] == (weights,):
-            rules[mean] = Tr(Sandwich(inner.args[0].args[0], spread))
+        match mean.args[0]:
+            case Quad(args=(matrix, inside)) if inside == weights:
+                rules[mean] = Tr(SymProduct(matrix, spread)) / 2
+            case Dot(args=(Apply(args=(matrix, inside)) as one, other)) if one == other and inside == weights:
+                rules[mean] = Tr(Sandwich(matrix, spread))
     if not rules:
         raise OperationError(f"{equation.rhs} has no mean of a square of {weights}")
     return eq(equation.lhs, sp.expand(equation.rhs.subs(rules)))
@@ -98,10 +98,11 @@ def normal_squares(equation: sp.Eq, weights: sp.Expr, spread: Mat) -> sp.Eq:
     """``E[(w.M w)^2] = E[w.M w]^2 + (tr X^2 + tr K^2)/2`` with ``X = {M, C}``, ``K = [M, C]``, by Wick's theorem."""
     rules = {}
     for mean in equation.rhs.atoms(Expectation):
-        base, power = mean.args[0].as_base_exp()
-        if isinstance(base, Quad) and base.args[1] == weights and power == 2:
-            both, skew = SymProduct(base.args[0], spread), SkewProduct(base.args[0], spread)
-            rules[mean] = Expectation(base) ** 2 + (Tr(SymProduct(both, both)) + Tr(SymProduct(skew, skew))) / 4
+        match mean.args[0].as_base_exp():
+            case (Quad(args=(matrix, inside)) as form, sp.Integer(p=2)) if inside == weights:
+                both, skew = SymProduct(matrix, spread), SkewProduct(matrix, spread)
+                traces = Tr(SymProduct(both, both)) + Tr(SymProduct(skew, skew))
+                rules[mean] = Expectation(form) ** 2 + traces / 4
     if not rules:
         raise OperationError(f"{equation.rhs} has no mean of the square of a quadratic form of {weights}")
     return eq(equation.lhs, sp.expand(equation.rhs.subs(rules)))
@@ -125,7 +126,7 @@ def trace_with(equation: sp.Eq, matrix: Mat) -> sp.Eq:
 @operation("entropy of normal weights")
 def entropy_of_normal(spread: sp.Eq, temperature: sp.Symbol, before: sp.Symbol, entropy: sp.Expr) -> sp.Eq:
     """From ``C = T M`` the change of ``log det(2 pi e C)/2`` with T: ``tr(1)/2 log(T/T_1)``."""
-    if spread.rhs.has(entropy) or sp.expand(spread.rhs / temperature).has(temperature):
+    if sp.expand(spread.rhs / temperature).has(temperature):
         raise OperationError(f"{spread.rhs} is not proportional to {temperature}")
     growth = Tr(identity_matrix) / 2 * sp.log(temperature / before)
     return eq(entropy, entropy.subs(temperature, before) + growth)
@@ -144,8 +145,7 @@ def mean_square_of_drift(drift_law: sp.Eq, weights: sp.Expr, spread: Mat, name: 
 @operation("the only solution of {0} X + X {0} = 0 is 0")
 def only_zero(equation: sp.Eq, matrix: Mat) -> sp.Eq:
     """From ``[M, X] = 0``, X skew, so that this is ``M X + X M``, conclude X = 0: M has positive eigenvalues."""
-    (side,) = (one for one in equation.args if one != 0)
-    factor, outer = side.as_independent(SkewProduct)
+    factor, outer = (equation.lhs - equation.rhs).as_independent(SkewProduct, as_Add=False)
     first, unknown = outer.args
     if first != matrix or not isinstance(unknown, SkewProduct) or not factor.is_nonzero:
         raise OperationError(f"{equation} does not say that {matrix} X + X {matrix} is 0 for a skew X")
