@@ -83,7 +83,7 @@ def logistic_world(number: int, granted: Assumptions, /) -> World:
         return mean(lambda *example: (gradient(*example) - average) ** 2)
 
     best = mp.findroot(lambda scale: slope(mean_loss, scale), (0, 20), solver="illinois", tol=mp.mpf(10) ** -45)
-    u, across, label, _, _ = examples[0]
+    u, across, label, _, _ = examples[8 * number]
     meanings: dict[Any, Any] = {
         turned_loss: turn,
         s.turn: mp.mpf("0.4"),

@@ -97,6 +97,7 @@ def well_world(number: int, granted: Assumptions, /) -> World:
         s.d: n + 1,
         s.R: mp.mpf(n) / 2,
         s.Hess_Phi: heat * inverse,
+        s.C_step: base[s.C_next],
         s.T1: heat * mp.mpf(dice.uniform(0.4, 0.8)),
         s.L: lambda world: loss(world[s.w]),
         s.grad_L: lambda world: gradient(world[s.w]),

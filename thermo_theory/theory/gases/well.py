@@ -22,8 +22,8 @@ from thermo_theory.symbols import (
     C_V,
     T1,
     C,
-    C_next,
     C_p,
+    C_step,
     D_mean,
     Hess,
     Hess_Phi,
@@ -288,8 +288,8 @@ def _finite_steps(chain: Chain) -> None:
     square = chain.definition(eq(D_mean, eta**2 * Sigma_mean + drift_squared), "mean square of a step: noise plus mean")
     pulled = mean.mean_square_of_drift(w, C, drift_squared)
     alike = chain.assumption("homogeneous noise", eq(Sigma_mean, Sigma_w), "the noise is the same at all weights")
-    later = mean.second_moment(square.substitute(pulled, alike), C_next, w, C)
-    still = chain.assumption("stationarity", eq(C_next, C), "the covariance is constant")
+    later = mean.second_moment(square.substitute(pulled, alike), C_step, w, C)
+    still = chain.assumption("stationarity", eq(C_step, C), "the covariance is constant")
     balance = later.substitute(still).isolate(SymProduct(Hess, C), because="Lyapunov's equation of finite steps")
     loss = chain.assumption("quadratic loss", eq(L, Quad(Hess, w) / 2), "the loss above its minimum")
     energy = chain.definition(eq(U, Expectation(L)), "the mean loss")
