@@ -20,7 +20,7 @@ __all__ = ["edge_world"]
 
 
 @dataclass(frozen=True)
-class Minibatches:
+class ListedBatches:
     """Losses ``x.H_k x/2 + n_k.x + quartic |x|^4`` of minibatches k, drawn with some probabilities.
 
     Parameters
@@ -62,7 +62,7 @@ class Minibatches:
         return mp.fsum(odd * (of(x - rate * self.gradient(x, k), k) - of(x, k)) for k, odd in enumerate(self.odds))
 
 
-def _batches(n: int, dice: random.Random, granted: Assumptions, regular: bool) -> Minibatches:
+def _batches(n: int, dice: random.Random, granted: Assumptions, regular: bool) -> ListedBatches:
     """Four minibatches whose Hessians, slopes and odds are as different as the assumptions allow."""
     full, shared = "full batch" in granted, "additive noise" in granted
     curvatures = [positive_definite(n, dice) for _ in range(4)]
@@ -78,7 +78,7 @@ def _batches(n: int, dice: random.Random, granted: Assumptions, regular: bool) -
     biased = not (regular or full or "independent noise" in granted)
     odds = [mp.mpf(odd) for odd in (("0.4", "0.1", "0.3", "0.2") if biased else ("0.25",) * 4)]
     quadratic = "small steps" in granted or "interpolation" in granted
-    return Minibatches(curvatures, slopes, odds, mp.mpf(0 if quadratic else "0.05"))
+    return ListedBatches(curvatures, slopes, odds, mp.mpf(0 if quadratic else "0.05"))
 
 
 @world_maker("SGD with large steps on four minibatches that have losses of their own, all listed, at three weights")
