@@ -286,7 +286,7 @@ third = _symbol("c_3", "third", "third derivative of the loss at its minimum", "
 fourth = _symbol("c_4", "fourth", "fourth derivative of the loss at its minimum", "loss", REAL)
 
 # A logistic unit ---------------------------------------------------------------------------------
-logit_scale = _symbol("s", "logit_scale", "scale of the logit s u of an input, the one of the lowest mean loss")
+logit_scale = _symbol("s_u", "logit_scale", "scale of the logit s_u u of an input, the one of the lowest mean loss")
 flip = _symbol("p_f", "flip", "probability that a label is flipped", domain=Domain(0.0, 0.5))
 example_loss = _symbol("ell_n", "example_loss", "loss of an example in nats", domain=Domain(low=0.0))
 logit_slope = _symbol("q_n", "logit_slope", "derivative of an example's loss by its logit", domain=REAL)

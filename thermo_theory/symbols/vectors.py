@@ -176,6 +176,11 @@ class Tr(_Multilinear):
 
     text, tex = "tr({0})", r"\operatorname{{tr}} {0}"
 
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        plain = super()._latex(printer, exp)
+        inner = printer._print(self.args[0])
+        return plain.replace(inner, rf"\left({inner}\right)") if isinstance(self.args[0], Sandwich) else plain
+
 
 class Quad(_Multilinear):
     """The quadratic form ``v^T M v`` of a matrix M in a vector v: ``Quad(M, v)``."""
