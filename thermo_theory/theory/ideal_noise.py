@@ -5,7 +5,7 @@ number that depends on the component u of the input along them and the label, ti
 has the shape of the inputs, weighted by that number.
 
 >>> from thermo_theory import derive
->>> derive("scale-of-logits").claim(flip=0.3, label_along=0.9)  # flipped labels keep it small
+>>> round(derive("scale-of-logits").claim(flip=0.3, label_along=0.9), 12)  # flipped labels keep it small
 0.72
 """
 
