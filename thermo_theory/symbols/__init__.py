@@ -134,6 +134,10 @@ _LATEX_NAMES = {
     "S_prod": r"S_{\mathrm{prod}}",
     "b_0": "b",
     "Hess": "H",
+    "Hess_b": "H_{B}",
+    "var_L": r"\operatorname{Var} L",
+    "L_B'": "L_{B}'",
+    "ell_n": r"\ell_{n}",
     "Sigma_m": r"\bar{\Sigma}",
     "D_m": r"\bar{D}",
     "I": r"\mathbb{1}",
@@ -341,7 +345,7 @@ drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the 
 diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction per iteration", "1/iteration")
 Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss", "loss")
 Hess_Phi = _tensor(Mat, "K", "Hess_Phi", "Hessian of the implicit potential", "loss/weight^2")
-Hess_batch = _tensor(Mat, "Hess_B", "Hess_batch", "Hessian of a minibatch's loss", "loss")
+Hess_batch = _tensor(Mat, "Hess_b", "Hess_batch", "Hessian of a minibatch's loss", "loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights", "weight^2")
 C_step = _tensor(Mat, "C'", "C_step", "covariance of the weights after a step", "weight^2")
 C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate", "weight^2")
