@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from thermo_theory.theory.gases import vmf
     from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
     from thermo_theory.theory.gases.own import Gas
+    from thermo_theory.theory.gases.harmonic import Harmonic
+    from thermo_theory.theory.workbench import Optimizer
 
 __all__ = [
     "ASSUMPTIONS",
@@ -40,6 +42,8 @@ __all__ = [
     "FixedSphere",
     "Formula",
     "Gas",
+    "Harmonic",
+    "Optimizer",
     "Protocol",
     "StepFalse",
     "StepUnproved",
@@ -66,6 +70,8 @@ _HOME = {
     "thermo_theory.book.dictionary": ("dictionary",),
     "thermo_theory.theory.gases": ("vmf",),
     "thermo_theory.theory.gases.own": ("Gas",),
+    "thermo_theory.theory.gases.harmonic": ("Harmonic",),
+    "thermo_theory.theory.workbench": ("Optimizer",),
 }
 
 library.add_module("thermo_theory.theory")
