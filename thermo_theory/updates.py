@@ -92,7 +92,9 @@ class Term:
 
     def bracketed(self, inside: str) -> str:
         """Write it as a part of an operation."""
-        return f"({self})" if self.args and _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") else str(self)
+        return (
+            f"({self})" if self.args and _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") else str(self)
+        )
 
     def names(self) -> Iterator[str]:
         """Names that stand in it."""
@@ -406,7 +408,9 @@ class Update:
         UpdateError
             If there are none; with the parts that scale differently, and what breaks the symmetry.
         """
-        unknown = {name: sp.Dummy(name) for name in (*self.buffers, *free, *(one for one in RATES if one in self._names))}
+        unknown = {
+            name: sp.Dummy(name) for name in (*self.buffers, *free, *(one for one in RATES if one in self._names))
+        }
         known: dict[str, sp.Expr] = {"w": sp.sympify(weights), "g": sp.sympify(gradient), **unknown}
         scaling = _Scaling(known)
         for name, term, kept in self._marked:
@@ -601,7 +605,11 @@ def _in_limit(term: Term) -> Term | None:
     other = next((part for part in term.args if part.op not in (_ZERO, _INFINITE)), None)
     if _ZERO not in ops and _INFINITE not in ops:
         return term
-    if term.op == "min" and _INFINITE in ops or term.op == "clip" and ops[1] == _INFINITE or term.op == "max" and _ZERO in ops:
+    if (
+        (term.op == "min" and _INFINITE in ops)
+        or (term.op == "clip" and ops[1] == _INFINITE)
+        or (term.op == "max" and _ZERO in ops)
+    ):
         return other
     if term.op in ("+", "-") and _INFINITE not in ops:
         return other if ops[1] == _ZERO else term if term.op == "-" else other

@@ -240,7 +240,13 @@ adam_unit = _symbol(
     "normaliser of Adam's gradients, their root mean square per coordinate",
     "loss*sqrt(iteration)/weight",
 )
-degree = _symbol("k", "k", "degree of a step in the gradient: steps are c^k times as large if gradients are c times", "1", Domain(0.0))
+degree = _symbol(
+    "k",
+    "k",
+    "degree of a step in the gradient: steps are c^k times as large if gradients are c times",
+    "1",
+    Domain(0.0),
+)
 D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
 D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
 taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")

@@ -34,6 +34,7 @@ from thermo_theory.symbols import (
     T,
     V,
     angle,
+    chord,
     d,
     degree,
     eq,
@@ -59,7 +60,16 @@ from thermo_theory.symbols import (
 )
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
-from thermo_theory.worlds.homogeneous import KINDS, after, gas_world, lag, lagged, memory_world, with_weights
+from thermo_theory.worlds.homogeneous import (
+    KINDS,
+    after,
+    gas_world,
+    lag,
+    lagged,
+    length_world,
+    memory_world,
+    with_weights,
+)
 
 __all__ = ["NAMES", "out_of_sum", "sum_recursion"]
 
@@ -107,10 +117,14 @@ def _step_memory(chain: Chain) -> None:
     product = chain.definition(eq(with_weights(lag), Expectation(Dot(w, after(lag)))), "with the step n steps later")
     later = chain.definition(eq(lagged(lag), Expectation(Dot(u, after(lag)))), "mean products of steps n steps apart")
     still = chain.assumption(
-        "stationarity", eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)), "one step later all is the same"
+        "stationarity",
+        eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)),
+        "one step later all is the same",
     )
     recursion = moved.project(after(lag + 1)).expectation()
-    recursion = recursion.substitute(still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip())
+    recursion = recursion.substitute(
+        still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip()
+    )
     total = recursion.sum_recursion(lag).out_of_sum()
     now = chain.definition(eq(after(0), u), "0 steps later it is this step")
     held = product.choose(lag, 0).substitute(now).flip().substitute(total)
@@ -153,7 +167,9 @@ def _radius(chain: Chain, kind: str) -> Step:
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm").expectation().substitute(steady)
     balance = balance.lead(eta, steady).substitute(norm)
     if kind == "trust":
-        alike = chain.assumption("scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone")
+        alike = chain.assumption(
+            "scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone"
+        )
         return balance.substitute(alike).root(r)
     alike = chain.assumption(
         "scale invariance",
@@ -181,6 +197,19 @@ def _angle(chain: Chain) -> Step:
     )
     turned = turned.substitute(overlap).solve_for(sp.cos(angle))
     return turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
+
+
+def _length(chain: Chain) -> Step:
+    moved = chain.definition(
+        eq(w_next - w, -eta * r * (u + lam * w) / sp.sqrt(Dot(u + lam * w, u + lam * w))),
+        "a step that is the learning rate times as long as the weights, decay and all",
+    )
+    square = moved.inner(moved).simplify().expectation()
+    far = chain.definition(
+        eq(chord**2 * Expectation(r**2), Expectation(Dot(w_next - w, w_next - w))),
+        "the mean square of a step over that of the weights",
+    )
+    return far.substitute(square).root(chord)
 
 
 # Temperature and the gas -------------------------------------------------------------------------
@@ -227,7 +256,9 @@ def index(chain: Chain, law: Step, directions: Step) -> Step:
     """The adiabatic index at low temperature, from an equation of state."""
     inner_energy, enthalpy = sp.Function("U"), sp.Function("H")
     energy = chain.assumption(
-        "low temperature", eq(inner_energy(T), (d - 1) * T / 2), "equipartition: T/2 in each direction, above the minimum"
+        "low temperature",
+        eq(inner_energy(T), (d - 1) * T / 2),
+        "equipartition: T/2 in each direction, above the minimum",
     )
     at_volume = chain.definition(eq(C_V, sp.Derivative(inner_energy(T), T)), "heat capacity at constant volume")
     at_volume = at_volume.substitute(energy.differentiate(T))
@@ -271,6 +302,12 @@ derivation(
     summary="Temperature of a gas of degree k: learning rate times noise over twice the gain",
     worlds=[gas_world("decoupled"), memory_world()],
 )(_temperature)
+derivation(
+    "trust-ratio-chord",
+    source=THIS_TOOLKIT,
+    summary="With a trust ratio a step is the learning rate times as long as the weights",
+    worlds=[length_world()],
+)(_length)
 derivation(
     "homogeneous-angle",
     source=THIS_TOOLKIT,

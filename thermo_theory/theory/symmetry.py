@@ -45,7 +45,17 @@ from thermo_theory.symbols.vectors import (
 )
 from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
-__all__ = ["by_induction", "in_polar_coordinates", "match", "maxwell_fixed_lr", "multiple", "one_step", "scaling", "scaling_symmetry", "simplify_norms"]
+__all__ = [
+    "by_induction",
+    "in_polar_coordinates",
+    "match",
+    "maxwell_fixed_lr",
+    "multiple",
+    "one_step",
+    "scaling",
+    "scaling_symmetry",
+    "simplify_norms",
+]
 
 THIS_TOOLKIT = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
@@ -368,6 +378,7 @@ def _estimator_bias(chain: Chain) -> None:
 
 
 # The registry ------------------------------------------------------------------------------------
+
 
 def _power(name: str, power: sp.Expr) -> str:
     """Write a rate multiplied by a power of c."""
