@@ -256,8 +256,6 @@ D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
 gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
 size = _symbol("A", "size", "norm of a step before a trust ratio divides by it, at unit norm of the weights")
 R_k = _symbol("R_k", "R_k", "gas constant of a gas of degree k, (d - 1)/(1 + k)")
-scale = _symbol("s", "scale", "factor of an orthogonalised step")
-rank = _symbol("rank", "rank", "rank of the weights as a matrix, its shorter side")
 angle = _symbol("phi", "angle", "angle between the weights before and after a step", "1", Domain(0.0, pi))
 chord = _symbol("chi", "chord", "root mean square of a step over that of the weights", domain=Domain(0.0, 2.0))
 

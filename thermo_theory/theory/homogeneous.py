@@ -109,7 +109,7 @@ def out_of_sum(equation: sp.Eq) -> sp.Eq:
 @derivation(
     "step-memory",
     source=THIS_TOOLKIT,
-    summary="What decay takes from the mean squared norm is the sum over lags of the inner products of steps, for any steps",
+    summary="Weight decay takes from the mean squared norm what steps add: the sum over lags of their inner products",
     worlds=[memory_world()],
 )
 def _step_memory(chain: Chain) -> None:
@@ -157,10 +157,13 @@ def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
         words = "as if this were the rate, and so much decay beside the step"
     if kind == "decoupled":
         return chain.definition(eq(stride, rate), words), chain.definition(eq(taken, decay), words)
-    return tuple(chain.assumption("small steps", eq(*pair), words) for pair in ((stride, rate), (taken, decay)))
+    return (
+        chain.assumption("small steps", eq(stride, rate), words),
+        chain.assumption("small steps", eq(taken, decay), words),
+    )
 
 
-def _radius(chain: Chain, kind: str) -> Step:
+def _radius(chain: Chain, kind: str) -> None:
     rate, decay = _as_decoupled(chain, kind)
     balance = chain.claim("step-memory").substitute(rate, decay).solve_for(_WW)
     steady = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
@@ -170,20 +173,21 @@ def _radius(chain: Chain, kind: str) -> Step:
         alike = chain.assumption(
             "scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone"
         )
-        return balance.substitute(alike).root(r)
+        balance.substitute(alike).root(r)
+        return
     alike = chain.assumption(
         "scale invariance",
         eq(D_now, D_step * Expectation(r ** (-2 * degree))),
         "steps are of degree k in gradients, and those are of degree -1",
     )
     level = chain.assumption("small steps", eq(Expectation(r ** (-2 * degree)), r ** (-2 * degree)))
-    return balance.substitute(alike, level).root(r)
+    balance.substitute(alike, level).root(r)
 
 
 # Rotation ----------------------------------------------------------------------------------------
 
 
-def _angle(chain: Chain) -> Step:
+def _angle(chain: Chain) -> None:
     balance = chain.claim("step-memory")
     held = chain.claim("step-memory", about=Expectation(Dot(u, w)))
     named = chain.claim("step-memory", about=D_now)
@@ -196,10 +200,10 @@ def _angle(chain: Chain) -> Step:
         eq(sp.cos(angle) * _WW, Expectation(Dot(w, w_next))), "the mean cosine, weighed with the squared norm"
     )
     turned = turned.substitute(overlap).solve_for(sp.cos(angle))
-    return turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
+    turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
 
 
-def _length(chain: Chain) -> Step:
+def _length(chain: Chain) -> None:
     moved = chain.definition(
         eq(w_next - w, -eta * r * (u + lam * w) / sp.sqrt(Dot(u + lam * w, u + lam * w))),
         "a step that is the learning rate times as long as the weights, decay and all",
@@ -209,13 +213,13 @@ def _length(chain: Chain) -> Step:
         eq(chord**2 * Expectation(r**2), Expectation(Dot(w_next - w, w_next - w))),
         "the mean square of a step over that of the weights",
     )
-    return far.substitute(square).root(chord)
+    far.substitute(square).root(chord)
 
 
 # Temperature and the gas -------------------------------------------------------------------------
 
 
-def _temperature(chain: Chain) -> Step:
+def _temperature(chain: Chain) -> None:
     rate = chain.definition(eq(eta_eff, eta / r ** (1 + degree)), "the effective learning rate")
     moved = chain.definition(eq(x_next, x - eta_eff * (u_mean + u_noise)), "the direction's step: a mean, and noise")
     well = chain.assumption(
@@ -233,7 +237,7 @@ def _temperature(chain: Chain) -> Step:
     small = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
     heat = chain.definition(eq(T, h * Expectation(Dot(x, x))), "equipartition: the mean loss is T/2 in each direction")
     spread = spread.solve_for(Expectation(Dot(x, x))).lead(eta_eff, small)
-    return heat.substitute(spread).substitute(even, rate)
+    heat.substitute(spread).substitute(even, rate)
 
 
 def _gas(chain: Chain, kind: str) -> None:
@@ -311,8 +315,7 @@ derivation(
 derivation(
     "homogeneous-angle",
     source=THIS_TOOLKIT,
-    summary="Angle between the weights before and after any step with decay beside it, exact, by what a step shares with "
-    "those before it",
+    summary="Angle between the weights before and after a step with decay beside it, for any steps",
     worlds=[memory_world()],
 )(_angle)
 derivation(

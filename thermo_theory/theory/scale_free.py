@@ -161,7 +161,6 @@ def _radius(chain: Chain, protocol: Protocol) -> None:
 
 
 for _name, (_kind, _order, _) in _SUMS.items():
-    _lion_only = {"kernel": _lion_radius, "arguments": ("eta", "lam", "d", "beta1", "beta2")} if _name == "lion" else {}
     derivation(
         "radius",
         protocol=FixedLR.with_optimizer(_name),
@@ -172,5 +171,6 @@ for _name, (_kind, _order, _) in _SUMS.items():
                 "trust" if _kind == "trust-ratio" else "decoupled", sp.Integer(_order), "" if _name == "muon" else _name
             )
         ],
-        **_lion_only,
+        kernel=_lion_radius if _name == "lion" else None,
+        arguments=("eta", "lam", "d", "beta1", "beta2") if _name == "lion" else None,
     )(_radius)

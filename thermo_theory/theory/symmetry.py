@@ -174,6 +174,7 @@ def one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Ste
 
 
 def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
+    """Write that a run from rescaled weights, buffers and rates is the run, rescaled."""
     changes, state, held = scaling(protocol), _state(protocol), _held(protocol)
     after = [made(index, *state, *held) for made in _courses(protocol, False)]
     ones = one_step(chain, protocol, after)
@@ -288,6 +289,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
 
 
 def maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
+    """Write which slopes of the entropy the symmetry of an update with two rates fixes."""
     _slopes_from_scaling(chain, protocol, _entropy_scaling(chain, protocol), _S, "s")
 
 

@@ -130,7 +130,7 @@ class Optimizer:
     >>> Optimizer("w = w - eta*(clip(g, tau) + lam*w)").maxwell
     Traceback (most recent call last):
     ...
-    thermo_theory.updates.UpdateError: no scaling symmetry: g and tau, in clip(g, tau), scale differently; tau breaks ...
+    thermo_theory.updates.UpdateError: no scaling symmetry: g and tau, in clip(g, tau), scale differently; tau ...
     """
 
     def __init__(self, update: str | Mapping[Any, Any]) -> None:
@@ -155,7 +155,7 @@ class Optimizer:
 
     @property
     def degree(self) -> sp.Expr:
-        """Degree of homogeneity of a step in the gradient; of one with a trust ratio, of what is divided by its norm."""
+        """Degree of homogeneity of a step in the gradient; under a trust ratio, of the step before it is normalised."""
         return self._form.degree
 
     @property
@@ -295,11 +295,7 @@ def _text(value: Any) -> str:
 # What is written ---------------------------------------------------------------------------------
 
 
-def _maxwell(chain: Chain, mine: Optimizer) -> None:
-    maxwell_fixed_lr(chain, mine)
-
-
-def _degree(chain: Chain, mine: Optimizer) -> Step:
+def _degree(chain: Chain, mine: Any) -> Step:
     """The degree of the step, seen in its own equation: the decay is collected."""
     rule = mine.rule
     after = [course(rule, place, False)(index, *rule.state, *rule.held) for place, _ in enumerate(rule.state)]
@@ -335,7 +331,7 @@ def chord_of(equation: sp.Eq) -> sp.Eq:
     return eq(chord, sp.sqrt(sp.expand(2 * (1 - equation.rhs.args[0]))))
 
 
-def _chord(chain: Chain, mine: Optimizer) -> None:
+def _chord(chain: Chain, mine: Any) -> None:
     if mine.kind == "trust":
         chain.claim("trust-ratio-chord")
     else:
@@ -354,7 +350,10 @@ _WRITTEN: dict[str, tuple[Callable[[Chain, Any], object], str]] = {
         scaling_symmetry,
         "A run from rescaled weights, buffers and rates is the run from w, rescaled",
     ),
-    "maxwell": (_maxwell, "Slopes of the entropy that the scaling symmetry fixes, for any noise and any step size"),
+    "maxwell": (
+        maxwell_fixed_lr,
+        "Slopes of the entropy that the scaling symmetry fixes, for any noise and any step size",
+    ),
     "radius": (_radius, "Stationary norm of the weights"),
     "temperature": (_temperature, "Temperature of the directions near a minimum"),
     "angle": (_angle, "Angle between the weights before and after a step"),

@@ -1,8 +1,8 @@
 """Gases of any degree: steps that repeat themselves and are summed exactly, and balances that are solved for the norm.
 
-Nothing here knows a formula of the theory: of periodic steps the weights are a geometric sum; of a gas the norm is where
-what steps add and what decay removes are equal; of a direction in a well the variance is the sum of its squared
-responses to independent noise.
+Nothing here knows a formula of the theory. Weights under periodic steps are a geometric sum; the norm of a gas is where
+what steps add equals what decay removes; the variance of a direction in a well is the sum of its squared responses to
+independent noise.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _arcs(correlation: Any) -> Any:
 
 
 def _special(steps: str, n: int, granted: Assumptions, dice: random.Random) -> _Steps:
-    """Steps of an optimiser of scale-free directions; gradients are correlated unless it is granted that they are not."""
+    """Steps of an optimiser of scale-free directions, correlated unless it is granted that they are not."""
     beta1, beta2, sigma = (mp.mpf(dice.uniform(*ends)) for ends in ((0.3, 0.5), (0.3, 0.5), (0.7, 1.3)))
     alone = ("uncorrelated gradients" if steps in ("lion", "lamb") else "uncorrelated steps") in granted
     normal = "Gaussian noise" in granted
@@ -222,8 +222,8 @@ def _special(steps: str, n: int, granted: Assumptions, dice: random.Random) -> _
 
 @world_maker(
     lambda kind, degree=None, steps="": (
-        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}{steps and f', as of {steps}'}, and a direction in a well, "
-        "noise of two steps: second moments solved exactly"
+        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}{steps and f', as of {steps}'}, and a direction in a "
+        "well, noise of two steps: second moments solved exactly"
     ),
     digits=4 * DIGITS,
 )
