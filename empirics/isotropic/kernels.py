@@ -1,8 +1,8 @@
 """Compiled loops of the isotropic gas; plain references: torch.optim (full vectors), full vectors (two numbers).
 
-Random numbers, the two-number reduction of SGD, and full vectors. All compiled code is in this one module because
-numba's cache on disk watches one file: a change anywhere in it recompiles everything. After a change of
-:mod:`empirics.isotropic.layout` save this file too.
+Random numbers, the two-number reduction of SGD, and full vectors. Compiled code is in one module because numba's cache
+on disk watches one file: a change anywhere in it recompiles everything. After a change of
+:mod:`empirics.isotropic.layout` or :mod:`empirics.isotropic.steps` save this file too.
 
 Runs are advanced in groups of `LANES`, every array with the lane as its last axis, so that the loops over lanes become
 vector instructions. No lane reads another one, and groups are padded to full width: the numbers of a run do not depend
@@ -15,7 +15,11 @@ import numpy as np
 from numba import njit
 
 from empirics.isotropic import layout as at
-from empirics.isotropic.layout import LANES
+from empirics.isotropic.layout import (
+    COS, G_SQ, INVERSE, KNOWN, LANES, LOSS_NOW, MOVED_ALONG, MOVED_SQ, OF_AXIS, OF_MEAN, OF_NORMAL, OF_WEIGHTS, PULL,
+    R_SQ, RATE, SHRINK, SIN_SQ, SLOPES, XI_SQ,
+)  # fmt: skip
+from empirics.isotropic.steps import move
 
 _TWO_53 = 2.0**-53
 _LN2 = math.log(2.0)
@@ -261,11 +265,6 @@ def reduced(  # type: ignore[no-untyped-def]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
-# What is known of each lane within a step. All in one array: with many, which may overlap for all the compiler knows,
-# the loops would not become vector instructions.
-R_SQ, COS, SIN_SQ, LOSS_NOW, XI_SQ, G_SQ, OF_NORMAL, OF_WEIGHTS, OF_MEAN, OF_AXIS, INVERSE = range(11)
-RATE, SHRINK, MOVED_SQ, MOVED_ALONG, SLOPES, KNOWN = range(11, 17)
-
 
 @_inline
 def _take(j, mu, axis, weights, gradient, sums):  # type: ignore[no-untyped-def]
@@ -411,6 +410,16 @@ def _update(  # type: ignore[no-untyped-def]
 
 
 @_jit
+def _gradients(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyped-def]
+    """Turn the noise in `gradient` into minibatch gradients, for steps that need all of them at once."""
+    lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
+    for j in range(dimension):
+        pole, along = mu[j], axis[j]
+        for i in range(LANES):
+            gradient[j, i] = _gradient(j, i, pole, along, gradient, weights, lane)
+
+
+@_jit
 def vectors(  # type: ignore[no-untyped-def]
     steps, step, position, rng, parameters, noise, dimension, burn_in, spacing, sums, samples, offset,
     mu, axis, optimizer, hyper, first, second,
@@ -442,6 +451,9 @@ def vectors(  # type: ignore[no-untyped-def]
                 lane[RATE * LANES + i] = np.nan
         if optimizer == at.SGD:
             _sgd(dimension, pole, line, gradient, weights, lane)
+        elif optimizer >= at.SIGNSGD:
+            _gradients(dimension, pole, line, gradient, weights, lane)
+            move(optimizer, hyper, step + k + 1, gradient[:dimension], weights[:dimension], first, second, lane)
         else:
             _update(optimizer, hyper, step + k + 1, dimension, pole, line, gradient, weights, first, second, lane)
         for i in range(LANES):
@@ -470,7 +482,8 @@ def vectors(  # type: ignore[no-untyped-def]
                 loss_of_norm = rate * (2.0 - rate) * r_sq
                 growth = lane[RATE * LANES + i] * lane[RATE * LANES + i] * inverse_sq * g
             else:
-                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == at.ADAMW else slope)
+                pull = lane[PULL * LANES + i] if optimizer >= at.SIGNSGD else 1.0 if optimizer == at.ADAMW else slope
+                loss_of_norm = 2.0 * rate * r_sq * pull
                 growth = r_new_sq - r_sq + loss_of_norm
             sums[at.GROWTH * LANES + i] += growth
             sums[at.DECAY * LANES + i] += loss_of_norm

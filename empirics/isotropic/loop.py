@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
-from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
+from empirics.isotropic.layout import CODES, LANES, GasSum, Parameter
 
 FloatArray = NDArray[np.float64]
 AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
@@ -22,7 +22,6 @@ AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
 WORK = 1 << 16
 #: Curves over time: values at the last step of an interval.
 CURVES = ("radius_sq", "log_radius", "loss")
-_CODES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adamw": ADAMW, "adam-l2": ADAM_L2}
 
 
 def identity(run: GasRun, dimension: int) -> bytes:
@@ -130,8 +129,9 @@ class GasTrainer:
         self._noise = np.array(
             [gas.sigma, across * gas.polar, across, gas.axis, gas.inhomogeneity, gas.degrees_of_freedom]
         )
-        self._hyper = np.array([training.momentum, training.beta2, training.eps])
-        self._code = _CODES[training.optimizer]
+        rows = float(training.matrix[0]) if training.matrix else 0.0
+        self._hyper = np.array([training.momentum, training.beta2, training.eps, training.scale, rows])
+        self._code = CODES[training.optimizer]
         self._mu, self._axis = self._directions()
         self._stretch = max(1, min(1024, WORK // (1 if experiment.reduced else gas.dimension)))
 
@@ -155,7 +155,7 @@ class GasTrainer:
     def _directions(self) -> tuple[FloatArray, FloatArray]:
         """The unit vector mu and one normal to it.
 
-        mu is the first axis; for Adam, which treats coordinates separately, all its coordinates are equal.
+        mu is the first axis; for steps that treat coordinates separately all its coordinates are equal.
         """
         d = self.experiment.gas.dimension
         mu, axis = np.zeros(d), np.zeros(d)
@@ -191,7 +191,7 @@ class GasTrainer:
             step=0,
             position=_in_lanes(self._draw()),
             first=np.zeros((groups, 1 if optimizer == "sgd" else d, LANES)),
-            second=np.zeros((groups, d if experiment.adaptive else 1, LANES)),
+            second=np.zeros((groups, d if optimizer in ("adamw", "adam-l2", "lamb") else 1, LANES)),
             bits=_in_lanes(words.T).reshape(groups, -1),
             total=np.zeros((groups, len(GasSum) * LANES)),
             marks=np.full((len(self.block_steps), len(GasSum), runs), np.nan),
