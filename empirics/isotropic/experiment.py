@@ -121,11 +121,12 @@ class GasTraining(TomlTable):
     burn_in, steps
         Steps before measuring, and measured steps.
     optimizer
-        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as in torch.optim; ``signsgd``, ``lion``,
-        ``normalised-sgd``, ``muon``, ``lars`` or ``lamb``, see docs/experiment-file.md.
+        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as in torch.optim; with decoupled weight decay
+        ``signsgd``, ``lion``, ``normalised-sgd`` (the gradient over its norm) or ``muon`` (the polar factor, exact); at
+        fixed LR also ``lars`` or ``lamb``, with the decay inside the direction that is scaled to the weights' norm.
     momentum, beta2, eps
-        Momentum coefficient (beta1 for Adam, Lion and LAMB), decay of the average of squared gradients (of Lion's
-        average), and Adam's epsilon. Coefficients that are left out are those of torch.optim or of the paper.
+        Momentum coefficient (beta1 of Adam, Lion and LAMB), decay of the average of squared gradients (of Lion's
+        average), and Adam's epsilon. By default 0.9 (muon 0.95; lars 0) and 0.999 (lion 0.99).
     matrix, scale
         For ``muon``: rows and columns of the one matrix that the weights are, and what multiplies its polar factor.
     initial_radius
@@ -155,7 +156,7 @@ class GasTraining(TomlTable):
         check_protocols(self.optimizer, *self.protocols)
         if bool(self.matrix) != (self.optimizer == "muon"):
             right = "must be [rows, columns] with" if self.optimizer == "muon" else "must be left out without"
-            raise ExperimentError(f"[training] matrix = {show(self.matrix)}: {right} optimizer = \"muon\"")
+            raise ExperimentError(f'[training] matrix = {show(self.matrix)}: {right} optimizer = "muon"')
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,25 @@ from numba import njit
 
 from empirics.isotropic import layout as at
 from empirics.isotropic.layout import (
-    COS, G_SQ, INVERSE, KNOWN, LANES, LOSS_NOW, MOVED_ALONG, MOVED_SQ, OF_AXIS, OF_MEAN, OF_NORMAL, OF_WEIGHTS, PULL,
-    R_SQ, RATE, SHRINK, SIN_SQ, SLOPES, XI_SQ,
+    COS,
+    G_SQ,
+    INVERSE,
+    KNOWN,
+    LANES,
+    LOSS_NOW,
+    MOVED_ALONG,
+    MOVED_SQ,
+    OF_AXIS,
+    OF_MEAN,
+    OF_NORMAL,
+    OF_WEIGHTS,
+    PULL,
+    R_SQ,
+    RATE,
+    SHRINK,
+    SIN_SQ,
+    SLOPES,
+    XI_SQ,
 )  # fmt: skip
 from empirics.isotropic.steps import move
 
@@ -265,6 +282,7 @@ def reduced(  # type: ignore[no-untyped-def]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
+
 
 @_inline
 def _take(j, mu, axis, weights, gradient, sums):  # type: ignore[no-untyped-def]

@@ -153,9 +153,7 @@ def test_scaling_symmetry_is_exact(code):
     ],
 )
 def test_scaling_symmetry_of_other_steps(name, rate, decay):
-    plain, scaled = (
-        Group(6, 0.1 * c, 0.2 / f, optimizer=CODES[name], rows=2) for c, f in ((1, 1), (rate, decay))
-    )
+    plain, scaled = (Group(6, 0.1 * c, 0.2 / f, optimizer=CODES[name], rows=2) for c, f in ((1, 1), (rate, decay)))
     scaled.weights *= 4
     plain.advance(300)
     scaled.advance(300)
