@@ -15,6 +15,7 @@ from empirics.measure.convergence import (
 from empirics.measure.differences import MeanDifference, furthest_difference, mean_difference, pooled_difference
 from empirics.measure.entropy import SphereEntropy, sphere_entropies, sphere_entropy
 from empirics.measure.integration import EntropyDifference, entropy_by_integration
+from empirics.measure.lags import muon_push
 from empirics.measure.noise import (
     GradientNoise,
     MonteCarloEstimate,
@@ -59,6 +60,7 @@ __all__ = [
     "integrated_time",
     "mean_difference",
     "memory",
+    "muon_push",
     "norm_balance",
     "periodic_jumps",
     "pooled_difference",
