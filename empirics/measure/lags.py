@@ -29,7 +29,8 @@ def muon_push(rows: int, columns: int, momentum: float) -> float:
     Returns
     -------
     float
-        The D of ``r² = lr D/(2 weight_decay)`` for a scale of 1; the rank without momentum, 22 to 33 times that at 0.95.
+        The D of ``r² = lr D/(2 weight_decay)`` for a scale of 1: the rank without momentum, 22 to 33 times that at
+        0.95.
 
     Notes
     -----

@@ -28,7 +28,7 @@ def squared_norm(optimizer, dimension, start, steps=16_000, burn_in=4000, **opti
 
 
 def lags(weights):
-    """E[sign(c_0) sign(c_t)] for c_t = sum_k weights[k] g_(t-k), by the arcsine law, summed as the decay weighs them."""
+    """E[sign(c_0) sign(c_t)] for c_t = sum_k weights[k] g_(t-k), by the arcsine law, weighed as by the decay."""
     products = np.correlate(weights, weights, "full")[len(weights) - 1 :]
     correlation = 2 / np.pi * np.arcsin(np.minimum(products / products[0], 1))
     return correlation[0] + 2 * (correlation * (1 - RATE * DECAY) ** np.arange(len(weights)))[1:].sum()
@@ -88,7 +88,7 @@ def test_normalised_gradients_have_the_norm_of_one():
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_lars_has_its_norm(momentum):
-    """r² = lr |g₁|/(2 wd), with the harmonic mean of |g₁|: it stands in a denominator. Momentum divides lr by 1 - mu."""
+    """r² = lr |g₁|/(2 wd), with the harmonic mean of |g₁|: it is in a denominator. Momentum makes lr lr/(1 - mu)."""
     size = 1e6 / np.mean(1 / np.sqrt(np.random.default_rng(0).chisquare(99, 100_000)))
     wanted = RATE * size / (2 * DECAY) / (1 - momentum)
     found, _ = squared_norm("lars", 100, wanted, momentum=momentum)
