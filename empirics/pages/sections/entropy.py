@@ -31,21 +31,21 @@ def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) 
     )
 
 
-def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[str, ...]:
-    return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
+def _reference(label: str, pair: tuple[float, float], sum_of: tuple[float, float]) -> tuple[str, ...]:
+    return (label, *(number(round(one, 6)) for one in (*pair, np.dot(sum_of, pair))))
 
 
 def slope_table(verdicts: Any, evidence: RunEvidence) -> TableBlock:
     gas, path = reference_slopes(evidence.law or FixedLR)
-    weight = evidence.orbit.weight
+    sum_of = evidence.orbit.slopes
     return TableBlock(
         "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time excluded",
         ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
         (
             _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
             _slope_rows("Theiler window", evidence.entropy_slopes(True)),
-            _reference("Reference: low-temperature gas", gas, weight),
-            _reference("Reference: path entropy", path, weight),
+            _reference("Reference: low-temperature gas", gas, sum_of),
+            _reference("Reference: path entropy", path, sum_of),
         ),
     )
 
