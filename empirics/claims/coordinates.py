@@ -78,11 +78,11 @@ def is_derived(name: str, of: Protocol) -> bool:
 
 
 def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
-    """Add the momentum of the runs from their experiment, if they do not have it themselves and it is known."""
+    """Add the coefficients of the runs' optimiser from their experiment, where they do not have them themselves."""
     training: Any = getattr(getattr(runs, "experiment", None), "training", None)
-    if "momentum" in data.variables or getattr(training, "momentum", None) is None:
-        return data
-    return data.assign(momentum=("run", np.full(data.sizes["run"], float(training.momentum))))
+    known = {name: getattr(training, name, None) for name in ("momentum", "beta2", "scale")}
+    found = {name: value for name, value in known.items() if name not in data.variables and value is not None}
+    return data.assign({name: ("run", np.full(data.sizes["run"], float(value))) for name, value in found.items()})
 
 
 # Temperature, radius and equation of state ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.core.function import AppliedUndef
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
@@ -19,7 +20,7 @@ from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import Protocol, derive
-from thermo_theory.symbols import R, d
+from thermo_theory.symbols import R, d, eta, lam
 
 __all__ = ["MaxwellRelation", "maxwell_ratio", "orbit_words", "reference_slopes", "relation_of"]
 
@@ -187,13 +188,17 @@ class MaxwellRelation(Claim):
 
 
 def maxwell_ratio(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
-    """Slope in the protocol's unit, from the derivation.
+    """Slope in the protocol's unit, from the derivation; at fixed LR that in `Orbit.across`.
 
     >>> maxwell_ratio(), maxwell_ratio("fixed-elr"), maxwell_ratio("fixed-sphere"), maxwell_ratio("fixed-lr", "adamw")
     (1.0, -1.0, 1.0, 2.0)
     """
     of = law(protocol, optimizer)
-    right = derive("maxwell-from-symmetry", of).claim.equation.rhs.subs(d, 2 * R + 1)
+    left, right = derive("maxwell-from-symmetry", of).claim.equation.subs(d, 2 * R + 1).args
+    if protocol == "fixed-lr":
+        (entropy,), (by_rate, by_decay) = left.atoms(AppliedUndef), orbit_of(of).slopes
+        across = (by_rate * sp.log(eta) + by_decay * sp.log(lam)) / (by_rate**2 + by_decay**2)
+        right /= left.subs(entropy, across).doit()
     return float(sp.simplify(right / R)) / relation_of(of).share
 
 
@@ -249,8 +254,8 @@ def orbit_words(of: Protocol) -> tuple[str, str, str]:
         return ORBIT_WORDS[of.key]
     orbit, theory = orbit_of(of), maxwell_ratio("fixed-lr", of.optimizer)
     equal, other = orbit.words
-    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2.
-    share = Fraction(theory / (1 + orbit.weight**2)).limit_denominator(60)
+    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2, or log(1/wd).
+    share = Fraction(theory / np.square(orbit.slopes).sum()).limit_denominator(60)
     taken = "" if share == 1 else f"{share} ".replace("1/2", "½")
     return typeset(equal), typeset(other), f"{taken}log({typeset(other)})"
 

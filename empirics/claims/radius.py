@@ -59,7 +59,7 @@ def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> floa
     """
     of = law(protocol, optimizer)
     by_rate, by_decay = log_slopes(of.radius)
-    return by_decay if protocol == "fixed-elr" else round(by_rate - orbit_of(of).weight * by_decay, 12)
+    return by_decay if protocol == "fixed-elr" else round(float(np.dot(orbit_of(of).slopes, (by_rate, by_decay))), 12)
 
 
 class RadiusLaw(Claim):
