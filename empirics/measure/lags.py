@@ -1,13 +1,18 @@
-"""The sum over lags of Muon's steps for gradients that are independent noise: its momentum makes them go together."""
+"""Inner products of steps some time apart, for gradients that are independent normal noise: what momentum makes of it.
+
+The weights of w' = (1 - lr wd) w - lr u are a sum of steps u, so the square of their norm is one of such products.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["muon_push"]
+__all__ = ["lion_lags", "muon_lags", "push"]
+
+FloatArray = NDArray[np.float64]
 
 #: Angles at which the correlation of polar factors is sampled, and normal numbers drawn for it; powers of the fit.
 ANGLES, DRAWN, POWERS = 9, 300_000, 4
@@ -15,9 +20,54 @@ ANGLES, DRAWN, POWERS = 9, 300_000, 4
 FORGOTTEN = 1e-12
 
 
-@cache
-def muon_push(rows: int, columns: int, momentum: float) -> float:
-    """Sum over all lags t of ``E[tr(O_0ᵀ O_t)]``, for the polar factors O of Muon's averages of normal matrices.
+def push(lags: ArrayLike, decay: ArrayLike = 0.0) -> FloatArray:
+    """The D of ``r² = lr D/(wd (2 - lr wd))``: the sum over all lags, each weighed with what is left of w by then.
+
+    Parameters
+    ----------
+    lags : array_like, shape (t,)
+        ``E[u_0·u_t]`` from t = 0 on.
+    decay : array_like
+        lr·wd, 0 or more and below 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``E[u_0·u_0] + 2 sum over t of (1 - lr wd)^t E[u_0·u_t]``, of the shape of `decay`.
+
+    Examples
+    --------
+    >>> push([1.0, 0.5, 0.25], [0.0, 0.5])
+    array([2.5  , 1.625])
+    """
+    lags, kept = np.asarray(lags, dtype=float), 1 - np.asarray(decay, dtype=float)
+    return np.asarray(2 * np.polynomial.polynomial.polyval(kept, lags) - lags[0])
+
+
+def lion_lags(beta1: float, beta2: float) -> FloatArray:
+    """Correlations of the signs that Lion's steps are, per weight, by the arcsine law.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Lion's coefficients, at least 0 and below 1.
+
+    Returns
+    -------
+    numpy.ndarray, shape (t,)
+        From lag 0 on; 1 and zeros for signSGD, whose coefficients are 0.
+
+    Examples
+    --------
+    >>> round(float(push(lion_lags(0.9, 0.99))), 2)  # r² is so much larger than for signs without memory
+    45.93
+    """
+    weights = np.r_[1 - beta1, beta1 * (1 - beta2) * beta2 ** np.arange(_length(beta2))]
+    return np.asarray(2 / np.pi * _angles(weights))
+
+
+def muon_lags(rows: int, columns: int, momentum: float) -> FloatArray:
+    """Inner products ``E[tr(O_0ᵀ O_t)]`` of Muon's steps, the polar factors O of averages of normal matrices.
 
     Parameters
     ----------
@@ -28,9 +78,8 @@ def muon_push(rows: int, columns: int, momentum: float) -> float:
 
     Returns
     -------
-    float
-        The D of ``r² = lr D/(2 weight_decay)`` for a scale of 1: the rank without momentum, 22 to 33 times that at
-        0.95.
+    numpy.ndarray, shape (t,)
+        From lag 0 on, where it is the rank.
 
     Notes
     -----
@@ -40,24 +89,27 @@ def muon_push(rows: int, columns: int, momentum: float) -> float:
 
     Examples
     --------
-    >>> muon_push(16, 61, 0.0)
-    16.0
-    >>> bool(abs(muon_push(1, 1, 0.95) - 22.26) < 0.15)  # 1 + 2 sum of (2/pi) arcsin rho
+    >>> muon_lags(16, 61, 0.0)
+    array([16.])
+    >>> bool(abs(push(muon_lags(1, 1, 0.95)) - 22.26) < 0.15)  # 1 + 2 sum of (2/pi) arcsin rho
     True
     """
-    rank = min(rows, columns)
-    weights = (1 - momentum) * momentum * momentum ** np.arange(_length(momentum))
-    weights[0] += 1 - momentum
+    rank, weights = min(rows, columns), (1 - momentum) * momentum ** np.arange(1, _length(momentum))
+    angles = _angles(np.r_[weights[:1] + 1 - momentum, weights[1:]])
+    return np.r_[float(rank), angles[1:] * (_powers(angles[1:]) @ _fit(rank, max(rows, columns)))]
+
+
+def _length(memory: float) -> int:
+    return 2 if memory == 0 else int(np.log(FORGOTTEN) / np.log(memory)) + 2
+
+
+def _angles(weights: FloatArray) -> FloatArray:
+    """Arcsines of the correlations of sums of independent numbers with these weights, from lag 0 on."""
     products = np.correlate(weights, weights, "full")[len(weights) - 1 :]
-    angles = np.arcsin(np.minimum(products[1:] / products[0], 1))
-    return rank + 2 * float((angles * (_powers(angles) @ _fit(rank, max(rows, columns)))).sum())
+    return np.asarray(np.arcsin(np.minimum(products / products[0], 1)))
 
 
-def _length(momentum: float) -> int:
-    return 2 if momentum == 0 else int(np.log(FORGOTTEN) / np.log(momentum)) + 2
-
-
-def _powers(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _powers(angles: FloatArray) -> FloatArray:
     return np.vander(angles**2, POWERS, increasing=True)
 
 
