@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.engine.formula import Formula
 from thermo_theory.renamed import newer
+from thermo_theory.updates import Update
 
 __all__ = ["PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"]
 
@@ -32,7 +33,7 @@ class Protocol:
     title : str
         Its name in words.
     update : str
-        One step, in words and symbols.
+        One step, as `thermo_theory.updates.Update` reads it.
     fixed : str
         What it holds fixed, in thermodynamics.
     optimizer : str
@@ -95,6 +96,11 @@ class Protocol:
         return self.title
 
     @property
+    def rule(self) -> Update:
+        """The update, read."""
+        return Update.read(self.update)
+
+    @property
     def radius(self) -> Formula:
         """Stationary norm of the weights."""
         return derive("radius", self).claim
@@ -147,17 +153,19 @@ class Protocol:
         return derive("maxwell", self).claim
 
 
-#: Other optimisers: title, and the update in words and symbols (u: the gradient over its root mean square).
+_ADAM = "m = beta1*m + (1 - beta1)*{g}; q = beta2*q + (1 - beta2)*{g}**2"
+
+#: Other optimisers: title, and the update.
 OPTIMIZERS = {
-    "momentum": ("momentum", "v <- beta v + g + lambda w, w <- w - eta v"),
-    "nesterov": ("Nesterov", "v <- beta v + g + lambda w, w <- w - eta (g + lambda w + beta v)"),
-    "adamw": ("AdamW", "v <- beta1 v + (1 - beta1) u, w <- (1 - eta lambda) w - eta v"),
-    "adam-l2": ("Adam with L2", "v <- beta1 v + (1 - beta1) (g + lambda w)/rms, w <- w - eta v"),
+    "momentum": ("momentum", "v = beta*v + g + lam*w; w = w - eta*v"),
+    "nesterov": ("Nesterov", "v = beta*v + g + lam*w; w = w - eta*(g + lam*w + beta*v)"),
+    "adamw": ("AdamW", f"{_ADAM.format(g='g')}; w = (1 - eta*lam)*w - eta*m/(sqrt(q) + eps)"),
+    "adam-l2": ("Adam with L2", f"{_ADAM.format(g='(g + lam*w)')}; w = w - eta*m/(sqrt(q) + eps)"),
 }
 
-FixedSphere = Protocol("fixed-sphere", "fixed sphere", "w <- r0 (w - eta g)/|w - eta g|", "temperature and volume")
-FixedELR = Protocol("fixed-elr", "fixed ELR", "w <- w - eta_eff r^2 (g + lambda w)", "temperature and pressure")
-FixedLR = Protocol("fixed-lr", "fixed LR", "w <- w - eta (g + lambda w)", "T and p, set together by eta and lambda")
+FixedSphere = Protocol("fixed-sphere", "fixed sphere", "w = r0*(w - eta*g)/norm(w - eta*g)", "temperature and volume")
+FixedELR = Protocol("fixed-elr", "fixed ELR", "w = w - eta_eff*norm(w)**2*(g + lam*w)", "temperature and pressure")
+FixedLR = Protocol("fixed-lr", "fixed LR", "w = w - eta*(g + lam*w)", "T and p, set together by eta and lambda")
 
 #: The protocols by key.
 PROTOCOLS = {protocol.key: protocol for protocol in (FixedSphere, FixedELR, FixedLR)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property, partial
 from html import escape
@@ -27,10 +28,10 @@ from thermo_theory.engine.dimensions import check as check_units
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.needs import Needs, needs, stored
 from thermo_theory.engine.needs import kind as kind_of
-from thermo_theory.engine.operations import OPERATIONS
-from thermo_theory.engine.printing import to_text
+from thermo_theory.engine.operations import OPERATIONS, Unchanged
+from thermo_theory.engine.printing import WIDTH, to_text
 from thermo_theory.engine.registry import KINDS, Entry, Registered, derivation, find, registered
-from thermo_theory.engine.rendering import Rendered, html_table, text_table
+from thermo_theory.engine.rendering import Rendered, html_table, text_table, wrapped
 from thermo_theory.engine.roots import Root, roots, tree
 
 __all__ = [
@@ -108,14 +109,23 @@ class Step:
             raise AttributeError(f"no operation is called {name!r}; {hint}")
         return partial(self.chain.do, OPERATIONS[name], self)
 
+    def tidied(self, operation: str, because: str = "") -> Step:
+        """Add what an operation makes of this step; if that changes nothing, return this step.
+
+        For derivations that are written once for several systems: ``step.tidied("expand")``.
+        """
+        with suppress(Unchanged):
+            return getattr(self, operation)(because=because)
+        return self
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *OPERATIONS})
 
     def __str__(self) -> str:
-        indent = " " * 6
-        equation = to_text(self.equation).replace("\n", "\n" + indent)
+        equation = to_text(self.equation, width=WIDTH - 6).replace("\n", "\n" + " " * 6)
         why = f": {self.because}" if self.because else ""
-        return f"({self.number})".ljust(6) + equation + f"\n{indent}[{self.done}{why}]"
+        words = wrapped(f"[{self.done}{why}]", " " * 6)
+        return f"({self.number})".ljust(6) + f"{equation}\n{words}"
 
 
 class Chain:

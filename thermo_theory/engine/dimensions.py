@@ -70,7 +70,7 @@ _NAMED = {
 _NAMED["g"] = s.grad_L
 
 _SAME = (v.Expectation, v.NoiseMean, v.Tr, v.Div, Change, SurfaceIntegral, sp.Limit, sp.Abs, sp.Max, sp.Min)
-_PRODUCT = (v.Dot, v.Apply, v.SymProduct, v.SkewProduct, sp.Mul)
+_PRODUCT = (v.Dot, v.Hadamard, v.Apply, v.SymProduct, v.SkewProduct, sp.Mul)
 
 
 class InhomogeneousError(ValueError):
@@ -255,10 +255,10 @@ _RULES: list[tuple[Any, Callable[[Units, Any], Unit | None]]] = [
     (sp.Add, lambda units, total: units.common(*total.args)),
     (_PRODUCT, lambda units, product: units.product(*product.args)),
     (sp.Pow, _power),
-    (
-        (v.NoiseVariance, v.Squares),
-        lambda units, variance: units.product(variance.args[0], powers=[2]),
-    ),  # before the mean
+    (v.NoiseVariance, lambda units, variance: units.product(variance.args[0], powers=[2])),  # before the mean
+    ((v.Sign, v.MatrixSign), lambda units, sign: units.product(sign.args[0], powers=[0])),
+    (v.Powers, lambda units, power: units.product(power.args[0], powers=[power.args[1]])),
+    (v.Clip, lambda units, clip: units.common(*clip.args)),
     (_SAME, lambda units, same: units.of(same.args[0])),
     (AppliedUndef, lambda units, function: units.application(function)),
     (sp.log, _logarithm),

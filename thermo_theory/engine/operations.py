@@ -32,6 +32,7 @@ from thermo_theory.symbols.vectors import Apply, Dot, Expectation, Generator, Ma
 __all__ = [
     "OPERATIONS",
     "OperationError",
+    "Unchanged",
     "add",
     "at_once",
     "choose",
@@ -77,11 +78,15 @@ class OperationError(ValueError):
     """An operation cannot be applied to these equations."""
 
 
+class Unchanged(OperationError):
+    """An operation changes nothing: what it returns is one of the equations that it was given."""
+
+
 def operation(done: str, *, bounds: bool = False) -> Callable[[Callable[P, sp.Basic]], Callable[P, sp.Basic]]:
     """Register an operation and what it says it did ("solve for {0}": options by position after the equations).
 
-    Whatever keeps the operation from its work is an `OperationError`: also a division by zero, and an inequality where
-    what is done holds for equations alone.
+    Whatever keeps the operation from its work is an `OperationError`: also a division by zero, an inequality where
+    what is done holds for equations alone, and a result that is one of the equations (`Unchanged`).
 
     Parameters
     ----------
@@ -110,6 +115,8 @@ def operation(done: str, *, bounds: bool = False) -> Callable[[Callable[P, sp.Ba
                 raise OperationError(f"{function.__name__} does not apply: {error}") from error
             if not isinstance(result, Relational) or result.has(sp.nan, sp.zoo):
                 raise OperationError(f"{function.__name__} returned {result}, which is not an equation")
+            if result in (*args, *kwargs.values()):
+                raise Unchanged(f"{function.__name__} changes nothing in {result}; leave the step out")
             return result
 
         checked.done = done  # type: ignore[attr-defined]

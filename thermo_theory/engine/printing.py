@@ -6,14 +6,16 @@ import random
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from math import isfinite, lcm
+from textwrap import wrap
 
 import sympy as sp
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
+from thermo_theory.engine.breaking import CUT, rows
 from thermo_theory.engine.terminal import bracketed, drawn
 from thermo_theory.symbols import glossary, latex_names
 from thermo_theory.symbols.vectors import Dot, Expectation
@@ -132,17 +134,28 @@ class _Latex(LatexPrinter):
     def _print_Mul(self, product: sp.Mul) -> str:
         return str(super()._print_Mul(bracketed(product) if product.is_Mul else product))
 
+    def _print_Add(self, total: sp.Add, order: str | None = None) -> str:
+        return str(super()._print_Add(total, "none" if CUT in total.args else order))
+
+
+#: Columns of a line in a terminal, and those that take as much room as LaTeX has on a page.
+WIDTH, _PAGE = 100, 76
+
 
 def to_latex(expression: sp.Basic) -> str:
-    r"""Return an expression in LaTeX.
+    r"""Return an expression in LaTeX, a long one in the rows of an ``aligned``.
 
     >>> from thermo_theory.symbols import eta_eff
     >>> print(to_latex(eta_eff))
     \eta_{\mathrm{eff}}
     """
-    printer = _Latex({"symbol_names": latex_names(expression)})
-    return _ascii(printer.doprint(readable(expression)))
+    printer = _Latex({"symbol_names": {**latex_names(expression), CUT: "@"}})
+    printed = [_ascii(printer.doprint(part)).removeprefix("@ ") for part in rows(readable(expression), _PAGE, _columns)]
+    return rf"\begin{{aligned}} & {_NEXT_ROW.join(printed)} \end{{aligned}}" if len(printed) > 1 else printed[0]
 
+
+#: Between the rows of a long equation.
+_NEXT_ROW = r" \\ & \quad "
 
 #: Combining characters and the accents of LaTeX's mathematics.
 _ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot"}
@@ -227,8 +240,10 @@ def _in_prose(character: str) -> str:
     raise ValueError(f"{character!r} has no place in LaTeX")
 
 
-def to_text(expression: sp.Basic, one_line: bool = False) -> str:
+def to_text(expression: sp.Basic, one_line: bool = False, width: int = WIDTH) -> str:
     """Return an expression as it is drawn in a terminal.
+
+    What is wider than a line is cut into rows, with an empty line between them.
 
     Parameters
     ----------
@@ -236,6 +251,8 @@ def to_text(expression: sp.Basic, one_line: bool = False) -> str:
         What is drawn.
     one_line : bool
         Whether it is to stand inside a sentence.
+    width : int
+        Columns of a line.
 
     Returns
     -------
@@ -249,4 +266,27 @@ def to_text(expression: sp.Basic, one_line: bool = False) -> str:
     >>> to_text(R**2 / sp.sqrt(2 * V * T), one_line=True)
     'R²⋅√(1/(2⋅T⋅V))'
     """
-    return drawn(readable(expression), one_line)
+    shown = readable(expression)
+    if one_line:
+        return drawn(shown, one_line)
+    lines = [line for part in rows(shown, width - len(_INDENT), _columns) for line in _drawn_within(part, width)]
+    return f"\n\n{_INDENT}".join(line.replace("\n", f"\n{_INDENT * (place > 0)}") for place, line in enumerate(lines))
+
+
+#: Before the rows that continue an equation.
+_INDENT = "    "
+
+
+def _drawn_within(row: sp.Basic, width: int) -> list[str]:
+    """Draw a row without `CUT`, or write it on one line, and that on several, if the drawing is too wide."""
+    drawing, cut = drawn(row), 2 * row.has(CUT)
+    room = width - len(_INDENT) * bool(cut)
+    if _columns(row) - cut > room and "\n" not in (line := drawn(row, one_line=True)):
+        return wrap(line[cut:], width - len(_INDENT), break_long_words=False, break_on_hyphens=False)
+    return ["\n".join(line[cut:] for line in drawing.split("\n"))]
+
+
+@lru_cache(maxsize=4096)
+def _columns(expression: sp.Basic) -> int:
+    """How many columns an expression takes in a terminal."""
+    return max(map(len, drawn(expression).split("\n")))

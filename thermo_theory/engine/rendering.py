@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from thermo_theory.engine.printing import latex_words, to_latex, to_text
+from thermo_theory.engine.printing import WIDTH, latex_words, to_latex, to_text
 from thermo_theory.engine.registry import Registered
 
-__all__ = ["Rendered", "html_table", "text_table"]
+__all__ = ["Rendered", "html_table", "text_table", "wrapped"]
 
 
 class Rendered(Registered):
@@ -32,14 +33,15 @@ class Rendered(Registered):
         return f"[{'; '.join([*where, f'{len(self.steps)} steps'])}]"
 
     def __repr__(self) -> str:
-        claim = to_text(self.steps[-1].equation)
-        return f"{claim}{'    ' if chr(10) not in claim else chr(10)}{self._brackets()}"
+        claim, where = to_text(self.steps[-1].equation), self._brackets()
+        fits = "\n" not in claim and len(claim) + len(where) <= WIDTH - 4
+        return f"{claim}    {where}" if fits else f"{claim}\n{wrapped(where)}"
 
     def __str__(self) -> str:
-        lines = [f"{self.title}: {self.summary}", self._brackets(), f"Kind: {self.kind}. Source: {self.source}.", ""]
-        lines += [f"{step}\n" for step in self.steps]
+        head = [f"{self.title}: {self.summary}", self._brackets(), f"Kind: {self.kind}. Source: {self.source}."]
+        lines = [*map(wrapped, head), "", *(f"{step}\n" for step in self.steps)]
         lines += ["Every step is checked by `verify()` in explicit examples that do not use these formulas:"]
-        lines += [f"  - {maker.__doc__}" for maker in self.worlds]
+        lines += [wrapped(f"- {maker.__doc__}", "  ") for maker in self.worlds]
         return "\n".join(lines)
 
     def to_latex(self) -> str:
@@ -72,6 +74,11 @@ class Rendered(Registered):
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{latex_words(self._brackets())}}}$"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Break words into lines of a terminal."""
+    return fill(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent} " if indent else "")
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -91,5 +91,5 @@ def _drawn(step: Step, shown: set[tuple[int, frozenset[str]]], proved: frozenset
 
 def _flat(step: Step) -> str:
     """A statement in one line."""
-    drawn = to_text(step.equation)
+    drawn = to_text(step.equation, one_line=True)
     return drawn if "\n" not in drawn else str(step.equation)

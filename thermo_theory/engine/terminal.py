@@ -20,6 +20,9 @@ from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
+from thermo_theory.engine.breaking import CUT
+from thermo_theory.symbols import TEXT_NAMES
+
 __all__ = ["bracketed", "drawn"]
 
 #: Signs of roots by their degree.
@@ -44,6 +47,13 @@ def bracketed(product: sp.Mul) -> sp.Mul:
 
 class _Terminal(PrettyPrinter):
     """sympy's printer, except for what can be taken for something else in its drawings."""
+
+    def _print_Symbol(self, symbol: sp.Symbol) -> Any:
+        name = TEXT_NAMES.get(symbol.name)
+        return prettyForm(name) if name else super()._print_Symbol(symbol)
+
+    def _print_Add(self, total: sp.Add, order: str | None = None) -> Any:
+        return super()._print_Add(total, "none" if CUT in total.args else order)
 
     def _print_Rational(self, number: sp.Rational) -> Any:
         binding = prettyForm.NEG if number < 0 else prettyForm.MUL if number.q > 1 else prettyForm.ATOM

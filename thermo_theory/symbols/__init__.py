@@ -20,7 +20,7 @@ import sympy as sp
 
 from thermo_theory.numeric.domain import COEFFICIENT, DIMENSION, POSITIVE, REAL, Domain
 from thermo_theory.renamed import NAMES, newer
-from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix
+from thermo_theory.symbols.vectors import Mat, Vec, identity_matrix, ones
 
 __all__ = ["RATES", "Domain", "SymbolInfo", "argument_name", "eq", "glossary", "latex_names"]
 
@@ -137,7 +137,11 @@ _LATEX_NAMES = {
     "Sigma_m": r"\bar{\Sigma}",
     "D_m": r"\bar{D}",
     "I": r"\mathbb{1}",
+    "ones": r"\mathbf{1}",
 }
+
+#: Symbols whose name is not what a terminal shows.
+TEXT_NAMES = {"var_V": "Var V", "var_V_Gibbs": "Var_Gibbs V"}
 
 
 def latex_names(expression: sp.Basic) -> dict[sp.Basic, str]:
@@ -243,6 +247,7 @@ vdw_b = _symbol("b_0", "b", "van der Waals' excluded volume", "weight^2")
 V_c = _symbol("V_c", "V_c", "critical volume", "weight^2")
 T_c = _symbol("T_c", "T_c", "critical temperature", "loss")
 p_c = _symbol("p_c", "p_c", "critical pressure", _CURVATURE)
+small = _symbol("epsilon_g", "small", "the optimiser's epsilon, added to a size of gradients", "loss/weight")
 eps = _symbol("epsilon", "eps", "squared length scale of a normalisation layer, w/sqrt(|w|^2 + eps)", "weight^2")
 stretch = _symbol(
     "D_h", "stretch", "growth of the loss with the normalised weights h, h.dL/dh at |h| = 1", "loss", REAL
@@ -324,6 +329,7 @@ force = _tensor(
 )
 current = _tensor(Vec, "v", "v", "velocity of the probability current, the current over the density", "1/iteration")
 glossary[identity_matrix] = SymbolInfo(identity_matrix, "one", "the identity matrix", "1")
+glossary[ones] = SymbolInfo(ones, "ones", "the vector whose coordinates are all 1", "1")
 
 #: What a protocol holds, now and at the start: a claim with slopes in these compares runs.
 RATES = frozenset({eta, eta_eff, lam, r, r0, eta0, lam0})

@@ -20,6 +20,7 @@ from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
 __all__ = [
     "Apply",
+    "Clip",
     "DifferentialEntropyOf",
     "Div",
     "Dot",
@@ -28,22 +29,26 @@ __all__ = [
     "Expectation",
     "Functional",
     "Generator",
+    "Hadamard",
     "Inverse",
     "Mat",
+    "MatrixSign",
     "NoiseMean",
     "NoiseVariance",
     "NormEntropyOf",
     "Notation",
+    "Powers",
     "Quad",
     "Sandwich",
+    "Sign",
     "SkewProduct",
-    "Squares",
     "SymProduct",
     "Tr",
     "Vec",
     "VectorFunction",
     "identity_matrix",
     "is_tensor",
+    "ones",
 ]
 
 
@@ -64,15 +69,13 @@ class VectorFunction(sp.core.function.AppliedUndef):
         return sp.core.function.UndefinedFunction(name, bases=(VectorFunction,))
 
 
-#: The identity.
-identity_matrix = Mat("I")
+#: The identity, and the vector whose coordinates are all 1.
+identity_matrix, ones = Mat("I"), Vec("ones")
 
 
 def is_tensor(expression: sp.Basic) -> bool:
     """Whether the expression is a vector or a matrix and not a scalar."""
-    if isinstance(expression, VectorFunction):
-        return True
-    if isinstance(expression, Vec | Mat | Apply | Div | Inverse | Sandwich | SkewProduct | Squares | SymProduct):
+    if isinstance(expression, _TENSORS):
         return True
     if isinstance(expression, sp.Add | sp.Mul | Generator):
         return any(is_tensor(argument) for argument in expression.args)
@@ -255,16 +258,83 @@ class Div(Notation):
         return None if constant == 1 else constant * cls(sp.cancel(scalar / constant) * matrix)
 
 
-class Squares(Notation):
-    """The vector of the squares of a vector's coordinates; a common factor comes out, squared."""
+class Hadamard(_Multilinear):
+    """The product of two vectors, coordinate by coordinate."""
 
-    text, tex = "sq({0})", r"\operatorname{{sq}}\left({0}\right)"
+    text, tex = "mul({0}, {1})", r"\operatorname{{mul}}\left({0}, {1}\right)"
+    linear_in = (0, 1)
 
     @classmethod
-    def eval(cls, argument: sp.Expr) -> sp.Expr | None:
-        """Pull a scalar factor out."""
-        scalar, vector = _split(sp.factor_terms(argument))
-        return None if scalar == 1 or vector == 0 else scalar**2 * cls(vector)
+    def eval(cls, left: sp.Expr, right: sp.Expr) -> sp.Expr | None:
+        """Pull sums and scalars out, and order the two vectors."""
+        pulled = super().eval(left, right)
+        if pulled is None and sp.default_sort_key(left) > sp.default_sort_key(right):
+            return cls(right, left)
+        return pulled
+
+
+class _ByCoordinates(Notation):
+    """A vector made of a vector that is no linear function of it; how a positive factor comes out says `power`."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr, *others: sp.Expr) -> sp.Expr | None:
+        """Pull a positive factor out."""
+        factor, vector = _split(sp.factor_terms(sp.expand(argument)))
+        positive = sp.Mul(*[one for one in sp.Mul.make_args(factor) if one.is_positive])
+        if positive == 1 or vector == 0:
+            return None
+        return cls.pulled(positive, sp.expand(factor / positive * vector), *others)
+
+    @classmethod
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr) -> sp.Expr:
+        """Value at a multiple of a vector: signs stay as they are."""
+        del factor
+        return cls(vector)
+
+
+class Sign(_ByCoordinates):
+    """The vector of the signs of a vector's coordinates."""
+
+    text, tex = "sign({0})", r"\operatorname{{sign}}\left({0}\right)"
+
+
+class MatrixSign(_ByCoordinates):
+    """A vector's polar factor: written as a matrix ``U S V^T``, it becomes the orthogonal ``U V^T``."""
+
+    text, tex = "msign({0})", r"\operatorname{{msign}}\left({0}\right)"
+
+
+class Powers(_ByCoordinates):
+    """The vector of the powers of a vector's coordinates."""
+
+    text, tex = "pow({0}, {1})", r"\operatorname{{pow}}\left({0}, {1}\right)"
+
+    @classmethod
+    def eval(cls, argument: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+        """Pull a positive factor out; an integer power of a power is one power."""
+        if isinstance(argument, Powers) and exponent.is_integer:
+            return cls(argument.args[0], argument.args[1] * exponent)
+        return super().eval(argument, exponent)
+
+    @classmethod
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+        return factor**exponent * cls(vector, exponent)
+
+
+class Clip(_ByCoordinates):
+    """A vector whose coordinates are cut off at a number: none is larger, in size, than that."""
+
+    text, tex = "clip({0}, {1})", r"\operatorname{{clip}}\left({0}, {1}\right)"
+
+    @classmethod
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr, bound: sp.Expr) -> sp.Expr:
+        return factor * cls(vector, bound / factor)
+
+
+_TENSORS = (
+    *(Vec, VectorFunction, Mat, Apply, Div, Inverse, Sandwich, SkewProduct, SymProduct),
+    *(Hadamard, _ByCoordinates),
+)
 
 
 class Functional(Notation):

@@ -46,7 +46,7 @@ from thermo_theory.symbols import (
     w_next,
 )
 from thermo_theory.symbols.vectors import Dot, Expectation, Generator, Mat, SymProduct, Tr, Vec, VectorFunction
-from thermo_theory.theory.symmetry import SCALINGS, THIS_TOOLKIT
+from thermo_theory.theory.symmetry import THIS_TOOLKIT, scaling
 from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
 from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world
 
@@ -166,7 +166,7 @@ _V, _V_start, _T, _Z = sp.Function("V"), sp.Function("V_w"), sp.Function("T"), s
     source=THIS_TOOLKIT,
     summary="p V/(R T) does not depend on V; with T estimated from the noise it is an identity, not an equation of "
     "state",
-    worlds=[runs_world(FixedELR.key), _BATCHES],
+    worlds=[runs_world(FixedELR.rule), _BATCHES],
     domain=[eta * lam < 2],
 )
 def _compressibility(chain: Chain) -> None:
@@ -178,9 +178,9 @@ def _compressibility(chain: Chain) -> None:
         eq(_V_start(w, eta_eff, lam), _V(eta_eff, lam)),
         "the runs no longer depend on where they started",
     )
-    larger = volume.rescale(SCALINGS[FixedELR]).substitute(same_run)
+    larger = volume.rescale(scaling(FixedELR)).substitute(same_run)
     larger = larger.as_factor(volume)
-    larger = larger.substitute(forgotten, forgotten.rescale(SCALINGS[FixedELR]))
+    larger = larger.substitute(forgotten, forgotten.rescale(scaling(FixedELR)))
     work = larger.choose(c, sp.sqrt(lam), because="p V at any pressure is p V at pressure 1")
     factor = chain.definition(
         eq(_Z(eta_eff, lam), lam * _V(eta_eff, lam) / (R * _T(eta_eff))),
@@ -306,10 +306,8 @@ def _path_entropy(chain: Chain) -> None:
     )
     entropy = entropy.substitute(distance, radius)
     directions = chain.definition(eq(d, 2 * R + 1), "the gas constant is half the number of directions")
-    by_rate, by_decay = (entropy.differentiate(symbol).scale(symbol).simplify() for symbol in (eta, lam))
+    by_rate, by_decay = (entropy.differentiate(symbol).scale(symbol) for symbol in (eta, lam))
     difference = by_rate.add(by_decay, weights=(-1,))
-    difference.substitute(directions).simplify(
-        because="R as predicted: the Maxwell relation (V3) cannot detect the error"
-    )
-    by_rate.substitute(directions).simplify(because="a gas at low temperature has R")
-    by_decay.substitute(directions).simplify(because="a gas at low temperature has 0")
+    difference.substitute(directions, because="R as predicted: the Maxwell relation (V3) cannot detect the error")
+    by_rate.substitute(directions, because="a gas at low temperature has R")
+    by_decay.substitute(directions, because="a gas at low temperature has 0")

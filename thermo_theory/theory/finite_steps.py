@@ -161,7 +161,7 @@ def _gibbs_volume(chain: Chain) -> Step:
     gibbs = gibbs.evaluate_integrals().simplify()
     count = chain.definition(eq(R_Gibbs, p * mean / one / T), "its gas constant, from its mean volume")
     count = count.evaluate_integrals().simplify(because="the Gibbs law makes it d/2: the norm fluctuates too")
-    return gibbs.substitute(count.solve_for(d)).simplify(because="the variance in a Gibbs ensemble")
+    return gibbs.substitute(count.solve_for(d), because="the variance in a Gibbs ensemble")
 
 
 # Finite steps ------------------------------------------------------------------------------------

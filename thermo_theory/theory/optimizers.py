@@ -251,7 +251,7 @@ def _heat(chain: Chain, rule: str, directions: sp.Expr) -> Step:
     alike = chain.assumption("scale invariance", eq(r * g_noise, xi), "g ~ 1/r")
     spread, both, kept = (Expectation(part) for part in (Dot(x, x), r * Dot(x, buffer), r**2 * Dot(buffer, buffer)))
     means = (spread, unit * both, unit**2 * kept)
-    balances = _balances(chain, held.substitute(alike), moved.substitute(alike).expand(), means, ())
+    balances = _balances(chain, held.substitute(alike), moved.substitute(alike), means, ())
     why = "the noise does not depend on where the weights are and come from"
     for part in (Dot(x, xi), r * Dot(buffer, xi)):
         balances = _without(balances, chain.assumption("independent noise", eq(Expectation(part), 0), why))

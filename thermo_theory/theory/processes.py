@@ -281,7 +281,7 @@ def _quasi_static(chain: Chain) -> None:
     behind = chain.definition(eq(lag, sp.log(_y_e / _y) / 4), "the lag of log r")
     behind = behind.substitute(ratio)
     back = [rate.solve_for(eta0), decay.solve_for(lam0)]
-    behind.substitute(*back).simplify(because="quasi-static while nu is far below 4 eta lambda")
+    behind.substitute(*back, because="quasi-static while nu is far below 4 eta lambda")
 
 
 def _produced(invalid: Invalid, R: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:

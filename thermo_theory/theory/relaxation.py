@@ -143,7 +143,7 @@ def _relaxation_fixed_lr(chain: Chain, protocol: Protocol) -> None:
         chain.assumption("scale invariance", eq(Quad(Sigma_w, w), 0), "g.w = 0 in each batch"),
     ]
     growth = mean.ito_of_norm(noise, _squared_norm**2, _squared_norm, w, because="f = |w|^4")
-    growth = growth.substitute(*rules).expand()
+    growth = growth.substitute(*rules)
     slope = growth.slope_of_change(r, 4, relaxation, because="r^4 changes linearly with r^4")
     slope.solve_for(relaxation)
 
@@ -169,7 +169,7 @@ def _free_direction(chain: Chain, protocol: Protocol) -> Step:
     turned = mean.ito_of_unit_vector(noise, w_bar, w, r)
     turned = turned.substitute(free, tangent, flat, unit)
     if turned.equation.has(Dot(w, w)):
-        turned = turned.substitute(norm, because="weight decay does not turn the weights").expand()
+        turned = turned.substitute(norm, because="weight decay does not turn the weights")
     turned = turned.substitute(weights)
     slower = chain.definition(
         eq(Dot(w_bar, Generator(w_bar)), -1 / relaxation),
@@ -191,7 +191,7 @@ def _direction_relaxation(chain: Chain, protocol: Protocol) -> None:
     growth = chain.claim("ito-radius", protocol)
     still = chain.assumption("stationarity", eq(Generator(r**2), 0), "the norm is constant")
     balance = growth.substitute(still).solve_for(tr_Sigma)
-    time.substitute(balance).simplify()
+    time.substitute(balance)
 
 
 # The registry ------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def _stationary_distribution(chain: Chain) -> None:
     spread = spread.substitute(noise)
     velocity = velocity.isolate(current).substitute(flow, spread).substitute(round_, surface)
     temperature = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of this noise")
-    velocity = velocity.substitute(temperature.solve_for(sigma)).expand()
+    velocity = velocity.substitute(temperature.solve_for(sigma))
     push = chain.definition(eq(force, grad_L_unit + T * grad_log_rho), "the gradient of L + T log rho")
     slope = push.solve_for(grad_L_unit)
     velocity = velocity.substitute(slope).expand()

@@ -8,7 +8,7 @@ smaller. Adam's moments are smaller by c and c^2, and its learning rate grows by
 >>> derive("scaling-symmetry", FixedLR).assumptions
 ('scale invariance',)
 >>> derive("maxwell-from-symmetry", FixedLR.with_optimizer("adamw")).assumptions
-('scale invariance', 'eps = 0', 'stationarity')
+('eps = 0', 'scale invariance', 'stationarity')
 >>> derive("momentum-symmetry").claim.equation
 Eq(w(n, c*w, v_k/c, c**2*eta, lambda/c**2), c*w(n, w, v_k, eta, lambda))
 """
@@ -21,22 +21,16 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation, put_at_once
-from thermo_theory.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
 from thermo_theory.symbols import (
     R,
-    beta,
-    beta1,
-    beta2,
-    buffer,
     c,
     d,
     eq,
     eta,
     eta_eff,
-    first,
     lam,
     r0,
-    second,
     w,
     w_bar,
 )
@@ -48,42 +42,27 @@ from thermo_theory.symbols.vectors import (
     Expectation,
     Functional,
     NormEntropyOf,
-    Squares,
-    Vec,
-    VectorFunction,
 )
-from thermo_theory.worlds.discrete import direction, gradient, index, run, runs, runs_world, steps, steps_of
+from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
-__all__ = ["by_induction", "in_polar_coordinates", "match", "multiple", "simplify_norms"]
+__all__ = ["by_induction", "in_polar_coordinates", "match", "multiple", "scaling", "simplify_norms"]
 
 THIS_TOOLKIT = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
-#: How the weights, the buffers of the optimiser and what a protocol holds change together.
-SCALINGS: dict[Protocol, dict[sp.Symbol, sp.Expr]] = {
-    FixedLR: {w: c * w, eta: c**2 * eta, lam: lam / c**2},
-    FixedELR: {w: c * w, lam: lam / c**2},
-    FixedSphere: {w: c * w, eta: c**2 * eta, r0: c * r0},
-}
-_BALL = {buffer: buffer / c, eta: c**2 * eta, lam: lam / c**2}
-_ADAM = {first: first / c, second: second / c**2, eta: c * eta}
-for _rule, _changes in {
-    "momentum": _BALL,
-    "nesterov": _BALL,
-    "adamw": {**_ADAM, lam: lam / c},
-    "adam-l2": {**_ADAM, lam: lam / c**2},
-}.items():
-    SCALINGS[FixedLR.with_optimizer(_rule)] = {w: c * w, **_changes}
-_WORLDS = {protocol: runs_world(protocol.key) for protocol in SCALINGS}
+
+def _held(protocol: Protocol) -> tuple[sp.Symbol, ...]:
+    """The numbers a protocol holds."""
+    return protocol.rule.held
 
 
-def _held(protocol: Protocol) -> tuple[sp.Symbol, sp.Symbol]:
-    """The two numbers a protocol holds."""
-    return {FixedELR: (eta_eff, lam), FixedSphere: (eta, r0)}.get(protocol, (eta, lam))
-
-
-def _state(protocol: Protocol) -> list[sp.Symbol]:
+def _state(protocol: Protocol) -> tuple[sp.Symbol, ...]:
     """The weights and the buffers of the optimiser."""
-    return [part for part in SCALINGS[protocol] if isinstance(part, Vec)]
+    return protocol.rule.state
+
+
+def scaling(protocol: Protocol) -> dict[sp.Symbol, sp.Expr]:
+    """How the weights, the buffers of the optimiser and what a protocol holds change together."""
+    return protocol.rule.homogeneous.scaling
 
 
 # Operations --------------------------------------------------------------------------------------
@@ -113,7 +92,7 @@ def by_induction(*equations: sp.Eq, number: sp.Symbol) -> sp.Eq:
     """
     count = len(equations) // 3
     starts, recursions, symmetries = (equations[k * count : (k + 1) * count] for k in range(3))
-    factors = [symmetry.rhs.as_independent(VectorFunction)[0] for symmetry in symmetries]
+    factors = [symmetry.rhs.as_independent(sp.core.function.AppliedUndef)[0] for symmetry in symmetries]
     here = recursions[0].rhs.args[1 : 1 + count]
     plain = here[0].args[1:]
     changed = dict(zip(plain, symmetries[0].lhs.args[1:], strict=True))
@@ -164,67 +143,52 @@ def in_polar_coordinates(equation: sp.Eq) -> sp.Eq:
 # One step and a whole run ------------------------------------------------------------------------
 
 
-def _updates(protocol: Protocol, after: list[sp.Expr]) -> list[tuple[sp.Expr, str]]:
-    """The weights and the buffers `after` a step in terms of those before, and what they are."""
-    rate, optimizer, pull = _held(protocol)[0], protocol.optimizer, gradient(index, w)
-    if protocol is FixedSphere:
-        moved = w - rate * pull
-        return [(r0 * moved / sp.sqrt(Dot(moved, moved)), f"one step, {protocol.update}")]
-    decayed = pull + lam * w
-    if optimizer == "sgd":
-        size = Dot(w, w) if protocol is FixedELR else 1
-        return [(w - rate * size * decayed, f"one step, {protocol.update}")]
-    if not optimizer.startswith("adam"):
-        push = decayed + beta * after[1] if optimizer == "nesterov" else after[1]
-        return [(w - eta * push, "one step"), (beta * buffer + decayed, "the momentum buffer, as in torch")]
-    pull, kept = (pull, (1 - eta * lam) * w) if optimizer == "adamw" else (decayed, w)
-    return [
-        (kept - eta * direction(*after[1:]), "one step along Adam's direction, a function of both moments"),
-        (beta1 * first + (1 - beta1) * pull, "Adam's first moment, a running mean over the whole run"),
-        (beta2 * second + (1 - beta2) * Squares(pull), "Adam's second moment: the squares, coordinate by coordinate"),
+def _courses(protocol: Protocol, whole: bool) -> list[sp.Function]:
+    """The functions that say what the weights and buffers are after one step, or after a run."""
+    return [course(protocol.rule, place, whole) for place, _ in enumerate(_state(protocol))]
+
+
+def _one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Step]:
+    """The weights and the buffers `after` a step in terms of those before, without eps."""
+    names = dict(zip(("w", *protocol.rule.buffers), after, strict=True))
+    equations = protocol.rule.equations(names, gradient(index, w))
+    ones = [
+        chain.definition(eq(made, equations[name]), "one step" if name == "w" else "what the optimiser remembers of it")
+        for name, made in names.items()
     ]
+    if protocol.rule.homogeneous == protocol.rule:
+        return ones
+    symbol = protocol.rule.symbols["eps"]
+    none = chain.assumption("eps = 0", eq(symbol, 0), "it is the only number here that has the scale of a gradient")
+    return [one.substitute(none) if one.equation.has(symbol) else one for one in ones]
 
 
 def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
-    scaling, state, held = SCALINGS[protocol], _state(protocol), _held(protocol)
-    after = [made(index, *state, *held) for made in steps_of[: len(state)]]
-    ones = [
-        chain.definition(eq(made, new), because)
-        for made, (new, because) in zip(after, _updates(protocol, after), strict=True)
-    ]
-    known = [
-        chain.assumption(
-            "scale invariance",
-            eq(gradient(index, c * w), gradient(index, w) / c),
-            "the gradient of every minibatch is c times smaller at weights c times larger",
-        )
-    ]
-    if protocol.optimizer.startswith("adam"):
-        moments = [part * scaling[old] / old for part, old in zip(after[1:], state[1:], strict=True)]
-        known.append(
-            chain.assumption(
-                "eps = 0",
-                eq(direction(*moments), direction(*after[1:])),
-                "m/sqrt(v) does not change if all gradients are divided by c",
-            )
-        )
+    changes, state, held = scaling(protocol), _state(protocol), _held(protocol)
+    after = [made(index, *state, *held) for made in _courses(protocol, False)]
+    ones = _one_step(chain, protocol, after)
+    smaller = chain.assumption(
+        "scale invariance",
+        eq(gradient(index, c * w), gradient(index, w) / c),
+        "the gradient of every minibatch is c times smaller at weights c times larger",
+    )
     symmetric: list[Step] = []
     # Buffers first: the weights move by the new ones.
     for one, part in reversed([*zip(ones, state, strict=True)]):
-        larger = one.rescale(scaling, because="the same minibatch at rescaled weights and buffers")
-        for rule in (*symmetric, *known):
+        larger = one.rescale(changes, because="the same minibatch at rescaled weights and buffers")
+        for rule in (*symmetric, smaller):
             larger = larger.substitute(rule) if larger.equation.rhs.has(rule.equation.lhs) else larger
-        larger = larger.simplify_norms() if protocol is FixedSphere else larger.expand()
-        factor = scaling[part] / part
+        larger = larger.tidied("simplify_norms")
+        factor = changes.get(part, part) / part
         symmetric.insert(0, larger.multiple(one, factor, because="one step commutes with the rescaling"))
     starts = [
-        chain.definition(eq(course(0, *state, *held), part), "a run begins here")
-        for course, part in zip(runs, state, strict=False)
+        chain.definition(eq(whole(0, *state, *held), part), "a run begins here")
+        for whole, part in zip(_courses(protocol, True), state, strict=True)
     ]
-    here = [course(index, *state, *held) for course in runs[: len(state)]]
+    here = [whole(index, *state, *held) for whole in _courses(protocol, True)]
     following = [
-        chain.definition(eq(course(index + 1, *state, *held), made(index, *here, *held)), "and continues step by step")
-        for course, made, _ in zip(runs, steps_of, state, strict=False)
+        chain.definition(eq(whole(index + 1, *state, *held), made(index, *here, *held)), "and continues step by step")
+        for whole, made in zip(_courses(protocol, True), _courses(protocol, False), strict=True)
     ]
     starts[0].by_induction(
         *starts[1:], *following, *symmetric, number=index, because="the same minibatches, the same directions"
@@ -274,14 +238,14 @@ def _forgotten(chain: Chain, protocol: Protocol, entropy: sp.Function) -> Step:
 
 
 def _for_any_start(shifted: Step, forgotten: Step, protocol: Protocol) -> Step:
-    elsewhere = forgotten.rescale(SCALINGS[protocol])
+    elsewhere = forgotten.rescale(scaling(protocol))
     return shifted.substitute(forgotten, elsewhere, because="the starting point does not matter")
 
 
 def _entropy_scaling(chain: Chain, protocol: Protocol) -> Step:
     """The entropy at rescaled rates is (d - 1) log c larger."""
     same_run, entropy = _same_run(chain, protocol), _entropy(chain, protocol)
-    larger = entropy.rescale(SCALINGS[protocol])
+    larger = entropy.rescale(scaling(protocol))
     larger = larger.substitute(same_run, because="the directions are the same, the norms c times as large")
     return _for_any_start(larger.match(entropy), _forgotten(chain, protocol, _S), protocol)
 
@@ -296,15 +260,19 @@ def _directions(chain: Chain) -> Step:
 
 def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entropy: sp.Function, rest: str) -> None:
     """From how an entropy changes along an orbit to the combination of its slopes that this fixes."""
-    up, down = (abs((SCALINGS[protocol][rate] / rate).as_base_exp()[1]) for rate in (eta, lam))
-    orbit = shifted.choose(c, (lam / eta) ** (1 / (up + down)), because="so that both rates are equal")
+    up, down = protocol.rule.rate_powers
+    orbit = shifted.choose(c, (lam / eta) ** (1 / (up - down)), because="so that both rates are equal")
     there = next(part for part in orbit.equation.lhs.atoms(entropy) if part.args[0] == part.args[1])
-    invariant = eta ** (down / sp.gcd(up, down)) * lam ** (up / sp.gcd(up, down))
-    value = chain.definition(eq(there, sp.Function(rest)(invariant)), "a function of what is equal along an orbit")
+    of_rate, of_decay = protocol.rule.invariant
+    value = chain.definition(
+        eq(there, sp.Function(rest)(eta**of_rate * lam**of_decay)), "a function of what is equal along an orbit"
+    )
     form = orbit.substitute(value).solve_for(entropy(eta, lam), because=f"so {entropy} has this form")
-    by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
-    difference = by_rate.add(by_decay, weights=(-down / up,), because="the function drops out, whatever it is")
-    difference.substitute(_directions(chain)).simplify()
+    slope = _slope(chain, form, lam)
+    if up:
+        words = "the function drops out, whatever it is"
+        slope = _slope(chain, form, eta).add(slope, weights=(down / up,), because=words)
+    slope.substitute(_directions(chain)).tidied("simplify")
 
 
 def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
@@ -316,11 +284,11 @@ def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     protocol=FixedLR,
     source=THIS_TOOLKIT,
     summary="Of the differential entropy S_w of the weights in R^d, dS_w/dlog eta - dS_w/dlog lambda is d/2 = R + 1/2",
-    worlds=[_WORLDS[FixedLR]],
+    worlds=[runs_world(FixedLR.rule)],
 )
 def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
     same_run, entropy = _same_run(chain, protocol), _entropy(chain, protocol)
-    state, scaling = (*_state(protocol), *_held(protocol)), SCALINGS[protocol]
+    state, changes = (*_state(protocol), *_held(protocol)), scaling(protocol)
     end, norm = _end(protocol)
     whole = chain.definition(
         eq(_from(_S_w)(*state), DifferentialEntropyOf(end)),
@@ -330,8 +298,8 @@ def _maxwell_differential_entropy(chain: Chain, protocol: Protocol) -> None:
         because="more than S by the entropy of the norm given the direction, E log r + h[log r | direction]"
     )
     both = both.substitute(_forgotten(chain, protocol, _S))
-    scaled = chain.claim("maxwell-from-symmetry", protocol, about=_S(*(scaling[rate] for rate in _held(protocol))))
-    larger = both.rescale(scaling).substitute(
+    scaled = chain.claim("maxwell-from-symmetry", protocol, about=_S(*(changes[rate] for rate in _held(protocol))))
+    larger = both.rescale(changes).substitute(
         same_run, scaled, because="one more log c than S: log r is shifted, and its entropy stays the same"
     )
     shifted = larger.match(both, because="d log c, and not (d - 1) log c")
@@ -343,7 +311,7 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     shifted = _entropy_scaling(chain, protocol)
     orbit = shifted.choose(c, sp.sqrt(lam), because="so that weight decay is 1")
     form = orbit.solve_for(_S(eta_eff, lam))
-    _slope(chain, form, lam).substitute(_directions(chain)).simplify()
+    _slope(chain, form, lam).substitute(_directions(chain))
 
 
 def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
@@ -361,7 +329,7 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     shifted = larger.match(entropy)
     orbit = shifted.choose(c, 1 / r0, because="so that the sphere is the unit sphere")
     form = orbit.solve_for(_S(eta_eff, r0))
-    _slope(chain, form, r0).substitute(_directions(chain)).simplify()
+    _slope(chain, form, r0).substitute(_directions(chain))
 
 
 # Entropy estimates -------------------------------------------------------------------------------
@@ -371,7 +339,7 @@ def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
     "estimator-bias",
     source=THIS_TOOLKIT,
     summary="The bias of a scale-equivariant entropy estimate is constant along a symmetry orbit",
-    worlds=[_WORLDS[FixedLR]],
+    worlds=[runs_world(FixedLR.rule)],
 )
 def _estimator_bias(chain: Chain) -> None:
     same_run = _same_run(chain, FixedLR)
@@ -382,45 +350,51 @@ def _estimator_bias(chain: Chain) -> None:
     equivariant = chain.assumption(
         "equivariant estimator", eq(EstimateOf(c * end), EstimateOf(end) + (d - 1) * sp.log(c))
     )
-    larger = estimate.rescale(SCALINGS[FixedLR])
+    larger = estimate.rescale(scaling(FixedLR))
     larger = larger.substitute(same_run, equivariant)
     shifted = _for_any_start(larger.match(estimate), forgotten, FixedLR)
     along = shifted.choose(c, (lam / eta) ** sp.Rational(1, 4), because="along the orbit to equal rates")
     form = along.solve_for(_estimate(eta, lam))
     by_rate, by_decay = _slope(chain, form, eta), _slope(chain, form, lam)
     measured = by_rate.add(by_decay, weights=(-1,), because="the value at equal rates drops out")
-    measured.substitute(_directions(chain)).simplify(
-        because="the Maxwell relation of the estimate, exact however large its bias"
+    measured.substitute(
+        _directions(chain), because="the Maxwell relation of the estimate, exact however large its bias"
     )
     bias = chain.definition(eq(_bias(eta, lam), _estimate(eta, lam) - _S(eta, lam)), "the bias of the estimate")
-    there = bias.rescale(SCALINGS[FixedLR]).substitute(shifted, true)
+    there = bias.rescale(scaling(FixedLR)).substitute(shifted, true)
     there.match(bias, because="constant along the orbit")
 
 
 # The registry ------------------------------------------------------------------------------------
 
-_R = "dS/dlog eta - dS/dlog lambda is R"
-_BUFFER = "and a buffer c times smaller, with c^2 eta and lambda/c^2,"
+def _power(name: str, power: sp.Expr) -> str:
+    """Write a rate multiplied by a power of c."""
+    size = str(abs(power))
+    times = {"0": "", "1": "c"}.get(size, f"c^{size if abs(power).is_integer else f'({size})'}")
+    return f"{times} {name}".strip() if power >= 0 else f"{name}/{times}"
 
-#: How a run is rescaled, and which slopes of the entropy this fixes.
-_WORDS = {
-    FixedSphere: (
-        "on a sphere c times as large, at c^2 eta,",
-        "At fixed effective learning rate r dS/dr is d - 1 = 2R",
-    ),
-    FixedELR: ("with weight decay lambda/c^2", "lambda dS/dlambda is -R"),
-    FixedLR: ("with c^2 eta and lambda/c^2", _R),
-    FixedLR.with_optimizer("momentum"): (_BUFFER, _R),
-    FixedLR.with_optimizer("nesterov"): (_BUFFER, _R),
-    FixedLR.with_optimizer("adamw"): (
-        "and moments to match, with c eta and lambda/c,",
-        "dS/dlog eta - dS/dlog lambda is d - 1 = 2R",
-    ),
-    FixedLR.with_optimizer("adam-l2"): (
-        "and moments to match, with c eta and lambda/c^2,",
-        "dS/dlog eta - 2 dS/dlog lambda is d - 1 = 2R",
-    ),
-}
+
+def _words(protocol: Protocol) -> tuple[str, str]:
+    """How a run is rescaled, and which slopes of the entropy this fixes."""
+    if protocol is FixedSphere:
+        return (
+            "on a sphere c times as large, at c^2 eta,",
+            "At fixed effective learning rate r dS/dr is d - 1 = 2R",
+        )
+    if protocol is FixedELR:
+        return "with weight decay lambda/c^2", "lambda dS/dlambda is -R"
+    up, down = protocol.rule.rate_powers
+    rates = f"with {_power('eta', up)} and {_power('lambda', down)}"
+    buffers = "and buffers to match, " if protocol.rule.buffers else ""
+    total = 2 / abs(up or down)
+    sum_ = "R" if total == 1 else "d - 1 = 2R" if total == 2 else f"{total} R"
+    if not up:
+        return f"{buffers}{rates}", f"-dS/dlog lambda is {sum_}"
+    size = abs(down / up)
+    times = f"{size} " * (size != 1)
+    return f"{buffers}{rates}", f"dS/dlog eta {'-' if down < 0 else '+'} {times}dS/dlog lambda is {sum_}"
+
+
 _MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
@@ -428,13 +402,14 @@ def _maxwell_by_symmetry(chain: Chain, protocol: Protocol) -> None:
     chain.claim("maxwell-from-symmetry", protocol)
 
 
-for _protocol, (_scaled, _slopes) in _WORDS.items():
-    _of_runs = partial(derivation, source=THIS_TOOLKIT, worlds=[_WORLDS[_protocol]])
+for _protocol in (*PROTOCOLS.values(), *map(FixedLR.with_optimizer, OPTIMIZERS)):
+    _scaled, _slopes = _words(_protocol)
+    _of_runs = partial(derivation, source=THIS_TOOLKIT, worlds=[runs_world(_protocol.rule)])
     _same = f"A run from c w {_scaled} is c times the run from w, with the same minibatches"
     if _protocol.optimizer == "sgd":
         _of_runs("scaling-symmetry", protocol=_protocol, summary=_same)(_scaling_symmetry)
     else:  # for SGD the Maxwell relation is derived from the paper's Gibbs law, too
         _of_runs(f"{_protocol.optimizer}-symmetry", summary=_same)(partial(_scaling_symmetry, protocol=_protocol))
         _of_runs("maxwell", protocol=_protocol, summary=f"{_slopes}, by its symmetry")(_maxwell_by_symmetry)
-    _words = f"{_slopes}, for any noise and any step size"
-    _of_runs("maxwell-from-symmetry", protocol=_protocol, summary=_words)(_MAXWELL.get(_protocol, _maxwell_fixed_lr))
+    _by_itself = f"{_slopes}, for any noise and any step size"
+    _of_runs("maxwell-from-symmetry", protocol=_protocol, summary=_by_itself)(_MAXWELL.get(_protocol, _maxwell_fixed_lr))

@@ -122,7 +122,7 @@ def _gibbs_distribution(chain: Chain) -> None:
     density.heat_up(T, because="at high temperature the density is uniform over the sphere")
     gap = chain.definition(eq(Energy(i), Energy(1) + Gap(i)), "gaps above the lowest loss, which is that of patch 1")
     lowest = density.at_state(i, 1).split_lowest()
-    lowest = lowest.put_into_terms(gap).open_sums().simplify()
+    lowest = lowest.put_into_terms(gap).open_sums()
     lowest.cool_down(T, because="at zero temperature the gas is in its ground state")
     states = chain.definition(eq(Z, _over_states(Area(i) * sp.exp(-Energy(i) / T))), "the partition function")
     density.substitute(states.flip())
@@ -138,7 +138,7 @@ def _free_energy(chain: Chain) -> None:
     entropy, energy, norm = _entropy(chain), _energy(chain), _norm(chain)
     log = _gibbs(chain).take_logarithm()
     entropy = entropy.put_into_terms(log).open_sums()
-    entropy = entropy.substitute(energy.open_sums().flip(), norm)
+    entropy = entropy.substitute(energy.flip(), norm)
     free = chain.definition(eq(F, U - T * S), "the free part of the energy, not bound as heat")
     free.substitute(entropy).expand()
 
@@ -211,12 +211,15 @@ def _potentials(chain: Chain) -> None:
     gibbs = chain.definition(eq(G, U - T * S + p * V), "Gibbs energy: both are exchanged")
     energy.read_off(S)
     energy.read_off(V)
+    changes: list[Step] = []
     for potential, natural in ((enthalpy, (S, p)), (free, (T, V)), (gibbs, (T, p))):
         change = potential.take_differential()
-        change = change.substitute(energy).expand()
+        change = change.substitute(energy)
+        changes.append(change)
         for variable in natural:
             change.read_off(variable)
-    change.expand(because="natural variables T and p, those of fixed ELR")
+    again = gibbs.substitute(enthalpy.flip(), because="in either order: the enthalpy, less what is bound as heat")
+    again.take_differential().substitute(changes[0], because="natural variables T and p, those of fixed ELR")
 
 
 @derivation(
@@ -287,8 +290,7 @@ def _adiabat(chain: Chain) -> None:
     push = pushed.substitute(temperature).simplify()
     index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
     index = index.substitute(chain.claim("heat-capacities", about=C_p), constant)
-    push = push.substitute(index.solve_for(C_0))
-    push.simplify()
+    push.substitute(index.solve_for(C_0))
 
 
 @derivation(

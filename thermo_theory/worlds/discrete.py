@@ -1,4 +1,4 @@
-"""SGD and its relatives themselves: discrete steps, a few minibatches written out, anisotropic heavy-tailed noise.
+"""Optimisers themselves: discrete steps, a few minibatches written out, anisotropic heavy-tailed noise.
 
 Nothing here knows a formula of the theory. A world of *runs* follows a few runs step by step, each with an order of the
 minibatches of its own; a world of *one step* lists all minibatches at a few weights.
@@ -22,32 +22,66 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import evaluate, interpret
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import (
+    Clip,
     DifferentialEntropyOf,
     EntropyOf,
     EstimateOf,
+    Hadamard,
+    MatrixSign,
     NormEntropyOf,
-    Squares,
+    Powers,
+    Sign,
     VectorFunction,
+    ones,
 )
-from thermo_theory.worlds.optimizers import updated
+from thermo_theory.updates import RATES, Update
 from thermo_theory.worlds.samples import gaussian_entropy, neighbour_entropy, remaining_entropy
 
-__all__ = ["Batches", "batches_world", "direction", "gradient", "run", "runs", "runs_world", "step", "steps_of"]
+__all__ = ["Batches", "batches_world", "course", "gradient", "index", "run", "runs_world", "steps"]
 
-#: Gradient of minibatch k, and Adam's direction from its two moments.
-gradient, direction = (VectorFunction.named(name) for name in "gn")
+#: Gradient of minibatch k, and the weights of a run.
+gradient, run = VectorFunction.named("g"), VectorFunction.named("w")
 
-#: The weights and the buffers of an optimiser: after one step with minibatch k, and after k steps.
-steps_of, runs = (tuple(VectorFunction.named(name) for name in names) for names in ("WBQ", "wvq"))
-step, run = steps_of[0], runs[0]
 
-interpret(Squares, lambda squares, world: evaluate(squares.args[0], world).apply(lambda x: x**2))
+def course(update: Update, place: int, whole: bool) -> Any:
+    """Function of step k, the state before and the rates: the weights or a buffer after that step, or after all k."""
+    letters = "wvq" if whole else "WBQ"
+    name = letters[place] if place < len(letters) else f"{letters[1]}_{place}"
+    vector = place == 0 or update.buffers[place - 1] in update.vectors
+    return VectorFunction.named(name) if vector else sp.Function(name)
+
+
+def _of_coordinates(kind: type, function: Callable[..., Any]) -> None:
+    """Say what a function of vectors is, coordinate by coordinate, in numbers."""
+
+    def value(expression: Any, world: World) -> Any:
+        parts = [evaluate(part, world) for part in expression.args]
+        vectors = [part if isinstance(part, mp.matrix) else [part] * len(parts[0]) for part in parts]
+        return mp.matrix([function(*numbers) for numbers in zip(*vectors, strict=True)])
+
+    interpret(kind, value)
+
+
+_of_coordinates(Sign, mp.sign)
+_of_coordinates(Powers, mp.power)
+_of_coordinates(Hadamard, lambda x, y: x * y)
+_of_coordinates(Clip, lambda x, bound: min(max(x, -bound), bound))
+
+
+def _polar(expression: MatrixSign, world: World) -> Any:
+    """The polar factor, by a singular value decomposition."""
+    vector, (rows, columns) = evaluate(expression.args[0], world), world.meanings["shape"]
+    left, _, right = mp.svd_r(mp.matrix([[vector[i * columns + j] for j in range(columns)] for i in range(rows)]))
+    return mp.matrix([x for row in (left * right).tolist() for x in row])
+
+
+interpret(MatrixSign, _polar)
 
 #: Vectors of decimals: their arithmetic is many times as fast as mpmath's.
 Numbers = NDArray[np.object_]
 
 #: The weights, and the buffers of the optimiser.
-State = tuple[Numbers, ...]
+State = tuple[Any, ...]
 
 _CONTEXT = Context(prec=DIGITS + 20, traps=[])
 
@@ -72,6 +106,14 @@ def _column(vector: Numbers) -> Any:
     return mp.matrix(_mpfs(vector))
 
 
+def _value(part: Numbers | Decimal) -> Any:
+    return _column(part) if isinstance(part, np.ndarray) else _mpf(part)
+
+
+def _exact(part: Any) -> Numbers | Decimal:
+    return _decimals(part) if isinstance(part, mp.matrix) else _decimal(part)
+
+
 @dataclass(frozen=True)
 class Batches:
     """Minibatches whose losses are ``scale_b (-a_b.u + u.A_b u/2)`` of the direction u, and what breaks the symmetry.
@@ -86,18 +128,15 @@ class Batches:
         Sizes: one batch is much larger than the others (heavy tails).
     broken : Decimal
         Size of the part of every loss that is not scale-invariant, ``broken (|w|^2/5 - w_1)``.
-    eps : Decimal
-        What Adam adds to the root of its second moment.
-    memory : tuple of two Decimal
-        How much of a buffer is left after a step: the momentum or Adam's first moment, and Adam's second moment.
+    numbers : dict of str to Decimal
+        What the optimisers take beside the rates: how much of a buffer is left after a step, epsilon.
     """
 
     pulls: list[Numbers]
     shapes: list[Numbers]
     scales: Numbers
     broken: Decimal
-    eps: Decimal
-    memory: tuple[Decimal, Decimal]
+    numbers: dict[str, Decimal] = field(default_factory=dict)
     runs: dict[Any, State] = field(default_factory=dict)
 
     @property
@@ -115,37 +154,19 @@ class Batches:
             return along
         return along + self.broken * (2 * w / 5 - (np.arange(len(w)) == 0).astype(int))
 
-    def direction(self, mean: Numbers, square: Numbers) -> Numbers:
-        """Adam's direction from its two moments."""
-        result: Numbers = mean / (np.sqrt(square) + self.eps)
-        return result
+    def step(self, update: Update, batch: int, state: State, rates: Sequence[Decimal]) -> State:
+        """The weights and buffers after one step."""
+        values = {**self.numbers, **dict(zip(_rates(update), rates, strict=True))}
+        values |= dict(zip(("w", *update.buffers), state, strict=True)) | {"g": self.gradient(batch, state[0])}
+        return tuple(update.step(values, SHAPES[self.dimension]).values())
 
-    def step(self, protocol: str, batch: int, state: State, rate: Decimal, held: Decimal) -> State:
-        """The weights and buffers after one step; `held` is the weight decay, or the norm on the sphere."""
-        w, *buffers = state
-        g, optimizer, (beta, beta2) = self.gradient(batch, w), protocol.partition("/")[2], self.memory
-        if optimizer.startswith("adam"):
-            coupled = optimizer == "adam-l2"
-            g = g + held * w if coupled else g
-            mean, square = beta * buffers[0] + (1 - beta) * g, beta2 * buffers[1] + (1 - beta2) * g * g
-            kept = w if coupled else (1 - rate * held) * w
-            return kept - rate * self.direction(mean, square), mean, square
-        if optimizer:
-            return updated(optimizer, w, buffers[0], g, rate, held, beta)
-        if protocol == "fixed-sphere":
-            moved = w - rate * g
-            return (held / (moved @ moved).sqrt() * moved,)
-        if protocol == "fixed-elr":
-            rate *= w @ w
-        return (w - rate * (g + held * w),)
-
-    def run(self, protocol: str, order: Sequence[int], state: State, rate: Decimal, held: Decimal) -> State:
+    def run(self, update: Update, order: Sequence[int], state: State, rates: Sequence[Decimal]) -> State:
         """The weights and buffers after the minibatches in this order."""
-        key = (protocol, tuple(order), tuple(map(tuple, state)), rate, held)
+        key = (update, tuple(order), tuple(str(part) for part in state), tuple(rates))
         if key not in self.runs:
             with localcontext(_CONTEXT):
                 for batch in order:
-                    state = self.step(protocol, batch, state, rate, held)
+                    state = self.step(update, batch, state, rates)
             self.runs[key] = state
         return self.runs[key]
 
@@ -158,11 +179,21 @@ def _number(dice: random.Random, low: float, high: float) -> Decimal:
     return Decimal(dice.uniform(low, high))
 
 
-def _batches(dice: random.Random, granted: Assumptions, dimension: int) -> Batches:
+def _rates(update: Update) -> list[str]:
+    return [name for name in RATES if name in update.parameters]
+
+
+def _batches(
+    dice: random.Random,
+    granted: Assumptions,
+    dimension: int,
+    numbers: Sequence[str] = (),
+    noise: Decimal = Decimal("1.3"),
+) -> Batches:
     """Four minibatches that pull to the first axis, one of them hard, and unevenly in the other directions."""
     pulls = []
     for _ in range(4):
-        pull = np.array([Decimal(dice.gauss(0, 1.3)) / (1 + i) for i in range(dimension)])
+        pull = np.array([Decimal(dice.gauss(0, 1)) * noise / (1 + i) for i in range(dimension)])
         pull[0] = _number(dice, 0.8, 1.2)
         pulls.append(pull)
     return Batches(
@@ -170,8 +201,8 @@ def _batches(dice: random.Random, granted: Assumptions, dimension: int) -> Batch
         [_numbers(dice, -0.3, 0.3, dimension) for _ in range(4)],
         np.array([*_numbers(dice, 0.5, 1.0, 3), _number(dice, 1.5, 1.7)]),
         Decimal(0) if "scale invariance" in granted else Decimal("0.1"),
-        Decimal(0) if "eps = 0" in granted else Decimal("0.1"),
-        (_number(dice, 0.2, 0.4), _number(dice, 0.4, 0.6)),
+        {name: _number(dice, 0.2, 0.6) for name in numbers}
+        | {"eps": Decimal(0) if "eps = 0" in granted else Decimal("0.1")},
     )
 
 
@@ -183,16 +214,11 @@ SHORT, LONG = 3, 240
 #: What is left of the distance of two beginnings in a run that has forgotten.
 FORGOTTEN = Decimal(10) ** -17
 
-#: What a protocol holds, a learning rate and what else it fixes (weight decay, or the norm): symbols, and ranges.
-HELD = {"fixed-elr": (s.eta_eff, s.lam), "fixed-sphere": (s.eta, s.r0)}
-RANGES = {
-    "fixed-elr": (0.7, 0.9, 0.25, 0.4),
-    "fixed-sphere": (0.35, 0.45, 1.1, 1.4),
-    "fixed-lr/momentum": (0.15, 0.25, 0.4, 0.6),
-    "fixed-lr/nesterov": (0.15, 0.25, 0.4, 0.6),
-    "fixed-lr/adamw": (0.2, 0.3, 0.4, 0.6),
-    "fixed-lr/adam-l2": (0.05, 0.1, 0.5, 0.8),
-}
+#: Where rates are drawn from at first; if runs do not forget where they began, from wider ranges.
+RANGES = {"eta": (0.35, 0.45), "eta_eff": (0.5, 0.7), "lam": (0.25, 0.4), "r0": (1.1, 1.4)}
+
+#: Of weights that may be a matrix.
+SHAPES = {2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (2, 3)}
 
 #: Index of a step, and the number of steps of a run.
 index = sp.Symbol("k", integer=True, nonnegative=True)
@@ -200,62 +226,67 @@ steps = sp.Symbol("n", integer=True, nonnegative=True)
 
 
 @world_maker(
-    "runs at {protocol} followed step by step, d = 2 and 3, with minibatches written out: anisotropic and "
-    "heavy-tailed noise, large steps",
+    lambda update: (
+        f"{update}, followed step by step, d = {' and '.join(map(str, _dimensions(update)))}, with minibatches written "
+        "out: anisotropic and heavy-tailed noise, large steps"
+    )
 )
-def runs_world(number: int, granted: Assumptions, /, protocol: str) -> World:
-    """Worlds in which a few runs are followed step by step, each with its own minibatches.
-
-    Parameters
-    ----------
-    protocol : str
-        "fixed-lr", "fixed-elr" or "fixed-sphere", or the key of fixed LR with another optimiser.
-    """
+def runs_world(number: int, granted: Assumptions, /, update: Update) -> World:
+    """Worlds in which a few runs of an update are followed step by step, each with its own minibatches."""
     special = frozenset(name for name in ("scale invariance", "stationarity", "eps = 0") if name in granted)
-    return _runs(protocol, _drawn(protocol, number, special), random.Random(f"{protocol} {number}"), granted)
+    drawn = _drawn(update, number, special)
+    if drawn is None:
+        return World({}, f"{update}: no rates were found at which runs forget where they began")
+    return _runs(update, drawn, random.Random(f"{update} {number}"), granted)
+
+
+def _dimensions(update: Update) -> tuple[int, int]:
+    # Steps of a fixed angle never forget where they began if there are only two ways to turn.
+    return (4, 6) if update.matrices else (4, 5) if update.homogeneous.degrees == (0, 1) else (2, 3)
 
 
 @dataclass(frozen=True)
 class SimulatedRuns:
-    """What is drawn for a world of runs: minibatches, their orders, two beginnings, and what the protocol holds."""
+    """What is drawn for a world of runs: minibatches, their orders, two beginnings, and the rates."""
 
     batches: Batches
     orders: list[list[int]]
     starts: tuple[State, State]
-    rate: Decimal
-    held: Decimal
+    rates: tuple[Decimal, ...]
     length: int = SHORT
 
 
 @cache
-def _drawn(protocol: str, number: int, granted: frozenset[str]) -> SimulatedRuns:
-    """Draw runs, one more than weights; if stationarity is granted, until they forget where they started."""
-    dice, n = random.Random(f"runs {protocol} {number}"), 2 + number % 2
-    slow, fast, low, high = RANGES.get(protocol, (0.35, 0.45, 0.25, 0.4))
+def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRuns | None:
+    """Draw runs, one more than weights; if stationarity is granted, until they forget where they started, or None."""
+    dice, n = random.Random(f"runs {update} {number}"), _dimensions(update)[number % 2]
+    others = [name for name in update.parameters if name not in RATES]
     with localcontext(_CONTEXT):
-        for _ in range(200):
+        for attempt in range(400):
+            # Near the rates of SGD at first; every second time, anywhere.
+            ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt % 2 else RANGES
+            noise = _number(dice, 0.5, 2.5) if attempt % 2 else Decimal("1.3")
             drawn = SimulatedRuns(
-                _batches(dice, granted, n),
-                [[first, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
-                (_start(protocol, dice, n), _start(protocol, dice, n)),
-                _number(dice, slow, fast),
-                _number(dice, low, high),
+                _batches(dice, granted, n, others, noise),
+                [[first % 4, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
+                (_start(update, dice, n), _start(update, dice, n)),
+                tuple(_number(dice, *ranges[name]) for name in _rates(update)),
             )
-            length = _forgotten_after(protocol, drawn) if "stationarity" in granted else SHORT
+            length = _forgotten_after(update, drawn) if "stationarity" in granted else SHORT
             if length:
-                break
-    return replace(drawn, length=length)
+                return replace(drawn, length=length)
+    return None
 
 
-def _forgotten_after(protocol: str, drawn: SimulatedRuns) -> int:
+def _forgotten_after(update: Update, drawn: SimulatedRuns) -> int:
     """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
     longest = 1
     for order in drawn.orders:
         states = list(drawn.starts)
         for count, batch in enumerate(order[:LONG], start=1):
-            states = [drawn.batches.step(protocol, batch, state, drawn.rate, drawn.held) for state in states]
-            off = (abs(x - y).max() for x, y in zip(*states, strict=True))
-            if count >= longest and max(off) < FORGOTTEN:
+            states = [drawn.batches.step(update, batch, state, drawn.rates) for state in states]
+            off = max(abs(x) for one, other in zip(*states, strict=True) for x in np.ravel(one - other))
+            if count >= longest and off < FORGOTTEN:
                 longest = count
                 break
         else:
@@ -263,26 +294,30 @@ def _forgotten_after(protocol: str, drawn: SimulatedRuns) -> int:
     return longest
 
 
-def _start(protocol: str, dice: random.Random, n: int) -> State:
+def _start(update: Update, dice: random.Random, n: int) -> State:
     """Weights and buffers at the beginning of a run."""
     w = np.array([_number(dice, 0.9, 1.3), *_numbers(dice, -0.3, 0.3, n - 1)])
-    optimizer = protocol.partition("/")[2]
-    buffers = (optimizer != "") + optimizer.startswith("adam")
-    return (w, *[_numbers(dice, 0.2, 0.5, n) for _ in range(buffers)])
+    buffers = [
+        _numbers(dice, 0.2, 0.5, n) if name in update.vectors else _number(dice, 0.2, 0.5) for name in update.buffers
+    ]
+    return (w, *buffers)
 
 
-def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
+def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
     batches, orders = drawn.batches, drawn.orders
     n, length = batches.dimension, drawn.length
-    begin, elsewhere = ([_column(vector) for vector in start] for start in drawn.starts)
-    rate_symbol, held_symbol = HELD.get(protocol, (s.eta, s.lam))
+    begin, elsewhere = ([_value(part) for part in start] for start in drawn.starts)
+    places = range(len(begin))
+
+    def course_of(where: Sequence[Any], otherwise: Sequence[Any] = ()) -> tuple[State, list[Decimal]]:
+        """The state and the rates that stand in a function's arguments."""
+        state = where[: -len(drawn.rates)]
+        return tuple(map(_exact, state or otherwise)), list(map(_decimal, where[-len(drawn.rates) :]))
 
     def ends(*where: Any) -> list[list[Any]]:
         """The weights at the end of all runs from the weights and buffers that are given, or from elsewhere."""
-        *state, rate, held = where
-        start = tuple(map(_decimals, state or elsewhere))
-        rate, held = _decimal(rate), _decimal(held)
-        return [_mpfs(batches.run(protocol, order[:length], start, rate, held)[0]) for order in orders]
+        start, rates = course_of(where, elsewhere)
+        return [_mpfs(batches.run(update, order[:length], start, rates)[0]) for order in orders]
 
     def polar(points: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
         """Directions, and logarithms of the norms."""
@@ -316,10 +351,9 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         """The weights or a buffer after k steps, or after step k alone."""
 
         def after(world: World, k: Any, *where: Any) -> Any:
-            *state, rate, held = where
-            order, start = orders[int(world.meanings["run"])], tuple(map(_decimals, state))
+            order, (start, rates) = orders[int(world.meanings["run"])], course_of(where)
             part = order[: int(k)] if whole else order[int(k) : int(k) + 1]
-            return _column(batches.run(protocol, part, start, _decimal(rate), _decimal(held))[place])
+            return _value(batches.run(update, part, start, rates)[place])
 
         return after
 
@@ -327,32 +361,25 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         with localcontext(_CONTEXT):
             return _column(batches.gradient(orders[int(world.meanings["run"])][int(k)], _decimals(w)))
 
-    def one_direction(world: World, mean: Any, square: Any) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(batches.direction(_decimals(mean), _decimals(square)))
-
     function = sp.Function
     unit = begin[0] / mp.norm(begin[0], 2)
-    # Where both rates are equal, what stays the same along an orbit is eta lambda or eta^2 lambda.
-    power = 3 if protocol.endswith("adam-l2") else 2
-    moments = {2: (s.buffer,), 3: (s.first, s.second)}.get(len(begin), ())
+    # What the entropy depends on along an orbit is a product of powers of the rates; at equal rates, of one of them.
+    power = mp.mpf(1) / sum(update.invariant) if {s.eta, s.lam} == {*update.held} else mp.mpf(1)
     meanings: dict[Any, Any] = {
         "run": 0,
-        **dict(zip((s.w, *moments), begin, strict=True)),
-        **dict(zip((s.beta1, s.beta2), map(_mpf, batches.memory), strict=True)),
-        s.beta: _mpf(batches.memory[0]),
+        "shape": SHAPES[n],
+        ones: mp.matrix([1] * n),
+        **dict(zip(update.state, begin, strict=True)),
+        **{update.symbols[name]: _mpf(batches.numbers[name]) for name in update.parameters if name not in RATES},
+        **dict(zip(update.held, map(_mpf, drawn.rates), strict=True)),
         s.w_bar: unit,
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
         s.c: mp.mpf(dice.uniform(1.4, 1.7)),
         index: 2,
         steps: length,
-        rate_symbol: _mpf(drawn.rate),
-        held_symbol: _mpf(drawn.held),
         gradient: one_gradient,
-        direction: one_direction,
-        **{after: followed(place, False) for place, after in enumerate(steps_of[: len(begin)])},
-        **{after: followed(place, True) for place, after in enumerate(runs[: len(begin)])},
+        **{course(update, place, whole): followed(place, whole) for place in places for whole in (False, True)},
         EntropyOf: lambda world, values: gaussian_entropy([list(value) for value in values]),
         DifferentialEntropyOf: lambda world, values: whole_entropy(values),
         NormEntropyOf: lambda world, values: remaining_entropy(*polar(values)),
@@ -360,26 +387,26 @@ def _runs(protocol: str, drawn: SimulatedRuns, dice: random.Random, granted: Ass
         function("b"): at_ends(lambda points: estimate(points) - law_entropy(points)),
         function("V"): at_ends(volume),
         function("V_w"): at_ends(volume),
-        function("s"): lambda world, x: law_entropy(ends(mp.root(x, power), mp.root(x, power))),
-        function("s_w"): lambda world, x: whole_entropy(ends(mp.root(x, power), mp.root(x, power))),
+        function("s"): lambda world, x: law_entropy(ends(mp.power(x, power), mp.power(x, power))),
+        function("s_w"): lambda world, x: whole_entropy(ends(mp.power(x, power), mp.power(x, power))),
     }
     for name, value in {"S": law_entropy, "S_w": whole_entropy, "S_est": estimate}.items():
         # From where the runs begin, and where that no longer matters.
         meanings[function(f"{name}_0")] = meanings[function(name)] = at_ends(value)
-    if protocol == "fixed-sphere":
+    if "r0" in update.parameters:
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
             ends(unit * norm, effective * norm**2, norm)
         )
-    if protocol == "fixed-elr":
+    if "eta_eff" in update.parameters:
         # The noise temperature is a mean over directions: read off the minibatches at the ends of the runs.
         noise = at_ends(lambda points: _noise(batches, points))
-        meanings[function("T")] = lambda world, rate: rate * noise(world, rate, _mpf(drawn.held)) / (2 * (n - 1))
+        meanings[function("T")] = lambda world, rate: rate * noise(world, rate, _mpf(drawn.rates[1])) / (2 * (n - 1))
         meanings[function("Z")] = lambda world, rate, decay: (
             2 * decay * meanings[function("V")](world, rate, decay) / (rate * noise(world, rate, decay) / 2)
         )
     ensemble = [{"run": i} for i in range(len(orders))]
-    return World(meanings, f"runs at {protocol}, d = {n}, {length} steps", ensemble=ensemble)
+    return World(meanings, f"{update}, d = {n}, {length} steps", ensemble=ensemble)
 
 
 def _noise(batches: Batches, points: Sequence[Sequence[Any]]) -> Any:
@@ -406,6 +433,8 @@ def _spread(batches: Batches, w: Numbers) -> Decimal:
 
 
 # One step ----------------------------------------------------------------------------------------
+
+_SGD = Update.read("w = w - eta*(g + lam*w)")
 
 
 @world_maker(
@@ -434,7 +463,7 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
         for shape in shapes:
             w = shape * size
             for batch in count:
-                (moved,) = batches.step("fixed-lr", batch, (w,), rate, decay)
+                (moved,) = batches.step(_SGD, batch, (w,), (rate, decay))
                 change += moved @ moved - w @ w
         return _mpf(change)
 
@@ -450,7 +479,7 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
     def stepped(world: World) -> Any:
         with localcontext(_CONTEXT):
             batch, w = int(world.meanings["batch"]), _decimals(world[s.w])
-            return _column(batches.step("fixed-lr", batch, (w,), rate, decay)[0])
+            return _column(batches.step(_SGD, batch, (w,), (rate, decay))[0])
 
     def mean_gradient(world: World) -> Any:
         with localcontext(_CONTEXT):

@@ -15,6 +15,7 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World
 from thermo_theory.numeric.domain import POSITIVE
+from thermo_theory.updates import Update
 from thermo_theory.worlds.discrete import run, runs_world
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
 from thermo_theory.worlds.sgd import _direction, sgd_world
@@ -32,7 +33,7 @@ __all__ = [
 
 def same_temperature_world(number: int, granted: Assumptions) -> World:
     """Two runs, the same minibatches, the same eta/r^2 at the start; weight decay is tuned to end at the same, too."""
-    world = runs_world("fixed-lr")(number, granted)
+    world = runs_world(Update.read("w = w - eta*(g + lam*w)"))(number, granted)
     steps_run = world.meanings[run]
     start, length = world[s.w], world.meanings.get("length", 3)
     first, decay = world[s.eta], world[s.lam]

@@ -9,8 +9,10 @@ line, limits by standing above and below their sign. `linear` turns a drawing in
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from reading import Tokens, Unread
 
@@ -44,7 +46,7 @@ _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{
         word: rf"\operatorname{{{word}}}"
-        for word in ("abs", "tr", "div", "inv", "sq", "mean", "var", "acos", "besseli")
+        for word in ("abs", "tr", "div", "inv", "sign", "msign", "pow", "mul", "clip", "mean", "var", "acos", "besseli")
     },
     **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",
@@ -71,7 +73,7 @@ def _cells(line: str) -> list[str]:
 
 
 def linear(picture: str, names: Iterable[str]) -> Tokens:
-    """Read a drawing.
+    """Read a drawing; one in several rows has empty lines between them, and what is on one line may go on in the next.
 
     Parameters
     ----------
@@ -90,11 +92,16 @@ def linear(picture: str, names: Iterable[str]) -> Tokens:
     Unread
         If a character belongs to nothing, or if there are two ways to read it.
     """
-    lines = [_cells(line) for line in picture.split("\n")]
-    width = max(map(len, lines))
-    grid = [line + [" "] * (width - len(line)) for line in lines]
+    names = set(names)
     words = sorted({*names, *_WORDS, *_LIMITED} - {""}, key=len, reverse=True)
-    return tuple(_Picture(grid, [(_cells(word), word) for word in words], set(names)).tokens())
+    found: list[str] = []
+    for flat, rows in groupby(re.split(r"\n *\n", picture), key=lambda row: "\n" not in row):
+        for row in [" ".join(map(str.strip, rows))] if flat else rows:
+            lines = [_cells(line) for line in row.split("\n")]
+            width = max(map(len, lines))
+            grid = [line + [" "] * (width - len(line)) for line in lines]
+            found += _Picture(grid, [(_cells(word), word) for word in words], names).tokens()
+    return tuple(found)
 
 
 class _Picture:

@@ -78,7 +78,11 @@ ALGEBRA: dict[str, Callable[..., Any]] = {
     "Sandwich": lambda P, M: P @ M @ P,
     "SymProduct": lambda A, B: A @ B + (A @ B).T,
     "SkewProduct": lambda A, B: A @ B - (A @ B).T,
-    "Squares": np.square,
+    "Powers": np.power,
+    "Hadamard": np.multiply,
+    "Sign": lambda x: np.sign(x.real),
+    "MatrixSign": lambda x: x / np.linalg.norm(x),
+    "Clip": lambda x, bound: np.clip(x.real, -abs(bound), abs(bound)),
     "Inverse": np.linalg.inv,
 }
 

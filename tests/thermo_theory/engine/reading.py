@@ -42,11 +42,14 @@ class Misprint(Exception):
 _TOKEN = re.compile(
     r"\\(?:operatorname|mathbb)\{\w+\}|\\(?:left|right)\s*[.|]|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|h_[wr](?=\s*\[)|[a-zA-Z]|\S"
 )
-_SKIPPED = re.compile(r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])")
+_SKIPPED = re.compile(
+    r"\\(?:left|right)(?!\s*[.|a-zA-Z])|\\(?:limits|displaystyle)(?![a-z])|\\(?:begin|end)\{aligned\}"
+    r"|(?:\\\\ )?& (?:\\quad)?"
+)
 
 
 def tokens(latex: str) -> Tokens:
-    r"""Cut LaTeX into what a reader sees; an upright d is one sign, the size of brackets is none.
+    r"""Cut LaTeX into what a reader sees; an upright d is one sign, the size of brackets is none, nor where a row ends.
 
     >>> tokens(r"\left(\mathrm{d} S\right)^{2}")
     ('(', '\\diff', 'S', ')', '^', '{', '2', '}')
@@ -416,7 +419,12 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
-    r"\operatorname{sq}": _in_brackets("Squares", "(", ")"),
+    **{
+        rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
+        for name, kind in zip(
+            ("sign", "msign", "pow", "mul", "clip"), ("Sign", "MatrixSign", "Powers", "Hadamard", "Clip"), strict=True
+        )
+    },
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),

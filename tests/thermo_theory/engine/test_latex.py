@@ -8,12 +8,16 @@ import subprocess
 from collections import Counter
 
 import pytest
+from matplotlib import rc_context
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
 
 from thermo_theory import derivations, derive
 from thermo_theory.engine.derivation import registered
-from thermo_theory.engine.printing import latex_words
+from thermo_theory.engine.printing import latex_words, to_latex
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
+TEX = MathTextParser("path")
 COMPILERS = [name for name in ("pdflatex", "tectonic") if shutil.which(name)]
 
 
@@ -39,6 +43,26 @@ def test_latex_is_ascii_and_balanced(name, protocol):
     assert text.count(r"\begin{equation}") == len(found.steps)
     assert balanced(found.to_markdown())
     assert balanced(found._repr_latex_())
+
+
+#: Width of a page of LaTeX's article, in points; rows after the first stand a quad in.
+PAGE = 345
+
+
+def points(latex: str) -> float:
+    """Width as matplotlib, which knows TeX's rules and letters, sets it."""
+    plain = re.sub(r"\\operatorname|\\mathbb", r"\\mathrm", re.sub(r"\\limits|\\displaystyle", "", latex))
+    with rc_context({"mathtext.fontset": "cm"}):
+        return TEX.parse(f"${plain}$".replace(r"\top", "T"), dpi=72, prop=FontProperties(size=10))[0]
+
+
+@pytest.mark.parametrize(("name", "protocol"), ALL)
+def test_no_row_is_wider_than_a_page(name, protocol):
+    for step in derive(name, registered()[name, protocol].protocol).steps:
+        rows = re.sub(r"\\(?:begin|end)\{aligned\} ?&?|\\quad", "", to_latex(step.equation)).split(r" \\ & ")
+        for place, row in enumerate(rows):
+            assert points(row) + 10 * (place > 0) <= PAGE, row
+    assert points("x" * 70) > PAGE
 
 
 def test_no_character_of_the_words_is_lost():

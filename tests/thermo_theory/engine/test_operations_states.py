@@ -280,8 +280,9 @@ def test_gather_logarithms():
     assert len(result.rhs.atoms(sp.log)) == 2
     assert result.rhs.has(sp.log(Probability(i) / Stationary(i)), sp.log(b / e))
     assert not result.rhs.has(sp.log(Stationary(i) / Probability(i)), sp.log(e / b))
-    result = follows("gather_logarithms", eq(z, sp.log(sp.Abs(x)) * a + sp.log(x**2) * a - sp.log(y**2)), left=z)
-    assert applied("gather_logarithms", eq(z, sp.log(x) - sp.log(y))) == eq(z, sp.log(x) - sp.log(y))
+    right = sp.log(sp.Abs(x)) * a + sp.log(x**2) * a - sp.log(y**2) + sp.log(b) - sp.log(e)
+    follows("gather_logarithms", eq(z, right), left=z)
+    refuses("gather_logarithms", eq(z, sp.log(x) - sp.log(y)), says="changes nothing")
     refuses("gather_logarithms", "z")
 
 
@@ -440,7 +441,7 @@ def test_gather():
     result = follows("gather", eq(z, R * sp.log(a) - R * sp.log(b) + R * x + y), left=z)
     assert result.rhs == R * (sp.log(a / b) + x) + y
     follows("gather", eq(z, R * sp.log(x**2) - R * sp.log(y**2) - e * sp.log(a)), left=z)
-    assert applied("gather", eq(z, sp.log(x) - sp.log(y))).rhs == sp.log(x) - sp.log(y)
+    refuses("gather", eq(z, sp.log(x) - sp.log(y)), says="changes nothing")
     refuses("gather", "z")
 
 

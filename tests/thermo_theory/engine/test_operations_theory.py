@@ -69,8 +69,11 @@ from thermo_theory.symbols.vectors import (
     Tr,
     identity_matrix,
 )
-from thermo_theory.worlds.discrete import gradient, index, run, runs, steps, steps_of
+from thermo_theory.updates import Update
+from thermo_theory.worlds.discrete import course, gradient, index, run, steps
 
+_MOMENTUM = Update.read("v = beta*v + g + lam*w; w = w - eta*v")
+steps_of, runs = ([course(_MOMENTUM, place, whole) for place in range(2)] for whole in (False, True))
 step = steps_of[0]
 SIZE, NOISE = Expectation(r**2), Expectation(Dot(gradient_now, gradient_now))
 OVERLAP = Expectation(Dot(gradient_now, w))
@@ -144,14 +147,14 @@ def test_by_induction():
 
 def test_by_induction_with_a_buffer():
     rates, scaled, state, larger = (eta, lam), (c**2 * eta, lam / c**2), (w, buffer), (c * w, buffer / c)
-    starts = [eq(made(0, *state, *rates), one) for made, one in zip(runs, state, strict=False)]
-    here = [made(index, *state, *rates) for made in runs[:2]]
+    starts = [eq(made(0, *state, *rates), one) for made, one in zip(runs, state, strict=True)]
+    here = [made(index, *state, *rates) for made in runs]
     rest = [
         eq(made(index + 1, *state, *rates), one(index, *here, *rates))
-        for made, one in zip(runs[:2], steps_of, strict=False)
+        for made, one in zip(runs, steps_of, strict=True)
     ]
-    ends = [one(index, *larger, *scaled) for one in steps_of[:2]]
-    plain = [one(index, *state, *rates) for one in steps_of[:2]]
+    ends = [one(index, *larger, *scaled) for one in steps_of]
+    plain = [one(index, *state, *rates) for one in steps_of]
     symmetry = [eq(ends[0], c * plain[0]), eq(ends[1], plain[1] / c)]
     result = applied("by_induction", *starts, *rest, *symmetry, number=index)
     assert result == eq(run(steps, *larger, *scaled), c * run(steps, *state, *rates))

@@ -55,18 +55,39 @@ def test_every_printed_form_is_read_back(name, protocol):
     assert len(shown) - 1 == len(document) == len(found.steps)
     assert shown[0] == shown[-1] == found.claim.latex()
     text = str(found)
+    assert max(map(len, f"{text}\n{found!r}".split("\n"))) <= 100
     for step, markdown, tagged in zip(found.steps, shown[1:], document, strict=True):
         assert markdown == tagged
         check_latex(step.equation, markdown)
         drawing = str(step)
         assert f"{drawing}\n" in text
-        picture, _ = drawing.rsplit(f"\n      [{step.done}", 1)
+        picture, words = drawing.rsplit("\n      [", 1)
+        assert " ".join(words.split()).startswith(step.done)
         check_text(step.equation, re.sub(r"(?m)^.{,6}", "", picture))
     equation = found.claim.equation
     for notebook in (found._repr_latex_(), found.claim._repr_latex_()):
         check_latex(equation, re.match(r"\$\\displaystyle (.*?)(?:\\qquad\\text\{.*)?\$$", notebook, re.S)[1])
     check_text(equation, str(found.claim))
     assert repr(found).startswith(str(found.claim))
+
+
+def test_a_long_equation_is_cut_into_rows_and_read_back():
+    terms = [sp.Symbol(f"x_{k}", real=True) ** k / (k + y) for k in range(2, 40)]
+    said = eq(sp.Add(*terms[:19]), sp.Add(*terms[19:]))
+    text, latex = to_text(said), to_latex(said)
+    assert max(map(len, text.split("\n"))) <= 100
+    assert text.count("\n\n") > 2
+    assert latex.count(r"\\") > 1
+    check_text(said, text)
+    check_latex(said, latex)
+    for check, wrong in (
+        (check_text, text.replace("\n    + ", "\n    - ", 1)),
+        (check_latex, latex.replace(r"\quad +", r"\quad -", 1)),
+    ):
+        assert wrong not in (text, latex)
+        with pytest.raises(Misprint):
+            check(said, wrong)
+    assert to_latex(sp.Eq(z, x + y)) == "z = x + y"
 
 
 def test_the_table_of_a_notebook_shows_the_formulas():
@@ -124,7 +145,11 @@ def test_a_random_expression_is_printed_as_what_it_is(expression):
     if expression.has(sp.zoo, sp.nan, sp.oo, sp.I):
         return
     shown = eq(sp.Symbol("U"), expression)
-    for check, text in ((check_latex, to_latex(shown)), (check_text, to_text(shown))):
+    for check, text in (
+        (check_latex, to_latex(shown)),
+        (check_text, to_text(shown)),
+        (check_text, to_text(shown, width=24)),
+    ):
         with nullcontext() if valued(expression) else suppress(Unread):
             check(shown, text)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from thermo_theory import Derivation, derivations, derive
+from thermo_theory.engine.derivation import Chain
+from thermo_theory.engine.operations import OperationError
+from thermo_theory.symbols import R, eq, lam, p
 
 ALL = list(derivations())
 BY_TITLE = {derivation.title: derivation for derivation in ALL}
@@ -42,3 +47,29 @@ def test_each_derivation_starts_from_claims_with_fewer_or_equal_assumptions():
 def test_a_derivation_that_does_not_assume_something_cannot_withdraw_it():
     with pytest.raises(ValueError, match="does not assume"):
         derive("isobar").without("scale invariance")
+
+
+#: What Python would print, and no reader of physics writes.
+RAW = re.compile(r"\*\*|\b(?:Eq|Expectation|Derivative|Dot|Generator)\(|\b[a-zA-Z]+_(?:eff|[A-Z])")
+
+
+def test_every_step_does_something_and_says_it_in_words():
+    idle = [
+        f"{row.title} ({step.number})"
+        for row in ALL
+        for step in row.steps
+        if step.equation in [row.steps[number - 1].equation for number in step.parents]
+    ]
+    raw = [f"{row.title}: {step.done}" for row in ALL for step in row.steps if RAW.search(step.done)]
+    assert (idle, raw) == ([], [])
+    assert RAW.search("solve for eta_eff")
+    assert RAW.search("put Eq(x, y**2)")
+
+
+def test_a_step_that_changes_nothing_is_refused_or_left_out():
+    chain = Chain()
+    law = chain.definition(eq(p, lam), "weight decay is the pressure")
+    assert law.tidied("expand") is law
+    with pytest.raises(OperationError, match="expand changes nothing in"):
+        law.expand()
+    assert law.scale(1 + R).tidied("factor").tidied("factor").number == len(chain.steps) == 3

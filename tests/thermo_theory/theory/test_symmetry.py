@@ -141,7 +141,7 @@ def test_no_more_is_assumed_than_is_needed_and_the_worlds_of_runs_are_not_blind(
     """The claim is false wherever an assumption is not granted, and so is one with d for d - 1."""
     known = derive(name, protocol)
     assert set(known.assumptions) <= {"scale invariance", "stationarity", "eps = 0"}
-    claim, world = known.claim.equation, runs_world(protocol.key)
+    claim, world = known.claim.equation, runs_world(protocol.rule)
     assert not holds(eq(claim.lhs, claim.rhs.subs(R, d / 2)), world(1, known.assumptions)).holds
     for dropped in known.assumptions:
         granted = [assumption for assumption in known.assumptions if assumption != dropped]

@@ -77,8 +77,7 @@ def _temperature(chain: Chain, protocol: Protocol) -> None:
     temperature = temperature.substitute(rate)
     if protocol is FixedLR:
         radius = chain.claim("radius", protocol)
-        temperature = temperature.substitute(radius)
-        temperature.simplify()
+        temperature.substitute(radius)
 
 
 # Equation of state -------------------------------------------------------------------------------

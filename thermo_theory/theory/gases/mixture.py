@@ -72,7 +72,7 @@ def _gas_mixture(chain: Chain) -> None:
     whole = chain.definition(eq(R, (d - 1) / 2), "directions of one big sphere")
     both = one.add(two)
     weights = whole.substitute(size).solve_for(d1)
-    both.substitute(weights).expand(because="each further block costs half a degree of freedom")
+    both.substitute(weights, because="each further block costs half a degree of freedom")
     sum_of_both = first.add(second)
     volume = total.solve_for(V1)
     sum_of_both.substitute(volume).expand(because="volumes add at one pressure")

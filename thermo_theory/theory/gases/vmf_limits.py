@@ -145,8 +145,7 @@ def _adiabat(chain: Chain) -> None:
     slopes = []
     for variable in (eta, lam):
         slope = entropy.differentiate(variable).put_slopes(warming)
-        slope = slope.scale(variable).expand()
-        slopes.append(slope.substitute(directions).expand())
+        slopes.append(slope.scale(variable).substitute(directions))
     by_rate, by_decay = slopes
     ratio = by_decay.divide(by_rate)
     line = line.scale(lam / eta).substitute(ratio)
