@@ -44,7 +44,11 @@ BASE = {name: sp.Symbol(name, positive=True) for name in ("loss", "weight", "ite
 #: Units other than those of the glossary, which are those of SGD on the sphere: for an optimiser whose gradients are
 #: normalised (its rates go with the square root of the iterations), and for linear models, whose noise, Hessian and
 #: currents are at the weights and not at unit norm.
-OVERRIDES: dict[str, dict[sp.Basic, str]] = {
+#: None stands for a unit that the steps determine: that of rates depends on the degree of a step in the gradient.
+OVERRIDES: dict[str, dict[sp.Basic, str | None]] = {
+    "homogeneous": dict.fromkeys(
+        (s.eta, s.eta_eff, s.lam, s.p, s.V, s.D_step, s.D_now, s.D_x, s.gain, s.size, s.stride, s.u, s.u_noise, s.u_mean, s.scale)
+    ),
     "adamw": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1")
     | {s.eta: "weight/sqrt(iteration)", s.lam: "1/(weight*sqrt(iteration))", s.V: "weight", s.p: "loss/weight"},
     "adam-l2": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1") | {s.eta: "weight/sqrt(iteration)"},
@@ -55,6 +59,9 @@ OVERRIDES: dict[str, dict[sp.Basic, str]] = {
         s.current: "weight/iteration",
     },
 }
+
+#: Optimisers whose rates have the units above.
+_STATED = ("sgd", "momentum", "nesterov", "adamw", "adam-l2")
 
 #: Base units that are pure numbers in a derivation that has a certain symbol, and why.
 NATURAL: dict[sp.Basic, tuple[str, str]] = {
@@ -109,12 +116,13 @@ class Units:
         Base units that are pure numbers here: "loss", "weight" or "iteration".
     """
 
-    def __init__(self, overrides: dict[sp.Basic, str] | None = None, numbers: Iterable[str] = ()) -> None:
+    def __init__(self, overrides: dict[sp.Basic, str | None] | None = None, numbers: Iterable[str] = ()) -> None:
         self.numbers = frozenset(BASE[name] for name in numbers)
         texts = {symbol: info.unit for symbol, info in s.glossary.items()} | (overrides or {})
         self.known: dict[sp.Basic, Unit] = {
             symbol: {base: power for base, power in _read(text).items() if base not in self.numbers}
             for symbol, text in texts.items()
+            if text is not None
         }
         self.solved: dict[sp.Symbol, Unit] = {}
         self.chosen: set[str] = set()
@@ -133,8 +141,9 @@ class Units:
     def agree(self, first: Unit, second: Unit) -> bool:
         """Whether two units are one; an unknown that would make them so is determined."""
         ratio = self.resolved(_times(first, second, powers=(1, -1)))
-        for base, power in ratio.items():
-            if base not in BASE.values() and power.is_number:
+        # A power that is a number is surely not 0.
+        for base, power in sorted(ratio.items(), key=lambda item: not item[1].is_number):
+            if base not in BASE.values() and (power.is_number or power.is_nonzero):
                 self.solved[base] = {other: -its / power for other, its in ratio.items() if other != base}
                 return True
         return not ratio
@@ -276,9 +285,14 @@ _RULES: list[tuple[Any, Callable[[Units, Any], Unit | None]]] = [
 
 def cases_of(derivation: Any) -> list[str]:
     """Return which of `OVERRIDES` hold in a derivation."""
-    names = f"{getattr(derivation.protocol, 'optimizer', '')} {derivation.name}"
-    linear = any(s.C in step.equation.free_symbols for step in derivation.steps)
-    return [case for case in OVERRIDES if (linear if case == "linear" else case in names)]
+    optimizer = getattr(derivation.protocol, "optimizer", "sgd")
+    present = set().union(*(step.equation.free_symbols for step in derivation.steps))
+    holds = {
+        "linear": s.C in present,
+        "homogeneous": optimizer not in _STATED or not present.isdisjoint((s.D_now, s.D_step)),
+        **{case: case in f"{optimizer} {derivation.name}" for case in ("adamw", "adam-l2")},
+    }
+    return [case for case in OVERRIDES if holds[case]]
 
 
 def units_of(derivation: Any) -> Units:

@@ -182,15 +182,30 @@ def _integral(expression: sp.Integral, world: World) -> Any:
     return mp.quad(lambda x: evaluate(inner, world.at({variable: x})), ends)
 
 
-def _terms(expression: sp.Sum, world: World) -> list[World]:
-    """The worlds in which the terms of a sum are to be evaluated."""
+def _summed(expression: sp.Sum, world: World, value: Callable[[Any, World], Any]) -> Any:
+    """Sum of something of the terms; an infinite sum ends where ten terms in a row no longer count.
+
+    Raises
+    ------
+    NotInterpreted
+        If an infinite sum has not converged after 5000 terms.
+    """
     variable, low, high = expression.limits[0]
-    first, last = (int(evaluate(end, world)) for end in (low, high))
-    return [world.at({variable: k}) for k in range(first, last + 1)]
+    first, last = int(evaluate(low, world)), evaluate(high, world)
+    total, small = mp.mpf(0), 0
+    for k in range(first, first + 5000 if last == mp.inf else int(last) + 1):
+        term = value(expression.function, world.at({variable: k}))
+        total += term
+        small = small + 1 if last == mp.inf and mp.fabs(term) <= mp.eps * mp.fabs(total) else 0
+        if small == 10:
+            return total
+    if last == mp.inf:
+        raise NotInterpreted(f"{expression} has not converged after 5000 terms")
+    return total
 
 
 def _sum(expression: sp.Sum, world: World) -> Any:
-    return mp.fsum(evaluate(expression.function, there) for there in _terms(expression, world))
+    return _summed(expression, world, evaluate)
 
 
 def _limit(expression: sp.Limit, world: World) -> Any:
@@ -283,7 +298,7 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
     if isinstance(expression, sp.Mul):
         return mp.fprod(_magnitude(factor, world) for factor in expression.args)
     if isinstance(expression, sp.Sum):
-        return mp.fsum(_magnitude(expression.function, there) for there in _terms(expression, world))
+        return _summed(expression, world, _magnitude)
     if isinstance(expression, Dot):
         return mp.fprod(size(evaluate(argument, world)) for argument in expression.args)
     if isinstance(expression, Quad | Apply):

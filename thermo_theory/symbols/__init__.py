@@ -230,6 +230,17 @@ adam_unit = _symbol(
     "normaliser of Adam's gradients, their root mean square per coordinate",
     "loss*sqrt(iteration)/weight",
 )
+degree = _symbol("k", "k", "degree of a step in the gradient: steps are c^k times as large if gradients are c times", "1", Domain(0.0))
+D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
+D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
+taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")
+stride = _symbol("s_u", "stride", "factor of a step's direction: the learning rate, and what goes with it")
+D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
+gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
+size = _symbol("A", "size", "norm of a step before a trust ratio divides by it, at unit norm of the weights")
+R_k = _symbol("R_k", "R_k", "gas constant of a gas of degree k, (d - 1)/(1 + k)")
+scale = _symbol("s", "scale", "factor of an orthogonalised step")
+rank = _symbol("rank", "rank", "rank of the weights as a matrix, its shorter side")
 angle = _symbol("phi", "angle", "angle between the weights before and after a step", "1", Domain(0.0, pi))
 chord = _symbol("chi", "chord", "root mean square of a step over that of the weights", domain=Domain(0.0, 2.0))
 
@@ -297,6 +308,9 @@ first = _tensor(Vec, "m_k", "first", "Adam's first moment, its running mean of g
 second = _tensor(
     Vec, "q_k", "second", "Adam's second moment, its running mean of the squares of gradients", "loss^2/weight^2"
 )
+u = _tensor(Vec, "u", "u", "direction of a step, what the learning rate multiplies")
+u_noise = _tensor(Vec, "u_n", "u_noise", "noise of a step's direction along one direction of the sphere, at unit norm")
+u_mean = _tensor(Vec, "u_m", "u_mean", "mean of a step's direction along one direction of the sphere, at unit norm")
 w_next = _tensor(Vec, "w'", "w_next", "the weights after the next step", "weight")
 x = _tensor(Vec, "x", "x", "direction of the weights, from the minimum of the loss along the unit sphere")
 x_next = _tensor(Vec, "x'", "x_next", "x after the next step")
@@ -311,7 +325,7 @@ Sigma_w = _tensor(Mat, "Sigma_w", "Sigma_w", "gradient noise covariance at the w
 Pi = _tensor(Mat, "Pi", "Pi", "projector on the tangent space of the sphere, I - w w^T/r^2")
 drift = _tensor(Vec, "b", "b", "mean change of the weights per iteration, E[dw]/dt", "weight/iteration")
 diffusion = _tensor(
-    Mat, "D", "D", "mean square change of the weights per iteration, E[dw dw^T]/dt", "weight^2/iteration"
+    Mat, "D", "diffusion", "mean square change of the weights per iteration, E[dw dw^T]/dt", "weight^2/iteration"
 )
 drift_squared = _tensor(
     Mat, "bb", "bb", "square of the mean change per unit of time: b b^T, or 0 in continuous time", "weight^2/iteration"

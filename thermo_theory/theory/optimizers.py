@@ -234,7 +234,7 @@ def root(equation: sp.Eq, unknown: sp.Symbol) -> sp.Eq:
     base, exponent = power.as_base_exp()
     if base != unknown or sp.Tuple(number, exponent).has(unknown) or not unknown.is_positive:
         raise OperationError(f"{equation} is not a power of {unknown}, or that need not be positive")
-    return eq(unknown, (sp.simplify(number) ** (-1 / exponent)).subs(_DIRECTIONS, d - 1))
+    return eq(unknown, (sp.simplify(number) ** sp.cancel(-1 / exponent)).subs(_DIRECTIONS, d - 1))
 
 
 def unit_of_gradients(chain: Chain) -> Step:
@@ -317,7 +317,7 @@ def compared(first: sp.Eq, second: sp.Eq, name: sp.Expr) -> sp.Eq:
     """Write the first left-hand side as a multiple of the second, which is `name`."""
     if second.lhs != name:
         raise OperationError(f"{second.lhs} is not {name}")
-    ratio = sp.simplify((first.rhs / second.rhs).subs(d, _DIRECTIONS + 1))
+    ratio = sp.simplify(sp.expand_power_base((first.rhs / second.rhs).subs(d, _DIRECTIONS + 1)))
     return eq(first.lhs, sp.simplify(ratio.subs(_DIRECTIONS, d - 1)) * name)
 
 

@@ -1,0 +1,270 @@
+"""The gas of degree k: any optimiser whose step is of degree k in the gradient, whatever it remembers.
+
+SGD is of degree 1; Adam, Lion, Muon and the sign of a gradient are of degree 0. With weight decay beside the step,
+
+    r^(2 + 2k) = eta D/(2 lambda)     V = r^(1 + k)/(1 + k)     p = lambda/a     p V = R_k T     R_k = (d - 1)/(1 + k)
+
+where D is the sum over all lags of the mean inner products of steps' directions at unit norm (the mean square if steps
+are uncorrelated), and a is the mean gain: the slope of a step's mean in the mean gradient. With weight decay within the
+step it is a gas in SGD's coordinates, and with a trust ratio the norm is that at which decay turns as much as noise.
+
+>>> from thermo_theory import derive
+>>> [float(derive("homogeneous-gas").claim(k=k)) for k in (0, 1)]  # the indices of Adam's cold gas and of SGD's
+[3.0, 2.0]
+>>> derive("homogeneous-radius").claim(eta=0.1, lam=0.05, D=16.0, k=1)  # 16^(1/4)
+2.0
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import sympy as sp
+
+from thermo_theory.engine.derivation import Chain, Step, derivation
+from thermo_theory.engine.operations import OperationError, operation
+from thermo_theory.symbols import (
+    C_V,
+    C_p,
+    D_now,
+    D_step,
+    D_x,
+    R,
+    R_k,
+    T,
+    V,
+    d,
+    degree,
+    eq,
+    eta,
+    eta_eff,
+    gain,
+    gamma,
+    h,
+    lam,
+    p,
+    r,
+    size,
+    stride,
+    taken,
+    u,
+    u_mean,
+    u_noise,
+    w,
+    w_next,
+    x,
+    x_next,
+)
+from thermo_theory.symbols.vectors import Dot, Expectation
+from thermo_theory.theory.symmetry import THIS_TOOLKIT
+from thermo_theory.worlds.homogeneous import KINDS, after, gas_world, lag, lagged, memory_world, with_weights
+
+__all__ = ["radius_of", "sum_recursion"]
+
+_WW = Expectation(Dot(w, w))
+
+
+@operation("follow the recursion in {0} to infinity")
+def sum_recursion(equation: sp.Eq, index: sp.Symbol) -> sp.Eq:
+    """Sum ``f(n) = a f(n + 1) + g(n)`` to ``f(0) = sum of a^n g(n)``, for a bounded f and ``|a| < 1``.
+
+    Raises
+    ------
+    OperationError
+        If the equation has another form.
+    """
+    function = equation.lhs.func
+    right = sp.expand(equation.rhs, deep=False)
+    following = function(index + 1)
+    factor = sp.factor(sp.expand(right).coeff(following))
+    rest = sp.simplify(sp.expand(right) - sp.expand(factor * following))
+    if equation.lhs != function(index) or factor == 0 or factor.has(index) or rest.has(function):
+        raise OperationError(f"{equation} is no recursion from {following} to {function(index)}")
+    return eq(function(0), sp.Sum(factor**index * rest, (index, 0, sp.oo)))
+
+
+@operation("take the constant out of the sum")
+def out_of_sum(equation: sp.Eq) -> sp.Eq:
+    """Take what does not depend on the index out of every sum."""
+
+    def taken(function: sp.Expr, limits: sp.Tuple) -> sp.Expr:
+        constant, inside = function.as_independent(limits[0], as_Add=False)
+        return constant * sp.Sum(inside, limits)
+
+    return eq(equation.lhs, equation.rhs.replace(sp.Sum, taken))
+
+
+@derivation(
+    "step-memory",
+    source=THIS_TOOLKIT,
+    summary="What decay takes from the mean squared norm is the sum over lags of the inner products of steps, for any steps",
+    worlds=[memory_world()],
+)
+def _step_memory(chain: Chain) -> None:
+    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, and weight decay beside it")
+    product = chain.definition(eq(with_weights(lag), Expectation(Dot(w, after(lag)))), "with the step n steps later")
+    later = chain.definition(eq(lagged(lag), Expectation(Dot(u, after(lag)))), "mean products of steps n steps apart")
+    still = chain.assumption(
+        "stationarity", eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)), "one step later all is the same"
+    )
+    recursion = moved.project(after(lag + 1)).expectation()
+    recursion = recursion.substitute(still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip())
+    total = recursion.sum_recursion(lag).out_of_sum()
+    now = chain.definition(eq(after(0), u), "0 steps later it is this step")
+    held = product.choose(lag, 0).substitute(now).flip().substitute(total)
+    square = moved.inner(moved).expectation()
+    steady = chain.assumption("stationarity", eq(Expectation(Dot(w_next, w_next)), _WW), "the norm does not drift")
+    square = square.substitute(steady, held)
+    (sum_,) = total.equation.rhs.atoms(sp.Sum)
+    named = chain.definition(
+        eq(D_now, Expectation(Dot(u, u)) + 2 * (1 - taken) * sum_), "each product, times what is left of it by then"
+    )
+    square = square.substitute(named.solve_for(Expectation(Dot(u, u))))
+    square.solve_for(_WW).balanced(taken * (2 - taken))
+
+
+# Radius ------------------------------------------------------------------------------------------
+
+
+def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
+    """The learning rate and what decay takes, of the step as one with decay beside it."""
+    rate, decay, words = eta, eta * lam, "decay is beside the step"
+    first = "to first order in the decay, which is small beside the gradient"
+    if kind == "coupled":
+        decay = eta * gain * lam * r ** (1 - degree)
+        chain.assumption("small steps", eq(w_next, w - eta * (u + decay / eta * w)), f"{first}; a is the gain")
+        words = "as if so much decay were beside the step"
+    elif kind == "trust":
+        rate, decay = eta * r, eta * lam * r ** (1 + degree) / size
+        moved = eq(w_next, w - rate * (u / sp.sqrt(Dot(u, u)) + decay / rate * w))
+        chain.assumption("small steps", moved, f"{first}; A/r^k is the norm of the step before it is divided by it")
+        words = "as if this were the rate, and so much decay beside the step"
+    if kind == "decoupled":
+        return chain.definition(eq(stride, rate), words), chain.definition(eq(taken, decay), words)
+    return tuple(chain.assumption("small steps", eq(*pair), words) for pair in ((stride, rate), (taken, decay)))
+
+
+def _radius(chain: Chain, kind: str) -> Step:
+    rate, decay = _as_decoupled(chain, kind)
+    balance = chain.claim("step-memory").substitute(rate, decay).solve_for(_WW)
+    steady = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm").expectation().substitute(steady)
+    balance = balance.lead(eta, steady).substitute(norm)
+    if kind == "trust":
+        alike = chain.assumption("scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone")
+        return balance.substitute(alike).root(r)
+    alike = chain.assumption(
+        "scale invariance",
+        eq(D_now, D_step * Expectation(r ** (-2 * degree))),
+        "steps are of degree k in gradients, and those are of degree -1",
+    )
+    level = chain.assumption("small steps", eq(Expectation(r ** (-2 * degree)), r ** (-2 * degree)))
+    return balance.substitute(alike, level).root(r)
+
+
+# Temperature and the gas -------------------------------------------------------------------------
+
+
+def _temperature(chain: Chain) -> Step:
+    rate = chain.definition(eq(eta_eff, eta / r ** (1 + degree)), "the effective learning rate")
+    moved = chain.definition(eq(x_next, x - eta_eff * (u_mean + u_noise)), "the direction's step: a mean, and noise")
+    well = chain.assumption(
+        "low temperature",
+        eq(u_mean, gain * h * x),
+        "to first order in the distance from the minimum, where the loss has the curvature h",
+    )
+    moved = moved.substitute(well)
+    spread = chain.claim("step-memory").at_once(
+        {w: x, stride: eta_eff, taken: eta_eff * gain * h, D_now: D_x},
+        given=(moved,),
+        because="the same step, with other letters",
+    )
+    even = chain.assumption("isotropic noise", eq(D_x, D_step / (d - 1)), "all directions have the same share")
+    small = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
+    heat = chain.definition(eq(T, h * Expectation(Dot(x, x))), "equipartition: the mean loss is T/2 in each direction")
+    spread = spread.solve_for(Expectation(Dot(x, x))).lead(eta_eff, small)
+    return heat.substitute(spread).substitute(even, rate)
+
+
+def _gas(chain: Chain, kind: str) -> None:
+    radius, heat = chain.claim(f"{_NAMES[kind]}-radius"), chain.claim("homogeneous-temperature")
+    if kind == "decoupled":
+        volume = chain.definition(eq(V, r ** (1 + degree) / (1 + degree)), "the volume")
+        pressure = chain.definition(eq(p, lam / gain), "the pressure: weight decay in units of the mean gain")
+        constant, why = eq(R_k, (d - 1) / (1 + degree)), "the gas constant"
+    else:
+        volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
+        pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
+        constant, why = eq(R, (d - 1) / 2), "the gas constant, as SGD's"
+    directions = chain.definition(constant, why)
+    work = pressure.multiply(volume.substitute(radius))
+    law = work.compared(heat.substitute(radius).multiply(directions), directions.equation.lhs * T)
+    index(chain, law, directions)
+
+
+def index(chain: Chain, law: Step, directions: Step) -> Step:
+    """The adiabatic index at low temperature, from an equation of state."""
+    inner_energy, enthalpy = sp.Function("U"), sp.Function("H")
+    energy = chain.assumption(
+        "low temperature", eq(inner_energy(T), (d - 1) * T / 2), "equipartition: T/2 in each direction, above the minimum"
+    )
+    at_volume = chain.definition(eq(C_V, sp.Derivative(inner_energy(T), T)), "heat capacity at constant volume")
+    at_volume = at_volume.substitute(energy.differentiate(T))
+    whole = chain.definition(eq(enthalpy(T), inner_energy(T) + p * V), "the enthalpy").substitute(law, energy)
+    at_pressure = chain.definition(eq(C_p, sp.Derivative(enthalpy(T), T)), "heat capacity at constant pressure")
+    at_pressure = at_pressure.substitute(whole.differentiate(T))
+    ratio = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
+    return ratio.substitute(at_pressure, at_volume, directions).simplify()
+
+
+def _slopes(chain: Chain) -> None:
+    """Slopes of the entropy at low temperature."""
+    radius = chain.claim("homogeneous-radius")
+    heat = chain.claim("homogeneous-temperature").substitute(radius)
+    entropy = sp.Function("S")
+    cold = chain.assumption(
+        "low temperature",
+        eq(entropy(eta, lam), (d - 1) * (sp.log(T) / 2 + sp.log(r))),
+        "directions are normal with variances T/h; up to a constant",
+        given=(heat,),
+    )
+    cold = cold.substitute(heat, radius).expand_logs()
+    constant = chain.definition(eq(d, 1 + R_k * (1 + degree)), "the gas constant")
+    for rate in (eta, lam):
+        cold.differentiate(rate).scale(rate).substitute(constant).simplify()
+
+
+_NAMES = {"decoupled": "homogeneous", "coupled": "coupled-homogeneous", "trust": "trust-ratio"}
+
+for _kind, _name in _NAMES.items():
+    derivation(
+        f"{_name}-radius",
+        source=THIS_TOOLKIT,
+        summary=f"Stationary norm of the weights: {KINDS[_kind]}",
+        worlds=[gas_world(_kind), memory_world()],
+    )(partial(_radius, kind=_kind))
+
+derivation(
+    "homogeneous-temperature",
+    source=THIS_TOOLKIT,
+    summary="Temperature of a gas of degree k: learning rate times noise over twice the gain",
+    worlds=[gas_world("decoupled"), memory_world()],
+)(_temperature)
+derivation(
+    "homogeneous-gas",
+    source=THIS_TOOLKIT,
+    summary="A step of degree k with decay beside it is an ideal gas, p V = R_k T, of index 1 + 2/(1 + k)",
+    worlds=[gas_world("decoupled")],
+)(partial(_gas, kind="decoupled"))
+derivation(
+    "coupled-homogeneous-gas",
+    source=THIS_TOOLKIT,
+    summary="A step of degree k with decay within it is an ideal gas in SGD's coordinates, of index 2",
+    worlds=[gas_world("coupled")],
+)(partial(_gas, kind="coupled"))
+derivation(
+    "homogeneous-slopes",
+    source=THIS_TOOLKIT,
+    summary="Slopes of the entropy of a cold gas of degree k: ((1 + k)/4 +- 1/2) R_k in log eta and log lambda",
+    worlds=[gas_world("decoupled")],
+)(_slopes)

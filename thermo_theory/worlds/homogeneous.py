@@ -1,0 +1,262 @@
+"""Gases of any degree: steps that repeat themselves and are summed exactly, and balances that are solved for the norm.
+
+Nothing here knows a formula of the theory: of periodic steps the weights are a geometric sum; of a gas the norm is where
+what steps add and what decay removes are equal; of a direction in a well the variance is the sum of its squared
+responses to independent noise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
+
+import mpmath as mp
+import sympy as sp
+
+from thermo_theory import symbols as s
+from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
+from thermo_theory.symbols.vectors import VectorFunction
+
+__all__ = ["KINDS", "after", "gas_world", "lag", "lagged", "memory_world", "with_weights"]
+
+#: Step n after this one; its mean inner product with this one, and with the weights before this one.
+after = VectorFunction.named("u")
+lagged, with_weights = sp.Function("c_u"), sp.Function("q_u")
+lag = sp.Symbol("n", integer=True, nonnegative=True)
+
+#: How weight decay enters a step: beside it, within it, or within the norm that a trust ratio divides by.
+KINDS = {
+    "decoupled": "decay beside a step of degree k",
+    "coupled": "decay within a step of degree k",
+    "trust": "decay within a step that a trust ratio makes as long as the weights times the learning rate",
+}
+
+
+@world_maker("steps of period 4 that decay adds up to the weights, d = 3 to 5, summed exactly", digits=4 * DIGITS)
+def memory_world(number: int, granted: Assumptions, /) -> World:
+    """Worlds in which the same four steps are taken again and again, and the weights are their sum.
+
+    Without stationarity the weights are larger than that.
+    """
+    dice, n, period = random.Random(f"memory {number}"), 3 + number % 3, 4
+    steeper = mp.mpf(1 if "low temperature" in granted else "1.1")
+    rate, decay = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
+    pushes = [mp.matrix([dice.gauss(0.3, 1) for _ in range(n)]) for _ in range(period)]
+    kept = 1 - rate * decay
+    # The weights before each step: all steps before it, shrunk once more by each step since.
+    whole = 1 - kept**period
+    weights = [
+        sum((pushes[(phase - 1 - j) % period] * (-rate * kept**j / whole) for j in range(period)), mp.zeros(n, 1))
+        * (1 if "stationarity" in granted else mp.mpf("1.3"))
+        for phase in range(period)
+    ]
+
+    def mean(value: Callable[[int], Any]) -> Any:
+        return mp.fsum(value(phase) for phase in range(period)) / period
+
+    def overlap(k: int) -> Any:
+        return mean(lambda phase: mp.fdot(pushes[phase], pushes[(phase + k) % period]))
+
+    ahead = mp.fsum(kept**k * overlap(k) for k in range(1, period + 1)) / whole
+    meanings: dict[Any, Any] = {
+        "phase": 0,
+        s.d: n,
+        s.stride: rate,
+        s.taken: rate * decay,
+        lag: 2,
+        s.w: lambda world: weights[int(world.meanings["phase"])],
+        s.u: lambda world: pushes[int(world.meanings["phase"])],
+        s.w_next: lambda world: world[s.w] * kept - world[s.u] * rate,
+        after: lambda world, k: pushes[(int(world.meanings["phase"]) + int(k)) % period],
+        lagged: lambda world, k: overlap(int(k)),
+        with_weights: lambda world, k: mean(
+            lambda phase: mp.fdot(weights[phase], pushes[(phase + int(k)) % period])
+        ),
+        s.D_now: overlap(0) + 2 * ahead,
+    }
+    if "small steps" not in granted:
+        # The same as a direction in a well: the pull is what takes from it.
+        meanings |= {
+            s.D_x: meanings[s.D_now],
+            s.eta_eff: rate,
+            s.gain: decay / mp.mpf("0.7") / steeper,
+            s.h: mp.mpf("0.7"),
+            s.x: lambda world: world[s.w],
+            s.u_noise: lambda world: world[s.u],
+            s.u_mean: lambda world: world[s.w] * decay,
+            s.x_next: lambda world: world[s.w_next],
+            s.T: mp.mpf("0.7") * mean(lambda phase: mp.fdot(weights[phase], weights[phase])),
+        }
+    return World(meanings, f"steps of period {period}, d = {n}", ensemble=[{"phase": k} for k in range(period)])
+
+
+class _Drawn(NamedTuple):
+    """Numbers of a gas."""
+
+    n: int
+    degree: Any
+    rate: Any
+    decay: Any
+    products: Any
+    gain: Any
+    size: Any
+    curvature: Any
+    memory: Any
+
+
+@cache
+def _drawn(number: int, kind: str, degree: sp.Rational | None) -> _Drawn:
+    dice = random.Random(f"gas {kind} {number}")
+    k, *rest = (mp.mpf(dice.uniform(*ends)) for ends in ((0.2, 1.4), (0.2, 0.3), (0.3, 0.5), (2, 3), (0.7, 1.3)))
+    more = [mp.mpf(dice.uniform(*ends)) for ends in ((0.7, 1.3), (0.3, 0.5), (0.3, 0.6))]
+    return _Drawn(4 + number % 3, k if degree is None else mp.mpf(degree.p) / degree.q, *rest, *more)
+
+
+@world_maker(
+    lambda kind, degree=None: (
+        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}, and a direction in a well, noise of two steps: second "
+        "moments solved exactly"
+    ),
+    digits=4 * DIGITS,
+)
+def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Rational | None = None) -> World:
+    """Worlds in which the norm of the weights is solved for, steps finite and the norm fluctuating.
+
+    If `small steps` is granted, only the leading order is left.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    degree : sympy.Rational, optional
+        Degree of the step in the gradient; drawn if it is not given.
+    """
+    drawn = _drawn(number, kind, degree)
+    n, k, gain, bare = drawn.n, drawn.degree, drawn.gain, drawn.size
+    small, alike = "small steps" in granted, "scale invariance" in granted
+    rate = drawn.rate * (mp.mpf(10) ** -30 if small else 1)
+    # The norm fluctuates by these factors; their mean square is 1.
+    factors = [mp.mpf(1)] if small else [mp.sqrt(mp.mpf(x)) for x in ("0.7", "1.3")]
+    settled = "stationarity" in granted
+    share = mp.mpf(1 if "isotropic noise" in granted else "1.4")
+    # How much steeper a well is than near its minimum.
+    steeper = mp.mpf(0 if "low temperature" in granted else "0.1")
+
+    def shrunk(r: Any, power: Any) -> Any:
+        """What falls with a power of the norm, if the loss is scale-invariant."""
+        return r**-power * (1 if alike else 1 + (r - 1) / (r + 1) / 3)
+
+    def rates(r: Any, eta: Any, lam: Any) -> tuple[Any, Any]:
+        """Learning rate and decay of the step as one of independent decay."""
+        if kind == "coupled":
+            return eta, lam * gain * r ** (1 - k)
+        return (eta * r, lam * r**k / bare) if kind == "trust" else (eta, lam)
+
+    def products(r: Any) -> Any:
+        """Sum of the steps' inner products over lags, at this norm."""
+        return drawn.products * shrunk(r, 0 if kind == "trust" else 2 * k)
+
+    def balance(log_r: Any, eta: Any, lam: Any) -> Any:
+        """Logarithm of what steps add to the squared norm, over what decay removes."""
+        added = removed = mp.mpf(0)
+        for x in factors:
+            r = x * mp.exp(log_r)
+            step, decay = rates(r, eta, lam)
+            added += step**2 * products(r)
+            removed += (2 * step * decay - (step * decay) ** 2) * r**2
+        return mp.log(added / removed)
+
+    def off(lam: Any) -> Any:
+        """How far from the stationary state the norm and the variance are."""
+        return 1 if settled else mp.mpf("1.3") * lam ** mp.mpf("0.1")
+
+    def norm(world: World) -> Any:
+        eta, lam = world[s.eta], world[s.lam]
+        with mp.workdps(4 * DIGITS):
+            start = mp.log(eta / lam) / 2
+            root = mp.findroot(lambda x: balance(x, eta, lam), (start, start + 1), solver="secant", tol=mp.mpf(10) ** (-3 * DIGITS))
+            return mp.exp(root) * off(lam)
+
+    def in_a_well(world: World) -> tuple[Any, Any]:
+        """Pull of the well on a direction, and the variance there."""
+        with mp.workdps(4 * DIGITS):
+            r, m = world["norm"], drawn.memory
+            effective = world[s.eta] / r ** (1 + k)
+            pull = effective * gain * drawn.curvature * (1 + steeper)
+            noise = share * drawn.products / (n - 1) / (1 + m**2 + 2 * (1 - pull) * m)
+            # A unit of noise moves the direction now, and once more a step later.
+            return pull, off(world[s.lam]) ** 2 * effective**2 * noise * (1 + (1 - pull + m) ** 2 / (1 - (1 - pull) ** 2))
+
+    def temperature(world: World) -> Any:
+        return drawn.curvature * in_a_well(world)[1]
+
+    def entropy(world: World, eta: Any, lam: Any) -> Any:
+        there = world.at({s.eta: eta, s.lam: lam})
+        return (n - 1) * (mp.log(temperature(there)) / 2 * (1 + steeper) + mp.log(there["norm"]))
+
+    def energy(_: World, heat: Any) -> Any:
+        return (n - 1) * heat / 2 * (1 + 3 * steeper)
+
+    work = {"decoupled": lambda r: r ** (1 + k) / (1 + k), "coupled": lambda r: r**2 / 2}.get(kind, lambda r: r)
+    base = World({s.eta: rate, s.lam: drawn.decay, "norm": norm}, "")
+    ensemble = []
+    for x, sign in product(factors, (1, -1)):
+        r = x * base["norm"]
+        u = mp.matrix([0, sign * mp.sqrt(products(r)), *([0] * (n - 2))])
+        ensemble.append({s.w: mp.matrix([r, *([0] * (n - 1))]), s.u: u, "sign": sign})
+
+    def stepped(world: World) -> Any:
+        """The weights after a step: to first order in the decay, or with half its square."""
+        w, step = world[s.w], world[s.u]
+        eta, lam = rates(mp.norm(w, 2), world[s.eta], world[s.lam])
+        if kind == "trust":
+            step = step / mp.norm(step, 2) if small else step / (mp.norm(step, 2) * (1 + eta * lam))
+        more = 0 if small or kind == "decoupled" else (eta * lam) ** 2
+        return w * (1 - eta * lam + more) - step * eta
+
+    meanings: dict[Any, Any] = {
+        **ensemble[0],
+        "norm": norm,
+        s.degree: k,
+        s.d: n,
+        s.eta: rate,
+        s.lam: drawn.decay,
+        s.gain: gain,
+        s.size: bare,
+        s.h: drawn.curvature,
+        s.D_step: drawn.products,
+        s.D_now: mp.fsum(products(x * base["norm"]) for x in factors) / len(factors),
+        s.D_x: share * drawn.products / (n - 1),
+        s.r: lambda world: mp.norm(world[s.w], 2),
+        s.w_next: stepped,
+        s.eta_eff: lambda world: world[s.eta] / world[s.r] ** (1 + k),
+        s.T: temperature,
+        s.V: lambda world: work(world[s.r]),
+        s.p: drawn.decay / gain if kind == "decoupled" else drawn.decay,
+        s.R: mp.mpf(n - 1) / 2,
+        s.R_k: (n - 1) / (1 + k),
+        s.C_V: mp.mpf(n - 1) / 2 * (1 + 3 * steeper),
+        sp.Function("U"): energy,
+        sp.Function("H"): lambda world, heat: energy(world, heat) + world[s.p] * world[s.V] * heat / temperature(world),
+        sp.Function("S"): entropy,
+    }
+    # At a norm that fluctuates there is not one such rate, nor one variance.
+    if small or kind == "decoupled":
+        meanings |= {
+            s.stride: lambda world: rates(world[s.r], world[s.eta], world[s.lam])[0],
+            s.taken: lambda world: mp.fprod(rates(world[s.r], world[s.eta], world[s.lam])),
+        }
+    if small:
+        meanings |= {
+            s.x: lambda world: mp.matrix([world.meanings["sign"] * mp.sqrt(in_a_well(world)[1])]),
+            s.u_noise: mp.matrix([mp.sqrt(drawn.products)]),
+            s.u_mean: lambda world: world[s.x] * (in_a_well(world)[0] / world[s.eta_eff]),
+            s.x_next: lambda world: world[s.x] * (1 - in_a_well(world)[0]) - world[s.u_noise] * world[s.eta_eff],
+        }
+    meanings[s.C_p] = lambda world: world[s.C_V] + world[s.p] * world[s.V] / temperature(world)
+    meanings[s.gamma] = lambda world: world[s.C_p] / world[s.C_V]
+    return World(meanings, f"{KINDS[kind]}, d = {n}, k = {mp.nstr(k, 4)}", ensemble=ensemble)
+
