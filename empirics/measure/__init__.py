@@ -15,7 +15,6 @@ from empirics.measure.convergence import (
 from empirics.measure.differences import MeanDifference, furthest_difference, mean_difference, pooled_difference
 from empirics.measure.entropy import SphereEntropy, sphere_entropies, sphere_entropy
 from empirics.measure.integration import EntropyDifference, entropy_by_integration
-from empirics.measure.lags import lion_lags, muon_lags, push
 from empirics.measure.noise import (
     GradientNoise,
     MonteCarloEstimate,
@@ -58,15 +57,12 @@ __all__ = [
     "hessian_noise",
     "hutchinson_trace",
     "integrated_time",
-    "lion_lags",
     "mean_difference",
     "memory",
-    "muon_lags",
     "norm_balance",
     "periodic_jumps",
     "pooled_difference",
     "product_entropies",
-    "push",
     "r_hat",
     "radial_share",
     "regime",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from empirics.measure import lion_lags, muon_lags, push
+from thermo_theory.numeric.lags import lion_lags, muon_lags, push
 
 
 def muon_weights(momentum, length=4000):
