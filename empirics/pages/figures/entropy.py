@@ -52,8 +52,10 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
     if not points or not evidence.free or evidence.law is None:
         return None
+    if (references := reference_slopes(evidence.law)) is None:
+        return None
     (by_rate, by_decay), difference = evidence.orbit.slopes, maxwell_ratio("fixed-lr", evidence.law.optimizer)
-    gas, path = (tuple(round(one, 6) for one in pair) for pair in reference_slopes(evidence.law))
+    gas, path = (tuple(round(one, 6) for one in pair) for pair in references)
     words = slope_difference_words(evidence.orbit)
     with canvas() as figure:
         axes = figure.subplots()
