@@ -7,7 +7,7 @@ equation of state begins with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -168,21 +168,24 @@ def _square_of_lags(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
 
     Of LARS and LAMB for small steps.
     """
-    rate, decay = np.asarray(values["eta"]), np.asarray(values["lam"])
+    rate, decay = np.asarray(values["eta"], dtype=float), np.asarray(values["lam"], dtype=float)
+
+    def pushes(lags: Callable[..., FloatArray], *coefficients: Any) -> FloatArray:
+        return np.vectorize(lambda kept, *one: float(push(lags(*one), kept)))(rate * decay, *coefficients)
+
     if of.optimizer == "muon":
-        pairs, scale = values["matrices"], np.asarray(values["scale"])
-        (mu,) = np.unique(values["mu"])
-        of_each = [muon_lags(int(rows), int(columns), float(mu)) for rows, columns in pairs]
-        total = scale**2 * sum(push(one, rate * decay) for one in of_each)
+        pairs = values["matrices"]
+        total = pushes(lambda mu: np.sum([muon_lags(*map(int, pair), mu) for pair in pairs], axis=0), values["mu"])
+        total = total * np.square(values["scale"])
     else:
         small = np.asarray(of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")) ** 2
         if not orbit_of(of).rate:
             return small
         total = small * 2 * decay / rate
         if of.optimizer == "lion":
-            (beta1,), (beta2,) = np.unique(values["beta1"]), np.unique(values["beta2"])
-            lags = lion_lags(float(beta1), float(beta2))
-            total = total * push(lags, rate * decay) / push(lags)
+            total = total * pushes(
+                lambda *one: lion_lags(*one) / push(lion_lags(*one)), values["beta1"], values["beta2"]
+            )
     return np.asarray(_with_memory()(eta=rate, lam=decay, D_w=total, invalid="nan"), dtype=float)
 
 

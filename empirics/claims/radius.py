@@ -253,6 +253,8 @@ def radius_lacks(table: Table) -> list[str]:
     names = [_rate(table), "weight_decay", "radius_sq"]
     if table.missing("grad_variance_unit"):
         names.append("grad_variance")
+    if of.optimizer == "lars" and not table.missing("momentum") and table.values("momentum").any():
+        return ["momentum = 0, for which alone the norm of LARS is derived"]
     return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
 
 
