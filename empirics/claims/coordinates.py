@@ -175,7 +175,9 @@ def _square_of_lags(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
 
     if of.optimizer == "muon":
         pairs = values["matrices"]
-        total = pushes(lambda mu: np.sum([muon_lags(*map(int, pair), mu) for pair in pairs], axis=0), values["mu"])
+        total = pushes(
+            lambda mu: np.sum([muon_lags(int(rows), int(columns), mu) for rows, columns in pairs], axis=0), values["mu"]
+        )
         total = total * np.square(values["scale"])
     else:
         small = np.asarray(of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")) ** 2
