@@ -174,11 +174,12 @@ def _square_of_lags(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
         return np.vectorize(lambda kept, *one: float(push(lags(*one), kept)))(rate * decay, *coefficients)
 
     if of.optimizer == "muon":
-        pairs = values["matrices"]
-        total = pushes(
-            lambda mu: np.sum([muon_lags(int(rows), int(columns), mu) for rows, columns in pairs], axis=0), values["mu"]
-        )
-        total = total * np.square(values["scale"])
+        shapes = [tuple(map(int, pair)) for pair in values["matrices"]]
+
+        def of_all(momentum: float) -> FloatArray:
+            return np.asarray(np.sum([muon_lags(rows, columns, momentum) for rows, columns in shapes], axis=0))
+
+        total = pushes(of_all, values["mu"]) * np.square(values["scale"])
     else:
         small = np.asarray(of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")) ** 2
         if not orbit_of(of).rate:
