@@ -20,12 +20,14 @@ if TYPE_CHECKING:
         DerivationError,
         StepFalse,
         StepUnproved,
+        assumption,
         derivations,
         derive,
     )
     from thermo_theory.engine.formula import Formula
-    from thermo_theory.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol
+    from thermo_theory.protocols import PROTOCOLS, Protocol
     from thermo_theory.theory.gases import vmf
+    from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
 
 __all__ = [
     "ASSUMPTIONS",
@@ -39,6 +41,7 @@ __all__ = [
     "Protocol",
     "StepFalse",
     "StepUnproved",
+    "assumption",
     "derivations",
     "derive",
     "dictionary",
@@ -52,6 +55,7 @@ _HOME = {
         "DerivationError",
         "StepFalse",
         "StepUnproved",
+        "assumption",
         "derivations",
         "derive",
     ),

@@ -52,7 +52,9 @@ class Protocol:
         Parameters
         ----------
         name : str
-            "momentum", "nesterov", "adamw" or "adam-l2".
+            "sgd", "momentum", "nesterov", "adamw", "adam-l2", "signsgd", "lion", "normalised-sgd", "muon", "lars" or
+            "lamb". Weight decay is decoupled, but for momentum, Adam with L2, and LARS and LAMB, which have it within
+            their trust ratio.
 
         Returns
         -------
@@ -68,6 +70,8 @@ class Protocol:
         >>> print(FixedLR.with_optimizer("adamw"))
         fixed LR, AdamW
         """
+        if name == "sgd":
+            return self
         if name not in OPTIMIZERS:
             near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(OPTIMIZERS)}"
@@ -161,6 +165,18 @@ OPTIMIZERS = {
     "nesterov": ("Nesterov", "v = beta*v + g + lam*w; w = w - eta*(g + lam*w + beta*v)"),
     "adamw": ("AdamW", f"{_ADAM.format(g='g')}; w = (1 - eta*lam)*w - eta*m/(sqrt(q) + eps)"),
     "adam-l2": ("Adam with L2", f"{_ADAM.format(g='(g + lam*w)')}; w = w - eta*m/(sqrt(q) + eps)"),
+    "signsgd": ("signSGD", "w = (1 - eta*lam)*w - eta*sign(g)"),
+    "lion": (
+        "Lion",
+        "u = beta1*v + (1 - beta1)*g; v = beta2*v + (1 - beta2)*g; w = (1 - eta*lam)*w - eta*sign(u)",
+    ),
+    "normalised-sgd": ("normalised SGD", "w = (1 - eta*lam)*w - eta*g/norm(g)"),
+    "muon": (
+        "Muon",
+        "v = mu*v + (1 - mu)*g; w = (1 - eta*lam)*w - eta*scale*msign(mu*v + (1 - mu)*g)",
+    ),
+    "lars": ("LARS", "u = g + lam*w; w = w - eta*norm(w)*u/norm(u)"),
+    "lamb": ("LAMB", f"{_ADAM.format(g='g')}; u = m/(sqrt(q) + eps) + lam*w; w = w - eta*norm(w)*u/norm(u)"),
 }
 
 FixedSphere = Protocol("fixed-sphere", "fixed sphere", "w = r0*(w - eta*g)/norm(w - eta*g)", "temperature and volume")

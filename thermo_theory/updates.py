@@ -497,7 +497,7 @@ class Update:
         if len(self.held) != 2:
             raise UpdateError(f"{self} must have a learning rate eta and a weight decay lam (or a norm r0)")
         changes = self.homogeneous.scaling
-        first, second = (changes.get(rate, rate).as_powers_dict()[c] for rate in self.held)
+        first, second = (sp.sympify(changes.get(rate, rate).as_powers_dict()[c]) for rate in self.held)
         return first, second
 
     @cached_property

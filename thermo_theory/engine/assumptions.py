@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ASSUMPTIONS"]
+import difflib
+
+__all__ = ["ASSUMPTIONS", "assumption", "known"]
 
 #: Every assumption by its fixed name, and what it allows.
 ASSUMPTIONS = {
@@ -15,6 +17,8 @@ ASSUMPTIONS = {
     "low temperature": "an expansion in the temperature, truncated at a stated order",
     "pure noise": "the mean gradient vanishes",
     "uncorrelated gradients": "a gradient is uncorrelated with those before it: E[g.v] = 0, v the optimiser's buffer",
+    "uncorrelated steps": "a step is uncorrelated with those before it: of steps that are no linear function of the gradient, "
+    "for noise that is symmetric and much larger than the mean gradient",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",
@@ -37,3 +41,57 @@ ASSUMPTIONS = {
     "scale-invariant blocks": "the loss depends on the direction of each block, not on its norm",
     "normalised weights": "the loss depends on the weights by way of w/sqrt(|w|^2 + eps) alone",
 }
+
+_OURS = frozenset(ASSUMPTIONS)
+
+
+def assumption(name: str, says: str) -> str:
+    """Name an assumption of your own, for `Chain.assumption` and for worlds that ask ``"..." in granted``.
+
+    Parameters
+    ----------
+    name : str
+        A few words.
+    says : str
+        What it allows, in a sentence.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    ValueError
+        If the name or the sentence is empty, or the name is one of this package's.
+
+    Examples
+    --------
+    >>> assumption("heavy tails", "the fourth moment of the noise is infinite")
+    'heavy tails'
+    >>> assumption("pure noise", "there is no signal")
+    Traceback (most recent call last):
+    ...
+    ValueError: 'pure noise' is already an assumption: the mean gradient vanishes
+    """
+    if not name.strip() or not says.strip():
+        raise ValueError(f"an assumption has a name and says something; got {name!r}: {says!r}")
+    if name in _OURS and ASSUMPTIONS[name] != says:
+        raise ValueError(f"{name!r} is already an assumption: {ASSUMPTIONS[name]}")
+    ASSUMPTIONS[name] = says
+    return name
+
+
+def known(name: str) -> str:
+    """Return the name of an assumption.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, with the nearest ones.
+    """
+    if name not in ASSUMPTIONS:
+        near = difflib.get_close_matches(name, ASSUMPTIONS, n=2)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(ASSUMPTIONS)}"
+        raise ValueError(f"{name!r} is not an assumption; {hint} (assumption(name, says) names one of your own)")
+    return name

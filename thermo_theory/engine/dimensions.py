@@ -61,7 +61,7 @@ OVERRIDES: dict[str, dict[sp.Basic, str | None]] = {
 }
 
 #: Optimisers whose rates have the units above.
-_STATED = ("sgd", "momentum", "nesterov", "adamw", "adam-l2")
+_STATED = ("sgd", "scaling", "maxwell-from", "momentum", "nesterov", "adamw", "adam-l2")
 
 #: Base units that are pure numbers in a derivation that has a certain symbol, and why.
 NATURAL: dict[sp.Basic, tuple[str, str]] = {
@@ -125,6 +125,7 @@ class Units:
             if text is not None
         }
         self.solved: dict[sp.Symbol, Unit] = {}
+        self.fixed: dict[sp.Basic, sp.Expr] = {}
         self.chosen: set[str] = set()
         self.choosing = False
 
@@ -141,6 +142,7 @@ class Units:
     def agree(self, first: Unit, second: Unit) -> bool:
         """Whether two units are one; an unknown that would make them so is determined."""
         ratio = self.resolved(_times(first, second, powers=(1, -1)))
+        ratio = {base: its for base, power in ratio.items() if (its := sp.cancel(power.subs(self.fixed))) != 0}
         # A power that is a number is surely not 0.
         for base, power in sorted(ratio.items(), key=lambda item: not item[1].is_number):
             if base not in BASE.values() and (power.is_number or power.is_nonzero):
@@ -285,7 +287,8 @@ _RULES: list[tuple[Any, Callable[[Units, Any], Unit | None]]] = [
 
 def cases_of(derivation: Any) -> list[str]:
     """Return which of `OVERRIDES` hold in a derivation."""
-    optimizer = getattr(derivation.protocol, "optimizer", "sgd")
+    own = derivation.name.removesuffix("-symmetry") if derivation.name.endswith("-symmetry") else "sgd"
+    optimizer = getattr(derivation.protocol, "optimizer", own)
     present = set().union(*(step.equation.free_symbols for step in derivation.steps))
     holds = {
         "linear": s.C in present,
@@ -305,7 +308,11 @@ def units_of(derivation: Any) -> Units:
     numbers = [unit for symbol, (unit, _) in NATURAL.items() if symbol in present]
     if not any("continuous time" in step.assumptions for step in derivation.steps):
         numbers.append("iteration")
-    return Units(overrides, numbers)
+    units = Units(overrides, numbers)
+    # In a derivation about one degree, exponents are numbers.
+    given = (step.equation for step in derivation.steps if step.equation.lhs == s.degree)
+    units.fixed = {one.lhs: one.rhs for one in given if one.rhs.is_number}
+    return units
 
 
 def check_step(equation: sp.Basic, units: Units, operation: str = "") -> None:

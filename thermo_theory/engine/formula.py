@@ -14,9 +14,10 @@ The equation that a derivation ends with, the line in a plot and the number in a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,21 @@ import sympy as sp
 from numpy.typing import ArrayLike
 from sympy.codegen.cfunctions import log1p
 
+from thermo_theory.engine.described import described
+from thermo_theory.engine.operations import OperationError, solve_for
+from thermo_theory.engine.packing import check_pickles, packed, unpacked
 from thermo_theory.engine.printing import to_latex, to_text
 from thermo_theory.numeric.domain import POSITIVE, REAL, Domain, FloatArray, Invalid, check_domain, common_shape
-from thermo_theory.symbols import SymbolInfo, argument_name, glossary
+from thermo_theory.symbols import SymbolInfo, argument_name, eq, glossary
 from thermo_theory.symbols.averages import averages
 
-__all__ = ["Formula"]
+__all__ = ["Formula", "Origin", "carried"]
 
 #: Other names of arguments, beside their meanings: `weight_decay` is known as the meaning of `lam`.
 _ALIASES = {"lr": "eta", "wd": "lam", "momentum": "beta", "effective_lr": "eta_eff", "dimension": "d", "radius": "r"}
+
+#: Relative error by which a result may miss the end of its domain.
+_ROUND_OFF = 1e-12
 
 #: What a number is not put into.
 _UNFINISHED = (sp.Derivative, sp.Integral, sp.Limit, sp.Sum, sp.core.function.AppliedUndef)
@@ -63,8 +70,14 @@ def _is_end(relation: sp.Basic) -> bool:
     return not isinstance(relation, sp.Eq) and relation.lhs.is_Symbol and relation.rhs.is_number
 
 
-def _said(relation: sp.Basic) -> str:
-    return f"{relation.lhs} = {relation.rhs}" if isinstance(relation, sp.Eq) else str(relation)
+@dataclass(frozen=True)
+class Origin:
+    """What a formula is the claim of: what that says, assumes and has for units, and a call that gives the formula."""
+
+    summary: str = ""
+    assumptions: tuple[str, ...] = ()
+    units: Mapping[sp.Basic, str] = field(default_factory=dict)
+    call: str = ""
 
 
 class _Doc:
@@ -74,7 +87,17 @@ class _Doc:
         self.text = text
 
     def __get__(self, instance: Formula | None, owner: type) -> str | None:
-        return self.text if instance is None else instance._described()
+        return self.text if instance is None else described(instance)
+
+
+class _Signature:
+    """The arguments of each formula, for completion and help."""
+
+    def __get__(self, instance: Formula | None, owner: type) -> Signature:
+        if instance is None or not all(map(str.isidentifier, instance.arguments)):
+            raise AttributeError("__signature__")
+        names = [Parameter(name, Parameter.KEYWORD_ONLY) for name in instance.arguments]
+        return Signature([*names, Parameter("invalid", Parameter.KEYWORD_ONLY, default="raise")])
 
 
 class Formula:
@@ -94,6 +117,8 @@ class Formula:
     domain : sequence of sympy relations, optional
         Where the formula holds, beyond the domain of each symbol: relations between arguments (``eta_eff*h < 2``,
         ``sympy.Eq(p, lam)``); one about a single argument (``N >= 1``) takes the place of that end of its domain.
+    origin : Origin, optional
+        What the formula is the claim of.
 
     Attributes
     ----------
@@ -115,12 +140,14 @@ class Formula:
         arguments: tuple[str, ...] | None = None,
         source: str = "",
         domain: Sequence[sp.Basic] = (),
+        origin: Origin | None = None,
     ) -> None:
         if decided := [relation for relation in domain if not isinstance(relation, tuple(_COMPARED))]:
             raise ValueError(f"a domain is made of relations; {decided[0]} is none (sympy decided it: evaluate=False)")
         self.equation = equation
         self.source = source
         self.domain = tuple(domain)
+        self.origin = origin or Origin()
         self._kernel = kernel
         self._arguments = arguments
 
@@ -163,11 +190,27 @@ class Formula:
         names = [sp.Symbol(name) for name in self.arguments]
         return [(one, sp.lambdify(names, one.args)) for one in map(_named, self.domain) if not _is_end(one)]
 
+    def between(self) -> list[sp.Basic]:
+        """What the domain says beyond intervals, in the names of the arguments."""
+        return [relation for relation, _ in self._conditions]
+
+    @staticmethod
+    def said(relation: sp.Basic) -> str:
+        """Write a relation of a domain."""
+        return f"{relation.lhs} = {relation.rhs}" if isinstance(relation, sp.Eq) else str(relation)
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether the right-hand side can be evaluated."""
+        if self._kernel is not None:
+            return True
+        functions = {str(type(part).__module__).partition(".")[0] for part in self._right.atoms(sp.Function)}
+        return "thermo_theory" not in functions and not self._right.has(*_UNFINISHED)
+
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
         right = self._right
-        ours = [part for part in right.atoms(sp.Function) if str(type(part).__module__).startswith("thermo_theory")]
-        if ours or right.has(*_UNFINISHED):
+        if not self.has_numbers:
             raise TypeError(f"{self.equation} has no right-hand side that can be evaluated")
         # Close to 1 a logarithm keeps only the digits of what is beside the 1.
         right = _named(right).replace(
@@ -218,11 +261,14 @@ class Formula:
                 good = _COMPARED[relation.func](*sides(*numbers))
                 names = [name for name in arrays if sp.Symbol(name) in relation.free_symbols]
                 inside &= good
-                _refuse(good, f"{_said(relation)} must hold", {name: arrays[name] for name in names}, shape, invalid)
+                _refuse(
+                    good, f"{self.said(relation)} must hold", {name: arrays[name] for name in names}, shape, invalid
+                )
             result = compiled(*numbers) if compiled else self._kernel(**arrays, invalid=invalid)  # type: ignore[misc]
             result = np.broadcast_to(np.asarray(result, dtype=float), shape)
-            # A positive number may be too small for a double, a large one too large.
-            good = (result >= self._result.low) & (result <= self._result.high)
+            # A positive number may be too small for a double, a large one too large; one at an end may miss it.
+            low, high = self._result.low, self._result.high
+            good = (result >= low - _ROUND_OFF * abs(low)) & (result <= high + _ROUND_OFF * abs(high))
         _refuse(good, f"the result must be {self._result}", arrays, shape, invalid)
         result = np.where(inside & good, result, np.nan)
         return result if shape else float(result)
@@ -241,13 +287,10 @@ class Formula:
         TypeError
             With the names, and what was probably meant.
         """
-        meanings = {info.meaning.split(",")[0].replace(" ", "_"): name for name, info in self._known.items()}
-        said = _ALIASES | meanings
         missing = [name for name in self.arguments if name not in given]
         faults = []
         for name in sorted(set(given) - set(self.arguments)):
-            near = difflib.get_close_matches(name, self.arguments, n=1)
-            meant = said.get(name) if said.get(name) in missing else next(iter(near), None)
+            meant = self._meant(name, missing)
             faults.append(f"unknown argument {name}" + (f": did you mean {self._glossed(meant)}?" if meant else ""))
         faults += [f"missing argument {self._glossed(name)}" for name in missing]
         if faults:
@@ -256,12 +299,72 @@ class Formula:
     def _glossed(self, name: str) -> str:
         return f"{name} ({self._known[name].meaning})" if name in self._known else name
 
-    def _described(self) -> str:
-        """Describe the formula: the equation, every argument with its meaning and domain, and where it comes from."""
-        lines = [f"{name}: {info.meaning}; {self._domains[name]}" for name, info in self._known.items()]
-        between = [_said(relation) for relation, _ in self._conditions]
-        lines += [f"Domain: {', '.join(between)}"] * bool(between) + [f"Source: {self.source}"] * bool(self.source)
-        return "\n".join([str(self), "", *lines])
+    def _meant(self, name: str, likely: Collection[str]) -> str | None:
+        """The argument that is probably meant by a name."""
+        meanings = {info.meaning.split(",")[0].replace(" ", "_"): own for own, info in self._known.items()}
+        meant = (_ALIASES | meanings).get(name)
+        return meant if meant in likely else next(iter(difflib.get_close_matches(name, self.arguments, n=1)), None)
+
+    def solve(self, unknown: str | sp.Basic) -> Formula:
+        """Return the formula for another of its letters.
+
+        Parameters
+        ----------
+        unknown : str or sympy symbol
+            The letter, by the name of the argument or by itself.
+
+        Returns
+        -------
+        Formula
+            Its domain is the old one, with the solution in the place of the unknown.
+
+        Raises
+        ------
+        ValueError
+            If the letter does not occur, or there is not exactly one solution.
+
+        Examples
+        --------
+        >>> from thermo_theory import FixedLR
+        >>> rate = FixedLR.temperature.solve("eta")
+        >>> rate.equation
+        Eq(eta, 2*T**2*(d - 1)/(lambda*sigma**2))
+        >>> round(rate(T=0.001, lam=0.001, sigma=2.0, d=101), 12)
+        0.05
+        """
+        letters = {argument_name(symbol): symbol for symbol in self.equation.free_symbols}
+        letters |= {info.argument: mean for mean, info in averages.items() if self.equation.has(mean)}
+        letter = letters.get(unknown, unknown) if isinstance(unknown, str) else unknown
+        if isinstance(letter, str) or not self.equation.has(letter):
+            meant = self._meant(str(unknown), self.arguments)
+            hint = f"did you mean {meant!r}?" if meant else f"it has {', '.join(sorted(letters))}"
+            raise ValueError(f"{self.equation} has no {unknown}; {hint}")
+        if letter == getattr(self.equation, "lhs", None):
+            return self
+        if self.equation.has(sp.Order):
+            raise ValueError(f"{unknown} cannot be found: {self.equation} is a truncated series")
+        if hidden := self._right.atoms(sp.core.function.AppliedUndef):
+            raise ValueError(f"{unknown} cannot be found: {self.equation} does not say what {hidden.pop()} is")
+        try:
+            solution = solve_for(self.equation, letter)
+        except OperationError as error:
+            raise ValueError(f"{unknown} cannot be found: {' '.join(str(error).split())}") from None
+        domain = carried(self.domain, solution)
+        if sp.simplify(self.equation.lhs - self.equation.rhs.subs(letter, solution.rhs)) != 0:  # not at every value
+            back = eq(self.equation.lhs.subs(letter, solution.rhs), self.equation.rhs.subs(letter, solution.rhs))
+            domain = (*domain, back)
+        call = f'{self.origin.call}.solve("{argument_name(letter)}")' if self.origin.call else ""
+        summary = f"{self.origin.summary}; solved for {argument_name(letter)}" if self.origin.summary else ""
+        origin = replace(self.origin, summary=summary, call=call)
+        return Formula(solution, source=self.source, domain=domain, origin=origin)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        check_pickles(self._kernel, f"{self.equation}: the kernel")
+        kept = packed(self.equation), self._kernel, self._arguments, self.source, tuple(map(packed, self.domain))
+        return _unpickled, (*kept, self.origin)
+
+    def __deepcopy__(self, memo: object) -> Formula:
+        return self  # it does not change
 
     def latex(self) -> str:
         """Return the equation in LaTeX."""
@@ -301,4 +404,23 @@ def _refuse(
         raise ValueError(f"{wanted}, got {got}{place}")
 
 
+def _unpickled(equation: Any, kernel: Any, arguments: Any, source: str, domain: Any, origin: Origin) -> Formula:
+    return Formula(unpacked(equation), kernel, arguments, source, tuple(map(unpacked, domain)), origin)
+
+
+def carried(domain: Sequence[sp.Basic], claim: sp.Basic) -> tuple[sp.Basic, ...]:
+    """Those relations of a domain that are still about the arguments of another equation, its solution written out."""
+    known = set(Formula(claim).arguments)
+    found = []
+    for relation in domain:
+        written = relation
+        if isinstance(claim, sp.Eq) and relation.has(claim.lhs):
+            sides = (side.subs(claim.lhs, claim.rhs) for side in relation.args)
+            written = relation.func(*sides, evaluate=False)
+        if {str(symbol) for symbol in _named(written).free_symbols} <= known:
+            found.append(written)
+    return tuple(found)
+
+
 Formula.__doc__ = _Doc(Formula.__doc__)  # type: ignore[assignment]
+Formula.__signature__ = _Signature()  # type: ignore[attr-defined]

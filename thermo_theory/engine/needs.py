@@ -20,6 +20,7 @@ import sympy as sp
 
 from thermo_theory.engine.checking import StepFalse, StepUnproved, Worlds, check, fails_in
 from thermo_theory.engine.evaluate import evaluate
+from thermo_theory.engine.printing import to_latex
 from thermo_theory.engine.roots import ancestors
 from thermo_theory.engine.world import DIGITS, World
 from thermo_theory.symbols import RATES
@@ -27,7 +28,7 @@ from thermo_theory.symbols import RATES
 if TYPE_CHECKING:
     from thermo_theory.engine.derivation import Derivation, Step
 
-__all__ = ["STORE", "Needs", "find", "fingerprint", "kind", "needs", "premises", "record", "stored"]
+__all__ = ["STORE", "Needs", "about", "find", "fingerprint", "kind", "needs", "premises", "record", "shown", "stored"]
 
 #: What was found for the derivations of this package, by title.
 STORE = Path(__file__).parents[1] / "theory" / "needs.json"
@@ -190,4 +191,22 @@ def record(derivation: Derivation) -> dict[str, Any]:
         "kind": of_kind,
         "needs": [sorted(one) for one in found.sets],
         "without": found.without,
+        **shown(derivation),
     }
+
+
+def shown(derivation: Derivation) -> dict[str, Any]:
+    """What is stored of a claim for lists of derivations."""
+    claim = derivation.steps[-1].equation
+    return {"latex": to_latex(claim), "about": about(claim)}
+
+
+def about(equation: sp.Basic) -> list[str]:
+    """Names of the symbols and functions in a statement.
+
+    >>> from thermo_theory.symbols import eq, eta, lam, p
+    >>> about(eq(eta * sp.Function("S")(eta, lam), p))
+    ['S', 'eta', 'lambda', 'p']
+    """
+    functions = {call.func.__name__ for call in equation.atoms(sp.core.function.AppliedUndef)}
+    return sorted({str(symbol) for symbol in equation.free_symbols} | functions)

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from math import isfinite, lcm
-from textwrap import wrap
+from textwrap import fill, wrap
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -20,7 +20,7 @@ from thermo_theory.engine.terminal import bracketed, drawn
 from thermo_theory.symbols import glossary, latex_names
 from thermo_theory.symbols.vectors import Dot, Expectation
 
-__all__ = ["latex_words", "readable", "to_latex", "to_text"]
+__all__ = ["WIDTH", "latex_words", "readable", "to_latex", "to_text", "wrapped"]
 
 
 def readable(expression: sp.Basic) -> sp.Basic:
@@ -290,3 +290,8 @@ def _drawn_within(row: sp.Basic, width: int) -> list[str]:
 def _columns(expression: sp.Basic) -> int:
     """How many columns an expression takes in a terminal."""
     return max(map(len, drawn(expression).split("\n")))
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Break words into lines of a terminal."""
+    return fill(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent} " if indent else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from thermo_theory.engine import library
 from thermo_theory.engine.world import WorldMaker
 from thermo_theory.renamed import NAMES, newer
 
-__all__ = ["KINDS", "Entry", "Registered", "derivation", "find", "registered"]
+__all__ = ["KINDS", "Entry", "Registered", "check_protocol", "derivation", "find", "is_of", "registered"]
 
 #: The kinds of claims.
 KINDS = ("definition", "identity", "symmetry", "physics")
@@ -48,6 +49,9 @@ class Entry(Registered):
 
 
 _REGISTRY: dict[tuple[str, str], Entry] = {}
+
+#: Called when a derivation is registered again: what was built from the old one is to be forgotten.
+on_replacement: list[Callable[[], None]] = []
 
 
 def registered() -> Mapping[tuple[str, str], Entry]:
@@ -101,7 +105,8 @@ def derivation(
     Raises
     ------
     ValueError
-        If the pair of name and protocol is taken, or the kind is unknown.
+        If another module has taken the pair of name and protocol, or the kind is unknown. The same function, or a cell
+        of a notebook, may be run again.
     """
     if kind not in (None, *KINDS):
         raise ValueError(f"kind {kind!r} of {name} is none of {', '.join(KINDS)}")
@@ -111,14 +116,30 @@ def derivation(
 
     def register(build: Callable[..., None]) -> Callable[..., None]:
         key = (name, str(protocol))
-        if key in _REGISTRY and build.__module__ != "__main__":  # a cell of a notebook may run again
-            raise ValueError(f"{name} for {protocol} is registered twice")
+        if key in _REGISTRY:
+            _replace(_REGISTRY[key], build)
         _REGISTRY[key] = Entry(
             name, protocol, kind, source, summary, tuple(worlds), kernel, arguments, tuple(domain), build=build
         )
         return build
 
     return register
+
+
+def _replace(before: Entry, build: Callable[..., None]) -> None:
+    """Let a cell of a notebook or a reloaded module register its derivation again, and nobody else's.
+
+    Raises
+    ------
+    ValueError
+        If the derivation comes from elsewhere.
+    """
+    here, there = build.__module__, before.build.__module__
+    same = here == "__main__" or build.__qualname__ == before.build.__qualname__
+    if here != there or not same or str(here).startswith("thermo_theory."):  # ours are registered once
+        raise ValueError(f"{before.title} is registered twice: by {there} and by {here}; choose another name")
+    for forget in on_replacement:
+        forget()
 
 
 def find(name: str, protocol: Any = None) -> Entry:
@@ -137,9 +158,34 @@ def find(name: str, protocol: Any = None) -> Entry:
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; derivations() lists them"
         raise LookupError(f"no derivation is called {name!r}{hint}")
     for entry in wanted:
-        if protocol in (entry.protocol, str(entry.protocol), getattr(entry.protocol, "key", None)):
+        if is_of(entry, protocol):
             return entry
     if protocol is None and len(wanted) == 1:
         return wanted[0]
+    check_protocol(protocol)
     protocols = "; ".join(str(entry.protocol) for entry in wanted)
     raise LookupError(f"{name!r} is derived for: {protocols}; not for {protocol}")
+
+
+def is_of(entry: Entry, protocol: Any) -> bool:
+    """Whether a derivation belongs to a protocol, given by itself, its title or its key."""
+    return protocol in (entry.protocol, str(entry.protocol), getattr(entry.protocol, "key", None))
+
+
+def check_protocol(protocol: Any) -> None:
+    """Refuse what names no protocol.
+
+    Raises
+    ------
+    LookupError
+        With what was probably meant.
+    """
+    entries = registered().values()
+    if any(is_of(entry, protocol) for entry in entries):
+        return
+    keys = dict.fromkeys(entry.protocol.key for entry in entries if entry.protocol is not None)
+    bare = {re.sub("[^a-z0-9]", "", key): key for key in sorted(keys, key=len)}
+    said = re.sub("[^a-z0-9]", "", str(protocol).lower())
+    near = [key for key in bare if said and said in key] or difflib.get_close_matches(said, bare, n=1)
+    hint = f"did you mean {bare[near[0]]!r}?" if near else f"known: {', '.join(keys)}"
+    raise LookupError(f"no protocol is called {str(protocol)!r}; {hint}")

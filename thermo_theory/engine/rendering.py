@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from thermo_theory.engine.printing import WIDTH, latex_words, to_latex, to_text
+from thermo_theory.engine.printing import WIDTH, latex_words, to_latex, to_text, wrapped
 from thermo_theory.engine.registry import Registered
 
-__all__ = ["Rendered", "html_table", "text_table", "wrapped"]
+__all__ = ["Rendered", "html_table", "text_table"]
 
 
 class Rendered(Registered):
@@ -74,11 +73,6 @@ class Rendered(Registered):
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {to_latex(self.steps[-1].equation)}\\qquad\\text{{{latex_words(self._brackets())}}}$"
-
-
-def wrapped(text: str, indent: str = "") -> str:
-    """Break words into lines of a terminal."""
-    return fill(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent} " if indent else "")
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

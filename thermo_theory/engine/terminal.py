@@ -129,6 +129,8 @@ class _Terminal(PrettyPrinter):
 class _OneLine(_Terminal):
     """The same on one line: quotients with a slash, exponents as small digits or after ^."""
 
+    one_line = True
+
     def _print_Mul(self, product: sp.Mul) -> Any:
         number, above, below = sp.S.One, [], []
         for factor in product.as_ordered_factors():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 import mpmath as mp
@@ -193,6 +193,20 @@ def precise(maker: WorldMaker) -> WorldMaker:
     return made
 
 
+class _Maker:
+    """Worlds of one function and its arguments, by which it is pickled."""
+
+    def __init__(self, choose: Callable[[], WorldMaker], build: WorldMaker, digits: int | None, says: str) -> None:
+        self.choose, self.build, self.digits, self.__doc__ = choose, build, digits, says
+
+    def __call__(self, number: int, granted: Assumptions) -> World:
+        with mp.workdps(self.digits or mp.mp.dps):
+            return self.build(number, granted)
+
+    def __reduce__(self) -> tuple[Callable[[], WorldMaker], tuple[()]]:
+        return self.choose, ()
+
+
 def world_maker(
     says: str | Callable[..., str], digits: int | None = DIGITS + 10
 ) -> Callable[[Callable[Concatenate[int, Assumptions, P], World]], Callable[P, WorldMaker]]:
@@ -217,19 +231,20 @@ def world_maker(
 
         @wraps(build)
         def choose(*args: P.args, **kwargs: P.kwargs) -> WorldMaker:
-            def maker(number: int, granted: Assumptions) -> World:
-                with mp.workdps(digits or mp.mp.dps):
-                    return build(number, granted, *args, **kwargs)
-
             named = signature.bind(0, (), *args, **kwargs).arguments
             plain = {name: str(value).replace("fixed-", "fixed ") for name, value in named.items()}
-            maker.__doc__ = says(*args, **kwargs) if callable(says) else says.format(**plain)
-            return maker
+            words = says(*args, **kwargs) if callable(says) else says.format(**plain)
+
+            def made(number: int, granted: Assumptions) -> World:
+                return build(number, granted, *args, **kwargs)
+
+            return _Maker(partial(chosen, *args, **kwargs), made, digits, words)
 
         # Whoever calls it gives neither the number nor what is granted.
         rest = [*signature.parameters.values()][2:]
         choose.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
         # One maker for the same arguments: derivations share its worlds.
-        return cast(Callable[P, WorldMaker], cache(choose))
+        chosen = cast(Callable[P, WorldMaker], cache(choose))
+        return chosen
 
     return register

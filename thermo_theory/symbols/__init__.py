@@ -235,6 +235,7 @@ D_step = _symbol("D", "D", "sum over all lags of the mean inner products of step
 D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
 taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")
 stride = _symbol("s_u", "stride", "factor of a step's direction: the learning rate, and what goes with it")
+own = _symbol("q_u", "own", "share of a step's own square in the sum over lags, E|u|^2/D_w; 1 without memory")
 D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
 gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
 size = _symbol("A", "size", "norm of a step before a trust ratio divides by it, at unit norm of the weights")

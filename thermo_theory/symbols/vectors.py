@@ -381,7 +381,8 @@ class Generator(Notation):
 
     def _pretty(self, printer: Any) -> Any:
         change = super()._pretty(printer)
-        return prettyForm(*prettyForm(*change.parens("[", "]")).left("E")) / prettyForm("dt")
+        mean = prettyForm(*prettyForm(*change.parens("[", "]")).left("E"))
+        return prettyForm(*mean.right("/dt")) if getattr(printer, "one_line", False) else mean / prettyForm("dt")
 
 
 class Expectation(Notation):

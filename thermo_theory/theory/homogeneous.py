@@ -33,6 +33,7 @@ from thermo_theory.symbols import (
     R_k,
     T,
     V,
+    angle,
     d,
     degree,
     eq,
@@ -42,6 +43,7 @@ from thermo_theory.symbols import (
     gamma,
     h,
     lam,
+    own,
     p,
     r,
     size,
@@ -59,7 +61,7 @@ from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.homogeneous import KINDS, after, gas_world, lag, lagged, memory_world, with_weights
 
-__all__ = ["radius_of", "sum_recursion"]
+__all__ = ["NAMES", "out_of_sum", "sum_recursion"]
 
 _WW = Expectation(Dot(w, w))
 
@@ -162,6 +164,25 @@ def _radius(chain: Chain, kind: str) -> Step:
     return balance.substitute(alike, level).root(r)
 
 
+# Rotation ----------------------------------------------------------------------------------------
+
+
+def _angle(chain: Chain) -> Step:
+    balance = chain.claim("step-memory")
+    held = chain.claim("step-memory", about=Expectation(Dot(u, w)))
+    named = chain.claim("step-memory", about=D_now)
+    (sum_,) = named.equation.rhs.atoms(sp.Sum)
+    held = held.substitute(named.solve_for(sum_))
+    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, and weight decay beside it")
+    share = chain.definition(eq(own, Expectation(Dot(u, u)) / D_now), "the share of a step's own square")
+    overlap = moved.project(w).expectation().substitute(held, share.solve_for(Expectation(Dot(u, u))))
+    turned = chain.definition(
+        eq(sp.cos(angle) * _WW, Expectation(Dot(w, w_next))), "the mean cosine, weighed with the squared norm"
+    )
+    turned = turned.substitute(overlap).solve_for(sp.cos(angle))
+    return turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
+
+
 # Temperature and the gas -------------------------------------------------------------------------
 
 
@@ -187,7 +208,7 @@ def _temperature(chain: Chain) -> Step:
 
 
 def _gas(chain: Chain, kind: str) -> None:
-    radius, heat = chain.claim(f"{_NAMES[kind]}-radius"), chain.claim("homogeneous-temperature")
+    radius, heat = chain.claim(f"{NAMES[kind]}-radius"), chain.claim("homogeneous-temperature")
     if kind == "decoupled":
         volume = chain.definition(eq(V, r ** (1 + degree) / (1 + degree)), "the volume")
         pressure = chain.definition(eq(p, lam / gain), "the pressure: weight decay in units of the mean gain")
@@ -234,9 +255,9 @@ def _slopes(chain: Chain) -> None:
         cold.differentiate(rate).scale(rate).substitute(constant).simplify()
 
 
-_NAMES = {"decoupled": "homogeneous", "coupled": "coupled-homogeneous", "trust": "trust-ratio"}
+NAMES = {"decoupled": "homogeneous", "coupled": "coupled-homogeneous", "trust": "trust-ratio"}
 
-for _kind, _name in _NAMES.items():
+for _kind, _name in NAMES.items():
     derivation(
         f"{_name}-radius",
         source=THIS_TOOLKIT,
@@ -250,6 +271,13 @@ derivation(
     summary="Temperature of a gas of degree k: learning rate times noise over twice the gain",
     worlds=[gas_world("decoupled"), memory_world()],
 )(_temperature)
+derivation(
+    "homogeneous-angle",
+    source=THIS_TOOLKIT,
+    summary="Angle between the weights before and after any step with decay beside it, exact, by what a step shares with "
+    "those before it",
+    worlds=[memory_world()],
+)(_angle)
 derivation(
     "homogeneous-gas",
     source=THIS_TOOLKIT,

@@ -54,7 +54,7 @@ from thermo_theory.worlds.optimizers import (
     thermometer_world,
 )
 
-__all__ = ["IN_WORDS", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
+__all__ = ["IN_WORDS", "LINEAR", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
 
 #: Optimisers as summaries name them.
 IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
@@ -62,6 +62,9 @@ IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {
     "momentum": "SGD with momentum",
     "nesterov": "SGD with Nesterov momentum",
 }
+
+#: Those whose second moments are linear equations.
+LINEAR = ("momentum", "nesterov", "adamw", "adam-l2")
 
 #: d - 1, of which sympy can take roots.
 _DIRECTIONS = sp.Dummy("m", positive=True)
@@ -339,7 +342,7 @@ STABLE = {
     "adam-l2": eta * lam * (1 - beta1) < 2 * adam_unit * (1 + beta1),
 }
 
-for _rule in OPTIMIZERS:
+for _rule in LINEAR:
     _chosen, _gas_of = FixedLR.with_optimizer(_rule), gas_world(_rule)
     _wells = thermometer_world(_rule, "all directions")
     for _name, _build, _world, _words in (

@@ -16,7 +16,7 @@ steps. For small steps, where angle and chord agree, they are the formulas of Ko
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
+from thermo_theory.protocols import FixedLR, Protocol
 from thermo_theory.symbols import D_hat, angle, beta, beta1, buffer, chord, d, eq, eta, g, lam, r, sigma, w, w_next
 from thermo_theory.symbols.vectors import Dot, Expectation
-from thermo_theory.theory.optimizers import IN_WORDS, STABLE, bound, eliminate, moments, unit_of_gradients
+from thermo_theory.theory.optimizers import IN_WORDS, LINEAR, STABLE, bound, eliminate, moments, unit_of_gradients
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.optimizers import gas_world
 
@@ -69,15 +69,16 @@ def _angle(chain: Chain, rule: str) -> None:
         turned.substitute(unit, because="exact, but for Adam's normaliser")
 
 
-def _from_chord(rule: str) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class _FromChord:
     """The angle computed from its chord: near 1 a cosine keeps few digits of the angle."""
 
-    def angle_of(**values: Any) -> Any:
-        with np.errstate(invalid="ignore"):
-            found = 2 * np.arcsin(_of(rule).chord(**values) / 2)
-        return found if np.ndim(found) else float(found)
+    rule: str
 
-    return angle_of
+    def __call__(self, **values: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            found = 2 * np.arcsin(_of(self.rule).chord(**values) / 2)
+        return found if np.ndim(found) else float(found)
 
 
 def _chord(chain: Chain, rule: str) -> None:
@@ -111,7 +112,7 @@ _AT_MOST_PI = {
     "adam-l2": sp.pi**6 >= 8 * _CUBE,
 }
 
-for _rule in ("sgd", *OPTIMIZERS):
+for _rule in ("sgd", *LINEAR):
     _size = ", Adam's normaliser that of small steps" if _rule == "adam-l2" else ", for any step size"
     for _name, _build, _words in (
         ("angle", _angle, "Angle between the weights before and after a step"),
@@ -123,7 +124,7 @@ for _rule in ("sgd", *OPTIMIZERS):
             source=THIS_TOOLKIT,
             summary=f"{_words}{_size}, {IN_WORDS[_rule]}",
             worlds=[gas_world(_rule)],
-            kernel=_from_chord(_rule) if _name == "angle" else None,
+            kernel=_FromChord(_rule) if _name == "angle" else None,
             domain=[STABLE[_rule] if _rule != "adam-l2" else _CUBE < 8],
         )(bound(_build, _rule))
     if _rule != "nesterov":

@@ -45,7 +45,7 @@ from thermo_theory.symbols.vectors import (
 )
 from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
-__all__ = ["by_induction", "in_polar_coordinates", "match", "multiple", "scaling", "simplify_norms"]
+__all__ = ["by_induction", "in_polar_coordinates", "match", "maxwell_fixed_lr", "multiple", "one_step", "scaling", "scaling_symmetry", "simplify_norms"]
 
 THIS_TOOLKIT = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
@@ -148,7 +148,7 @@ def _courses(protocol: Protocol, whole: bool) -> list[sp.Function]:
     return [course(protocol.rule, place, whole) for place, _ in enumerate(_state(protocol))]
 
 
-def _one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Step]:
+def one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Step]:
     """The weights and the buffers `after` a step in terms of those before, without eps."""
     names = dict(zip(("w", *protocol.rule.buffers), after, strict=True))
     equations = protocol.rule.equations(names, gradient(index, w))
@@ -163,10 +163,10 @@ def _one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[St
     return [one.substitute(none) if one.equation.has(symbol) else one for one in ones]
 
 
-def _scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
+def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
     changes, state, held = scaling(protocol), _state(protocol), _held(protocol)
     after = [made(index, *state, *held) for made in _courses(protocol, False)]
-    ones = _one_step(chain, protocol, after)
+    ones = one_step(chain, protocol, after)
     smaller = chain.assumption(
         "scale invariance",
         eq(gradient(index, c * w), gradient(index, w) / c),
@@ -207,6 +207,8 @@ def _from(entropy: sp.Function) -> sp.Function:
 
 def _same_run(chain: Chain, protocol: Protocol) -> Step:
     """The symmetry of whole runs."""
+    if not isinstance(protocol, Protocol):  # an optimiser of somebody's own has its derivations with it
+        return chain.claim(protocol.derive("scaling-symmetry"))
     if protocol.optimizer == "sgd":
         return chain.claim("scaling-symmetry", protocol)
     return chain.claim(f"{protocol.optimizer}-symmetry")
@@ -275,7 +277,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
     slope.substitute(_directions(chain)).tidied("simplify")
 
 
-def _maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
+def maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
     _slopes_from_scaling(chain, protocol, _entropy_scaling(chain, protocol), _S, "s")
 
 
@@ -407,9 +409,9 @@ for _protocol in (*PROTOCOLS.values(), *map(FixedLR.with_optimizer, OPTIMIZERS))
     _of_runs = partial(derivation, source=THIS_TOOLKIT, worlds=[runs_world(_protocol.rule)])
     _same = f"A run from c w {_scaled} is c times the run from w, with the same minibatches"
     if _protocol.optimizer == "sgd":
-        _of_runs("scaling-symmetry", protocol=_protocol, summary=_same)(_scaling_symmetry)
+        _of_runs("scaling-symmetry", protocol=_protocol, summary=_same)(scaling_symmetry)
     else:  # for SGD the Maxwell relation is derived from the paper's Gibbs law, too
-        _of_runs(f"{_protocol.optimizer}-symmetry", summary=_same)(partial(_scaling_symmetry, protocol=_protocol))
+        _of_runs(f"{_protocol.optimizer}-symmetry", summary=_same)(partial(scaling_symmetry, protocol=_protocol))
         _of_runs("maxwell", protocol=_protocol, summary=f"{_slopes}, by its symmetry")(_maxwell_by_symmetry)
     _by_itself = f"{_slopes}, for any noise and any step size"
-    _of_runs("maxwell-from-symmetry", protocol=_protocol, summary=_by_itself)(_MAXWELL.get(_protocol, _maxwell_fixed_lr))
+    _of_runs("maxwell-from-symmetry", protocol=_protocol, summary=_by_itself)(_MAXWELL.get(_protocol, maxwell_fixed_lr))

@@ -146,7 +146,7 @@ class Batches:
 
     def gradient(self, batch: int, w: Numbers) -> Numbers:
         """Gradient of the loss of one minibatch."""
-        norm = (w @ w).sqrt()
+        norm = np.sqrt(w @ w)
         u = w / norm
         steep = self.shapes[batch] * u - self.pulls[batch]
         along: Numbers = self.scales[batch] / norm * (steep - (u @ steep) * u)
@@ -159,6 +159,12 @@ class Batches:
         values = {**self.numbers, **dict(zip(_rates(update), rates, strict=True))}
         values |= dict(zip(("w", *update.buffers), state, strict=True)) | {"g": self.gradient(batch, state[0])}
         return tuple(update.step(values, SHAPES[self.dimension]).values())
+
+    def rounded(self) -> Batches:
+        """The same in floating point."""
+        parts = [[part.astype(float) for part in parts] for parts in (self.pulls, self.shapes)]
+        numbers = {name: float(value) for name, value in self.numbers.items()}
+        return Batches(*parts, self.scales.astype(float), float(self.broken), numbers)
 
     def run(self, update: Update, order: Sequence[int], state: State, rates: Sequence[Decimal]) -> State:
         """The weights and buffers after the minibatches in this order."""
@@ -209,13 +215,13 @@ def _batches(
 # Runs --------------------------------------------------------------------------------------------
 
 #: Steps of a run that still depends on where it began, and the longest run that forgets it.
-SHORT, LONG = 3, 240
+SHORT, LONG = 9, 240
 
 #: What is left of the distance of two beginnings in a run that has forgotten.
 FORGOTTEN = Decimal(10) ** -17
 
 #: Where rates are drawn from at first; if runs do not forget where they began, from wider ranges.
-RANGES = {"eta": (0.35, 0.45), "eta_eff": (0.5, 0.7), "lam": (0.25, 0.4), "r0": (1.1, 1.4)}
+RANGES = {"eta": (0.35, 0.45), "eta_eff": (0.35, 0.55), "lam": (0.25, 0.4), "r0": (1.1, 1.4)}
 
 #: Of weights that may be a matrix.
 SHAPES = {2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (2, 3)}
@@ -241,8 +247,10 @@ def runs_world(number: int, granted: Assumptions, /, update: Update) -> World:
 
 
 def _dimensions(update: Update) -> tuple[int, int]:
-    # Steps of a fixed angle never forget where they began if there are only two ways to turn.
-    return (4, 6) if update.matrices else (4, 5) if update.homogeneous.degrees == (0, 1) else (2, 3)
+    # Steps of a fixed length or angle never forget where they began if there are only two ways to turn.
+    of_gradients, of_weights = update.homogeneous.degrees
+    fixed = of_gradients == 0 and "norm(" in str(update)
+    return (4, 6) if update.matrices else (4, 5) if of_weights == 1 and fixed else (3, 4) if fixed else (2, 3)
 
 
 @dataclass(frozen=True)
@@ -253,6 +261,7 @@ class SimulatedRuns:
     orders: list[list[int]]
     starts: tuple[State, State]
     rates: tuple[Decimal, ...]
+    factor: Decimal
     length: int = SHORT
 
 
@@ -263,35 +272,68 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     others = [name for name in update.parameters if name not in RATES]
     with localcontext(_CONTEXT):
         for attempt in range(400):
-            # Near the rates of SGD at first; every second time, anywhere.
-            ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt % 2 else RANGES
-            noise = _number(dice, 0.5, 2.5) if attempt % 2 else Decimal("1.3")
+            ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
+            noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
                 _batches(dice, granted, n, others, noise),
                 [[first % 4, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
                 (_start(update, dice, n), _start(update, dice, n)),
                 tuple(_number(dice, *ranges[name]) for name in _rates(update)),
+                _number(dice, 1.4, 1.7),
             )
-            length = _forgotten_after(update, drawn) if "stationarity" in granted else SHORT
-            if length:
-                return replace(drawn, length=length)
+            if "stationarity" not in granted:
+                return drawn
+            # Most draws are refused: that is found out in floating point.
+            if _forgotten_after(update, drawn, rounded=True) and (length := _forgotten_after(update, drawn)):
+                return replace(drawn, length=min(LONG, length + length // 2))
     return None
 
 
-def _forgotten_after(update: Update, drawn: SimulatedRuns) -> int:
+@np.errstate(all="ignore")
+def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False) -> int:
     """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
+    # A run at rescaled rates is one from a rescaled beginning.
+    factors = [1 / drawn.factor, *_to_equal_rates(update, drawn.rates)]
+    starts = [*drawn.starts, *(_rescaled(update, drawn.starts[1], factor) for factor in factors)]
+    batches, rates, forgotten, most = drawn.batches, drawn.rates, FORGOTTEN, LONG
+    if rounded:
+        batches, rates, forgotten, most = batches.rounded(), tuple(map(float, rates)), Decimal("1e-9"), LONG // 2
+        starts = [tuple(_rounded(part) for part in start) for start in starts]
     longest = 1
     for order in drawn.orders:
-        states = list(drawn.starts)
-        for count, batch in enumerate(order[:LONG], start=1):
-            states = [drawn.batches.step(update, batch, state, drawn.rates) for state in states]
-            off = max(abs(x) for one, other in zip(*states, strict=True) for x in np.ravel(one - other))
-            if count >= longest and off < FORGOTTEN:
+        states = starts
+        for count, batch in enumerate(order[:most], start=1):
+            states = [batches.step(update, batch, state, rates) for state in states]
+            if count % 10 == 0 and count >= longest and _alike(states, forgotten):
                 longest = count
                 break
         else:
             return 0
     return longest
+
+
+def _alike(states: Sequence[State], tolerance: Any) -> bool:
+    """Whether the first of some states differs from all others by less than this."""
+    pairs = (pair for state in states[1:] for pair in zip(states[0], state, strict=True))
+    return all(bool((np.abs(np.ravel(one - other)) < tolerance).all()) for one, other in pairs)
+
+
+def _rounded(part: Numbers | Decimal) -> Any:
+    return part.astype(float) if isinstance(part, np.ndarray) else float(part)
+
+
+def _rescaled(update: Update, state: State, factor: Decimal) -> State:
+    changes = update.homogeneous.scaling
+    powers = [sp.sympify(changes.get(symbol, symbol)).as_powers_dict()[s.c] for symbol in update.state]
+    return tuple(part * factor ** _decimal(power) for part, power in zip(state, powers, strict=True))
+
+
+def _to_equal_rates(update: Update, rates: Sequence[Decimal]) -> list[Decimal]:
+    """The factor of the beginning of runs at equal rates, if the rates are a learning rate and weight decay."""
+    if {*update.held} != {s.eta, s.lam}:
+        return [rates[1].sqrt()]
+    up, down = update.rate_powers
+    return [(rates[0] / rates[1]) ** (1 / _decimal(up - down))]
 
 
 def _start(update: Update, dice: random.Random, n: int) -> State:
@@ -375,7 +417,7 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
         s.w_bar: unit,
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
-        s.c: mp.mpf(dice.uniform(1.4, 1.7)),
+        s.c: _mpf(drawn.factor),
         index: 2,
         steps: length,
         gradient: one_gradient,

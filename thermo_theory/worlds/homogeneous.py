@@ -20,7 +20,10 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import VectorFunction
 
-__all__ = ["KINDS", "after", "gas_world", "lag", "lagged", "memory_world", "with_weights"]
+__all__ = ["KINDS", "after", "covariance", "gas_world", "lag", "lagged", "memory_world", "with_weights"]
+
+#: Covariance of an average of gradients with that some steps later, in units of theirs.
+covariance = sp.Function("v_u")
 
 #: Step n after this one; its mean inner product with this one, and with the weights before this one.
 after = VectorFunction.named("u")
@@ -76,6 +79,11 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
             lambda phase: mp.fdot(weights[phase], pushes[(phase + int(k)) % period])
         ),
         s.D_now: overlap(0) + 2 * ahead,
+        s.own: overlap(0) / (overlap(0) + 2 * ahead),
+        s.angle: lambda world: mp.acos(
+            mean(lambda phase: mp.fdot(weights[phase], world.at({"phase": phase})[s.w_next]))
+            / mean(lambda phase: mp.fdot(weights[phase], weights[phase]))
+        ),
     }
     if "small steps" not in granted:
         # The same as a direction in a well: the pull is what takes from it.
@@ -115,14 +123,70 @@ def _drawn(number: int, kind: str, degree: sp.Rational | None) -> _Drawn:
     return _Drawn(4 + number % 3, k if degree is None else mp.mpf(degree.p) / degree.q, *rest, *more)
 
 
+class _Steps(NamedTuple):
+    """What is special about the directions of an optimiser's steps.
+
+    Direction at a gradient, its mean products a number of steps apart, and more meanings.
+    """
+
+    direction: Callable[[Any], Any]
+    lagged: Callable[[int], Any]
+    size: Any
+    meanings: dict[Any, Any]
+
+
+#: How far into the past the weights of gradients are summed.
+PAST = 130
+
+
+def _arcs(correlation: Any) -> Any:
+    """Mean product of the signs of two normal numbers, by the probability that they agree."""
+    rho = correlation
+    if rho == 0:
+        return mp.mpf(0)
+    with mp.workdps(DIGITS + 15):
+        turned = mp.quad(lambda t: mp.sqrt(1 - rho**2) / (1 - rho * mp.sin(2 * t)), [0, mp.pi / 4, mp.pi / 2])
+        return 2 * turned / mp.pi - 1
+
+
+def _special(steps: str, n: int, granted: Assumptions, dice: random.Random) -> _Steps:
+    """Steps of an optimiser of scale-free directions; gradients are correlated unless it is granted that they are not."""
+    beta1, beta2, sigma = (mp.mpf(dice.uniform(*ends)) for ends in ((0.3, 0.5), (0.3, 0.5), (0.7, 1.3)))
+    alone = ("uncorrelated gradients" if steps in ("lion", "lamb") else "uncorrelated steps") in granted
+    normal = "Gaussian noise" in granted
+    even = {"lars": "homogeneous noise", "lamb": "isotropic noise"}.get(steps, "stationarity") in granted
+    weights = [(1 - beta1) * beta1**j for j in range(PAST)]
+    if steps == "lion":
+        weights = [1 - beta1, *(beta1 * (1 - beta2) * beta2**j for j in range(PAST))]
+
+    @cache
+    def together(k: int) -> Any:
+        """Covariance of averages of gradients that are independent, or not quite."""
+        return mp.fdot(weights[: len(weights) - k], weights[k:]) + (0 if alone else mp.mpf("0.5") ** k / 20)
+
+    @cache
+    def apart(k: int) -> Any:
+        if steps not in ("lion", "lamb"):
+            return mp.mpf(0) if alone else mp.mpf("0.5") ** k / 5
+        correlation = together(k) / together(0)
+        return correlation if steps == "lamb" else n * (_arcs(correlation) if normal else correlation)
+
+    size = {"lars": sigma * mp.sqrt(n - 1), "lamb": mp.sqrt(n * mp.fdot(weights, weights))}.get(steps, mp.mpf(1))
+    meanings = {s.beta1: beta1, s.beta2: beta2, s.sigma: sigma, covariance: lambda world, k: together(int(k))}
+    signs = steps in ("signsgd", "lion")
+    return _Steps(lambda g: g.apply(mp.sign) if signs else g / mp.norm(g, 2), apart, size * (1 if even else mp.mpf("1.2")), meanings)
+
+
 @world_maker(
-    lambda kind, degree=None: (
-        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}, and a direction in a well, noise of two steps: second "
-        "moments solved exactly"
+    lambda kind, degree=None, steps="": (
+        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}{steps and f', as of {steps}'}, and a direction in a well, "
+        "noise of two steps: second moments solved exactly"
     ),
     digits=4 * DIGITS,
 )
-def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Rational | None = None) -> World:
+def gas_world(
+    number: int, granted: Assumptions, /, kind: str, degree: sp.Rational | None = None, steps: str = ""
+) -> World:
     """Worlds in which the norm of the weights is solved for, steps finite and the norm fluctuating.
 
     If `small steps` is granted, only the leading order is left.
@@ -133,9 +197,16 @@ def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Ration
         One of `KINDS`.
     degree : sympy.Rational, optional
         Degree of the step in the gradient; drawn if it is not given.
+    steps : str
+        An optimiser whose directions have a norm of their own; else they are of any norm.
     """
     drawn = _drawn(number, kind, degree)
     n, k, gain, bare = drawn.n, drawn.degree, drawn.gain, drawn.size
+    special = _special(steps, n, granted, random.Random(f"{steps} {number}")) if steps else None
+    if special:
+        bare = special.size
+        square = mp.mpf(n if steps in ("signsgd", "lion") else 1)
+        drawn = drawn._replace(products=square + 2 * mp.fsum(special.lagged(k) for k in range(1, PAST)))
     small, alike = "small steps" in granted, "scale invariance" in granted
     rate = drawn.rate * (mp.mpf(10) ** -30 if small else 1)
     # The norm fluctuates by these factors; their mean square is 1.
@@ -157,7 +228,7 @@ def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Ration
 
     def products(r: Any) -> Any:
         """Sum of the steps' inner products over lags, at this norm."""
-        return drawn.products * shrunk(r, 0 if kind == "trust" else 2 * k)
+        return drawn.products * (1 if special else shrunk(r, 0 if kind == "trust" else 2 * k))
 
     def balance(log_r: Any, eta: Any, lam: Any) -> Any:
         """Logarithm of what steps add to the squared norm, over what decay removes."""
@@ -205,8 +276,10 @@ def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Ration
     ensemble = []
     for x, sign in product(factors, (1, -1)):
         r = x * base["norm"]
-        u = mp.matrix([0, sign * mp.sqrt(products(r)), *([0] * (n - 2))])
-        ensemble.append({s.w: mp.matrix([r, *([0] * (n - 1))]), s.u: u, "sign": sign})
+        g = mp.matrix([0, sign * mp.sqrt(products(r)), *([0] * (n - 2))])
+        if special:
+            g = mp.matrix([mp.mpf(4 * j + 3 + sign) / 7 for j in range(n)]) * sign
+        ensemble.append({s.w: mp.matrix([r, *([0] * (n - 1))]), s.g: g, "sign": sign})
 
     def stepped(world: World) -> Any:
         """The weights after a step: to first order in the decay, or with half its square."""
@@ -227,7 +300,8 @@ def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Ration
         s.gain: gain,
         s.size: bare,
         s.h: drawn.curvature,
-        s.D_step: drawn.products,
+        s.u: lambda world: special.direction(world[s.g]) if special else world[s.g],
+        s.D_step: drawn.products * (mp.mpf("1.2") if special and not alike else 1),
         s.D_now: mp.fsum(products(x * base["norm"]) for x in factors) / len(factors),
         s.D_x: share * drawn.products / (n - 1),
         s.r: lambda world: mp.norm(world[s.w], 2),
@@ -243,6 +317,8 @@ def gas_world(number: int, granted: Assumptions, /, kind: str, degree: sp.Ration
         sp.Function("H"): lambda world, heat: energy(world, heat) + world[s.p] * world[s.V] * heat / temperature(world),
         sp.Function("S"): entropy,
     }
+    if special:
+        meanings |= special.meanings | {lagged: lambda world, apart: special.lagged(int(apart)), lag: 2}
     # At a norm that fluctuates there is not one such rate, nor one variance.
     if small or kind == "decoupled":
         meanings |= {

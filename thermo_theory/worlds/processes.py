@@ -16,7 +16,7 @@ from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import DIGITS, Assumptions, World
 from thermo_theory.numeric.domain import POSITIVE
 from thermo_theory.updates import Update
-from thermo_theory.worlds.discrete import run, runs_world
+from thermo_theory.worlds.discrete import run, runs_world, steps
 from thermo_theory.worlds.gibbs import cosine_mean, entropy_of_cosine_density, entropy_world
 from thermo_theory.worlds.sgd import _direction, sgd_world
 
@@ -35,7 +35,7 @@ def same_temperature_world(number: int, granted: Assumptions) -> World:
     """Two runs, the same minibatches, the same eta/r^2 at the start; weight decay is tuned to end at the same, too."""
     world = runs_world(Update.read("w = w - eta*(g + lam*w)"))(number, granted)
     steps_run = world.meanings[run]
-    start, length = world[s.w], world.meanings.get("length", 3)
+    start, length = world[s.w], 3
     first, decay = world[s.eta], world[s.lam]
     second = first * (mp.mpf("1.3") + mp.mpf(number) / 10)
     alike = "constant effective learning rate" in granted
@@ -56,7 +56,7 @@ def same_temperature_world(number: int, granted: Assumptions) -> World:
             verify=False,
         )
 
-    return world.at({s.eta0: first, s.lam0: decay, s.eta: second, s.lam: tuned})
+    return world.at({s.eta0: first, s.lam0: decay, s.eta: second, s.lam: tuned, steps: length})
 
 
 def pressure_world(number: int, granted: Assumptions) -> World:

@@ -1,5 +1,6 @@
 """The engine: chains, checks, and that the checks can fail."""
 
+import pickle
 import subprocess
 import sys
 
@@ -9,10 +10,13 @@ from mutation import Court, same
 
 import thermo_theory
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
+from thermo_theory import assumption as own_assumption
+from thermo_theory import symbols as s
+from thermo_theory.engine import registry
 from thermo_theory.engine.derivation import ASSUMPTIONS, KINDS, Chain, Derivation, derivation, registered
-from thermo_theory.engine.operations import OPERATIONS, OperationError, operation, scale, solve_for, substitute
+from thermo_theory.engine.operations import OPERATIONS, OperationError, factor, operation, scale, solve_for, substitute
 from thermo_theory.engine.world import World
-from thermo_theory.symbols import R, T, V, d, eq, eta_eff, p, sigma
+from thermo_theory.symbols import R, T, V, d, eq, eta, eta_eff, lam, p, sigma
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
@@ -169,12 +173,99 @@ def test_names_are_suggested():
 
 
 def test_a_pair_cannot_be_registered_twice():
-    with pytest.raises(ValueError, match="registered twice"):
+    said = r"^radius, fixed LR is registered twice: by thermo_theory\.theory\.gases\.ideal and by test_derivation"
+    with pytest.raises(ValueError, match=said):
         derivation("radius", protocol=FixedLR, source="s", summary="s", worlds=[])(lambda chain: None)
     with pytest.warns(DeprecationWarning, match="x: the kind is computed from needs"):
         derivation("x", kind="physics", source="s", summary="s", worlds=[])
     with pytest.raises(ValueError, match="kind 'guess'"):
         derivation("x", kind="guess", source="s", summary="s", worlds=[])
+
+
+@pytest.fixture
+def registry_of_its_own(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registered()))
+
+
+@pytest.mark.usefixtures("registry_of_its_own")
+def test_what_runs_again_replaces_what_it_registered_and_what_was_built_on_it():
+    def register(letter, module):
+        def write(chain):
+            chain.claim("temperature", FixedLR).solve_for(letter)
+
+        def use(chain):
+            chain.claim("mine").scale(2)
+
+        for name, build in (("mine", write), ("on-mine", use)):
+            build.__module__ = module
+            derivation(name, source="s", summary="s", worlds=derive("temperature", FixedLR).worlds)(build)
+        return [derive(name).claim.equation.lhs for name in ("mine", "on-mine")]
+
+    assert register(eta, "cell") == [eta, 2 * eta]
+    assert register(lam, "cell") == [lam, 2 * lam]
+    for module in ("elsewhere", "__main__"):
+        with pytest.raises(ValueError, match=f"mine is registered twice: by cell and by {module}; choose another name"):
+            register(eta, module)
+
+
+def test_a_derivation_is_continued_in_checked_steps():
+    law = derive("temperature", FixedLR)
+    rate = law.then(solve_for, eta, because="what to set")
+    doubled = rate.then("scale", 2).then(factor)
+    assert [step.operation for step in doubled.steps[len(law.steps) :]] == ["solve_for", "scale", "factor"]
+    assert len(doubled.verify()) == len(law.steps) + 3 == len(doubled.steps)
+    assert doubled.assumptions == law.assumptions == rate.assumptions
+    assert rate.claim(T=1e-3, lam=1e-3, sigma=2.0, d=101) == pytest.approx(0.05)
+    assert "[solve for η, from (8): what to set]" in str(rate)
+    with pytest.raises(StepFalse):
+        doubled.replace(-1, eq(2 * eta, 3 * doubled.claim.equation.rhs)).verify()
+    with pytest.raises(DerivationError):
+        rate.without("isotropic noise").verify()
+    assert law == derive("temperature", FixedLR)
+    assert pickle.loads(pickle.dumps(doubled)) == doubled
+
+
+def test_another_derivation_enters_as_a_step():
+    law = derive("ideal-gas-law", FixedLR)
+    heat = law.then(substitute, derive("temperature", FixedLR))
+    assert [step.operation for step in heat.steps[-2:]] == ["claim", "substitute"]
+    assert set(heat.assumptions) == {*law.assumptions, *derive("temperature", FixedLR).assumptions}
+    volume = derive("finite-step", FixedELR)
+    assert volume.domain == volume.then("solve_for", T).claim.domain == (eta_eff * s.h < 2,)
+    (domain,) = volume.then("solve_for", s.h).claim.domain
+    assert domain.free_symbols == {R, T, V, eta_eff, p}
+    with pytest.raises(OperationError, match="no operation is called 'solve_four'; did you mean 'solve_for'"):
+        law.then("solve_four", V)
+    with pytest.raises(OperationError, match="simplify changes nothing"):
+        law.then("simplify")
+    with pytest.raises(ValueError, match="step 1 of sde, fixed LR is no step of ideal-gas-law, fixed LR"):
+        law.then(substitute, derive("sde", FixedLR).steps[0])
+
+
+def test_an_assumption_of_ones_own():
+    before = dict(ASSUMPTIONS)
+    try:
+        name = own_assumption("big noise", "sigma is 3")
+        assert own_assumption("big noise", "sigma is large") == name  # a cell is run again
+        chain = Chain()
+        chain.assumption(name, eq(R, 3))
+        chain.definition(eq(s.gamma, R), "for the test")
+
+        def maker(number, granted):
+            return World({R: 3 if "big noise" in granted else 5, s.gamma: lambda world: world[R]}, "toy")
+
+        maker.__doc__ = "a toy"
+        toy = Derivation("toy", None, None, "nowhere", "a toy", (maker,), steps=tuple(chain.steps))
+        toy.verify()
+        assert toy.steps[0].because == "sigma is large"
+        assert toy.assumptions == ("big noise",)
+        with pytest.raises(ValueError, match="'big nose' is not an assumption; did you mean 'big noise'"):
+            chain.assumption("big nose", eq(R, 3))
+        with pytest.raises(ValueError, match="has a name and says something"):
+            own_assumption(" ", "something")
+    finally:
+        ASSUMPTIONS.clear()
+        ASSUMPTIONS.update(before)
 
 
 def test_printing():

@@ -103,7 +103,7 @@ def test_a_result_that_its_symbol_cannot_be_is_refused():
 
 def test_a_domain_is_shown_and_its_symbols_are_arguments():
     formula = derive("finite-step", FixedELR).claim
-    assert "eta_eff: effective learning rate, eta / r^2; > 0" in inspect.getdoc(formula)
+    assert "eta_eff: effective learning rate, eta / r^2 [1/(loss*iteration)]; > 0" in inspect.getdoc(formula)
     assert "Domain: eta_eff*h < 2\nSource: " in inspect.getdoc(formula)
     assert inspect.getdoc(Formula).startswith("An equation that can be read")
     assert formula.markdown().endswith(r"Domain: $\eta_{\mathrm{eff}} h < 2$")
@@ -144,3 +144,70 @@ def test_shown():
     assert formula.latex() == r"T = \frac{\eta_{\mathrm{eff}} \sigma^{2}}{2}"
     assert formula._repr_latex_().startswith("$")
     assert "σ" in str(formula)
+
+
+# Solved for another letter --------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(eta=positive, lam=positive, sigma=positive, d=st.integers(2, 10**7))
+def test_a_solved_formula_leads_back(eta, lam, sigma, d):
+    values = {"eta": eta, "lam": lam, "sigma": sigma, "d": d}
+    heat = FixedLR.temperature(**values)
+    for name, value in values.items():
+        others = {key: other for key, other in values.items() if key != name}
+        assert SOLVED[name](T=heat, **others) == pytest.approx(value, rel=1e-9)
+
+
+SOLVED = {name: FixedLR.temperature.solve(name) for name in FixedLR.temperature.arguments}
+
+
+def test_a_solved_formula_keeps_its_domain():
+    volume = derive("finite-step", FixedELR).claim
+    curvature = volume.solve("h")
+    assert curvature(R=2.0, T=0.1, p=0.01, eta_eff=0.5, V=volume(R=2.0, T=0.1, p=0.01, eta_eff=0.5, h=1.0)) == 1.0
+    assert volume.solve("V") is volume
+    assert volume.solve(R).arguments == ("T", "V", "eta_eff", "h", "p")
+    with pytest.raises(ValueError, match=r"lam must be > 0, got -1"):
+        FixedLR.temperature.solve("eta")(T=1.0, lam=-1.0, sigma=1.0, d=3)
+    with pytest.raises(
+        ValueError, match="the result must be > 0"
+    ):  # a curvature of a gas smaller than that of small steps
+        curvature(R=2.0, T=0.1, p=0.01, eta_eff=0.5, V=1.0)
+    bounded = Formula(sp.Eq(T, eta * lam), domain=[eta * lam < 2]).solve("eta")
+    assert bounded.domain == (sp.Lt(T, 2),)
+    with pytest.raises(ValueError, match=r"T must be in \(0, 2\), got 3"):
+        bounded(T=3.0, lam=1.0)
+
+
+def test_a_solution_of_the_square_alone_is_refused():
+    """Squared, sqrt(x) - 1 = U has a solution for every U; it is one only where U is above -1."""
+    U = sp.Symbol("U", real=True)
+    inverse = Formula(sp.Eq(U, sp.sqrt(eta) - 1, evaluate=False)).solve("eta")
+    assert inverse(U=1.0) == 4.0
+    with pytest.raises(ValueError, match=r"must hold, got U = -3\.0"):
+        inverse(U=-3.0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "unknown", "said"),
+    [
+        (FixedLR.temperature, "lr", "has no lr; did you mean 'eta'?"),
+        (FixedLR.temperature, "etaa", "has no etaa; did you mean 'eta'?"),
+        (FixedLR.temperature, "beta", "did you mean 'eta'?"),
+        (FixedLR.temperature, R, "has no R; it has T, d, eta, lam, sigma"),
+        (
+            Formula(sp.Eq(T, sp.Symbol("x", real=True) ** 2)),
+            "x",
+            "x cannot be found: Eq(T, x**2) has 2 solutions for x",
+        ),
+        (Formula(sp.Eq(T, sp.sin(eta) + eta)), "eta", "eta cannot be found: solve_for does not apply"),
+        (derive("vmf-heat-capacity").claim, "d", "does not say what A(1/T) is"),
+        (derive("vmf-low-temperature").claim, "d", "is a truncated series"),
+    ],
+)
+def test_what_cannot_be_solved_is_said_in_one_line(formula, unknown, said):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        formula.solve(unknown)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -14,6 +14,8 @@ In three dimensions ``gamma = 1 + 1/(1 - (kappa/sinh kappa)^2)``; in any dimensi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import sympy as sp
 
 from thermo_theory.engine.derivation import Chain, Step, derivation, derive
@@ -35,6 +37,9 @@ from thermo_theory.worlds.vmf import (
 )
 from thermo_theory.worlds.vmf import energy as energy_of
 
+if TYPE_CHECKING:
+    from thermo_theory.typed import adiabatic_index, energy, entropy, heat_capacity
+
 __all__ = [
     "adiabatic_index",
     "energy",
@@ -53,17 +58,12 @@ A, Z = mean_cosine(kappa), partition(kappa)
 _WORLD = gas_world((2, "0.45"), (4, "0.31"), (5, "0.87"))
 
 #: Formulas of this module by name, and the derivations whose claims they are.
-_FORMULAS = {
+FORMULAS = {
     "energy": "vmf-energy",
     "entropy": "vmf-entropy",
     "heat_capacity": "vmf-heat-capacity",
     "adiabatic_index": "adiabatic-index",
 }
-
-energy: Formula
-entropy: Formula
-heat_capacity: Formula
-adiabatic_index: Formula
 
 
 def __getattr__(name: str) -> Formula:
@@ -74,9 +74,9 @@ def __getattr__(name: str) -> Formula:
     AttributeError
         If the gas has no formula of that name.
     """
-    if name not in _FORMULAS:
-        raise AttributeError(f"the von Mises-Fisher gas has no {name}; it has {', '.join(_FORMULAS)}")
-    return derive(_FORMULAS[name]).claim
+    if name not in FORMULAS:
+        raise AttributeError(f"the von Mises-Fisher gas has no {name}; it has {', '.join(FORMULAS)}")
+    return derive(FORMULAS[name]).claim
 
 
 #: Area of the sphere of the other angles.
