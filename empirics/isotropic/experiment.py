@@ -157,6 +157,11 @@ class GasTraining(TomlTable):
         if bool(self.matrix) != (self.optimizer == "muon"):
             right = "must be [rows, columns] with" if self.optimizer == "muon" else "must be left out without"
             raise ExperimentError(f'[training] matrix = {show(self.matrix)}: {right} optimizer = "muon"')
+        if self.optimizer == "lars" and self.momentum and self.initial_radius.relative:
+            raise ExperimentError(
+                f"[training] initial_radius = {show(self.initial_radius)}: must be numbers for LARS with momentum, of "
+                "which no radius is derived"
+            )
 
 
 @dataclass(frozen=True)

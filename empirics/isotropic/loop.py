@@ -42,6 +42,7 @@ def identity(run: GasRun, dimension: int) -> bytes:
 def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
     """Compute the stationary radius of a run in closed form; on the sphere, its radius."""
     from thermo_theory import FixedELR, FixedLR  # sympy: a second to import
+    from thermo_theory.numeric.lags import muon_lags, push
 
     gas, training = experiment.gas, experiment.training
     noise: dict[str, Any] = {"sigma": gas.sigma, "d": gas.dimension}
@@ -51,14 +52,13 @@ def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
     if run.protocol == "fixed-elr":
         boost = 1.0 if run.optimizer == "sgd" else 1 / (1 - training.momentum)
         return float(FixedELR.radius(eta_eff=run.number("effective_lr") * boost, lam=decay, **noise))
-    rates = {"eta": run.number("lr"), "lam": decay} | noise
-    if run.optimizer == "sgd":
-        return float(FixedLR.radius(**rates))
-    if run.optimizer in ("momentum", "nesterov"):
-        rates["beta"] = training.momentum
-    if run.optimizer == "adamw":
-        del rates["sigma"]
-    return float(FixedLR.with_optimizer(run.optimizer).radius(**rates))
+    formula = FixedLR.with_optimizer(run.optimizer).radius
+    given = {"eta": run.number("lr"), "lam": decay, "beta": training.momentum, "beta1": training.momentum} | noise
+    given |= {"beta2": training.beta2}
+    if training.matrix:
+        rows, columns = training.matrix
+        given["D"] = training.scale**2 * float(push(muon_lags(rows, columns, training.momentum)))
+    return float(formula(**{name: given[name] for name in formula.arguments}))
 
 
 @dataclass

@@ -124,6 +124,7 @@ REFUSED = [
     ("lion\nmatrix = [3, 1]", '[training] matrix = [3, 1]: must be left out without optimizer = "muon"'),
     ("lamb", '[training] optimizer = "lamb": must be another one under fixed-sphere'),
     ("lars", '[training] optimizer = "lars": must be another one under fixed-sphere'),
+    ("lars\nmomentum = 0.5", "another one under fixed-sphere"),
 ]
 
 
@@ -136,6 +137,30 @@ def test_what_is_wrong_is_refused_and_named(text, message):
         small(one, ("burn_in = 500", lines), ("effective_lr = [0.01, 0.03]\n", "effective_lr = [0.01, 0.03]\n"))
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        *[(name, {}) for name in ("signsgd", "lion", "normalised-sgd", "lars", "lamb")],
+        ("muon", {"matrix": [4, 25]}),
+        ("muon", {"matrix": [4, 25], "momentum": 0.0, "scale": 0.5}),
+    ],
+)
+def test_runs_start_at_their_stationary_radius(optimizer, options):
+    """By the closed formula of thermo_theory, whatever it takes."""
+    runs = isotropic.simulate(
+        dimension=100, optimizer=optimizer, steps=8000, burn_in=2000, lr=[RATE], weight_decay=[DECAY], seeds=range(8),
+        snapshots=400, sigma=1e6, **options,
+    ).dataset  # fmt: skip
+    assert np.allclose(runs["radius_sq"].mean() / runs["initial_radius"] ** 2, 1, atol=0.06)
+
+
+def test_lars_with_momentum_has_no_such_radius():
+    one = ('protocols = ["fixed-lr", "fixed-elr", "fixed-sphere"]', 'protocols = "fixed-lr"')
+    grids = [("effective_lr = [0.01, 0.03]\n", ""), ("radius = [0.5, 1.0]\n", "")]
+    with pytest.raises(ExperimentError, match="must be numbers for LARS with momentum"):
+        small(one, *grids, ("burn_in = 500", 'burn_in = 500\noptimizer = "lars"\nmomentum = 0.5'))
 
 
 def test_scale_free_steps_have_no_fixed_elr():
