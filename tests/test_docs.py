@@ -29,6 +29,7 @@ SESSIONS = {
     "start-engineer": 13,
     "refresher": 17,
     "tutorial-derive": 20,
+    "tutorial-own-loss": 24,
     "tutorial-compare": 10,
     "tutorial-your-runs": 18,
     "tutorial-steer": 28,

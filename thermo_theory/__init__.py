@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from thermo_theory.protocols import PROTOCOLS, Protocol
     from thermo_theory.theory.gases import vmf
     from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
+    from thermo_theory.theory.gases.own import Gas
+    from thermo_theory.theory.gases.harmonic import Harmonic
+    from thermo_theory.theory.workbench import Optimizer
 
 __all__ = [
     "ASSUMPTIONS",
@@ -38,6 +41,9 @@ __all__ = [
     "FixedLR",
     "FixedSphere",
     "Formula",
+    "Gas",
+    "Harmonic",
+    "Optimizer",
     "Protocol",
     "StepFalse",
     "StepUnproved",
@@ -63,6 +69,9 @@ _HOME = {
     "thermo_theory.protocols": ("PROTOCOLS", "FixedELR", "FixedLR", "FixedSphere", "Protocol"),
     "thermo_theory.book.dictionary": ("dictionary",),
     "thermo_theory.theory.gases": ("vmf",),
+    "thermo_theory.theory.gases.own": ("Gas",),
+    "thermo_theory.theory.gases.harmonic": ("Harmonic",),
+    "thermo_theory.theory.workbench": ("Optimizer",),
 }
 
 library.add_module("thermo_theory.theory")

@@ -152,10 +152,9 @@ def read_off(equation: sp.Eq, variable: sp.Symbol) -> sp.Eq:
 @operation("divide by d{0} at constant {1}")
 def at_constant(equation: sp.Eq, variable: sp.Symbol, held: sp.Symbol) -> sp.Eq:
     """Turn changes into derivatives by a variable; the one held constant does not change."""
-    rules = {
-        change: sp.S.Zero if change.args[0] == held else Partial(change.args[0], variable, held)
-        for change in equation.atoms(Change)
-    }
+    known = {held: sp.S.Zero, variable: sp.S.One}
+    rules = {change: known.get(change.args[0]) for change in equation.atoms(Change)}
+    rules = {one: Partial(one.args[0], variable, held) if to is None else to for one, to in rules.items()}
     if not rules:
         raise OperationError(f"nothing changes in {equation}")
     return eq(equation.lhs.xreplace(rules), equation.rhs.xreplace(rules))

@@ -301,6 +301,8 @@ def _magnitude(expression: sp.Expr, world: World) -> Any:
         return _summed(expression, world, _magnitude)
     if isinstance(expression, Dot):
         return mp.fprod(size(evaluate(argument, world)) for argument in expression.args)
+    if isinstance(expression, SymProduct | SkewProduct):
+        return mp.fprod(_magnitude(argument, world) for argument in expression.args)
     if isinstance(expression, Quad | Apply):
         matrix, vector = (size(evaluate(argument, world)) for argument in expression.args)
         return matrix * (vector**2 if isinstance(expression, Quad) else vector)

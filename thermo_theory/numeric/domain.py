@@ -112,7 +112,8 @@ def _as_real(name: str, value: npt.ArrayLike) -> FloatArray:
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ValueError(f"{name} must be a real number or an array of real numbers, got {value!r}"[:200])
+    said = " ".join(repr(value).split())
+    raise ValueError(f"{name} must be a real number or an array of real numbers, got {said}"[:200])
 
 
 def common_shape(arrays: Mapping[str, FloatArray]) -> tuple[int, ...]:

@@ -134,6 +134,10 @@ _LATEX_NAMES = {
     "S_prod": r"S_{\mathrm{prod}}",
     "b_0": "b",
     "Hess": "H",
+    "Hess_b": "H_{B}",
+    "var_L": r"\operatorname{Var} L",
+    "L_B'": "L_{B}'",
+    "ell_n": r"\ell_{n}",
     "Sigma_m": r"\bar{\Sigma}",
     "D_m": r"\bar{D}",
     "I": r"\mathbb{1}",
@@ -194,6 +198,7 @@ H = _symbol("H", "H", "enthalpy, U + p V", "loss", REAL, "regularised training l
 F = _symbol("F", "F", "Helmholtz energy, U - T S", "loss", REAL, "what training at fixed norm minimises")
 G = _symbol("G", "G", "Gibbs energy, U - T S + p V", "loss", REAL, "what training at fixed ELR minimises")
 Z = _symbol("Z", "Z", "partition function")
+var_L = _symbol("var_L", "var_L", "variance of the loss over the stationary distribution", "loss^2")
 C_V = _symbol("C_V", "C_V", "heat capacity at constant volume, (dU/dT)_V")
 C_p = _symbol("C_p", "C_p", "heat capacity at constant pressure, T (dS/dT)_p")
 gamma = _symbol("gamma", "gamma", "adiabatic index, C_p/C_V")
@@ -217,6 +222,11 @@ recovery = _symbol("k_r", "recovery", "share of a deviation of r^2 that is remov
 kick = _symbol("s_r", "kick", "variance of r^2 that is added per iteration", "weight^4/iteration")
 squared = _symbol("q", "squared", "squared norm of the weights", "weight^2")
 L_next = _symbol("L'", "L_next", "loss after the next step", "loss", REAL)
+L_batch = _symbol("L_B", "L_batch", "loss of the minibatch of a step", "loss", REAL)
+L_batch_next = _symbol("L_B'", "L_batch_next", "loss of the same minibatch after the step", "loss", REAL)
+batch_sharpness = _symbol(
+    "h_B", "batch_sharpness", "batch sharpness: mean curvature of minibatches along their gradients", "loss"
+)
 lap_L = _symbol("lap_L", "lap_L", "Laplacian of the loss on the unit sphere", "loss", REAL)
 
 # Other optimisers --------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ degree = _symbol("k", "k", "degree of a step in the gradient: steps are c^k time
 D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
 D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
 taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")
-stride = _symbol("s_u", "stride", "factor of a step's direction: the learning rate, and what goes with it")
+stride = _symbol("alpha", "stride", "factor of a step's direction: the learning rate, and what goes with it")
 own = _symbol("q_u", "own", "share of a step's own square in the sum over lags, E|u|^2/D_w; 1 without memory")
 D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
 gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
@@ -276,6 +286,8 @@ C_ii = _symbol("C_ii", "C_ii", "variance of the weights in direction i", "weight
 L_i = _symbol("L_i", "L_i", "mean loss of mode i, h_i C_ii/2", "loss")
 phi_i = _symbol("phi_i", "phi_i", "curvature of the implicit potential along eigenvector i of the Hessian", _CURVATURE)
 Phi = _symbol("Phi", "Phi", "implicit potential, -T log of the stationary density", "loss", REAL)
+fluctuation = _symbol("Y_L", "fluctuation", "Var L/(R T^2), 1 if the loss is the potential")
+warmth = _symbol("X_L", "warmth", "E|grad L|^2/(T tr H), 1 under Gibbs' law")
 d1 = _symbol("d_1", "d1", "number of weights of the first block", domain=DIMENSION)
 d2 = _symbol("d_2", "d2", "number of weights of the second block", domain=DIMENSION)
 R1 = _symbol("R_1", "R1", "gas constant of the first block, (d_1 - 1)/2")
@@ -288,6 +300,24 @@ eta1 = _symbol("eta_1", "eta1", "effective learning rate of the first block", _R
 eta2 = _symbol("eta_2", "eta2", "effective learning rate of the second block", _RATE_UNIT)
 coupling = _symbol("k", "coupling", "coupling of the blocks in the loss, d^2L/dx_1 dx_2", "loss", REAL)
 heat = _symbol("J", "J", "heat that flows from the first block to the second per iteration", "loss/iteration", REAL)
+
+L_quartic = _symbol("L_4", "L_quartic", "quartic part of the loss", "loss")
+softness = _symbol("k_4", "softness", "mean quartic part of the loss under the normal law of T = 1", "1/loss")
+third = _symbol("c_3", "third", "third derivative of the loss at its minimum", "loss", REAL)
+fourth = _symbol("c_4", "fourth", "fourth derivative of the loss at its minimum", "loss", REAL)
+
+# A logistic unit ---------------------------------------------------------------------------------
+logit_scale = _symbol("s_u", "logit_scale", "scale of the logit s_u u of an input, the one of the lowest mean loss")
+flip = _symbol("p_f", "flip", "probability that a label is flipped", domain=Domain(0.0, 0.5))
+example_loss = _symbol("ell_n", "example_loss", "loss of an example in nats", domain=Domain(low=0.0))
+logit_slope = _symbol("q_n", "logit_slope", "derivative of an example's loss by its logit", domain=REAL)
+turn = _symbol("psi", "turn", "angle by which the weights are turned in a direction across them", domain=REAL)
+input_along = _symbol("u", "input_along", "component of an input along the weights", domain=REAL)
+input_across = _symbol("x_a", "input_across", "component of an input in a direction across the weights", domain=REAL)
+label = _symbol("y_n", "label", "label of an example, 1 or -1", domain=REAL)
+true_label = _symbol("y_0", "true_label", "label of an example before it is flipped", domain=REAL)
+g_across = _symbol("g_a", "g_across", "gradient of an example in a direction across the weights", domain=REAL)
+noise_across = _symbol("Sigma_a", "noise_across", "gradient noise of one example in a direction across the weights")
 
 # Processes between states -------------------------------------------------------------------------
 V0 = _symbol("V_0", "V0", "volume at the start", "weight^2")
@@ -334,7 +364,10 @@ drift_squared = _tensor(
 drift_unit = _tensor(Vec, "b_u", "b_u", "mean change of the direction along the sphere per iteration", "1/iteration")
 diffusion_unit = _tensor(Mat, "D_u", "D_u", "mean square change of the direction per iteration", "1/iteration")
 Hess = _tensor(Mat, "Hess", "Hess", "Hessian of the loss", "loss")
+Hess_Phi = _tensor(Mat, "K", "Hess_Phi", "Hessian of the implicit potential", "loss/weight^2")
+Hess_batch = _tensor(Mat, "Hess_b", "Hess_batch", "Hessian of a minibatch's loss", "loss")
 C = _tensor(Mat, "C", "C", "covariance of the weights", "weight^2")
+C_step = _tensor(Mat, "C'", "C_step", "covariance of the weights after a step", "weight^2")
 C_next = _tensor(Mat, "C_1", "C_1", "covariance of the weights a unit of time later, at the present rate", "weight^2")
 drift_matrix = _tensor(Mat, "A", "A", "matrix of a linear drift b = -A w; it need not be symmetric", "1/iteration")
 Sigma_mean = _tensor(Mat, "Sigma_m", "Sigma_m", "stationary mean of the gradient noise covariance", _NOISE)

@@ -179,6 +179,11 @@ class Tr(_Multilinear):
 
     text, tex = "tr({0})", r"\operatorname{{tr}} {0}"
 
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        plain = super()._latex(printer, exp)
+        inner = printer._print(self.args[0])
+        return plain.replace(inner, rf"\left({inner}\right)") if isinstance(self.args[0], Sandwich) else plain
+
 
 class Quad(_Multilinear):
     """The quadratic form ``v^T M v`` of a matrix M in a vector v: ``Quad(M, v)``."""
@@ -442,7 +447,8 @@ def _of_minibatch(expression: sp.Expr) -> list[sp.Basic]:
 
 
 #: Scalars that vary over the stationary distribution, by name (symbols.py owns the symbols themselves).
-_RANDOM = {"r", "L", "L'", "tr_Sigma", "lap_L", "x_1", "x_2"}
+_RANDOM = {"r", "L", "L'", "L_4", "L_B", "L_B'", "Phi", "tr_Sigma", "lap_L", "x_1", "x_2"}
+_RANDOM |= {"u", "x_a", "y_n", "y_0", "g_a", "q_n", "ell_n"}
 
 
 def _varies(expression: sp.Expr) -> bool:

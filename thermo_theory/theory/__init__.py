@@ -2,11 +2,13 @@
 
 from thermo_theory.theory import (
     discrete,
+    edge,
     finite_steps,
     forerunners,
     gases,
     homogeneous,
     scale_free,
+    ideal_noise,
     optimizers,
     processes,
     relaxation,
@@ -19,11 +21,13 @@ from thermo_theory.theory import (
 
 __all__ = [
     "discrete",
+    "edge",
     "finite_steps",
     "forerunners",
     "gases",
     "homogeneous",
     "scale_free",
+    "ideal_noise",
     "optimizers",
     "processes",
     "relaxation",

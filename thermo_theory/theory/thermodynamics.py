@@ -46,9 +46,10 @@ from thermo_theory.symbols import (
     p0,
     r,
     t,
+    var_L,
 )
 from thermo_theory.theory.stochastic import PAPER, free_energy
-from thermo_theory.worlds.densities import circle_world, flow_world, trial_world
+from thermo_theory.worlds.densities import circle_world, flow_world, regularised_world, trial_world
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import (
     Area,
@@ -63,7 +64,6 @@ from thermo_theory.worlds.thermodynamics import (
     maximum_entropy_world,
     n,
     path_world,
-    regularised_world,
     system_world,
 )
 
@@ -262,6 +262,30 @@ def _heat_capacities(chain: Chain) -> None:
     at_pressure = at_pressure.substitute(mixed, by_temperature, expansion)
     at_pressure = at_pressure.substitute(law.solve_for(p))
     at_pressure.substitute(at_volume.solve_for(Partial(S, T, V)))
+
+
+@derivation(
+    "loss-fluctuations",
+    source="Gibbs 1902, Elementary Principles in Statistical Mechanics, Ch. VII",
+    summary="The variance of the loss is T^2 times the heat capacity at constant volume",
+    worlds=[system_world],
+)
+def _loss_fluctuations(chain: Chain) -> None:
+    energy, norm = _energy(chain), _norm(chain)
+    variance = chain.definition(eq(var_L, _over_states(_rho * (Energy(i) - U) ** 2)), "the mean square deviation")
+    capacity = chain.definition(eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
+    loss = chain.definition(eq(Partial(Energy(i), T, V), 0), "no loss depends on the temperature")
+    area = chain.definition(eq(Partial(Area(i), T, V), 0), "nor does an area")
+    mean = energy.flip()
+    variance = variance.open_sums().substitute(mean, norm)
+    shares = _gibbs(chain).take_logarithm().take_differential().at_constant(T, V)
+    shares = shares.substitute(loss, area).scale(_rho, because="how the probability of a state changes")
+    added = norm.take_differential().at_constant(T, V, because="probabilities still add up to one")
+    added = added.put_into_terms(shares).open_sums().substitute(mean, norm)
+    growth = energy.take_differential().at_constant(T, V).put_into_terms(loss, shares).open_sums()
+    growth = growth.substitute(mean, added.solve_for(Partial(Z, T, V)))
+    second = variance.solve_for(_over_states(_rho * Energy(i) ** 2))
+    capacity.substitute(growth).substitute(second).scale(T**2).flip()
 
 
 @derivation(

@@ -18,7 +18,7 @@ from thermo_theory.worlds.geometry import surface_divergence
 from thermo_theory.worlds.sgd import sgd_world
 from thermo_theory.worlds.thermodynamics import Area, Energy, Probability, Stationary, i, n, numbers, pick
 
-__all__ = ["circle_world", "flow_world", "trial_world"]
+__all__ = ["circle_world", "flow_world", "regularised_world", "trial_world"]
 
 #: Heights of two waves in the log of a density on the circle.
 _FIRST, _SECOND = "height of the first wave", "height of the second wave"
@@ -86,6 +86,51 @@ def trial_world(number: int, granted: Assumptions, /, protocol: str) -> World:
     # Only their ratios matter: one of them stays.
     trials.free = dict.fromkeys([*shares[1:], *([] if on_sphere else [s.V_trial])], POSITIVE)
     return trials
+
+
+@precise
+def regularised_world(number: int, granted: Assumptions) -> World:
+    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V minimises G."""
+    dice = random.Random(f"regularised {number}")
+    count, directions = 3, mp.mpf(2 + number)
+    losses, areas, density = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
+    density = [q / mp.fsum(density) for q in density]
+    broken = mp.mpf(0 if "scale invariance" in granted else 0.2)
+    T, decay = numbers(dice, 2, 0.3, 1)
+
+    def energy(V: Any) -> Any:
+        return mp.fsum(q * (e + broken * k * V) for k, (q, e) in enumerate(zip(density, losses, strict=True)))
+
+    def entropy(V: Any) -> Any:
+        radius = mp.sqrt(2 * V)
+        return -mp.fsum(q * mp.log(q / (a * radius**directions)) for q, a in zip(density, areas, strict=True))
+
+    def merit(V: Any) -> Any:
+        return energy(V) - T * entropy(V) + decay * V
+
+    log_best = mp.findroot(
+        lambda x: slope(merit, mp.exp(x)),
+        (mp.mpf(-4), mp.mpf(4)),
+        solver="anderson",
+        tol=mp.mpf(10) ** -40,
+        verify=False,
+    )
+    best = mp.exp(log_best)
+    meanings = {
+        s.lam: decay,
+        s.p: decay,
+        s.T: T,
+        s.R: directions / 2,
+        s.d: directions + 1,
+        s.V: best,
+        s.r: lambda world: mp.sqrt(2 * world[s.V]),
+        s.U: mp.fsum(q * e for q, e in zip(density, losses, strict=True)),
+        s.S_sphere: entropy(mp.mpf(1) / 2),
+        sp.Function("U"): lambda _, V: energy(V),
+        sp.Function("S"): lambda _, V: entropy(V),
+        sp.Function("G"): lambda _, V: merit(V),
+    }
+    return World(meanings, f"regularised {number}")
 
 
 @world_maker(

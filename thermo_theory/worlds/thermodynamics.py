@@ -32,9 +32,9 @@ __all__ = [
     "heat_bath_world",
     "i",
     "maximum_entropy_world",
+    "meanings_of",
     "n",
     "path_world",
-    "regularised_world",
     "system_world",
 ]
 
@@ -176,6 +176,11 @@ class System:
         """Mean loss."""
         return mp.fsum(q * self.loss(k, V) for k, q in enumerate(self.probabilities(T, V)))
 
+    def variance(self, T: Any, V: Any) -> Any:
+        """Half the mean square difference between the losses of two patches."""
+        states = [(q, self.loss(k, V)) for k, q in enumerate(self.probabilities(T, V))]
+        return mp.fsum(q * p * (one - other) ** 2 for q, one in states for p, other in states) / 2
+
     def entropy(self, T: Any, V: Any) -> Any:
         """Change entropy."""
         return -mp.fsum(q * mp.log(q / self.area(k, V)) for k, q in enumerate(self.probabilities(T, V)) if q)
@@ -233,7 +238,10 @@ def _dense_system(number: int, granted: Assumptions) -> System:
     return System(losses, areas, mp.mpf(2 + number) / 2, [pull] * len(losses), [push] * len(losses), bend)
 
 
-def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
+def meanings_of(system: System, dice: random.Random) -> dict[Any, Any]:
+    """What the symbols of thermodynamics mean in a system, which is moved in a random direction of T and V."""
+    patches = list(range(len(system.losses)))
+
     def of_state(function: Callable[[Any, Any], Any]) -> Callable[[World], Any]:
         return lambda world: function(world[s.T], world[s.V])
 
@@ -281,12 +289,13 @@ def _meanings(system: System, dice: random.Random) -> dict[Any, Any]:
         s.F: of_state(helmholtz),
         s.G: of_state(lambda T, V: helmholtz(T, V) + system.pressure(T, V) * V),
         s.Z: of_state(partition),
+        s.var_L: of_state(system.variance),
         s.C_V: lambda world: slope(lambda x: system.energy(x, world[s.V]), world[s.T]),
         s.C_p: heat_at_pressure,
         s.gamma: lambda world: world[s.C_p] / world[s.C_V],
         s.heat_in: heat,
-        Energy: lambda world, k: pick([system.loss(j, world[s.V]) for j in range(len(system.losses))], k),
-        Area: lambda world, k: pick([system.area(j, world[s.V]) for j in range(len(system.losses))], k),
+        Energy: lambda world, k: system.loss(pick(patches, k), world[s.V]),
+        Area: lambda world, k: system.area(pick(patches, k), world[s.V]),
         Probability: lambda world, k: pick(system.probabilities(world[s.T], world[s.V]), k),
     }
 
@@ -297,7 +306,7 @@ def system_world(number: int, granted: Assumptions) -> World:
     dice = random.Random(f"state {number}")
     system = _system(number, granted)
     state = {s.T: mp.mpf(dice.uniform(0.6, 1.4)), s.V: mp.mpf(dice.uniform(0.7, 1.3))}
-    return World(_meanings(system, dice) | state, f"system {number} of {len(system.losses)} patches")
+    return World(meanings_of(system, dice) | state, f"system {number} of {len(system.losses)} patches")
 
 
 @precise
@@ -319,7 +328,7 @@ def adiabat_world(number: int, granted: Assumptions) -> World:
             )
         return known[V]
 
-    meanings = _meanings(system, dice) | {
+    meanings = meanings_of(system, dice) | {
         s.V: start_V * mp.mpf(dice.uniform(1.2, 1.5)),
         s.V0: start_V,
         s.p0: system.pressure(start_T, start_V),
@@ -349,7 +358,7 @@ def path_world(number: int, granted: Assumptions) -> World:
         sp.Function("S", real=True): at(system.entropy),
     }
     state = {s.T: T0, s.V: V0, s.t: mp.mpf(dice.uniform(0.5, 0.8))}
-    return World(_meanings(system, dice) | state | path, f"path {number}")
+    return World(meanings_of(system, dice) | state | path, f"path {number}")
 
 
 # Distributions that are found and not written down -----------------------------------------------
@@ -449,51 +458,3 @@ def heat_bath_world(number: int, granted: Assumptions) -> World:
 
     meanings |= {s.T: mp.mpf(dice.uniform(0.5, 1.5)), Probability: probability}
     return World(meanings, f"heat bath {number}")
-
-
-# Trial densities ---------------------------------------------------------------------------------
-
-
-@precise
-def regularised_world(number: int, granted: Assumptions) -> World:
-    """Any density on patches of a sphere of any radius: its mean loss and entropy are sums, V minimises G."""
-    dice = random.Random(f"regularised {number}")
-    count, directions = 3, mp.mpf(2 + number)
-    losses, areas, density = (numbers(dice, count, 0.3, 1.5) for _ in range(3))
-    density = [q / mp.fsum(density) for q in density]
-    broken = mp.mpf(0 if "scale invariance" in granted else 0.2)
-    T, decay = numbers(dice, 2, 0.3, 1)
-
-    def energy(V: Any) -> Any:
-        return mp.fsum(q * (e + broken * k * V) for k, (q, e) in enumerate(zip(density, losses, strict=True)))
-
-    def entropy(V: Any) -> Any:
-        radius = mp.sqrt(2 * V)
-        return -mp.fsum(q * mp.log(q / (a * radius**directions)) for q, a in zip(density, areas, strict=True))
-
-    def merit(V: Any) -> Any:
-        return energy(V) - T * entropy(V) + decay * V
-
-    log_best = mp.findroot(
-        lambda x: slope(merit, mp.exp(x)),
-        (mp.mpf(-4), mp.mpf(4)),
-        solver="anderson",
-        tol=mp.mpf(10) ** -40,
-        verify=False,
-    )
-    best = mp.exp(log_best)
-    meanings = {
-        s.lam: decay,
-        s.p: decay,
-        s.T: T,
-        s.R: directions / 2,
-        s.d: directions + 1,
-        s.V: best,
-        s.r: lambda world: mp.sqrt(2 * world[s.V]),
-        s.U: mp.fsum(q * e for q, e in zip(density, losses, strict=True)),
-        s.S_sphere: entropy(mp.mpf(1) / 2),
-        sp.Function("U"): lambda _, V: energy(V),
-        sp.Function("S"): lambda _, V: entropy(V),
-        sp.Function("G"): lambda _, V: merit(V),
-    }
-    return World(meanings, f"regularised {number}")

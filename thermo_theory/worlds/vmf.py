@@ -20,7 +20,7 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.evaluate import slope
 from thermo_theory.engine.world import Assumptions, World, world_maker
 
-__all__ = ["Gas", "adiabat_world", "gas_world", "mean_cosine", "partition", "run_entropy", "weights_entropy"]
+__all__ = ["CosineGas", "adiabat_world", "gas_world", "mean_cosine", "partition", "run_entropy", "weights_entropy"]
 
 #: Gauss' nodes between the angles beyond which the density is negligible.
 NODES = GaussLegendre(mp.mp)
@@ -69,7 +69,7 @@ def _polynomial(coefficients: Sequence[Any], x: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Gas:
+class CosineGas:
     """A density on the sphere of n dimensions whose logarithm is a polynomial in the loss.
 
     Parameters
@@ -145,11 +145,11 @@ class Gas:
 
 
 @cache
-def _gas(n: Any, log: tuple[Any, ...], digits: int) -> Gas:
-    return Gas(n, log, digits)
+def _gas(n: Any, log: tuple[Any, ...], digits: int) -> CosineGas:
+    return CosineGas(n, log, digits)
 
 
-def gibbs(world: World, kappa: Any) -> Gas:
+def gibbs(world: World, kappa: Any) -> CosineGas:
     """The gas whose density is exp(-kappa loss), in the world's dimension."""
     return _gas(world[s.d], (mp.mpf(0), -mp.mpmathify(kappa)), _digits())
 
@@ -392,7 +392,7 @@ def _meanings(granted: Assumptions, fixed_lr: bool = False) -> dict[Any, Any]:
     def heat(world: World, *held: Any) -> Any:
         return held[0] * example(world).sigma ** 2 / (2 * norm(world, *held) ** 2) if fixed_lr else held[0]
 
-    def gas(world: World, temperature: Any, size: Any = _HELD) -> Gas:
+    def gas(world: World, temperature: Any, size: Any = _HELD) -> CosineGas:
         if is_gibbs:
             return gibbs(world, 1 / temperature)
         key = (world[s.d], temperature, size, "log", _digits())

@@ -103,6 +103,8 @@ class Point:
 
     def _letter(self, symbol: Any) -> Any:
         """Value of a symbol: within its domain, a vector or a matrix if it stands for one."""
+        if symbol is sp.S.NegativeInfinity:
+            return -self.letter(sp.oo)
         if symbol.is_number and symbol is not sp.oo:
             return complex(symbol)
         if symbol == tr_Sigma:

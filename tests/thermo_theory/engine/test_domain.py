@@ -24,7 +24,7 @@ from thermo_theory.worlds.optimizers import updated
 WITHOUT_NUMBERS = set(
     """gibbs-distribution first-law second-law potentials maxwell-relations potential thermodynamic-integration
     vmf-riccati scaling-symmetry momentum-symmetry nesterov-symmetry adamw-symmetry adam-l2-symmetry estimator-bias
-    real-gas ornstein-uhlenbeck probability-currents entropy-of-schedule""".split()  # noqa: SIM905
+    real-gas ornstein-uhlenbeck probability-currents implicit-potential-adiabat entropy-of-schedule""".split()  # noqa: SIM905
 )
 KEYS = sorted(registered())
 NUMERIC = [key for key in KEYS if key[0] not in WITHOUT_NUMBERS]

@@ -35,6 +35,7 @@ REASONS = (
     ),
     ("first-law", "Z squared", _SUMS_TO_ZERO),
     ("first-law", "sign of term", _SUMS_TO_ZERO),
+    ("loss-fluctuations", "sign of term", "true: neither losses nor areas change with the temperature"),
     ("potential", "sign of term 1", "true: a weaker bound"),
     ("heat-capacities", "V squared", "true: (dS/dV^2) (dV^2/dT) is (dS/dV) (dV/dT)"),
     ("gibbs-distribution", "factor 2", _BOTH_ZERO),

@@ -84,6 +84,9 @@ def test_at_constant():
         assert result.lhs == Partial(U, variable, held)
         assert holds(result)
     assert not applied("at_constant", HEAT, T, V).has(Change, Partial(V, T, V))
+    # What is divided by changes by as much as itself.
+    assert applied("at_constant", eq(Change(U), 3 * Change(T)), T, V) == eq(Partial(U, T, V), 3)
+    assert applied("at_constant", eq(Change(U), 3 * Change(T) + Change(V)), V, T) == eq(Partial(U, V, T), 1)
     wrong = eq(HEAT.lhs, T * Change(S) + p * Change(V))
     assert not holds(applied("at_constant", wrong, T, p))
     refuses("at_constant", eq(U, T * S), T, V)

@@ -7,6 +7,7 @@ import importlib
 import test_independent_balances  # noqa: F401 - imported, they enter their checks
 import test_independent_dynamics  # noqa: F401
 import test_independent_thermodynamics  # noqa: F401
+import test_independent_wells  # noqa: F401
 from independent import CHECKED
 
 from thermo_theory import derivations

@@ -91,6 +91,21 @@ def test_the_configurational_temperature_by_quadrature(d):
     assert square == pytest.approx(float(factor.subs(mean, laplacian)), rel=1e-9)
 
 
+@checks("loss-fluctuations")
+@pytest.mark.parametrize("T", [0.1, 0.4, 2.0])
+def test_the_fluctuations_of_a_loss_by_quadrature(T):
+    """On the loss L = -c + 0.3 c^2 of the cosine c, d = 5: the variance, and the slope of the mean."""
+    loss = -NODES + 0.3 * NODES**2
+
+    def moments(heat):
+        density = np.exp(-loss / heat) * (1 - NODES**2) * WEIGHTS
+        mean = (density * loss).sum() / density.sum()
+        return mean, (density * (loss - mean) ** 2).sum() / density.sum()
+
+    claim = derive("loss-fluctuations").claim
+    assert claim(C_V=slope(lambda heat: moments(heat)[0], T), T=T) == pytest.approx(moments(T)[1], rel=1e-7)
+
+
 @checks("step-thermometer", "step-balance")
 @pytest.mark.parametrize("isotropic", [True, False])
 def test_slopes_and_curvatures_at_large_steps_by_the_discrete_lyapunov_equation(isotropic):
