@@ -73,6 +73,9 @@ SOURCES = {"eta": "lr", "lam": "weight_decay", "r": "radius_sq"} | {
     "beta": "momentum", "beta1": "momentum", "beta2": "beta2", "mu": "momentum", "scale": "scale",
 }  # fmt: skip
 
+#: Momentum beyond which steps remember more of them than are summed.
+LONGEST = 0.99999
+
 #: Rounds of the iteration for the norm; each halves what is off, or more.
 ROUNDS = 60
 
@@ -163,32 +166,43 @@ def _with_memory() -> Formula:
     return Formula(sp.Eq(r**2, square, evaluate=False))
 
 
+def _pushes(lags: Callable[..., FloatArray], decay: FloatArray, *coefficients: Any) -> FloatArray:
+    """`push` of every run, NaN where lr·wd or a coefficient is out of range."""
+    known = cache(lags)
+
+    def of_run(taken: float, *each: float) -> float:
+        usable = 0 < taken < 2 and all(0 <= one <= LONGEST for one in each)
+        return float(push(known(*each), taken)) if usable else np.nan
+
+    return np.asarray(np.vectorize(of_run, otypes=[float])(decay, *coefficients))
+
+
+def _share_of_lags(beta1: float, beta2: float) -> FloatArray:
+    """Lion's lags over their sum."""
+    lags = lion_lags(beta1, beta2)
+    return lags / push(lags)
+
+
 def _square_of_lags(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     """The square for steps that do not grow with the gradient: of independent normal gradients, exact in the step.
 
     Of LARS and LAMB for small steps.
     """
     rate, decay = np.asarray(values["eta"], dtype=float), np.asarray(values["lam"], dtype=float)
-
-    def pushes(lags: Callable[..., FloatArray], *coefficients: Any) -> FloatArray:
-        return np.vectorize(lambda kept, *one: float(push(lags(*one), kept)))(rate * decay, *coefficients)
-
     if of.optimizer == "muon":
         shapes = [tuple(map(int, pair)) for pair in values["matrices"]]
 
         def of_all(momentum: float) -> FloatArray:
             return np.asarray(np.sum([muon_lags(rows, columns, momentum) for rows, columns in shapes], axis=0))
 
-        total = pushes(of_all, values["mu"]) * np.square(values["scale"])
+        total = _pushes(of_all, rate * decay, values["mu"]) * np.square(values["scale"])
     else:
         small = np.asarray(of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")) ** 2
         if not orbit_of(of).rate:
             return small
         total = small * 2 * decay / rate
         if of.optimizer == "lion":
-            total = total * pushes(
-                lambda *one: lion_lags(*one) / push(lion_lags(*one)), values["beta1"], values["beta2"]
-            )
+            total = total * _pushes(_share_of_lags, rate * decay, values["beta1"], values["beta2"])
     return np.asarray(_with_memory()(eta=rate, lam=decay, D_w=total, invalid="nan"), dtype=float)
 
 
