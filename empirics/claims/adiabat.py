@@ -55,6 +55,7 @@ class AdiabatSlope(Claim):
     title = "Adiabat"
     protocols = ("fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    takes = ("temperature",)
     statements = (
         Statement(
             words="At a fixed learning rate the slope of the entropy in log weight decay is (C_V − R)/2, with the heat "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from empirics.claims.coordinates import is_derived, law
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.ground import Ground, entries
@@ -71,6 +72,8 @@ class Claim(ABC):
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
         The optimisers for which what it says is derived; for all but SGD that is at fixed LR alone.
+    takes : tuple of str
+        Derivations that there must be of the optimiser, too.
     statements : tuple of Statement
         What it tests: one for all forms compared with the same derivations, and for each protocol or optimiser where
         it says another thing.
@@ -82,6 +85,7 @@ class Claim(ABC):
     title: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]]
     optimizers: ClassVar[tuple[str, ...]] = ("sgd",)
+    takes: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[Statement, ...]] = ()
     origin: str = BUILT_IN
 
@@ -91,6 +95,7 @@ class Claim(ABC):
             protocol in self.protocols
             and optimizer in self.optimizers
             and (optimizer == "sgd" or protocol == "fixed-lr")
+            and (optimizer == "sgd" or all(is_derived(name, law(protocol, optimizer)) for name in self.takes))
         )
 
     @abstractmethod

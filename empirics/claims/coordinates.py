@@ -7,7 +7,7 @@ equation of state begins with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table
 from thermo_theory import Formula, Protocol, derive
+from thermo_theory.engine.registry import find
+from thermo_theory.numeric.lags import lion_lags, muon_lags, push
 from thermo_theory.protocols import OPTIMIZERS
 from thermo_theory.relations import coordinates
 from thermo_theory.relations.paths import Orbit, law, log_slopes, orbit_of
-from thermo_theory.symbols import D_hat, adam_unit, g, r, tr_Sigma
+from thermo_theory.symbols import D_hat, adam_unit, eta, g, lam, r, stride, taken, tr_Sigma, w
 from thermo_theory.symbols.vectors import Dot, Expectation
 
 __all__ = [
@@ -46,14 +48,33 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-#: Optimisers whose temperature, radius and symmetry are derived; all but SGD at fixed LR alone.
+
+def is_derived(name: str, of: Protocol) -> bool:
+    """Whether there is a derivation of this name for a protocol with its optimiser.
+
+    >>> is_derived("radius-trajectory", law("fixed-lr")), is_derived("radius-trajectory", law("fixed-lr", "adamw"))
+    (True, False)
+    """
+    try:
+        find(name, of)
+    except LookupError:
+        return False
+    return True
+
+
+#: Optimisers whose radius and symmetry are derived; all but SGD at fixed LR alone.
 EVERY_OPTIMIZER = ("sgd", *OPTIMIZERS)
 
 #: Those that divide the gradient by what it is large, so that noise sets the size of a step in another way.
 ADAPTIVE = tuple(name for name in OPTIMIZERS if name.startswith("adam"))
 
 #: Formulas take what a run sets and shows under these names.
-SOURCES = {"eta": "lr", "lam": "weight_decay", "beta": "momentum", "beta1": "momentum", "r": "radius_sq"}
+SOURCES = {"eta": "lr", "lam": "weight_decay", "r": "radius_sq"} | {
+    "beta": "momentum", "beta1": "momentum", "beta2": "beta2", "mu": "momentum", "scale": "scale",
+}  # fmt: skip
+
+#: Momentum beyond which steps remember more of them than are summed.
+LONGEST = 0.99999
 
 #: Rounds of the iteration for the norm; each halves what is off, or more.
 ROUNDS = 60
@@ -64,25 +85,12 @@ def law_of(table: Table) -> Protocol:
     return law(str(table.data.attrs.get("protocol", "fixed-lr")), table.optimizer)
 
 
-def is_derived(name: str, of: Protocol) -> bool:
-    """Whether there is a derivation of this name for a protocol with its optimiser.
-
-    >>> is_derived("radius-trajectory", law("fixed-lr")), is_derived("radius-trajectory", law("fixed-lr", "adamw"))
-    (True, False)
-    """
-    try:
-        derive(name, of)
-    except LookupError:
-        return False
-    return True
-
-
 def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:
-    """Add the momentum of the runs from their experiment, if they do not have it themselves and it is known."""
+    """Add the coefficients of the runs' optimiser from their experiment, where they do not have them themselves."""
     training: Any = getattr(getattr(runs, "experiment", None), "training", None)
-    if "momentum" in data.variables or getattr(training, "momentum", None) is None:
-        return data
-    return data.assign(momentum=("run", np.full(data.sizes["run"], float(training.momentum))))
+    known = {name: getattr(training, name, None) for name in ("momentum", "beta2", "scale")}
+    found = {name: value for name, value in known.items() if name not in data.variables and value is not None}
+    return data.assign({name: ("run", np.full(data.sizes["run"], float(value))) for name, value in found.items()})
 
 
 # Temperature, radius and equation of state ---------------------------------------------------------------------------
@@ -97,6 +105,8 @@ def settings(
     for name in names:
         if name == "d":
             found[name] = d
+        elif name == "D":  # Muon's: by `stationary_square` from the lags
+            found |= settings(table, ("mu", "scale")) | {"matrices": table.data.attrs["matrices"]}
         elif name == "sigma":
             assert noise is not None
             found[name] = np.sqrt(noise / (d - 1))
@@ -108,7 +118,10 @@ def settings(
 
 def lacking(table: Table, names: Iterable[str]) -> list[str]:
     """Which variables a formula of these arguments cannot be called without and are not in the runs; noise apart."""
-    return table.missing(*dict.fromkeys(SOURCES[name] for name in names if name in SOURCES))
+    found = table.missing(*dict.fromkeys(SOURCES[name] for name in names if name in SOURCES))
+    if "D" in names:
+        found += table.missing("momentum", "scale") + [name for name in ("matrices",) if name not in table.data.attrs]
+    return found
 
 
 def effective_rate(table: Table, noise: FloatArray | None = None) -> FloatArray:
@@ -128,6 +141,8 @@ def rate_missing(table: Table) -> list[str]:
     of = law_of(table)
     if of.optimizer == "sgd":
         return [] if effective_lr(table.data) is not None else ["a learning rate with its radius, or an effective one"]
+    if not is_derived("temperature", of):
+        return ["the mean gain of a step"]
     return lacking(table, coordinates.effective_rate(of).arguments)
 
 
@@ -143,8 +158,58 @@ def _norm_balance(of: Protocol) -> Formula:
     return Formula(sp.Eq(r**2, sp.simplify(right), evaluate=False))
 
 
+@cache
+def _with_memory() -> Formula:
+    """E r^2 for steps with any memory and decay beside them, exact in the step."""
+    balance = derive("step-memory").claim.equation.subs({stride: eta, taken: eta * lam})
+    (square,) = sp.solve(balance, Expectation(Dot(w, w)))
+    return Formula(sp.Eq(r**2, square, evaluate=False))
+
+
+def _pushes(lags: Callable[..., FloatArray], decay: FloatArray, *coefficients: Any) -> FloatArray:
+    """`push` of every run, NaN where lr·wd or a coefficient is out of range."""
+    known = cache(lags)
+
+    def of_run(taken: float, *each: float) -> float:
+        usable = 0 < taken < 2 and all(0 <= one <= LONGEST for one in each)
+        return float(push(known(*each), taken)) if usable else np.nan
+
+    return np.asarray(np.vectorize(of_run, otypes=[float])(decay, *coefficients))
+
+
+def _share_of_lags(beta1: float, beta2: float) -> FloatArray:
+    """Lion's lags over their sum."""
+    lags = lion_lags(beta1, beta2)
+    return lags / push(lags)
+
+
+def _square_of_lags(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
+    """The square for steps that do not grow with the gradient: of independent normal gradients, exact in the step.
+
+    Of LARS and LAMB for small steps.
+    """
+    rate, decay = np.asarray(values["eta"], dtype=float), np.asarray(values["lam"], dtype=float)
+    if of.optimizer == "muon":
+        shapes = [tuple(map(int, pair)) for pair in values["matrices"]]
+
+        def of_all(momentum: float) -> FloatArray:
+            return np.asarray(np.sum([muon_lags(rows, columns, momentum) for rows, columns in shapes], axis=0))
+
+        total = _pushes(of_all, rate * decay, values["mu"]) * np.square(values["scale"])
+    else:
+        small = np.asarray(of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")) ** 2
+        if not orbit_of(of).rate:
+            return small
+        total = small * 2 * decay / rate
+        if of.optimizer == "lion":
+            total = total * _pushes(_share_of_lags, rate * decay, values["beta1"], values["beta2"])
+    return np.asarray(_with_memory()(eta=rate, lam=decay, D_w=total, invalid="nan"), dtype=float)
+
+
 def radius_arguments(of: Protocol) -> tuple[str, ...]:
     """What `stationary_square` has to be given."""
+    if not is_derived("norm-balance", of):
+        return of.radius.arguments
     return tuple(sorted({*of.radius.arguments, *_norm_balance(of).arguments} - {"r"}))
 
 
@@ -170,14 +235,16 @@ def stationary_square(of: Protocol, values: Mapping[str, Any]) -> FloatArray:
     >>> (stationary_square(adamw, rates) / adamw.radius(eta=rates["eta"], lam=0.1, d=20) ** 2).round(4)
     array([1.    , 0.9177])
     """
+    if not is_derived("norm-balance", of):
+        return _square_of_lags(of, values)
     formula = _norm_balance(of)
-    taken = {name: value for name, value in values.items() if name in formula.arguments}
+    given = {name: value for name, value in values.items() if name in formula.arguments}
     start = of.radius(**{name: values[name] for name in of.radius.arguments}, invalid="nan")
     square = np.asarray(start, dtype=float) ** 2
     for _ in range(ROUNDS if "r" in formula.arguments else 1):
         at = {"r": np.sqrt(square)} if "r" in formula.arguments else {}
         # The mean gradient falls as the norm grows: half way, in logarithms, between guess and outcome.
-        right = np.asarray(formula(**taken, **at, invalid="nan"))
+        right = np.asarray(formula(**given, **at, invalid="nan"))
         # NaN for runs at settings at which no norm is in balance.
         square = np.sqrt(square * np.where(right > 0, right, np.nan)) if at else right
     return np.asarray(square, dtype=float)

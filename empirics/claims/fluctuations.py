@@ -44,6 +44,7 @@ class HeatCapacity(Claim):
     title = "First law and fluctuations"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    takes = ("temperature",)
     statements = (
         Statement(
             words="Between low and high temperature the heat from the entropy, ∫ T dS, and that from the fluctuations "

@@ -9,9 +9,10 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.core.function import AppliedUndef
 
 from empirics.claims.base import Claim, Statement
-from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
+from empirics.claims.coordinates import EVERY_OPTIMIZER, is_derived, law, law_of, log_slopes, orbit_of
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, fit, no_estimate, quadratic, spline_basis, within_orbits
 from empirics.claims.ground import ground_of
@@ -19,7 +20,7 @@ from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import Protocol, derive
-from thermo_theory.symbols import R, d
+from thermo_theory.symbols import R, d, degree, eta, lam, r
 
 __all__ = ["MaxwellRelation", "maxwell_ratio", "orbit_words", "reference_slopes", "relation_of"]
 
@@ -73,8 +74,9 @@ class MaxwellRelation(Claim):
     - fixed LR: ``dS/dlog lr - dS/dlog wd = R``, with R = (d - 1)/2;
     - fixed ELR: ``dS/dlog wd = -R`` at fixed effective learning rate;
     - fixed sphere: ``dS/dlog r = d - 1`` at fixed effective learning rate, that is, at fixed T;
-    - fixed LR with other optimisers: momentum and Nesterov as SGD; AdamW ``dS/dlog lr - dS/dlog wd = 2R``; Adam with L2
-      ``dS/dlog lr - 2 dS/dlog wd = 2R``. Which slopes they are follows from the symmetry of the optimiser's step.
+    - fixed LR with other optimisers: momentum and Nesterov as SGD; AdamW, signSGD, Lion, Muon and normalised SGD
+      ``dS/dlog lr - dS/dlog wd = 2R``; Adam with L2 ``dS/dlog lr - 2 dS/dlog wd = 2R``; LAMB ``-dS/dlog wd = 2R``, LARS
+      ``-dS/dlog wd = R``. Which slopes they are follows from the symmetry of the optimiser's step.
 
     It follows from scale invariance alone, so it tests scale invariance and stationarity, not isotropic noise nor the
     Gibbs law: it holds on a path entropy too. A bias of the entropy estimate that is the same along a symmetry orbit
@@ -187,13 +189,17 @@ class MaxwellRelation(Claim):
 
 
 def maxwell_ratio(protocol: str = "fixed-lr", optimizer: str = "sgd") -> float:
-    """Slope in the protocol's unit, from the derivation.
+    """Slope in the protocol's unit, from the derivation; at fixed LR that in `Orbit.across`.
 
     >>> maxwell_ratio(), maxwell_ratio("fixed-elr"), maxwell_ratio("fixed-sphere"), maxwell_ratio("fixed-lr", "adamw")
     (1.0, -1.0, 1.0, 2.0)
     """
     of = law(protocol, optimizer)
-    right = derive("maxwell-from-symmetry", of).claim.equation.rhs.subs(d, 2 * R + 1)
+    left, right = derive("maxwell-from-symmetry", of).claim.equation.subs(d, 2 * R + 1).args
+    if protocol == "fixed-lr":
+        (entropy,), (by_rate, by_decay) = left.atoms(AppliedUndef), orbit_of(of).slopes
+        across = (by_rate * sp.log(eta) + by_decay * sp.log(lam)) / (by_rate**2 + by_decay**2)
+        right /= left.subs(entropy, across).doit()
     return float(sp.simplify(right / R)) / relation_of(of).share
 
 
@@ -210,18 +216,28 @@ def relation_of(of: Protocol) -> Relation:
     return replace(RELATIONS["fixed-lr"], forms=forms)
 
 
-def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, float]]:
+def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Slopes of S/R in log lr and log weight decay at fixed LR: of the low-temperature gas, and of a path entropy.
 
-    Both have 2 log r from the sphere. Its directions give the gas log T (C_V = R), and a path the logarithm of the
-    diffusivity, which is eta_eff T and so goes as T^2 where the noise is constant.
+    None where no temperature is derived (LARS, LAMB). Both have 2 log r from the sphere. Its directions give the gas
+    log T (C_V = R), and a path the logarithm of the diffusivity, which is eta_eff T and so goes as T^2 where the noise
+    is constant.
 
     >>> reference_slopes(law("fixed-lr"))
     ((1.0, 0.0), (1.5, 0.5))
     >>> reference_slopes(law("fixed-lr", "adamw"))
     ((1.5, -0.5), (2.0, 0.0))
     """
-    pairs = list(zip(log_slopes(of.temperature), log_slopes(of.radius), strict=True))
+    sizes = log_slopes(of.radius)
+    if is_derived("temperature", of):
+        heats = log_slopes(of.temperature)
+    elif orbit_of(of).rate:
+        heat = derive("homogeneous-temperature").claim.equation.rhs.subs(degree, round(orbit_of(of).rate) - 1)
+        by_norm = float(sp.simplify(r * sp.diff(sp.log(heat), r)))
+        heats = (1 + by_norm * sizes[0], by_norm * sizes[1])
+    else:
+        return None
+    pairs = list(zip(heats, sizes, strict=True))
     gas, path = (tuple(share * heat + 2 * size for heat, size in pairs) for share in (1, 2))
     return (gas[0], gas[1]), (path[0], path[1])
 
@@ -249,8 +265,8 @@ def orbit_words(of: Protocol) -> tuple[str, str, str]:
         return ORBIT_WORDS[of.key]
     orbit, theory = orbit_of(of), maxwell_ratio("fixed-lr", of.optimizer)
     equal, other = orbit.words
-    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2.
-    share = Fraction(theory / (1 + orbit.weight**2)).limit_denominator(60)
+    # S gains theory x across along an orbit, across being log(lr/wd^k) over 1 + k^2, or log(1/wd).
+    share = Fraction(theory / np.square(orbit.slopes).sum()).limit_denominator(60)
     taken = "" if share == 1 else f"{share} ".replace("1/2", "½")
     return typeset(equal), typeset(other), f"{taken}log({typeset(other)})"
 
@@ -284,7 +300,10 @@ def _collapse(of: Protocol, along: FloatArray, across: FloatArray, entropy: Floa
 def _slopes(table: Table) -> list[str]:
     """Both slopes at fixed LR, which tell a gas from a path entropy where their difference cannot."""
     notes: list[str] = []
-    gas, path = reference_slopes(law_of(table))
+    known = reference_slopes(law_of(table))
+    names = ("low-temperature gas", "path entropy")
+    pairs = [f"{name} {pair[0]:.3g} and {pair[1]:.3g}" for name, pair in zip(names, known or (), strict=False)]
+    references = f"; {', '.join(pairs)}" if pairs else ""
     for name, words in (("entropy_sphere", "all neighbours"), ("entropy_sphere_theiler", "Theiler window")):
         if table.missing("lr", "weight_decay", "log_radius", name) or not table.used.any():
             continue
@@ -295,7 +314,7 @@ def _slopes(table: Table) -> list[str]:
         estimated = "path_entropy" in table.data or "entropy_sphere_theiler" in table.data
         notes.append(
             f"slopes of S/R{', ' + words if estimated else ''}: {by_rate} in log lr and {by_decay} in log weight "
-            f"decay; low-temperature gas {gas[0]:.3g} and {gas[1]:.3g}, path entropy {path[0]:.3g} and {path[1]:.3g}"
+            f"decay{references}"
         )
     return notes
 

@@ -51,6 +51,7 @@ class MinimalPotential(Claim):
     title = "Free-energy minimum"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    takes = ("temperature",)
     statements = (
         Statement(
             words="Each stationary state minimises its own free energy among all the others: at the run's own "

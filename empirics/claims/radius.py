@@ -59,7 +59,7 @@ def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> floa
     """
     of = law(protocol, optimizer)
     by_rate, by_decay = log_slopes(of.radius)
-    return by_decay if protocol == "fixed-elr" else round(by_rate - orbit_of(of).weight * by_decay, 12)
+    return by_decay if protocol == "fixed-elr" else round(float(np.dot(orbit_of(of).slopes, (by_rate, by_decay))), 12)
 
 
 class RadiusLaw(Claim):
@@ -253,6 +253,8 @@ def radius_lacks(table: Table) -> list[str]:
     names = [_rate(table), "weight_decay", "radius_sq"]
     if table.missing("grad_variance_unit"):
         names.append("grad_variance")
+    if of.optimizer == "lars" and not table.missing("momentum") and table.values("momentum").any():
+        return ["momentum = 0, for which alone the norm of LARS is derived"]
     return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
 
 

@@ -54,6 +54,7 @@ class ConfigurationalTemperature(Claim):
     title = "Configurational temperature"
     protocols = ("fixed-sphere", "fixed-elr", "fixed-lr")
     optimizers = EVERY_OPTIMIZER
+    takes = ("temperature",)
     statements = (
         Statement(
             words="A thermometer made of slopes and curvatures of the loss alone reads the temperature of the gradient "

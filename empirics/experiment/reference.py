@@ -67,6 +67,8 @@ def _section(table: type[TomlTable]) -> list[str]:
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is None:
+        return "by optimizer"
     return "required" if field.default is dataclasses.MISSING else f"`{show(field.default)}`"
 
 

@@ -15,7 +15,7 @@ def nearest(name: str, names: "list[str] | tuple[str, ...]") -> str:
     >>> nearest("zzz", ["steps"])
     ''
     """
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name.lower(), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -108,7 +108,9 @@ def read_runs(
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
     if optimizer not in EVERY_OPTIMIZER:
-        raise ExperimentError(f"unknown optimizer {optimizer!r}; known: {', '.join(EVERY_OPTIMIZER)}")
+        raise ExperimentError(
+            f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
+        )
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
     trace: xr.Dataset | None = None

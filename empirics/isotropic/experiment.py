@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from empirics.experiment import Experiment, Run, Shards
+from empirics.experiment.optimizers import GRADIENT, OPTIMIZERS, check_protocols, own_share, take_defaults
 from empirics.experiment.schema import (
     ExperimentError,
     TomlTable,
@@ -18,13 +19,11 @@ from empirics.experiment.schema import (
     number,
     one_of,
     optional_axis,
-    share,
     show,
     table_of,
 )
 
 PROTOCOLS = ("fixed-lr", "fixed-elr", "fixed-sphere")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adam-l2")
 #: What each protocol fixes: its axes of the grid.
 AXES = {
     "fixed-lr": ("lr", "weight_decay"),
@@ -45,6 +44,13 @@ def _degrees(value: Any) -> float:
 def _protocols(value: Any) -> tuple[str, ...]:
     found: tuple[str, ...] = list_of(one_of(PROTOCOLS), "protocols")([value] if isinstance(value, str) else value)
     return found
+
+
+def _matrix(value: Any) -> tuple[int, ...]:
+    """Rows and columns; nothing where there is no matrix."""
+    if not isinstance(value, (list, tuple)) or len(value) not in (0, 2):
+        raise ValueError("must be [rows, columns]")
+    return tuple(integer(1)(one) for one in value)
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,14 @@ class GasTraining(TomlTable):
     burn_in, steps
         Steps before measuring, and measured steps.
     optimizer
-        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as in torch.optim.
+        ``sgd``, ``momentum``, ``nesterov``, ``adamw`` or ``adam-l2``, as in torch.optim; with decoupled weight decay
+        ``signsgd``, ``lion``, ``normalised-sgd`` (the gradient over its norm) or ``muon`` (the polar factor, exact); at
+        fixed LR also ``lars`` or ``lamb``, with the decay inside the direction that is scaled to the weights' norm.
     momentum, beta2, eps
-        Momentum coefficient (beta1 for Adam), decay of the average of squared gradients, and Adam's epsilon.
+        Momentum coefficient (beta1 of Adam, Lion and LAMB), decay of the average of squared gradients (of Lion's
+        average), and Adam's epsilon. By default 0.9 (muon 0.95; lars 0) and 0.999 (lion 0.99).
+    matrix, scale
+        For ``muon``: rows and columns of the one matrix that the weights are, and what multiplies its polar factor.
     initial_radius
         Numbers, or ``{stationary = multiples}`` of the stationary radius in closed form; one run each. Unused on the
         sphere.
@@ -130,12 +141,27 @@ class GasTraining(TomlTable):
     protocols: tuple[str, ...] = key(_protocols)
     burn_in: int = key(integer(0))
     steps: int = key(integer(1))
-    optimizer: str = key(one_of(OPTIMIZERS), "sgd")
-    momentum: float = key(share, 0.9)
-    beta2: float = key(share, 0.999)
+    optimizer: str = key(one_of(tuple(OPTIMIZERS)), "sgd")
+    momentum: float = key(own_share, None)
+    beta2: float = key(own_share, None)
     eps: float = key(number(least=0), 0.0)
     initial_radius: Start = key(_start, Start((1.0,), True))
     vectors: bool = key(flag, False)
+    matrix: tuple[int, ...] = key(_matrix, ())
+    scale: float = key(number(above=0), 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        take_defaults(self)
+        check_protocols(self.optimizer, *self.protocols)
+        if bool(self.matrix) != (self.optimizer == "muon"):
+            right = "must be [rows, columns] with" if self.optimizer == "muon" else "must be left out without"
+            raise ExperimentError(f'[training] matrix = {show(self.matrix)}: {right} optimizer = "muon"')
+        if self.optimizer == "lars" and self.momentum and self.initial_radius.relative:
+            raise ExperimentError(
+                f"[training] initial_radius = {show(self.initial_radius)}: must be numbers for LARS with momentum, of "
+                "which no radius is derived"
+            )
 
 
 @dataclass(frozen=True)
@@ -235,21 +261,26 @@ class IsotropicExperiment(Experiment):
             if name not in used and values:
                 protocols = ", ".join(map(repr, self.training.protocols))
                 raise ExperimentError(f"[grid] {name}: must be left out; no protocol of {protocols} uses it")
-        if self.adaptive and "fixed-elr" in self.training.protocols:
+        optimizer, matrix = self.training.optimizer, self.training.matrix
+        if optimizer not in GRADIENT and "fixed-elr" in self.training.protocols:
             raise ExperimentError(
-                f"[training] optimizer = {show(self.training.optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at "
-                "fixed ELR (an Adam step turns the weights by lr / r, not lr / r²)"
+                f"[training] optimizer = {show(optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed ELR (a "
+                "step of fixed length turns the weights by lr / r, not lr / r²)"
+            )
+        if matrix and math.prod(matrix) != self.gas.dimension:
+            raise ExperimentError(
+                f"[training] matrix = {show(matrix)}: rows × columns must be [gas] dimension = {self.gas.dimension}"
             )
 
     @property
     def adaptive(self) -> bool:
-        """Whether the optimiser divides every coordinate of the gradient by its own root mean square."""
-        return self.training.optimizer in ("adamw", "adam-l2")
+        """Whether the optimiser treats every coordinate of the gradient by itself, so that the axes matter."""
+        return self.training.optimizer in ("adamw", "adam-l2", "signsgd", "lion", "lamb")
 
     @property
     def symmetric(self) -> bool:
         """Whether directions are distributed symmetrically about mu, so that the loss determines their entropy."""
-        return self.gas.axis == 1 and not self.adaptive
+        return self.gas.axis == 1 and not self.adaptive and self.training.optimizer != "muon"
 
     @property
     def reduced(self) -> bool:

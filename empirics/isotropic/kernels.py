@@ -1,8 +1,7 @@
 """Compiled loops of the isotropic gas; plain references: torch.optim (full vectors), full vectors (two numbers).
 
-Random numbers, the two-number reduction of SGD, and full vectors. All compiled code is in this one module because
-numba's cache on disk watches one file: a change anywhere in it recompiles everything. After a change of
-:mod:`empirics.isotropic.layout` save this file too.
+Compiled code is in one module because numba's cache on disk watches one file: a change anywhere in it recompiles all.
+After a change of :mod:`empirics.isotropic.layout` or :mod:`empirics.isotropic.steps` save this file too.
 
 Runs are advanced in groups of `LANES`, every array with the lane as its last axis, so that the loops over lanes become
 vector instructions. No lane reads another one, and groups are padded to full width: the numbers of a run do not depend
@@ -16,6 +15,7 @@ from numba import njit
 
 from empirics.isotropic import layout as at
 from empirics.isotropic.layout import LANES
+from empirics.isotropic.steps import move
 
 _TWO_53 = 2.0**-53
 _LN2 = math.log(2.0)
@@ -261,10 +261,6 @@ def reduced(  # type: ignore[no-untyped-def]
 
 
 # ------------------------------------------------------------------------------------------------- full vectors
-# What is known of each lane within a step. All in one array: with many, which may overlap for all the compiler knows,
-# the loops would not become vector instructions.
-R_SQ, COS, SIN_SQ, LOSS_NOW, XI_SQ, G_SQ, OF_NORMAL, OF_WEIGHTS, OF_MEAN, OF_AXIS, INVERSE = range(11)
-RATE, SHRINK, MOVED_SQ, MOVED_ALONG, SLOPES, KNOWN = range(11, 17)
 
 
 @_inline
@@ -311,13 +307,13 @@ def _noise(rng, bits, noise, mu, axis, weights, dimension, gradient, lane):  # t
         spread = noise[at.SIGMA] * scale[i] * math.sqrt(noise[at.ACROSS] * (1.0 + noise[at.SLOPE] * loss))
         # The tangent away from mu is t = (cos w/r - mu)/sin, so the projected noise along it is -mu.xi/sin.
         along = -(sums[3 * LANES + i] - cross / r_sq * sums[1 * LANES + i]) * spread / math.sqrt(sin_sq)
-        lane[R_SQ * LANES + i], lane[COS * LANES + i] = r_sq, cos
-        lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i] = sin_sq, loss
-        lane[OF_NORMAL * LANES + i] = spread
-        lane[OF_WEIGHTS * LANES + i] = cross / r_sq * spread
-        lane[OF_MEAN * LANES + i] = along * (math.sqrt(noise[at.ALONG] / noise[at.ACROSS]) - 1.0) / math.sqrt(sin_sq)
-        lane[OF_AXIS * LANES + i] = inner * spread
-        lane[INVERSE * LANES + i] = inverse
+        lane[at.R_SQ * LANES + i], lane[at.COS * LANES + i] = r_sq, cos
+        lane[at.SIN_SQ * LANES + i], lane[at.LOSS_NOW * LANES + i] = sin_sq, loss
+        lane[at.OF_NORMAL * LANES + i] = spread
+        lane[at.OF_WEIGHTS * LANES + i] = cross / r_sq * spread
+        lane[at.OF_MEAN * LANES + i] = along * (math.sqrt(noise[at.ALONG] / noise[at.ACROSS]) - 1.0) / math.sqrt(sin_sq)
+        lane[at.OF_AXIS * LANES + i] = inner * spread
+        lane[at.INVERSE * LANES + i] = inverse
 
 
 @_jit
@@ -341,13 +337,13 @@ def _sines(mu, weights, dimension, sums):  # type: ignore[no-untyped-def]
 @_inline
 def _gradient(j, i, pole, along, gradient, weights, lane):  # type: ignore[no-untyped-def]
     """One coordinate of the minibatch gradient at the actual norm; adds to the squares of gradient and noise."""
-    w, inverse = weights[j, i], lane[INVERSE * LANES + i]
-    mean = lane[COS * LANES + i] * w * inverse - pole
-    noise = lane[OF_NORMAL * LANES + i] * gradient[j, i] - lane[OF_WEIGHTS * LANES + i] * w
-    noise += lane[OF_MEAN * LANES + i] * mean + lane[OF_AXIS * LANES + i] * along
+    w, inverse = weights[j, i], lane[at.INVERSE * LANES + i]
+    mean = lane[at.COS * LANES + i] * w * inverse - pole
+    noise = lane[at.OF_NORMAL * LANES + i] * gradient[j, i] - lane[at.OF_WEIGHTS * LANES + i] * w
+    noise += lane[at.OF_MEAN * LANES + i] * mean + lane[at.OF_AXIS * LANES + i] * along
     g = mean + noise
-    lane[XI_SQ * LANES + i] += noise * noise
-    lane[G_SQ * LANES + i] += g * g
+    lane[at.XI_SQ * LANES + i] += noise * noise
+    lane[at.G_SQ * LANES + i] += g * g
     return g * inverse
 
 
@@ -357,18 +353,18 @@ def _sgd(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyp
 
     Separate because in a loop shared with the other optimisers the processor would compute Adam's roots too.
     """
-    lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
-    lane[MOVED_SQ * LANES : (MOVED_ALONG + 1) * LANES] = 0.0
-    lane[SLOPES * LANES : (SLOPES + 1) * LANES] = dimension
+    lane[at.XI_SQ * LANES : (at.G_SQ + 1) * LANES] = 0.0
+    lane[at.MOVED_SQ * LANES : (at.MOVED_ALONG + 1) * LANES] = 0.0
+    lane[at.SLOPES * LANES : (at.SLOPES + 1) * LANES] = dimension
     for j in range(dimension):
         pole, along = mu[j], axis[j]
         for i in range(LANES):
             w = weights[j, i]
             g = _gradient(j, i, pole, along, gradient, weights, lane)
-            change = -lane[RATE * LANES + i] * (g + lane[SHRINK * LANES + i] * w)
+            change = -lane[at.RATE * LANES + i] * (g + lane[at.SHRINK * LANES + i] * w)
             weights[j, i] = w + change
-            lane[MOVED_SQ * LANES + i] += change * change
-            lane[MOVED_ALONG * LANES + i] += w * change
+            lane[at.MOVED_SQ * LANES + i] += change * change
+            lane[at.MOVED_ALONG * LANES + i] += w * change
 
 
 @_jit
@@ -381,8 +377,8 @@ def _update(  # type: ignore[no-untyped-def]
     """
     beta, beta2, eps = hyper[0], hyper[1], hyper[2]
     correction, correction2 = 1.0 - beta**age, math.sqrt(1.0 - beta2**age)
-    lane[XI_SQ * LANES : (G_SQ + 1) * LANES] = 0.0
-    lane[MOVED_SQ * LANES : (SLOPES + 1) * LANES] = 0.0
+    lane[at.XI_SQ * LANES : (at.G_SQ + 1) * LANES] = 0.0
+    lane[at.MOVED_SQ * LANES : (at.SLOPES + 1) * LANES] = 0.0
     for j in range(dimension):
         pole, along = mu[j], axis[j]
         for i in range(LANES):
@@ -390,10 +386,10 @@ def _update(  # type: ignore[no-untyped-def]
             g = _gradient(j, i, pole, along, gradient, weights, lane)
             slope = 1.0
             if optimizer == at.ADAMW:
-                shrink = lane[RATE * LANES + i] * lane[SHRINK * LANES + i] * w
+                shrink = lane[at.RATE * LANES + i] * lane[at.SHRINK * LANES + i] * w
             else:
                 shrink = 0.0
-                g += lane[SHRINK * LANES + i] * w
+                g += lane[at.SHRINK * LANES + i] * w
             if optimizer >= at.ADAMW:
                 first[j, i] = beta * first[j, i] + (1.0 - beta) * g
                 second[j, i] = beta2 * second[j, i] + (1.0 - beta2) * g * g
@@ -403,11 +399,21 @@ def _update(  # type: ignore[no-untyped-def]
                 first[j, i] = beta * first[j, i] + g
                 g = g + beta * first[j, i] if optimizer == at.NESTEROV else first[j, i]
                 slope = 1.0 / (1.0 - beta)
-            change = -shrink - lane[RATE * LANES + i] * g
+            change = -shrink - lane[at.RATE * LANES + i] * g
             weights[j, i] = w + change
-            lane[MOVED_SQ * LANES + i] += change * change
-            lane[MOVED_ALONG * LANES + i] += w * change
-            lane[SLOPES * LANES + i] += slope
+            lane[at.MOVED_SQ * LANES + i] += change * change
+            lane[at.MOVED_ALONG * LANES + i] += w * change
+            lane[at.SLOPES * LANES + i] += slope
+
+
+@_jit
+def _gradients(dimension, mu, axis, gradient, weights, lane):  # type: ignore[no-untyped-def]
+    """Turn the noise in `gradient` into minibatch gradients, for steps that need all of them at once."""
+    lane[at.XI_SQ * LANES : (at.G_SQ + 1) * LANES] = 0.0
+    for j in range(dimension):
+        pole, along = mu[j], axis[j]
+        for i in range(LANES):
+            gradient[j, i] = _gradient(j, i, pole, along, gradient, weights, lane)
 
 
 @_jit
@@ -417,7 +423,7 @@ def vectors(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Advance one group of full vectors (d, lane) by any optimiser; `samples` keeps the losses or the vectors."""
     bits = np.empty(LANES, np.uint64)
-    lane = np.empty(KNOWN * LANES)
+    lane = np.empty(at.KNOWN * LANES)
     # Coordinates are taken in pairs: where d is odd, the last one gets a partner that is 0 everywhere.
     even = dimension + dimension % 2
     gradient, weights = np.empty((even, LANES)), np.zeros((even, LANES))
@@ -432,25 +438,30 @@ def vectors(  # type: ignore[no-untyped-def]
                 if whole:
                     samples[measured // spacing, offset + i] = weights[:dimension, i]
                 else:
-                    samples[measured // spacing, offset + i, 0] = lane[LOSS_NOW * LANES + i]
+                    samples[measured // spacing, offset + i, 0] = lane[at.LOSS_NOW * LANES + i]
         for i in range(LANES):
-            lane[RATE * LANES + i] = (
-                parameters[at.LR * LANES + i] + parameters[at.ELR * LANES + i] * lane[R_SQ * LANES + i]
+            lane[at.RATE * LANES + i] = (
+                parameters[at.LR * LANES + i] + parameters[at.ELR * LANES + i] * lane[at.R_SQ * LANES + i]
             )
-            lane[SHRINK * LANES + i] = parameters[at.WEIGHT_DECAY * LANES + i]
-            if lane[RATE * LANES + i] * lane[SHRINK * LANES + i] > 2.0:
-                lane[RATE * LANES + i] = np.nan
+            lane[at.SHRINK * LANES + i] = parameters[at.WEIGHT_DECAY * LANES + i]
+            if lane[at.RATE * LANES + i] * lane[at.SHRINK * LANES + i] > 2.0:
+                lane[at.RATE * LANES + i] = np.nan
         if optimizer == at.SGD:
             _sgd(dimension, pole, line, gradient, weights, lane)
+        elif optimizer >= at.SIGNSGD:
+            _gradients(dimension, pole, line, gradient, weights, lane)
+            move(optimizer, hyper, step + k + 1, gradient[:dimension], weights[:dimension], first, second, lane)
         else:
             _update(optimizer, hyper, step + k + 1, dimension, pole, line, gradient, weights, first, second, lane)
         for i in range(LANES):
-            r_sq, cos = lane[R_SQ * LANES + i], lane[COS * LANES + i]
-            sin_sq, loss = lane[SIN_SQ * LANES + i], lane[LOSS_NOW * LANES + i]
-            noise_sq, g, slope = lane[XI_SQ * LANES + i], lane[G_SQ * LANES + i], lane[SLOPES * LANES + i] / dimension
-            inverse_sq = lane[INVERSE * LANES + i] * lane[INVERSE * LANES + i]
-            r_new_sq = r_sq + 2.0 * lane[MOVED_ALONG * LANES + i] + lane[MOVED_SQ * LANES + i]
-            chord_sq = 2.0 - 2.0 * (1.0 + lane[MOVED_ALONG * LANES + i] * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
+            r_sq, cos = lane[at.R_SQ * LANES + i], lane[at.COS * LANES + i]
+            sin_sq, loss = lane[at.SIN_SQ * LANES + i], lane[at.LOSS_NOW * LANES + i]
+            noise_sq, g = lane[at.XI_SQ * LANES + i], lane[at.G_SQ * LANES + i]
+            slope = lane[at.SLOPES * LANES + i] / dimension
+            inverse_sq = lane[at.INVERSE * LANES + i] * lane[at.INVERSE * LANES + i]
+            along = lane[at.MOVED_ALONG * LANES + i]
+            r_new_sq = r_sq + 2.0 * along + lane[at.MOVED_SQ * LANES + i]
+            chord_sq = 2.0 - 2.0 * (1.0 + along * inverse_sq) / math.sqrt(r_new_sq * inverse_sq)
             sums[at.RADIUS_SQ * LANES + i] += r_sq
             shifted = r_sq - parameters[at.START_SQ * LANES + i]
             sums[at.RADIUS_4 * LANES + i] += shifted * shifted
@@ -462,22 +473,23 @@ def vectors(  # type: ignore[no-untyped-def]
             sums[at.GRAD_MEAN_SQ_UNIT * LANES + i] += sin_sq
             sums[at.LOSS * LANES + i] += loss
             sums[at.LOSS_SQ * LANES + i] += loss * loss
-            sums[at.HEAT * LANES + i] += lane[RATE * LANES + i] * inverse_sq * noise_sq * slope
+            sums[at.HEAT * LANES + i] += lane[at.RATE * LANES + i] * inverse_sq * noise_sq * slope
             sums[at.HESSIAN_NOISE * LANES + i] += cos * noise_sq
             sums[at.ANGLE_SQ * LANES + i] += _angle_sq(chord_sq)
-            rate = lane[RATE * LANES + i] * lane[SHRINK * LANES + i]
+            rate = lane[at.RATE * LANES + i] * lane[at.SHRINK * LANES + i]
             if optimizer == at.SGD:
                 loss_of_norm = rate * (2.0 - rate) * r_sq
-                growth = lane[RATE * LANES + i] * lane[RATE * LANES + i] * inverse_sq * g
+                growth = lane[at.RATE * LANES + i] * lane[at.RATE * LANES + i] * inverse_sq * g
             else:
-                loss_of_norm = 2.0 * rate * r_sq * (1.0 if optimizer == at.ADAMW else slope)
+                pull = lane[at.PULL * LANES + i] if optimizer >= at.SIGNSGD else 1.0 if optimizer == at.ADAMW else slope
+                loss_of_norm = 2.0 * rate * r_sq * pull
                 growth = r_new_sq - r_sq + loss_of_norm
             sums[at.GROWTH * LANES + i] += growth
             sums[at.DECAY * LANES + i] += loss_of_norm
             sums[at.ALIVE * LANES + i] += 1.0 if r_new_sq < 1e60 else 0.0
-            lane[INVERSE * LANES + i] = parameters[at.RADIUS * LANES + i] / math.sqrt(r_new_sq)
+            lane[at.INVERSE * LANES + i] = parameters[at.RADIUS * LANES + i] / math.sqrt(r_new_sq)
         if sphere:
             for j in range(dimension):
                 for i in range(LANES):
-                    weights[j, i] *= lane[INVERSE * LANES + i]
+                    weights[j, i] *= lane[at.INVERSE * LANES + i]
     position[:] = weights[:dimension]

@@ -41,7 +41,8 @@ class IsotropicKind(Kind):
         """How the entropy was measured, whether full vectors were advanced, and what the trace contains."""
         symmetric = "symmetric about mu: from the law of the loss, density by a series about a Beta law"
         neighbours = "flat nearest neighbour, no Theiler window, of the snapshots of the vectors"
-        return {
+        matrix = self.experiment.training.matrix
+        return ({"matrices": [list(matrix)]} if matrix else {}) | {
             "entropy_method": symmetric if self.experiment.symmetric else neighbours,
             "state": "mu.w and |w_perp|, exact in law" if self.experiment.reduced else "full vectors",
             "trace": "values at the step, before its update",

@@ -67,5 +67,16 @@ class Shape(IntEnum):
 SIGMA, ALONG, ACROSS, AXIS = int(Shape.SIGMA), int(Shape.ALONG), int(Shape.ACROSS), int(Shape.AXIS)
 SLOPE, DOF = int(Shape.SLOPE), int(Shape.DOF)
 
-#: The optimisers, by number.
-SGD, MOMENTUM, NESTEROV, ADAMW, ADAM_L2 = range(5)
+#: The optimisers, by number. From SIGNSGD on a step has two passes, see :mod:`empirics.isotropic.steps`.
+CODES = {
+    name: code
+    for code, name in enumerate(
+        ("sgd", "momentum", "nesterov", "adamw", "adam-l2", "signsgd", "lion", "normalised-sgd", "muon", "lars", "lamb")
+    )
+}
+SGD, MOMENTUM, NESTEROV, ADAMW, ADAM_L2, SIGNSGD, LION, NORMALISED_SGD, MUON, LARS, LAMB = range(len(CODES))
+
+# What is known of each lane within a step. All in one array: with many, which may overlap for all the compiler knows,
+# the loops would not become vector instructions.
+R_SQ, COS, SIN_SQ, LOSS_NOW, XI_SQ, G_SQ, OF_NORMAL, OF_WEIGHTS, OF_MEAN, OF_AXIS, INVERSE = range(11)
+RATE, SHRINK, MOVED_SQ, MOVED_ALONG, SLOPES, PULL, KNOWN = range(11, 18)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from empirics.isotropic import kernels
 from empirics.isotropic.experiment import GasRun, IsotropicExperiment
-from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
+from empirics.isotropic.layout import CODES, LANES, GasSum, Parameter
 
 FloatArray = NDArray[np.float64]
 AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
@@ -22,7 +22,6 @@ AnyNumber = TypeVar("AnyNumber", np.float64, np.uint64)
 WORK = 1 << 16
 #: Curves over time: values at the last step of an interval.
 CURVES = ("radius_sq", "log_radius", "loss")
-_CODES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adamw": ADAMW, "adam-l2": ADAM_L2}
 
 
 def identity(run: GasRun, dimension: int) -> bytes:
@@ -43,6 +42,7 @@ def identity(run: GasRun, dimension: int) -> bytes:
 def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
     """Compute the stationary radius of a run in closed form; on the sphere, its radius."""
     from thermo_theory import FixedELR, FixedLR  # sympy: a second to import
+    from thermo_theory.numeric.lags import muon_lags, push
 
     gas, training = experiment.gas, experiment.training
     noise: dict[str, Any] = {"sigma": gas.sigma, "d": gas.dimension}
@@ -52,14 +52,13 @@ def stationary_radius(experiment: IsotropicExperiment, run: GasRun) -> float:
     if run.protocol == "fixed-elr":
         boost = 1.0 if run.optimizer == "sgd" else 1 / (1 - training.momentum)
         return float(FixedELR.radius(eta_eff=run.number("effective_lr") * boost, lam=decay, **noise))
-    rates = {"eta": run.number("lr"), "lam": decay} | noise
-    if run.optimizer == "sgd":
-        return float(FixedLR.radius(**rates))
-    if run.optimizer in ("momentum", "nesterov"):
-        rates["beta"] = training.momentum
-    if run.optimizer == "adamw":
-        del rates["sigma"]
-    return float(FixedLR.with_optimizer(run.optimizer).radius(**rates))
+    formula = FixedLR.with_optimizer(run.optimizer).radius
+    given = {"eta": run.number("lr"), "lam": decay, "beta": training.momentum, "beta1": training.momentum} | noise
+    given |= {"beta2": training.beta2}
+    if training.matrix:
+        rows, columns = training.matrix
+        given["D"] = training.scale**2 * float(push(muon_lags(rows, columns, training.momentum)))
+    return float(formula(**{name: given[name] for name in formula.arguments}))
 
 
 @dataclass
@@ -130,8 +129,9 @@ class GasTrainer:
         self._noise = np.array(
             [gas.sigma, across * gas.polar, across, gas.axis, gas.inhomogeneity, gas.degrees_of_freedom]
         )
-        self._hyper = np.array([training.momentum, training.beta2, training.eps])
-        self._code = _CODES[training.optimizer]
+        rows = float(training.matrix[0]) if training.matrix else 0.0
+        self._hyper = np.array([training.momentum, training.beta2, training.eps, training.scale, rows])
+        self._code = CODES[training.optimizer]
         self._mu, self._axis = self._directions()
         self._stretch = max(1, min(1024, WORK // (1 if experiment.reduced else gas.dimension)))
 
@@ -155,7 +155,7 @@ class GasTrainer:
     def _directions(self) -> tuple[FloatArray, FloatArray]:
         """The unit vector mu and one normal to it.
 
-        mu is the first axis; for Adam, which treats coordinates separately, all its coordinates are equal.
+        mu is the first axis; for steps that treat coordinates separately all its coordinates are equal.
         """
         d = self.experiment.gas.dimension
         mu, axis = np.zeros(d), np.zeros(d)
@@ -191,7 +191,7 @@ class GasTrainer:
             step=0,
             position=_in_lanes(self._draw()),
             first=np.zeros((groups, 1 if optimizer == "sgd" else d, LANES)),
-            second=np.zeros((groups, d if experiment.adaptive else 1, LANES)),
+            second=np.zeros((groups, d if optimizer in ("adamw", "adam-l2", "lamb") else 1, LANES)),
             bits=_in_lanes(words.T).reshape(groups, -1),
             total=np.zeros((groups, len(GasSum) * LANES)),
             marks=np.full((len(self.block_steps), len(GasSum), runs), np.nan),

@@ -20,7 +20,7 @@ _TABLES = {
     "gas": ("dimension", "sigma", "polar", "axis", "inhomogeneity", "degrees_of_freedom"),
     "training": (
         *("protocols", "burn_in", "steps", "optimizer", "momentum", "beta2", "eps"),
-        *("initial_radius", "vectors"),
+        *("initial_radius", "vectors", "matrix", "scale"),
     ),
     "grid": ("lr", "effective_lr", "weight_decay", "radius"),
     "measure": ("snapshots", "spacing", "blocks", "trace_points", "keep_snapshots"),

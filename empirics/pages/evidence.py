@@ -50,11 +50,13 @@ class Slopes:
     difference: Estimate
 
 
-def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight: float = 1.0) -> Slopes | None:
+def slopes(
+    lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, sum_of: tuple[float, float] = (1.0, -1.0)
+) -> Slopes | None:
     """Fit a plane over (log lr, log weight_decay), as the notes beside the verdicts do; runs are the replicates.
 
-    All arrays have the shape (run,), in natural units; values that are not finite are left out. `weight` is how many
-    times the second slope is subtracted from the first. None where the runs do not span both directions or there are
+    All arrays have the shape (run,), in natural units; values that are not finite are left out. The
+    difference is the sum of both slopes times `sum_of`. None where the runs do not span both directions or there are
     none to spare.
 
     Examples
@@ -69,7 +71,7 @@ def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, weight:
     design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
     if len(design) < 4 or np.linalg.matrix_rank(design) < 3:
         return None
-    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, 1, -weight])))
+    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, *sum_of])))
 
 
 def _log(values: np.ndarray) -> np.ndarray:
@@ -221,7 +223,7 @@ class RunEvidence:
         """The same in words."""
         if not self.free:
             return "effective learning rate"
-        return "lr·wd" if self.orbit.weight == 1 else typeset(self.orbit.words[0])
+        return typeset(self.orbit.words[0])
 
     @cached_property
     def dimension(self) -> int:
@@ -274,8 +276,8 @@ class RunEvidence:
         """Fit the slopes over the included runs."""
         if values is None:
             return None
-        weight = self.orbit.weight if self.free else 1.0
-        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok], weight)
+        sum_of = self.orbit.slopes if self.free else (1.0, -1.0)
+        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok], sum_of)
 
     @cached_property
     def radius(self) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from empirics.claims.coordinates import Orbit
 from empirics.claims.exhibit import typeset
 from empirics.pages.blocks import MARKS, Card, Strip, fixed, number
 
@@ -15,6 +16,7 @@ __all__ = [
     "PROTOCOL_WORDS",
     "card",
     "gist",
+    "slope_difference_words",
     "tally",
     "typeset",
     "where_words",
@@ -56,7 +58,21 @@ OPTIMIZER_WORDS = {
     "nesterov": "SGD with Nesterov momentum",
     "adamw": "AdamW",
     "adam-l2": "Adam with L2 decay",
+    "signsgd": "signSGD",
+    "lion": "Lion",
+    "normalised-sgd": "normalised SGD",
+    "muon": "Muon",
+    "lars": "LARS",
+    "lamb": "LAMB",
 }
+
+
+def slope_difference_words(orbit: Orbit) -> str:
+    """Name the difference of two slopes that symmetry fixes."""
+    by_rate, by_decay = orbit.slopes
+    if not by_rate:
+        return "−second"
+    return "difference" if by_decay == -1 else f"first − {-by_decay:g} × second"
 
 
 def where_words(protocol: str, optimizer: str) -> str:

@@ -18,5 +18,11 @@ OPTIMIZERS = Registry(
         "nesterov": "empirics.training.momentum:Nesterov",
         "adamw": "empirics.training.adam:AdamW",
         "adam-l2": "empirics.training.adam:AdamL2",
+        "signsgd": "empirics.training.sign:SignSGD",
+        "lion": "empirics.training.sign:Lion",
+        "normalised-sgd": "empirics.training.normalised:NormalisedSGD",
+        "muon": "empirics.training.normalised:Muon",
+        "lars": "empirics.training.trust:LARS",
+        "lamb": "empirics.training.trust:LAMB",
     },
 )

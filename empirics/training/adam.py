@@ -8,23 +8,23 @@ from torch import Tensor
 from empirics.training.optimizer import Optimizer, decayed
 
 
-class _Adam(Optimizer):
+class Adam(Optimizer):
     """``m ← β₁m + (1−β₁)h``, ``v ← β₂v + (1−β₂)h²``, direction ``m̂/(√v̂ + eps)``, hats: divided by ``1 − β^t``."""
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The two averages."""
         return {"average": torch.zeros_like(weights), "square": torch.zeros_like(weights)}
 
-    def _normalised(self, gradient: Tensor, state: dict[str, Tensor], step: int) -> Tensor:
+    def normalised(self, gradient: Tensor, state: dict[str, Tensor], step: int) -> Tensor:
         """Average gradient divided by the root of the average squared gradient."""
-        beta1, beta2, eps = self.settings
+        beta1, beta2, eps = self.settings[:3]
         unbias1, root2 = 1 - beta1 ** (step + 1), (1 - beta2 ** (step + 1)) ** 0.5
         average = state["average"].lerp_(gradient, 1 - beta1)
         square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         return (average / unbias1).div_(square.sqrt().div_(root2).add_(eps))
 
 
-class AdamW(_Adam):
+class AdamW(Adam):
     """The decay acts on the weights, ``w ← w − lr (m̂/(√v̂ + eps) + weight_decay · w)``, with ``h = g``."""
 
     name: ClassVar[str] = "adamw"
@@ -33,10 +33,10 @@ class AdamW(_Adam):
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
     ) -> Tensor:
         """The normalised gradient, plus the decay."""
-        return self._normalised(gradient, state, step).addcmul_(weights, weight_decay.unsqueeze(1))
+        return self.normalised(gradient, state, step).addcmul_(weights, weight_decay.unsqueeze(1))
 
 
-class AdamL2(_Adam):
+class AdamL2(Adam):
     """The decay is part of the gradient, ``h = g + weight_decay · w``, ``w ← w − lr · m̂/(√v̂ + eps)``."""
 
     name: ClassVar[str] = "adam-l2"
@@ -45,4 +45,4 @@ class AdamL2(_Adam):
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
     ) -> Tensor:
         """The normalised gradient of the loss with its penalty."""
-        return self._normalised(decayed(weights, gradient, weight_decay), state, step)
+        return self.normalised(decayed(weights, gradient, weight_decay), state, step)

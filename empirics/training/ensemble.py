@@ -53,8 +53,9 @@ class Ensemble:
             size = f"{len(data.labels):,} samples (limit {WHOLE_SET:,})"
             raise ExperimentError(f"[measure] expected_loss = true: must be false with {size}")
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
-        settings = Settings(training.momentum, training.beta2, training.optimizer_eps)
-        self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings)
+        settings = Settings(training.momentum, training.beta2, training.optimizer_eps, training.scale)
+        self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings, self.model.blocks)
+        self.optimizer.check()
         self.rate = self._column([run.number(AXES[training.protocol][0]) for run in self.runs])
         self.weight_decay = self._column([run.weight_decay or 0.0 for run in self.runs])
         self.radius = self._column([run.number("radius") for run in self.runs])
@@ -151,6 +152,8 @@ class Ensemble:
             torch.linalg.vecdot(flat, push, out=row[Raw.PUSH_RADIAL])
             torch.linalg.vecdot(push, push, out=row[Raw.PUSH_SQ])
             row[Raw.LR].copy_(lr)
+            if (pull := state.optimizer.get("pull")) is not None:
+                row[Raw.PULL].copy_(pull)
         if at_snapshot:
             state.pairs[number - 1, SnapshotColumn.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
         flat.addcmul_(push, lr.unsqueeze(1), value=-1)

@@ -56,8 +56,11 @@ class NetworkKind(Kind):
         return facts
 
     def attributes(self) -> dict[str, Any]:
-        """Number of trained weights: more than d with several spheres or flat directions."""
-        return {"weights": self._one.model.dimension}
+        """Number of trained weights, more than d with several spheres or flat directions; the matrices of Muon."""
+        model = self._one.model
+        shapes = [[block.shape[0], block.size // block.shape[0]] for block in model.blocks]
+        muon = {"matrices": shapes} if self.experiment.training.optimizer == "muon" else {}
+        return {"weights": model.dimension} | muon
 
     def data(self) -> dict[str, str]:
         """Name and checksum of the data set."""

@@ -1,9 +1,12 @@
 """The interface of optimisers: how a gradient becomes a direction, and which state they keep."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
+
+from empirics.models.base import Block
 
 
 class Settings(NamedTuple):
@@ -12,18 +15,28 @@ class Settings(NamedTuple):
     momentum: float = 0.9  # decay per step of the average of the gradients (Adam's beta1), 0 or more and below 1
     beta2: float = 0.999  # decay per step of the average of the squared gradients
     eps: float = 1e-8  # added to the root of that average, in units of a gradient
+    scale: float = 1.0  # of Muon's steps: what multiplies the polar factor
 
 
 class Optimizer(ABC):
-    """An update ``w ← w − lr · direction`` over an ensemble of runs, each with its own rate and weight decay."""
+    """An update ``w ← w − lr · direction`` over an ensemble of runs, each with its own rate and weight decay.
+
+    `blocks` are the tensors of the network, for steps that treat each by itself.
+    """
 
     name: ClassVar[str]
 
-    def __init__(self, settings: Settings = Settings()) -> None:  # noqa: B008 - a tuple of numbers
-        self.settings = settings
+    def __init__(self, settings: Settings, blocks: Sequence[Block]) -> None:
+        self.settings, self.blocks = settings, tuple(blocks)
+
+    def check(self) -> None:  # noqa: B027 - most train any network
+        """Refuse a network that the optimiser cannot train, before any work."""
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
-        """State kept between steps, by name, saved in checkpoints; none by default."""
+        """State kept between steps, by name, saved in checkpoints; none by default.
+
+        Under "pull", shape (run,), is ``w · decay`` of the last direction, where it is not ``weight_decay |w|²``.
+        """
         return {}
 
     @abstractmethod

@@ -25,6 +25,7 @@ class Raw(IntEnum):
     PUSH_RADIAL = 6  # w · direction, |direction|² and the learning rate: the change of the norm
     PUSH_SQ = 7
     LR = 8
+    PULL = 9  # w · decay in the direction of LARS and LAMB
 
 
 class Sum(IntEnum):
@@ -44,6 +45,7 @@ class Sum(IntEnum):
     SECOND_LOSS = 11
     LOSS_PRODUCT = 12
     RADIAL = 13
+    PULL = 14  # twice lr times it, the decay of r² to leading order
 
 
 def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]:
@@ -63,7 +65,7 @@ def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]
     Tensor, Tensor
         The sums, shape (Sum, run), float64; and whether each run was finite to the end of the window, shape (run,).
     """
-    radius_sq, grad_sq, loss, second, mean_sq, radial, push_radial, push_sq, lr = rows.double().unbind(1)
+    radius_sq, grad_sq, loss, second, mean_sq, radial, push_radial, push_sq, lr, pull = rows.double().unbind(1)
     unit = radius_sq * grad_sq
     finite = (unit * 0 == 0).double().cumprod(0)
     growth, decay = _norm(radius_sq, push_radial, push_sq, lr, logarithmic)
@@ -82,6 +84,7 @@ def sums(rows: Tensor, halves: bool, logarithmic: bool) -> tuple[Tensor, Tensor]
         Sum.SECOND_LOSS: second,
         Sum.LOSS_PRODUCT: loss * second,
         Sum.RADIAL: radial,
+        Sum.PULL: 2 * lr * pull,
     }
     return torch.stack([found[name].sum(0) for name in Sum]), finite[-1] > 0
 

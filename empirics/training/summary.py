@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from empirics.experiment.optimizers import TRUST
 from empirics.measure import (
     angular_update,
     block_error,
@@ -184,8 +185,10 @@ def _components(ensemble: Ensemble, state: TrainingState) -> Arrays:
 
 
 def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray) -> NDArray:
-    """Temperature of every run at its measured radius and noise, shape (run,)."""
+    """Temperature of every run at its measured radius and noise, shape (run,); NaN for steps of fixed length."""
     training = ensemble.experiment.training
+    if training.adaptive and training.optimizer not in ("adamw", "adam-l2"):
+        return np.full(len(radius_sq), np.nan)  # that of no preconditioner
     lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     free = lr / (np.sqrt(radius_sq) if training.adaptive else radius_sq)
     rate = training.gain * np.where(np.isnan(effective), free, effective)
@@ -233,6 +236,8 @@ def _taken(ensemble: Ensemble, means: NDArray) -> NDArray:
     if training.optimizer in ("sgd", "adam-l2"):  # the decay of an L2 penalty under Adam depends on its squares
         counted: NDArray = means[:, Sum.DECAY].T
         return counted
+    if training.optimizer in TRUST:
+        return np.asarray(means[:, Sum.PULL].T)
     of_lr, of_decay = ensemble.schedule.at(ensemble.times.total)
     rates = (ensemble.rate * ensemble.weight_decay).double().cpu().numpy()
     pull = 2 * training.gain * of_lr * of_decay * rates[:, None]

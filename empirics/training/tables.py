@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from empirics.experiment import AXES
+from empirics.experiment.optimizers import GRADIENT, check_protocols, own_share, take_defaults
 from empirics.experiment.schema import (
     ExperimentError,
     TomlTable,
@@ -100,7 +101,10 @@ class NetworkTraining(TomlTable):
     protocol
         `fixed-lr`, `fixed-elr` or `fixed-sphere`.
     optimizer
-        `sgd`, `momentum`, `nesterov`, `adamw` or `adam-l2`, as in torch.optim.
+        `sgd`, `momentum`, `nesterov`, `adamw` or `adam-l2`, as in torch.optim; with decoupled weight decay `signsgd`,
+        `lion`, `normalised-sgd` (the gradient over its norm, of all weights together) or `muon` (the exact polar factor
+        of every tensor, a convolution being a matrix with one row per output, a scale or shift one of one column); at
+        fixed LR also `lars` or `lamb`, with the decay inside the direction, which is scaled to the norm of each tensor.
     batch_size
         Samples per step, drawn with replacement.
     minibatches
@@ -126,7 +130,10 @@ class NetworkTraining(TomlTable):
     dtype
         Precision of weights and gradients; statistics are always summed in float64.
     momentum, beta2, optimizer_eps
-        Momentum coefficient (Adam's beta1), decay of the average of squared gradients (beta2), and Adam's epsilon.
+        Momentum coefficient (beta1 of Adam, Lion and LAMB), decay of the average of squared gradients (of Lion's
+        average), and Adam's epsilon. By default 0.9 (muon 0.95; lars 0) and 0.999 (lion 0.99).
+    scale
+        What multiplies the polar factors in Muon's steps.
     """
 
     TITLE: ClassVar[str] = "training"
@@ -138,17 +145,20 @@ class NetworkTraining(TomlTable):
     steps: int = key(integer(0), 0)
     initial_radius: float | NoiseRule = key(_initial_radius, NoiseRule(10.0))
     dtype: str = key(one_of(("float32", "float64")), "float32")
-    momentum: float = key(share, 0.9)
-    beta2: float = key(share, 0.999)
+    momentum: float = key(own_share, None)
+    beta2: float = key(own_share, None)
     optimizer_eps: float = key(number(least=0), 1e-8)
     minibatches: str = key(one_of(("independent", "shared")), "independent")
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)
     isotropic_share: float = key(share, 0.0)
+    scale: float = key(number(above=0), 1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        take_defaults(self)
+        check_protocols(self.optimizer, self.protocol)
         if self.halves and (self.batch_size < 4 or self.batch_size % 2):
             raise ExperimentError(
                 f"[training] batch_size = {self.batch_size}: must be even and 4 or more with halves = true"
@@ -177,8 +187,8 @@ class NetworkTraining(TomlTable):
 
     @property
     def adaptive(self) -> bool:
-        """Whether the optimiser divides every gradient component by its own root mean square."""
-        return self.optimizer in ("adamw", "adam-l2")
+        """Whether steps are as long for small gradients as for large ones."""
+        return self.optimizer not in GRADIENT
 
     @property
     def gain(self) -> float:

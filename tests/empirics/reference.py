@@ -1,6 +1,7 @@
 """The slow, obvious reference: one run, torch.nn, torch.optim, a plain loop."""
 
 import torch
+from plain_optimizers import Plain
 from torch import nn
 
 from empirics.training.sampling import Drawing, Minibatches, Stream
@@ -15,6 +16,9 @@ def torch_optimizer(weights, run, training):
     if run.optimizer in ("momentum", "nesterov"):
         nesterov = run.optimizer == "nesterov"
         return torch.optim.SGD(weights, rate, momentum=training.momentum, weight_decay=decay, nesterov=nesterov)
+    if run.optimizer not in ("adamw", "adam-l2"):
+        settings = training.momentum, training.beta2, training.optimizer_eps, training.scale
+        return Plain(weights, run.optimizer, rate, decay, *settings)
     kind = {"adamw": torch.optim.AdamW, "adam-l2": torch.optim.Adam}[run.optimizer]
     return kind(weights, lr=rate, weight_decay=decay, **adam)
 
@@ -33,7 +37,7 @@ def plain_loop(network, run, training, inputs, labels, steps):
         loss = nn.functional.cross_entropy(network(inputs[picks.at(step)]), labels[picks.at(step)])
         loss.backward()
         if run.protocol == "fixed-elr":
-            power = 0.5 if run.optimizer in ("adamw", "adam-l2") else 1
+            power = 0.5 if training.adaptive else 1
             optimizer.param_groups[0]["lr"] = run.effective_lr * squared(weights) ** power
         optimizer.step()
         if run.protocol == "fixed-sphere":

@@ -105,8 +105,9 @@ def _length(memory: float) -> int:
 
 def _angles(weights: FloatArray) -> FloatArray:
     """Arcsines of the correlations of sums of independent numbers with these weights, from lag 0 on."""
-    products = np.correlate(weights, weights, "full")[len(weights) - 1 :]
-    return np.asarray(np.arcsin(np.minimum(products / products[0], 1)))
+    spectrum = np.fft.rfft(weights, 2 * len(weights))
+    products = np.fft.irfft(np.abs(spectrum) ** 2)[: len(weights)]
+    return np.asarray(np.arcsin(np.clip(products / products[0], 0, 1)))
 
 
 def _powers(angles: FloatArray) -> FloatArray:

@@ -60,15 +60,32 @@ class Orbit:
     Attributes
     ----------
     rate, decay : float
-        Powers of c in lr and in weight decay; 2 and -2 for SGD.
+        Powers of c in lr and in weight decay; 2 and -2 for SGD, 0 and -1 for LAMB.
     """
 
     rate: float
     decay: float
 
     @property
+    def slopes(self) -> tuple[float, float]:
+        """What multiplies the slopes in log lr and in log weight decay in the sum that the relations are stated in.
+
+        >>> Orbit(1, -2).slopes, Orbit(0, -2).slopes
+        ((1.0, -2.0), (0.0, -1.0))
+        """
+        return (1.0, self.decay / self.rate) if self.rate else (0.0, -1.0)
+
+    @property
     def weight(self) -> float:
-        """Slope in log lr minus `weight` times that in log weight decay: the orbit's relations are stated in it."""
+        """Slope in log lr minus `weight` times that in log weight decay: the orbit's relations are stated in it.
+
+        Raises
+        ------
+        ValueError
+            If lr is the same all along the orbit.
+        """
+        if not self.rate:
+            raise ValueError("along the symmetry orbits of this optimiser only weight decay changes, lr is the same")
         return -self.decay / self.rate
 
     def along(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
@@ -77,6 +94,8 @@ class Orbit:
         >>> Orbit(1, -2).along(0.5, 2.0)
         array(3.)
         """
+        if not self.rate:
+            return np.asarray(rate, dtype=float)
         return np.asarray(self.weight * np.asarray(rate) + np.asarray(decay), dtype=float)
 
     def across(self, rate: ArrayLike, decay: ArrayLike) -> FloatArray:
@@ -86,16 +105,19 @@ class Orbit:
         >>> float(orbit.along(1.0, -2.0)), float(orbit.across(1.0, -2.0))
         (0.0, 1.0)
         """
-        change = np.asarray(rate) - self.weight * np.asarray(decay)
-        return np.asarray(change / (1 + self.weight**2), dtype=float)
+        by_rate, by_decay = self.slopes
+        change = by_rate * np.asarray(rate) + by_decay * np.asarray(decay)
+        return np.asarray(change / (by_rate**2 + by_decay**2), dtype=float)
 
     @property
     def words(self) -> tuple[str, str]:
         """What is equal along an orbit, and what is not.
 
-        >>> Orbit(2, -2).words, Orbit(1, -2).words
-        (('lr·wd', 'lr/wd'), ('lr^2·wd', 'lr/wd^2'))
+        >>> Orbit(2, -2).words, Orbit(1, -2).words, Orbit(0, -1).words
+        (('lr·wd', 'lr/wd'), ('lr^2·wd', 'lr/wd^2'), ('lr', '1/wd'))
         """
+        if not self.rate:
+            return "lr", "1/wd"
         power = "" if self.weight == 1 else f"^{self.weight:g}"
         return f"lr{power}·wd", f"lr/wd{power}"
 
@@ -103,9 +125,11 @@ class Orbit:
     def difference(self) -> str:
         """The difference of slopes that its relations state, after the words "slope in".
 
-        >>> Orbit(1, -2).difference
-        'log lr minus 2 × slope in log weight decay'
+        >>> Orbit(1, -2).difference, Orbit(0, -1).difference
+        ('log lr minus 2 × slope in log weight decay', '−log weight decay')
         """
+        if not self.rate:
+            return "−log weight decay"
         times = "" if self.weight == 1 else f"{self.weight:g} × "
         return f"log lr minus {times}slope in log weight decay"
 

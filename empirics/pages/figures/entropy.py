@@ -10,6 +10,7 @@ from empirics.pages.blocks import number
 from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import MARKERS, decimals_of, heat_map
+from empirics.pages.words import slope_difference_words
 
 __all__ = ["entropy_map", "slope_plane"]
 
@@ -51,14 +52,16 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
     if not points or not evidence.free or evidence.law is None:
         return None
-    weight, difference = evidence.orbit.weight, maxwell_ratio("fixed-lr", evidence.law.optimizer)
-    gas, path = (tuple(round(one, 6) for one in pair) for pair in reference_slopes(evidence.law))
-    words = "difference" if weight == 1 else f"first − {weight:g} × second"
+    if (references := reference_slopes(evidence.law)) is None:
+        return None
+    (by_rate, by_decay), difference = evidence.orbit.slopes, maxwell_ratio("fixed-lr", evidence.law.optimizer)
+    gas, path = (tuple(round(one, 6) for one in pair) for pair in references)
+    words = slope_difference_words(evidence.orbit)
     with canvas() as figure:
         axes = figure.subplots()
         horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
-        line = [(low - difference) / weight, (high - difference) / weight]
+        line = [(difference - by_rate * x) / by_decay for x in (low, high)]
         axes.plot([low, high], line, color=INK, linewidth=1)
         axes.annotate(
             f"line: {words} = {difference:g},\nthe Maxwell relation (V3)",
@@ -78,7 +81,9 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
                 fmt=marker, color=colour, markersize=7, label=label,
             )  # fmt: skip
         axes.set_xlim(low, high)
-        axes.set_ylim(*(np.array(line) if weight == 1 else np.mean(line) + np.array([-1, 1]) * (high - low) / 2))
+        axes.set_ylim(
+            *(np.array(line) if by_decay == -by_rate else np.mean(line) + np.array([-1, 1]) * (high - low) / 2)
+        )
         axes.set_aspect("equal")
         axes.set_xlabel("slope of S/R in log learning rate")
         axes.set_ylabel("slope in log weight decay")
@@ -106,7 +111,10 @@ def _equal_products(axes: Axes, evidence: RunEvidence) -> None:
     for share in (0.2, 0.5, 0.8):
         product = np.exp((1 - share) * low + share * high)
         line = np.geomspace(*x, 50)
-        up = product / line**evidence.orbit.weight
+        if not evidence.orbit.rate:
+            line, up = np.full(2, product), np.array(y)
+        else:
+            up = product / line**evidence.orbit.weight
         # A light line under a dark one can be seen on any cell.
         axes.plot(line, up, color="#ffffff", linewidth=2.4, alpha=0.85)
         axes.plot(line, up, color="#000000", linewidth=1.0, linestyle=(0, (5, 3)))

@@ -31,21 +31,23 @@ def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) 
     )
 
 
-def _reference(label: str, pair: tuple[float, float], weight: float) -> tuple[str, ...]:
-    return (label, *(number(round(one, 6)) for one in (*pair, pair[0] - weight * pair[1])))
+def _reference(label: str, pair: tuple[float, float], sum_of: tuple[float, float]) -> tuple[str, ...]:
+    return (label, *(number(round(one, 6)) for one in (*pair, np.dot(sum_of, pair))))
 
 
 def slope_table(verdicts: Any, evidence: RunEvidence) -> TableBlock:
-    gas, path = reference_slopes(evidence.law or FixedLR)
-    weight = evidence.orbit.weight
+    references = reference_slopes(evidence.law or FixedLR) or ()
+    sum_of = evidence.orbit.slopes
     return TableBlock(
         "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time excluded",
         ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
         (
             _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
             _slope_rows("Theiler window", evidence.entropy_slopes(True)),
-            _reference("Reference: low-temperature gas", gas, weight),
-            _reference("Reference: path entropy", path, weight),
+            *(
+                _reference(f"Reference: {name}", pair, sum_of)
+                for name, pair in zip(("low-temperature gas", "path entropy"), references, strict=False)
+            ),
         ),
     )
 
@@ -96,7 +98,12 @@ def entropy(verdicts: Any, evidence: RunEvidence) -> list[object]:
         return [*start, _slope_table_at_fixed_rate(verdicts, evidence)]
     if evidence.law is None:
         return start
-    (equal, _, taken), (gas, path) = orbit_words(evidence.law), reference_slopes(evidence.law)
+    (equal, _, taken), references = orbit_words(evidence.law), reference_slopes(evidence.law)
+    slopes = ""
+    if references:
+        (gas, path) = ([number(one, 3) for one in pair] for pair in references)
+        slopes = f" A low-temperature gas has the slopes {gas[0]} and {gas[1]}, diffusion between snapshots "
+        slopes += f"{path[0]} and {path[1]}."
     return [
         *start,
         slope_table(verdicts, evidence),
@@ -104,8 +111,7 @@ def entropy(verdicts: Any, evidence: RunEvidence) -> list[object]:
             f"What the collapse under the Maxwell relation (V3) tests: by scale invariance S/R − {taken} depends on "
             f"{equal} alone, so runs with very different lr and wd must fall on one curve. No other assumption is "
             "needed and none is tested: the bias of the estimator is constant along such a line and cancels. The shape "
-            f"of the curve is the physics. A low-temperature gas has the slopes {number(gas[0], 3)} and "
-            f"{number(gas[1], 3)}, diffusion between snapshots {number(path[0], 3)} and {number(path[1], 3)}."
+            f"of the curve is the physics.{slopes}"
         ),
     ]
 

@@ -79,8 +79,12 @@ def _radius_table_at_fixed_lr(
     takes = "the gradient noise at unit norm is the same in every run, but it changes"
     if "sigma" not in of.radius.arguments:
         takes = "gradients are uncorrelated and of the same size in all coordinates, but how nearly so varies"
-    same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
-    powers = (f"c{superscript(orbit.rate)}", f"c{superscript(orbit.decay)}")
+    shifted = "the first slope"
+    if orbit.rate:
+        same = "by the same amount" if orbit.weight == 1 else f"the first {orbit.weight:g} times as far as the second"
+        shifted = f"both slopes, {same},"
+    rates = f", lr by c{superscript(orbit.rate)}" if orbit.rate else ""
+    rates += f" and wd by c{superscript(orbit.decay)}"
     return (
         TableBlock(
             "Slopes of log r over the grid, with 95 % intervals from the scatter of the runs",
@@ -89,8 +93,8 @@ def _radius_table_at_fixed_lr(
         ),
         Text(
             f"Why {number(up, 2)} and {number(down, 2)} are not exact: they assume that {takes} with "
-            f"{orbit_words(of)[0]}. This shifts both slopes, {same}, and leaves the last row unchanged: multiplying "
-            f"the weights by c, lr by {powers[0]} and wd by {powers[1]} gives the same run on another scale, for "
+            f"{orbit_words(of)[0]}. This shifts {shifted} and leaves the last row unchanged: multiplying "
+            f"the weights by c{rates} gives the same run on another scale, for "
             "arbitrary noise."
         ),
     )

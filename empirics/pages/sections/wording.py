@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from empirics.claims.coordinates import Orbit
 from empirics.claims.fits import Estimate
 from empirics.pages.blocks import Figures, Text, number, with_interval
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
+from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, slope_difference_words, where_words
 
 __all__ = [
     "MISSING",
@@ -77,11 +76,6 @@ def grid_words(evidence: RunEvidence) -> str:
         reach = f" from {number(levels[0], 3)} to {number(levels[-1], 3)}" if len(levels) else ""
         spans.append(f"{len(levels)} {plural}{reach}")
     return f"{spans[0]}, each with {spans[1]}"
-
-
-def slope_difference_words(orbit: Orbit) -> str:
-    """Name the difference of two slopes that symmetry fixes."""
-    return "difference" if orbit.weight == 1 else f"first − {orbit.weight:g} × second"
 
 
 def superscript(power: float) -> str:

@@ -9,7 +9,9 @@ from gas_parts import mixture_table
 from gas_states import state_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizer_tables import optimizer_table
+from optimizer_tables import ORBITS, optimizer_table
+from scale_free_tables import ORBITS as SCALE_FREE
+from scale_free_tables import scale_free_table
 
 import empirics
 from empirics.claims import tables_of
@@ -52,11 +54,13 @@ def remainder(rng):
 
 TABLES = {
     **{of: lambda rng, of=of: state_table(rng, of, levels=(6, 4)) for of in ("fixed-lr", "fixed-elr", "fixed-sphere")},
-    **{of: lambda rng, of=of: optimizer_table(rng, of, levels=(6, 4)) for of in EVERY_OPTIMIZER if of != "sgd"},
+    **{of: lambda rng, of=of: optimizer_table(rng, of, levels=(6, 4)) for of in ORBITS},
+    **{of: lambda rng, of=of: scale_free_table(rng, of, levels=(6, 4)) for of in SCALE_FREE},
     "mixture": mixture_table,
     "traced": traced,
     "remainder": remainder,
 }
+assert {"sgd", *ORBITS, *SCALE_FREE} == set(EVERY_OPTIMIZER)
 MADE = {name: make(np.random.default_rng(0)) for name, make in TABLES.items()}
 
 

@@ -46,10 +46,12 @@ def small(*changes):
 class Group:
     """One group of full vectors, d coordinates, advanced a few steps at a time."""
 
-    def __init__(self, dimension, lr, weight_decay, seed=0, optimizer=0, momentum=0.9, beta2=0.999, eps=0.0):
+    def __init__(
+        self, dimension, lr, weight_decay, seed=0, optimizer=0, momentum=0.9, beta2=0.999, eps=0.0, scale=1.0, rows=1
+    ):
         rng = np.random.default_rng(seed)
         self.dimension, self.optimizer = dimension, optimizer
-        self.hyper = np.array([momentum, beta2, eps])
+        self.hyper = np.array([momentum, beta2, eps, scale, rows])
         self.parameters = np.zeros((len(Parameter), LANES))
         self.parameters[Parameter.LR] = lr
         self.parameters[Parameter.WEIGHT_DECAY] = weight_decay

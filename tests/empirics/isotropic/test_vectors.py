@@ -1,9 +1,12 @@
+import mpmath as mp
 import numpy as np
 import pytest
 import torch
 from gas import Group
+from plain_optimizers import Plain
 
-from empirics.isotropic.layout import ADAM_L2, ADAMW, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
+from empirics.isotropic import steps
+from empirics.isotropic.layout import ADAM_L2, ADAMW, CODES, LANES, MOMENTUM, NESTEROV, SGD, GasSum, Parameter
 
 OPTIMIZERS = [
     (SGD, torch.optim.SGD, {}),
@@ -24,6 +27,56 @@ def test_updates_are_torch_s(code, kind, options):
         optimizer.step()
         group.advance(1)
         assert np.allclose(group.weights, weights.detach().numpy(), rtol=1e-11, atol=1e-13)
+
+
+OTHERS = [  # name, settings, dimension, rows
+    ("signsgd", {}, 5, 1),
+    ("lion", {"momentum": 0.8, "beta2": 0.95}, 5, 1),
+    ("normalised-sgd", {}, 5, 1),
+    ("muon", {"momentum": 0.8, "scale": 0.5}, 12, 3),
+    ("muon", {"momentum": 0.0}, 15, 5),
+    ("lars", {"momentum": 0.0}, 5, 1),
+    ("lars", {"momentum": 0.8}, 5, 1),
+    ("lamb", {"momentum": 0.8, "beta2": 0.95, "eps": 1e-3}, 5, 1),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "dimension", "rows"), OTHERS)
+def test_updates_are_their_formulas(name, settings, dimension, rows):
+    group = Group(dimension, 0.05, 0.1, optimizer=CODES[name], rows=rows, **settings)
+    shape = (rows, dimension // rows) if name == "muon" else (dimension,)
+    weights = [torch.nn.Parameter(torch.tensor(w.reshape(shape))) for w in group.weights.T.copy()]
+    loops = [Plain([w], name, 0.05, 0.1, **settings) for w in weights]
+    for _ in range(30):
+        for w, g, loop in zip(weights, group.gradient().T, loops, strict=True):
+            w.grad = torch.tensor(g.reshape(shape).copy())
+            loop.step()
+        group.advance(1)
+        found = np.stack([w.detach().numpy().ravel() for w in weights], 1)
+        assert np.allclose(group.weights, found, rtol=1e-11, atol=1e-12)
+
+
+def exact_polar(matrix):
+    """U Vᵀ to 50 digits, without the null space."""
+    with mp.workdps(50):
+        left, sizes, right = mp.svd_r(mp.matrix(matrix.tolist()))
+        kept = [i for i in range(len(sizes)) if sizes[i] > 1e-30 * sizes[0]]
+        found = sum((left[:, i] * right[i, :] for i in kept), mp.zeros(*matrix.shape))
+    return np.array(found.tolist(), dtype=float)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 4), (4, 1), (2, 2), (3, 5), (5, 3), (6, 6)])
+def test_the_polar_factor_is_that_of_the_svd(rows, columns):
+    """Of matrices whose rows have lengths 1 to 1e-8, and of those of lower rank without their null space."""
+    rng = np.random.default_rng(rows * columns)
+    matrices = rng.standard_normal((LANES, rows, columns))
+    matrices[8:16] *= np.logspace(0, -8, rows)[None, :, None]
+    matrices[16:20, -1] = 0.0
+    matrices[20] = 0.0
+    found = np.ascontiguousarray(matrices.reshape(LANES, -1).T)
+    steps.polar(found, rows, columns)
+    for lane, matrix in zip(found.T[:21], matrices, strict=False):
+        assert np.allclose(lane.reshape(rows, columns), exact_polar(matrix), rtol=0, atol=1e-13 * LANES)
 
 
 def test_expected_gradient_is_autograd_s():
@@ -89,9 +142,18 @@ def test_scaling_symmetry_is_exact(code):
     assert np.array_equal(scaled.weights, 4 * plain.weights)
 
 
-@pytest.mark.parametrize(("code", "decay"), [(ADAMW, 4), (ADAM_L2, 16)])
-def test_scaling_symmetry_of_adam(code, decay):
-    plain, scaled = (Group(5, 0.1 * c, 0.2 / f, optimizer=code) for c, f in ((1, 1), (4, decay)))
+@pytest.mark.parametrize(
+    ("name", "rate", "decay"),
+    [
+        ("adamw", 4, 4),
+        ("adam-l2", 4, 16),
+        *[(name, 4, 4) for name in ("signsgd", "lion", "normalised-sgd", "muon")],
+        ("lars", 1, 16),
+        ("lamb", 1, 4),
+    ],
+)
+def test_scaling_symmetry_of_other_steps(name, rate, decay):
+    plain, scaled = (Group(6, 0.1 * c, 0.2 / f, optimizer=CODES[name], rows=2) for c, f in ((1, 1), (rate, decay)))
     scaled.weights *= 4
     plain.advance(300)
     scaled.advance(300)

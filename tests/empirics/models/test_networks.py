@@ -13,6 +13,7 @@ import empirics
 from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
 from empirics.experiment import Experiment, ExperimentError
+from empirics.experiment.optimizers import GRADIENT, TRUST
 from empirics.models import scale_invariant_blocks
 from empirics.models.base import ModelError
 from empirics.models.convolutional import ResNet18
@@ -54,7 +55,7 @@ ALL = [
     for n in NETWORKS
     for p in PROTOCOLS.names
     for o in OPTIMIZERS.names
-    if (p, o[:4]) != ("fixed-elr", "adam")
+    if p == "fixed-lr" or (o in GRADIENT or (p == "fixed-sphere" and o not in TRUST))
 ]
 
 

@@ -14,6 +14,7 @@ import empirics
 from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
 from empirics.experiment import AXES, Experiment, ExperimentError
+from empirics.experiment.optimizers import TRUST
 from empirics.training import OPTIMIZERS
 from empirics.training.ensemble import Ensemble
 from empirics.training.record import Sum
@@ -25,7 +26,7 @@ AXIS = {
     "weight_decay": [0.01, 0.02, 0.05],
     "radius": [1.0, 2.0, 3.0],
 }
-PAIRS = [(p, o) for p in AXES for o in OPTIMIZERS.names]
+PAIRS = [(p, o) for p in AXES for o in OPTIMIZERS.names if p == "fixed-lr" or o not in TRUST]
 
 
 def experiment(protocol, optimizer, dtype="float64", **model):
@@ -88,6 +89,9 @@ SYMMETRIES = [  # optimiser, powers of c that multiply the learning rate and the
     ("nesterov", 2, -2),
     ("adamw", 1, -1),
     ("adam-l2", 1, -2),
+    *[(name, 1, -1) for name in ("signsgd", "lion", "normalised-sgd", "muon")],
+    ("lars", 0, -2),
+    ("lamb", 0, -1),
 ]
 
 

@@ -1,0 +1,56 @@
+"""What an experiment file has to know of the optimisers: their own coefficients, and where they cannot be used."""
+
+import math
+from typing import Any
+
+from empirics.experiment.schema import ExperimentError, share, show
+
+__all__ = ["GRADIENT", "OPTIMIZERS", "TRUST", "check_protocols", "own_share", "take_defaults"]
+
+#: Momentum coefficient (beta1, mu) and second coefficient where a file gives none: those of torch.optim or the paper.
+OPTIMIZERS = {
+    "sgd": (0.9, 0.999),
+    "momentum": (0.9, 0.999),
+    "nesterov": (0.9, 0.999),
+    "adamw": (0.9, 0.999),
+    "adam-l2": (0.9, 0.999),
+    "signsgd": (0.0, 0.999),
+    "lion": (0.9, 0.99),
+    "muon": (0.95, 0.999),
+    "normalised-sgd": (0.0, 0.999),
+    "lars": (0.0, 0.999),
+    "lamb": (0.9, 0.999),
+}
+
+#: Steps that grow with the gradient; those of all others have the same length however large it is.
+GRADIENT = ("sgd", "momentum", "nesterov")
+
+#: Steps whose length is lr times that of the weights: at any protocol but fixed LR that is another optimiser.
+TRUST = ("lamb", "lars")
+
+
+def own_share(value: Any) -> float:
+    """A number from 0 (included) to 1 (excluded); NaN if there is none, until `take_defaults`."""
+    return math.nan if value is None else share(value)
+
+
+def take_defaults(table: Any) -> None:
+    """Give the coefficients that a table ``[training]`` leaves out the values of its optimiser."""
+    for name, own in zip(("momentum", "beta2"), OPTIMIZERS[table.optimizer], strict=True):
+        if math.isnan(getattr(table, name)):
+            object.__setattr__(table, name, own)
+
+
+def check_protocols(optimizer: str, *protocols: str) -> None:
+    """Refuse a protocol under which the steps of an optimiser mean nothing.
+
+    Raises
+    ------
+    ExperimentError
+        In one line.
+    """
+    if optimizer in TRUST and (wrong := [one for one in protocols if one != "fixed-lr"]):
+        raise ExperimentError(
+            f"[training] optimizer = {show(optimizer)}: must be another one under {wrong[0]}; the steps of LARS and "
+            "LAMB are as long as lr times the norm, so only fixed-lr is a protocol of theirs"
+        )

@@ -1,0 +1,41 @@
+"""Steps by the signs of the gradient, or of its average, with decoupled weight decay."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from empirics.training.optimizer import Optimizer
+
+
+class SignSGD(Optimizer):
+    """``w ← w − lr (sign(g) + weight_decay · w)`` (Bernstein et al. 2018, arXiv 1802.04434)."""
+
+    name: ClassVar[str] = "signsgd"
+
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
+        """The signs, plus the decay."""
+        return gradient.sign().addcmul_(weights, weight_decay.unsqueeze(1))
+
+
+class Lion(Optimizer):
+    """``w ← w − lr (sign(β₁m + (1−β₁)g) + weight_decay · w)``, then ``m ← β₂m + (1−β₂)g``.
+
+    Chen et al. 2023 (arXiv 2302.06675), program 1.
+    """
+
+    name: ClassVar[str] = "lion"
+
+    def state(self, weights: Tensor) -> dict[str, Tensor]:
+        """The average gradient."""
+        return {"average": torch.zeros_like(weights)}
+
+    def direction(
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
+        """The signs of an average that weighs the last gradient more, plus the decay."""
+        pushed = state["average"].lerp(gradient, 1 - self.settings.momentum).sign_()
+        state["average"].lerp_(gradient, 1 - self.settings.beta2)
+        return pushed.addcmul_(weights, weight_decay.unsqueeze(1))
