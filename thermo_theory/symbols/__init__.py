@@ -248,6 +248,7 @@ degree = _symbol(
     Domain(0.0),
 )
 D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
+r_next = _symbol("r'", "r_next", "norm of the weights after the next step", "weight")
 D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
 taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")
 stride = _symbol("alpha", "stride", "factor of a step's direction: the learning rate, and what goes with it")

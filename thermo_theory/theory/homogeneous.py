@@ -47,6 +47,7 @@ from thermo_theory.symbols import (
     own,
     p,
     r,
+    r_next,
     size,
     stride,
     taken,
@@ -216,6 +217,27 @@ def _length(chain: Chain) -> None:
     far.substitute(square).root(chord)
 
 
+def _drift(chain: Chain) -> None:
+    length = sp.sqrt(Dot(u, u))
+    moved = chain.definition(
+        eq(w_next, (1 - eta * lam) * w - eta * r * u / length), "a step as long as eta times the weights, decay beside it"
+    )
+    tangent = chain.assumption("scale invariance", eq(Dot(u, w), 0), "the step is along the sphere")
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    after_it = chain.definition(eq(Dot(w_next, w_next), r_next**2), "the norm after the step")
+    square = moved.inner(moved).substitute(tangent, norm, after_it).simplify()
+    square.take_logarithm().log_ratio()
+
+
+@operation("solve for the change of log r")
+def log_ratio(equation: sp.Eq) -> sp.Eq:
+    """From ``2 log r' = 2 log r + ...`` to the difference of the logarithms."""
+    change = sp.simplify(sp.expand_log(equation.rhs, force=False) / 2 - sp.log(r))
+    if equation.lhs != 2 * sp.log(r_next) or change.has(r):
+        raise OperationError(f"{equation} does not give a norm as a multiple of that before")
+    return eq(sp.log(r_next) - sp.log(r), change)
+
+
 # Temperature and the gas -------------------------------------------------------------------------
 
 
@@ -306,6 +328,12 @@ derivation(
     summary="Temperature of a gas of degree k: learning rate times noise over twice the gain",
     worlds=[gas_world("decoupled"), memory_world()],
 )(_temperature)
+derivation(
+    "trust-ratio-drift",
+    source=THIS_TOOLKIT,
+    summary="With a trust ratio and decay beside the step, or none, the norm never settles: its logarithm drifts",
+    worlds=[length_world("beside")],
+)(_drift)
 derivation(
     "trust-ratio-chord",
     source=THIS_TOOLKIT,

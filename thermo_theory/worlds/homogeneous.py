@@ -116,24 +116,39 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
     return World(meanings, f"steps of period {period}, d = {n}", ensemble=ensemble)
 
 
-@world_maker("steps as long as the weights times the learning rate, at a few weights, d = 3 to 5")
-def length_world(number: int, granted: Assumptions, /) -> World:
-    """Worlds in which a step goes in any direction, by the learning rate times the norm of the weights."""
-    del granted
+@world_maker(
+    lambda decay="within": f"steps as long as the weights times the learning rate, decay {decay} them, d = 3 to 5"
+)
+def length_world(number: int, granted: Assumptions, /, decay: str = "within") -> World:
+    """Worlds in which a step goes in any direction, by the learning rate times the norm of the weights.
+
+    Parameters
+    ----------
+    decay : str
+        "within" the step, or "beside" it.
+    """
+    tangent = "scale invariance" in granted
     dice, n = random.Random(f"length {number}"), 3 + number % 3
-    rate, decay = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
+    rate, strength = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
     ensemble = [{one: mp.matrix([dice.gauss(0, 1) for _ in range(n)]) for one in (s.w, s.u)} for _ in range(4)]
 
+    if tangent:
+        for point in ensemble:
+            w, u = point[s.w], point[s.u]
+            point[s.u] = u - w * (mp.fdot(u, w) / mp.fdot(w, w))
+
     def moved(world: World) -> Any:
-        way = world[s.u] + world[s.w] * decay
-        return world[s.w] - way * (rate * world[s.r] / mp.norm(way, 2))
+        way = world[s.u] + world[s.w] * (strength if decay == "within" else 0)
+        kept = 1 if decay == "within" else 1 - rate * strength
+        return world[s.w] * kept - way * (rate * world[s.r] / mp.norm(way, 2))
 
     meanings: dict[Any, Any] = {
         **ensemble[0],
         s.eta: rate,
-        s.lam: decay,
+        s.lam: strength,
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.w_next: moved,
+        s.r_next: lambda world: mp.norm(world[s.w_next], 2),
         s.chord: rate,
     }
     return World(meanings, f"steps of one length, d = {n}", ensemble=ensemble)
