@@ -220,7 +220,8 @@ def _length(chain: Chain) -> None:
 def _drift(chain: Chain) -> None:
     length = sp.sqrt(Dot(u, u))
     moved = chain.definition(
-        eq(w_next, (1 - eta * lam) * w - eta * r * u / length), "a step as long as eta times the weights, decay beside it"
+        eq(w_next, (1 - eta * lam) * w - eta * r * u / length),
+        "a step as long as eta times the weights, decay beside it",
     )
     tangent = chain.assumption("scale invariance", eq(Dot(u, w), 0), "the step is along the sphere")
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm")

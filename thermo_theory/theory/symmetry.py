@@ -50,6 +50,7 @@ __all__ = [
     "in_polar_coordinates",
     "match",
     "maxwell_fixed_lr",
+    "maxwell_on_the_sphere",
     "multiple",
     "one_step",
     "scaling",
@@ -328,10 +329,12 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     _slope(chain, form, lam).substitute(_directions(chain))
 
 
-def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
-    at_rate = {w: r0 * w_bar, eta: eta_eff * r0**2}
+def maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
+    """Write how the entropy depends on the norm of a sphere, at a learning rate that changes with it."""
+    rate = eta_eff * r0 ** protocol.rule.rate_powers[0]
+    at_rate = {w: r0 * w_bar, eta: rate}
     same_run = _same_run(chain, protocol).at_once(at_rate)
-    end = run(steps, r0 * w_bar, eta_eff * r0**2, r0)
+    end = run(steps, r0 * w_bar, rate, r0)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
         eq(_S(eta_eff, r0), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
@@ -410,7 +413,7 @@ def _words(protocol: Protocol) -> tuple[str, str]:
     return f"{buffers}{rates}", f"dS/dlog eta {'-' if down < 0 else '+'} {times}dS/dlog lambda is {sum_}"
 
 
-_MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
+_MAXWELL = {FixedSphere: maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
 def _maxwell_by_symmetry(chain: Chain, protocol: Protocol) -> None:

@@ -21,10 +21,16 @@ from thermo_theory.engine.checking import Evidence
 from thermo_theory.engine.derivation import Derivation
 from thermo_theory.engine.formula import Formula
 from thermo_theory.engine.operations import OperationError, operation
-from thermo_theory.symbols import angle, chord, degree, eq, eta, g, lam, own, taken, w
+from thermo_theory.symbols import angle, chord, degree, eq, eta, g, lam, own, r0, taken, w
 from thermo_theory.symbols.vectors import Dot, Vec, is_tensor
 from thermo_theory.theory.homogeneous import NAMES
-from thermo_theory.theory.symmetry import THIS_TOOLKIT, maxwell_fixed_lr, one_step, scaling_symmetry
+from thermo_theory.theory.symmetry import (
+    THIS_TOOLKIT,
+    maxwell_fixed_lr,
+    maxwell_on_the_sphere,
+    one_step,
+    scaling_symmetry,
+)
 from thermo_theory.updates import Update, UpdateError
 from thermo_theory.worlds.discrete import course, index, runs_world
 from thermo_theory.worlds.homogeneous import KINDS, gas_world, length_world, memory_world
@@ -295,6 +301,17 @@ def _text(value: Any) -> str:
 # What is written ---------------------------------------------------------------------------------
 
 
+def _maxwell(chain: Chain, mine: Any) -> None:
+    held = mine.rule.held
+    if held == (eta, r0) and not mine.rule.buffers:
+        maxwell_on_the_sphere(chain, mine)
+    elif held == (eta, lam):
+        maxwell_fixed_lr(chain, mine)
+    else:
+        known = "a learning rate eta and weight decay lam, or eta and the norm r0 of a sphere without buffers"
+        raise UpdateError(f"the Maxwell relation is derived for updates with {known}; this one is {mine}")
+
+
 def _degree(chain: Chain, mine: Any) -> Step:
     """The degree of the step, seen in its own equation: the decay is collected."""
     rule = mine.rule
@@ -351,7 +368,7 @@ _WRITTEN: dict[str, tuple[Callable[[Chain, Any], object], str]] = {
         "A run from rescaled weights, buffers and rates is the run from w, rescaled",
     ),
     "maxwell": (
-        maxwell_fixed_lr,
+        _maxwell,
         "Slopes of the entropy that the scaling symmetry fixes, for any noise and any step size",
     ),
     "radius": (_radius, "Stationary norm of the weights"),

@@ -439,7 +439,7 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
     if "r0" in update.parameters:
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
-            ends(unit * norm, effective * norm**2, norm)
+            ends(unit * norm, effective * norm ** mp.mpf(int(update.rate_powers[0])), norm)
         )
     if "eta_eff" in update.parameters:
         # The noise temperature is a mean over directions: read off the minibatches at the ends of the runs.
