@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from thermo_theory.engine.formula import Formula
     from thermo_theory.protocols import PROTOCOLS, Protocol
     from thermo_theory.theory.gases import vmf
-    from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
-    from thermo_theory.theory.gases.own import Gas
     from thermo_theory.theory.gases.harmonic import Harmonic
+    from thermo_theory.theory.gases.own import Gas
     from thermo_theory.theory.workbench import Optimizer
+    from thermo_theory.typed import FixedELR, FixedLR, FixedSphere
 
 __all__ = [
     "ASSUMPTIONS",

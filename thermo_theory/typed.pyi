@@ -8,6 +8,9 @@ from thermo_theory.engine.formula import Formula
 from thermo_theory.numeric.domain import Invalid
 from thermo_theory.protocols import Protocol
 
+class _Of_D_eta_lam(Formula):
+    def __call__(self, *, D: ArrayLike, eta: ArrayLike, lam: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
+
 class _Of_R(Formula):
     def __call__(self, *, R: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
 
@@ -16,6 +19,9 @@ class _Of_R_T(Formula):
 
 class _Of_T_d_r(Formula):
     def __call__(self, *, T: ArrayLike, d: ArrayLike, r: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
+
+class _Of_beta1_d_eta_lam(Formula):
+    def __call__(self, *, beta1: ArrayLike, d: ArrayLike, eta: ArrayLike, lam: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
 
 class _Of_beta1_d_eta_lam_sigma(Formula):
     def __call__(self, *, beta1: ArrayLike, d: ArrayLike, eta: ArrayLike, lam: ArrayLike, sigma: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
@@ -58,6 +64,9 @@ class _Of_eta_eff_sigma(Formula):
 
 class _Of_eta_lam(Formula):
     def __call__(self, *, eta: ArrayLike, lam: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
+
+class _Of_eta_lam_d_beta1_beta2(Formula):
+    def __call__(self, *, eta: ArrayLike, lam: ArrayLike, d: ArrayLike, beta1: ArrayLike, beta2: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
 
 class _Of_eta_r_sigma(Formula):
     def __call__(self, *, eta: ArrayLike, r: ArrayLike, sigma: ArrayLike, invalid: Invalid = ...) -> Any: ...  # type: ignore[override]
@@ -137,6 +146,54 @@ class _adam_l2(Protocol):
     @property
     def maxwell(self) -> _Of_R: ...
 
+class _signsgd(Protocol):
+    @property
+    def radius(self) -> _Of_d_eta_lam: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
+class _lion(Protocol):
+    @property
+    def radius(self) -> _Of_eta_lam_d_beta1_beta2: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
+class _normalised_sgd(Protocol):
+    @property
+    def radius(self) -> _Of_eta_lam: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
+class _muon(Protocol):
+    @property
+    def radius(self) -> _Of_D_eta_lam: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
+class _lars(Protocol):
+    @property
+    def radius(self) -> _Of_d_eta_lam_sigma: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
+class _lamb(Protocol):
+    @property
+    def radius(self) -> _Of_beta1_d_eta_lam: ...
+    @property
+    def symmetry(self) -> Formula: ...
+    @property
+    def maxwell(self) -> _Of_R: ...
+
 class _FixedSphere(Protocol):
     @property
     def radius(self) -> _Of_r0: ...
@@ -206,6 +263,18 @@ class _FixedLR(Protocol):
     def with_optimizer(self, name: Literal["adamw"]) -> _adamw: ...
     @overload
     def with_optimizer(self, name: Literal["adam-l2"]) -> _adam_l2: ...
+    @overload
+    def with_optimizer(self, name: Literal["signsgd"]) -> _signsgd: ...
+    @overload
+    def with_optimizer(self, name: Literal["lion"]) -> _lion: ...
+    @overload
+    def with_optimizer(self, name: Literal["normalised-sgd"]) -> _normalised_sgd: ...
+    @overload
+    def with_optimizer(self, name: Literal["muon"]) -> _muon: ...
+    @overload
+    def with_optimizer(self, name: Literal["lars"]) -> _lars: ...
+    @overload
+    def with_optimizer(self, name: Literal["lamb"]) -> _lamb: ...
     @overload
     def with_optimizer(self, name: str) -> Protocol: ...
 

@@ -1,9 +1,9 @@
 """The update of an optimiser, read from a text: its scaling, its equations, and one step with numbers.
 
-A text has one statement for each thing that a step changes: ``v = beta*v + g; w = w - eta*(sign(v) + lam*w)``. ``w`` are
-the weights and ``g`` is the gradient of the minibatch at the weights before the step; what is used before it is assigned
-is a buffer, everything else is a number. Functions of vectors act on each coordinate, but for ``norm`` (the Euclidean
-norm), ``dot`` and ``msign`` (the polar factor ``U V^T`` of the weights written as a matrix ``U S V^T``).
+A text has one statement for each thing that a step changes: ``v = beta*v + g; w = w - eta*(sign(v) + lam*w)``. ``w`` is
+the vector of weights and ``g`` the gradient of the minibatch at the weights before the step; what is used before it is
+assigned is a buffer, everything else is a number. Functions of vectors act coordinate by coordinate, but for ``norm``
+(the Euclidean norm), ``dot`` and ``msign`` (the polar factor ``U V^T`` of a vector written as a matrix ``U S V^T``).
 
 >>> update = Update.read("v = beta*v + g; w = w - eta*(v/norm(v) + lam*w)")
 >>> update.buffers, update.parameters
@@ -92,7 +92,9 @@ class Term:
 
     def bracketed(self, inside: str) -> str:
         """Write it as a part of an operation."""
-        return f"({self})" if self.args and _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") else str(self)
+        return (
+            f"({self})" if self.args and _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") else str(self)
+        )
 
     def names(self) -> Iterator[str]:
         """Names that stand in it."""
@@ -200,7 +202,7 @@ def _polar(x: Any, shape: tuple[int, ...]) -> Any:
         left, _, right = np.linalg.svd(matrix, full_matrices=False)
         return np.reshape(left @ right, np.shape(x))
     matrix = matrix if shape[0] <= shape[1] else matrix.T
-    factor, change = matrix / (matrix * matrix).sum().sqrt(), 1
+    factor, change = matrix / (matrix * matrix).sum().sqrt(), 1.0
     while change > 1e-24:  # its error is squared once more
         new = factor * 3 / 2 - factor @ factor.T @ factor / 2
         factor, change = new, float(np.abs(new - factor).max())
@@ -251,7 +253,7 @@ class _Scaling:
         if term.op in ("+", "-", "min", "max", "clip"):
             parts = [self.of(part) for part in term.args if part.op != _ZERO]
             if len(parts) == 2:
-                self.equal(*parts, f"{term.args[0]} and {term.args[1]}, in {term}")
+                self.equal(parts[0], parts[1], f"{term.args[0]} and {term.args[1]}, in {term}")
             return parts[0]
         if term.op == "**":
             base, exponent = term.args
@@ -306,7 +308,7 @@ class Update:
         words = {word for _, right in statements for word in re.findall(r"\b[A-Za-z_]\w*\b(?!\s*\()", right)}
         symbols = {word: Term(_OTHER_NAMES.get(word, word)) for word in words - set(_FUNCTIONS) | {"w", "g"}}
         try:
-            read = tuple((name, _term(read_expression(right, symbols, _FUNCTIONS))) for name, right in statements)  # type: ignore[arg-type]
+            read = tuple((name, _term(read_expression(right, symbols, _FUNCTIONS))) for name, right in statements)
         except ValueError as error:
             raise UpdateError(str(error)) from None
         return cls(read)._checked(text)
@@ -406,7 +408,9 @@ class Update:
         UpdateError
             If there are none; with the parts that scale differently, and what breaks the symmetry.
         """
-        unknown = {name: sp.Dummy(name) for name in (*self.buffers, *free, *(one for one in RATES if one in self._names))}
+        unknown = {
+            name: sp.Dummy(name) for name in (*self.buffers, *free, *(one for one in RATES if one in self._names))
+        }
         known: dict[str, sp.Expr] = {"w": sp.sympify(weights), "g": sp.sympify(gradient), **unknown}
         scaling = _Scaling(known)
         for name, term, kept in self._marked:
@@ -418,10 +422,10 @@ class Update:
         found: dict[sp.Dummy, sp.Expr] = {}
         for condition, where in scaling.conditions:
             left = sp.expand(condition.subs(found))
-            name = next((one for one in unknown.values() if left.has(one)), None)
-            if name is not None:
-                value = sp.solve(left, name)[0]
-                found = {one: sp.expand(its.subs(name, value)) for one, its in found.items()} | {name: value}
+            open_ = next((one for one in unknown.values() if left.has(one)), None)
+            if open_ is not None:
+                value = sp.solve(left, open_)[0]
+                found = {one: sp.expand(its.subs(open_, value)) for one, its in found.items()} | {open_: value}
             elif left != 0:
                 raise UpdateError(f"{where}, scale differently")
         return {one: sp.expand(found.get(dummy, dummy)) for one, dummy in unknown.items()}
@@ -601,7 +605,11 @@ def _in_limit(term: Term) -> Term | None:
     other = next((part for part in term.args if part.op not in (_ZERO, _INFINITE)), None)
     if _ZERO not in ops and _INFINITE not in ops:
         return term
-    if term.op == "min" and _INFINITE in ops or term.op == "clip" and ops[1] == _INFINITE or term.op == "max" and _ZERO in ops:
+    if (
+        (term.op == "min" and _INFINITE in ops)
+        or (term.op == "clip" and ops[1] == _INFINITE)
+        or (term.op == "max" and _ZERO in ops)
+    ):
         return other
     if term.op in ("+", "-") and _INFINITE not in ops:
         return other if ops[1] == _ZERO else term if term.op == "-" else other

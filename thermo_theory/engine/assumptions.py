@@ -17,8 +17,8 @@ ASSUMPTIONS = {
     "low temperature": "an expansion in the temperature, truncated at a stated order",
     "pure noise": "the mean gradient vanishes",
     "uncorrelated gradients": "a gradient is uncorrelated with those before it: E[g.v] = 0, v the optimiser's buffer",
-    "uncorrelated steps": "a step is uncorrelated with those before it: of steps that are no linear function of the gradient, "
-    "for noise that is symmetric and much larger than the mean gradient",
+    "uncorrelated steps": "a step is uncorrelated with those before it; if it is not linear in the gradient, this "
+    "needs noise that is symmetric and much larger than the mean gradient",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",

@@ -82,7 +82,7 @@ class Derivation(Rendered):
     @cached_property
     def claim(self) -> Formula:
         """What is shown: the last step, as a formula."""
-        units = {symbol: unit for case in cases_of(self) for symbol, unit in OVERRIDES[case].items()}
+        units = {symbol: unit or "" for case in cases_of(self) for symbol, unit in OVERRIDES[case].items()}
         names = [self.name] if self.protocol is None else [self.name, getattr(self.protocol, "key", str(self.protocol))]
         call = f"derive({', '.join(map(json.dumps, names))}).claim" if self._as_registered else ""
         origin = Origin(self.summary, self.assumptions, units, call)

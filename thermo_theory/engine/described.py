@@ -34,7 +34,7 @@ def described(formula: Formula) -> str:
     if left in glossary:
         symbols = {glossary[left].argument: (glossary[left], str(formula._result))} | symbols
     for name, (info, domain) in symbols.items():
-        unit = origin.units.get(info.symbol, info.unit)
+        unit = origin.units.get(info.symbol, info.unit) or "depends on the degree of the step"
         lines.append(wrapped(f"{name}: {info.meaning}{f' [{unit}]' if unit != '1' else ''}; {domain}"))
     between = ", ".join(map(formula.said, formula.between()))
     said = {"Domain": between, "Source": formula.source, "Assumes": ", ".join(origin.assumptions)}

@@ -46,12 +46,18 @@ BASE = {name: sp.Symbol(name, positive=True) for name in ("loss", "weight", "ite
 #: currents are at the weights and not at unit norm.
 #: None stands for a unit that the steps determine: that of rates depends on the degree of a step in the gradient.
 OVERRIDES: dict[str, dict[sp.Basic, str | None]] = {
-    "homogeneous": dict.fromkeys(
-        (s.eta, s.eta_eff, s.lam, s.p, s.V, s.D_step, s.D_now, s.D_x, s.gain, s.size, s.stride, s.u, s.u_noise, s.u_mean, s.scale)
-    ),
-    "adamw": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1")
-    | {s.eta: "weight/sqrt(iteration)", s.lam: "1/(weight*sqrt(iteration))", s.V: "weight", s.p: "loss/weight"},
-    "adam-l2": dict.fromkeys((s.g, s.buffer, s.buffer_next), "1") | {s.eta: "weight/sqrt(iteration)"},
+    "homogeneous": {
+        **dict.fromkeys((s.eta, s.eta_eff, s.lam, s.p, s.V, s.D_step, s.D_now, s.D_x, s.gain, s.size, s.stride)),
+        **dict.fromkeys((s.u, s.u_noise, s.u_mean)),
+    },
+    "adamw": {
+        **dict.fromkeys((s.g, s.buffer, s.buffer_next), "1"),
+        s.eta: "weight/sqrt(iteration)",
+        s.lam: "1/(weight*sqrt(iteration))",
+        s.V: "weight",
+        s.p: "loss/weight",
+    },
+    "adam-l2": {**dict.fromkeys((s.g, s.buffer, s.buffer_next), "1"), s.eta: "weight/sqrt(iteration)"},
     "linear": {
         s.sigma: "loss*sqrt(iteration)/weight",
         s.Hess: "loss/weight^2",
@@ -292,7 +298,7 @@ def cases_of(derivation: Any) -> list[str]:
     present = set().union(*(step.equation.free_symbols for step in derivation.steps))
     holds = {
         "linear": s.C in present,
-        "homogeneous": optimizer not in _STATED or not present.isdisjoint((s.D_now, s.D_step)),
+        "homogeneous": optimizer not in _STATED or not present.isdisjoint((s.D_now, s.D_step, s.u)),
         **{case: case in f"{optimizer} {derivation.name}" for case in ("adamw", "adam-l2")},
     }
     return [case for case in OVERRIDES if holds[case]]

@@ -157,6 +157,11 @@ class Formula:
         right = getattr(self.equation, "rhs", self.equation)
         return _averaged(right.removeO() if isinstance(right, sp.Expr) else right)
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the derivation assumes that it is the claim of."""
+        return self.origin.assumptions
+
     @cached_property
     def arguments(self) -> tuple[str, ...]:
         """Names of the arguments."""

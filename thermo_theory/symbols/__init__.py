@@ -240,8 +240,15 @@ adam_unit = _symbol(
     "normaliser of Adam's gradients, their root mean square per coordinate",
     "loss*sqrt(iteration)/weight",
 )
-degree = _symbol("k", "k", "degree of a step in the gradient: steps are c^k times as large if gradients are c times", "1", Domain(0.0))
+degree = _symbol(
+    "k",
+    "k",
+    "degree of a step in the gradient: steps are c^k times as large if gradients are c times",
+    "1",
+    Domain(0.0),
+)
 D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
+r_next = _symbol("r'", "r_next", "norm of the weights after the next step", "weight")
 D_now = _symbol("D_w", "D_w", "sum over all lags of the mean inner products of steps' directions, at the weights")
 taken = _symbol("zeta", "taken", "share of the weights that weight decay takes in a step")
 stride = _symbol("alpha", "stride", "factor of a step's direction: the learning rate, and what goes with it")
@@ -250,8 +257,6 @@ D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
 gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
 size = _symbol("A", "size", "norm of a step before a trust ratio divides by it, at unit norm of the weights")
 R_k = _symbol("R_k", "R_k", "gas constant of a gas of degree k, (d - 1)/(1 + k)")
-scale = _symbol("s", "scale", "factor of an orthogonalised step")
-rank = _symbol("rank", "rank", "rank of the weights as a matrix, its shorter side")
 angle = _symbol("phi", "angle", "angle between the weights before and after a step", "1", Domain(0.0, pi))
 chord = _symbol("chi", "chord", "root mean square of a step over that of the weights", domain=Domain(0.0, 2.0))
 

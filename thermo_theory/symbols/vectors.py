@@ -291,10 +291,10 @@ class _ByCoordinates(Notation):
         return cls.pulled(positive, sp.expand(factor / positive * vector), *others)
 
     @classmethod
-    def pulled(cls, factor: sp.Expr, vector: sp.Expr) -> sp.Expr:
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr, *others: sp.Expr) -> sp.Expr:
         """Value at a multiple of a vector: signs stay as they are."""
         del factor
-        return cls(vector)
+        return cls(vector, *others)
 
 
 class Sign(_ByCoordinates):
@@ -322,7 +322,9 @@ class Powers(_ByCoordinates):
         return super().eval(argument, exponent)
 
     @classmethod
-    def pulled(cls, factor: sp.Expr, vector: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr, *others: sp.Expr) -> sp.Expr:
+        """Value at a multiple of a vector."""
+        (exponent,) = others
         return factor**exponent * cls(vector, exponent)
 
 
@@ -332,7 +334,9 @@ class Clip(_ByCoordinates):
     text, tex = "clip({0}, {1})", r"\operatorname{{clip}}\left({0}, {1}\right)"
 
     @classmethod
-    def pulled(cls, factor: sp.Expr, vector: sp.Expr, bound: sp.Expr) -> sp.Expr:
+    def pulled(cls, factor: sp.Expr, vector: sp.Expr, *others: sp.Expr) -> sp.Expr:
+        """Value at a multiple of a vector, cut off as much lower."""
+        (bound,) = others
         return factor * cls(vector, bound / factor)
 
 

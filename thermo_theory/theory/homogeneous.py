@@ -34,6 +34,7 @@ from thermo_theory.symbols import (
     T,
     V,
     angle,
+    chord,
     d,
     degree,
     eq,
@@ -46,6 +47,7 @@ from thermo_theory.symbols import (
     own,
     p,
     r,
+    r_next,
     size,
     stride,
     taken,
@@ -59,7 +61,16 @@ from thermo_theory.symbols import (
 )
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
-from thermo_theory.worlds.homogeneous import KINDS, after, gas_world, lag, lagged, memory_world, with_weights
+from thermo_theory.worlds.homogeneous import (
+    KINDS,
+    after,
+    gas_world,
+    lag,
+    lagged,
+    length_world,
+    memory_world,
+    with_weights,
+)
 
 __all__ = ["NAMES", "out_of_sum", "sum_recursion"]
 
@@ -99,7 +110,7 @@ def out_of_sum(equation: sp.Eq) -> sp.Eq:
 @derivation(
     "step-memory",
     source=THIS_TOOLKIT,
-    summary="What decay takes from the mean squared norm is the sum over lags of the inner products of steps, for any steps",
+    summary="Weight decay takes from the mean squared norm what steps add: the sum over lags of their inner products",
     worlds=[memory_world()],
 )
 def _step_memory(chain: Chain) -> None:
@@ -107,10 +118,14 @@ def _step_memory(chain: Chain) -> None:
     product = chain.definition(eq(with_weights(lag), Expectation(Dot(w, after(lag)))), "with the step n steps later")
     later = chain.definition(eq(lagged(lag), Expectation(Dot(u, after(lag)))), "mean products of steps n steps apart")
     still = chain.assumption(
-        "stationarity", eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)), "one step later all is the same"
+        "stationarity",
+        eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)),
+        "one step later all is the same",
     )
     recursion = moved.project(after(lag + 1)).expectation()
-    recursion = recursion.substitute(still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip())
+    recursion = recursion.substitute(
+        still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip()
+    )
     total = recursion.sum_recursion(lag).out_of_sum()
     now = chain.definition(eq(after(0), u), "0 steps later it is this step")
     held = product.choose(lag, 0).substitute(now).flip().substitute(total)
@@ -143,31 +158,37 @@ def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
         words = "as if this were the rate, and so much decay beside the step"
     if kind == "decoupled":
         return chain.definition(eq(stride, rate), words), chain.definition(eq(taken, decay), words)
-    return tuple(chain.assumption("small steps", eq(*pair), words) for pair in ((stride, rate), (taken, decay)))
+    return (
+        chain.assumption("small steps", eq(stride, rate), words),
+        chain.assumption("small steps", eq(taken, decay), words),
+    )
 
 
-def _radius(chain: Chain, kind: str) -> Step:
+def _radius(chain: Chain, kind: str) -> None:
     rate, decay = _as_decoupled(chain, kind)
     balance = chain.claim("step-memory").substitute(rate, decay).solve_for(_WW)
     steady = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
     norm = chain.definition(eq(Dot(w, w), r**2), "the norm").expectation().substitute(steady)
     balance = balance.lead(eta, steady).substitute(norm)
     if kind == "trust":
-        alike = chain.assumption("scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone")
-        return balance.substitute(alike).root(r)
+        alike = chain.assumption(
+            "scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone"
+        )
+        balance.substitute(alike).root(r)
+        return
     alike = chain.assumption(
         "scale invariance",
         eq(D_now, D_step * Expectation(r ** (-2 * degree))),
         "steps are of degree k in gradients, and those are of degree -1",
     )
     level = chain.assumption("small steps", eq(Expectation(r ** (-2 * degree)), r ** (-2 * degree)))
-    return balance.substitute(alike, level).root(r)
+    balance.substitute(alike, level).root(r)
 
 
 # Rotation ----------------------------------------------------------------------------------------
 
 
-def _angle(chain: Chain) -> Step:
+def _angle(chain: Chain) -> None:
     balance = chain.claim("step-memory")
     held = chain.claim("step-memory", about=Expectation(Dot(u, w)))
     named = chain.claim("step-memory", about=D_now)
@@ -180,13 +201,48 @@ def _angle(chain: Chain) -> Step:
         eq(sp.cos(angle) * _WW, Expectation(Dot(w, w_next))), "the mean cosine, weighed with the squared norm"
     )
     turned = turned.substitute(overlap).solve_for(sp.cos(angle))
-    return turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
+    turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
+
+
+def _length(chain: Chain) -> None:
+    moved = chain.definition(
+        eq(w_next - w, -eta * r * (u + lam * w) / sp.sqrt(Dot(u + lam * w, u + lam * w))),
+        "a step that is the learning rate times as long as the weights, decay and all",
+    )
+    square = moved.inner(moved).simplify().expectation()
+    far = chain.definition(
+        eq(chord**2 * Expectation(r**2), Expectation(Dot(w_next - w, w_next - w))),
+        "the mean square of a step over that of the weights",
+    )
+    far.substitute(square).root(chord)
+
+
+def _drift(chain: Chain) -> None:
+    length = sp.sqrt(Dot(u, u))
+    moved = chain.definition(
+        eq(w_next, (1 - eta * lam) * w - eta * r * u / length),
+        "a step as long as eta times the weights, decay beside it",
+    )
+    tangent = chain.assumption("scale invariance", eq(Dot(u, w), 0), "the step is along the sphere")
+    norm = chain.definition(eq(Dot(w, w), r**2), "the norm")
+    after_it = chain.definition(eq(Dot(w_next, w_next), r_next**2), "the norm after the step")
+    square = moved.inner(moved).substitute(tangent, norm, after_it).simplify()
+    square.take_logarithm().log_ratio()
+
+
+@operation("solve for the change of log r")
+def log_ratio(equation: sp.Eq) -> sp.Eq:
+    """From ``2 log r' = 2 log r + ...`` to the difference of the logarithms."""
+    change = sp.simplify(sp.expand_log(equation.rhs, force=False) / 2 - sp.log(r))
+    if equation.lhs != 2 * sp.log(r_next) or change.has(r):
+        raise OperationError(f"{equation} does not give a norm as a multiple of that before")
+    return eq(sp.log(r_next) - sp.log(r), change)
 
 
 # Temperature and the gas -------------------------------------------------------------------------
 
 
-def _temperature(chain: Chain) -> Step:
+def _temperature(chain: Chain) -> None:
     rate = chain.definition(eq(eta_eff, eta / r ** (1 + degree)), "the effective learning rate")
     moved = chain.definition(eq(x_next, x - eta_eff * (u_mean + u_noise)), "the direction's step: a mean, and noise")
     well = chain.assumption(
@@ -204,7 +260,7 @@ def _temperature(chain: Chain) -> Step:
     small = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
     heat = chain.definition(eq(T, h * Expectation(Dot(x, x))), "equipartition: the mean loss is T/2 in each direction")
     spread = spread.solve_for(Expectation(Dot(x, x))).lead(eta_eff, small)
-    return heat.substitute(spread).substitute(even, rate)
+    heat.substitute(spread).substitute(even, rate)
 
 
 def _gas(chain: Chain, kind: str) -> None:
@@ -227,7 +283,9 @@ def index(chain: Chain, law: Step, directions: Step) -> Step:
     """The adiabatic index at low temperature, from an equation of state."""
     inner_energy, enthalpy = sp.Function("U"), sp.Function("H")
     energy = chain.assumption(
-        "low temperature", eq(inner_energy(T), (d - 1) * T / 2), "equipartition: T/2 in each direction, above the minimum"
+        "low temperature",
+        eq(inner_energy(T), (d - 1) * T / 2),
+        "equipartition: T/2 in each direction, above the minimum",
     )
     at_volume = chain.definition(eq(C_V, sp.Derivative(inner_energy(T), T)), "heat capacity at constant volume")
     at_volume = at_volume.substitute(energy.differentiate(T))
@@ -272,10 +330,21 @@ derivation(
     worlds=[gas_world("decoupled"), memory_world()],
 )(_temperature)
 derivation(
+    "trust-ratio-drift",
+    source=THIS_TOOLKIT,
+    summary="With a trust ratio and decay beside the step, or none, the norm never settles: its logarithm drifts",
+    worlds=[length_world("beside")],
+)(_drift)
+derivation(
+    "trust-ratio-chord",
+    source=THIS_TOOLKIT,
+    summary="With a trust ratio a step is the learning rate times as long as the weights",
+    worlds=[length_world()],
+)(_length)
+derivation(
     "homogeneous-angle",
     source=THIS_TOOLKIT,
-    summary="Angle between the weights before and after any step with decay beside it, exact, by what a step shares with "
-    "those before it",
+    summary="Angle between the weights before and after a step with decay beside it, for any steps",
     worlds=[memory_world()],
 )(_angle)
 derivation(

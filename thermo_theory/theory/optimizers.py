@@ -54,7 +54,18 @@ from thermo_theory.worlds.optimizers import (
     thermometer_world,
 )
 
-__all__ = ["IN_WORDS", "LINEAR", "Moments", "bound", "eliminate", "inner", "lead", "moments", "root", "unit_of_gradients"]
+__all__ = [
+    "IN_WORDS",
+    "LINEAR",
+    "Moments",
+    "bound",
+    "eliminate",
+    "inner",
+    "lead",
+    "moments",
+    "root",
+    "unit_of_gradients",
+]
 
 #: Optimisers as summaries name them.
 IN_WORDS = {key: title for key, (title, _) in OPTIMIZERS.items()} | {

@@ -33,7 +33,15 @@ __all__ = ["count_signs", "geometric_sums"]
 @operation("each sign is 1 or -1")
 def count_signs(equation: sp.Eq) -> sp.Eq:
     """The square of a vector of signs is the number of its coordinates, d."""
-    return eq(*(side.replace(lambda part: isinstance(part, Dot) and part.args[0] == part.args[1] and isinstance(part.args[0], Sign), lambda _: d) for side in equation.args))
+    return eq(
+        *(
+            side.replace(
+                lambda part: isinstance(part, Dot) and part.args[0] == part.args[1] and isinstance(part.args[0], Sign),
+                lambda _: d,
+            )
+            for side in equation.args
+        )
+    )
 
 
 @operation("sum the geometric series")
@@ -50,14 +58,18 @@ def geometric_sums(equation: sp.Eq) -> sp.Eq:
         return sp.simplify(function.subs(index, 0) / (1 - ratio))
 
     above, below = sp.fraction(sp.factor(equation.rhs.replace(sp.Sum, total)))
-    return eq(equation.lhs, sp.expand(-above) / sp.expand(-below) if above.could_extract_minus_sign() else above / below)
+    return eq(
+        equation.lhs, sp.expand(-above) / sp.expand(-below) if above.could_extract_minus_sign() else above / below
+    )
 
 
 def _all_lags(chain: Chain, square: sp.Expr) -> Step:
     """The sum over lags for small steps, of which decay leaves each product as it is."""
     same = chain.assumption("scale invariance", eq(D_step, D_now), "directions are the same at any norm")
     total = sp.Sum(lagged(lag + 1), (lag, 0, sp.oo))
-    small = chain.assumption("small steps", eq(D_now, square + 2 * total), "decay forgets no step before it is irrelevant")
+    small = chain.assumption(
+        "small steps", eq(D_now, square + 2 * total), "decay forgets no step before it is irrelevant"
+    )
     return same.substitute(small)
 
 
@@ -83,7 +95,9 @@ def _lion(chain: Chain) -> Step:
     index, own = sp.Symbol("j", integer=True, nonnegative=True), beta1 * (1 - beta2)
     why = "gradients are uncorrelated: the sum over those that both averages have, of the products of their weights"
     here, later = (
-        chain.assumption("uncorrelated gradients", eq(covariance(lags), first + sp.Sum(own**2 * rest, (index, 0, sp.oo))), why)
+        chain.assumption(
+            "uncorrelated gradients", eq(covariance(lags), first + sp.Sum(own**2 * rest, (index, 0, sp.oo))), why
+        )
         for lags, first, rest in (
             (0, (1 - beta1) ** 2, beta2 ** (2 * index)),
             (lag + 1, (1 - beta1) * own * beta2**lag, beta2 ** (2 * index + lag + 1)),
@@ -99,13 +113,17 @@ def _lion(chain: Chain) -> Step:
 
 
 def _lars(chain: Chain) -> tuple[Step, Step]:
-    noise = chain.assumption("homogeneous noise", eq(size, sigma * sp.sqrt(d - 1)), "the norm of a gradient that is noise")
+    noise = chain.assumption(
+        "homogeneous noise", eq(size, sigma * sp.sqrt(d - 1)), "the norm of a gradient that is noise"
+    )
     return _alone(chain, sp.S.One), noise
 
 
 def _lamb(chain: Chain) -> tuple[Step, Step]:
     kept = chain.assumption(
-        "uncorrelated gradients", eq(lagged(lag + 1), beta1 ** (lag + 1)), "a running mean forgets by beta1 in each step"
+        "uncorrelated gradients",
+        eq(lagged(lag + 1), beta1 ** (lag + 1)),
+        "a running mean forgets by beta1 in each step",
     )
     spread = chain.assumption(
         "isotropic noise",
@@ -143,7 +161,6 @@ def _radius(chain: Chain, protocol: Protocol) -> None:
 
 
 for _name, (_kind, _order, _) in _SUMS.items():
-    _lion_only = {"kernel": _lion_radius, "arguments": ("eta", "lam", "d", "beta1", "beta2")} if _name == "lion" else {}
     derivation(
         "radius",
         protocol=FixedLR.with_optimizer(_name),
@@ -154,5 +171,6 @@ for _name, (_kind, _order, _) in _SUMS.items():
                 "trust" if _kind == "trust-ratio" else "decoupled", sp.Integer(_order), "" if _name == "muon" else _name
             )
         ],
-        **_lion_only,
+        kernel=_lion_radius if _name == "lion" else None,
+        arguments=("eta", "lam", "d", "beta1", "beta2") if _name == "lion" else None,
     )(_radius)

@@ -45,7 +45,18 @@ from thermo_theory.symbols.vectors import (
 )
 from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
-__all__ = ["by_induction", "in_polar_coordinates", "match", "maxwell_fixed_lr", "multiple", "one_step", "scaling", "scaling_symmetry", "simplify_norms"]
+__all__ = [
+    "by_induction",
+    "in_polar_coordinates",
+    "match",
+    "maxwell_fixed_lr",
+    "maxwell_on_the_sphere",
+    "multiple",
+    "one_step",
+    "scaling",
+    "scaling_symmetry",
+    "simplify_norms",
+]
 
 THIS_TOOLKIT = "this toolkit (beyond Sadrtdinov et al. 2025, arXiv 2511.07308)"
 
@@ -164,6 +175,7 @@ def one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Ste
 
 
 def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
+    """Write that a run from rescaled weights, buffers and rates is the run, rescaled."""
     changes, state, held = scaling(protocol), _state(protocol), _held(protocol)
     after = [made(index, *state, *held) for made in _courses(protocol, False)]
     ones = one_step(chain, protocol, after)
@@ -278,6 +290,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
 
 
 def maxwell_fixed_lr(chain: Chain, protocol: Protocol) -> None:
+    """Write which slopes of the entropy the symmetry of an update with two rates fixes."""
     _slopes_from_scaling(chain, protocol, _entropy_scaling(chain, protocol), _S, "s")
 
 
@@ -316,10 +329,12 @@ def _maxwell_fixed_elr(chain: Chain, protocol: Protocol) -> None:
     _slope(chain, form, lam).substitute(_directions(chain))
 
 
-def _maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
-    at_rate = {w: r0 * w_bar, eta: eta_eff * r0**2}
+def maxwell_on_the_sphere(chain: Chain, protocol: Protocol) -> None:
+    """Write how the entropy depends on the norm of a sphere, at a learning rate that changes with it."""
+    rate = eta_eff * r0 ** protocol.rule.rate_powers[0]
+    at_rate = {w: r0 * w_bar, eta: rate}
     same_run = _same_run(chain, protocol).at_once(at_rate)
-    end = run(steps, r0 * w_bar, eta_eff * r0**2, r0)
+    end = run(steps, r0 * w_bar, rate, r0)
     norm = sp.sqrt(Dot(end, end))
     entropy = chain.definition(
         eq(_S(eta_eff, r0), EntropyOf(end / norm) + (d - 1) * Expectation(sp.log(norm))),
@@ -369,6 +384,7 @@ def _estimator_bias(chain: Chain) -> None:
 
 # The registry ------------------------------------------------------------------------------------
 
+
 def _power(name: str, power: sp.Expr) -> str:
     """Write a rate multiplied by a power of c."""
     size = str(abs(power))
@@ -397,7 +413,7 @@ def _words(protocol: Protocol) -> tuple[str, str]:
     return f"{buffers}{rates}", f"dS/dlog eta {'-' if down < 0 else '+'} {times}dS/dlog lambda is {sum_}"
 
 
-_MAXWELL = {FixedSphere: _maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
+_MAXWELL = {FixedSphere: maxwell_on_the_sphere, FixedELR: _maxwell_fixed_elr}
 
 
 def _maxwell_by_symmetry(chain: Chain, protocol: Protocol) -> None:

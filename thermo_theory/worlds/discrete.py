@@ -162,9 +162,10 @@ class Batches:
 
     def rounded(self) -> Batches:
         """The same in floating point."""
-        parts = [[part.astype(float) for part in parts] for parts in (self.pulls, self.shapes)]
-        numbers = {name: float(value) for name, value in self.numbers.items()}
-        return Batches(*parts, self.scales.astype(float), float(self.broken), numbers)
+        pulls, shapes = ([part.astype(float) for part in parts] for parts in (self.pulls, self.shapes))
+        numbers: Any = {name: float(value) for name, value in self.numbers.items()}
+        broken: Any = float(self.broken)
+        return Batches(pulls, shapes, self.scales.astype(float), broken, numbers)
 
     def run(self, update: Update, order: Sequence[int], state: State, rates: Sequence[Decimal]) -> State:
         """The weights and buffers after the minibatches in this order."""
@@ -295,9 +296,9 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
     # A run at rescaled rates is one from a rescaled beginning.
     factors = [1 / drawn.factor, *_to_equal_rates(update, drawn.rates)]
     starts = [*drawn.starts, *(_rescaled(update, drawn.starts[1], factor) for factor in factors)]
-    batches, rates, forgotten, most = drawn.batches, drawn.rates, FORGOTTEN, LONG
+    batches, forgotten, most, rates = drawn.batches, FORGOTTEN, LONG, tuple[Any, ...](drawn.rates)
     if rounded:
-        batches, rates, forgotten, most = batches.rounded(), tuple(map(float, rates)), Decimal("1e-9"), LONG // 2
+        batches, forgotten, most, rates = batches.rounded(), Decimal("1e-9"), LONG // 2, tuple(map(float, rates))
         starts = [tuple(_rounded(part) for part in start) for start in starts]
     longest = 1
     for order in drawn.orders:
@@ -438,7 +439,7 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
     if "r0" in update.parameters:
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
-            ends(unit * norm, effective * norm**2, norm)
+            ends(unit * norm, effective * norm ** mp.mpf(int(update.rate_powers[0])), norm)
         )
     if "eta_eff" in update.parameters:
         # The noise temperature is a mean over directions: read off the minibatches at the ends of the runs.

@@ -1,8 +1,8 @@
 """Gases of any degree: steps that repeat themselves and are summed exactly, and balances that are solved for the norm.
 
-Nothing here knows a formula of the theory: of periodic steps the weights are a geometric sum; of a gas the norm is where
-what steps add and what decay removes are equal; of a direction in a well the variance is the sum of its squared
-responses to independent noise.
+Nothing here knows a formula of the theory. Weights under periodic steps are a geometric sum; the norm of a gas is where
+what steps add equals what decay removes; the variance of a direction in a well is the sum of its squared responses to
+independent noise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import VectorFunction
 
-__all__ = ["KINDS", "after", "covariance", "gas_world", "lag", "lagged", "memory_world", "with_weights"]
+__all__ = ["KINDS", "after", "covariance", "gas_world", "lag", "lagged", "length_world", "memory_world", "with_weights"]
 
 #: Covariance of an average of gradients with that some steps later, in units of theirs.
 covariance = sp.Function("v_u")
@@ -42,48 +42,63 @@ KINDS = {
 def memory_world(number: int, granted: Assumptions, /) -> World:
     """Worlds in which the same four steps are taken again and again, and the weights are their sum.
 
-    Without stationarity the weights are larger than that.
+    Without stationarity the weights are larger than that. Uncorrelated steps are taken with either sign, whatever was
+    before; the weights then have the size at which decay takes what they add.
     """
     dice, n, period = random.Random(f"memory {number}"), 3 + number % 3, 4
-    steeper = mp.mpf(1 if "low temperature" in granted else "1.1")
+    alone, steeper = "uncorrelated steps" in granted, mp.mpf(1 if "low temperature" in granted else "1.1")
+    off = mp.mpf(1 if "stationarity" in granted else "1.3")
     rate, decay = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
     pushes = [mp.matrix([dice.gauss(0.3, 1) for _ in range(n)]) for _ in range(period)]
     kept = 1 - rate * decay
     # The weights before each step: all steps before it, shrunk once more by each step since.
-    whole = 1 - kept**period
-    weights = [
-        sum((pushes[(phase - 1 - j) % period] * (-rate * kept**j / whole) for j in range(period)), mp.zeros(n, 1))
-        * (1 if "stationarity" in granted else mp.mpf("1.3"))
+    sums = [
+        sum((pushes[(phase - 1 - j) % period] * (-rate * kept**j) for j in range(period)), mp.zeros(n, 1))
         for phase in range(period)
     ]
+    share = rate / mp.sqrt(1 - kept**2) if alone else off / (1 - kept**period)
+    weights = [(pushes[phase] * off if alone else sums[phase]) * share for phase in range(period)]
+    ensemble = [{"phase": phase, "sign": sign} for phase in range(period) for sign in ((1, -1) if alone else (1,))]
 
-    def mean(value: Callable[[int], Any]) -> Any:
-        return mp.fsum(value(phase) for phase in range(period)) / period
+    def mean(value: Callable[[int, int], Any]) -> Any:
+        return mp.fsum(value(*point.values()) for point in ensemble) / len(ensemble)
+
+    def step(phase: int, k: int, sign: int) -> Any:
+        """The step k steps later: of independent ones, its mean."""
+        return pushes[(phase + k) % period] * (sign if not alone or k == 0 else 0)
 
     def overlap(k: int) -> Any:
-        return mean(lambda phase: mp.fdot(pushes[phase], pushes[(phase + k) % period]))
+        return mean(lambda phase, sign: mp.fdot(step(phase, 0, sign), step(phase, k, sign)))
 
-    ahead = mp.fsum(kept**k * overlap(k) for k in range(1, period + 1)) / whole
+    def turned(world: World) -> Any:
+        moves = [(there[s.w], there[s.w_next]) for there in map(world.at, ensemble)]
+        return mp.acos(mp.fsum(mp.fdot(*move) for move in moves) / mp.fsum(mp.fdot(old, old) for old, _ in moves))
+
+    def moved(world: World) -> Any:
+        steps = [(there[s.w_next] - there[s.w], there[s.w]) for there in map(world.at, ensemble)]
+        square, size = (mp.fsum(mp.fdot(pair[k], pair[k]) for pair in steps) for k in (0, 1))
+        return mp.sqrt(square / size)
+
+    lags = 1 if alone else period
+    ahead = mp.fsum(kept**k * overlap(k) for k in range(1, lags + 1)) / (1 - kept**period)
     meanings: dict[Any, Any] = {
-        "phase": 0,
+        **ensemble[0],
         s.d: n,
+        s.eta: rate,
+        s.lam: decay,
         s.stride: rate,
         s.taken: rate * decay,
         lag: 2,
         s.w: lambda world: weights[int(world.meanings["phase"])],
-        s.u: lambda world: pushes[int(world.meanings["phase"])],
+        s.u: lambda world: step(int(world.meanings["phase"]), 0, int(world.meanings["sign"])),
         s.w_next: lambda world: world[s.w] * kept - world[s.u] * rate,
-        after: lambda world, k: pushes[(int(world.meanings["phase"]) + int(k)) % period],
+        after: lambda world, k: step(int(world.meanings["phase"]), int(k), int(world.meanings["sign"])),
         lagged: lambda world, k: overlap(int(k)),
-        with_weights: lambda world, k: mean(
-            lambda phase: mp.fdot(weights[phase], pushes[(phase + int(k)) % period])
-        ),
+        with_weights: lambda world, k: mean(lambda phase, sign: mp.fdot(weights[phase], step(phase, int(k), sign))),
         s.D_now: overlap(0) + 2 * ahead,
         s.own: overlap(0) / (overlap(0) + 2 * ahead),
-        s.angle: lambda world: mp.acos(
-            mean(lambda phase: mp.fdot(weights[phase], world.at({"phase": phase})[s.w_next]))
-            / mean(lambda phase: mp.fdot(weights[phase], weights[phase]))
-        ),
+        s.angle: turned,
+        s.chord: moved,
     }
     if "small steps" not in granted:
         # The same as a direction in a well: the pull is what takes from it.
@@ -96,9 +111,47 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
             s.u_noise: lambda world: world[s.u],
             s.u_mean: lambda world: world[s.w] * decay,
             s.x_next: lambda world: world[s.w_next],
-            s.T: mp.mpf("0.7") * mean(lambda phase: mp.fdot(weights[phase], weights[phase])),
+            s.T: mp.mpf("0.7") * mean(lambda phase, _: mp.fdot(weights[phase], weights[phase])),
         }
-    return World(meanings, f"steps of period {period}, d = {n}", ensemble=[{"phase": k} for k in range(period)])
+    return World(meanings, f"steps of period {period}, d = {n}", ensemble=ensemble)
+
+
+@world_maker(
+    lambda decay="within": f"steps as long as the weights times the learning rate, decay {decay} them, d = 3 to 5"
+)
+def length_world(number: int, granted: Assumptions, /, decay: str = "within") -> World:
+    """Worlds in which a step goes in any direction, by the learning rate times the norm of the weights.
+
+    Parameters
+    ----------
+    decay : str
+        "within" the step, or "beside" it.
+    """
+    tangent = "scale invariance" in granted
+    dice, n = random.Random(f"length {number}"), 3 + number % 3
+    rate, strength = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
+    ensemble = [{one: mp.matrix([dice.gauss(0, 1) for _ in range(n)]) for one in (s.w, s.u)} for _ in range(4)]
+
+    if tangent:
+        for point in ensemble:
+            w, u = point[s.w], point[s.u]
+            point[s.u] = u - w * (mp.fdot(u, w) / mp.fdot(w, w))
+
+    def moved(world: World) -> Any:
+        way = world[s.u] + world[s.w] * (strength if decay == "within" else 0)
+        kept = 1 if decay == "within" else 1 - rate * strength
+        return world[s.w] * kept - way * (rate * world[s.r] / mp.norm(way, 2))
+
+    meanings: dict[Any, Any] = {
+        **ensemble[0],
+        s.eta: rate,
+        s.lam: strength,
+        s.r: lambda world: mp.norm(world[s.w], 2),
+        s.w_next: moved,
+        s.r_next: lambda world: mp.norm(world[s.w_next], 2),
+        s.chord: rate,
+    }
+    return World(meanings, f"steps of one length, d = {n}", ensemble=ensemble)
 
 
 class _Drawn(NamedTuple):
@@ -150,7 +203,7 @@ def _arcs(correlation: Any) -> Any:
 
 
 def _special(steps: str, n: int, granted: Assumptions, dice: random.Random) -> _Steps:
-    """Steps of an optimiser of scale-free directions; gradients are correlated unless it is granted that they are not."""
+    """Steps of an optimiser of scale-free directions, correlated unless it is granted that they are not."""
     beta1, beta2, sigma = (mp.mpf(dice.uniform(*ends)) for ends in ((0.3, 0.5), (0.3, 0.5), (0.7, 1.3)))
     alone = ("uncorrelated gradients" if steps in ("lion", "lamb") else "uncorrelated steps") in granted
     normal = "Gaussian noise" in granted
@@ -174,13 +227,18 @@ def _special(steps: str, n: int, granted: Assumptions, dice: random.Random) -> _
     size = {"lars": sigma * mp.sqrt(n - 1), "lamb": mp.sqrt(n * mp.fdot(weights, weights))}.get(steps, mp.mpf(1))
     meanings = {s.beta1: beta1, s.beta2: beta2, s.sigma: sigma, covariance: lambda world, k: together(int(k))}
     signs = steps in ("signsgd", "lion")
-    return _Steps(lambda g: g.apply(mp.sign) if signs else g / mp.norm(g, 2), apart, size * (1 if even else mp.mpf("1.2")), meanings)
+    return _Steps(
+        lambda g: g.apply(mp.sign) if signs else g / mp.norm(g, 2),
+        apart,
+        size * (1 if even else mp.mpf("1.2")),
+        meanings,
+    )
 
 
 @world_maker(
     lambda kind, degree=None, steps="": (
-        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}{steps and f', as of {steps}'}, and a direction in a well, "
-        "noise of two steps: second moments solved exactly"
+        f"{KINDS[kind]}{'' if degree is None else f' = {degree}'}{steps and f', as of {steps}'}, and a direction in a "
+        "well, noise of two steps: second moments solved exactly"
     ),
     digits=4 * DIGITS,
 )
@@ -248,7 +306,9 @@ def gas_world(
         eta, lam = world[s.eta], world[s.lam]
         with mp.workdps(4 * DIGITS):
             start = mp.log(eta / lam) / 2
-            root = mp.findroot(lambda x: balance(x, eta, lam), (start, start + 1), solver="secant", tol=mp.mpf(10) ** (-3 * DIGITS))
+            root = mp.findroot(
+                lambda x: balance(x, eta, lam), (start, start + 1), solver="secant", tol=mp.mpf(10) ** (-3 * DIGITS)
+            )
             return mp.exp(root) * off(lam)
 
     def in_a_well(world: World) -> tuple[Any, Any]:
@@ -259,7 +319,9 @@ def gas_world(
             pull = effective * gain * drawn.curvature * (1 + steeper)
             noise = share * drawn.products / (n - 1) / (1 + m**2 + 2 * (1 - pull) * m)
             # A unit of noise moves the direction now, and once more a step later.
-            return pull, off(world[s.lam]) ** 2 * effective**2 * noise * (1 + (1 - pull + m) ** 2 / (1 - (1 - pull) ** 2))
+            return pull, off(world[s.lam]) ** 2 * effective**2 * noise * (
+                1 + (1 - pull + m) ** 2 / (1 - (1 - pull) ** 2)
+            )
 
     def temperature(world: World) -> Any:
         return drawn.curvature * in_a_well(world)[1]
@@ -335,4 +397,3 @@ def gas_world(
     meanings[s.C_p] = lambda world: world[s.C_V] + world[s.p] * world[s.V] / temperature(world)
     meanings[s.gamma] = lambda world: world[s.C_p] / world[s.C_V]
     return World(meanings, f"{KINDS[kind]}, d = {n}, k = {mp.nstr(k, 4)}", ensemble=ensemble)
-

@@ -150,8 +150,7 @@ def test_by_induction_with_a_buffer():
     starts = [eq(made(0, *state, *rates), one) for made, one in zip(runs, state, strict=True)]
     here = [made(index, *state, *rates) for made in runs]
     rest = [
-        eq(made(index + 1, *state, *rates), one(index, *here, *rates))
-        for made, one in zip(runs, steps_of, strict=True)
+        eq(made(index + 1, *state, *rates), one(index, *here, *rates)) for made, one in zip(runs, steps_of, strict=True)
     ]
     ends = [one(index, *larger, *scaled) for one in steps_of]
     plain = [one(index, *state, *rates) for one in steps_of]
