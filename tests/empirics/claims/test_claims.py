@@ -166,7 +166,7 @@ def test_protocols_and_optimisers_are_judged_apart():
     assert {row.protocol for row in other} == {"fixed-lr"}
     assert "no claim is judged on the 7 runs by sgd at a new one" in other.notes
     alone = ": optimisers other than SGD are derived only for fixed-lr"
-    for protocol, optimizer, why in (("fixed-lr", "lion", ""), ("fixed-elr", "momentum", alone)):
+    for protocol, optimizer, why in (("fixed-lr", "shampoo", ""), ("fixed-elr", "momentum", alone)):
         labels = {"protocol": ("run", np.full(42, protocol)), "optimizer": ("run", np.full(42, optimizer))}
         unknown = compare(table.assign_coords(**labels, effective_lr=("run", np.full(42, 0.1))))
         assert len(unknown) == 0

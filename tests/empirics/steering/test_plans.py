@@ -226,7 +226,7 @@ def test_plans_survive_json_bit_for_bit():
         (lambda: plan("isobar", factor=2.0, steps=0), "steps = 0: must be a whole number, 1 or more"),
         (lambda: plan("isobar", factor=2.0, steps=3, hold=-1), "hold = -1"),
         (lambda: plan("isobar", factor=2.0, steps=3, shape="cubic"), "one of log, linear, cosine, sqrt"),
-        (lambda: plan("isobar", factor=2.0, steps=3, optimizer="lion"), "no optimiser is called 'lion'"),
+        (lambda: plan("isobar", factor=2.0, steps=3, optimizer="shampoo"), "no optimiser is called 'shampoo'"),
         (lambda: adiabat(factor=2.0, steps=3, index=1.0), "must be above 1, got 1"),
         (lambda: adiabat(factor=2.0, steps=3, index=2.0, heat_capacity=1.0), "not both"),
         (lambda: adiabat(factor=2.0, steps=3, heat_capacity=lambda a, b: -1.0), "must return positive numbers"),
