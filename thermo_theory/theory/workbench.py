@@ -117,14 +117,14 @@ class Optimizer:
     Notes
     -----
     Every formula is the claim of a derivation (`derive`), which is checked in worlds that are made from the update:
-    runs of it, step by step, on explicit minibatches. If ``eps`` alone breaks the scaling symmetry, the derivations assume
-    that it is 0; otherwise the error names what breaks it and the limit in which it is restored.
+    runs of it, step by step, on explicit minibatches. If ``eps`` alone breaks the scaling symmetry, the derivations
+    assume that it is 0; otherwise the error names what breaks it and the limit in which it is restored.
 
     Examples
     --------
     >>> lars = Optimizer("u = g + lam*w; w = w - eta*norm(w)*u/norm(u)")
     >>> lars.maxwell.equation  # the symmetry changes weight decay alone
-    Eq(-lambda*Derivative(S(eta, lambda), lambda), R)
+    Eq(lambda*Derivative(S(eta, lambda), lambda), -R)
     >>> lars.radius(eta=0.1, lam=0.05, A=4.0, D=1.0)  # sqrt(eta |g_1|/(2 lam))
     2.0
     >>> Optimizer("w = w - eta*(clip(g, tau) + lam*w)").maxwell
@@ -356,7 +356,7 @@ _WRITTEN: dict[str, tuple[Callable[[Chain, Any], object], str]] = {
     ),
     "maxwell": (
         _maxwell,
-        "Relation between slopes of the entropy that follows from the scaling symmetry, for any noise and any step size",
+        "Slopes of the entropy: the relation that follows from the scaling symmetry, for any noise and any step size",
     ),
     "radius": (_radius, "Stationary norm of the weights"),
     "temperature": (_temperature, "Temperature of the directions near a minimum"),
