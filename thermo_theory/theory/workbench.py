@@ -125,7 +125,7 @@ class Optimizer:
     >>> lars = Optimizer("u = g + lam*w; w = w - eta*norm(w)*u/norm(u)")
     >>> lars.maxwell.equation  # the symmetry changes weight decay alone
     Eq(lambda*Derivative(S(eta, lambda), lambda), -R)
-    >>> lars.radius(eta=0.1, lam=0.05, A=4.0, D=1.0)  # sqrt(eta |g_1|/(2 lam))
+    >>> round(lars.radius(eta=0.1, lam=0.05, size=4.0, D=1.0), 12)  # sqrt(eta |g_1|/(2 lam))
     2.0
     >>> Optimizer("w = w - eta*(clip(g, tau) + lam*w)").maxwell
     Traceback (most recent call last):
