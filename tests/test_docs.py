@@ -30,6 +30,7 @@ SESSIONS = {
     "refresher": 17,
     "tutorial-derive": 20,
     "tutorial-own-loss": 24,
+    "tutorial-own-optimizer": 50,
     "tutorial-compare": 10,
     "tutorial-your-runs": 18,
     "tutorial-steer": 28,

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import sympy as sp
 
@@ -19,9 +19,9 @@ from thermo_theory.engine.printing import to_latex, to_text
 from thermo_theory.engine.rendering import html_table, text_table
 from thermo_theory.symbols import glossary
 
-__all__ = ["Dictionary", "DictionaryEntry", "dictionary"]
+__all__ = ["Dictionary", "DictionaryEntry", "Table", "dictionary"]
 
-_HEAD = ("optimisation", "thermodynamics", "symbols", "unit", "derived in")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -46,40 +46,57 @@ class DictionaryEntry:
     derivations: tuple[str, ...] = ()
 
 
-class Dictionary(Sequence[DictionaryEntry]):
-    """The rows, as a sequence that prints as a table."""
+class Table(Sequence[Row]):
+    """Rows, as a sequence that prints as a table; `head` and `cells` are what a kind of table adds."""
 
-    def __init__(self, rows: Sequence[DictionaryEntry]) -> None:
+    head: ClassVar[tuple[str, ...]]
+
+    def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = tuple(rows)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
-        return Dictionary(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+        return type(self)(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def cells(self, row: Row, shown: Callable[[sp.Basic], str]) -> tuple[str, ...]:
+        """Cells of a row, with its formulas as they are to be shown."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
-        head = _HEAD[:3] + _HEAD[4:]  # units would make it too wide for a terminal
-        cells = (_cells(row, ", ".join(map(to_text, row.symbols))) for row in self._rows)
-        first, *lines = text_table(head, cells).split("\n")
+        kept = [place for place, title in enumerate(self.head) if title != "unit"]  # too wide for a terminal
+        rows = ([self.cells(row, _in_a_line)[place] for place in kept] for row in self)
+        first, *lines = text_table([self.head[place] for place in kept], rows).split("\n")
         return "\n".join([first, "-" * max(map(len, [first, *lines])), *lines])
 
     def to_markdown(self) -> str:
-        """Return the table in Markdown, with the symbols in LaTeX."""
-        head = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-        return "\n".join([*head, *(f"| {' | '.join(_cells(row, *_formulas(row)))} |" for row in self._rows)]) + "\n"
+        """Return the table in Markdown, with the formulas in LaTeX."""
+        head = [f"| {' | '.join(self.head)} |", "|---" * len(self.head) + "|"]
+        return "\n".join([*head, *(f"| {' | '.join(self.cells(row, _in_latex))} |" for row in self)]) + "\n"
 
     def _repr_html_(self) -> str:
-        return html_table(_HEAD, [[*map(escape, _cells(row, *_formulas(row)))] for row in self._rows])
+        return html_table(self.head, [[*map(escape, self.cells(row, _in_latex))] for row in self])
 
 
-def _formulas(row: DictionaryEntry) -> tuple[str, str]:
-    units = dict.fromkeys(glossary[symbol].unit.replace("*", " ") for symbol in row.symbols)
-    return ", ".join(f"${to_latex(symbol)}$" for symbol in row.symbols), ", ".join(units)
+def _in_a_line(formula: sp.Basic) -> str:
+    return to_text(formula, one_line=True)
 
 
-def _cells(row: DictionaryEntry, *symbols: str) -> tuple[str, ...]:
-    return row.optimisation, row.thermodynamics, *symbols, ", ".join(row.derivations)
+def _in_latex(formula: sp.Basic) -> str:
+    return f"${to_latex(formula)}$"
+
+
+class Dictionary(Table[DictionaryEntry]):
+    """The rows, as a sequence that prints as a table."""
+
+    head = ("optimisation", "thermodynamics", "symbols", "unit", "derived in")
+
+    def cells(self, row: DictionaryEntry, shown: Callable[[sp.Basic], str]) -> tuple[str, ...]:
+        """Cells of a row."""
+        units = dict.fromkeys(glossary[symbol].unit.replace("*", " ") for symbol in row.symbols)
+        symbols = ", ".join(map(shown, row.symbols))
+        return row.optimisation, row.thermodynamics, symbols, ", ".join(units), ", ".join(row.derivations)
 
 
 def _twins(optimisation: sp.Symbol, thermodynamics: sp.Symbol, *where: str) -> DictionaryEntry:
@@ -172,7 +189,7 @@ def dictionary() -> Dictionary:
     Returns
     -------
     Dictionary
-        A sequence of `Row`; it prints as a table in a terminal and in a notebook, and has `to_markdown`.
+        A sequence of `DictionaryEntry`; it prints as a table in a terminal and in a notebook, and has `to_markdown`.
 
     Examples
     --------

@@ -17,6 +17,7 @@ import mpmath as mp
 import sympy as sp
 
 from thermo_theory.book.dictionary import dictionary
+from thermo_theory.book.gases import gases
 from thermo_theory.book.plots import PLOTS, to_svg
 from thermo_theory.book.wording import needs_in_words
 from thermo_theory.chapters import CHAPTERS
@@ -73,6 +74,15 @@ _EXAMPLES: dict[str, float] = {
     "t": 1000.0,
     "tr_Sigma": 400.0,
 }
+
+
+#: What stands above the table of gases.
+_GASES = """## The gas of each optimiser
+
+At fixed learning rate p V = R T holds with these p, V and R; k is the degree of the step in the gradient, and a its
+mean gain at unit norm. γ and the adiabat hold at low temperature, where the heat capacity is (d − 1)/2. Every cell is
+computed from the derivation named in its last column.
+"""
 
 
 def names() -> dict[str, list[Derivation]]:
@@ -260,7 +270,8 @@ def pages() -> Iterator[tuple[str, str]]:
         A file's name in the folder of the book, and its text.
     """
     yield "README.md", _contents()
-    yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[contents](README.md)\n\n{dictionary().to_markdown()}"
+    tables = f"{dictionary().to_markdown()}\n{_GASES}\n{gases().to_markdown()}"
+    yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[contents](README.md)\n\n{tables}"
     for name, same_name in names().items():
         yield f"{name}.md", page(name, same_name)
         if name in PLOTS:

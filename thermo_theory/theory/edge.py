@@ -1,8 +1,8 @@
-"""The edge of stochastic stability: what holds the curvature along a minibatch's own gradient at 2/eta_eff.
+"""The edge of stochastic stability: what keeps the curvature along a minibatch's own gradient at 2/eta_eff.
 
 A stationary mean loss only balances a step against *another* minibatch's loss ("step-balance", whose curvature is that
-of the expected loss: Lee & Jang 2023). That a step leaves the loss of *its own* minibatch as it was is another
-assumption; here is what it implies, and where it fails or follows.
+of the expected loss: Lee & Jang 2023). That a step does not change the loss of *its own* minibatch is a separate
+assumption. This module derives what it implies, and where it holds or fails.
 
 >>> from thermo_theory import derive
 >>> derive("edge-of-stochastic-stability").claim(eta_eff=0.1)
@@ -50,8 +50,8 @@ def _sharpness(chain: Chain) -> Step:
 @derivation(
     "edge-of-stochastic-stability",
     source=SOURCE,
-    summary="Batch sharpness is 2/eta_eff if a step leaves, on average, the loss of its own minibatch as it was: an "
-    "assumption of its own, which does not follow from stationarity",
+    summary="Batch sharpness is 2/eta_eff if a step does not change, on average, the loss of its own minibatch: a "
+    "separate assumption, which does not follow from stationarity",
     worlds=[edge_world()],
 )
 def _edge(chain: Chain) -> None:
@@ -62,14 +62,14 @@ def _edge(chain: Chain) -> None:
     )
     kept = chain.assumption("unchanged batch loss", eq(Expectation(L_batch_next), Expectation(L_batch)))
     mean = step.expectation().substitute(kept).solve_for(Expectation(_BENT))
-    _sharpness(chain).substitute(mean, because="a step overshoots its minibatch's minimum by as much as it was above")
+    _sharpness(chain).substitute(mean, because="a step ends as high above its minibatch's minimum as it began")
 
 
 @derivation(
     "edge-under-additive-noise",
     source=f"{SOURCE}; Yaida 2018, arXiv 1810.00004; {THIS}",
     summary="If all minibatches have one Hessian, stationarity puts batch sharpness at 2/eta_eff times the share of "
-    "the mean gradient in E|g|^2: below the edge, however long one trains",
+    "the mean gradient in the mean squared gradient: below the edge, however long the training",
     worlds=[edge_world()],
 )
 def _additive(chain: Chain) -> None:
@@ -82,8 +82,8 @@ def _additive(chain: Chain) -> None:
 @derivation(
     "edge-of-mean-square-stability",
     source=f"Wu, Ma & E 2018, NeurIPS; {SOURCE}; {THIS}",
-    summary="Where all minibatches have one minimum and one curvature, as in regression on one example of fixed length "
-    "at a time, the edge of mean-square stability is that of stochastic stability: batch sharpness is 2/eta_eff",
+    summary="If all minibatches have the same minimum and the same curvature, as in regression on single examples of "
+    "one length, the edges of mean-square and of stochastic stability coincide: batch sharpness is 2/eta_eff",
     worlds=[edge_world(constant="distance")],
 )
 def _mean_square(chain: Chain) -> None:
@@ -100,19 +100,21 @@ def _mean_square(chain: Chain) -> None:
     square = linear.project(g_unit).substitute(bent).expectation()
     balance = balance.substitute(square)
     sharpness = _sharpness(chain).substitute(along)
-    sharpness.substitute(balance.solve_for(h), because="no more: with curvatures that differ it is above 2/eta_eff")
+    sharpness.substitute(balance.solve_for(h), because="with different curvatures it is above 2/eta_eff")
 
 
 @derivation(
     "pinned-norm",
     source=f"{SOURCE}; Lyu, Li & Arora 2022, arXiv 2206.07085; {THIS}",
-    summary="Without minibatches the edge is eta_eff h = 2 for the largest curvature h: weight decay raises eta_eff "
-    "until the norm is pinned at r^2 = eta h/2, whatever the decay and the gradients",
+    summary="With full-batch gradients the edge is eta_eff h = 2 for the largest curvature h: weight decay raises "
+    "eta_eff until the norm is pinned at r^2 = eta h/2, independent of weight decay and gradients",
     worlds=[edge_world()],
 )
 def _pinned(chain: Chain) -> None:
     edge = chain.claim("edge-of-stochastic-stability")
-    bent = chain.assumption("full batch", eq(_BENT, Quad(Hess, grad_L_unit)), "the one minibatch is all data")
+    bent = chain.assumption(
+        "full batch", eq(_BENT, Quad(Hess, grad_L_unit)), "the only minibatch is the whole data set"
+    )
     whole = chain.assumption("full batch", eq(_SQUARE, Dot(grad_L_unit, grad_L_unit)), "its gradient is that of L")
     of_top = eq(Quad(Hess, grad_L_unit), h * Dot(grad_L_unit, grad_L_unit))
     top = chain.assumption("sharpest direction", of_top, given=[edge, whole])

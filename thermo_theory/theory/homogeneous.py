@@ -1,15 +1,15 @@
 """The gas of degree k: any optimiser whose step is of degree k in the gradient, whatever it remembers.
 
-SGD is of degree 1; Adam, Lion, Muon and the sign of a gradient are of degree 0. With weight decay beside the step,
+SGD is of degree 1; Adam, Lion, Muon and the sign of a gradient are of degree 0. With decoupled weight decay,
 
     r^(2 + 2k) = eta D/(2 lambda)     V = r^(1 + k)/(1 + k)     p = lambda/a     p V = R_k T     R_k = (d - 1)/(1 + k)
 
 where D is the sum over all lags of the mean inner products of steps' directions at unit norm (the mean square if steps
-are uncorrelated), and a is the mean gain: the slope of a step's mean in the mean gradient. With weight decay within the
-step it is a gas in SGD's coordinates, and with a trust ratio the norm is that at which decay turns as much as noise.
+are uncorrelated), and a is the mean gain: the slope of a step's mean in the mean gradient. With coupled weight decay it
+is a gas in the coordinates of SGD. With a trust ratio only the norm is derived.
 
 >>> from thermo_theory import derive
->>> [float(derive("homogeneous-gas").claim(k=k)) for k in (0, 1)]  # the indices of Adam's cold gas and of SGD's
+>>> [float(derive("homogeneous-gas").claim(k=k)) for k in (0, 1)]  # AdamW and SGD at low temperature
 [3.0, 2.0]
 >>> derive("homogeneous-radius").claim(eta=0.1, lam=0.05, D=16.0, k=1)  # 16^(1/4)
 2.0
@@ -62,7 +62,6 @@ from thermo_theory.symbols import (
 from thermo_theory.symbols.vectors import Dot, Expectation
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
 from thermo_theory.worlds.homogeneous import (
-    KINDS,
     after,
     gas_world,
     lag,
@@ -110,31 +109,37 @@ def out_of_sum(equation: sp.Eq) -> sp.Eq:
 @derivation(
     "step-memory",
     source=THIS_TOOLKIT,
-    summary="Weight decay takes from the mean squared norm what steps add: the sum over lags of their inner products",
+    summary="For any steps with decoupled weight decay, what decay removes from the mean squared norm per step is the "
+    "sum over all lags of the mean inner products of steps",
     worlds=[memory_world()],
 )
 def _step_memory(chain: Chain) -> None:
-    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, and weight decay beside it")
-    product = chain.definition(eq(with_weights(lag), Expectation(Dot(w, after(lag)))), "with the step n steps later")
-    later = chain.definition(eq(lagged(lag), Expectation(Dot(u, after(lag)))), "mean products of steps n steps apart")
+    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, with decoupled weight decay")
+    product = chain.definition(
+        eq(with_weights(lag), Expectation(Dot(w, after(lag)))), "the weights and the step n steps later"
+    )
+    later = chain.definition(
+        eq(lagged(lag), Expectation(Dot(u, after(lag)))), "mean inner products of steps that are n steps apart"
+    )
     still = chain.assumption(
         "stationarity",
         eq(Expectation(Dot(w_next, after(lag + 1))), with_weights(lag)),
-        "one step later all is the same",
+        "one step later every mean is the same",
     )
     recursion = moved.project(after(lag + 1)).expectation()
     recursion = recursion.substitute(
         still, product.at_once({lag: lag + 1}).flip(), later.at_once({lag: lag + 1}).flip()
     )
     total = recursion.sum_recursion(lag).out_of_sum()
-    now = chain.definition(eq(after(0), u), "0 steps later it is this step")
+    now = chain.definition(eq(after(0), u), "at lag 0 it is this step")
     held = product.choose(lag, 0).substitute(now).flip().substitute(total)
     square = moved.inner(moved).expectation()
     steady = chain.assumption("stationarity", eq(Expectation(Dot(w_next, w_next)), _WW), "the norm does not drift")
     square = square.substitute(steady, held)
     (sum_,) = total.equation.rhs.atoms(sp.Sum)
     named = chain.definition(
-        eq(D_now, Expectation(Dot(u, u)) + 2 * (1 - taken) * sum_), "each product, times what is left of it by then"
+        eq(D_now, Expectation(Dot(u, u)) + 2 * (1 - taken) * sum_),
+        "each mean product, times what decay has left by then",
     )
     square = square.substitute(named.solve_for(Expectation(Dot(u, u))))
     square.solve_for(_WW).balanced(taken * (2 - taken))
@@ -145,17 +150,17 @@ def _step_memory(chain: Chain) -> None:
 
 def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
     """The learning rate and what decay takes, of the step as one with decay beside it."""
-    rate, decay, words = eta, eta * lam, "decay is beside the step"
+    rate, decay, words = eta, eta * lam, "weight decay is decoupled"
     first = "to first order in the decay, which is small beside the gradient"
     if kind == "coupled":
         decay = eta * gain * lam * r ** (1 - degree)
         chain.assumption("small steps", eq(w_next, w - eta * (u + decay / eta * w)), f"{first}; a is the gain")
-        words = "as if so much decay were beside the step"
+        words = "an equivalent decoupled weight decay"
     elif kind == "trust":
         rate, decay = eta * r, eta * lam * r ** (1 + degree) / size
         moved = eq(w_next, w - rate * (u / sp.sqrt(Dot(u, u)) + decay / rate * w))
         chain.assumption("small steps", moved, f"{first}; A/r^k is the norm of the step before it is divided by it")
-        words = "as if this were the rate, and so much decay beside the step"
+        words = "the equivalent learning rate and decoupled weight decay"
     if kind == "decoupled":
         return chain.definition(eq(stride, rate), words), chain.definition(eq(taken, decay), words)
     return (
@@ -172,14 +177,16 @@ def _radius(chain: Chain, kind: str) -> None:
     balance = balance.lead(eta, steady).substitute(norm)
     if kind == "trust":
         alike = chain.assumption(
-            "scale invariance", eq(D_now, D_step), "the step before it is divided changes its norm alone"
+            "scale invariance",
+            eq(D_now, D_step),
+            "at another norm of the weights only the norm of the step before its division changes",
         )
         balance.substitute(alike).root(r)
         return
     alike = chain.assumption(
         "scale invariance",
         eq(D_now, D_step * Expectation(r ** (-2 * degree))),
-        "steps are of degree k in gradients, and those are of degree -1",
+        "steps are of degree k in gradients, which are of degree -1 in the weights",
     )
     level = chain.assumption("small steps", eq(Expectation(r ** (-2 * degree)), r ** (-2 * degree)))
     balance.substitute(alike, level).root(r)
@@ -194,11 +201,11 @@ def _angle(chain: Chain) -> None:
     named = chain.claim("step-memory", about=D_now)
     (sum_,) = named.equation.rhs.atoms(sp.Sum)
     held = held.substitute(named.solve_for(sum_))
-    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, and weight decay beside it")
+    moved = chain.definition(eq(w_next, (1 - taken) * w - stride * u), "any step, with decoupled weight decay")
     share = chain.definition(eq(own, Expectation(Dot(u, u)) / D_now), "the share of a step's own square")
     overlap = moved.project(w).expectation().substitute(held, share.solve_for(Expectation(Dot(u, u))))
     turned = chain.definition(
-        eq(sp.cos(angle) * _WW, Expectation(Dot(w, w_next))), "the mean cosine, weighed with the squared norm"
+        eq(sp.cos(angle) * _WW, Expectation(Dot(w, w_next))), "the mean cosine, weighted with the squared norm"
     )
     turned = turned.substitute(overlap).solve_for(sp.cos(angle))
     turned.substitute(balance.solve_for(_WW)).simplify().arccosine()
@@ -207,7 +214,7 @@ def _angle(chain: Chain) -> None:
 def _length(chain: Chain) -> None:
     moved = chain.definition(
         eq(w_next - w, -eta * r * (u + lam * w) / sp.sqrt(Dot(u + lam * w, u + lam * w))),
-        "a step that is the learning rate times as long as the weights, decay and all",
+        "a step with a trust ratio that includes the weight decay",
     )
     square = moved.inner(moved).simplify().expectation()
     far = chain.definition(
@@ -256,7 +263,7 @@ def _temperature(chain: Chain) -> None:
         given=(moved,),
         because="the same step, with other letters",
     )
-    even = chain.assumption("isotropic noise", eq(D_x, D_step / (d - 1)), "all directions have the same share")
+    even = chain.assumption("isotropic noise", eq(D_x, D_step / (d - 1)), "the noise is the same in all directions")
     small = chain.assumption("small steps", eq(Expectation(r**2), r**2), "the norm hardly fluctuates")
     heat = chain.definition(eq(T, h * Expectation(Dot(x, x))), "equipartition: the mean loss is T/2 in each direction")
     spread = spread.solve_for(Expectation(Dot(x, x))).lead(eta_eff, small)
@@ -272,7 +279,7 @@ def _gas(chain: Chain, kind: str) -> None:
     else:
         volume = chain.definition(eq(V, r**2 / 2), "half the squared norm is the volume")
         pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
-        constant, why = eq(R, (d - 1) / 2), "the gas constant, as SGD's"
+        constant, why = eq(R, (d - 1) / 2), "the gas constant, as for SGD"
     directions = chain.definition(constant, why)
     work = pressure.multiply(volume.substitute(radius))
     law = work.compared(heat.substitute(radius).multiply(directions), directions.equation.lhs * T)
@@ -315,18 +322,26 @@ def _slopes(chain: Chain) -> None:
 
 NAMES = {"decoupled": "homogeneous", "coupled": "coupled-homogeneous", "trust": "trust-ratio"}
 
-for _kind, _name in NAMES.items():
+#: Of each kind, how weight decay enters.
+_DECAY = {
+    "decoupled": "for a step of degree k with decoupled weight decay",
+    "coupled": "for a step of degree k with coupled weight decay (as of an L2 penalty)",
+    "trust": "for a step with a trust ratio that includes the weight decay (LARS, LAMB)",
+}
+
+for (_kind, _name), _words in zip(NAMES.items(), _DECAY.values(), strict=True):
     derivation(
         f"{_name}-radius",
         source=THIS_TOOLKIT,
-        summary=f"Stationary norm of the weights: {KINDS[_kind]}",
+        summary=f"Stationary norm of the weights {_words}",
         worlds=[gas_world(_kind), memory_world()],
     )(partial(_radius, kind=_kind))
 
 derivation(
     "homogeneous-temperature",
     source=THIS_TOOLKIT,
-    summary="Temperature of a gas of degree k: learning rate times noise over twice the gain",
+    summary="Temperature of a gas of degree k: the effective learning rate times the noise per direction, D/(d - 1), "
+    "over twice the mean gain of a step",
     worlds=[gas_world("decoupled"), memory_world()],
 )(_temperature)
 derivation(
@@ -338,30 +353,34 @@ derivation(
 derivation(
     "trust-ratio-chord",
     source=THIS_TOOLKIT,
-    summary="With a trust ratio a step is the learning rate times as long as the weights",
+    summary="With a trust ratio the length of a step is the learning rate times the norm of the weights",
     worlds=[length_world()],
 )(_length)
 derivation(
     "homogeneous-angle",
     source=THIS_TOOLKIT,
-    summary="Angle between the weights before and after a step with decay beside it, for any steps",
+    summary="Angle between the weights before and after a step with decoupled weight decay: exact, for any steps; q_u "
+    "is the share of a step's own square in the sum over lags",
     worlds=[memory_world()],
 )(_angle)
 derivation(
     "homogeneous-gas",
     source=THIS_TOOLKIT,
-    summary="A step of degree k with decay beside it is an ideal gas, p V = R_k T, of index 1 + 2/(1 + k)",
+    summary="A step of degree k with decoupled weight decay makes an ideal gas, p V = R_k T, with adiabatic index 1 + "
+    "2/(1 + k)",
     worlds=[gas_world("decoupled")],
 )(partial(_gas, kind="decoupled"))
 derivation(
     "coupled-homogeneous-gas",
     source=THIS_TOOLKIT,
-    summary="A step of degree k with decay within it is an ideal gas in SGD's coordinates, of index 2",
+    summary="A step of degree k with coupled weight decay makes an ideal gas in the coordinates of SGD; its adiabatic "
+    "index is 2 for every k",
     worlds=[gas_world("coupled")],
 )(partial(_gas, kind="coupled"))
 derivation(
     "homogeneous-slopes",
     source=THIS_TOOLKIT,
-    summary="Slopes of the entropy of a cold gas of degree k: ((1 + k)/4 +- 1/2) R_k in log eta and log lambda",
+    summary="Slopes of the entropy of a gas of degree k at low temperature: ((1 + k)/4 + 1/2) R_k in log eta, ((1 + "
+    "k)/4 - 1/2) R_k in log lambda",
     worlds=[gas_world("decoupled")],
 )(_slopes)

@@ -69,7 +69,8 @@ def _sign(chain: Chain) -> Step:
     "ideal-noise",
     source=THIS,
     summary="The noise of a logistic unit is exactly isotropic if its inputs across the weights are white and "
-    "independent of the component along them and the label: two Gaussian classes of one covariance, for example",
+    "independent of the component along them and of the label; for example, for two Gaussian classes with the same "
+    "covariance",
     worlds=[_WORLD],
 )
 def _ideal_noise(chain: Chain) -> None:
@@ -81,14 +82,14 @@ def _ideal_noise(chain: Chain) -> None:
         "independent inputs",
         eq(Expectation(input_across**2 * logit_slope**2), Expectation(input_across**2) * Expectation(logit_slope**2)),
     )
-    noise.substitute(apart, white, because="the direction does not stand here: the noise is the same in all of them")
+    noise.substitute(apart, white, because="it does not depend on the direction: the noise is isotropic")
 
 
 @derivation(
     "ideal-noise-at-small-scale",
     source=THIS,
     summary="For any white inputs the noise of a logistic unit is isotropic to leading order in the scale s of the "
-    "logit; what breaks it first is the correlation of squared inputs with the margin y u, s times a third moment",
+    "logit; the leading correction is s times a third moment, the correlation of squared inputs with the margin y u",
     worlds=[_WORLD],
     domain=[logit_scale * Expectation(input_along * input_across**2 * label) < 1],
 )
@@ -102,14 +103,16 @@ def _small_scale(chain: Chain) -> None:
 @derivation(
     "scale-of-logits",
     source=THIS,
-    summary="The best scale of the logits is 2 (1 - 2 p) E[y u] while it is small: labels flipped afresh with "
-    "probability p keep it small, and so the noise isotropic",
+    summary="The scale of the logits that minimises the loss is 2 (1 - 2 p) E[y u] if it is small: labels flipped at "
+    "random with probability p keep it small, and so the noise isotropic",
     worlds=[_WORLD],
 )
 def _scale(chain: Chain) -> None:
     margin = label * logit_scale * input_along
     loss = chain.assumption(
-        "small logits", eq(example_loss, sp.log(2) - margin / 2 + margin**2 / 8), "of log(1 + exp(-y s u))"
+        "small logits",
+        eq(example_loss, sp.log(2) - margin / 2 + margin**2 / 8),
+        "the expansion of log(1 + exp(-y s u))",
     )
     mean = loss.put_into_terms(_sign(chain)).expectation()
     flipped = chain.assumption(

@@ -1,6 +1,7 @@
 """Optimisers whose steps have a norm of their own: signSGD, Lion, normalised SGD, Muon, LARS and LAMB.
 
-Their gas is that of degree 0 ("homogeneous-gas"), or that of a trust ratio; here stands what the sum over lags is.
+Their gas is that of degree 0 ("homogeneous-gas"), but for the trust ratios of LARS and LAMB. Here D, the sum over lags,
+is derived for each of them.
 
 >>> from thermo_theory import FixedLR
 >>> FixedLR.with_optimizer("signsgd").radius(eta=0.02, lam=0.05, d=500)  # sqrt(0.02 500/0.1)
@@ -68,7 +69,7 @@ def _all_lags(chain: Chain, square: sp.Expr) -> Step:
     same = chain.assumption("scale invariance", eq(D_step, D_now), "directions are the same at any norm")
     total = sp.Sum(lagged(lag + 1), (lag, 0, sp.oo))
     small = chain.assumption(
-        "small steps", eq(D_now, square + 2 * total), "decay forgets no step before it is irrelevant"
+        "small steps", eq(D_now, square + 2 * total), "weight decay is slower than the memory of the optimiser"
     )
     return same.substitute(small)
 
@@ -123,12 +124,12 @@ def _lamb(chain: Chain) -> tuple[Step, Step]:
     kept = chain.assumption(
         "uncorrelated gradients",
         eq(lagged(lag + 1), beta1 ** (lag + 1)),
-        "a running mean forgets by beta1 in each step",
+        "a running mean decays by the factor beta1 per step",
     )
     spread = chain.assumption(
         "isotropic noise",
         eq(size, sp.sqrt(d * (1 - beta1) / (1 + beta1))),
-        "the variance of a running mean of gradients of variance 1 in each coordinate",
+        "the variance of a running mean of gradients with variance 1 per coordinate",
     )
     return _all_lags(chain, sp.S.One).put_into_terms(kept).geometric_sums(), spread
 
@@ -165,7 +166,7 @@ for _name, (_kind, _order, _) in _SUMS.items():
         "radius",
         protocol=FixedLR.with_optimizer(_name),
         source=THIS_TOOLKIT,
-        summary=f"The norm at which steps and weight decay balance, {OPTIMIZERS[_name][0]}",
+        summary=f"The norm at which growth by the steps and weight decay balance, {OPTIMIZERS[_name][0]}",
         worlds=[
             gas_world(
                 "trust" if _kind == "trust-ratio" else "decoupled", sp.Integer(_order), "" if _name == "muon" else _name

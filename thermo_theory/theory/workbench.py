@@ -1,4 +1,4 @@
-"""A workbench for an optimiser of one's own: what its update alone says, derived and checked step by step.
+"""A workbench for your own optimiser: what follows from its update alone, derived and checked step by step.
 
 >>> mine = Optimizer("v = beta*v + (1-beta)*g; w = w - eta*(sign(v) + lam*w)")
 >>> mine.degree, mine.maxwell.equation
@@ -103,7 +103,7 @@ def _form_of(update: Update) -> _Form | None:
 
 
 class Optimizer:
-    """An optimiser, by the text of its update, and what follows from that alone.
+    """An optimiser given by the text of its update, and what follows from that alone.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Optimizer:
         Statements ``name = expression``, separated by semicolons; or a mapping from names to texts or sympy
         expressions. ``w`` are the weights, ``g`` is the gradient of a minibatch, ``eta`` (or ``lr``) the learning rate,
         ``lam`` (or ``wd``, ``weight_decay``) weight decay; what is used before it is assigned is a buffer, any other
-        name is a number that stays as it is. Functions: ``sign``, ``abs``, ``sqrt`` and powers, coordinate by
+        name is a constant. Functions: ``sign``, ``abs``, ``sqrt`` and powers, coordinate by
         coordinate; ``norm``, ``dot``, ``clip``, ``min``, ``max``; ``msign``, the orthogonalised matrix. The text is
         parsed by a grammar of its own, and never executed.
 
@@ -123,15 +123,15 @@ class Optimizer:
     Notes
     -----
     Every formula is the claim of a derivation (`derive`), which is checked in worlds that are made from the update:
-    runs of it, step by step, on minibatches that are written out. If epsilon alone breaks the scaling symmetry, the
-    derivations assume that it is 0; else the error says what breaks it, and in which limit it is restored.
+    runs of it, step by step, on explicit minibatches. If ``eps`` alone breaks the scaling symmetry, the derivations
+    assume that it is 0; otherwise the error names what breaks it and the limit in which it is restored.
 
     Examples
     --------
     >>> lars = Optimizer("u = g + lam*w; w = w - eta*norm(w)*u/norm(u)")
-    >>> lars.maxwell.equation  # only weight decay changes along an orbit
-    Eq(-lambda*Derivative(S(eta, lambda), lambda), R)
-    >>> lars.radius(eta=0.1, lam=0.05, A=4.0, D=1.0)  # sqrt(eta |g_1|/(2 lam))
+    >>> lars.maxwell.equation  # the symmetry changes weight decay alone
+    Eq(lambda*Derivative(S(eta, lambda), lambda), -R)
+    >>> round(lars.radius(eta=0.1, lam=0.05, size=4.0, D=1.0), 12)  # sqrt(eta |g_1|/(2 lam))
     2.0
     >>> Optimizer("w = w - eta*(clip(g, tau) + lam*w)").maxwell
     Traceback (most recent call last):
@@ -161,7 +161,7 @@ class Optimizer:
 
     @property
     def degree(self) -> sp.Expr:
-        """Degree of homogeneity of a step in the gradient; under a trust ratio, of the step before it is normalised."""
+        """Degree of a step in the gradient; with a trust ratio, of the vector that is divided by its norm."""
         return self._form.degree
 
     @property
@@ -214,9 +214,9 @@ class Optimizer:
         Raises
         ------
         UpdateError
-            If the update has no scaling symmetry or its weight decay enters in another way than is known.
+            If the update has no scaling symmetry or weight decay enters in a way that is not known.
         LookupError
-            If nothing of that name is derived.
+            If no derivation has that name.
         """
         if name not in _WRITTEN:
             raise LookupError(f"no derivation of an optimiser is called {name!r}; known: {', '.join(_WRITTEN)}")
@@ -245,14 +245,14 @@ class Optimizer:
 
     @property
     def derivations(self) -> tuple[Derivation, ...]:
-        """Everything that can be derived of it."""
+        """Everything that can be derived for it."""
         found = [self.derive(name) for name in ("scaling-symmetry", "maxwell")]
         if _form_of(self.rule.homogeneous):
             found += [self.derive(name) for name in _OF_KIND[self.kind]]
         return tuple(found)
 
     def verify(self) -> tuple[Evidence, ...]:
-        """Check every step of everything that is derived of it.
+        """Check every step of everything that is derived for it.
 
         Raises
         ------
@@ -263,22 +263,22 @@ class Optimizer:
 
     @property
     def symmetry(self) -> Formula:
-        """What a run is from weights c times as large, at rates changed to match."""
+        """The scaling symmetry: a run from weights c times as large, at rates that are changed to match."""
         return self.derive("scaling-symmetry").claim
 
     @property
     def maxwell(self) -> Formula:
-        """How the entropy depends on the rates: what the scaling symmetry fixes, for any noise and any step size."""
+        """The Maxwell relation: what the scaling symmetry fixes of the entropy, for any noise and any step size."""
         return self.derive("maxwell").claim
 
     @property
     def radius(self) -> Formula:
-        """Stationary norm of the weights, by D: the sum over lags of the mean inner products of steps at unit norm."""
+        """Stationary norm of the weights. D is the sum over lags of the mean inner products of steps at unit norm."""
         return self.derive("radius").claim
 
     @property
     def temperature(self) -> Formula:
-        """Temperature of the directions near a minimum, by D and the mean gain of a step."""
+        """Temperature of the directions near a minimum, from D and the mean gain of a step."""
         return self.derive("temperature").claim
 
     @property
@@ -369,7 +369,7 @@ _WRITTEN: dict[str, tuple[Callable[[Chain, Any], object], str]] = {
     ),
     "maxwell": (
         _maxwell,
-        "Slopes of the entropy that the scaling symmetry fixes, for any noise and any step size",
+        "Slopes of the entropy: the relation that follows from the scaling symmetry, for any noise and any step size",
     ),
     "radius": (_radius, "Stationary norm of the weights"),
     "temperature": (_temperature, "Temperature of the directions near a minimum"),

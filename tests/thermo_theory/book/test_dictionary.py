@@ -1,7 +1,15 @@
-"""The dictionary optimisation <-> thermodynamics: every word of it leads somewhere."""
+"""The dictionary optimisation <-> thermodynamics: every word of it leads somewhere; and the table of gases."""
 
-from thermo_theory import derivations, dictionary
-from thermo_theory.symbols import glossary, lam, p
+import dataclasses
+
+import pytest
+import sympy as sp
+
+from thermo_theory import FixedLR, derivations, derive, dictionary
+from thermo_theory.book import gases as module
+from thermo_theory.book.gases import gases
+from thermo_theory.symbols import R_k, d, degree, eta, gain, glossary, lam, p, r, sigma
+from thermo_theory.symbols.vectors import Expectation
 
 
 def test_every_derivation_it_names_exists():
@@ -44,3 +52,67 @@ def test_it_is_a_sequence():
     assert (row.optimisation, row.thermodynamics) == ("weight decay", "pressure")
     assert list(rows[:2]) == [rows[0], rows[1]]
     assert str(rows[:2]).count("\n") == 3
+
+
+GASES = {row.optimizer: row for row in gases()}
+#: What the paper and a page of algebra say: degree, p, V, R, index, adiabat.
+BY_HAND = {
+    "SGD": (1, lam, Expectation(r**2) / 2, (d - 1) / 2, 2, eta),
+    "momentum": (1, lam, r**2 / 2, (d - 1) / 2, 2, eta),
+    "Nesterov": (1, lam, r**2 / 2, (d - 1) / 2, 2, eta),
+    "AdamW": (0, lam * sigma * sp.sqrt((d - 1) / d), r, d - 1, 3, eta**3 / lam),
+    "Adam with L2": (0, lam, r**2 / 2, (d - 1) / 2, 2, eta**4 / lam),
+    **dict.fromkeys(("signSGD", "Lion", "normalised SGD", "Muon"), (0, lam / gain, r, d - 1, 3, eta**3 / lam)),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_gas_of_an_optimiser(name):
+    row = GASES[name]
+    found = (row.degree, row.pressure, row.volume, row.constant, row.index, row.adiabat)
+    assert [sp.simplify(one - other) for one, other in zip(found, BY_HAND[name], strict=True)] == [0] * 6
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_gases_of_any_degree_have_the_others_as_special_cases(name):
+    decay = "coupled" if name in ("momentum", "Nesterov", "Adam with L2") else "decoupled"
+    row, general = GASES[name], GASES[f"any of degree k, {decay} decay"]
+    assert sp.simplify(sp.sympify(general.index).subs(degree, row.degree) - row.index) == 0
+    assert sp.simplify(general.constant.subs(degree, row.degree) - row.constant) == 0
+    ours, theirs = (_slopes(one.subs(degree, row.degree)) for one in (row.adiabat, general.adiabat))
+    assert sp.simplify(ours[0] * theirs[1] - ours[1] * theirs[0]) == 0
+
+
+def _slopes(adiabat):
+    """Powers of the rates; an adiabat is the same at any power of it."""
+    return [sp.simplify(rate * sp.diff(sp.log(adiabat), rate)) for rate in (eta, lam)]
+
+
+def test_the_adiabat_is_that_of_the_slopes_of_the_entropy():
+    by_rate = {step.equation.lhs.args[0]: step.equation.rhs for step in derive("homogeneous-slopes").steps[-5:]}
+    slopes = [by_rate[rate] / R_k for rate in (eta, lam)]
+    adiabat = GASES["any of degree k, decoupled decay"].adiabat
+    ours = _slopes(adiabat)
+    assert sp.simplify(slopes[0] * ours[1] - slopes[1] * ours[0]) == 0
+
+
+def test_a_gas_with_another_pressure_has_another_adiabat():
+    law = derive("adamw-gas")
+    place = next(n for n, step in enumerate(law.steps) if step.equation.lhs == p)
+    wrong = dataclasses.replace(law.steps[place], equation=sp.Eq(p, lam**2))
+    changed = dataclasses.replace(law, steps=(*law.steps[:place], wrong, *law.steps[place + 1 :]))
+    row = module._entry("AdamW", changed, derive("radius", FixedLR.with_optimizer("adamw")), sp.S.Zero)
+    assert row.adiabat != GASES["AdamW"].adiabat
+
+
+def test_trust_ratios_have_no_gas():
+    assert not {"LARS", "LAMB"} & set(GASES)
+
+
+def test_gases_print_as_a_table():
+    rows = gases()
+    lines = str(rows).splitlines()
+    assert len(lines) == len(rows) + 2 == len(rows._repr_html_().split("<tr>"))
+    (line,) = [line for line in lines if line.startswith("AdamW")]
+    assert "η³/λ" in line
+    assert r"| $\frac{\eta^{3}}{\lambda}$ |" in rows.to_markdown()

@@ -75,8 +75,8 @@ def at_low_temperature(equation: sp.Eq, temperature: sp.Symbol, order: int) -> s
 @derivation(
     "anharmonic-heat-capacity",
     source=f"Clausius' virial theorem; {THIS}",
-    summary="In a quartic well U = R T less the mean of the quartic part, under noise of any shape; so to first order "
-    "C_V = R - 2 k T with the mean k T^2 of the quartic part under the normal law",
+    summary="In a quartic well U is R T minus the mean of the quartic part, for noise of any shape; to first order C_V "
+    "= R - 2 k T, where k T^2 is the mean of the quartic part under the normal law",
     worlds=[quartic_world()],
     domain=[2 * softness * T < R],
 )
@@ -102,14 +102,16 @@ def _quartic(chain: Chain) -> None:
     )
     energy = energy.substitute(cold, because="the energy at low temperature")
     capacity = chain.definition(eq(C_V, sp.Derivative(energy_at(T), T)), "the heat capacity")
-    capacity.substitute(energy.differentiate(T), because="softer than quadratic: more than R; stiffer: less")
+    capacity.substitute(
+        energy.differentiate(T), because="above R in a well softer than quadratic, below R in a stiffer one"
+    )
 
 
 @derivation(
     "anharmonic-well",
     source=f"Laplace's method; {THIS}",
-    summary="Heat capacity of one direction of any smooth well to first order in T: a fourth derivative makes it "
-    "smaller, a third derivative of either sign larger",
+    summary="Heat capacity of one direction of any smooth well to first order in T: a positive fourth derivative "
+    "lowers it, a third derivative of either sign raises it",
     worlds=[bent_world()],
     domain=[T * (fourth / (4 * h**2) - 5 * third**2 / (12 * h**3)) < sp.Rational(1, 2)],
 )

@@ -165,8 +165,8 @@ def _heat(chain: Chain) -> Step:
 @derivation(
     "implicit-potential",
     source=f"{KUNIN}; Chaudhari & Soatto 2018, arXiv 1710.11029; {THIS}",
-    summary="Noise of any shape near a minimum makes an ideal gas: its implicit potential does not depend on the "
-    "temperature; in it U = R T, S = R log T and C_V = R, whatever H and Sigma",
+    summary="Near a minimum, noise of any shape makes an ideal gas: the implicit potential does not depend on the "
+    "temperature, and in it U = R T, S = R log T and C_V = R for every H and Sigma",
     worlds=[_WELL],
 )
 def _implicit_potential(chain: Chain) -> None:
@@ -174,7 +174,7 @@ def _implicit_potential(chain: Chain) -> None:
     shape = chain.definition(eq(C, T * Inverse(Hess_Phi)), "K = T C^-1 is the Hessian of the implicit potential")
     strength = chain.definition(eq(T, eta * sigma**2 / 2), "the temperature of the noise")
     one = balance.substitute(shape).scale(1 / T)
-    one.substitute(strength, because="neither rate nor temperature is left: one K at all temperatures")
+    one.substitute(strength, because="it contains neither rate nor temperature: K is the same at all temperatures")
     potential = potential.substitute(shape)
     energy = chain.definition(eq(potential_energy(T), Expectation(Phi)), "the energy of the gas")
     energy = energy.substitute(potential).moments(w, C, given=[one]).substitute(shape)
@@ -189,7 +189,7 @@ def _implicit_potential(chain: Chain) -> None:
 @derivation(
     "implicit-potential-adiabat",
     source=THIS,
-    summary="Under noise of any shape gamma = 2 at fixed LR near a minimum: the entropy depends on the learning rate "
+    summary="Near a minimum gamma = 2 at fixed LR, for noise of any shape: the entropy depends on the learning rate "
     "alone, and the adiabat is eta = const",
     worlds=[well_on_sphere()],
 )
@@ -203,11 +203,11 @@ def _implicit_adiabat(chain: Chain) -> None:
     capacity = chain.definition(eq(C_p, T * Partial(S, T, p)), "heat capacity at constant pressure")
     capacity = capacity.substitute(entropy.substitute(law.solve_for(V)).partial_of(T, p))
     index = chain.definition(eq(gamma, C_p / C_V), "the adiabatic index")
-    index.substitute(capacity, chain.claim("implicit-potential"), because="2 whatever the shape of the noise")
+    index.substitute(capacity, chain.claim("implicit-potential"), because="2 for every shape of the noise")
     heat = chain.definition(eq(T, eta_eff * sigma**2 / 2), "the temperature of the noise at unit norm")
     rate = chain.definition(eq(eta_eff, eta / r**2), "the effective learning rate")
     volume = chain.definition(eq(V, r**2 / 2), "the volume")
-    entropy.gather_logarithms().substitute(volume, heat, rate, because="neither norm nor weight decay is left")
+    entropy.gather_logarithms().substitute(volume, heat, rate, because="norm and weight decay have cancelled")
 
 
 # How far the loss is from the potential --------------------------------------------------------------
@@ -216,8 +216,7 @@ def _implicit_adiabat(chain: Chain) -> None:
 @derivation(
     "harmonic-energy",
     source=f"{MANDT}; {THIS}",
-    summary="The mean loss of a quadratic well is R T under noise of any shape: it cannot tell whether the loss is the "
-    "potential",
+    summary="The mean loss of a quadratic well is R T for noise of any shape, whether or not the loss is the potential",
     worlds=[_WELL],
 )
 def _energy(chain: Chain) -> None:
@@ -226,7 +225,7 @@ def _energy(chain: Chain) -> None:
     energy = chain.definition(eq(U, Expectation(L)), "the mean loss")
     energy = energy.substitute(loss).moments(w, C).substitute(balance)
     strength = _heat(chain).solve_for(Tr(Sigma_w))
-    energy.substitute(strength, because="one balance of heat, however it is shared")
+    energy.substitute(strength, because="the balance of heat does not depend on how directions share it")
 
 
 @derivation(
@@ -242,14 +241,14 @@ def _thermometer(chain: Chain) -> None:
     ratio = chain.definition(eq(warmth, Expectation(Dot(grad_L, grad_L)) / (T * Tr(Hess))), "1 under Gibbs' law")
     ratio = ratio.substitute(slope).moments(w, C)
     ratio = ratio.substitute(balance.solve_for(Tr(Sandwich(Hess, C))))
-    ratio.substitute(_heat(chain), because="the mean curvature that the noise feels, over the mean curvature")
+    ratio.substitute(_heat(chain), because="the mean curvature, weighted with the noise, over the mean curvature")
 
 
 @derivation(
     "harmonic-fluctuations",
     source=THIS,
-    summary="Fluctuations of the loss in a quadratic well: Var L/(R T^2) is m tr Sigma^2/(tr Sigma)^2 less the square "
-    "of the currents; so it lies between 1 and this, and the currents of H and Sigma make it smaller",
+    summary="Fluctuations of the loss in a quadratic well: Var L/(R T^2) is m tr Sigma^2/(tr Sigma)^2 minus the square "
+    "of the currents, so the currents make it smaller; it lies between 1 and m tr Sigma^2/(tr Sigma)^2",
     worlds=[_WELL],
     domain=[16 * R**2 * T**2 * _NOISE_SQUARE + _CURRENT_SQUARE * Tr(Sigma_w) ** 2 > 0],
 )
@@ -294,6 +293,4 @@ def _finite_steps(chain: Chain) -> None:
     loss = chain.assumption("quadratic loss", eq(L, Quad(Hess, w) / 2), "the loss above its minimum")
     energy = chain.definition(eq(U, Expectation(L)), "the mean loss")
     energy = energy.substitute(loss).moments(w, C).substitute(balance.trace())
-    energy.substitute(_heat(chain).solve_for(eta)).factor(
-        because="large steps overshoot: the loss is hotter than the noise"
-    )
+    energy.substitute(_heat(chain).solve_for(eta)).factor(because="large steps overshoot: the loss is higher than R T")
