@@ -84,8 +84,6 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
     meanings: dict[Any, Any] = {
         **ensemble[0],
         s.d: n,
-        s.eta: rate,
-        s.lam: decay,
         s.stride: rate,
         s.taken: rate * decay,
         lag: 2,
@@ -103,6 +101,8 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
     if "small steps" not in granted:
         # The same as a direction in a well: the pull is what takes from it.
         meanings |= {
+            s.eta: rate,
+            s.lam: decay,
             s.D_x: meanings[s.D_now],
             s.eta_eff: rate,
             s.gain: decay / mp.mpf("0.7") / steeper,
