@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import Optimizer, decayed
+from empirics.training.optimizer import TrainingStep, decayed
 
 
-class Adam(Optimizer):
+class Adam(TrainingStep):
     """``m ← β₁m + (1−β₁)h``, ``v ← β₂v + (1−β₂)h²``, direction ``m̂/(√v̂ + eps)``, hats: divided by ``1 − β^t``."""
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:

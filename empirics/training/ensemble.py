@@ -21,7 +21,7 @@ from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
-from empirics.training.optimizer import Optimizer, Settings
+from empirics.training.optimizer import TrainingStep, Settings
 from empirics.training.protocol import TrainingProtocol
 from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
@@ -54,7 +54,7 @@ class Ensemble:
             raise ExperimentError(f"[measure] expected_loss = true: must be false with {size}")
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps, training.scale)
-        self.optimizer: Optimizer = OPTIMIZERS.get(training.optimizer)(settings, self.model.blocks)
+        self.optimizer: TrainingStep = OPTIMIZERS.get(training.optimizer)(settings, self.model.blocks)
         self.optimizer.check()
         self.rate = self._column([run.number(AXES[training.protocol][0]) for run in self.runs])
         self.weight_decay = self._column([run.weight_decay or 0.0 for run in self.runs])

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import Optimizer, decayed
+from empirics.training.optimizer import TrainingStep, decayed
 
 
-class Momentum(Optimizer):
+class Momentum(TrainingStep):
     """``v ← momentum · v + g + weight_decay · w``, ``w ← w − lr · v``, with ``v = 0`` before the first step."""
 
     name: ClassVar[str] = "momentum"

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from empirics.experiment import ExperimentError
 from empirics.models.base import views
-from empirics.training.optimizer import Optimizer
+from empirics.training.optimizer import TrainingStep
 
 
-class NormalisedSGD(Optimizer):
+class NormalisedSGD(TrainingStep):
     """``w ← w − lr (g/|g| + weight_decay · w)``, with the norm of the gradient of all trained weights of a run."""
 
     name: ClassVar[str] = "normalised-sgd"
@@ -47,7 +47,7 @@ def polar_factor(matrices: Tensor) -> Tensor:
     return (left * (sizes > least).unsqueeze(-2) @ right).masked_fill_(lost, torch.nan)
 
 
-class Muon(Optimizer):
+class Muon(TrainingStep):
     """``m ← μm + (1−μ)g``, ``w ← w − lr (scale · polar((1−μ)g + μm) + weight_decay · w)`` for every matrix.
 
     As ``torch.optim.Muon`` with Nesterov's momentum, whose Newton-Schulz iteration in bfloat16 approximates the polar

@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     scale: float = 1.0  # of Muon's steps: what multiplies the polar factor
 
 
-class Optimizer(ABC):
+class TrainingStep(ABC):
     """An update ``w ← w − lr · direction`` over an ensemble of runs, each with its own rate and weight decay.
 
     `blocks` are the tensors of the network, for steps that treat each by itself.

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from empirics.training.optimizer import Optimizer, decayed
+from empirics.training.optimizer import TrainingStep, decayed
 
 
-class SGD(Optimizer):
+class SGD(TrainingStep):
     """``w ← w − lr (g + weight_decay · w)``."""
 
     name: ClassVar[str] = "sgd"

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import Optimizer
+from empirics.training.optimizer import TrainingStep
 
 
-class SignSGD(Optimizer):
+class SignSGD(TrainingStep):
     """``w ← w − lr (sign(g) + weight_decay · w)`` (Bernstein et al. 2018, arXiv 1802.04434)."""
 
     name: ClassVar[str] = "signsgd"
@@ -20,7 +20,7 @@ class SignSGD(Optimizer):
         return gradient.sign().addcmul_(weights, weight_decay.unsqueeze(1))
 
 
-class Lion(Optimizer):
+class Lion(TrainingStep):
     """``w ← w − lr (sign(β₁m + (1−β₁)g) + weight_decay · w)``, then ``m ← β₂m + (1−β₂)g``.
 
     Chen et al. 2023 (arXiv 2302.06675), program 1.

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from empirics.models.base import views
 from empirics.training.adam import Adam
-from empirics.training.optimizer import Optimizer, decayed
+from empirics.training.optimizer import TrainingStep, decayed
 
 
-class _Trust(Optimizer):
+class _Trust(TrainingStep):
     """``w ← w − lr |w| h/|h|`` for every tensor, where h is a pull that contains the weight decay."""
 
     def _trusted(
