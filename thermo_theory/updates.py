@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ _OTHER_NAMES = {"lr": "eta", "lambda": "lam", "weight_decay": "lam", "wd": "lam"
 _SYMBOLS = RATES | {"beta": beta, "beta1": beta1, "beta2": beta2, "eps": small}
 _BUFFERS = {"v": buffer, "m": first, "q": second}
 
+#: Names that mean something else beside runs: a parameter that is called so has another symbol.
+_TAKEN = {"c", "d", "R"}
+
 #: How tightly operations bind.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 3}
 
@@ -86,19 +90,23 @@ class Term:
         left, right = self.args
         first, binding = "" if left == Term(_ZERO) and self.op == "-" else left.bracketed(self.op), _BINDING[self.op]
         space = " " * (binding == 1 and first != "")
-        # (a - b) - c is a - b - c, a - (b - c) is not.
-        loose = right.args and _BINDING.get(right.op) == binding and (self.op in ("-", "/") or self.op != right.op)
+        # (a - b) - c is a - b - c, a - (b - c) is not; nor is -(a*b) read as (-a)*b is, -a*b.
+        loose = right.args and _BINDING.get(right.op) in (binding, 2 if first == "" else binding)
         return f"{first}{space}{self.op}{space}{f'({right})' if loose else right.bracketed(self.op)}"
 
     def bracketed(self, inside: str) -> str:
-        """Write it as a part of an operation."""
-        return (
-            f"({self})" if self.args and _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") else str(self)
-        )
+        """Write it as a part of an operation; x/(1/2) is not x/1/2, nor is x**(1/2)."""
+        loose = _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") if self.args else not self.op.isalnum()
+        return f"({self})" if loose and not self.is_name else str(self)
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name, not a number."""
+        return not self.args and self.op.isidentifier()
 
     def names(self) -> Iterator[str]:
         """Names that stand in it."""
-        if not self.args and self.op[0].isalpha():
+        if self.is_name:
             yield self.op
         for part in self.args:
             yield from part.names()
@@ -106,7 +114,7 @@ class Term:
 
 def _joined(op: str, turned: bool) -> Callable[[Term, Any], Term]:
     def made(self: Term, other: Any) -> Term:
-        if not isinstance(other, Term | sp.Rational):
+        if not isinstance(other, Term | sp.Expr):
             return NotImplemented
         parts = (self, _term(other))
         return Term(op, parts[::-1] if turned else parts)
@@ -120,7 +128,13 @@ for _name, _op in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "*
 
 
 def _term(value: Any) -> Term:
-    return value if isinstance(value, Term) else Term(str(sp.Rational(value)))
+    """A number as it is written; roots of fractions are sums, products and powers."""
+    if isinstance(value, Term):
+        return value
+    if isinstance(value, sp.Expr) and value.args:
+        op = {sp.Add: "+", sp.Mul: "*"}.get(value.func, "**")
+        return reduce(lambda one, other: Term(op, (one, other)), map(_term, value.args))
+    return Term(str(sp.Rational(value)))
 
 
 def _function(name: str, count: int) -> Callable[..., Term]:
@@ -214,7 +228,9 @@ def _root(x: Any) -> Any:
 
 
 def _signs(x: Any) -> Any:
-    return np.sign(x) if isinstance(x, np.ndarray) and x.dtype != object else (x > 0) * 1 - (x < 0) * 1
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return np.array([_signs(one) for one in x])
+    return np.sign(x) if isinstance(x, np.ndarray) else type(x)((x > 0) - (x < 0))
 
 
 _COMPUTED: dict[str, Callable[..., Any]] = {
@@ -258,7 +274,7 @@ class _Scaling:
         if term.op == "**":
             base, exponent = term.args
             self.equal(self.of(exponent), sp.S.Zero, f"the exponent {exponent}")
-            if not exponent.args and not exponent.op[0].isalpha():
+            if not exponent.args and not exponent.is_name:
                 return self.of(base) * sp.Rational(exponent.op)
             self.equal(self.of(base), sp.S.Zero, f"{base}, to the power {exponent}")
             return sp.S.Zero
@@ -295,6 +311,8 @@ class Update:
             If it cannot be read, or does not say how the weights ``w`` move by the gradient ``g``: one line that names
             the part.
         """
+        if not isinstance(text, str):
+            raise UpdateError(f"expected a text such as 'w = w - eta*g', got {text!r}"[:200])
         text = re.sub(r"\blambda\b", "lam", text)
         pieces = [piece.strip() for piece in re.split(r"[;\n]", text) if piece.strip()]
         statements: list[tuple[str, str]] = []
@@ -323,8 +341,12 @@ class Update:
         for name, term in self.statements:
             try:
                 meaning[name] = self._written(term, meaning)
+            except RecursionError:
+                raise UpdateError(f"cannot read {text[:40]!r}...: {name} has too many nested parts") from None
             except (ValueError, TypeError) as error:
                 raise UpdateError(f"cannot read {name} = {term}: {error}") from None
+            if sp.sympify(meaning[name]).has(sp.zoo, sp.nan, sp.oo):
+                raise UpdateError(f"cannot read {name} = {term}: it divides by 0")
             if name == "w" and not is_tensor(meaning["w"]):
                 raise UpdateError(f"w = {term} is a number, and the weights are a vector")
         return self
@@ -368,8 +390,9 @@ class Update:
             meaning = {name: Vec(name) if name in known else sp.Symbol(name) for name in self._names}
             new = set(known)
             for name, term in self.statements:
-                meaning[name] = self._written(term, meaning)
-                new |= {name} if is_tensor(meaning[name]) else set()
+                with suppress(UpdateError):  # of a buffer that is not yet known to be a vector
+                    meaning[name] = self._written(term, meaning)
+                new |= {name} if is_tensor(meaning.get(name)) else set()
             if new == known:
                 return frozenset(known)
             known = new
@@ -382,6 +405,11 @@ class Update:
             yield name, term, last[name] == place and name in ("w", *self.buffers)
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """The weights and buffers, in the order in which a step changes them."""
+        return tuple(name for name, _, kept in self._marked if kept)
+
+    @property
     def _names(self) -> tuple[str, ...]:
         return ("w", "g", *self.buffers, *self.parameters)
 
@@ -389,7 +417,10 @@ class Update:
     def symbols(self) -> dict[str, sp.Symbol]:
         """The symbol of every name."""
         vectors = {name: _BUFFERS.get(name, Vec(f"{name}_k")) for name in self.buffers}
-        numbers = {name: _SYMBOLS.get(name, sp.Symbol(name, positive=True)) for name in self.parameters}
+        numbers = {
+            name: _SYMBOLS.get(name, sp.Symbol(f"{name}_0" if name in _TAKEN else name, positive=True))
+            for name in self.parameters
+        }
         sizes = {name: sp.Symbol(f"{name}_k", positive=True) for name in self.buffers if name not in self.vectors}
         return {"w": w, "g": g, **vectors, **sizes, **numbers}
 
@@ -428,7 +459,9 @@ class Update:
                 found = {one: sp.expand(its.subs(open_, value)) for one, its in found.items()} | {open_: value}
             elif left != 0:
                 raise UpdateError(f"{where}, scale differently")
-        return {one: sp.expand(found.get(dummy, dummy)) for one, dummy in unknown.items()}
+        # What no condition fixes may stay as it is.
+        rest = dict.fromkeys(unknown.values(), sp.S.Zero)
+        return {one: sp.expand(found.get(dummy, dummy)).subs(rest) for one, dummy in unknown.items()}
 
     @cached_property
     def breaking(self) -> dict[str, tuple[sp.Expr, str]]:
@@ -483,9 +516,16 @@ class Update:
 
         >>> Update.read("w = w - eta*(norm(g)*g + lam*w)").invariant, Update.read("w = w - eta*(g + lam*w)").invariant
         ((1, 1), (1, 1))
+
+        Raises
+        ------
+        UpdateError
+            If neither changes: then nothing holds the norm.
         """
         first, second = self.rate_powers
         common = sp.gcd(first, second)
+        if common == 0:
+            raise UpdateError(f"{self} is the same at all norms: the rates do not change with the weights")
         sign = -1 if second > 0 else 1
         return -sign * second / common, sign * first / common
 
@@ -543,7 +583,7 @@ class Update:
 
     def _written(self, term: Term, meaning: Mapping[str, Any]) -> Any:
         if not term.args:
-            return meaning[term.op] if term.op[0].isalpha() or term.op[0] == "_" else sp.Rational(term.op)
+            return meaning[term.op] if term.is_name else sp.Rational(term.op)
         return _WRITTEN[term.op](*(self._written(part, meaning) for part in term.args))
 
     def equations(self, after: Mapping[str, Any], gradient: Any) -> dict[str, sp.Expr]:

@@ -154,13 +154,10 @@ def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
     first = "to first order in the decay, which is small beside the gradient"
     if kind == "coupled":
         decay = eta * gain * lam * r ** (1 - degree)
-        chain.assumption("small steps", eq(w_next, w - eta * (u + decay / eta * w)), f"{first}; a is the gain")
-        words = "an equivalent decoupled weight decay"
+        words = f"the equivalent decoupled weight decay, {first}; a is the gain"
     elif kind == "trust":
         rate, decay = eta * r, eta * lam * r ** (1 + degree) / size
-        moved = eq(w_next, w - rate * (u / sp.sqrt(Dot(u, u)) + decay / rate * w))
-        chain.assumption("small steps", moved, f"{first}; A/r^k is the norm of the step before it is divided by it")
-        words = "the equivalent learning rate and decoupled weight decay"
+        words = f"the equivalent decoupled step, {first}; A/r^k is the norm of the step before it is divided by it"
     if kind == "decoupled":
         return chain.definition(eq(stride, rate), words), chain.definition(eq(taken, decay), words)
     return (

@@ -184,15 +184,16 @@ def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
         eq(gradient(index, c * w), gradient(index, w) / c),
         "the gradient of every minibatch is c times smaller at weights c times larger",
     )
-    symmetric: list[Step] = []
-    # Buffers first: the weights move by the new ones.
-    for one, part in reversed([*zip(ones, state, strict=True)]):
+    names = ("w", *protocol.rule.buffers)
+    parts, symmetric = dict(zip(names, zip(ones, state, strict=True), strict=True)), dict[str, Step]()
+    for name in protocol.rule.order:
+        one, part = parts[name]
         larger = one.rescale(changes, because="the same minibatch at rescaled weights and buffers")
-        for rule in (*symmetric, smaller):
+        for rule in (*symmetric.values(), smaller):
             larger = larger.substitute(rule) if larger.equation.rhs.has(rule.equation.lhs) else larger
         larger = larger.tidied("simplify_norms")
         factor = changes.get(part, part) / part
-        symmetric.insert(0, larger.multiple(one, factor, because="one step commutes with the rescaling"))
+        symmetric[name] = larger.multiple(one, factor, because="one step commutes with the rescaling")
     starts = [
         chain.definition(eq(whole(0, *state, *held), part), "a run begins here")
         for whole, part in zip(_courses(protocol, True), state, strict=True)
@@ -203,7 +204,11 @@ def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
         for whole, made in zip(_courses(protocol, True), _courses(protocol, False), strict=True)
     ]
     starts[0].by_induction(
-        *starts[1:], *following, *symmetric, number=index, because="the same minibatches, the same directions"
+        *starts[1:],
+        *following,
+        *(symmetric[name] for name in names),
+        number=index,
+        because="the same minibatches, the same directions",
     )
 
 

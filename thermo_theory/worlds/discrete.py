@@ -76,6 +76,8 @@ def _polar(expression: MatrixSign, world: World) -> Any:
 
 
 interpret(MatrixSign, _polar)
+interpret(sp.Max, lambda expression, world: max(evaluate(part, world) for part in expression.args))
+interpret(sp.Min, lambda expression, world: min(evaluate(part, world) for part in expression.args))
 
 #: Vectors of decimals: their arithmetic is many times as fast as mpmath's.
 Numbers = NDArray[np.object_]

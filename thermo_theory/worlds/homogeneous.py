@@ -86,7 +86,7 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
         s.d: n,
         s.stride: rate,
         s.taken: rate * decay,
-        lag: 2,
+        lag: 3,  # steps are periodic: 3 + 1 is not a lag like 3^2 + 1
         s.w: lambda world: weights[int(world.meanings["phase"])],
         s.u: lambda world: step(int(world.meanings["phase"]), 0, int(world.meanings["sign"])),
         s.w_next: lambda world: world[s.w] * kept - world[s.u] * rate,
@@ -343,15 +343,6 @@ def gas_world(
             g = mp.matrix([mp.mpf(4 * j + 3 + sign) / 7 for j in range(n)]) * sign
         ensemble.append({s.w: mp.matrix([r, *([0] * (n - 1))]), s.g: g, "sign": sign})
 
-    def stepped(world: World) -> Any:
-        """The weights after a step: to first order in the decay, or with half its square."""
-        w, step = world[s.w], world[s.u]
-        eta, lam = rates(mp.norm(w, 2), world[s.eta], world[s.lam])
-        if kind == "trust":
-            step = step / mp.norm(step, 2) if small else step / (mp.norm(step, 2) * (1 + eta * lam))
-        more = 0 if small or kind == "decoupled" else (eta * lam) ** 2
-        return w * (1 - eta * lam + more) - step * eta
-
     meanings: dict[Any, Any] = {
         **ensemble[0],
         "norm": norm,
@@ -367,7 +358,6 @@ def gas_world(
         s.D_now: mp.fsum(products(x * base["norm"]) for x in factors) / len(factors),
         s.D_x: share * drawn.products / (n - 1),
         s.r: lambda world: mp.norm(world[s.w], 2),
-        s.w_next: stepped,
         s.eta_eff: lambda world: world[s.eta] / world[s.r] ** (1 + k),
         s.T: temperature,
         s.V: lambda world: work(world[s.r]),

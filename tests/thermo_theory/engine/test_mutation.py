@@ -38,6 +38,7 @@ REASONS = (
     ("loss-fluctuations", "sign of term", "true: neither losses nor areas change with the temperature"),
     ("potential", "sign of term 1", "true: a weaker bound"),
     ("heat-capacities", "V squared", "true: (dS/dV^2) (dV^2/dT) is (dS/dV) (dV/dT)"),
+    ("radius, fixed LR", "k squared", "the same: the degree k is 0 or 1"),
     ("gibbs-distribution", "factor 2", _BOTH_ZERO),
     ("gibbs-distribution", "sign", _BOTH_ZERO),
 )
