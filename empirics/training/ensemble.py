@@ -21,7 +21,7 @@ from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
-from empirics.training.optimizer import TrainingStep, Settings
+from empirics.training.optimizer import Settings, TrainingStep
 from empirics.training.protocol import TrainingProtocol
 from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Sum, sums
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator

@@ -47,7 +47,8 @@ from thermo_theory.symbols import (
 )
 from thermo_theory.symbols.vectors import Dot, Expectation, Generator, Mat, SymProduct, Tr, Vec, VectorFunction
 from thermo_theory.theory.symmetry import THIS_TOOLKIT, scaling
-from thermo_theory.worlds.discrete import batches_world, run, runs_world, steps
+from thermo_theory.worlds.discrete import run, runs_world, steps
+from thermo_theory.worlds.minibatches import batches_world
 from thermo_theory.worlds.sphere import balance_world, density_world, snapshots_world
 
 __all__ = ["squared_norm"]

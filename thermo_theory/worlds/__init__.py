@@ -10,3 +10,7 @@ Worlds are general unless an assumption makes them special: noise is anisotropic
 So an assumption that a derivation does not list is not granted (none can be hidden), and one that is withdrawn makes
 the check fail by itself.
 """
+
+from thermo_theory.worlds import elementwise
+
+__all__ = ["elementwise"]

@@ -7,6 +7,7 @@ minibatches of its own; a world of *one step* lists all minibatches at a few wei
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, localcontext
@@ -19,25 +20,19 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.evaluate import evaluate, interpret
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import (
-    Clip,
     DifferentialEntropyOf,
     EntropyOf,
     EstimateOf,
-    Hadamard,
-    MatrixSign,
     NormEntropyOf,
-    Powers,
-    Sign,
     VectorFunction,
     ones,
 )
 from thermo_theory.updates import RATES, Update
 from thermo_theory.worlds.samples import gaussian_entropy, neighbour_entropy, remaining_entropy
 
-__all__ = ["Batches", "batches_world", "course", "gradient", "index", "run", "runs_world", "steps"]
+__all__ = ["Batches", "course", "gradient", "index", "run", "runs_world", "steps"]
 
 #: Gradient of minibatch k, and the weights of a run.
 gradient, run = VectorFunction.named("g"), VectorFunction.named("w")
@@ -50,34 +45,6 @@ def course(update: Update, place: int, whole: bool) -> Any:
     vector = place == 0 or update.buffers[place - 1] in update.vectors
     return VectorFunction.named(name) if vector else sp.Function(name)
 
-
-def _of_coordinates(kind: type, function: Callable[..., Any]) -> None:
-    """Say what a function of vectors is, coordinate by coordinate, in numbers."""
-
-    def value(expression: Any, world: World) -> Any:
-        parts = [evaluate(part, world) for part in expression.args]
-        vectors = [part if isinstance(part, mp.matrix) else [part] * len(parts[0]) for part in parts]
-        return mp.matrix([function(*numbers) for numbers in zip(*vectors, strict=True)])
-
-    interpret(kind, value)
-
-
-_of_coordinates(Sign, mp.sign)
-_of_coordinates(Powers, mp.power)
-_of_coordinates(Hadamard, lambda x, y: x * y)
-_of_coordinates(Clip, lambda x, bound: min(max(x, -bound), bound))
-
-
-def _polar(expression: MatrixSign, world: World) -> Any:
-    """The polar factor, by a singular value decomposition."""
-    vector, (rows, columns) = evaluate(expression.args[0], world), world.meanings["shape"]
-    left, _, right = mp.svd_r(mp.matrix([[vector[i * columns + j] for j in range(columns)] for i in range(rows)]))
-    return mp.matrix([x for row in (left * right).tolist() for x in row])
-
-
-interpret(MatrixSign, _polar)
-interpret(sp.Max, lambda expression, world: max(evaluate(part, world) for part in expression.args))
-interpret(sp.Min, lambda expression, world: min(evaluate(part, world) for part in expression.args))
 
 #: Vectors of decimals: their arithmetic is many times as fast as mpmath's.
 Numbers = NDArray[np.object_]
@@ -198,6 +165,7 @@ def _batches(
     dimension: int,
     numbers: Sequence[str] = (),
     noise: Decimal = Decimal("1.3"),
+    broken: Decimal = Decimal("0.1"),
 ) -> Batches:
     """Four minibatches that pull to the first axis, one of them hard, and unevenly in the other directions."""
     pulls = []
@@ -209,7 +177,7 @@ def _batches(
         pulls,
         [_numbers(dice, -0.3, 0.3, dimension) for _ in range(4)],
         np.array([*_numbers(dice, 0.5, 1.0, 3), _number(dice, 1.5, 1.7)]),
-        Decimal(0) if "scale invariance" in granted else Decimal("0.1"),
+        Decimal(0) if "scale invariance" in granted else broken,
         {name: _number(dice, 0.2, 0.6) for name in numbers}
         | {"eps": Decimal(0) if "eps = 0" in granted else Decimal("0.1")},
     )
@@ -256,6 +224,10 @@ def _dimensions(update: Update) -> tuple[int, int]:
     return (4, 6) if update.matrices else (4, 5) if of_weights == 1 and fixed else (3, 4) if fixed else (2, 3)
 
 
+def _has_signs(update: Update) -> bool:
+    return re.search(r"\bsign\(", str(update)) is not None and {*update.held} == {s.eta, s.lam}
+
+
 @dataclass(frozen=True)
 class SimulatedRuns:
     """What is drawn for a world of runs: minibatches, their orders, two beginnings, and the rates."""
@@ -273,12 +245,14 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     """Draw runs, one more than weights; if stationarity is granted, until they forget where they started, or None."""
     dice, n = random.Random(f"runs {update} {number}"), _dimensions(update)[number % 2]
     others = [name for name in update.parameters if name not in RATES]
+    # A small change of a gradient leaves its signs as they are.
+    broken = Decimal(1) if _has_signs(update) else Decimal("0.1")
     with localcontext(_CONTEXT):
         for attempt in range(400):
             ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
-                _batches(dice, granted, n, others, noise),
+                _batches(dice, granted, n, others, noise, broken),
                 [[first % 4, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
                 (_start(update, dice, n), _start(update, dice, n)),
                 tuple(_number(dice, *ranges[name]) for name in _rates(update)),
@@ -294,49 +268,54 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
 
 @np.errstate(all="ignore")
 def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False) -> int:
-    """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
-    # A run at rescaled rates is one from a rescaled beginning.
-    factors = [1 / drawn.factor, *_to_equal_rates(update, drawn.rates)]
-    starts = [*drawn.starts, *(_rescaled(update, drawn.starts[1], factor) for factor in factors)]
-    batches, forgotten, most, rates = drawn.batches, FORGOTTEN, LONG, tuple[Any, ...](drawn.rates)
+    """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many.
+
+    At the rates, at rescaled ones, and where both are equal or one is 1.
+    """
+    batches, forgotten, most = drawn.batches, FORGOTTEN, LONG
+    pairs = []
+    for factor in (Decimal(1), drawn.factor, 1 / drawn.factor, _to_plain_rates(update, drawn.rates)):
+        rates = _rescaled(update, update.held, drawn.rates, factor)
+        begin = _rescaled(update, update.state, drawn.starts[0], factor)
+        pairs.append((rates, [begin, drawn.starts[1]]))
     if rounded:
-        batches, forgotten, most, rates = batches.rounded(), Decimal("1e-9"), LONG // 2, tuple(map(float, rates))
-        starts = [tuple(_rounded(part) for part in start) for start in starts]
+        batches, forgotten, most = batches.rounded(), Decimal("1e-9"), LONG // 2
+        pairs = [(_rounded(rates), list(map(_rounded, starts))) for rates, starts in pairs]
     longest = 1
-    for order in drawn.orders:
-        states = starts
-        for count, batch in enumerate(order[:most], start=1):
-            states = [batches.step(update, batch, state, rates) for state in states]
-            if count % 10 == 0 and count >= longest and _alike(states, forgotten):
-                longest = count
-                break
-        else:
-            return 0
+    for rates, starts in pairs:
+        for order in drawn.orders:
+            states = starts
+            for count, batch in enumerate(order[:most], start=1):
+                states = [batches.step(update, batch, state, rates) for state in states]
+                if count % 10 == 0 and count >= longest and _alike(states, forgotten):
+                    longest = count
+                    break
+            else:
+                return 0
     return longest
 
 
 def _alike(states: Sequence[State], tolerance: Any) -> bool:
-    """Whether the first of some states differs from all others by less than this."""
-    pairs = (pair for state in states[1:] for pair in zip(states[0], state, strict=True))
-    return all(bool((np.abs(np.ravel(one - other)) < tolerance).all()) for one, other in pairs)
+    """Whether two states differ by less than this."""
+    return all(bool((np.abs(np.ravel(one - other)) < tolerance).all()) for one, other in zip(*states, strict=True))
 
 
-def _rounded(part: Numbers | Decimal) -> Any:
-    return part.astype(float) if isinstance(part, np.ndarray) else float(part)
+def _rounded(state: State) -> State:
+    return tuple(part.astype(float) if isinstance(part, np.ndarray) else float(part) for part in state)
 
 
-def _rescaled(update: Update, state: State, factor: Decimal) -> State:
+def _rescaled(update: Update, symbols: Sequence[sp.Symbol], values: State, factor: Decimal) -> State:
     changes = update.homogeneous.scaling
-    powers = [sp.sympify(changes.get(symbol, symbol)).as_powers_dict()[s.c] for symbol in update.state]
-    return tuple(part * factor ** _decimal(power) for part, power in zip(state, powers, strict=True))
+    powers = [sp.sympify(changes.get(symbol, symbol)).as_powers_dict()[s.c] for symbol in symbols]
+    return tuple(part * factor ** _decimal(power) for part, power in zip(values, powers, strict=True))
 
 
-def _to_equal_rates(update: Update, rates: Sequence[Decimal]) -> list[Decimal]:
-    """The factor of the beginning of runs at equal rates, if the rates are a learning rate and weight decay."""
+def _to_plain_rates(update: Update, rates: Sequence[Decimal]) -> Decimal:
+    """The factor by which the weights change where both rates are equal; or weight decay, or the norm, is 1."""
     if {*update.held} != {s.eta, s.lam}:
-        return [rates[1].sqrt()]
+        return 1 / rates[1] if "r0" in update.parameters else rates[1].sqrt()
     up, down = update.rate_powers
-    return [(rates[0] / rates[1]) ** (1 / _decimal(up - down))]
+    return (rates[1] / rates[0]) ** (1 / _decimal(up - down))
 
 
 def _start(update: Update, dice: random.Random, n: int) -> State:
@@ -363,6 +342,29 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
         """The weights at the end of all runs from the weights and buffers that are given, or from elsewhere."""
         start, rates = course_of(where, elsewhere)
         return [_mpfs(batches.run(update, order[:length], start, rates)[0]) for order in orders]
+
+    def along_orbit(value: Callable[..., Any]) -> Callable[..., Any]:
+        """Interpolate along orbits, by a parabola through rates that are a factor apart.
+
+        Signs are constant from one flip to the next: only a finite change of the rates sees that they depend on them.
+        """
+        base, powers = [*map(_mpf, drawn.rates)], [mp.mpf(str(power)) for power in map(_decimal, update.rate_powers)]
+        step = mp.log(_mpf(drawn.factor))
+
+        def function(world: World, *rates: Any) -> Any:
+            logs = [mp.log(rate / first) for rate, first in zip(rates, base, strict=True)]
+            x = mp.fdot(powers, logs) / mp.fdot(powers, powers) / step
+            across = [rate * mp.exp(-power * x * step) for rate, power in zip(rates, powers, strict=True)]
+            before, here, after = (
+                value(world, *(rate * mp.exp(power * k * step) for rate, power in zip(across, powers, strict=True)))
+                for k in (-1, 0, 1)
+            )
+            return here + x * (after - before) / 2 + x**2 * (after + before - 2 * here) / 2
+
+        return function
+
+    def at_equal_rates(value: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda world, x: value(world, mp.power(x, power), mp.power(x, power))
 
     def polar(points: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
         """Directions, and logarithms of the norms."""
@@ -432,12 +434,12 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
         function("b"): at_ends(lambda points: estimate(points) - law_entropy(points)),
         function("V"): at_ends(volume),
         function("V_w"): at_ends(volume),
-        function("s"): lambda world, x: law_entropy(ends(mp.power(x, power), mp.power(x, power))),
-        function("s_w"): lambda world, x: whole_entropy(ends(mp.power(x, power), mp.power(x, power))),
     }
     for name, value in {"S": law_entropy, "S_w": whole_entropy, "S_est": estimate}.items():
         # From where the runs begin, and where that no longer matters.
-        meanings[function(f"{name}_0")] = meanings[function(name)] = at_ends(value)
+        meanings[function(f"{name}_0")] = direct = at_ends(value)
+        meanings[function(name)] = along_orbit(direct) if _has_signs(update) else direct
+        meanings[function(name.lower())] = at_equal_rates(meanings[function(name)])
     if "r0" in update.parameters:
         meanings[s.eta_eff] = mp.mpf(dice.uniform(0.25, 0.35))
         meanings[function("S")] = lambda world, effective, norm: law_entropy(
@@ -475,85 +477,3 @@ def _spread(batches: Batches, w: Numbers) -> Decimal:
     """Trace of the covariance of the gradient at w."""
     off = _gradients(batches, w) - _mean_gradient(batches, w)
     return Decimal((off * off).sum() / len(off))
-
-
-# One step ----------------------------------------------------------------------------------------
-
-_SGD = Update.read("w = w - eta*(g + lam*w)")
-
-
-@world_maker(
-    "one step of SGD with every minibatch listed, d = 3 to 5, averaged over a few weights: anisotropic and "
-    "heavy-tailed noise, large steps",
-)
-def batches_world(number: int, granted: Assumptions, /) -> World:
-    """Worlds in which every minibatch is listed at a few weights, at a constant learning rate.
-
-    `Expectation` is the mean over weights and minibatches; if stationarity is granted, the weights are so large that a
-    step leaves their mean squared norm as it is.
-    """
-    with localcontext(_CONTEXT):
-        dice = random.Random(f"batches {number}")
-        return _one_step(_batches(dice, granted, 3 + number % 3), dice, granted)
-
-
-def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> World:
-    n, count = batches.dimension, range(len(batches.scales))
-    rate, decay = _number(dice, 0.3, 0.5), _number(dice, 0.2, 0.4)
-    shapes = [_numbers(dice, -1.0, 1.0, n) for _ in range(3)]
-
-    def growth(log_scale: Any) -> Any:
-        """Mean change of the squared norm of the weights of this scale."""
-        change, size = Decimal(0), _decimal(mp.exp(log_scale))
-        for shape in shapes:
-            w = shape * size
-            for batch in count:
-                (moved,) = batches.step(_SGD, batch, (w,), (rate, decay))
-                change += moved @ moved - w @ w
-        return _mpf(change)
-
-    scale = _number(dice, 1.3, 1.6)
-    if "stationarity" in granted:
-        scale = _decimal(mp.exp(mp.findroot(growth, (-1, 1), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS))))
-    points = [shape * scale for shape in shapes]
-
-    def gradient_of(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(batches.gradient(int(world.meanings["batch"]), _decimals(world[s.w])))
-
-    def stepped(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            batch, w = int(world.meanings["batch"]), _decimals(world[s.w])
-            return _column(batches.step(_SGD, batch, (w,), (rate, decay))[0])
-
-    def mean_gradient(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(_mean_gradient(batches, _decimals(world[s.w])))
-
-    def unit_noise(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            w = _decimals(world[s.w])
-            return _mpf(_spread(batches, w / (w @ w).sqrt()))
-
-    volume = _mpf(sum((point @ point for point in points), Decimal(0)) / len(points) / 2)
-    noise = _mpf(sum((_spread(batches, point) for point in points), Decimal(0)) / len(points))
-    temperature = _mpf(rate) * noise / (2 * (n - 1))
-    meanings: dict[Any, Any] = {
-        "batch": 0,
-        s.w: _column(points[0]),
-        s.d: n,
-        s.R: mp.mpf(n - 1) / 2,
-        s.eta: _mpf(rate),
-        s.lam: _mpf(decay),
-        s.p: _mpf(decay),
-        s.r: lambda world: mp.norm(world[s.w], 2),
-        s.V: volume,
-        s.T: temperature,
-        s.g: gradient_of,
-        s.w_next: stepped,
-        s.grad_L: mean_gradient,
-        s.tr_Sigma: unit_noise,
-        s.Z_c: _mpf(decay) * volume / (mp.mpf(n - 1) / 2 * temperature),
-    }
-    ensemble = [{s.w: _column(point), "batch": batch} for point in points for batch in count]
-    return World(meanings, f"one step, d = {n}, {len(points)} weights", ensemble=ensemble)

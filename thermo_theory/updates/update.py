@@ -1,24 +1,12 @@
-"""The update of an optimiser, read from a text: its scaling, its equations, and one step with numbers.
-
-A text has one statement for each thing that a step changes: ``v = beta*v + g; w = w - eta*(sign(v) + lam*w)``. ``w`` is
-the vector of weights and ``g`` the gradient of the minibatch at the weights before the step; what is used before it is
-assigned is a buffer, everything else is a number. Functions of vectors act coordinate by coordinate, but for ``norm``
-(the Euclidean norm), ``dot`` and ``msign`` (the polar factor ``U V^T`` of a vector written as a matrix ``U S V^T``).
-
->>> update = Update.read("v = beta*v + g; w = w - eta*(v/norm(v) + lam*w)")
->>> update.buffers, update.parameters
-(('v',), ('beta', 'eta', 'lam'))
->>> update.scaling[lam]  # the direction is of degree 0 in the gradient: lambda -> lambda/c
-lambda/c
-"""
+"""The update of an optimiser, read from a text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property, reduce
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -41,9 +29,22 @@ from thermo_theory.symbols import (
     small,
     w,
 )
-from thermo_theory.symbols.vectors import Clip, Dot, Hadamard, MatrixSign, Powers, Sign, Vec, is_tensor, ones
+from thermo_theory.symbols.vectors import Vec, is_tensor
+from thermo_theory.updates.terms import (
+    COMPUTED,
+    FUNCTIONS,
+    INFINITE,
+    WRITTEN,
+    ZERO,
+    Scaling,
+    Term,
+    UpdateError,
+    in_limit,
+    polar,
+    term_of,
+)
 
-__all__ = ["RATES", "Term", "Update", "UpdateError"]
+__all__ = ["RATES", "Update"]
 
 #: What a scaling may change: the rates, and the norm of a sphere; other numbers stay as they are.
 RATES = {"eta": eta, "eta_eff": eta_eff, "lam": lam, "r0": r0}
@@ -57,230 +58,6 @@ _BUFFERS = {"v": buffer, "m": first, "q": second}
 
 #: Names that mean something else beside runs: a parameter that is called so has another symbol.
 _TAKEN = {"c", "d", "R"}
-
-#: How tightly operations bind.
-_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 3}
-
-#: What 0 and infinity are called in a limit.
-_ZERO, _INFINITE = "0", "oo"
-
-
-class UpdateError(ValueError):
-    """A text that is no update, or an update that has no scaling symmetry."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """A part of an update as it was written: a name, a number, an operation or a function of parts."""
-
-    op: str
-    args: tuple[Any, ...] = ()
-
-    def __neg__(self) -> Term:
-        return Term("-", (_term(0), self))
-
-    def __pos__(self) -> Term:
-        return self
-
-    def __str__(self) -> str:
-        if not self.args:
-            return self.op
-        if self.op not in _BINDING:
-            return f"{self.op}({', '.join(map(str, self.args))})"
-        left, right = self.args
-        first, binding = "" if left == Term(_ZERO) and self.op == "-" else left.bracketed(self.op), _BINDING[self.op]
-        space = " " * (binding == 1 and first != "")
-        # (a - b) - c is a - b - c, a - (b - c) is not; nor is -(a*b) read as (-a)*b is, -a*b.
-        loose = right.args and _BINDING.get(right.op) in (binding, 2 if first == "" else binding)
-        return f"{first}{space}{self.op}{space}{f'({right})' if loose else right.bracketed(self.op)}"
-
-    def bracketed(self, inside: str) -> str:
-        """Write it as a part of an operation; x/(1/2) is not x/1/2, nor is x**(1/2)."""
-        loose = _BINDING.get(self.op, 9) < _BINDING[inside] + (inside == "**") if self.args else not self.op.isalnum()
-        return f"({self})" if loose and not self.is_name else str(self)
-
-    @property
-    def is_name(self) -> bool:
-        """Whether it is a name, not a number."""
-        return not self.args and self.op.isidentifier()
-
-    def names(self) -> Iterator[str]:
-        """Names that stand in it."""
-        if self.is_name:
-            yield self.op
-        for part in self.args:
-            yield from part.names()
-
-
-def _joined(op: str, turned: bool) -> Callable[[Term, Any], Term]:
-    def made(self: Term, other: Any) -> Term:
-        if not isinstance(other, Term | sp.Expr):
-            return NotImplemented
-        parts = (self, _term(other))
-        return Term(op, parts[::-1] if turned else parts)
-
-    return made
-
-
-for _name, _op in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}.items():
-    setattr(Term, f"__{_name}__", _joined(_op, False))
-    setattr(Term, f"__r{_name}__", _joined(_op, True))
-
-
-def _term(value: Any) -> Term:
-    """A number as it is written; roots of fractions are sums, products and powers."""
-    if isinstance(value, Term):
-        return value
-    if isinstance(value, sp.Expr) and value.args:
-        op = {sp.Add: "+", sp.Mul: "*"}.get(value.func, "**")
-        return reduce(lambda one, other: Term(op, (one, other)), map(_term, value.args))
-    return Term(str(sp.Rational(value)))
-
-
-def _function(name: str, count: int) -> Callable[..., Term]:
-    def call(*parts: Any) -> Term:
-        if len(parts) != count:
-            raise TypeError(f"{name} takes {count} argument{'s' * (count > 1)}, got {len(parts)}")
-        return Term(name, tuple(map(_term, parts)))
-
-    return call
-
-
-_FUNCTIONS = {
-    **{name: _function(name, 1) for name in ("sign", "norm", "msign", "sqrt", "abs")},
-    **{name: _function(name, 2) for name in ("dot", "min", "max", "clip")},
-}
-
-# As equations ------------------------------------------------------------------------------------
-
-
-def _times(a: Any, b: Any) -> Any:
-    return Hadamard(a, b) if is_tensor(a) and is_tensor(b) else a * b
-
-
-def _plus(a: Any, b: Any) -> Any:
-    """The sum; a number is added to every coordinate of a vector."""
-    if is_tensor(a) != is_tensor(b):
-        a, b = (part if is_tensor(part) or part == 0 else part * ones for part in (a, b))
-    return a + b
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    if is_tensor(exponent):
-        raise UpdateError("an exponent must be a number")
-    return Powers(base, exponent) if is_tensor(base) else base**exponent
-
-
-def _scalar(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def applied(*parts: Any) -> Any:
-        if any(map(is_tensor, parts)):
-            raise UpdateError(f"{name} takes numbers, not vectors")
-        return function(*parts)
-
-    return applied
-
-
-def _of_vector(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def applied(first: Any, *others: Any) -> Any:
-        if not is_tensor(first):
-            raise UpdateError(f"{name} takes a vector")
-        return function(first, *others)
-
-    return applied
-
-
-_WRITTEN: dict[str, Callable[..., Any]] = {
-    "+": _plus,
-    "-": lambda a, b: _plus(a, -b),
-    "*": _times,
-    "/": lambda a, b: _times(a, _power(b, -1)),
-    "**": _power,
-    "sign": lambda x: Sign(x) if is_tensor(x) else sp.sign(x),
-    "msign": _of_vector("msign", MatrixSign),
-    "norm": _of_vector("norm", lambda x: sp.sqrt(sp.expand(Dot(x, x)))),
-    "dot": _of_vector("dot", Dot),
-    "sqrt": lambda x: _power(x, sp.Rational(1, 2)),
-    "abs": lambda x: Hadamard(x, Sign(x)) if is_tensor(x) else sp.Abs(x),
-    "clip": _of_vector("clip", Clip),
-    "min": _scalar("min", sp.Min),
-    "max": _scalar("max", sp.Max),
-}
-
-# With numbers ------------------------------------------------------------------------------------
-
-
-def _polar(x: Any, shape: tuple[int, ...]) -> Any:
-    """The polar factor, of decimals by Newton and Schulz's iteration."""
-    matrix = np.reshape(x, shape)
-    if matrix.dtype != object:
-        left, _, right = np.linalg.svd(matrix, full_matrices=False)
-        return np.reshape(left @ right, np.shape(x))
-    matrix = matrix if shape[0] <= shape[1] else matrix.T
-    factor, change = matrix / (matrix * matrix).sum().sqrt(), 1.0
-    while change > 1e-24:  # its error is squared once more
-        new = factor * 3 / 2 - factor @ factor.T @ factor / 2
-        factor, change = new, float(np.abs(new - factor).max())
-    return (factor if shape[0] <= shape[1] else factor.T).reshape(np.shape(x))
-
-
-def _root(x: Any) -> Any:
-    return x.sqrt() if hasattr(x, "sqrt") else np.sqrt(x)
-
-
-def _signs(x: Any) -> Any:
-    if isinstance(x, np.ndarray) and x.dtype == object:
-        return np.array([_signs(one) for one in x])
-    return np.sign(x) if isinstance(x, np.ndarray) else type(x)((x > 0) - (x < 0))
-
-
-_COMPUTED: dict[str, Callable[..., Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "**": lambda a, b: a**b,
-    "sign": _signs,
-    "norm": lambda x: _root((x * x).sum()),
-    "dot": lambda a, b: (a * b).sum(),
-    "sqrt": _root,
-    "abs": abs,
-    "clip": lambda x, bound: np.minimum(np.maximum(x, -bound), bound),
-    "min": min,
-    "max": max,
-}
-
-# Exponents ---------------------------------------------------------------------------------------
-
-
-class _Scaling:
-    """Exponents of everything in an update under a change of scale, and the conditions that tie them together."""
-
-    def __init__(self, known: Mapping[str, sp.Expr]) -> None:
-        self.known = known
-        self.conditions: list[tuple[sp.Expr, str]] = []
-
-    def equal(self, one: sp.Expr, other: sp.Expr, where: str) -> None:
-        self.conditions.append((sp.expand(one - other), where))
-
-    def of(self, term: Term) -> sp.Expr:
-        """How often the factor of the change of scale stands in a term."""
-        if not term.args:
-            return self.known.get(term.op, sp.S.Zero)
-        if term.op in ("+", "-", "min", "max", "clip"):
-            parts = [self.of(part) for part in term.args if part.op != _ZERO]
-            if len(parts) == 2:
-                self.equal(parts[0], parts[1], f"{term.args[0]} and {term.args[1]}, in {term}")
-            return parts[0]
-        if term.op == "**":
-            base, exponent = term.args
-            self.equal(self.of(exponent), sp.S.Zero, f"the exponent {exponent}")
-            if not exponent.args and not exponent.is_name:
-                return self.of(base) * sp.Rational(exponent.op)
-            self.equal(self.of(base), sp.S.Zero, f"{base}, to the power {exponent}")
-            return sp.S.Zero
-        parts = [self.of(part) for part in term.args]
-        factors = {"*": (1, 1), "/": (1, -1), "dot": (1, 1), "norm": (1,), "abs": (1,), "sqrt": (sp.Rational(1, 2),)}
-        return sp.Add(*(a * b for a, b in zip(parts, factors.get(term.op, (0,)), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -320,13 +97,13 @@ class Update:
             name, mark, right = (part.strip() for part in piece.partition("="))
             if not mark or not name.isidentifier() or right.startswith("="):
                 raise UpdateError(f"cannot read {piece!r}: a statement is written name = expression")
-            if name in _FUNCTIONS or name in RATES or name in _OTHER_NAMES or name == "g":
+            if name in FUNCTIONS or name in RATES or name in _OTHER_NAMES or name == "g":
                 raise UpdateError(f"cannot read {piece!r}: {name} is not for a step to change")
             statements.append((name, right))
         words = {word for _, right in statements for word in re.findall(r"\b[A-Za-z_]\w*\b(?!\s*\()", right)}
-        symbols = {word: Term(_OTHER_NAMES.get(word, word)) for word in words - set(_FUNCTIONS) | {"w", "g"}}
+        symbols = {word: Term(_OTHER_NAMES.get(word, word)) for word in words - set(FUNCTIONS) | {"w", "g"}}
         try:
-            read = tuple((name, _term(read_expression(right, symbols, _FUNCTIONS))) for name, right in statements)
+            read = tuple((name, term_of(read_expression(right, symbols, FUNCTIONS))) for name, right in statements)
         except ValueError as error:
             raise UpdateError(str(error)) from None
         return cls(read)._checked(text)
@@ -443,7 +220,7 @@ class Update:
             name: sp.Dummy(name) for name in (*self.buffers, *free, *(one for one in RATES if one in self._names))
         }
         known: dict[str, sp.Expr] = {"w": sp.sympify(weights), "g": sp.sympify(gradient), **unknown}
-        scaling = _Scaling(known)
+        scaling = Scaling(known)
         for name, term, kept in self._marked:
             known[name] = scaling.of(term)
             if kept:
@@ -482,7 +259,7 @@ class Update:
                 needed = self.exponents(1, -1, (name,))[name]
             except UpdateError:
                 continue
-            for limit in (_ZERO, _INFINITE):
+            for limit in (ZERO, INFINITE):
                 without = self.without(name, limit)
                 if without is not None and not without.breaking:
                     found[name] = (needed, limit)
@@ -503,7 +280,7 @@ class Update:
         except UpdateError as error:
             said = [
                 f"{name} breaks it (it would have to be multiplied by c^{power}); it is restored as {name} goes to "
-                f"{'infinity' if limit == _INFINITE else 0}"
+                f"{'infinity' if limit == INFINITE else 0}"
                 for name, (power, limit) in self.breaking.items()
             ]
             raise UpdateError(f"no scaling symmetry: {'; '.join([str(error), *said])}") from None
@@ -547,7 +324,7 @@ class Update:
     @cached_property
     def homogeneous(self) -> Update:
         """The update without eps, if that alone breaks its symmetry; else itself."""
-        return (self.without("eps") or self) if self.breaking.get("eps", (0, ""))[1] == _ZERO else self
+        return (self.without("eps") or self) if self.breaking.get("eps", (0, ""))[1] == ZERO else self
 
     @cached_property
     def degrees(self) -> tuple[sp.Expr, sp.Expr]:
@@ -565,17 +342,17 @@ class Update:
         power = self.exponents(by_weights, by_gradient)[rate]
         return -power.coeff(by_gradient), 1 - power.coeff(by_weights)
 
-    def without(self, name: str, limit: str = _ZERO) -> Update | None:
+    def without(self, name: str, limit: str = ZERO) -> Update | None:
         """The update in a limit of one of its numbers, "0" or "oo"; None if a step has none there."""
 
         def gone(term: Term) -> Term | None:
             if not term.args:
                 return Term(limit) if term.op == name else term
             parts = [gone(part) for part in term.args]
-            return None if None in parts else _in_limit(Term(term.op, tuple(parts)))
+            return None if None in parts else in_limit(Term(term.op, tuple(parts)))
 
         statements = [(one, gone(term)) for one, term in self.statements]
-        if any(term is None or _INFINITE in term.names() for _, term in statements):
+        if any(term is None or INFINITE in term.names() for _, term in statements):
             return None
         return Update(tuple(statements))  # type: ignore[arg-type]
 
@@ -584,7 +361,7 @@ class Update:
     def _written(self, term: Term, meaning: Mapping[str, Any]) -> Any:
         if not term.args:
             return meaning[term.op] if term.is_name else sp.Rational(term.op)
-        return _WRITTEN[term.op](*(self._written(part, meaning) for part in term.args))
+        return WRITTEN[term.op](*(self._written(part, meaning) for part in term.args))
 
     def equations(self, after: Mapping[str, Any], gradient: Any) -> dict[str, sp.Expr]:
         """What the weights and buffers are after a step, in terms of those before.
@@ -631,32 +408,8 @@ class Update:
             if not term.args:
                 return meaning[term.op] if term.op in meaning else number(term.op)
             parts = [value(part) for part in term.args]
-            return _polar(parts[0], shape) if term.op == "msign" else _COMPUTED[term.op](*parts)
+            return polar(parts[0], shape) if term.op == "msign" else COMPUTED[term.op](*parts)
 
         for name, term in self.statements:
             meaning[name] = value(term)
         return {name: meaning[name] for name in ("w", *self.buffers)}
-
-
-def _in_limit(term: Term) -> Term | None:
-    """A term in which one part may be 0 or infinite, simplified; None if it is neither finite nor known."""
-    ops = [part.op for part in term.args]
-    zero, infinite = Term(_ZERO), Term(_INFINITE)
-    other = next((part for part in term.args if part.op not in (_ZERO, _INFINITE)), None)
-    if _ZERO not in ops and _INFINITE not in ops:
-        return term
-    if (
-        (term.op == "min" and _INFINITE in ops)
-        or (term.op == "clip" and ops[1] == _INFINITE)
-        or (term.op == "max" and _ZERO in ops)
-    ):
-        return other
-    if term.op in ("+", "-") and _INFINITE not in ops:
-        return other if ops[1] == _ZERO else term if term.op == "-" else other
-    if term.op == "*":
-        return None if _ZERO in ops and _INFINITE in ops else zero if _ZERO in ops else infinite
-    if term.op == "/":
-        if ops[0] == ops[1]:
-            return None
-        return zero if ops[0] == _ZERO or ops[1] == _INFINITE else infinite
-    return zero if ops[0] == _ZERO and term.op in ("sqrt", "abs", "sign") else None
