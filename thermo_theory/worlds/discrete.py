@@ -248,7 +248,7 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     # A small change of a gradient leaves its signs as they are.
     broken = Decimal(1) if _has_signs(update) else Decimal("0.1")
     with localcontext(_CONTEXT):
-        for attempt in range(400):
+        for attempt in range(1000):
             ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
@@ -274,7 +274,8 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
     """
     batches, forgotten, most = drawn.batches, FORGOTTEN, LONG
     pairs = []
-    for factor in (Decimal(1), drawn.factor, 1 / drawn.factor, _to_plain_rates(update, drawn.rates)):
+    factors = [Decimal(1), drawn.factor, _to_plain_rates(update, drawn.rates)]
+    for factor in (*factors, *([1 / drawn.factor] if _has_signs(update) else [])):
         rates = _rescaled(update, update.held, drawn.rates, factor)
         begin = _rescaled(update, update.state, drawn.starts[0], factor)
         pairs.append((rates, [begin, drawn.starts[1]]))
