@@ -261,7 +261,8 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
             if "stationarity" not in granted:
                 return drawn
             # Most draws are refused: that is found out in floating point.
-            if _forgotten_after(update, drawn, rounded=True) and (length := _forgotten_after(update, drawn)):
+            early = _forgotten_after(update, drawn, rounded=True)
+            if early and _apart(update, drawn, early) and (length := _forgotten_after(update, drawn)):
                 return replace(drawn, length=min(LONG, length + length // 2))
     return None
 
@@ -294,6 +295,24 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
             else:
                 return 0
     return longest
+
+
+def _apart(update: Update, drawn: SimulatedRuns, length: int) -> bool:
+    """Whether runs end in so many directions, and at so many norms, that their entropies are finite."""
+    batches, rates = drawn.batches.rounded(), tuple(map(float, drawn.rates))
+    ends = []
+    for order in drawn.orders:
+        state = tuple(_rounded(part) for part in drawn.starts[0])
+        for batch in order[:length]:
+            state = batches.step(update, batch, state, rates)
+        ends.append(state[0])
+    norms = np.linalg.norm(ends, axis=1)
+    units = np.array(ends) / norms[:, None]
+    axis, logs = units.mean(axis=0), np.log(norms)
+    across = units - units @ axis[:, None] / (axis @ axis) * axis
+    table = across if "r0" in update.parameters else np.column_stack([across, logs - logs.mean()])
+    # One of the directions is the axis.
+    return bool(np.linalg.svd(table, compute_uv=False)[len(table[0]) - 2] > 1e-3)
 
 
 def _alike(states: Sequence[State], tolerance: Any) -> bool:
