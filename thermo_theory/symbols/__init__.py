@@ -13,7 +13,9 @@ them to what it means. Formulas are called with the argument names listed there,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from math import pi
 
 import sympy as sp
@@ -150,7 +152,14 @@ TEXT_NAMES = {"var_V": "Var V", "var_V_Gibbs": "Var_Gibbs V"}
 
 def latex_names(expression: sp.Basic) -> dict[sp.Basic, str]:
     """Return LaTeX names of those symbols of an expression whose own name is not LaTeX."""
-    return {symbol: _LATEX_NAMES[symbol.name] for symbol in expression.free_symbols if symbol.name in _LATEX_NAMES}
+    return {symbol: name for symbol in expression.free_symbols if (name := _latex_name(symbol.name)) != symbol.name}
+
+
+@cache
+def _latex_name(name: str) -> str:
+    """LaTeX of a name; a word that is no Greek letter stands upright."""
+    word = re.fullmatch("[A-Za-z]{2,}", name) and sp.latex(sp.Symbol(name)) == name
+    return _LATEX_NAMES.get(name, rf"\mathrm{{{name}}}" if word else name)
 
 
 # Units that many symbols have: a learning rate at the weights and at unit norm, a curvature, noise at the weights, and

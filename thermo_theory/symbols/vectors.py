@@ -266,7 +266,7 @@ class Div(Notation):
 class Hadamard(_Multilinear):
     """The product of two vectors, coordinate by coordinate."""
 
-    text, tex = "mul({0}, {1})", r"\operatorname{{mul}}\left({0}, {1}\right)"
+    text, tex = "mul({0}, {1})", r"\left({0} \odot {1}\right)"
     linear_in = (0, 1)
 
     @classmethod
@@ -312,7 +312,7 @@ class MatrixSign(_ByCoordinates):
 class Powers(_ByCoordinates):
     """The vector of the powers of a vector's coordinates."""
 
-    text, tex = "pow({0}, {1})", r"\operatorname{{pow}}\left({0}, {1}\right)"
+    text, tex = "pow({0}, {1})", r"{0}^{{\circ {1}}}"
 
     @classmethod
     def eval(cls, argument: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
@@ -326,6 +326,13 @@ class Powers(_ByCoordinates):
         """Value at a multiple of a vector."""
         (exponent,) = others
         return factor**exponent * cls(vector, exponent)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        base, power = self.args
+        shown = printer._print(base)
+        if not isinstance(base, Vec | VectorFunction | Hadamard | Sign | MatrixSign | Clip):
+            shown = rf"\left({shown}\right)"
+        return self.tex.format(shown, power if power.is_Rational else printer._print(power))
 
 
 class Clip(_ByCoordinates):

@@ -130,8 +130,11 @@ class Reader:
                 self.take("/")
                 value = value / self.power()
                 continue
-            dot = self.take() if self.next() in (r"\cdot", r"\times") else ""
+            dot = self.take() if self.next() in (r"\cdot", r"\times", r"\odot") else ""
             right = self.power()
+            if dot == r"\odot":
+                value = ALGEBRA["Hadamard"](value, right)
+                continue
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()
@@ -158,13 +161,17 @@ class Reader:
                 self.take("^", "{", r"\top", "}")
                 while np.ndim(base):
                     base = base @ self.power()
+            elif self.has("^", "{", r"\circ"):  # of each coordinate
+                self.take("^", "{", r"\circ")
+                base = ALGEBRA["Powers"](base, self.sum())
+                self.take("}")
             else:
                 base = power(base, self.exponent())
         return base
 
     def exponent(self) -> Any:
         """Return what stands after ^, or 1."""
-        return self.group() if self.next() == "^" and self.take() else 1
+        return self.group() if self.next() == "^" and not self.has("^", "{", r"\circ") and self.take() else 1
 
     def atom(self) -> Any:
         """A letter, a number, a bracket, or a notation with a rule of its own."""
@@ -421,9 +428,7 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
     **{
         rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
-        for name, kind in zip(
-            ("sign", "msign", "pow", "mul", "clip"), ("Sign", "MatrixSign", "Powers", "Hadamard", "Clip"), strict=True
-        )
+        for name, kind in zip(("sign", "msign", "clip"), ("Sign", "MatrixSign", "Clip"), strict=True)
     },
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
