@@ -34,6 +34,7 @@ from thermo_theory.symbols import (
     eta_eff,
     first,
     g,
+    glossary,
     lam,
     r0,
     second,
@@ -59,6 +60,12 @@ _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 3}
 
 #: What 0 and infinity are called in a limit.
 _ZERO, _INFINITE = "0", "oo"
+
+
+def _letter(name: str) -> sp.Symbol:
+    """The symbol of a number: another than the glossary's, whose units and meanings (k is a degree) are not its own."""
+    symbol = sp.Symbol(name, positive=True)
+    return sp.Symbol(f"{name}_own", positive=True) if symbol in glossary and name not in ("mu", "scale") else symbol
 
 
 class UpdateError(ValueError):
@@ -251,7 +258,7 @@ class _Scaling:
         if not term.args:
             return self.known.get(term.op, sp.S.Zero)
         if term.op in ("+", "-", "min", "max", "clip"):
-            parts = [self.of(part) for part in term.args if part.op != _ZERO]
+            parts = [self.of(part) for part in term.args if part.op != _ZERO] or [sp.S.Zero]
             if len(parts) == 2:
                 self.equal(parts[0], parts[1], f"{term.args[0]} and {term.args[1]}, in {term}")
             return parts[0]
@@ -388,8 +395,17 @@ class Update:
     @cached_property
     def symbols(self) -> dict[str, sp.Symbol]:
         """The symbol of every name."""
-        vectors = {name: _BUFFERS.get(name, Vec(f"{name}_k")) for name in self.buffers}
-        numbers = {name: _SYMBOLS.get(name, sp.Symbol(name, positive=True)) for name in self.parameters}
+        try:
+            degrees = self.homogeneous.exponents(0, 1)
+        except UpdateError:
+            degrees = {}
+        # What is called as a moment of the glossary, and is of another degree, has another unit: another letter.
+        vectors = {
+            name: Vec(f"{name}_{'b' if name in _BUFFERS and degrees.get(name, moment) != moment else 'k'}")
+            for name in self.buffers
+            for moment in [2 if name == "q" else 1]
+        }
+        numbers = {name: _SYMBOLS.get(name) or _letter(name) for name in self.parameters}
         sizes = {name: sp.Symbol(f"{name}_k", positive=True) for name in self.buffers if name not in self.vectors}
         return {"w": w, "g": g, **vectors, **sizes, **numbers}
 
