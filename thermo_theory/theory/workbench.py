@@ -231,8 +231,12 @@ class Optimizer:
     def _made(self, name: str) -> Derivation:
         self.rule.homogeneous.scaling  # noqa: B018 - refuses an update without a symmetry
         write, summary = _WRITTEN[name]
-        if name not in ("scaling-symmetry", "maxwell") and name not in _OF_KIND[self.kind]:
-            raise UpdateError(f"the {name} is not derived for {KINDS[self.kind]}: {self}")
+        if name not in ("scaling-symmetry", "maxwell"):
+            if name not in _OF_KIND[self.kind]:
+                raise UpdateError(f"the {name} is not derived for {KINDS[self.kind]}: {self}")
+            # Where r grows beyond the balance, decay would have to win: it does not if steps grow faster than w.
+            if self.kind != "trust" and self.degree <= -(stable := 1 if self.kind == "decoupled" else 3):
+                raise UpdateError(f"no stationary norm: steps of degree {self.degree}, not above -{stable}: {self}")
         chain = Chain(f"{name} of {self}")
         write(chain, self)
         worlds = [runs_world(self.rule)]

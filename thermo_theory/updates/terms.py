@@ -243,7 +243,7 @@ class Scaling:
         if not term.args:
             return self.known.get(term.op, sp.S.Zero)
         if term.op in ("+", "-", "min", "max", "clip"):
-            parts = [self.of(part) for part in term.args if part.op != ZERO]
+            parts = [self.of(part) for part in term.args if part.op != ZERO] or [sp.S.Zero]
             if len(parts) == 2:
                 self.equal(parts[0], parts[1], f"{term.args[0]} and {term.args[1]}, in {term}")
             return parts[0]

@@ -23,6 +23,7 @@ from thermo_theory.symbols import (
     eta_eff,
     first,
     g,
+    glossary,
     lam,
     r0,
     second,
@@ -56,8 +57,11 @@ _OTHER_NAMES = {"lr": "eta", "lambda": "lam", "weight_decay": "lam", "wd": "lam"
 _SYMBOLS = RATES | {"beta": beta, "beta1": beta1, "beta2": beta2, "eps": small}
 _BUFFERS = {"v": buffer, "m": first, "q": second}
 
-#: Names that mean something else beside runs: a parameter that is called so has another symbol.
-_TAKEN = {"c", "d", "R"}
+
+def _letter(name: str) -> sp.Symbol:
+    """The symbol of a number: another than the glossary's, whose units and meanings (k is a degree) are not its own."""
+    symbol = sp.Symbol(name, positive=True)
+    return sp.Symbol(f"{name}_own", positive=True) if symbol in glossary else symbol
 
 
 @dataclass(frozen=True)
@@ -193,11 +197,17 @@ class Update:
     @cached_property
     def symbols(self) -> dict[str, sp.Symbol]:
         """The symbol of every name."""
-        vectors = {name: _BUFFERS.get(name, Vec(f"{name}_k")) for name in self.buffers}
-        numbers = {
-            name: _SYMBOLS.get(name, sp.Symbol(f"{name}_0" if name in _TAKEN else name, positive=True))
-            for name in self.parameters
+        try:
+            degrees = self.homogeneous.exponents(0, 1)
+        except UpdateError:
+            degrees = {}
+        # What is called as a moment of the glossary, and is of another degree, has another unit: another letter.
+        vectors = {
+            name: Vec(f"{name}_{'b' if name in _BUFFERS and degrees.get(name, moment) != moment else 'k'}")
+            for name in self.buffers
+            for moment in [2 if name == "q" else 1]
         }
+        numbers = {name: _SYMBOLS.get(name) or _letter(name) for name in self.parameters}
         sizes = {name: sp.Symbol(f"{name}_k", positive=True) for name in self.buffers if name not in self.vectors}
         return {"w": w, "g": g, **vectors, **sizes, **numbers}
 

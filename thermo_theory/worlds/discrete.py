@@ -302,7 +302,7 @@ def _apart(update: Update, drawn: SimulatedRuns, length: int) -> bool:
     batches, rates = drawn.batches.rounded(), tuple(map(float, drawn.rates))
     ends = []
     for order in drawn.orders:
-        state = tuple(_rounded(part) for part in drawn.starts[0])
+        state = _rounded(drawn.starts[0])
         for batch in order[:length]:
             state = batches.step(update, batch, state, rates)
         ends.append(state[0])

@@ -8,8 +8,9 @@ saddle points, peaks or the normaliser.
 
 from __future__ import annotations
 
+import operator
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -104,29 +105,48 @@ def zonal_patches(loss: Callable[[Any], Any], d: int) -> Patches:
         nodes = rule.get_nodes(low, high, 3, mp.mp.prec)
         return [(loss(mp.cos(angle)), area * mp.sin(angle) ** (d - 2) * width) for angle, width in nodes]
 
-    def sums(patches: list[tuple[Any, Any]]) -> list[Any]:
-        weights = [(share * mp.exp((middle - x) / T), (x - middle) / T) for x, share in patches]
-        return [mp.fsum(w * x**n for w, x in weights) for n in range(3)]
+    def weights(x: Any, share: Any) -> list[Any]:
+        """Weights of a patch over the whole sphere and at the temperatures of the worlds."""
+        return [share, *(share * mp.exp((middle - x) / T) for T in heats)]
 
-    # In many dimensions only latitudes near the equator have an area: beyond these it is below 1e-40 of all.
-    half = min(mp.pi / 2, mp.mpf(16) / mp.sqrt(d))
-    ends = [mp.pi / 2 + half * k / 4 for k in range(-4, 5)]
+    def sums(patches: list[tuple[Any, Any]]) -> list[Any]:
+        """For each, the mass and the square of the loss."""
+        rows = [(weights(*patch), ((patch[0] - middle) / heats[0]) ** 2) for patch in patches]
+        return [mp.fsum(row[k] * square**n for row, square in rows) for k in range(1 + len(heats)) for n in (0, 1)]
+
+    # In many dimensions the area is near the equator; where the weights are depends on the loss.
+    steps = range(max(4, int(mp.log(d, 2) / 2) + 2))
+    beside = [mp.pi / 2 * mp.mpf(2) ** -k for k in steps]
+    ends = sorted([mp.pi / 2, *(mp.pi / 2 + sign * width for width in beside for sign in (1, -1))])
     rough = [patch for pair in pairwise(ends) for patch in cut(*pair)]
-    middle, T = rough[len(rough) // 2][0], _deviation(*zip(*rough, strict=True)) * mp.mpf(HEATS[0])
-    scale, left, kept = sums(rough), list(pairwise(ends)), list[tuple[Any, Any]]()
+    middle, deviation = rough[len(rough) // 2][0], _deviation(*zip(*rough, strict=True))
+    heats = [deviation * mp.mpf(heat) for heat in HEATS]
+    patches = rough
+    for tolerance in (mp.mpf("0.01"), mp.mpf("0.01"), ENOUGH):  # first the sums that errors are compared with
+        patches = _settled(pairwise(ends), cut, sums, sums(patches), tolerance)
+    least = [ENOUGH / 1000 * all_ for all_ in sums(patches)[::2]]
+    kept = [patch for patch in patches if any(map(operator.gt, weights(*patch), least))]
+    return [x for x, _ in kept], [share for _, share in kept]
+
+
+def _settled(
+    pairs: Iterable[tuple[Any, Any]],
+    cut: Callable[[Any, Any], list[tuple[Any, Any]]],
+    sums: Callable[[list[tuple[Any, Any]]], list[Any]],
+    whole: Sequence[Any],
+    tolerance: Any,
+) -> list[tuple[Any, Any]]:
+    """Halve intervals until their sums stay as they are."""
+    left, kept = list(pairs), list[tuple[Any, Any]]()
     for _ in range(MOST):
         if not left:
-            kept = [
-                (x, share) for x, share in kept if share * (1 + mp.exp((middle - x) / T)) > ENOUGH / 1000 * scale[0]
-            ]
-            return [x for x, _ in kept], [share for _, share in kept]
+            return kept
         low, high = left.pop()
         halves = (low, (low + high) / 2), ((low + high) / 2, high)
         patches = cut(low, high)
-        fine = sums(cut(*halves[0]) + cut(*halves[1]))
-        if all(
-            abs(a - b) <= ENOUGH * scale[k - k % 2] for k, (a, b) in enumerate(zip(sums(patches), fine, strict=True))
-        ):
+        coarse, fine = sums(patches), sums(cut(*halves[0]) + cut(*halves[1]))
+        whole = list(map(max, whole, fine))  # a narrow peak may have been missed until now
+        if all(abs(a - b) <= tolerance * all_ for a, b, all_ in zip(coarse, fine, whole, strict=True)):
             kept += patches
         else:
             left += halves
