@@ -110,7 +110,10 @@ class Update:
             read = tuple((name, term_of(read_expression(right, symbols, FUNCTIONS))) for name, right in statements)
         except ValueError as error:
             raise UpdateError(str(error)) from None
-        return cls(read)._checked(text)
+        try:
+            return cls(read)._checked(text)
+        except RecursionError:
+            raise UpdateError(f"cannot read {text[:40]!r}...: it has too many nested parts") from None
 
     def _checked(self, text: str) -> Update:
         moved = {name for name, _ in self.statements}
@@ -122,8 +125,6 @@ class Update:
         for name, term in self.statements:
             try:
                 meaning[name] = self._written(term, meaning)
-            except RecursionError:
-                raise UpdateError(f"cannot read {text[:40]!r}...: {name} has too many nested parts") from None
             except (ValueError, TypeError) as error:
                 raise UpdateError(f"cannot read {name} = {term}: {error}") from None
             if sp.sympify(meaning[name]).has(sp.zoo, sp.nan, sp.oo):
@@ -198,7 +199,7 @@ class Update:
     def symbols(self) -> dict[str, sp.Symbol]:
         """The symbol of every name."""
         try:
-            degrees = self.homogeneous.exponents(0, 1)
+            degrees = self.exponents(0, 1)
         except UpdateError:
             degrees = {}
         # What is called as a moment of the glossary, and is of another degree, has another unit: another letter.

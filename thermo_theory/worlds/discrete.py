@@ -299,7 +299,7 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
 
 def _apart(update: Update, drawn: SimulatedRuns, length: int) -> bool:
     """Whether runs end in so many directions, and at so many norms, that their entropies are finite."""
-    batches, rates = drawn.batches.rounded(), tuple(map(float, drawn.rates))
+    batches, rates = drawn.batches.rounded(), _rounded(drawn.rates)
     ends = []
     for order in drawn.orders:
         state = _rounded(drawn.starts[0])
