@@ -73,7 +73,7 @@ class Protocol:
         if name == "sgd":
             return self
         if name not in OPTIMIZERS:
-            near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(str(name), OPTIMIZERS, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(OPTIMIZERS)}"
             raise ValueError(f"no optimiser is called {name!r}; {hint}")
         if self.key != "fixed-lr":

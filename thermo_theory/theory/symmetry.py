@@ -43,6 +43,7 @@ from thermo_theory.symbols.vectors import (
     Functional,
     NormEntropyOf,
 )
+from thermo_theory.updates import UpdateError
 from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
 __all__ = [
@@ -280,6 +281,10 @@ def _directions(chain: Chain) -> Step:
 def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entropy: sp.Function, rest: str) -> None:
     """From how an entropy changes along an orbit to the combination of its slopes that this fixes."""
     up, down = protocol.rule.rate_powers
+    if not (up or down):
+        raise UpdateError(
+            "the scaling symmetry changes neither rate: it does not say how the entropy depends on them"
+        )
     orbit = shifted.choose(c, (lam / eta) ** (1 / (up - down)), because="so that both rates are equal")
     there = next(part for part in orbit.equation.lhs.atoms(entropy) if part.args[0] == part.args[1])
     of_rate, of_decay = protocol.rule.invariant
@@ -287,8 +292,8 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
         eq(there, sp.Function(rest)(eta**of_rate * lam**of_decay)), "a function of what is equal along an orbit"
     )
     form = orbit.substitute(value).solve_for(entropy(eta, lam), because=f"so {entropy} has this form")
-    slope = _slope(chain, form, lam)
-    if up:
+    slope = _slope(chain, form, lam if down else eta)
+    if up and down:
         words = "the function drops out, whatever it is"
         slope = _slope(chain, form, eta).add(slope, weights=(down / up,), because=words)
     slope.substitute(_directions(chain)).tidied("simplify")

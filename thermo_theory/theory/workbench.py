@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import sympy as sp
 
 from thermo_theory.engine.chain import Chain, Step
@@ -97,9 +99,49 @@ def _form_of(update: Update) -> _Form | None:
         return None
     equations = update.equations(names, g)
     unit = sp.expand((w - equations["w"]) / (eta * sp.sqrt(Dot(w, w))))
-    if (of_gradient, of_weights) == (0, 1) and sp.simplify(Dot(unit, unit)) == 1:
-        return _Form("trust", -update.rate_powers[1] - 1)
-    return None
+    along = unit.coeff(w)
+    if (of_gradient, of_weights) != (0, 1) or along == 0:
+        return None
+    # The unit vector along u + lam w, with a u that knows nothing of the weights.
+    pull = sp.expand(sp.simplify((unit - along * w) * lam / along))
+    length = sp.sqrt(sp.expand(Dot(pull + lam * w, pull + lam * w))) if is_tensor(pull) else sp.oo
+    if not free({**equations, "w": w - eta * pull}, sp.S.One) or sp.simplify(along - lam / length) != 0:
+        return None
+    return _Form("trust", -update.rate_powers[1] - 1)
+
+
+def _fault(update: Update) -> str:
+    """Say why an update has no stationary norm that is derived, from a few of its steps; empty if it may have one.
+
+    Its buffers have to forget where they began, its steps to go down a gradient that stays, and to change sign with it.
+    """
+    dice, shape = np.random.default_rng(0), (2, 2)
+    numbers = dict.fromkeys(update.parameters, 0.5) | {"eta": 1e-6, "lam": 0.0, "eps": 0.0}
+    gradients = dice.normal(size=(300, 4))
+
+    def course(begin: float, gradients: Any) -> tuple[Any, list[Any]]:
+        buffers = {name: np.full(4, begin) if name in update.vectors else begin for name in update.buffers}
+        state = {"w": np.array([1.0, -0.5, 0.7, 0.2]), **buffers}
+        start = state["w"]
+        for gradient in gradients:
+            state = update.step({**numbers, **state, "g": gradient}, shape)
+        return state["w"] - start, [np.ravel(state[name]) for name in update.buffers]
+
+    with np.errstate(all="ignore"):
+        moved, there = course(1.0, gradients)
+        _, other = course(2.0, gradients)
+        down, _ = course(0.0, np.tile(gradients[0], (40, 1)))
+        up, _ = course(0.0, np.tile(-gradients[0], (40, 1)))
+    if not all(np.isfinite(part).all() for part in (moved, down, up, *there, *other)):
+        return "its steps are not finite real numbers for all gradients"
+    for name, one, two in zip(update.buffers, there, other, strict=True):
+        if np.abs(one - two).max() > 1e-6:
+            return f"its buffer {name} does not forget where it began"
+    if not down @ gradients[0] < 0:
+        return "its steps do not go down the gradient"
+    if np.abs(down + up).max() > 1e-3 * np.abs(down).max():
+        return "its steps do not change sign with the gradient"
+    return ""
 
 
 class Optimizer:
@@ -140,6 +182,8 @@ class Optimizer:
     """
 
     def __init__(self, update: str | Mapping[Any, Any]) -> None:
+        if not isinstance(update, str | Mapping):
+            raise UpdateError(f"an update is a text or a mapping from names to expressions, got {update!r}"[:200])
         if isinstance(update, Mapping):
             update = "; ".join(f"{name} = {_text(value)}" for name, value in update.items())
         self.rule = Update.read(update)
@@ -172,7 +216,11 @@ class Optimizer:
     @cached_property
     def _form(self) -> _Form:
         self.rule.homogeneous.scaling  # noqa: B018 - refuses an update without a symmetry
+        if "lam" not in self.rule.parameters:
+            raise UpdateError(f"{self} has no weight decay lam: without it the norm is not stationary")
         found = _form_of(self.rule.homogeneous)
+        if fault := _fault(self.rule.homogeneous):
+            raise UpdateError(f"no stationary norm is derived for {self}: {fault}")
         if found is None:
             known = "; ".join(KINDS.values())
             raise UpdateError(f"the weight decay lam of {self} enters in no way that is known: {known}")
@@ -251,7 +299,7 @@ class Optimizer:
     def derivations(self) -> tuple[Derivation, ...]:
         """Everything that can be derived for it."""
         found = [self.derive(name) for name in ("scaling-symmetry", "maxwell")]
-        if _form_of(self.rule.homogeneous):
+        with suppress(UpdateError):
             found += [self.derive(name) for name in _OF_KIND[self.kind]]
         return tuple(found)
 

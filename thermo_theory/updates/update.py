@@ -199,7 +199,7 @@ class Update:
     def symbols(self) -> dict[str, sp.Symbol]:
         """The symbol of every name."""
         try:
-            degrees = self.exponents(0, 1)
+            degrees = self.homogeneous.exponents(0, 1)
         except UpdateError:
             degrees = {}
         # What is called as a moment of the glossary, and is of another degree, has another unit: another letter.

@@ -248,7 +248,7 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     # A small change of a gradient leaves its signs as they are.
     broken = Decimal(1) if _has_signs(update) else Decimal("0.1")
     with localcontext(_CONTEXT):
-        for attempt in range(1000):
+        for attempt in range(400):
             ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
@@ -273,13 +273,7 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
 
     At the rates, at rescaled ones, and where both are equal or one is 1.
     """
-    batches, forgotten, most = drawn.batches, FORGOTTEN, LONG
-    pairs = []
-    factors = [Decimal(1), drawn.factor, _to_plain_rates(update, drawn.rates)]
-    for factor in (*factors, *([1 / drawn.factor] if _has_signs(update) else [])):
-        rates = _rescaled(update, update.held, drawn.rates, factor)
-        begin = _rescaled(update, update.state, drawn.starts[0], factor)
-        pairs.append((rates, [begin, drawn.starts[1]]))
+    batches, forgotten, most, pairs = drawn.batches, FORGOTTEN, LONG, _begun(update, drawn)
     if rounded:
         batches, forgotten, most = batches.rounded(), Decimal("1e-9"), LONG // 2
         pairs = [(_rounded(rates), list(map(_rounded, starts))) for rates, starts in pairs]
@@ -297,12 +291,26 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False
     return longest
 
 
+def _begun(update: Update, drawn: SimulatedRuns) -> list[tuple[State, list[State]]]:
+    """The rates at which entropies are asked for, and two beginnings of the runs there."""
+    factors = [Decimal(1), drawn.factor, _to_plain_rates(update, drawn.rates)]
+    found = []
+    for factor in (*factors, *([1 / drawn.factor] if _has_signs(update) else [])):
+        begin = _rescaled(update, update.state, drawn.starts[0], factor)
+        found.append((_rescaled(update, update.held, drawn.rates, factor), [begin, drawn.starts[1]]))
+    return found
+
+
 def _apart(update: Update, drawn: SimulatedRuns, length: int) -> bool:
     """Whether runs end in so many directions, and at so many norms, that their entropies are finite."""
-    batches, rates = drawn.batches.rounded(), _rounded(drawn.rates)
+    batches = drawn.batches.rounded()
+    return all(_spread_out(update, drawn, length, batches, _rounded(rates)) for rates, _ in _begun(update, drawn))
+
+
+def _spread_out(update: Update, drawn: SimulatedRuns, length: int, batches: Batches, rates: State) -> bool:
     ends = []
     for order in drawn.orders:
-        state = _rounded(drawn.starts[0])
+        state = _rounded(drawn.starts[1])
         for batch in order[:length]:
             state = batches.step(update, batch, state, rates)
         ends.append(state[0])
