@@ -88,13 +88,13 @@ class Step:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, equation=unpacked(state["equation"]))
 
-    def tidied(self, operation: str, because: str = "") -> Step:
+    def tidied(self, operation: str, *parts: Any, because: str = "") -> Step:
         """Add what an operation makes of this step; if that changes nothing, return this step.
 
         For derivations that are written once for several systems: ``step.tidied("expand")``.
         """
         with suppress(Unchanged):
-            return getattr(self, operation)(because=because)
+            return getattr(self, operation)(*parts, because=because)
         return self
 
     def __dir__(self) -> list[str]:

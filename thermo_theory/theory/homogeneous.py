@@ -86,10 +86,9 @@ def sum_recursion(equation: sp.Eq, index: sp.Symbol) -> sp.Eq:
         If the equation has another form.
     """
     function = equation.lhs.func
-    right = sp.expand(equation.rhs, deep=False)
-    following = function(index + 1)
-    factor = sp.factor(sp.expand(right).coeff(following))
-    rest = sp.simplify(sp.expand(right) - sp.expand(factor * following))
+    right, following = sp.expand(equation.rhs), function(index + 1)
+    factor = sp.factor(right.coeff(following))
+    rest = sp.simplify(right - sp.expand(factor * following))
     if equation.lhs != function(index) or factor == 0 or factor.has(index) or rest.has(function):
         raise OperationError(f"{equation} is no recursion from {following} to {function(index)}")
     return eq(function(0), sp.Sum(factor**index * rest, (index, 0, sp.oo)))
@@ -280,10 +279,10 @@ def _gas(chain: Chain, kind: str) -> None:
     directions = chain.definition(constant, why)
     work = pressure.multiply(volume.substitute(radius))
     law = work.compared(heat.substitute(radius).multiply(directions), directions.equation.lhs * T)
-    index(chain, law, directions)
+    _adiabatic_index(chain, law, directions)
 
 
-def index(chain: Chain, law: Step, directions: Step) -> Step:
+def _adiabatic_index(chain: Chain, law: Step, directions: Step) -> Step:
     """The adiabatic index at low temperature, from an equation of state."""
     inner_energy, enthalpy = sp.Function("U"), sp.Function("H")
     energy = chain.assumption(

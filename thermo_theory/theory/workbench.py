@@ -370,7 +370,7 @@ def _degree(chain: Chain, mine: Any) -> Step:
     after = [course(rule, place, False)(index, *rule.state, *rule.held) for place, _ in enumerate(rule.state)]
     moved = one_step(chain, mine, after)[0]
     if mine.kind == "decoupled":
-        moved = moved.collect_decay(w, 1 - eta * lam, eta)
+        moved.tidied("collect_decay", w, 1 - eta * lam, eta)
     return chain.definition(eq(degree, mine.degree), f"the degree of {rule} in the gradient, from its exponents")
 
 

@@ -302,7 +302,7 @@ def _begun(update: Update, drawn: SimulatedRuns) -> list[tuple[State, list[State
 
 
 def _apart(update: Update, drawn: SimulatedRuns, length: int) -> bool:
-    """Whether runs end in so many directions, and at so many norms, that their entropies are finite."""
+    """Whether runs end in so many directions that the entropy of these is finite."""
     batches = drawn.batches.rounded()
     return all(_spread_out(update, drawn, length, batches, _rounded(rates)) for rates, _ in _begun(update, drawn))
 
@@ -314,13 +314,11 @@ def _spread_out(update: Update, drawn: SimulatedRuns, length: int, batches: Batc
         for batch in order[:length]:
             state = batches.step(update, batch, state, rates)
         ends.append(state[0])
-    norms = np.linalg.norm(ends, axis=1)
-    units = np.array(ends) / norms[:, None]
-    axis, logs = units.mean(axis=0), np.log(norms)
+    units = np.array(ends) / np.linalg.norm(ends, axis=1)[:, None]
+    axis = units.mean(axis=0)
     across = units - units @ axis[:, None] / (axis @ axis) * axis
-    table = across if "r0" in update.parameters else np.column_stack([across, logs - logs.mean()])
     # One of the directions is the axis.
-    return bool(np.linalg.svd(table, compute_uv=False)[len(table[0]) - 2] > 1e-3)
+    return bool(np.linalg.svd(across, compute_uv=False)[-2] > 1e-6)
 
 
 def _alike(states: Sequence[State], tolerance: Any) -> bool:

@@ -25,6 +25,7 @@ TEXTS = {
     "adamw": (ADAM.format("g") + "w = w - lr*(m/(sqrt(q) + eps) + wd*w)", "decoupled", 0),
     "adam-l2": ("u = g + lam*w; " + ADAM.format("u") + "w = w - eta*m/(sqrt(q) + eps)", "coupled", 0),
     "signsgd": ("w = w - eta*sign(g) - eta*lam*w", "decoupled", 0),
+    "muon": ("v = mu*v + (1-mu)*g; w = (1 - eta*lam)*w - eta*scale*msign(mu*v + (1-mu)*g)", "decoupled", 0),
     "lion": (
         "w = w*(1 - eta*lam); w = w - eta*sign(beta1*v + (1-beta1)*g); v = beta2*v + (1-beta2)*g",
         "decoupled",
@@ -35,7 +36,7 @@ TEXTS = {
     "lamb": (ADAM.format("g") + "u = m/(sqrt(q) + eps) + lam*w; w = w - eta*norm(w)*u/norm(u)", "trust", 0),
 }
 
-VALUES = {"eta": 0.02, "lam": 0.05, "d": 401, "sigma": 1.5, "beta": 0.6, "beta1": 0.0, "beta2": 0.0}
+VALUES = {"eta": 0.02, "lam": 0.05, "d": 401, "sigma": 1.5, "beta": 0.6, "beta1": 0.0, "beta2": 0.0, "D": 401.0}
 
 
 def called(formula: Any, **values: Any) -> float:
