@@ -428,7 +428,9 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
     **{
         rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
-        for name, kind in zip(("sign", "msign", "clip"), ("Sign", "MatrixSign", "Clip"), strict=True)
+        for name, kind in zip(
+            ("sign", "msign", "pow", "mul", "clip"), ("Sign", "MatrixSign", "Powers", "Hadamard", "Clip"), strict=True
+        )
     },
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
