@@ -132,15 +132,12 @@ class Reader:
                 continue
             dot = self.take() if self.next() in (r"\cdot", r"\times", r"\odot") else ""
             right = self.power()
-            if dot == r"\odot":
-                value = ALGEBRA["Hadamard"](value, right)
-                continue
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()
                 value = value @ right
             else:
-                value = times(value, right)
+                value = ALGEBRA["Hadamard"](value, right) if dot == r"\odot" else times(value, right)
         return value
 
     def _divides(self) -> bool:
@@ -161,12 +158,9 @@ class Reader:
                 self.take("^", "{", r"\top", "}")
                 while np.ndim(base):
                     base = base @ self.power()
-            elif self.has("^", "{", r"\circ"):  # of each coordinate
-                self.take("^", "{", r"\circ")
-                base = ALGEBRA["Powers"](base, self.sum())
-                self.take("}")
             else:
-                base = power(base, self.exponent())
+                raised = ALGEBRA["Powers"] if self.has("^", "{", r"\circ") else power
+                base = raised(base, self.take() and self.group())
         return base
 
     def exponent(self) -> Any:
@@ -429,9 +423,11 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     **{
         rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
         for name, kind in zip(
-            ("sign", "msign", "pow", "mul", "clip"), ("Sign", "MatrixSign", "Powers", "Hadamard", "Clip"), strict=True
+            ("sign", "msign", "pow", "mul"), ("Sign", "MatrixSign", "Powers", "Hadamard"), strict=True
         )
     },
+    r"\operatorname{clip}": _in_brackets("Clip", "(", ")"),
+    r"\circ": lambda reader: reader.take() and reader.sum(),  # a power of each coordinate
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),
