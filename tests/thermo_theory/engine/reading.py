@@ -159,13 +159,12 @@ class Reader:
                 while np.ndim(base):
                     base = base @ self.power()
             else:
-                raised = ALGEBRA["Powers"] if self.has("^", "{", r"\circ") else power
-                base = raised(base, self.take() and self.group())
+                base = (ALGEBRA["Powers"] if self.next(2) == r"\circ" else power)(base, self.take() and self.group())
         return base
 
     def exponent(self) -> Any:
         """Return what stands after ^, or 1."""
-        return self.group() if self.next() == "^" and not self.has("^", "{", r"\circ") and self.take() else 1
+        return self.group() if self.next() == "^" and self.next(2) != r"\circ" and self.take() else 1
 
     def atom(self) -> Any:
         """A letter, a number, a bracket, or a notation with a rule of its own."""
@@ -420,12 +419,10 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
-    **{
-        rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
-        for name, kind in zip(
-            ("sign", "msign", "pow", "mul"), ("Sign", "MatrixSign", "Powers", "Hadamard"), strict=True
-        )
-    },
+    r"\operatorname{sign}": _in_brackets("Sign", "(", ")"),
+    r"\operatorname{msign}": _in_brackets("MatrixSign", "(", ")"),
+    r"\operatorname{pow}": _in_brackets("Powers", "(", ")"),
+    r"\operatorname{mul}": _in_brackets("Hadamard", "(", ")"),
     r"\operatorname{clip}": _in_brackets("Clip", "(", ")"),
     r"\circ": lambda reader: reader.take() and reader.sum(),  # a power of each coordinate
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
