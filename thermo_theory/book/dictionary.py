@@ -19,7 +19,7 @@ from thermo_theory.engine.printing import to_latex, to_text
 from thermo_theory.engine.rendering import html_table, text_table
 from thermo_theory.symbols import glossary
 
-__all__ = ["Dictionary", "DictionaryEntry", "Table", "dictionary"]
+__all__ = ["Dictionary", "DictionaryEntry", "ShownRows", "dictionary"]
 
 Row = TypeVar("Row")
 
@@ -46,7 +46,7 @@ class DictionaryEntry:
     derivations: tuple[str, ...] = ()
 
 
-class Table(Sequence[Row]):
+class ShownRows(Sequence[Row]):
     """Rows, as a sequence that prints as a table; `head` and `cells` are what a kind of table adds."""
 
     head: ClassVar[tuple[str, ...]]
@@ -87,7 +87,7 @@ def _in_latex(formula: sp.Basic) -> str:
     return f"${to_latex(formula)}$"
 
 
-class Dictionary(Table[DictionaryEntry]):
+class Dictionary(ShownRows[DictionaryEntry]):
     """The rows, as a sequence that prints as a table."""
 
     head = ("optimisation", "thermodynamics", "symbols", "unit", "derived in")

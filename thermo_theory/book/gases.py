@@ -15,7 +15,7 @@ from functools import cache
 
 import sympy as sp
 
-from thermo_theory.book.dictionary import Table
+from thermo_theory.book.dictionary import ShownRows
 from thermo_theory.engine.derivation import Derivation, derive
 from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import C_V, V0, R, R_k, V, degree, eta, gamma, lam, p, p0, r
@@ -51,7 +51,7 @@ class GasEntry:
     derivation: str
 
 
-class Gases(Table[GasEntry]):
+class Gases(ShownRows[GasEntry]):
     """The gases, as a sequence that prints as a table."""
 
     head = ("optimiser", "k", "p", "V", "R", "γ", "constant along an adiabat", "derived in")

@@ -137,6 +137,11 @@ class _Latex(LatexPrinter):
     def _print_Add(self, total: sp.Add, order: str | None = None) -> str:
         return str(super()._print_Add(total, "none" if CUT in total.args else order))
 
+    def _print_Sum(self, total: sp.Sum) -> str:
+        shown, inside = str(super()._print_Sum(total)), self._print(total.function)
+        negative = total.function.as_coeff_Mul()[0].is_negative  # a minus behind the sign of the sum would end it
+        return rf"{shown.removesuffix(inside)}\left({inside}\right)" if negative else shown
+
 
 #: Columns of a line in a terminal, and those that take as much room as LaTeX has on a page.
 WIDTH, _PAGE = 100, 76

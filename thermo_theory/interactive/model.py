@@ -14,7 +14,7 @@ from typing import Any
 
 import sympy as sp
 
-from thermo_theory.engine.derivation import derive
+from thermo_theory.engine.derivation import derive, registered
 from thermo_theory.engine.formula import Formula
 from thermo_theory.interactive.tracing import arrow, traced
 from thermo_theory.numeric import bessel
@@ -26,8 +26,12 @@ from thermo_theory.symbols import C_V, S, eq, gamma
 
 __all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
 
-#: The optimisers of the page, by key.
-NAMES = {"sgd": "SGD", **{key: title for key, (title, _) in OPTIMIZERS.items()}}
+#: The optimisers of the page, by key: those whose temperature is derived from the noise alone.
+NAMES = {"sgd": "SGD"} | {
+    key: title
+    for key, (title, _) in OPTIMIZERS.items()
+    if ("temperature", str(FixedLR.with_optimizer(key))) in registered()
+}
 
 
 def formulas(optimizer: str) -> dict[str, Formula]:

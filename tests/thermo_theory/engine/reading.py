@@ -132,15 +132,12 @@ class Reader:
                 continue
             dot = self.take() if self.next() in (r"\cdot", r"\times", r"\odot") else ""
             right = self.power()
-            if dot == r"\odot":
-                value = ALGEBRA["Hadamard"](value, right)
-                continue
             if dot == r"\cdot" and np.ndim(value):
                 while np.ndim(right) == 2:
                     right = right @ self.power()
                 value = value @ right
             else:
-                value = times(value, right)
+                value = ALGEBRA["Hadamard"](value, right) if dot == r"\odot" else times(value, right)
         return value
 
     def _divides(self) -> bool:
@@ -161,17 +158,13 @@ class Reader:
                 self.take("^", "{", r"\top", "}")
                 while np.ndim(base):
                     base = base @ self.power()
-            elif self.has("^", "{", r"\circ"):  # of each coordinate
-                self.take("^", "{", r"\circ")
-                base = ALGEBRA["Powers"](base, self.sum())
-                self.take("}")
             else:
-                base = power(base, self.exponent())
+                base = (ALGEBRA["Powers"] if self.next(2) == r"\circ" else power)(base, self.take() and self.group())
         return base
 
     def exponent(self) -> Any:
         """Return what stands after ^, or 1."""
-        return self.group() if self.next() == "^" and not self.has("^", "{", r"\circ") and self.take() else 1
+        return self.group() if self.next() == "^" and self.next(2) != r"\circ" and self.take() else 1
 
     def atom(self) -> Any:
         """A letter, a number, a bracket, or a notation with a rule of its own."""
@@ -426,10 +419,12 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},
     r"\operatorname{abs}": _in_brackets("Abs", "(", ")"),
-    **{
-        rf"\operatorname{{{name}}}": _in_brackets(kind, "(", ")")
-        for name, kind in zip(("sign", "msign", "clip"), ("Sign", "MatrixSign", "Clip"), strict=True)
-    },
+    r"\operatorname{sign}": _in_brackets("Sign", "(", ")"),
+    r"\operatorname{msign}": _in_brackets("MatrixSign", "(", ")"),
+    r"\operatorname{pow}": _in_brackets("Powers", "(", ")"),
+    r"\operatorname{mul}": _in_brackets("Hadamard", "(", ")"),
+    r"\operatorname{clip}": _in_brackets("Clip", "(", ")"),
+    r"\circ": lambda reader: reader.take() and reader.sum(),  # a power of each coordinate
     r"\operatorname{mean}": _in_brackets("NoiseMean", "[", "]"),
     r"\operatorname{var}": _in_brackets("NoiseVariance", "[", "]"),
     r"\mathbb{E}": _in_brackets("Expectation", "[", "]"),

@@ -20,7 +20,8 @@ from thermo_theory.engine import printing
 from thermo_theory.engine.derivation import registered
 from thermo_theory.engine.printing import readable, to_latex, to_text
 from thermo_theory.engine.terminal import drawn
-from thermo_theory.symbols import beta, d, eq, glossary
+from thermo_theory.symbols import beta, d, eq, first, glossary, second, w
+from thermo_theory.symbols.vectors import Dot, Hadamard, Powers
 
 ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 POINTS = (3, 4)
@@ -180,6 +181,20 @@ def test_a_planted_fault_of_latex_is_noticed(right, wrong):
     assert right in PRINTED
     with pytest.raises(Misprint):
         confirm(SAID, tokens(PRINTED.replace(right, wrong, 1)), LETTERS)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [(r"\odot", r"\cdot"), (r"\circ -1/2", r"\circ 1/2"), ("m_{k}", "q_{k}"), ("- x", "x")]
+)
+def test_a_planted_fault_in_vectors_and_sums_is_noticed(right, wrong):
+    index = sp.Symbol("n", integer=True)
+    said = Dot(w, Hadamard(first, Powers(second, -sp.S.Half))) + sp.Sum(-z * x**index, (index, 0, sp.oo))
+    printed = to_latex(said)
+    letters = {w: ("w",), first: tokens("m_{k}"), second: tokens("q_{k}"), x: ("x",), z: ("z",), index: ("n",)}
+    confirm(said, tokens(printed), letters)
+    assert right in printed
+    with pytest.raises((Misprint, Unread)):
+        confirm(said, tokens(printed.replace(right, wrong, 1)), letters)
 
 
 TEXT_SAID = sp.Eq(a, x * (1 - y) ** 3 / (2 * sp.cbrt(z)) - sp.exp(-b), evaluate=False)
