@@ -282,9 +282,7 @@ def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entrop
     """From how an entropy changes along an orbit to the combination of its slopes that this fixes."""
     up, down = protocol.rule.rate_powers
     if not (up or down):
-        raise UpdateError(
-            "the scaling symmetry changes neither rate: it does not say how the entropy depends on them"
-        )
+        raise UpdateError("the scaling symmetry changes neither rate: it does not say how the entropy depends on them")
     orbit = shifted.choose(c, (lam / eta) ** (1 / (up - down)), because="so that both rates are equal")
     there = next(part for part in orbit.equation.lhs.atoms(entropy) if part.args[0] == part.args[1])
     of_rate, of_decay = protocol.rule.invariant

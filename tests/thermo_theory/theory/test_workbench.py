@@ -143,7 +143,7 @@ def test_clipping_is_refused_and_its_limit_is_not() -> None:
     [
         ("w = w - eta*(g + lam*w*norm(w))", "radius", "decay lam .* enters in no way that is known"),
         ("w = w - eta*(g + lam*sign(w))", "radius", "decay lam .* enters in no way that is known"),
-        ("w = w - eta*g", "maxwell", "must have a learning rate eta and a weight decay lam"),
+        ("w = w - eta*g", "maxwell", "is derived for updates with a learning rate eta and weight decay lam"),
         ("w = w - eta*norm(w)*(g + lam*w)/norm(g + lam*w)", "temperature", "temperature is not derived for"),
         ("v = beta*v + g + lam*w; w = w - eta*v", "angle", "angle is not derived for"),
         ("w = w - eta*(g + 1 + lam*w)", "maxwell", "no scaling symmetry: g and 1"),
