@@ -292,9 +292,22 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     return None
 
 
-@np.errstate(all="ignore")
 def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False) -> int:
     """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many."""
+    found = _same_after(update, drawn, rounded)
+    if not found or not drawn.batches.broken:
+        return found
+    # Without scale invariance runs at rescaled rates are other runs.
+    changes, factor = update.homogeneous.scaling, drawn.factor
+    powers = [_decimal(sp.sympify(changes.get(rate, rate)).as_powers_dict()[s.c]) for rate in update.held]
+    rates = tuple(rate * factor**power for rate, power in zip(drawn.rates, powers, strict=True))
+    starts = (_rescaled(update, drawn.starts[0], factor), drawn.starts[1])
+    rescaled = _same_after(update, replace(drawn, rates=rates, starts=starts), rounded)
+    return rescaled and max(found, rescaled)
+
+
+@np.errstate(all="ignore")
+def _same_after(update: Update, drawn: SimulatedRuns, rounded: bool) -> int:
     # A run at rescaled rates is one from a rescaled beginning.
     factors = [1 / drawn.factor, *_to_equal_rates(update, drawn.rates)]
     starts = [*drawn.starts, *(_rescaled(update, drawn.starts[1], factor) for factor in factors)]
