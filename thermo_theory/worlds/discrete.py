@@ -10,17 +10,16 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from functools import cache
 from typing import Any
 
 import mpmath as mp
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from thermo_theory import symbols as s
-from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
+from thermo_theory.engine.world import Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import (
     DifferentialEntropyOf,
     EntropyOf,
@@ -30,6 +29,18 @@ from thermo_theory.symbols.vectors import (
     ones,
 )
 from thermo_theory.updates import RATES, Update
+from thermo_theory.worlds.decimals import (
+    CONTEXT,
+    Numbers,
+    State,
+    column,
+    decimal_of,
+    decimals,
+    exact,
+    mpf,
+    mpfs,
+    value_of,
+)
 from thermo_theory.worlds.samples import gaussian_entropy, neighbour_entropy, remaining_entropy
 
 __all__ = ["Batches", "course", "gradient", "index", "run", "runs_world", "steps"]
@@ -44,43 +55,6 @@ def course(update: Update, place: int, whole: bool) -> Any:
     name = letters[place] if place < len(letters) else f"{letters[1]}_{place}"
     vector = place == 0 or update.buffers[place - 1] in update.vectors
     return VectorFunction.named(name) if vector else sp.Function(name)
-
-
-#: Vectors of decimals: their arithmetic is many times as fast as mpmath's.
-Numbers = NDArray[np.object_]
-
-#: The weights, and the buffers of the optimiser.
-State = tuple[Any, ...]
-
-_CONTEXT = Context(prec=DIGITS + 20, traps=[])
-
-
-def _decimal(number: Any) -> Decimal:
-    return Decimal(mp.nstr(mp.mpmathify(number), DIGITS + 15))
-
-
-def _decimals(vector: Any) -> Numbers:
-    return np.array([_decimal(vector[i]) for i in range(len(vector))])
-
-
-def _mpf(number: Decimal) -> Any:
-    return mp.mpf(str(number))
-
-
-def _mpfs(vector: Numbers) -> list[Any]:
-    return [_mpf(x) for x in vector]
-
-
-def _column(vector: Numbers) -> Any:
-    return mp.matrix(_mpfs(vector))
-
-
-def _value(part: Numbers | Decimal) -> Any:
-    return _column(part) if isinstance(part, np.ndarray) else _mpf(part)
-
-
-def _exact(part: Any) -> Numbers | Decimal:
-    return _decimals(part) if isinstance(part, mp.matrix) else _decimal(part)
 
 
 @dataclass(frozen=True)
@@ -140,7 +114,7 @@ class Batches:
         """The weights and buffers after the minibatches in this order."""
         key = (update, tuple(order), tuple(str(part) for part in state), tuple(rates))
         if key not in self.runs:
-            with localcontext(_CONTEXT):
+            with localcontext(CONTEXT):
                 for batch in order:
                     state = self.step(update, batch, state, rates)
             self.runs[key] = state
@@ -247,7 +221,7 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     others = [name for name in update.parameters if name not in RATES]
     # A small change of a gradient leaves its signs as they are.
     broken = Decimal(1) if _has_signs(update) else Decimal("0.1")
-    with localcontext(_CONTEXT):
+    with localcontext(CONTEXT):
         for attempt in range(400):
             ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
@@ -333,7 +307,7 @@ def _rounded(state: State) -> State:
 def _rescaled(update: Update, symbols: Sequence[sp.Symbol], values: State, factor: Decimal) -> State:
     changes = update.homogeneous.scaling
     powers = [sp.sympify(changes.get(symbol, symbol)).as_powers_dict()[s.c] for symbol in symbols]
-    return tuple(part * factor ** _decimal(power) for part, power in zip(values, powers, strict=True))
+    return tuple(part * factor ** decimal_of(power) for part, power in zip(values, powers, strict=True))
 
 
 def _to_plain_rates(update: Update, rates: Sequence[Decimal]) -> Decimal:
@@ -341,7 +315,7 @@ def _to_plain_rates(update: Update, rates: Sequence[Decimal]) -> Decimal:
     if {*update.held} != {s.eta, s.lam}:
         return 1 / rates[1] if "r0" in update.parameters else rates[1].sqrt()
     up, down = update.rate_powers
-    return (rates[1] / rates[0]) ** (1 / _decimal(up - down))
+    return (rates[1] / rates[0]) ** (1 / decimal_of(up - down))
 
 
 def _start(update: Update, dice: random.Random, n: int) -> State:
@@ -356,26 +330,26 @@ def _start(update: Update, dice: random.Random, n: int) -> State:
 def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: Assumptions) -> World:
     batches, orders = drawn.batches, drawn.orders
     n, length = batches.dimension, drawn.length
-    begin, elsewhere = ([_value(part) for part in start] for start in drawn.starts)
+    begin, elsewhere = ([value_of(part) for part in start] for start in drawn.starts)
     places = range(len(begin))
 
     def course_of(where: Sequence[Any], otherwise: Sequence[Any] = ()) -> tuple[State, list[Decimal]]:
         """The state and the rates that stand in a function's arguments."""
         state = where[: -len(drawn.rates)]
-        return tuple(map(_exact, state or otherwise)), list(map(_decimal, where[-len(drawn.rates) :]))
+        return tuple(map(exact, state or otherwise)), list(map(decimal_of, where[-len(drawn.rates) :]))
 
     def ends(*where: Any) -> list[list[Any]]:
         """The weights at the end of all runs from the weights and buffers that are given, or from elsewhere."""
         start, rates = course_of(where, elsewhere)
-        return [_mpfs(batches.run(update, order[:length], start, rates)[0]) for order in orders]
+        return [mpfs(batches.run(update, order[:length], start, rates)[0]) for order in orders]
 
     def along_orbit(value: Callable[..., Any]) -> Callable[..., Any]:
         """Interpolate along orbits, by a parabola through rates that are a factor apart.
 
         Signs are constant from one flip to the next: only a finite change of the rates sees that they depend on them.
         """
-        base, powers = [*map(_mpf, drawn.rates)], [mp.mpf(str(power)) for power in map(_decimal, update.rate_powers)]
-        step = mp.log(_mpf(drawn.factor))
+        base, powers = [*map(mpf, drawn.rates)], [mp.mpf(str(power)) for power in map(decimal_of, update.rate_powers)]
+        step = mp.log(mpf(drawn.factor))
 
         def function(world: World, *rates: Any) -> Any:
             logs = [mp.log(rate / first) for rate, first in zip(rates, base, strict=True)]
@@ -426,13 +400,13 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
         def after(world: World, k: Any, *where: Any) -> Any:
             order, (start, rates) = orders[int(world.meanings["run"])], course_of(where)
             part = order[: int(k)] if whole else order[int(k) : int(k) + 1]
-            return _value(batches.run(update, part, start, rates)[place])
+            return value_of(batches.run(update, part, start, rates)[place])
 
         return after
 
     def one_gradient(world: World, k: Any, w: Any) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(batches.gradient(orders[int(world.meanings["run"])][int(k)], _decimals(w)))
+        with localcontext(CONTEXT):
+            return column(batches.gradient(orders[int(world.meanings["run"])][int(k)], decimals(w)))
 
     function = sp.Function
     unit = begin[0] / mp.norm(begin[0], 2)
@@ -443,12 +417,12 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
         "shape": SHAPES[n],
         ones: mp.matrix([1] * n),
         **dict(zip(update.state, begin, strict=True)),
-        **{update.symbols[name]: _mpf(batches.numbers[name]) for name in update.parameters if name not in RATES},
-        **dict(zip(update.held, map(_mpf, drawn.rates), strict=True)),
+        **{update.symbols[name]: mpf(batches.numbers[name]) for name in update.parameters if name not in RATES},
+        **dict(zip(update.held, map(mpf, drawn.rates), strict=True)),
         s.w_bar: unit,
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
-        s.c: _mpf(drawn.factor),
+        s.c: mpf(drawn.factor),
         index: 2,
         steps: length,
         gradient: one_gradient,
@@ -474,7 +448,7 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
     if "eta_eff" in update.parameters:
         # The noise temperature is a mean over directions: read off the minibatches at the ends of the runs.
         noise = at_ends(lambda points: _noise(batches, points))
-        meanings[function("T")] = lambda world, rate: rate * noise(world, rate, _mpf(drawn.rates[1])) / (2 * (n - 1))
+        meanings[function("T")] = lambda world, rate: rate * noise(world, rate, mpf(drawn.rates[1])) / (2 * (n - 1))
         meanings[function("Z")] = lambda world, rate, decay: (
             2 * decay * meanings[function("V")](world, rate, decay) / (rate * noise(world, rate, decay) / 2)
         )
@@ -484,9 +458,9 @@ def _runs(update: Update, drawn: SimulatedRuns, dice: random.Random, granted: As
 
 def _noise(batches: Batches, points: Sequence[Sequence[Any]]) -> Any:
     """Mean over weights of the trace of the gradient covariance at unit norm."""
-    with localcontext(_CONTEXT):
-        weights = list(map(_decimals, points))
-        return _mpf(sum((w @ w * _spread(batches, w) for w in weights), Decimal(0)) / len(weights))
+    with localcontext(CONTEXT):
+        weights = list(map(decimals, points))
+        return mpf(sum((w @ w * _spread(batches, w) for w in weights), Decimal(0)) / len(weights))
 
 
 def _gradients(batches: Batches, w: Numbers) -> Numbers:

@@ -38,14 +38,14 @@ KINDS = {
 }
 
 
-@world_maker("steps of period 4 that decay adds up to the weights, d = 3 to 5, summed exactly", digits=4 * DIGITS)
+@world_maker("steps of period 5 that decay adds up to the weights, d = 3 to 5, summed exactly", digits=4 * DIGITS)
 def memory_world(number: int, granted: Assumptions, /) -> World:
-    """Worlds in which the same four steps are taken again and again, and the weights are their sum.
+    """Worlds in which the same five steps are taken again and again, and the weights are their sum.
 
     Without stationarity the weights are larger than that. Uncorrelated steps are taken with either sign, whatever was
     before; the weights then have the size at which decay takes what they add.
     """
-    dice, n, period = random.Random(f"memory {number}"), 3 + number % 3, 4
+    dice, n, period = random.Random(f"memory {number}"), 3 + number % 3, 5
     alone, steeper = "uncorrelated steps" in granted, mp.mpf(1 if "low temperature" in granted else "1.1")
     off = mp.mpf(1 if "stationarity" in granted else "1.3")
     rate, decay = mp.mpf(dice.uniform(0.2, 0.5)), mp.mpf(dice.uniform(0.4, 0.7))
@@ -86,7 +86,7 @@ def memory_world(number: int, granted: Assumptions, /) -> World:
         s.d: n,
         s.stride: rate,
         s.taken: rate * decay,
-        lag: 3,  # steps are periodic: 3 + 1 is not a lag like 3^2 + 1
+        lag: 2,  # of period 5: neither n and n^2 nor n + 1 and n^2 + 1 are the same lag
         s.w: lambda world: weights[int(world.meanings["phase"])],
         s.u: lambda world: step(int(world.meanings["phase"]), 0, int(world.meanings["sign"])),
         s.w_next: lambda world: world[s.w] * kept - world[s.u] * rate,

@@ -11,19 +11,8 @@ import mpmath as mp
 from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.updates import Update
-from thermo_theory.worlds.discrete import (
-    _CONTEXT,
-    Batches,
-    _batches,
-    _column,
-    _decimal,
-    _decimals,
-    _mean_gradient,
-    _mpf,
-    _number,
-    _numbers,
-    _spread,
-)
+from thermo_theory.worlds.decimals import CONTEXT, column, decimal_of, decimals, mpf
+from thermo_theory.worlds.discrete import Batches, _batches, _mean_gradient, _number, _numbers, _spread
 
 __all__ = ["batches_world"]
 
@@ -40,7 +29,7 @@ def batches_world(number: int, granted: Assumptions, /) -> World:
     `Expectation` is the mean over weights and minibatches; if stationarity is granted, the weights are so large that a
     step leaves their mean squared norm as it is.
     """
-    with localcontext(_CONTEXT):
+    with localcontext(CONTEXT):
         dice = random.Random(f"batches {number}")
         return _one_step(_batches(dice, granted, 3 + number % 3), dice, granted)
 
@@ -52,48 +41,48 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
 
     def growth(log_scale: Any) -> Any:
         """Mean change of the squared norm of the weights of this scale."""
-        change, size = Decimal(0), _decimal(mp.exp(log_scale))
+        change, size = Decimal(0), decimal_of(mp.exp(log_scale))
         for shape in shapes:
             w = shape * size
             for batch in count:
                 (moved,) = batches.step(_SGD, batch, (w,), (rate, decay))
                 change += moved @ moved - w @ w
-        return _mpf(change)
+        return mpf(change)
 
     scale = _number(dice, 1.3, 1.6)
     if "stationarity" in granted:
-        scale = _decimal(mp.exp(mp.findroot(growth, (-1, 1), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS))))
+        scale = decimal_of(mp.exp(mp.findroot(growth, (-1, 1), solver="anderson", tol=mp.mpf(10) ** -(2 * DIGITS))))
     points = [shape * scale for shape in shapes]
 
     def gradient_of(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(batches.gradient(int(world.meanings["batch"]), _decimals(world[s.w])))
+        with localcontext(CONTEXT):
+            return column(batches.gradient(int(world.meanings["batch"]), decimals(world[s.w])))
 
     def stepped(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            batch, w = int(world.meanings["batch"]), _decimals(world[s.w])
-            return _column(batches.step(_SGD, batch, (w,), (rate, decay))[0])
+        with localcontext(CONTEXT):
+            batch, w = int(world.meanings["batch"]), decimals(world[s.w])
+            return column(batches.step(_SGD, batch, (w,), (rate, decay))[0])
 
     def mean_gradient(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            return _column(_mean_gradient(batches, _decimals(world[s.w])))
+        with localcontext(CONTEXT):
+            return column(_mean_gradient(batches, decimals(world[s.w])))
 
     def unit_noise(world: World) -> Any:
-        with localcontext(_CONTEXT):
-            w = _decimals(world[s.w])
-            return _mpf(_spread(batches, w / (w @ w).sqrt()))
+        with localcontext(CONTEXT):
+            w = decimals(world[s.w])
+            return mpf(_spread(batches, w / (w @ w).sqrt()))
 
-    volume = _mpf(sum((point @ point for point in points), Decimal(0)) / len(points) / 2)
-    noise = _mpf(sum((_spread(batches, point) for point in points), Decimal(0)) / len(points))
-    temperature = _mpf(rate) * noise / (2 * (n - 1))
+    volume = mpf(sum((point @ point for point in points), Decimal(0)) / len(points) / 2)
+    noise = mpf(sum((_spread(batches, point) for point in points), Decimal(0)) / len(points))
+    temperature = mpf(rate) * noise / (2 * (n - 1))
     meanings: dict[Any, Any] = {
         "batch": 0,
-        s.w: _column(points[0]),
+        s.w: column(points[0]),
         s.d: n,
         s.R: mp.mpf(n - 1) / 2,
-        s.eta: _mpf(rate),
-        s.lam: _mpf(decay),
-        s.p: _mpf(decay),
+        s.eta: mpf(rate),
+        s.lam: mpf(decay),
+        s.p: mpf(decay),
         s.r: lambda world: mp.norm(world[s.w], 2),
         s.V: volume,
         s.T: temperature,
@@ -101,7 +90,7 @@ def _one_step(batches: Batches, dice: random.Random, granted: Assumptions) -> Wo
         s.w_next: stepped,
         s.grad_L: mean_gradient,
         s.tr_Sigma: unit_noise,
-        s.Z_c: _mpf(decay) * volume / (mp.mpf(n - 1) / 2 * temperature),
+        s.Z_c: mpf(decay) * volume / (mp.mpf(n - 1) / 2 * temperature),
     }
-    ensemble = [{s.w: _column(point), "batch": batch} for point in points for batch in count]
+    ensemble = [{s.w: column(point), "batch": batch} for point in points for batch in count]
     return World(meanings, f"one step, d = {n}, {len(points)} weights", ensemble=ensemble)

@@ -24,6 +24,7 @@ ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol 
 SHARE = 0.99
 
 _SUMS_TO_ZERO = "true: the probabilities add up to one, so their changes add up to nothing"
+_RATES = "true: what the optimiser remembers does not depend on this rate"
 _BOTH_ZERO = "the world is where the entropy is largest: both sides are zero there"
 
 #: Mutants that are not caught: derivation, what was changed (a beginning), why.
@@ -38,6 +39,9 @@ REASONS = (
     ("loss-fluctuations", "sign of term", "true: neither losses nor areas change with the temperature"),
     ("potential", "sign of term 1", "true: a weaker bound"),
     ("heat-capacities", "V squared", "true: (dS/dV^2) (dV^2/dT) is (dS/dV) (dV/dT)"),
+    ("muon-symmetry", "eta squared", _RATES),
+    ("muon-symmetry", "lambda squared", _RATES),
+    ("lamb-symmetry", "eta squared", _RATES),
     ("radius, fixed LR", "k squared", "the same: the degree k is 0 or 1"),
     ("gibbs-distribution", "factor 2", _BOTH_ZERO),
     ("gibbs-distribution", "sign", _BOTH_ZERO),

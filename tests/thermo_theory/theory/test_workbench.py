@@ -79,6 +79,22 @@ def test_all_that_is_derived_verifies(name: str) -> None:
     assert {one.name for one in mine.derivations} >= {"scaling-symmetry", "maxwell", "radius", "chord"}
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        # Signs of few minibatches: runs end alike, or remember where they began at other rates.
+        ("w = w - eta*(sign(g) + lam*w)", "maxwell"),
+        # Numbers that are called as the theory calls others.
+        ("w = w - c*eta*(R*g/d + lam*w)", "maxwell"),
+        # A buffer made of another one's new value, and one of the new weights.
+        (ADAM.format("g").replace("(g)**2", "(g-m)**2") + "w = w - eta*(m/sqrt(q) + lam*w)", "scaling-symmetry"),
+        ("w = w - eta*v/norm(v); v = beta*v + g + lam*w", "scaling-symmetry"),
+    ],
+)
+def test_correct_updates_are_not_refused(text: str, name: str) -> None:
+    Optimizer(text).derive(name).verify()
+
+
 def test_what_is_planted_is_caught() -> None:
     """A wrong exponent of the symmetry, a wrong Maxwell relation, a wrong norm, a wrong degree."""
     mine = Optimizer(TEXTS["signsgd"][0])
