@@ -19,6 +19,7 @@ ASSUMPTIONS = {
     "uncorrelated gradients": "a gradient is uncorrelated with those before it: E[g.v] = 0, v the optimiser's buffer",
     "uncorrelated steps": "a step is uncorrelated with those before it; if it is not linear in the gradient, this "
     "needs noise that is symmetric and much larger than the mean gradient",
+    "equal gains": "a step answers along the weights as along the sphere: exact for k = 1, else up to 1/d",
     "Gibbs law": "the stationary density is exp(-L/T)/Z",
     "constant heat capacity": "C_V does not depend on the temperature",
     "ideal gas law": "p V = R T",

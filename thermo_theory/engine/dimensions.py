@@ -47,7 +47,9 @@ BASE = {name: sp.Symbol(name, positive=True) for name in ("loss", "weight", "ite
 #: None stands for a unit that the steps determine: that of rates depends on the degree of a step in the gradient.
 OVERRIDES: dict[str, dict[sp.Basic, str | None]] = {
     "homogeneous": {
-        **dict.fromkeys((s.eta, s.eta_eff, s.lam, s.p, s.V, s.D_step, s.D_now, s.D_x, s.gain, s.size, s.stride)),
+        **dict.fromkeys(
+            (s.eta, s.eta_eff, s.lam, s.p, s.V, s.D_step, s.D_now, s.D_x, s.gain, s.gain_along, s.size, s.stride)
+        ),
         **dict.fromkeys((s.u, s.u_noise, s.u_mean)),
     },
     "adamw": {

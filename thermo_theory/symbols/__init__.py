@@ -264,6 +264,7 @@ stride = _symbol("alpha", "stride", "factor of a step's direction: the learning 
 own = _symbol("q_u", "own", "share of a step's own square in the sum over lags, E|u|^2/D_w; 1 without memory")
 D_x = _symbol("D_x", "D_x", "share of one direction of the sphere in D")
 gain = _symbol("a", "gain", "mean gain of a step: slope of its mean in the mean gradient, at unit norm")
+gain_along = _symbol("a_w", "gain_along", "gain of a step along the weights, at unit norm: of weight decay within it")
 size = _symbol("A", "size", "norm of a step before a trust ratio divides by it, at unit norm of the weights")
 R_k = _symbol("R_k", "R_k", "gas constant of a gas of degree k, (d - 1)/(1 + k)")
 angle = _symbol("phi", "angle", "angle between the weights before and after a step", "1", Domain(0.0, pi))

@@ -41,6 +41,7 @@ from thermo_theory.symbols import (
     eta,
     eta_eff,
     gain,
+    gain_along,
     gamma,
     h,
     lam,
@@ -152,8 +153,8 @@ def _as_decoupled(chain: Chain, kind: str) -> tuple[Step, Step]:
     rate, decay, words = eta, eta * lam, "weight decay is decoupled"
     first = "to first order in the decay, which is small beside the gradient"
     if kind == "coupled":
-        decay = eta * gain * lam * r ** (1 - degree)
-        words = f"the equivalent decoupled weight decay, {first}; a is the gain"
+        decay = eta * gain_along * lam * r ** (1 - degree)
+        words = f"the equivalent decoupled weight decay, {first}; a_w is the gain along w"
     elif kind == "trust":
         rate, decay = eta * r, eta * lam * r ** (1 + degree) / size
         words = f"the equivalent decoupled step, {first}; A/r^k is the norm of the step before it is divided by it"
@@ -277,6 +278,9 @@ def _gas(chain: Chain, kind: str) -> None:
         pressure = chain.definition(eq(p, lam), "weight decay is the pressure")
         constant, why = eq(R, (d - 1) / 2), "the gas constant, as for SGD"
     directions = chain.definition(constant, why)
+    if kind == "coupled":
+        alike = chain.assumption("equal gains", eq(gain_along, gain), "otherwise p V/(R T) is their ratio a/a_w")
+        radius = radius.substitute(alike)
     work = pressure.multiply(volume.substitute(radius))
     law = work.compared(heat.substitute(radius).multiply(directions), directions.equation.lhs * T)
     _adiabatic_index(chain, law, directions)

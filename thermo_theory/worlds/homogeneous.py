@@ -265,6 +265,7 @@ def gas_world(
         bare = special.size
         square = mp.mpf(n if steps in ("signsgd", "lion") else 1)
         drawn = drawn._replace(products=square + 2 * mp.fsum(special.lagged(k) for k in range(1, PAST)))
+    along = gain * (1 if "equal gains" in granted else mp.mpf("1.3"))
     small, alike = "small steps" in granted, "scale invariance" in granted
     rate = drawn.rate * (mp.mpf(10) ** -30 if small else 1)
     # The norm fluctuates by these factors; their mean square is 1.
@@ -281,7 +282,7 @@ def gas_world(
     def rates(r: Any, eta: Any, lam: Any) -> tuple[Any, Any]:
         """Learning rate and decay of the step as one of independent decay."""
         if kind == "coupled":
-            return eta, lam * gain * r ** (1 - k)
+            return eta, lam * along * r ** (1 - k)
         return (eta * r, lam * r**k / bare) if kind == "trust" else (eta, lam)
 
     def products(r: Any) -> Any:
@@ -351,6 +352,7 @@ def gas_world(
         s.eta: rate,
         s.lam: drawn.decay,
         s.gain: gain,
+        s.gain_along: along,
         s.size: bare,
         s.h: drawn.curvature,
         s.u: lambda world: special.direction(world[s.g]) if special else world[s.g],

@@ -83,7 +83,7 @@ def test_radius(k: float, coupled: bool) -> None:
     eta, lam, along = 0.1, 0.05, gains(k)[1]
     values = {"eta": eta, "lam": lam, "k": k, "D": second_moment(k)}
     formula = derive(f"{'coupled-' * coupled}homogeneous-radius").claim
-    expected = formula(**values, **{"gain": along} if coupled else {})
+    expected = formula(**values, **{"gain_along": along} if coupled else {})
 
     def step(rng: np.random.Generator, w: Array, _: Any) -> tuple[Array, None]:
         g = noise(rng, w)
@@ -100,7 +100,7 @@ def test_equipartition_in_a_well(k: float, coupled: bool) -> None:
     """T = h E[x^2] as derived, and p V/(R T) from what is measured: with coupled decay, the ratio of the gains."""
     eta, lam, h = 0.02, 0.1, 4.0
     (a, along), moment = gains(k), second_moment(k)
-    values = {"eta": eta, "lam": lam, "k": k, "D": moment} | ({"gain": along} if coupled else {})
+    values = {"eta": eta, "lam": lam, "k": k, "D": moment} | ({"gain_along": along} if coupled else {})
     r = derive(f"{'coupled-' * coupled}homogeneous-radius").claim(**values)
     rng = np.random.default_rng(4)
     w = r * (np.eye(D)[0] + 0.05 * rng.standard_normal((RUNS, D)))
