@@ -9,15 +9,15 @@ from scipy.spatial import cKDTree
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, derive
 from thermo_theory.engine.evaluate import holds
-from thermo_theory.protocols import OPTIMIZERS
 from thermo_theory.symbols import R, S_w, d, eq, w
 from thermo_theory.symbols.vectors import DifferentialEntropyOf, EntropyOf, Expectation, NormEntropyOf
+from thermo_theory.theory.optimizers import LINEAR
 from thermo_theory.theory.symmetry import in_polar_coordinates
 from thermo_theory.worlds.discrete import runs_world
 
 DIMENSION, BATCHES, STEPS = 6, 16, 200
 
-OTHERS = [FixedLR.with_optimizer(name) for name in OPTIMIZERS]
+OTHERS = [FixedLR.with_optimizer(name) for name in LINEAR]
 MOMENTUM, NESTEROV, ADAMW, ADAM_L2 = OTHERS
 
 
