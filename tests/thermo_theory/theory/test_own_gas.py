@@ -45,7 +45,7 @@ def test_a_loss_is_an_expression_or_a_text_of_any_one_symbol(loss):
             lambda u: np.einsum("...i,ij,...j", u, FORM, u) + (q := u @ [2 / 3, -1 / 3, 2 / 3]) / 2 - q**2 + 3,
         ),
     ],
-    ids=str,
+    ids=["zonal", "form", "both"],
 )
 @pytest.mark.parametrize("T", [0.2, 3.0])
 def test_every_number_is_a_sum_over_the_sphere(gas, loss, T):
