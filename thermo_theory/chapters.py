@@ -127,6 +127,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "homogeneous-slopes",
         "homogeneous-angle",
         "trust-ratio-chord",
+        "trust-ratio-drift",
     ),
     "Processes": (
         "isotherm",

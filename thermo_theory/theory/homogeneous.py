@@ -237,7 +237,7 @@ def _drift(chain: Chain) -> None:
 @operation("solve for the change of log r")
 def log_ratio(equation: sp.Eq) -> sp.Eq:
     """From ``2 log r' = 2 log r + ...`` to the difference of the logarithms."""
-    change = sp.simplify(sp.expand_log(equation.rhs, force=False) / 2 - sp.log(r))
+    change = sp.simplify(sp.expand_log(equation.rhs) / 2 - sp.log(r))
     if equation.lhs != 2 * sp.log(r_next) or change.has(r):
         raise OperationError(f"{equation} does not give a norm as a multiple of that before")
     return eq(sp.log(r_next) - sp.log(r), change)
@@ -355,6 +355,7 @@ derivation(
     source=THIS_TOOLKIT,
     summary="With a trust ratio the length of a step is the learning rate times the norm of the weights",
     worlds=[length_world()],
+    domain=[eta <= 2],
 )(_length)
 derivation(
     "homogeneous-angle",
@@ -362,6 +363,8 @@ derivation(
     summary="Angle between the weights before and after a step with decoupled weight decay: exact, for any steps; q_u "
     "is the share of a step's own square in the sum over lags",
     worlds=[memory_world()],
+    # A cosine between -1 and 1.
+    domain=[taken < 1, own * (2 - taken) >= taken, taken * (own * (2 - taken) - taken) <= 4 * (1 - taken)],
 )(_angle)
 derivation(
     "homogeneous-gas",

@@ -137,7 +137,8 @@ def _lamb(chain: Chain) -> tuple[Step, Step]:
 def _lion_radius(**values: Any) -> Any:
     eta, lam, number = (np.asarray(values[name]) for name in ("eta", "lam", "d"))
     pairs = np.broadcast(values["beta1"], values["beta2"])
-    total = np.array([float(push(lion_lags(*pair))) for pair in pairs]).reshape(pairs.shape)
+    known = (float(push(lion_lags(*pair))) if np.isfinite(pair).all() else np.nan for pair in pairs)
+    total = np.array(list(known)).reshape(pairs.shape)
     return np.sqrt(eta * number * total / (2 * lam))
 
 

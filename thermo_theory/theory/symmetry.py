@@ -53,7 +53,6 @@ __all__ = [
     "maxwell_fixed_lr",
     "maxwell_on_the_sphere",
     "multiple",
-    "one_step",
     "scaling",
     "scaling_symmetry",
     "simplify_norms",
@@ -112,8 +111,8 @@ def by_induction(*equations: sp.Eq, number: sp.Symbol) -> sp.Eq:
     for start, recursion, symmetry, factor in zip(starts, recursions, symmetries, factors, strict=True):
         if put_at_once(start.rhs, changed) != factor * start.rhs:
             raise OperationError(f"the runs do not start at {factor} times {start.rhs}")
-        one_step = [put_at_once(side, dict(zip(plain, here, strict=False))) for side in symmetry.args]
-        end = put_at_once(recursion.rhs, changed).subs(supposed).subs(*one_step)
+        _one_step = [put_at_once(side, dict(zip(plain, here, strict=False))) for side in symmetry.args]
+        end = put_at_once(recursion.rhs, changed).subs(supposed).subs(*_one_step)
         if sp.expand(end - factor * recursion.rhs) != 0:
             raise OperationError(f"a step leads to {end}, not to {factor} times {recursion.rhs}")
     return eq(*next(iter(supposed.items()))).subs(number, steps)
@@ -160,7 +159,7 @@ def _courses(protocol: Protocol, whole: bool) -> list[sp.Function]:
     return [course(protocol.rule, place, whole) for place, _ in enumerate(_state(protocol))]
 
 
-def one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Step]:
+def _one_step(chain: Chain, protocol: Protocol, after: list[sp.Expr]) -> list[Step]:
     """The weights and the buffers `after` a step in terms of those before, without eps."""
     names = dict(zip(("w", *protocol.rule.buffers), after, strict=True))
     equations = protocol.rule.equations(names, gradient(index, w))
@@ -179,7 +178,7 @@ def scaling_symmetry(chain: Chain, protocol: Protocol) -> None:
     """Write that a run from rescaled weights, buffers and rates is the run, rescaled."""
     changes, state, held = scaling(protocol), _state(protocol), _held(protocol)
     after = [made(index, *state, *held) for made in _courses(protocol, False)]
-    ones = one_step(chain, protocol, after)
+    ones = _one_step(chain, protocol, after)
     smaller = chain.assumption(
         "scale invariance",
         eq(gradient(index, c * w), gradient(index, w) / c),

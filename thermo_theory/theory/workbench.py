@@ -28,9 +28,9 @@ from thermo_theory.symbols.vectors import Dot, Vec, is_tensor
 from thermo_theory.theory.homogeneous import NAMES
 from thermo_theory.theory.symmetry import (
     THIS_TOOLKIT,
+    _one_step,
     maxwell_fixed_lr,
     maxwell_on_the_sphere,
-    one_step,
     scaling_symmetry,
 )
 from thermo_theory.updates import Update, UpdateError
@@ -368,7 +368,7 @@ def _degree(chain: Chain, mine: Any) -> Step:
     """The degree of the step, seen in its own equation: the decay is collected."""
     rule = mine.rule
     after = [course(rule, place, False)(index, *rule.state, *rule.held) for place, _ in enumerate(rule.state)]
-    moved = one_step(chain, mine, after)[0]
+    moved = _one_step(chain, mine, after)[0]
     if mine.kind == "decoupled":
         moved.tidied("collect_decay", w, 1 - eta * lam, eta)
     return chain.definition(eq(degree, mine.degree), f"the degree of {rule} in the gradient, from its exponents")

@@ -5,6 +5,7 @@ the vector of weights and ``g`` the gradient of the minibatch at the weights bef
 assigned is a buffer, everything else is a number. Functions of vectors act coordinate by coordinate, but for ``norm``
 (the Euclidean norm), ``dot`` and ``msign`` (the polar factor ``U V^T`` of a vector written as a matrix ``U S V^T``).
 
+>>> from thermo_theory.symbols import lam
 >>> update = Update.read("v = beta*v + g; w = w - eta*(v/norm(v) + lam*w)")
 >>> update.buffers, update.parameters
 (('v',), ('beta', 'eta', 'lam'))

@@ -46,7 +46,7 @@ _WORDS = {
     **{word: rf"\{word}" for word in ("log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{
         word: rf"\operatorname{{{word}}}"
-        for word in ("abs", "tr", "div", "inv", "sign", "msign", "pow", "mul", "clip", "mean", "var", "acos", "besseli")
+        for word in "abs tr div inv sign msign pow mul clip mean var acos asin besseli".split()  # noqa: SIM905
     },
     **{word: word for word in ("h_w", "h_r")},
     " at ": r"\at",

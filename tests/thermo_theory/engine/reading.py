@@ -414,7 +414,7 @@ _RULES: dict[str, Callable[[Reader], Any]] = {
     r"\int": _integral,
     r"\lim": _limit,
     r"\Gamma": _called("gamma"),
-    **{rf"\operatorname{{{name}}}": _called(name) for name in ("acos", "besseli")},
+    **{rf"\operatorname{{{name}}}": _called(name) for name in ("acos", "asin", "besseli")},
     r"\infty": lambda reader: reader.take() and reader.point.letter(sp.oo),
     r"\diff": _prefix("Change"),
     **{rf"\operatorname{{{name.lower()[:3]}}}": _prefix(name) for name in ("Tr", "Div", "Inverse")},

@@ -24,6 +24,8 @@ from thermo_theory.worlds.optimizers import updated
 WITHOUT_NUMBERS = set(
     """gibbs-distribution first-law second-law potentials maxwell-relations potential thermodynamic-integration
     vmf-riccati scaling-symmetry momentum-symmetry nesterov-symmetry adamw-symmetry adam-l2-symmetry estimator-bias
+    signsgd-symmetry lion-symmetry normalised-sgd-symmetry muon-symmetry lars-symmetry lamb-symmetry
+    coupled-homogeneous-gas
     real-gas ornstein-uhlenbeck probability-currents implicit-potential-adiabat entropy-of-schedule""".split()  # noqa: SIM905
 )
 KEYS = sorted(registered())

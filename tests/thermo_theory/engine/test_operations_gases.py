@@ -129,6 +129,13 @@ def test_sum_recursion():
         refuses("sum_recursion", wrong, n)
 
 
+def test_log_ratio():
+    result = applied("log_ratio", eq(2 * sp.log(s.r_next), 2 * sp.log(s.r) + sp.log(a)))
+    assert result == eq(sp.log(s.r_next) - sp.log(s.r), sp.log(a) / 2)
+    refuses("log_ratio", eq(2 * sp.log(s.r_next), 3 * sp.log(s.r) + sp.log(a)))
+    refuses("log_ratio", eq(sp.log(s.r_next), 2 * sp.log(s.r) + sp.log(a)))
+
+
 def test_out_of_sum():
     inside = sp.Sum(f(n) * x**n, (n, 0, sp.oo))
     given = eq(z, 2 + sp.Sum(a * b * f(n) * x**n, (n, 0, sp.oo)) / b + sp.Sum(3 * n * y**n, (n, 0, 4)))

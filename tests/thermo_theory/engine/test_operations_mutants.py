@@ -20,6 +20,8 @@ _OPEN = "sign and size of what is left out are open; it enters no power that is 
 _ABSORBED = "the order term absorbs one more term, and the unit of the variable is free"
 _EITHER = "whether one of the two sides is positive: in whatever order they are asked"
 
+_UNCHANGED = "an operation that changes nothing is refused in any case"
+
 #: Mutants that say the same: function, what was changed (the beginning), why.
 REASONS = (
     ("take_logarithm", "for side in equation.args -> ", _EITHER),
@@ -30,6 +32,14 @@ REASONS = (
     ("bessel_recurrences", "one.order - d / 2 -> one.order", "orders that differ by numbers are sorted all the same"),
     ("bessel_recurrences", "d / 2 -> ", "the same, whatever is taken off all of them"),
     ("bessel_recurrences", "2 -> 3", "the same: d/3 is taken off all of them, too"),
+    ("collect_decay", "Vec('x') if is_tensor(one) else sp.Dummy() -> ", "any letter will do that is not the rate"),
+    ("at_constant", "if not rules -> if False", _UNCHANGED),
+    ("change_held", "if not rules -> if False", _UNCHANGED),
+    ("evaluate_integrals", "done == equation.rhs or done.has", _UNCHANGED),
+    ("put_into_terms", "if new == changed -> if False", _UNCHANGED),
+    ("rescale", "if new == equation -> if False", _UNCHANGED),
+    ("split_by_covariance", "if changed == equation.rhs -> if False", _UNCHANGED),
+    ("substitute", "if new == changed -> if False", _UNCHANGED),
     ("inner", "zip(first.args, second.args, strict=True) -> ", "the inner product is symmetric"),
     ("over_gas_constant", "total + (series.getO() or 0) -> ", _ORDER),
     ("leading_log", "log + sp.Order(1 / k, (k, sp.oo)) -> ", _ORDER),

@@ -22,6 +22,19 @@ CHECKED = {
     "vmf-entropy": "test_vmf_numeric.test_every_quantity_against_bessel_functions",
     "vmf-heat-capacity": "test_vmf_numeric.test_every_quantity_against_bessel_functions",
     "adiabatic-index": "test_vmf_numeric.test_every_quantity_against_bessel_functions",
+    "homogeneous-slopes": "test_homogeneous.test_slopes_of_the_entropy",
+    "radius, fixed LR, normalised SGD": "test_homogeneous.test_radius",
+    "homogeneous-radius": "test_homogeneous.test_radius",
+    "coupled-homogeneous-radius": "test_homogeneous.test_radius",
+    "homogeneous-temperature": "test_homogeneous.test_equipartition_in_a_well",
+    "homogeneous-gas": "test_homogeneous.test_equipartition_in_a_well",
+    "coupled-homogeneous-gas": "test_homogeneous.test_equipartition_in_a_well",
+    "trust-ratio-radius": "test_homogeneous.test_norm_of_lars",
+    "radius, fixed LR, signSGD": "test_homogeneous.test_signs_of_running_means",
+    "radius, fixed LR, Lion": "test_homogeneous.test_radius_and_angle_of_lion",
+    "radius, fixed LR, Muon": "test_homogeneous.test_radius_of_muon",
+    "radius, fixed LR, LAMB": "test_homogeneous.test_norm_of_lamb",
+    "radius, fixed LR, LARS": "test_homogeneous.test_norm_of_lars",
 }
 
 

@@ -232,3 +232,19 @@ def test_norm_of_lars() -> None:
         return w - eta * np.linalg.norm(w, axis=1, keepdims=True) * u / np.linalg.norm(u, axis=1, keepdims=True), None
 
     close_to(settled(step, expected, 4000, d), expected**2, 1.5 / d + 0.005)
+
+
+@pytest.mark.parametrize("k", [0.0, 0.5, 1.0])
+def test_slopes_of_the_entropy(k: float) -> None:
+    """Of (d - 1)(log T/2 + log r), with T and r written out, by differences: as derived, and ((1 + k)/4 ± 1/2) R_k."""
+
+    def entropy(log_eta: float, log_lam: float) -> float:
+        eta, lam, products, gain = math.exp(log_eta), math.exp(log_lam), 3.0, 0.7
+        r = (eta * products / (2 * lam)) ** (1 / (2 + 2 * k))
+        return (D - 1) * (math.log(eta / r ** (1 + k) * products / (2 * gain * (D - 1))) / 2 + math.log(r))
+
+    at, step, unit = (-2.0, -3.0), 1e-4, (D - 1) / (1 + k)
+    by_rate = (entropy(at[0] + step, at[1]) - entropy(at[0] - step, at[1])) / (2 * step)
+    by_decay = (entropy(at[0], at[1] + step) - entropy(at[0], at[1] - step)) / (2 * step)
+    assert (by_rate / unit, by_decay / unit) == pytest.approx(((3 + k) / 4, (k - 1) / 4), abs=1e-6)
+    assert derive("homogeneous-slopes").claim(R_k=unit, k=k) == pytest.approx(by_decay, abs=1e-5)
