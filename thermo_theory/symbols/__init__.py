@@ -254,7 +254,7 @@ degree = _symbol(
     "k",
     "degree of a step in the gradient: steps are c^k times as large if gradients are c times",
     "1",
-    Domain(0.0),
+    Domain(0.0, 30.0),
 )
 D_step = _symbol("D", "D", "sum over all lags of the mean inner products of steps' directions, at unit norm")
 r_next = _symbol("r'", "r_next", "norm of the weights after the next step", "weight")

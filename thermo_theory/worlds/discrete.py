@@ -160,7 +160,7 @@ def _batches(
 # Runs --------------------------------------------------------------------------------------------
 
 #: Steps of a run that still depends on where it began, and the longest run that forgets it.
-SHORT, LONG = 9, 240
+SHORT, LONG = 9, 400
 
 #: What is left of the distance of two beginnings in a run that has forgotten.
 FORGOTTEN = Decimal(10) ** -17

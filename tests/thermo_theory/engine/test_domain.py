@@ -25,11 +25,11 @@ WITHOUT_NUMBERS = set(
     """gibbs-distribution first-law second-law potentials maxwell-relations potential thermodynamic-integration
     vmf-riccati scaling-symmetry momentum-symmetry nesterov-symmetry adamw-symmetry adam-l2-symmetry estimator-bias
     signsgd-symmetry lion-symmetry normalised-sgd-symmetry muon-symmetry lars-symmetry lamb-symmetry
-    coupled-homogeneous-gas
     real-gas ornstein-uhlenbeck probability-currents implicit-potential-adiabat entropy-of-schedule""".split()  # noqa: SIM905
 )
 KEYS = sorted(registered())
-NUMERIC = [key for key in KEYS if key[0] not in WITHOUT_NUMBERS]
+#: The index of the gas with coupled decay is 2, whatever the degree.
+NUMERIC = [key for key in KEYS if key[0] not in {*WITHOUT_NUMBERS, "coupled-homogeneous-gas"}]
 
 
 def of(key):
