@@ -227,7 +227,7 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
                 _batches(dice, granted, n, others, noise, broken),
-                [[first % 4, *(dice.randrange(4) for _ in range(LONG + 1))] for first in range(n + 1)],
+                [[first % 4, *(dice.randrange(4) for _ in range(2 * LONG))] for first in range(n + 1)],
                 (_start(update, dice, n), _start(update, dice, n)),
                 tuple(_number(dice, *ranges[name]) for name in _rates(update)),
                 _number(dice, 1.4, 1.7),
@@ -237,7 +237,7 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
             # Most draws are refused: that is found out in floating point.
             early = _forgotten_after(update, drawn, rounded=True)
             if early and _apart(update, drawn, early) and (length := _forgotten_after(update, drawn)):
-                return replace(drawn, length=min(LONG, length + length // 2))
+                return replace(drawn, length=length + length // 2)
     return None
 
 
