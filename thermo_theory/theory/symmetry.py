@@ -43,7 +43,6 @@ from thermo_theory.symbols.vectors import (
     Functional,
     NormEntropyOf,
 )
-from thermo_theory.updates import UpdateError
 from thermo_theory.worlds.discrete import course, gradient, index, run, runs_world, steps
 
 __all__ = [
@@ -111,8 +110,8 @@ def by_induction(*equations: sp.Eq, number: sp.Symbol) -> sp.Eq:
     for start, recursion, symmetry, factor in zip(starts, recursions, symmetries, factors, strict=True):
         if put_at_once(start.rhs, changed) != factor * start.rhs:
             raise OperationError(f"the runs do not start at {factor} times {start.rhs}")
-        _one_step = [put_at_once(side, dict(zip(plain, here, strict=False))) for side in symmetry.args]
-        end = put_at_once(recursion.rhs, changed).subs(supposed).subs(*_one_step)
+        one_step = [put_at_once(side, dict(zip(plain, here, strict=False))) for side in symmetry.args]
+        end = put_at_once(recursion.rhs, changed).subs(supposed).subs(*one_step)
         if sp.expand(end - factor * recursion.rhs) != 0:
             raise OperationError(f"a step leads to {end}, not to {factor} times {recursion.rhs}")
     return eq(*next(iter(supposed.items()))).subs(number, steps)
@@ -280,11 +279,9 @@ def _directions(chain: Chain) -> Step:
 def _slopes_from_scaling(chain: Chain, protocol: Protocol, shifted: Step, entropy: sp.Function, rest: str) -> None:
     """From how an entropy changes along an orbit to the combination of its slopes that this fixes."""
     up, down = protocol.rule.rate_powers
-    if not (up or down):
-        raise UpdateError("the scaling symmetry changes neither rate: it does not say how the entropy depends on them")
+    of_rate, of_decay = protocol.rule.invariant
     orbit = shifted.choose(c, (lam / eta) ** (1 / (up - down)), because="so that both rates are equal")
     there = next(part for part in orbit.equation.lhs.atoms(entropy) if part.args[0] == part.args[1])
-    of_rate, of_decay = protocol.rule.invariant
     value = chain.definition(
         eq(there, sp.Function(rest)(eta**of_rate * lam**of_decay)), "a function of what is equal along an orbit"
     )

@@ -17,16 +17,13 @@ from thermo_theory.symbols import (
     beta,
     beta1,
     beta2,
-    buffer,
     c,
     eta,
     eta_eff,
-    first,
     g,
     glossary,
     lam,
     r0,
-    second,
     small,
     w,
 )
@@ -55,7 +52,9 @@ _OTHER_NAMES = {"lr": "eta", "lambda": "lam", "weight_decay": "lam", "wd": "lam"
 
 #: Symbols of names that the glossary knows; a name that is not here has a symbol of its own.
 _SYMBOLS = RATES | {"beta": beta, "beta1": beta1, "beta2": beta2, "eps": small}
-_BUFFERS = {"v": buffer, "m": first, "q": second}
+
+#: Buffers that the glossary knows, as v_k, m_k and q_k, and their degrees in the gradient.
+_MOMENTS = {"v": 1, "m": 1, "q": 2}
 
 
 def _letter(name: str) -> sp.Symbol:
@@ -203,11 +202,8 @@ class Update:
         except UpdateError:
             degrees = {}
         # What is called as a moment of the glossary, and is of another degree, has another unit: another letter.
-        vectors = {
-            name: Vec(f"{name}_{'b' if name in _BUFFERS and degrees.get(name, moment) != moment else 'k'}")
-            for name in self.buffers
-            for moment in [2 if name == "q" else 1]
-        }
+        others = {name for name, moment in _MOMENTS.items() if degrees.get(name, moment) != moment}
+        vectors = {name: Vec(f"{name}_{'b' if name in others else 'k'}") for name in self.buffers}
         numbers = {name: _SYMBOLS.get(name) or _letter(name) for name in self.parameters}
         sizes = {name: sp.Symbol(f"{name}_k", positive=True) for name in self.buffers if name not in self.vectors}
         return {"w": w, "g": g, **vectors, **sizes, **numbers}
@@ -240,16 +236,17 @@ class Update:
                 known[name] = before
         found: dict[sp.Dummy, sp.Expr] = {}
         for condition, where in scaling.conditions:
-            left = sp.expand(condition.subs(found))
+            left = sp.expand(condition.xreplace(found))
             open_ = next((one for one in unknown.values() if left.has(one)), None)
             if open_ is not None:
-                value = sp.solve(left, open_)[0]
-                found = {one: sp.expand(its.subs(open_, value)) for one, its in found.items()} | {open_: value}
+                slope = left.coeff(open_)  # conditions are linear
+                value = sp.expand(open_ - left / slope)
+                found = {one: sp.expand(its.xreplace({open_: value})) for one, its in found.items()} | {open_: value}
             elif left != 0:
                 raise UpdateError(f"{where}, scale differently")
         # What no condition fixes may stay as it is.
         rest = dict.fromkeys(unknown.values(), sp.S.Zero)
-        return {one: sp.expand(found.get(dummy, dummy)).subs(rest) for one, dummy in unknown.items()}
+        return {one: sp.expand(found.get(dummy, dummy)).xreplace(rest) for one, dummy in unknown.items()}
 
     @cached_property
     def breaking(self) -> dict[str, tuple[sp.Expr, str]]:

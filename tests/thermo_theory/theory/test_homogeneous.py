@@ -73,7 +73,7 @@ def close_to(measured: tuple[float, float], expected: float, bias: float) -> Non
     """Within five standard errors and what the theory leaves out; and the errors are small enough to tell."""
     mean, error = measured
     assert error < 0.01 * mean, f"standard error {error / mean:.1%}"
-    assert abs(mean - expected) < 5 * error + bias * expected, f"{mean} +- {error}, expected {expected}"
+    assert abs(mean - expected) < 5 * error + bias * expected, f"{mean} ± {error}, expected {expected}"
 
 
 @pytest.mark.parametrize("k", [0.0, 0.5, 1.0])

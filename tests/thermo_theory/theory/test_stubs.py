@@ -1,4 +1,4 @@
-"""What type checkers are told of formulas is what formulas take."""
+"""The stub lists, for type checkers, the arguments that formulas take."""
 
 import subprocess
 import sys
