@@ -27,6 +27,9 @@ ELEMENTARY: Mapping[str, Callable[..., sp.Expr]] = {
 #: The longest text, in characters; the largest exponent; the largest power of numbers, in bits.
 LONGEST, EXPONENT, BITS = 1000, 100, 4096
 
+#: Names that nobody gives to a variable.
+NO_NUMBERS = frozenset({"nan", "inf", "infinity", "oo", "zoo"})
+
 _BINARY: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -151,6 +154,8 @@ class _Reader:
         if node.id in self.functions:
             raise self.refused(f"{node.id!r} is a function", node, f"write {node.id}(...)")
         if self.symbols is None:
+            if node.id.lower() in NO_NUMBERS:
+                raise self.refused(f"{node.id!r} is not a finite number", node)
             return sp.pi if node.id == "pi" else sp.Symbol(node.id, real=True)
         raise self.refused(f"unknown name {node.id!r}", node, f"known: {', '.join(self.symbols)}")
 

@@ -12,7 +12,7 @@ import operator
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import mpmath as mp
 import sympy as sp
@@ -25,15 +25,20 @@ from thermo_theory.worlds.thermodynamics import System, meanings_of, numbers
 
 __all__ = ["Patches", "form_patches", "own_world", "zonal_patches"]
 
-#: Losses and areas of patches of the unit sphere.
-Patches = tuple[list[Any], list[Any]]
-
-#: Temperatures of the worlds, in units of the standard deviation of the loss over the whole sphere.
+#: Temperatures of the worlds, as multiples of a unit.
 HEATS = ("0.4", "1", "3")
 #: Patches of a quadratic form; digits of its moments, most of which Gauss' nodes take away.
 NODES, MOMENT_DIGITS = 20, 90
 #: Relative change of sums at which an interval of the angle has enough patches, and the most intervals that are tried.
 ENOUGH, MOST = mp.mpf(10) ** -12, 400
+
+
+class Patches(NamedTuple):
+    """Losses and areas of patches of the unit sphere, and the unit of the worlds' temperatures."""
+
+    losses: list[Any]
+    areas: list[Any]
+    unit: Any
 
 
 def own_world(
@@ -61,9 +66,9 @@ def own_world(
     @precise
     def maker(number: int, granted: Assumptions) -> World:
         known.extend([] if known else [patches()])
-        losses, areas = known[0]
+        losses, areas, unit = known[0]
         dice = random.Random(f"own {number}")
-        T = mp.mpf(float(_deviation(losses, areas) * mp.mpf(HEATS[number])))
+        T = mp.mpf(float(unit * mp.mpf(HEATS[number])))
         R, V = mp.mpf(d - 1) / 2, mp.mpf(1) / 2
         bends = [mp.mpf(0)] * len(losses) if "Gibbs law" in granted else numbers(dice, len(losses), 0.1, 0.9)
         nothing = [mp.mpf(0)] * len(losses)
@@ -79,20 +84,24 @@ def own_world(
             sp.Function(name): lambda _, heat, value=value: mp.mpf(value(T=float(heat)))
             for name, value in given.items()
         }
-        return World(meanings_of(system, dice) | functions | {s.T: T, s.V: V}, f"{says} at T = {mp.nstr(T, 4)}")
+        to = {s.T: T * mp.mpf(dice.uniform(0.5, 1)), s.V: V * mp.mpf(dice.uniform(0.5, 1))}
+        meanings = meanings_of(system, dice) | functions | {s.T: T, s.V: V, "direction": to}
+        return World(meanings, f"{says} at T = {mp.nstr(T, 4)}")
 
-    maker.__doc__ = f"{says}: sums over patches of the unit sphere, and what its methods return."
     return maker
 
 
-def _deviation(losses: Sequence[Any], areas: Sequence[Any]) -> Any:
-    """Standard deviation of the loss over the whole sphere."""
-    mean = mp.fdot(losses, areas) / mp.fsum(areas)
-    return mp.sqrt(mp.fsum(a * (x - mean) ** 2 for x, a in zip(losses, areas, strict=True)) / mp.fsum(areas))
+def zonal_patches(loss: Callable[[Any], Any], d: int, unit: float) -> Patches:
+    """Cut the sphere along circles of latitude, finely enough at the temperatures of the worlds.
 
-
-def zonal_patches(loss: Callable[[Any], Any], d: int) -> Patches:
-    """Cut the sphere along circles of latitude; the loss is a function of the cosine.
+    Parameters
+    ----------
+    loss : callable
+        A function of the cosine.
+    d : int
+        Dimension of the weights.
+    unit : float
+        The unit of the temperatures.
 
     Raises
     ------
@@ -119,14 +128,13 @@ def zonal_patches(loss: Callable[[Any], Any], d: int) -> Patches:
     beside = [mp.pi / 2 * mp.mpf(2) ** -k for k in steps]
     ends = sorted([mp.pi / 2, *(mp.pi / 2 + sign * width for width in beside for sign in (1, -1))])
     rough = [patch for pair in pairwise(ends) for patch in cut(*pair)]
-    middle, deviation = rough[len(rough) // 2][0], _deviation(*zip(*rough, strict=True))
-    heats = [deviation * mp.mpf(heat) for heat in HEATS]
+    middle, heats = rough[len(rough) // 2][0], [unit * mp.mpf(heat) for heat in HEATS]
     patches = rough
     for tolerance in (mp.mpf("0.01"), mp.mpf("0.01"), ENOUGH):  # first the sums that errors are compared with
         patches = _settled(pairwise(ends), cut, sums, sums(patches), tolerance)
     least = [ENOUGH / 1000 * all_ for all_ in sums(patches)[::2]]
     kept = [patch for patch in patches if any(map(operator.gt, weights(*patch), least))]
-    return [x for x, _ in kept], [share for _, share in kept]
+    return Patches([x for x, _ in kept], [share for _, share in kept], unit)
 
 
 def _settled(
@@ -154,13 +162,17 @@ def _settled(
 
 
 def form_patches(curvatures: Sequence[float], pulls: Sequence[float]) -> Patches:
-    """Gauss' nodes and weights of ``sum_i a_i u_i^2 + b_i u_i``, u uniform on the sphere, and the sphere's area."""
+    """Gauss' nodes and weights of ``sum_i a_i u_i^2 + b_i u_i``, u uniform on the sphere, and the sphere's area.
+
+    The unit of temperature is the standard deviation of the loss over the sphere.
+    """
     with mp.workdps(MOMENT_DIGITS):
         a, b, d = [*map(mp.mpf, curvatures)], [*map(mp.mpf, pulls)], len(curvatures)
         middle, count = mp.fsum(a) / d, 2 * NODES
         moments = _moments([x - middle for x in a], b, count)
         nodes, weights = _gauss(moments, NODES)
-        return [+node + middle for node in nodes], [weight * sphere_area(d) for weight in weights]
+        losses, areas = [+node + middle for node in nodes], [weight * sphere_area(d) for weight in weights]
+        return Patches(losses, areas, mp.sqrt(moments[2]))
 
 
 def _moments(a: Sequence[Any], b: Sequence[Any], count: int) -> list[Any]:

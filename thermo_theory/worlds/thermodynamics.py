@@ -59,11 +59,13 @@ _STATE = (s.T, s.V)
 def _along(expression: sp.Expr, world: World, change: dict[sp.Symbol, Any]) -> Any:
     """Rate of change of an expression when the state (T, V) moves in a direction."""
     here = {variable: world[variable] for variable in _STATE}
+    # Steps are in units of the smallest change that the state itself would take for large: T may be 1e-5.
+    unit = min(mp.fabs(here[x] / rate) for x, rate in change.items() if rate)
 
     def moved(step: Any) -> Any:
-        return evaluate(expression, world.at({x: here[x] + step * change.get(x, 0) for x in _STATE}))
+        return evaluate(expression, world.at({x: here[x] + step * unit * change.get(x, 0) for x in _STATE}))
 
-    return slope(moved, mp.mpf(0))
+    return slope(moved, mp.mpf(0)) / unit
 
 
 def _differential(expression: Change, world: World) -> Any:

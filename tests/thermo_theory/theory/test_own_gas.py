@@ -1,5 +1,8 @@
 """Gas: any loss on the sphere. Its numbers against plain sums, its series, its own world, and what it refuses."""
 
+import copy
+import pickle
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -173,7 +176,7 @@ def test_the_patches_of_a_form_have_the_moments_of_the_sphere():
     """The u_i^2 are Dirichlet: E u_1^4 = 3/(d (d + 2)), E u_1^2 u_2^2 = 1/(d (d + 2)); areas add up to the sphere's."""
     a, b, n = np.array([0.3, 1.1, 2.0, 5.0]), np.array([0.0, 0.7, 0.0, -0.2]), 4
     with mp.workdps(40):
-        losses, areas = form_patches(a, b)
+        losses, areas, _ = form_patches(a, b)
         whole = mp.fsum(areas)
         assert float(whole) == pytest.approx(2 * np.pi**2, rel=1e-15)
         square = (a.sum() ** 2 + 2 * (a**2).sum()) / (n * (n + 2)) + (b**2).sum() / n
@@ -184,7 +187,7 @@ def test_the_patches_of_a_form_have_the_moments_of_the_sphere():
 @pytest.mark.parametrize("n", [3, 8, 2000])
 def test_the_patches_of_a_zonal_loss_cover_the_sphere(n):
     with mp.workdps(40):
-        losses, areas = zonal_patches(lambda q: q, n)
+        losses, areas, _ = zonal_patches(lambda q: q, n, 1.0)
         whole = mp.fsum(areas)
         assert float(mp.log(whole)) == pytest.approx(
             np.log(2) + n / 2 * np.log(np.pi) - float(mp.loggamma(mp.mpf(n) / 2)), rel=1e-12
@@ -197,7 +200,10 @@ def test_the_patches_of_a_zonal_loss_cover_the_sphere(n):
     [
         Gas(WELLS, d=6),
         Gas("abs(c - 0.1)", d=3),
-        Gas("1 - c", d=500),
+        Gas("1 - c", d=150),
+        Gas("1 - c^2", d=100_000),
+        Gas("-exp(-1000*(1 - c))", d=50),  # felt only at the pole
+        Gas("c^4/10^8", d=7),
         Gas(FORM, d=3),
         Gas("c", d=3, matrix=FORM, pole=[1, 1, 0]),
     ],
@@ -232,6 +238,7 @@ def test_a_wrong_number_is_caught(name, loss):
     [
         (1 - x * y, {}, "one symbol, the cosine with the pole; -x.y [+] 1 has the symbols x, y"),
         ("1", {}, "1 has no symbol"),
+        ("nan", {}, "cannot read .nan.: .nan. is not a finite number at character 1"),
         (3, {}, "3 has no symbol"),
         ("sin(c)^2 + cos(c)^2", {}, "same in all directions"),
         ("1/c", {}, "finite and real for cosines from -1 to 1; at 0 1/c is not"),
@@ -293,3 +300,16 @@ def test_a_temperature_that_is_none(T):
 def test_other_requests_that_cannot_be_met(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_a_gas_and_its_derivation_pickle():
+    for gas in (Gas(WELLS, d=6), Gas("c", d=3, matrix=FORM, pole=[1, 1, 0])):
+        for again in (pickle.loads(pickle.dumps(gas)), copy.deepcopy(gas)):
+            assert str(again) == str(gas)
+            assert again.energy(T=0.3) == gas.energy(T=0.3)
+        assert len(pickle.loads(pickle.dumps(gas.derivation)).verify()) == len(gas.derivation.steps)
+
+
+def test_a_loss_that_is_felt_at_no_temperature_has_no_world():
+    with pytest.raises(ValueError, match="heat capacity is near 0 from T = 1e-59 up"):
+        Gas("exp(1000*c - 1000)", d=50).verify()

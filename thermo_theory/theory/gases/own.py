@@ -23,6 +23,7 @@ from thermo_theory.engine.checking import Evidence
 from thermo_theory.engine.derivation import Chain, Derivation
 from thermo_theory.engine.differentials import Partial
 from thermo_theory.engine.reading import read_expression
+from thermo_theory.engine.world import Assumptions, World
 from thermo_theory.numeric.bingham import Form
 from thermo_theory.numeric.domain import POSITIVE, REAL, Domain, FloatArray, Invalid, check_domain
 from thermo_theory.numeric.zonal import GibbsNumbers, Zonal, grid
@@ -96,6 +97,7 @@ class Gas:
 
     def __init__(self, loss: Any, *, d: int, matrix: Any = None, pole: ArrayLike | None = None) -> None:
         self.d = _dimension(d)
+        self._given = partial(type(self), loss, d=d, matrix=matrix, pole=pole)
         self._known: dict[float, GibbsNumbers] = {}
         self._loss, self._cosine, self._form = sp.S.Zero, sp.Symbol("c", real=True), None
         if isinstance(loss, np.ndarray | list | tuple | sp.MatrixBase):
@@ -110,6 +112,9 @@ class Gas:
             self._zonal = self._prepared()
         else:
             self._form = self._quadratic(matrix, pole)
+
+    def __reduce__(self) -> tuple[Callable[[], Gas], tuple[()]]:
+        return self._given, ()
 
     # The loss ----------------------------------------------------------------------------------------
 
@@ -321,14 +326,13 @@ class Gas:
         capacity = chain.definition(eq(C_V, Partial(U, T, V)), "heat capacity at constant volume")
         capacity.substitute(heat)
         chain.claim("loss-fluctuations")
-        given = {name: getattr(self, method) for name, (_, method) in _GIVEN.items()}
         return Derivation(
             name="gas",
             protocol=None,
             declared=None,
             source="Callen 1985, Sec. 1.8; Gibbs 1902, Ch. VII",
             summary=f"Heat and fluctuations of {self}",
-            worlds=(own_world(self._patches, self.d, given, str(self)),),
+            worlds=(_Worlds(self),),
             steps=tuple(chain.steps),
         )
 
@@ -349,6 +353,8 @@ class Gas:
             If a step is false; with the counterexample.
         StepUnproved
             If a step could not be checked.
+        ValueError
+            If the loss is too rough for patches, or felt at no temperature.
 
         Examples
         --------
@@ -358,14 +364,45 @@ class Gas:
         """
         return self.derivation.verify()
 
-    def _patches(self) -> Patches:
+    def patches(self) -> Patches:
+        """Return the sphere in patches, for `verify`; errors as there."""
         if self._form is None:
-            return zonal_patches(sp.lambdify(self._cosine, self._loss, "mpmath"), self.d)
+            return zonal_patches(sp.lambdify(self._cosine, self._loss, "mpmath"), self.d, self._felt())
         return form_patches(list(self._form.curvatures), list(self._form.pulls))
+
+    def _felt(self) -> float:
+        """A temperature at which the loss is felt: the first from above with a heat capacity of 0.1, or the largest.
+
+        Raises
+        ------
+        ValueError
+            If it is felt nowhere.
+        """
+        heats = [self._zonal.size * 10.0**-k for k in range(60)]
+        felt = next((heat for heat in heats if self._moments(heat).heat >= 0.1), None)
+        best = felt or max(heats, key=lambda heat: self._moments(heat).heat)
+        if self._moments(best).heat < 1e-6 * self.d:
+            raise ValueError(f"{self} cannot be checked: its heat capacity is near 0 from T = {heats[-1]:g} up")
+        return best
 
     def __repr__(self) -> str:
         parts = [str(self._loss)] * bool(self._loss) + ["u.A u"] * (self._form is not None)
         return f"Gas({' + '.join(parts)}, d={self.d})"
+
+
+class _Worlds:
+    """Makes the worlds of a gas, and is pickled with it."""
+
+    def __init__(self, gas: Gas) -> None:
+        self.gas, self.__doc__ = gas, f"{gas}: sums over patches of the unit sphere, and what its methods return."
+        given = {name: getattr(gas, method) for name, (_, method) in _GIVEN.items()}
+        self.maker = own_world(gas.patches, gas.d, given, str(gas))
+
+    def __call__(self, number: int, granted: Assumptions, /) -> World:
+        return self.maker(number, granted)
+
+    def __reduce__(self) -> tuple[type[_Worlds], tuple[Gas]]:
+        return _Worlds, (self.gas,)
 
 
 # What is asked of the arguments --------------------------------------------------------------------
