@@ -22,6 +22,12 @@ OPTIMIZERS = {
     "lamb": (0.9, 0.999),
 }
 
+#: Which of the two an optimiser's steps depend on; all others take both.
+TAKEN = {
+    **dict.fromkeys(("sgd", "signsgd", "normalised-sgd"), ()),
+    **dict.fromkeys(("momentum", "nesterov", "muon", "lars"), ("momentum",)),
+}
+
 #: Steps that grow with the gradient; those of all others have the same length however large it is.
 GRADIENT = ("sgd", "momentum", "nesterov")
 
@@ -35,10 +41,23 @@ def own_share(value: Any) -> float:
 
 
 def take_defaults(table: Any) -> None:
-    """Give the coefficients that a table ``[training]`` leaves out the values of its optimiser."""
-    for name, own in zip(("momentum", "beta2"), OPTIMIZERS[table.optimizer], strict=True):
-        if math.isnan(getattr(table, name)):
+    """Give the coefficients that a table ``[training]`` leaves out the values of its optimiser.
+
+    Raises
+    ------
+    ExperimentError
+        If a coefficient is given that the optimiser has not; its own value, which a saved experiment has, is taken.
+    """
+    both = ("momentum", "beta2")
+    for name, own in zip(both, OPTIMIZERS[table.optimizer], strict=True):
+        given = getattr(table, name)
+        if math.isnan(given):
             object.__setattr__(table, name, own)
+        elif given != own and name not in (taken := TAKEN.get(table.optimizer, both)):
+            raise ExperimentError(
+                f"[training] {name} = {show(given)}: {table.optimizer} has no {name}; it takes "
+                f"{' and '.join(taken) or 'neither momentum nor beta2'}"
+            )
 
 
 def check_protocols(optimizer: str, *protocols: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -72,12 +73,28 @@ class Term:
         """Whether it is a name, not a number."""
         return not self.args and self.op.isidentifier()
 
+    def leaves(self) -> Iterator[Term]:
+        """The names and numbers that stand in it."""
+        if not self.args:
+            yield self
+        for part in self.args:
+            yield from part.leaves()
+
     def names(self) -> Iterator[str]:
         """Names that stand in it."""
-        if self.is_name:
-            yield self.op
-        for part in self.args:
-            yield from part.names()
+        return (leaf.op for leaf in self.leaves() if leaf.is_name)
+
+    def compiled(self) -> Callable[[Mapping[str, Any]], Any]:
+        """A function of what names and numbers mean that returns the value; `msign` asks for the "shape of w"."""
+        if not self.args:
+            return operator.itemgetter(self.op)
+        (first, *others), function = [part.compiled() for part in self.args], COMPUTED[self.op]
+        if self.op == "msign":
+            return lambda meaning: function(first(meaning), meaning["shape of w"])
+        if not others:
+            return lambda meaning: function(first(meaning))
+        (second,) = others
+        return lambda meaning: function(first(meaning), second(meaning))
 
 
 def _joined(op: str, turned: bool) -> Callable[[Term, Any], Term]:
@@ -209,12 +226,13 @@ def _signs(x: Any) -> Any:
 
 
 COMPUTED: dict[str, Callable[..., Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "**": lambda a, b: a**b,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
     "sign": _signs,
+    "msign": polar,
     "norm": lambda x: _root((x * x).sum()),
     "dot": lambda a, b: (a * b).sum(),
     "sqrt": _root,

@@ -29,7 +29,6 @@ from thermo_theory.symbols import (
 )
 from thermo_theory.symbols.vectors import Vec, is_tensor
 from thermo_theory.updates.terms import (
-    COMPUTED,
     FUNCTIONS,
     INFINITE,
     WRITTEN,
@@ -38,7 +37,6 @@ from thermo_theory.updates.terms import (
     Term,
     UpdateError,
     in_limit,
-    polar,
     term_of,
 )
 
@@ -74,6 +72,9 @@ class Update:
     """
 
     statements: tuple[tuple[str, Term], ...]
+
+    def __reduce__(self) -> tuple[type[Update], tuple[Any]]:
+        return type(self), (self.statements,)
 
     @classmethod
     @cache
@@ -404,20 +405,19 @@ class Update:
         dict
             The weights and buffers by name.
         """
-        meaning = dict(values)
-        exact = np.asarray(values["w"]).dtype == object
-
-        def number(text: str) -> Any:
-            above, _, below = text.partition("/")
-            kind = type(np.ravel(values["w"])[0]) if exact else float
-            return kind(above) / kind(below or 1)
-
-        def value(term: Term) -> Any:
-            if not term.args:
-                return meaning[term.op] if term.op in meaning else number(term.op)
-            parts = [value(part) for part in term.args]
-            return polar(parts[0], shape) if term.op == "msign" else COMPUTED[term.op](*parts)
-
-        for name, term in self.statements:
-            meaning[name] = value(term)
+        w = np.asarray(values["w"])
+        kind = type(w.flat[0]) if w.dtype == object else float
+        program, numerals, constants = self._compiled
+        if kind not in constants:
+            constants[kind] = {text: kind(above) / kind(below or 1) for text, (above, below) in numerals.items()}
+        meaning = {"shape of w": shape, **constants[kind], **values}
+        for name, value in program:
+            meaning[name] = value(meaning)
         return {name: meaning[name] for name in ("w", *self.buffers)}
+
+    @cached_property
+    def _compiled(self) -> tuple[list[Any], dict[str, tuple[str, str]], dict[type, dict[str, Any]]]:
+        """The statements as functions; the fractions that stand in them; these as numbers of the kinds met so far."""
+        numbers = {leaf.op for _, term in self.statements for leaf in term.leaves() if not leaf.is_name}
+        fractions = {text: text.partition("/")[::2] for text in numbers}
+        return [(name, term.compiled()) for name, term in self.statements], fractions, {}

@@ -159,11 +159,16 @@ def _batches(
 
 # Runs --------------------------------------------------------------------------------------------
 
-#: Steps of a run that still depends on where it began, and the longest run that forgets it.
-SHORT, LONG = 9, 400
+#: Steps of a run that still depends on where it began, and the most after which one in floating point has forgotten.
+SHORT, LONG = 9, 200
 
-#: What is left of the distance of two beginnings in a run that has forgotten.
-FORGOTTEN = Decimal(10) ** -17
+#: How many draws are looked at for those that forget soonest; sooner than after so many steps none does honestly: its
+#: steps are so large that many runs end in the same place.
+LOOKED_AT, SOONEST = 16, 40
+
+#: What is then left of the distance of two beginnings. Runs go on three times as long: it falls by the same factor in
+#: each stretch, to a cube of this at least, so that slopes of entropies keep their digits.
+FORGOTTEN = 1e-9
 
 #: Where rates are drawn from at first; if runs do not forget where they began, from wider ranges.
 RANGES = {"eta": (0.35, 0.45), "eta_eff": (0.35, 0.55), "lam": (0.25, 0.4), "r0": (1.1, 1.4)}
@@ -221,43 +226,42 @@ def _drawn(update: Update, number: int, granted: frozenset[str]) -> SimulatedRun
     others = [name for name in update.parameters if name not in RATES]
     # A small change of a gradient leaves its signs as they are.
     broken = Decimal(1) if _has_signs(update) else Decimal("0.1")
+    best: tuple[int, SimulatedRuns] | None = None
     with localcontext(CONTEXT):
         for attempt in range(400):
             ranges = RANGES | {"eta": (0.05, 0.8), "lam": (0.2, 1.2)} if attempt else RANGES
             noise = _number(dice, 0.5, 2.5) if attempt else Decimal("1.3")
             drawn = SimulatedRuns(
                 _batches(dice, granted, n, others, noise, broken),
-                [[first % 4, *(dice.randrange(4) for _ in range(2 * LONG))] for first in range(n + 1)],
+                [[first % 4, *(dice.randrange(4) for _ in range(3 * LONG))] for first in range(n + 1)],
                 (_start(update, dice, n), _start(update, dice, n)),
                 tuple(_number(dice, *ranges[name]) for name in _rates(update)),
                 _number(dice, 1.4, 1.7),
             )
             if "stationarity" not in granted:
                 return drawn
-            # Most draws are refused: that is found out in floating point.
-            early = _forgotten_after(update, drawn, rounded=True)
-            if early and _apart(update, drawn, early) and (length := _forgotten_after(update, drawn)):
-                return replace(drawn, length=length + length // 2)
+            early = _forgotten_after(update, drawn, best[0] if best else LONG)
+            if early >= SOONEST and _apart(update, drawn, early):
+                best = early, drawn
+            if best and attempt >= LOOKED_AT:
+                return replace(best[1], length=3 * best[0])
     return None
 
 
 @np.errstate(all="ignore")
-def _forgotten_after(update: Update, drawn: SimulatedRuns, rounded: bool = False) -> int:
-    """Steps after which runs that began with other weights and buffers are the same, 0 if that is too many.
+def _forgotten_after(update: Update, drawn: SimulatedRuns, most: int) -> int:
+    """Steps after which runs that began with other weights and buffers are the same, 0 if that is more than `most`.
 
-    At the rates, at rescaled ones, and where both are equal or one is 1.
+    At the rates, at rescaled ones, and where both are equal or one is 1; in floating point.
     """
-    batches, forgotten, most, pairs = drawn.batches, FORGOTTEN, LONG, _begun(update, drawn)
-    if rounded:
-        batches, forgotten, most = batches.rounded(), Decimal("1e-9"), LONG // 2
-        pairs = [(_rounded(rates), list(map(_rounded, starts))) for rates, starts in pairs]
-    longest = 1
-    for rates, starts in pairs:
+    batches, longest = drawn.batches.rounded(), 1
+    for rates, starts in _begun(update, drawn):
+        plain = _rounded(rates)
         for order in drawn.orders:
-            states = starts
+            states = list(map(_rounded, starts))
             for count, batch in enumerate(order[:most], start=1):
-                states = [batches.step(update, batch, state, rates) for state in states]
-                if count % 10 == 0 and count >= longest and _alike(states, forgotten):
+                states = [batches.step(update, batch, state, plain) for state in states]
+                if count % 10 == 0 and count >= longest and _alike(states, FORGOTTEN):
                     longest = count
                     break
             else:
@@ -295,7 +299,7 @@ def _spread_out(update: Update, drawn: SimulatedRuns, length: int, batches: Batc
     return bool(np.linalg.svd(across, compute_uv=False)[-2] > 1e-6)
 
 
-def _alike(states: Sequence[State], tolerance: Any) -> bool:
+def _alike(states: Sequence[State], tolerance: float) -> bool:
     """Whether two states differ by less than this."""
     return all(bool((np.abs(np.ravel(one - other)) < tolerance).all()) for one, other in zip(*states, strict=True))
 
