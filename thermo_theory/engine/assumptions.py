@@ -75,7 +75,7 @@ def assumption(name: str, says: str) -> str:
     Raises
     ------
     ValueError
-        If the name or the sentence is empty, or the name is one of this package's.
+        If the name or the sentence is no line of text, or the name is one of this package's.
 
     Examples
     --------
@@ -86,8 +86,8 @@ def assumption(name: str, says: str) -> str:
     ...
     ValueError: 'pure noise' is already an assumption: the mean gradient vanishes
     """
-    if not name.strip() or not says.strip():
-        raise ValueError(f"an assumption has a name and says something; got {name!r}: {says!r}")
+    if not all(isinstance(text, str) and text.strip() and text.isprintable() for text in (name, says)):
+        raise ValueError(f"an assumption is a name and a sentence, a line of text each; got {name!r}: {says!r}")
     if name in _OURS and ASSUMPTIONS[name] != says:
         raise ValueError(f"{name!r} is already an assumption: {ASSUMPTIONS[name]}")
     ASSUMPTIONS[name] = says

@@ -196,7 +196,7 @@ class Derivation(Rendered):
             One of `thermo_theory.operations`, or its name; it starts from the claim.
         *parts, **options
             What else it takes. Steps of this derivation stand for their equations, another derivation for its claim,
-            which becomes a step before this one.
+            which becomes a step before this one, and a text for the letter of the claim that is called so.
         because : str, optional
             Why.
 
@@ -208,13 +208,12 @@ class Derivation(Rendered):
         Raises
         ------
         ValueError
-            If there is no such operation, or it does not apply (an `OperationError`).
+            If there is no such operation or letter, or it does not apply (an `OperationError`).
 
         Examples
         --------
         >>> from thermo_theory import FixedLR, derive
-        >>> from thermo_theory.symbols import eta
-        >>> rate = derive("temperature", FixedLR).then("solve_for", eta)
+        >>> rate = derive("temperature", FixedLR).then("solve_for", "eta")
         >>> rate.claim.equation, len(rate.verify()) == len(rate.steps)
         (Eq(eta, 2*T**2*(d - 1)/(lambda*sigma**2)), True)
         """
@@ -223,6 +222,7 @@ class Derivation(Rendered):
         chain = Chain(f"{self.title}, continued")
         chain.steps = [replace(step, chain=chain) for step in self.steps]
         given = [chain.claim(part) if isinstance(part, Derivation) else part for part in parts]
+        given = [self.claim.letter(part) if isinstance(part, str) else part for part in given]
         for part in (*given, *options.values()):
             if isinstance(part, Step) and part not in chain.steps:
                 raise ValueError(f"step {part.number} of {part.chain.title} is no step of {self.title}")
@@ -331,7 +331,7 @@ def derivations(protocol: Any = None, needs: str | Iterable[str] = (), about: st
     LookupError
         If there is no such protocol.
     ValueError
-        If there is no such assumption.
+        If there is no such assumption, or an argument is of another kind.
 
     Examples
     --------

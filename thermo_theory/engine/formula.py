@@ -337,13 +337,7 @@ class Formula:
         >>> round(rate(T=0.001, lam=0.001, sigma=2.0, d=101), 12)
         0.05
         """
-        letters = {argument_name(symbol): symbol for symbol in self.equation.free_symbols}
-        letters |= {info.argument: mean for mean, info in averages.items() if self.equation.has(mean)}
-        letter = letters.get(unknown, unknown) if isinstance(unknown, str) else unknown
-        if isinstance(letter, str) or not self.equation.has(letter):
-            meant = self._meant(str(unknown), self.arguments)
-            hint = f"did you mean {meant!r}?" if meant else f"it has {', '.join(sorted(letters))}"
-            raise ValueError(f"{self.equation} has no {unknown}; {hint}")
+        letter = self.letter(unknown)
         if letter == getattr(self.equation, "lhs", None):
             return self
         if self.equation.has(sp.Order):
@@ -362,6 +356,23 @@ class Formula:
         summary = f"{self.origin.summary}; solved for {argument_name(letter)}" if self.origin.summary else ""
         origin = replace(self.origin, summary=summary, call=call)
         return Formula(solution, source=self.source, domain=domain, origin=origin)
+
+    def letter(self, name: str | sp.Basic) -> sp.Basic:
+        """Return the letter that is called so: by the name of the argument, or by itself.
+
+        Raises
+        ------
+        ValueError
+            If it does not occur; with the nearest one.
+        """
+        letters = {argument_name(symbol): symbol for symbol in self.equation.free_symbols}
+        letters |= {info.argument: mean for mean, info in averages.items() if self.equation.has(mean)}
+        letter = letters.get(name) if isinstance(name, str) else name
+        if letter is None or not self.equation.has(letter):
+            meant = self._meant(str(name), self.arguments)
+            hint = f"did you mean {meant!r}?" if meant else f"it has {', '.join(sorted(letters))}"
+            raise ValueError(f"{self.equation} has no {name}; {hint}")
+        return letter
 
     def __reduce__(self) -> tuple[Any, ...]:
         check_pickles(self._kernel, f"{self.equation}: the kernel")

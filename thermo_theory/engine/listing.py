@@ -97,6 +97,10 @@ class Derivations(Sequence[Any]):
         """Those of a protocol that need all of some assumptions and are about something; see `derivations`."""
         if protocol is not None:
             check_protocol(protocol)
+        if not isinstance(words, str | sp.Basic):
+            raise ValueError(f"about = {words!r}: must be words or a symbol")
+        if not isinstance(needs, str | Iterable):
+            raise ValueError(f"needs = {needs!r}: must be the name of an assumption, or several names")
         needed = [known_assumption(name) for name in ([needs] if isinstance(needs, str) else needs)]
         kept = [
             row.entry

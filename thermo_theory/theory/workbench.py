@@ -39,6 +39,13 @@ from thermo_theory.worlds.homogeneous import KINDS, gas_world, length_world, mem
 
 __all__ = ["Optimizer", "collect_decay"]
 
+#: How a step is written whose decay is of a kind that is known; u is what is made of the gradient.
+_STEPS = {
+    "decoupled": "w = w - eta*(u + lam*w)",
+    "coupled": "the same step of g + lam*w in the place of g",
+    "trust": "w = w - eta*norm(w)*(u + lam*w)/norm(u + lam*w)",
+}
+
 #: Names by which an expression is printed, and by which a text is read.
 _PRINTED = {
     "Sign": "sign",
@@ -222,7 +229,7 @@ class Optimizer:
         if fault := _fault(self.rule.homogeneous):
             raise UpdateError(f"no stationary norm is derived for {self}: {fault}")
         if found is None:
-            known = "; ".join(KINDS.values())
+            known = "; ".join(f"{KINDS[kind]}, as {step}" for kind, step in _STEPS.items())
             raise UpdateError(f"the weight decay lam of {self} enters in no way that is known: {known}")
         return found
 
@@ -279,6 +286,9 @@ class Optimizer:
     def _made(self, name: str) -> Derivation:
         self.rule.homogeneous.scaling  # noqa: B018 - refuses an update without a symmetry
         write, summary = _WRITTEN[name]
+        up, down = self.rule.homogeneous.rate_powers
+        if name == "maxwell" and up == down:
+            raise UpdateError(f"no relation between the slopes of the entropy: eta and lam scale alike in {self}")
         if name not in ("scaling-symmetry", "maxwell"):
             if name not in _OF_KIND[self.kind]:
                 raise UpdateError(f"the {name} is not derived for {KINDS[self.kind]}: {self}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,19 @@ __all__ = ["Harmonic"]
 
 #: A covariance whose eigenvalues span more than this has no inverse in float64.
 SINGULAR = 1e13
+
+
+def _one_rate(eta_eff: Any) -> Any:
+    """Return a learning rate.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a number nor an expression.
+    """
+    if isinstance(eta_eff, bool) or not isinstance(eta_eff, Real | sp.Expr):
+        raise ValueError(f"eta_eff = {eta_eff!r}: must be one positive number, or an expression"[:200])
+    return eta_eff
 
 
 class Harmonic:
@@ -132,7 +146,7 @@ class Harmonic:
         >>> Harmonic(np.diag([1.0, 2.0]), np.diag([1.0, 3.0])).temperature(0.1)
         0.1
         """
-        return eta_eff * self._strength / (4 * self.R)
+        return _one_rate(eta_eff) * self._strength / (4 * self.R)
 
     def residual(self, eta_eff: float = 1.0, *, discrete: bool = False) -> float:
         """Share of ``eta_eff Sigma`` by which Lyapunov's equation is not satisfied; 0 but for the matrix-free form.
@@ -156,7 +170,7 @@ class Harmonic:
         if eta_eff is None and discrete:
             raise ValueError("discrete=True needs eta_eff: steps of any size are not proportional to it")
         eta = 1 if eta_eff is None else eta_eff
-        return self._parts.covariance(eta, discrete), eta
+        return self._parts.covariance(_one_rate(eta), discrete), eta
 
     # The weights ---------------------------------------------------------------------------------
 
