@@ -286,9 +286,6 @@ class Optimizer:
     def _made(self, name: str) -> Derivation:
         self.rule.homogeneous.scaling  # noqa: B018 - refuses an update without a symmetry
         write, summary = _WRITTEN[name]
-        up, down = self.rule.homogeneous.rate_powers
-        if name == "maxwell" and up == down:
-            raise UpdateError(f"no relation between the slopes of the entropy: eta and lam scale alike in {self}")
         if name not in ("scaling-symmetry", "maxwell"):
             if name not in _OF_KIND[self.kind]:
                 raise UpdateError(f"the {name} is not derived for {KINDS[self.kind]}: {self}")
@@ -368,6 +365,9 @@ def _maxwell(chain: Chain, mine: Any) -> None:
     if held == (eta, r0) and not mine.rule.buffers:
         maxwell_on_the_sphere(chain, mine)
     elif held == (eta, lam):
+        up, down = mine.rule.rate_powers
+        if up == down:
+            raise UpdateError(f"no relation between the slopes of the entropy: eta and lam scale alike in {mine}")
         maxwell_fixed_lr(chain, mine)
     else:
         known = "a learning rate eta and weight decay lam, or eta and the norm r0 of a sphere without buffers"

@@ -36,7 +36,7 @@ def _found_again(name, protocol):
     assert again.without.keys() == found.counterexamples.keys()
 
 
-@pytest.mark.parametrize(("name", "protocol"), ALL[::15])
+@pytest.mark.parametrize(("name", "protocol"), ALL[::30])
 def test_a_sample_needs_what_is_stored(name, protocol):
     _found_again(name, protocol)
 

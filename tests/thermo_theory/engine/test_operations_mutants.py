@@ -1,6 +1,6 @@
 """Every operation has a battery of tests, and its battery notices nearly every slip in its source.
 
-All mutants (some 2,500) run in `make check-long`, one in fifty in `make test`. Those that are not caught say the same
+All mutants (some 2,500) run in `make check-long`, one in 75 in `make test`. Those that are not caught say the same
 as the source, each for a reason given here.
 """
 
@@ -126,8 +126,8 @@ def test_a_mutant_is_planted_and_taken_away():
 
 
 def test_a_sample_of_mutants(record_property):
-    tried, _, unexplained = tally(record_property, one_in=50)
-    assert tried > 30
+    tried, _, unexplained = tally(record_property, one_in=75)
+    assert tried > 20
     assert not unexplained
 
 

@@ -136,7 +136,10 @@ def test_two_estimates_differ_by_the_same_bias_all_along_an_orbit():
 DERIVED = [("maxwell-from-symmetry", protocol) for protocol in RESCALED] + [("maxwell-differential-entropy", FixedLR)]
 
 
-@pytest.mark.parametrize(("name", "protocol"), DERIVED)
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [pair if pair[1] in (FixedLR, FixedSphere) else pytest.param(*pair, marks=pytest.mark.long) for pair in DERIVED],
+)
 def test_no_more_is_assumed_than_is_needed_and_the_worlds_of_runs_are_not_blind(name, protocol):
     """The claim is false wherever an assumption is not granted, and so is one with d for d - 1."""
     known = derive(name, protocol)

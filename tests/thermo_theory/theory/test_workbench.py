@@ -83,7 +83,7 @@ def test_all_that_is_derived_verifies(name: str) -> None:
     ("text", "name"),
     [
         # Signs of few minibatches: runs end alike, or remember where they began at other rates.
-        ("w = w - eta*(sign(g) + lam*w)", "maxwell"),
+        pytest.param("w = w - eta*(sign(g) + lam*w)", "maxwell", marks=pytest.mark.long),
         # Numbers that are called as the theory calls others.
         ("w = w - c*eta*(R*g/d + lam*w)", "maxwell"),
         # A buffer made of another one's new value, and one of the new weights.
