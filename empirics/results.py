@@ -53,6 +53,7 @@ VARIABLES: dict[str, Variable] = {
     "laplacian": Variable("trace of the Hessian on the sphere at unit norm (Laplace-Beltrami), mean", "nat"),
     "hessian_noise": Variable("trace of Hessian times gradient covariance at unit norm, mean", "nat^3"),
     "hessian_gradient": Variable("curvature along minibatch gradients, g.H g at unit norm, mean", "nat^3"),
+    "batch_sharpness": Variable("curvature of minibatches along their own gradients, E[g.H_B g]/E|g|^2", "nat"),
     "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),

@@ -95,7 +95,7 @@ def _there(ensemble: Ensemble, look: Look) -> bool:
 def _blocks(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     means = _between(ensemble, marks, ensemble.times.block_ends)
     arrays = {name: means[:, row].T for row, name in BLOCKED.items()}
-    if ensemble.experiment.training.halves:
+    if ensemble.experiment.training.halves and ensemble.whole is None:
         return arrays | {"grad_mean_sq": means[:, Sum.GRAD_MEAN_SQ].T}
     per_block = pairs.reshape(len(means), -1, *pairs.shape[1:]).mean(1)
     return arrays | {"grad_mean_sq": per_block[:, SnapshotColumn.GRAD_MEAN_SQ].T}
@@ -134,12 +134,12 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     if ensemble.experiment.training.halves:
         mean_sq, mean_sq_unit = mean[Sum.GRAD_MEAN_SQ], mean[Sum.GRAD_MEAN_SQ_UNIT]
         covariance = mean[Sum.LOSS_PRODUCT] - mean[Sum.FIRST_LOSS] * mean[Sum.SECOND_LOSS]
-    else:
+    if ensemble.whole is not None or not ensemble.experiment.training.halves:
         mean_sq = pairs[:, SnapshotColumn.GRAD_MEAN_SQ].mean(0)
         mean_sq_unit = (pairs[:, SnapshotColumn.GRAD_MEAN_SQ] * pairs[:, SnapshotColumn.RADIUS_SQ]).mean(0)
         first, second = pairs[:, SnapshotColumn.FIRST_LOSS], pairs[:, SnapshotColumn.SECOND_LOSS]
         covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
-    if ensemble.experiment.measure.expected_loss:
+    if ensemble.whole is not None:
         covariance = pairs[:, SnapshotColumn.EXPECTED_LOSS].var(0, ddof=1)
     return {
         "grad_mean_sq": mean_sq,
@@ -157,7 +157,11 @@ def _curvature(pairs: NDArray) -> Arrays:
         "hessian_noise": pairs[:, SnapshotColumn.HESSIAN_NOISE],
         "hessian_gradient": pairs[:, SnapshotColumn.HESSIAN_GRADIENT],
     }
-    return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+    means = {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+    bent, square = pairs[:, SnapshotColumn.BATCH_CURVATURE], pairs[:, SnapshotColumn.BATCH_GRAD_SQ]
+    if not np.isnan(bent).all():
+        means["batch_sharpness"] = _mean_of_there(bent) / _mean_of_there(square)
+    return means
 
 
 def _series(pairs: NDArray) -> Arrays:
