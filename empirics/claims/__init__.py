@@ -16,6 +16,7 @@ from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import with_momentum
 from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.guard import ClaimWarning, judged
+from empirics.claims.implicit import explained
 from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.suite import CLAIMS
@@ -115,9 +116,11 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
             table.left_out(),
             *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else []),
         ]
+        begun = len(rows)
         for one in fitting:
             found, remarks, error = judged(one, table)
             rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
+        said += explained(rows[begun:])
         where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
         notes += [f"{where}: {note}" if several else note for note in said if note]
     for error in dict.fromkeys(errors):

@@ -60,9 +60,7 @@ class Curvature:
             halves = len(inputs) // len(weights)
             copies, frozen = weights.repeat(halves, 1), [w.repeat(halves, *[1] * (w.ndim - 1)) for w in self.frozen]
             out = torch.empty_like(copies)
-            self.model.loss_and_grad(
-                views(copies, state.blocks), frozen, inputs, labels, views(out, state.blocks)
-            )
+            self.model.loss_and_grad(views(copies, state.blocks), frozen, inputs, labels, views(out, state.blocks))
             return out.view(halves, *weights.shape).mean(0)
 
         return gradient
@@ -79,7 +77,7 @@ class Curvature:
         return torch.linalg.vecdot(direction, ends[0] - ends[1]).double() / (2 * step.double())
 
     def _directions(self, state: TrainingState, number: int) -> Iterator[Tensor]:
-        """Vectors (run, d) along which the mean curvature is the trace: random signs, or all axes of a small network."""
+        """Vectors (run, d) along which the mean curvature is the trace: random signs, or all axes if few."""
         if self.whole is None or self.probes < self.model.dimension:
             yield from (self.vectors.at(number * self.probes + i) for i in range(self.probes))
             return
@@ -125,7 +123,7 @@ class Curvature:
         return self.whole.gradient(weights)
 
     def along_own(self, state: TrainingState, gradient: Tensor) -> Tensor:
-        """``r⁴ g · H_B g`` with the minibatch B of this step and its gradient g, without added noise, (run,), float64."""
+        """``r⁴ g · H_B g`` of the minibatch B of this step and its gradient g, shape (run,), float64."""
         radius_sq = torch.linalg.vecdot(state.flat, state.flat).double()
         own = self._of_minibatch(*self.feeds.train.at(state.step))
         return radius_sq.square() * self._along(state, gradient, own)

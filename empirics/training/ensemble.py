@@ -27,6 +27,7 @@ from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Su
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, TrainingState
+from empirics.training.well import check_network
 from empirics.training.whole_set import WholeSet
 
 #: Snapshots are kept in memory up to this size (bytes per shard); beyond it they are written to disk at once.
@@ -53,6 +54,8 @@ class Ensemble:
         if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
             size = f"{len(data.labels):,} samples (limit {WHOLE_SET:,})"
             raise ExperimentError(f"[measure] expected_loss = true: must be false with {size}")
+        if experiment.measure.implicit:
+            check_network(self.model)
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps, training.scale)
         self.optimizer: TrainingStep = OPTIMIZERS.get(training.optimizer)(settings, self.model.blocks)

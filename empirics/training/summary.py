@@ -18,9 +18,10 @@ from empirics.measure import (
     radial_share,
     run_status,
 )
-from empirics.training import laws
+from empirics.training import laws, well
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
+from empirics.training.gradient import noise_size
 from empirics.training.record import Look, Part, SnapshotColumn, Sum
 from empirics.training.state import TrainingState
 
@@ -64,7 +65,7 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: Training
     summary["diverged_at"] = _diverged_at(state)
     summary |= _balance(ensemble, marks, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
-    summary |= entropies
+    summary |= entropies | _wells(ensemble, state, summary)
     trace = _trace(ensemble, marks, looks)
     measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
@@ -193,10 +194,32 @@ def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray)
     training = ensemble.experiment.training
     if training.adaptive and training.optimizer not in ("adamw", "adam-l2"):
         return np.full(len(radius_sq), np.nan)  # that of no preconditioner
+    rate = _effective_rate(ensemble, radius_sq)
+    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
+
+
+def _effective_rate(ensemble: Ensemble, radius_sq: NDArray) -> NDArray:
+    """Effective learning rate of every run at its measured radius, momentum counted, shape (run,)."""
+    training = ensemble.experiment.training
     lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     free = lr / (np.sqrt(radius_sq) if training.adaptive else radius_sq)
-    rate = training.gain * np.where(np.isnan(effective), free, effective)
-    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
+    return np.asarray(training.gain * np.where(np.isnan(effective), free, effective))
+
+
+def _wells(ensemble: Ensemble, state: TrainingState, summary: Arrays) -> Arrays:
+    """The well of every finite run and what a gas in its own potential has there; none unless asked for."""
+    if not ensemble.experiment.measure.implicit or ensemble.whole is None:
+        return {}
+    training, found = ensemble.experiment.training, {name: np.full(len(ensemble.runs), np.nan) for name in well.NAMES}
+    whole, share = ensemble.whole.double(), (1 + training.noise_gain**2) / training.batch_size
+    isotropic = noise_size(ensemble.experiment, ensemble.model)
+    rates = _effective_rate(ensemble, summary["radius_sq"])
+    steps = ensemble.times.total - ensemble.times.burn_in
+    for i in np.flatnonzero(summary["diverged_at"] < 0):
+        kept, blocks = state.of_run(int(i)), ensemble.model.blocks
+        for name, value in well.of_run(whole, kept, blocks, float(rates[i]), steps, share, isotropic).items():
+            found[name][i] = value
+    return found
 
 
 def _stationarity(blocks: Arrays) -> Arrays:

@@ -5,6 +5,7 @@ in which the loss of all samples is the mean of the minibatch losses (no BatchNo
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -95,14 +96,18 @@ class WholeSet:
             inputs, shares = self._inputs[shown], self._shares[shown, label] / len(self._inputs)
             for x, share in zip(inputs.split(COPIES), shares.to(weights.dtype).split(COPIES), strict=True):
                 copies = weights.expand(len(x), -1)
-                each, _ = _gradient(lambda flat, x=x: -self._log_p(flat, x.unsqueeze(1))[:, 0, label], copies)  # noqa: B023
+                each, _ = _gradient(partial(self._single, x, label), copies)
                 second += each.T @ (share.unsqueeze(1) * each)
                 mean += share @ each
         return second - torch.outer(mean, mean)
 
+    def _single(self, inputs: Tensor, label: int, flat: Tensor) -> Tensor:
+        """Loss of one sample for each copy with this label, shape (copy,)."""
+        return -self._log_p(flat, inputs.unsqueeze(1))[:, 0, label]
+
 
 def _gradient(losses: Callable[[Tensor], Tensor], flat: Tensor, again: bool = False) -> tuple[Tensor, Tensor]:
-    """Gradients of the losses (copy,) by the weights (copy, d), and these as a leaf; `again` if they are differentiated."""
+    """Gradients of losses (copy,) by weights (copy, d), differentiable `again` by the leaf beside them."""
     with torch.enable_grad():
         leaf = flat.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(losses(leaf).sum(), leaf, create_graph=again)
