@@ -62,7 +62,10 @@ VARIABLES: dict[str, Variable] = {
     "harmonic_energy": Variable("mean loss above it that H and Sigma give, over R T", "1"),
     "harmonic_fluctuations": Variable("variance of the loss that H and Sigma give, over R T^2", "1"),
     "harmonic_thermometer": Variable("mean squared gradient that H and Sigma give, over T tr H", "1"),
-    "harmonic_shape": Variable("variance of the directions over what H and Sigma give, mean over directions", "1"),
+    "harmonic_entropy": Variable("entropy of the directions that H and Sigma give", "nat"),
+    "harmonic_shape": Variable(
+        "mean square by which the covariance of the directions differs from what H and Sigma give", "1"
+    ),
     "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import Estimate, fit, no_estimate, ratio_of
+from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, ratio_of
 from empirics.claims.fluctuations import FLUCTUATIONS as OF_GIBBS_FLUCTUATIONS
 from empirics.claims.ground import ground_of
 from empirics.claims.state import StateVariables, unmixed
@@ -21,15 +21,14 @@ __all__ = ["ImplicitPotential", "explained"]
 
 FloatArray = NDArray[np.float64]
 
-SHAPE = "Variance of the directions over that of the gas in its own potential, mean over its directions"
+SHAPE = "Covariance of the directions less that of the gas in its own potential, in its units, mean square"
 FLUCTUATIONS = "Variance of the loss over that of the gas in its own potential"
 THERMOMETER = "Mean squared gradient over that of the gas in its own potential"
 ENERGY = "Mean loss above the minimum of the well over that of the gas in its own potential"
-ENTROPY = "Slope of the entropy of the directions in log T, in units of R"
+ENTROPY = "Slope of the entropy of the directions in that of the gas in its own potential"
 
-#: What each form measures: the derivation it is compared with, and the columns of prediction and measurement.
+#: What each ratio measures: the derivation it is compared with, and the columns of prediction and measurement.
 FORMS = {
-    SHAPE: ("implicit-potential", ("harmonic_shape",)),
     FLUCTUATIONS: ("harmonic-fluctuations", ("harmonic_fluctuations", "loss_variance")),
     THERMOMETER: ("harmonic-thermometer", ("harmonic_thermometer", "harmonic_laplacian", "grad_mean_sq_unit")),
     ENERGY: ("harmonic-finite-steps", ("harmonic_energy", "harmonic_minimum", "loss")),
@@ -66,12 +65,20 @@ class ImplicitPotential(Claim):
         ),
     )
 
-    #: A ratio within 5 % counts as equal.
+    #: A ratio within 5 % counts as equal, and a covariance whose elements are within that in the mean square.
     margin = 0.05
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the covariance, the fluctuations and the thermometer; energy and entropy beside them."""
-        return [*(self._judge(table, form) for form in FORMS), self._entropy(table)]
+        return [self._shape(table), *(self._judge(table, form) for form in FORMS), self._entropy(table)]
+
+    def _shape(self, table: Table) -> Verdict:
+        law = ground_of(table, "implicit-potential")
+        if missing := _missing(table, "harmonic_shape"):
+            return self.not_measured(table, SHAPE, law, 0.0, missing)
+        state, inside = _chosen(table)
+        found = mean_of(state.values(table, "harmonic_shape")[inside])
+        return self.verdict(table, SHAPE, law, 0.0, self.margin**2, found, refused=_refused(table))
 
     def _judge(self, table: Table, form: str) -> Verdict:
         name, columns = FORMS[form]
@@ -85,7 +92,7 @@ class ImplicitPotential(Claim):
 
     def _entropy(self, table: Table) -> Verdict:
         law = ground_of(table, "implicit-potential")
-        if missing := _missing(table, "entropy_sphere"):
+        if missing := _missing(table, "harmonic_entropy", "entropy_sphere"):
             return self.not_measured(table, ENTROPY, law, 1.0, missing)
         refused = _refused(table, on_entropy=True)
         return self.verdict(table, ENTROPY, law, 1.0, self.margin, _slope(table), refused=refused)
@@ -122,14 +129,16 @@ def _missing(table: Table, *columns: str) -> list[str]:
     """What is not there; a prediction that is no number where there is no well is not missing."""
     predicted = [name for name in columns if name.startswith("harmonic_")]
     measured = [name for name in columns if name not in predicted]
-    absent = table.missing("harmonic_temperature", "harmonic_laplacian", "harmonic_lowest", *measured)
+    absent = table.missing(
+        *(f"harmonic_{name}" for name in ("temperature", "laplacian", "lowest", "relaxations")), *measured
+    )
     unknown = [name for name in predicted if name not in table.data.variables]
     return list(dict.fromkeys([*absent, *unknown, *StateVariables.missing(table)]))
 
 
 def _in_well(table: Table) -> NDArray[np.bool_]:
-    """Which of the runs used are in a basin, so that their prediction is a number."""
-    return np.asarray((table.values("harmonic_lowest") > 0) & np.isfinite(table.values("harmonic_shape")))
+    """Which of the runs used are in a basin, so that there is a prediction."""
+    return np.asarray((table.values("harmonic_lowest") > 0) & np.isfinite(table.values("harmonic_energy")))
 
 
 def _no_well(table: Table) -> str:
@@ -155,8 +164,6 @@ def _refused(table: Table, on_entropy: bool = False) -> str:
     """Why no moment can be compared: no basin, too few samples, or a direction that is too slow; empty if it can."""
     if why := _no_well(table) or unmixed(table, on_entropy):
         return why
-    if table.missing("harmonic_relaxations"):
-        return ""
     times = table.values("harmonic_relaxations")[_in_well(table)]
     share = float((times < FEWEST_RELAXATIONS).mean())
     if share <= MOST_LEFT_OUT:
@@ -174,8 +181,6 @@ def _sides(table: Table, form: str) -> tuple[FloatArray, FloatArray]:
     def of(name: str) -> FloatArray:
         return state.values(table, name)[inside]
 
-    if form == SHAPE:
-        return of("harmonic_shape"), np.ones(int(inside.sum()))
     heat, constant = of("harmonic_temperature"), (table.dimension - 1) / 2
     if form == FLUCTUATIONS:
         return of("loss_variance") / (constant * heat**2), of("harmonic_fluctuations")
@@ -185,18 +190,20 @@ def _sides(table: Table, form: str) -> tuple[FloatArray, FloatArray]:
 
 
 def _slope(table: Table) -> Estimate:
-    """Slope of the entropy in log T by the noise at the mean direction."""
+    """Slope of the measured entropy in that which H and Sigma give, ``R log T`` and a constant for small steps."""
     state, inside = _chosen(table)
     if not inside.any():
         return no_estimate("no run can be used")
-    heat = np.log(state.values(table, "harmonic_temperature")[inside])
-    entropy = state.entropy(table)[inside] / ((table.dimension - 1) / 2)
-    return fit(np.c_[np.ones(len(heat)), heat - heat.mean()], entropy, [0.0, 1.0])
+    predicted = state.values(table, "harmonic_entropy")[inside]
+    measured = state.entropy(table)[inside]
+    return fit(np.c_[np.ones(len(predicted)), predicted - predicted.mean()], measured, [0.0, 1.0])
 
 
 def explained(rows: Iterable[Verdict]) -> list[str]:
     """Sentences on forms of V5 and V6 that disagree with the Gibbs law of the loss as V10 predicts from H and Sigma."""
     words = {(row.claim, row.title): row for row in rows}
+    if any(words[key].verdict == "disagrees" for form in (SHAPE, *FORMS) if (key := ("V10", form)) in words):
+        return []
     found = []
     for gibbs, own, what in (
         (("V5", OF_GIBBS_FLUCTUATIONS), ("V10", FLUCTUATIONS), "Var L/(R T²)"),

@@ -6,6 +6,7 @@ fluctuations of the loss and the mean squared gradient, without a free parameter
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,21 +26,10 @@ FloatArray = NDArray[np.float64]
 #: Largest number of weights whose Hessian is taken as a matrix.
 LARGEST = 512
 
-#: What `harmonic` returns.
-NAMES = tuple(
-    f"harmonic_{name}"
-    for name in (
-        "temperature",
-        "laplacian",
-        "lowest",
-        "relaxations",
-        "minimum",
-        "energy",
-        "fluctuations",
-        "thermometer",
-        "shape",
-    )
-)
+#: What `harmonic` returns, of the well and of the gas in it, each after "harmonic_".
+OF_WELL = ("temperature", "laplacian", "lowest", "relaxations", "minimum")
+OF_GAS = ("energy", "fluctuations", "thermometer", "entropy", "shape")
+NAMES = tuple(f"harmonic_{name}" for name in (*OF_WELL, *OF_GAS))
 
 
 def check_network(model: Model) -> None:
@@ -90,16 +80,16 @@ def harmonic(
     dict of str to float
         What `NAMES` lists: temperature of the noise (nat); tr H and its lowest eigenvalue (nat); relaxation times of
         that direction in the run; loss at the minimum of the well (nat); for steps of this size the mean loss above it
-        over RT, ``Var L/(R T²)`` and ``E|grad L|²/(T tr H)``; and the variance of the positions over that of the gas,
-        its mean over all directions of the gas, 1 if their covariances are equal. Where H is not positive or the steps
-        diverge, there is no well: all but the first four are NaN.
+        over RT, ``Var L/(R T²)``, ``E|grad L|²/(T tr H)`` and the entropy (nat); and the mean square by which the
+        covariance of the positions differs from that of the gas, in its units, 0 if they are equal. Where H is not
+        positive or the steps diverge, there is no well: all but the first four are NaN.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> found = harmonic(np.diag([1.0, 3.0]), np.diag([2.0, 6.0]), 0.01, 0.1 * rng.standard_normal((4000, 2)), 4000)
     >>> {name: round(value, 2) for name, value in found.items() if name in ("harmonic_fluctuations", "harmonic_shape")}
-    {'harmonic_fluctuations': 1.28, 'harmonic_shape': 0.98}
+    {'harmonic_fluctuations': 1.29, 'harmonic_shape': 0.0}
     """
     found = dict.fromkeys(NAMES, np.nan)
     curvatures = np.linalg.eigvalsh(hessian)
@@ -113,11 +103,23 @@ def harmonic(
     found["harmonic_energy"] = float(well.energy(rate, discrete=True, relative=True))
     found["harmonic_fluctuations"] = float(well.fluctuations(rate, discrete=True))
     found["harmonic_thermometer"] = float(well.thermometer(rate, discrete=True))
-    spread = np.cov(positions, rowvar=False)
-    found["harmonic_shape"] = float(np.trace(np.linalg.solve(well.covariance(rate, discrete=True), spread))) / len(
-        spread
-    )
+    with suppress(ValueError):  # noise that does not reach all directions, in which there is no density
+        found["harmonic_entropy"] = float(well.entropy(rate, discrete=True))
+        found["harmonic_shape"] = _apart(positions, well.covariance(rate, discrete=True))
     return found
+
+
+def _apart(positions: FloatArray, spread: FloatArray) -> float:
+    """Mean square of the relative deviation of a covariance from that of the positions, without bias.
+
+    ``tr((A - 1)(B - 1))/m`` with the covariances A and B of the first and of the last half of the positions, in units
+    of the one that they should have: that of one with itself would count its error.
+    """
+    apart = positions - positions.mean(0)
+    half, unit = len(apart) // 2, np.linalg.inv(np.linalg.cholesky(spread))
+    first, last = (unit @ (part.T @ part / len(part)) @ unit.T for part in (apart[:half], apart[half:]))
+    one = np.eye(len(spread))
+    return float(np.sum((first - one) * (last - one))) / len(spread)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""Runs of exact SGD in a quadratic well, simulated step by step: what V10 and V11 should say of them is known."""
+
+from functools import cache
+
+import numpy as np
+import xarray as xr
+
+from empirics.training.well import NAMES, harmonic
+
+#: Curvatures, and a noise that does not commute with them and whose strengths are very different.
+HESSIAN = np.diag([0.5, 1.0, 1.5, 2.5, 4.0, 6.0])
+TURN = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+NOISE = 1e-4 * TURN @ np.diag([0.1, 0.2, 0.5, 1.0, 3.0, 9.0]) @ TURN.T
+RATES = tuple(np.geomspace(0.01, 0.05, 9))
+TIMES = 15
+
+
+@cache
+def moves(rate):
+    """Positions of 2,000 copies of a run, once in a relaxation time of the slowest direction, and their steps over it.
+
+    Returns positions, and the gradients there without and with noise, each of shape (copies * times, m).
+    """
+    rng, root, x = np.random.default_rng(int(1e4 * rate)), np.linalg.cholesky(NOISE), np.zeros((2000, len(HESSIAN)))
+    every, found = int(1 / (rate * HESSIAN[0, 0])), []
+    for step in range((4 + TIMES) * every):
+        slope = x @ HESSIAN
+        noisy = slope + rng.standard_normal(x.shape) @ root.T
+        if step >= 4 * every and step % every == 0:
+            found.append((x, slope, noisy))
+        x = x - rate * noisy
+    return [np.concatenate(part) for part in zip(*found, strict=True)]
+
+
+def well_table(hessian=HESSIAN, noise=NOISE):
+    """The summary of nine such runs on the unit sphere; a wrong Hessian or noise is shown to the measurement alone."""
+    m, rows = len(HESSIAN), []
+    for rate in RATES:
+        x, slope, noisy = moves(rate)
+        loss, squared = 0.3 + (x * slope).sum(1) / 2, (noisy**2).sum(1).mean()
+        spread = np.cov(x, rowvar=False)
+        rows.append(
+            {
+                "effective_lr": rate,
+                "radius": 1.0,
+                "radius_sq": 1.0,
+                "temperature": rate * np.trace(NOISE) / (2 * m),
+                "grad_sq": squared,
+                "grad_variance": np.trace(NOISE),
+                "grad_mean_sq": (slope**2).sum(1).mean(),
+                "grad_mean_sq_unit": (slope**2).sum(1).mean(),
+                "laplacian": np.trace(HESSIAN),
+                "loss": loss.mean(),
+                "loss_variance": loss.var(),
+                "entropy_sphere": np.linalg.slogdet(2 * np.pi * np.e * spread)[1] / 2,
+                "effective_sample_size": 1000.0,
+                "neighbour_lag": 100.0,
+                "batch_sharpness": ((noisy @ HESSIAN) * noisy).sum(1).mean() / squared,
+            }
+            | harmonic(hessian, noise, rate, x, steps=int(1000 / rate), loss=0.3)
+        )
+    assert set(NAMES) <= set(rows[0])
+    columns = {name: ("run", np.array([row[name] for row in rows])) for name in rows[0]}
+    coords = {"protocol": ("run", np.full(len(RATES), "fixed-sphere")), "status": ("run", np.full(len(RATES), "ok"))}
+    return xr.Dataset(columns, coords=coords, attrs={"dimension": m + 1})
