@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge", "margin_needed"]
+__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge", "margin_needed", "other_form"]
 
 
 #: What a claim may stand on, and what may come of it: more runs would decide what is inconclusive, and not what a gate
@@ -63,6 +63,11 @@ def margin_needed(theory: float, low: float, high: float) -> float:
     0.03
     """
     return max(theory - low, high - theory)
+
+
+def other_form(title: str, estimate: Any) -> dict[str, Any]:
+    """Write another estimate of a number under a verdict: how it was made, and its value with the interval."""
+    return {"title": title, "measured": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 #: Columns of a table of verdicts.
-COLUMNS = tuple(
-    "claim title protocol kind theory measured low high margin verdict reason primary margin_needed".split()
+COLUMNS = (
+    *("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason"),
+    *("primary", "margin_needed"),
 )
 
 
