@@ -12,7 +12,7 @@ from empirics.claims.coordinates import is_derived, law
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.ground import Ground, entries
-from empirics.claims.region import Band
+from empirics.claims.region import Band, p_value
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge, margin_needed
 from thermo_theory import Derivation
@@ -59,6 +59,22 @@ class Statement:
         if not row.derivation or self.kind:
             return row.kind == self.kind
         return row.derivation in {one.name for one in entries(self.derivations, row.protocol, row.optimizer)}
+
+
+def _p_value(verdict: str, theory: float, margin: float, estimate: Estimate) -> float:
+    """P of the verdict: of "agrees" the larger of the two one-sided tests, of "disagrees" that at the nearer edge."""
+    if verdict not in ("agrees", "disagrees"):
+        return math.nan
+    half = (estimate.high - estimate.low) / 2
+    apart = abs(estimate.value - theory) - margin
+    reach = (-apart if verdict == "agrees" else apart) / half if half > 0 else math.inf
+    found, region = p_value(reach, estimate.freedom), estimate.everywhere
+    if region is None:
+        return found
+    agrees, disagrees = region.p_values(theory, margin)
+    if verdict == "disagrees":
+        return min(found, disagrees)
+    return agrees if isinstance(region, Band) else max(found, agrees)
 
 
 def _judged(theory: float, margin: float, estimate: Estimate) -> tuple[str, str, float]:
@@ -182,6 +198,7 @@ class Claim(ABC):
             source=source or row.source,
             details=(details or {}) | (estimate.everywhere.details if estimate.everywhere else {}),
             margin_needed=needed if verdict != "refused" else math.nan,
+            p_value=_p_value(verdict, theory, margin, estimate),
         )
 
     def not_measured(

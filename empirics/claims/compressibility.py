@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,7 +89,9 @@ class CompressibilityFactor(Claim):
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the identity, the slopes and the ideal gas."""
-        return [self._identity(table), self._noise_slope(table), self._slope(table), self._ideal(table)]
+        # The last is V6's ratio upside down: one piece of evidence, not two.
+        ideal = replace(self._ideal(table), primary=False)
+        return [self._identity(table), self._noise_slope(table), self._slope(table), ideal]
 
     def _identity(self, table: Table) -> Verdict:
         law = ground_of(table, "compressibility")
@@ -166,7 +167,7 @@ def _inverted(one: Estimate) -> Estimate:
     """One over a number that lies above 0; where its band does not, there is no upper end."""
     band = one.everywhere
     if isinstance(band, Band):
-        band = band.of(lambda end: 1 / end if end > 0 else math.inf)
+        band = band.of(lambda z: np.where(z > 0, 1 / np.where(z > 0, z, 1.0), np.inf))
     return replace(one, value=1 / one.value, low=1 / one.high, high=1 / one.low, everywhere=band)
 
 

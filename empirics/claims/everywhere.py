@@ -119,8 +119,7 @@ def over(
     away = np.linalg.norm(plain, axis=1) > NEW * np.linalg.norm(plain)
     off, plain = off[away], plain[away]
     moves = np.abs(off @ y) > critical(basis, plain, clusters) * np.sqrt(clusters.variance(off * residual))
-    low, high = fitted - half, fitted + half
-    found = Band(low.min(), high.max(), low.max(), high.min(), fitted.min(), fitted.max(), bool(moves.any()))
+    found = Band(fitted - half, fitted, fitted + half, bool(moves.any()), mean.freedom)
     return replace(mean, everywhere=found)
 
 
@@ -225,10 +224,7 @@ def strayed(off: FloatArray, covariance: FloatArray, gradients: FloatArray, free
     square = float(off @ mean_square @ off)
     along = float(off @ noise @ mean_square @ off) / square if square > 0 else 0.0
     spread = 2 * float(np.trace(noise @ noise))
-    z, factor = square - float(np.trace(noise)), float(student.ppf(0.95, freedom))
-    middle = z + 2 * factor**2 * along
-    root = np.sqrt(max(middle**2 - z**2 + factor**2 * spread, 0.0))
-    return Local(float(np.sqrt(max(middle - root, 0.0))), float(np.sqrt(max(middle + root, 0.0))))
+    return Local(square - float(np.trace(noise)), along, spread, freedom)
 
 
 def in_parts(whole: Estimate, parts: Sequence[Estimate]) -> Estimate:
@@ -236,18 +232,9 @@ def in_parts(whole: Estimate, parts: Sequence[Estimate]) -> Estimate:
     if not all(np.isfinite(one.low) for one in (whole, *parts)):
         return whole
     wide = _scheffe(len(parts), whole.freedom)
-    low, high = (np.array([one.value + wide * (end(one) - one.value) for one in parts]) for end in (_low, _high))
-    values = np.array([one.value for one in parts])
-    band = Band(low.min(), high.max(), low.max(), high.min(), values.min(), values.max(), bool(low.max() > high.min()))
-    return replace(whole, everywhere=band)
-
-
-def _low(one: Estimate) -> float:
-    return one.low
-
-
-def _high(one: Estimate) -> float:
-    return one.high
+    low, value, high = np.array([(one.low, one.value, one.high) for one in parts]).T
+    low, high = value + wide * (low - value), value + wide * (high - value)
+    return replace(whole, everywhere=Band(low, value, high, bool(low.max() > high.min()), whole.freedom))
 
 
 def _scheffe(count: int, freedom: float) -> float:

@@ -136,28 +136,26 @@ class MaxwellRelation(Claim):
         return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
-        """Judge the relation along symmetry orbits, where there are enough; the other ways to it are put beside that."""
+        """Judge the relation along symmetry orbits where there are enough of them; other ways to it stand beside it."""
         protocol, of = _protocol(table), law_of(table)
         relation, theory = relation_of(of), maxwell_ratio(protocol, table.optimizer)
         symmetric = ground_of(table, "maxwell-from-symmetry")
+        spline, orbits, _ = relation.forms
         if missing := table.missing(*relation.knobs, "entropy"):
-            return [self.not_measured(table, relation.forms[1], symmetric, theory, missing)]
+            return [self.not_measured(table, orbits, symmetric, theory, missing)]
         along, across, entropy = _coordinates(table, "entropy")
         together, why = clusters_of(table), table.unvarying("entropy")
         ways = zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True)
         found = {form: no_estimate(why) if why else by(along, across, entropy, together) for form, by in ways}
         inside = _on_orbits(along)
-        first = relation.forms[
-            1 if inside.mean() >= SHARE_ON_ORBITS and np.isfinite(found[relation.forms[1]].low) else 0
-        ]
+        first = orbits if inside.sum() >= SHARE_ON_ORBITS * len(inside) and np.isfinite(found[orbits].low) else spline
         estimate = found.pop(first)
         details: dict[str, object] = {"in units of": relation.unit}
         if np.isfinite(estimate.low):
-            chosen = inside if first == relation.forms[1] else np.ones(len(along), dtype=bool)
-            base = _orbit_means(along[chosen]) if first == relation.forms[1] else spline_basis(along)
-            parts = (z[chosen] for z in (along, across, entropy))
-            local = local_slopes(base, *parts, theory, together.of(chosen))
-            estimate = replace(estimate, everywhere=local)
+            chosen = inside if first == orbits else np.ones(len(along), dtype=bool)
+            u, v, s = (z[chosen] for z in (along, across, entropy))
+            base = _orbit_means(u) if first == orbits else spline_basis(u)
+            estimate = replace(estimate, everywhere=local_slopes(base, u, v, s, theory, together.of(chosen)))
             details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
         row = self.verdict(table, first, symmetric, theory, self.margin * abs(theory), estimate, details=details)
         others = [other_form(form, one) for form, one in found.items()] + _of_directions(table)

@@ -101,6 +101,8 @@ class Verdict:
         Whether it is a test by itself; False for an identity, which is a gate, and for what repeats another claim.
     margin_needed : float
         The smallest margin at which it would agree; NaN where there is no interval to hold against one.
+    p_value : float
+        Of "agrees" the larger of the two one-sided tests, of "disagrees" that at the nearer edge; else NaN.
     other_forms : tuple of dict
         Other estimates of the same number, without a verdict: each with title, measured, low and high.
     """
@@ -123,4 +125,5 @@ class Verdict:
     needs: tuple[tuple[str, ...], ...] = ()
     primary: bool = True
     margin_needed: float = math.nan
+    p_value: float = math.nan
     other_forms: tuple[dict[str, Any], ...] = ()
