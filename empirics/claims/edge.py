@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import effective_rate, rate_missing
+from empirics.claims.everywhere import over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import mean_of
 from empirics.claims.ground import ground_of
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
@@ -56,7 +56,7 @@ class StochasticEdge(Claim):
         law = ground_of(table, "edge-of-stochastic-stability")
         if missing := _missing(table):
             return [self.not_measured(table, EDGE, law, 1.0, missing)]
-        found = self.verdict(table, EDGE, law, 1.0, self.margin, mean_of(_ratio(table)))
+        found = self.verdict(table, EDGE, law, 1.0, self.margin, over_plane(table, _ratio(table)))
         alike = _additive(table)
         if found.verdict != "disagrees" or alike is None:
             return [found]

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import Clusters, clusters_of
+from empirics.claims.everywhere import over, trends
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, ratio_of
 from empirics.claims.fluctuations import FLUCTUATIONS as OF_GIBBS_FLUCTUATIONS
@@ -43,7 +45,8 @@ class ImplicitPotential(Claim):
 
     Of the covariance C that solves the discrete Lyapunov equation follow, without a free parameter, the covariance of
     the directions, ``Var L = tr(H C H C)/2`` and ``E|grad L|^2 = tr(H C H)``. The mean loss, ``tr(H C)/2``, and the
-    slope of the entropy are R T and R whatever H and Sigma: they test only that the well is harmonic.
+    slope of the entropy are R T and R whatever H and Sigma: they test only that the well is harmonic. Each is judged as
+    a function of T.
 
     H and Sigma are those at the mean direction. A well that bends differs from its quadratic form by a few per cent of
     R T at the temperatures at which networks move, and the margin allows for that much.
@@ -79,7 +82,7 @@ class ImplicitPotential(Claim):
         if missing := _missing(table, "harmonic_shape"):
             return self.not_measured(table, SHAPE, law, 0.0, missing)
         state, inside = _chosen(table)
-        found = mean_of(state.values(table, "harmonic_shape")[inside])
+        found = _over_temperature(table, state.values(table, "harmonic_shape")[inside])
         return self.verdict(table, SHAPE, law, 0.0, self.margin**2, found, refused=_refused(table))
 
     def _judge(self, table: Table, form: str) -> Verdict:
@@ -89,7 +92,7 @@ class ImplicitPotential(Claim):
             return self.not_measured(table, form, law, 1.0, missing)
         measured, predicted = _sides(table, form)
         details: dict[str, object] = {"predicted": predicted.tolist(), "measured": measured.tolist()}
-        estimate, refused = ratio_of(measured, predicted), _refused(table)
+        estimate, refused = _over_temperature(table, measured, predicted), _refused(table)
         return self.verdict(table, form, law, 1.0, self.margin, estimate, details=details, refused=refused)
 
     def _entropy(self, table: Table) -> Verdict:
@@ -191,6 +194,23 @@ def _sides(table: Table, form: str) -> tuple[FloatArray, FloatArray]:
     return (of("loss") - of("harmonic_minimum")) / (constant * heat), of("harmonic_energy")
 
 
+def _clusters(table: Table) -> Clusters:
+    """Which of the runs that are judged may share their scatter."""
+    state, inside = _chosen(table)
+    among = state.within.copy()
+    among[among] = inside
+    return clusters_of(table, among)
+
+
+def _over_temperature(table: Table, values: FloatArray, below: FloatArray | None = None) -> Estimate:
+    """Mean of a number of the runs that are judged, or its ratio to another, with its band over log T."""
+    state, inside = _chosen(table)
+    heat, together = np.log(state.temperature[inside]), _clusters(table)
+    if not len(heat) or not np.ptp(heat):
+        return mean_of(values, together) if below is None else ratio_of(values, below, together)
+    return over(trends(heat), values, together, below)
+
+
 def _slope(table: Table) -> Estimate:
     """Slope of the measured entropy in that which H and Sigma give, ``R log T`` and a constant for small steps."""
     state, inside = _chosen(table)
@@ -198,7 +218,8 @@ def _slope(table: Table) -> Estimate:
         return no_estimate("no run can be used")
     predicted = state.values(table, "harmonic_entropy")[inside]
     measured = state.entropy(table)[inside]
-    return fit(np.c_[np.ones(len(predicted)), predicted - predicted.mean()], measured, [0.0, 1.0])
+    design = np.c_[np.ones(len(predicted)), predicted - predicted.mean()]
+    return fit(design, measured, [0.0, 1.0], _clusters(table))
 
 
 def explained(rows: Iterable[Verdict]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Runs of exact SGD in a quadratic well, simulated step by step: what V10 and V11 should say of them is known."""
+"""Runs of exact SGD in a quadratic well, simulated: what V10 and V11 should say of them is known."""
 
 from functools import cache
 
@@ -12,23 +12,27 @@ HESSIAN = np.diag([0.5, 1.0, 1.5, 2.5, 4.0, 6.0])
 TURN = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
 NOISE = 1e-4 * TURN @ np.diag([0.1, 0.2, 0.5, 1.0, 3.0, 9.0]) @ TURN.T
 RATES = tuple(np.geomspace(0.01, 0.05, 9))
-TIMES = 15
+COPIES, TIMES = 20_000, 8
 
 
 @cache
 def moves(rate):
-    """Positions of 2,000 copies of a run, once in a relaxation time of the slowest direction, and their steps over it.
+    """Positions of copies of a run, once in a relaxation time of the slowest direction, and the next steps from there.
 
+    All steps between are taken in one draw: they are linear, and the sum of their noises is added up step by step.
     Returns positions, and the gradients there without and with noise, each of shape (copies * times, m).
     """
-    rng, root, x = np.random.default_rng(int(1e4 * rate)), np.linalg.cholesky(NOISE), np.zeros((2000, len(HESSIAN)))
-    every, found = int(1 / (rate * HESSIAN[0, 0])), []
-    for step in range((4 + TIMES) * every):
-        slope = x @ HESSIAN
-        noisy = slope + rng.standard_normal(x.shape) @ root.T
-        if step >= 4 * every and step % every == 0:
-            found.append((x, slope, noisy))
-        x = x - rate * noisy
+    rng, x, found = np.random.default_rng(int(1e4 * rate)), np.zeros((COPIES, len(HESSIAN))), []
+    one = np.eye(len(HESSIAN)) - rate * HESSIAN
+    many, summed = np.eye(len(HESSIAN)), np.zeros_like(NOISE)
+    for _ in range(int(1 / (rate * HESSIAN[0, 0]))):
+        summed = one @ summed @ one + rate**2 * NOISE
+        many = many @ one
+    for time in range(6 + TIMES):
+        if time >= 6:
+            slope = x @ HESSIAN
+            found.append((x, slope, slope + rng.multivariate_normal(np.zeros(6), NOISE, COPIES)))
+        x = x @ many + rng.multivariate_normal(np.zeros(6), summed, COPIES)
     return [np.concatenate(part) for part in zip(*found, strict=True)]
 
 
