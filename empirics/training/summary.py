@@ -21,7 +21,6 @@ from empirics.measure import (
 from empirics.training import laws, well
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
-from empirics.training.gradient import noise_size
 from empirics.training.record import Look, Part, SnapshotColumn, Sum
 from empirics.training.state import TrainingState
 
@@ -210,14 +209,12 @@ def _wells(ensemble: Ensemble, state: TrainingState, summary: Arrays) -> Arrays:
     """The well of every finite run and what a gas in its own potential has there; none unless asked for."""
     if not ensemble.experiment.measure.implicit or ensemble.whole is None:
         return {}
-    training, found = ensemble.experiment.training, {name: np.full(len(ensemble.runs), np.nan) for name in well.NAMES}
-    whole, share = ensemble.whole.double(), (1 + training.noise_gain**2) / training.batch_size
-    isotropic = noise_size(ensemble.experiment, ensemble.model)
-    rates = _effective_rate(ensemble, summary["radius_sq"])
+    found = {name: np.full(len(ensemble.runs), np.nan) for name in well.NAMES}
+    whole, rates = ensemble.whole.double(), _effective_rate(ensemble, summary["radius_sq"])
     steps = ensemble.times.total - ensemble.times.burn_in
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        kept, blocks = state.of_run(int(i)), ensemble.model.blocks
-        for name, value in well.of_run(whole, kept, blocks, float(rates[i]), steps, share, isotropic).items():
+        of = well.of_run(whole, state.of_run(int(i)), ensemble.model, ensemble.experiment, float(rates[i]), steps)
+        for name, value in of.items():
             found[name][i] = value
     return found
 

@@ -249,8 +249,9 @@ class NetworkMeasure(TomlTable):
         over label noise: precise, for small data sets. Otherwise they are those of independent minibatches.
     implicit
         Predict the covariance of the directions, the fluctuations of the loss and the mean squared gradient from H and
-        Sigma, taken exactly at the mean direction of every run (claim V10): for SGD, with `expected_loss`, for networks
-        of up to 512 weights that are all scale-invariant.
+        Sigma, taken from all samples at the mean direction of every run (claim V10): for SGD, with `expected_loss`, for
+        networks of up to 2,048 weights that are all scale-invariant. A run costs two gradients of the whole set for
+        each weight, and one of every sample.
     hessian_probes, hessian_every
         Number of random probes of the Hessian's trace, at two gradients each, and at every how many snapshots they are
         taken, with six more gradients for the curvature along the noise, along the gradient, and of the minibatch along

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.models.base import Block, Model
+from empirics.training.experiment import NetworkExperiment
+from empirics.training.gradient import noise_size
 from empirics.training.state import Components
 from empirics.training.whole_set import WholeSet
 from thermo_theory import Harmonic
@@ -24,7 +26,7 @@ __all__ = ["LARGEST", "NAMES", "Tangents", "check_network", "harmonic", "of_run"
 FloatArray = NDArray[np.float64]
 
 #: Largest number of weights whose Hessian is taken as a matrix.
-LARGEST = 512
+LARGEST = 2048
 
 #: What `harmonic` returns, of the well and of the gas in it, each after "harmonic_".
 OF_WELL = ("temperature", "laplacian", "lowest", "relaxations", "minimum")
@@ -164,15 +166,9 @@ class Tangents:
 
 
 def of_run(
-    whole: WholeSet,
-    kept: FloatArray,
-    blocks: tuple[Block, ...],
-    rate: float,
-    steps: int,
-    share: float,
-    isotropic: float,
+    whole: WholeSet, kept: FloatArray, model: Model, experiment: NetworkExperiment, rate: float, steps: int
 ) -> dict[str, float]:
-    """Take H and Sigma exactly at the mean direction of a run, and predict; see `harmonic`.
+    """Take H and Sigma at the mean direction of a run over the whole data set, and predict; see `harmonic`.
 
     Parameters
     ----------
@@ -180,24 +176,25 @@ def of_run(
         The whole data set, in float64.
     kept
         The snapshots, shape (n, d).
-    blocks
-        The trained tensors, all of them scale-invariant.
+    model
+        The network.
+    experiment
+        The experiment, for what the steps are made of.
     rate
         Effective learning rate.
     steps
         Number of measured steps.
-    share
-        Covariance of the gradient of a step over that of one sample.
-    isotropic
-        Standard deviation of the noise per direction that is added to it, at unit norm.
     """
-    at = Tangents.of(kept.astype(np.float64), blocks)
+    at, training = Tangents.of(kept.astype(np.float64), model.blocks), experiment.training
     weights, squared = torch.from_numpy(at.weights), float(at.weights @ at.weights)
 
     def inside(matrix: torch.Tensor) -> FloatArray:
         return squared * (at.basis.T @ matrix.numpy() @ at.basis)
 
-    noise = share * inside(whole.covariance(weights)) + isotropic**2 * np.eye(at.basis.shape[1])
+    # Halves of a minibatch share its noise; their difference, amplified, adds gain² times as much.
+    share = (1 + training.noise_gain**2) / training.batch_size
+    noise = share * inside(whole.covariance(weights))
+    noise += noise_size(experiment, model) ** 2 * np.eye(len(noise))
+    hessian = inside(whole.hessian(weights, experiment.measure.hessian_reach))
     slope = np.sqrt(squared) * (whole.gradient(weights[None])[0].numpy() @ at.basis)
-    loss = float(whole.losses(weights[None])[0])
-    return harmonic(inside(whole.hessian(weights)), noise, rate, at.positions, steps, slope, loss)
+    return harmonic(hessian, noise, rate, at.positions, steps, slope, float(whole.losses(weights[None])[0]))

@@ -14,8 +14,8 @@ from torch.nn.functional import one_hot
 from empirics.models.base import Model, views
 from empirics.training.feed import Samples
 
-#: Copies of a network that are differentiated at once.
-COPIES = 128
+#: Copies of a network that are differentiated at once: at most so many samples in all of them, and so many weights.
+SAMPLES, WEIGHTS = 2**16, 2**21
 
 
 class WholeSet:
@@ -27,14 +27,14 @@ class WholeSet:
         The network.
     frozen
         Its tensors that are not trained, each (run, ...), the same for all runs.
-    samples
-        The data.
+    inputs
+        The samples, shape (sample, feature).
     shares
         Probability that a minibatch shows a sample with each of the classes as its label, shape (sample, class).
     """
 
-    def __init__(self, model: Model, frozen: Sequence[Tensor], samples: Samples, shares: Tensor) -> None:
-        self.model, self._inputs, self._shares = model, samples.inputs, shares
+    def __init__(self, model: Model, frozen: Sequence[Tensor], inputs: Tensor, shares: Tensor) -> None:
+        self.model, self._inputs, self._shares = model, inputs, shares
         self._frozen = [tensor[:1] for tensor in frozen]
 
     @classmethod
@@ -43,12 +43,12 @@ class WholeSet:
     ) -> "WholeSet":
         """Replace labels with probability `label_noise` by one drawn from all classes, anew in every minibatch."""
         own = one_hot(samples.labels, classes).double()
-        return cls(model, frozen, samples, (1 - label_noise) * own + label_noise / classes)
+        return cls(model, frozen, samples.inputs, (1 - label_noise) * own + label_noise / classes)
 
     def double(self) -> "WholeSet":
-        """The same with inputs and frozen tensors in float64."""
-        samples = Samples(self._inputs.double(), self._shares.argmax(1))
-        return WholeSet(self.model, [tensor.double() for tensor in self._frozen], samples, self._shares)
+        """The same in float64, on the CPU."""
+        inputs, shares, *frozen = (one.double().cpu() for one in (self._inputs, self._shares, *self._frozen))
+        return WholeSet(self.model, frozen, inputs, shares)
 
     def _log_p(self, flat: Tensor, inputs: Tensor) -> Tensor:
         """Logarithms of the probabilities, (copy, sample, class), from weights (copy, d) and inputs of each copy."""
@@ -62,17 +62,27 @@ class WholeSet:
 
     def gradient(self, flat: Tensor) -> Tensor:
         """Gradients of the losses of every run, (run, d)."""
-        return _gradient(self.losses, flat)[0].detach()
+        return _gradient(self.losses, flat)
 
-    def hessian(self, weights: Tensor) -> Tensor:
-        """Second derivatives at the weights of one run, shape (d,): (d, d), symmetric, in nat per squared weight.
+    def hessian(self, weights: Tensor, reach: float) -> Tensor:
+        """Second derivatives at the weights of one run, by differences of gradients, which see the kinks of ReLU, too.
 
-        Kinks, as of ReLU, have no part in them.
+        Parameters
+        ----------
+        weights
+            Shape (d,).
+        reach
+            Half the length (rad) of the intervals over which the curvature is averaged.
+
+        Returns
+        -------
+        Tensor
+            Shape (d, d), symmetric, in nat per squared weight.
         """
-        rows = []
-        for directions in torch.eye(len(weights), dtype=weights.dtype, device=weights.device).split(COPIES):
-            gradient, leaf = _gradient(self.losses, weights.expand(len(directions), -1), again=True)
-            rows.append(torch.autograd.grad(gradient, leaf, directions)[0])
+        step, rows = reach * torch.linalg.vector_norm(weights), []
+        axes = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
+        for some in axes.split(_together(len(self._inputs), len(weights))):
+            rows.append((self.gradient(weights + step * some) - self.gradient(weights - step * some)) / (2 * step))
         found = torch.cat(rows)
         return (found + found.T) / 2
 
@@ -94,9 +104,9 @@ class WholeSet:
         for label in range(self._shares.shape[1]):
             shown = self._shares[:, label] > 0
             inputs, shares = self._inputs[shown], self._shares[shown, label] / len(self._inputs)
-            for x, share in zip(inputs.split(COPIES), shares.to(weights.dtype).split(COPIES), strict=True):
-                copies = weights.expand(len(x), -1)
-                each, _ = _gradient(partial(self._single, x, label), copies)
+            some = _together(1, len(weights))
+            for x, share in zip(inputs.split(some), shares.to(weights.dtype).split(some), strict=True):
+                each = _gradient(partial(self._single, x, label), weights.expand(len(x), -1))
                 second += each.T @ (share.unsqueeze(1) * each)
                 mean += share @ each
         return second - torch.outer(mean, mean)
@@ -106,9 +116,14 @@ class WholeSet:
         return -self._log_p(flat, inputs.unsqueeze(1))[:, 0, label]
 
 
-def _gradient(losses: Callable[[Tensor], Tensor], flat: Tensor, again: bool = False) -> tuple[Tensor, Tensor]:
-    """Gradients of losses (copy,) by weights (copy, d), differentiable `again` by the leaf beside them."""
+def _together(samples: int, weights: int) -> int:
+    """How many copies of a network are differentiated at once, each on so many samples."""
+    return max(1, min(SAMPLES // samples, WEIGHTS // weights))
+
+
+def _gradient(losses: Callable[[Tensor], Tensor], flat: Tensor) -> Tensor:
+    """Gradients of losses (copy,) by weights (copy, d)."""
     with torch.enable_grad():
         leaf = flat.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(losses(leaf).sum(), leaf, create_graph=again)
-    return gradient, leaf
+        (gradient,) = torch.autograd.grad(losses(leaf).sum(), leaf)
+    return gradient
