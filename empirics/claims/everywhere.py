@@ -79,9 +79,8 @@ def trends(*settings: FloatArray) -> FloatArray:
     centred = [z - z.mean() for z in settings]
     bent = [z for z in centred if len(np.unique(levels(z))) >= BENDS]
     crossed = [centred[0] * centred[1]] if len(centred) > 1 else []
-    return _independent(
-        [np.ones(runs), *centred, *crossed, *(z**2 for z in bent)], max(runs // RUNS_EACH, 1 + len(centred))
-    )
+    most = max(runs // RUNS_EACH, 1 + len(centred))
+    return _independent([np.ones(runs), *centred, *crossed, *(z**2 for z in bent)], most)
 
 
 def over(
@@ -106,8 +105,8 @@ def over(
     inside : numpy.ndarray of bool, shape (runs,), optional
         The runs at which the band is looked at; all if not given.
     bends : int
-        So many of the last columns are left out unless they are seen with a confidence of `BEND_LEVEL`: in a number that
-        scatters as much as its margin, they would only widen the band.
+        So many of the last columns are left out unless they are seen with a confidence of `BEND_LEVEL`: in a number
+        that scatters as much as its margin, they would only widen the band.
 
     Returns
     -------
@@ -167,7 +166,7 @@ def _fitted(
     normal = basis.T @ regressors
     if np.linalg.cond(normal) > 1 / NEW:
         return None
-    inverse = np.linalg.solve(normal, basis.T)
+    inverse = np.asarray(np.linalg.solve(normal, basis.T), dtype=float)
     spare = 1 - np.clip(np.einsum("ij,ji->i", regressors, inverse), 0.0, 1 - 1e-3)
     return _Fitted(basis, y, inverse, (y - regressors @ (inverse @ y)) / spare, clusters, points)
 

@@ -275,7 +275,10 @@ def test_the_gas_itself_agrees_with_steps_that_matter(protocol):
     runs = chain(np.random.default_rng(11), protocol, knobs, 3, 1.0, 2000, 30_000, 10)
     rows = judged(runs.dataset)
     assert "disagrees" not in {row.verdict for row in rows.values()}, compare(runs.dataset)
-    assert {rows[title].verdict for title in (GIBBS, DRIVEN, RELATIONS[protocol].forms[1])} == {"agrees"}
+    assert {rows[title].verdict for title in (GIBBS, DRIVEN)} == {"agrees"}
+    # With three directions and few snapshots the slope is right in the mean; its local values are known to a tenth.
+    maxwell = rows[RELATIONS[protocol].forms[1]]
+    assert maxwell.theory - maxwell.margin < maxwell.low < maxwell.high < maxwell.theory + maxwell.margin
     # Steps matter here: at the temperature of the noise the thermometer is off by half the curvature times eta_eff.
     state = StateVariables.of(Table.of(runs.dataset.assign_attrs(protocol=protocol)))
     raised = state.temperature / state.noise_temperature

@@ -66,7 +66,9 @@ def test_a_true_mixture_agrees(true_mixture, protocol):
     assert {rows[title].verdict for title in (LAW, VOLUMES, TEMPERATURES, NOISE_SLOPE)} == {"agrees"}
     leads_in_the_mean(rows)
     # Parts of 5, 9 and 13 weights: with R of one sphere p V/(R T) would be 12/13.
-    assert rows[IDEAL].verdict == "agrees", rows[IDEAL]
+    # Its band is wider than the margin here, its mean is not.
+    assert rows[IDEAL].verdict in ("agrees", "inconclusive")
+    assert 0.95 < rows[IDEAL].low < 1 < rows[IDEAL].high < 1.05, rows[IDEAL]
     assert gas_constant(table_of(runs)) == 2 + 4 + 6
     assert any("sum of R_l is 12; one sphere with as many weights has (d − 1)/2 = 13" in n for n in compare(runs).notes)
 
