@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.clusters import Clusters, clusters_of
-from empirics.claims.everywhere import over, trends
+from empirics.claims.everywhere import over_temperature
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, ratio_of
+from empirics.claims.fits import Estimate, fit, no_estimate
 from empirics.claims.fluctuations import FLUCTUATIONS as OF_GIBBS_FLUCTUATIONS
 from empirics.claims.ground import ground_of
 from empirics.claims.state import StateVariables, unmixed
@@ -205,10 +205,7 @@ def _clusters(table: Table) -> Clusters:
 def _over_temperature(table: Table, values: FloatArray, below: FloatArray | None = None) -> Estimate:
     """Mean of a number of the runs that are judged, or its ratio to another, with its band over log T."""
     state, inside = _chosen(table)
-    heat, together = np.log(state.temperature[inside]), _clusters(table)
-    if not len(heat) or not np.ptp(heat):
-        return mean_of(values, together) if below is None else ratio_of(values, below, together)
-    return over(trends(heat), values, together, below)
+    return over_temperature(state.temperature[inside], values, _clusters(table), below)
 
 
 def _slope(table: Table) -> Estimate:
