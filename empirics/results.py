@@ -309,12 +309,16 @@ def current(tree: xr.DataTree) -> None:
     """Convert results of version 0.1.0 to the present form.
 
     There `dimension` was the number of weights, the number of directions was stored beside it, and the entropy of the
-    directions (not that of the weights) lacked the relative radii of several spheres.
+    directions (not that of the weights) lacked the relative radii of several spheres. Entropies that are no estimate
+    from neighbours did not say so.
     """
     for facts in (tree.attrs, tree["summary"].attrs):
         if "directions" in facts:
             facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1
     data = tree["summary"].to_dataset()
+    if "symmetric" in data.attrs.get("entropy_method", "") and "path_entropy" not in data:
+        told = ("run", np.zeros(data.sizes["run"], dtype=bool), VARIABLES["path_entropy"]._asdict())
+        tree["summary"]["path_entropy"] = told
     needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")
     if "entropy_lengths" in data or data.attrs.get("weights") is None or any(name not in data for name in needed):
         return

@@ -183,43 +183,50 @@ def _noise_temperature(table: Table, rate: FloatArray) -> FloatArray:
 
 def unmixed(table: Table, on_entropy: bool = True) -> str:
     """Why no verdict can stand on how the directions scatter, or on their entropy; empty if one can."""
-    return (_path_entropies(table) if on_entropy else "") or _too_few_samples(table)
+    found = [_path_entropies(table)] if on_entropy else []
+    reasons = [one for one in (*found, _too_few_samples(table)) if one]
+    return f"gate: {'; '.join(reasons)}" if reasons else ""
 
 
 def _path_entropies(table: Table) -> str:
     """Why no verdict can stand on the entropies themselves; empty if one can.
 
     An entropy from nearest neighbours that are neighbours in time is that of the path (derivation "path-entropy"). One
-    that is no estimate from neighbours has neither variable.
+    that is no estimate from neighbours says so by a `path_entropy` that is false.
     """
     if not table.missing("path_entropy"):
         path = table.values("path_entropy").astype(bool)
     elif not table.missing("neighbour_lag"):
         path = table.values("neighbour_lag") <= 1
     else:
-        return ""
+        return (
+            "whether the entropies are path entropies is not known: a column path_entropy, or neighbour_lag, with a "
+            "number for every run would tell"
+        )
     share = float(path.mean()) if len(path) else 0.0
     if share <= MOST_LEFT_OUT:
         return ""
     return (
-        f"gate: {share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour "
-        "in time), so the entropy itself cannot be judged"
+        f"{share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour in "
+        "time), so the entropy itself cannot be judged"
     )
 
 
 def _too_few_samples(table: Table) -> str:
     """Why no verdict can stand on how the directions scatter; empty if one can.
 
-    A run that has been round too few times shows a part of its distribution. Nothing is asked of runs whose effective
-    number of independent samples was not measured.
+    A run that has been round too few times shows a part of its distribution.
     """
     if table.missing("effective_sample_size"):
-        return ""
+        return (
+            "how many independent samples the runs have of their directions is not known: a column "
+            "effective_sample_size with a number for every run would tell"
+        )
     size = table.values("effective_sample_size")
     share = float((size < FEWEST_SAMPLES).mean()) if len(size) else 0.0
     if share <= MOST_LEFT_OUT:
         return ""
     return (
-        f"gate: {share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
+        f"{share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
         f"(minimum {size.min():.0f}): the runs are not mixing"
     )

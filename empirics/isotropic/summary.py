@@ -120,10 +120,11 @@ def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
     blocks = experiment.measure.blocks
     names = ("entropy_sphere", "entropy_sphere_error", "effective_sample_size")
     found = _Found({name: np.full(runs, np.nan) for name in names}, {})
+    found.summary["path_entropy"] = np.zeros(runs, dtype=bool)  # and stays so where there are no neighbours
     if experiment.symmetric:
         found.blocks["entropy_sphere"] = np.full((blocks, runs), np.nan)
     else:
-        found.summary |= {"neighbour_lag": np.full(runs, np.nan), "path_entropy": np.zeros(runs, dtype=bool)}
+        found.summary["neighbour_lag"] = np.full(runs, np.nan)
     for i in map(int, whole):
         losses = _losses(trainer, state, i)
         time = integrated_time(series_autocorrelation(losses), rows=len(losses))
