@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.ground import Ground, entries
 from empirics.claims.table import Table
-from empirics.claims.verdict import Verdict, judge
+from empirics.claims.verdict import Verdict, judge, margin_needed
 from thermo_theory import Derivation
 
 __all__ = ["BUILT_IN", "Claim", "Statement"]
@@ -133,7 +134,7 @@ class Claim(ABC):
         gated: bool = True,
         refused: str = "",
     ) -> Verdict:
-        """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive.
+        """Make the verdict on one form of the claim from its estimate; where a gate failed it is refused.
 
         `law` is the derivation it is compared with, from which kind, needs and source are taken; or the kind, of a
         form without one. `refused` says why this form cannot be judged even on runs that are in order; empty if it can.
@@ -143,12 +144,12 @@ class Claim(ABC):
         reason = estimate.why or reason
         # An identity may hold in every run to the last digit; elsewhere numbers without scatter are no measurement.
         if row.kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
-            verdict, reason = "inconclusive", "the runs do not scatter: the width of the interval is rounding alone"
+            verdict, reason = "refused", "the runs do not scatter: the width of the interval is rounding alone"
         # Symmetry and identities hold whatever else is unknown; physics does not stand on a gate that was not asked.
         unasked = table.unasked() if row.kind == "physics" else ""
         gate = ((table.gate() or unasked) if gated else "") or refused
         if gate:
-            verdict, reason = "inconclusive", gate
+            verdict, reason = "refused", gate
         elif gated and not table.gated:
             reason += "; whether the runs were stationary is not measured"
         return replace(
@@ -161,6 +162,7 @@ class Claim(ABC):
             reason=reason,
             source=source or row.source,
             details=details or {},
+            margin_needed=margin_needed(theory, estimate.low, estimate.high) if verdict != "refused" else math.nan,
         )
 
     def not_measured(
@@ -182,4 +184,5 @@ class Claim(ABC):
             optimizer=table.optimizer,
             derivation=ground.derivation,
             needs=ground.needs,
+            primary=ground.kind != "identity",
         )

@@ -112,7 +112,7 @@ class GasMixture(Claim):
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         equal = ground_of(table, "driven-steady-state")
         verdict = self.verdict(table, TEMPERATURES, equal, 1.0, self.margin, estimate, details=details)
-        if verdict.reason.startswith("gate"):
+        if verdict.verdict == "refused":
             return verdict
         reason = f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}"
         return replace(verdict, reason=f"{reason}; {DRIVEN}" if verdict.verdict == "disagrees" else reason)

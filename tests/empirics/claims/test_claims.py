@@ -77,7 +77,7 @@ def test_the_norm_balance_is_a_gate(balance):
     verdicts = compare(gas_table(np.random.default_rng(3), balance=balance))
     for row in verdicts:
         if row.kind != "identity" and row.verdict != "not measured":
-            assert row.verdict == "inconclusive", row
+            assert row.verdict == "refused", row
             assert row.reason.startswith("gate: 35 of 35 runs cannot be used (35 not stationary"), row.reason
     assert verdict_on(verdicts, BALANCE).verdict == "disagrees"
     assert np.isfinite(verdict_on(verdicts, SPLINE).measured)
@@ -94,14 +94,14 @@ def test_a_few_bad_runs_are_left_out_and_said_so():
     assert verdicts.notes[0] == "1 of 35 runs left out of the fits: 1 diverged"
 
 
-def test_nothing_left_is_inconclusive_and_no_crash():
+def test_nothing_left_is_refused_and_no_crash():
     table = gas_table(np.random.default_rng(5))
     table = table.assign(status=("run", np.full(35, "diverged")), reason=("run", np.full(35, "step 1")))
     for name in ("entropy", "radius_sq", "log_radius", "grad_sq", "entropy_sphere"):
         table[name][:] = np.nan
     verdicts = compare(table)
     judged = [row for row in verdicts if row.kind != "identity" and not row.reason.startswith("not in the runs")]
-    assert {row.verdict for row in judged} == {"inconclusive"}
+    assert {row.verdict for row in judged} == {"refused"}
     assert {row.claim for row in judged} == {"V1", "V3", "V8"}
     assert all(row.reason.startswith("gate: 35 of 35") for row in judged)
 
@@ -118,7 +118,7 @@ def test_a_status_that_the_norms_contradict_is_not_believed():
     # A table from elsewhere may call anything ok: V3 passed in a trial on runs whose balance was off by 3.
     table = gas_table(np.random.default_rng(14), balance=3.0).assign(status=("run", np.full(35, "ok")))
     verdicts = compare(table)
-    assert {verdict_on(verdicts, form).verdict for form in FORMS} == {"inconclusive"}
+    assert {verdict_on(verdicts, form).verdict for form in FORMS} == {"refused"}
     assert "35 not stationary" in verdict_on(verdicts, SPLINE).reason
 
 
@@ -127,7 +127,7 @@ def test_one_lr_or_one_weight_decay_determines_no_difference(levels):
     verdicts = compare(gas_table(np.random.default_rng(15), levels=levels))
     for row in verdicts:
         if row.kind == "symmetry" and row.verdict != "not measured":
-            assert row.verdict == "inconclusive", row
+            assert row.verdict == "refused", row
             assert np.isnan(row.measured)
             why = (
                 "the runs do not determine it",
@@ -142,7 +142,7 @@ def test_one_line_across_the_orbits_determines_no_difference():
     line = table.isel(run=np.flatnonzero(np.isclose(table["lr"], table["weight_decay"])))
     rows = [row for row in compare(line) if row.kind == "symmetry" and row.verdict != "not measured"]
     assert len(line["run"]) == 9
-    assert all(np.isnan(row.measured) and row.verdict == "inconclusive" for row in rows)
+    assert all(np.isnan(row.measured) and row.verdict == "refused" for row in rows)
 
 
 def test_a_single_orbit_is_enough():
@@ -161,7 +161,7 @@ def test_protocols_and_optimisers_are_judged_apart():
     verdicts = compare(mixed)
     judged = [row for row in verdicts if row.verdict != "not measured"]
     assert {row.verdict for row in judged if row.protocol == "fixed-lr"} == {"agrees"}
-    assert {row.verdict for row in judged if row.protocol == "fixed-elr" and row.kind != "identity"} == {"inconclusive"}
+    assert {row.verdict for row in judged if row.protocol == "fixed-elr" and row.kind != "identity"} == {"refused"}
     other = compare(table.assign_coords(protocol=("run", np.repeat(["fixed-lr", "a new one"], [35, 7]))))
     assert {row.protocol for row in other} == {"fixed-lr"}
     assert "no claim is judged on the 7 runs by sgd at a new one" in other.notes
@@ -230,7 +230,7 @@ def test_formats():
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == len(verdicts) == 20
     parsed = json.loads(verdicts.to_json())
-    assert parsed["schema"] == 1
+    assert parsed["schema"] == 2
     assert parsed["verdicts"][6]["measured"] is None
     assert parsed["verdicts"][1]["measured"] == pytest.approx(1, abs=0.01)
     assert verdicts.to_markdown().count("\n| V") == 20
@@ -251,7 +251,7 @@ def test_strict_failures_leave_the_gate_out():
 )
 def test_equivalence(low, high, verdict):
     assert judge(1.0, low, high, 0.05)[0] == verdict
-    assert judge(1.0, np.nan, high, 0.05)[0] == "inconclusive"
+    assert judge(1.0, np.nan, high, 0.05)[0] == "refused"
 
 
 def test_fits_against_the_textbook():
@@ -312,5 +312,5 @@ def test_runs_that_do_not_mix_say_nothing_of_their_scatter():
         return next(row for row in compare(table) if row.title.startswith("Fluctuations"))
 
     assert "the runs are not mixing" in fluctuations(12.0).reason
-    assert fluctuations(12.0).verdict == "inconclusive"
+    assert fluctuations(12.0).verdict == "refused"
     assert "mix" not in fluctuations(500.0).reason

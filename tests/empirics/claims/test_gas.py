@@ -140,7 +140,7 @@ def test_where_one_curvature_is_far_above_the_others_large_steps_need_the_curvat
     # Steps along which the loss is not quadratic: no thermometer.
     bent = judged(table.assign(hessian_gradient=1.4 * table["hessian_gradient"]))
     assert bent[ALONG].verdict == "disagrees"
-    assert bent[GIBBS].verdict == "inconclusive"
+    assert bent[GIBBS].verdict == "refused"
     assert "steps are too large" in bent[ALONG].reason
     assert bent[GIBBS].reason.startswith("gate: the steps are too large")
     # Noise along the stiff direction alone: the balance stays, the thermometer does not.
@@ -165,7 +165,7 @@ def test_noise_that_grows_with_the_loss(protocol, growth):
 
 def counted(seeds, titles, **planted):
     """How often each verdict falls on each title."""
-    counts = {title: {"agrees": 0, "disagrees": 0, "inconclusive": 0} for title in titles}
+    counts = {title: {"agrees": 0, "disagrees": 0, "inconclusive": 0, "refused": 0} for title in titles}
     for seed in range(seeds):
         rows = judged(state_table(np.random.default_rng(seed), levels=(7, 5), **planted))
         for title in titles:
@@ -189,7 +189,7 @@ def test_no_verdict_on_the_entropy_stands_on_a_path_entropy():
     on_entropy = {DIRECTIONS, ENTROPY, FIXED_LR}
     for extra in ({"path_entropy": np.ones(63, bool)}, {"neighbour_lag": np.ones(63)}):
         rows = judged(table.assign({name: ("run", values) for name, values in extra.items()}))
-        refused = {title for title, row in rows.items() if row.verdict == "inconclusive"}
+        refused = {title for title, row in rows.items() if row.verdict == "refused"}
         assert refused == on_entropy
         assert all("path entropies" in rows[title].reason for title in on_entropy)
         assert {row.verdict for title, row in rows.items() if title not in on_entropy} == {"agrees"}
@@ -223,13 +223,13 @@ def test_runs_with_large_steps_are_left_out_and_counted():
 def test_too_few_temperatures(levels):
     rows = judged(state_table(np.random.default_rng(8), "fixed-elr", 3, levels=levels))
     if levels[0] < FEWEST_LEVELS:
-        assert rows[DIRECTIONS].verdict == "inconclusive"
+        assert rows[DIRECTIONS].verdict == "refused"
         assert "4 different temperatures" in rows[DIRECTIONS].reason
     else:
         # One weight decay is enough for what depends on T alone, and no way to a slope in it.
         assert rows[DIRECTIONS].verdict == rows[ENTROPY].verdict == "agrees"
-        assert rows[RELATIONS["fixed-elr"].forms[0]].verdict == "inconclusive"
-        assert rows[FIXED_ELR].verdict == "inconclusive"
+        assert rows[RELATIONS["fixed-elr"].forms[0]].verdict == "refused"
+        assert rows[FIXED_ELR].verdict == "refused"
 
 
 def test_what_is_missing_is_named():

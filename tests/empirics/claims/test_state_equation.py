@@ -164,14 +164,14 @@ def test_a_network_with_a_remainder_is_no_gas_but_obeys_the_virial_theorem(with_
     assert {rows[title].verdict for title in (LAW, VOLUMES, TEMPERATURES)} == {"agrees"}
     for row in rows.values():
         if row.claim in ("V1", "V3") and row.kind != "identity" and row.verdict != "not measured":
-            assert row.verdict == "inconclusive"
+            assert row.verdict == "refused"
             assert "35 not scale-invariant; e.g. E[w.g] adds" in row.reason
 
 
 def test_planted_violations_of_the_virial_theorem(with_rest):
     wrong = rows_of(changed(with_rest, "summary", grad_sq=lambda z: z * 1.1))
     assert wrong[IDENTITY].verdict == "disagrees"
-    assert wrong[LEADING].verdict == wrong[REMAINDER].verdict == "inconclusive"  # the gate
+    assert wrong[LEADING].verdict == wrong[REMAINDER].verdict == "refused"  # the gate
     assert "not stationary" in wrong[LEADING].reason
     colder = rows_of(changed(with_rest, "summary", grad_variance=lambda z: z * 0.9))
     assert colder[LEADING].verdict == "disagrees"
@@ -244,7 +244,7 @@ def test_power_of_the_compressibility():
 
 def test_a_slope_needs_volumes_at_one_temperature():
     rows = rows_of(state_table(np.random.default_rng(9), "fixed-lr", 20, levels=(9, 1)))
-    assert rows[NOISE_SLOPE].verdict == "inconclusive"
+    assert rows[NOISE_SLOPE].verdict == "refused"
     assert rows[NOISE_SLOPE].reason.startswith("at fixed T the volume varies by less than 10%")
 
 
