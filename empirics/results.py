@@ -317,8 +317,8 @@ def current(tree: xr.DataTree) -> None:
             facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1
     data = tree["summary"].to_dataset()
     if "symmetric" in data.attrs.get("entropy_method", "") and "path_entropy" not in data:
-        told = ("run", np.zeros(data.sizes["run"], dtype=bool), VARIABLES["path_entropy"]._asdict())
-        tree["summary"]["path_entropy"] = told
+        none = np.zeros(data.sizes["run"], dtype=bool)
+        tree["summary"]["path_entropy"] = xr.DataArray(none, dims="run", attrs=VARIABLES["path_entropy"]._asdict())
     needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")
     if "entropy_lengths" in data or data.attrs.get("weights") is None or any(name not in data for name in needed):
         return

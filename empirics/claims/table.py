@@ -336,4 +336,5 @@ def _rates(data: xr.Dataset) -> NDArray[np.float64]:
     """Logarithms of what is set in the runs, shape (runs, 2)."""
     choices = KNOBS.get(str(data.attrs.get("protocol")), KNOBS["fixed-lr"])
     names = [next((name for name in choice if known(data, name)), choice[0]) for choice in choices]
-    return np.log(np.stack([np.asarray(data[name].values, dtype=float) for name in names], axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(np.stack([np.asarray(data[name].values, dtype=float) for name in names], axis=1))

@@ -215,6 +215,6 @@ def _balance_status(balance: float, error: float, shared: float, shared_error: f
         needed = error * BALANCE_HIDDEN / (SIGNIFICANT * shared_error)
         return "balance unknown", (
             f"norm balance {balance:.3f} ± {error:.3f}: an imbalance of {BALANCE_HIDDEN:g}, which is r^2 off by "
-            f"{BALANCE_HIDDEN / 2:g}, cannot be told from none; it has to be known to {needed:.2g} per run (E|g|^2 and r^2)"
+            f"{BALANCE_HIDDEN / 2:g}, cannot be told from none; E|g|^2/r^2 has to be known to {needed:.2g} per run"
         )
     return "ok", ""
