@@ -12,8 +12,10 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.everywhere import slopes_in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.ground import ground_of
@@ -286,13 +288,20 @@ def _compare(table: Table, state: StateVariables) -> tuple[Estimate, dict[str, A
     def build(curves: Curves) -> Statistic:
         def means(chosen: NDArray[np.intp]) -> FloatArray:
             slope, capacity = this.slopes(curves, chosen)
-            every = np.array([slope - this.predict(capacity), slope, capacity])
-            return np.asarray(every[:, this.judged].mean(axis=1))
+            every = np.array([slope - this.predict(capacity), slope, capacity])[:, this.judged]
+            return np.r_[every.mean(axis=1), every[0] @ apart / max(apart @ apart, 1e-300)]
 
         return means
 
-    difference, slope, capacity = estimates(build, state.temperature, state.along, this.design.shape[1])
-    return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(this.judged.sum())}
+    judged = np.log(state.temperature)[this.judged]
+    apart, together = judged - judged.mean(), clusters_of(table, state.within)
+    found = estimates(build, state.temperature, state.along, this.design.shape[1], together)
+    difference, slope, capacity, change = found
+    return slopes_in_parts(difference, change, float(apart.std()), 0.0), {
+        "slope of S/R": slope.value,
+        "C_V/R": capacity.value,
+        "runs judged": int(this.judged.sum()),
+    }
 
 
 def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:

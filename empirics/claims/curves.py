@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.fits import Estimate, Spline, jackknife, levels
+from empirics.claims.clusters import Clusters, levels
+from empirics.claims.fits import Estimate, Spline, jackknife
 from empirics.claims.table import FEWEST_RUNS
 
 __all__ = ["FEWEST_LEVELS", "NARROWEST", "Curves", "estimates", "too_narrow"]
@@ -101,16 +102,21 @@ Statistic = Callable[[NDArray[np.intp]], FloatArray]
 
 
 def estimates(
-    build: Callable[[Curves], Statistic], temperature: FloatArray, along: FloatArray, free: int = 0
+    build: Callable[[Curves], Statistic],
+    temperature: FloatArray,
+    along: FloatArray,
+    free: int = 0,
+    clusters: Clusters | None = None,
 ) -> list[Estimate]:
     """Numbers that come out of curves, with intervals for the scatter of runs and for the shape of the curves.
 
     `build` makes of curves what `jackknife` takes: the numbers as a function of the runs chosen. `free` counts the free
-    parameters of other fits, if they have more than the curves. The jackknife's intervals are widened by as much as the
-    number changes with one parameter less a curve: scatter does not tell how far a spline is from the curve.
+    parameters of other fits, if they have more than the curves; `clusters` says which runs may share their scatter. The
+    jackknife's intervals are widened by as much as the number changes with one parameter less a curve: scatter does not
+    tell how far a spline is from the curve.
     """
     curves = Curves.over(temperature, along)
-    found = jackknife(build(curves), len(temperature), max(curves.free, free))
+    found = jackknife(build(curves), len(temperature), max(curves.free, free), clusters)
     poorer = build(Curves.over(temperature, along, fewer=1))(np.arange(len(temperature)))
     return [
         replace(one, low=one.low - abs(one.value - other), high=one.high + abs(one.value - other))

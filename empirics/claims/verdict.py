@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge", "margin_needed"]
+__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge", "margin_needed", "other_form"]
 
 
 #: What a claim may stand on, and what may come of it: more runs would decide what is inconclusive, and not what a gate
@@ -65,6 +65,11 @@ def margin_needed(theory: float, low: float, high: float) -> float:
     return max(theory - low, high - theory)
 
 
+def other_form(title: str, estimate: Any) -> dict[str, Any]:
+    """Write another estimate of a number under a verdict: how it was made, and its value with the interval."""
+    return {"title": title, "measured": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One claim, judged.
@@ -96,6 +101,8 @@ class Verdict:
         Whether it is a test by itself; False for an identity, which is a gate, and for what repeats another claim.
     margin_needed : float
         The smallest margin at which it would agree; NaN where there is no interval to hold against one.
+    p_value : float
+        Of "agrees" the larger of the two one-sided tests, of "disagrees" that at the nearer edge; else NaN.
     other_forms : tuple of dict
         Other estimates of the same number, without a verdict: each with title, measured, low and high.
     """
@@ -118,4 +125,5 @@ class Verdict:
     needs: tuple[tuple[str, ...], ...] = ()
     primary: bool = True
     margin_needed: float = math.nan
+    p_value: float = math.nan
     other_forms: tuple[dict[str, Any], ...] = ()

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 #: Columns of a table of verdicts.
-COLUMNS = tuple(
-    "claim title protocol kind theory measured low high margin verdict reason primary margin_needed".split()
+COLUMNS = (
+    *("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason"),
+    *("primary", "margin_needed"),
 )
 
 
@@ -149,7 +150,7 @@ class Verdicts(Sequence[Verdict]):
 
 def _verdict(row: dict[str, Any]) -> Verdict:
     """Read a verdict; numbers that are null were not measured."""
-    numbers = ("theory", "measured", "low", "high", "margin", "margin_needed")
+    numbers = ("theory", "measured", "low", "high", "margin", "margin_needed", "p_value")
     read = row | {name: math.nan for name in numbers if row.get(name) is None}
     read |= {"needs": tuple(map(tuple, row["needs"])), "other_forms": tuple(row.get("other_forms", ()))}
     if "primary" not in row:

@@ -26,7 +26,7 @@ def test_json_is_read_as_it_was_written(verdicts):
 def test_the_first_schema_is_still_read(verdicts):
     first = json.loads(verdicts.to_json()) | {"schema": 1}
     for row in first["verdicts"]:
-        for name in ("primary", "margin_needed", "other_forms"):
+        for name in ("primary", "margin_needed", "p_value", "other_forms"):
             del row[name]
     wide, gated = [row for row in first["verdicts"] if row["kind"] == "symmetry" and row["verdict"] == "agrees"][:2]
     wide.update(verdict="inconclusive", reason="the interval straddles the edge of 1 ± 0.05")
