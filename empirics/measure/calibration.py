@@ -9,6 +9,7 @@ with the covariance of the run's own snapshots, whose every principal direction 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ BIAS_SCALES = (0.95, 1.0, 1.05)
 SNAPSHOTS_PER_DIRECTION = 4.0
 
 
-def entropy_bias(x: ArrayLike, sizes: Sequence[int], directions: int, samples: float, seed: int) -> tuple[float, float]:
+def entropy_bias(x: ArrayLike, sizes: Sequence[int], directions: int, samples: float) -> tuple[float, float]:
     """Bias of the neighbour entropy of a run, by its own reference law, and the error of that.
 
     Parameters
@@ -41,17 +42,15 @@ def entropy_bias(x: ArrayLike, sizes: Sequence[int], directions: int, samples: f
         Dimension m of their product.
     samples : float
         How many independent snapshots the n are worth.
-    seed : int
-        Of the simulation.
 
     Returns
     -------
     bias, error : float
-        What the entropy (nat) is too large by, and its error: the standard deviation over simulations at the temperature
-        of theory and at both edges of the margin, and what the bias moves by if the law is made from simulated
-        snapshots once more, which is corrected for. NaN where the reference law cannot be made: from fewer than 4 m
-        independent snapshots the shape of the well is not known, and directions that are more than a right angle from
-        their mean are in no harmonic well.
+        What the entropy is too large by, and the error of that, in nat: the standard deviation over simulations at the
+        temperature of theory and at both edges of the margin, together with what the bias moves by, and is corrected
+        for, if the law is made once more from simulated snapshots. NaN where the reference law cannot be made: from
+        fewer than 4 m independent snapshots the shape of the well is not known, and directions that are more than a
+        right angle from their mean are in no harmonic well.
 
     Notes
     -----
@@ -65,14 +64,15 @@ def entropy_bias(x: ArrayLike, sizes: Sequence[int], directions: int, samples: f
 
     >>> rng = np.random.default_rng(0)
     >>> cold = np.c_[np.ones(400), 0.01 * rng.standard_normal((400, 40))]
-    >>> bias, error = entropy_bias(cold, (41,), 40, 400.0, seed=1)
+    >>> bias, error = entropy_bias(cold, (41,), 40, 400.0)
     >>> bool(bias > 2.0), bool(error < 0.2 * bias)
     (True, True)
     """
     rows = np.asarray(x, dtype=float)
     if samples < SNAPSHOTS_PER_DIRECTION * directions:
         return np.nan, np.nan
-    rng = np.random.default_rng(seed)
+    # Of the run's own numbers, so that runs are simulated apart and a run is simulated again as it was.
+    rng = np.random.default_rng(crc32(rows[-1].tobytes()))
     try:
         biases, simulated = _biases(rows, sizes, directions, rng)
         again, _ = _biases(simulated, sizes, directions, rng)
