@@ -74,6 +74,8 @@ VARIABLES: dict[str, Variable] = {
     "entropy_lengths": Variable("share of it from relative radii of spheres, sum of (d_l-1) E log(r_l/r)", "nat"),
     "entropy": Variable("entropy of the weights: that of the directions plus (d-1) log radius", "nat"),
     "entropy_sphere_error": Variable("standard error of the entropy of the directions", "nat"),
+    "entropy_bias": Variable("bias of the entropy of the directions, on the harmonic gas of the run itself", "nat"),
+    "entropy_bias_error": Variable("error of that bias, by the scatter of the simulated gases", "nat"),
     "temperature": Variable("temperature, half the effective learning rate times the noise per direction", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
     "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
@@ -322,12 +324,17 @@ def current(tree: xr.DataTree) -> None:
     """Convert results of version 0.1.0 to the present form.
 
     There `dimension` was the number of weights, the number of directions was stored beside it, and the entropy of the
-    directions (not that of the weights) lacked the relative radii of several spheres.
+    directions (not that of the weights) lacked the relative radii of several spheres. Entropies that are no estimate
+    from neighbours did not say so.
     """
     for facts in (tree.attrs, tree["summary"].attrs):
         if "directions" in facts:
             facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1
     data = tree["summary"].to_dataset()
+    if "symmetric" in data.attrs.get("entropy_method", "") and "path_entropy" not in data:
+        for name, kind in (("path_entropy", bool), ("entropy_bias", float), ("entropy_bias_error", float)):
+            none = np.zeros(data.sizes["run"], dtype=kind)
+            tree["summary"][name] = xr.DataArray(none, dims="run", attrs=VARIABLES[name]._asdict())
     needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")
     if "entropy_lengths" in data or data.attrs.get("weights") is None or any(name not in data for name in needed):
         return

@@ -182,7 +182,9 @@ class Claim(ABC):
         # An identity may hold in every run to the last digit; elsewhere numbers without scatter are no measurement.
         if row.kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
             verdict, reason = "refused", "the runs do not scatter: the width of the interval is rounding alone"
-        gate = (table.gate() if gated else "") or refused
+        # Symmetry and identities hold whatever else is unknown; physics does not stand on a gate that was not asked.
+        unasked = table.unasked() if row.kind == "physics" else ""
+        gate = ((table.gate() or unasked) if gated else "") or refused
         if gate:
             verdict, reason = "refused", gate
         elif gated and not table.gated:

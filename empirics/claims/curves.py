@@ -107,18 +107,20 @@ def estimates(
     along: FloatArray,
     free: int = 0,
     clusters: Clusters | None = None,
+    shifted: Callable[[Curves], Statistic] | None = None,
 ) -> list[Estimate]:
     """Numbers that come out of curves, with intervals for the scatter of runs and for the shape of the curves.
 
     `build` makes of curves what `jackknife` takes: the numbers as a function of the runs chosen. `free` counts the free
     parameters of other fits, if they have more than the curves; `clusters` says which runs may share their scatter. The
     jackknife's intervals are widened by as much as the number changes with one parameter less a curve: scatter does not
-    tell how far a spline is from the curve.
+    tell how far a spline is from the curve. `shifted` makes the same numbers of values that are off by a systematic
+    error, by which they are widened too.
     """
     curves = Curves.over(temperature, along)
     found = jackknife(build(curves), len(temperature), max(curves.free, free), clusters)
-    poorer = build(Curves.over(temperature, along, fewer=1))(np.arange(len(temperature)))
-    return [
-        replace(one, low=one.low - abs(one.value - other), high=one.high + abs(one.value - other))
-        for one, other in zip(found, poorer, strict=True)
-    ]
+    every, values = np.arange(len(temperature)), np.array([one.value for one in found])
+    wider = np.abs(build(Curves.over(temperature, along, fewer=1))(every) - values)
+    if shifted is not None:
+        wider += np.abs(shifted(curves)(every) - values)
+    return [replace(one, low=one.low - by, high=one.high + by) for one, by in zip(found, wider.tolist(), strict=True)]

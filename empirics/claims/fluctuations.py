@@ -15,7 +15,7 @@ from empirics.claims.everywhere import in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -70,7 +70,8 @@ class HeatCapacity(Claim):
         if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
             return self.not_measured(table, form, law, 1.0, missing)
         refused = unmixed(table, on_entropy=entropy)
-        return self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
+        row = self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
+        return told_of_bias(table, row) if entropy else row
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""
@@ -100,7 +101,7 @@ def _ratio(table: Table, other: str) -> Estimate:
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
     at, middle = np.linspace(float(low), float(high), 2 * POINTS + 1), POINTS + 1
 
-    def build(curves: Curves) -> Statistic:
+    def build(curves: Curves, values: FloatArray = values) -> Statistic:
         def ratios(chosen: NDArray[np.intp]) -> FloatArray:
             energy, _ = curves.energy(loss, chosen, at)
             slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
@@ -111,7 +112,11 @@ def _ratio(table: Table, other: str) -> Estimate:
 
         return ratios
 
-    found, *halves = estimates(build, heat, state.along, clusters=clusters_of(table, state.within))
+    def shifted(curves: Curves) -> Statistic:
+        return build(curves, state.entropy(table, tilt=1.0) if entropy else values)
+
+    together = clusters_of(table, state.within)
+    found, *halves = estimates(build, heat, state.along, clusters=together, shifted=shifted)
     if np.isfinite(found.value):
         return in_parts(found, halves)
     return no_estimate("the mean loss does not change between the lowest and the highest temperature")

@@ -319,7 +319,7 @@ def _slopes(table: Table) -> list[str]:
         entropy = table.values(name) / ((table.dimension - 1) / 2) + 2 * table.values("log_radius")
         design = np.c_[np.ones_like(rate), rate, decay]
         by_rate, by_decay = (fit(design, entropy, weights, clusters_of(table)) for weights in ([0, 1, 0], [0, 0, 1]))
-        estimated = "path_entropy" in table.data or "entropy_sphere_theiler" in table.data
+        estimated = "neighbour_lag" in table.data or "entropy_sphere_theiler" in table.data
         notes.append(
             f"slopes of S/R{', ' + words if estimated else ''}: {by_rate} in log lr and {by_decay} in log weight "
             f"decay{references}"

@@ -18,7 +18,7 @@ from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -93,7 +93,8 @@ class MinimalPotential(Claim):
         state = StateVariables.of(table)
         estimate, details = _shift(state, table)
         refused = unmixed(table)
-        return self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
+        row = self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
+        return told_of_bias(table, row)
 
     def _radius(self, table: Table) -> Verdict:
         # For SGD, with all that makes the norm grow in T, p V = R T is the virial theorem, up to lr wd/2.
@@ -160,7 +161,7 @@ def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any
 
     weights = _depths(Curves.over(heat, state.along), loss, own)
 
-    def shifts(curves: Curves, chosen: NDArray[np.intp]) -> FloatArray:
+    def shifts(curves: Curves, chosen: NDArray[np.intp], entropy: FloatArray = entropy) -> FloatArray:
         energy, _ = curves.energy(loss, chosen, at)
         values = energy[:, None] - np.exp(own) * curves.smooth(entropy, chosen, at)[:, None]
         return _lowest(at, values) - own
@@ -174,7 +175,11 @@ def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any
     def build(curves: Curves) -> Statistic:
         return lambda chosen: lines @ shifts(curves, chosen)
 
-    found, *ends = estimates(build, heat, state.along, clusters=clusters_of(table, state.within))
+    def shifted(curves: Curves) -> Statistic:
+        return lambda chosen: lines @ shifts(curves, chosen, state.entropy(table, tilt=1.0))
+
+    together = clusters_of(table, state.within)
+    found, *ends = estimates(build, heat, state.along, clusters=together, shifted=shifted)
     estimate = in_parts(found, ends) if spread > 0 else found
     each = shifts(Curves.over(heat, state.along), np.arange(len(heat)))
     cold = own <= np.median(own)

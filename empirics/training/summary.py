@@ -12,6 +12,7 @@ from empirics.measure import (
     angular_update,
     block_error,
     drift,
+    entropy_bias,
     norm_balance,
     periodic_jumps,
     product_entropies,
@@ -291,7 +292,8 @@ def _entropies(
     """Entropy of the directions of every finite run, neighbour lags, and the reasons where there is no entropy."""
     runs = len(ensemble.runs)
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
-    numbers = {name: np.full(runs, np.nan) for name in names}
+    biases = ("entropy_bias", "entropy_bias_error")
+    numbers = {name: np.full(runs, np.nan) for name in (*names, *biases)}
     path_entropy = np.zeros(runs, dtype=bool)
     lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
     refused: dict[int, str] = {}
@@ -316,6 +318,8 @@ def _entropies(
         numbers["effective_sample_size"][i] = plain.effective_sample_size
         numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
         path_entropy[i] = plain.path_entropy
+        bias = entropy_bias(kept, sizes, directions, plain.effective_sample_size)
+        numbers["entropy_bias"][i], numbers["entropy_bias_error"][i] = bias
     numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"]
     snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:

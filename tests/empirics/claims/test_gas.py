@@ -189,12 +189,12 @@ def test_no_verdict_on_the_entropy_stands_on_a_path_entropy():
     table = state_table(np.random.default_rng(5), d=20)
     on_entropy = {DIRECTIONS, ENTROPY, FIXED_LR}
     for extra in ({"path_entropy": np.ones(63, bool)}, {"neighbour_lag": np.ones(63)}):
-        rows = judged(table.assign({name: ("run", values) for name, values in extra.items()}))
+        rows = judged(table.drop_vars("path_entropy").assign({name: ("run", one) for name, one in extra.items()}))
         refused = {title for title, row in rows.items() if row.verdict == "refused"}
         assert refused == on_entropy
         assert all("path entropies" in rows[title].reason for title in on_entropy)
         assert {row.verdict for title, row in rows.items() if title not in on_entropy} == {"agrees"}
-    far = judged(table.assign(neighbour_lag=("run", np.full(63, 40.0))))
+    far = judged(table.drop_vars("path_entropy").assign(neighbour_lag=("run", np.full(63, 40.0))))
     assert {row.verdict for row in far.values()} == {"agrees"}
 
 
