@@ -14,7 +14,7 @@ from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, no_estimate
 from empirics.claims.fluctuations import FLUCTUATIONS as OF_GIBBS_FLUCTUATIONS
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import MOST_LEFT_OUT, Table
 from empirics.claims.thermometer import GIBBS as OF_GIBBS_THERMOMETER
 from empirics.claims.verdict import Verdict
@@ -100,7 +100,8 @@ class ImplicitPotential(Claim):
         if missing := _missing(table, "harmonic_entropy", "entropy_sphere"):
             return self.not_measured(table, ENTROPY, law, 1.0, missing)
         refused = _refused(table, on_entropy=True)
-        return self.verdict(table, ENTROPY, law, 1.0, self.margin, _slope(table), refused=refused)
+        row = self.verdict(table, ENTROPY, law, 1.0, self.margin, _slope(table), refused=refused)
+        return told_of_bias(table, row)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Fluctuations and thermometer as predicted and as measured, in every run."""
