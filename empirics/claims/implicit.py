@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,8 @@ class ImplicitPotential(Claim):
         """Judge the covariance, the fluctuations and the thermometer; energy and entropy beside them."""
         if "harmonic_temperature" not in table.data.variables:
             return [self._shape(table)]  # nothing was asked for: one line says so
-        return [self._shape(table), *(self._judge(table, form) for form in FORMS), self._entropy(table)]
+        rows = [self._shape(table), *(self._judge(table, form) for form in FORMS), self._entropy(table)]
+        return [replace(row, primary=row.title not in (ENERGY, ENTROPY)) for row in rows]
 
     def _shape(self, table: Table) -> Verdict:
         law = ground_of(table, "implicit-potential")

@@ -29,6 +29,8 @@ def test_the_gas_in_its_own_potential_agrees_where_the_gibbs_law_of_the_loss_doe
     assert (gibbs.verdict, thermometer.verdict) == ("disagrees", "disagrees")
     said = [note for note in verdicts.notes if "noise has a shape of its own" in note]
     assert [note[:2] for note in said] == ["V5", "V6"]
+    # Energy and entropy are those of any harmonic well: they test nothing else.
+    assert {title for title in EVERY if rows["V10", title].primary} == {SHAPE, FLUCTUATIONS, THERMOMETER}
     # What it is derived from is what a user reads as its kind.
     assert {row.kind for row in verdicts if row.claim == "V10"} == {"physics"}
 
