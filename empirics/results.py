@@ -53,6 +53,19 @@ VARIABLES: dict[str, Variable] = {
     "laplacian": Variable("trace of the Hessian on the sphere at unit norm (Laplace-Beltrami), mean", "nat"),
     "hessian_noise": Variable("trace of Hessian times gradient covariance at unit norm, mean", "nat^3"),
     "hessian_gradient": Variable("curvature along minibatch gradients, g.H g at unit norm, mean", "nat^3"),
+    "batch_sharpness": Variable("curvature of minibatches along their own gradients, E[g.H_B g]/E|g|^2", "nat"),
+    "harmonic_temperature": Variable("temperature by the noise at the mean direction", "nat"),
+    "harmonic_laplacian": Variable("trace of the Hessian on the sphere at the mean direction, unit norm", "nat"),
+    "harmonic_lowest": Variable("lowest curvature on the sphere at the mean direction, unit norm", "nat"),
+    "harmonic_relaxations": Variable("relaxation times of the direction of lowest curvature in the run", "1"),
+    "harmonic_minimum": Variable("loss at the minimum of the quadratic well at the mean direction", "nat"),
+    "harmonic_energy": Variable("mean loss above it that H and Sigma give, over R T", "1"),
+    "harmonic_fluctuations": Variable("variance of the loss that H and Sigma give, over R T^2", "1"),
+    "harmonic_thermometer": Variable("mean squared gradient that H and Sigma give, over T tr H", "1"),
+    "harmonic_entropy": Variable("entropy of the directions that H and Sigma give", "nat"),
+    "harmonic_shape": Variable(
+        "mean square by which the covariance of the directions differs from what H and Sigma give", "1"
+    ),
     "loss": Variable("loss, mean: minibatch cross-entropy (network), 1 - mu.w/|w| (isotropic gas)", "nat"),
     "loss_variance": Variable("variance over time of the expected loss", "nat^2"),
     "violation": Variable("violation of scale invariance, mean of |w.g| / (|w| |g|)", "1"),
@@ -61,6 +74,8 @@ VARIABLES: dict[str, Variable] = {
     "entropy_lengths": Variable("share of it from relative radii of spheres, sum of (d_l-1) E log(r_l/r)", "nat"),
     "entropy": Variable("entropy of the weights: that of the directions plus (d-1) log radius", "nat"),
     "entropy_sphere_error": Variable("standard error of the entropy of the directions", "nat"),
+    "entropy_bias": Variable("bias of the entropy of the directions, on the harmonic gas of the run itself", "nat"),
+    "entropy_bias_error": Variable("error of that bias, by the scatter of the simulated gases", "nat"),
     "temperature": Variable("temperature, half the effective learning rate times the noise per direction", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
     "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
@@ -309,12 +324,17 @@ def current(tree: xr.DataTree) -> None:
     """Convert results of version 0.1.0 to the present form.
 
     There `dimension` was the number of weights, the number of directions was stored beside it, and the entropy of the
-    directions (not that of the weights) lacked the relative radii of several spheres.
+    directions (not that of the weights) lacked the relative radii of several spheres. Entropies that are no estimate
+    from neighbours did not say so.
     """
     for facts in (tree.attrs, tree["summary"].attrs):
         if "directions" in facts:
             facts["weights"], facts["dimension"] = facts["dimension"], facts.pop("directions") + 1
     data = tree["summary"].to_dataset()
+    if "symmetric" in data.attrs.get("entropy_method", "") and "path_entropy" not in data:
+        for name, kind in (("path_entropy", bool), ("entropy_bias", float), ("entropy_bias_error", float)):
+            none = np.zeros(data.sizes["run"], dtype=kind)
+            tree["summary"][name] = xr.DataArray(none, dims="run", attrs=VARIABLES[name]._asdict())
     needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")
     if "entropy_lengths" in data or data.attrs.get("weights") is None or any(name not in data for name in needed):
         return

@@ -16,7 +16,7 @@ FIGURES = HERE / "figures"
 EXPERIMENTS = HERE.parents[1] / "experiments"
 
 #: Signs of the verdicts in a cell.
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "·"}
+MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "·"}
 
 
 # ------------------------------------------------------------------------------------------------------- what is asked

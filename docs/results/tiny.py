@@ -28,7 +28,7 @@ OTHERS = (
 #: Column, claim and a regular expression for the title of its form.
 COLUMNS = (
     ("V1 slopes", "V1", "^Slope of log r"),
-    ("V3", "V3", "^Maxwell relation, entropy as any function"),
+    ("V3", "V3", "^Maxwell relation"),
     ("∫T dS/ΔU (V5)", "V5", "^First law"),
     ("∫(Var L/T²)dT/ΔU (V5)", "V5", "^Fluctuations"),
     ("V2: offset of the minimum", "V2", "U [-−] T ?S"),
@@ -40,7 +40,7 @@ TRIAL = {
     "∫T dS/ΔU": [(0, 0.824), (0.49, 0.880), (0.79, 0.962), (0.95, 0.993)],
     "∫(Var L/T²)dT/ΔU": [(0, 4.69), (0.49, 1.94), (0.79, 1.20), (0.95, 0.99)],
 }
-MARKS = {"agrees": "", "disagrees": "✗", "inconclusive": "?"}
+MARKS = {"agrees": "", "disagrees": "✗", "inconclusive": "?", "refused": "⊘"}
 
 
 class Variant:

@@ -14,8 +14,10 @@ import xarray as xr
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import with_momentum
+from empirics.claims.diagnosis import survivors, suspicions
 from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.guard import ClaimWarning, judged
+from empirics.claims.implicit import explained
 from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.suite import CLAIMS
@@ -115,9 +117,12 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
             table.left_out(),
             *(_not_stated(known.values(), fitting, protocol, optimizer) if fitting else []),
         ]
+        on_these: list[Verdict] = []
         for one in fitting:
             found, remarks, error = judged(one, table)
-            rows, said, errors = rows + found, said + remarks, errors + [error] * bool(error)
+            on_these, said, errors = on_these + found, said + remarks, errors + [error] * bool(error)
+        rows += on_these
+        said += [*explained(on_these), *suspicions(table, on_these), survivors(on_these)] if fitting else []
         where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
         notes += [f"{where}: {note}" if several else note for note in said if note]
     for error in dict.fromkeys(errors):

@@ -12,12 +12,14 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER, law, law_of, log_slopes, orbit_of
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.everywhere import slopes_in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, Protocol, derive
@@ -102,7 +104,8 @@ class AdiabatSlope(Claim):
         state = StateVariables.of(table)
         estimate, details = _compare(table, state)
         refused = unmixed(table)
-        return [self.verdict(table, form, slope, 0.0, self.margin, estimate, details=details, refused=refused)]
+        row = self.verdict(table, form, slope, 0.0, self.margin, estimate, details=details, refused=refused)
+        return [told_of_bias(table, row)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The slope and what the heat capacity gives for it, over the temperatures."""
@@ -232,8 +235,8 @@ class _Comparison:
         return self.derivatives @ coefficients + self.share * c, energy_slope / np.exp(curves.log_t) / self.gas_constant
 
 
-def _comparison(table: Table, state: StateVariables) -> _Comparison | str:
-    """Set up the comparison, or say why there is none.
+def _comparison(table: Table, state: StateVariables, tilt: float = 0.0) -> _Comparison | str:
+    """Set up the comparison, or say why there is none; `tilt` as in `StateVariables.bias`.
 
     At fixed LR ``S = s(k log lr + log wd) + c (log lr - k log wd)``, for SGD with k = 1, so that the slope in log wd is
     s' - k c; at fixed ELR ``S = s(log eta_eff) + c log wd``, and the slope in log eta_eff is s'.
@@ -256,7 +259,7 @@ def _comparison(table: Table, state: StateVariables) -> _Comparison | str:
         design,
         spline.design(along, 1),
         share,
-        state.values(table, "entropy") / gas_constant,
+        (state.values(table, "entropy") - state.bias(table, tilt)) / gas_constant,
         state.values(table, "loss"),
         np.abs(log_t - (log_t.min() + log_t.max()) / 2) < (0.5 - ENDS) * np.ptp(log_t),
         gas_constant,
@@ -279,20 +282,34 @@ def _prediction(table: Table, state: StateVariables) -> Callable[[FloatArray], F
 
 def _compare(table: Table, state: StateVariables) -> tuple[Estimate, dict[str, Any]]:
     """Mean over runs of the slope less what the heat capacity predicts."""
-    this = _comparison(table, state)
-    if isinstance(this, str):
-        return no_estimate(this), {}
+    this, off = _comparison(table, state), _comparison(table, state, tilt=1.0)
+    if isinstance(this, str) or isinstance(off, str):
+        return no_estimate(str(this)), {}
 
-    def build(curves: Curves) -> Statistic:
+    def build(curves: Curves, one: _Comparison = this) -> Statistic:
         def means(chosen: NDArray[np.intp]) -> FloatArray:
-            slope, capacity = this.slopes(curves, chosen)
-            every = np.array([slope - this.predict(capacity), slope, capacity])
-            return np.asarray(every[:, this.judged].mean(axis=1))
+            slope, capacity = one.slopes(curves, chosen)
+            every = np.array([slope - this.predict(capacity), slope, capacity])[:, this.judged]
+            return np.r_[every.mean(axis=1), every[0] @ apart / max(apart @ apart, 1e-300)]
 
         return means
 
-    difference, slope, capacity = estimates(build, state.temperature, state.along, this.design.shape[1])
-    return difference, {"slope of S/R": slope.value, "C_V/R": capacity.value, "runs judged": int(this.judged.sum())}
+    judged = np.log(state.temperature)[this.judged]
+    apart, together = judged - judged.mean(), clusters_of(table, state.within)
+    found = estimates(
+        build,
+        state.temperature,
+        state.along,
+        this.design.shape[1],
+        together,
+        shifted=lambda curves: build(curves, off),
+    )
+    difference, slope, capacity, change = found
+    return slopes_in_parts(difference, change, float(apart.std()), 0.0), {
+        "slope of S/R": slope.value,
+        "C_V/R": capacity.value,
+        "runs judged": int(this.judged.sum()),
+    }
 
 
 def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from empirics.claims.coordinates import is_derived, law
 from empirics.claims.exhibit import Exhibit
 from empirics.claims.fits import Estimate
 from empirics.claims.ground import Ground, entries
+from empirics.claims.region import Band, p_value
 from empirics.claims.table import Table
-from empirics.claims.verdict import Verdict, judge
+from empirics.claims.verdict import Verdict, judge, margin_needed
 from thermo_theory import Derivation
 
 __all__ = ["BUILT_IN", "Claim", "Statement"]
@@ -57,6 +59,43 @@ class Statement:
         if not row.derivation or self.kind:
             return row.kind == self.kind
         return row.derivation in {one.name for one in entries(self.derivations, row.protocol, row.optimizer)}
+
+
+def _p_value(verdict: str, theory: float, margin: float, estimate: Estimate) -> float:
+    """P of the verdict: of "agrees" the larger of the two one-sided tests, of "disagrees" that at the nearer edge."""
+    if verdict not in ("agrees", "disagrees"):
+        return math.nan
+    half = (estimate.high - estimate.low) / 2
+    apart = abs(estimate.value - theory) - margin
+    reach = (-apart if verdict == "agrees" else apart) / half if half > 0 else math.inf
+    found, region = p_value(reach, estimate.freedom), estimate.everywhere
+    if region is None:
+        return found
+    agrees, disagrees = region.p_values(theory, margin)
+    if verdict == "disagrees":
+        return min(found, disagrees)
+    return agrees if isinstance(region, Band) else max(found, agrees)
+
+
+def _judged(theory: float, margin: float, estimate: Estimate) -> tuple[str, str, float]:
+    """Verdict, reason and smallest margin of a number, and of what it is everywhere over the runs if that is known.
+
+    A band holds for the mean too; local slopes are judged beside the mean of the slope.
+    """
+    verdict, reason = judge(theory, estimate.low, estimate.high, margin)
+    needed, region = margin_needed(theory, estimate.low, estimate.high), estimate.everywhere
+    if estimate.why or region is None:
+        return verdict, estimate.why or reason, needed
+    found, why = region.judge(theory, margin)
+    needed = max(needed, region.margin_needed(theory))
+    if isinstance(region, Band):
+        # The mean is sharper than a band: where it lies outside, so does the function somewhere.
+        return (verdict, reason, needed) if verdict == "disagrees" else (found, why, needed)
+    order = ("disagrees", "inconclusive", "agrees")
+    if "disagrees" in (verdict, found) or verdict != found:
+        worse = min((verdict, reason), (found, why), key=lambda one: order.index(one[0]))
+        return *worse, needed
+    return verdict, f"{reason}; {why}", needed
 
 
 class Claim(ABC):
@@ -133,20 +172,21 @@ class Claim(ABC):
         gated: bool = True,
         refused: str = "",
     ) -> Verdict:
-        """Make the verdict on one form of the claim from its estimate; a gate that failed makes it inconclusive.
+        """Make the verdict on one form of the claim from its estimate; where a gate failed it is refused.
 
         `law` is the derivation it is compared with, from which kind, needs and source are taken; or the kind, of a
         form without one. `refused` says why this form cannot be judged even on runs that are in order; empty if it can.
         """
         row = self._row(table, form, law, theory)
-        verdict, reason = judge(theory, estimate.low, estimate.high, margin)
-        reason = estimate.why or reason
+        verdict, reason, needed = _judged(theory, margin, estimate)
         # An identity may hold in every run to the last digit; elsewhere numbers without scatter are no measurement.
         if row.kind != "identity" and estimate.high - estimate.low <= SHARPEST * max(margin, abs(estimate.value)):
-            verdict, reason = "inconclusive", "the runs do not scatter: the width of the interval is rounding alone"
-        gate = (table.gate() if gated else "") or refused
+            verdict, reason = "refused", "the runs do not scatter: the width of the interval is rounding alone"
+        # Symmetry and identities hold whatever else is unknown; physics does not stand on a gate that was not asked.
+        unasked = table.unasked() if row.kind == "physics" else ""
+        gate = ((table.gate() or unasked) if gated else "") or refused
         if gate:
-            verdict, reason = "inconclusive", gate
+            verdict, reason = "refused", gate
         elif gated and not table.gated:
             reason += "; whether the runs were stationary is not measured"
         return replace(
@@ -158,7 +198,9 @@ class Claim(ABC):
             verdict=verdict,
             reason=reason,
             source=source or row.source,
-            details=details or {},
+            details=(details or {}) | (estimate.everywhere.details if estimate.everywhere else {}),
+            margin_needed=needed if verdict != "refused" else math.nan,
+            p_value=_p_value(verdict, theory, margin, estimate),
         )
 
     def not_measured(
@@ -180,4 +222,5 @@ class Claim(ABC):
             optimizer=table.optimizer,
             derivation=ground.derivation,
             needs=ground.needs,
+            primary=ground.kind != "identity",
         )

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
+from empirics.claims.everywhere import over_temperature
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, spline_basis
 from empirics.claims.gas import (
@@ -20,6 +22,7 @@ from empirics.claims.gas import (
     whatever_the_loss,
 )
 from empirics.claims.ground import ground_of
+from empirics.claims.region import Band
 from empirics.claims.state import StateVariables
 from empirics.claims.table import FEWEST_RUNS, MOST_LEFT_OUT, Table
 from empirics.claims.thermometer import steps_too_large
@@ -86,7 +89,9 @@ class CompressibilityFactor(Claim):
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the identity, the slopes and the ideal gas."""
-        return [self._identity(table), self._noise_slope(table), self._slope(table), self._ideal(table)]
+        # The last is V6's ratio upside down: one piece of evidence, not two.
+        ideal = replace(self._ideal(table), primary=False)
+        return [self._identity(table), self._noise_slope(table), self._slope(table), ideal]
 
     def _identity(self, table: Table) -> Verdict:
         law = ground_of(table, "compressibility")
@@ -95,7 +100,9 @@ class CompressibilityFactor(Claim):
         noisy = table.values("grad_variance") > 0
         slopes, noise, decay = (table.values(name)[noisy] for name in ("grad_mean_sq", "grad_variance", "weight_decay"))
         ratio = by_noise(table)[noisy] / noise_compressibility(slopes, noise, learning_rate(table)[noisy], decay)
-        verdict = self.verdict(table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(ratio), gated=False)
+        verdict = self.verdict(
+            table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(ratio, clusters_of(table, noisy)), gated=False
+        )
         return replace(verdict, reason=f"{verdict.reason}; this is the norm balance and says nothing about the gas")
 
     def _noise_slope(self, table: Table) -> Verdict:
@@ -128,10 +135,12 @@ class CompressibilityFactor(Claim):
         curved = within & (table.values("laplacian") > 0)
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
         # R T/(p V): its numerator is estimated without bias and may be negative where slopes are hardly seen.
-        inverse = mean_of(1 / compressibility(work, 1.0, gas_constant(table), 1.0) * slopes[curved] / laplacian)
+        inverses = 1 / compressibility(work, 1.0, gas_constant(table), 1.0) * slopes[curved] / laplacian
+        heat = StateVariables.of(table).temperature[curved[within]]
+        inverse = over_temperature(heat, inverses, clusters_of(table, curved))
         estimate = no_estimate(inverse.why or "slopes of the loss are not significant above their noise")
         if inverse.low > 0:
-            estimate = Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low, inverse.why)
+            estimate = _inverted(inverse)
         refused = steps_too_large(table, self.margin)
         return self.verdict(table, IDEAL, law, 1.0, self.margin, estimate, refused=refused)
 
@@ -153,6 +162,14 @@ class CompressibilityFactor(Claim):
             if len(seen):
                 notes.append(f"p V/(R T) by {thermometer}: {seen.min():.3g} to {seen.max():.3g} over the runs")
         return notes
+
+
+def _inverted(one: Estimate) -> Estimate:
+    """One over a number that lies above 0; where its band does not, there is no upper end."""
+    band = one.everywhere
+    if isinstance(band, Band):
+        band = band.of(lambda z: np.where(z > 0, 1 / np.where(z > 0, z, 1.0), np.inf))
+    return replace(one, value=1 / one.value, low=1 / one.high, high=1 / one.low, everywhere=band)
 
 
 def _by_thermometer(table: Table) -> dict[str, FloatArray]:
@@ -220,9 +237,9 @@ def _over_volume(table: Table, factor: FloatArray) -> tuple[Estimate, Estimate]:
     if not len(beside) or beside.std() < NARROWEST:
         none = no_estimate(f"at fixed T the volume varies by less than {NARROWEST:.0%}, too little to estimate a slope")
         return none, none
-    last = np.r_[np.zeros(basis.shape[1]), 1.0]
-    slope = fit(np.c_[basis, logs], np.log(factor[good]), last)
-    return slope, fit(np.c_[basis, 1 / volume[good]], factor[good], last)
+    last, together = np.r_[np.zeros(basis.shape[1]), 1.0], clusters_of(table, good)
+    slope = fit(np.c_[basis, logs], np.log(factor[good]), last, together)
+    return slope, fit(np.c_[basis, 1 / volume[good]], factor[good], last, together)
 
 
 def _told(table: Table, factor: FloatArray) -> NDArray[np.bool_]:

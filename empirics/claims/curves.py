@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.claims.fits import Estimate, Spline, jackknife, levels
+from empirics.claims.clusters import Clusters, levels
+from empirics.claims.fits import Estimate, Spline, jackknife
 from empirics.claims.table import FEWEST_RUNS
 
 __all__ = ["FEWEST_LEVELS", "NARROWEST", "Curves", "estimates", "too_narrow"]
@@ -101,18 +102,25 @@ Statistic = Callable[[NDArray[np.intp]], FloatArray]
 
 
 def estimates(
-    build: Callable[[Curves], Statistic], temperature: FloatArray, along: FloatArray, free: int = 0
+    build: Callable[[Curves], Statistic],
+    temperature: FloatArray,
+    along: FloatArray,
+    free: int = 0,
+    clusters: Clusters | None = None,
+    shifted: Callable[[Curves], Statistic] | None = None,
 ) -> list[Estimate]:
     """Numbers that come out of curves, with intervals for the scatter of runs and for the shape of the curves.
 
     `build` makes of curves what `jackknife` takes: the numbers as a function of the runs chosen. `free` counts the free
-    parameters of other fits, if they have more than the curves. The jackknife's intervals are widened by as much as the
-    number changes with one parameter less a curve: scatter does not tell how far a spline is from the curve.
+    parameters of other fits, if they have more than the curves; `clusters` says which runs may share their scatter. The
+    jackknife's intervals are widened by as much as the number changes with one parameter less a curve: scatter does not
+    tell how far a spline is from the curve. `shifted` makes the same numbers of values that are off by a systematic
+    error, by which they are widened too.
     """
     curves = Curves.over(temperature, along)
-    found = jackknife(build(curves), len(temperature), max(curves.free, free))
-    poorer = build(Curves.over(temperature, along, fewer=1))(np.arange(len(temperature)))
-    return [
-        replace(one, low=one.low - abs(one.value - other), high=one.high + abs(one.value - other))
-        for one, other in zip(found, poorer, strict=True)
-    ]
+    found = jackknife(build(curves), len(temperature), max(curves.free, free), clusters)
+    every, values = np.arange(len(temperature)), np.array([one.value for one in found])
+    wider = np.abs(build(Curves.over(temperature, along, fewer=1))(every) - values)
+    if shifted is not None:
+        wider += np.abs(shifted(curves)(every) - values)
+    return [replace(one, low=one.low - by, high=one.high + by) for one, by in zip(found, wider.tolist(), strict=True)]

@@ -1,19 +1,22 @@
 """Linear fits over runs, with intervals that take the scatter between runs as their error.
 
 Steps of a run are not replicates; runs are. So the error of a slope is read off how the runs scatter about the fit,
-with a heteroscedasticity-consistent covariance (HC3: MacKinnon and White 1985) and Student's t.
+with a heteroscedasticity-consistent covariance (HC3: MacKinnon and White 1985) that is clustered by the cells, rows and
+columns of the grid (`empirics.claims.clusters`), and Student's t.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import BSpline
 from scipy.stats import t as student
 
+from empirics.claims.clusters import Clusters, levels
+from empirics.claims.region import Band, Local
 from empirics.claims.verdict import decimals
 from empirics.measure.rounding import quotient
 
@@ -22,7 +25,6 @@ __all__ = [
     "Spline",
     "fit",
     "jackknife",
-    "levels",
     "mean_of",
     "no_estimate",
     "quadratic",
@@ -32,14 +34,11 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-#: Values of log(lr weight_decay) closer than this are one symmetry orbit.
-SAME_ORBIT = 1e-6
-
 #: Singular values below this share of the largest are zero: the runs do not determine that direction.
 SINGULAR = 1e-8
 
-#: At most this many fits for a jackknife.
-JACKKNIFE_GROUPS = 60
+#: At most this many fits for a jackknife; of more cells, neighbours are left out together.
+JACKKNIFE_GROUPS = 200
 
 #: At most this many free parameters for an unknown function of log(lr weight_decay).
 SPLINE_PARAMETERS = 7
@@ -47,12 +46,18 @@ SPLINE_PARAMETERS = 7
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; where there is none, `why` says so."""
+    """A number with its 95 % interval; where there is none, `why` says so.
+
+    `freedom` is that of Student's t behind the interval, and `everywhere` what the number is over the region of the
+    runs, where that is judged too.
+    """
 
     value: float
     low: float
     high: float
     why: str = ""
+    freedom: float = np.inf
+    everywhere: Band | Local | None = None
 
     def __str__(self) -> str:
         return f"{decimals(self.value, 3)} [{decimals(self.low, 3)}, {decimals(self.high, 3)}]"
@@ -63,7 +68,7 @@ def no_estimate(why: str, value: float = np.nan) -> Estimate:
     return Estimate(value, np.nan, np.nan, why)
 
 
-def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estimate:
+def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike, clusters: Clusters | None = None) -> Estimate:
     """Least squares, and a linear combination of the coefficients with its interval.
 
     Parameters
@@ -74,6 +79,8 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
         What is fitted.
     combination : array_like, shape (coefficients,)
         Weights of the coefficients.
+    clusters : Clusters, optional
+        Which runs may share their scatter; every run by itself if not given.
 
     Returns
     -------
@@ -103,18 +110,24 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike) -> Estima
     if np.linalg.norm(scaled - right.T @ (right @ scaled)) > SINGULAR**0.5 * np.linalg.norm(scaled):
         return no_estimate("the runs do not determine it: too few different values of lr and weight decay")
     influence = left @ ((right @ scaled) / singular[kept])
-    value, freedom = float(influence @ y), len(y) - int(kept.sum())
-    if freedom < 1:
+    value, together = float(influence @ y), clusters or Clusters.alone(len(y))
+    freedom = together.freedom(int(kept.sum()))
+    if len(y) - int(kept.sum()) < 1:
         return no_estimate("there are no more runs than free parameters", value)
     # A run that the fit goes through whatever its value says nothing about the scatter.
     leverage = np.minimum((left**2).sum(axis=1), 1 - 1e-3)
     residual = (y - left @ (left.T @ y)) / (1 - leverage)
-    half = float(student.ppf(0.975, freedom) * np.linalg.norm(influence * residual))
-    return Estimate(value, value - half, value + half)
+    return _with_interval(value, float(together.variance(influence * residual)), max(freedom, 1))
 
 
-def mean_of(values: ArrayLike) -> Estimate:
-    """Mean over runs with its t interval.
+def _with_interval(value: float, variance: float, freedom: int) -> Estimate:
+    """A number with the interval of Student's t."""
+    half = float(student.ppf(0.975, freedom) * np.sqrt(variance))
+    return Estimate(value, value - half, value + half, freedom=freedom)
+
+
+def mean_of(values: ArrayLike, clusters: Clusters | None = None) -> Estimate:
+    """Mean over runs with its t interval, of runs that may share their scatter as `clusters` says.
 
     Examples
     --------
@@ -126,11 +139,12 @@ def mean_of(values: ArrayLike) -> Estimate:
         return no_estimate(
             "a single run has no scatter" if len(y) else "no run can be used", float(y.mean()) if len(y) else np.nan
         )
-    half = float(student.ppf(0.975, len(y) - 1) * y.std(ddof=1) / np.sqrt(len(y)))
-    return Estimate(float(y.mean()), float(y.mean()) - half, float(y.mean()) + half)
+    together = clusters or Clusters.alone(len(y))
+    scores = (y - y.mean()) / np.sqrt(len(y) * (len(y) - 1))
+    return _with_interval(float(y.mean()), float(together.variance(scores)), max(together.freedom(1), 1))
 
 
-def ratio_of(above: ArrayLike, below: ArrayLike) -> Estimate:
+def ratio_of(above: ArrayLike, below: ArrayLike, clusters: Clusters | None = None) -> Estimate:
     """Mean over runs of one number over the mean of another, with the t interval of its linearisation.
 
     Where the second scatters, the mean of the runs' own ratios is too large: by the square of the relative scatter.
@@ -148,12 +162,12 @@ def ratio_of(above: ArrayLike, below: ArrayLike) -> Estimate:
     """
     top, bottom = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
     if len(top) < 2:
-        return mean_of(quotient(top, bottom))
+        return mean_of(quotient(top, bottom), clusters)
     if not quotient(1.0, bottom.mean(), np.abs(bottom).max()) > 0:
         return no_estimate("the denominator of the ratio is not above 0 in the mean over runs")
     value = top.mean() / bottom.mean()
-    spread = mean_of((top - value * bottom) / bottom.mean())
-    return Estimate(float(value), float(value + spread.low), float(value + spread.high))
+    spread = mean_of((top - value * bottom) / bottom.mean(), clusters)
+    return replace(spread, value=float(value), low=float(value + spread.low), high=float(value + spread.high))
 
 
 def quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -197,11 +211,13 @@ def spline_basis(z: FloatArray) -> FloatArray:
     return Spline.over(z).design(z) if len(z) else np.empty((0, 1))
 
 
-def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, free: int) -> list[Estimate]:
-    """Intervals of numbers that come out of several fits at once, from leaving out runs, one at a time.
+def jackknife(
+    statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, free: int, clusters: Clusters | None = None
+) -> list[Estimate]:
+    """Intervals of numbers that come out of several fits at once, from leaving out cells of the grid, one at a time.
 
-    For a linear fit this is the covariance HC3 that `fit` takes, so that scatter which differs between runs is allowed
-    for (Efron and Stein 1981). Of many runs, `JACKKNIFE_GROUPS` groups are left out in turn.
+    For a linear fit of single runs this is the covariance HC3 that `fit` takes, so that scatter which differs between
+    runs is allowed for (Efron and Stein 1981); what cells of a row or a column share is added as there.
 
     Parameters
     ----------
@@ -211,6 +227,8 @@ def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, fr
         How many runs there are.
     free : int
         Free parameters of the fits, for the degrees of freedom of Student's t.
+    clusters : Clusters, optional
+        Which runs may share their scatter; every run by itself if not given.
 
     Returns
     -------
@@ -223,18 +241,24 @@ def jackknife(statistic: Callable[[NDArray[np.intp]], FloatArray], runs: int, fr
     >>> print(jackknife(lambda chosen: np.array([y[chosen].mean()]), 3, 1)[0], "as", mean_of(y))
     2.000 [-0.484, 4.484] as 2.000 [-0.484, 4.484]
     """
-    every = np.arange(runs)
+    every, together = np.arange(runs), clusters or Clusters.alone(runs)
     values = statistic(every)
     if runs - free < 1:
         return [no_estimate("there are no more runs than free parameters", float(value)) for value in values]
-    groups = min(runs, JACKKNIFE_GROUPS)
-    without = np.array([statistic(every[every % groups != i]) for i in range(groups)])
-    error = np.sqrt((groups - 1) / groups * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
-    half = student.ppf(0.975, min(runs - free, groups - 1)) * error
-    return [Estimate(float(v), float(v - h), float(v + h)) for v, h in zip(values, half, strict=True)]
+    cells = int(together.cells.max()) + 1
+    groups = min(cells, JACKKNIFE_GROUPS)
+    member = together.cells * groups // cells
+    first = np.array([np.flatnonzero(member == i)[0] for i in range(groups)])
+    without = np.array([statistic(every[member != i]) for i in range(groups)])
+    scores = np.sqrt((groups - 1) / groups) * (without - without.mean(axis=0)).T
+    freedom = max(min(together.freedom(free), groups - 1), 1)
+    variance = together.of(first).variance(scores)
+    return [_with_interval(float(v), float(s), freedom) for v, s in zip(values, variance, strict=True)]
 
 
-def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Estimate:
+def within_orbits(
+    z: FloatArray, slope_of: FloatArray, values: FloatArray, clusters: Clusters | None = None
+) -> Estimate:
     """Slope of values in a variable, from differences between runs with equal z alone; NaN if no orbit has two runs.
 
     z is what is equal along an orbit, log(lr weight_decay), and `slope_of` the variable that changes along it. One
@@ -246,16 +270,5 @@ def within_orbits(z: FloatArray, slope_of: FloatArray, values: FloatArray) -> Es
     if not inside.any():
         return no_estimate("no two runs share the value that is held fixed")
     design = np.c_[(members[inside, None] == np.flatnonzero(counts > 1)[None]).astype(float), slope_of[inside]]
-    return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0])
-
-
-def levels(z: FloatArray) -> NDArray[np.int64]:
-    """Number of the level of each run, from 0: runs whose sorted z are closer than `SAME_ORBIT` share one.
-
-    >>> levels(np.array([2.0, 1.0, 1.0 + 1e-9]))
-    array([1, 0, 0])
-    """
-    order = np.argsort(z, kind="stable")
-    members = np.empty(len(z), dtype=np.int64)
-    members[order] = np.r_[0, np.cumsum(np.diff(z[order]) > SAME_ORBIT)] if len(z) else []
-    return members
+    together = None if clusters is None else clusters.of(inside)
+    return fit(design, values[inside], np.r_[np.zeros((counts > 1).sum()), 1.0], together)

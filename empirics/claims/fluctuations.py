@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.everywhere import in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -27,12 +29,14 @@ FLUCTUATIONS = "Fluctuations: integral of (variance of the loss/T^2) dT over the
 
 #: The integrals leave out this share of the runs at each end, where a curve has data on one side alone.
 ENDS = 0.05
-#: Points of the integrals.
-POINTS = 200
+#: Points of the integrals in each half of log T.
+POINTS = 100
 
 
 class HeatCapacity(Claim):
     """``dU = T dS`` at constant volume, and ``dU/dT = Var L/T^2``, as ratios of integrals over the temperatures run.
+
+    The ratios are judged over the whole range and over each half of it, in log T.
 
     Both need the Gibbs law: noise that is isotropic and the same all over. In a harmonic well ``dU/dT = T dS/dT``
     whatever the shape of the noise, and only the fluctuations see it. Losses and entropies are taken against the
@@ -66,7 +70,8 @@ class HeatCapacity(Claim):
         if missing := [*table.missing("loss", other), *StateVariables.missing(table)]:
             return self.not_measured(table, form, law, 1.0, missing)
         refused = unmixed(table, on_entropy=entropy)
-        return self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
+        row = self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
+        return told_of_bias(table, row) if entropy else row
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""
@@ -94,20 +99,26 @@ def _ratio(table: Table, other: str) -> Estimate:
     ):
         return no_estimate(why)
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
-    at = np.linspace(float(low), float(high), POINTS)
+    at, middle = np.linspace(float(low), float(high), 2 * POINTS + 1), POINTS + 1
 
-    def build(curves: Curves) -> Statistic:
-        def ratio(chosen: NDArray[np.intp]) -> FloatArray:
+    def build(curves: Curves, values: FloatArray = values) -> Statistic:
+        def ratios(chosen: NDArray[np.intp]) -> FloatArray:
             energy, _ = curves.energy(loss, chosen, at)
             slope = curves.smooth(values, chosen, at, 1) if entropy else curves.smooth(values / heat**2, chosen, at)
-            heat_gained = np.trapezoid(np.exp(at) * slope, at)
-            return np.array([quotient(heat_gained, energy[-1] - energy[0], np.abs(energy).max())])
+            flow, size = np.exp(at) * slope, np.abs(energy).max()
+            parts = (slice(None), slice(middle), slice(middle - 1, None))
+            gained = ((np.trapezoid(flow[one], at[one]), energy[one]) for one in parts)
+            return np.array([quotient(heat, energy[-1] - energy[0], size) for heat, energy in gained])
 
-        return ratio
+        return ratios
 
-    (found,) = estimates(build, heat, state.along)
+    def shifted(curves: Curves) -> Statistic:
+        return build(curves, state.entropy(table, tilt=1.0) if entropy else values)
+
+    together = clusters_of(table, state.within)
+    found, *halves = estimates(build, heat, state.along, clusters=together, shifted=shifted)
     if np.isfinite(found.value):
-        return found
+        return in_parts(found, halves)
     return no_estimate("the mean loss does not change between the lowest and the highest temperature")
 
 
@@ -115,7 +126,7 @@ def _plot(table: Table, state: StateVariables) -> Plot:
     """C_V in units of R by mean loss, entropy and fluctuations."""
     heat, unit = state.temperature, (table.dimension - 1) / 2
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
-    at, every = np.linspace(float(low), float(high), POINTS // 4), np.arange(len(heat))
+    at, every = np.linspace(float(low), float(high), POINTS // 2), np.arange(len(heat))
     curves = Curves.over(heat, state.along)
     _, slope = curves.energy(state.values(table, "loss"), every, at)
     ways = {"mean loss, dU/dT": slope / np.exp(at) / unit}

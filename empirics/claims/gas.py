@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from empirics.claims.clusters import Clusters
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.protocol import known
 from empirics.claims.table import NOTHING_ELSE_WRONG, Table, balances
@@ -142,7 +143,9 @@ def gas_constant(table: Table) -> float:
     return float(directions_constant(weights[round_]).sum() + weights[~round_].sum() / 2)
 
 
-def furthest(values: FloatArray, theory: float, margin: float) -> tuple[Estimate, int]:
+def furthest(
+    values: FloatArray, theory: float, margin: float, clusters: Clusters | None = None
+) -> tuple[Estimate, int]:
     """Of several numbers that should all be equal to the theory, the mean over runs that is furthest from it.
 
     Parameters
@@ -151,6 +154,8 @@ def furthest(values: FloatArray, theory: float, margin: float) -> tuple[Estimate
         NaN where a run has no number.
     theory, margin : float
         What they are held against.
+    clusters : Clusters, optional
+        Which runs may share their scatter; every run by itself if not given.
 
     Returns
     -------
@@ -167,7 +172,8 @@ def furthest(values: FloatArray, theory: float, margin: float) -> tuple[Estimate
     >>> part, round(found.value, 1)
     (1, 1.2)
     """
-    found = [_widened(column[np.isfinite(column)], values.shape[1]) for column in values.T]
+    together = clusters or Clusters.alone(len(values))
+    found = [_widened(column, values.shape[1], together) for column in values.T]
     for i, one in enumerate(found):
         if not np.isfinite(one.low):
             return one, i
@@ -177,14 +183,15 @@ def furthest(values: FloatArray, theory: float, margin: float) -> tuple[Estimate
     return found[part], part
 
 
-def _widened(values: FloatArray, parts: int) -> Estimate:
+def _widened(values: FloatArray, parts: int, clusters: Clusters) -> Estimate:
     """Mean over runs, with an interval as wide as it must be for so many of them to hold at once."""
-    plain = mean_of(values)
+    there = np.isfinite(values)
+    plain = mean_of(values[there], clusters.of(there))
     if not np.isfinite(plain.low):
         return no_estimate(plain.why or "no interval could be given", plain.value)
-    wide = student.ppf(1 - 0.025 / parts, len(values) - 1) / student.ppf(0.975, len(values) - 1)
+    wide = student.ppf(1 - 0.025 / parts, plain.freedom) / student.ppf(0.975, plain.freedom)
     half = float(wide) * (plain.high - plain.value)
-    return Estimate(plain.value, plain.value - half, plain.value + half)
+    return replace(plain, low=plain.value - half, high=plain.value + half)
 
 
 def whatever_the_loss(table: Table) -> Table:

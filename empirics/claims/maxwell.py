@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from sympy.core.function import AppliedUndef
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import Clusters, clusters_of, levels
 from empirics.claims.coordinates import EVERY_OPTIMIZER, is_derived, law, law_of, log_slopes, orbit_of
+from empirics.claims.everywhere import local_slopes
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, fit, no_estimate, quadratic, spline_basis, within_orbits
 from empirics.claims.ground import ground_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.table import FEWEST_RUNS, Table
-from empirics.claims.verdict import Verdict
+from empirics.claims.verdict import Verdict, other_form
 from thermo_theory import Protocol, derive
 from thermo_theory.symbols import R, d, degree, eta, lam, r
 
@@ -31,6 +34,11 @@ ORBITS_OF = "Maxwell relation, from runs with equal {} alone"
 SPLINE = SPLINE_OF.format("lr·wd", "lr/wd")
 ORBITS = ORBITS_OF.format("lr·wd")
 QUADRATIC = "Maxwell relation, the paper's quadratic fit at the centre of the grid"
+#: Beside them: S less 2 R times the slope of log r, which V1 has.
+DIRECTIONS = "Slope of the entropy of the directions alone along symmetry orbits, 0 by the symmetry"
+
+#: The relation is judged on symmetry orbits where at least this share of the runs is on one with another run.
+SHARE_ON_ORBITS = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,30 +136,30 @@ class MaxwellRelation(Claim):
         return replace(said, words=words)
 
     def verdicts(self, table: Table) -> list[Verdict]:
-        """Judge the relation in its three forms."""
+        """Judge the relation along symmetry orbits where there are enough of them; other ways to it stand beside it."""
         protocol, of = _protocol(table), law_of(table)
         relation, theory = relation_of(of), maxwell_ratio(protocol, table.optimizer)
         symmetric = ground_of(table, "maxwell-from-symmetry")
+        spline, orbits, _ = relation.forms
         if missing := table.missing(*relation.knobs, "entropy"):
-            return [self.not_measured(table, form, symmetric, theory, missing) for form in relation.forms]
+            return [self.not_measured(table, orbits, symmetric, theory, missing)]
         along, across, entropy = _coordinates(table, "entropy")
-        found, why = [], table.unvarying("entropy")
-        for form, estimate in zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True):
-            details: dict[str, object] = {"in units of": relation.unit}
-            if form == QUADRATIC and len(entropy) and not why:
-                details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
-            found.append(
-                self.verdict(
-                    table,
-                    form,
-                    symmetric,
-                    theory,
-                    self.margin * abs(theory),
-                    no_estimate(why) if why else estimate(along, across, entropy),
-                    details=details,
-                )
-            )
-        return found
+        together, why = clusters_of(table), table.unvarying("entropy")
+        ways = zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True)
+        found = {form: no_estimate(why) if why else by(along, across, entropy, together) for form, by in ways}
+        inside = _on_orbits(along)
+        first = orbits if inside.sum() >= SHARE_ON_ORBITS * len(inside) and np.isfinite(found[orbits].low) else spline
+        estimate = found.pop(first)
+        details: dict[str, object] = {"in units of": relation.unit}
+        if np.isfinite(estimate.low):
+            chosen = inside if first == orbits else np.ones(len(along), dtype=bool)
+            u, v, s = (z[chosen] for z in (along, across, entropy))
+            base = _orbit_means(u) if first == orbits else spline_basis(u)
+            estimate = replace(estimate, everywhere=local_slopes(base, u, v, s, theory, together.of(chosen)))
+            details["largest relative error over the grid"] = _worst_slope_error(along, across, entropy, theory)
+        row = self.verdict(table, first, symmetric, theory, self.margin * abs(theory), estimate, details=details)
+        others = [other_form(form, one) for form, one in found.items()] + _of_directions(table)
+        return [replace(row, other_forms=tuple(others))]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The entropy with the relation subtracted: one curve if it holds."""
@@ -310,8 +318,8 @@ def _slopes(table: Table) -> list[str]:
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         entropy = table.values(name) / ((table.dimension - 1) / 2) + 2 * table.values("log_radius")
         design = np.c_[np.ones_like(rate), rate, decay]
-        by_rate, by_decay = (fit(design, entropy, weights) for weights in ([0, 1, 0], [0, 0, 1]))
-        estimated = "path_entropy" in table.data or "entropy_sphere_theiler" in table.data
+        by_rate, by_decay = (fit(design, entropy, weights, clusters_of(table)) for weights in ([0, 1, 0], [0, 0, 1]))
+        estimated = "neighbour_lag" in table.data or "entropy_sphere_theiler" in table.data
         notes.append(
             f"slopes of S/R{', ' + words if estimated else ''}: {by_rate} in log lr and {by_decay} in log weight "
             f"decay{references}"
@@ -330,20 +338,39 @@ def _coordinates(table: Table, name: str) -> tuple[FloatArray, FloatArray, Float
     return rate, np.log(table.values("weight_decay" if protocol == "fixed-elr" else "radius")), values
 
 
-def _by_spline(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
+def _by_spline(along: FloatArray, across: FloatArray, entropy: FloatArray, clusters: Clusters) -> Estimate:
     """``S = s(along) + c across`` with s free."""
     basis = spline_basis(along)
-    return fit(np.c_[basis, across], entropy, np.r_[np.zeros(basis.shape[1]), 1.0])
+    return fit(np.c_[basis, across], entropy, np.r_[np.zeros(basis.shape[1]), 1.0], clusters)
 
 
-def _by_orbits(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
+def _by_orbits(along: FloatArray, across: FloatArray, entropy: FloatArray, clusters: Clusters) -> Estimate:
     """Differences along symmetry orbits."""
-    return within_orbits(along, across, entropy)
+    return within_orbits(along, across, entropy, clusters)
 
 
-def _by_quadratic(along: FloatArray, across: FloatArray, entropy: FloatArray) -> Estimate:
+def _by_quadratic(along: FloatArray, across: FloatArray, entropy: FloatArray, clusters: Clusters) -> Estimate:
     """Slope of a full quadratic at the centre of the grid, the same one as in log lr and log weight decay."""
-    return fit(quadratic(along, across), entropy, [0, 0, 1, 0, 0, 0])
+    return fit(quadratic(along, across), entropy, [0, 0, 1, 0, 0, 0], clusters)
+
+
+def _on_orbits(along: FloatArray) -> NDArray[np.bool_]:
+    """Which runs share their symmetry orbit with another run."""
+    members = levels(along)
+    return np.asarray(np.bincount(members)[members] > 1) if len(members) else np.zeros(0, dtype=bool)
+
+
+def _orbit_means(along: FloatArray) -> FloatArray:
+    """A column for every orbit, shape (runs, orbits)."""
+    return np.eye(int(levels(along).max()) + 1)[levels(along)]
+
+
+def _of_directions(table: Table) -> list[dict[str, Any]]:
+    """Slope of the directions' entropy along symmetry orbits, in the protocol's unit, if there are numbers for it."""
+    if table.missing("entropy_sphere") or not table.used.any():
+        return []
+    along, across, entropy = _coordinates(table, "entropy_sphere")
+    return [other_form(DIRECTIONS, within_orbits(along, across, entropy, clusters_of(table)))]
 
 
 def _worst_slope_error(along: FloatArray, across: FloatArray, entropy: FloatArray, theory: float) -> float:

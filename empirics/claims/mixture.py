@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.exhibit import Exhibit, Plot, Rows, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.gas import (
@@ -95,7 +96,7 @@ class GasMixture(Claim):
 
     def _law(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.factor / parts.expected
-        estimate, part = furthest(ratio, 1.0, self.margin)
+        estimate, part = furthest(ratio, 1.0, self.margin, clusters_of(table))
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         law = ground_of(table, "compressibility")
         verdict = self.verdict(table, LAW, law, 1.0, self.margin, estimate, details=details, gated=False)
@@ -104,15 +105,17 @@ class GasMixture(Claim):
     def _volumes(self, table: Table, parts: _Parts) -> Verdict:
         ratio = quotient(parts.whole, table.values("radius_sq"))
         law = Ground("identity", source="a squared norm is the sum of those of the blocks")
-        return self.verdict(table, VOLUMES, law, 1.0, self.volume_margin, mean_of(ratio), gated=False)
+        return self.verdict(
+            table, VOLUMES, law, 1.0, self.volume_margin, mean_of(ratio, clusters_of(table)), gated=False
+        )
 
     def _temperatures(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.against_the_others()
-        estimate, part = furthest(ratio, 1.0, self.margin)
+        estimate, part = furthest(ratio, 1.0, self.margin, clusters_of(table))
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         equal = ground_of(table, "driven-steady-state")
         verdict = self.verdict(table, TEMPERATURES, equal, 1.0, self.margin, estimate, details=details)
-        if verdict.reason.startswith("gate"):
+        if verdict.verdict == "refused":
             return verdict
         reason = f"largest deviation in {_in_words(parts.names[part])}: {verdict.reason}"
         return replace(verdict, reason=f"{reason}; {DRIVEN}" if verdict.verdict == "disagrees" else reason)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar, overload
 import numpy as np
 
 from empirics.claims.base import Claim
+from empirics.claims.clusters import clusters_of
 from empirics.claims.fits import Estimate, mean_of
 from empirics.claims.protocol import KNOBS
 from empirics.claims.suite import CLAIMS
@@ -54,11 +55,11 @@ class _Measured(Claim):
         """Measure, and hold it against the theory."""
         if missing := table.missing(*self.needs):
             return [self.not_measured(table, self.title, self.kind, self.theory, missing)]
-        found = _as_estimate(type(self).measure(table))
+        found = _as_estimate(type(self).measure(table), table)
         return [self.verdict(table, self.title, self.kind, self.theory, self.margin, found, self.source)]
 
 
-def _as_estimate(found: Any) -> Estimate:
+def _as_estimate(found: Any, table: Table) -> Estimate:
     """Take an estimate as it is, and the mean of numbers that stand for runs; refuse anything else."""
     if isinstance(found, Estimate):
         return found
@@ -71,7 +72,7 @@ def _as_estimate(found: Any) -> Estimate:
         raise ClaimError(f"returned {_short(found)}; {wanted}")
     if bad := int((~np.isfinite(values)).sum()):
         raise ClaimError(f"returned {bad} of {len(values)} numbers that are not finite; {wanted}")
-    return mean_of(values)
+    return mean_of(values, clusters_of(table) if len(values) == table.used.sum() else None)
 
 
 def _short(value: Any) -> str:

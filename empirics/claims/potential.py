@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.curves import Curves, Statistic, estimates, too_narrow
+from empirics.claims.everywhere import in_parts, over_plane
 from empirics.claims.exhibit import Exhibit
-from empirics.claims.fits import Estimate, mean_of, no_estimate
+from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import StateVariables, unmixed
+from empirics.claims.state import StateVariables, told_of_bias, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -91,7 +93,8 @@ class MinimalPotential(Claim):
         state = StateVariables.of(table)
         estimate, details = _shift(state, table)
         refused = unmixed(table)
-        return self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
+        row = self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
+        return told_of_bias(table, row)
 
     def _radius(self, table: Table) -> Verdict:
         # For SGD, with all that makes the norm grow in T, p V = R T is the virial theorem, up to lr wd/2.
@@ -103,7 +106,7 @@ class MinimalPotential(Claim):
         best = gas_constant * _heat_of_growth(table, state) / pressure
         ratio = best / volume
         shift = np.log(ratio, out=np.full(len(ratio), np.nan), where=ratio > 0)
-        return self.verdict(table, RADIUS, law, 0.0, self.margin, mean_of(shift))
+        return self.verdict(table, RADIUS, law, 0.0, self.margin, over_plane(table, shift, state.within))
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Maps of the minimum of every state's potential, and of the excess of its own value."""
@@ -158,15 +161,26 @@ def _shift(state: StateVariables, table: Table) -> tuple[Estimate, dict[str, Any
 
     weights = _depths(Curves.over(heat, state.along), loss, own)
 
-    def shifts(curves: Curves, chosen: NDArray[np.intp]) -> FloatArray:
+    def shifts(curves: Curves, chosen: NDArray[np.intp], entropy: FloatArray = entropy) -> FloatArray:
         energy, _ = curves.energy(loss, chosen, at)
         values = energy[:, None] - np.exp(own) * curves.smooth(entropy, chosen, at)[:, None]
         return _lowest(at, values) - own
 
-    def build(curves: Curves) -> Statistic:
-        return lambda chosen: np.array([weights @ shifts(curves, chosen)])
+    # The mean, and the ends of a straight line through the shifts: what they are at the coldest and hottest run judged.
+    apart = own - weights @ own
+    spread = float(weights @ apart**2)
+    slope = weights * apart / (spread or 1.0)
+    lines = np.stack([weights, weights + apart.min() * slope, weights + apart.max() * slope])
 
-    (estimate,) = estimates(build, heat, state.along)
+    def build(curves: Curves) -> Statistic:
+        return lambda chosen: lines @ shifts(curves, chosen)
+
+    def shifted(curves: Curves) -> Statistic:
+        return lambda chosen: lines @ shifts(curves, chosen, state.entropy(table, tilt=1.0))
+
+    together = clusters_of(table, state.within)
+    found, *ends = estimates(build, heat, state.along, clusters=together, shifted=shifted)
+    estimate = in_parts(found, ends) if spread > 0 else found
     each = shifts(Curves.over(heat, state.along), np.arange(len(heat)))
     cold = own <= np.median(own)
     return estimate, {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import (
     EVERY_OPTIMIZER,
     lacking,
@@ -21,6 +22,7 @@ from empirics.claims.coordinates import (
     settings,
     stationary_square,
 )
+from empirics.claims.everywhere import local_slopes, over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
 from empirics.claims.ground import Ground, ground_of
@@ -166,7 +168,7 @@ class RadiusLaw(Claim):
             of,
             1.0,
             BALANCE_MARGIN,
-            mean_of(measured),
+            mean_of(measured, clusters_of(table) if len(measured) == table.used.sum() else None),
             details={"lowest": measured.min(), "highest": measured.max()},
             gated=False,
         )
@@ -182,7 +184,11 @@ class RadiusLaw(Claim):
         # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
         along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
         basis, log_radius = spline_basis(along), 0.5 * np.log(table.values("radius_sq"))
-        estimate = fit(np.c_[basis, across], log_radius, np.r_[np.zeros(basis.shape[1]), 1.0])
+        together = clusters_of(table)
+        estimate = fit(np.c_[basis, across], log_radius, np.r_[np.zeros(basis.shape[1]), 1.0], together)
+        if np.isfinite(estimate.low):
+            local = local_slopes(basis, along, across, log_radius, theory, together)
+            estimate = replace(estimate, everywhere=local)
         if why := table.unvarying("radius_sq"):
             estimate = no_estimate(why)
         return self.verdict(table, form, symmetric, theory, self.slope_margin * abs(theory), estimate)
@@ -200,7 +206,9 @@ class RadiusLaw(Claim):
         if not table.missing("grad_sq"):
             share = 1 - quotient(table.values("grad_variance"), table.values("grad_sq"))[noisy]
         details: dict[str, object] = {"mean-gradient share of E|g|^2, by run": share.tolist()}
-        verdict = self.verdict(table, form, formula, 1.0, self.ratio_margin, mean_of(ratio), details=details)
+        verdict = self.verdict(
+            table, form, formula, 1.0, self.ratio_margin, over_plane(table, ratio, noisy), details=details
+        )
         if verdict.verdict == "disagrees" and share.max() > self.ratio_margin and form == FORMULA:
             why = (
                 f"; the formula neglects the mean gradient, here {share.min():.0%} to {share.max():.0%} of E|g|^2, "
@@ -222,7 +230,7 @@ class RadiusLaw(Claim):
             return []
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
-        up, down = (fit(design, values, weights) for weights in ([0, 1, 0], [0, 0, 1]))
+        up, down = (fit(design, values, weights, clusters_of(table)) for weights in ([0, 1, 0], [0, 0, 1]))
         of = law_of(table)
         by_rate, by_decay = map(_fraction, log_slopes(of.radius))
         noise = "the gradient noise at unit norm is the same in all runs"

@@ -12,7 +12,7 @@ and the bound on ``h eta_eff/2`` is that on what is neglected, its first power.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ from empirics.claims.coordinates import (
     orbit_of,
     rate_missing,
 )
+from empirics.claims.protocol import known
 from empirics.claims.table import MOST_LEFT_OUT, Table
+from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, derive
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "StateVariables",
     "finite_step_factor",
     "noise_variance",
+    "told_of_bias",
     "unmixed",
 ]
 
@@ -131,10 +134,28 @@ class StateVariables:
         """A variable of these runs."""
         return table.values(name)[self.within]
 
-    def entropy(self, table: Table) -> FloatArray:
-        """Entropy of the directions of every sphere for itself: the loss knows nothing of their relative lengths."""
-        whole = self.values(table, "entropy_sphere")
+    def entropy(self, table: Table, tilt: float = 0.0) -> FloatArray:
+        """Entropy of the directions of every sphere for itself: the loss knows nothing of their relative lengths.
+
+        The bias of the estimator is taken off, `tilt` as in `bias`.
+        """
+        whole = self.values(table, "entropy_sphere") - self.bias(table, tilt)
         return whole if table.missing("entropy_lengths") else whole - self.values(table, "entropy_lengths")
+
+    def bias(self, table: Table, tilt: float = 0.0) -> FloatArray:
+        """What the entropies of these runs are too large by; 0 where that was not measured.
+
+        With `tilt` so many standard errors more at the highest temperature and as many less at the lowest: what the
+        errors of all runs do to a slope if they go together.
+        """
+        if not known(table.data, "entropy_bias"):
+            return np.zeros(len(self.temperature))
+        log_t = np.log(self.temperature)
+        place = 2 * (log_t - log_t.min()) / max(np.ptp(log_t), 1e-12) - 1 if len(log_t) else log_t
+        bias = _filled(log_t, self.values(table, "entropy_bias"))
+        if not (tilt and known(table.data, "entropy_bias_error")):
+            return bias
+        return bias + tilt * place * _filled(log_t, self.values(table, "entropy_bias_error"))
 
     def mechanics(self, table: Table) -> tuple[FloatArray, FloatArray, float]:
         """Pressure and volume of these runs, and the gas constant, as their optimiser has them."""
@@ -181,45 +202,81 @@ def _noise_temperature(table: Table, rate: FloatArray) -> FloatArray:
     return temperature
 
 
+def _filled(log_t: FloatArray, values: FloatArray) -> FloatArray:
+    """The few values that are not known, from those at the temperatures next to them."""
+    there = np.isfinite(values)
+    if not there.any():
+        return np.zeros(len(values))
+    order = np.argsort(log_t[there])
+    return np.where(there, values, np.interp(log_t, log_t[there][order], values[there][order]))
+
+
 def unmixed(table: Table, on_entropy: bool = True) -> str:
     """Why no verdict can stand on how the directions scatter, or on their entropy; empty if one can."""
-    return (_path_entropies(table) if on_entropy else "") or _too_few_samples(table)
+    found = [_path_entropies(table), _without_bias(table)] if on_entropy else []
+    reasons = [one for one in (*found, _too_few_samples(table)) if one]
+    return f"gate: {'; '.join(reasons)}" if reasons else ""
+
+
+def told_of_bias(table: Table, verdict: Verdict) -> Verdict:
+    """A verdict on entropies, with a word on their bias where it was not measured."""
+    if "entropy_bias" in table.data.variables or verdict.verdict == "refused":
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}; the bias of the estimator of S was not calibrated")
+
+
+def _without_bias(table: Table) -> str:
+    """Why the bias of the entropies cannot be taken off; empty if it can, or nobody tried to measure it."""
+    if "entropy_bias" not in table.data.variables:
+        return ""
+    share = float(np.mean(~np.isfinite(table.values("entropy_bias")))) if table.used.any() else 0.0
+    if share <= MOST_LEFT_OUT:
+        return ""
+    return (
+        f"the bias of the estimator of S could not be calibrated in {share:.0%} of the runs: that takes 4 independent "
+        "snapshots for every direction, and directions within a right angle of their mean"
+    )
 
 
 def _path_entropies(table: Table) -> str:
     """Why no verdict can stand on the entropies themselves; empty if one can.
 
     An entropy from nearest neighbours that are neighbours in time is that of the path (derivation "path-entropy"). One
-    that is no estimate from neighbours has neither variable.
+    that is no estimate from neighbours says so by a `path_entropy` that is false.
     """
     if not table.missing("path_entropy"):
         path = table.values("path_entropy").astype(bool)
     elif not table.missing("neighbour_lag"):
         path = table.values("neighbour_lag") <= 1
     else:
-        return ""
+        return (
+            "whether the entropies are path entropies is not known: a column path_entropy, or neighbour_lag, with a "
+            "number for every run would tell"
+        )
     share = float(path.mean()) if len(path) else 0.0
     if share <= MOST_LEFT_OUT:
         return ""
     return (
-        f"gate: {share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour "
-        "in time), so the entropy itself cannot be judged"
+        f"{share:.0%} of the entropies are path entropies (the nearest neighbour of a snapshot is its neighbour in "
+        "time), so the entropy itself cannot be judged"
     )
 
 
 def _too_few_samples(table: Table) -> str:
     """Why no verdict can stand on how the directions scatter; empty if one can.
 
-    A run that has been round too few times shows a part of its distribution. Nothing is asked of runs whose effective
-    number of independent samples was not measured.
+    A run that has been round too few times shows a part of its distribution.
     """
     if table.missing("effective_sample_size"):
-        return ""
+        return (
+            "how many independent samples the runs have of their directions is not known: a column "
+            "effective_sample_size with a number for every run would tell"
+        )
     size = table.values("effective_sample_size")
     share = float((size < FEWEST_SAMPLES).mean()) if len(size) else 0.0
     if share <= MOST_LEFT_OUT:
         return ""
     return (
-        f"gate: {share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
+        f"{share:.0%} of the runs have fewer than {FEWEST_SAMPLES} independent samples of their directions "
         f"(minimum {size.min():.0f}): the runs are not mixing"
     )

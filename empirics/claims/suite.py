@@ -3,7 +3,9 @@
 from empirics.claims.adiabat import AdiabatSlope
 from empirics.claims.base import Claim
 from empirics.claims.compressibility import CompressibilityFactor
+from empirics.claims.edge import StochasticEdge
 from empirics.claims.fluctuations import HeatCapacity
+from empirics.claims.implicit import ImplicitPotential
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.mixture import GasMixture
 from empirics.claims.potential import MinimalPotential
@@ -26,4 +28,6 @@ CLAIMS: tuple[Claim, ...] = (
     GasMixture(),
     CompressibilityFactor(),
     VirialTheorem(),
+    ImplicitPotential(),
+    StochasticEdge(),
 )

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from empirics.claims.protocol import known
+from empirics.claims.precision import precision
+from empirics.claims.protocol import KNOBS, known
 from empirics.measure import norm_balance, radial_share, run_status
 from empirics.measure.rounding import constant
 
@@ -194,6 +195,18 @@ class Table:
             return f"gate: {runs - left_out} runs are too few to judge, at least {FEWEST_RUNS} are needed"
         return ""
 
+    def unasked(self) -> str:
+        """Which columns would tell whether the runs were stationary, in words; empty if that was told."""
+        if self.gated:
+            return ""
+        protocol = self.data.attrs.get("protocol", "fixed-lr")
+        balanced = ["grad_sq"] if self.optimizer == "sgd" else ["balance"]
+        if self.optimizer == "sgd":
+            rate = "effective_lr" if protocol == "fixed-elr" else "lr"
+            balanced = [name for name in (rate, "weight_decay", "radius_sq") if not known(self.data, name)] + balanced
+        told = "status" if protocol == "fixed-sphere" else f"{' and '.join(balanced)}, or status,"
+        return f"gate: whether the runs were stationary is not known: {told} with a value for every run would tell"
+
     def beyond_range(self) -> str:
         """Which variables have numbers that cannot be computed with; empty if none."""
         if not self.out_of_range:
@@ -295,17 +308,33 @@ def _steps(data: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64], 
 
 
 def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any]) -> bool:
-    """Leave out the runs whose norm is not in balance; return whether the balance could be computed."""
+    """Leave out the runs whose norm is not in balance; return whether the balance could be computed of nearly all."""
     measured = balances(data)
     if measured is None:
         return False
-    errors = data["balance_error"].values if "balance_error" in data.variables else np.zeros(len(measured))
     finite, remainders = np.isfinite(measured), radial_shares(data)
+    errors, shared, shared_errors = precision(_rates(data), measured, _stated(data))
     for i in np.flatnonzero(finite & (status == "ok")):
         status[i], reason[i] = run_status(
             balance=float(measured[i]),
             balance_error=float(errors[i]),
             remainder=float(remainders[i]),
+            shared_balance=(float(shared[i]), float(shared_errors[i])),
             **NOTHING_ELSE_WRONG,
         )
-    return bool(finite.any())
+    return bool(finite.mean() >= 1 - MOST_LEFT_OUT)
+
+
+def _stated(data: xr.Dataset) -> NDArray[np.float64]:
+    """Standard errors of the norm balances as the runs state them, NaN where they do not."""
+    if "balance_error" not in data.variables:
+        return np.full(data.sizes["run"], np.nan)
+    return np.asarray(data["balance_error"].values, dtype=float)
+
+
+def _rates(data: xr.Dataset) -> NDArray[np.float64]:
+    """Logarithms of what is set in the runs, shape (runs, 2)."""
+    choices = KNOBS.get(str(data.attrs.get("protocol")), KNOBS["fixed-lr"])
+    names = [next((name for name in choice if known(data, name)), choice[0]) for choice in choices]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(np.stack([np.asarray(data[name].values, dtype=float) for name in names], axis=1))

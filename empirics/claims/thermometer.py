@@ -10,9 +10,11 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import Clusters, clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER
+from empirics.claims.everywhere import over_temperature
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import Estimate, ratio_of
+from empirics.claims.fits import Estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, finite_step_factor
@@ -137,11 +139,16 @@ class _Sides:
     temperature: FloatArray
     slopes: FloatArray  # the squared gradient at unit norm
     expected: FloatArray  # what it should be
+    clusters: Clusters  # which runs may share their scatter
 
     @property
     def estimate(self) -> Estimate:
-        """Ratio of the means of both sides over T, which are of one size in all runs: curvatures are noisy."""
-        return ratio_of(self.slopes / self.temperature, self.expected / self.temperature)
+        """Ratio of the means of both sides over T, which are of one size in all runs: curvatures are noisy.
+
+        It is judged as a function of T.
+        """
+        heat = self.temperature
+        return over_temperature(heat, self.slopes / heat, self.clusters, self.expected / heat)
 
     def series(self, label: str) -> Series:
         """The ratio in every run in which what is expected is above 0."""
@@ -153,26 +160,27 @@ def _by_gibbs(table: Table) -> _Sides:
     """What the Gibbs law demands."""
     state = StateVariables.of(table)
     slopes, laplacian = _slopes(table, state), state.values(table, "laplacian")
-    along_mean = _along_mean(table, state)
+    along_mean, together = _along_mean(table, state), clusters_of(table, state.within)
     if table.optimizer == "sgd" and along_mean is not None:
         # Taken off what is measured, not put on what is expected: there it would hide what the noise does.
         slopes = slopes - by_steps(state.eta_eff, along_mean)
-        return _Sides(state.temperature, slopes, by_temperature(state.noise_temperature, laplacian))
-    return _Sides(state.temperature, slopes, by_temperature(state.temperature, laplacian))
+        return _Sides(state.temperature, slopes, by_temperature(state.noise_temperature, laplacian), together)
+    return _Sides(state.temperature, slopes, by_temperature(state.temperature, laplacian), together)
 
 
 def _by_balance(table: Table) -> _Sides:
     """What stationarity demands."""
     state = StateVariables.of(table)
+    together = clusters_of(table, state.within)
     if _along_gradients(table):
         expected = along_steps(state.eta_eff, state.values(table, "hessian_gradient"))
-        return _Sides(state.temperature, _slopes(table, state), expected)
+        return _Sides(state.temperature, _slopes(table, state), expected, together)
     expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
     if state.corrected:
         curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
         bent = curvature > 0
         expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
-    return _Sides(state.temperature, _slopes(table, state), expected)
+    return _Sides(state.temperature, _slopes(table, state), expected, together)
 
 
 def by_temperature(temperature: FloatArray, laplacian: FloatArray) -> FloatArray:

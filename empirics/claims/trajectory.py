@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import Clusters, levels
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.ground import ground_of
@@ -72,8 +73,8 @@ class RadiusTrajectory(Claim):
         law = ground_of(table, "radius-trajectory")
         if missing := _missing(table):
             return [self.not_measured(table, AREA, law, 1.0, missing)]
-        ratios = np.array([way.ratio for way in _ways(table)])
-        ratios = ratios[np.isfinite(ratios)]
+        far = [way for way in _ways(table) if np.isfinite(way.ratio)]
+        ratios = np.array([way.ratio for way in far])
         if len(ratios) < FEWEST_FAR:
             why = (
                 f"needs {FEWEST_FAR} runs that start a factor of {FAR:g} or more from the stationary radius and then "
@@ -81,7 +82,9 @@ class RadiusTrajectory(Claim):
             )
             return [replace(self.not_measured(table, AREA, law, 1.0, []), reason=why)]
         details: dict[str, object] = {"runs that started far": len(ratios)}
-        return [self.verdict(table, AREA, law, 1.0, self.margin, mean_of(ratios), details=details)]
+        rate, decay = (np.log([getattr(way, name) for way in far]) for name in ("rate", "decay"))
+        found = mean_of(ratios, Clusters(levels(rate), levels(decay)))
+        return [self.verdict(table, AREA, law, 1.0, self.margin, found, details=details)]
 
 
 def _radius_over_steps(table: Table) -> tuple[FloatArray, FloatArray]:

@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge"]
+__all__ = ["KINDS", "VERDICTS", "Verdict", "decimals", "judge", "margin_needed", "other_form"]
 
 
-#: What a claim may stand on, and what may come of it.
+#: What a claim may stand on, and what may come of it: more runs would decide what is inconclusive, and not what a gate
+#: refused, or what has no interval.
 KINDS = ("identity", "symmetry", "physics")
-VERDICTS = ("agrees", "disagrees", "inconclusive", "not measured")
+VERDICTS = ("agrees", "disagrees", "inconclusive", "refused", "not measured")
 
 
 def decimals(value: float, places: int) -> str:
@@ -38,7 +39,8 @@ def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, s
     Returns
     -------
     verdict, reason : str
-        "agrees" if the interval lies inside theory ± margin, "disagrees" if it lies outside, else "inconclusive".
+        "agrees" if the interval lies inside theory ± margin, "disagrees" if it lies outside, "inconclusive" if it
+        straddles an edge, "refused" if there is none.
 
     Examples
     --------
@@ -46,12 +48,26 @@ def judge(theory: float, low: float, high: float, margin: float) -> tuple[str, s
     ('agrees', 'disagrees', 'inconclusive')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "inconclusive", "no interval could be given"
+        return "refused", "no interval could be given"
     if theory - margin <= low and high <= theory + margin:
         return "agrees", f"the interval lies within {margin:g} of {theory:g}"
     if high < theory - margin or low > theory + margin:
         return "disagrees", f"the interval lies outside {theory:g} ± {margin:g}"
     return "inconclusive", f"the interval straddles the edge of {theory:g} ± {margin:g}"
+
+
+def margin_needed(theory: float, low: float, high: float) -> float:
+    """Return the smallest margin at which an interval agrees.
+
+    >>> round(margin_needed(1.0, 0.97, 1.02), 12)
+    0.03
+    """
+    return max(theory - low, high - theory)
+
+
+def other_form(title: str, estimate: Any) -> dict[str, Any]:
+    """Write another estimate of a number under a verdict: how it was made, and its value with the interval."""
+    return {"title": title, "measured": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,8 @@ class Verdict:
     theory, measured, low, high, margin : float
         The derived value; the measured one with its 95 % interval; the equivalence margin.
     verdict : str
-        "agrees", "disagrees", "inconclusive" or "not measured".
+        "agrees", "disagrees", "inconclusive" (the interval straddles an edge: more runs would decide), "refused" (a
+        gate failed, or there is no interval: more of the same would not) or "not measured" (a column is missing).
     reason : str
         Why.
     source : str
@@ -80,6 +97,14 @@ class Verdict:
         Name of the derivation that it is compared with, which `kind` follows from; empty if there is none.
     needs : tuple of tuple of str
         The smallest sets of assumptions under which what is derived there holds.
+    primary : bool
+        Whether it is a test by itself; False for an identity, which is a gate, and for what repeats another claim.
+    margin_needed : float
+        The smallest margin at which it would agree; NaN where there is no interval to hold against one.
+    p_value : float
+        Of "agrees" the larger of the two one-sided tests, of "disagrees" that at the nearer edge; else NaN.
+    other_forms : tuple of dict
+        Other estimates of the same number, without a verdict: each with title, measured, low and high.
     """
 
     claim: str
@@ -98,3 +123,7 @@ class Verdict:
     optimizer: str = "sgd"
     derivation: str = ""
     needs: tuple[tuple[str, ...], ...] = ()
+    primary: bool = True
+    margin_needed: float = math.nan
+    p_value: float = math.nan
+    other_forms: tuple[dict[str, Any], ...] = ()

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 
 #: Columns of a table of verdicts.
-COLUMNS = ("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason")
+COLUMNS = (
+    *("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "margin", "verdict", "reason"),
+    *("primary", "margin_needed"),
+)
 
 
 #: Version of the JSON that `Verdicts.to_json` writes.
-SCHEMA = 1
+SCHEMA = 2
 
 
 #: Columns of the table in a terminal.
@@ -84,13 +87,34 @@ class Verdicts(Sequence[Verdict]):
         return pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in self], columns=list(COLUMNS))
 
     def to_json(self) -> str:
-        """Return ``{"schema": 1, "verdicts": [{...}], "notes": [...], "errors": [...]}``.
+        """Return ``{"schema": 2, "verdicts": [{...}], "notes": [...], "errors": [...]}``.
 
         Numbers that are not measured are null.
         """
         rows = [_plain(asdict(row)) for row in self]
         parts = {"schema": SCHEMA, "verdicts": rows, "notes": list(self.notes), "errors": list(self.errors)}
         return json.dumps(parts, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Verdicts:
+        """Read what `to_json` wrote, by this version or by one before it.
+
+        Schema 1 had no `refused`: what a gate stopped, or had no interval, was "inconclusive" there. The runs and the
+        claims are not in the file.
+
+        Raises
+        ------
+        ValueError
+            If the text is not that of verdicts, or of a later schema.
+        """
+        try:
+            parts = json.loads(text)
+            version, rows = parts["schema"], [_verdict(row) for row in parts["verdicts"]]
+            if version in range(1, SCHEMA + 1):
+                return cls(rows, parts["notes"], errors=parts["errors"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"this is not the JSON of verdicts: {type(error).__name__}: {error}") from None
+        raise ValueError(f"schema {version} of the verdicts is not known here, only up to {SCHEMA}")
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
@@ -109,7 +133,11 @@ class Verdicts(Sequence[Verdict]):
         for row in self:
             lines += _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
             if math.isfinite(row.measured):
-                lines.append(f"      measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}")
+                lines += _wrapped(
+                    f"measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}{_needed(row)}",
+                    "      ",
+                )
+            lines += [line for form in row.other_forms for line in _wrapped(_other(form), "      also ")]
             lines += _wrapped(row.reason, "      ")
         return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(note, "note: "))])
 
@@ -118,6 +146,18 @@ class Verdicts(Sequence[Verdict]):
         rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"<table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>"
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    """Read a verdict; numbers that are null were not measured."""
+    numbers = ("theory", "measured", "low", "high", "margin", "margin_needed", "p_value")
+    read = row | {name: math.nan for name in numbers if row.get(name) is None}
+    read |= {"needs": tuple(map(tuple, row["needs"])), "other_forms": tuple(row.get("other_forms", ()))}
+    if "primary" not in row:
+        read["primary"] = row["kind"] != "identity"
+        if row["verdict"] == "inconclusive" and (row["reason"].startswith("gate:") or row["low"] is None):
+            read["verdict"] = "refused"
+    return Verdict(**read)
 
 
 _HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "verdict")
@@ -136,6 +176,17 @@ def _interval(row: Verdict) -> str:
     if not math.isfinite(row.measured):
         return "-"
     return f"{decimals(row.measured, 4)} [{decimals(row.low, 4)}, {decimals(row.high, 4)}]"
+
+
+def _needed(row: Verdict) -> str:
+    """The smallest margin at which it would agree, in words; empty if nothing can be said."""
+    return f"; agrees from a margin of {row.margin_needed:.2g}" if math.isfinite(row.margin_needed) else ""
+
+
+def _other(form: dict[str, Any]) -> str:
+    """Another estimate of the same number, in a line."""
+    low, high = (decimals(form[end], 4) for end in ("low", "high"))
+    return f"{form['title']}: {decimals(form['measured'], 4)} [{low}, {high}]"
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,9 @@ import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from empirics.claims.base import Claim, Statement
+from empirics.claims.clusters import clusters_of
 from empirics.claims.compressibility import by_noise
+from empirics.claims.everywhere import over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
 from empirics.claims.gas import learning_rate, rate_name, whatever_the_loss
@@ -98,15 +100,18 @@ class VirialTheorem(Claim):
             return self.not_measured(table, IDENTITY, law, 1.0, missing)
         measured = balances(table.data)
         measured = np.empty(0) if measured is None else measured[np.isfinite(measured)]
-        return self.verdict(table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(measured), gated=False)
+        together = clusters_of(table) if len(measured) == table.used.sum() else None
+        return self.verdict(table, IDENTITY, law, 1.0, BALANCE_MARGIN, mean_of(measured, together), gated=False)
 
     def _remainder(self, table: Table) -> Verdict:
         law = ground_of(table, "virial-theorem")
         if missing := _missing(table, "grad_variance"):
             return self.not_measured(table, REMAINDER, law, 0.0, missing)
+        noisy = table.values("grad_variance") > 0
         drift = 1 - to_leading_order(*_virial(table))
         details: dict[str, object] = {"by run": drift.tolist()}
-        verdict = self.verdict(table, REMAINDER, law, 0.0, self.margin, mean_of(drift), details=details)
+        found = over_plane(table, drift, noisy)
+        verdict = self.verdict(table, REMAINDER, law, 0.0, self.margin, found, details=details)
         if verdict.verdict != "disagrees":
             return verdict
         span = f"; the network is not scale-invariant as a whole: {drift.min():.3g} to {drift.max():.3g} over the runs"
@@ -118,7 +123,7 @@ class VirialTheorem(Claim):
             return self.not_measured(table, LAW, law, 0.0, missing)
         noisy = table.values("grad_variance") > 0
         apart = by_noise(table)[noisy] - to_leading_order(*_virial(table))
-        verdict = self.verdict(table, LAW, law, 0.0, self.margin, mean_of(apart))
+        verdict = self.verdict(table, LAW, law, 0.0, self.margin, over_plane(table, apart, noisy))
         if verdict.verdict != "disagrees" or table.missing("grad_mean_sq"):
             return verdict
         share = table.values("grad_mean_sq")[noisy] / table.values("grad_variance")[noisy]

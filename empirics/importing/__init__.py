@@ -21,6 +21,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.protocol import KNOBS, effective_lr
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
+from empirics.importing.copies import refuse_copies
 from empirics.importing.files import Cells, read_table
 from empirics.importing.traces import is_trace_folder, read_traces
 from empirics.measure import norm_balance
@@ -38,6 +39,10 @@ TEXTS = ("protocol", "optimizer", "status", "reason")
 
 #: Columns of whole numbers.
 WHOLE = ("seed", "diverged_at")
+
+#: Columns of truth values, and the words for these.
+TRUTHS = ("path_entropy", "scale_invariant")
+WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 #: Columns that label a run; the others are measurements.
 COORDINATES = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
@@ -99,8 +104,8 @@ def read_runs(
     Raises
     ------
     ExperimentError
-        If the file cannot be read, a required column is missing, or a cell is wrong; the message names the file, and
-        the row or the column.
+        If the file cannot be read, a required column is missing, a cell is wrong, or a run is there more than once; the
+        message names the file, and the row or the column.
     """
     where = Path(path)
     if protocol not in KNOBS:
@@ -123,6 +128,7 @@ def read_runs(
     else:
         cells = read_table(where)
     found = _typed(cells, protocol, dimension, dict(columns or {}))
+    refuse_copies(cells, found.values)
     d = _dimension(cells, found, dimension)
     _label(found, protocol, optimizer)
     _derive(found, protocol, d)
@@ -209,9 +215,10 @@ def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float
     cell = cells.columns[column][i]
     empty = cell is None or (isinstance(cell, str) and not cell.strip())
     try:
-        value = math.nan if empty else _truth(cell) if name == "path_entropy" else float(cell)
+        value = math.nan if empty else _truth(cell) if name in TRUTHS else float(cell)
     except (TypeError, ValueError):
-        raise ExperimentError(_bad(cells, column, i, "is not a number")) from None
+        must = "is neither true nor false (yes or no, 1 or 0)" if name in TRUTHS else "is not a number"
+        raise ExperimentError(_bad(cells, column, i, must)) from None
     if needed and not math.isfinite(value):
         raise ExperimentError(_bad(cells, column, i, "must be a finite number above 0"))
     if name in POSITIVE and value <= 0:
@@ -220,10 +227,12 @@ def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float
 
 
 def _truth(cell: Any) -> float:
-    """Read a truth value, 1 or 0, from a word or a number."""
-    words = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-    value = words.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell
-    return float(value) if math.isnan(float(value)) else float(float(value) != 0)
+    """Read a truth value, 1 or 0, from a word or a number; NaN from NaN."""
+    value = WORDS.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell
+    number = float(value)
+    if not (number in (0.0, 1.0) or math.isnan(number)):
+        raise ValueError(f"{number:g} is neither 0 nor 1")
+    return number
 
 
 def _whole(cells: Cells, name: str, column: str, i: int, needed: bool) -> int:

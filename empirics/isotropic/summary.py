@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from empirics.isotropic.entropy import symmetric_entropy
 from empirics.isotropic.layout import GasSum
 from empirics.isotropic.loop import CURVES, GasState, GasTrainer
-from empirics.measure import block_error, drift, integrated_time, run_status, series_autocorrelation, sphere_entropy
+from empirics.measure import (
+    block_error,
+    drift,
+    entropy_bias,
+    integrated_time,
+    run_status,
+    series_autocorrelation,
+    sphere_entropy,
+)
 
 Arrays = dict[str, NDArray]
 
@@ -120,10 +128,13 @@ def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
     blocks = experiment.measure.blocks
     names = ("entropy_sphere", "entropy_sphere_error", "effective_sample_size")
     found = _Found({name: np.full(runs, np.nan) for name in names}, {})
+    # All of these stay 0 where there are no neighbours: that estimate has taken its own bias off.
+    found.summary |= {"path_entropy": np.zeros(runs, dtype=bool)}
+    found.summary |= {name: np.zeros(runs) for name in ("entropy_bias", "entropy_bias_error")}
     if experiment.symmetric:
         found.blocks["entropy_sphere"] = np.full((blocks, runs), np.nan)
     else:
-        found.summary |= {"neighbour_lag": np.full(runs, np.nan), "path_entropy": np.zeros(runs, dtype=bool)}
+        found.summary["neighbour_lag"] = np.full(runs, np.nan)
     for i in map(int, whole):
         losses = _losses(trainer, state, i)
         time = integrated_time(series_autocorrelation(losses), rows=len(losses))
@@ -134,7 +145,10 @@ def _snapshots(trainer: GasTrainer, state: GasState, whole: NDArray) -> _Found:
                 value, error = entropy.value, entropy.error
                 found.blocks["entropy_sphere"][:, i] = entropy.blocks
             else:
-                neighbour = sphere_entropy(state.samples[:, i], method="flat", theiler=0)
+                kept = state.samples[:, i]
+                neighbour = sphere_entropy(kept, method="flat", theiler=0)
+                bias = entropy_bias(kept, kept.shape[1:], kept.shape[1] - 1, neighbour.effective_sample_size)
+                found.summary["entropy_bias"][i], found.summary["entropy_bias_error"][i] = bias
                 value, error = neighbour.value, (neighbour.high - neighbour.low) / 3.92
                 found.summary["neighbour_lag"][i] = np.median(np.abs(neighbour.lags))
                 found.summary["path_entropy"][i] = neighbour.path_entropy

@@ -3,6 +3,7 @@
 import warnings
 
 from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, series_autocorrelation, unbiased
+from empirics.measure.calibration import entropy_bias
 from empirics.measure.checks import check_entropy_estimator
 from empirics.measure.convergence import (
     Jumps,
@@ -51,6 +52,7 @@ __all__ = [
     "drift",
     "effective_rank",
     "effective_sample_size",
+    "entropy_bias",
     "entropy_by_integration",
     "furthest_difference",
     "gradient_noise",

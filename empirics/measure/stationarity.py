@@ -15,6 +15,10 @@ __all__ = ["block_error", "norm_balance", "radial_share", "run_status"]
 #: radius that is still off by about 1 %, as large as the effects that are measured.
 BALANCE_MARGIN = 0.02
 
+#: r goes as the inverse fourth root of the balance: an imbalance of this much is a change of r^2 by 5 %, the smallest
+#: margin of a claim. A run of which a smaller one cannot be told from none may be as wrong as a claim that disagrees.
+BALANCE_HIDDEN = 0.1
+
 #: log r may drift by this much over the measured part; more would move a slope of log r by a margin of its own.
 DRIFT_MARGIN = 0.02
 
@@ -132,6 +136,7 @@ def run_status(
     loss_drift_error: float = 0.0,
     periodic_jumps: bool = False,
     remainder: float = 0.0,
+    shared_balance: tuple[float, float] | None = None,
 ) -> tuple[str, str]:
     """Say whether a run can be used, and if not, why.
 
@@ -155,12 +160,15 @@ def run_status(
         Whether the radius falls slowly and jumps back repeatedly.
     remainder : float
         `radial_share`: a violation too small to see in one step may still move the norm.
+    shared_balance : tuple of float, optional
+        What the balance of a run has in common with those of runs at similar rates, and its standard error; that of the
+        run alone by default.
 
     Returns
     -------
     status, reason : str
-        "ok", "diverged", "not scale-invariant", "interpolating", "periodic jumps" or "not stationary"; the reason is
-        empty if ok.
+        "ok", "diverged", "not scale-invariant", "interpolating", "periodic jumps", "not stationary", or "balance
+        unknown" if the balance is not known well enough to tell; the reason is empty if ok.
 
     Examples
     --------
@@ -182,14 +190,31 @@ def run_status(
         return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: the noise has vanished"
     if periodic_jumps:
         return "periodic jumps", "log r falls slowly and jumps back repeatedly: no stationary state"
-    off = abs(balance - 1)
-    if not (off <= BALANCE_MARGIN or off <= SIGNIFICANT * balance_error <= 2 * BALANCE_MARGIN):
-        return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {BALANCE_MARGIN:g}"
+    if (of_balance := _balance_status(balance, balance_error, *(shared_balance or (balance, balance_error))))[1]:
+        return of_balance
     if not abs(radius_drift) <= max(DRIFT_MARGIN, SIGNIFICANT * radius_drift_error):
         return "not stationary", f"log r drifts by {radius_drift:+.3f} over the measured part"
     if not abs(loss_drift) <= max(LOSS_DRIFT_MARGIN * abs(loss), SIGNIFICANT * loss_drift_error):
         return (
             "not stationary",
             f"the loss drifts by {loss_drift:+.3g} over the measured part, from a mean of {loss:.3g}",
+        )
+    return "ok", ""
+
+
+def _balance_status(balance: float, error: float, shared: float, shared_error: float) -> tuple[str, str]:
+    """Status by the norm balance alone: scatter is no drift, but what the scatter could hide is unknown."""
+    allowed = max(BALANCE_MARGIN, SIGNIFICANT * np.nan_to_num(error))
+    if not abs(balance - 1) <= allowed:
+        return "not stationary", f"norm balance {balance:.3f} is off 1 by more than {allowed:.2g}"
+    if allowed <= BALANCE_MARGIN:
+        return "ok", ""
+    if not abs(shared - 1) <= max(BALANCE_MARGIN, SIGNIFICANT * shared_error):
+        return "not stationary", f"norm balance {balance:.3f}, {shared:.3f} ± {shared_error:.3f} with runs nearby"
+    if not SIGNIFICANT * shared_error <= BALANCE_HIDDEN:
+        needed = error * BALANCE_HIDDEN / (SIGNIFICANT * shared_error)
+        return "balance unknown", (
+            f"norm balance {balance:.3f} ± {error:.3f}: an imbalance of {BALANCE_HIDDEN:g}, which is r^2 off by "
+            f"{BALANCE_HIDDEN / 2:g}, cannot be told from none; E|g|^2/r^2 has to be known to {needed:.2g} per run"
         )
     return "ok", ""

@@ -120,7 +120,7 @@ class Items:
 
 
 #: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "not measured": "–"}
+MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "–"}
 
 
 @dataclass(frozen=True)

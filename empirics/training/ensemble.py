@@ -27,6 +27,8 @@ from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Su
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, TrainingState
+from empirics.training.well import check_network
+from empirics.training.whole_set import WholeSet
 
 #: Snapshots are kept in memory up to this size (bytes per shard); beyond it they are written to disk at once.
 HELD_SNAPSHOTS = 2**28
@@ -52,6 +54,8 @@ class Ensemble:
         if experiment.measure.expected_loss and len(data.labels) > WHOLE_SET:
             size = f"{len(data.labels):,} samples (limit {WHOLE_SET:,})"
             raise ExperimentError(f"[measure] expected_loss = true: must be false with {size}")
+        if experiment.measure.implicit:
+            check_network(self.model)
         self.protocol: TrainingProtocol = PROTOCOLS.get(training.protocol)(training.adaptive)
         settings = Settings(training.momentum, training.beta2, training.optimizer_eps, training.scale)
         self.optimizer: TrainingStep = OPTIMIZERS.get(training.optimizer)(settings, self.model.blocks)
@@ -72,6 +76,12 @@ class Ensemble:
         )
         self._step = self._step_gradient()
         self._noise = isotropic_noise(experiment, self.gradient, self.model, self.runs)
+        # With added noise a step goes along no minibatch's gradient, and there is no batch sharpness.
+        self._plain = self._noise is None and not training.noise_gain
+        self.whole: WholeSet | None = None
+        if experiment.measure.expected_loss:
+            drawn = experiment.data.label_noise if experiment.data.fresh_noise else 0.0
+            self.whole = WholeSet.of(self.model, self.frozen, self.feeds.samples, data.classes, drawn)
         self._curvature = self._probes()
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -94,9 +104,8 @@ class Ensemble:
         if not measure.hessian_probes:
             return None
         vectors = Vectors(self.runs, self.model.dimension, Stream.PROBE, True, self.dtype, self.device)
-        return Curvature(
-            self.model, self.frozen, self.feeds.probe, vectors, measure.hessian_probes, measure.hessian_reach
-        )
+        probes, reach = measure.hessian_probes, measure.hessian_reach
+        return Curvature(self.model, self.frozen, self.feeds, vectors, probes, reach, self.whole)
 
     def start(self) -> TrainingState:
         """Return the state before the first step."""
@@ -198,8 +207,12 @@ class Ensemble:
         flat = state.flat
         state.snapshots[number - state.held_from] = flat
         pair, row = self._step.pair(state, number, self.gradient), state.pairs[number]
+        mean = (pair.first, pair.second)
+        if self.whole is not None:
+            row[SnapshotColumn.EXPECTED_LOSS] = self.whole.losses(flat)
+            mean = (self.whole.gradient(flat),) * 2
         row[SnapshotColumn.RADIUS_SQ] = radius_sq
-        row[SnapshotColumn.GRAD_MEAN_SQ] = torch.linalg.vecdot(pair.first, pair.second)
+        row[SnapshotColumn.GRAD_MEAN_SQ] = torch.linalg.vecdot(*mean)
         row[SnapshotColumn.FIRST_LOSS], row[SnapshotColumn.SECOND_LOSS] = pair.first_loss, pair.second_loss
         along_w, grad_sq = torch.linalg.vecdot(flat, pair.first), torch.linalg.vecdot(pair.first, pair.first)
         # A minibatch that activates no unit has no gradient: 0, not 0/0. A diverged run stays NaN.
@@ -208,9 +221,7 @@ class Ensemble:
         parts, dot = state.components, self.components.dot
         parts[Part.RADIUS_SQ] += dot(flat, flat)
         parts[Part.GRAD_SQ] += dot(self.gradient, self.gradient)
-        parts[Part.GRAD_MEAN_SQ] += dot(pair.first, pair.second)
-        if self.experiment.measure.expected_loss:
-            row[SnapshotColumn.EXPECTED_LOSS] = self._expected_loss(state)
+        parts[Part.GRAD_MEAN_SQ] += dot(*mean)
         place, rest = divmod(number, self.experiment.measure.hessian_every)
         if self._curvature is not None and rest == 0:
             isotropic = noise_size(self.experiment, self.model)
@@ -218,15 +229,9 @@ class Ensemble:
             row[SnapshotColumn.LAPLACIAN], row[SnapshotColumn.HESSIAN_NOISE], row[SnapshotColumn.HESSIAN_GRADIENT] = (
                 found
             )
-
-    def _expected_loss(self, state: TrainingState) -> Tensor:
-        """Mean loss of every run over all samples and over fresh label noise, shape (run,), float64."""
-        samples, table = self.feeds.samples, self.experiment.data
-        inputs = samples.inputs.expand(len(self.runs), -1, -1)
-        log_p = self.model.logits(state.weights, self.frozen, inputs).double().log_softmax(2)
-        own = log_p.gather(2, samples.labels.expand(len(self.runs), -1).unsqueeze(2)).squeeze(2)
-        drawn = table.label_noise if table.fresh_noise else 0.0
-        return -((1 - drawn) * own + drawn * log_p.mean(2)).mean(1)
+            if self._plain:
+                row[SnapshotColumn.BATCH_CURVATURE] = self._curvature.along_own(state, self.gradient)
+                row[SnapshotColumn.BATCH_GRAD_SQ] = torch.linalg.vecdot(self.gradient, self.gradient) * radius_sq
 
     def _look(self, state: TrainingState, point: int) -> None:
         """Measure the accuracy on minibatches of the training data and of the test set."""

@@ -96,6 +96,17 @@ class NetworkExperiment(Experiment):
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
                 "is not the mean of the minibatch losses"
             )
+        if self.measure.expected_loss and (self.data.flip or self.data.shift):
+            raise ExperimentError("[measure] expected_loss = true: must be false with [data] flip or shift")
+        if not self.measure.implicit:
+            return
+        if not self.measure.expected_loss:
+            raise ExperimentError("[measure] implicit = true: needs expected_loss = true")
+        if self.training.optimizer != "sgd":
+            raise ExperimentError(
+                f"[measure] implicit = true: must be false with optimizer = {show(self.training.optimizer)}; the "
+                "covariance is derived for sgd"
+            )
 
     def _check_times(self) -> None:
         """Refuse times in units that are unknown before the run."""

@@ -110,7 +110,7 @@ class SnapshotColumn(IntEnum):
     """Measurements at a snapshot, from two independent minibatches at the same weights."""
 
     RADIUS_SQ = 0
-    GRAD_MEAN_SQ = 1  # g · g': unbiased for |∇L|²
+    GRAD_MEAN_SQ = 1  # g · g', unbiased for |∇L|²; |∇L|² itself over the whole training set, if requested
     FIRST_LOSS = 2
     SECOND_LOSS = 3
     VIOLATION = 4  # |w · g| / (|w| |g|)
@@ -119,6 +119,8 @@ class SnapshotColumn(IntEnum):
     HESSIAN_NOISE = 7
     EXPECTED_LOSS = 8  # of the whole training set, if requested
     HESSIAN_GRADIENT = 9
+    BATCH_CURVATURE = 10  # r⁴ g · H_B g of the step's own minibatch
+    BATCH_GRAD_SQ = 11  # r² |g|² of the same
 
 
 class Part(IntEnum):

@@ -12,13 +12,14 @@ from empirics.measure import (
     angular_update,
     block_error,
     drift,
+    entropy_bias,
     norm_balance,
     periodic_jumps,
     product_entropies,
     radial_share,
     run_status,
 )
-from empirics.training import laws
+from empirics.training import laws, well
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Look, Part, SnapshotColumn, Sum
@@ -64,7 +65,7 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: Training
     summary["diverged_at"] = _diverged_at(state)
     summary |= _balance(ensemble, marks, summary, blocks)
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
-    summary |= entropies
+    summary |= entropies | _wells(ensemble, state, summary)
     trace = _trace(ensemble, marks, looks)
     measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
@@ -95,7 +96,7 @@ def _there(ensemble: Ensemble, look: Look) -> bool:
 def _blocks(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     means = _between(ensemble, marks, ensemble.times.block_ends)
     arrays = {name: means[:, row].T for row, name in BLOCKED.items()}
-    if ensemble.experiment.training.halves:
+    if ensemble.experiment.training.halves and ensemble.whole is None:
         return arrays | {"grad_mean_sq": means[:, Sum.GRAD_MEAN_SQ].T}
     per_block = pairs.reshape(len(means), -1, *pairs.shape[1:]).mean(1)
     return arrays | {"grad_mean_sq": per_block[:, SnapshotColumn.GRAD_MEAN_SQ].T}
@@ -134,12 +135,12 @@ def _noise(ensemble: Ensemble, marks: NDArray, pairs: NDArray) -> Arrays:
     if ensemble.experiment.training.halves:
         mean_sq, mean_sq_unit = mean[Sum.GRAD_MEAN_SQ], mean[Sum.GRAD_MEAN_SQ_UNIT]
         covariance = mean[Sum.LOSS_PRODUCT] - mean[Sum.FIRST_LOSS] * mean[Sum.SECOND_LOSS]
-    else:
+    if ensemble.whole is not None or not ensemble.experiment.training.halves:
         mean_sq = pairs[:, SnapshotColumn.GRAD_MEAN_SQ].mean(0)
         mean_sq_unit = (pairs[:, SnapshotColumn.GRAD_MEAN_SQ] * pairs[:, SnapshotColumn.RADIUS_SQ]).mean(0)
         first, second = pairs[:, SnapshotColumn.FIRST_LOSS], pairs[:, SnapshotColumn.SECOND_LOSS]
         covariance = ((first - first.mean(0)) * (second - second.mean(0))).sum(0) / (len(pairs) - 1)
-    if ensemble.experiment.measure.expected_loss:
+    if ensemble.whole is not None:
         covariance = pairs[:, SnapshotColumn.EXPECTED_LOSS].var(0, ddof=1)
     return {
         "grad_mean_sq": mean_sq,
@@ -157,7 +158,11 @@ def _curvature(pairs: NDArray) -> Arrays:
         "hessian_noise": pairs[:, SnapshotColumn.HESSIAN_NOISE],
         "hessian_gradient": pairs[:, SnapshotColumn.HESSIAN_GRADIENT],
     }
-    return {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+    means = {name: _mean_of_there(values) for name, values in found.items() if not np.isnan(values).all()}
+    bent, square = pairs[:, SnapshotColumn.BATCH_CURVATURE], pairs[:, SnapshotColumn.BATCH_GRAD_SQ]
+    if not np.isnan(bent).all():
+        means["batch_sharpness"] = _mean_of_there(bent) / _mean_of_there(square)
+    return means
 
 
 def _series(pairs: NDArray) -> Arrays:
@@ -189,10 +194,30 @@ def _temperature(ensemble: Ensemble, radius_sq: NDArray, variance_unit: NDArray)
     training = ensemble.experiment.training
     if training.adaptive and training.optimizer not in ("adamw", "adam-l2"):
         return np.full(len(radius_sq), np.nan)  # that of no preconditioner
+    rate = _effective_rate(ensemble, radius_sq)
+    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
+
+
+def _effective_rate(ensemble: Ensemble, radius_sq: NDArray) -> NDArray:
+    """Effective learning rate of every run at its measured radius, momentum counted, shape (run,)."""
+    training = ensemble.experiment.training
     lr, effective = (np.array([run.number(name) for run in ensemble.runs]) for name in ("lr", "effective_lr"))
     free = lr / (np.sqrt(radius_sq) if training.adaptive else radius_sq)
-    rate = training.gain * np.where(np.isnan(effective), free, effective)
-    return np.asarray(laws.temperature(rate, variance_unit, ensemble.model.directions, training.adaptive))
+    return np.asarray(training.gain * np.where(np.isnan(effective), free, effective))
+
+
+def _wells(ensemble: Ensemble, state: TrainingState, summary: Arrays) -> Arrays:
+    """The well of every finite run and what a gas in its own potential has there; none unless asked for."""
+    if not ensemble.experiment.measure.implicit or ensemble.whole is None:
+        return {}
+    found = {name: np.full(len(ensemble.runs), np.nan) for name in well.NAMES}
+    whole, rates = ensemble.whole.double(), _effective_rate(ensemble, summary["radius_sq"])
+    steps = ensemble.times.total - ensemble.times.burn_in
+    for i in np.flatnonzero(summary["diverged_at"] < 0):
+        of = well.of_run(whole, state.of_run(int(i)), ensemble.model, ensemble.experiment, float(rates[i]), steps)
+        for name, value in of.items():
+            found[name][i] = value
+    return found
 
 
 def _stationarity(blocks: Arrays) -> Arrays:
@@ -267,7 +292,8 @@ def _entropies(
     """Entropy of the directions of every finite run, neighbour lags, and the reasons where there is no entropy."""
     runs = len(ensemble.runs)
     names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
-    numbers = {name: np.full(runs, np.nan) for name in names}
+    biases = ("entropy_bias", "entropy_bias_error")
+    numbers = {name: np.full(runs, np.nan) for name in (*names, *biases)}
     path_entropy = np.zeros(runs, dtype=bool)
     lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
     refused: dict[int, str] = {}
@@ -292,6 +318,8 @@ def _entropies(
         numbers["effective_sample_size"][i] = plain.effective_sample_size
         numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
         path_entropy[i] = plain.path_entropy
+        bias = entropy_bias(kept, sizes, directions, plain.effective_sample_size)
+        numbers["entropy_bias"][i], numbers["entropy_bias_error"][i] = bias
     numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"]
     snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:

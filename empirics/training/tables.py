@@ -245,11 +245,17 @@ class NetworkMeasure(TomlTable):
     keep_snapshots
         Keep the weight vectors in the results (large) once the entropy is known.
     expected_loss
-        Estimate the loss variance from the loss of the whole training set at the snapshots, averaged over label noise:
-        precise, for small data sets. Otherwise it is the covariance of the losses of two minibatches.
+        Take the loss, the mean gradient and the probed Hessian at the snapshots over the whole training set, averaged
+        over label noise: precise, for small data sets. Otherwise they are those of independent minibatches.
+    implicit
+        Predict the covariance of the directions, the fluctuations of the loss and the mean squared gradient from H and
+        Sigma, taken from all samples at the mean direction of every run (claim V10): for SGD, with `expected_loss`, for
+        networks of up to 2,048 weights that are all scale-invariant. A run costs two gradients of the whole set for
+        each weight, and one of every sample.
     hessian_probes, hessian_every
         Number of random probes of the Hessian's trace, at two gradients each, and at every how many snapshots they are
-        taken, with four more gradients for the curvature along the noise and along the gradient; 0 probes for none.
+        taken, with six more gradients for the curvature along the noise, along the gradient, and of the minibatch along
+        its own gradient; 0 probes for none. With `expected_loss` and as many probes as weights the trace is exact.
     hessian_reach
         Half the length (rad) of the interval around the weights over which the curvature is averaged, from the
         gradients at its ends: short compared with the spread of the directions, but not so short that the kinks of ReLU
@@ -264,6 +270,7 @@ class NetworkMeasure(TomlTable):
     trace_points: int = key(integer(2), 200)
     keep_snapshots: bool = key(flag, False)
     expected_loss: bool = key(flag, False)
+    implicit: bool = key(flag, False)
     hessian_probes: int = key(integer(0), 0)
     hessian_every: int = key(integer(1), 1)
     hessian_reach: float = key(number(above=0), 0.01)

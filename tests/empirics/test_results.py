@@ -18,7 +18,8 @@ def runs(tmp_path_factory):
 SUMMARY = """radius_sq log_radius grad_sq grad_variance grad_variance_unit grad_mean_sq
 grad_mean_sq_unit radial_gradient loss loss_variance violation
 entropy_sphere entropy_sphere_theiler entropy_lengths entropy temperature balance balance_error radius_drift
-radius_drift_error effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy status reason"""
+radius_drift_error effective_sample_size accuracy rotation diverged_at neighbour_lag path_entropy entropy_bias
+entropy_bias_error status reason"""
 
 
 def test_every_variable_is_there_with_its_name_and_unit(runs):

@@ -179,6 +179,8 @@ def state_table(
         "loss_variance": noisy(state["loss_variance"], 3 * scatter),
         "entropy_sphere": sphere,
         "entropy": sphere + (d - 1) * log_radius,
+        "path_entropy": np.zeros(runs, dtype=bool),
+        "effective_sample_size": np.full(runs, 1000.0),
         "temperature": fake_temperature * rate * noise / (2 * (d - 1)),
         "status": np.full(runs, "ok"),
         "reason": np.full(runs, ""),

@@ -79,6 +79,8 @@ def optimizer_table(
         "loss_variance": noisy(spread, 3 * scatter),
         "entropy_sphere": sphere,
         "entropy": sphere + (d - 1) * (np.log(squared) / 2 + maxwell * gained),
+        "path_entropy": np.zeros(len(lr), dtype=bool),
+        "effective_sample_size": np.full(len(lr), 1000.0),
         "temperature": temperature * noisy(heat, 0.1 * scatter),
         "balance": noisy(np.ones(len(lr)), 0.1 * scatter),
         "status": np.full(len(lr), "ok"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import zipfile
 
 import numpy as np
@@ -85,7 +86,8 @@ def test_what_follows_is_filled_in_and_says_so(frame, tmp_path):
 
 def test_other_protocols_and_repeated_runs(frame, tmp_path):
     table = frame.rename(columns={"lr": "effective_lr"})
-    data = empirics.read_runs(write(pd.concat([table, table]), tmp_path / "e.csv"), "fixed-elr").dataset
+    again = table.assign(radius_sq=1.001 * table["radius_sq"])
+    data = empirics.read_runs(write(pd.concat([table, again]), tmp_path / "e.csv"), "fixed-elr").dataset
     assert sorted(set(data["seed"].values)) == [0, 1]
     expected = table["effective_lr"] / 2 * table["radius_sq"] * table["grad_variance"] / (D - 1)
     np.testing.assert_allclose(data["temperature"][:35], expected)
@@ -222,14 +224,15 @@ def test_nothing_is_overwritten(frame, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "value"), [(("no", "No", "false", "0", "0.0"), 0.0), (("yes", "YES", " true", "1", "2"), 1.0)]
+    ("words", "value"), [(("no", "No", "FALSE", "0", "0.0"), 0.0), (("yes", "YES", " true", "1", "1.0"), 1.0)]
 )
 def test_truth_values_are_read_as_they_are_meant(frame, tmp_path, words, value):
     for word in words:
         data = empirics.read_runs(write(frame.assign(path_entropy=word), tmp_path / "t.csv"), "fixed-lr").dataset
         assert (data["path_entropy"] == value).all(), word
-    with pytest.raises(ExperimentError, match=r"line 2, column path_entropy: 'perhaps' is not a number"):
-        empirics.read_runs(write(frame.assign(path_entropy="perhaps"), tmp_path / "t.csv"), "fixed-lr")
+    for word in ("perhaps", "2"):
+        with pytest.raises(ExperimentError, match=rf"line 2, column path_entropy: '{word}' is neither true nor false"):
+            empirics.read_runs(write(frame.assign(path_entropy=word), tmp_path / "t.csv"), "fixed-lr")
 
 
 def test_a_csv_as_excel_saves_it(frame, tmp_path):
@@ -318,6 +321,13 @@ def test_trace_folders_become_runs(traces, tmp_path):
     assert set(data["status"].values) == {"ok"}
     assert dict(runs.tree["trace"].sizes) == {"run": 16, "step": len(ITERATIONS)}
     assert maxwell(runs) == {"agrees"}
+
+
+def test_a_trace_folder_that_was_copied_is_named(traces):
+    first = sorted(traces.iterdir())[0]
+    shutil.copytree(first, first.with_name("copy"))
+    with pytest.raises(ExperimentError, match=f"folder copy and folder {first.name} are the same run"):
+        empirics.read_runs(traces, "fixed-lr")
 
 
 def test_only_the_last_window_counts(tmp_path):

@@ -101,7 +101,7 @@ def test_full_vectors_do_not_depend_on_the_others_either():
 
 
 def test_runs_that_diverge_are_named_and_the_others_go_on():
-    runs = isotropic.simulate(dimension=3, steps=2000, lr=[0.05, 300.0], weight_decay=[0.01])
+    runs = isotropic.simulate(dimension=3, steps=20_000, lr=[0.05, 300.0], weight_decay=[0.01])
     data = runs.dataset
     assert list(data["status"].values) == ["ok", "diverged"]
     assert data["diverged_at"].values[1] == 0

@@ -12,6 +12,7 @@ import xarray as xr
 from tiny import TINY
 
 from empirics.claims import Verdict, Verdicts
+from empirics.claims.verdict import VERDICTS
 from empirics.experiment import Experiment
 from empirics.pages import drawing, evidence, figures, formulas, report, sections
 from empirics.results import Runs, label
@@ -69,8 +70,9 @@ def judged(runs):
         Verdict("V1", "slope difference", "fixed-lr", "symmetry", 0.5, 0.498, 0.494, 0.502, 0.02, "inconclusive", "so"),
         Verdict("V1", "radius formula", "fixed-lr", "physics", 1.0, 1.125, 1.11, 1.14, 0.05, "disagrees"),
         Verdict("V3", "Maxwell", "fixed-lr", "symmetry", 1.0, nan, nan, nan, 0.05, "not measured", "no entropy"),
+        Verdict("V3", "Maxwell again", "fixed-lr", "symmetry", 1.0, nan, nan, nan, 0.05, "refused", "gate: few"),
     ]
-    laws = ("norm-balance", "scaling-symmetry", "radius", "maxwell-from-symmetry")
+    laws = ("norm-balance", "scaling-symmetry", "radius", "maxwell-from-symmetry", "maxwell-from-symmetry")
     rows = [dataclasses.replace(row, derivation=law) for row, law in zip(rows, laws, strict=True)]
     return Verdicts(rows, ["a note"], runs)
 
@@ -151,7 +153,7 @@ def test_every_verdict_is_there_in_words(page, runs):
     text = " ".join(" ".join(Reader(page).text).split())
     for verdict in judged(runs):
         assert verdict.title in text
-    assert {"agrees", "disagrees", "inconclusive", "not measured"} <= set(re.findall(r"<span>([a-z ]+)</span>", page))
+    assert set(VERDICTS) <= set(re.findall(r"<span>([a-z ]+)</span>", page))
     assert "It is a gate" in text
     assert "it does not test isotropic noise or the Gibbs law" in text
 
@@ -258,6 +260,7 @@ def test_markdown_says_the_same_without_figures(runs, tmp_path):
         "✓ agrees",
         "✗ disagrees",
         "? inconclusive",
+        "⊘ refused",
         "not measured",
         "burn_in = 30",
         "thermo-theory derive NAME",

@@ -1,0 +1,138 @@
+"""What a number is everywhere over the runs, beside its mean: a band, or how far slopes stray from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+__all__ = ["Band", "Local", "p_value"]
+
+FloatArray = NDArray[np.float64]
+
+
+def p_value(reach: float, freedom: float) -> float:
+    """One-sided p of an edge that lies so many halves of a 95 % interval away, by Student's t.
+
+    >>> round(p_value(1.0, 10), 12)
+    0.025
+    """
+    return float(student.sf(reach * student.ppf(0.975, freedom), freedom))
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A simultaneous 95 % band of a number that is a function of what is set, over the region of the runs.
+
+    Attributes
+    ----------
+    lower, fitted, upper : numpy.ndarray, shape (points,)
+        The function that was fitted, and the ends of its band.
+    trend : bool
+        Whether the function changes over the region by more than its scatter.
+    freedom : float
+        Degrees of freedom behind it.
+    """
+
+    lower: FloatArray
+    fitted: FloatArray
+    upper: FloatArray
+    trend: bool
+    freedom: float
+
+    def judge(self, theory: float, margin: float) -> tuple[str, str]:
+        """Judge it: inside the margin everywhere, outside somewhere, or neither; with the reason."""
+        edge, span = f"{theory:g} ± {margin:g}", f"from {self.lower.min():.4g} to {self.upper.max():.4g}"
+        trend = f"from {self.fitted.min():.4g} to {self.fitted.max():.4g}"
+        trend = f"; a significant trend over the runs, {trend}" if self.trend else ""
+        if self.margin_needed(theory) <= margin:
+            return "agrees", f"the band over the runs, {span}, lies within {margin:g} of {theory:g}{trend}"
+        if self.lower.max() > theory + margin or self.upper.min() < theory - margin:
+            return "disagrees", f"the band over the runs lies outside {edge} somewhere{trend}"
+        return "inconclusive", f"the band over the runs, {span}, straddles the edge of {edge}{trend}"
+
+    def margin_needed(self, theory: float) -> float:
+        """Smallest margin at which it agrees."""
+        return float(max(theory - self.lower.min(), self.upper.max() - theory))
+
+    def p_values(self, theory: float, margin: float) -> tuple[float, float]:
+        """Return p of "agrees", where an edge is nearest, and of "disagrees", where it lies furthest outside."""
+        down, up = self.fitted - self.lower, self.upper - self.fitted
+        above, below = self.fitted - theory - margin, theory - margin - self.fitted  # beyond either edge
+        inside = min(_over(-above, up).min(), _over(-below, down).min())
+        beyond = max(_over(above, down).max(), _over(below, up).max())
+        return p_value(float(inside), self.freedom), p_value(float(beyond), self.freedom)
+
+    def of(self, function: Callable[[FloatArray], FloatArray]) -> Band:
+        """Return the band of a function of the number that falls with it."""
+        return Band(function(self.upper), function(self.fitted), function(self.lower), self.trend, self.freedom)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Its ends by name."""
+        ends = float(self.lower.min()), float(self.upper.max())
+        return dict(zip(("lowest of the band over the runs", "highest of the band over the runs"), ends, strict=True))
+
+
+def _over(distance: FloatArray, half: FloatArray) -> FloatArray:
+    """Distances in half-widths; infinite where there is no width."""
+    return np.divide(distance, half, out=np.copysign(np.inf, distance), where=half > 0)
+
+
+@dataclass(frozen=True)
+class Local:
+    """How far local slopes stray from the theory, as a mean square over the region of the runs.
+
+    What is measured, less what noise alone adds, is ``square``; at a true mean square z it scatters with the variance
+    ``4 z along + spread``.
+
+    Attributes
+    ----------
+    square, along, spread : float
+        As above.
+    freedom : float
+        Degrees of freedom behind the variance.
+    """
+
+    square: float
+    along: float
+    spread: float
+    freedom: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """One-sided 95 % bounds of the root mean square."""
+        factor = float(student.ppf(0.95, self.freedom)) ** 2
+        middle = self.square + 2 * factor * self.along
+        root = math.sqrt(max(middle**2 - self.square**2 + factor * self.spread, 0.0))
+        return math.sqrt(max(middle - root, 0.0)), math.sqrt(max(middle + root, 0.0))
+
+    def judge(self, theory: float, margin: float) -> tuple[str, str]:
+        """Judge it: below twice the margin, above, or neither; with the reason."""
+        (low, high), what = self.ends, "the local slopes differ from the theory by"
+        if high < 2 * margin:
+            return "agrees", f"{what} at most {high:.2g} (RMS over the runs, 95 %), less than twice the margin"
+        if low > 2 * margin:
+            return "disagrees", f"{what} at least {low:.2g} (RMS over the runs, 95 %), more than twice the margin"
+        span = f"{low:.2g} to {high:.2g} (RMS over the runs, 95 %)"
+        return "inconclusive", f"{what} {span}, which straddles twice the margin"
+
+    def margin_needed(self, theory: float) -> float:
+        """Smallest margin at which it agrees."""
+        return self.ends[1] / 2
+
+    def p_values(self, theory: float, margin: float) -> tuple[float, float]:
+        """Return p of "agrees" and of "disagrees"."""
+        error = math.sqrt(16 * margin**2 * self.along + self.spread)
+        apart = (4 * margin**2 - self.square) / error if error > 0 else math.inf
+        return float(student.sf(apart, self.freedom)), float(student.sf(-apart, self.freedom))
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Its upper bound by name."""
+        return {"RMS deviation of local slopes, 95 % upper bound": self.ends[1]}
