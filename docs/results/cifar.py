@@ -95,20 +95,21 @@ def beside_the_paper(name, runs, verdicts):
     """A line of each table: the Maxwell relation and the paper's; separate slopes and neighbours; what S follows."""
     words, paper, error = PAPER[name]
     data, rate = runs.dataset, AXES[runs.experiment.training.protocol][0]
-    maxwell = [one for one in verdicts if one.claim == "V3" and one.kind == "symmetry"]
-    ratios = {form: next((one for one in maxwell if form in one.title), None) for form in (QUADRATIC, SPLINE)}
-    shown = [
-        short(Estimate(one.measured / one.theory, *sorted((one.low / one.theory, one.high / one.theory))))
-        for one in ratios.values()
-    ]
-    worst = ratios[QUADRATIC].details.get("largest relative error over the grid", np.nan)
+    (maxwell,) = [one for one in verdicts if one.claim == "V3"]
+    own = {"title": maxwell.title, "measured": maxwell.measured, "low": maxwell.low, "high": maxwell.high}
+    shown = []
+    for form in (QUADRATIC, SPLINE):
+        one = next(other for other in (own, *maxwell.other_forms) if form in other["title"])
+        value, low, high = (one[name] / maxwell.theory for name in ("measured", "low", "high"))
+        shown.append(short(Estimate(value, *sorted((low, high)))))
+    worst = maxwell.details.get("largest relative error over the grid", np.nan)
     counted = int((data["status"] == "ok").sum())
     relation = [
         words,
         f"{counted} of {data.sizes['run']}",
         paper,
         *shown,
-        ratios[SPLINE].verdict,
+        maxwell.verdict,
         error,
         f"{worst:.1%}",
     ]

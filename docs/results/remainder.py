@@ -28,8 +28,7 @@ COLUMNS = (
     ("V8", "^Slope.*, T (read|from)", "slope of log pV/(RT) in log V"),
     ("V9", r"^p ?V/\(R ?T\) [-−] ", "pV/(RT) beyond the remainder"),
     ("V1", "^Slope of log r", "V1, slope of log r"),
-    ("V3", "^Maxwell relation, entropy", "V3, spline"),
-    ("V3", "^Maxwell relation, from", "V3, orbits"),
+    ("V3", "^Maxwell relation", "V3"),
 )
 
 #: Verdicts stand under "Gates", not in the table.
@@ -62,7 +61,7 @@ def gates(found):
     for name, (runs, verdicts, _) in found.items():
         _, _, table = virial(runs)
         share = table.values("grad_mean_sq") / table.values("grad_variance")
-        said = find(verdicts, "V3", "Maxwell relation, entropy")
+        said = find(verdicts, "V3", "^Maxwell relation")
         yield f"- **{name}**: |∇L|²/tr Σ {span(share, '.2f')}. V3 {said.verdict}: {said.reason}."
 
 
@@ -77,7 +76,7 @@ def draw(found):
         left.plot(predicted, factor, marker, color=INK[part], mfc=fill, ms=4, label=name)
         mean = max(abs(find(verdicts, "V9", DEFECT).measured), LEAST)
         drifts = (
-            (find(verdicts, "V3", "Maxwell relation, entropy"), 1.0),
+            (find(verdicts, "V3", "^Maxwell relation"), 1.0),
             (find(verdicts, "V1", "Slope of log r"), 0.5),
         )
         for (one, theory), shape in zip(drifts, ("o", "s"), strict=True):

@@ -28,7 +28,7 @@ OTHERS = (
 #: Column, claim and a regular expression for the title of its form.
 COLUMNS = (
     ("V1 slopes", "V1", "^Slope of log r"),
-    ("V3", "V3", "^Maxwell relation, entropy as any function"),
+    ("V3", "V3", "^Maxwell relation"),
     ("∫T dS/ΔU (V5)", "V5", "^First law"),
     ("∫(Var L/T²)dT/ΔU (V5)", "V5", "^Fluctuations"),
     ("V2: offset of the minimum", "V2", "U [-−] T ?S"),

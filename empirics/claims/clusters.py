@@ -137,8 +137,8 @@ def _products(scores: FloatArray, labels: IntArray) -> FloatArray:
     return np.asarray(sums.T @ sums)
 
 
-def critical(design: FloatArray, influence: FloatArray, clusters: Clusters) -> float:
-    """Half-width of a simultaneous 95 % band in standard errors, for errors that are normal.
+def critical(design: FloatArray, influence: FloatArray, clusters: Clusters, level: float = 0.95) -> float:
+    """Half-width of a simultaneous band in standard errors, for errors that are normal.
 
     By drawing tables: of independent runs, and of runs that share `SHARED` of their variance with their row, or column;
     the largest of the three. The draws are always the same.
@@ -151,21 +151,21 @@ def critical(design: FloatArray, influence: FloatArray, clusters: Clusters) -> f
         How the points of the band follow from the runs.
     clusters : Clusters
         Of the runs.
+    level : float
+        How often the band is to hold everywhere.
 
     Returns
     -------
     float
-        0.95 quantile of the largest deviation over its standard error.
+        That quantile of the largest deviation over its standard error.
     """
-    shapes = design.shape, influence.shape
-    return _critical(
-        design.tobytes(), influence.tobytes(), *shapes, clusters.rows.tobytes(), clusters.columns.tobytes()
-    )
+    shapes, labels = (design.shape, influence.shape), (clusters.rows.tobytes(), clusters.columns.tobytes())
+    return _critical(design.tobytes(), influence.tobytes(), *shapes, *labels, level)
 
 
 @lru_cache(maxsize=256)
 def _critical(
-    design: bytes, influence: bytes, of: tuple[int, int], to: tuple[int, int], rows: bytes, columns: bytes
+    design: bytes, influence: bytes, of: tuple[int, int], to: tuple[int, int], rows: bytes, columns: bytes, level: float
 ) -> float:
     x, a = np.frombuffer(design).reshape(of), np.frombuffer(influence).reshape(to)
     clusters = Clusters(np.frombuffer(rows, dtype=np.int64), np.frombuffer(columns, dtype=np.int64))
@@ -180,7 +180,7 @@ def _critical(
         residual = (y - (y @ basis) @ basis.T) / spare
         alone = _drawn(a, residual, clusters.cells)
         variance = alone + sum(np.maximum(_drawn(a, residual, z) - alone, 0.0) for z in clusters.shared)
-        found.append(np.quantile(np.sqrt(((y @ a.T) ** 2 / variance).max(axis=1)), 0.95))
+        found.append(np.quantile(np.sqrt(((y @ a.T) ** 2 / variance).max(axis=1)), level))
     return float(max(found))
 
 

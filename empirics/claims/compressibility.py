@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.clusters import clusters_of
-from empirics.claims.everywhere import over_plane
+from empirics.claims.everywhere import over_temperature
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, mean_of, no_estimate, spline_basis
 from empirics.claims.gas import (
@@ -136,7 +136,8 @@ class CompressibilityFactor(Claim):
         laplacian, work = table.values("laplacian")[curved], _work(table)[curved]
         # R T/(p V): its numerator is estimated without bias and may be negative where slopes are hardly seen.
         inverses = 1 / compressibility(work, 1.0, gas_constant(table), 1.0) * slopes[curved] / laplacian
-        inverse = over_plane(table, inverses, curved)
+        heat = StateVariables.of(table).temperature[curved[within]]
+        inverse = over_temperature(heat, inverses, clusters_of(table, curved))
         estimate = no_estimate(inverse.why or "slopes of the loss are not significant above their noise")
         if inverse.low > 0:
             estimate = _inverted(inverse)

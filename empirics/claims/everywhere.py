@@ -9,7 +9,7 @@ its local values are off by.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,16 +24,22 @@ from empirics.claims.region import Band, Local
 if TYPE_CHECKING:
     from empirics.claims.table import Table
 
-__all__ = ["in_parts", "local_slopes", "over", "over_plane", "slopes_in_parts", "trends"]
+__all__ = ["in_parts", "local_slopes", "over", "over_plane", "over_temperature", "slopes_in_parts", "trends"]
 
 FloatArray = NDArray[np.float64]
 
 #: A column of which less than this share is new beside the others is left out of a fit.
 NEW = 1e-4
 
-#: A quadratic needs so many values of what it bends in, and all trends together so many runs a coefficient.
+#: A quadratic needs so many values of what it bends in, and beside linear trends so many runs a coefficient.
 BENDS = 4
-RUNS_EACH = 3
+RUNS_EACH = 5
+
+#: Share of the runs at each end of the temperatures at which a band over T is not looked at.
+ENDS = 0.05
+
+#: With this confidence a bend over T has to be seen for a band to have it.
+BEND_LEVEL = 0.8
 
 #: At most this many points of a band are looked at.
 POINTS = 60
@@ -73,11 +79,17 @@ def trends(*settings: FloatArray) -> FloatArray:
     centred = [z - z.mean() for z in settings]
     bent = [z for z in centred if len(np.unique(levels(z))) >= BENDS]
     crossed = [centred[0] * centred[1]] if len(centred) > 1 else []
-    return _independent([np.ones(runs), *centred, *crossed, *(z**2 for z in bent)], max(runs // RUNS_EACH, 1))
+    most = max(runs // RUNS_EACH, 1 + len(centred))
+    return _independent([np.ones(runs), *centred, *crossed, *(z**2 for z in bent)], most)
 
 
 def over(
-    basis: FloatArray, values: ArrayLike, clusters: Clusters, below: ArrayLike | None = None, band: bool = True
+    basis: FloatArray,
+    values: ArrayLike,
+    clusters: Clusters,
+    below: ArrayLike | None = None,
+    inside: NDArray[np.bool_] | None = None,
+    bends: int = 0,
 ) -> Estimate:
     """Mean of numbers of runs, or of one over the mean of another, with the band of the number as a function.
 
@@ -90,8 +102,11 @@ def over(
         whose product with `below` leaves of `values` nothing that goes with the basis.
     clusters : Clusters
         Which runs may share their scatter.
-    band : bool
-        False for the mean alone.
+    inside : numpy.ndarray of bool, shape (runs,), optional
+        The runs at which the band is looked at; all if not given.
+    bends : int
+        So many of the last columns are left out unless they are seen with a confidence of `BEND_LEVEL`: in a number
+        that scatters as much as its margin, they would only widen the band.
 
     Returns
     -------
@@ -101,36 +116,85 @@ def over(
     y = np.asarray(values, dtype=float)
     under = np.ones(len(y)) if below is None else np.asarray(below, dtype=float)
     mean = mean_of(y, clusters) if below is None else ratio_of(y, under, clusters)
-    if not band or not np.isfinite(mean.low) or basis.shape[1] < 2 or clusters.freedom(basis.shape[1]) < 1:
+    if not np.isfinite(mean.low) or basis.shape[1] < 2 or clusters.freedom(basis.shape[1]) < 1:
         return mean
+    points = _points(basis, clusters, inside)
+    fitted = _fitted(basis, y, under, clusters, points)
+    straight = basis.shape[1] - bends
+    if fitted is not None and straight < basis.shape[1] and not fitted.moves(straight, BEND_LEVEL):
+        fitted = _fitted(basis[:, :straight], y, under, clusters, points)
+    if fitted is None:
+        return mean
+    value, half = fitted.band()
+    return replace(mean, everywhere=Band(value - half, value, value + half, fitted.moves(1, 0.95), mean.freedom))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A function of what is set, fitted by least squares or with something below the line."""
+
+    basis: FloatArray  # shape (runs, coefficients); orthonormal, the constant first
+    values: FloatArray  # shape (runs,)
+    inverse: FloatArray  # shape (coefficients, runs); from the values to the coefficients
+    residual: FloatArray  # shape (runs,); larger by what each run pulls the fit
+    clusters: Clusters
+    points: NDArray[np.intp]  # the runs at which it is looked at
+
+    def band(self) -> tuple[FloatArray, FloatArray]:
+        """Values of the function at the points, and half the width of its simultaneous 95 % band."""
+        influence = self.basis[self.points] @ self.inverse
+        wide = critical(self.basis, self.basis[self.points] @ self.basis.T, self.clusters)
+        return influence @ self.values, wide * np.sqrt(self.clusters.variance(influence * self.residual))
+
+    def moves(self, first: int, level: float) -> bool:
+        """Whether what is in the columns from the first one on is seen above its scatter, at a level of confidence."""
+        part = self.basis[self.points, first:] - self.basis[self.points, first:].mean(axis=0)
+        part = part[np.linalg.norm(part, axis=1) > NEW * np.linalg.norm(part)]
+        if not part.size:
+            return False
+        influence = part @ self.inverse[first:]
+        wide = critical(self.basis, part @ self.basis[:, first:].T, self.clusters, level)
+        error = np.sqrt(self.clusters.variance(influence * self.residual))
+        return bool((np.abs(influence @ self.values) > wide * error).any())
+
+
+def _fitted(
+    basis: FloatArray, y: FloatArray, under: FloatArray, clusters: Clusters, points: NDArray[np.intp]
+) -> _Fitted | None:
+    """Fit the function whose product with what is under the line leaves nothing that goes with the basis."""
     regressors = basis * under[:, None]
     normal = basis.T @ regressors
     if np.linalg.cond(normal) > 1 / NEW:
-        return mean
-    inverse = np.linalg.solve(normal, basis.T)
+        return None
+    inverse = np.asarray(np.linalg.solve(normal, basis.T), dtype=float)
     spare = 1 - np.clip(np.einsum("ij,ji->i", regressors, inverse), 0.0, 1 - 1e-3)
-    residual = (y - regressors @ (inverse @ y)) / spare
-    points = _points(basis, clusters)
-    influence = basis[points] @ inverse
-    plain = basis[points] @ basis.T  # that of the same fit with nothing below
-    fitted, error = influence @ y, np.sqrt(clusters.variance(influence * residual))
-    half = critical(basis, plain, clusters) * error
-    off, plain = influence - influence.mean(axis=0), plain - plain.mean(axis=0)
-    away = np.linalg.norm(plain, axis=1) > NEW * np.linalg.norm(plain)
-    off, plain = off[away], plain[away]
-    moves = np.abs(off @ y) > critical(basis, plain, clusters) * np.sqrt(clusters.variance(off * residual))
-    found = Band(fitted - half, fitted, fitted + half, bool(moves.any()), mean.freedom)
-    return replace(mean, everywhere=found)
+    return _Fitted(basis, y, inverse, (y - regressors @ (inverse @ y)) / spare, clusters, points)
 
 
-def _points(basis: FloatArray, clusters: Clusters) -> NDArray[np.intp]:
+def _points(basis: FloatArray, clusters: Clusters, inside: NDArray[np.bool_] | None) -> NDArray[np.intp]:
     """Runs at which a band is looked at, one a cell: of many the outermost, and some of the others."""
     first = np.unique(clusters.cells, return_index=True)[1]
+    first = first if inside is None else first[inside[first]]
     if len(first) <= POINTS:
         return first
     outermost = np.argsort(-(basis[first] ** 2).sum(axis=1))
-    inside = outermost[POINTS // 2 :]
-    return np.asarray(first[np.r_[outermost[: POINTS // 2], inside[:: -(-len(inside) * 2 // POINTS)]]])
+    others = outermost[POINTS // 2 :]
+    return np.asarray(first[np.r_[outermost[: POINTS // 2], others[:: -(-len(others) * 2 // POINTS)]]])
+
+
+def over_temperature(
+    temperature: FloatArray, values: ArrayLike, clusters: Clusters, below: ArrayLike | None = None
+) -> Estimate:
+    """Mean of a number of each run, or of one over the mean of another, with its band over log T, without its ends.
+
+    As of the other claims over T, `ENDS` of the runs at each end are fitted and not judged: single runs decide there.
+    """
+    log_t = np.log(temperature)
+    if len(log_t) < 2 or not np.ptp(log_t):
+        return mean_of(values, clusters) if below is None else ratio_of(values, below, clusters)
+    low, high = np.quantile(log_t, [ENDS, 1 - ENDS])
+    basis = trends(log_t)
+    return over(basis, values, clusters, below, (log_t >= low) & (log_t <= high), bends=basis.shape[1] - 2)
 
 
 def over_plane(table: Table, values: ArrayLike, among: NDArray[np.bool_] | None = None) -> Estimate:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from empirics.claims.base import Claim, Statement
 from empirics.claims.clusters import Clusters, clusters_of
 from empirics.claims.coordinates import EVERY_OPTIMIZER
-from empirics.claims.everywhere import over, trends
+from empirics.claims.everywhere import over_temperature
 from empirics.claims.exhibit import Exhibit, Plot, Series
-from empirics.claims.fits import Estimate, ratio_of
+from empirics.claims.fits import Estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.protocol import known
 from empirics.claims.state import StateVariables, finite_step_factor
@@ -148,9 +148,7 @@ class _Sides:
         It is judged as a function of T.
         """
         heat = self.temperature
-        if not len(heat) or not np.ptp(heat):
-            return ratio_of(self.slopes / heat, self.expected / heat, self.clusters)
-        return over(trends(np.log(heat)), self.slopes / heat, self.clusters, self.expected / heat)
+        return over_temperature(heat, self.slopes / heat, self.clusters, self.expected / heat)
 
     def series(self, label: str) -> Series:
         """The ratio in every run in which what is expected is above 0."""

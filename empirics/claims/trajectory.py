@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.clusters import Clusters, levels
-from empirics.claims.everywhere import over, trends
 from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.fits import mean_of
 from empirics.claims.ground import ground_of
 from empirics.claims.protocol import effective_lr
 from empirics.claims.state import StateVariables
@@ -83,7 +83,7 @@ class RadiusTrajectory(Claim):
             return [replace(self.not_measured(table, AREA, law, 1.0, []), reason=why)]
         details: dict[str, object] = {"runs that started far": len(ratios)}
         rate, decay = (np.log([getattr(way, name) for way in far]) for name in ("rate", "decay"))
-        found = over(trends(rate, decay), ratios, Clusters(levels(rate), levels(decay)))
+        found = mean_of(ratios, Clusters(levels(rate), levels(decay)))
         return [self.verdict(table, AREA, law, 1.0, self.margin, found, details=details)]
 
 

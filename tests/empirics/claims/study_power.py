@@ -176,7 +176,7 @@ def cases():
     ]
     found += [_of_states("V2", p, DIRECTIONS, hot) for p in PROTOCOLS]
     found += [_of_states("V2", p, RADIUS, hot) for p in PROTOCOLS[:2]]
-    found += [_of_states("V3", p, form, maxwell) for p in PROTOCOLS for form in RELATIONS[p].forms]
+    found += [_of_states("V3", p, form, maxwell) for p in PROTOCOLS for form in RELATIONS[p].forms[1:2]]
     adiabats = zip(PROTOCOLS, (FIXED_LR, FIXED_ELR), strict=False)
     found += [_of_states("V4", p, form, not_adiabatic) for p, form in adiabats]
     found += [_of_states("V5", p, ENTROPY, steeper) for p in PROTOCOLS]

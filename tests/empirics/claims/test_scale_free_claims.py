@@ -22,7 +22,7 @@ def judged(optimizer, **knobs):
 def titles(optimizer):
     of = law("fixed-lr", optimizer)
     formula = FORMULA if optimizer == "lars" else PURE_FORMULA
-    return (f"Slope of log r in {orbit_of(of).difference}",), (formula,), relation_of(of).forms
+    return (f"Slope of log r in {orbit_of(of).difference}",), (formula,), relation_of(of).forms[1:2]
 
 
 @pytest.mark.parametrize("optimizer", ORBITS)
@@ -56,8 +56,8 @@ def test_another_optimiser_s_name_is_seen():
     """LAMB's runs have not the symmetry of signs, nor the other way round."""
     for name, other in (("lamb", "signsgd"), ("signsgd", "lamb"), ("lars", "lamb")):
         runs = table(name)
-        rows = {row.title: row for row in compare(runs.assign_coords(optimizer=("run", [other] * runs.sizes["run"])))}
-        assert {rows[title].verdict for title in titles(other)[2]} == {"disagrees"}, name
+        verdicts = compare(runs.assign_coords(optimizer=("run", [other] * runs.sizes["run"])))
+        assert {row.verdict for row in verdicts if row.claim == "V3"} == {"disagrees"}, name
 
 
 def test_what_the_formula_lacks_is_named():

@@ -47,6 +47,13 @@ def table_of(runs):
     return Table.of(data, None, runs.tree, range(data.sizes["run"]))
 
 
+def leads_in_the_mean(rows):
+    """p V/(R T) is right to leading order in the mean; where lr wd/2 is near the margin the band says so."""
+    row = rows[LEADING]
+    assert -row.margin < row.low < row.high < row.margin
+    assert row.verdict in ("agrees", "inconclusive"), row
+
+
 @pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
 def test_a_true_mixture_agrees(true_mixture, protocol):
     runs = true_mixture if protocol == "fixed-lr" else mixture(np.random.default_rng(2), protocol=protocol)
@@ -56,9 +63,12 @@ def test_a_true_mixture_agrees(true_mixture, protocol):
         VOLUMES: "identity",
         TEMPERATURES: "physics",
     }
-    assert {rows[title].verdict for title in (LAW, VOLUMES, TEMPERATURES, NOISE_SLOPE, LEADING)} == {"agrees"}
+    assert {rows[title].verdict for title in (LAW, VOLUMES, TEMPERATURES, NOISE_SLOPE)} == {"agrees"}
+    leads_in_the_mean(rows)
     # Parts of 5, 9 and 13 weights: with R of one sphere p V/(R T) would be 12/13.
-    assert rows[IDEAL].verdict == "agrees", rows[IDEAL]
+    # Its band is wider than the margin here, its mean is not.
+    assert rows[IDEAL].verdict in ("agrees", "inconclusive")
+    assert 0.95 < rows[IDEAL].low < 1 < rows[IDEAL].high < 1.05, rows[IDEAL]
     assert gas_constant(table_of(runs)) == 2 + 4 + 6
     assert any("sum of R_l is 12; one sphere with as many weights has (d − 1)/2 = 13" in n for n in compare(runs).notes)
 
@@ -151,7 +161,8 @@ def test_the_furthest_interval_is_simultaneous():
 
 def test_a_network_with_a_remainder_is_no_gas_but_obeys_the_virial_theorem(with_rest):
     rows = rows_of(with_rest)
-    assert rows[IDENTITY].verdict == rows[LEADING].verdict == "agrees"
+    assert rows[IDENTITY].verdict == "agrees"
+    leads_in_the_mean(rows)
     assert rows[IDENTITY].kind == "identity"
     assert rows[REMAINDER].verdict == rows[NOISE_SLOPE].verdict == rows[SLOPE].verdict == "disagrees"
     # It says of one run that its loss is scale-invariant: the gate that such runs do not pass.
@@ -184,7 +195,8 @@ def test_a_length_scale_makes_the_gas_that_is_derived():
     rows, data = rows_of(runs), runs.dataset
     assert rows[NOISE_SLOPE].verdict == "disagrees"
     assert rows[NOISE_SLOPE].measured < -0.1
-    assert rows[IDENTITY].verdict == rows[LEADING].verdict == "agrees"
+    assert rows[IDENTITY].verdict == "agrees"
+    leads_in_the_mean(rows)
     # p V/(R T) by its derivation, with no means in it but those of r^2 and of the slope in h.
     volume, constant = data["radius_sq"].values / 2, (data.attrs["dimension"] - 1) / 2
     heat = (data["lr"] * data["grad_variance"]).values / (4 * constant)
@@ -227,6 +239,7 @@ def test_power_of_the_compressibility():
     def verdicts(data):
         return {row.title: row.verdict for row in CompressibilityFactor().verdicts(Table.of(data))}
 
+    sharp = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         data = exact.assign({n: exact[n] * (1 + size * rng.standard_normal(49)) for n, size in scatter.items()})
@@ -237,7 +250,11 @@ def test_power_of_the_compressibility():
             all_seen.append(seen[title])
         caught[NOISE_SLOPE] += verdicts(data.assign(grad_variance=growing))[NOISE_SLOPE] == "disagrees"
         caught[IDEAL] += verdicts(data.assign(laplacian=hot))[IDEAL] == "disagrees"
-    assert min(found.count("agrees") for found in true.values()) >= 90
+        # The band over T of a number that scatters by 3 % a run is as wide as the margin; by 2 % it is not.
+        quiet = exact["grad_mean_sq_unit"] + (data["grad_mean_sq_unit"] - exact["grad_mean_sq_unit"]) * 2 / 3
+        sharp += verdicts(data.assign(grad_mean_sq_unit=quiet))[IDEAL] == "agrees"
+    assert min(true[title].count("agrees") for title in (NOISE_SLOPE, SLOPE)) >= 90
+    assert sharp >= 90, sharp
     assert max(found.count("disagrees") for found in true.values()) <= 5
     assert min(caught.values()) >= 95, caught
 

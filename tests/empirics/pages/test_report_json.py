@@ -226,10 +226,10 @@ def test_an_experiment_with_one_field_changed_says_which(tmp_path):
     assert change["differs_from_first"] == {"model.eps": {"first": main.experiment.model.eps, "here": 0.01}}
     text = report(verdicts, tmp_path / "two.md", format="markdown").read_text(encoding="utf-8")
     assert "model.eps = 0.01, not " in text
-    (row,) = re.findall(r"^\| Maxwell relation \(V3\) \| Maxwell relation, entropy as any.*$", text, flags=re.M)
+    (row,) = re.findall(r"^\| Maxwell relation \(V3\) \| Maxwell relation, from runs.*$", text, flags=re.M)
     cells = row.split(" | ")[2:4]
     for cell, judgement in zip(cells, verdicts, strict=True):
-        spline = next(verdict for verdict in judgement if verdict.title.startswith("Maxwell relation, entropy as any"))
+        spline = next(verdict for verdict in judgement if verdict.title.startswith("Maxwell relation, from runs"))
         assert spline.verdict in cell
         assert float(cell.split(" ± ")[0].split()[-1]) == pytest.approx(spline.measured, abs=0.01)
     # The planted slopes differ by 1 in one and by 1.5 in the other.
