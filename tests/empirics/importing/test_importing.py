@@ -280,7 +280,7 @@ def trace_of(lr, wd, d, rng):
     """What the paper's code keeps of an ideal gas: numpy scalars, NaN until the window of 20 iterations is full."""
     r = (lr * (d - 1) / (2 * wd)) ** 0.25
     noise = np.sqrt((d - 1) / r**2)
-    sphere = (d - 1) / 2 * np.log(np.sqrt(lr * wd / (2 * (d - 1)))) + 0.003 * d * rng.standard_normal()
+    sphere = (d - 1) / 2 * np.log(np.sqrt(lr * wd / (2 * (d - 1)))) + 0.0003 * d * rng.standard_normal()
     early = [i < 20 for i in ITERATIONS]
     return {
         "train_loss": [0.5 for _ in ITERATIONS],
