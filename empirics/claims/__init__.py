@@ -14,7 +14,7 @@ import xarray as xr
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import with_momentum
-from empirics.claims.diagnosis import survivors, suspicions
+from empirics.claims.diagnosis import suspicions
 from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.claims.guard import ClaimWarning, judged
 from empirics.claims.implicit import explained
@@ -23,7 +23,7 @@ from empirics.claims.protocol import KNOBS, check_knobs
 from empirics.claims.suite import CLAIMS
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
-from empirics.claims.verdicts import COLUMNS, Verdicts
+from empirics.claims.verdicts import COLUMNS, Verdicts, survivors
 from thermo_theory.protocols import OPTIMIZERS
 
 __all__ = [

@@ -13,7 +13,7 @@ from empirics.claims.maxwell import maxwell_ratio
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 
-__all__ = ["survivors", "suspicions"]
+__all__ = ["suspicions"]
 
 #: Coefficients of momentum that are in use.
 MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -21,35 +21,8 @@ MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 #: A number this close, relative, to what another label would give is what that label would give.
 NEAR = 0.05
 
-#: Level of Holm's correction.
-LEVEL = 0.05
-
 #: Above this dimension a slip of one in it cannot be seen.
 LARGEST_FOR_ONE = 200
-
-
-def survivors(rows: Sequence[Verdict]) -> str:
-    """Say which verdicts on primary physics claims survive Holm's correction for their number; empty if there are none.
-
-    Examples
-    --------
-    >>> rows = [Verdict(f"V{i}", "", "", "physics", 1.0, p_value=p) for i, p in enumerate((1e-4, 0.02, 0.024, 0.04))]
-    >>> survivors(rows)
-    'of 4 verdicts on physics claims 1 survives a correction for their number (Holm, 5 %): V0; not V1, V2, V3'
-    """
-    found = [row for row in rows if row.primary and row.kind == "physics" and np.isfinite(row.p_value)]
-    found.sort(key=lambda row: row.p_value)
-    limits = LEVEL / np.arange(len(found), 0, -1)
-    passed = int(np.cumprod([row.p_value <= limit for row, limit in zip(found, limits, strict=True)]).sum())
-    if not found:
-        return ""
-    names = [row.claim for row in found]
-    kept, lost = ", ".join(names[:passed]) or "none", ", ".join(names[passed:])
-    they = "survives" if passed == 1 else "survive"
-    return (
-        f"of {len(found)} verdicts on physics claims {passed} {they} a correction for their number (Holm, "
-        f"{100 * LEVEL:g} %): {kept}" + (f"; not {lost}" if lost else "")
-    )
 
 
 def suspicions(table: Table, rows: Sequence[Verdict]) -> list[str]:

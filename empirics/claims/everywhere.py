@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as fisher
 from scipy.stats import t as student
 
 from empirics.claims.clusters import Clusters, clusters_of, critical, levels
@@ -235,7 +234,7 @@ def local_slopes(
     base : numpy.ndarray, shape (runs, functions)
         Of what is free: a spline in `along`, or a mean for each orbit.
     along, across, values : numpy.ndarray, shape (runs,)
-        What is held, what changes, and what has the slope.
+        What stays the same along an orbit, what changes, and what has the slope.
     theory : float
         The slope derived.
     clusters : Clusters
@@ -292,18 +291,13 @@ def strayed(off: FloatArray, covariance: FloatArray, gradients: FloatArray, free
 
 
 def in_parts(whole: Estimate, parts: Sequence[Estimate]) -> Estimate:
-    """Add to a number those of parts of the region, as a band: their intervals widened to hold at once (Scheffé)."""
+    """Add to a number those of parts of the region, as a band: their intervals widened to hold at once (Bonferroni)."""
     if not all(np.isfinite(one.low) for one in (whole, *parts)):
         return whole
-    wide = _scheffe(len(parts), whole.freedom)
+    wide = float(student.ppf(1 - 0.025 / len(parts), whole.freedom) / student.ppf(0.975, whole.freedom))
     low, value, high = np.array([(one.low, one.value, one.high) for one in parts]).T
     low, high = value + wide * (low - value), value + wide * (high - value)
     return replace(whole, everywhere=Band(low, value, high, bool(low.max() > high.min()), whole.freedom))
-
-
-def _scheffe(count: int, freedom: float) -> float:
-    """How much wider than one interval those of so many numbers are that hold at once, by Scheffé."""
-    return float(np.sqrt(count * fisher.ppf(0.95, count, freedom)) / student.ppf(0.975, freedom))
 
 
 def slopes_in_parts(mean: Estimate, change: Estimate, spread: float, theory: float) -> Estimate:

@@ -29,6 +29,9 @@ COLUMNS = (
 SCHEMA = 2
 
 
+#: Level of Holm's correction.
+LEVEL = 0.05
+
 #: Columns of the table in a terminal.
 WIDTH = 100
 
@@ -158,6 +161,30 @@ def _verdict(row: dict[str, Any]) -> Verdict:
         if row["verdict"] == "inconclusive" and (row["reason"].startswith("gate:") or row["low"] is None):
             read["verdict"] = "refused"
     return Verdict(**read)
+
+
+def survivors(rows: Sequence[Verdict]) -> str:
+    """Say which verdicts on primary physics claims survive Holm's correction for their number; empty if there are none.
+
+    Examples
+    --------
+    >>> rows = [Verdict(f"V{i}", "", "", "physics", 1.0, p_value=p) for i, p in enumerate((1e-4, 0.02, 0.024, 0.04))]
+    >>> survivors(rows)
+    'of 4 verdicts on physics claims 1 survives a correction for their number (Holm, 5 %): V0; not V1, V2, V3'
+    """
+    found = [row for row in rows if row.primary and row.kind == "physics" and math.isfinite(row.p_value)]
+    found.sort(key=lambda row: row.p_value)
+    over = (i for i, row in enumerate(found) if row.p_value > LEVEL / (len(found) - i))
+    passed = next(over, len(found))
+    if not found:
+        return ""
+    names = [row.claim for row in found]
+    kept, lost = ", ".join(names[:passed]) or "none", ", ".join(names[passed:])
+    they = "survives" if passed == 1 else "survive"
+    return (
+        f"of {len(found)} verdicts on physics claims {passed} {they} a correction for their number (Holm, "
+        f"{100 * LEVEL:g} %): {kept}" + (f"; not {lost}" if lost else "")
+    )
 
 
 _HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "verdict")

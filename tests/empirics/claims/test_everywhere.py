@@ -6,10 +6,10 @@ from gas_table import gas_table
 
 from empirics.claims import Verdict, compare
 from empirics.claims.clusters import Clusters, critical, levels
-from empirics.claims.diagnosis import survivors
 from empirics.claims.everywhere import local_slopes, over, over_temperature, trends
 from empirics.claims.fits import spline_basis
 from empirics.claims.radius import FORMULA
+from empirics.claims.verdicts import survivors
 
 SQUARE = (7, 7)
 
