@@ -225,6 +225,10 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         check_there(experiment, manner.device, manner.executor)
     # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
     data, dimension = kind.data(), kind.dimension()
+    kind.check_start()
+    if manner.progress:
+        for line in kind.found():
+            tqdm.write(line, file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
