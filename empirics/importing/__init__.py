@@ -209,6 +209,8 @@ def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float
     cell = cells.columns[column][i]
     empty = cell is None or (isinstance(cell, str) and not cell.strip())
     try:
+        if isinstance(cell, str) and "_" in cell:
+            raise ValueError("Python reads 1_5 as 15")
         value = math.nan if empty else _truth(cell) if name == "path_entropy" else float(cell)
     except (TypeError, ValueError):
         raise ExperimentError(_bad(cells, column, i, "is not a number")) from None

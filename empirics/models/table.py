@@ -63,7 +63,7 @@ class ModelTable(TomlTable):
     head_norm: float = key(number(above=0), 10.0)
     head_seed: int = key(integer(0), 0)
     width: int = key(integer(1), 4)
-    depth: int = key(integer(1), 2)
+    depth: int = key(integer(1, 10_000), 2)
     heads: int = key(integer(1), 2)
     norm: str = key(one_of(("batch", "layer", "rms")), "batch")
     activation: str = key(one_of(("relu", "tanh")), "relu")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from empirics import results
 from empirics.experiment import Experiment, ExperimentError
-from empirics.results import EXPERIMENT, STORE, Runs
+from empirics.results import EXPERIMENT, Runs
 from empirics.running import provenance
 from empirics.running.dispatch import check_there, work_here, work_there
 from empirics.running.files import (
@@ -215,7 +215,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     OSError
         If reading or writing fails in another way.
     """
-    if (folder / STORE).is_dir():
+    if results.has_store(folder):
         _remove_shards(folder)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)

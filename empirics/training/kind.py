@@ -16,7 +16,7 @@ from empirics.models.base import ModelError, not_invariant
 from empirics.running.kind import Kind
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
-from empirics.training.memory import check_memory
+from empirics.training.memory import check_memory, check_sizes
 from empirics.training.state import TrainingState
 from empirics.training.summary import summarise
 
@@ -48,6 +48,7 @@ class NetworkKind(Kind):
     @cached_property
     def _one(self) -> Ensemble:
         """The run that starts with the smallest norm, where a bias or an eps breaks scale invariance most."""
+        check_sizes(self.experiment, self._dataset(), "cpu")
         return self.trainer([min(self.experiment.runs, key=self.experiment.initial_radius)], "cpu")
 
     def dimension(self) -> int:
