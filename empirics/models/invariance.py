@@ -93,7 +93,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
     A block passes if scaling changes the loss by less than `tolerance` (a hundredth) of the effect of a random change
     of the tensor's norm. Where rounding hides as much (a branch with a small factor, in float32) gradients decide,
     since they are not differences of nearly equal numbers: ``w·g = 0`` block by block, at the weights and at random
-    ones, within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random vectors.
+    ones, within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random
+    vectors.
 
     Examples
     --------
