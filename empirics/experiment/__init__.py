@@ -50,15 +50,15 @@ AXES = {
 }
 
 
-#: Strings and comments of TOML, and numbers in which underscores stand between digits.
+#: Strings and comments of TOML; what begins with a digit; and numbers whose underscores, if any, separate thousands.
 _ASIDE = re.compile(r'""".*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-_UNDERSCORED = re.compile(r"(?<![\w.+-])[+-]?\d+(?:_\d+)+(?![\w-])")
+_NUMBER, _GROUPED = re.compile(r"(?<![\w.])\d[\w.+-]*"), re.compile(r"\d{1,3}(_\d{3})*([.eE][^_]*)?|[^_]*")
 
 
 def _check_underscores(text: str) -> None:
     """Refuse underscores that do not separate thousands: TOML reads 1_5, meant as 1.5 or 1e-5, as 15."""
-    for found in _UNDERSCORED.findall(_ASIDE.sub(lambda aside: '""' * bool(aside[0]), text)):
-        if not re.fullmatch(r"[+-]?\d{1,3}(_\d{3})+", found):
+    for found in _NUMBER.findall(_ASIDE.sub('""', text)):
+        if not _GROUPED.fullmatch(found):
             raise ExperimentError(f"{found} is not a number: underscores must separate thousands, as in 10_000")
 
 

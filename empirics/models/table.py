@@ -41,8 +41,8 @@ class ModelTable(TomlTable):
     eps
         Added to the variance in normalisations; must be negligible for scale invariance.
     tolerance
-        Largest ``|w·g|/(|w||g|)`` of a scale-invariant tensor and its gradient. A network that exceeds it, at a third
-        of its initial norm, is refused before the first step; a run that exceeds it on average is left out.
+        Largest ``|w·g|/(|w||g|)`` of a scale-invariant tensor and its gradient. A network from a file that exceeds it,
+        at a third of its initial norm, is refused before the first step; a run that exceeds it on average is left out.
     activation
         mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
     affine

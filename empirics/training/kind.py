@@ -59,23 +59,28 @@ class NetworkKind(Kind):
         """Refuse shards that are too large for the memory of a device; see :func:`empirics.training.memory`."""
         check_memory(self.experiment, self._one, device)
 
-    def check_start(self) -> None:
-        """Refuse a network whose runs would be judged not scale-invariant, unless it trains tensors that are not."""
+    @cached_property
+    def _broken(self) -> str:
+        """Say which tensor is so far from scale-invariant that its runs will be left out; empty if none is."""
         one, tolerance = self._one, self.experiment.model.tolerance
         if not one.model.all_spheres:
-            return
+            return ""  # tensors that are not scale-invariant are trained on purpose
         weights = [SHRUNK * w for w in one.start().weights]
         gradients, sums = [torch.empty_like(w) for w in weights], Counter[str]()
         for position in range(TRIED):
             one.feeds.second.loss_and_grad(one.model, weights, one.frozen, position, gradients)
             sums.update(one.model.violations(weights, gradients))
         worst, total = sums.most_common(1)[0]
-        if (found := total / TRIED) > tolerance:
-            raise ModelError(not_invariant(worst, found, tolerance))
+        return not_invariant(worst, total / TRIED, tolerance) if total / TRIED > tolerance else ""
+
+    def check_start(self) -> None:
+        """Refuse a user's network whose runs would be judged not scale-invariant; ours have only the eps of the file."""
+        if self.experiment.model.file and self._broken:
+            raise ModelError(self._broken)
 
     def found(self) -> list[str]:
-        """The scale-invariant tensors, and the others."""
-        return self._one.model.found()
+        """The scale-invariant tensors, the others, and a warning where runs will be left out."""
+        return self._one.model.found() + ([f"warning: {self._broken}"] if self._broken else [])
 
     def model(self) -> dict[str, Any]:
         """The trained and the frozen tensors, and the checksum of the user's file."""
