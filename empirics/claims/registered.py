@@ -92,9 +92,9 @@ def _experiment_changed(runs: Any, began: str) -> str:
 def _claims_changed(began: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say what is different in the claims, their margins, or those of the user's."""
     found = [
-        f"{name} is {now['margins'].get(name, 'gone')}, was {began['margins'].get(name, 'not there')}"
-        for name in began["margins"] | now["margins"]
-        if began["margins"].get(name) != now["margins"].get(name)
+        f"{name} is {now['margins'].get(name, 'gone')}, was {margin}"
+        for name, margin in began["margins"].items()
+        if now["margins"].get(name) != margin
     ]
     before = began.get("own_claims", {})
     for name, digest in now.get("own_claims", {}).items():

@@ -74,7 +74,7 @@ class NetworkKind(Kind):
         return not_invariant(worst, total / TRIED, tolerance) if total / TRIED > tolerance else ""
 
     def check_start(self) -> None:
-        """Refuse a user's network whose runs would be judged not scale-invariant; ours have only the eps of the file."""
+        """Refuse a network of the user's whose runs would be left out; ours have only the eps that the file gives."""
         if self.experiment.model.file and self._broken:
             raise ModelError(self._broken)
 
