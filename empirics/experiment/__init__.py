@@ -52,7 +52,7 @@ AXES = {
 
 #: Strings and comments of TOML; what begins with a digit; and numbers whose underscores, if any, separate thousands.
 _ASIDE = re.compile(r'""".*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-_NUMBER, _GROUPED = re.compile(r"(?<![\w.])\d[\w.+-]*"), re.compile(r"\d{1,3}(_\d{3})*([.eE][^_]*)?|[^_]*")
+_NUMBER, _GROUPED = re.compile(r"(?<![\w.])\d[\w.\-+]*"), re.compile(r"\d{1,3}(_\d{3})*([.eE][^_]*)?|[^_]*")
 
 
 def _check_underscores(text: str) -> None:
