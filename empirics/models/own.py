@@ -216,8 +216,10 @@ class OwnModel(Model):
         invariant = [row for row in self.rows if row.scale_invariant]
         rest = [row for row in self.rows if not row.scale_invariant]
         if not invariant:
-            names = ", ".join(row.name for row in rest)
-            raise ModelError(f"no tensor of the network is scale-invariant ({names}): normalise after its layers")
+            found = ", ".join(f"{row.name} {row.violation:.2g}" for row in rest)
+            raise ModelError(
+                f"no tensor of the network is scale-invariant (|w·g|/(|w||g|): {found}): normalise after its layers"
+            )
         for row in invariant:
             if row.violation > self._tolerance:
                 raise ModelError(not_invariant(row.name, row.violation, self._tolerance))

@@ -156,7 +156,7 @@ def test_the_rest_can_be_trained_and_is_labelled(own, tmp_path):
 
 REFUSED = [
     ("residual", "refuse", "not scale-invariant: head.weight"),
-    ("plain", "freeze", "no tensor of the network is scale-invariant (0.weight, 0.bias, 2.weight, 2.bias)"),
+    ("plain", "freeze", "no tensor of the network is scale-invariant (|w·g|/(|w||g|): 0.weight 0."),
     ("random", "freeze", "draws random numbers"),
     ("branch", "freeze", "the network fails when torch.func.vmap trains several runs together"),
     ("not finite", "freeze", "logits that are not finite"),
