@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from tiny import tiny
@@ -46,6 +48,10 @@ def test_a_run_records_hashes_before_it_trains(runs):
     }
     assert found["margins"]["V1 slope_margin"] == RadiusLaw.slope_margin
     assert {key.split()[0] for key in found["margins"]} == {claim.name for claim in empirics.claims.CLAIMS}
+    home = Path(registered.__file__).parents[2]
+    if (home / ".git").exists():
+        head = subprocess.run(["git", "-C", home, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        assert session["commit"].rstrip("+") == head.stdout.strip()
     assert runs.provenance["experiment"] == (runs.path / "experiment.toml").read_text()
 
 

@@ -209,6 +209,17 @@ def test_a_file_that_ends_the_program_is_refused(own, tmp_path, capsys):
     assert "own.py' fails: SystemExit: 0" in capsys.readouterr().err
 
 
+def test_a_network_that_ends_the_program_later_is_a_failure(own, tmp_path, capsys, monkeypatch):
+    (tmp_path / "experiment.toml").write_text(own().to_toml())
+
+    def ends(*_):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Ensemble, "advance", ends)
+    assert cli.main(["run", str(tmp_path / "experiment.toml"), "--out", str(tmp_path / "out")]) == 1
+    assert "a Python file of yours ended the program by sys.exit(0)" in capsys.readouterr().err
+
+
 def test_the_eps_of_our_networks_is_warned_about_and_judged_by_the_same_number(tmp_path, capsys):
     coarse = tiny(("hidden = [5, 4]", "hidden = [5, 4]\neps = 0.01"))
     runs = empirics.run(coarse, tmp_path / "out")
