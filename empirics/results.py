@@ -194,10 +194,14 @@ def write(tree: xr.DataTree, folder: Path) -> None:
     """Write the results into `folder`, completely or not at all; existing results are replaced."""
     store, aside = folder / STORE, folder / f"{STORE}.partial"
     shutil.rmtree(aside, ignore_errors=True)
-    tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
-    if store.exists():
-        shutil.rmtree(store)
-    aside.rename(store)
+    try:
+        tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
+        if store.exists():
+            shutil.rmtree(store)
+        aside.rename(store)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)  # it may be what fills the disk
+        raise
 
 
 def _texts_for_zarr(dataset: xr.Dataset) -> xr.Dataset:
@@ -284,6 +288,33 @@ class Runs:
         return f"<table><caption>Runs {escape(str(self.dataset.attrs.get('name', '')))}</caption>{rows}</table>"
 
 
+def has_store(folder: Path) -> bool:
+    """Whether a folder has finished results.
+
+    Raises
+    ------
+    ExperimentError
+        If there is a file in their place: training again would end at it.
+    """
+    if (store := folder / STORE).exists() and not store.is_dir():
+        raise ExperimentError(f"{store} is a file, not a folder of results: move it away, or bring the results back")
+    return store.is_dir()
+
+
+def _damaged(store: Path) -> Path | None:
+    """Find the first array of a store that cannot be read."""
+    import zarr
+
+    for group in sorted({path.parent for path in store.rglob("zarr.json")} - {store}):
+        try:
+            found = zarr.open(group, mode="r")
+            if isinstance(found, zarr.Array):
+                found[...]
+        except Exception:
+            return group
+    return None
+
+
 def load(path: str | Path) -> Runs:
     """Read the results in an output folder.
 
@@ -305,7 +336,7 @@ def load(path: str | Path) -> Runs:
     folder = Path(path)
     if not folder.is_dir():
         raise ExperimentError(f"no folder {folder}: give one filled by `run`")
-    if not (folder / STORE).is_dir():
+    if not has_store(folder):
         if (folder / EXPERIMENT).exists():
             raise ExperimentError(f"the run in {folder} is not finished: resume it first")
         raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
@@ -314,8 +345,9 @@ def load(path: str | Path) -> Runs:
             tree = stored.load().map_over_datasets(_texts_for_numpy)
         current(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
-    except (OSError, ValueError, KeyError) as error:
-        raise ExperimentError(f"cannot read the results {folder / STORE}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a codec may raise anything on damaged bytes
+        where, reason = _damaged(folder / STORE) or folder / STORE, (str(error) or repr(error)).splitlines()[0]
+        raise ExperimentError(f"cannot read the results {where}: {reason}; copy it again, or run again") from None
     experiment = Experiment.from_toml(text, str(folder / STORE)) if text else None
     return Runs(folder, tree, experiment, provenance)
 

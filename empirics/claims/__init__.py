@@ -20,6 +20,7 @@ from empirics.claims.guard import ClaimWarning, judged
 from empirics.claims.implicit import explained
 from empirics.claims.own import ClaimError, Claims, claim, together
 from empirics.claims.protocol import KNOBS, check_knobs
+from empirics.claims.registered import changes
 from empirics.claims.suite import CLAIMS
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
@@ -88,8 +89,8 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     -------
     Verdicts
         A row for each form of each claim that belongs to the runs' protocol and optimiser; a note for each claim that
-        is not derived for the optimiser. A claim whose code fails is "not measured", and `errors` has the line that
-        says why; it is a warning too.
+        is not derived for the optimiser, and if experiment, claims or code changed since the run began. A claim whose
+        code fails is "not measured", and `errors` has the line that says why; it is a warning too.
 
     Raises
     ------
@@ -125,6 +126,7 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
         said += [*explained(on_these), *suspicions(table, on_these), survivors(on_these)] if fitting else []
         where = protocol if optimizer == "sgd" else f"{protocol}, {optimizer}"
         notes += [f"{where}: {note}" if several else note for note in said if note]
+    notes += changes(runs, known.values())
     for error in dict.fromkeys(errors):
         warnings.warn(error, ClaimWarning, stacklevel=2)
     return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)), known)

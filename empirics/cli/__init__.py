@@ -48,7 +48,7 @@ def _usage(error: Any) -> str:
 def _failed(error: Exception, debug: bool) -> int:
     """Report an exception in one line and return its exit code."""
     from empirics.experiment import ExperimentError
-    from empirics.running.files import FullDiskError
+    from empirics.running.files import FullDiskError, no_room
 
     if debug:
         traceback.print_exception(error)
@@ -63,6 +63,9 @@ def _failed(error: Exception, debug: bool) -> int:
         return FAILED
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("empirics", "thermo_theory")):
         say(f"{PROGRAM}: {missing(error)}")
+        return FAILED
+    if no_room(error):
+        say(f"{PROGRAM}: no room to write ({_one_line(str(error))}): free some space and ask again")
         return FAILED
     hint = "" if debug else f" (traceback: {PROGRAM} --debug ..., or {DEBUG}=1)"
     say(f"{PROGRAM}: {type(error).__name__}: {_one_line(str(error)) or 'no message'}{hint}")
@@ -95,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of the pipe has closed it; the rest of the buffer must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except SystemExit as error:  # of a user's code: the program itself never ends like this
+        say(f"{PROGRAM}: a Python file of yours ended the program by sys.exit({error.code!r}); leave that out")
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
         say("\ninterrupted")

@@ -33,7 +33,9 @@ class Data(TomlTable):
         A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition` or
         `torchvision`.
     path
-        For images the folder or tar file, for arrays the .npz file, for torchvision its data folder (`root`).
+        For images the folder or tar file, for torchvision its data folder (`root`), for arrays the .npz file, written
+        by ``numpy.savez(path, inputs=..., labels=...)``: `inputs` (sample, feature), (sample, token, entry) or
+        (sample, channel, height, width), `labels` (sample,) from 0; optional `test_inputs` and `test_labels` alike.
     dataset, download
         For torchvision: the class, e.g. ``"CIFAR100"``, and whether missing data may be downloaded.
     modulus

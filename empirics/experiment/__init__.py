@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment.registry import Registry
 from empirics.experiment.schema import (
+    MOST_RUNS,
     ExperimentError,
     TomlTable,
     integer,
@@ -46,6 +48,18 @@ AXES = {
     "fixed-elr": ("effective_lr", "weight_decay"),
     "fixed-sphere": ("lr", "radius"),
 }
+
+
+#: Strings and comments of TOML; what begins with a digit; and numbers whose underscores, if any, separate thousands.
+_ASIDE = re.compile(r'""".*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+_NUMBER, _GROUPED = re.compile(r"(?<![\w.])\d[\w.\-+]*"), re.compile(r"\d{1,3}(_\d{3})*([.eE][^_]*)?|[^_]*")
+
+
+def _check_underscores(text: str) -> None:
+    """Refuse underscores that do not separate thousands: TOML reads 1_5, meant as 1.5 or 1e-5, as 15."""
+    for found in _NUMBER.findall(_ASIDE.sub('""', text)):
+        if not _GROUPED.fullmatch(found):
+            raise ExperimentError(f"{found} is not a number: underscores must separate thousands, as in 10_000")
 
 
 @dataclass(frozen=True)
@@ -226,6 +240,7 @@ class Experiment(TomlTable, ABC):
             If the text is not TOML, or any key is unknown, missing or wrong.
         """
         try:
+            _check_underscores(text)
             found = tomllib.loads(text)
             return cls._of_kind(found).from_mapping(found)
         except tomllib.TOMLDecodeError as error:
@@ -263,7 +278,7 @@ class Experiment(TomlTable, ABC):
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
             raise ExperimentError(f"cannot read the experiment file {path}: {reason}") from None
@@ -277,6 +292,11 @@ class Experiment(TomlTable, ABC):
                 lines += ["", f"[{name}]"]
                 lines += [f"{f.name} = {show(getattr(table, f.name))}" for f in dataclasses.fields(table)]
         return "\n".join(lines) + "\n"
+
+    def _check_count(self, runs: int) -> None:
+        """Refuse a grid that nobody can train, before a list of its runs is made."""
+        if runs > MOST_RUNS:
+            raise ExperimentError(f"[grid] has {runs} runs, all seeds together: must be {MOST_RUNS} or less")
 
     def difference(self, other: "Experiment") -> str | None:
         """Find the first key whose values differ, and both values; None if the experiments are the same."""

@@ -20,12 +20,21 @@ class ExperimentError(ValueError):
 Check = Callable[[Any], Any]
 
 
-def integer(least: int) -> Check:
-    """An integer, `least` or more."""
+#: The largest integer that results can store (int64).
+MOST = 2**63 - 1
+
+#: The most runs of a grid, and the most points of one axis.
+MOST_RUNS = 100_000
+
+
+def integer(least: int, most: int = MOST) -> Check:
+    """An integer, `least` or more, and at most `most`."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"must be an integer, {least} or more")
+        if value > most:
+            raise ValueError(f"must be an integer, {most} or less")
         return value
 
     return check
@@ -105,6 +114,8 @@ def axis(value: Any) -> tuple[float, ...]:
     start, stop = (number()(end) for end in ends)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1 or (count > 1) != (start != stop):
         raise ValueError("must have a count of 2 or more between different ends")
+    if count > MOST_RUNS:
+        raise ValueError(f"must have a count of {MOST_RUNS} or less")
     if max(abs(start), abs(stop)) > 30:
         raise ValueError("must have log10 between -30 and 30")
     # Twelve digits: the same numbers, and so the same seeds, whatever the last bit of this machine's pow.

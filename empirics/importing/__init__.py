@@ -215,6 +215,8 @@ def _number(cells: Cells, name: str, column: str, i: int, needed: bool) -> float
     cell = cells.columns[column][i]
     empty = cell is None or (isinstance(cell, str) and not cell.strip())
     try:
+        if isinstance(cell, str) and "_" in cell:
+            raise ValueError("Python reads 1_5 as 15")
         value = math.nan if empty else _truth(cell) if name in TRUTHS else float(cell)
     except (TypeError, ValueError):
         must = "is neither true nor false (yes or no, 1 or 0)" if name in TRUTHS else "is not a number"

@@ -253,15 +253,18 @@ class IsotropicExperiment(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        used = {name: protocol for protocol in self.training.protocols for name in AXES[protocol]}
+        training = self.training
+        used = {name: protocol for protocol in training.protocols for name in AXES[protocol]}
         for name in ("lr", "effective_lr", "weight_decay", "radius"):
             values = getattr(self.grid, name)
             if name in used and not values:
                 raise ExperimentError(f"[grid] {name} is missing: protocol {used[name]!r} needs it")
             if name not in used and values:
-                protocols = ", ".join(map(repr, self.training.protocols))
+                protocols = ", ".join(map(repr, training.protocols))
                 raise ExperimentError(f"[grid] {name}: must be left out; no protocol of {protocols} uses it")
-        optimizer, matrix = self.training.optimizer, self.training.matrix
+        sizes = [math.prod(len(getattr(self.grid, name)) for name in AXES[protocol]) for protocol in training.protocols]
+        self._check_count(len(self.seeds) * len(training.initial_radius.radii) * sum(sizes))
+        optimizer, matrix = training.optimizer, training.matrix
         if optimizer not in GRADIENT and "fixed-elr" in self.training.protocols:
             raise ExperimentError(
                 f"[training] optimizer = {show(optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed ELR (a "

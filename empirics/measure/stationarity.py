@@ -28,7 +28,8 @@ LOSS_DRIFT_MARGIN = 0.05
 #: A drift or an imbalance counts only if it is this many standard errors away from none.
 SIGNIFICANT = 4.0
 
-#: Mean |w.g|/(|w||g|) of a network that passes for scale-invariant; float32 alone gives 1e-7.
+#: |w.g|/(|w||g|) of a network that passes for scale-invariant, where it is built, where its training begins and where
+#: its runs are judged, unless its file gives another ([model] tolerance); float32 alone gives 1e-7.
 VIOLATION_MARGIN = 1e-3
 
 #: Signal-to-noise ratio |grad L|^2/tr Cov g above which, with next to no loss, a network has interpolated its data.
@@ -137,6 +138,7 @@ def run_status(
     periodic_jumps: bool = False,
     remainder: float = 0.0,
     shared_balance: tuple[float, float] | None = None,
+    tolerance: float = VIOLATION_MARGIN,
 ) -> tuple[str, str]:
     """Say whether a run can be used, and if not, why.
 
@@ -163,6 +165,8 @@ def run_status(
     shared_balance : tuple of float, optional
         What the balance of a run has in common with those of runs at similar rates, and its standard error; that of the
         run alone by default.
+    tolerance : float
+        Largest `violation` of a scale-invariant network.
 
     Returns
     -------
@@ -180,8 +184,8 @@ def run_status(
     """
     if diverged_at >= 0:
         return "diverged", f"a number was not finite at step {diverged_at}"
-    if not violation <= VIOLATION_MARGIN:
-        return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {VIOLATION_MARGIN:g}"
+    if not violation <= tolerance:
+        return "not scale-invariant", f"|w.g|/(|w||g|) is {violation:.2g}, more than {tolerance:g}"
     if not abs(remainder) <= BALANCE_MARGIN:
         return "not scale-invariant", (
             f"E[w.g] adds {remainder:+.3f} times the decay by weight decay to the norm, more than {BALANCE_MARGIN:g}"

@@ -87,6 +87,14 @@ class ModelError(ExperimentError):
     """A network does not have the properties it states, or does not fit the data."""
 
 
+def not_invariant(name: str, violation: float, tolerance: float) -> str:
+    """Say that a tensor is not scale-invariant enough, and what would be right."""
+    return (
+        f"{name} is not scale-invariant: |w·g| is {violation:.2g} of |w||g|, more than [model] tolerance = "
+        f"{tolerance:g}; remove the bias, or lower the eps, between it and its normalisation"
+    )
+
+
 #: Allowed relative error of the loss and of w·g in float64 when blocks are scaled, with a negligible eps.
 INVARIANCE_TOLERANCE = 1e-6
 
@@ -184,6 +192,38 @@ class Model(ABC):
     def all_spheres(self) -> bool:
         """Whether all blocks are scale-invariant."""
         return all(block.scale_invariant for block in self.blocks)
+
+    def found(self) -> list[str]:
+        """Say in a line each which tensors are scale-invariant, and which are not."""
+        frozen = ", ".join(self.description().get("frozen", ()))
+        spheres = [
+            f"{block.name} ({block.parts} block{'s' * (block.parts > 1)})"
+            for block in self.blocks
+            if block.scale_invariant
+        ]
+        rest = ", ".join(block.name for block in self.blocks if not block.scale_invariant)
+        lines = {
+            "scale-invariant": ", ".join(spheres),
+            "not scale-invariant, trained": rest,
+            "not scale-invariant, frozen": frozen,
+        }
+        return [f"{what}: {names}" for what, names in lines.items() if names]
+
+    def violations(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> dict[str, float]:
+        """Largest ``Σ|w·g| / Σ|w||g|`` over the parts, among all runs, of every tensor that is scale-invariant.
+
+        Parameters
+        ----------
+        weights, gradients
+            The ensemble's trained tensors, each (run, ...).
+        """
+        found = {}
+        for block, weight, gradient in zip(self.blocks, weights, gradients, strict=True):
+            if block.scale_invariant:
+                w, g = (tensor.double().reshape(len(tensor), block.parts, -1) for tensor in (weight, gradient))
+                share = (w * g).sum(2).abs().sum(1) / (w.norm(dim=2) * g.norm(dim=2)).sum(1)
+                found[block.name] = float(share.nan_to_num(0.0).max())  # no gradient, no violation
+        return found
 
     def description(self) -> dict[str, Any]:
         """Describe the trained tensors, in the order of the results' axis `tensor`, ready for JSON."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from empirics.models.orthogonal import partition
 
-#: Maximum change of the loss when the blocks of a scale-invariant tensor are scaled, relative to its change under a
-#: random change of the same norm. BatchNorm's eps = 1e-5 causes 1e-5 to 1e-4, a dependence on scale 0.1 to 1.
+#: Maximum change of the loss when the blocks of a tensor are scaled, relative to its change under a random change of
+#: the same norm, for the tensor to have blocks at all. BatchNorm's eps = 1e-5 causes 1e-5 to 1e-4, a dependence on
+#: scale 0.1 to 1. Whether the blocks are good enough, their `violation` says.
 TOLERANCE = 1e-2
 
 #: Trials with different random factors and directions; in a single one the loss could return to its value by chance.
@@ -59,7 +60,7 @@ class TensorBlocks:
     centred: bool = False
 
 
-def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
+def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = TOLERANCE) -> list[TensorBlocks]:
     """Find the scale-invariant blocks of every parameter tensor of a network by measurement.
 
     Each tensor is tested alone: a weight and a bias that can only be scaled together count as not scale-invariant.
@@ -74,6 +75,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
     loss
         Computes a scalar from the model, e.g. ``lambda m: cross_entropy(m(x), y)`` for a fixed minibatch. It is called
         about ten times per tensor, with the same random numbers each time.
+    tolerance
+        Largest change of the loss under scaling, over that under a random change of the tensor's norm.
 
     Returns
     -------
@@ -87,10 +90,11 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
 
     Notes
     -----
-    A block passes if scaling changes the loss by less than a hundredth of the effect of a random change of the tensor's
-    norm. Where rounding hides a hundredth of that (a branch with a small factor, in float32) gradients decide, since
-    they are not differences of nearly equal numbers: ``w·g = 0`` block by block, at the weights and at random ones,
-    within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random vectors.
+    A block passes if scaling changes the loss by less than `tolerance` (a hundredth) of the effect of a random change
+    of the tensor's norm. Where rounding hides as much (a branch with a small factor, in float32) gradients decide,
+    since they are not differences of nearly equal numbers: ``w·g = 0`` block by block, at the weights and at random
+    ones, within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random
+    vectors.
 
     Examples
     --------
@@ -105,7 +109,7 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss) -> list[TensorBlocks]:
     3.bias 0 False
     """
     with _left_as_it_was(model), torch.random.fork_rng(devices=_cuda_devices(model)):
-        probe = _Probe(model, loss)
+        probe = _Probe(model, loss, tolerance)
         return [probe.examine(name, parameter) for name, parameter in model.named_parameters()]
 
 
@@ -135,8 +139,8 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
 class _Probe:
     """The loss at the given parameters, its gradient, and its changes when one tensor is changed."""
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
-        self._model, self._loss = model, loss
+    def __init__(self, model: nn.Module, loss: Loss, tolerance: float) -> None:
+        self._model, self._loss, self._tolerance = model, loss, tolerance
         self._buffers = [(b, b.detach().clone()) for b in model.buffers()]
         self._seed = torch.initial_seed()
         parameters = list(model.parameters())
@@ -183,7 +187,7 @@ class _Probe:
         """Test partitions into ever fewer blocks until one is scale-invariant."""
         randomly = torch.Generator().manual_seed(0)
         effect = self._effect(parameter, randomly)
-        if TOLERANCE * effect > self._noise:
+        if self._tolerance * effect > self._noise:
             blocks = self._by_losses(parameter, effect, randomly)
         else:
             blocks = self._by_gradients(parameter, randomly)
@@ -194,7 +198,7 @@ class _Probe:
     def _by_losses(self, parameter: Tensor, effect: float, randomly: torch.Generator) -> int:
         rows = _rows(parameter)
         for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameter.numel() > n):
-            if self._scaled(parameter, blocks, randomly) < TOLERANCE * effect:
+            if self._scaled(parameter, blocks, randomly) < self._tolerance * effect:
                 return blocks
         return 0
 

@@ -27,8 +27,9 @@ from torch.func import functional_call, grad_and_value, replace_all_batch_norm_m
 from torch.nn.functional import cross_entropy
 
 from empirics.experiment.registry import nearest
-from empirics.models.base import Block, Model, ModelError
-from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
+from empirics.measure.stationarity import VIOLATION_MARGIN
+from empirics.models.base import Block, Model, ModelError, not_invariant
+from empirics.models.invariance import TOLERANCE, TensorBlocks, scale_invariant_blocks
 
 if TYPE_CHECKING:
     from empirics.data.dataset import Dataset
@@ -39,6 +40,10 @@ _registered: dict[str, Callable[..., nn.Module]] = {}
 
 #: Number of samples on which the blocks are measured.
 MEASURED_ON = 64
+
+#: Change of the loss under scaling, over that under a random change, for each unit of ``|w·g|/(|w||g|)`` that the file
+#: tolerates, and at most: the losses of tensors that are not scale-invariant change by 0.1 to 1 of it.
+CHANGE_PER_VIOLATION, LARGEST_CHANGE = 10.0, 0.1
 
 
 def network(name: str) -> Callable[[Builder], Builder]:
@@ -75,10 +80,8 @@ def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
     sys.modules[spec.name] = module  # dataclasses and pickles look for it there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ModelError(
-            f"[model] file = {table.file!r} fails: {type(error).__name__}: {_first_line(error)}"
-        ) from error
+    except (Exception, SystemExit) as error:  # a file that ends the program would pass for one that was trained
+        raise ModelError(f"[model] file = {table.file!r} fails: {_said(error)}") from error
     if table.name not in _registered:
         known = ", ".join(_registered) or "none"
         raise ModelError(
@@ -88,8 +91,8 @@ def _builder(table: "ModelTable") -> Callable[..., nn.Module]:
     return _registered[table.name]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 class OwnModel(Model):
@@ -105,21 +108,31 @@ class OwnModel(Model):
         Treatment of tensors that are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     seed
         Seed of the module that is measured.
+    tolerance
+        Largest ``|w·g|/(|w||g|)`` of a scale-invariant tensor.
     """
 
-    def __init__(self, build: Callable[..., nn.Module], data: "Dataset", remainder: str, seed: int) -> None:
-        self._build, self._shape = build, data.shape or data.inputs.shape[1:]
+    def __init__(
+        self,
+        build: Callable[..., nn.Module],
+        data: "Dataset",
+        remainder: str,
+        seed: int,
+        tolerance: float = VIOLATION_MARGIN,
+    ) -> None:
+        self._build, self._shape, self._tolerance = build, data.shape or data.inputs.shape[1:], tolerance
         self._arguments = {"features": data.inputs.shape[1], "classes": data.classes}
         self._module = self._made(seed)
         self.rows = self._measured(data)
         self.blocks = self._sorted(remainder)
         self._trained = tuple(block.name for block in self.blocks)
         self._frozen = tuple(row.name for row in self.rows if row.name not in self._trained)
+        self._check_together(data)
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> "OwnModel":
         """Build the network that the user's file registers."""
-        model = cls(_builder(table), data, table.remainder, table.head_seed)
+        model = cls(_builder(table), data, table.remainder, table.head_seed, table.tolerance)
         model.checksum = hashlib.sha256(Path(table.file).read_bytes()).hexdigest()
         return model
 
@@ -148,8 +161,8 @@ class OwnModel(Model):
             torch.manual_seed(seed)
             try:
                 module = self._build(**self._arguments)
-            except Exception as error:
-                raise ModelError(f"the network cannot be made: {type(error).__name__}: {_first_line(error)}") from error
+            except (Exception, SystemExit) as error:
+                raise ModelError(f"the network cannot be made: {_said(error)}") from error
         if not isinstance(module, nn.Module):
             raise ModelError(f"the network must be a torch.nn.Module, got {type(module).__name__}")
         return replace_all_batch_norm_modules_(module.double().train())  # statistics of the minibatch, none kept
@@ -170,22 +183,46 @@ class OwnModel(Model):
                 again = self._module(inputs.view(-1, *self._shape))
             if logits.shape != expected:
                 raise ModelError(f"the network must return logits of shape {expected}, got {tuple(logits.shape)}")
+            if not torch.isfinite(logits).all():
+                raise ModelError("the network returns logits that are not finite, at its initial weights")
             if not torch.equal(logits, again):
                 raise ModelError(
                     "the network draws random numbers (dropout?), but runs must be reproducible: leave them out"
                 )
-            return scale_invariant_blocks(self._module, loss)
+            change = min(max(TOLERANCE, CHANGE_PER_VIOLATION * self._tolerance), LARGEST_CHANGE)
+            return scale_invariant_blocks(self._module, loss, tolerance=change)
         except ModelError:
             raise
-        except Exception as error:
-            raise ModelError(f"the network fails on the data: {type(error).__name__}: {_first_line(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"the network fails on the data: {_said(error)}") from error
+
+    def _check_together(self, data: "Dataset") -> None:
+        """Take one gradient of two runs at once, as training will: not every network that works alone can."""
+        generators = [np.random.default_rng(seed) for seed in (0, 1)]
+        weights = self.initial(generators, np.ones(2), torch.float64, torch.device("cpu"))
+        inputs = torch.as_tensor(data.inputs[:MEASURED_ON], dtype=torch.float64).expand(2, -1, -1)
+        labels = torch.as_tensor(data.labels[:MEASURED_ON]).expand(2, -1)
+        frozen = self.fixed(np.random.default_rng(0), 2, torch.float64, torch.device("cpu"))
+        try:
+            self.loss_and_grad(weights, frozen, inputs, labels, [torch.empty_like(w) for w in weights])
+        except (Exception, SystemExit) as error:
+            raise ModelError(
+                f"the network fails when torch.func.vmap trains several runs together: {_said(error)} (a branch that "
+                "depends on data, as `if x.sum() > 0`? write it with torch.where)"
+            ) from error
 
     def _sorted(self, remainder: str) -> tuple[Block, ...]:
         """Choose the trained tensors, the scale-invariant ones first; there must be one, and the rest be allowed."""
         invariant = [row for row in self.rows if row.scale_invariant]
         rest = [row for row in self.rows if not row.scale_invariant]
         if not invariant:
-            raise ModelError("no tensor of the network is scale-invariant: normalise after its layers")
+            found = ", ".join(f"{row.name} {row.violation:.2g}" for row in rest)
+            raise ModelError(
+                f"no tensor of the network is scale-invariant (|w·g|/(|w||g|): {found}): normalise after its layers"
+            )
+        for row in invariant:
+            if row.violation > self._tolerance:
+                raise ModelError(not_invariant(row.name, row.violation, self._tolerance))
         if rest and remainder == "refuse":
             names = ", ".join(row.name for row in rest)
             raise ModelError(

@@ -15,6 +15,7 @@ from empirics.experiment.schema import (
     show,
     text,
 )
+from empirics.measure.stationarity import VIOLATION_MARGIN
 from empirics.models.registry import MODELS
 
 
@@ -39,6 +40,9 @@ class ModelTable(TomlTable):
         mlp: ``"batch"``, ``"layer"`` or ``"rms"``.
     eps
         Added to the variance in normalisations; must be negligible for scale invariance.
+    tolerance
+        Largest ``|w·g|/(|w||g|)`` of a scale-invariant tensor and its gradient. A network from a file that exceeds it,
+        at a third of its initial norm, is refused before the first step; a run that exceeds it on average is left out.
     activation
         mlp: ``"relu"``, or ``"tanh"`` under LayerNorm or RMSNorm.
     affine
@@ -54,11 +58,12 @@ class ModelTable(TomlTable):
     name: str = key(text)
     hidden: tuple[int, ...] = key(lambda value: _widths(value), ())
     eps: float = key(number(least=0), 1e-12)
+    tolerance: float = key(number(above=0), VIOLATION_MARGIN)
     affine: bool = key(flag, False)
     head_norm: float = key(number(above=0), 10.0)
     head_seed: int = key(integer(0), 0)
     width: int = key(integer(1), 4)
-    depth: int = key(integer(1), 2)
+    depth: int = key(integer(1, 10_000), 2)
     heads: int = key(integer(1), 2)
     norm: str = key(one_of(("batch", "layer", "rms")), "batch")
     activation: str = key(one_of(("relu", "tanh")), "relu")

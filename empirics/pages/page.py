@@ -15,6 +15,7 @@ from empirics.pages.evidence import RunEvidence
 from empirics.pages.jsonform import made_by, to_json
 from empirics.pages.sections import sections
 from empirics.pages.words import OPTIMIZER_WORDS
+from empirics.running.files import write_atomic
 
 __all__ = ["FORMATS", "report"]
 
@@ -102,8 +103,5 @@ def report(
         raise ValueError(f"{path} is a folder: give the name of a file, as {path / 'report.html'}")
     text = {"html": _html, "markdown": _markdown, "json": to_json}[format](every)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed: a page is whole or the one before.
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_atomic(path, text.encode("utf-8"))
     return path

@@ -87,6 +87,13 @@ class Kind(ABC):
     def check_memory(self, device: str) -> None:  # noqa: B027 - most kinds need little
         """Refuse shards that are too large for the memory of a device, by default none, and say how many runs fit."""
 
+    def check_start(self) -> None:  # noqa: B027 - most kinds have nothing to check
+        """Refuse what would be trained and then be thrown away."""
+
+    def found(self) -> list[str]:
+        """Lines to show before the first step: what was found out about the model."""
+        return []
+
     def model(self) -> dict[str, Any] | None:
         """Facts about the model, ready for JSON, which must not change between sessions; None if there are none."""
         return None

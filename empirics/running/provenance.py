@@ -58,7 +58,7 @@ def _cpu() -> str:
 
 def _commit() -> str | None:
     """Find the git commit of this code, with ``+`` if files differ from it; None outside a checkout."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     if not (home / ".git").exists():
         return None
     try:

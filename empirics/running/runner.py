@@ -3,7 +3,8 @@
 The output folder::
 
     experiment.toml    the experiment; written first, so that `resume` works from the first moment
-    provenance.json    seeds, checksum of the data, and every session with its command, versions and machine
+    provenance.json    seeds, checksum of the data, the experiment as it was when the run began, and every session with
+                       its command, versions, machine, and hashes of experiment, claims and code
     shards/NNN/        heartbeat and checkpoints while a shard trains, its result afterwards
     results.zarr       the results, written last
 """
@@ -21,8 +22,9 @@ from typing import Any
 from tqdm import tqdm
 
 from empirics import results
+from empirics.claims.registered import registration
 from empirics.experiment import Experiment, ExperimentError
-from empirics.results import EXPERIMENT, STORE, Runs
+from empirics.results import EXPERIMENT, Runs
 from empirics.running import provenance
 from empirics.running.dispatch import check_there, work_here, work_there
 from empirics.running.files import (
@@ -164,11 +166,29 @@ def status(out: str | Path) -> Status:
 
 # --------------------------------------------------------------------------------------------------------- checks
 def _experiment_in(folder: Path) -> Experiment:
-    """Read the experiment in a folder."""
+    """Read the experiment in a folder; refuse one that was edited after the run began."""
     if not (folder / EXPERIMENT).is_file():
         what = "no folder" if not folder.is_dir() else "no run in"
         raise ExperimentError(f"{what} {folder}: give a folder made by `run` ({EXPERIMENT} is missing)")
-    return Experiment.from_file(folder / EXPERIMENT)
+    found, began = Experiment.from_file(folder / EXPERIMENT), _recorded(folder).get("experiment")
+    if began is not None and (edited := Experiment.from_toml(began, PROVENANCE).difference(found)):
+        raise ExperimentError(
+            f"{folder / EXPERIMENT} was edited after the run began ({edited}): undo that, or give another folder"
+        )
+    return found
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Read the provenance in a folder; nothing if there is none yet."""
+    path = folder / PROVENANCE
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        list(record["sessions"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ExperimentError(f"{path} is damaged: bring it back, or start again in another folder") from None
+    return record
 
 
 def _check_folder(folder: Path, experiment: Experiment) -> None:
@@ -215,7 +235,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     OSError
         If reading or writing fails in another way.
     """
-    if (folder / STORE).is_dir():
+    if results.has_store(folder):
         _remove_shards(folder)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)
@@ -225,6 +245,10 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         check_there(experiment, manner.device, manner.executor)
     # Both before anything is written: data that are missing, or Ctrl-C while they are read, leave no folder behind.
     data, dimension = kind.data(), kind.dimension()
+    kind.check_start()
+    if manner.progress:
+        for line in kind.found():
+            tqdm.write(line, file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / EXPERIMENT).exists():
@@ -291,23 +315,23 @@ def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path,
 
 def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
     """Add this session, on the same data and network, to the provenance of the run; killed ones keep ``ended`` null."""
-    path = folder / PROVENANCE
-    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "sessions": []}
+    experiment = (folder / EXPERIMENT).read_text(encoding="utf-8-sig")
+    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "experiment": experiment, "sessions": []}
     if data is not None:
         record["data"] = data
     if (model := kind.model()) is not None:
         record["model"] = model
-    if path.exists():
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if data is not None and (before := record["data"]["sha256"]) != data["sha256"]:
+    if before := _recorded(folder):
+        record = before
+        if data is not None and (known := record["data"]["sha256"]) != data["sha256"]:
             raise ExperimentError(
-                f"{folder} was started with other data (sha256 {before[:12]}…, now {data['sha256'][:12]}…): "
+                f"{folder} was started with other data (sha256 {known[:12]}…, now {data['sha256'][:12]}…): "
                 "start again in another folder"
             )
         if model is not None and record.get("model", model) != model:
             raise ExperimentError(f"{folder} was started with another network: start again in another folder")
-    record["sessions"].append(provenance.session(device))
-    _write_json(path, record)
+    record["sessions"].append(provenance.session(device) | {"registered": registration(experiment)})
+    _write_json(folder / PROVENANCE, record)
     return record
 
 

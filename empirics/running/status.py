@@ -6,7 +6,6 @@ from pathlib import Path
 
 from empirics import results
 from empirics.experiment import Experiment
-from empirics.results import STORE
 from empirics.running.lease import Beat
 from empirics.running.shard import ShardTask
 
@@ -78,7 +77,7 @@ def tell(experiment: Experiment, tasks: Sequence[ShardTask], signs: Path, second
     last one.
     """
     folder = signs.parent.parent
-    finished = (folder / STORE).is_dir()
+    finished = results.has_store(folder)
     steps = tuple(task.times.total for task in tasks)
     workers = [None if finished else task.worker() for task in tasks]
     lead = Beat.read(signs)

@@ -74,6 +74,8 @@ class NetworkExperiment(Experiment):
         super().__post_init__()
         training = self.training
         self.grid.check(training.protocol)
+        axes = (getattr(self.grid, name) for name in AXES[training.protocol])
+        self._check_count(len(self.seeds) * math.prod(map(len, axes)))
         self._check_times()
         self._check_expected_loss()
         if self.schedule.weight_decay and training.protocol == "fixed-sphere":

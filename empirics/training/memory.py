@@ -4,14 +4,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from empirics.data.dataset import Dataset
 from empirics.experiment import ExperimentError
+from empirics.experiment.schema import show
+from empirics.models.registry import MODELS
 from empirics.training.ensemble import HELD_SNAPSHOTS, Ensemble
 from empirics.training.experiment import NetworkExperiment
+from empirics.training.record import Look, SnapshotColumn
+from empirics.training.sampling import CHUNK
 
 #: Copies of the weights besides what the optimiser remembers: themselves, their start, two gradients, the directions,
 #: and what a snapshot multiplies. Halves are four more.
@@ -36,6 +42,34 @@ class _Made(TorchDispatchMode):
             if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
                 self.bytes += tensor.untyped_storage().nbytes()
         return made
+
+
+def check_sizes(experiment: NetworkExperiment, data: Dataset, device: str) -> None:
+    """Refuse sizes that a single run cannot have, before anything of that size is made.
+
+    Raises
+    ------
+    ExperimentError
+        It names the key that needs most of the memory.
+    """
+    training, table, measure = experiment.training, experiment.model, experiment.measure
+    itemsize = getattr(torch, training.dtype).itemsize
+    needs = {
+        f"[training] batch_size = {training.batch_size}": training.batch_size
+        * (data.inputs.shape[1] * itemsize + CHUNK * np.dtype(np.int64).itemsize),
+        f"[measure] snapshots = {measure.snapshots}": 8 * len(SnapshotColumn) * measure.snapshots,
+        f"[measure] trace_points = {measure.trace_points}": 8 * len(Look) * measure.trace_points,
+    }
+    if not table.file:
+        size = "hidden" if table.name == "mlp" else "width"
+        weights = COPIES * itemsize * MODELS.get(table.name).of(table, data).dimension
+        needs[f"[model] {size} = {show(getattr(table, size))}"] = weights
+    most = max(needs, key=needs.__getitem__)
+    if (wanted := needs[most]) > (room := USABLE * free(device)):
+        raise ExperimentError(
+            f"{most}: must be smaller; a single run needs more than {wanted / 2**30:.1f} GiB for it, {device} has "
+            f"{room / 2**30:.1f} GiB available"
+        )
 
 
 def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:

@@ -375,6 +375,7 @@ def _statuses(
             periodic_jumps=_jumps_periodically(log_radius[i]),
             # A diverged run is reported as such anyway.
             remainder=float(np.nan_to_num(remainder[i])),
+            tolerance=experiment.model.tolerance,
             **{name: summary[name][i].item() for name in names},
         )
         for i in range(len(snr))

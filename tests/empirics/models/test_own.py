@@ -57,6 +57,41 @@ def outputs(features, classes):
     return nn.Linear(features, classes + 1)
 
 
+@network("branch")
+class Branch(Residual):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+@network("not finite")
+class NotFinite(Residual):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+
+@network("exits")
+def exits(features, classes):
+    raise SystemExit(0)
+
+
+@network("biased")
+class Biased(nn.Module):
+    def __init__(self, features, classes, bias=0.03):
+        super().__init__()
+        self.first = nn.Linear(features, 16)
+        nn.init.uniform_(self.first.bias, -bias, bias)
+        self.norm = nn.LayerNorm(16, elementwise_affine=False)
+        self.head = nn.Linear(16, classes, bias=False)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.norm(self.first(x))))
+
+
+@network("hardly biased")
+def hardly(features, classes):
+    return Biased(features, classes, 3e-4)
+
+
 @network("no module")
 def none(features, classes):
     return lambda x: x
@@ -121,8 +156,12 @@ def test_the_rest_can_be_trained_and_is_labelled(own, tmp_path):
 
 REFUSED = [
     ("residual", "refuse", "not scale-invariant: head.weight"),
-    ("plain", "freeze", "no tensor of the network is scale-invariant"),
+    ("plain", "freeze", "no tensor of the network is scale-invariant (|w·g|/(|w||g|): 0.weight 0."),
     ("random", "freeze", "draws random numbers"),
+    ("branch", "freeze", "the network fails when torch.func.vmap trains several runs together"),
+    ("not finite", "freeze", "logits that are not finite"),
+    ("exits", "freeze", "cannot be made: SystemExit: 0"),
+    ("biased", "freeze", "first.weight is not scale-invariant: |w·g| is 0.0"),
     ("wrong shape", "freeze", "fails on the data: RuntimeError"),
     ("wrong outputs", "freeze", "must return logits of shape (64, 10), got (64, 11)"),
     ("no module", "freeze", "must be a torch.nn.Module"),
@@ -139,6 +178,55 @@ def test_what_cannot_be_trained_is_refused_in_one_line(own, name, remainder, sai
     assert said in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def with_tolerance(grid, tolerance):
+    return dataclasses.replace(grid, model=dataclasses.replace(grid.model, tolerance=tolerance))
+
+
+def test_one_tolerance_from_the_first_step_to_the_verdict(own, tmp_path, capsys):
+    runs = empirics.run(own("hardly biased"), tmp_path / "hardly")  # no bias that matters: nothing to refuse
+    assert capsys.readouterr().err.startswith(
+        "scale-invariant: first.weight (1 block)\nnot scale-invariant, frozen: first.bias, head.weight\n"
+    )
+    assert (runs.dataset["violation"] > 1e-6).all()  # and yet it is seen
+    assert "not scale-invariant" not in runs.dataset["status"].values
+    with pytest.raises(ModelError, match=r"first\.weight .* tolerance = 1e-06"):
+        empirics.run(with_tolerance(own("hardly biased"), 1e-6), tmp_path / "strict", progress=False)
+    with pytest.raises(ModelError, match=r"first\.weight .* tolerance = 0\.001; remove the bias"):
+        empirics.run(own("biased"), tmp_path / "biased", progress=False)
+    assert not (tmp_path / "biased").exists()
+    runs = empirics.run(with_tolerance(own("biased"), 0.1), tmp_path / "allowed", progress=False)
+    assert (runs.dataset["violation"] > 1e-3).any()
+    assert not [reason for reason in runs.dataset["reason"].values if "|w.g|" in reason]
+
+
+def test_a_file_that_ends_the_program_is_refused(own, tmp_path, capsys):
+    grid = own()
+    own.path.write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "experiment.toml").write_text(grid.to_toml())
+    assert cli.main(["run", str(tmp_path / "experiment.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "own.py' fails: SystemExit: 0" in capsys.readouterr().err
+
+
+def test_a_network_that_ends_the_program_later_is_a_failure(own, tmp_path, capsys, monkeypatch):
+    (tmp_path / "experiment.toml").write_text(own().to_toml())
+
+    def ends(*_):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Ensemble, "advance", ends)
+    assert cli.main(["run", str(tmp_path / "experiment.toml"), "--out", str(tmp_path / "out")]) == 1
+    assert "a Python file of yours ended the program by sys.exit(0)" in capsys.readouterr().err
+
+
+def test_the_eps_of_our_networks_is_warned_about_and_judged_by_the_same_number(tmp_path, capsys):
+    coarse = tiny(("hidden = [5, 4]", "hidden = [5, 4]\neps = 0.01"))
+    runs = empirics.run(coarse, tmp_path / "out")
+    assert "warning: layer 2 is not scale-invariant: |w·g| is" in capsys.readouterr().err
+    assert "not scale-invariant" in runs.dataset["status"].values
+    runs = empirics.run(with_tolerance(coarse, 1.0), tmp_path / "tolerant", progress=False)
+    assert not [reason for reason in runs.dataset["reason"].values if "|w.g|" in reason]
 
 
 def test_files_that_fail_or_change_are_refused(own, tmp_path):

@@ -96,7 +96,7 @@ def test_a_grid_too_large_is_refused_with_the_size_that_fits(network, tmp_path, 
 
 def test_the_refusal_is_a_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
     (tmp_path / "tiny.toml").write_text(tiny().to_toml())
-    monkeypatch.setattr(memory, "free", lambda device: 1000)
+    monkeypatch.setattr(memory, "free", lambda device: 100_000)  # enough for one minibatch, not for the data
     assert cli.main(["run", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "out")]) == 2
     assert "not even one fits" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
