@@ -176,7 +176,7 @@ def cases():
     ]
     found += [_of_states("V2", p, DIRECTIONS, hot) for p in PROTOCOLS]
     found += [_of_states("V2", p, RADIUS, hot) for p in PROTOCOLS[:2]]
-    found += [_of_states("V3", p, form, maxwell) for p in PROTOCOLS for form in RELATIONS[p].forms[1:2]]
+    found += [_of_states("V3", p, RELATIONS[p].forms[1], maxwell) for p in PROTOCOLS]
     adiabats = zip(PROTOCOLS, (FIXED_LR, FIXED_ELR), strict=False)
     found += [_of_states("V4", p, form, not_adiabatic) for p, form in adiabats]
     found += [_of_states("V5", p, ENTROPY, steeper) for p in PROTOCOLS]
@@ -192,7 +192,7 @@ def cases():
     ]
 
 
-def _table(runs):
+def table_of(runs):
     """What a claim is given of runs of one protocol."""
     data, tree = getattr(runs, "dataset", runs), getattr(runs, "tree", None)
     chosen = list(range(data.sizes["run"]))
@@ -203,7 +203,7 @@ def _table(runs):
 @cache
 def _verdicts(make, claim, seed):
     function, *settings = make
-    table = _table(function(np.random.default_rng(seed), *settings))
+    table = table_of(function(np.random.default_rng(seed), *settings))
     return {row.title: row.verdict for row in claims()[claim].verdicts(table)}
 
 
