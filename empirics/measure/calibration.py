@@ -8,6 +8,7 @@ with the covariance of the run's own snapshots, whose every principal direction 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -99,7 +100,7 @@ def _biases(
     found, laws = [], []
     for scale in BIAS_SCALES:
         simulated = (_path(rng, keep, len(rows)) * spread * np.sqrt(scale)) @ axes + mean
-        known = 0.5 * directions * np.log(2 * np.pi * np.e * scale) + np.log(spread).sum()
+        known = 0.5 * directions * (1 + math.log(2 * math.pi * scale)) + np.log(spread).sum()
         known -= _curvature(simulated, sizes).mean()
         laws.append(_on_spheres(simulated, poles))
         estimate = product_entropies(laws[-1], sizes, directions, theiler=(0,))[0].value
