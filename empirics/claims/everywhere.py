@@ -234,7 +234,7 @@ def local_slopes(
     base : numpy.ndarray, shape (runs, functions)
         Of what is free: a spline in `along`, or a mean for each orbit.
     along, across, values : numpy.ndarray, shape (runs,)
-        What stays the same along an orbit, what changes, and what has the slope.
+        What is equal along an orbit, what changes along it, and what has the slope.
     theory : float
         The slope derived.
     clusters : Clusters

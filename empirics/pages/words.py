@@ -149,6 +149,9 @@ def card(verdict: Any) -> Card:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:
         numbers.append(("Equivalence margin", f"within {number(margin)} of theory", margin))
+    needed = _finite(getattr(verdict, "margin_needed", None))
+    if needed == needed:
+        numbers.append(("Smallest margin at which it agrees", number(needed), needed))
     return Card(
         claim=str(verdict.claim),
         title=typeset(str(verdict.title)),
@@ -156,7 +159,7 @@ def card(verdict: Any) -> Card:
         family=str(verdict.kind),
         verdict=str(verdict.verdict),
         mark=MARKS.get(str(verdict.verdict), "–"),
-        numbers=(*numbers, *_details(getattr(verdict, "details", None) or {})),
+        numbers=(*numbers, *_others(verdict), *_details(getattr(verdict, "details", None) or {})),
         reason=typeset(str(getattr(verdict, "reason", "") or "")),
         strip=Strip.of(theory, margin, measured, low, high),
         message=(
@@ -164,6 +167,17 @@ def card(verdict: Any) -> Card:
             f"95 percent interval {number(low)} to {number(high)}."
         ),
     )
+
+
+def _others(verdict: Any) -> list[tuple[str, str, float | None]]:
+    """Write the other estimates of the same number, which have no verdict."""
+    rows: list[tuple[str, str, float | None]] = []
+    for one in getattr(verdict, "other_forms", ()):
+        value, low, high = (_finite(one[name]) for name in ("measured", "low", "high"))
+        half = (high - low) / 2
+        text = f"{fixed(value, half)} ({fixed(low, half)} to {fixed(high, half)})" if value == value else "not measured"
+        rows.append((typeset(str(one["title"])), text, None))
+    return rows
 
 
 def _details(details: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
