@@ -12,6 +12,7 @@ from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import effective_rate, rate_missing
 from empirics.claims.everywhere import over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series
+from empirics.claims.fits import Estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
@@ -56,7 +57,7 @@ class StochasticEdge(Claim):
         law = ground_of(table, "edge-of-stochastic-stability")
         if missing := _missing(table):
             return [self.not_measured(table, EDGE, law, 1.0, missing)]
-        found = self.verdict(table, EDGE, law, 1.0, self.margin, over_plane(table, _ratio(table)))
+        found = self.verdict(table, EDGE, law, 1.0, self.margin, _estimate(table))
         alike = _additive(table)
         if found.verdict != "disagrees" or alike is None:
             return [found]
@@ -66,7 +67,7 @@ class StochasticEdge(Claim):
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Batch sharpness over the edge in every run."""
-        if _missing(table) or not table.used.any():
+        if _missing(table) or not np.isfinite(_ratio(table)).any():
             return ()
         rate, ratio, alike = effective_rate(table), _ratio(table), _additive(table)
         series = [Series("measured", rate, ratio)]
@@ -76,7 +77,7 @@ class StochasticEdge(Claim):
             Plot(
                 "edge",
                 "Batch sharpness over the edge of stochastic stability",
-                f"Batch sharpness is {ratio.min():.2g} to {ratio.max():.2g} times 2/η_eff.",
+                f"Batch sharpness is {np.nanmin(ratio):.2g} to {np.nanmax(ratio):.2g} times 2/η_eff.",
                 "1 is the edge, where a step leaves the loss of its own minibatch unchanged on average. Below it the "
                 "loss of the minibatch decreases in a step, and increases again by the steps of others.",
                 "effective learning rate",
@@ -92,9 +93,16 @@ def _missing(table: Table) -> list[str]:
     return [*table.missing("batch_sharpness"), *rate_missing(table)]
 
 
+def _estimate(table: Table) -> Estimate:
+    """Mean of the ratio, with its band over what is set, from the runs whose rate is known."""
+    ratio = _ratio(table)
+    there = np.isfinite(ratio)
+    return over_plane(table, ratio[there], there)
+
+
 def _ratio(table: Table) -> FloatArray:
     """Batch sharpness over that at the edge, of the runs used."""
-    edge = derive("edge-of-stochastic-stability").claim(eta_eff=effective_rate(table))
+    edge = derive("edge-of-stochastic-stability").claim(eta_eff=effective_rate(table), invalid="nan")
     return np.asarray(table.values("batch_sharpness") / edge, dtype=float)
 
 

@@ -108,7 +108,7 @@ class ImplicitPotential(Claim):
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Fluctuations and thermometer as predicted and as measured, in every run."""
         needed = {name for form in (FLUCTUATIONS, THERMOMETER) for name in FORMS[form][1]}
-        if _missing(table, *needed) or _no_well(table):
+        if _missing(table, *needed) or _no_well(table) or not _chosen(table)[1].any():
             return ()
         series = []
         for form, label in ((FLUCTUATIONS, "Var L/(R T²)"), (THERMOMETER, "E|∇L|²/(T tr H)")):
@@ -146,7 +146,8 @@ def _missing(table: Table, *columns: str) -> list[str]:
 
 def _in_well(table: Table) -> NDArray[np.bool_]:
     """Which of the runs used are in a basin, so that there is a prediction."""
-    return np.asarray((table.values("harmonic_lowest") > 0) & np.isfinite(table.values("harmonic_energy")))
+    positive = [table.values(f"harmonic_{name}") > 0 for name in ("lowest", "temperature", "laplacian")]
+    return np.asarray(np.all(positive, axis=0) & np.isfinite(table.values("harmonic_energy")))
 
 
 def _no_well(table: Table) -> str:

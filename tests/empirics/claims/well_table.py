@@ -66,4 +66,5 @@ def well_table(hessian=HESSIAN, noise=NOISE, seed=0):
     assert set(NAMES) <= set(rows[0])
     columns = {name: ("run", np.array([row[name] for row in rows])) for name in rows[0]}
     coords = {"protocol": ("run", np.full(len(RATES), "fixed-sphere")), "status": ("run", np.full(len(RATES), "ok"))}
-    return xr.Dataset(columns, coords=coords, attrs={"dimension": m + 1})
+    data = xr.Dataset(columns, coords=coords, attrs={"dimension": m + 1})
+    return data.set_coords(["effective_lr", "radius"])
