@@ -1,11 +1,12 @@
 """What an experiment file has to know of the optimisers: their own coefficients, and where they cannot be used."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
-from empirics.experiment.schema import ExperimentError, share, show
+from empirics.experiment.schema import ExperimentError, TomlTable, share, show
 
-__all__ = ["GRADIENT", "OPTIMIZERS", "TRUST", "check_protocols", "own_share", "take_defaults"]
+__all__ = ["GRADIENT", "OPTIMIZERS", "TRUST", "OptimizerTable", "check_protocols", "own_share", "take_defaults"]
 
 #: Momentum coefficient (beta1, mu) and second coefficient where a file gives none: those of torch.optim or the paper.
 OPTIMIZERS = {
@@ -21,6 +22,8 @@ OPTIMIZERS = {
     "lars": (0.0, 0.999),
     "lamb": (0.9, 0.999),
 }
+
+COEFFICIENTS = ("momentum", "beta2")
 
 #: Which of the two an optimiser's steps depend on; all others take both.
 TAKEN = {
@@ -41,23 +44,33 @@ def own_share(value: Any) -> float:
 
 
 def take_defaults(table: Any) -> None:
-    """Give the coefficients that a table ``[training]`` leaves out the values of its optimiser.
-
-    Raises
-    ------
-    ExperimentError
-        If a coefficient is given that the optimiser has not; its own value, which a saved experiment has, is taken.
-    """
-    both = ("momentum", "beta2")
-    for name, own in zip(both, OPTIMIZERS[table.optimizer], strict=True):
-        given = getattr(table, name)
-        if math.isnan(given):
+    """Give the coefficients that a table ``[training]`` leaves out the values of its optimiser."""
+    for name, own in zip(COEFFICIENTS, OPTIMIZERS[table.optimizer], strict=True):
+        if math.isnan(getattr(table, name)):
             object.__setattr__(table, name, own)
-        elif given != own and name not in (taken := TAKEN.get(table.optimizer, both)):
-            raise ExperimentError(
-                f"[training] {name} = {show(given)}: {table.optimizer} has no {name}; it takes "
-                f"{' and '.join(taken) or 'neither momentum nor beta2'}"
-            )
+
+
+class OptimizerTable(TomlTable):
+    """A table ``[training]``: a file that gives a coefficient that its optimiser has not is refused."""
+
+    @classmethod
+    def from_mapping(cls, found: Mapping[str, Any]) -> Self:
+        """Build the table from TOML, as `TomlTable` does.
+
+        Raises
+        ------
+        ExperimentError
+            Also if momentum or beta2 is given to an optimiser without it; a saved file's own value is none.
+        """
+        table: Any = super().from_mapping(found)
+        taken = TAKEN.get(table.optimizer, COEFFICIENTS)
+        for name, own in zip(COEFFICIENTS, OPTIMIZERS[table.optimizer], strict=True):
+            if name not in taken and found.get(name, own) != own:
+                raise ExperimentError(
+                    f"[training] {name} = {show(found[name])}: {table.optimizer} has no {name}; it takes "
+                    f"{' and '.join(taken) or 'neither momentum nor beta2'}"
+                )
+        return cast(Self, table)
 
 
 def check_protocols(optimizer: str, *protocols: str) -> None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from empirics.experiment import Experiment, Run, Shards
-from empirics.experiment.optimizers import GRADIENT, OPTIMIZERS, check_protocols, own_share, take_defaults
+from empirics.experiment.optimizers import (
+    GRADIENT,
+    OPTIMIZERS,
+    OptimizerTable,
+    check_protocols,
+    own_share,
+    take_defaults,
+)
 from empirics.experiment.schema import (
     ExperimentError,
     TomlTable,
@@ -111,7 +118,7 @@ class GasTable(TomlTable):
 
 
 @dataclass(frozen=True)
-class GasTraining(TomlTable):
+class GasTraining(OptimizerTable):
     """``[training]``: protocols, optimiser and length.
 
     Attributes

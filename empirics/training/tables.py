@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from empirics.experiment import AXES
-from empirics.experiment.optimizers import GRADIENT, check_protocols, own_share, take_defaults
+from empirics.experiment.optimizers import GRADIENT, OptimizerTable, check_protocols, own_share, take_defaults
 from empirics.experiment.schema import (
     ExperimentError,
     TomlTable,
@@ -93,7 +93,7 @@ def _steps_or_relaxation(least: int) -> Any:
 
 
 @dataclass(frozen=True)
-class NetworkTraining(TomlTable):
+class NetworkTraining(OptimizerTable):
     """``[training]``: protocol, optimiser and length.
 
     Attributes

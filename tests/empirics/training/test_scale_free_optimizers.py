@@ -173,5 +173,19 @@ def test_muon_refuses_a_network_without_matrices():
 def test_coefficients_that_are_left_out_are_the_optimiser_s_own(name, momentum, beta2):
     training = tiny(('optimizer = "sgd"', f'optimizer = "{name}"'), ("{noise = 10.0}", "3.0")).training
     assert (training.momentum, training.beta2) == (momentum, beta2)
-    own = tiny(('optimizer = "sgd"', f'optimizer = "{name}"\nmomentum = 0.5\nbeta2 = 0.25'), ("{noise = 10.0}", "3.0"))
-    assert (own.training.momentum, own.training.beta2) == (0.5, 0.25)
+    given = "momentum = 0.5\nbeta2 = 0.25" if name in ("lion", "adamw") else "momentum = 0.5"
+    own = tiny(('optimizer = "sgd"', f'optimizer = "{name}"\n{given}'), ("{noise = 10.0}", "3.0"))
+    assert (own.training.momentum, own.training.beta2) == (0.5, 0.25 if "beta2" in given else beta2)
+    assert type(own).from_toml(own.to_toml()) == own
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("signsgd", "momentum = 0.9", "signsgd has no momentum; it takes neither momentum nor beta2"),
+        ("muon", "beta2 = 0.9", "muon has no beta2; it takes momentum"),
+    ],
+)
+def test_a_coefficient_that_the_optimiser_has_not_is_refused(name, given, said):
+    with pytest.raises(ExperimentError, match=said):
+        tiny(('optimizer = "sgd"', f'optimizer = "{name}"\n{given}'), ("{noise = 10.0}", "3.0"))

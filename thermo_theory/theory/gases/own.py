@@ -143,13 +143,7 @@ class Gas:
         return Form(curvatures, b @ axes)
 
     def _prepared(self) -> Zonal:
-        """The loss and its slope as functions, and on a grid.
-
-        Raises
-        ------
-        ValueError
-            If the loss is not finite and real, or is constant.
-        """
+        """The loss and its slope as functions, and on a grid; refused if it is not finite and real, or constant."""
         slope = sp.diff(self._loss, self._cosine)
         _, cosines = grid()
         values = _on_grid(self._loss, self._cosine, np.concatenate([np.linspace(-1, 1, 41), cosines]))
@@ -366,9 +360,9 @@ class Gas:
 
     def patches(self) -> Patches:
         """Return the sphere in patches, for `verify`; errors as there."""
-        if self._form is None:
-            return zonal_patches(sp.lambdify(self._cosine, self._loss, "mpmath"), self.d, self._felt())
-        return form_patches(list(self._form.curvatures), list(self._form.pulls))
+        if self._form is not None:
+            return form_patches(list(self._form.curvatures), list(self._form.pulls))
+        return zonal_patches(sp.lambdify(self._cosine, self._loss, "mpmath"), self.d, self._felt())
 
     def _felt(self) -> float:
         """A temperature at which the loss is felt: the first from above with a heat capacity of 0.1, or the largest.
@@ -379,8 +373,8 @@ class Gas:
             If it is felt nowhere.
         """
         heats = [self._zonal.size * 10.0**-k for k in range(60)]
-        felt = next((heat for heat in heats if self._moments(heat).heat >= 0.1), None)
-        best = felt or max(heats, key=lambda heat: self._moments(heat).heat)
+        best = next((heat for heat in heats if self._moments(heat).heat >= 0.1), None)
+        best = best or max(heats, key=lambda heat: self._moments(heat).heat)
         if self._moments(best).heat < 1e-6 * self.d:
             raise ValueError(f"{self} cannot be checked: its heat capacity is near 0 from T = {heats[-1]:g} up")
         return best
@@ -390,9 +384,7 @@ class Gas:
         return f"Gas({' + '.join(parts)}, d={self.d})"
 
 
-class _Worlds:
-    """Makes the worlds of a gas, and is pickled with it."""
-
+class _Worlds:  # pickled with its gas
     def __init__(self, gas: Gas) -> None:
         self.gas, self.__doc__ = gas, f"{gas}: sums over patches of the unit sphere, and what its methods return."
         given = {name: getattr(gas, method) for name, (_, method) in _GIVEN.items()}
