@@ -35,7 +35,8 @@ def maxwell(table):
 def with_ratio(ratio):
     """A gas whose r^2 over predicted is a function of the place on the grid; gradients were not kept."""
     table = gas_table(np.random.default_rng(2), levels=SQUARE)
-    return table.assign(radius_sq=table["radius_sq"] * ratio(*coordinates(table))).drop_vars("grad_sq")
+    table = table.assign(radius_sq=table["radius_sq"] * ratio(*coordinates(table))).drop_vars("grad_sq")
+    return table.assign(status=("run", np.full(table.sizes["run"], "ok")))
 
 
 @pytest.mark.parametrize("size", [0.1, -0.1])

@@ -243,9 +243,7 @@ def test_the_gas_itself(optimizer):
         weight_decay={"log10": second, "count": 5},
     )
     rows = judged(runs)
-    # The bias of neighbour entropies changes with T: the minimum by them is off at the hottest runs of AdamW.
-    off = {title for title, row in rows.items() if row.verdict == "disagrees"}
-    assert off <= ({DIRECTIONS} if optimizer == "adamw" else set()), compare(runs)
+    assert "disagrees" not in {row.verdict for row in rows.values()}, compare(runs)
     sure = ("balance", "orbit of r", "orbit of S", "formula")
     assert {rows[title].verdict for name in sure for title in forms(optimizer)[name]} == {"agrees"}
     assert rows[GIBBS].verdict == "agrees"

@@ -125,7 +125,7 @@ def test_in_a_session_the_decorator_is_enough(gas):
     file(GOOD)
     assert rows_of(compare(gas, claims="mine.py"), "good")
     assert "good" not in claims()
-    assert len(CLAIMS) == 10
+    assert len(CLAIMS) == 12
 
 
 REFUSED = {

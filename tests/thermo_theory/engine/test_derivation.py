@@ -286,7 +286,7 @@ def test_an_assumption_of_ones_own():
         assert toy.assumptions == ("big noise",)
         with pytest.raises(ValueError, match="'big nose' is not an assumption; did you mean 'big noise'"):
             chain.assumption("big nose", eq(R, 3))
-        with pytest.raises(ValueError, match="has a name and says something"):
+        with pytest.raises(ValueError, match="a line of text each"):
             own_assumption(" ", "something")
     finally:
         ASSUMPTIONS.clear()
