@@ -66,10 +66,6 @@ FORMS = {
     ("V9", "^What is not|[Dd]efect E"): "scale-invariance defect",
     ("V9", r"^p ?V/\(R ?T\) [-−] "): "pV/(RT) beyond the remainder",
     ("V10", "^Covariance"): "covariance of the gas in its own potential",
-    ("V10", "^Variance of the loss"): "its fluctuations, measured over predicted",
-    ("V10", "^Mean squared gradient"): "its mean squared gradient, the same",
-    ("V10", "^Mean loss"): "its energy, the same",
-    ("V10", "^Slope of the entropy"): "its slope of the entropy, the same",
     ("V11", ""): "edge of stochastic stability, batch sharpness over it",
 }
 
