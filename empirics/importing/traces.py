@@ -94,6 +94,8 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
     rows = [_row(folder, protocol) for folder in folders]
     names = list(dict.fromkeys(name for row, _ in rows for name in row))
     columns = {name: [row.get(name) for row, _ in rows] for name in names}
+    if not {"grad_variance", "radius_drift"} & set(names) and set(columns["status"]) == {"ok"}:
+        del columns["status"], columns["reason"]  # neither norm balance nor drift is known: nothing was asked
     origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in names}
     facts: dict[str, Any] = {}
     dimensions = {d for d in columns.pop("dimension") if d is not None}

@@ -1,5 +1,6 @@
 """Somebody else's runs: tables and the paper's trace folders, whole and broken."""
 
+import itertools
 import json
 import math
 import shutil
@@ -309,6 +310,21 @@ def traces(tmp_path):
             folder = tmp_path / "fixed_lr" / f"lr{lr:.2e}_wd{wd:.2e}_seed1"
             write_trace(folder, lr, wd, trace_of(lr, wd, D, rng), opt_mode="fixed_lr")
     return tmp_path / "fixed_lr"
+
+
+def test_traces_without_gradients_and_without_the_norm_along_the_run_are_not_called_stationary(tmp_path):
+    rng = np.random.default_rng(3)
+    for lr, wd in itertools.product((0.01, 0.02, 0.05, 0.1), repeat=2):
+        trace = trace_of(lr, wd, D, rng)
+        kept = {name: values for name, values in trace.items() if name not in ("stoch_grad_rms", "full_grad_norm")}
+        write_trace(tmp_path / "few" / f"lr{lr:.2e}_wd{wd:.2e}_seed1", lr, wd, kept)
+    runs = empirics.read_runs(tmp_path / "few", "fixed-lr")
+    assert "status" not in runs.dataset
+    rows = list(empirics.compare(runs))
+    assert {row.verdict for row in rows if row.kind == "physics"} <= {"refused", "not measured"}
+    (relation,) = [row for row in rows if row.claim == "V3"]
+    assert relation.verdict == "agrees"
+    assert relation.reason.endswith("whether the runs were stationary is not measured")
 
 
 def test_trace_folders_become_runs(traces, tmp_path):
