@@ -11,7 +11,7 @@ from tiny import TINY
 from empirics import cli
 from empirics.pages.words import typeset
 
-CLAIMS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"]
+CLAIMS = [f"v{number}" for number in range(12)]
 SECTIONS = ["verdicts", *CLAIMS, "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
 WIDTHS = (320, 390, 1280)
 
@@ -23,6 +23,9 @@ SETTLED = {
     "steps = 160": "steps = 1600",
     "spacing = 4": "spacing = 40",
 }
+
+#: Numbers of a verdict's card, in their order.
+SHOWN = ("theory", "measured", "margin", "margin_needed")
 
 pytestmark = needed
 
@@ -119,7 +122,7 @@ def test_a_page_of_two_folders_never_scrolls_sideways(page, folder):
 def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
     assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
     verdicts = verdicts_of(json.loads(capsys.readouterr().out))
-    numbers = [v[n] for v in verdicts for n in ("theory", "measured", "margin") if v[n] is not None]
+    numbers = [v[n] for v in verdicts for n in SHOWN if v[n] is not None]
     for frame in seen:
         assert frame["titles"] == [typeset(verdict["title"]) for verdict in verdicts]
         assert frame["words"] == [verdict["verdict"] for verdict in verdicts]
