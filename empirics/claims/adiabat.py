@@ -19,7 +19,7 @@ from empirics.claims.everywhere import slopes_in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import Estimate, Spline, no_estimate
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, told_of_bias, unmixed
+from empirics.claims.state import StateVariables, uncalibrated_noted, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from thermo_theory import FixedELR, FixedLR, Protocol, derive
@@ -105,7 +105,7 @@ class AdiabatSlope(Claim):
         estimate, details = _compare(table, state)
         refused = unmixed(table)
         row = self.verdict(table, form, slope, 0.0, self.margin, estimate, details=details, refused=refused)
-        return [told_of_bias(table, row)]
+        return [uncalibrated_noted(table, row)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The slope and what the heat capacity gives for it, over the temperatures."""

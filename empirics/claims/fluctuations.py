@@ -15,7 +15,7 @@ from empirics.claims.everywhere import in_parts
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, told_of_bias, unmixed
+from empirics.claims.state import StateVariables, uncalibrated_noted, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -71,7 +71,7 @@ class HeatCapacity(Claim):
             return self.not_measured(table, form, law, 1.0, missing)
         refused = unmixed(table, on_entropy=entropy)
         row = self.verdict(table, form, law, 1.0, self.margin, _ratio(table, other), refused=refused)
-        return told_of_bias(table, row) if entropy else row
+        return uncalibrated_noted(table, row) if entropy else row
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """The heat capacity over the temperatures, by each of the three ways that there are numbers for."""

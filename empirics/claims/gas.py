@@ -25,8 +25,8 @@ from thermo_theory.symbols.vectors import Dot, Expectation
 __all__ = [
     "compressibility",
     "directions_constant",
-    "furthest",
     "gas_constant",
+    "largest_deviation",
     "learning_rate",
     "noise_compressibility",
     "noise_temperature",
@@ -143,10 +143,10 @@ def gas_constant(table: Table) -> float:
     return float(directions_constant(weights[round_]).sum() + weights[~round_].sum() / 2)
 
 
-def furthest(
+def largest_deviation(
     values: FloatArray, theory: float, margin: float, clusters: Clusters | None = None
 ) -> tuple[Estimate, int]:
-    """Of several numbers that should all be equal to the theory, the mean over runs that is furthest from it.
+    """Of several numbers that should all be equal to the theory, the mean over runs that deviates most.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def furthest(
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> found, part = furthest(rng.normal([1.0, 1.2, 1.0], 0.01, (20, 3)), 1.0, 0.05)
+    >>> found, part = largest_deviation(rng.normal([1.0, 1.2, 1.0], 0.01, (20, 3)), 1.0, 0.05)
     >>> part, round(found.value, 1)
     (1, 1.2)
     """

@@ -15,7 +15,7 @@ from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import Estimate, fit, no_estimate
 from empirics.claims.fluctuations import FLUCTUATIONS as OF_GIBBS_FLUCTUATIONS
 from empirics.claims.ground import ground_of
-from empirics.claims.state import StateVariables, told_of_bias, unmixed
+from empirics.claims.state import StateVariables, uncalibrated_noted, unmixed
 from empirics.claims.table import MOST_LEFT_OUT, Table
 from empirics.claims.thermometer import GIBBS as OF_GIBBS_THERMOMETER
 from empirics.claims.verdict import Verdict
@@ -103,7 +103,7 @@ class ImplicitPotential(Claim):
             return self.not_measured(table, ENTROPY, law, 1.0, missing)
         refused = _refused(table, on_entropy=True)
         row = self.verdict(table, ENTROPY, law, 1.0, self.margin, _slope(table), refused=refused)
-        return told_of_bias(table, row)
+        return uncalibrated_noted(table, row)
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Fluctuations and thermometer as predicted and as measured, in every run."""

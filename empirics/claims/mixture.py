@@ -16,7 +16,7 @@ from empirics.claims.fits import mean_of
 from empirics.claims.gas import (
     compressibility,
     directions_constant,
-    furthest,
+    largest_deviation,
     learning_rate,
     noise_compressibility,
     noise_temperature,
@@ -96,7 +96,7 @@ class GasMixture(Claim):
 
     def _law(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.factor / parts.expected
-        estimate, part = furthest(ratio, 1.0, self.margin, clusters_of(table))
+        estimate, part = largest_deviation(ratio, 1.0, self.margin, clusters_of(table))
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         law = ground_of(table, "compressibility")
         verdict = self.verdict(table, LAW, law, 1.0, self.margin, estimate, details=details, gated=False)
@@ -111,7 +111,7 @@ class GasMixture(Claim):
 
     def _temperatures(self, table: Table, parts: _Parts) -> Verdict:
         ratio = parts.against_the_others()
-        estimate, part = furthest(ratio, 1.0, self.margin, clusters_of(table))
+        estimate, part = largest_deviation(ratio, 1.0, self.margin, clusters_of(table))
         details: dict[str, object] = {"part": parts.names[part], "by part": parts.by_part(ratio)}
         equal = ground_of(table, "driven-steady-state")
         verdict = self.verdict(table, TEMPERATURES, equal, 1.0, self.margin, estimate, details=details)

@@ -18,7 +18,7 @@ from empirics.claims.fits import Estimate, no_estimate
 from empirics.claims.ground import ground_of
 from empirics.claims.minima import exhibits_of, on_sphere, without
 from empirics.claims.protocol import known
-from empirics.claims.state import StateVariables, told_of_bias, unmixed
+from empirics.claims.state import StateVariables, uncalibrated_noted, unmixed
 from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -94,7 +94,7 @@ class MinimalPotential(Claim):
         estimate, details = _shift(state, table)
         refused = unmixed(table)
         row = self.verdict(table, DIRECTIONS, law, 0.0, self.margin, estimate, details=details, refused=refused)
-        return told_of_bias(table, row)
+        return uncalibrated_noted(table, row)
 
     def _radius(self, table: Table) -> Verdict:
         # For SGD, with all that makes the norm grow in T, p V = R T is the virial theorem, up to lr wd/2.

@@ -1,6 +1,7 @@
 """How well the norm balances of runs are known: the error of each, and what runs at similar rates have in common.
 
-A run whose balance is known to 2 % by itself cannot be told from one that drifts by as much; a grid of such runs can.
+A run whose balance is known to 2 % cannot by itself be distinguished from one that drifts by as much; a grid of such
+runs can.
 Drift varies smoothly with the rates, errors do not. So the scatter about a smooth surface is the error of a run that
 states none, and the surface is known better than any run on it.
 """
@@ -17,7 +18,7 @@ __all__ = ["precision"]
 
 FloatArray = NDArray[np.float64]
 
-#: Fewest runs for a plane, and for a quadratic surface, whose scatter is to be told from what it follows.
+#: Fewest runs for a plane, and for a quadratic surface, from which scatter is estimated.
 FEWEST_FOR_PLANE, FEWEST_FOR_QUADRATIC = 8, 12
 
 #: Rounds of reweighting that bring a least-squares surface to the one of least absolute residuals.

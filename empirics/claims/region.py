@@ -61,7 +61,7 @@ class Band:
         return float(max(theory - self.lower.min(), self.upper.max() - theory))
 
     def p_values(self, theory: float, margin: float) -> tuple[float, float]:
-        """Return p of "agrees", where an edge is nearest, and of "disagrees", where it lies furthest outside."""
+        """Return p of "agrees", where an edge is nearest, and of "disagrees", where its deviation is largest."""
         down, up = self.fitted - self.lower, self.upper - self.fitted
         above, below = self.fitted - theory - margin, theory - margin - self.fitted  # beyond either edge
         inside = min(_over(-above, up).min(), _over(-below, down).min())

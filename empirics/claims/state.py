@@ -38,7 +38,7 @@ __all__ = [
     "StateVariables",
     "finite_step_factor",
     "noise_variance",
-    "told_of_bias",
+    "uncalibrated_noted",
     "unmixed",
 ]
 
@@ -218,7 +218,7 @@ def unmixed(table: Table, on_entropy: bool = True) -> str:
     return f"gate: {'; '.join(reasons)}" if reasons else ""
 
 
-def told_of_bias(table: Table, verdict: Verdict) -> Verdict:
+def uncalibrated_noted(table: Table, verdict: Verdict) -> Verdict:
     """A verdict on entropies, with a word on their bias where it was not measured."""
     if "entropy_bias" in table.data.variables or verdict.verdict == "refused":
         return verdict
@@ -251,7 +251,7 @@ def _path_entropies(table: Table) -> str:
     else:
         return (
             "whether the entropies are path entropies is not known: a column path_entropy, or neighbour_lag, with a "
-            "number for every run would tell"
+            "number for every run would show it"
         )
     share = float(path.mean()) if len(path) else 0.0
     if share <= MOST_LEFT_OUT:
@@ -270,7 +270,7 @@ def _too_few_samples(table: Table) -> str:
     if table.missing("effective_sample_size"):
         return (
             "how many independent samples the runs have of their directions is not known: a column "
-            "effective_sample_size with a number for every run would tell"
+            "effective_sample_size with a number for every run would show it"
         )
     size = table.values("effective_sample_size")
     share = float((size < FEWEST_SAMPLES).mean()) if len(size) else 0.0

@@ -196,7 +196,7 @@ class Table:
         return ""
 
     def unasked(self) -> str:
-        """Which columns would tell whether the runs were stationary, in words; empty if that was told."""
+        """Which columns would show whether the runs were stationary, in words; empty if that is known."""
         if self.gated:
             return ""
         protocol = self.data.attrs.get("protocol", "fixed-lr")
@@ -204,8 +204,8 @@ class Table:
         if self.optimizer == "sgd":
             rate = "effective_lr" if protocol == "fixed-elr" else "lr"
             balanced = [name for name in (rate, "weight_decay", "radius_sq") if not known(self.data, name)] + balanced
-        told = "status" if protocol == "fixed-sphere" else f"{' and '.join(balanced)}, or status,"
-        return f"gate: whether the runs were stationary is not known: {told} with a value for every run would tell"
+        named = "status" if protocol == "fixed-sphere" else f"{' and '.join(balanced)}, or status,"
+        return f"gate: whether the runs were stationary is not known: {named} with a value for every run would show it"
 
     def beyond_range(self) -> str:
         """Which variables have numbers that cannot be computed with; empty if none."""

@@ -272,7 +272,7 @@ class IsotropicExperiment(Experiment):
         sizes = [math.prod(len(getattr(self.grid, name)) for name in AXES[protocol]) for protocol in training.protocols]
         self._check_count(len(self.seeds) * len(training.initial_radius.radii) * sum(sizes))
         optimizer, matrix = training.optimizer, training.matrix
-        if optimizer not in GRADIENT and "fixed-elr" in self.training.protocols:
+        if optimizer not in GRADIENT and "fixed-elr" in training.protocols:
             raise ExperimentError(
                 f"[training] optimizer = {show(optimizer)}: must be 'sgd', 'momentum' or 'nesterov' at fixed ELR (a "
                 "step of fixed length turns the weights by lr / r, not lr / r²)"

@@ -16,7 +16,7 @@ __all__ = ["block_error", "norm_balance", "radial_share", "run_status"]
 BALANCE_MARGIN = 0.02
 
 #: r goes as the inverse fourth root of the balance: an imbalance of this much is a change of r^2 by 5 %, the smallest
-#: margin of a claim. A run of which a smaller one cannot be told from none may be as wrong as a claim that disagrees.
+#: margin of a claim. A run in which a smaller one is not detectable may be as wrong as a claim that disagrees.
 BALANCE_HIDDEN = 0.1
 
 #: log r may drift by this much over the measured part; more would move a slope of log r by a margin of its own.
@@ -219,6 +219,7 @@ def _balance_status(balance: float, error: float, shared: float, shared_error: f
         needed = error * BALANCE_HIDDEN / (SIGNIFICANT * shared_error)
         return "balance unknown", (
             f"norm balance {balance:.3f} ± {error:.3f}: an imbalance of {BALANCE_HIDDEN:g}, which is r^2 off by "
-            f"{BALANCE_HIDDEN / 2:g}, cannot be told from none; E|g|^2/r^2 has to be known to {needed:.2g} per run"
+            f"{BALANCE_HIDDEN / 2:g}, cannot be distinguished from none; E|g|^2/r^2 has to be known to {needed:.2g} "
+            "per run"
         )
     return "ok", ""

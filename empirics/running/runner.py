@@ -22,7 +22,6 @@ from typing import Any
 from tqdm import tqdm
 
 from empirics import results
-from empirics.claims.registered import registration
 from empirics.experiment import Experiment, ExperimentError
 from empirics.results import EXPERIMENT, Runs
 from empirics.running import provenance
@@ -315,6 +314,8 @@ def _work(kind: Kind, data: dict[str, str] | None, dimension: int, folder: Path,
 
 def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device: str) -> dict[str, Any]:
     """Add this session, on the same data and network, to the provenance of the run; killed ones keep ``ended`` null."""
+    from empirics.claims.registered import registration  # claims load sympy, which `status` does without
+
     experiment = (folder / EXPERIMENT).read_text(encoding="utf-8-sig")
     record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "experiment": experiment, "sessions": []}
     if data is not None:

@@ -261,7 +261,7 @@ def _forgotten_after(update: Update, drawn: SimulatedRuns, most: int) -> int:
             states = list(map(_rounded, starts))
             for count, batch in enumerate(order[:most], start=1):
                 states = [batches.step(update, batch, state, plain) for state in states]
-                if count % 10 == 0 and count >= longest and _alike(states, FORGOTTEN):
+                if count % 10 == 0 and count >= longest and _alike(states):
                     longest = count
                     break
             else:
@@ -299,9 +299,9 @@ def _spread_out(update: Update, drawn: SimulatedRuns, length: int, batches: Batc
     return bool(np.linalg.svd(across, compute_uv=False)[-2] > 1e-6)
 
 
-def _alike(states: Sequence[State], tolerance: float) -> bool:
-    """Whether two states differ by less than this."""
-    return all(bool((np.abs(np.ravel(one - other)) < tolerance).all()) for one, other in zip(*states, strict=True))
+def _alike(states: Sequence[State]) -> bool:
+    """Whether two states differ by less than what counts as forgotten."""
+    return all(bool((np.abs(np.ravel(one - other)) < FORGOTTEN).all()) for one, other in zip(*states, strict=True))
 
 
 def _rounded(state: State) -> State:

@@ -10,7 +10,13 @@ from empirics.claims import Table, compare
 from empirics.claims.compressibility import IDEAL, NOISE_SLOPE, SLOPE, CompressibilityFactor
 from empirics.claims.compressibility import IDENTITY as COMPRESSIBILITY
 from empirics.claims.exhibit import Exhibit
-from empirics.claims.gas import furthest, gas_constant, noise_compressibility, noise_temperature, whatever_the_loss
+from empirics.claims.gas import (
+    gas_constant,
+    largest_deviation,
+    noise_compressibility,
+    noise_temperature,
+    whatever_the_loss,
+)
 from empirics.claims.mixture import LAW, TEMPERATURES, VOLUMES, GasMixture
 from empirics.claims.table import balances
 from empirics.claims.virial import IDENTITY, REMAINDER, VirialTheorem, to_leading_order
@@ -154,7 +160,7 @@ def test_the_furthest_interval_is_simultaneous():
     rng = np.random.default_rng(5)
     missed = 0
     for _ in range(300):
-        found, _part = furthest(rng.normal(1.0, 0.1, (20, 20)), 1.0, 0.0)
+        found, _part = largest_deviation(rng.normal(1.0, 0.1, (20, 20)), 1.0, 0.0)
         missed += not found.low <= 1 <= found.high
     assert missed <= 26, missed  # more than 26 of 300 at 5 % has a chance below 0.005
 
