@@ -4,6 +4,8 @@ Every gas is a function from (d, eta_eff, sigma) to the stationary means of a ru
 table puts them on a grid of a protocol and adds the scatter of runs of finite length.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import xarray as xr
 from scipy.special import gamma, gammaln, logsumexp
@@ -115,6 +117,7 @@ def modes(noises):
     return gas
 
 
+@lru_cache(maxsize=32)
 def _rates(protocol, levels, span, gas, d, sigma):
     """What is set in each run of a square grid, with the effective learning rate and the radius that follow."""
     low, high = np.log10(span)

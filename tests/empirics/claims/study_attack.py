@@ -11,19 +11,20 @@ docs/validation.md; a file keeps what was counted, and the study goes on where i
 import json
 import sys
 import zlib
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from gas_states import state_table
 from optimizer_tables import optimizer_table
-from study_power import LEVELS, SIGMA, D, cases, planted, table_of
+from study_power import LEVELS, PROTOCOLS, D, cases, gas, table_of
 
 from empirics.claims import claims
 from empirics.claims.fluctuations import FLUCTUATIONS
 from empirics.claims.potential import RADIUS
+from empirics.results import Runs
 
 #: Largest strength of a violation with a trend or in a corner, in units of the planted one, itself two margins.
 STRENGTH = 4.0
@@ -43,106 +44,128 @@ def _along(data):
     return 2 * (u - u.min()) / np.ptp(u) - 1
 
 
-def trend(rng, data):
+def trend(rng, data, levels):
     """The violation grows with the temperature; in the mean there is none."""
     return STRENGTH * (_along(data) - _along(data).mean())
 
 
-def corner(rng, data):
+def corner(rng, data, levels):
     """The violation is large where it is hot, and of the other sign elsewhere."""
     bent = ((_along(data) + 1) / 2) ** 2
     return 1.5 * STRENGTH * (bent - bent.mean())
 
 
-def clustered(rng, data):
+def clustered(rng, data, levels):
     """Half of the variance of the scatter is common to the runs of a row."""
-    _, row = np.unique(data[next(iter(data.coords))].values, return_inverse=True)
-    return SCATTER * (rng.standard_normal(row.max() + 1)[row] + rng.standard_normal(len(row))) / np.sqrt(2)
+    row = np.arange(len(data["run"])) // levels[1]
+    return SCATTER * (rng.standard_normal(levels[0])[row] + rng.standard_normal(len(row))) / np.sqrt(2)
 
 
-def uneven(rng, data):
+def uneven(rng, data, levels):
     """The scatter is ten times as large where it is hot."""
     return SCATTER * 10 ** ((_along(data) - 1) / 2) * rng.standard_normal(len(data["run"]))
 
 
-def outlier(rng, data):
+def outlier(rng, data, levels):
     """One run is off by three times the planted violation."""
     return np.where(np.arange(len(data["run"])) == rng.integers(len(data["run"])), 3.0, 0.0)
 
 
-def blended(rng, protocol, change, strength):
-    """A true table in which every run has the planted change in a strength of its own."""
-    data = _gas(rng, protocol)
-    changed, share = change(data), strength(rng, data)
-    mixed = {}
-    for name in changed.data_vars:
-        if changed[name].dtype.kind == "f" and not np.array_equal(changed[name].values, data[name].values):
-            mixed[name] = data[name] + share * (changed[name] - data[name])
-    return data.assign(mixed)
+def groups_of(made):
+    """Groups of what a case makes: a summary alone, or runs."""
+    if isinstance(made, xr.Dataset):
+        return {"/summary": made}
+    return {f"/{name}": group.to_dataset() for name, group in made.tree.children.items()}
 
 
-def _gas(rng, protocol, levels=LEVELS):
-    return state_table(rng, protocol, D, levels=levels, sigma=SIGMA)
+def drawn(rng, make):
+    """Groups of the table that a case makes with this generator."""
+    function, *settings = make
+    return groups_of(function(rng, *settings))
 
 
-def truth(rng, protocol, change):
+def chosen(groups, index):
+    """These of the runs, of every group."""
+    return {name: group.isel(run=index) for name, group in groups.items()}
+
+
+def blended(rng, case, strength):
+    """Each run has the planted change in a strength of its own."""
+    wrong = drawn(deepcopy(rng), case.wrong)
+    true = drawn(rng, case.truth)
+    share = xr.DataArray(strength(rng, true["/summary"], case.levels), dims="run")
+    return {name: _mixed(group, wrong[name], share) for name, group in true.items()}
+
+
+def _mixed(true, wrong, share):
+    """What differs, by so many times the difference; a mean square of deviations is that of either sign."""
+    differs = [n for n in true.data_vars if true[n].dtype.kind == "f" and not true[n].equals(wrong[n])]
+    shares = {name: share**2 if name == "harmonic_shape" else share for name in differs}
+    return true.assign({name: true[name] + shares[name] * (wrong[name] - true[name]) for name in differs})
+
+
+def truth(rng, case):
     """Nothing is done to them."""
-    return _gas(rng, protocol)
+    return drawn(rng, case.truth)
 
 
-def copied(rng, protocol, change):
+def violated(rng, case):
+    """The planted violation, on the whole grid."""
+    return drawn(rng, case.wrong)
+
+
+def copied(rng, case):
     """The same rows five times."""
-    return xr.concat([_gas(rng, protocol)] * 5, "run")
+    groups = truth(rng, case)
+    return chosen(groups, np.tile(np.arange(groups["/summary"].sizes["run"]), 5))
 
 
-def small(rng, protocol, change):
-    """A grid of three by three."""
-    return _gas(rng, protocol, (3, 3))
+def small(rng, case, make=truth):
+    """Of a grid three by three."""
+    rows, columns = (np.unique(np.linspace(0, n - 1, 3).astype(int)) for n in case.levels)
+    return chosen(make(rng, case), (rows[:, None] * case.levels[1] + columns).ravel())
 
 
-def missing(rng, protocol, change):
+def missing(rng, case):
     """A fifth of the cells is missing."""
-    data = _gas(rng, protocol)
-    runs = data.sizes["run"]
-    return data.isel(run=np.sort(rng.permutation(runs)[: runs - runs // 5]))
+    groups = truth(rng, case)
+    runs = groups["/summary"].sizes["run"]
+    return chosen(groups, np.sort(rng.permutation(runs)[: runs - runs // 5]))
 
 
-def small_and_wrong(rng, protocol, change):
-    """The planted violation on a grid of three by three."""
-    return change(_gas(rng, protocol, (3, 3)))
-
-
-def mislabelled(rng, protocol, change):
+def mislabelled(rng, case):
     """Runs by AdamW that are called SGD's."""
     data = optimizer_table(rng, "adamw", d=D, levels=LEVELS)
-    return data.assign_coords(optimizer=("run", np.full(data.sizes["run"], "sgd")))
+    return groups_of(data.assign_coords(optimizer=("run", np.full(data.sizes["run"], "sgd"))))
 
 
-def miscounted(rng, protocol, change):
+def miscounted(rng, case):
     """The dimension is a tenth too large."""
-    return _gas(rng, protocol).assign_attrs(dimension=round(1.1 * D))
+    return groups_of(gas(rng, case.protocol).assign_attrs(dimension=round(1.1 * D)))
 
 
-def path(rng, protocol, change, known=True):
+def path(rng, case, known=True):
     """Entropies of the path: they go with the diffusivity, twice as fast as those of a gas."""
-    data = _gas(rng, protocol)
+    data = gas(rng, case.protocol)
     sphere = 2 * data["entropy_sphere"]
     entropies = {"entropy_sphere": sphere, "entropy": data["entropy"] - data["entropy_sphere"] + sphere}
     if known:
-        return data.assign(entropies | {"path_entropy": ("run", np.ones(data.sizes["run"], dtype=bool))})
-    return data.assign(entropies).drop_vars(["path_entropy", "effective_sample_size"])
+        return groups_of(data.assign(entropies | {"path_entropy": ("run", np.ones(data.sizes["run"], dtype=bool))}))
+    return groups_of(data.assign(entropies).drop_vars(["path_entropy", "effective_sample_size"]))
 
 
-def moving(rng, protocol, change):
+def moving(rng, case):
     """The norm is still growing: gradients push it a third more than weight decay takes away."""
-    data = _gas(rng, protocol)
-    pushed = {name: 1.3 * data[name] for name in ("grad_sq", "grad_variance", "balance") if name in data}
-    return data.assign(pushed)
+    data = gas(rng, case.protocol)
+    return groups_of(data.assign({n: 1.3 * data[n] for n in ("grad_sq", "grad_variance", "balance") if n in data}))
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A kind of table, which verdicts on it are wrong, and which claims it concerns (all if none is named)."""
+    """A kind of table, which verdicts on it are wrong, and which claims it concerns (all if none is named).
+
+    What has protocols is done to tables of the isotropic gas under these.
+    """
 
     make: object
     wrong: tuple
@@ -156,7 +179,7 @@ ON_ENTROPY = ("V2", "V4", "V5")
 #: By the names of the columns.
 ATTACKS = {
     "truth": Attack(truth, TRUE),
-    "planted": Attack(planted, FALSE),
+    "planted": Attack(violated, FALSE),
     "trend": Attack(partial(blended, strength=trend), FALSE),
     "corner": Attack(partial(blended, strength=corner), FALSE),
     "copies": Attack(copied, TRUE),
@@ -164,19 +187,14 @@ ATTACKS = {
     "uneven": Attack(partial(blended, strength=uneven), TRUE),
     "outlier": Attack(partial(blended, strength=outlier), TRUE),
     "3x3": Attack(small, TRUE),
-    "3x3, planted": Attack(small_and_wrong, FALSE),
+    "3x3, planted": Attack(partial(small, make=violated), FALSE),
     "missing cells": Attack(missing, TRUE),
     "wrong label": Attack(mislabelled, FALSE, ("V1", "V2", "V3", "V4", "V5", "V8"), ("fixed-lr",)),
-    "wrong d": Attack(miscounted, FALSE, ("V3",)),
+    "wrong d": Attack(miscounted, FALSE, ("V3",), PROTOCOLS),
     "path": Attack(path, ("agrees", "disagrees"), ON_ENTROPY),
     "unknown entropy": Attack(partial(path, known=False), ("agrees", "disagrees"), ON_ENTROPY),
     "not stationary": Attack(moving, FALSE, protocols=("fixed-lr", "fixed-elr")),
 }
-
-
-def attacked():
-    """The forms of claims that are attacked: those whose tables are of the gas, which have a planted change."""
-    return [case for case in cases() if case.wrong[0] is planted]
 
 
 def concerned(case, attack):
@@ -185,13 +203,14 @@ def concerned(case, attack):
         return False
     if attack.concerns == ON_ENTROPY and case.title in (FLUCTUATIONS, RADIUS):
         return False
-    return not attack.protocols or case.protocol in attack.protocols
+    return not attack.protocols or (case.truth[0] is gas and case.protocol in attack.protocols)
 
 
 def verdict(case, attack, seed):
     """The verdict on one table."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{case.claim} {case.protocol}".encode())])
-    table = table_of(attack.make(rng, case.protocol, case.wrong[2]))
+    groups = attack.make(rng, case)
+    table = table_of(Runs(None, xr.DataTree.from_dict(groups), None, {}))
     rows = {row.title: row.verdict for row in claims()[case.claim].verdicts(table)}
     return rows[case.title] if case.title in rows else next(iter(rows.values()))  # V3 names the way it took
 
@@ -200,7 +219,7 @@ def study(tables, known):
     """Count verdicts by form and attack; what is known is not counted again, and more is kept as soon as it is."""
     kept = Path(known) if known else None
     found = json.loads(kept.read_text()) if kept and kept.exists() else {}
-    for case in attacked():
+    for case in cases():
         for name, attack in ATTACKS.items():
             key = f"{case.claim} | {case.protocol} | {case.title} | {name}"
             if not concerned(case, attack) or len(found.get(key, [])) >= tables:
@@ -229,7 +248,7 @@ def main():
     print("Wrong verdicts by attack; in brackets the share of violations that are seen.\n")
     print(f"| claim | protocol | form | {' | '.join(ATTACKS)} |")
     print("|---" * (3 + len(ATTACKS)) + "|")
-    for case in attacked():
+    for case in cases():
         cells = ["" if (share := wrong(found, case, name)) is None else f"{share:.0%}" for name in ATTACKS]
         cells = [
             f"{cell} ({seen(found, case, name):.0%})" if cell and ATTACKS[name].wrong == FALSE else cell

@@ -13,11 +13,16 @@ import xarray as xr
 from gas_parts import mixture, mixture_table
 from gas_states import state_table
 from scipy.integrate import solve_ivp
+from well_table import HESSIAN, NOISE, RATES, well_table
 
 from empirics.claims import Table, claims
 from empirics.claims.adiabat import FIXED_ELR, FIXED_LR
 from empirics.claims.compressibility import IDEAL, NOISE_SLOPE
+from empirics.claims.edge import EDGE
 from empirics.claims.fluctuations import ENTROPY, FLUCTUATIONS
+from empirics.claims.implicit import FLUCTUATIONS as OWN_FLUCTUATIONS
+from empirics.claims.implicit import SHAPE
+from empirics.claims.implicit import THERMOMETER as OWN_THERMOMETER
 from empirics.claims.maxwell import RELATIONS
 from empirics.claims.mixture import LAW, TEMPERATURES
 from empirics.claims.potential import DIRECTIONS, RADIUS
@@ -139,6 +144,23 @@ def virial(rng, noise=1.0):
     return Runs(None, xr.DataTree.from_dict(groups | {"/summary": data.assign(scattered)}), None, {})
 
 
+@cache
+def _well(seed, hessian, noise):
+    return well_table(hessian=hessian * HESSIAN, noise=noise * NOISE, seed=seed)
+
+
+def well(rng, hessian=1.0, noise=1.0):
+    """Simulated SGD in a quadratic well; H or Sigma are shown by a factor too large."""
+    return _well(int(rng.integers(2**31)), hessian, noise)
+
+
+def at_edge(rng, factor=1.0):
+    """Runs whose batch sharpness is this factor times that at the edge, and scatters by 1 %."""
+    data = _well(0, 1.0, 1.0)
+    scatter = 1 + 0.01 * rng.standard_normal(len(RATES))
+    return data.assign(batch_sharpness=factor * 2 / data["effective_lr"] * scatter)
+
+
 def part_noisier(rng):
     """The noise of one part of four is shown 10 % too large."""
     return mixture_table(rng, out_of_balance=1.1)
@@ -151,7 +173,10 @@ def part_hotter(rng):
 
 @dataclass(frozen=True)
 class Case:
-    """A form of a claim, what the truth is, and one way to be wrong that it must see: functions and what they take."""
+    """A form of a claim, what the truth is, and one way to be wrong that it must see: functions and what they take.
+
+    `levels` is the grid of the runs, in their order.
+    """
 
     claim: str
     protocol: str
@@ -159,16 +184,23 @@ class Case:
     planted: str
     truth: tuple
     wrong: tuple
+    levels: tuple = LEVELS
 
 
 def _of_states(claim, protocol, title, change):
     return Case(claim, protocol, title, change.__doc__, (gas, protocol), (planted, protocol, change))
 
 
+def _of_well(form, words, hessian, noise):
+    return Case("V10", "fixed-sphere", form, words, (well,), (well, hessian, noise), (len(RATES), 1))
+
+
 def cases():
     """All of them, the claims in order."""
     late = "The way takes a tenth longer."
-    found = [Case("V0", p, AREA, late, (trajectory, p), (trajectory, p, 1.1)) for p in ("fixed-lr", "fixed-elr")]
+    found = [
+        Case("V0", p, AREA, late, (trajectory, p), (trajectory, p, 1.1), (8, 3)) for p in ("fixed-lr", "fixed-elr")
+    ]
     found += [
         _of_states("V1", "fixed-lr", SLOPES, unbound),
         _of_states("V1", "fixed-lr", FORMULA, noisier),
@@ -188,7 +220,10 @@ def cases():
         Case("V7", "fixed-lr", TEMPERATURES, part_hotter.__doc__, (mixture_table,), (part_hotter,)),
         _of_states("V8", "fixed-lr", IDEAL, curved),
         _of_states("V8", "fixed-lr", NOISE_SLOPE, stiffer),
-        Case("V9", "fixed-lr", VIRIAL, "The noise is shown 10 % too small.", (virial,), (virial, 0.9)),
+        Case("V9", "fixed-lr", VIRIAL, "The noise is shown 10 % too small.", (virial,), (virial, 0.9), (7, 5)),
+        *(_of_well(form, "The noise is shown 10 % too large.", 1.0, 1.1) for form in (SHAPE, OWN_FLUCTUATIONS)),
+        _of_well(OWN_THERMOMETER, "The Hessian is shown 10 % too large.", 1.1, 1.0),
+        Case("V11", "fixed-sphere", EDGE, "It is 10 % too large.", (at_edge,), (at_edge, 1.1), (len(RATES), 1)),
     ]
 
 

@@ -1,11 +1,12 @@
 """Attacks on the verdicts: tables with something wrong in them do not agree, and true ones do not disagree."""
 
 import pytest
-from study_attack import ATTACKS, attacked, concerned, seen, study, verdict, wrong
+from study_attack import ATTACKS, concerned, seen, study, verdict, wrong
+from study_power import cases
 
 TABLES = 100
 
-PAIRS = [(case, name) for case in attacked() for name, attack in ATTACKS.items() if concerned(case, attack)]
+PAIRS = [(case, name) for case in cases() for name, attack in ATTACKS.items() if concerned(case, attack)]
 
 
 @pytest.mark.long
@@ -13,12 +14,12 @@ def test_hardly_any_verdict_is_wrong_whatever_is_done_to_the_tables(tmp_path_fac
     found = study(TABLES, str(tmp_path_factory.getbasetemp().parent / "attacks.json"))  # goes on where it stopped
     shares = {(case.claim, case.protocol, case.title, name): wrong(found, case, name) for case, name in PAIRS}
     assert not {key: share for key, share in shares.items() if share > 0.05}
-    missed = [case for case in attacked() if seen(found, case, "planted") < 0.95]
+    missed = [case for case in cases() if seen(found, case, "planted") < 0.95]
     assert not missed, "a violation of 10 % on the whole grid"
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_one_table_of_each_attack(name):
-    for case in attacked():
+    for case in cases():
         if case.protocol == "fixed-lr" and case.claim in ("V1", "V3") and concerned(case, ATTACKS[name]):
             assert verdict(case, ATTACKS[name], 1) not in ATTACKS[name].wrong, (case.claim, case.title)
