@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 from _pytest.doctest import DoctestItem
+from hypothesis import HealthCheck, settings
 
 # A shell starts its background jobs with Ctrl-C ignored, and children inherit that: the tests of Ctrl-C need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# Examples take as long as they take: a machine with every core busy is no failure.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What stands on a package that is an extra cannot be imported without it.
 collect_ignore = [

@@ -54,6 +54,7 @@ VARIABLES: dict[str, Variable] = {
     "hessian_noise": Variable("trace of Hessian times gradient covariance at unit norm, mean", "nat^3"),
     "hessian_gradient": Variable("curvature along minibatch gradients, g.H g at unit norm, mean", "nat^3"),
     "batch_sharpness": Variable("curvature of minibatches along their own gradients, E[g.H_B g]/E|g|^2", "nat"),
+    "harmonic_directions": Variable("number of directions between which H and Sigma are known", "1"),
     "harmonic_temperature": Variable("temperature by the noise at the mean direction", "nat"),
     "harmonic_laplacian": Variable("trace of the Hessian on the sphere at the mean direction, unit norm", "nat"),
     "harmonic_lowest": Variable("lowest curvature on the sphere at the mean direction, unit norm", "nat"),

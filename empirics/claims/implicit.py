@@ -49,8 +49,10 @@ class ImplicitPotential(Claim):
     slope of the entropy are R T and R whatever H and Sigma: they test only that the well is harmonic. Each is judged as
     a function of T.
 
-    H and Sigma are those at the mean direction. A well that bends differs from its quadratic form by a few per cent of
-    R T at the temperatures at which networks move, and the margin allows for that much.
+    H and Sigma are those at the mean direction; in large networks between the stiffest directions alone, which are
+    modes of H, so that their covariance follows from these, but no moment of all. A well that bends differs from its
+    quadratic form by a few per cent of R T at the temperatures at which networks move, and the margin allows for that
+    much.
     """
 
     name = "V10"
@@ -92,6 +94,8 @@ class ImplicitPotential(Claim):
         law = ground_of(table, name)
         if missing := _missing(table, *columns):
             return self.not_measured(table, form, law, 1.0, missing)
+        if why := _partial(table):
+            return replace(self.not_measured(table, form, law, 1.0, []), reason=why)
         measured, predicted = _sides(table, form)
         details: dict[str, object] = {"predicted": predicted.tolist(), "measured": measured.tolist()}
         estimate, refused = _over_temperature(table, measured, predicted), _refused(table)
@@ -101,6 +105,8 @@ class ImplicitPotential(Claim):
         law = ground_of(table, "implicit-potential")
         if missing := _missing(table, "harmonic_entropy", "entropy_sphere"):
             return self.not_measured(table, ENTROPY, law, 1.0, missing)
+        if why := _partial(table):
+            return replace(self.not_measured(table, ENTROPY, law, 1.0, []), reason=why)
         refused = _refused(table, on_entropy=True)
         row = self.verdict(table, ENTROPY, law, 1.0, self.margin, _slope(table), refused=refused)
         return uncalibrated_noted(table, row)
@@ -108,7 +114,7 @@ class ImplicitPotential(Claim):
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Fluctuations and thermometer as predicted and as measured, in every run."""
         needed = {name for form in (FLUCTUATIONS, THERMOMETER) for name in FORMS[form][1]}
-        if _missing(table, *needed) or _no_well(table) or not _chosen(table)[1].any():
+        if _missing(table, *needed) or _partial(table) or _no_well(table) or not _chosen(table)[1].any():
             return ()
         series = []
         for form, label in ((FLUCTUATIONS, "Var L/(R T²)"), (THERMOMETER, "E|∇L|²/(T tr H)")):
@@ -138,10 +144,17 @@ def _missing(table: Table, *columns: str) -> list[str]:
     predicted = [name for name in columns if name.startswith("harmonic_")]
     measured = [name for name in columns if name not in predicted]
     absent = table.missing(
-        *(f"harmonic_{name}" for name in ("temperature", "laplacian", "lowest", "relaxations")), *measured
+        *(f"harmonic_{name}" for name in ("directions", "temperature", "laplacian", "lowest", "relaxations")),
+        *measured,
     )
     unknown = [name for name in predicted if name not in table.data.variables]
     return list(dict.fromkeys([*absent, *unknown, *StateVariables.missing(table)]))
+
+
+def _partial(table: Table) -> str:
+    """Why no moment of all directions follows: H and Sigma are known between some; empty if between all."""
+    known, directions = table.values("harmonic_directions").min(initial=np.inf), table.dimension - 1
+    return "" if known >= directions else f"H and Sigma were taken between {known:.0f} of {directions:.0f} directions"
 
 
 def _in_well(table: Table) -> NDArray[np.bool_]:
@@ -156,7 +169,8 @@ def _no_well(table: Table) -> str:
     out = float((~inside).mean()) if len(inside) else 0.0
     if out <= MOST_LEFT_OUT:
         return ""
-    lowest, mean = table.values("harmonic_lowest"), table.values("harmonic_laplacian") / (table.dimension - 1)
+    lowest = table.values("harmonic_lowest")
+    mean = table.values("harmonic_laplacian") / table.values("harmonic_directions")
     return (
         f"gate: {out:.0%} of the runs are in no basin: the loss curves down at their mean direction, or steps diverge "
         f"(lowest curvature {np.median(lowest):.2g}, mean {np.median(mean):.2g} in the median run)"

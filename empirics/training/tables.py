@@ -250,8 +250,9 @@ class NetworkMeasure(TomlTable):
     implicit
         Predict the covariance of the directions, the fluctuations of the loss and the mean squared gradient from H and
         Sigma, taken from all samples at the mean direction of every run (claim V10): for SGD, with `expected_loss`, for
-        networks of up to 2,048 weights that are all scale-invariant. A run costs two gradients of the whole set for
-        each weight, and one of every sample.
+        networks that are all scale-invariant. A run costs two gradients of the whole set for each weight, and one of
+        every sample; with more than 2,048 weights only the covariance of the 32 stiffest directions is predicted, at
+        some 300 gradients of the whole set.
     hessian_probes, hessian_every
         Number of random probes of the Hessian's trace, at two gradients each, and at every how many snapshots they are
         taken, with six more gradients for the curvature along the noise, along the gradient, and of the minibatch along

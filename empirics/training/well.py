@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from empirics.experiment import ExperimentError
 from empirics.models.base import Block, Model
@@ -21,31 +22,27 @@ from empirics.training.state import Components
 from empirics.training.whole_set import WholeSet
 from thermo_theory import Harmonic
 
-__all__ = ["LARGEST", "NAMES", "Tangents", "check_network", "harmonic", "of_run"]
+__all__ = ["LARGEST", "NAMES", "STIFFEST", "Tangents", "check_network", "harmonic", "of_run"]
 
 FloatArray = NDArray[np.float64]
 
-#: Largest number of weights whose Hessian is taken as a matrix.
-LARGEST = 2048
+#: Largest number of weights whose Hessian is taken as a matrix; of more, only so many of the stiffest directions are.
+LARGEST, STIFFEST = 2048, 32
 
 #: What `harmonic` returns, of the well and of the gas in it, each after "harmonic_".
-OF_WELL = ("temperature", "laplacian", "lowest", "relaxations", "minimum")
+OF_WELL = ("directions", "temperature", "laplacian", "lowest", "relaxations", "minimum")
 OF_GAS = ("energy", "fluctuations", "thermometer", "entropy", "shape")
 NAMES = tuple(f"harmonic_{name}" for name in (*OF_WELL, *OF_GAS))
 
 
 def check_network(model: Model) -> None:
-    """Refuse a network whose H and Sigma cannot be had on a product of spheres, as matrices.
+    """Refuse a network whose H and Sigma cannot be had on a product of spheres.
 
     Raises
     ------
     ExperimentError
-        If it has too many weights, or some that are not scale-invariant.
+        If it has weights that are not scale-invariant.
     """
-    if model.dimension > LARGEST:
-        raise ExperimentError(
-            f"[measure] implicit = true: must be false with {model.dimension:,} weights (limit {LARGEST:,})"
-        )
     if not model.all_spheres:
         rest = ", ".join(block.name for block in model.blocks if not block.scale_invariant)
         raise ExperimentError(f"[measure] implicit = true: must be false with weights not scale-invariant: {rest}")
@@ -80,11 +77,11 @@ def harmonic(
     Returns
     -------
     dict of str to float
-        What `NAMES` lists: temperature of the noise (nat); tr H and its lowest eigenvalue (nat); relaxation times of
+        What `NAMES` lists: m; temperature of the noise (nat); tr H and its lowest eigenvalue (nat); relaxation times of
         that direction in the run; loss at the minimum of the well (nat); for steps of this size the mean loss above it
         over RT, ``Var L/(R T²)``, ``E|grad L|²/(T tr H)`` and the entropy (nat); and the mean square by which the
         covariance of the positions differs from that of the gas, in its units, 0 if they are equal. Where H is not
-        positive or the steps diverge, there is no well: all but the first four are NaN.
+        positive or the steps diverge, there is no well: all but the first five are NaN.
 
     Examples
     --------
@@ -95,6 +92,7 @@ def harmonic(
     """
     found = dict.fromkeys(NAMES, np.nan)
     curvatures = np.linalg.eigvalsh(hessian)
+    found["harmonic_directions"] = len(hessian)
     found["harmonic_temperature"] = rate * float(np.trace(noise)) / (2 * len(noise))
     found["harmonic_laplacian"], found["harmonic_lowest"] = float(curvatures.sum()), float(curvatures[0])
     found["harmonic_relaxations"] = steps * rate * found["harmonic_lowest"]
@@ -126,21 +124,24 @@ def _apart(positions: FloatArray, spread: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class Tangents:
-    """The mean direction of a run, and coordinates about it on the unit sphere, or product of spheres.
+    """The mean direction of a run, and its snapshots about it on the unit sphere, or product of spheres.
 
     Attributes
     ----------
     weights : numpy.ndarray, shape (d,)
         Weights in the mean direction of every sphere, of its mean squared norm.
-    basis : numpy.ndarray, shape (d, m)
-        Orthonormal directions that change neither a norm nor a mean of rows on which the loss does not depend.
-    positions : numpy.ndarray, shape (n, m)
-        The snapshots in these coordinates, over the norm of the weights.
+    snapshots : numpy.ndarray, shape (n, d)
+        The snapshots with these norms, over the norm of the weights.
+    normals : numpy.ndarray, shape (spheres, d)
+        The mean direction of every sphere, 0 outside of it.
+    components : Components
+        The spheres.
     """
 
     weights: FloatArray
-    basis: FloatArray
-    positions: FloatArray
+    snapshots: FloatArray
+    normals: FloatArray
+    components: Components
 
     @classmethod
     def of(cls, kept: FloatArray, blocks: tuple[Block, ...]) -> Tangents:
@@ -157,12 +158,33 @@ class Tangents:
             centre /= np.linalg.norm(centre)
             radius = np.sqrt((norms**2).mean())
             turned[:, part], mean[part], normal[part] = radius * kept[:, part] / norms, radius * centre, centre
-        # What is left of the unit vectors without flat directions spans the rest.
-        allowed = components.without_flat(torch.eye(kept.shape[1], dtype=torch.float64)).numpy()
-        projector = allowed - normals.T @ normals
+        return cls(mean, turned / np.linalg.norm(mean), normals, components)
+
+    def project(self, rows: FloatArray) -> FloatArray:
+        """What rows (n, d) have along directions that change no norm and nothing on which the loss does not depend."""
+        allowed = self.components.without_flat(torch.from_numpy(rows)).numpy()
+        return np.asarray(allowed - (allowed @ self.normals.T) @ self.normals)
+
+    def basis(self) -> FloatArray:
+        """Orthonormal directions that span all of these, shape (d, m)."""
+        projector = self.project(np.eye(len(self.weights)))
         values, vectors = np.linalg.eigh((projector + projector.T) / 2)
-        basis = vectors[:, values > 0.5]
-        return cls(mean, basis, turned @ basis / np.linalg.norm(mean))
+        return np.asarray(vectors[:, values > 0.5])
+
+    def stiffest(self, whole: WholeSet, reach: float) -> FloatArray:
+        """The `STIFFEST` of these, shape (d, m), by Lanczos: modes of H, so that steps along them form no others."""
+        size, weights = len(self.weights), torch.from_numpy(self.weights)
+
+        def pulled(vector: FloatArray) -> FloatArray:
+            along = self.project(vector.reshape(1, -1))
+            length = float(np.linalg.norm(along))
+            return (
+                length * self.project(whole.hessian_times(weights, torch.from_numpy(along / length), reach).numpy())[0]
+            )
+
+        start = self.project(np.random.default_rng(0).standard_normal((1, size)))[0]
+        operator = LinearOperator((size, size), matvec=pulled, dtype=np.float64)
+        return np.asarray(eigsh(operator, STIFFEST, which="LA", v0=start, tol=1e-4)[1])
 
 
 def of_run(
@@ -177,7 +199,7 @@ def of_run(
     kept
         The snapshots, shape (n, d).
     model
-        The network.
+        The network. Above `LARGEST` weights it is the gas in the `STIFFEST` directions alone.
     experiment
         The experiment, for what the steps are made of.
     rate
@@ -187,14 +209,14 @@ def of_run(
     """
     at, training = Tangents.of(kept.astype(np.float64), model.blocks), experiment.training
     weights, squared = torch.from_numpy(at.weights), float(at.weights @ at.weights)
-
-    def inside(matrix: torch.Tensor) -> FloatArray:
-        return squared * (at.basis.T @ matrix.numpy() @ at.basis)
-
+    reach = experiment.measure.hessian_reach
+    basis = at.basis() if model.dimension <= LARGEST else at.stiffest(whole, reach)
+    along = torch.from_numpy(basis)
     # Halves of a minibatch share its noise; their difference, amplified, adds gain² times as much.
     share = (1 + training.noise_gain**2) / training.batch_size
-    noise = share * inside(whole.covariance(weights))
+    noise = share * squared * whole.covariance(weights, along).numpy()
     noise += noise_size(experiment, model) ** 2 * np.eye(len(noise))
-    hessian = inside(whole.hessian(weights, experiment.measure.hessian_reach))
-    slope = np.sqrt(squared) * (whole.gradient(weights[None])[0].numpy() @ at.basis)
-    return harmonic(hessian, noise, rate, at.positions, steps, slope, float(whole.losses(weights[None])[0]))
+    hessian = squared * (whole.hessian_times(weights, along.T.contiguous(), reach) @ along).numpy()
+    slope = np.sqrt(squared) * (whole.gradient(weights[None])[0].numpy() @ basis)
+    loss = float(whole.losses(weights[None])[0])
+    return harmonic((hessian + hessian.T) / 2, noise, rate, at.snapshots @ basis, steps, slope, loss)

@@ -65,48 +65,56 @@ class WholeSet:
         return _gradient(self.losses, flat)
 
     def hessian(self, weights: Tensor, reach: float) -> Tensor:
-        """Second derivatives at the weights of one run, by differences of gradients, which see the kinks of ReLU, too.
+        """Second derivatives at the weights of one run, shape (d, d), symmetric; see `hessian_times`."""
+        found = self.hessian_times(weights, torch.eye(len(weights), dtype=weights.dtype, device=weights.device), reach)
+        return (found + found.T) / 2
+
+    def hessian_times(self, weights: Tensor, vectors: Tensor, reach: float) -> Tensor:
+        """Product of the Hessian with unit vectors, by differences of gradients, which see the kinks of ReLU, too.
 
         Parameters
         ----------
         weights
-            Shape (d,).
+            Those of one run, shape (d,).
+        vectors
+            Shape (n, d).
         reach
             Half the length (rad) of the intervals over which the curvature is averaged.
 
         Returns
         -------
         Tensor
-            Shape (d, d), symmetric, in nat per squared weight.
+            Shape (n, d), in nat per squared weight.
         """
         step, rows = reach * torch.linalg.vector_norm(weights), []
-        axes = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
-        for some in axes.split(_together(len(self._inputs), len(weights))):
+        for some in vectors.split(_together(len(self._inputs), len(weights))):
             rows.append((self.gradient(weights + step * some) - self.gradient(weights - step * some)) / (2 * step))
-        found = torch.cat(rows)
-        return (found + found.T) / 2
+        return torch.cat(rows)
 
-    def covariance(self, weights: Tensor) -> Tensor:
+    def covariance(self, weights: Tensor, basis: Tensor) -> Tensor:
         """Covariance of the gradient of one sample with the label it is drawn with, at the weights of one run.
 
         Parameters
         ----------
         weights
             Shape (d,).
+        basis
+            The directions between which it is taken, shape (d, m).
 
         Returns
         -------
         Tensor
-            Shape (d, d), in nat² per squared weight. That of a minibatch of B samples, drawn with replacement, is 1/B
+            Shape (m, m), in nat² per squared weight. That of a minibatch of B samples, drawn with replacement, is 1/B
             of it.
         """
-        second, mean = weights.new_zeros(len(weights), len(weights)), torch.zeros_like(weights)
+        mean = weights.new_zeros(basis.shape[1])
+        second = mean.new_zeros(len(mean), len(mean))
         for label in range(self._shares.shape[1]):
             shown = self._shares[:, label] > 0
             inputs, shares = self._inputs[shown], self._shares[shown, label] / len(self._inputs)
             some = _together(1, len(weights))
             for x, share in zip(inputs.split(some), shares.to(weights.dtype).split(some), strict=True):
-                each = _gradient(partial(self._single, x, label), weights.expand(len(x), -1))
+                each = _gradient(partial(self._single, x, label), weights.expand(len(x), -1)) @ basis
                 second += each.T @ (share.unsqueeze(1) * each)
                 mean += share @ each
         return second - torch.outer(mean, mean)

@@ -109,7 +109,7 @@ def columns_of(name):
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=5, derandomize=True)
 @given(data=st.data())
 def test_claims_and_figures_stand_any_columns(name, data):
     columns, ways = st.sampled_from(columns_of(name)), st.sampled_from(sorted(CHANGES))

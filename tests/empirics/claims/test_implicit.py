@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from well_table import HESSIAN, NOISE, RATES, well_table
+from well_table import HESSIAN, NOISE, RATES, moves, well_table
 
 from empirics.claims import compare
 from empirics.claims.edge import EDGE
 from empirics.claims.implicit import ENERGY, ENTROPY, FLUCTUATIONS, FORMS, SHAPE, THERMOMETER
+from empirics.training.well import harmonic
 
 EVERY = (SHAPE, *FORMS, ENTROPY)
 
@@ -48,6 +49,20 @@ def test_a_wrong_hessian_or_noise_is_seen(planted, seen):
     found = words(wrong)
     assert {title for title in found if found[title] == "disagrees"} == seen
     assert not any("shape of its own" in note for note in compare(wrong).notes)
+
+
+def test_of_some_of_the_directions_only_the_covariance_is_judged(truth):
+    """The three stiffest of six modes, as in a large network: H is diagonal, and its last three are these."""
+    for planted, word in ((1.0, "agrees"), (1.1, "disagrees")):
+        some = truth.copy(deep=True)
+        for i, rate in enumerate(RATES):
+            part = harmonic(planted * HESSIAN[3:, 3:], NOISE[3:, 3:], rate, moves(rate)[0][:, 3:], int(1000 / rate))
+            for name, value in part.items():
+                some[name].values[i] = value
+        found = words(some)
+        assert found.pop(SHAPE) == word
+        assert set(found.values()) == {"not measured"}
+    assert "between 3 of 6 directions" in next(row.reason for row in compare(some) if row.title == ENERGY)
 
 
 def test_a_run_in_no_basin_or_that_is_too_slow_is_refused(truth):

@@ -17,14 +17,14 @@ PLAIN = (measure.effective_sample_size, measure.r_hat, measure.autocorrelation_t
 
 
 @pytest.mark.parametrize("estimator", PLAIN)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=SIZES)
 def test_what_has_no_unit_does_not_depend_on_it(estimator, size):
     # R-hat ranks distances to the median, of which the two in the middle are equal but for rounding.
     assert estimator(size * NOISE) == pytest.approx(estimator(NOISE), rel=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=SIZES, last_bit=st.booleans(), n=st.integers(8, 60))
 def test_a_constant_series_is_worth_one_value_and_has_mixed(size, last_bit, n):
     x = size * (1 + last_bit * 2.0**-52 * (np.arange(2 * n) % 2)).reshape(2, n)
@@ -40,7 +40,7 @@ def test_a_constant_series_is_worth_one_value_and_has_mixed(size, last_bit, n):
         measure.mean_difference(x[0], x[1])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=SIZES)
 def test_errors_and_differences_go_with_the_unit(size):
     """Of the order of the largest number in use too, where squares overflow."""
@@ -52,7 +52,7 @@ def test_errors_and_differences_go_with_the_unit(size):
     assert pooled.freedom == pytest.approx(2 * here.freedom)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=SIZES)
 def test_gradients_of_any_size(size):
     g = NOISE + 0.5
@@ -78,7 +78,7 @@ def test_what_has_no_limit_is_nan():
         measure.sphere_laplacian(lambda v: v, np.zeros(3), np.zeros(3))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=SIZES, power=st.sampled_from([0.0, 1.0]))
 def test_curves_of_any_size_and_level_ones(size, power):
     step = np.arange(10.0, 110.0)
@@ -90,7 +90,7 @@ def test_curves_of_any_size_and_level_ones(size, power):
     assert kind.label == "gas"
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=SIZES, offset=st.sampled_from([0.0, 1.0]))
 def test_entropy_is_integrated_whatever_the_unit(size, offset):
     """T and U in another unit; a loss that does not vary, or is 0, brings no entropy and has an error all the same."""
@@ -106,7 +106,7 @@ def test_entropy_is_integrated_whatever_the_unit(size, offset):
         measure.entropy_by_integration(np.full(6, size), heat, p=np.full(6, 1.0), V=np.resize([1.0, 1.0 + 2.0**-52], 6))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(size=st.sampled_from([1e-200, 1e-30, 1e30, 1e200]), method=st.sampled_from(["flat", "cap", "gaussian", "vmf"]))
 def test_directions_have_no_size(size, method):
     x = NOISE.T[:40] + 3.0

@@ -10,6 +10,7 @@ from tiny import tiny
 from empirics.data.dataset import Dataset
 from empirics.experiment import ExperimentError
 from empirics.models.mlp import EnsembleMLP, NormedMLP
+from empirics.training import well
 from empirics.training.ensemble import Ensemble
 from empirics.training.feed import Samples
 from empirics.training.record import SnapshotColumn
@@ -67,7 +68,8 @@ def test_derivatives_over_the_whole_set_are_those_of_samples_one_by_one(ensemble
     mean = np.einsum("sc,scd->d", shown, each) / len(shown)
     np.testing.assert_allclose(whole.gradient(weights[None])[0].numpy(), mean, atol=1e-12)
     second = np.einsum("sc,scd,sce->de", shown, each, each) / len(shown)
-    np.testing.assert_allclose(whole.covariance(weights).numpy(), second - np.outer(mean, mean), atol=1e-12)
+    found = whole.covariance(weights, torch.eye(len(weights), dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(found, second - np.outer(mean, mean), atol=1e-12)
     hessian = torch.autograd.functional.hessian(lambda w: whole.losses(w[None])[0], weights).numpy()
     np.testing.assert_allclose(whole.hessian(weights, 1e-6).numpy(), hessian, atol=1e-5)
     assert np.linalg.norm(hessian) > 0.1  # else nothing was compared
@@ -135,18 +137,20 @@ def test_tangents_change_no_norm_and_no_flat_direction(network):
     kept = rng.standard_normal(network.dimension) + 0.1 * rng.standard_normal((50, network.dimension))
     kept *= rng.uniform(0.5, 2.0, (50, 1))  # norms are no part of the directions
     at = Tangents.of(kept, network.blocks)
-    assert at.basis.shape == (network.dimension, network.directions)
-    np.testing.assert_allclose(at.basis.T @ at.basis, np.eye(network.directions), atol=1e-12)
+    basis = at.basis()
+    assert basis.shape == (network.dimension, network.directions)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(network.directions), atol=1e-12)
     start = 0
     for block in network.blocks:
-        w, rows = (a[start : start + block.size].reshape(block.parts, -1, *a.shape[1:]) for a in (at.weights, at.basis))
+        w, rows = (a[start : start + block.size].reshape(block.parts, -1, *a.shape[1:]) for a in (at.weights, basis))
         assert abs(np.einsum("pi,pik->pk", w, rows)).max() < 1e-12
         if block.centred:
             columns = rows.reshape(*block.shape, -1)
             assert abs(columns.sum(0)).max() < 1e-12
         start += block.size
-    assert abs(at.positions.mean(0)).max() < 0.02
-    assert at.positions.std() > 0.01
+    positions = at.snapshots @ basis
+    assert abs(positions.mean(0)).max() < 0.02
+    assert positions.std() > 0.01
 
 
 def test_positions_are_angles_over_the_norm_of_all_weights():
@@ -155,7 +159,8 @@ def test_positions_are_angles_over_the_norm_of_all_weights():
     at[0] = 3.0
     turned = np.stack([at, at, at, at])
     turned[[0, 1], 1] = [0.03, -0.03]
-    positions = Tangents.of(turned, network.blocks).positions
+    at = Tangents.of(turned, network.blocks)
+    positions = at.snapshots @ at.basis()
     np.testing.assert_allclose(np.sort(np.linalg.norm(positions, axis=1)), [0, 0, 0.01, 0.01], atol=1e-6)
 
 
@@ -163,8 +168,8 @@ def test_a_saddle_and_steps_that_diverge_are_no_well():
     x = np.random.default_rng(0).standard_normal((100, 2))
     for hessian, rate in ((np.diag([-0.1, 1.0]), 0.1), (np.diag([0.1, 1.0]), 2.5)):
         found = harmonic(hessian, np.eye(2), rate, x, steps=100)
-        assert np.isfinite([found[name] for name in NAMES[:4]]).all()
-        assert np.isnan([found[name] for name in NAMES[4:]]).all()
+        assert np.isfinite([found[name] for name in NAMES[:5]]).all()
+        assert np.isnan([found[name] for name in NAMES[5:]]).all()
     flat = harmonic(np.eye(2), np.diag([1.0, 0.0]), 0.1, x, steps=100)
     assert np.isfinite(flat["harmonic_fluctuations"])
     assert np.isnan([flat["harmonic_entropy"], flat["harmonic_shape"]]).all()
@@ -184,10 +189,27 @@ def test_what_has_no_exact_well_is_refused(change, message):
         tiny(*pieces)
 
 
-def test_a_network_that_is_too_large_for_it_is_refused(data):
-    asked = changed(tiny(*SMALL), "model", hidden=(600,))
-    with pytest.raises(ExperimentError, match="implicit = true: must be false with 2,400 weights"):
-        Ensemble(asked, asked.runs[:1], data)
+def test_of_a_large_network_the_stiffest_directions_are_those_of_the_whole_hessian(data, monkeypatch):
+    """Against all modes of the matrix: their curvatures, their noise and the covariance of the snapshots in them."""
+    asked = changed(tiny(*SMALL), "measure", hessian_reach=1e-4)
+    ensemble = Ensemble(asked, asked.runs[:1], data)
+    rng, whole, network = np.random.default_rng(4), ensemble.whole, ensemble.model
+    kept = ensemble.start().flat.numpy() + 0.05 * rng.standard_normal((300, network.dimension))
+    at = Tangents.of(kept, network.blocks)
+    weights, basis = torch.from_numpy(at.weights), at.basis()
+    squared, share = float(at.weights @ at.weights), 1 / asked.training.batch_size
+    hessian = squared * basis.T @ whole.hessian(weights, asked.measure.hessian_reach).numpy() @ basis
+    noise = share * squared * whole.covariance(weights, torch.from_numpy(basis)).numpy()
+    curvatures, modes = np.linalg.eigh(hessian)
+    modes = modes[:, -3:]
+    assert curvatures[-3] > 0.01
+    among = harmonic(np.diag(curvatures[-3:]), modes.T @ noise @ modes, 0.01, at.snapshots @ basis @ modes, 4000)
+    monkeypatch.setattr(well, "LARGEST", network.dimension - 1)
+    monkeypatch.setattr(well, "STIFFEST", 3)
+    found = well.of_run(whole, kept, network, asked, 0.01, 4000)
+    assert found["harmonic_directions"] == 3
+    for name in set(NAMES) - {"harmonic_minimum"}:
+        assert found[name] == pytest.approx(among[name], rel=1e-3), name
 
 
 def test_a_small_network_in_a_cold_well_has_the_moments_that_its_hessian_and_noise_give(data):

@@ -8,7 +8,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, Formula, derive
@@ -17,7 +17,6 @@ from thermo_theory.symbols import R, T, V, eta, eta_eff, lam, sigma
 positive = st.floats(1e-6, 1e6)
 
 
-@settings(deadline=None)  # the first example waits for the derivations
 @given(eta=positive, lam=positive, sigma=positive, d=st.integers(2, 10**7))
 def test_fixed_lr_formulas_are_consistent(eta, lam, sigma, d):
     radius = FixedLR.radius(eta=eta, lam=lam, sigma=sigma, d=d)
@@ -149,7 +148,6 @@ def test_shown():
 # Solved for another letter --------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(eta=positive, lam=positive, sigma=positive, d=st.integers(2, 10**7))
 def test_a_solved_formula_leads_back(eta, lam, sigma, d):
     values = {"eta": eta, "lam": lam, "sigma": sigma, "d": d}

@@ -140,7 +140,7 @@ def valued(expression):
         return False
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(expressions)
 def test_a_random_expression_is_printed_as_what_it_is(expression):
     if expression.has(sp.zoo, sp.nan, sp.oo, sp.I):
@@ -155,7 +155,7 @@ def test_a_random_expression_is_printed_as_what_it_is(expression):
             check(shown, text)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(expressions)
 def test_gathering_changes_no_value(expression):
     for seed in POINTS:

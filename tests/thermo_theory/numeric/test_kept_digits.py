@@ -3,17 +3,15 @@
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thermo_theory import FixedELR, FixedLR, derive
 
 exponents = st.floats(-9, 6)
 #: The first example waits for the derivations.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@unhurried
 @given(apart=exponents, T2=st.floats(1e-6, 1e6), hotter=st.booleans(), sign=st.sampled_from([1, -1]))
 def test_entropy_of_a_quench(apart, T2, hotter, sign):
     T1 = T2 * (1 + sign * 10**apart) if apart < -0.1 else T2 * 10 ** (apart if hotter else -apart)
@@ -24,7 +22,6 @@ def test_entropy_of_a_quench(apart, T2, hotter, sign):
 
 
 @pytest.mark.parametrize("protocol", [FixedLR, FixedELR])
-@unhurried
 @given(lam=st.just(-400.0) | st.floats(-15, 2), sigma=st.just(-400.0) | st.floats(-9, 2), t=st.floats(-3, 9))
 @example(lam=-400.0, sigma=2.0, t=0.0)
 def test_trajectory(protocol, lam, sigma, t):

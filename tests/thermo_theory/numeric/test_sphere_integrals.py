@@ -64,7 +64,7 @@ def test_a_kink():
     agree(found.moments(0.02), plain(abs, 5, 0.02))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(d=st.integers(3, 100_000), log_T=st.floats(-15, 4))
 def test_one_minus_the_cosine_is_von_mises_and_fishers(d, log_T):
     T = 10**log_T
@@ -112,7 +112,7 @@ def on_the_sphere(a, b, T):
     return means(loss, weight, 0.0, T)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     a=st.lists(st.floats(-3, 3), min_size=3, max_size=3),
     b=st.lists(st.floats(-2, 2), min_size=3, max_size=3),

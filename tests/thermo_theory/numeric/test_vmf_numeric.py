@@ -164,7 +164,7 @@ def test_three_dimensional_gas_has_index_two_but_for_exponentially_small_terms()
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(log_d=st.floats(math.log(2.0), math.log(1e7)), log_T=st.floats(math.log(1e-12), math.log(1e6) - 0.5))
 def test_first_law_along_T(log_d, log_T):
     """``dU = C_V dT`` and ``dS = C_V dT/T`` over half a factor e, by quadrature; so ``dU = T dS``."""
@@ -178,7 +178,7 @@ def test_first_law_along_T(log_d, log_T):
     assert S[1] - S[0] == pytest.approx(in_entropy, abs=1e-13 * max(abs(S[1]), (d - 1) / 2))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(d=st.floats(2.0, 1e7), log_T=st.floats(math.log(1e-12), math.log(1e6)))
 def test_free_energy_is_U_minus_TS(d, log_T):
     T = math.exp(log_T)

@@ -34,7 +34,7 @@ def references(hessian, noise, eta, discrete):
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 7), st.floats(0.05, 0.9), st.booleans())
 def test_numbers_are_those_of_scipy(seed, m, rank, share, discrete):
     hessian, root, _ = random_matrices(seed, m, rank)
@@ -50,7 +50,7 @@ def test_numbers_are_those_of_scipy(seed, m, rank, share, discrete):
         np.testing.assert_allclose(system.circulation(eta, discrete=discrete), turned, atol=1e-9 * scale)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 6))
 def test_the_laws_of_the_gas_hold_whatever_the_noise(seed, m):
     hessian, root, _ = random_matrices(seed, m, m)

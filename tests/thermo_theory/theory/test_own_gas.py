@@ -78,7 +78,7 @@ def test_numbers_in_arrays_out():
         assert np.isnan(method(T=[-1.0, 1.0], invalid="nan")).tolist() == [True, False]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(n=st.integers(3, 3000), log_T=st.floats(-8, 2))
 def test_one_minus_the_cosine_is_vmf(n, log_T):
     gas, heat = Gas(1 - c, d=n), 10**log_T

@@ -86,7 +86,7 @@ def numbers(kind: type) -> dict[str, Any]:
     return vectors | {name: kind(str(x)) for name, x in NUMBERS.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pieces(3)[1])
 def test_texts_numbers_and_equations_say_the_same(part: Part) -> None:
     """A text is read as it is written; floats, decimals and the equation give what numpy gives."""
