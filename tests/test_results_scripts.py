@@ -209,12 +209,12 @@ def test_straight_lines_are_means_over_rows_and_their_interval_is_that_of_the_me
 
 
 def planted(tree, path):
-    """The same tree with one number changed by a twentieth."""
+    """The same tree with one number a twentieth further from 0, or 0.05 where it is small."""
     copy = json.loads(json.dumps(tree))
     place = copy
     for key in path[:-1]:
         place = place[key]
-    place[path[-1]] = place[path[-1]] * 1.05 + 0.05 * isinstance(place[path[-1]], float)
+    place[path[-1]] += np.copysign(0.05 * max(1, abs(place[path[-1]])), place[path[-1]])
     return copy
 
 

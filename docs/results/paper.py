@@ -6,6 +6,7 @@ where each stands; ``summaries/paper-ours.json``, our verdicts; and the tables o
 
 import json
 import re
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -185,9 +186,10 @@ def kept():
     return Ours(json.loads((SUMMARIES / "paper-ours.json").read_text(encoding="utf-8")))
 
 
+@cache
 def page_rows(page):
     """Rows of all tables of a page by their heads, each with the heading above the table as its "section"."""
-    head, section = None, ""
+    head, section, found = None, "", []
     for line in (HERE / f"{page}.md").read_text(encoding="utf-8").splitlines():
         cells = [one.strip() for one in re.split(r"(?<!\\)\|", line)[1:-1]]
         if line.startswith("#"):
@@ -195,7 +197,8 @@ def page_rows(page):
         if not cells or head is None:
             head = cells or None
         elif set("".join(cells)) - set("-:"):
-            yield dict(zip(head, cells, strict=True), section=section)
+            found.append(dict(zip(head, cells, strict=True), section=section))
+    return found
 
 
 def stored(page, column, cells):
