@@ -323,6 +323,8 @@ def page():
         "above_decay": above_decay,
         "near_rate": interval(near[BY_RATE]),
         "near_decay": interval(near[BY_DECAY]),
+        "far_rate": interval(gas[BY_RATE]),
+        "far_decay": interval(gas[BY_DECAY]),
         "furthest_10": f"{max(one for key, one in centres.items() if 'CIFAR-10' in key):.1%}",
         "furthest_100": f"{max(one for key, one in centres.items() if 'CIFAR-100' in key):.0%}",
         "largest_elr": f"{off['ResNet-18', 'CIFAR-10', ELR].max():.1%}",
