@@ -22,7 +22,7 @@ def script(monkeypatch, tmp_path):
     module = __import__("cifar")
     monkeypatch.setattr(module, "EXPERIMENTS", tmp_path)
     yield module
-    for name in {"cifar", "tables"} - before:
+    for name in {"cifar", "paper", "tables"} - before:
         sys.modules.pop(name, None)
 
 

@@ -1,5 +1,6 @@
 """What the scripts of the result pages compute by themselves, against the engine and the schedulers."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -8,16 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from test_results_cifar import small
 
 import empirics
 from empirics import Experiment
+from empirics.claims.table import Table
 from empirics.data.loading import load
 from empirics.models.base import views
 from empirics.models.registry import MODELS
 from empirics.steering import Cooldown, EntropyRate
 from empirics.training.sampling import frozen_generator
 from empirics.training.schedule import Schedule
+from thermo_theory.engine import registry
 
 PAGES = Path(__file__).parents[1] / "docs" / "results"
 EXPERIMENTS = PAGES.parents[1] / "experiments"
@@ -166,3 +170,104 @@ def test_a_page_says_what_its_text_says(page):
     pieces = [re.escape(piece.strip()) for piece in re.split(r"{{ \w+ }}", text)]
     written = (PAGES / f"{page}.md").read_text(encoding="utf-8").strip()
     assert re.fullmatch(r"\s*.*?\s*".join(pieces), written, re.DOTALL)
+
+
+# ----------------------------------------------------------------------------------------- the paper, claim by claim
+def test_published_values_at_centres_and_largest_errors_are_what_coefficients_and_grid_give(script):
+    paper = script("paper")
+    fits = paper.published()["networks"]["fits"]
+    assert len(fits) == 8
+    for fit in fits:
+        found, said = paper.ratios(fit), fit["largest_relative_error"]
+        rates, decays = (np.linspace(*axis["log10"], axis["count"]) for axis in fit["grid"].values())
+        worst = np.unravel_index(np.abs(found - 1).argmax(), found.shape)
+        assert found.mean() == pytest.approx(fit["at_centre"]["value"] / fit["theory"], abs=1e-12)
+        assert np.abs(found - 1).max() == pytest.approx(said["value"], abs=1e-12)
+        assert (rates[worst[0]], decays[worst[1]]) == pytest.approx(list(said["at"].values()), abs=1e-4)
+        assert (found.min(), found.max()) == pytest.approx(
+            (fit["over_grid"]["ratio_to_theory_from"], fit["over_grid"]["to"]), abs=1e-6
+        )
+
+
+def test_straight_lines_are_means_over_rows_and_their_interval_is_that_of_the_mean(script):
+    paper, rng = script("paper"), np.random.default_rng(3)
+    lr, decay = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e-3, 0.1, 6), np.geomspace(1e-3, 1, 5)))
+    u, v = np.log(lr), np.log(decay)
+    entropy = 50 * (1.4 * u + 0.3 * v + 0.05 * u * v + 0.01 * rng.standard_normal(len(u)))  # d = 101: R = 50
+    known = {name: ("run", value) for name, value in {"lr": lr, "weight_decay": decay, "entropy": entropy}.items()}
+    runs = xr.Dataset(known | {"status": ("run", ["ok"] * 30)}, attrs={"dimension": 101, "protocol": "fixed-lr"})
+    found = paper.straight_lines(Table.of(runs), "fixed-lr")
+    by_hand = [np.cov(v[lr == one], entropy[lr == one])[0, 1] / v[lr == one].var(ddof=1) / 50 for one in np.unique(lr)]
+    line = found[paper.BY_DECAY]
+    assert (line["value"], line["std"], line["rows"]) == pytest.approx((np.mean(by_hand), np.std(by_hand, ddof=1), 6))
+    assert line["half"] == pytest.approx(2.5706 * np.std(by_hand, ddof=1) / 6**0.5, rel=1e-4)  # Student's t, 5 degrees
+    # A quadratic's slopes, uncentred, would be 1.4 and 0.3; in the middle of the grid they are these.
+    assert line["value"] == pytest.approx(0.3 + 0.05 * u.mean(), abs=0.01)
+    assert found[paper.DIFFERENCE]["value"] == pytest.approx(1.1 + 0.05 * (v.mean() - u.mean()), abs=0.01)
+    cut = runs.isel(run=np.flatnonzero((lr > 2e-3) | (decay > 0.1)))  # two runs are left of one row: no line through it
+    assert paper.straight_lines(Table.of(cut), "fixed-lr")[paper.BY_DECAY]["rows"] == 5
+
+
+def planted(tree, path):
+    """The same tree with one number a twentieth further from 0, or 0.05 where it is small."""
+    copy = json.loads(json.dumps(tree))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] += np.copysign(0.05 * max(1, abs(place[path[-1]])), place[path[-1]])
+    return copy
+
+
+def test_the_page_on_the_paper_is_current_and_every_number_behind_it_counts(script, monkeypatch):
+    paper, tables = script("paper"), script("tables")
+    current = (PAGES / "paper.md").read_text(encoding="utf-8")
+    assert tables.filled("paper", **paper.page()) == current
+    published, ours = paper.published(), paper.kept()
+    shown = [
+        *(("isotropic", "table", i, name) for i in range(3) for name in ("value", "std_between_rows")),
+        *(("networks", "fits", i, "coefficients", name) for i in range(8) for name in ("c0", "c1", "c2")),
+        *(("networks", "fits", i, name) for i in range(8) for name in ("dimension", "runs", "r_squared", "theory")),
+    ]
+    for path in shown:
+        monkeypatch.setattr(paper, "published", lambda path=path: planted(published, path))
+        assert tables.filled("paper", **paper.page()) != current, path
+    monkeypatch.setattr(paper, "published", lambda: published)
+    rows = ours[paper.GAS]["verdicts"]
+    shown = [
+        *((name, "lines", key, paper.RELATION[key][0], "value") for name, one in ours.items() for key in one["lines"]),
+        *((name, "r_squared", key) for name, one in ours.items() for key in one["lines"]),
+    ]
+    for _, _, _, (protocol, claim, words), _ in paper.STATEMENTS:
+        (first, *_) = (
+            i
+            for i, row in enumerate(rows)
+            if (row["protocol"], row["claim"]) == (protocol, claim) and re.search(words, row["title"])
+        )
+        shown += [(paper.GAS, "verdicts", first, "measured")]
+        shown += [
+            (paper.GAS, "verdicts", first, "other_forms", i, "low")
+            for i, form in enumerate(rows[first]["other_forms"])
+            if any(words in form["title"] for words in paper.FORMS)
+        ]
+    for path in shown:
+        monkeypatch.setattr(paper, "kept", lambda path=path: paper.Ours(planted(ours, path)))
+        assert tables.filled("paper", **paper.page()) != current, path
+
+
+def test_commands_on_the_page_on_the_paper_exist(script):
+    text = (PAGES / "paper.md").read_text(encoding="utf-8").replace("\n", " ")
+    derived = set(re.findall(r"thermo-theory derive ([\w-]+)", text)) - {"NAME"}
+    assert len(derived) > 10
+    assert derived <= {name for name, _ in registry.registered()}
+    files = set(re.findall(r"thermo-theory run (experiments/[\w.-]+)", text))
+    assert len(files) >= 8
+    for file in files:
+        Experiment.from_file(PAGES.parents[1] / file)
+
+
+def test_the_page_on_cifar_has_the_published_values_at_the_centres(script):
+    cifar = script("cifar")
+    rows = {row[""]: row for row in script("paper").page_rows("cifar") if "paper, at the centre" in row}
+    assert len(rows) == 7
+    for words, centre, worst in cifar.PAPER.values():
+        assert (rows[words]["paper, at the centre"], rows[words]["largest error, paper"]) == (centre, worst)

@@ -153,8 +153,8 @@ def passed(verdicts):
     return ", ".join(found) or "none"
 
 
-def write(name, **parts):
-    """Write a page: its text, words/NAME.md, with what was measured in place of each ``{{ part }}``.
+def filled(name, **parts):
+    """A page: its text, words/NAME.md, with what was measured in place of each ``{{ part }}``.
 
     Parameters
     ----------
@@ -173,7 +173,12 @@ def write(name, **parts):
         raise ValueError(f"words/{name}.md and what is measured for it differ in {', '.join(sorted(unlike))}")
     given = {part: lines if isinstance(lines, str) else "\n".join(lines) for part, lines in parts.items()}
     page = re.sub(r"{{ (\w+) }}", lambda part: given[part[1]], text)
-    (HERE / f"{name}.md").write_text(re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n", encoding="utf-8")
+    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+
+
+def write(name, **parts):
+    """Write a page, as `filled` fills it."""
+    (HERE / f"{name}.md").write_text(filled(name, **parts), encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
