@@ -30,6 +30,7 @@ from empirics.measure.noise import (
 )
 from empirics.measure.product import product_entropies
 from empirics.measure.regimes import REGIMES, Regime, decay_exponent, regime
+from empirics.measure.snapshots import snapshot_entropies
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "regime",
     "run_status",
     "series_autocorrelation",
+    "snapshot_entropies",
     "sphere_entropies",
     "sphere_entropy",
     "sphere_laplacian",
