@@ -53,8 +53,8 @@ class PageFormat(StrEnum):
 @app.command(
     "import",
     help=(
-        "Import runs trained elsewhere. Reads a table with one row per run (CSV, TSV, Parquet, NetCDF), or trace "
-        "folders of the paper's own code, and reports which claims cannot be judged, and why."
+        "Import runs trained elsewhere. Reads a table with one row per run (CSV, TSV, Parquet, NetCDF), trace folders "
+        "of the paper's own code, or folders of checkpoints, and reports which claims cannot be judged, and why."
     ),
     epilog=examples(
         "import mine.csv --protocol fixed-lr --out runs/mine",
@@ -74,6 +74,17 @@ def import_(
         typer.Option(help="d, one more than the number of directions, if not in a column.", show_default=False),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Checkpoints: names of the tensors to read, e.g. '*conv*.weight'; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    spheres: Annotated[
+        str, typer.Option(help="Checkpoints: what is scale-invariant by itself: one (all together), tensor or filter.")
+    ] = "one",
 ) -> None:
     """Import runs."""
     columns = {}
@@ -86,7 +97,16 @@ def import_(
         columns[name] = column
     import empirics
 
-    runs = empirics.import_runs(path, out, protocol.value, dimension=dimension, optimizer=optimizer, columns=columns)
+    runs = empirics.import_runs(
+        path,
+        out,
+        protocol.value,
+        dimension=dimension,
+        optimizer=optimizer,
+        columns=columns,
+        weights=weights or (),
+        spheres=spheres,
+    )
     print(runs)
     if ignored := runs.provenance["imported"]["ignored"]:
         say(f"columns ignored because no claim uses them: {', '.join(ignored)}")

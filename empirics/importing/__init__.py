@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.protocol import KNOBS, effective_lr
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
+from empirics.importing.checkpoints import is_checkpoint_folder, read_checkpoints
 from empirics.importing.copies import refuse_copies
 from empirics.importing.files import Cells, read_table
 from empirics.importing.traces import is_trace_folder, read_traces
@@ -77,6 +78,8 @@ def read_runs(
     dimension: int | None = None,
     optimizer: str = "sgd",
     columns: Mapping[str, str] | None = None,
+    weights: Sequence[str] = (),
+    spheres: str = "one",
 ) -> Runs:
     """Read runs trained elsewhere.
 
@@ -84,7 +87,8 @@ def read_runs(
     ----------
     path
         A table with one row per run (``.csv``, ``.tsv``, ``.parquet``, ``.nc``), a trace folder
-        (``lr1.00e-02_wd1.00e-03_seed1/`` with ``config.json`` and ``trace.pt``), or a folder of trace folders.
+        (``lr1.00e-02_wd1.00e-03_seed1/`` with ``config.json`` and ``trace.pt``), a folder of checkpoints (state dicts
+        of torch or safetensors, in time order), or a folder of such folders.
     protocol
         ``"fixed-lr"``, ``"fixed-elr"`` or ``"fixed-sphere"``.
     dimension
@@ -94,6 +98,11 @@ def read_runs(
         The optimiser of the runs, if there is no such column.
     columns
         Maps names in the results to columns of the table, for columns with other names.
+    weights
+        Of checkpoints: patterns for the names of the tensors on the spheres, such as ``"*.conv?.weight"``. Default: all
+        with two axes or more that change.
+    spheres
+        Of checkpoints: what forms a sphere, ``"one"`` for all these weights together, ``"tensor"`` or ``"filter"``.
 
     Returns
     -------
@@ -118,13 +127,19 @@ def read_runs(
         )
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
-    trace: xr.Dataset | None = None
-    if where.is_dir():
+    extra: dict[str, xr.Dataset | None] = {}
+    checkpoints = where.is_dir() and is_checkpoint_folder(where)
+    if not checkpoints and (weights or spheres != "one"):
+        raise ExperimentError(f"{where} holds no checkpoints, to which alone weights and spheres apply")
+    if checkpoints:
+        cells, extra["snapshots"] = read_checkpoints(where, protocol, weights, spheres)
+    elif where.is_dir():
         if not is_trace_folder(where):
             raise ExperimentError(
-                f"{where} is neither a table nor a folder of trace folders (with config.json and trace.pt)"
+                f"{where} is no table, no folder of trace folders (with config.json and trace.pt), and no folder of "
+                "checkpoints"
             )
-        cells, trace = read_traces(where, protocol)
+        cells, extra["trace"] = read_traces(where, protocol)
     else:
         cells = read_table(where)
     found = _typed(cells, protocol, dimension, dict(columns or {}))
@@ -132,7 +147,7 @@ def read_runs(
     d = _dimension(cells, found, dimension)
     _label(found, protocol, optimizer)
     _derive(found, protocol, d)
-    tree = _tree(found, d, where, cells, trace, protocol)
+    tree = _tree(found, d, where, cells, extra, protocol)
     return Runs(None, tree, None, json.loads(tree.attrs["provenance"]))
 
 
@@ -370,7 +385,9 @@ def _derive_rates(found: _Columns, protocol: str, d: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ results
-def _tree(found: _Columns, d: int, where: Path, cells: Cells, trace: xr.Dataset | None, protocol: str) -> xr.DataTree:
+def _tree(
+    found: _Columns, d: int, where: Path, cells: Cells, extra: Mapping[str, xr.Dataset | None], protocol: str
+) -> xr.DataTree:
     """Assemble results as in :mod:`empirics.results`, with their origin in place of an experiment."""
     variables = {
         name: xr.Variable(("run",), values, VARIABLES[name]._asdict() | {"origin": found.origin[name]})
@@ -389,6 +406,7 @@ def _tree(found: _Columns, d: int, where: Path, cells: Cells, trace: xr.Dataset 
     }
     root = xr.Dataset(attrs=facts | {"provenance": json.dumps(made)})
     groups = {"/": root, "/summary": summary}
-    if trace is not None:
-        groups["/trace"] = trace.assign_coords({name: summary.coords[name] for name in coordinates})
+    for name, data in extra.items():
+        if data is not None:
+            groups[f"/{name}"] = data.assign_coords({one: summary.coords[one] for one in coordinates})
     return xr.DataTree.from_dict(groups)

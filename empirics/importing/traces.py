@@ -21,7 +21,6 @@ The results of a run are means over the entries of its last window, the one of i
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -34,10 +33,11 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing.files import Cells, checksum
+from empirics.importing.torch_files import load_safely
 from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
 
-__all__ = ["is_trace_folder", "read_traces"]
+__all__ = ["FEWEST", "is_trace_folder", "radius_status", "read_traces"]
 
 CONFIG, TRACE = "config.json", "trace.pt"
 
@@ -167,33 +167,9 @@ def _configuration(file: Path, protocol: str) -> dict[str, Any]:
     return config
 
 
-def _allowed() -> list[Any]:
-    """Return the types a trace may hold beside torch's own: numpy scalars, as numpy 1 and 2 name them."""
-    types = {np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")}
-    scalar = np.float64(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    return [np.dtype, codecs.encode, *{type(kind) for kind in types}, *((scalar, name) for name in names)]
-
-
 def _load(file: Path) -> dict[str, Any]:
-    """Load the trace, tensors, numbers, strings, lists and dictionaries alone, without executing anything in it."""
-    import pickle
-
-    import torch
-
-    if not file.is_file():
-        raise ExperimentError(f"{file} is missing")
-    try:
-        with torch.serialization.safe_globals(_allowed()):
-            stored = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
-        what = f" ({wanted})" if wanted else ""
-        raise ExperimentError(
-            f"{file} is damaged, or holds more than tensors and numbers{what}; refused, nothing in it was executed"
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise ExperimentError(f"cannot read {file}: {(str(error).splitlines() or ['damaged'])[0]}") from None
+    """Load the lists of a trace."""
+    stored = load_safely(file)
     trace = stored.get("trace") if isinstance(stored, Mapping) else None
     if not isinstance(trace, Mapping):
         raise ExperimentError(f"{file} holds no dictionary 'trace'")
@@ -263,6 +239,29 @@ def _status(
     row: Mapping[str, Any], loss: NDArray[np.float64], log_radius: NDArray[np.float64] | None
 ) -> dict[str, Any]:
     """Determine the status of the run from its trace; the norm balance is checked by the claims."""
+    noise = row.get("grad_variance", math.nan)
+    snr = row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0
+    found = radius_status(log_radius, snr=snr, loss=float(row["loss"]))
+    if len(broken := np.flatnonzero(~np.isfinite(loss))):
+        found |= {"status": "diverged", "reason": f"the loss was not finite at logged iteration {broken[0]}"}
+    return found
+
+
+def radius_status(log_radius: NDArray[np.float64] | None, *, snr: float = 0.0, loss: float = 0.0) -> dict[str, Any]:
+    """Status of a run by its norm alone.
+
+    Parameters
+    ----------
+    log_radius
+        Logarithm of the norm along the measured part, shape (n,) with n of `FEWEST` or more; None if it is not known.
+    snr, loss
+        Signal-to-noise ratio of the gradient, and mean loss (nat), if they are known.
+
+    Returns
+    -------
+    dict
+        `status` and `reason`; with a norm also `radius_drift` and its error.
+    """
     known: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
     jumps = False
     if log_radius is not None:
@@ -270,20 +269,16 @@ def _status(
         change, error = drift(blocks)
         known = {"radius_drift": float(change), "radius_drift_error": float(error)}
         jumps = periodic_jumps(log_radius[:: max(1, len(log_radius) // POINTS)]).periodic
-    broken = np.flatnonzero(~np.isfinite(loss))
-    noise = row.get("grad_variance", math.nan)
     status, reason = run_status(
         **known,
         balance=1.0,
         balance_error=0.0,
         violation=0.0,
         diverged_at=-1,
-        snr=row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
-        loss=float(row["loss"]),
+        snr=snr,
+        loss=loss,
         periodic_jumps=jumps,
     )
-    if len(broken):
-        status, reason = "diverged", f"the loss was not finite at logged iteration {broken[0]}"
     return (known if log_radius is not None else {}) | {"status": status, "reason": reason}
 
 
