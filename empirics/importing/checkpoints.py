@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
+from empirics.experiment.registry import nearest
 from empirics.importing.files import Cells, checksum
 from empirics.importing.state_dicts import History, checkpoint_files, history
 from empirics.importing.traces import CONFIG, FEWEST, radius_status
@@ -91,6 +92,10 @@ def read_checkpoints(
         If a file cannot be loaded safely or has other tensors, its place in time is unknown, or a setting is missing or
         contradicted by the optimiser's state; the message names the file or folder.
     """
+    from empirics.models.spheres import SPHERES
+
+    if spheres not in SPHERES:
+        raise ExperimentError(f"unknown spheres {spheres!r}{nearest(spheres, SPHERES)}; known: {', '.join(SPHERES)}")
     folders = _run_folders(path)
     rows, curves, dimensions, tensors = [], [], set(), []
     for folder in folders:
@@ -158,6 +163,9 @@ def _settings(read: History, protocol: str) -> tuple[dict[str, Any], str]:
     file = read.folder / CONFIG
     config = _configuration(file) if file.is_file() else {}
     row = {ours: config[name] for ours, names in SETTINGS.items() for name in names if name in config}
+    for name in set(row) - {"optimizer", "seed"}:
+        if isinstance(row[name], bool) or not isinstance(row[name], (int, float)) or not 0 < row[name] < math.inf:
+            raise ExperimentError(f"{file}: {name} = {row[name]!r} must be a number above 0")
     changed = ""
     if protocol == "fixed-lr":
         first, last = read.rules[0], read.rules[-1]
@@ -172,7 +180,7 @@ def _settings(read: History, protocol: str) -> tuple[dict[str, Any], str]:
             values = [rule[name] for rule in read.rules if name in rule]
             if values and not np.allclose(values, values[0], rtol=ROUNDING, atol=0):
                 changed = f"{name} changes between the checkpoints, from {first.get(name)} to {last.get(name)}"
-            elif values and isinstance(row.get(name), float) and not np.isclose(row[name], values[0], ROUNDING, 0):
+            elif values and name in row and not np.isclose(row[name], values[0], ROUNDING, 0):
                 raise ExperimentError(f"{file}: {name} = {row[name]}, but the optimizer's state has {values[0]}")
         row = first | row
     for choice in KNOBS[protocol]:

@@ -22,6 +22,10 @@ SPHERES = ("one", "tensor", "filter")
 NORMS = {"batch": ("filter", False), "layer": ("tensor", True), "rms": ("tensor", False), None: ("one", False)}
 
 
+#: Number of tensors that a message lists.
+LISTED = 10
+
+
 class Shaped(Protocol):
     """An array: a torch tensor, or one of numpy."""
 
@@ -169,7 +173,8 @@ def trained(state: Mapping[str, Shaped], patterns: Sequence[str] = ()) -> list[s
     floating = {name: tensor for name, tensor in state.items() if "float" in str(getattr(tensor, "dtype", ""))}
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in floating):
-            raise ValueError(f"no tensor matches {pattern!r}{nearest(pattern, list(floating))}: {', '.join(floating)}")
+            known = ", ".join([*list(floating)[:LISTED], *(["..."] if len(floating) > LISTED else [])])
+            raise ValueError(f"no tensor matches {pattern!r}{nearest(pattern, list(floating))} (tensors: {known})")
     found: dict[Any, str] = {}
     for name, tensor in floating.items():
         if any(fnmatchcase(name, one) for one in patterns) if patterns else len(tensor.shape) > 1:

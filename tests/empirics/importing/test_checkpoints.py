@@ -1,0 +1,289 @@
+"""Checkpoints of a real training run, in the layouts of four libraries, and what is wrong with them."""
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from saved_runs import save_as_lightning, save_as_nanogpt, save_as_timm, save_as_transformers, trained
+
+import empirics
+from empirics.cli import main
+from empirics.experiment import ExperimentError
+
+SETTINGS = {"lr": 0.3, "weight_decay": 0.03}
+LAYOUTS = [save_as_nanogpt, save_as_timm, save_as_lightning, save_as_transformers]
+
+
+@pytest.fixture(scope="module")
+def run():
+    """41 states of a stationary run, and the balance of its gradients."""
+    return trained(3000, 50, burn_in=1000)
+
+
+def matrix(states):
+    """Weights of the two layers, shape (state, 84), in float64."""
+    return np.stack([np.concatenate([s.weights[n].numpy().ravel() for n in ("first", "second")]) for s in states]) * 1.0
+
+
+def plain(states, folder, settings=SETTINGS, **more):
+    """State dicts alone, with a configuration."""
+    folder.mkdir(exist_ok=True)
+    for state in states:
+        torch.save({name: state.weights[name] for name in ("first", "second")}, folder / f"step_{state.step}.pt")
+    (folder / "config.json").write_text(json.dumps(dict(settings, **more)))
+    return folder
+
+
+@pytest.mark.parametrize("save", LAYOUTS)
+def test_a_run_reads_the_same_in_every_layout(run, save, tmp_path):
+    states, balance = run
+    save(states, tmp_path)
+    runs = empirics.read_runs(tmp_path, "fixed-lr")  # settings from the optimiser's state
+    data = runs.dataset.isel(run=0)
+    weights = matrix(states).astype(float)
+    assert data.attrs["dimension"] == 84
+    assert (float(data["lr"]), float(data["weight_decay"]), str(data["optimizer"].values)) == (0.3, 0.03, "sgd")
+    np.testing.assert_allclose(data["radius_sq"], (weights**2).sum(1).mean(), rtol=1e-6)
+    unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.testing.assert_allclose(runs.tree["snapshots"]["turn"][0, 1:], np.arccos(np.diagonal(cosines, 1)), rtol=1e-5)
+    nearest = np.argmax(cosines - 2 * np.eye(len(cosines)), axis=1) - np.arange(len(cosines))
+    np.testing.assert_array_equal(np.abs(runs.tree["snapshots"]["neighbour_lag"][0]), np.abs(nearest))
+    assert float(data["neighbour_lag"]) == np.median(np.abs(nearest))
+    assert bool(data["path_entropy"]) == (np.mean(np.abs(nearest) == 1) > 0.5)
+    assert str(data["status"].values) == "ok"
+    if save is not save_as_timm:  # which counts epochs
+        assert float(data["radial_balance"]) == pytest.approx(balance, abs=0.01)
+
+
+def test_on_the_way_the_norm_tells_the_balance_of_the_gradients(tmp_path):
+    states, balance = trained(250, 5)
+    data = empirics.read_runs(plain(states, tmp_path / "run"), "fixed-lr").dataset.isel(run=0)
+    assert abs(balance - 1) > 0.2
+    assert float(data["radial_balance"]) == pytest.approx(balance, abs=0.02)
+    assert str(data["status"].values) == "not stationary"
+    assert "drifts" in str(data["reason"].values)
+
+
+def test_spheres_are_counted_and_their_entropy_goes_with_them(run, tmp_path):
+    folder = plain(run[0], tmp_path / "run")
+    found = {kind: empirics.read_runs(folder, "fixed-lr", spheres=kind).dataset for kind in ("one", "tensor", "filter")}
+    assert {kind: data.attrs["dimension"] for kind, data in found.items()} == {"one": 84, "tensor": 83, "filter": 73}
+    for kind, sizes in (("tensor", (48, 36)), ("filter", (8,) * 6 + (6,) * 6)):
+        summary, _ = empirics.measure.snapshot_entropies(matrix(run[0]), sizes, [n - 1 for n in sizes])
+        np.testing.assert_allclose(found[kind]["entropy_sphere"][0], summary["entropy_sphere"])
+        np.testing.assert_allclose(found[kind]["entropy_lengths"][0], summary["entropy_lengths"])
+    assert "entropy_lengths" not in found["one"]
+
+
+def test_the_user_names_the_weights(run, tmp_path):
+    data = empirics.read_runs(plain(run[0], tmp_path / "run"), "fixed-lr", weights=["fir*"]).dataset
+    assert data.attrs["dimension"] == 48
+    np.testing.assert_allclose(data["radius_sq"][0], (matrix(run[0])[:, :48] ** 2).sum(1).mean(), rtol=1e-6)
+    assert data["radius_sq"].attrs["origin"] == "checkpoints, of 1 tensors, together one sphere: first"
+
+
+def test_frozen_weights_are_left_out_and_tied_ones_counted_once(run, tmp_path):
+    for state in run[0][:3]:
+        first = state.weights["first"]
+        torch.save({"a": first, "tied": first, "mask": torch.ones(9, 9)}, tmp_path / f"step_{state.step}.pt")
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
+    assert empirics.read_runs(tmp_path, "fixed-lr").dataset.attrs["dimension"] == 48
+    assert empirics.read_runs(tmp_path, "fixed-lr", weights=["*"]).dataset.attrs["dimension"] == 48 + 81
+
+
+def test_a_grid_of_folders_and_the_command(run, tmp_path, capsys):
+    for n, length in enumerate((41, 9)):
+        plain(run[0][:length], tmp_path / f"run{n}", lr=0.3 + n)
+    assert main(["import", str(tmp_path), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]) == 0
+    assert "runs          2" in capsys.readouterr().out
+    runs = empirics.load(tmp_path / "out")
+    assert list(runs.dataset["lr"].values) == [0.3, 1.3]
+    assert list(runs.dataset["status"].values) == ["ok", "balance unknown"]
+    assert np.isfinite(runs.tree["snapshots"]["radius_sq"]).sum("snapshot").values.tolist() == [41, 9]
+
+
+def test_the_optimizer_is_that_of_the_state(run, tmp_path):
+    weights = [torch.nn.Parameter(torch.randn(3, 3))]
+    made = {
+        "momentum": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=0.03),
+        "nesterov": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=0.03, nesterov=True),
+        "adamw": torch.optim.AdamW(weights, 0.3, weight_decay=0.03),
+        "adam-l2": torch.optim.Adam(weights, 0.3, weight_decay=0.03),
+    }
+    for name, optimizer in made.items():
+        (tmp_path / name).mkdir()
+        stored = optimizer.state_dict()
+        for state in run[0][:3]:
+            torch.save({"model": state.weights, "optimizer": stored}, tmp_path / name / f"step_{state.step}.pt")
+        data = empirics.read_runs(tmp_path / name, "fixed-lr").dataset
+        assert list(data["optimizer"].values) == [name]
+        assert list(data["momentum"].values) == [0.9]
+    for group in stored["param_groups"]:
+        del group["decoupled_weight_decay"]  # as older versions of torch have it
+    torch.save({"model": run[0][0].weights, "optimizer": stored}, tmp_path / "adam-l2" / f"step_{run[0][0].step}.pt")
+    with pytest.raises(ExperimentError, match="does not tell whether weight decay is decoupled"):
+        empirics.read_runs(tmp_path / "adam-l2", "fixed-lr")
+
+
+def test_a_rate_that_changes_is_no_stationary_run(run, tmp_path):
+    for i, state in enumerate(run[0]):
+        group = {"lr": 0.3 / (1 + i), "weight_decay": 0.03, "params": [0]}
+        stored = {"state_dict": state.weights, "optimizer_states": [{"state": {}, "param_groups": [group]}]}
+        torch.save(stored, tmp_path / f"step={state.step}.ckpt")
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset.isel(run=0)
+    assert str(data["status"].values) == "not stationary"
+    assert "lr changes between the checkpoints, from 0.3 to 0.00731" in str(data["reason"].values)
+
+
+def test_a_weight_that_is_not_finite_is_divergence(run, tmp_path):
+    folder = plain(run[0][:5], tmp_path / "run")
+    torch.save({"first": torch.full((6, 8), torch.nan), "second": torch.ones(6, 6)}, folder / "step_9000.pt")
+    data = empirics.read_runs(folder, "fixed-lr").dataset.isel(run=0)
+    assert (str(data["status"].values), str(data["reason"].values)) == (
+        "diverged",
+        "weights are not finite at step 9000",
+    )
+
+
+@pytest.mark.skipif(find_spec("safetensors") is None, reason="needs the extra safetensors")
+def test_safetensors_read_the_same(run, tmp_path):
+    from safetensors.torch import save_file
+
+    for state in run[0]:
+        (tmp_path / f"checkpoint-{state.step}").mkdir()
+        for i, name in enumerate(("first", "second")):
+            file = tmp_path / f"checkpoint-{state.step}" / f"model-0000{i + 1}-of-00002.safetensors"
+            save_file({name: state.weights[name]}, file)
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
+    again = empirics.read_runs(plain(run[0], tmp_path / "plain"), "fixed-lr").dataset
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    assert all(data[name].equals(again[name]) for name in ("radius_sq", "entropy_sphere", "radial_balance"))
+
+
+class Harmful:
+    """What an attack pickles: a call."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def other_shape(folder):
+    torch.save({"first": torch.ones(6, 9), "second": torch.ones(6, 6)}, folder / "step_9000.pt")
+
+
+def tensor_missing(folder):
+    torch.save({"first": torch.ones(6, 8)}, folder / "step_9000.pt")
+
+
+def another_run(folder):
+    torch.save({"step": 1000, "model": {"first": torch.ones(6, 8), "second": torch.ones(6, 6)}}, folder / "other.pt")
+
+
+def no_time(folder):
+    torch.save({"first": torch.ones(6, 8), "second": torch.ones(6, 6)}, folder / "best.pt")
+
+
+def no_state(folder):
+    torch.save([1, 2], folder / "step_9000.pt")
+
+
+def no_tensors(folder):
+    torch.save({"epoch": 3}, folder / "step_9000.pt")
+
+
+def truncated(folder):
+    (folder / "step_9000.pt").write_bytes((folder / "step_1000.pt").read_bytes()[:300])
+
+
+def not_moving(folder):
+    for file in folder.glob("step_*.pt"):
+        torch.save({"first": torch.ones(6, 8)}, file)
+
+
+def no_rate(folder):
+    (folder / "config.json").write_text('{"weight_decay": 0.1}')
+
+
+def no_json(folder):
+    (folder / "config.json").write_text("lr: 0.1")
+
+
+def a_word_for_a_rate(folder):
+    (folder / "config.json").write_text('{"lr": "fast", "weight_decay": 0.1}')
+
+
+def contradicted(folder):
+    stored = torch.load(folder / "step_1000.pt", weights_only=True)
+    group = {"lr": 0.1, "weight_decay": 0.03, "params": [0]}
+    torch.save({"model": stored, "optimizer": {"param_groups": [group]}}, folder / "step_1000.pt")
+
+
+def epochs_among_steps(folder):
+    torch.save({"epoch": 3, "model": {"first": torch.ones(6, 8), "second": torch.ones(6, 6)}}, folder / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (other_shape, "step_9000.pt: tensor first is of shape (6, 9), but (6, 8) in"),
+        (tensor_missing, "step_9000.pt: tensor second is missing"),
+        (another_run, "step_1000.pt and other.pt are both of step 1000, but differ|other.pt and step_1000.pt are both"),
+        (no_time, "best.pt: no step or epoch in the file, and no number in its name"),
+        (no_state, "step_9000.pt holds a list, but must hold a state dict"),
+        (no_tensors, "step_9000.pt holds no tensors by name"),
+        (truncated, "step_9000.pt"),
+        (not_moving, "the weights are the same in all 3 checkpoints"),
+        (no_rate, 'run: lr is missing; add config.json, such as {"lr": 0.1}'),
+        (no_json, "cannot read"),
+        (a_word_for_a_rate, "config.json: lr = 'fast' must be a number above 0"),
+        (contradicted, "config.json: lr = 0.3, but the optimizer's state has 0.1"),
+        (epochs_among_steps, "some checkpoints are counted in steps and others in epochs"),
+    ],
+)
+def test_what_is_wrong_is_named(run, tmp_path, capsys, harm, says):
+    folder = plain(run[0][:3], tmp_path / "run")
+    harm(folder)
+    assert main(["import", str(folder), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert any(one in said for one in says.split("|")), said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--weights", "frist"], "no tensor matches 'frist'; did you mean 'first'? (tensors: first, second)"),
+        (["--spheres", "filters"], "unknown spheres 'filters'; did you mean 'filter'?"),
+        (["--dimension", "85"], "has dimension 84, but --dimension is 85"),
+    ],
+)
+def test_wrong_requests(run, tmp_path, capsys, words, says):
+    folder = plain(run[0][:3], tmp_path / "run")
+    words = ["import", str(folder), "--protocol", "fixed-lr", "--out", str(tmp_path / "out"), *words]
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_weights_are_of_checkpoints_alone(tmp_path):
+    (tmp_path / "t.csv").write_text("lr,weight_decay,dimension\n1,1,5\n")
+    with pytest.raises(ExperimentError, match="holds no checkpoints"):
+        empirics.read_runs(tmp_path / "t.csv", "fixed-lr", weights=["*"])
+
+
+def test_nothing_in_a_checkpoint_is_executed(run, tmp_path, capsys):
+    folder = plain(run[0][:3], tmp_path / "run")
+    torch.save({"model": run[0][0].weights, "args": Harmful(tmp_path / "exploded")}, folder / "step_9000.pt")
+    assert main(["import", str(folder), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "step_9000.pt" in said
+    assert "nothing in it was executed" in said
+    assert not (tmp_path / "exploded").exists()
+    torch.load(folder / "step_9000.pt", weights_only=False)["args"].close()
+    assert (tmp_path / "exploded").exists()  # by a loader that is not safe
