@@ -33,7 +33,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
-from empirics.importing.files import Cells, checksum
+from empirics.importing.foreign import Foreign, ForeignRun
 from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
 
@@ -59,7 +59,7 @@ NEEDED = ("train_loss", "mean_radius")
 
 def is_trace_folder(path: Path) -> bool:
     """Whether a folder is a trace folder or contains one."""
-    return bool(_folders(path))
+    return any((place / TRACE).is_file() for place in _folders(path))
 
 
 def _folders(path: Path) -> list[Path]:
@@ -68,7 +68,7 @@ def _folders(path: Path) -> list[Path]:
     return [place for place in places if (place / CONFIG).is_file() or (place / TRACE).is_file()]
 
 
-def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
+def read_traces(path: Path, protocol: str) -> Foreign:
     """Read all trace folders at a path.
 
     Parameters
@@ -80,10 +80,8 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
 
     Returns
     -------
-    cells : Cells
-        One row per run.
-    trace : xarray.Dataset or None
-        The curves over time, if all runs were logged at the same iterations.
+    Foreign
+        The runs; with the curves over time, if all were logged at the same iterations.
 
     Raises
     ------
@@ -92,21 +90,22 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
     """
     folders = _folders(path)
     rows = [_row(folder, protocol) for folder in folders]
-    names = list(dict.fromkeys(name for row, _ in rows for name in row))
-    columns = {name: [row.get(name) for row, _ in rows] for name in names}
-    if not {"grad_variance", "radius_drift"} & set(names) and set(columns["status"]) == {"ok"}:
-        del columns["status"], columns["reason"]  # neither norm balance nor drift is known: nothing was asked
-    origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in names}
-    facts: dict[str, Any] = {}
-    dimensions = {d for d in columns.pop("dimension") if d is not None}
+    if all(row["status"] == "ok" and not {"grad_variance", "radius_drift"} & set(row) for row, _ in rows):
+        for row, _ in rows:  # neither norm balance nor drift is known: nothing was asked
+            del row["status"], row["reason"]
+    dimensions = {row.pop("dimension") for row, _ in rows} - {None}
     if len(dimensions) > 1:
         raise ExperimentError(f"{path}: runs have different dimensions: {', '.join(map(str, sorted(dimensions)))}")
-    if dimensions:
-        facts["dimension"] = dimensions.pop()
-    files = [folder / name for folder in folders for name in (CONFIG, TRACE)]
-    places = [f"folder {folder.name}" for folder in folders]
-    cells = Cells(str(path), columns, len(rows), places, facts, origin, checksum(*files))
-    return cells, _curves([curves for _, curves in rows])
+    found = Foreign(
+        str(path),
+        "trace folders of the paper's code",
+        [ForeignRun(f"folder {folder.name}", row) for folder, (row, _) in zip(folders, rows, strict=True)],
+        [folder / name for folder in folders for name in (CONFIG, TRACE)],
+        {"dimension": dimensions.pop()} if dimensions else {},
+        curves=_curves([curves for _, curves in rows]),
+    )
+    found.origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in found.columns}
+    return found
 
 
 _ORIGIN = {
