@@ -16,16 +16,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
-from empirics.importing.files import Cells, checksum
-from empirics.importing.state_dicts import History, checkpoint_files, history
-from empirics.importing.traces import CONFIG, FEWEST, radius_status
-from empirics.measure import angular_update, snapshot_entropies
+from empirics.importing.averages import POINTS
+from empirics.importing.foreign import Foreign, ForeignRun, Series
+from empirics.importing.state_dicts import History, Time, checkpoint_files, history
+from empirics.importing.traces import CONFIG
+from empirics.measure import angular_update, burn_in, run_status, snapshot_entropies
 from empirics.results import VARIABLES
 
 __all__ = ["is_checkpoint_folder", "read_checkpoints"]
+
+FloatArray = NDArray[np.float64]
 
 #: Settings, by the names they have in a configuration.
 SETTINGS = {
@@ -38,17 +40,17 @@ SETTINGS = {
     "seed": ("seed",),
 }
 
-#: Optimisers whose decay per step is known: it takes lr wd (2 - lr wd) of r^2, over 1 - momentum.
-DECAYING = {"sgd", "momentum", "nesterov", "adamw"}
+#: Numbers in a configuration.
+NUMBERS = ("lr", "learning_rate", "weight_decay", "wd", "effective_lr", "radius", "steps_per_epoch")
 
-#: Settings that differ by a smaller share are equal: a file may hold them in float32.
+#: Optimisers whose decay per step is known.
+DECAYING = ("sgd", "momentum", "nesterov", "adamw")
+
+#: Settings that differ by a smaller share are equal: a file may hold them in single precision.
 ROUNDING = 1e-6
 
-#: Tensors that are listed by name where all of them are meant.
+#: Tensors that are listed by name.
 NAMED = 5
-
-#: Status of a run with too few checkpoints to see a drift of its norm.
-UNKNOWN = "balance unknown"
 
 
 def is_checkpoint_folder(path: Path) -> bool:
@@ -63,8 +65,8 @@ def _run_folders(path: Path) -> list[Path]:
 
 
 def read_checkpoints(
-    path: Path, protocol: str, weights: Sequence[str] = (), spheres: str = "one"
-) -> tuple[Cells, xr.Dataset]:
+    path: Path, protocol: str, weights: Sequence[str] = (), spheres: str = "one", optimizer: str = "sgd"
+) -> Foreign:
     """Read the checkpoints of one run, or of a folder of runs.
 
     Parameters
@@ -77,117 +79,107 @@ def read_checkpoints(
         Patterns for the names of the tensors on the spheres. Default: all with two axes or more that change.
     spheres
         ``"one"``, ``"tensor"`` or ``"filter"``: what forms a sphere.
+    optimizer
+        The optimiser of runs that do not say it.
 
     Returns
     -------
-    cells : Cells
-        One row per run: means over its checkpoints, and what they tell of its directions.
-    snapshots : xarray.Dataset
-        Squared norm, lag of the nearest neighbour and angle to the checkpoint before, dimensions (run, snapshot); NaN
-        where a run has fewer checkpoints.
+    Foreign
+        The norm of every run over its checkpoints, and what those after burn-in tell of its directions.
 
     Raises
     ------
     ExperimentError
-        If a file cannot be loaded safely or has other tensors, its place in time is unknown, or a setting is missing or
+        If a file cannot be loaded safely or has other tensors, its place in time is unknown, or a setting is wrong or
         contradicted by the optimiser's state; the message names the file or folder.
     """
     from empirics.models.spheres import SPHERES
 
     if spheres not in SPHERES:
         raise ExperimentError(f"unknown spheres {spheres!r}{nearest(spheres, SPHERES)}; known: {', '.join(SPHERES)}")
-    folders = _run_folders(path)
-    rows, curves, dimensions, tensors = [], [], set(), []
-    for folder in folders:
+    found = Foreign(str(path), "checkpoints", [], [])
+    curves, dimensions, units, tensors = [], set(), set(), []
+    for folder in _run_folders(path):
         read = history(folder, weights)
-        row, curve, d = _run(read, protocol, spheres)
-        tensors = list(read.shapes)
-        rows.append(row)
+        run, curve, d = _run(read, protocol, spheres, optimizer)
+        found.runs.append(run)
         curves.append(curve)
         dimensions.add(d)
+        units.add(read.times[0].unit)
+        tensors = list(read.shapes)
+        found.files += [file for parts in checkpoint_files(folder) for file in parts]
+        found.files += [file for file in (folder / CONFIG,) if file.is_file()]
     if len(dimensions) > 1:
         raise ExperimentError(f"{path}: runs have different dimensions: {', '.join(map(str, sorted(dimensions)))}")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    if set(columns["status"]) == {UNKNOWN}:
-        del columns["status"], columns["reason"]  # whether the runs were stationary was not asked
-    files = [file for folder in folders for parts in checkpoint_files(folder) for file in parts]
-    files += [folder / CONFIG for folder in folders if (folder / CONFIG).is_file()]
+    found.facts = {"dimension": dimensions.pop()}
+    found.snapshots = _snapshots(curves)
+    if units != {"step"}:
+        found.curves = xr.Dataset()  # no curve over the steps
     kind = "together one sphere" if spheres == "one" else f"a sphere per {spheres}"
     listed = ", ".join([*tensors[:NAMED], *(["..."] if len(tensors) > NAMED else [])])
-    origin = dict.fromkeys(names, f"checkpoints, of {len(tensors)} tensors, {kind}: {listed}")
-    origin |= dict.fromkeys(SETTINGS, f"{CONFIG}, or the optimizer's state")
-    places = [f"folder {folder.name}" for folder in folders]
-    facts = {"dimension": dimensions.pop()}
-    return Cells(str(path), columns, len(rows), places, facts, origin, checksum(*files)), _snapshots(curves)
+    found.origin = dict.fromkeys(found.columns, f"checkpoints: {len(tensors)} tensors ({listed}), {kind}")
+    found.origin |= dict.fromkeys(SETTINGS, f"{CONFIG}, or the state of the optimizer")
+    return found
 
 
-def _run(read: History, protocol: str, spheres: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]], int]:
-    """Return the results of a run, its curves, and d."""
+def _run(read: History, protocol: str, spheres: str, optimizer: str) -> tuple[ForeignRun, dict[str, FloatArray], int]:
+    """Return a run, its curves, and d."""
     from empirics.models.base import directions
     from empirics.models.spheres import spheres_of
 
-    row, changed = _settings(read, protocol)
+    run = ForeignRun(f"folder {read.folder.name}")
+    step = np.array([time.number for time in read.times])
+    constant_from = _set(run, read, step, protocol)
     blocks = spheres_of(read.shapes, spheres)
-    d = 1 + directions(blocks)
     squares = np.array([float(np.square(weights, dtype=float).sum()) for weights in read.weights])
-    if not np.isfinite(squares).all():
-        at = read.times[int(np.argmin(np.isfinite(squares)))]
-        row |= {"status": "diverged", "reason": f"weights are not finite at {at.unit} {at.number:g}"}
-        return row, {"radius_sq": squares}, d
-    turns = [math.nan, *(float(angular_update(*pair)) for pair in pairwise(read.weights))]
-    curves = {"radius_sq": squares, "turn": np.array(turns)}
-    row |= {"radius_sq": squares.mean(), "log_radius": np.log(squares).mean() / 2}
-    row |= {"radial_balance": _radial_balance(read, row, squares)}
-    sizes, each = zip(
-        *((b.size // b.parts, b.weights_of_part - 1) for b in blocks for _ in range(b.parts)), strict=True
-    )
+    curves, d = {"radius_sq": squares}, 1 + directions(blocks)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(squares) / 2
+    run.series |= {"radius_sq": Series(step, squares), "log_radius": Series(step, logs)}
+    if not np.isfinite(logs).all():
+        return run, curves, d
+    begin = max(constant_from, *(burn_in(one) for one in (squares, logs))) if len(squares) >= POINTS else constant_from
+    curves["turn"] = np.array([math.nan, *(float(angular_update(*pair)) for pair in pairwise(read.weights))])
+    if read.times[0].unit == "step":
+        _balance(run, squares[begin:], float(step[-1] - step[begin]), optimizer)
+    parts = [(b.size // b.parts, b.weights_of_part - 1) for b in blocks for _ in range(b.parts)]
     try:
-        found, lags = snapshot_entropies(read.weights, sizes, each)
-        row, curves["neighbour_lag"] = row | found, lags.astype(float)
-        none = ""
+        found, lags = snapshot_entropies(read.weights[begin:], [n for n, _ in parts], [m for _, m in parts])
     except ValueError as error:
-        none = f"no entropy: {error}"
-    if len(squares) < FEWEST:
-        few = f"{len(squares)} checkpoints are too few to see whether the norm drifts, at least {FEWEST} are needed"
-        row |= {"status": UNKNOWN, "reason": few}
+        run.notes.append(f"no entropy: {error}")
     else:
-        row |= radius_status(np.log(squares) / 2)
-    if reason := "; ".join(filter(None, (changed, none))):
-        row |= {"status": "not stationary", "reason": reason}
-    return row, curves, d
+        run.values |= found
+        curves["neighbour_lag"] = np.concatenate([np.full(begin, math.nan), lags])
+    return run, curves, d
 
 
-def _settings(read: History, protocol: str) -> tuple[dict[str, Any], str]:
-    """Return the settings of a run, and in words how they change, empty if they do not."""
-    file = read.folder / CONFIG
+def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int:
+    """Give a run its settings; return the number of the checkpoint from which they are constant."""
+    file, changed = read.folder / CONFIG, 0
     config = _configuration(file) if file.is_file() else {}
-    row = {ours: config[name] for ours, names in SETTINGS.items() for name in names if name in config}
-    for name in set(row) - {"optimizer", "seed"}:
-        if isinstance(row[name], bool) or not isinstance(row[name], (int, float)) or not 0 < row[name] < math.inf:
-            raise ExperimentError(f"{file}: {name} = {row[name]!r} must be a number above 0")
-    changed = ""
-    if protocol == "fixed-lr":
-        first, last = read.rules[0], read.rules[-1]
-        if first.get("optimizer") == "":
-            first = {name: value for name, value in first.items() if name != "optimizer"}
-            if "optimizer" not in row:
+    run.values |= {ours: config[name] for ours, names in SETTINGS.items() for name in names if name in config}
+    for name in ("lr", "weight_decay", "momentum", "optimizer"):
+        found: list[Any] = [rule.get(name) for rule in read.rules]
+        if None in found or protocol != "fixed-lr":  # the rate of an optimiser is no effective one
+            continue
+        if name == "optimizer":
+            if "" in found and name not in run.values:
                 raise ExperimentError(
                     f"{read.folder}: the state of Adam does not tell whether weight decay is decoupled; add "
                     f'"optimizer": "adamw" or "adam-l2" to {CONFIG}'
                 )
-        for name in ("lr", "weight_decay"):
-            values = [rule[name] for rule in read.rules if name in rule]
-            if values and not np.allclose(values, values[0], rtol=ROUNDING, atol=0):
-                changed = f"{name} changes between the checkpoints, from {first.get(name)} to {last.get(name)}"
-            elif values and name in row and not np.isclose(row[name], values[0], ROUNDING, 0):
-                raise ExperimentError(f"{file}: {name} = {row[name]}, but the optimizer's state has {values[0]}")
-        row = first | row
-    for choice in KNOBS[protocol]:
-        if not any(name in row for name in choice):
-            wanted = " or ".join(choice)
-            raise ExperimentError(f'{read.folder}: {wanted} is missing; add {CONFIG}, such as {{"{choice[0]}": 0.1}}')
-    return row, changed
+            run.values.setdefault(name, found[0])
+        elif not (steady := np.isclose(found, found[-1], rtol=ROUNDING, atol=0)).all():
+            run.series[name] = Series(step, np.array(found))
+            changed = max(changed, int(np.flatnonzero(~steady)[-1]) + 1)
+        elif not math.isclose(run.values.setdefault(name, found[0]), found[0], rel_tol=ROUNDING):
+            raise ExperimentError(
+                f"{file}: {name} = {run.values[name]}, but the state of the optimizer has {found[0]:g}"
+            )
+    if read.times[0].unit == "epoch" and "steps_per_epoch" in config:
+        step *= config["steps_per_epoch"]
+        read.times = [Time("step", number) for number in step]
+    return changed
 
 
 def _configuration(file: Path) -> Mapping[str, Any]:
@@ -198,22 +190,47 @@ def _configuration(file: Path) -> Mapping[str, Any]:
         raise ExperimentError(f"cannot read {file}: {error}") from None
     if not isinstance(config, Mapping):
         raise ExperimentError(f"{file} must hold a JSON object")
+    for name in NUMBERS:
+        value = config.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise ExperimentError(f"{file}: {name} = {value!r} must be a number above 0")
     return config
 
 
-def _radial_balance(read: History, row: Mapping[str, Any], squares: NDArray[np.float64]) -> float:
-    """Growth of r^2 over its decay, from the change of r^2 alone; NaN where the decay per step is not known."""
-    known = row.get("optimizer", "sgd") in DECAYING and read.times[0].unit == "step" and len(squares) > 1
-    if not known or "lr" not in row or "weight_decay" not in row:
-        return math.nan
-    pull = float(row["lr"]) * float(row["weight_decay"])
-    beta = float(row.get("momentum", 0.0)) if row.get("optimizer") in ("momentum", "nesterov") else 0.0
-    steps = read.times[-1].number - read.times[0].number
-    return 1 + (squares[-1] - squares[0]) / (steps * pull * (2 - pull) / (1 - beta) * squares.mean())
+def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str) -> None:
+    """Compare the change of r^2 with what weight decay took, and leave out a run that this shows not to be stationary.
+
+    Decay takes ``lr wd (2 - lr wd) r^2`` per step, with momentum over ``1 - momentum``; what r^2 did not lose, the
+    gradients gave.
+    """
+    name, settings = str(run.values.get("optimizer", optimizer)).lower(), run.values
+    if name not in DECAYING or not {"lr", "weight_decay"} <= set(settings) or len(squares) < 2:
+        return
+    pull = float(settings["lr"]) * float(settings["weight_decay"])
+    gain = 1 / (1 - float(settings.get("momentum", 0.0))) if name in ("sgd", "momentum", "nesterov") else 1.0
+    lost = steps * gain * pull * (2 - pull) * squares.mean()
+    settings["radial_balance"] = balance = 1 + (squares[-1] - squares[0]) / lost
+    if len(squares) < POINTS:
+        return
+    place = np.arange(len(squares))
+    scatter = squares - np.polyval(np.polyfit(place, squares, 1), place)
+    fine = {
+        "violation": 0.0,
+        "diverged_at": -1,
+        "snr": 0.0,
+        "loss": 1.0,
+        "radius_drift": 0.0,
+        "radius_drift_error": 0.0,
+    }
+    status, reason = run_status(balance=balance, balance_error=math.sqrt(2) * scatter.std() / lost, **fine)
+    if status == "balance unknown":
+        reason = f"norm balance {balance:.3f}: its checkpoints span too few steps ({steps:g}) to tell it from 1"
+    if status != "ok":
+        settings |= {"status": status, "reason": reason}
 
 
-def _snapshots(curves: list[dict[str, NDArray[np.float64]]]) -> xr.Dataset:
-    """Return the curves of all runs over their checkpoints, under our names."""
+def _snapshots(curves: list[dict[str, FloatArray]]) -> xr.Dataset:
+    """Return the curves of all runs over their checkpoints, under our names; NaN where there is nothing."""
     length = max(len(curve["radius_sq"]) for curve in curves)
     none = np.full(length, np.nan)
     padded = {

@@ -32,12 +32,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
-from empirics.importing.files import Cells, checksum
+from empirics.importing.foreign import Foreign, ForeignRun
 from empirics.importing.torch_files import load_safely
 from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
 
-__all__ = ["FEWEST", "is_trace_folder", "radius_status", "read_traces"]
+__all__ = ["is_trace_folder", "read_traces"]
 
 CONFIG, TRACE = "config.json", "trace.pt"
 
@@ -59,7 +59,7 @@ NEEDED = ("train_loss", "mean_radius")
 
 def is_trace_folder(path: Path) -> bool:
     """Whether a folder is a trace folder or contains one."""
-    return bool(_folders(path))
+    return any((place / TRACE).is_file() for place in _folders(path))
 
 
 def _folders(path: Path) -> list[Path]:
@@ -68,7 +68,7 @@ def _folders(path: Path) -> list[Path]:
     return [place for place in places if (place / CONFIG).is_file() or (place / TRACE).is_file()]
 
 
-def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
+def read_traces(path: Path, protocol: str) -> Foreign:
     """Read all trace folders at a path.
 
     Parameters
@@ -80,10 +80,8 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
 
     Returns
     -------
-    cells : Cells
-        One row per run.
-    trace : xarray.Dataset or None
-        The curves over time, if all runs were logged at the same iterations.
+    Foreign
+        The runs; with the curves over time, if all were logged at the same iterations.
 
     Raises
     ------
@@ -92,21 +90,22 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
     """
     folders = _folders(path)
     rows = [_row(folder, protocol) for folder in folders]
-    names = list(dict.fromkeys(name for row, _ in rows for name in row))
-    columns = {name: [row.get(name) for row, _ in rows] for name in names}
-    if not {"grad_variance", "radius_drift"} & set(names) and set(columns["status"]) == {"ok"}:
-        del columns["status"], columns["reason"]  # neither norm balance nor drift is known: nothing was asked
-    origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in names}
-    facts: dict[str, Any] = {}
-    dimensions = {d for d in columns.pop("dimension") if d is not None}
+    if all(row["status"] == "ok" and not {"grad_variance", "radius_drift"} & set(row) for row, _ in rows):
+        for row, _ in rows:  # neither norm balance nor drift is known: nothing was asked
+            del row["status"], row["reason"]
+    dimensions = {row.pop("dimension") for row, _ in rows} - {None}
     if len(dimensions) > 1:
         raise ExperimentError(f"{path}: runs have different dimensions: {', '.join(map(str, sorted(dimensions)))}")
-    if dimensions:
-        facts["dimension"] = dimensions.pop()
-    files = [folder / name for folder in folders for name in (CONFIG, TRACE)]
-    places = [f"folder {folder.name}" for folder in folders]
-    cells = Cells(str(path), columns, len(rows), places, facts, origin, checksum(*files))
-    return cells, _curves([curves for _, curves in rows])
+    found = Foreign(
+        str(path),
+        "trace folders of the paper's code",
+        [ForeignRun(f"folder {folder.name}", row) for folder, (row, _) in zip(folders, rows, strict=True)],
+        [folder / name for folder in folders for name in (CONFIG, TRACE)],
+        {"dimension": dimensions.pop()} if dimensions else {},
+        curves=_curves([curves for _, curves in rows]),
+    )
+    found.origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in found.columns}
+    return found
 
 
 _ORIGIN = {
@@ -239,29 +238,6 @@ def _status(
     row: Mapping[str, Any], loss: NDArray[np.float64], log_radius: NDArray[np.float64] | None
 ) -> dict[str, Any]:
     """Determine the status of the run from its trace; the norm balance is checked by the claims."""
-    noise = row.get("grad_variance", math.nan)
-    snr = row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0
-    found = radius_status(log_radius, snr=snr, loss=float(row["loss"]))
-    if len(broken := np.flatnonzero(~np.isfinite(loss))):
-        found |= {"status": "diverged", "reason": f"the loss was not finite at logged iteration {broken[0]}"}
-    return found
-
-
-def radius_status(log_radius: NDArray[np.float64] | None, *, snr: float = 0.0, loss: float = 0.0) -> dict[str, Any]:
-    """Status of a run by its norm alone.
-
-    Parameters
-    ----------
-    log_radius
-        Logarithm of the norm along the measured part, shape (n,) with n of `FEWEST` or more; None if it is not known.
-    snr, loss
-        Signal-to-noise ratio of the gradient, and mean loss (nat), if they are known.
-
-    Returns
-    -------
-    dict
-        `status` and `reason`; with a norm also `radius_drift` and its error.
-    """
     known: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
     jumps = False
     if log_radius is not None:
@@ -269,16 +245,20 @@ def radius_status(log_radius: NDArray[np.float64] | None, *, snr: float = 0.0, l
         change, error = drift(blocks)
         known = {"radius_drift": float(change), "radius_drift_error": float(error)}
         jumps = periodic_jumps(log_radius[:: max(1, len(log_radius) // POINTS)]).periodic
+    broken = np.flatnonzero(~np.isfinite(loss))
+    noise = row.get("grad_variance", math.nan)
     status, reason = run_status(
         **known,
         balance=1.0,
         balance_error=0.0,
         violation=0.0,
         diverged_at=-1,
-        snr=snr,
-        loss=loss,
+        snr=row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
+        loss=float(row["loss"]),
         periodic_jumps=jumps,
     )
+    if len(broken):
+        status, reason = "diverged", f"the loss was not finite at logged iteration {broken[0]}"
     return (known if log_radius is not None else {}) | {"status": status, "reason": reason}
 
 

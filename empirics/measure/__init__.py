@@ -8,6 +8,7 @@ from empirics.measure.checks import check_entropy_estimator
 from empirics.measure.convergence import (
     Jumps,
     autocorrelation_time,
+    burn_in,
     drift,
     effective_sample_size,
     periodic_jumps,
@@ -46,6 +47,7 @@ __all__ = [
     "autocorrelation",
     "autocorrelation_time",
     "block_error",
+    "burn_in",
     "check_entropy_estimator",
     "configurational_temperature",
     "covariance_product",
