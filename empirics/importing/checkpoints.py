@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
 from empirics.importing.averages import POINTS
@@ -159,8 +160,9 @@ def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int
     config = _configuration(file) if file.is_file() else {}
     run.values |= {ours: config[name] for ours, names in SETTINGS.items() for name in names if name in config}
     for name in ("lr", "weight_decay", "momentum", "optimizer"):
-        found: list[Any] = [rule.get(name) for rule in read.rules]
-        if None in found or protocol != "fixed-lr":  # the rate of an optimiser is no effective one
+        has = [i for i, rule in enumerate(read.rules) if name in rule]
+        found = [read.rules[i][name] for i in has]
+        if not has or protocol != "fixed-lr":  # the rate of an optimiser is no effective one
             continue
         if name == "optimizer":
             if "" in found and name not in run.values:
@@ -170,12 +172,16 @@ def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int
                 )
             run.values.setdefault(name, found[0])
         elif not (steady := np.isclose(found, found[-1], rtol=ROUNDING, atol=0)).all():
-            run.series[name] = Series(step, np.array(found))
-            changed = max(changed, int(np.flatnonzero(~steady)[-1]) + 1)
+            run.series[name] = Series(step[has], np.array(found))
+            changed = max(changed, has[int(np.flatnonzero(~steady)[-1]) + 1])
         elif not math.isclose(run.values.setdefault(name, found[0]), found[0], rel_tol=ROUNDING):
             raise ExperimentError(
                 f"{file}: {name} = {run.values[name]}, but the state of the optimizer has {found[0]:g}"
             )
+    for choice in KNOBS[protocol]:
+        if not {*run.values, *run.series} & set(choice):
+            example = json.dumps(dict.fromkeys((names[0] for names in KNOBS[protocol]), 0.1))
+            raise ExperimentError(f"{read.folder}: {' or '.join(choice)} is missing; add {CONFIG}, such as {example}")
     if read.times[0].unit == "epoch" and "steps_per_epoch" in config:
         step *= config["steps_per_epoch"]
         read.times = [Time("step", number) for number in step]
@@ -214,15 +220,16 @@ def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str)
         return
     place = np.arange(len(squares))
     scatter = squares - np.polyval(np.polyfit(place, squares, 1), place)
-    fine = {
-        "violation": 0.0,
-        "diverged_at": -1,
-        "snr": 0.0,
-        "loss": 1.0,
-        "radius_drift": 0.0,
-        "radius_drift_error": 0.0,
-    }
-    status, reason = run_status(balance=balance, balance_error=math.sqrt(2) * scatter.std() / lost, **fine)
+    status, reason = run_status(
+        balance=balance,
+        balance_error=math.sqrt(2) * scatter.std() / lost,
+        radius_drift=0.0,  # is judged as that of every series
+        radius_drift_error=0.0,
+        violation=0.0,
+        diverged_at=-1,
+        snr=0.0,
+        loss=1.0,
+    )
     if status == "balance unknown":
         reason = f"norm balance {balance:.3f}: its checkpoints span too few steps ({steps:g}) to tell it from 1"
     if status != "ok":

@@ -3,6 +3,7 @@
 import argparse
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, linear, one_hot
@@ -23,14 +24,11 @@ class Normed(nn.Module):
 
 
 def trained(steps, every, *, lr=0.3, wd=0.03, seed=0, burn_in=0):
-    """Train by SGD on noisy labels; return the states, in time order, and the balance that the gradients give.
-
-    Balance: lr sum |g|^2 over wd (2 - lr wd) sum r^2, of the steps from the first state to the last.
-    """
+    """Train by SGD on noisy labels; return states in time order, and r^2 and |g|^2 at every step."""
     torch.manual_seed(seed)
     net = Normed()
     optimizer = torch.optim.SGD([net.first, net.second], lr=lr, weight_decay=wd)
-    states, squares, slopes = [], 0.0, 0.0
+    states, squares, slopes = [], [], []
     for step in range(steps + 1):
         if step >= burn_in and step % every == 0:
             weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
@@ -39,11 +37,10 @@ def trained(steps, every, *, lr=0.3, wd=0.03, seed=0, burn_in=0):
         y = torch.where(torch.rand(16) < 0.3, torch.randint(0, 3, (16,)), x[:, :3].argmax(1))
         optimizer.zero_grad()
         cross_entropy(net(x), one_hot(y, 3).float()).backward()
-        if burn_in <= step < steps:
-            squares += sum(float(p.detach().square().sum()) for p in net.parameters())
-            slopes += sum(float(p.grad.square().sum()) for p in net.parameters())
+        squares.append(sum(float(p.detach().square().sum()) for p in net.parameters()))
+        slopes.append(sum(float(p.grad.square().sum()) for p in net.parameters()))
         optimizer.step()
-    return states, lr * slopes / (wd * (2 - lr * wd) * squares)
+    return states, np.array(squares), np.array(slopes)
 
 
 def save_as_nanogpt(states, folder):
