@@ -99,7 +99,7 @@ def read_checkpoints(
     if spheres not in SPHERES:
         raise ExperimentError(f"unknown spheres {spheres!r}{nearest(spheres, SPHERES)}; known: {', '.join(SPHERES)}")
     found = Foreign(str(path), "checkpoints", [], [])
-    curves, dimensions, units, tensors = [], set(), set(), []
+    curves, dimensions, units, words = [], set(), set(), ""
     for folder in _run_folders(path):
         read = history(folder, weights)
         run, curve, d = _run(read, protocol, spheres, optimizer)
@@ -107,7 +107,8 @@ def read_checkpoints(
         curves.append(curve)
         dimensions.add(d)
         units.add(read.times[0].unit)
-        tensors = list(read.shapes)
+        words = _words(read, spheres)
+        run.notes.append(words)
         found.files += [file for parts in checkpoint_files(folder) for file in parts]
         found.files += [file for file in (folder / CONFIG,) if file.is_file()]
     if len(dimensions) > 1:
@@ -116,11 +117,20 @@ def read_checkpoints(
     found.snapshots = _snapshots(curves)
     if units != {"step"}:
         found.curves = xr.Dataset()  # no curve over the steps
-    kind = "together one sphere" if spheres == "one" else f"a sphere per {spheres}"
-    listed = ", ".join([*tensors[:NAMED], *(["..."] if len(tensors) > NAMED else [])])
-    found.origin = dict.fromkeys(found.columns, f"checkpoints: {len(tensors)} tensors ({listed}), {kind}")
+    found.origin = dict.fromkeys(found.columns, words)
     found.origin |= dict.fromkeys(SETTINGS, f"{CONFIG}, or the state of the optimizer")
     return found
+
+
+def _words(read: History, spheres: str) -> str:
+    """Say which tensors were read, and as what."""
+    kind = "all together on one sphere" if spheres == "one" else f"each {spheres} on a sphere"
+    left = f"; left out, because they never change: {_listed(read.still)}" if read.still else ""
+    return f"tensors read: {_listed(list(read.shapes))}, {kind}{left}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _run(read: History, protocol: str, spheres: str, optimizer: str) -> tuple[ForeignRun, dict[str, FloatArray], int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +56,7 @@ class History:
     shapes: dict[str, tuple[int, ...]]
     times: list[Time]
     rules: list[dict[str, Any]]  # what each optimiser's state says
+    still: list[str] = field(default_factory=list)  # tensors left out because they never change
 
 
 # ------------------------------------------------------------------------------------------------ which files
@@ -239,5 +240,6 @@ def _moving(read: History) -> History:
         raise ExperimentError(f"{read.folder}: the weights are the same in all {len(read.weights)} checkpoints")
     if not all(moves):
         read.weights = np.concatenate([read.weights[:, s] for s, kept in zip(spans, moves, strict=True) if kept], 1)
-        read.shapes = {name: shape for (name, shape), kept in zip(read.shapes.items(), moves, strict=True) if kept}
+        read.still = [name for name, kept in zip(read.shapes, moves, strict=True) if not kept]
+        read.shapes = {name: shape for name, shape in read.shapes.items() if name not in read.still}
     return read

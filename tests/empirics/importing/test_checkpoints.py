@@ -124,7 +124,7 @@ def test_the_user_names_the_weights(run, tmp_path):
     data = empirics.read_runs(plain(run[0], tmp_path / "run"), "fixed-lr", weights=["fir*"]).dataset
     assert data.attrs["dimension"] == 48
     np.testing.assert_allclose(data["radius_sq"][0], (matrix(run[0])[:, :48] ** 2).sum(1).mean(), rtol=0.02)
-    assert data["radius_sq"].attrs["origin"] == "checkpoints: 1 tensors (first), together one sphere"
+    assert data["radius_sq"].attrs["origin"] == "tensors read: first, all together on one sphere"
 
 
 def test_frozen_weights_are_left_out_and_tied_ones_counted_once(run, tmp_path):
@@ -132,7 +132,9 @@ def test_frozen_weights_are_left_out_and_tied_ones_counted_once(run, tmp_path):
         first = state.weights["first"]
         torch.save({"a": first, "tied": first, "mask": torch.ones(9, 9)}, tmp_path / f"step_{state.step}.pt")
     (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
-    assert empirics.read_runs(tmp_path, "fixed-lr").dataset.attrs["dimension"] == 48
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset
+    assert data.attrs["dimension"] == 48
+    assert "never change: mask" in data["radius_sq"].attrs["origin"]
     assert empirics.read_runs(tmp_path, "fixed-lr", weights=["*"]).dataset.attrs["dimension"] == 48 + 81
 
 
