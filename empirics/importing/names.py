@@ -177,8 +177,13 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
     best = [one for one in group if one.column == ours] or [
         one for how in (CERTAIN, GUESSED, DOUBTFUL) for one in group if one.how == how
     ]
+    best.sort(key=lambda one: bare(one.column).endswith("_epoch"))  # stable: of two means of one thing the longer
     first = best[0]
-    rivals = [one for one in best[1:] if one.how == first.how and not same(first.column, one.column)]
+    rivals = [
+        one
+        for one in best[1:]
+        if one.how == first.how and _plain(one.column) != _plain(first.column) and not same(first.column, one.column)
+    ]
     if not rivals:
         found.named[ours] = first
     found.others[ours] = [one.column for one in group if one is not first]
@@ -187,6 +192,11 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
             found.aside[one.column] = f"one of {len(group)} columns that may be {ours}; --map {ours}={one} chooses it"
         elif one is not first:
             found.aside[one.column] = f"{ours} is taken from {first.column}; --map {ours}={one} takes this one"
+
+
+def _plain(column: str) -> str:
+    """A column without what it was averaged over."""
+    return re.sub(r"_(step|epoch)$", "", column)
 
 
 def _given(name: str, column: str, columns: Sequence[str], source: str) -> Named:
