@@ -84,12 +84,19 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
     note : str
         How often the run was restarted; empty if it was not.
 
+    Raises
+    ------
+    ValueError
+        If a step is not a finite number.
+
     Examples
     --------
     >>> series([1, 2, 3, 2, 3], [5.0, 4.0, 9.0, 3.0, 2.0])
     (Series(step=array([1., 2., 3.]), value=array([5., 3., 2.])), 'restarted 1 time: ...')
     """
     steps, values = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
+    if not np.isfinite(steps).all():
+        raise ValueError("steps must be finite numbers")
     back, note = np.flatnonzero(np.diff(steps) < 0) + 1, ""
     if 0 < len(back) <= UNORDERED * len(steps) + 1 and len(back) < len(steps) - 1:
         kept = np.ones(len(steps), dtype=bool)

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> Forei
         before = f"{str(grid.columns[split][i]).strip()}/" if split else ""
         at = _float(grid.columns[step][i]) if step else n + 1.0
         for name, cell in cells.items():
-            if at is not None and not is_empty(cell):
+            if at is not None and math.isfinite(at) and not is_empty(cell):
                 logged.setdefault(name if is_setting(name) else before + name, []).append((at, cell))
     if step is None:
         run.notes.append("no column of steps: the points are numbered as they come")
