@@ -51,6 +51,7 @@ class Foreign:
     files: list[Path]
     facts: dict[str, Any] = field(default_factory=dict)  # values that hold for all runs
     lost: list[str] = field(default_factory=list)  # what the format has and was not read
+    configured: set[str] = field(default_factory=set)  # columns that only files of settings have
     curves: xr.Dataset | None = None  # (run, step) under our names, if the reader knows them
     origin: dict[str, str] = field(default_factory=dict)  # where a value comes from, if it was not simply read
 

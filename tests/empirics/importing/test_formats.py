@@ -190,3 +190,50 @@ def test_an_import_of_logs_is_loaded_again(tmp_path):
     assert dict(again.tree["trace"].sizes) == {"run": 12, "step": 200}
     assert again.dataset["radius_sq"].attrs["origin"] == "mean of column radius_sq"
     assert json.loads(again.tree.attrs["provenance"])["imported"]["columns"]["lr"] == "lr (certain)"
+
+
+def test_tables_of_runs_that_hold_dictionaries_or_logs(tmp_path):
+    runs = gas_logs()
+    rows = [
+        {
+            "name": f"run {n}",
+            "config": str(settings(run) | {"temperature": 1.0, "x": np.nan}),
+            "summary": json.dumps(run["means"]),
+        }
+        for n, run in enumerate(runs)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "project.csv")
+    data = read(tmp_path / "project.csv").dataset
+    check(data, runs, rel=1e-9)
+    assert data["temperature"].attrs["origin"].startswith("derived")  # one in the settings is none that was measured
+    put(tmp_path / "logs.json", [settings(run) | {"history": log(run)} for run in runs])
+    check(read(tmp_path / "logs.json").dataset, runs)
+
+
+def test_one_run_whose_rate_changes_is_one_run(tmp_path):
+    run = gas_logs()[0]
+    rows = [row | {"lr": 0.1 / (1 + i), "wd": 0.1} for i, row in enumerate(log(run))]
+    data = read(put(tmp_path / "metrics.csv", csv(rows))).dataset
+    assert data["status"].values.tolist() == ["not stationary"]
+    put(tmp_path / "run" / "metrics.jsonl", "\n".join(json.dumps(row) for row in [settings(run), *log(run)]))
+    assert read(tmp_path / "run").dataset["weight_decay"].item() == run["weight_decay"]
+
+
+def test_a_temperature_in_a_file_of_settings_is_none_that_was_measured(tmp_path):
+    runs = gas_logs()
+    lightning(tmp_path / "logs", runs)
+    for n, run in enumerate(runs):
+        put(tmp_path / "logs" / f"version_{n}" / "config.json", settings(run) | {"temperature": 0.7, "entropy": 1.0})
+    data = read(tmp_path / "logs").dataset
+    assert "entropy" not in data
+    assert data["temperature"].attrs["origin"].startswith("derived")
+    given = read(tmp_path / "logs", columns={"temperature": "temperature"}).dataset
+    assert (given["temperature"] == 0.7).all()
+
+
+def test_a_guess_that_cannot_be_is_set_aside(tmp_path):
+    rows = [settings(run) | run["means"] | {"grad_norm": 0.0, "acc": "high"} for run in gas_logs()]
+    del rows[0]["grad_norm"]
+    put(tmp_path / "t.json", rows)
+    aside = survey(tmp_path / "t.json", "fixed-lr", dimension=D).assigned.aside
+    assert aside["acc"] == "record 1, column acc: 'high' is not a number"
