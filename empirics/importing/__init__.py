@@ -124,7 +124,7 @@ def survey(
         )
     foreign = _read(where, protocol, weights, spheres, optimizer)
     known = ["dimension"] if dimension is not None or "dimension" in foreign.facts else []
-    assigned = assign(foreign.columns, dict(columns or {}), foreign.source, known, foreign.same)
+    assigned = assign(foreign.columns, dict(columns or {}), foreign.source, known, foreign.configured, foreign.same)
     try:
         found = in_columns(foreign, assigned, protocol, dimension, optimizer)
     except ExperimentError as error:

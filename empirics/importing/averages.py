@@ -22,6 +22,7 @@ from empirics.measure import (
     run_status,
 )
 from empirics.measure.rounding import constant
+from empirics.measure.stationarity import DRIFT_MARGIN, LOSS_DRIFT_MARGIN
 from empirics.results import VARIABLES
 
 __all__ = ["Averages", "Balance", "averages", "curves"]
@@ -164,13 +165,18 @@ def _judge(found: Averages, inside: Mapping[str, Series], balance: Balance | Non
         short = math.sqrt(1 - (1 - math.exp(-lengths)) / lengths)
         found.values["balance_error"] = float(block_error(balance(blocks["grad_sq"], blocks["radius_sq"]))) / short
     radius: dict[str, Any] = {"radius_drift": 0.0, "radius_drift_error": 0.0}
-    jumps = False
+    jumps = hidden = False
     if name := next((name for name in ("radius_sq", "log_radius") if name in inside), None):
         step, value = inside[name]
         logs = np.log(value) / 2 if name == "radius_sq" else value
         radius = _drift("radius", _block_means(Series(step, logs), edges))
         found.values |= radius
         jumps = periodic_jumps(logs[:: max(1, len(logs) // MOST_POINTS)]).periodic
+        hidden = _hidden(logs, times[name]) > DRIFT_MARGIN
+    loss: dict[str, Any] = {}
+    if "loss" in inside:
+        loss = _drift("loss", blocks["loss"])
+        hidden |= _hidden(inside["loss"].value, times["loss"]) > LOSS_DRIFT_MARGIN * abs(found.values["loss"])
     noise = found.values.get("grad_variance", math.nan)
     found.status, found.reason = run_status(
         balance=1.0,  # left to the claims, which know of runs nearby
@@ -181,9 +187,9 @@ def _judge(found: Averages, inside: Mapping[str, Series], balance: Balance | Non
         loss=found.values.get("loss", 1.0),
         periodic_jumps=jumps,
         **radius,
-        **(_drift("loss", blocks["loss"]) if "loss" in blocks else {}),
+        **loss,
     )
-    if found.status == "ok" and independent < INDEPENDENT:
+    if found.status == "ok" and independent < INDEPENDENT and hidden:
         found.status = "too short"
         found.reason = (
             f"autocorrelation time {found.time:.0f} points: what is left after burn-in is worth {independent:.1f} "
@@ -196,6 +202,12 @@ def _block_means(one: Series, edges: NDArray[np.float64]) -> NDArray[np.float64]
     block = np.searchsorted(edges, one.step, side="right")
     with np.errstate(invalid="ignore"):
         return np.bincount(block, one.value, len(edges) + 1) / np.bincount(block, minlength=len(edges) + 1)
+
+
+def _hidden(values: NDArray[np.float64], time: float) -> float:
+    """Standard error of the difference of two quarters, for a series worth too few points for its blocks to show it."""
+    independent = len(values) / time
+    return float(values.std()) * math.sqrt(8 / independent) if independent < INDEPENDENT else 0.0
 
 
 def _drift(name: str, blocks: NDArray[np.float64]) -> dict[str, Any]:

@@ -105,11 +105,18 @@ def in_columns(foreign: Foreign, assigned: Assigned, protocol: str, dimension: i
         for run, name in zip(foreign.runs, texts["optimizer"], strict=True)
     ]
     extra = {name for one in found.averaged for name in one.values} - set(assigned.named)
-    for name, one in assigned.named.items():
+    for name, one in list(assigned.named.items()):
         if name not in TEXTS:
             pairs = zip(foreign.runs, found.averaged, strict=True)
-            values = [_cell(foreign.source, run, means, one, name in needed) for run, means in pairs]
-            found.add(name, values, foreign.origin.get(one.column, _origin(one, foreign)))
+            try:
+                values = [_cell(foreign.source, run, means, one, name in needed) for run, means in pairs]
+            except ExperimentError as error:
+                if one.how not in (GUESSED, DOUBTFUL) or name in needed:
+                    raise
+                assigned.aside[one.column] = str(error).removeprefix(f"{foreign.source}, ")
+                del assigned.named[name]
+            else:
+                found.add(name, values, foreign.origin.get(one.column, _origin(one, foreign)))
     for name in sorted(extra):
         found.add(name, [means.values.get(name, math.nan) for means in found.averaged], "from the series")
     for name, words in texts.items():

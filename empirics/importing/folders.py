@@ -65,8 +65,11 @@ def read_folder(path: Path) -> Foreign:
         run = ForeignRun(place)
         for file in settings:
             run.values |= _settings(file)
+        told, run.values = run.values, {}
         for file in logs:
             _add(run, file, found)
+        found.configured |= set(told) - set(run.values)
+        run.values = told | run.values
         found.files += [*settings, *logs]
         found.form = next((form for file, form in FORMS.items() if _has(folder, file)), found.form)
         found.runs.append(run)

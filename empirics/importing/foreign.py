@@ -51,6 +51,7 @@ class Foreign:
     files: list[Path]
     facts: dict[str, Any] = field(default_factory=dict)  # values that hold for all runs
     lost: list[str] = field(default_factory=list)  # what the format has and was not read
+    configured: set[str] = field(default_factory=set)  # columns that only files of settings have
     curves: xr.Dataset | None = None  # (run, step) under our names, if the reader knows them
     snapshots: xr.Dataset | None = None  # (run, snapshot) under our names, of readers of checkpoints
     origin: dict[str, str] = field(default_factory=dict)  # where a value comes from, if it was not simply read
@@ -85,12 +86,19 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
     note : str
         How often the run was restarted; empty if it was not.
 
+    Raises
+    ------
+    ValueError
+        If a step is not a finite number.
+
     Examples
     --------
     >>> series([1, 2, 3, 2, 3], [5.0, 4.0, 9.0, 3.0, 2.0])
     (Series(step=array([1., 2., 3.]), value=array([5., 3., 2.])), 'restarted 1 time: ...')
     """
     steps, values = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
+    if not np.isfinite(steps).all():
+        raise ValueError("steps must be finite numbers")
     back, note = np.flatnonzero(np.diff(steps) < 0) + 1, ""
     if 0 < len(back) <= UNORDERED * len(steps) + 1 and len(back) < len(steps) - 1:
         kept = np.ones(len(steps), dtype=bool)

@@ -57,6 +57,10 @@ LIKE = (
     (r"beta1|beta_1", "momentum", 1, ""),
 )  # fmt: skip
 
+#: What is set in a run; a column of settings is nothing else.
+SET = ("lr", "weight_decay", "effective_lr", "radius", "seed", "optimizer", "momentum", "dimension")
+CONFIGS = frozenset(("config", "cfg", "hparams", "hyperparams", "optimizer_hyperparams", "params", "args"))
+
 #: Folders of names that say nothing against a name in them.
 BOXES = frozenset(
     (
@@ -114,9 +118,7 @@ def is_setting(column: str) -> bool:
     (True, False)
     """
     found = _candidate(column)
-    return isinstance(found, Named) and found.ours in (
-        *("lr", "weight_decay", "effective_lr", "radius", "seed", "optimizer", "momentum", "dimension"),
-    )
+    return isinstance(found, Named) and found.ours in SET
 
 
 def assign(
@@ -124,6 +126,7 @@ def assign(
     mapping: Mapping[str, str],
     source: str,
     known: Collection[str] = (),
+    configured: Collection[str] = (),
     same: Callable[[str, str], bool] = str.__eq__,
 ) -> Assigned:
     """Name the columns of a file.
@@ -139,6 +142,8 @@ def assign(
         The file, for messages.
     known
         Our names that are known from elsewhere: no column is guessed to be one of these.
+    configured
+        Columns from files of settings: a temperature there is none that was measured.
     same
         Whether two columns hold the same numbers; of two that do not, and might both be one of ours, neither is taken.
 
@@ -160,7 +165,7 @@ def assign(
     taken = {one.column for one in found.named.values()}
     groups: dict[str, list[Named]] = {}
     for column in columns:
-        one = None if column in taken else _candidate(column)
+        one = None if column in taken or (column in configured and not is_setting(column)) else _candidate(column)
         if isinstance(one, str):
             found.aside[column] = one
         elif one is not None and not (one.ours in mapping or (one.ours in known and one.how != CERTAIN)):
@@ -177,8 +182,13 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
     best = [one for one in group if one.column == ours] or [
         one for how in (CERTAIN, GUESSED, DOUBTFUL) for one in group if one.how == how
     ]
+    best.sort(key=lambda one: bare(one.column).endswith("_epoch"))  # stable: of two means of one thing the longer
     first = best[0]
-    rivals = [one for one in best[1:] if one.how == first.how and not same(first.column, one.column)]
+    rivals = [
+        one
+        for one in best[1:]
+        if one.how == first.how and _plain(one.column) != _plain(first.column) and not same(first.column, one.column)
+    ]
     if not rivals:
         found.named[ours] = first
     found.others[ours] = [one.column for one in group if one is not first]
@@ -187,6 +197,11 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
             found.aside[one.column] = f"one of {len(group)} columns that may be {ours}; --map {ours}={one} chooses it"
         elif one is not first:
             found.aside[one.column] = f"{ours} is taken from {first.column}; --map {ours}={one} takes this one"
+
+
+def _plain(column: str) -> str:
+    """A column without what it was averaged over."""
+    return re.sub(r"_(step|epoch)$", "", column)
 
 
 def _given(name: str, column: str, columns: Sequence[str], source: str) -> Named:
@@ -210,6 +225,8 @@ def _candidate(column: str) -> Named | str | None:
     parts = [bare(part) for part in re.split(r"[./:|]", column) if part.strip(" ./:|")]
     name, folders = bare(column), set(parts[:-1])
     words = {word for part in parts for word in part.split("_")}
+    if folders & CONFIGS and name in NAMES and name not in SET:
+        return None
     gradient = bool(words & {"grad", "grads", "gradient", "gradients", "gnorm"})
     if gradient and any(word.startswith("clip") for word in words):
         return "a clipped gradient; the norm balance needs E|g|^2 before clipping"

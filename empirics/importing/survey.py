@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from empirics.results import EXPERIMENT, STORE, VARIABLES, Runs
 
 __all__ = ["Survey", "free_folder"]
 
-#: Columns that are not used, folders without a log, and notes of single runs that are listed.
-LISTED = 30
+#: Columns that are not used, and runs of which something is noted, that are listed.
+LISTED, FEW = 30, 3
 
 #: A run shorter than this share of the median is mentioned.
 SHORT = 0.5
@@ -74,7 +74,10 @@ class Survey:
 
     def __repr__(self) -> str:
         found = self.foreign
-        lines = [f"{found.source}: {found.form}, {len(found.runs)} runs in {len(found.files)} files", "columns:"]
+        lines = [
+            f"{found.source}: {found.form}, {_count(found.runs, 'run')} in {_count(found.files, 'file')}",
+            "columns:",
+        ]
         named = [(f'{ours} = "{one}"', ours, one) for ours, one in self.assigned.named.items()]
         width = max((len(text) for text, _, _ in named), default=0)
         for text, ours, one in named:
@@ -83,8 +86,6 @@ class Survey:
         if self.assigned.ignored:
             lines.append(f"not used: {_listed(self.assigned.ignored)}")
         lines += self.notes()
-        if self.runs is not None and "status" in self.runs.dataset:
-            lines.append("status: " + ", ".join(f"{n} {name}" for name, n in self.runs.status_counts().items()))
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
@@ -98,9 +99,16 @@ class Survey:
         for run in self.foreign.runs:
             for note in run.notes:
                 seen.setdefault(note, []).append(run.place)
-        lines += [f"note: {note} ({_listed(places, 3)})" for note, places in seen.items()]
+        lines += [f"note: {note} ({_listed(places, FEW)})" for note, places in seen.items()]
         lines.append(self._series())
-        return lines + [f"lost: {what}" for what in self.foreign.lost]
+        lines += [f"lost: {what}" for what in self.foreign.lost]
+        if self.runs is not None and "status" in self.runs.dataset:
+            lines.append("status: " + ", ".join(f"{n} {name}" for name, n in self.runs.status_counts().items()))
+            data = self.runs.dataset
+            words = zip(self.foreign.runs, data["status"].values, data["reason"].values, strict=True)
+            bad = [f"{run.place}: {status}: {reason}" for run, status, reason in words if status != "ok"]
+            lines += [f"left out: {text}" for text in bad[:FEW]] + ["left out: ..."] * (len(bad) > FEW)
+        return lines
 
     def _series(self) -> str:
         """Describe what was made of the series."""
@@ -113,15 +121,16 @@ class Survey:
         cut = np.array([means.left_out / means.points for means in logged])
         times = np.array([means.time for means in logged])
         text = (
-            f"series: {len(logged)} of {len(self.averaged)} runs, {_span(points, 0)} points; burn-in leaves out "
-            f"{_span(100 * cut, 0)} %"
+            f"series: of {len(logged)} of {_count(self.averaged, 'run')}, {_span(points, 0)} points; "
+            f"burn-in leaves out {_span(100 * cut, 0)} %"
         )
         if np.isfinite(times).any():
             text += f"; autocorrelation time {_span(times[np.isfinite(times)], 1)} points"
         else:
             text += "; too few points to know drift or block errors"
         if len(short := np.flatnonzero(points < SHORT * np.median(points))):
-            text += f"; {len(short)} runs are shorter than half the others"
+            places = [run.place for run, means in zip(self.foreign.runs, self.averaged, strict=True) if means in logged]
+            text += f"; less than half as long as the others: {_listed([places[i] for i in short], FEW)}"
         return text
 
     def judged(self, verdicts: Verdicts | None = None) -> list[str]:
@@ -163,6 +172,11 @@ def free_folder(out: str | Path) -> Path:
         if not (folder / STORE).is_dir():
             raise ExperimentError(f"{folder} is not empty; give another folder for imported runs")
     return folder
+
+
+def _count(things: Sized, name: str) -> str:
+    """Write a number of things."""
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _listed(names: Iterable[str], most: int = LISTED) -> str:

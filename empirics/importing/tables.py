@@ -5,10 +5,12 @@ None of these formats can hold code, and nothing here unpickles.
 
 from __future__ import annotations
 
+import ast
 import csv
 import gzip
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,10 @@ __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "re
 
 #: A number with a decimal comma, and one with a point, as spreadsheets write them.
 COMMA, POINT = (re.compile(rf"\s*[+-]?\d*{mark}\d+([eE][+-]?\d+)?\s*") for mark in (",", r"\."))
+
+
+#: Rows of a table that is taken for a single run by its steps.
+FEWEST = 8
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,10 @@ def read_table(path: Path) -> Foreign:
         If the extension is unknown, the reader is not installed, or the file has another format.
     """
     if suffix(path) not in SUFFIXES:
-        raise ExperimentError(f"{path}: unknown extension; tables must end in one of {', '.join(SUFFIXES)}")
+        raise ExperimentError(
+            f"{path}: unknown extension; tables must end in one of {', '.join(SUFFIXES)}; of a run in a folder give "
+            "the folder"
+        )
     facts: dict[str, Any] = {}
     if suffix(path) == ".json":
         runs = read_json(path)
@@ -94,11 +103,17 @@ def read_grid(path: Path) -> tuple[Grid, dict[str, Any]]:
 
 # ------------------------------------------------------------------------------------------------ what a row is
 def _runs(grid: Grid) -> list[ForeignRun]:
-    """Tell the runs of a table apart: by their name, else by their settings; without steps every row is a run."""
+    """Tell the runs of a table apart: by their name, else by their settings; without steps every row is a run.
+
+    A table without names whose step rises from the first row to the last is one run, though its rate may change.
+    """
     step = grid.find(STEPS)
     key = grid.find(KEYS)
     long = grid.find(TAGS) is not None and grid.find(VALUES) is not None
     by = [key] if key else [column for column in grid.columns if is_setting(column)]
+    ticks = [_float(cell) for cell in grid.columns[step]] if step else []
+    if not key and len(ticks) >= FEWEST and None not in ticks and (np.diff(np.array(ticks, dtype=float)) > 0).all():
+        by = []
     groups: dict[tuple[str, ...], list[int]] = {}
     if long or step:
         for i in range(len(grid.places)):
@@ -138,7 +153,11 @@ def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> Forei
         before = f"{str(grid.columns[split][i]).strip()}/" if split else ""
         at = _float(grid.columns[step][i]) if step else n + 1.0
         for name, cell in cells.items():
-            if at is not None and not is_empty(cell):
+            if is_empty(cell):
+                continue
+            if at is None or not math.isfinite(at):
+                run.values |= {name: cell} if is_setting(name) else {}
+            else:
                 logged.setdefault(name if is_setting(name) else before + name, []).append((at, cell))
     if step is None:
         run.notes.append("no column of steps: the points are numbered as they come")
@@ -161,10 +180,31 @@ def _float(cell: Any) -> float | None:
         return None
 
 
+def _dictionary(text: str) -> Any:
+    """Read a dictionary from its text, in JSON or as Python prints it; literals alone, which execute nothing."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(re.sub(r"\b(nan|inf)\b", "None", text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
 def _record(record: Mapping[Any, Any], place: str) -> ForeignRun:
-    """A run out of one record: lists of numbers in it are series, one number per epoch."""
+    """A run out of one record: lists of numbers in it are series, one number per epoch, lists of records are logs.
+
+    Text that is a dictionary, as a table of runs of W&B has for settings and summary, is taken apart.
+    """
     run = ForeignRun(place)
-    for name, value in flattened(record).items():
+    words = {name: value for name, value in record.items() if isinstance(value, str) and value.startswith("{")}
+    texts = {name: _dictionary(value) for name, value in words.items()}
+    for name, value in flattened({**record, **texts}).items():
+        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            more = recorded(_records(value, [place] * len(value)), place)
+            run.values, run.series = run.values | more.values, run.series | more.series
+            continue
         numbers = [_float(one) for one in value] if isinstance(value, list) else []
         if len(numbers) > 1 and None not in numbers:
             run.series[name] = series(np.arange(1, len(numbers) + 1), np.array(numbers, dtype=float))[0]

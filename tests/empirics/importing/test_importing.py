@@ -198,7 +198,7 @@ def test_files_that_are_not_what_they_say(tmp_path, frame):
     with pytest.raises(ExperimentError, match="no file or folder"):
         empirics.read_runs(tmp_path / "none.csv", "fixed-lr")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ExperimentError, match="is neither a table nor a folder of trace folders"):
+    with pytest.raises(ExperimentError, match="is neither a table nor a folder of runs"):
         empirics.read_runs(tmp_path / "empty", "fixed-lr")
 
 
