@@ -1,7 +1,10 @@
 """Checkpoints of a real training run, in the layouts of four libraries, and what is wrong with them."""
 
+import doctest
 import json
+import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +208,36 @@ def test_safetensors_read_the_same(run, tmp_path):
     again = empirics.read_runs(plain(run[0], tmp_path / "plain"), "fixed-lr").dataset
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset
     assert all(data[name].equals(again[name]) for name in ("radius_sq", "entropy_sphere", "radial_balance"))
+
+
+NUMBER = re.compile(r"\d+\.?\d*")
+
+
+def same_but_for_chaos(page, said):
+    """Whether two texts are equal, with numbers that another processor's rounding may move by a tenth."""
+    numbers = [[float(n) for n in NUMBER.findall(text)] for text in (page, said)]
+    return NUMBER.sub("#", page) == NUMBER.sub("#", said) and np.allclose(*numbers, rtol=0.1)
+
+
+def test_the_page_shows_what_the_command_prints(run, tmp_path, monkeypatch, capsys):
+    page = Path(empirics.__file__).parents[1].joinpath("docs", "importing.md").read_text(encoding="utf-8")
+    section = page[page.index("## Checkpoints") :]
+    shell, python = re.findall(r"```(?:python)?\n((?:\$|>>>).*?)```", section, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    save_as_nanogpt(run[0], Path("out"))
+    command, _, shown = shell.partition("\n")
+    assert main(command.split()[2:]) == 0
+    printed = capsys.readouterr()
+    assert shown.endswith("...\n")
+    lines = shown.removesuffix("...\n").splitlines()
+    assert same_but_for_chaos("\n".join(lines), "\n".join((printed.out + printed.err).splitlines()[: len(lines)]))
+    examples = doctest.DocTestParser().get_examples(python)
+    names: dict[str, object] = {}
+    assert len(examples) == 5
+    for example in examples:
+        exec(example.source, names)
+        assert same_but_for_chaos(example.want, capsys.readouterr().out), example.source
 
 
 class Harmful:
