@@ -96,3 +96,10 @@ def save_as_transformers(states, folder):
         torch.save(state.weights, inner / "pytorch_model.bin")
         torch.save(state.optimizer, inner / "optimizer.pt")
         torch.save({"last_epoch": state.step}, inner / "scheduler.pt")
+
+
+def save_by_other_names(states, folder):
+    """Names whose order is not that of time, which is in the files."""
+    for i, state in enumerate(states):
+        stored = {"model_state_dict": state.weights, "optimizer_state_dict": state.optimizer, "step": state.step}
+        torch.save(stored, folder / f"part{100 - i}.pth")

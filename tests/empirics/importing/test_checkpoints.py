@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from saved_runs import save_as_lightning, save_as_nanogpt, save_as_timm, save_as_transformers, trained
+from saved_runs import (
+    save_as_lightning,
+    save_as_nanogpt,
+    save_as_timm,
+    save_as_transformers,
+    save_by_other_names,
+    trained,
+)
 
 import empirics
 from empirics.cli import main
@@ -18,7 +25,7 @@ from empirics.measure import snapshot_entropies
 
 SETTINGS = {"lr": 0.3, "weight_decay": 0.03}
 NAMES = ("first", "second")
-LAYOUTS = [save_as_nanogpt, save_as_timm, save_as_lightning, save_as_transformers]
+LAYOUTS = [save_as_nanogpt, save_as_timm, save_as_lightning, save_as_transformers, save_by_other_names]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,7 @@ def test_checkpoints_over_too_short_a_time_are_told_from_stationary_ones(run, tm
             for name, value in weights.items()
         }
         torch.save(noisy, tmp_path / f"step_{i}.pt")  # 0.4 relaxation times in all
-    (tmp_path / "config.json").write_text(json.dumps(dict(SETTINGS, weight_decay=0.003)))
+    (tmp_path / "config.json").write_text(json.dumps(dict(SETTINGS, weight_decay=2e-4)))
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset.isel(run=0)
     assert str(data["status"].values) == "balance unknown"
     assert "span too few steps" in str(data["reason"].values)
@@ -152,27 +159,56 @@ def test_a_grid_of_folders_and_the_command(run, tmp_path, capsys):
     assert np.isfinite(runs.tree["snapshots"]["radius_sq"]).sum("snapshot").values.tolist() == [41, 9]
 
 
-def test_the_optimizer_is_that_of_the_state(run, tmp_path):
-    weights = [torch.nn.Parameter(torch.randn(3, 3))]
-    made = {
-        "momentum": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=0.03),
-        "nesterov": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=0.03, nesterov=True),
-        "adamw": torch.optim.AdamW(weights, 0.3, weight_decay=0.03),
-        "adam-l2": torch.optim.Adam(weights, 0.3, weight_decay=0.03),
+def optimizers(weights):
+    """Optimisers of torch, by our names."""
+    return {
+        "momentum": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=2e-4),
+        "nesterov": torch.optim.SGD(weights, 0.3, 0.9, weight_decay=2e-4, nesterov=True),
+        "adamw": torch.optim.AdamW(weights, 0.3, (0.9, 0.95), weight_decay=2e-4),
+        "adam-l2": torch.optim.Adam(weights, 0.3, (0.9, 0.95), weight_decay=2e-4),
     }
-    for name, optimizer in made.items():
-        (tmp_path / name).mkdir()
-        stored = optimizer.state_dict()
-        for state in run[0][:3]:
-            torch.save({"model": state.weights, "optimizer": stored}, tmp_path / name / f"step_{state.step}.pt")
-        data = empirics.read_runs(tmp_path / name, "fixed-lr").dataset
-        assert list(data["optimizer"].values) == [name]
-        assert list(data["momentum"].values) == [0.9]
-    for group in stored["param_groups"]:
-        del group["decoupled_weight_decay"]  # as older versions of torch have it
-    torch.save({"model": run[0][0].weights, "optimizer": stored}, tmp_path / "adam-l2" / f"step_{run[0][0].step}.pt")
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "adamw", "adam-l2"])
+def test_optimizers_are_those_of_the_state_and_without_gradients_there_is_no_growth(name, tmp_path):
+    weight = torch.nn.Parameter(torch.randn(9, 9, dtype=torch.float64))
+    optimizer = optimizers([weight])[name]
+    for step in range(200):
+        if step >= 80:  # momentum has forgotten its beginning
+            stored = {"model": {"w": weight.data}, "optimizer": optimizer.state_dict()}
+            torch.save(stored, tmp_path / f"step_{step}.pt")
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+    data = empirics.read_runs(tmp_path, "fixed-lr").dataset.isel(run=0)
+    assert (str(data["optimizer"].values), float(data["momentum"])) == (name, 0.9)
+    if name == "adam-l2":  # whose decay depends on the gradients
+        assert "radial_balance" not in data
+    else:
+        assert float(data["radial_balance"]) == pytest.approx(0, abs=0.01)
+
+
+def test_adam_that_does_not_say_how_it_decays_is_asked(run, tmp_path):
+    stored = optimizers([torch.nn.Parameter(torch.ones(2, 2))])["adamw"].state_dict()
+    del stored["param_groups"][0]["decoupled_weight_decay"]  # as older versions of torch have it
+    for state in run[0][:3]:
+        torch.save({"model": state.weights, "optimizer": stored}, tmp_path / f"step_{state.step}.pt")
     with pytest.raises(ExperimentError, match="does not tell whether weight decay is decoupled"):
-        empirics.read_runs(tmp_path / "adam-l2", "fixed-lr")
+        empirics.read_runs(tmp_path, "fixed-lr")
+    (tmp_path / "config.json").write_text('{"optimizer": "AdamW"}')
+    assert list(empirics.read_runs(tmp_path, "fixed-lr").dataset["optimizer"].values) == ["adamw"]
+
+
+def test_logs_go_before_checkpoints_beside_them_unless_these_are_asked_for(run, tmp_path):
+    folder = tmp_path / "version_0"
+    (folder / "checkpoints").mkdir(parents=True)
+    save_as_lightning(run[0], folder / "checkpoints")
+    (folder / "hparams.yaml").write_text("lr: 0.3\nweight_decay: 0.03\n")
+    (folder / "metrics.csv").write_text("step,loss\n" + "".join(f"{i},1.{i}\n" for i in range(9)))
+    data = empirics.read_runs(folder, "fixed-lr", dimension=84).dataset
+    assert "loss" in data
+    assert "radius_sq" not in data
+    assert "radius_sq" in empirics.read_runs(folder, "fixed-lr", spheres="one").dataset
+    assert "radius_sq" in empirics.read_runs(folder / "checkpoints", "fixed-lr").dataset
 
 
 def test_a_rate_that_changes_is_no_stationary_run(run, tmp_path):
