@@ -7,9 +7,11 @@ place in time is the step in the file, else that in its name, else the epoch. Co
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +67,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def checkpoint_files(folder: Path) -> list[list[Path]]:
-    """List the files of each checkpoint of a run, in the order of the numbers in their names."""
+    """List the files of each checkpoint of a run, by the numbers in their names; a trace folder has none."""
     if (folder / TRACE).exists():
         return []
     inside = [_parts(inner) for inner in _folders(folder) if FOLDER.search(inner.name)]
@@ -164,10 +166,11 @@ def _rule(optimizer: Any) -> dict[str, Any]:
     rules = []
     for group in groups:
         rule: dict[str, Any] = {name: _number(group.get(name)) for name in ("lr", "weight_decay")}
-        if "betas" in group:
+        betas = group.get("betas")
+        if isinstance(betas, (list, tuple)) and betas:
             decoupled = group.get("decoupled_weight_decay")  # older versions of torch do not say
             rule["optimizer"] = "" if decoupled is None else "adamw" if decoupled else "adam-l2"
-            rule["momentum"] = _number(group["betas"][0])
+            rule["momentum"] = _number(betas[0])
         elif beta := _number(group.get("momentum")):
             rule |= {"optimizer": "nesterov" if group.get("nesterov") else "momentum", "momentum": beta}
         rules.append({name: value for name, value in rule.items() if value is not None})
@@ -175,7 +178,26 @@ def _rule(optimizer: Any) -> dict[str, Any]:
 
 
 def history(folder: Path, patterns: Sequence[str]) -> History:
-    """Read all checkpoints of a run."""
+    """Read all checkpoints of a run.
+
+    Parameters
+    ----------
+    folder
+        The folder of :func:`checkpoint_files`.
+    patterns
+        Names of the tensors to read, with wildcards; default: all with two axes or more that change.
+
+    Returns
+    -------
+    History
+        In time order, each checkpoint once.
+
+    Raises
+    ------
+    ExperimentError
+        If a file cannot be loaded safely, holds no state dict or other tensors than the first, its place in time is not
+        known, or two files have the same one and differ; the message names the file.
+    """
     from empirics.models.spheres import trained
 
     groups = checkpoint_files(folder)
@@ -191,7 +213,9 @@ def history(folder: Path, patterns: Sequence[str]) -> History:
             except ValueError as error:
                 raise ExperimentError(f"{files[0]}: {error}") from None
             double = any("float64" in str(state[name].dtype) for name in shapes)
-            weights = np.empty((len(groups), sum(map(_size, shapes.values()))), np.float64 if double else np.float32)
+            weights = np.empty(
+                (len(groups), sum(map(math.prod, shapes.values()))), np.float64 if double else np.float32
+            )
         weights[i] = _row(state, shapes, files[0], groups[0][0])
         times.append(time)
         rules.append(rule)
@@ -200,10 +224,6 @@ def history(folder: Path, patterns: Sequence[str]) -> History:
     order = _in_time(folder, groups, weights, times)
     read = History(folder, weights[order], shapes, [times[i] for i in order], [rules[i] for i in order])
     return read if patterns else _moving(read)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape))
 
 
 def _row(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], file: Path, first: Path) -> FloatArray:
@@ -233,8 +253,8 @@ def _in_time(folder: Path, groups: list[list[Path]], weights: FloatArray, times:
 
 def _moving(read: History) -> History:
     """Leave out tensors that never change: masks and frozen weights."""
-    ends = np.cumsum([_size(shape) for shape in read.shapes.values()])
-    spans = [slice(int(end) - _size(shape), int(end)) for end, shape in zip(ends, read.shapes.values(), strict=True)]
+    ends = list(accumulate(map(math.prod, read.shapes.values()), initial=0))
+    spans = [slice(*pair) for pair in pairwise(ends)]
     moves = [len(read.weights) == 1 or bool((read.weights[1:, s] != read.weights[0, s]).any()) for s in spans]
     if not any(moves):
         raise ExperimentError(f"{read.folder}: the weights are the same in all {len(read.weights)} checkpoints")

@@ -44,13 +44,17 @@ def trained(steps, every, *, lr=0.3, wd=0.03, seed=0, burn_in=0):
 
 
 def save_as_nanogpt(states, folder):
-    """A dictionary with "model", whose names have the prefix of a compiled module, and "iter_num"."""
+    """A dictionary with "model", whose names have the prefix of a compiled module, and "iter_num".
+
+    The optimiser has a second group, of tensors without weight decay.
+    """
     for state in states:
+        groups = [*state.optimizer["param_groups"], {"lr": 0.3, "weight_decay": 0.0, "params": [2]}]
         model = {f"_orig_mod.{name}": value for name, value in state.weights.items()}
         torch.save(
             {
                 "model": model,
-                "optimizer": state.optimizer,
+                "optimizer": state.optimizer | {"param_groups": groups},
                 "model_args": {"n_layer": 2, "bias": False},
                 "iter_num": state.step,
                 "best_val_loss": torch.tensor(1.0),

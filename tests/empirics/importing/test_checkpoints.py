@@ -102,6 +102,11 @@ def test_a_norm_on_its_way_shows_the_balance_of_the_gradients(tmp_path):
     assert 0.1 < of_gradients < 0.8
     assert float(data["radial_balance"]) == pytest.approx(of_gradients, abs=0.02)
     assert (str(data["status"].values), str(data["reason"].values)[:13]) == ("not stationary", "norm balance ")
+    assert kept(runs) > 0
+    summary, lags = snapshot_entropies(matrix(states)[kept(runs) :], (84,), (83,))
+    np.testing.assert_allclose(data["entropy_sphere"], summary["entropy_sphere"], rtol=1e-6)
+    np.testing.assert_array_equal(runs.tree["snapshots"]["neighbour_lag"][0, kept(runs) :], lags)
+    assert bool(data["path_entropy"])
 
 
 def test_checkpoints_over_too_short_a_time_are_told_from_stationary_ones(run, tmp_path):
@@ -240,6 +245,7 @@ def test_safetensors_read_the_same(run, tmp_path):
         for i, name in enumerate(("first", "second")):
             file = tmp_path / f"checkpoint-{state.step}" / f"model-0000{i + 1}-of-00002.safetensors"
             save_file({name: state.weights[name]}, file)
+        (file.parent / "pytorch_model.bin").write_bytes(b"the same again, not to be read")
     (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
     again = empirics.read_runs(plain(run[0], tmp_path / "plain"), "fixed-lr").dataset
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset
