@@ -114,11 +114,16 @@ def _dimension(table: Table, row: Verdict) -> str:
                 f"the Maxwell ratio is {ratio:.4f} of its theory, as where d = {d} is {words} than it should be: d is "
                 "the number of directions plus one, for one sphere the number of weights"
             )
-    if not 0.5 < ratio < 1:
+    if not 0.5 < ratio < 1.5:
         return ""
+    question = (
+        "were weights counted in place of directions?"
+        if ratio < 1
+        else "is the entropy on fewer spheres than d counts?"
+    )
     return (
         f"the Maxwell ratio is {ratio:.3f} of its theory: if it is the same everywhere, there are "
-        f"{ratio * (d - 1):.0f} directions and not {d - 1}; were weights counted in place of directions?"
+        f"{ratio * (d - 1):.0f} directions and not {d - 1}; {question}"
     )
 
 

@@ -133,6 +133,7 @@ def test_wrong_labels_are_suspected_and_the_verdict_stays():
     shrunk = true.assign(entropy=0.9 * true["entropy"])
     assert "4500 directions and not 5000" in notes_of(shrunk)
     assert maxwell(shrunk).verdict == "disagrees"
+    assert "is the entropy on fewer spheres than d counts?" in notes_of(true.assign(entropy=1.1 * true["entropy"]))
     small = gas_table(np.random.default_rng(7), d=20, levels=SQUARE, scatter=0.01).assign_attrs(dimension=21)
     assert "d = 21 is one more than it should be" in notes_of(small)
     lr, wd = true["lr"], true["weight_decay"]

@@ -21,7 +21,7 @@ from saved_runs import (
 import empirics
 from empirics.cli import main
 from empirics.experiment import ExperimentError
-from empirics.measure import snapshot_entropies
+from empirics.measure import product_entropies, snapshot_entropies
 
 SETTINGS = {"lr": 0.3, "weight_decay": 0.03}
 NAMES = ("first", "second")
@@ -129,9 +129,12 @@ def test_spheres_are_counted_and_their_entropy_goes_with_them(run, tmp_path):
     assert {kind: data.attrs["dimension"] for kind, data in found.items()} == {"one": 84, "tensor": 83, "filter": 73}
     weights = matrix(run[0])[kept(empirics.read_runs(folder, "fixed-lr")) :]
     for kind, sizes in (("tensor", (48, 36)), ("filter", (8,) * 6 + (6,) * 6)):
-        summary, _ = snapshot_entropies(weights, sizes, [n - 1 for n in sizes])
-        np.testing.assert_allclose(found[kind]["entropy_sphere"][0], summary["entropy_sphere"], rtol=1e-6)
-        np.testing.assert_allclose(found[kind]["entropy_lengths"][0], summary["entropy_lengths"], rtol=1e-6)
+        (plain_one, _), ends = product_entropies(weights, sizes, 84 - len(sizes)), np.cumsum(sizes)
+        norms = [np.linalg.norm(weights[:, end - n : end], axis=1) for n, end in zip(sizes, ends, strict=True)]
+        logs = np.log(np.stack(norms) / np.linalg.norm(weights, axis=1)).mean(1)
+        lengths = float((np.array(sizes) - 1) @ logs)
+        np.testing.assert_allclose(found[kind]["entropy_lengths"][0], lengths, rtol=1e-6)
+        np.testing.assert_allclose(found[kind]["entropy_sphere"][0], plain_one.value + lengths, rtol=1e-6)
     assert "entropy_lengths" not in found["one"]
 
 
@@ -224,6 +227,16 @@ def test_a_rate_that_changes_is_no_stationary_run(run, tmp_path):
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset.isel(run=0)
     assert str(data["status"].values) == "not stationary"
     assert "lr changes until step 3000 of 3000, from 0.3 to 0.00732" in str(data["reason"].values)
+
+
+def test_what_was_before_a_change_of_the_rate_is_burn_in(run, tmp_path):
+    for i, state in enumerate(run[0]):
+        group = {"lr": 0.3 if i >= 12 else 0.1, "weight_decay": 0.03, "params": [0]}
+        stored = {"state_dict": state.weights, "optimizer_states": [{"state": {}, "param_groups": [group]}]}
+        torch.save(stored, tmp_path / f"step={state.step}.ckpt")
+    runs = empirics.read_runs(tmp_path, "fixed-lr")
+    assert kept(runs) == 12
+    assert (str(runs.dataset["status"].values[0]), float(runs.dataset["lr"][0])) == ("ok", 0.3)
 
 
 def test_a_weight_that_is_not_finite_is_divergence(run, tmp_path):
