@@ -27,7 +27,7 @@ from empirics.importing.names import HELD_OUT, KEYS, SPLITS, STEPS, TAGS, TRAINI
 __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "recorded", "suffix", "text_of"]
 
 #: A number with a decimal comma, and one with a point, as spreadsheets write them.
-COMMA, POINT = (re.compile(rf"\s*[+-]?\d*{mark}\d+([eE][+-]?\d+)?\s*") for mark in (",", r"\."))
+COMMA, POINT = (re.compile(rf"\s*[-+]?\d*{mark}\d+([eE][-+]?\d+)?\s*") for mark in (",", r"\."))
 
 
 #: Rows of a table that is taken for a single run by its steps.
