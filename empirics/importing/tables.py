@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, is_empty, needs, series
@@ -143,33 +144,48 @@ def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> Forei
     tag, value, step, split = (grid.find(names) for names in (TAGS, VALUES, STEPS, SPLITS))
     if split and not {str(cell).strip().lower() for cell in grid.columns[split]} <= {*TRAINING, *HELD_OUT}:
         split = None
-    skipped = {step, split, grid.find(KEYS)}
-    logged: dict[str, list[tuple[float, Any]]] = {}
-    for n, i in enumerate(chosen):
-        if tag and value:
-            cells = {str(grid.columns[tag][i]): grid.columns[value][i]}
-        else:
-            cells = {name: column[i] for name, column in grid.columns.items() if name not in skipped}
-        before = f"{str(grid.columns[split][i]).strip()}/" if split else ""
-        at = _float(grid.columns[step][i]) if step else n + 1.0
-        for name, cell in cells.items():
-            if is_empty(cell):
-                continue
-            if at is None or not math.isfinite(at):
-                run.values |= {name: cell} if is_setting(name) else {}
-            else:
-                logged.setdefault(name if is_setting(name) else before + name, []).append((at, cell))
+    steps = np.array([_float(grid.columns[step][i]) if step else n + 1 for n, i in enumerate(chosen)], dtype=float)
+    steps[~np.isfinite(steps)] = math.nan
     if step is None:
         run.notes.append("no column of steps: the points are numbered as they come")
-    for name, entries in logged.items():
-        numbers = [(at, number) for at, cell in entries if (number := _float(cell)) is not None]
-        if len(numbers) < len(entries) or (len(numbers) == 1 and is_setting(name)):
-            run.values[name] = entries[-1][1]
-            continue
-        run.series[name], note = series(*zip(*numbers, strict=True))
-        if note and note not in run.notes:
-            run.notes.append(note)
+    if tag and value:
+        for name, some in _places([grid.columns[tag][i] for i in chosen]).items():
+            _log(run, name, steps[some], [grid.columns[value][chosen[n]] for n in some])
+        return run
+    parts = _places([grid.columns[split][i] for i in chosen]) if split else {}
+    for name in [name for name in grid.columns if name not in (step, split, grid.find(KEYS))]:
+        cells = [grid.columns[name][i] for i in chosen]
+        if not split or is_setting(name):
+            _log(run, name, steps, cells)
+        else:
+            for part, some in parts.items():
+                _log(run, f"{part}/{name}", steps[some], [cells[n] for n in some])
     return run
+
+
+def _places(words: Sequence[Any]) -> dict[str, list[int]]:
+    """Where each word stands in a list."""
+    found: dict[str, list[int]] = {}
+    for n, word in enumerate(words):
+        found.setdefault(str(word).strip(), []).append(n)
+    return found
+
+
+def _log(run: ForeignRun, name: str, steps: NDArray[np.float64], cells: Sequence[Any]) -> None:
+    """Keep the cells of a column: as a series if they are numbers at steps, else the last as a value."""
+    filled = [n for n, cell in enumerate(cells) if not is_empty(cell)]
+    numbers = [_float(cells[n]) for n in filled]
+    timed = [n for n, number in zip(filled, numbers, strict=True) if number is not None and not math.isnan(steps[n])]
+    if len(timed) > 1 or (timed and not is_setting(name)):
+        run.series[name], note = series(steps[timed], [float(cells[n]) for n in timed])
+        run.notes += [note] if note and note not in run.notes else []
+    others = sorted(set(filled) - set(timed))
+    if others and (name not in run.series or is_setting(name)):
+        run.values[name] = cells[others[-1]]
+    elif filled and name not in run.series:
+        run.values[name] = cells[filled[-1]]
+    elif wrong := [cells[n] for n in others if not math.isnan(steps[n])]:
+        run.notes.append(f"{name}: {str(wrong[0])[:20]!r} is not a number; {len(wrong)} such points are left out")
 
 
 def _float(cell: Any) -> float | None:
