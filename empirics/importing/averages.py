@@ -53,7 +53,7 @@ MOST_POINTS = 200
 Balance = Callable[[Any, Any], Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class Averages:
     """Means over the stationary part of a run, by our names.
 

@@ -31,7 +31,7 @@ class Logged(NamedTuple):
     value: NDArray[np.float64]
 
 
-@dataclass
+@dataclass(eq=False)
 class ForeignRun:
     """One run, under its own names."""
 

@@ -31,7 +31,7 @@ __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "re
 COMMA, POINT = (re.compile(rf"\s*[-+]?\d*{mark}\d+([eE][-+]?\d+)?\s*") for mark in (",", r"\."))
 
 
-#: Rows of a table that is taken for a single run by its steps.
+#: Fewest rows of a run whose rate may change along them.
 FEWEST = 8
 
 
@@ -104,27 +104,37 @@ def read_grid(path: Path) -> tuple[Grid, dict[str, Any]]:
 
 # ------------------------------------------------------------------------------------------------ what a row is
 def _runs(grid: Grid) -> list[ForeignRun]:
-    """Tell the runs of a table apart: by their name, else by their settings; without steps every row is a run.
+    """Tell the runs of a table apart: by their name and settings; without steps every row is a run.
 
-    A table without names whose step rises from the first row to the last is one run, though its rate may change.
+    The rate of a run may change: it tells no runs apart where the names, or else steps that rise throughout, leave many
+    rows to every run without it.
     """
-    step = grid.find(STEPS)
-    key = grid.find(KEYS)
+    step, key = grid.find(STEPS), grid.find(KEYS)
     long = grid.find(TAGS) is not None and grid.find(VALUES) is not None
-    by = [key] if key else [column for column in grid.columns if is_setting(column)]
-    ticks = [_float(cell) for cell in grid.columns[step]] if step else []
-    if not key and len(ticks) >= FEWEST and None not in ticks and (np.diff(np.array(ticks, dtype=float)) > 0).all():
-        by = []
-    groups: dict[tuple[str, ...], list[int]] = {}
     if long or step:
-        for i in range(len(grid.places)):
-            groups.setdefault(tuple(str(grid.columns[name][i]) for name in by), []).append(i)
+        full = [
+            column for column in grid.columns if is_setting(column) and not any(map(is_empty, grid.columns[column]))
+        ]
+        fixed = [column for column in full if not re.search(r"lr|learning_?rate", bare(column))]
+        ticks = np.array([_float(cell) for cell in grid.columns[step]], dtype=float) if step else np.array([])
+        named = [key] if key else []
+        groups = _groups(grid, [*named, *fixed])
+        if min(map(len, groups.values())) < FEWEST or not (key or (len(groups) == 1 and (np.diff(ticks) > 0).all())):
+            groups = _groups(grid, [*named, *full])
         steps = grid.columns[step] if step else []
         if long or any(len({str(steps[i]) for i in rows}) > 1 for rows in groups.values()):
             return [recorded(grid, name[0] if key else grid.places[rows[0]], rows) for name, rows in groups.items()]
     return [
         _record({name: cells[i] for name, cells in grid.columns.items()}, place) for i, place in enumerate(grid.places)
     ]
+
+
+def _groups(grid: Grid, by: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
+    """Rows that have the same in some columns."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(grid.places)):
+        found.setdefault(tuple(str(grid.columns[name][i]) for name in by), []).append(i)
+    return found
 
 
 def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> ForeignRun:
