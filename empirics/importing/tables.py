@@ -111,7 +111,7 @@ def _runs(grid: Grid) -> list[ForeignRun]:
     """
     step, key = grid.find(STEPS), grid.find(KEYS)
     long = grid.find(TAGS) is not None and grid.find(VALUES) is not None
-    if long or step:
+    if grid.places and (long or step):
         full = [
             column for column in grid.columns if is_setting(column) and not any(map(is_empty, grid.columns[column]))
         ]
@@ -123,7 +123,8 @@ def _runs(grid: Grid) -> list[ForeignRun]:
             groups = _groups(grid, [*named, *full])
         steps = grid.columns[step] if step else []
         if long or any(len({str(steps[i]) for i in rows}) > 1 for rows in groups.values()):
-            return [recorded(grid, name[0] if key else grid.places[rows[0]], rows) for name, rows in groups.items()]
+            places = [" ".join([*name[: len(named)], grid.places[rows[0]]]) for name, rows in groups.items()]
+            return [recorded(grid, place, rows) for place, rows in zip(places, groups.values(), strict=True)]
     return [
         _record({name: cells[i] for name, cells in grid.columns.items()}, place) for i, place in enumerate(grid.places)
     ]
