@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from empirics.importing.foreign import ForeignRun, Series
+from empirics.importing.foreign import ForeignRun, Logged
 from empirics.importing.names import Assigned
 from empirics.measure import (
     autocorrelation_time,
@@ -53,7 +53,7 @@ MOST_POINTS = 200
 Balance = Callable[[Any, Any], Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class Averages:
     """Means over the stationary part of a run, by our names.
 
@@ -98,7 +98,7 @@ def averages(run: ForeignRun, assigned: Assigned, balance: Balance | None = None
         Of a series of one number that number.
     """
     named = {
-        ours: Series(run.series[one.column].step, run.series[one.column].value ** one.power)
+        ours: Logged(run.series[one.column].step, run.series[one.column].value ** one.power)
         for ours, one in assigned.named.items()
         if one.column in run.series
     }
@@ -112,7 +112,7 @@ def averages(run: ForeignRun, assigned: Assigned, balance: Balance | None = None
             return found
     found.settled, why = _settled(run, assigned)
     begin = max([found.settled, *(_begin(one) for one in leading.values())])
-    parts = {ours: Series(one.step[one.step >= begin], one.value[one.step >= begin]) for ours, one in means.items()}
+    parts = {ours: Logged(one.step[one.step >= begin], one.value[one.step >= begin]) for ours, one in means.items()}
     found.values |= {
         ours: float(part.value.mean() if len(part.step) else means[ours].value[-1]) for ours, part in parts.items()
     }
@@ -126,7 +126,7 @@ def averages(run: ForeignRun, assigned: Assigned, balance: Balance | None = None
     return found
 
 
-def _begin(one: Series) -> float:
+def _begin(one: Logged) -> float:
     """Step at which the stationary part begins, if there is one."""
     return float(one.step[burn_in(one.value)] if len(one.step) >= POINTS else one.step[0])
 
@@ -150,7 +150,7 @@ def _settled(run: ForeignRun, assigned: Assigned) -> tuple[float, str]:
     return latest, why
 
 
-def _judge(found: Averages, inside: Mapping[str, Series], balance: Balance | None) -> None:
+def _judge(found: Averages, inside: Mapping[str, Logged], balance: Balance | None) -> None:
     """Say how well the means are known, and whether the run drifts."""
     times = {ours: 1.0 if constant(one.value) else autocorrelation_time(one.value) for ours, one in inside.items()}
     found.time = max(times.values())
@@ -169,7 +169,7 @@ def _judge(found: Averages, inside: Mapping[str, Series], balance: Balance | Non
     if name := next((name for name in ("radius_sq", "log_radius") if name in inside), None):
         step, value = inside[name]
         logs = np.log(value) / 2 if name == "radius_sq" else value
-        radius = _drift("radius", _block_means(Series(step, logs), edges))
+        radius = _drift("radius", _block_means(Logged(step, logs), edges))
         found.values |= radius
         jumps = periodic_jumps(logs[:: max(1, len(logs) // MOST_POINTS)]).periodic
         hidden = _hidden(logs, times[name]) > DRIFT_MARGIN
@@ -197,7 +197,7 @@ def _judge(found: Averages, inside: Mapping[str, Series], balance: Balance | Non
         )
 
 
-def _block_means(one: Series, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def _block_means(one: Logged, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means of a series between consecutive steps."""
     block = np.searchsorted(edges, one.step, side="right")
     with np.errstate(invalid="ignore"):

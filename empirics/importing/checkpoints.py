@@ -20,7 +20,7 @@ from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
 from empirics.importing.averages import POINTS
-from empirics.importing.foreign import Foreign, ForeignRun, Series
+from empirics.importing.foreign import Foreign, ForeignRun, Logged
 from empirics.importing.state_dicts import History, Time, checkpoint_files, history
 from empirics.importing.traces import CONFIG
 from empirics.measure import angular_update, burn_in, run_status, snapshot_entropies
@@ -146,7 +146,7 @@ def _run(read: History, protocol: str, spheres: str, optimizer: str) -> tuple[Fo
     curves, d = {"radius_sq": squares}, 1 + directions(blocks)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(squares) / 2
-    run.series |= {"radius_sq": Series(step, squares), "log_radius": Series(step, logs)}
+    run.series |= {"radius_sq": Logged(step, squares), "log_radius": Logged(step, logs)}
     if not np.isfinite(logs).all():
         return run, curves, d
     begin = max(constant_from, *(burn_in(one) for one in (squares, logs))) if len(squares) >= POINTS else constant_from
@@ -182,7 +182,7 @@ def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int
                 )
             run.values.setdefault(name, found[0])
         elif not (steady := np.isclose(found, found[-1], rtol=ROUNDING, atol=0)).all():
-            run.series[name] = Series(step[has], np.array(found))
+            run.series[name] = Logged(step[has], np.array(found))
             changed = max(changed, has[int(np.flatnonzero(~steady)[-1]) + 1])
         elif not math.isclose(run.values.setdefault(name, found[0]), found[0], rel_tol=ROUNDING):
             raise ExperimentError(

@@ -28,6 +28,7 @@ SETTINGS = (
 
 #: JSON files that are logs or final values; all other JSON is read if it holds series.
 SUMMARY, STATE = "wandb-summary.json", "trainer_state.json"
+RECORDS = (SUMMARY, STATE, "metrics.json", "history.json", "log.json", "results.json")
 
 EVENTS = "events.out.tfevents."
 
@@ -55,8 +56,6 @@ def read_folder(path: Path) -> Foreign:
         homes = dict.fromkeys((_home(folder), folder))
         settings = [home / name for home in homes for name in SETTINGS if (home / name).is_file()]
         logs = _logs(folder)
-        if folder.name == "files" and not logs:
-            logs = [file for file in (folder / SUMMARY,) if file.is_file()]
         place = str(_home(folder).relative_to(path.parent))
         if not logs:
             found.runs += [] if settings else list(_records(folder, path, found))
@@ -66,8 +65,9 @@ def read_folder(path: Path) -> Foreign:
         for file in settings:
             run.values |= _settings(file)
         told, run.values = run.values, {}
+        several = sum(suffix(file) in LOGS for file in logs) > 1
         for file in logs:
-            _add(run, file, found)
+            _add(run, file, found, f"{file.stem.partition('.')[0]}/" if several and suffix(file) in LOGS else "")
         found.configured |= set(told) - set(run.values)
         run.values = told | run.values
         found.files += [*settings, *logs]
@@ -77,7 +77,7 @@ def read_folder(path: Path) -> Foreign:
     if bare and found.runs:
         found.lost.append(f"folders with settings and no log: {', '.join(bare[:5])}{' ...' * (len(bare) > 5)}")
     if not found.runs:
-        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else ""
+        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else "".join(f"; {x}" for x in found.lost)
         raise ExperimentError(
             f"{path} is neither a table nor a folder of runs: no metrics.csv, {STATE}, {SUMMARY}, event file, "
             f"or trace folder (with config.json and trace.pt) in it{seen}"
@@ -120,11 +120,7 @@ def _has(folder: Path, file: str) -> bool:
 def _logs(folder: Path) -> list[Path]:
     """The logs in a folder."""
     files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: _natural(file.name))
-    return [
-        file
-        for file in files
-        if suffix(file) in LOGS or file.name in (SUMMARY, STATE) or EVENTS in file.name or file.stem == "metrics"
-    ]
+    return [file for file in files if suffix(file) in LOGS or file.name in RECORDS or EVENTS in file.name]
 
 
 def _joined(found: Foreign) -> list[ForeignRun]:
@@ -144,10 +140,13 @@ def _joined(found: Foreign) -> list[ForeignRun]:
         if len(runs) > 1 and len(single) < len(runs) and not homes[place].values:
             found.lost.append(f"the log in {place} itself, which is above the runs and has no settings")
             dropped.append(homes[place])
-        else:
-            dropped += single
-            for run in single:
-                homes[place].values = run.values | homes[place].values
+            continue
+        if homes[place].values and (nameless := [run for run in runs if not run.values and run not in single]):
+            found.lost.append(f"logs without settings inside a run: {', '.join(run.place for run in nameless[:3])}")
+            dropped += nameless
+        dropped += single
+        for run in single:
+            homes[place].values = run.values | homes[place].values
     return [run for run in found.runs if not any(run is one for one in dropped)]
 
 
@@ -187,8 +186,8 @@ def _yaml(file: Path) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------ logs
-def _add(run: ForeignRun, file: Path, found: Foreign) -> None:
-    """Add what a log holds to a run."""
+def _add(run: ForeignRun, file: Path, found: Foreign, before: str) -> None:
+    """Add what a log holds to a run, with a word before its names if it is a table beside others."""
     if EVENTS in file.name:
         _add_events(run, file)
         return
@@ -209,11 +208,12 @@ def _add(run: ForeignRun, file: Path, found: Foreign) -> None:
             raise ExperimentError(f"{file} must hold one run, but has {1 + len(rest)} rows without steps")
     else:
         more = recorded(read_grid(file)[0], run.place)
-    run.values |= more.values
+    run.values |= {before + name: value for name, value in more.values.items()}
     for name, one in more.series.items():
-        before = run.series.get(name)
-        run.series[name] = one if before is None else series(*map(np.concatenate, zip(before, one, strict=True)))[0]
-    run.notes += more.notes
+        same = run.series.get(before + name)
+        both = one if same is None else series(*map(np.concatenate, zip(same, one, strict=True)))[0]
+        run.series[before + name] = both
+    run.notes += [note for note in more.notes if note not in run.notes]
 
 
 def _lose(found: Foreign, what: str) -> None:
@@ -271,7 +271,11 @@ def _add_events(run: ForeignRun, file: Path) -> None:
 def _records(folder: Path, path: Path, found: Foreign) -> Iterator[ForeignRun]:
     """Read JSON files that are a run each, as DeepOBS writes them: settings, and lists over the epochs."""
     for file in sorted(folder.glob("*.json"), key=lambda file: _natural(file.name)):
-        runs = read_json(file)
+        try:
+            runs = read_json(file)
+        except ExperimentError as error:
+            found.lost.append(str(error))
+            continue
         if len(runs) == 1 and runs[0].series:
             found.files.append(file)
             found.form = "JSON records, one file per run"

@@ -18,26 +18,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from empirics.experiment import ExperimentError
 
-__all__ = ["Foreign", "ForeignRun", "Series", "checksum", "first_line", "flattened", "is_empty", "needs", "series"]
+__all__ = ["Foreign", "ForeignRun", "Logged", "checksum", "first_line", "flattened", "is_empty", "needs", "series"]
 
 #: A table in which the step goes back more often than at this share of its rows is unordered, not restarted.
 UNORDERED = 0.1
 
 
-class Series(NamedTuple):
+class Logged(NamedTuple):
     """A quantity along a run, both arrays of shape (points,): steps that rise, and a number at each."""
 
     step: NDArray[np.float64]
     value: NDArray[np.float64]
 
 
-@dataclass
+@dataclass(eq=False)
 class ForeignRun:
     """One run, under its own names."""
 
     place: str  # where it stands, for messages ("line 7", "version_3")
     values: dict[str, Any] = field(default_factory=dict)  # settings and final values, nested names joined by "/"
-    series: dict[str, Series] = field(default_factory=dict)
+    series: dict[str, Logged] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what was noticed while reading it
 
 
@@ -71,7 +71,7 @@ class Foreign:
         )
 
 
-def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
+def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
     """Order what a run logged by its steps, without what a restart did again.
 
     Parameters
@@ -81,7 +81,7 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
 
     Returns
     -------
-    ordered : Series
+    ordered : Logged
         Entries of one step are averaged; where the step goes back, the earlier entries from there on are left out.
     note : str
         How often the run was restarted; empty if it was not.
@@ -94,7 +94,7 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
     Examples
     --------
     >>> series([1, 2, 3, 2, 3], [5.0, 4.0, 9.0, 3.0, 2.0])
-    (Series(step=array([1., 2., 3.]), value=array([5., 3., 2.])), 'restarted 1 time: ...')
+    (Logged(step=array([1., 2., 3.]), value=array([5., 3., 2.])), 'restarted 1 time: ...')
     """
     steps, values = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
     if not np.isfinite(steps).all():
@@ -108,7 +108,7 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Series, str]:
         note = f"restarted {len(back)} time{'s' * (len(back) > 1)}: steps that were done again count once"
     at, group = np.unique(steps, return_inverse=True)
     with np.errstate(invalid="ignore"):
-        return Series(at, np.bincount(group, values) / np.bincount(group)), note
+        return Logged(at, np.bincount(group, values) / np.bincount(group)), note
 
 
 def flattened(nested: Mapping[Any, Any], before: str = "") -> dict[str, Any]:

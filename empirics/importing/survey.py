@@ -113,7 +113,7 @@ class Survey:
     def _series(self) -> str:
         """Describe what was made of the series."""
         logged = [means for means in self.averaged if means.points > 1]
-        if not any(run.series for run in self.foreign.runs):
+        if not any(len(one.step) > 1 for run in self.foreign.runs for one in run.series.values()):
             return "final values only: burn-in, drift and block errors of the runs cannot be known from them"
         if not logged:
             return "series: of no quantity that shows whether the runs are stationary (radius_sq, grad_sq, loss)"

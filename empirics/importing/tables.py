@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, is_empty, needs, series
@@ -27,10 +28,10 @@ from empirics.importing.names import HELD_OUT, KEYS, SPLITS, STEPS, TAGS, TRAINI
 __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "recorded", "suffix", "text_of"]
 
 #: A number with a decimal comma, and one with a point, as spreadsheets write them.
-COMMA, POINT = (re.compile(rf"\s*[+-]?\d*{mark}\d+([eE][+-]?\d+)?\s*") for mark in (",", r"\."))
+COMMA, POINT = (re.compile(rf"\s*[-+]?\d*{mark}\d+([eE][-+]?\d+)?\s*") for mark in (",", r"\."))
 
 
-#: Rows of a table that is taken for a single run by its steps.
+#: Fewest rows of a run whose rate may change along them.
 FEWEST = 8
 
 
@@ -103,27 +104,38 @@ def read_grid(path: Path) -> tuple[Grid, dict[str, Any]]:
 
 # ------------------------------------------------------------------------------------------------ what a row is
 def _runs(grid: Grid) -> list[ForeignRun]:
-    """Tell the runs of a table apart: by their name, else by their settings; without steps every row is a run.
+    """Tell the runs of a table apart: by their name and settings; without steps every row is a run.
 
-    A table without names whose step rises from the first row to the last is one run, though its rate may change.
+    The rate of a run may change: it tells no runs apart where the names, or else steps that rise throughout, leave many
+    rows to every run without it.
     """
-    step = grid.find(STEPS)
-    key = grid.find(KEYS)
+    step, key = grid.find(STEPS), grid.find(KEYS)
     long = grid.find(TAGS) is not None and grid.find(VALUES) is not None
-    by = [key] if key else [column for column in grid.columns if is_setting(column)]
-    ticks = [_float(cell) for cell in grid.columns[step]] if step else []
-    if not key and len(ticks) >= FEWEST and None not in ticks and (np.diff(np.array(ticks, dtype=float)) > 0).all():
-        by = []
-    groups: dict[tuple[str, ...], list[int]] = {}
-    if long or step:
-        for i in range(len(grid.places)):
-            groups.setdefault(tuple(str(grid.columns[name][i]) for name in by), []).append(i)
+    if grid.places and (long or step):
+        full = [
+            column for column in grid.columns if is_setting(column) and not any(map(is_empty, grid.columns[column]))
+        ]
+        fixed = [column for column in full if not re.search(r"lr|learning_?rate", bare(column))]
+        ticks = np.array([_float(cell) for cell in grid.columns[step]], dtype=float) if step else np.array([])
+        named = [key] if key else []
+        groups = _groups(grid, [*named, *fixed])
+        if min(map(len, groups.values())) < FEWEST or not (key or (len(groups) == 1 and (np.diff(ticks) > 0).all())):
+            groups = _groups(grid, [*named, *full])
         steps = grid.columns[step] if step else []
         if long or any(len({str(steps[i]) for i in rows}) > 1 for rows in groups.values()):
-            return [recorded(grid, name[0] if key else grid.places[rows[0]], rows) for name, rows in groups.items()]
+            places = [" ".join([*name[: len(named)], grid.places[rows[0]]]) for name, rows in groups.items()]
+            return [recorded(grid, place, rows) for place, rows in zip(places, groups.values(), strict=True)]
     return [
         _record({name: cells[i] for name, cells in grid.columns.items()}, place) for i, place in enumerate(grid.places)
     ]
+
+
+def _groups(grid: Grid, by: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
+    """Rows that have the same in some columns."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(grid.places)):
+        found.setdefault(tuple(str(grid.columns[name][i]) for name in by), []).append(i)
+    return found
 
 
 def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> ForeignRun:
@@ -143,33 +155,48 @@ def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> Forei
     tag, value, step, split = (grid.find(names) for names in (TAGS, VALUES, STEPS, SPLITS))
     if split and not {str(cell).strip().lower() for cell in grid.columns[split]} <= {*TRAINING, *HELD_OUT}:
         split = None
-    skipped = {step, split, grid.find(KEYS)}
-    logged: dict[str, list[tuple[float, Any]]] = {}
-    for n, i in enumerate(chosen):
-        if tag and value:
-            cells = {str(grid.columns[tag][i]): grid.columns[value][i]}
-        else:
-            cells = {name: column[i] for name, column in grid.columns.items() if name not in skipped}
-        before = f"{str(grid.columns[split][i]).strip()}/" if split else ""
-        at = _float(grid.columns[step][i]) if step else n + 1.0
-        for name, cell in cells.items():
-            if is_empty(cell):
-                continue
-            if at is None or not math.isfinite(at):
-                run.values |= {name: cell} if is_setting(name) else {}
-            else:
-                logged.setdefault(name if is_setting(name) else before + name, []).append((at, cell))
+    steps = np.array([_float(grid.columns[step][i]) if step else n + 1 for n, i in enumerate(chosen)], dtype=float)
+    steps[~np.isfinite(steps)] = math.nan
     if step is None:
         run.notes.append("no column of steps: the points are numbered as they come")
-    for name, entries in logged.items():
-        numbers = [(at, number) for at, cell in entries if (number := _float(cell)) is not None]
-        if len(numbers) < len(entries) or (len(numbers) == 1 and is_setting(name)):
-            run.values[name] = entries[-1][1]
-            continue
-        run.series[name], note = series(*zip(*numbers, strict=True))
-        if note and note not in run.notes:
-            run.notes.append(note)
+    if tag and value:
+        for name, some in _places([grid.columns[tag][i] for i in chosen]).items():
+            _log(run, name, steps[some], [grid.columns[value][chosen[n]] for n in some])
+        return run
+    parts = _places([grid.columns[split][i] for i in chosen]) if split else {}
+    for name in [name for name in grid.columns if name not in (step, split, grid.find(KEYS))]:
+        cells = [grid.columns[name][i] for i in chosen]
+        if not split or is_setting(name):
+            _log(run, name, steps, cells)
+        else:
+            for part, some in parts.items():
+                _log(run, f"{part}/{name}", steps[some], [cells[n] for n in some])
     return run
+
+
+def _places(words: Sequence[Any]) -> dict[str, list[int]]:
+    """Where each word stands in a list."""
+    found: dict[str, list[int]] = {}
+    for n, word in enumerate(words):
+        found.setdefault(str(word).strip(), []).append(n)
+    return found
+
+
+def _log(run: ForeignRun, name: str, steps: NDArray[np.float64], cells: Sequence[Any]) -> None:
+    """Keep the cells of a column: as a series if they are numbers at steps, else the last as a value."""
+    filled = [n for n, cell in enumerate(cells) if not is_empty(cell)]
+    numbers = [_float(cells[n]) for n in filled]
+    timed = [n for n, number in zip(filled, numbers, strict=True) if number is not None and not math.isnan(steps[n])]
+    if len(timed) > 1 or (timed and not is_setting(name)):
+        run.series[name], note = series(steps[timed], [float(cells[n]) for n in timed])
+        run.notes += [note] if note and note not in run.notes else []
+    others = sorted(set(filled) - set(timed))
+    if others and (name not in run.series or is_setting(name)):
+        run.values[name] = cells[others[-1]]
+    elif filled and name not in run.series:
+        run.values[name] = cells[filled[-1]]
+    elif wrong := [cells[n] for n in others if not math.isnan(steps[n])]:
+        run.notes.append(f"{name}: {str(wrong[0])[:20]!r} is not a number; {len(wrong)} such points are left out")
 
 
 def _float(cell: Any) -> float | None:

@@ -8,7 +8,7 @@ import empirics
 from empirics.claims.table import Table
 from empirics.importing import survey
 from empirics.importing.averages import averages
-from empirics.importing.foreign import ForeignRun, Series, series
+from empirics.importing.foreign import ForeignRun, Logged, series
 from empirics.importing.names import assign
 from empirics.measure import norm_balance
 
@@ -20,7 +20,7 @@ def balance(grad_sq, radius_sq):
 
 
 def of_series(**values):
-    at = {name: Series(np.arange(len(one)) + 1.0, np.asarray(one, dtype=float)) for name, one in values.items()}
+    at = {name: Logged(np.arange(len(one)) + 1.0, np.asarray(one, dtype=float)) for name, one in values.items()}
     return averages(ForeignRun("here", {}, at), NAMED, balance)
 
 

@@ -237,3 +237,37 @@ def test_a_guess_that_cannot_be_is_set_aside(tmp_path):
     put(tmp_path / "t.json", rows)
     aside = survey(tmp_path / "t.json", "fixed-lr", dimension=D).assigned.aside
     assert aside["acc"] == "record 1, column acc: 'high' is not a number"
+
+
+def test_tables_beside_each_other_are_told_apart_and_logs_inside_a_run_are_its_own(tmp_path):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        folder = tmp_path / "sweep" / f"run{n}"
+        put(folder / "args.json", settings(run))
+        put(folder / "train.csv", csv(log(run)))
+        put(folder / "eval.csv", csv([row | {"loss": 7.0} for row in log(run)]))
+        put(folder / "plots" / "points.csv", "step,loss\n1,2\n2,3\n")
+        put(folder / "notes" / "broken.json", "{'a': 1}")
+    found = survey(tmp_path / "sweep", "fixed-lr", dimension=D)
+    check(found.read().dataset, runs)
+    assert (found.read().dataset["test_loss"] == 7).all()
+    lost = "\n".join(found.foreign.lost)
+    assert "logs without settings inside a run: sweep/run0/plots" in lost
+    assert "broken.json is not JSON" in lost
+
+
+def test_rows_that_have_a_step_and_one_name_are_runs_of_their_own(tmp_path):
+    runs = gas_logs()
+    rows = [{"name": "net", "iter": 9 - n, **settings(run), **run["means"]} for n, run in enumerate(runs)]
+    for change in ({}, {"name": ""}):
+        check(read(put(tmp_path / "t.csv", csv([row | change for row in rows]))).dataset, runs, rel=1e-9)
+    rising = [row | {"iter": n} for n, row in enumerate(rows)]
+    check(read(put(tmp_path / "t.csv", csv([{**row} for row in rising]))).dataset, runs, rel=1e-9)
+    long = [
+        {"run": n, "tag": tag, "value": value}
+        for n, run in enumerate(runs)
+        for tag, value in (settings(run) | run["means"]).items()
+    ]
+    put(tmp_path / "long.csv", csv(long))
+    check(read(tmp_path / "long.csv").dataset, runs, rel=1e-9)
+    assert "final values only" in repr(survey(tmp_path / "long.csv", "fixed-lr", dimension=D))
