@@ -57,8 +57,8 @@ def read_runs(
     optimizer
         The optimiser of the runs, if there is no such column.
     columns
-        Maps names in the results to columns, for columns with other names; ``"column^2"`` squares a norm, an empty text
-        takes no column.
+        Maps names in the results to columns, for columns with other names; ``"column^2"`` squares a norm, a number
+        holds for every run, an empty text takes no column.
 
     Returns
     -------
@@ -110,6 +110,8 @@ def survey(
             f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
         )
     foreign = _read(where, protocol)
+    for value in dict.fromkeys((columns or {}).values()):
+        foreign.give(value)
     known = ["dimension"] if dimension is not None or "dimension" in foreign.facts else []
     assigned = assign(foreign.columns, dict(columns or {}), foreign.source, known, foreign.configured, foreign.same)
     try:

@@ -100,7 +100,7 @@ class Survey:
             for note in run.notes:
                 seen.setdefault(note, []).append(run.place)
         lines += [f"note: {note} ({_listed(places, FEW)})" for note, places in seen.items()]
-        lines.append(self._series())
+        lines += [self._series()] if self.averaged else []
         lines += [f"lost: {what}" for what in self.foreign.lost]
         if self.runs is not None and "status" in self.runs.dataset:
             lines.append("status: " + ", ".join(f"{n} {name}" for name, n in self.runs.status_counts().items()))
