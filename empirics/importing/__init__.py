@@ -6,6 +6,7 @@ Foreign files are data only: no reader used here executes anything in them.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,21 @@ def read_runs(
         In memory, with the names of our own results: of series the means over their stationary part. Missing variables
         that follow from others are filled in; the attribute ``origin`` of each variable tells where it comes from.
 
+    Warns
+    -----
+    UserWarning
+        If the meaning of a column that claims rest on was guessed.
+
     Raises
     ------
     ExperimentError
         If the file cannot be read, a required column is missing, a cell is wrong, or a run is there more than once; the
         message names the file, and the row or the column.
     """
-    return survey(path, protocol, dimension=dimension, optimizer=optimizer, columns=columns).read()
+    found = survey(path, protocol, dimension=dimension, optimizer=optimizer, columns=columns)
+    if guesses := found.guesses():
+        warnings.warn(f"{path}: guessed from the names, to be checked: {', '.join(guesses)}", stacklevel=2)
+    return found.read()
 
 
 def survey(

@@ -146,7 +146,8 @@ def test_norms_that_are_logged_are_squared_before_they_are_averaged(tmp_path):
         return [{"step": row["step"], "weight_norm": value} for row, value in zip(rows, values, strict=True)]
 
     change_logs(tmp_path / "logs", change)
-    data = empirics.read_runs(tmp_path / "logs", "fixed-lr", dimension=D).dataset
+    with pytest.warns(UserWarning, match=r"guessed from the names, to be checked: radius_sq = weight_norm\^2$"):
+        data = empirics.read_runs(tmp_path / "logs", "fixed-lr", dimension=D).dataset
     for i in range(12):
         values = norms[float(data["lr"][i]), float(data["weight_decay"][i])]
         assert data["radius_sq"].values[i] in [pytest.approx(np.mean(values[k:] ** 2), rel=1e-9) for k in range(101)]
@@ -154,14 +155,14 @@ def test_norms_that_are_logged_are_squared_before_they_are_averaged(tmp_path):
 
 def test_a_run_that_is_finished_is_not_thereby_stationary(tmp_path):
     runs = gas_logs()
-    rows = [settings(run) | run["means"] | {"State": "finished", "d": D} for run in runs]
+    rows = [settings(run) | run["means"] | {"State": "finished", "dimension": D} for run in runs]
     rows[3]["State"], rows[4]["State"] = "crashed", "running"
     for dropped, known in ((("grad_sq", "grad_variance"), False), ((), True)):
         kept = [{name: value for name, value in row.items() if name not in dropped} for row in rows]
         data = empirics.read_runs(put(tmp_path / "t.csv", csv(kept)), "fixed-lr").dataset
         assert data["status"].values.tolist() == ["ok"] * 3 + ["crashed", "running"] + ["ok"] * 7
         assert Table.of(data.assign_attrs(protocol="fixed-lr")).gated == known
-    own = [settings(run) | {"radius_sq": run["means"]["radius_sq"], "State": "ok", "d": D} for run in runs]
+    own = [settings(run) | {"radius_sq": run["means"]["radius_sq"], "State": "ok", "dimension": D} for run in runs]
     data = empirics.read_runs(put(tmp_path / "t.csv", csv(own)), "fixed-lr").dataset
     assert Table.of(data.assign_attrs(protocol="fixed-lr")).gated
     assert set(MEASURED) & set(data) == {"radius_sq"}
