@@ -78,8 +78,8 @@ def import_(
             "--map",
             metavar="NAME=COLUMN|FILE.toml",
             help=(
-                "Use COLUMN as NAME (COLUMN^2: its square; nothing: no column), or as the lines of a file say; "
-                "repeatable."
+                "Use COLUMN as NAME (COLUMN^2: its square; a number: for all runs; nothing: no column), or as the "
+                "lines of a file say; repeatable."
             ),
             show_default=False,
         ),
@@ -160,7 +160,7 @@ def _mapping(words: Sequence[str]) -> dict[str, str]:
                 raise RequestError(f"import: cannot read --map {word}: {str(error).splitlines()[0]}") from None
             pairs = list(content.items())
             for name, column in pairs:
-                if not isinstance(column, str):
+                if isinstance(column, bool) or not isinstance(column, str | int | float):
                     raise RequestError(f"import: --map {word}: {name} must be the name of a column, in quotes")
         if not pairs:
             raise RequestError(
@@ -169,7 +169,7 @@ def _mapping(words: Sequence[str]) -> dict[str, str]:
         for name, column in pairs:
             if name in columns:
                 raise RequestError(f"import: --map maps two columns to {name}")
-            columns[name] = column
+            columns[name] = str(column)
     return columns
 
 

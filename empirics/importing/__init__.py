@@ -6,6 +6,7 @@ Foreign files are data only: no reader used here executes anything in them.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def read_runs(
     optimizer
         The optimiser of the runs, if there is no such column.
     columns
-        Maps names in the results to columns, for columns with other names; ``"column^2"`` squares a norm, an empty text
-        takes no column.
+        Maps names in the results to columns, for columns with other names; ``"column^2"`` squares a norm, a number
+        holds for every run, an empty text takes no column.
     weights
         Of checkpoints: patterns for the names of the tensors on the spheres, such as ``"*.conv?.weight"``. Default: all
         with two axes or more that change.
@@ -75,15 +76,23 @@ def read_runs(
         In memory, with the names of our own results: of series the means over their stationary part. Missing variables
         that follow from others are filled in; the attribute ``origin`` of each variable tells where it comes from.
 
+    Warns
+    -----
+    UserWarning
+        If the meaning of a column that claims rest on was guessed.
+
     Raises
     ------
     ExperimentError
         If the file cannot be read, a required column is missing, a cell is wrong, or a run is there more than once; the
         message names the file, and the row or the column.
     """
-    return survey(
+    found = survey(
         path, protocol, dimension=dimension, optimizer=optimizer, columns=columns, weights=weights, spheres=spheres
-    ).read()
+    )
+    if guesses := found.guesses():
+        warnings.warn(f"{path}: guessed from the names, to be checked: {', '.join(guesses)}", stacklevel=2)
+    return found.read()
 
 
 def survey(
@@ -123,6 +132,8 @@ def survey(
             f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
         )
     foreign = _read(where, protocol, weights, spheres, optimizer)
+    for value in dict.fromkeys((columns or {}).values()):
+        foreign.give(value)
     known = ["dimension"] if dimension is not None or "dimension" in foreign.facts else []
     assigned = assign(foreign.columns, dict(columns or {}), foreign.source, known, foreign.configured, foreign.same)
     try:

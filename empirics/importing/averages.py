@@ -97,22 +97,25 @@ def averages(run: ForeignRun, assigned: Assigned, balance: Balance | None = None
     Averages
         Of a series of one number that number.
     """
-    named = {
-        ours: Logged(run.series[one.column].step, run.series[one.column].value ** one.power)
-        for ours, one in assigned.named.items()
-        if one.column in run.series
-    }
+    with np.errstate(over="ignore"):  # infinity is reported below
+        named = {
+            ours: Logged(run.series[one.column].step, run.series[one.column].value ** one.power)
+            for ours, one in assigned.named.items()
+            if one.column in run.series
+        }
     found = Averages(values={ours: float(one.value[-1]) for ours, one in named.items() if ours in SINGLE})
     means = {ours: one for ours, one in named.items() if ours not in SINGLE}
     leading = {ours: means[ours] for ours in LEADING if ours in means}
     for ours, one in leading.items():
-        if len(bad := np.flatnonzero(~np.isfinite(one.value))):
-            found.status, found.reason = "diverged", f"{ours} was not finite at step {one.step[bad[0]]:g}"
+        wrong = ~np.isfinite(one.value) | (one.value <= 0 if ours == "radius_sq" else False)
+        if len(bad := np.flatnonzero(wrong)):
+            found.status, found.reason = "diverged", f"{ours} was {one.value[bad[0]]:g} at step {one.step[bad[0]]:g}"
             found.values |= dict.fromkeys(means, math.nan)
             return found
     found.settled, why = _settled(run, assigned)
-    begin = max([found.settled, *(_begin(one) for one in leading.values())])
-    parts = {ours: Logged(one.step[one.step >= begin], one.value[one.step >= begin]) for ours, one in means.items()}
+    constant_part = {ours: _since(one, found.settled) for ours, one in leading.items()}
+    begin = max([found.settled, *(_begin(one) for one in constant_part.values())])
+    parts = {ours: _since(one, begin) for ours, one in means.items()}
     found.values |= {
         ours: float(part.value.mean() if len(part.step) else means[ours].value[-1]) for ours, part in parts.items()
     }
@@ -121,14 +124,19 @@ def averages(run: ForeignRun, assigned: Assigned, balance: Balance | None = None
     found.left_out = found.points - max((len(one.step) for one in inside.values()), default=0)
     if leading and min(len(one.step) for one in inside.values()) >= POINTS:
         _judge(found, inside, balance)
-    if found.settled and found.status != "diverged" and (found.status == "" or found.left_out > found.points / 2):
+    if found.settled and not found.status:
         found.status, found.reason = "not stationary", why
     return found
 
 
+def _since(one: Logged, begin: float) -> Logged:
+    """What was logged from a step on."""
+    return Logged(one.step[one.step >= begin], one.value[one.step >= begin])
+
+
 def _begin(one: Logged) -> float:
     """Step at which the stationary part begins, if there is one."""
-    return float(one.step[burn_in(one.value)] if len(one.step) >= POINTS else one.step[0])
+    return float(one.step[burn_in(one.value)]) if len(one.step) >= POINTS else 0.0
 
 
 def _settled(run: ForeignRun, assigned: Assigned) -> tuple[float, str]:

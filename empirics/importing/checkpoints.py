@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
 from empirics.importing.averages import POINTS
@@ -188,10 +187,6 @@ def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int
             raise ExperimentError(
                 f"{file}: {name} = {run.values[name]}, but the state of the optimizer has {found[0]:g}"
             )
-    for choice in KNOBS[protocol]:
-        if not {*run.values, *run.series} & set(choice):
-            example = json.dumps(dict.fromkeys((names[0] for names in KNOBS[protocol]), 0.1))
-            raise ExperimentError(f"{read.folder}: {' or '.join(choice)} is missing; add {CONFIG}, such as {example}")
     if read.times[0].unit == "epoch" and "steps_per_epoch" in config:
         step *= config["steps_per_epoch"]
         read.times = [Time("step", number) for number in step]

@@ -144,7 +144,7 @@ def _require(foreign: Foreign, assigned: Assigned, protocol: str, dimension: int
             wanted = " or ".join(choice)
             raise ExperimentError(
                 f"{foreign.source}: column {wanted} is missing, which every claim at {protocol} requires; if it has "
-                f"another name, use --map {choice[0]}=COLUMN (columns: {listed})"
+                f"another name, use --map {choice[0]}=COLUMN, or a number for all runs (columns: {listed})"
             )
     if "dimension" not in assigned.named and dimension is None and "dimension" not in foreign.facts:
         raise ExperimentError(

@@ -40,6 +40,7 @@ FORMS = {
     EVENTS: "TensorBoard event files",
     "hparams.yaml": "Lightning logs",
 }
+RECORD_FORM = "JSON records, one file per run"
 
 
 def read_folder(path: Path) -> Foreign:
@@ -52,13 +53,14 @@ def read_folder(path: Path) -> Foreign:
     """
     found = Foreign(str(path), "run folders", [], [])
     bare: list[str] = []
+    damaged: list[ExperimentError] = []
     for folder in _folders(path):
         homes = dict.fromkeys((_home(folder), folder))
         settings = [home / name for home in homes for name in SETTINGS if (home / name).is_file()]
         logs = _logs(folder)
         place = str(_home(folder).relative_to(path.parent))
         if not logs:
-            found.runs += [] if settings else list(_records(folder, path, found))
+            found.runs += [] if settings else list(_records(folder, path, found, damaged))
             bare += [place] if settings else []
             continue
         run = ForeignRun(place)
@@ -73,11 +75,14 @@ def read_folder(path: Path) -> Foreign:
         found.files += [*settings, *logs]
         found.form = next((form for file, form in FORMS.items() if _has(folder, file)), found.form)
         found.runs.append(run)
+    if damaged and (found.form == RECORD_FORM or not found.runs):
+        raise damaged[0]
+    found.lost += [str(error) for error in damaged]
     found.runs = _joined(found)
     if bare and found.runs:
         found.lost.append(f"folders with settings and no log: {', '.join(bare[:5])}{' ...' * (len(bare) > 5)}")
     if not found.runs:
-        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else "".join(f"; {x}" for x in found.lost)
+        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else ""
         raise ExperimentError(
             f"{path} is neither a table nor a folder of runs: no metrics.csv, {STATE}, {SUMMARY}, event file, "
             f"or trace folder (with config.json and trace.pt) in it{seen}"
@@ -268,16 +273,16 @@ def _add_events(run: ForeignRun, file: Path) -> None:
         run.notes += [note] if note and note not in run.notes else []
 
 
-def _records(folder: Path, path: Path, found: Foreign) -> Iterator[ForeignRun]:
+def _records(folder: Path, path: Path, found: Foreign, damaged: list[ExperimentError]) -> Iterator[ForeignRun]:
     """Read JSON files that are a run each, as DeepOBS writes them: settings, and lists over the epochs."""
     for file in sorted(folder.glob("*.json"), key=lambda file: _natural(file.name)):
         try:
             runs = read_json(file)
         except ExperimentError as error:
-            found.lost.append(str(error))
+            damaged.append(error)
             continue
         if len(runs) == 1 and runs[0].series:
             found.files.append(file)
-            found.form = "JSON records, one file per run"
+            found.form = RECORD_FORM
             runs[0].place = str(file.relative_to(path))
             yield runs[0]

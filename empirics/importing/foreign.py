@@ -6,6 +6,7 @@ No reader executes anything in a file: tables, JSON and YAML are loaded as data 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -61,6 +62,12 @@ class Foreign:
         """Every name that some run has, in the order of the files."""
         names = (name for run in self.runs for part in (run.values, run.series) for name in part)
         return list(dict.fromkeys(names))
+
+    def give(self, number: str) -> None:
+        """Give every run a column that is called like its one number, if this is one and there is no such column."""
+        if number not in self.columns and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", number.lower()):
+            for run in self.runs:
+                run.values[number] = float(number)
 
     def same(self, one: str, other: str) -> bool:
         """Whether two columns hold the same in every run."""

@@ -222,7 +222,9 @@ def history(folder: Path, patterns: Sequence[str]) -> History:
     if len({time.unit for time in times}) > 1:
         raise ExperimentError(f"{folder}: some checkpoints are counted in steps and others in epochs")
     order = _in_time(folder, groups, weights, times)
-    read = History(folder, weights[order], shapes, [times[i] for i in order], [rules[i] for i in order])
+    if order != list(range(len(weights))):
+        weights = weights[order]  # a copy, of what may fill the memory
+    read = History(folder, weights, shapes, [times[i] for i in order], [rules[i] for i in order])
     return read if patterns else _moving(read)
 
 

@@ -22,6 +22,9 @@ __all__ = ["Survey", "free_folder"]
 #: Columns that are not used, and runs of which something is noted, that are listed.
 LISTED, FEW = 30, 3
 
+#: What no claim rests on.
+BESIDE = ("accuracy", "test_accuracy", "test_loss")
+
 #: A run shorter than this share of the median is mentioned.
 SHORT = 0.5
 
@@ -91,8 +94,7 @@ class Survey:
     def notes(self) -> list[str]:
         """Lines on what was guessed, set aside, averaged and lost."""
         lines = [f"set aside: {column}: {why}" for column, why in self.assigned.aside.items()]
-        guessed = [f"{ours} = {one}" for ours, one in self.assigned.named.items() if one.how == GUESSED]
-        if guessed:
+        if guessed := self.guesses():
             lines.append(f"guessed from the names, to be checked: {', '.join(guessed)}")
         lines += [f"note: {note}" for note in self.noticed]
         seen: dict[str, list[str]] = {}
@@ -100,7 +102,7 @@ class Survey:
             for note in run.notes:
                 seen.setdefault(note, []).append(run.place)
         lines += [f"note: {note} ({_listed(places, FEW)})" for note, places in seen.items()]
-        lines.append(self._series())
+        lines += [self._series()] if self.averaged else []
         lines += [f"lost: {what}" for what in self.foreign.lost]
         if self.runs is not None and "status" in self.runs.dataset:
             lines.append("status: " + ", ".join(f"{n} {name}" for name, n in self.runs.status_counts().items()))
@@ -109,6 +111,11 @@ class Survey:
             bad = [f"{run.place}: {status}: {reason}" for run, status, reason in words if status != "ok"]
             lines += [f"left out: {text}" for text in bad[:FEW]] + ["left out: ..."] * (len(bad) > FEW)
         return lines
+
+    def guesses(self) -> list[str]:
+        """Columns that claims rest on and whose meaning was guessed, as ``name = column``."""
+        named = self.assigned.named.items()
+        return [f"{ours} = {one}" for ours, one in named if one.how == GUESSED and ours not in BESIDE]
 
     def _series(self) -> str:
         """Describe what was made of the series."""

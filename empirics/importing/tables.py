@@ -353,7 +353,7 @@ def read_json(path: Path) -> list[ForeignRun]:
 def _arrays(path: Path) -> list[ForeignRun]:
     """Read npz: arrays over the runs, and arrays over runs and steps; objects in it are refused."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except Exception as error:  # a damaged zip may raise anything
         raise ExperimentError(f"cannot read {path}, nothing in it was executed: {first_line(error)}") from None

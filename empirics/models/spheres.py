@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +13,7 @@ from empirics.experiment.registry import nearest
 from empirics.models.base import Block, directions
 from empirics.models.invariance import Loss, scale_invariant_blocks
 
-__all__ = ["NORMS", "SPHERES", "Shaped", "dimension", "spheres_of", "trained"]
+__all__ = ["NORMS", "SPHERES", "dimension", "spheres_of", "trained"]
 
 #: What forms a sphere: all weights together, each tensor, or each filter (row) of each tensor.
 SPHERES = ("one", "tensor", "filter")
@@ -26,20 +26,8 @@ NORMS = {"batch": ("filter", False), "layer": ("tensor", True), "rms": ("tensor"
 LISTED = 10
 
 
-class Shaped(Protocol):
-    """An array: a torch tensor, or one of numpy."""
-
-    @property
-    def shape(self) -> Any:
-        """Lengths of its axes."""
-
-    @property
-    def dtype(self) -> Any:
-        """Type of its numbers."""
-
-
 def dimension(
-    of: nn.Module | Mapping[str, Shaped] | Iterable[tuple[Sequence[int], str | None]],
+    of: nn.Module | Mapping[str, Any] | Iterable[tuple[Sequence[int], str | None]],
     loss: Loss | None = None,
     *,
     weights: Sequence[str] = (),
@@ -149,7 +137,7 @@ def _listed(entries: Iterable[tuple[Sequence[int], str | None]]) -> list[Block]:
     return [*blocks, *([Block("together", (together,))] if together else [])]
 
 
-def trained(state: Mapping[str, Shaped], patterns: Sequence[str] = ()) -> list[str]:
+def trained(state: Mapping[str, Any], patterns: Sequence[str] = ()) -> list[str]:
     """Names of the tensors of a state dict to count, each tied one once.
 
     Parameters

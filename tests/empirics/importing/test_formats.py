@@ -1,7 +1,9 @@
 """Every format gives the runs that were put into it, and a damaged file is named and not executed."""
 
+import contextlib
 import gzip
 import json
+import random
 import re
 import shutil
 import sys
@@ -271,3 +273,24 @@ def test_rows_that_have_a_step_and_one_name_are_runs_of_their_own(tmp_path):
     put(tmp_path / "long.csv", csv(long))
     check(read(tmp_path / "long.csv").dataset, runs, rel=1e-9)
     assert "final values only" in repr(survey(tmp_path / "long.csv", "fixed-lr", dimension=D))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_with_random_damage_is_read_or_refused(tmp_path, name):
+    FORMATS[name][0](tmp_path / name, gas_logs(points=52)[:3])
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    rng = random.Random(7)
+    pieces = (b"", b"nan", b'"', b"\n", b"null", b"-5", b"1e999", b"{", b"[]", b"\x00", b"\xff", b"abc")
+    refused = 0
+    for _ in range(12):
+        file = rng.choice(files)
+        whole = file.read_bytes()
+        begin = rng.randrange(len(whole))
+        end = rng.choice((len(whole), begin + rng.randrange(20)))
+        file.write_bytes(whole[:begin] + rng.choice(pieces) + whole[end:])
+        with contextlib.suppress(ExperimentError):
+            read(tmp_path / name)
+            refused -= 1
+        refused += 1
+        file.write_bytes(whole)
+    assert refused

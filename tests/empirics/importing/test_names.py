@@ -96,6 +96,8 @@ def test_without_a_norm_a_gradient_is_not_guessed_and_can_be_given(rows, tmp_pat
     assert "grad_sq" not in read(renamed(kept, {"g": "grad_norm"}), tmp_path / "t.csv", dimension=D).read().dataset
     given = read(kept, tmp_path / "t.csv", dimension=D, columns={"grad_sq": "g^2"}).read().dataset
     np.testing.assert_allclose(given["grad_sq"], [row["grad_sq"] for row in rows])
+    given = read(kept, tmp_path / "t.csv", dimension=D, columns={"momentum": "0.9"}).read().dataset
+    assert (set(given["momentum"].values), set(given["optimizer"].values)) == ({0.9}, {"momentum"})
     assert "loss" not in read(rows, tmp_path / "t.csv", columns={"loss": ""}).read().dataset
 
 
