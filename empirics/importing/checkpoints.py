@@ -205,6 +205,9 @@ def _configuration(file: Path) -> Mapping[str, Any]:
         value = config.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise ExperimentError(f"{file}: {name} = {value!r} must be a number above 0")
+    beta = config.get("momentum", 0)
+    if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
+        raise ExperimentError(f"{file}: momentum = {beta!r} must be a number from 0 to below 1")
     return config
 
 

@@ -353,6 +353,10 @@ def a_word_for_a_rate(folder):
     (folder / "config.json").write_text('{"lr": "fast", "weight_decay": 0.1}')
 
 
+def a_momentum_of_one(folder):
+    (folder / "config.json").write_text('{"lr": 0.3, "weight_decay": 0.1, "momentum": 1}')
+
+
 def contradicted(folder):
     stored = torch.load(folder / "step_1000.pt", weights_only=True)
     group = {"lr": 0.1, "weight_decay": 0.03, "params": [0]}
@@ -377,6 +381,7 @@ def epochs_among_steps(folder):
         (no_rate, "run: column lr is missing"),
         (no_json, "cannot read"),
         (a_word_for_a_rate, "config.json: lr = 'fast' must be a number above 0"),
+        (a_momentum_of_one, "config.json: momentum = 1 must be a number from 0 to below 1"),
         (contradicted, "config.json: lr = 0.3, but the state of the optimizer has 0.1"),
         (epochs_among_steps, "some checkpoints are counted in steps and others in epochs"),
     ],
