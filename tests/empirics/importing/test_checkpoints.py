@@ -298,6 +298,13 @@ def test_the_page_shows_what_the_command_prints(run, tmp_path, monkeypatch, caps
         assert same_but_for_chaos(example.want, capsys.readouterr().out), example.source
 
 
+def test_without_the_reader_of_safetensors_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("empirics.importing.torch_files.find_spec", lambda name: None)
+    (tmp_path / "step_1.safetensors").write_bytes(b"")
+    with pytest.raises(ExperimentError, match=r"step_1.safetensors: .* pip install 'thermo-theory\[safetensors\]'"):
+        empirics.read_runs(tmp_path, "fixed-lr")
+
+
 class Harmful:
     """What an attack pickles: a call."""
 
