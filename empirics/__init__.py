@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
+    from empirics.models import dimension
     from empirics.pages import report
     from empirics.probe import ThermoProbe
     from empirics.results import Runs, load
@@ -30,6 +31,7 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "compare",
+    "dimension",
     "import_runs",
     "isotropic",
     "load",
@@ -47,6 +49,7 @@ _HOME = {
     "empirics.results": ("Runs", "load"),
     "empirics.running.runner": ("Status", "resume", "run", "status"),
     "empirics.claims": ("Verdict", "Verdicts", "compare"),
+    "empirics.models": ("dimension",),
     "empirics.pages": ("report",),
     "empirics.probe": ("ThermoProbe",),
     "empirics": ("isotropic", "steering"),  # rooms that are public as such

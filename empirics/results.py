@@ -80,6 +80,7 @@ VARIABLES: dict[str, Variable] = {
     "temperature": Variable("temperature, half the effective learning rate times the noise per direction", "nat"),
     "balance": Variable("norm balance, 1 in every stationary run", "1"),
     "balance_error": Variable("standard error of the norm balance, from blocks", "1"),
+    "radial_balance": Variable("norm balance as the change of the norm alone gives it, growth over decay of r^2", "1"),
     "radius_sq_variance": Variable("variance over time of the squared norm", "weight^4"),
     "initial_radius": Variable("norm of the weights at step 0", "weight"),
     "rotation": Variable("rotation of the weights per step, root mean square", "rad"),

@@ -32,12 +32,13 @@ SESSIONS = {
     "tutorial-own-loss": 24,
     "tutorial-own-optimizer": 50,
     "tutorial-compare": 10,
-    "tutorial-your-runs": 18,
+    "tutorial-your-runs": 26,
     "tutorial-steer": 28,
     "own-estimator": 7,
+    "glossary": 4,
 }
 #: Pages whose commands are run as they stand, after the session.
-COMMANDS = {"tutorial-derive": 2, "tutorial-compare": 3, "tutorial-your-runs": 2}
+COMMANDS = {"tutorial-derive": 2, "tutorial-compare": 3, "tutorial-your-runs": 3}
 
 
 def blocks(page, language):

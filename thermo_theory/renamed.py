@@ -25,7 +25,7 @@ RENAMED = {
     "empirics.cluster": "empirics.running.cluster",
     "empirics.dispatch": "empirics.running.dispatch",
     "empirics.files": "empirics.running.files",
-    "empirics.importing_files": "empirics.importing.files",
+    "empirics.importing_files": "empirics.importing.tables",
     "empirics.importing_traces": "empirics.importing.traces",
     "empirics.kinds": "empirics.running.kind",
     "empirics.lease": "empirics.running.lease",

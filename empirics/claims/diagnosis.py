@@ -10,6 +10,7 @@ from empirics.claims.clusters import clusters_of
 from empirics.claims.coordinates import law_of, log_slopes
 from empirics.claims.fits import fit
 from empirics.claims.maxwell import maxwell_ratio
+from empirics.claims.protocol import effective_lr
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 
@@ -20,6 +21,9 @@ MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 #: A number this close, relative, to what another label would give is what that label would give.
 NEAR = 0.05
+
+#: Columns that contain d are taken to be of another one if all runs agree on it to this, relative.
+AGREED = 1e-3
 
 #: Above this dimension a slip of one in it cannot be seen.
 LARGEST_FOR_ONE = 200
@@ -42,7 +46,7 @@ def suspicions(table: Table, rows: Sequence[Verdict]) -> list[str]:
     """
     if not table.used.any():
         return []
-    notes = [_momentum(table), _fixed_elr(table)]
+    notes = [_momentum(table), _fixed_elr(table), *_other_dimension(table), _too_much_entropy(table)]
     notes += [note for row in rows if row.claim == "V3" for note in (_scale_free(row), _dimension(table, row))]
     return [note for note in notes if note]
 
@@ -110,9 +114,57 @@ def _dimension(table: Table, row: Verdict) -> str:
                 f"the Maxwell ratio is {ratio:.4f} of its theory, as where d = {d} is {words} than it should be: d is "
                 "the number of directions plus one, for one sphere the number of weights"
             )
-    if not 0.5 < ratio < 1:
+    if not 0.5 < ratio < 1.5:
         return ""
+    question = (
+        "were weights counted in place of directions?"
+        if ratio < 1
+        else "is the entropy on fewer spheres than d counts?"
+    )
     return (
         f"the Maxwell ratio is {ratio:.3f} of its theory: if it is the same everywhere, there are "
-        f"{ratio * (d - 1):.0f} directions and not {d - 1}; were weights counted in place of directions?"
+        f"{ratio * (d - 1):.0f} directions and not {d - 1}; {question}"
+    )
+
+
+def _other_dimension(table: Table) -> list[str]:
+    """Columns that were computed from each other with another d."""
+    pairs = []
+    if not table.missing("entropy", "entropy_sphere", "log_radius"):
+        difference = table.values("entropy") - table.values("entropy_sphere")
+        pairs.append(("entropy - entropy_sphere", difference, table.values("log_radius")))
+    rate = effective_lr(table.data) if table.optimizer == "sgd" else None
+    if rate is not None and not table.missing("temperature", "grad_variance_unit"):
+        push = rate[table.used] * table.values("grad_variance_unit") / 2
+        pairs.append(("effective_lr·grad_variance_unit/2", push, table.values("temperature")))
+    notes = []
+    for words, made, unit in pairs:
+        size = float(unit @ unit)
+        found = float(made @ unit) / size if size > 0 else np.nan
+        agreed = np.linalg.norm(made - found * unit) <= AGREED * np.linalg.norm(made)
+        if agreed and abs(found - (table.dimension - 1)) > max(0.5, AGREED * found):
+            of = "log_radius" if words.startswith("entropy") else "the temperature"
+            notes.append(
+                f"{words} is {found:.6g} times {of}, which is d - 1: these columns were computed with d = "
+                f"{1 + found:.6g}, but the runs are said to have d = {table.dimension}; both must be counted on the "
+                "same spheres (empirics.dimension)"
+            )
+    return notes
+
+
+def _too_much_entropy(table: Table) -> str:
+    """An entropy of directions above the volume of every product of spheres with so many dimensions.
+
+    On spheres of dimensions m_l and radii r_l, with the sum of r_l^2 equal to 1 and m dimensions in all, the volume is
+    largest for m circles: (2 pi/sqrt(m))^m.
+    """
+    if table.missing("entropy_sphere"):
+        return ""
+    largest, m = float(table.values("entropy_sphere").max()), table.dimension - 1
+    bound = m * float(np.log(2 * np.pi / np.sqrt(m)))
+    if largest <= bound:
+        return ""
+    return (
+        f"an entropy of directions of {largest:.6g} nat is more than {m} directions on unit spheres can have "
+        f"({bound:.6g}): d = {table.dimension} or the entropy is wrong"
     )

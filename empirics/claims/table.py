@@ -98,7 +98,7 @@ class Table:
             data,
             status.astype(str),
             reason.astype(str),
-            "status" in data or balanced,
+            ("status" in data and data["status"].attrs.get("tells") != "completion") or balanced,
             None if trace is None else _in_range(trace)[0],
             tree,
             tuple(members),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Sequence
 from enum import StrEnum
@@ -53,55 +54,123 @@ class PageFormat(StrEnum):
 @app.command(
     "import",
     help=(
-        "Import runs trained elsewhere. Reads a table with one row per run (CSV, TSV, Parquet, NetCDF), or trace "
-        "folders of the paper's own code, and reports which claims cannot be judged, and why."
+        "Import runs trained elsewhere. Reads tables (CSV, TSV, JSON, JSON lines, npz, Parquet, NetCDF) with a row per "
+        "run, per step or per number, and folders of runs (Lightning, Hydra, W&B, TensorBoard, Trainer states, "
+        "DeepOBS, checkpoints, trace folders of the paper's own code); reports how the columns were understood, and "
+        "which claims cannot be judged, and why."
     ),
     epilog=examples(
-        "import mine.csv --protocol fixed-lr --out runs/mine",
-        "import mine.csv --protocol fixed-lr --out runs/mine --map weight_decay=wd --dimension 43692",
+        "import mine.csv --protocol fixed-lr --dry-run",
+        "import lightning_logs --protocol fixed-lr --dimension 43692 --out runs/mine",
+        "import mine.csv --protocol fixed-lr --out runs/mine --map weight_decay=wd --map radius_sq=norm^2",
+        "import mine.csv --protocol fixed-lr --out runs/mine --map names.toml",
     ),
 )
 def import_(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The table or folder.", show_default=False)],
     protocol: Annotated[ProtocolName, typer.Option(help="The training protocol of the runs.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The folder for the results.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the results; not with --dry-run.", show_default=False)
+    ] = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="NAME=COLUMN", help="Use COLUMN as NAME; repeatable.", show_default=False),
+        typer.Option(
+            "--map",
+            metavar="NAME=COLUMN|FILE.toml",
+            help=(
+                "Use COLUMN as NAME (COLUMN^2: its square; a number: for all runs; nothing: no column), or as the "
+                "lines of a file say; repeatable."
+            ),
+            show_default=False,
+        ),
     ] = None,
     dimension: Annotated[
         int | None,
         typer.Option(help="d, one more than the number of directions, if not in a column.", show_default=False),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The optimiser, if not in a column.")] = "sgd",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Of checkpoints: the tensors to read, by name, e.g. '*.conv?.weight'; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    spheres: Annotated[
+        str | None,
+        typer.Option(
+            metavar="one|tensor|filter",
+            help="Of checkpoints: what is scale-invariant by itself; default: one, all tensors together.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what was found and what can be judged; write nothing.")
+    ] = False,
 ) -> None:
-    """Import runs."""
-    columns = {}
-    for pair in mapping or ():
-        name, equals, column = pair.partition("=")
-        if not (name and equals and column):
-            raise RequestError(f"import: --map {pair} must be NAME=COLUMN, for example --map weight_decay=wd")
-        if name in columns:
-            raise RequestError(f"import: --map maps two columns to {name}")
-        columns[name] = column
-    import empirics
+    """Import runs.
 
-    runs = empirics.import_runs(path, out, protocol.value, dimension=dimension, optimizer=optimizer, columns=columns)
-    print(runs)
-    if ignored := runs.provenance["imported"]["ignored"]:
-        say(f"columns ignored because no claim uses them: {', '.join(ignored)}")
-    _say_what_is_lost(empirics.compare(runs))
+    Raises
+    ------
+    RequestError
+        If --out is missing, or a mapping is wrong.
+    ExperimentError
+        If the runs cannot be read.
+    """
+    columns = _mapping(mapping or ())
+    if out is None and not dry_run:
+        raise RequestError("import: give --out DIR for the results, or --dry-run to see what would be imported")
+    from empirics.importing import free_folder, survey
+
+    if out is not None and not dry_run:
+        free_folder(out)
+    found = survey(
+        path,
+        protocol.value,
+        dimension=dimension,
+        optimizer=optimizer,
+        columns=columns,
+        weights=weights or (),
+        spheres=spheres,
+    )
+    if out is None or dry_run:
+        print("\n".join([repr(found), *found.judged()]))
+        if found.problem is not None:
+            raise found.problem
+        return
+    print(found.write(out))
+    for line in [*found.notes(), *found.judged()]:
+        say(line)
+    if found.assigned.ignored:
+        say(f"columns ignored because no claim uses them: {', '.join(found.assigned.ignored)}")
     say(f"next: {PROGRAM} compare {out}, {PROGRAM} report {out}")
 
 
-def _say_what_is_lost(verdicts: Verdicts) -> None:
-    """Report which claims cannot be judged on imported runs, and why."""
-    lost: dict[str, dict[str, None]] = {}
-    for verdict in verdicts:
-        if verdict.verdict == "not measured":
-            lost.setdefault(verdict.claim, {})[verdict.reason] = None
-    for claim, reasons in lost.items():
-        say(f"{claim} cannot be judged (fully): {'; '.join(reasons)}")
+def _mapping(words: Sequence[str]) -> dict[str, str]:
+    """Read which column is to be used as what, from the words of the command and the files that they name."""
+    columns: dict[str, str] = {}
+    for word in words:
+        name, equals, column = word.partition("=")
+        pairs = [(name, column)] if equals and name else []
+        if not equals and word.endswith(".toml"):
+            try:
+                content = tomllib.loads(Path(word).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise RequestError(f"import: cannot read --map {word}: {str(error).splitlines()[0]}") from None
+            pairs = list(content.items())
+            for name, column in pairs:
+                if isinstance(column, bool) or not isinstance(column, str | int | float):
+                    raise RequestError(f"import: --map {word}: {name} must be the name of a column, in quotes")
+        if not pairs:
+            raise RequestError(
+                f"import: --map {word} must be NAME=COLUMN, for example --map weight_decay=wd, or a file FILE.toml"
+            )
+        for name, column in pairs:
+            if name in columns:
+                raise RequestError(f"import: --map maps two columns to {name}")
+            columns[name] = str(column)
+    return columns
 
 
 @app.command(

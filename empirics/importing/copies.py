@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
-from empirics.importing.files import Cells
+from empirics.importing.foreign import Foreign
 
 __all__ = ["refuse_copies"]
 
@@ -23,7 +23,7 @@ LABELS = (*SETTINGS, "dimension", "status", "reason", "diverged_at")
 ROUNDING = 1e-6
 
 
-def refuse_copies(cells: Cells, columns: Mapping[str, NDArray[Any]]) -> None:
+def refuse_copies(foreign: Foreign, columns: Mapping[str, NDArray[Any]]) -> None:
     """Refuse a table in which a run is found more than once.
 
     Two rows are one run if their settings, the seed among them where it is given, and all that was measured are equal
@@ -31,8 +31,8 @@ def refuse_copies(cells: Cells, columns: Mapping[str, NDArray[Any]]) -> None:
 
     Parameters
     ----------
-    cells
-        The table, for the message.
+    foreign
+        The runs as they were read, for the message.
     columns
         Its columns by their names in the results.
 
@@ -55,7 +55,7 @@ def refuse_copies(cells: Cells, columns: Mapping[str, NDArray[Any]]) -> None:
             first = others[int(np.argmax(same))]
             advice = "leave out the copies" + ("" if "seed" in columns else ", or give runs that differ a column seed")
             raise ExperimentError(
-                f"{cells.source}: {cells.place(first)} and {cells.place(int(i))} are the same run, equal in their "
-                f"settings and in everything measured; {advice}"
+                f"{foreign.source}: {foreign.runs[first].place} and {foreign.runs[i].place} are the same run, equal in "
+                f"their settings and in everything measured; {advice}"
             )
         others.append(int(i))

@@ -21,7 +21,6 @@ The results of a run are means over the entries of its last window, the one of i
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -33,7 +32,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
-from empirics.importing.files import Cells, checksum
+from empirics.importing.foreign import Foreign, ForeignRun
+from empirics.importing.torch_files import load_safely
 from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
 
@@ -59,7 +59,7 @@ NEEDED = ("train_loss", "mean_radius")
 
 def is_trace_folder(path: Path) -> bool:
     """Whether a folder is a trace folder or contains one."""
-    return bool(_folders(path))
+    return any((place / TRACE).is_file() for place in _folders(path))
 
 
 def _folders(path: Path) -> list[Path]:
@@ -68,7 +68,7 @@ def _folders(path: Path) -> list[Path]:
     return [place for place in places if (place / CONFIG).is_file() or (place / TRACE).is_file()]
 
 
-def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
+def read_traces(path: Path, protocol: str) -> Foreign:
     """Read all trace folders at a path.
 
     Parameters
@@ -80,10 +80,8 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
 
     Returns
     -------
-    cells : Cells
-        One row per run.
-    trace : xarray.Dataset or None
-        The curves over time, if all runs were logged at the same iterations.
+    Foreign
+        The runs; with the curves over time, if all were logged at the same iterations.
 
     Raises
     ------
@@ -92,21 +90,22 @@ def read_traces(path: Path, protocol: str) -> tuple[Cells, xr.Dataset | None]:
     """
     folders = _folders(path)
     rows = [_row(folder, protocol) for folder in folders]
-    names = list(dict.fromkeys(name for row, _ in rows for name in row))
-    columns = {name: [row.get(name) for row, _ in rows] for name in names}
-    if not {"grad_variance", "radius_drift"} & set(names) and set(columns["status"]) == {"ok"}:
-        del columns["status"], columns["reason"]  # neither norm balance nor drift is known: nothing was asked
-    origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in names}
-    facts: dict[str, Any] = {}
-    dimensions = {d for d in columns.pop("dimension") if d is not None}
+    if all(row["status"] == "ok" and not {"grad_variance", "radius_drift"} & set(row) for row, _ in rows):
+        for row, _ in rows:  # neither norm balance nor drift is known: nothing was asked
+            del row["status"], row["reason"]
+    dimensions = {row.pop("dimension") for row, _ in rows} - {None}
     if len(dimensions) > 1:
         raise ExperimentError(f"{path}: runs have different dimensions: {', '.join(map(str, sorted(dimensions)))}")
-    if dimensions:
-        facts["dimension"] = dimensions.pop()
-    files = [folder / name for folder in folders for name in (CONFIG, TRACE)]
-    places = [f"folder {folder.name}" for folder in folders]
-    cells = Cells(str(path), columns, len(rows), places, facts, origin, checksum(*files))
-    return cells, _curves([curves for _, curves in rows])
+    found = Foreign(
+        str(path),
+        "trace folders of the paper's code",
+        [ForeignRun(f"folder {folder.name}", row) for folder, (row, _) in zip(folders, rows, strict=True)],
+        [folder / name for folder in folders for name in (CONFIG, TRACE)],
+        {"dimension": dimensions.pop()} if dimensions else {},
+        curves=_curves([curves for _, curves in rows]),
+    )
+    found.origin = {name: f"{TRACE} and {CONFIG}: {_ORIGIN.get(name, name)}" for name in found.columns}
+    return found
 
 
 _ORIGIN = {
@@ -167,33 +166,9 @@ def _configuration(file: Path, protocol: str) -> dict[str, Any]:
     return config
 
 
-def _allowed() -> list[Any]:
-    """Return the types a trace may hold beside torch's own: numpy scalars, as numpy 1 and 2 name them."""
-    types = {np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")}
-    scalar = np.float64(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    return [np.dtype, codecs.encode, *{type(kind) for kind in types}, *((scalar, name) for name in names)]
-
-
 def _load(file: Path) -> dict[str, Any]:
-    """Load the trace, tensors, numbers, strings, lists and dictionaries alone, without executing anything in it."""
-    import pickle
-
-    import torch
-
-    if not file.is_file():
-        raise ExperimentError(f"{file} is missing")
-    try:
-        with torch.serialization.safe_globals(_allowed()):
-            stored = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
-        what = f" ({wanted})" if wanted else ""
-        raise ExperimentError(
-            f"{file} is damaged, or holds more than tensors and numbers{what}; refused, nothing in it was executed"
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise ExperimentError(f"cannot read {file}: {(str(error).splitlines() or ['damaged'])[0]}") from None
+    """Load the lists of a trace."""
+    stored = load_safely(file)
     trace = stored.get("trace") if isinstance(stored, Mapping) else None
     if not isinstance(trace, Mapping):
         raise ExperimentError(f"{file} holds no dictionary 'trace'")

@@ -8,6 +8,7 @@ from empirics.measure.checks import check_entropy_estimator
 from empirics.measure.convergence import (
     Jumps,
     autocorrelation_time,
+    burn_in,
     drift,
     effective_sample_size,
     periodic_jumps,
@@ -30,6 +31,7 @@ from empirics.measure.noise import (
 )
 from empirics.measure.product import product_entropies
 from empirics.measure.regimes import REGIMES, Regime, decay_exponent, regime
+from empirics.measure.snapshots import snapshot_entropies
 from empirics.measure.stationarity import block_error, norm_balance, radial_share, run_status
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "autocorrelation",
     "autocorrelation_time",
     "block_error",
+    "burn_in",
     "check_entropy_estimator",
     "configurational_temperature",
     "covariance_product",
@@ -70,6 +73,7 @@ __all__ = [
     "regime",
     "run_status",
     "series_autocorrelation",
+    "snapshot_entropies",
     "sphere_entropies",
     "sphere_entropy",
     "sphere_laplacian",

@@ -75,6 +75,15 @@ def views(flat: Tensor, blocks: Sequence[Block]) -> list[Tensor]:
     return [part.unflatten(1, block.shape) for part, block in zip(parts, blocks, strict=True)]
 
 
+def directions(blocks: Sequence[Block]) -> int:
+    """Number m of directions of blocks that are spheres: per part its weights that are not flat, less 1.
+
+    >>> directions([Block("a", (5, 6), centred=True), Block("b", (5, 6), parts=5)])
+    48
+    """
+    return sum(block.parts * (block.weights_of_part - 1) for block in blocks)
+
+
 def _is_centred(gradient: Tensor, block: Block) -> bool:
     """Whether the rows of the gradient (1, ...) of every part sum to 0 up to rounding; False for a single row."""
     rows = gradient.view(block.parts, block.shape[0] // block.parts, -1)
@@ -186,7 +195,7 @@ class Model(ABC):
         """
         if not self.all_spheres:
             return self.dimension - 1
-        return sum(block.parts * (block.weights_of_part - 1) for block in self.blocks)
+        return directions(self.blocks)
 
     @property
     def all_spheres(self) -> bool:

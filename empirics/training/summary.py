@@ -1,6 +1,7 @@
 """From the sums of a trained shard to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,12 +13,11 @@ from empirics.measure import (
     angular_update,
     block_error,
     drift,
-    entropy_bias,
     norm_balance,
     periodic_jumps,
-    product_entropies,
     radial_share,
     run_status,
+    snapshot_entropies,
 )
 from empirics.training import laws, well
 from empirics.training.ensemble import Ensemble
@@ -29,6 +29,17 @@ Arrays = dict[str, NDArray]
 
 #: Minimum number of points in a trace to distinguish jumps from noise.
 FEWEST_POINTS = 16
+
+#: What the snapshots of a run tell.
+ENTROPIES = (
+    "entropy_sphere",
+    "entropy_sphere_theiler",
+    "effective_sample_size",
+    "neighbour_lag",
+    "path_entropy",
+    "entropy_bias",
+    "entropy_bias_error",
+)
 
 BLOCKED = {
     Sum.RADIUS_SQ: "radius_sq",
@@ -291,45 +302,33 @@ def _entropies(
 ) -> tuple[Arrays, Arrays, dict[int, str]]:
     """Entropy of the directions of every finite run, neighbour lags, and the reasons where there is no entropy."""
     runs = len(ensemble.runs)
-    names = ("entropy_sphere", "entropy_sphere_theiler", "effective_sample_size", "neighbour_lag")
-    biases = ("entropy_bias", "entropy_bias_error")
-    numbers = {name: np.full(runs, np.nan) for name in (*names, *biases)}
-    path_entropy = np.zeros(runs, dtype=bool)
+    sizes, each = _spheres(ensemble)
     lags, turns = (np.full((runs, ensemble.times.snapshots), np.nan) for _ in range(2))
+    numbers = {name: np.full(runs, np.nan) for name in (*ENTROPIES, *(["entropy_lengths"] if len(sizes) > 1 else []))}
     refused: dict[int, str] = {}
-    sizes, directions = _spheres(ensemble), ensemble.model.directions
-    if len(sizes) > 1:
-        numbers["entropy_lengths"] = np.full(runs, np.nan)
     for i in np.flatnonzero(summary["diverged_at"] < 0):
         weights = state.of_run(int(i))
         turns[i, 1:] = [angular_update(*pair) for pair in pairwise(weights)]
-        kept = _without_flat(ensemble, weights)
         try:
-            plain, apart = product_entropies(kept, sizes, directions)
+            found, lags[i] = snapshot_entropies(_without_flat(ensemble, weights), sizes, each)
         except ValueError as error:  # a run that does not move has no density
             refused[int(i)] = f"no entropy: {error}"
             continue
-        lags[i] = plain.lags
-        lengths = 0.0
-        if len(sizes) > 1:
-            lengths = numbers["entropy_lengths"][i] = _lengths(kept, sizes, ensemble.components.parameters)
-        numbers["entropy_sphere"][i] = plain.value + lengths
-        numbers["entropy_sphere_theiler"][i] = apart.value + lengths
-        numbers["effective_sample_size"][i] = plain.effective_sample_size
-        numbers["neighbour_lag"][i] = np.median(np.abs(plain.lags))
-        path_entropy[i] = plain.path_entropy
-        bias = entropy_bias(kept, sizes, directions, plain.effective_sample_size)
-        numbers["entropy_bias"][i], numbers["entropy_bias_error"][i] = bias
-    numbers["entropy"] = numbers["entropy_sphere"] + directions * summary["log_radius"]
+        for name, value in found.items():
+            numbers[name][i] = value
+    path_entropy = numbers.pop("path_entropy") == 1
+    numbers["entropy"] = numbers["entropy_sphere"] + ensemble.model.directions * summary["log_radius"]
     snapshots = {"neighbour_lag": lags, "turn": turns}
     if experiment.measure.keep_snapshots:
         snapshots["weights"] = np.stack([state.of_run(i) for i in range(runs)])
     return numbers | {"path_entropy": path_entropy}, snapshots, refused
 
 
-def _spheres(ensemble: Ensemble) -> tuple[int, ...]:
-    """Numbers of weights of the spheres on whose product the directions lie; their total if some lie on none."""
-    return ensemble.components.sizes if ensemble.model.all_spheres else (ensemble.model.dimension,)
+def _spheres(ensemble: Ensemble) -> tuple[Sequence[int], Sequence[int]]:
+    """Numbers of weights, and dimensions, of the spheres on which the directions lie: one if some lie on none."""
+    if not ensemble.model.all_spheres:
+        return (ensemble.model.dimension,), (ensemble.model.directions,)
+    return ensemble.components.sizes, (ensemble.components.parameters - 1).tolist()
 
 
 def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
@@ -337,17 +336,6 @@ def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
     if not ensemble.model.all_spheres:
         return kept
     return ensemble.components.without_flat(torch.from_numpy(kept)).numpy()
-
-
-def _lengths(kept: NDArray, sizes: tuple[int, ...], parameters: NDArray[np.int64]) -> float:
-    """Contribution of the relative radii of the spheres to the entropy: sum of ``m_l E log(r_l/r)``.
-
-    The directions w/r are on a product of spheres of radii r_l/r; neighbours are searched on unit spheres.
-    """
-    ends = np.cumsum(sizes)
-    norms = [np.linalg.norm(kept[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
-    logs = np.log(np.stack(norms)).mean(1) - np.log(np.linalg.norm(kept, axis=1)).mean()
-    return float((parameters - 1) @ logs)
 
 
 def _statuses(

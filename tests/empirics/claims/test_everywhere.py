@@ -1,5 +1,7 @@
 """What is right in the mean and wrong on the map does not agree; a wrong label is suspected and corrects nothing."""
 
+import math
+
 import numpy as np
 import pytest
 from gas_table import gas_table
@@ -121,7 +123,8 @@ def notes_of(table):
 
 def test_nothing_is_suspected_of_the_truth():
     said = notes_of(gas_table(np.random.default_rng(5), levels=SQUARE))
-    assert not any(word in said for word in ("AdamW", "momentum", "directions and not", "fixed effective", "one more"))
+    wrong = ("AdamW", "momentum", "directions and not", "fixed effective", "one more", "computed with", "can have")
+    assert not any(word in said for word in wrong)
 
 
 def test_wrong_labels_are_suspected_and_the_verdict_stays():
@@ -130,6 +133,7 @@ def test_wrong_labels_are_suspected_and_the_verdict_stays():
     shrunk = true.assign(entropy=0.9 * true["entropy"])
     assert "4500 directions and not 5000" in notes_of(shrunk)
     assert maxwell(shrunk).verdict == "disagrees"
+    assert "is the entropy on fewer spheres than d counts?" in notes_of(true.assign(entropy=1.1 * true["entropy"]))
     small = gas_table(np.random.default_rng(7), d=20, levels=SQUARE, scatter=0.01).assign_attrs(dimension=21)
     assert "d = 21 is one more than it should be" in notes_of(small)
     lr, wd = true["lr"], true["weight_decay"]
@@ -139,6 +143,22 @@ def test_wrong_labels_are_suspected_and_the_verdict_stays():
     assert "at a fixed effective learning rate" in notes_of(at_elr)
     assert "AdamW" in notes_of(at_elr)
     assert maxwell(at_elr).verdict == "disagrees"
+
+
+def test_a_dimension_that_the_columns_contradict_is_noted():
+    true = gas_table(np.random.default_rng(6), levels=SQUARE)
+    rate = true["lr"] / true["radius_sq"]
+    true = true.assign(temperature=rate * true["grad_variance_unit"] / (2 * 5000))
+    assert "computed with" not in notes_of(true)
+    said = notes_of(true.assign_attrs(dimension=5301))  # 300 spheres: weights in place of directions
+    assert said.count("computed with d = 5001, but the runs are said to have d = 5301") == 2
+    noisy = true.assign(entropy=true["entropy"] * (1 + 0.01 * np.random.default_rng(8).standard_normal(49)))
+    assert "log_radius" not in notes_of(noisy.drop_vars("temperature").assign_attrs(dimension=5301))
+    # Directions spread over a sphere of 101 dimensions, whose area is known, and said to have 1,000.
+    area = np.log(2 * np.pi**51 / math.factorial(50))
+    hot = true.assign(entropy_sphere=("run", np.full(49, area)))
+    assert "can have" not in notes_of(hot.assign_attrs(dimension=102))
+    assert "is more than 999 directions on unit spheres can have" in notes_of(hot.assign_attrs(dimension=1000))
 
 
 def test_holm_counts_primary_physics_alone():

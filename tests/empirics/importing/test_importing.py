@@ -16,7 +16,7 @@ from gas_table import gas_table
 import empirics
 from empirics.cli import main
 from empirics.experiment import ExperimentError
-from empirics.importing.files import _needs
+from empirics.importing.foreign import needs
 from thermo_theory import FixedELR
 
 D = 5001
@@ -198,13 +198,13 @@ def test_files_that_are_not_what_they_say(tmp_path, frame):
     with pytest.raises(ExperimentError, match="no file or folder"):
         empirics.read_runs(tmp_path / "none.csv", "fixed-lr")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ExperimentError, match="is neither a table nor a folder of trace folders"):
+    with pytest.raises(ExperimentError, match="is neither a table nor a folder of runs"):
         empirics.read_runs(tmp_path / "empty", "fixed-lr")
 
 
 def test_what_is_not_installed_is_named(tmp_path):
     with pytest.raises(ExperimentError, match=r"needs no_such_reader.*thermo-theory\[tables\]"):
-        _needs("no_such_reader.parquet", tmp_path)
+        needs("no_such_reader.parquet", tmp_path, "tables")
 
 
 def test_nothing_is_overwritten(frame, tmp_path):
@@ -259,7 +259,7 @@ def test_temperatures_are_those_of_the_derivation(frame, tmp_path, protocol):
 def test_in_a_mixed_table_no_run_gets_the_law_of_another_optimiser(frame, tmp_path):
     """Runs of SGD get what they get alone; the claims work out the others by their own laws."""
     names = np.array(["sgd", "momentum", "adamw"])[np.arange(len(frame)) % 3]
-    mixed = frame.assign(optimizer=names, momentum=0.9)
+    mixed = frame.assign(optimizer=names, momentum=np.where(names == "sgd", 0.0, 0.9))
     data = empirics.read_runs(write(mixed, tmp_path / "mixed.csv"), "fixed-lr").dataset
     for name in ("sgd", "momentum", "adamw"):
         here = names == name
