@@ -242,6 +242,7 @@ def test_a_csv_as_excel_saves_it(frame, tmp_path):
     assert (tmp_path / "excel.csv").read_bytes().startswith(b"\xef\xbb\xbflr,")
     plain, excel = (empirics.read_runs(tmp_path / f"{name}.csv", "fixed-lr").dataset for name in ("plain", "excel"))
     xr.testing.assert_identical(plain.drop_attrs(), excel.drop_attrs())
+    assert excel["lr"].attrs["origin"] == "column lr"  # the mark is no part of the name
 
 
 @pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
