@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tiny import TINY
 
+from empirics import cli
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -55,9 +57,7 @@ def test_command_line(tiny, tmp_path):
     for line in lines:
         program, *words = shlex.split(line)
         assert program == ".venv/bin/thermo-theory"
-        command = [sys.executable, "-m", "empirics.cli", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert cli.main(words) == 0
     assert (tmp_path / "runs" / "report.html").exists()
 
 

@@ -191,16 +191,25 @@ def _in_units_of_r(protocol: str) -> Callable[[FloatArray], FloatArray]:
     return function
 
 
+@cache
+def _log_slope(protocol: str) -> Callable[..., FloatArray]:
+    """Slope of log T in log weight decay, or in log effective learning rate: R T = p V at finite steps."""
+    if protocol == "fixed-lr":
+        volume = derive("finite-step", FixedLR).claim.equation.rhs
+        return sp.lambdify((eta, lam, h, sigma, d), 1 + lam * sp.diff(sp.log(volume), lam))
+    # The temperature of the noise goes as the effective learning rate.
+    heat = derive("finite-step", FixedELR).claim.equation.rhs.subs(T, eta_eff)
+    return sp.lambdify((eta_eff, h), sp.simplify(eta_eff * sp.diff(sp.log(heat), eta_eff)))
+
+
 def _log_slope_at_fixed_lr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log weight decay at fixed lr, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.full(len(state.eta_eff), 0.5)
-    volume = derive("finite-step", FixedLR).claim.equation.rhs
-    # R T = p V, so T goes as weight decay times the volume.
-    slope = sp.lambdify((eta, lam, h, sigma, d), 1 + lam * sp.diff(sp.log(volume), lam))
     curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
     noise = np.sqrt(2 * state.noise_temperature / state.eta_eff)
     rate, decay = state.values(table, "lr"), state.values(table, "weight_decay")
+    slope = _log_slope("fixed-lr")
     return np.asarray(slope(rate, decay, curvature, noise, table.dimension), dtype=float)
 
 
@@ -208,11 +217,8 @@ def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log effective learning rate, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.ones(len(state.eta_eff))
-    # R T = p V here too, and the temperature of the noise goes as the effective learning rate.
-    heat = derive("finite-step", FixedELR).claim.equation.rhs.subs(T, eta_eff)
-    slope = sp.lambdify((eta_eff, h), sp.simplify(eta_eff * sp.diff(sp.log(heat), eta_eff)))
     curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
-    return np.asarray(slope(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
+    return np.asarray(_log_slope("fixed-elr")(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
 
 
 @dataclass(frozen=True)

@@ -168,20 +168,33 @@ def _critical(
     design: bytes, influence: bytes, of: tuple[int, int], to: tuple[int, int], rows: bytes, columns: bytes, level: float
 ) -> float:
     x, a = np.frombuffer(design).reshape(of), np.frombuffer(influence).reshape(to)
-    clusters = Clusters(np.frombuffer(rows, dtype=np.int64), np.frombuffer(columns, dtype=np.int64))
+    clusters = _clusters(rows, columns)
     basis = np.linalg.qr(x)[0]
     spare = 1 - np.minimum((basis**2).sum(axis=1), 1 - 1e-3)
-    rng, found = np.random.default_rng(19), []
-    for labels in (None, *clusters.shared):
-        y = rng.standard_normal((DRAWS, of[0]))
-        if labels is not None:
-            together = rng.standard_normal((DRAWS, int(labels.max()) + 1))[:, labels]
-            y = np.sqrt(1 - SHARED) * y + np.sqrt(SHARED) * together
+    found = []
+    for y in _errors(rows, columns):
         residual = (y - (y @ basis) @ basis.T) / spare
         alone = _drawn(a, residual, clusters.cells)
         variance = alone + sum(np.maximum(_drawn(a, residual, z) - alone, 0.0) for z in clusters.shared)
         found.append(np.quantile(np.sqrt(((y @ a.T) ** 2 / variance).max(axis=1)), level))
     return float(max(found))
+
+
+def _clusters(rows: bytes, columns: bytes) -> Clusters:
+    return Clusters(np.frombuffer(rows, dtype=np.int64), np.frombuffer(columns, dtype=np.int64))
+
+
+@lru_cache(maxsize=4)
+def _errors(rows: bytes, columns: bytes) -> list[FloatArray]:
+    """Draw errors of independent runs, and of runs that share some with their row, or column: (draws, runs) each."""
+    rng, clusters = np.random.default_rng(19), _clusters(rows, columns)
+    shape = (DRAWS, len(clusters.rows))
+    tables = [rng.standard_normal(shape)]
+    for labels in clusters.shared:
+        own = rng.standard_normal(shape)
+        together = rng.standard_normal((DRAWS, int(labels.max()) + 1))[:, labels]
+        tables.append(np.sqrt(1 - SHARED) * own + np.sqrt(SHARED) * together)
+    return tables
 
 
 def _drawn(influence: FloatArray, residual: FloatArray, labels: IntArray) -> FloatArray:

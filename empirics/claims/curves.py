@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,15 +85,20 @@ class Curves:
         """Free parameters of the richest curve."""
         return len(self.spline.knots) - self.spline.degree
 
+    @cached_property
+    def _design(self) -> FloatArray:
+        """The spline's functions at every run."""
+        return self.spline.design(self.log_t)
+
     def smooth(self, values: FloatArray, chosen: NDArray[np.intp], at: FloatArray, derivative: int = 0) -> FloatArray:
         """Spline through values of the chosen runs, or its derivative in log T, at other values of log T."""
-        coefficients, *_ = np.linalg.lstsq(self.spline.design(self.log_t[chosen]), values[chosen], rcond=None)
+        coefficients, *_ = np.linalg.lstsq(self._design[chosen], values[chosen], rcond=None)
         return np.asarray(self.spline.design(at, derivative) @ coefficients)
 
     def energy(self, loss: FloatArray, chosen: NDArray[np.intp], at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Energy and its derivative in log T, from the mean losses of the chosen runs."""
         heat = np.exp(self.log_t[chosen])
-        design = np.c_[heat.min() / heat, self.spline.design(self.log_t[chosen])]
+        design = np.c_[heat.min() / heat, self._design[chosen]]
         (offset, *coefficients), *_ = np.linalg.lstsq(design, loss[chosen] / heat, rcond=None)
         value, slope = (self.spline.design(at, derivative) @ coefficients for derivative in (0, 1))
         return heat.min() * offset + np.exp(at) * value, np.exp(at) * (value + slope)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -202,8 +203,11 @@ class Spline:
         if not self.degree:
             return np.full((len(z), 1), 0.0 if derivative else 1.0)
         inside = np.clip(z, self.knots[0], self.knots[-1])
-        basis = BSpline(self.knots, np.eye(len(self.knots) - self.degree - 1), self.degree)
-        return np.asarray(basis(inside, nu=derivative), dtype=float)
+        return np.asarray(self._basis(inside, nu=derivative), dtype=float)
+
+    @cached_property
+    def _basis(self) -> BSpline:
+        return BSpline(self.knots, np.eye(len(self.knots) - self.degree - 1), self.degree)
 
 
 def spline_basis(z: FloatArray) -> FloatArray:

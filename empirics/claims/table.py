@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,12 +106,12 @@ class Table:
             tuple(beyond),
         )
 
-    @property
+    @cached_property
     def ok(self) -> NDArray[np.bool_]:
         """Which runs count."""
         return np.asarray(self.status == "ok")
 
-    @property
+    @cached_property
     def used(self) -> NDArray[np.bool_]:
         """Which runs an estimate is made from: those that count, or where the gate failed all that have numbers."""
         if not self.gate():
@@ -186,6 +187,10 @@ class Table:
 
     def gate(self) -> str:
         """Why nothing can be judged here, in words; empty if it can."""
+        return self._gate
+
+    @cached_property
+    def _gate(self) -> str:
         left_out, runs = int((~self.ok).sum()), len(self.ok)
         if left_out > MOST_LEFT_OUT * runs:
             kinds = ", ".join(f"{count} {name}" for name, count in Counter(self.status[~self.ok]).most_common())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import sympy as sp
@@ -22,14 +23,12 @@ from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 from empirics.measure.rounding import quotient
 from thermo_theory import derive
-from thermo_theory.symbols import Hess, Sigma, T, eta_eff, g_unit, grad_L_unit, lap_L
+from thermo_theory.symbols import Hess, Sigma, g_unit, grad_L_unit, lap_L
 from thermo_theory.symbols.vectors import Expectation, Quad, SymProduct, Tr
 
 __all__ = ["ConfigurationalTemperature"]
 
 FloatArray = NDArray[np.float64]
-
-_ALONG = sp.Symbol("along")
 
 GIBBS = "Mean squared gradient over T times the mean Laplacian of the loss"
 BALANCE = "Mean squared gradient over half the effective learning rate times the mean of tr(H Sigma)"
@@ -183,14 +182,21 @@ def _by_balance(table: Table) -> _Sides:
     return _Sides(state.temperature, _slopes(table, state), expected, together)
 
 
+@cache
+def _factor(name: str, mean: sp.Expr) -> Callable[[FloatArray], FloatArray]:
+    """Turn the factor of a mean in E|grad L|^2 into a function of the one symbol that it has."""
+    factor = derive(name).claim.equation.rhs.coeff(mean)
+    function: Callable[[FloatArray], FloatArray] = sp.lambdify([*factor.free_symbols], factor)
+    return function
+
+
 def by_temperature(temperature: FloatArray, laplacian: FloatArray) -> FloatArray:
     """E|grad L|^2 that the Gibbs law demands, from the derivation.
 
     >>> by_temperature(np.array([0.5]), np.array([3.0]))
     array([1.5])
     """
-    right = derive("configurational-temperature").claim.equation.rhs.subs(Expectation(lap_L), lap_L)
-    return np.asarray(sp.lambdify((T, lap_L), right)(temperature, laplacian), dtype=float)
+    return _factor("configurational-temperature", Expectation(lap_L))(temperature) * laplacian
 
 
 def by_noise(rate: FloatArray, hessian_noise: FloatArray) -> FloatArray:
@@ -200,10 +206,7 @@ def by_noise(rate: FloatArray, hessian_noise: FloatArray) -> FloatArray:
     array([1.])
     """
     # The trace in the derivation is that of H Sigma + Sigma H.
-    product = sp.Symbol("product")
-    mean = Expectation(Tr(SymProduct(Hess, Sigma)))
-    right = derive("gradient-balance").claim.equation.rhs.subs(mean, 2 * product)
-    return np.asarray(sp.lambdify((eta_eff, product), right)(rate, hessian_noise), dtype=float)
+    return _factor("gradient-balance", Expectation(Tr(SymProduct(Hess, Sigma))))(rate) * 2 * hessian_noise
 
 
 def along_steps(rate: FloatArray, along_gradients: FloatArray) -> FloatArray:
@@ -212,8 +215,7 @@ def along_steps(rate: FloatArray, along_gradients: FloatArray) -> FloatArray:
     >>> along_steps(np.array([0.5]), np.array([4.0]))
     array([1.])
     """
-    right = derive("step-balance").claim.equation.rhs.subs(Expectation(Quad(Hess, g_unit)), _ALONG)
-    return np.asarray(sp.lambdify((eta_eff, _ALONG), right)(rate, along_gradients), dtype=float)
+    return _factor("step-balance", Expectation(Quad(Hess, g_unit)))(rate) * along_gradients
 
 
 def by_steps(rate: FloatArray, along_mean: FloatArray) -> FloatArray:
@@ -222,9 +224,7 @@ def by_steps(rate: FloatArray, along_mean: FloatArray) -> FloatArray:
     >>> by_steps(np.array([0.2]), np.array([4.0]))
     array([0.4])
     """
-    cold = {Expectation(lap_L): 0, Expectation(Quad(Hess, grad_L_unit)): _ALONG}
-    right = derive("step-thermometer").claim.equation.rhs.subs(cold)
-    return np.asarray(sp.lambdify((eta_eff, _ALONG), right)(rate, along_mean), dtype=float)
+    return _factor("step-thermometer", Expectation(Quad(Hess, grad_L_unit)))(rate) * along_mean
 
 
 def steps_too_large(table: Table, margin: float) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import mpmath as mp
@@ -72,10 +73,8 @@ def evaluate(expression: Any, world: World) -> Any:
         If a symbol or operation has no meaning in the world.
     """
     expression = sp.sympify(expression)
-    if expression in (sp.oo, -sp.oo):
-        return mp.inf if expression is sp.oo else -mp.inf
     if expression.is_Number or expression.is_NumberSymbol:
-        return mp.mpmathify(sp.N(expression, DIGITS + 5))
+        return _number(expression)
     if dict.__contains__(world.meanings, expression):
         return world[expression]
     known = type(expression)
@@ -83,6 +82,13 @@ def evaluate(expression: Any, world: World) -> Any:
         _CHOSEN[known] = next((one for one in _HANDLERS if issubclass(known, one[0])), (known, _unknown))
     kind, handler = _CHOSEN[known]
     return world.remembered(expression, handler) if kind in _COSTLY else handler(expression, world)
+
+
+@lru_cache(maxsize=1000)
+def _number(expression: sp.Expr) -> Any:
+    if expression in (sp.oo, -sp.oo):
+        return mp.inf if expression is sp.oo else -mp.inf
+    return mp.mpmathify(sp.N(expression, DIGITS + 5))
 
 
 def _unknown(expression: Any, world: World) -> Any:

@@ -266,12 +266,12 @@ def quench_world(number: int, granted: Assumptions) -> World:
             bend = 4 * (stiff / heat + wrong)
             # Where x^modes times the density is largest.
             peak = mp.sqrt(2 * modes / (1 / heat + mp.sqrt(1 / heat**2 + 4 * bend * modes)))
-            known[key] = []
+            known[key], top, volume = [], log_density(peak, heat), peak**modes
             for far, near, spread in grid(mp.mp.prec):
                 x = peak * far
-                depth = modes * near + log_density(x, heat) - log_density(peak, heat)
-                if depth > -2.4 * mp.mp.dps:
-                    known[key].append((x, mp.exp(depth + log_density(peak, heat)) * peak**modes * spread))
+                height = modes * near + log_density(x, heat)
+                if height > top - 2.4 * mp.mp.dps:
+                    known[key].append((x, mp.exp(height) * volume * spread))
         return known[key]
 
     def mean(function: Callable[[Any], Any], heat: Any) -> Any:

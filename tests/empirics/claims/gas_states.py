@@ -60,7 +60,7 @@ def inhomogeneous(growth):
 
     def gas(d, rate, sigma):
         # L runs over (0, 2); u = log L resolves a cold gas. The sphere's area at L: (L (2 - L))^((d-3)/2) dL.
-        u = np.linspace(-30, np.log(2) - 1e-9, 40_001)
+        u = np.linspace(-30, np.log(2) - 1e-9, 4001)
         loss = np.exp(u)
         heat = rate[:, None] * sigma**2 / 2
         grown = np.log1p(growth * loss) if growth else loss

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from functools import cache
 
 import pytest
 from matplotlib import rc_context
@@ -49,6 +50,7 @@ def test_latex_is_ascii_and_balanced(name, protocol):
 PAGE = 345
 
 
+@cache
 def points(latex: str) -> float:
     """Width as matplotlib, which knows TeX's rules and letters, sets it."""
     plain = re.sub(r"\\operatorname|\\mathbb", r"\\mathrm", re.sub(r"\\limits|\\displaystyle", "", latex))
