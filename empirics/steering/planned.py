@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from thermo_theory.protocols import OPTIMIZERS
 if TYPE_CHECKING:
     from empirics.probe import ThermoProbe
 
-__all__ = ["PlannedLR", "chosen_groups", "optimizer_name"]
+__all__ = ["KeepsRates", "PlannedLR", "chosen_groups", "optimizer_name"]
 
 #: A warm-up that comes this close to the full lr, relatively, has reached it.
 ROUNDING = 1e-6
@@ -79,7 +78,41 @@ def _rates(optimizer: Optimizer) -> list[tuple[float, float]]:
     return [(float(group["lr"]), float(group.get("weight_decay", 0.0))) for group in optimizer.param_groups]
 
 
-class PlannedLR(LRScheduler):
+class KeepsRates(LRScheduler):
+    """Scheduler whose state holds the rates of the optimiser, so that both are resumed in either order."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint, with the rates of the optimiser."""
+        return {**super().state_dict(), "rates": _rates(self.optimizer)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume from a checkpoint, and set the rates of its moment, which making a schedule may have changed.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From `state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another number of groups.
+        """
+        state, groups = dict(state_dict), self.optimizer.param_groups
+        rates = state.pop("rates", _rates(self.optimizer))  # release 0.1 left them to the optimiser's state
+        if len(rates) != len(groups):
+            raise ValueError(f"this is the state of {len(rates)} parameter groups; the optimiser has {len(groups)}")
+        super().load_state_dict(state)
+        for group, (lr, decay) in zip(groups, rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+            if "weight_decay" in group:
+                group["weight_decay"] = decay
+
+
+class PlannedLR(KeepsRates):
     """Scheduler that moves the parameter groups of an optimiser along a plan, from the rates that it finds.
 
     It starts when it is made, or at its milestone in a ``SequentialLR``. That stops a warm-up a step short of the full
@@ -145,6 +178,7 @@ class PlannedLR(LRScheduler):
             self._start()
         else:
             self._watch.remove()
+            self._highest_lrs = []
             self._rebase()
         self._factors = rate, decay = self._plan.at(self.last_epoch)
         for i in self._decay_groups:
@@ -167,6 +201,8 @@ class PlannedLR(LRScheduler):
     def _rebase(self) -> None:
         """Go on from rates that somebody else has set since the last step."""
         lrs, decays = zip(*_rates(self.optimizer), strict=True)
+        # New lists: a state holds the old ones.
+        self.base_lrs, self.base_weight_decays = list(self.base_lrs), list(self.base_weight_decays)
         for i in range(len(lrs)):
             # At a factor of 0, the end of a cooldown, no base leads to a rate.
             if lrs[i] != self._last_lr[i] and self._factors[0]:
@@ -180,8 +216,8 @@ class PlannedLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint, with the optimiser's rates: what torch's safe loader reads."""
-        state = copy.deepcopy({name: value for name, value in super().state_dict().items() if name != "_watch"})
-        return {**state, "_plan": self._plan.to_dict(), "rates": _rates(self.optimizer)}
+        state = {name: value for name, value in super().state_dict().items() if name != "_watch"}
+        return {**state, "_plan": self._plan.to_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume from a checkpoint, with its plan and rates, before or after the optimiser's state is loaded.
@@ -196,22 +232,10 @@ class PlannedLR(LRScheduler):
         ValueError
             If the state is that of another kind of schedule, or of another number of groups.
         """
-        state = dict(state_dict)
-        held = Plan.from_dict(state.pop("_plan", {}))
-        rates = state.pop("rates", _rates(self.optimizer))  # release 0.1 left them to the optimiser's state
+        held = Plan.from_dict(state_dict.get("_plan", {}))
         if held.kind != self._plan.kind:
             raise ValueError(f"this is the state of a schedule of kind {held.kind}, not {self._plan.kind}")
-        groups = self.optimizer.param_groups
-        if len(rates) != len(groups):
-            raise ValueError(f"this is the state of {len(rates)} parameter groups; the optimiser has {len(groups)}")
-        super().load_state_dict({**state, "_plan": held})
-        for group, (lr, decay) in zip(groups, rates, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
-            if "weight_decay" in group:
-                group["weight_decay"] = decay
+        super().load_state_dict({**state_dict, "_plan": held})
 
     def check(
         self,

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection
 from typing import Any, TypedDict, Unpack
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from empirics.probe.index import MeasuredIndex
 from empirics.steering import plans
-from empirics.steering.planned import PlannedLR, chosen_groups, optimizer_name
+from empirics.steering.planned import KeepsRates, PlannedLR, chosen_groups, optimizer_name
 from empirics.steering.plans import HeatCapacity, Plan
 
 __all__ = ["Adiabat", "Cooldown", "DecayFollowsLR", "EntropyRate", "Isobar", "Isochore", "Isotherm"]
@@ -199,7 +198,7 @@ class EntropyRate(_Process):
         super().__init__(optimizer, plans.entropy_rate, options, index=index, heat_capacity=heat_capacity, **asked)
 
 
-class DecayFollowsLR(LRScheduler):
+class DecayFollowsLR(KeepsRates):
     """Sets weight decay to a power of the learning rate that other schedulers set.
 
     Make it after them, and step it after them. Weight decay has its given value where lr has its full one, torch's
