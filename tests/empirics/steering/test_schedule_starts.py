@@ -1,5 +1,6 @@
 """Every schedule, in every place where one starts or is resumed, against a plain loop of closed-form rates."""
 
+import copy
 import io
 import math
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR, LinearLR, SequentialLR, StepLR
 
-from empirics.steering import Adiabat, Cooldown, DecayFollowsLR, EntropyRate, Isobar, Isochore, Isotherm
+from empirics.steering import Adiabat, Cooldown, DecayFollowsLR, EntropyRate, Isobar, Isochore, Isotherm, PlannedLR
 
 RATES = [(0.1, 0.02), (0.3, 0.01), (0.1, 0.0)]
 
@@ -166,8 +167,9 @@ def test_rates_at_every_step_whole_and_resumed(name, kind, place):
     schedule = make(optimizer)
     for step in range(LAST):
         assert_rates(optimizer, expected(name, kind, place, step), step)
-        if step in (4, 9, 16, 40):
-            states = saved(optimizer, schedule)
+        if step in (9, 13, 16, 40):
+            states, held = saved(optimizer, schedule), schedule.state_dict()
+            before = copy.deepcopy(held)
             for order in ORDERS:
                 again, other = resumed(name, SCHEDULES[kind][0] if place == "after StepLR" else make, states, order)
                 assert rates(again) == rates(optimizer), (order, step)
@@ -175,6 +177,39 @@ def test_rates_at_every_step_whole_and_resumed(name, kind, place):
                     advance(again, other)
                     assert_rates(again, expected(name, kind, place, later), (order, step, later))
         advance(optimizer, schedule, every=1 + 2 * (kind == "isobar"))
+        assert step < 9 or held == before  # a state that was taken stays as it was
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_rates_that_are_set_by_hand_are_gone_on_from(kind):
+    optimizer = optimizer_of("sgd")
+    schedule = SCHEDULES[kind][0](optimizer)
+    for step in range(30):
+        half = 0.5 if step > 8 else 1.0
+        wanted = [(lr * half, decay * half**2) for lr, decay in expected("sgd", kind, "alone", step)]
+        assert_rates(optimizer, wanted, step)
+        if step == 8:
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
+                group["weight_decay"] *= 0.25
+        advance(optimizer, schedule)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_torchs_other_way_to_resume(kind):
+    """An optimiser that was loaded, and the number of the last step."""
+    optimizer = optimizer_of("sgd")
+    schedule = SCHEDULES[kind][0](optimizer)
+    for _ in range(12):
+        advance(optimizer, schedule)
+    again = optimizer_of("sgd")
+    again.load_state_dict(optimizer.state_dict())
+    plan = schedule.plan
+    other = PlannedLR(again, plan, decay_groups=[0], last_epoch=12)  # makes the next step, as torch's own do
+    advance(optimizer, schedule)
+    assert rates(again)[0] == pytest.approx(rates(optimizer)[0])
+    assert other.base_lrs == pytest.approx(schedule.base_lrs)
+    assert other.base_weight_decays[1] == rates(again)[1][1]  # is not scheduled
 
 
 @pytest.mark.parametrize("power", [1, 2])
@@ -192,6 +227,7 @@ def test_weight_decay_follows_the_learning_rate(power):
         if step in (0, 9, 17):
             states = saved(optimizer, schedule)
             following = [resumed("adamw", make, states, order) for order in ORDERS]
+            assert all(rates(again) == rates(optimizer) for again, _ in following)
         advance(optimizer, schedule)
         for again, other in following:
             advance(again, other)
