@@ -20,7 +20,7 @@ from empirics.steering.plans import HeatCapacity, Plan
 __all__ = ["Adiabat", "Cooldown", "DecayFollowsLR", "EntropyRate", "Isobar", "Isochore", "Isotherm"]
 
 
-class _Options(TypedDict, total=False):
+class _Common(TypedDict, total=False):
     """What every schedule takes."""
 
     rule: str | None
@@ -31,7 +31,7 @@ class _Options(TypedDict, total=False):
 class _Process(PlannedLR):
     """A schedule with the plan that `make` returns for the rule of the optimiser."""
 
-    def __init__(self, optimizer: Optimizer, make: Callable[..., Plan], options: _Options, **asked: Any) -> None:
+    def __init__(self, optimizer: Optimizer, make: Callable[..., Plan], options: _Common, **asked: Any) -> None:
         rule = options.pop("rule", None) or optimizer_name(optimizer)
         super().__init__(optimizer, make(optimizer=rule, **asked), **options)  # type: ignore[misc]
 
@@ -70,7 +70,7 @@ class Isotherm(_Process):
         *,
         hold: int = 0,
         shape: str = "log",
-        **options: Unpack[_Options],
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"kind": self._kind, "factor": factor, "steps": steps, "hold": hold, "shape": shape}
         super().__init__(optimizer, plans.plan, options, **asked)
@@ -123,7 +123,7 @@ class Adiabat(_Process):
         heat_capacity: HeatCapacity | None = None,
         hold: int = 0,
         shape: str = "log",
-        **options: Unpack[_Options],
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape}
         super().__init__(optimizer, plans.adiabat, options, index=index, heat_capacity=heat_capacity, **asked)
@@ -157,7 +157,7 @@ class Cooldown(_Process):
         hold: int = 0,
         shape: str = "linear",
         correct: bool = True,
-        **options: Unpack[_Options],
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape, "correct": correct}
         super().__init__(optimizer, plans.cooldown, options, **asked)
@@ -192,7 +192,7 @@ class EntropyRate(_Process):
         index: float | MeasuredIndex | None = None,
         heat_capacity: HeatCapacity | None = None,
         hold: int = 0,
-        **options: Unpack[_Options],
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"rate": rate, "steps": steps, "hold": hold, "along": along}
         super().__init__(optimizer, plans.entropy_rate, options, index=index, heat_capacity=heat_capacity, **asked)

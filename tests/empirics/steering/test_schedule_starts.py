@@ -228,6 +228,10 @@ def test_weight_decay_follows_the_learning_rate(power):
             states = saved(optimizer, schedule)
             following = [resumed("adamw", make, states, order) for order in ORDERS]
             assert all(rates(again) == rates(optimizer) for again, _ in following)
+            alone = optimizer_of("adamw")
+            alone.load_state_dict(states[0])
+            DecayFollowsLR(alone, power, decay_groups=[0, 2])  # the optimiser's state is enough
+            assert rates(alone) == rates(optimizer)
         advance(optimizer, schedule)
         for again, other in following:
             advance(again, other)
