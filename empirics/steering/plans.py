@@ -129,11 +129,8 @@ class Plan:
         return rows[:, 0], rows[:, 1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as numbers, strings and lists, for a checkpoint."""
-        values = asdict(self)
-        for name in ("course", "pace"):
-            values[name] = [list(pair) for pair in values[name]]
-        return values
+        """Return the plan as numbers, strings and tuples, for a checkpoint."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
@@ -157,6 +154,8 @@ def _whole(value: Any) -> bool:
 
 def _follow_lr(kind: str, optimizer: str) -> float:
     """Return the power of lr as which weight decay scales along an isotherm, isobar or isochore."""
+    if kind not in ("isotherm", "isobar", "isochore"):
+        raise ValueError(f"lr cannot lead along {kind!r}: must be isotherm, isobar or isochore")
     of = law("fixed-lr", optimizer)
     if kind == "isobar":
         return 0.0
@@ -194,8 +193,6 @@ def plan(kind: str, *, factor: float, steps: int, optimizer: str = "sgd", hold: 
     >>> plan("isotherm", factor=10.0, steps=10, optimizer="adam-l2").at(10)  # constant lr^2·wd
     (10.0, 0.01)
     """
-    if kind not in ("isotherm", "isobar", "isochore"):
-        raise ValueError(f"unknown plan {kind!r} with an lr factor; known: isotherm, isobar, isochore")
     return Plan(kind, optimizer, "lr", factor, steps, hold, shape, _follow_lr(kind, optimizer))
 
 
@@ -358,8 +355,6 @@ def entropy_rate(
     >>> entropy_rate(rate=-0.01, steps=100).at(100)  # C_p = 2R: lr/e
     (0.36787944117144233, 1.0)
     """
-    if along not in ("isotherm", "isobar", "isochore"):
-        raise ValueError(f"along = {along!r}: must be isotherm, isobar or isochore")
     if not (math.isfinite(rate) and rate != 0):
         raise ValueError(f"entropy-rate: rate = {rate!r}: must be a number other than 0")
     of, power = law("fixed-lr", optimizer), _follow_lr(along, optimizer)
@@ -371,13 +366,11 @@ def entropy_rate(
         by_rate, by_decay = entropy_slopes(of, value)
         return by_rate + power * by_decay
 
-    if not _whole(steps) or steps < 1:
-        raise ValueError(f"entropy-rate: steps = {steps!r}: must be a whole number, 1 or more")
+    made = Plan("entropy-rate", optimizer, "lr", 1.0, steps, hold, "log", power)
     if not callable(heat):
-        end = math.exp(rate * steps / gain(0.0))
-        return Plan("entropy-rate", optimizer, "lr", end, steps, hold, "log", power)
+        return replace(made, factor=math.exp(rate * steps / gain(0.0)))
     pace = _solved(lambda _, log_rate: rate * steps / gain(log_rate), 1.0)
-    return Plan("entropy-rate", optimizer, "lr", math.exp(pace[-1][1]), steps, hold, "log", power, pace=pace)
+    return replace(made, factor=math.exp(pace[-1][1]), pace=pace)
 
 
 #: The kinds by name, as `thermo-theory schedule` takes them.

@@ -148,10 +148,10 @@ def propose(lr: ArrayLike, weight_decay: ArrayLike, score: ArrayLike, *, optimiz
     twice = np.array([1.0, 2.0])
     found = _crossing(fit[1:] * twice, covariance[1:, 1:] * np.outer(twice, twice), len(x) - 3)
     if fit[2] > 0 and found is not None and edges[0] <= found[0] <= edges[1]:
-        return _proposal(*(one + middle for one in found), "minimum of a parabola", across, orbit)
+        return _proposal(found + middle, "minimum of a parabola", across, orbit)
     end = edges[0] if values[np.argmin(x)] <= values[np.argmax(x)] else edges[1]
     words = "no minimum among the trials; one spacing beyond the better end"
-    return _proposal(end + middle, -math.inf, math.inf, words, across, orbit)
+    return _proposal(np.array([end + middle, -math.inf, math.inf]), words, across, orbit)
 
 
 def propose_temperature(
@@ -197,17 +197,17 @@ def propose_temperature(
     found = _crossing(fit, covariance, len(x) - 2)
     if found is None:
         raise ValueError("the trials do not show that the temperature changes along the line: spread them further")
-    return _proposal(*(one + middle for one in found), "straight line of log T", across, orbit)
+    return _proposal(found + middle, "straight line of log T", across, orbit)
 
 
-def _crossing(line: FloatArray, covariance: FloatArray, freedom: int) -> tuple[float, float, float] | None:
+def _crossing(line: FloatArray, covariance: FloatArray, freedom: int) -> FloatArray | None:
     """Return where a line of fitted level and slope crosses 0, with Fieller's interval; None if it may not slope."""
     quantile = float(student.ppf((1 + LEVEL) / 2, freedom)) ** 2
     (c, b), (_, a) = np.outer(line, line) - quantile * covariance
     if a <= 0:
         return None
     reach = math.sqrt(max(b**2 - a * c, 0.0))
-    return float(-line[0] / line[1]), float((-b - reach) / a), float((-b + reach) / a)
+    return np.array([-line[0] / line[1], (-b - reach) / a, (-b + reach) / a])
 
 
 def _least_squares(design: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -218,7 +218,9 @@ def _least_squares(design: FloatArray, values: FloatArray) -> tuple[FloatArray, 
     return fit, np.asarray(variance * np.linalg.inv(design.T @ design), dtype=float)
 
 
-def _proposal(along: float, low: float, high: float, reason: str, across: FloatArray, orbit: Orbit) -> Proposal:
+def _proposal(along: FloatArray, reason: str, across: FloatArray, orbit: Orbit) -> Proposal:
+    """Return the proposal at a point along the line, with the ends of its interval."""
     place = float(across.mean())
-    lr, decay = _pair(along, place, orbit.weight)
-    return Proposal(lr, decay, math.exp(along), math.exp(low), math.exp(high), reason, place, orbit.weight)
+    lr, decay = _pair(float(along[0]), place, orbit.weight)
+    product, low, high = (math.exp(one) for one in along)
+    return Proposal(lr, decay, product, low, high, reason, place, orbit.weight)

@@ -221,7 +221,7 @@ def test_plans_survive_json_bit_for_bit():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: plan("isotherme", factor=2.0, steps=3), "known: isotherm, isobar, isochore"),
+        (lambda: plan("isotherme", factor=2.0, steps=3), "must be isotherm, isobar or isochore"),
         (lambda: plan("isobar", factor=0.0, steps=3), r"factor = 0.0: must be above 0"),
         (lambda: plan("isobar", factor=2.0, steps=0), "steps = 0: must be a whole number, 1 or more"),
         (lambda: plan("isobar", factor=2.0, steps=3, hold=-1), "hold = -1"),
