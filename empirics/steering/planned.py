@@ -58,13 +58,7 @@ def optimizer_name(optimizer: Optimizer) -> str:
 
 
 def chosen_groups(optimizer: Optimizer, decay_groups: Collection[int] | None) -> list[int]:
-    """Return the parameter groups whose weight decay is scheduled: those given, or all.
-
-    Raises
-    ------
-    ValueError
-        If a group does not exist.
-    """
+    """Return the groups whose weight decay is scheduled, those given or all; ValueError if one does not exist."""
     count = len(optimizer.param_groups)
     chosen = range(count) if decay_groups is None else sorted(set(decay_groups))
     for i in chosen:
@@ -86,7 +80,9 @@ class KeepsRates(LRScheduler):
         return {**super().state_dict(), "rates": _rates(self.optimizer)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume from a checkpoint, and set the rates of its moment, which making a schedule may have changed.
+        """Resume from a checkpoint, before or after the optimiser's state is loaded.
+
+        The rates are set to those of the checkpoint, since making a scheduler may have changed them.
 
         Parameters
         ----------
@@ -220,18 +216,7 @@ class PlannedLR(KeepsRates):
         return {**state, "_plan": self._plan.to_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume from a checkpoint, with its plan and rates, before or after the optimiser's state is loaded.
-
-        Parameters
-        ----------
-        state_dict : dict
-            From `state_dict`.
-
-        Raises
-        ------
-        ValueError
-            If the state is that of another kind of schedule, or of another number of groups.
-        """
+        """Resume from a checkpoint, with its plan; a ValueError if that is of another kind of schedule."""
         held = Plan.from_dict(state_dict.get("_plan", {}))
         if held.kind != self._plan.kind:
             raise ValueError(f"this is the state of a schedule of kind {held.kind}, not {self._plan.kind}")
