@@ -59,7 +59,7 @@ def test_the_noise_that_a_probe_gives_converts_the_tensor_with_the_most_directio
     adam = convert(Setting(0.1, 0.05), optimizer="adamw", sigma=sigma, dimension=d)
     predicted = FixedLR.with_optimizer("adamw").radius(eta=adam.lr, lam=adam.weight_decay, d=d) ** 2
     assert d == 480
-    assert predicted == pytest.approx(large, rel=0.1)
+    assert predicted == pytest.approx(large, rel=0.2)
     assert large > 2 * small
 
 
