@@ -231,7 +231,10 @@ class ThermoProbe(Loop):
         return measured_index(stationary["temperature"], stationary["loss"], dimension=1 + directions, optimizer=name)
 
     def noise(self) -> tuple[float | None, int | None]:
-        """Return sigma, the gradient noise per direction at unit norm, and d, of the slowest block.
+        """Return sigma, the gradient noise per direction at unit norm, and d, of the slowest tensor's blocks.
+
+        Tensors with the same lr·wd relax equally slowly. Of those, the one with the most directions counts, since most
+        of the entropy is in its directions.
 
         Returns
         -------
@@ -242,9 +245,11 @@ class ThermoProbe(Loop):
         rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0]
         if not rows:
             return None, None
-        slowest = max(rows, key=lambda row: row.relaxation_steps)
-        unit = FixedELR.temperature(eta_eff=slowest.effective_lr, sigma=1.0)  # T goes as sigma^2
-        return float(slowest.temperature / unit) ** 0.5, slowest.parameters // slowest.blocks
+        slowest = max(row.relaxation_steps for row in rows)
+        tied = [row for row in rows if row.relaxation_steps > 0.99 * slowest]
+        most = max(tied, key=lambda row: row.parameters - row.blocks)
+        unit = FixedELR.temperature(eta_eff=most.effective_lr, sigma=1.0)  # T goes as sigma^2
+        return float(most.temperature / unit) ** 0.5, most.parameters // most.blocks
 
     def loss_relaxation(self) -> LossRelaxation:
         """Estimate the relaxation time of the slow part of the loss, which sets how slow a schedule has to be.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from empirics.steering.schedulers import (
         Adiabat,
         Cooldown,
+        DecayFollowsLR,
         EntropyRate,
         Isobar,
         Isochore,
@@ -34,6 +35,7 @@ __all__ = [
     "KINDS",
     "Adiabat",
     "Cooldown",
+    "DecayFollowsLR",
     "EntropyRate",
     "Isobar",
     "Isochore",
@@ -60,7 +62,15 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "empirics.steering.schedulers": ("Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"),
+        "empirics.steering.schedulers": (
+            "Adiabat",
+            "Cooldown",
+            "DecayFollowsLR",
+            "EntropyRate",
+            "Isobar",
+            "Isochore",
+            "Isotherm",
+        ),
         "empirics.steering.planned": ("PlannedLR", "optimizer_name"),
         "empirics.steering": ("averaging", "weight_decay"),
     },

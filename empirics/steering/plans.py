@@ -129,11 +129,8 @@ class Plan:
         return rows[:, 0], rows[:, 1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as numbers, strings and lists, for a checkpoint."""
-        values = asdict(self)
-        for name in ("course", "pace"):
-            values[name] = [list(pair) for pair in values[name]]
-        return values
+        """Return the plan as numbers, strings and tuples, for a checkpoint."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
@@ -157,6 +154,8 @@ def _whole(value: Any) -> bool:
 
 def _follow_lr(kind: str, optimizer: str) -> float:
     """Return the power of lr as which weight decay scales along an isotherm, isobar or isochore."""
+    if kind not in ("isotherm", "isobar", "isochore"):
+        raise ValueError(f"lr cannot lead along {kind!r}: must be isotherm, isobar or isochore")
     of = law("fixed-lr", optimizer)
     if kind == "isobar":
         return 0.0
@@ -194,8 +193,6 @@ def plan(kind: str, *, factor: float, steps: int, optimizer: str = "sgd", hold: 
     >>> plan("isotherm", factor=10.0, steps=10, optimizer="adam-l2").at(10)  # constant lr^2·wd
     (10.0, 0.01)
     """
-    if kind not in ("isotherm", "isobar", "isochore"):
-        raise ValueError(f"unknown plan {kind!r} with an lr factor; known: isotherm, isobar, isochore")
     return Plan(kind, optimizer, "lr", factor, steps, hold, shape, _follow_lr(kind, optimizer))
 
 
@@ -212,17 +209,12 @@ def cooldown(
 
     Parameters
     ----------
-    factor : float
-        Final lr over initial lr; may be 0 if the shape is not "log".
-    steps, hold : int
-        Number of steps of the cooldown, and of steps before it.
-    optimizer : str
-        As `thermo_theory` calls it.
-    shape : str
-        As for `plan`.
+    factor, steps, optimizer, hold, shape
+        As for `plan`; the factor may be 0 if the shape is not "log".
     correct : bool
         Whether weight decay falls in proportion to lr. Along this isochore the norm is constant, so the gradient (that
-        on the unit sphere divided by the norm) does not grow.
+        on the unit sphere divided by the norm) does not grow. It holds for scale-invariant groups. Otherwise weight
+        decay is constant and the norm falls, as lr^(1/4) for SGD.
 
     Returns
     -------
@@ -267,18 +259,14 @@ def adiabat(
     ----------
     factor : float
         Final weight decay over initial weight decay.
-    steps, hold : int
-        Number of steps over which it changes, and of steps before that.
-    optimizer : str
-        As `thermo_theory` calls it.
-    shape : str
+    steps, optimizer, hold, shape
         As for `plan`.
     index : float or MeasuredIndex, optional
-        Adiabatic index gamma, given or from `measured_index`; default: its low-temperature limit (2 for SGD, 3 for
-        AdamW).
+        Adiabatic index gamma, given or from `measured_index`; default: its low-temperature limit, 2 for SGD (whose lr
+        is then constant), 3 for AdamW.
     heat_capacity : float or callable, optional
-        Instead of the index: C_V of the directions in units of (d-1)/2; a callable gets the factors on lr and weight
-        decay.
+        Instead of the index: C_V of the directions in units of (d-1)/2; a callable, such as that of
+        `vmf_heat_capacity`, gets the factors on lr and weight decay.
 
     Returns
     -------
@@ -306,14 +294,15 @@ def adiabat(
         return made
     if factor == 0:
         raise ValueError("adiabat: factor = 0: must be above 0")
+    course = _solved(lambda wd, lr: _rate_of_adiabat(optimizer, _value(heat, lr, wd)), math.log(factor))
+    return replace(made, course=tuple(sorted(course)))
 
-    def slope(log_decay: float, log_rate: FloatArray) -> float:
-        return _rate_of_adiabat(optimizer, _value(heat, float(log_rate[0]), log_decay))
 
-    logs = np.linspace(0, math.log(factor), KNOTS)
-    found = solve_ivp(slope, (0, logs[-1]), [0.0], t_eval=logs, rtol=1e-9, atol=1e-12)
-    pairs = sorted(zip(logs.tolist(), found.y[0].tolist(), strict=True))
-    return replace(made, course=tuple(pairs))
+def _solved(slope: Callable[[float, float], float], end: float) -> tuple[tuple[float, float], ...]:
+    """Return points x, y(x) from 0 to an end, where dy/dx is the slope and y(0) = 0."""
+    knots = np.linspace(0, end, KNOTS)
+    found = solve_ivp(lambda x, y: slope(x, float(y[0])), (0, end), [0.0], t_eval=knots, rtol=1e-9, atol=1e-12)
+    return tuple(zip(knots.tolist(), found.y[0].tolist(), strict=True))
 
 
 def _rate_of_adiabat(optimizer: str, heat: float) -> float:
@@ -345,10 +334,8 @@ def entropy_rate(
     ----------
     rate : float
         dS/dt, in units of (d-1)/2 nats per step; negative cools.
-    steps, hold : int
-        Number of steps over which it changes, and of steps before that.
-    optimizer : str
-        As `thermo_theory` calls it.
+    steps, optimizer, hold
+        As for `plan`.
     along : str
         The path: "isotherm" (constant temperature), "isobar" (constant weight decay) or "isochore" (constant norm).
     index, heat_capacity
@@ -368,8 +355,6 @@ def entropy_rate(
     >>> entropy_rate(rate=-0.01, steps=100).at(100)  # C_p = 2R: lr/e
     (0.36787944117144233, 1.0)
     """
-    if along not in ("isotherm", "isobar", "isochore"):
-        raise ValueError(f"along = {along!r}: must be isotherm, isobar or isochore")
     if not (math.isfinite(rate) and rate != 0):
         raise ValueError(f"entropy-rate: rate = {rate!r}: must be a number other than 0")
     of, power = law("fixed-lr", optimizer), _follow_lr(along, optimizer)
@@ -381,17 +366,11 @@ def entropy_rate(
         by_rate, by_decay = entropy_slopes(of, value)
         return by_rate + power * by_decay
 
-    if not _whole(steps) or steps < 1:
-        raise ValueError(f"entropy-rate: steps = {steps!r}: must be a whole number, 1 or more")
+    made = Plan("entropy-rate", optimizer, "lr", 1.0, steps, hold, "log", power)
     if not callable(heat):
-        end = math.exp(rate * steps / gain(0.0))
-        return Plan("entropy-rate", optimizer, "lr", end, steps, hold, "log", power)
-    shares = np.linspace(0, 1, KNOTS)
-    found = solve_ivp(
-        lambda s, x: rate * steps / gain(float(x[0])), (0, 1), [0.0], t_eval=shares, rtol=1e-9, atol=1e-12
-    )
-    pace = tuple(zip(shares.tolist(), found.y[0].tolist(), strict=True))
-    return Plan("entropy-rate", optimizer, "lr", math.exp(pace[-1][1]), steps, hold, "log", power, pace=pace)
+        return replace(made, factor=math.exp(rate * steps / gain(0.0)))
+    pace = _solved(lambda _, log_rate: rate * steps / gain(log_rate), 1.0)
+    return replace(made, factor=math.exp(pace[-1][1]), pace=pace)
 
 
 #: The kinds by name, as `thermo-theory schedule` takes them.

@@ -141,25 +141,17 @@ def propose(lr: ArrayLike, weight_decay: ArrayLike, score: ArrayLike, *, optimiz
     orbit = orbit_of(law("fixed-lr", optimizer))
     along, across, values = _coordinates(lr, weight_decay, score, orbit, 4)
     middle, x = float(along.mean()), along - along.mean()
-    design = np.stack([np.ones_like(x), x, x**2], axis=1)
-    fit, covariance = _least_squares(design, values)
-    slope, bend = float(fit[1]), float(fit[2])
-    quantile = float(student.ppf((1 + LEVEL) / 2, len(x) - 3)) ** 2
-    # Fieller: places at which the slope, slope + 2 bend x, is compatible with 0.
-    a = 4 * (bend**2 - quantile * covariance[2, 2])
-    b = 4 * (slope * bend - quantile * covariance[1, 2])
-    c = slope**2 - quantile * covariance[1, 1]
+    fit, covariance = _least_squares(np.stack([np.ones_like(x), x, x**2], axis=1), values)
     spacing = float(np.ptp(x)) / (len(np.unique(x.round(9))) - 1)
     edges = float(x.min()) - spacing, float(x.max()) + spacing
-    if bend > 0 and a > 0 and b**2 >= 4 * a * c:
-        reach = math.sqrt(b**2 - 4 * a * c)
-        low, high = (-b - reach) / (2 * a), (-b + reach) / (2 * a)
-        best = -slope / (2 * bend)
-        if edges[0] <= best <= edges[1]:
-            return _proposal(best + middle, (low + middle, high + middle), "minimum of a parabola", across, orbit)
+    # The slope of the parabola is a line, and the minimum is where it crosses 0.
+    twice = np.array([1.0, 2.0])
+    found = _crossing(fit[1:] * twice, covariance[1:, 1:] * np.outer(twice, twice), len(x) - 3)
+    if fit[2] > 0 and found is not None and edges[0] <= found[0] <= edges[1]:
+        return _proposal(found + middle, "minimum of a parabola", across, orbit)
     end = edges[0] if values[np.argmin(x)] <= values[np.argmax(x)] else edges[1]
     words = "no minimum among the trials; one spacing beyond the better end"
-    return _proposal(end + middle, (-math.inf, math.inf), words, across, orbit)
+    return _proposal(np.array([end + middle, -math.inf, math.inf]), words, across, orbit)
 
 
 def propose_temperature(
@@ -202,16 +194,20 @@ def propose_temperature(
     along, across, logs = _coordinates(lr, weight_decay, np.log(values), orbit, 3)
     middle, x = float(along.mean()), along - along.mean()
     fit, covariance = _least_squares(np.stack([np.ones_like(x), x], axis=1), logs - math.log(target))
-    level, slope = float(fit[0]), float(fit[1])
-    quantile = float(student.ppf((1 + LEVEL) / 2, len(x) - 2)) ** 2
-    a = slope**2 - quantile * covariance[1, 1]
-    b = 2 * (level * slope - quantile * covariance[0, 1])
-    c = level**2 - quantile * covariance[0, 0]
-    if a <= 0:
+    found = _crossing(fit, covariance, len(x) - 2)
+    if found is None:
         raise ValueError("the trials do not show that the temperature changes along the line: spread them further")
-    reach = math.sqrt(max(b**2 - 4 * a * c, 0.0))
-    interval = ((-b - reach) / (2 * a) + middle, (-b + reach) / (2 * a) + middle)
-    return _proposal(middle - level / slope, interval, "straight line of log T", across, orbit)
+    return _proposal(found + middle, "straight line of log T", across, orbit)
+
+
+def _crossing(line: FloatArray, covariance: FloatArray, freedom: int) -> FloatArray | None:
+    """Return where a line of fitted level and slope crosses 0, with Fieller's interval; None if it may not slope."""
+    quantile = float(student.ppf((1 + LEVEL) / 2, freedom)) ** 2
+    (c, b), (_, a) = np.outer(line, line) - quantile * covariance
+    if a <= 0:
+        return None
+    reach = math.sqrt(max(b**2 - a * c, 0.0))
+    return np.array([-line[0] / line[1], (-b - reach) / a, (-b + reach) / a])
 
 
 def _least_squares(design: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -222,8 +218,9 @@ def _least_squares(design: FloatArray, values: FloatArray) -> tuple[FloatArray, 
     return fit, np.asarray(variance * np.linalg.inv(design.T @ design), dtype=float)
 
 
-def _proposal(along: float, interval: tuple[float, float], reason: str, across: FloatArray, orbit: Orbit) -> Proposal:
+def _proposal(along: FloatArray, reason: str, across: FloatArray, orbit: Orbit) -> Proposal:
+    """Return the proposal at a point along the line, with the ends of its interval."""
     place = float(across.mean())
-    lr, decay = _pair(along, place, orbit.weight)
-    low, high = (math.exp(one) if one < math.inf else math.inf for one in interval)
-    return Proposal(lr, decay, math.exp(along), low, high, reason, place, orbit.weight)
+    lr, decay = _pair(float(along[0]), place, orbit.weight)
+    product, low, high = (math.exp(one) for one in along)
+    return Proposal(lr, decay, product, low, high, reason, place, orbit.weight)

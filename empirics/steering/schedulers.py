@@ -1,38 +1,39 @@
 """Schedulers for a torch optimiser that change learning rate and weight decay together.
 
-Each is an ``LRScheduler``: ``step()`` after ``optimizer.step()``, checkpoints by ``state_dict``, parameter groups, and
-``SequentialLR`` work as for torch's own.
+Each is an ``LRScheduler``: ``step()`` after ``optimizer.step()``, checkpoints by ``state_dict``, parameter groups,
+``SequentialLR`` and ``ChainedScheduler`` work as for torch's own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch.optim import Optimizer
 
 from empirics.probe.index import MeasuredIndex
 from empirics.steering import plans
-from empirics.steering.planned import PlannedLR, optimizer_name
+from empirics.steering.planned import KeepsRates, PlannedLR, chosen_groups, optimizer_name
 from empirics.steering.plans import HeatCapacity, Plan
 
-__all__ = ["Adiabat", "Cooldown", "EntropyRate", "Isobar", "Isochore", "Isotherm"]
+__all__ = ["Adiabat", "Cooldown", "DecayFollowsLR", "EntropyRate", "Isobar", "Isochore", "Isotherm"]
+
+
+class _Common(TypedDict, total=False):
+    """What every schedule takes."""
+
+    rule: str | None
+    decay_groups: Collection[int] | None
+    last_epoch: int
 
 
 class _Process(PlannedLR):
     """A schedule with the plan that `make` returns for the rule of the optimiser."""
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        make: Callable[..., Plan],
-        rule: str | None,
-        decay_groups: Collection[int] | None,
-        last_epoch: int,
-        **asked: Any,
-    ) -> None:
-        made = make(optimizer=rule or optimizer_name(optimizer), **asked)
-        super().__init__(optimizer, made, decay_groups=decay_groups, last_epoch=last_epoch)
+    def __init__(self, optimizer: Optimizer, make: Callable[..., Plan], options: _Common, **asked: Any) -> None:
+        rule = options.pop("rule", None) or optimizer_name(optimizer)
+        super().__init__(optimizer, make(optimizer=rule, **asked), **options)  # type: ignore[misc]
 
 
 class Isotherm(_Process):
@@ -44,16 +45,11 @@ class Isotherm(_Process):
     ----------
     optimizer : torch.optim.Optimizer
         SGD, Adam or AdamW; for any other give the closest `rule`.
-    factor : float
-        Final lr over initial lr.
-    steps, hold : int
-        Number of steps over which lr changes, and of steps before that.
-    shape : str
-        "log", "linear", "cosine" or "sqrt".
-    rule : str, optional
-        "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; default: that of the optimiser.
-    decay_groups, last_epoch
-        As for `PlannedLR`.
+    factor, steps, hold, shape
+        As for `plan`.
+    **options
+        `rule`: "sgd", "momentum", "nesterov", "adamw" or "adam-l2"; default: that of the optimiser. `decay_groups`,
+        `last_epoch`: as for `PlannedLR`.
 
     Examples
     --------
@@ -74,12 +70,10 @@ class Isotherm(_Process):
         *,
         hold: int = 0,
         shape: str = "log",
-        rule: str | None = None,
-        decay_groups: Collection[int] | None = None,
-        last_epoch: int = -1,
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"kind": self._kind, "factor": factor, "steps": steps, "hold": hold, "shape": shape}
-        super().__init__(optimizer, plans.plan, rule, decay_groups, last_epoch, **asked)
+        super().__init__(optimizer, plans.plan, options, **asked)
 
 
 class Isobar(Isotherm):
@@ -105,19 +99,10 @@ class Adiabat(_Process):
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
+    optimizer, **options
         As for `Isotherm`.
-    factor : float
-        Final weight decay over initial weight decay.
-    steps, hold : int
-        Number of steps over which it changes, and of steps before that.
-    index : float or MeasuredIndex, optional
-        Adiabatic index, given or measured by `measured_index`; default: its low-temperature limit, for which SGD's lr
-        is constant and AdamW's weight decay scales as lr^3.
-    heat_capacity : float or callable, optional
-        Instead of the index: C_V of the directions in units of (d-1)/2, for example from `vmf_heat_capacity`.
-    shape, rule, decay_groups, last_epoch
-        As for `Isotherm`.
+    factor, steps, index, heat_capacity, hold, shape
+        As for `adiabat`.
 
     Examples
     --------
@@ -138,13 +123,10 @@ class Adiabat(_Process):
         heat_capacity: HeatCapacity | None = None,
         hold: int = 0,
         shape: str = "log",
-        rule: str | None = None,
-        decay_groups: Collection[int] | None = None,
-        last_epoch: int = -1,
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape}
-        asked |= {"index": index, "heat_capacity": heat_capacity}
-        super().__init__(optimizer, plans.adiabat, rule, decay_groups, last_epoch, **asked)
+        super().__init__(optimizer, plans.adiabat, options, index=index, heat_capacity=heat_capacity, **asked)
 
 
 class Cooldown(_Process):
@@ -152,19 +134,10 @@ class Cooldown(_Process):
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        As for `Isotherm`.
-    steps, hold : int
-        Number of steps of the cooldown, and of steps at full lr before it.
-    factor : float
-        Final lr over initial lr.
-    shape : str
-        "linear", "cosine", "sqrt" or, for a factor above 0, "log".
-    correct : bool
-        Whether weight decay falls with lr (Defazio 2025, arXiv 2506.02285), in the scale-invariant groups
-        `decay_groups`. Otherwise weight decay is constant and the norm falls, as lr^(1/4) for SGD.
-    rule, decay_groups, last_epoch
-        As for `Isotherm`.
+    optimizer, **options
+        As for `Isotherm`; with `correct`, `decay_groups` are the scale-invariant ones.
+    steps, factor, hold, shape, correct
+        As for `cooldown`.
 
     Examples
     --------
@@ -184,12 +157,10 @@ class Cooldown(_Process):
         hold: int = 0,
         shape: str = "linear",
         correct: bool = True,
-        rule: str | None = None,
-        decay_groups: Collection[int] | None = None,
-        last_epoch: int = -1,
+        **options: Unpack[_Common],
     ) -> None:
         asked = {"factor": factor, "steps": steps, "hold": hold, "shape": shape, "correct": correct}
-        super().__init__(optimizer, plans.cooldown, rule, decay_groups, last_epoch, **asked)
+        super().__init__(optimizer, plans.cooldown, options, **asked)
 
 
 class EntropyRate(_Process):
@@ -197,16 +168,10 @@ class EntropyRate(_Process):
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
+    optimizer, **options
         As for `Isotherm`.
-    rate : float
-        dS/dt in units of R = (d-1)/2 nats per step; negative cools.
-    steps, hold : int
-        Number of steps over which it changes, and of steps before that.
-    along : str
-        "isobar", "isochore" or "isotherm".
-    index, heat_capacity, rule, decay_groups, last_epoch
-        As for `Adiabat`.
+    rate, steps, along, index, heat_capacity, hold
+        As for `entropy_rate`.
 
     Examples
     --------
@@ -227,10 +192,69 @@ class EntropyRate(_Process):
         index: float | MeasuredIndex | None = None,
         heat_capacity: HeatCapacity | None = None,
         hold: int = 0,
-        rule: str | None = None,
+        **options: Unpack[_Common],
+    ) -> None:
+        asked = {"rate": rate, "steps": steps, "hold": hold, "along": along}
+        super().__init__(optimizer, plans.entropy_rate, options, index=index, heat_capacity=heat_capacity, **asked)
+
+
+class DecayFollowsLR(KeepsRates):
+    """Sets weight decay to a power of the learning rate that other schedulers set.
+
+    Make it after them, and step it after them. Weight decay has its given value where lr has its full one, torch's
+    ``initial_lr``, so it also rises in a warm-up.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its groups' weight decays are the given values.
+    power : float
+        ``wd = wd_0 (lr/lr_0)^power``, above 0. 1: proportional to lr, the correction of AdamC (Defazio 2025, arXiv
+        2506.02285) for scale-invariant layers, by which the norm stays while lr changes ("isochore"). 2: as lr².
+    decay_groups : collection of int, optional
+        Groups whose weight decay follows; default: all.
+    last_epoch : int
+        As for every ``LRScheduler``.
+
+    Raises
+    ------
+    ValueError
+        If the power is not above 0, or a group does not exist.
+
+    Examples
+    --------
+    >>> import torch
+    >>> optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))], lr=0.1, weight_decay=0.01)
+    >>> cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    >>> decay = DecayFollowsLR(optimizer)
+    >>> optimizer.step()
+    >>> for schedule in (cosine, decay):
+    ...     schedule.step()
+    >>> round(optimizer.param_groups[0]["weight_decay"], 9)  # halfway, lr is half
+    0.005
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        power: float = 1.0,
+        *,
         decay_groups: Collection[int] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        asked = {"rate": rate, "steps": steps, "hold": hold, "along": along}
-        asked |= {"index": index, "heat_capacity": heat_capacity}
-        super().__init__(optimizer, plans.entropy_rate, rule, decay_groups, last_epoch, **asked)
+        if not (math.isfinite(power) and power > 0):
+            raise ValueError(f"power = {power!r}: must be a number above 0")
+        self._power, self._decay_groups = power, chosen_groups(optimizer, decay_groups)
+        # Kept in the groups, as torch keeps the initial lr: a loaded optimiser has them.
+        for group in optimizer.param_groups:
+            group.setdefault("initial_weight_decay", group.get("weight_decay", 0.0))
+        self.base_weight_decays = [group["initial_weight_decay"] for group in optimizer.param_groups]
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Any]:
+        """Return the learning rates as they are, and set the weight decays: torch calls this once a step."""
+        groups = self.optimizer.param_groups
+        for i in self._decay_groups:
+            share = float(groups[i]["lr"] / self.base_lrs[i]) if self.base_lrs[i] else 1.0
+            groups[i]["weight_decay"] = self.base_weight_decays[i] * share**self._power
+        return [group["lr"] for group in groups]

@@ -101,6 +101,12 @@ def test_an_adiabat_of_the_warm_gas_is_the_one_that_copies_are_carried_along():
     assert down.at(10)[1] == pytest.approx(0.3)
 
 
+def test_a_heat_capacity_gets_the_factors_on_lr_and_on_weight_decay():
+    """With C_V = wd R, (h + 1) dlog lr = (1 - h) dlog wd for h = wd, so lr = cosh(log(wd)/2)^-2."""
+    made = adiabat(factor=5.0, steps=10, heat_capacity=lambda lr, wd: wd)
+    assert made.at(10)[0] == pytest.approx(np.cosh(np.log(5) / 2) ** -2)
+
+
 @pytest.mark.parametrize("keeps", ["isobar", "isochore", "isotherm"])
 def test_entropy_changes_at_the_chosen_rate_in_the_warm_gas_too(keeps):
     d, start = 50, {"lr": 0.05, "weight_decay": 0.05}
@@ -221,7 +227,7 @@ def test_plans_survive_json_bit_for_bit():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: plan("isotherme", factor=2.0, steps=3), "known: isotherm, isobar, isochore"),
+        (lambda: plan("isotherme", factor=2.0, steps=3), "must be isotherm, isobar or isochore"),
         (lambda: plan("isobar", factor=0.0, steps=3), r"factor = 0.0: must be above 0"),
         (lambda: plan("isobar", factor=2.0, steps=0), "steps = 0: must be a whole number, 1 or more"),
         (lambda: plan("isobar", factor=2.0, steps=3, hold=-1), "hold = -1"),

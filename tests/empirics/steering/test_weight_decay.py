@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from copies import Gas
+from torch import nn
 
 from empirics.isotropic import simulate
+from empirics.probe import ThermoProbe
 from empirics.steering.weight_decay import (
     DECAYS,
     Setting,
@@ -33,6 +35,32 @@ def measured(setting, sigma, dimension, steps):
     )
     data = runs.dataset
     return float(data["temperature"].mean()), float(data["radius_sq"].mean())
+
+
+def test_the_noise_that_a_probe_gives_converts_the_tensor_with_the_most_directions():
+    """AdamW's stationary norm at the converted rates is the measured one of the second, larger tensor."""
+    torch.manual_seed(0)
+    norm = {"elementwise_affine": False, "eps": 1e-12}
+    net = nn.Sequential(
+        nn.Linear(4, 6, bias=False), nn.LayerNorm(6, **norm), nn.Linear(6, 80, bias=False), nn.LayerNorm(80, **norm)
+    )
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.05)
+    probe, sizes = ThermoProbe(net, sgd), []
+    for step in range(1200):  # 24 relaxation times
+        sgd.zero_grad()
+        out = net(torch.randn(4, 4))
+        (out * torch.randn_like(out)).sum().backward()  # pure noise
+        probe.step()
+        sgd.step()
+        if step > 600:
+            sizes.append([float(net[i].weight.detach().square().sum()) for i in (0, 2)])
+    small, large = np.mean(sizes, axis=0)
+    sigma, d = probe.noise()
+    adam = convert(Setting(0.1, 0.05), optimizer="adamw", sigma=sigma, dimension=d)
+    predicted = FixedLR.with_optimizer("adamw").radius(eta=adam.lr, lam=adam.weight_decay, d=d) ** 2
+    assert d == 480
+    assert predicted == pytest.approx(large, rel=0.2)
+    assert large > 2 * small
 
 
 @pytest.mark.long
