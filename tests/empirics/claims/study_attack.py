@@ -1,6 +1,6 @@
 """Attacks on every claim: tables whose truth is known, and how often the verdict on them is wrong.
 
-A claim's planted violation (`study_power`) is made in a strength that differs from run to run: the same everywhere it
+A claim's planted violation (`attack_cases`) is made in a strength that differs from run to run: the same everywhere it
 is the violation; with a trend, or in a corner of the grid, it is right in the mean and wrong where it counts; as
 scatter it is no violation at all, however it is shared between runs. Run as a script it prints the table of
 docs/validation.md; a file keeps what was counted, and the study goes on where it was stopped.
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from attack_cases import LEVELS, PROTOCOLS, D, cases, gas, table_of
 from optimizer_tables import optimizer_table
-from study_power import LEVELS, PROTOCOLS, D, cases, gas, table_of
 
 from empirics.claims import claims
 from empirics.claims.fluctuations import FLUCTUATIONS
@@ -231,30 +231,30 @@ def study(tables, known):
 
 
 def wrong(found, case, name):
-    """Share of wrong verdicts, None where the attack does not concern the claim."""
-    verdicts = found.get(f"{case.claim} | {case.protocol} | {case.title} | {name}")
-    return None if verdicts is None else sum(one in ATTACKS[name].wrong for one in verdicts) / len(verdicts)
+    """Share of wrong verdicts."""
+    return sum(share(found, case, name, word) for word in ATTACKS[name].wrong)
 
 
-def seen(found, case, name):
-    """Share of the tables with a violation whose verdict is that it disagrees."""
+def share(found, case, name, word):
+    """Share of the tables of an attack that get this verdict."""
     verdicts = found[f"{case.claim} | {case.protocol} | {case.title} | {name}"]
-    return verdicts.count("disagrees") / len(verdicts)
+    return verdicts.count(word) / len(verdicts)
 
 
 def main():
     tables = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     found = study(tables, sys.argv[2] if len(sys.argv) > 2 else "")
-    print("Wrong verdicts by attack; in brackets the share of violations that are seen.\n")
-    print(f"| claim | protocol | form | {' | '.join(ATTACKS)} |")
-    print("|---" * (3 + len(ATTACKS)) + "|")
+    print(f"Verdicts of {tables} tables of each kind. Columns of violations: how often it disagrees.\n")
+    columns = ("planted", "trend", "corner", "3x3, planted")
+    print(f"| claim | protocol | form | truth agrees | {' | '.join(columns)} | attacks | wrong |")
+    print("|---" * (6 + len(columns)) + "|")
     for case in cases():
-        cells = ["" if (share := wrong(found, case, name)) is None else f"{share:.0%}" for name in ATTACKS]
-        cells = [
-            f"{cell} ({seen(found, case, name):.0%})" if cell and ATTACKS[name].wrong == FALSE else cell
-            for cell, name in zip(cells, ATTACKS, strict=True)
-        ]
-        print(f"| {case.claim} | {case.protocol} | {case.title.replace('|', chr(92) + '|')} | {' | '.join(cells)} |")
+        cells = [f"{share(found, case, 'truth', 'agrees'):.0%}"]
+        cells += [f"{share(found, case, name, 'disagrees'):.0%}" for name in columns]
+        asked = [name for name, attack in ATTACKS.items() if concerned(case, attack)]
+        mistaken = round(sum(tables * wrong(found, case, name) for name in asked))
+        title = case.title.replace("|", "\\|")
+        print(f"| {case.claim} | {case.protocol} | {title} | {' | '.join(cells)} | {len(asked)} | {mistaken} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Attacks on the verdicts: tables with something wrong in them do not agree, and true ones do not disagree."""
 
 import pytest
-from study_attack import ATTACKS, concerned, seen, study, verdict, wrong
-from study_power import cases
+from attack_cases import cases
+from study_attack import ATTACKS, concerned, share, study, verdict, wrong
+
+from empirics.claims.virial import LAW as VIRIAL
 
 TABLES = 100
 
@@ -13,9 +15,12 @@ PAIRS = [(case, name) for case in cases() for name, attack in ATTACKS.items() if
 def test_hardly_any_verdict_is_wrong_whatever_is_done_to_the_tables(tmp_path_factory):
     found = study(TABLES, str(tmp_path_factory.getbasetemp().parent / "attacks.json"))  # goes on where it stopped
     shares = {(case.claim, case.protocol, case.title, name): wrong(found, case, name) for case, name in PAIRS}
-    assert not {key: share for key, share in shares.items() if share > 0.05}
-    missed = [case for case in cases() if seen(found, case, "planted") < 0.95]
+    assert not {key: wrongly for key, wrongly in shares.items() if wrongly > 0.05}
+    missed = [case for case in cases() if share(found, case, "planted", "disagrees") < 0.95]
     assert not missed, "a violation of 10 % on the whole grid"
+    # V9's law neglects lr wd/2, which is 0.04 in one corner of its grid: a band that holds there has no room left.
+    unsure = [case for case in cases() if case.title != VIRIAL and share(found, case, "truth", "agrees") < 0.9]
+    assert not unsure
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -60,7 +60,9 @@ def points(latex: str) -> float:
 
 def at_most(latex: str) -> float:
     """A width that no row exceeds: letters are at most 9 points wide, relations and operators 13 with their spaces."""
-    bare = re.sub(r"\\(?:left|right|mathbb|mathrm|operatorname|frac|sqrt|limits|displaystyle|[,;: ])|[{}^_& ]", "", latex)
+    bare = re.sub(
+        r"\\(?:left|right|mathbb|mathrm|operatorname|frac|sqrt|limits|displaystyle|[,;: ])|[{}^_& ]", "", latex
+    )
     return 11 * len(re.findall(r"\\[a-zA-Z]+|\\.|.", bare)) + 20
 
 

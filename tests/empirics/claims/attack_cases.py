@@ -1,10 +1,5 @@
-"""Power of every claim: how often a planted violation is seen, and the truth called wrong. Run as a script it prints
-the table of docs/validation.md.
+"""For every form of every claim: tables on which it holds, and the same with one violation that it must see."""
 
-    python tests/empirics/claims/study_power.py [tables of each kind, 100]
-"""
-
-import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +10,7 @@ from gas_states import state_table
 from scipy.integrate import solve_ivp
 from well_table import HESSIAN, NOISE, RATES, well_table
 
-from empirics.claims import Table, claims
+from empirics.claims import Table
 from empirics.claims.adiabat import FIXED_ELR, FIXED_LR
 from empirics.claims.compressibility import IDEAL, NOISE_SLOPE
 from empirics.claims.edge import EDGE
@@ -233,32 +228,3 @@ def table_of(runs):
     chosen = list(range(data.sizes["run"]))
     trace = tree["trace"].to_dataset() if tree is not None and "trace" in tree.children else None
     return Table.of(data.assign_attrs(protocol=str(data["protocol"].values[0])), trace, tree, chosen)
-
-
-@cache
-def _verdicts(make, claim, seed):
-    function, *settings = make
-    table = table_of(function(np.random.default_rng(seed), *settings))
-    return {row.title: row.verdict for row in claims()[claim].verdicts(table)}
-
-
-def counts(case, tables):
-    """How often the truth agrees and is called wrong, and how often the violation is seen."""
-    true, wrong = (
-        [_verdicts(make, case.claim, seed)[case.title] for seed in range(tables)] for make in (case.truth, case.wrong)
-    )
-    return {"seen": wrong.count("disagrees"), "agrees": true.count("agrees"), "wrong": true.count("disagrees")}
-
-
-def main():
-    tables = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    print("| claim | protocol | form | planted | seen | truth agrees | truth called wrong |")
-    print("|---|---|---|---|---|---|---|")
-    for case in cases():
-        found, form = counts(case, tables), case.title.replace("|", "\\|")
-        told = " | ".join(map(str, found.values()))
-        print(f"| {case.claim} | {case.protocol} | {form} | {case.planted.rstrip('.')} | {told} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
