@@ -19,7 +19,7 @@ from empirics.experiment.registry import nearest
 from empirics.importing.averages import Averages, Balance, averages
 from empirics.importing.copies import refuse_copies
 from empirics.importing.foreign import Foreign, ForeignRun, is_empty
-from empirics.importing.names import CERTAIN, DOUBTFUL, GUESSED, Assigned, Named
+from empirics.importing.names import CERTAIN, DOUBTFUL, GIVEN, GUESSED, Assigned, Named
 from empirics.measure import norm_balance
 from thermo_theory import FixedELR
 
@@ -126,6 +126,7 @@ def in_columns(foreign: Foreign, assigned: Assigned, protocol: str, dimension: i
     _label(found, protocol)
     _doubt(found, assigned, protocol)
     _state(found, foreign)
+    _doubt_temperature(found, assigned)
     _derive(found, protocol, found.dimension)
     return found
 
@@ -142,6 +143,11 @@ def _require(foreign: Foreign, assigned: Assigned, protocol: str, dimension: int
     for choice in KNOBS[protocol]:
         if not any(name in assigned.named for name in choice):
             wanted = " or ".join(choice)
+            if any(f"{name}__MIN" in names for name in names):
+                raise ExperimentError(
+                    f"{foreign.source} is a chart that was exported from W&B, without the settings of its runs; export "
+                    f"the table of runs instead, with {wanted}"
+                )
             raise ExperimentError(
                 f"{foreign.source}: column {wanted} is missing, which every claim at {protocol} requires; if it has "
                 f"another name, use --map {choice[0]}=COLUMN, or a number for all runs (columns: {listed})"
@@ -185,8 +191,8 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
 
     truth = one.ours in TRUTHS
     try:
-        if isinstance(cell, str) and "_" in cell:
-            raise ValueError("Python reads 1_5 as 15")
+        if (isinstance(cell, str) and "_" in cell) or (isinstance(cell, bool) and not truth):
+            raise ValueError("Python reads 1_5 as 15, and True as 1")
         value = math.nan if is_empty(cell) else _truth(cell) if truth else float(cell)
     except (TypeError, ValueError):
         raise refuse("is neither true nor false (yes or no, 1 or 0)" if truth else "is not a number") from None
@@ -198,7 +204,7 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
         raise refuse("must be above 0")
     if one.ours in WHOLE:
         if not math.isfinite(value) or value != int(value):
-            raise refuse("is not a whole number")
+            raise refuse(f"is not a whole number; give every run one, or --map {one.ours}= to take no column")
         return int(value)
     return value
 
@@ -325,6 +331,15 @@ def _doubt(found: Columns, assigned: Assigned, protocol: str) -> None:
         found.notes.append(
             f"{one}: {usual}; clipped, of all weights, with weight decay added, or the runs were not stationary"
         )
+
+
+def _doubt_temperature(found: Columns, assigned: Assigned) -> None:
+    """Set a temperature aside that is the same in all runs while their rates differ: that of a softmax, say."""
+    one, values = assigned.named.get("temperature"), found.values.get("temperature", np.array([]))
+    rates = [found.values[name] for name in ("lr", "effective_lr") if found.have(name)]
+    if one and one.how != GIVEN and len(values) > 2 and np.ptp(values) == 0 and any(map(np.ptp, rates)):
+        assigned.aside[one.column] = f"a setting, equal in all runs; --map temperature={one} takes it all the same"
+        del assigned.named["temperature"], found.values["temperature"]
 
 
 def _repetition(found: Columns) -> list[int]:

@@ -52,17 +52,20 @@ def read_folder(path: Path) -> Foreign:
         If there is none, a file is damaged, or a reader is not installed; the message names the file.
     """
     found = Foreign(str(path), "run folders", [], [])
-    bare: list[str] = []
+    bare: list[Path] = []
+    used: set[Path] = set()
     damaged: list[ExperimentError] = []
     for folder in _folders(path):
-        homes = dict.fromkeys((_home(folder), folder))
+        homes = dict.fromkeys((*_above(folder, path), _home(folder), folder))
         settings = [home / name for home in homes for name in SETTINGS if (home / name).is_file()]
         logs = _logs(folder)
         place = str(_home(folder).relative_to(path.parent))
         if not logs:
-            found.runs += [] if settings else list(_records(folder, path, found, damaged))
-            bare += [place] if settings else []
+            own = any(file.is_relative_to(_home(folder)) for file in settings)
+            found.runs += [] if own else list(_records(folder, path, found, damaged))
+            bare += [folder] if own else []
             continue
+        used.update(homes)
         run = ForeignRun(place)
         for file in settings:
             run.values |= _settings(file)
@@ -79,10 +82,11 @@ def read_folder(path: Path) -> Foreign:
         raise damaged[0]
     found.lost += [str(error) for error in damaged]
     found.runs = _joined(found)
-    if bare and found.runs:
-        found.lost.append(f"folders with settings and no log: {', '.join(bare[:5])}{' ...' * (len(bare) > 5)}")
+    unused = [str(folder.relative_to(path.parent)) for folder in bare if folder not in used]
+    if unused and found.runs:
+        found.lost.append(f"folders with settings and no log: {', '.join(unused[:5])}{' ...' * (len(unused) > 5)}")
     if not found.runs:
-        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else ""
+        seen = f"; settings without a log in {', '.join(unused[:3])}" if unused else ""
         raise ExperimentError(
             f"{path} is neither a table nor a folder of runs: no metrics.csv, {STATE}, {SUMMARY}, event file, "
             f"or trace folder (with config.json and trace.pt) in it{seen}"
@@ -116,6 +120,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _home(folder: Path) -> Path:
     """The folder that a run is called by: not that of its checkpoint, nor of its files."""
     return folder.parent if folder.name == "files" or folder.name.startswith("checkpoint-") else folder
+
+
+def _above(folder: Path, path: Path) -> list[Path]:
+    """The run of Hydra that a folder of logs is in, if this has no log itself."""
+    return [one for one in folder.parents if one.is_relative_to(path) and (one / ".hydra").is_dir() and not _logs(one)][
+        :1
+    ]
 
 
 def _has(folder: Path, file: str) -> bool:
@@ -206,7 +217,11 @@ def _add(run: ForeignRun, file: Path, found: Foreign, before: str) -> None:
         return
     if file.name == STATE:
         more = _trainer(file)
-        _lose(found, "training_args.bin is a pickle and is not opened: what is only there (weight decay) is not known")
+        _lose(
+            found,
+            "training_args.bin is a pickle and is not opened: what is only there (weight decay, the optimiser) is not "
+            "known; a Trainer's optimiser is AdamW unless another was chosen: give --optimizer",
+        )
     elif suffix(file) == ".json":
         (more, *rest) = read_json(file)
         if rest:

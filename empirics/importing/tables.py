@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, is_empty, needs, series
-from empirics.importing.names import HELD_OUT, KEYS, SPLITS, STEPS, TAGS, TRAINING, VALUES, bare, is_setting
+from empirics.importing.names import HELD_OUT, KEYS, SPLITS, STATES, STEPS, TAGS, TRAINING, VALUES, bare, is_setting
 
 __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "recorded", "suffix", "text_of"]
 
@@ -31,8 +32,8 @@ __all__ = ["LOGS", "Grid", "parsed", "read_grid", "read_json", "read_table", "re
 COMMA, POINT = (re.compile(rf"\s*[-+]?\d*{mark}\d+([eE][-+]?\d+)?\s*") for mark in (",", r"\."))
 
 
-#: Fewest rows of a run whose rate may change along them.
-FEWEST = 8
+#: Fewest rows of a run whose rate may change along them, and of one without a name that is known by its settings.
+FEWEST, FEW = 8, 4
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,11 @@ def _runs(grid: Grid) -> list[ForeignRun]:
     """Tell the runs of a table apart: by their name and settings; without steps every row is a run.
 
     The rate of a run may change: it tells no runs apart where the names, or else steps that rise throughout, leave many
-    rows to every run without it.
+    rows to every run without it, unless several steps have the same several rates.
     """
     step, key = grid.find(STEPS), grid.find(KEYS)
     long = grid.find(TAGS) is not None and grid.find(VALUES) is not None
+    notes = []
     if grid.places and (long or step):
         full = [
             column for column in grid.columns if is_setting(column) and not any(map(is_empty, grid.columns[column]))
@@ -118,16 +120,51 @@ def _runs(grid: Grid) -> list[ForeignRun]:
         fixed = [column for column in full if not re.search(r"lr|learning_?rate", bare(column))]
         ticks = np.array([_float(cell) for cell in grid.columns[step]], dtype=float) if step else np.array([])
         named = [key] if key else []
-        groups = _groups(grid, [*named, *fixed])
-        if min(map(len, groups.values())) < FEWEST or not (key or (len(groups) == 1 and (np.diff(ticks) > 0).all())):
-            groups = _groups(grid, [*named, *full])
-        steps = grid.columns[step] if step else []
-        if long or any(len({str(steps[i]) for i in rows}) > 1 for rows in groups.values()):
-            places = [" ".join([*name[: len(named)], grid.places[rows[0]]]) for name, rows in groups.items()]
-            return [recorded(grid, place, rows) for place, rows in zip(places, groups.values(), strict=True)]
-    return [
+        groups = list(_groups(grid, [*named, *fixed]).values())
+        if min(map(len, groups)) < FEWEST or not (key or (len(groups) == 1 and (np.diff(ticks) > 0).all())):
+            groups = list(_groups(grid, [*named, *full]).values())
+        elif step:
+            groups = [part for rows in groups for part in _by_rate(grid, rows, full, ticks)]
+        if step and not (key or long or grid.find(SPLITS)):
+            groups = [part for rows in groups for part in _by_start(grid, rows, ticks)]
+        several = step is not None and any(len({str(grid.columns[step][i]) for i in rows}) > 1 for rows in groups)
+        most = max(map(len, groups))
+        if several and not long and most < (FEWEST if grid.find(STATES) else 1 if key else FEW):
+            notes = [
+                f"rows of equal settings ({most} at most) differ in {step}: each is read as a run with its final values"
+            ]
+        elif long or several:
+            places = [
+                " ".join([*(str(grid.columns[one][rows[0]]) for one in named), grid.places[rows[0]]]) for rows in groups
+            ]
+            return [recorded(grid, place, rows) for place, rows in zip(places, groups, strict=True)]
+    runs = [
         _record({name: cells[i] for name, cells in grid.columns.items()}, place) for i, place in enumerate(grid.places)
     ]
+    for run in runs:
+        run.notes += notes
+    return runs
+
+
+def _by_rate(grid: Grid, rows: list[int], by: Sequence[str], ticks: NDArray[np.float64]) -> list[list[int]]:
+    """Rows of one name by their settings, if these are no schedule, in which a new rate comes with a new step."""
+    words = [tuple(str(grid.columns[name][i]) for name in by) for i in rows]
+    times = [float(ticks[i]) for i in rows]
+    if len(set(zip(times, words, strict=True))) < len(set(times)) + len(set(words)):
+        return [rows]
+    return [[rows[n] for n in some] for some in _places(words).values()]
+
+
+def _by_start(grid: Grid, rows: list[int], ticks: NDArray[np.float64]) -> list[list[int]]:
+    """Rows without a name, divided where the steps begin again: runs of equal settings, with the same columns."""
+    first = ticks[rows[0]]
+    starts = [n for n in range(1, len(rows)) if ticks[rows[n]] <= first < ticks[rows[n - 1]]]
+    parts = [rows[begin:end] for begin, end in pairwise([0, *starts, len(rows)])]
+    filled = [
+        {name for name, cells in grid.columns.items() if any(not is_empty(cells[i]) for i in one)} for one in parts
+    ]
+    rising = all((np.diff(ticks[one]) >= 0).all() for one in parts)
+    return parts if rising and all(names == filled[0] for names in filled) else [rows]
 
 
 def _groups(grid: Grid, by: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
@@ -336,6 +373,10 @@ def read_json(path: Path) -> list[ForeignRun]:
     if isinstance(content, dict) and len(content) == 1:  # {"runs": [...]}
         (inner,) = content.values()
         content = inner if isinstance(inner, list) else content
+    if (
+        isinstance(content, dict) and len(content) > 1 and all(_is_run(one) for one in content.values())
+    ):  # runs by their names
+        content = [{"name": name} | one for name, one in content.items()]
     if isinstance(content, dict):
         columns = {name: cells for name, cells in content.items() if is_setting(name)}
         if columns and all(isinstance(cells, (dict, list)) and len(cells) > 1 for cells in columns.values()):
@@ -348,6 +389,12 @@ def read_json(path: Path) -> list[ForeignRun]:
     if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
         raise ExperimentError(f"{path} must hold a list of JSON objects, one per run, or one such object")
     return _runs(_records(content, [f"record {i + 1}" for i in range(len(content))]))
+
+
+def _is_run(one: Any) -> bool:
+    """Whether this is the record of a run, with its learning rate."""
+    rates = ("lr", "learning_rate", "effective_lr")
+    return isinstance(one, dict) and any(bare(name) in rates for name in flattened(one))
 
 
 def _arrays(path: Path) -> list[ForeignRun]:
@@ -365,13 +412,21 @@ def _arrays(path: Path) -> list[ForeignRun]:
             + ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         )
     count = counts.pop()
+    shared = [array for name, array in arrays.items() if bare(name) in STEPS and array.ndim == 1]
+    for name, array in arrays.items():
+        if array.ndim == 2 and array.shape == (count, count) and not shared:
+            raise ExperimentError(
+                f"{path}: {name} {array.shape} may be a grid or runs by steps; flatten a grid, with the settings of "
+                "every run, or add an array of the steps"
+            )
+        if is_setting(name) and array.ndim and len(array) != count:
+            raise ExperimentError(f"{path}: {name} {array.shape} needs one value for each of the {count} runs")
     flat = {name: array for name, array in arrays.items() if array.shape == (count,)}
     flat |= {name: np.full(count, array) for name, array in arrays.items() if not array.ndim}
     grid = Grid({name: array.tolist() for name, array in flat.items()}, [f"row {i + 1}" for i in range(count)])
     if not wide:
         return _runs(grid)
     runs = [_record({name: cells[i] for name, cells in grid.columns.items()}, f"row {i + 1}") for i in range(count)]
-    shared = [array for name, array in arrays.items() if bare(name) in STEPS and array.ndim == 1]
     for i, run in enumerate(runs):
         for name, array in wide.items():
             at = shared[0] if shared and len(shared[0]) == array.shape[1] else np.arange(1, array.shape[1] + 1)

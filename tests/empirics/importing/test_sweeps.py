@@ -1,0 +1,122 @@
+"""Sweeps as people really keep them: which rows are a run, where its settings are, and what only looks like ours."""
+
+import numpy as np
+import pytest
+from gas_logs import D, check, csv, gas_logs, log, put, read, settings, yaml
+
+from empirics.experiment import ExperimentError
+from empirics.importing import survey
+
+
+@pytest.mark.parametrize("more", [{"experiment": "sweep-1"}, {"name": "resnet18", "seed": 1}])
+@pytest.mark.parametrize("by_step", [False, True])
+def test_a_name_that_all_runs_share_does_not_merge_them(tmp_path, more, by_step):
+    runs = gas_logs()
+    rows = [{**more, **settings(run), **row} for run in runs for row in log(run)]
+    rows.sort(key=lambda row: row["step"] if by_step else 0)
+    check(read(put(tmp_path / "t.csv", csv(rows))).dataset, runs)
+
+
+@pytest.mark.parametrize("column", ["step", "epoch"])
+def test_a_schedule_and_a_restart_under_a_name_are_one_run_each(tmp_path, column):
+    rows = []
+    for n, run in enumerate(gas_logs()[:2]):
+        logged = [row | {"lr": 0.1 / (1 + i)} for i, row in enumerate(log(run))]
+        logged = logged[:50] + logged[40:]
+        rows += [
+            {"run": n, "wd": 0.1, **row, column: row["step"] // (1 if column == "step" else 100)} for row in logged
+        ]
+    data = read(put(tmp_path / "t.csv", csv(rows))).dataset
+    assert data["status"].values.tolist() == ["not stationary"] * 2
+
+
+def test_runs_of_equal_settings_without_a_name_are_told_by_their_first_step(tmp_path):
+    runs = [run for pair in zip(gas_logs(), gas_logs(seed=6), strict=True) for run in pair]
+    data = read(put(tmp_path / "t.csv", csv([settings(run) | row for run in runs for row in log(run)]))).dataset
+    check(data, runs)
+    assert data["seed"].values.tolist() == [0, 1] * 12
+    rows = [{**settings(runs[0]), **row} for row in log(runs[0])]
+    held_out = [dict.fromkeys(rows[0], "") | settings(runs[0]) | {"step": row["step"], "val_loss": 2.0} for row in rows]
+    both = put(tmp_path / "v.csv", csv([row | {"val_loss": ""} for row in rows] + held_out))
+    assert read(both).dataset["test_loss"].values.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("more", [{}, {"Name": "resnet18", "State": "finished"}])
+def test_final_rows_at_different_epochs_are_runs(tmp_path, more):
+    runs = [run for pair in zip(gas_logs(), gas_logs(), strict=True) for run in pair]
+    rows = [more | {"epoch": 90 + n % 2, **settings(run), **run["means"]} for n, run in enumerate(runs)]
+    for row in rows[::2]:
+        row["loss"] *= 1.001
+    found = survey(put(tmp_path / "t.csv", csv(rows)), "fixed-lr", dimension=D)
+    check(found.read().dataset, runs)
+    assert "(2 at most) differ in epoch: each is read as a run" in repr(found)
+
+
+def test_a_square_array_without_steps_may_be_a_grid(tmp_path):
+    rates, grid = np.array([0.1, 0.2, 0.3]), np.ones((3, 3))
+    np.savez(tmp_path / "grid.npz", lr=rates, weight_decay=rates, radius_sq=grid)
+    with pytest.raises(ExperimentError, match=r"radius_sq \(3, 3\) may be a grid or runs by steps"):
+        read(tmp_path / "grid.npz")
+    np.savez(tmp_path / "grid.npz", lr=rates, weight_decay=rates[:2], radius_sq=grid[:, :2])
+    with pytest.raises(ExperimentError, match=r"weight_decay \(2,\) needs one value for each of the 3 runs"):
+        read(tmp_path / "grid.npz")
+
+
+def test_json_by_the_names_of_runs(tmp_path):
+    runs = gas_logs()
+    content = {f"läuft {n}": {"config": settings(run), "summary": run["means"]} for n, run in enumerate(runs)}
+    check(read(put(tmp_path / "t.json", content)).dataset, runs)
+
+
+def test_loggers_inside_a_run_of_hydra_have_its_settings(tmp_path):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        home = tmp_path / "multiruns" / "2026-01-01" / str(n)
+        put(home / ".hydra" / "config.yaml", f"model:\n  optimizer:\n    lr: {run['lr']}\n    weight_decay: 7\n")
+        put(home / ".hydra" / "overrides.yaml", "- model.optimizer.momentum=0\n")
+        put(home / "csv" / "version_0" / "hparams.yaml", yaml({"model/optimizer/weight_decay": run["weight_decay"]}))
+        put(home / "csv" / "version_0" / "metrics.csv", csv(log(run)))
+        put(home / "checkpoints" / "notes.txt", "none")
+    found = survey(tmp_path / "multiruns", "fixed-lr", dimension=D)
+    check(found.read().dataset, runs)
+    assert not found.guesses()
+    assert not found.foreign.lost
+
+
+def test_what_is_monitored_of_an_optimiser_is_told_apart(tmp_path):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        monitored = {"lr-SGD": run["lr"], "lr-SGD-momentum": 0.0, "lr-SGD-weight_decay": run["weight_decay"]}
+        put(tmp_path / "logs" / f"version_{n}" / "metrics.csv", csv(log(run, **monitored)))
+    data = survey(tmp_path / "logs", "fixed-lr", dimension=D).read().dataset
+    check(data, runs)
+    assert set(data["optimizer"].values) == {"sgd"}
+
+
+def test_settings_that_look_like_measurements_are_set_aside(tmp_path):
+    rows = [settings(run) | run["means"] | {"temperature": 0.07, "lr_scheduler": "cosine"} for run in gas_logs()]
+    for row in rows:
+        del row["radius_sq"]
+        row["model.weight_norm"] = True
+    found = survey(put(tmp_path / "t.json", rows), "fixed-lr", dimension=D)
+    assert not {"temperature", "radius_sq"} & set(found.read().dataset)
+    assert found.assigned.aside == {
+        "model.weight_norm": "record 1, column model.weight_norm: 'True' is not a number",
+        "temperature": "a setting, equal in all runs; --map temperature=temperature takes it all the same",
+    }
+    given = survey(tmp_path / "t.json", "fixed-lr", dimension=D, columns={"temperature": "temperature"}).read()
+    assert (given.dataset["temperature"] == 0.07).all()
+
+
+def test_a_chart_of_wandb_has_no_settings(tmp_path):
+    put(tmp_path / "chart.csv", "Step,run - radius_sq,run - radius_sq__MIN,run - radius_sq__MAX\n1,2,2,2\n2,2,2,2\n")
+    found = survey(tmp_path / "chart.csv", "fixed-lr", dimension=D)
+    assert "is a chart that was exported from W&B" in str(found.problem)
+
+
+def test_a_trainer_says_that_its_optimiser_is_not_known(tmp_path):
+    run = gas_logs()[0]
+    put(tmp_path / "run" / "config.json", settings(run))
+    put(tmp_path / "run" / "checkpoint-9" / "trainer_state.json", {"log_history": log(run)})
+    (lost,) = survey(tmp_path / "run", "fixed-lr", dimension=D).foreign.lost
+    assert "AdamW unless another was chosen: give --optimizer" in lost
