@@ -239,7 +239,9 @@ def _optimizers(foreign: Foreign, assigned: Assigned, words: Sequence[str] | Non
         name = known[first] if word else default
         if name == "sgd" and _setting(run, assigned, "momentum") > 0:
             nesterov = [value for column, value in run.values.items() if column.lower().endswith("nesterov")]
-            name = "nesterov" if any(WORDS.get(str(value).lower()) or value == 1 for value in nesterov) else "momentum"
+            timm = "opt_betas" in run.values  # whose sgd is Nesterov's, and whose momentum is not
+            said = any(WORDS.get(str(value).lower()) or value == 1 for value in nesterov)
+            name = "nesterov" if said or timm else "momentum"
         names.append(name)
     return names
 

@@ -16,7 +16,9 @@ import numpy as np
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, needs, series
-from empirics.importing.tables import LOGS, parsed, read_grid, read_json, recorded, suffix, text_of
+from empirics.importing.names import is_setting
+from empirics.importing.rows import recorded
+from empirics.importing.tables import LOGS, parsed, read_grid, read_json, suffix, text_of
 
 __all__ = ["has_logs", "read_folder"]
 
@@ -73,8 +75,10 @@ def read_folder(path: Path) -> Foreign:
         several = sum(suffix(file) in LOGS for file in logs) > 1
         for file in logs:
             _add(run, file, found, f"{file.stem.partition('.')[0]}/" if several and suffix(file) in LOGS else "")
-        found.configured |= set(told) - set(run.values)
-        run.values = told | run.values
+        found.configured |= set(told) - set(run.values) - set(run.series)
+        run.values = {
+            name: value for name, value in told.items() if name not in run.series or is_setting(name)
+        } | run.values
         found.files += [*settings, *logs]
         found.form = next((form for file, form in FORMS.items() if _has(folder, file)), found.form)
         found.runs.append(run)
@@ -190,9 +194,12 @@ def _yaml(file: Path) -> Any:
     yaml = needs("yaml", file, "yaml")
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
-        """The safe loader, and tuples, which Lightning writes."""
+        """The safe loader, and tuples, paths and names as text, which Lightning writes."""
 
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node))
+    python = "tag:yaml.org,2002:python/"
+    Loader.add_constructor(f"{python}tuple", lambda loader, node: loader.construct_sequence(node))
+    for tag in (f"{python}object/apply:pathlib.", f"{python}name:"):
+        Loader.add_multi_constructor(tag, lambda loader, rest, node: rest)
     try:
         return yaml.load(text_of(file), Loader=Loader)
     except yaml.constructor.ConstructorError as error:

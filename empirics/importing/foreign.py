@@ -21,6 +21,9 @@ from empirics.experiment import ExperimentError
 
 __all__ = ["Foreign", "ForeignRun", "Logged", "checksum", "first_line", "flattened", "is_empty", "needs", "series"]
 
+#: A quantity that is NaN and a number again as often as this is measured at some steps alone: no run diverges so often.
+OFTEN = 3
+
 #: A table in which the step goes back more often than at this share of its rows is unordered, not restarted.
 UNORDERED = 0.1
 
@@ -89,7 +92,8 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
     Returns
     -------
     ordered : Logged
-        Entries of one step are averaged; where the step goes back, the earlier entries from there on are left out.
+        Entries of one step are averaged; where the step goes back, the earlier entries from there on are left out. NaN
+        that stands between numbers again and again is left out, too.
     note : str
         How often the run was restarted; empty if it was not.
 
@@ -106,6 +110,11 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
     steps, values = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
     if not np.isfinite(steps).all():
         raise ValueError("steps must be finite numbers")
+    there = np.flatnonzero(~np.isnan(values))
+    if np.count_nonzero(np.diff(there, prepend=-1) > 1) >= OFTEN:
+        end = len(values) if len(values) - there[-1] > np.diff(there).max() else there[-1] + 1
+        there = np.r_[there, there[-1] + 1 : end]
+        steps, values = steps[there], values[there]
     back, note = np.flatnonzero(np.diff(steps) < 0) + 1, ""
     if 0 < len(back) <= UNORDERED * len(steps) + 1 and len(back) < len(steps) - 1:
         kept = np.ones(len(steps), dtype=bool)

@@ -1,5 +1,7 @@
 """Sweeps as people really keep them: which rows are a run, where its settings are, and what only looks like ours."""
 
+import json
+
 import numpy as np
 import pytest
 from gas_logs import D, check, csv, gas_logs, log, put, read, settings, yaml
@@ -120,3 +122,50 @@ def test_a_trainer_says_that_its_optimiser_is_not_known(tmp_path):
     put(tmp_path / "run" / "checkpoint-9" / "trainer_state.json", {"log_history": log(run)})
     (lost,) = survey(tmp_path / "run", "fixed-lr", dimension=D).foreign.lost
     assert "AdamW unless another was chosen: give --optimizer" in lost
+
+
+@pytest.mark.parametrize(("name", "cut"), [("metrics.csv", "9000,2.5"), ("log.jsonl", '{"step": 90')])
+def test_a_log_that_was_cut_short_loses_its_last_line_and_a_table_of_runs_is_refused(tmp_path, name, cut):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        put(tmp_path / "runs" / f"r{n}" / "config.json", settings(run))
+        lines = csv(log(run)) if name.endswith("csv") else "".join(json.dumps(row) + "\n" for row in log(run))
+        put(tmp_path / "runs" / f"r{n}" / name, lines + cut * (n == 3))
+    found = survey(tmp_path / "runs", "fixed-lr", dimension=D)
+    check(found.read().dataset, runs)
+    assert "ends in the middle of a line, which is left out (runs/r3)" in repr(found)
+    with pytest.raises(ExperimentError, match=rf"{name}, line 20\d"):
+        read(tmp_path / "runs" / "r3" / name)
+    put(tmp_path / "runs" / "r3" / name, lines + cut + "\n")
+    with pytest.raises(ExperimentError, match=rf"{name}, line 20\d"):
+        read(tmp_path / "runs")
+
+
+def test_a_quantity_that_is_nan_between_its_measurements(tmp_path):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        rows = [row | {"radius_sq": row["radius_sq"] if i % 3 == 1 else np.nan} for i, row in enumerate(log(run))]
+        rows += [row | {"step": row["step"] + 5000, "radius_sq": np.nan} for row in rows[-9:] if n == 0]
+        put(tmp_path / "runs" / f"r{n}" / "config.json", settings(run))
+        put(tmp_path / "runs" / f"r{n}" / "log.jsonl", "\n".join(json.dumps(row) for row in rows))
+    data = read(tmp_path / "runs").dataset
+    assert data["status"].values.tolist() == ["diverged"] + ["ok"] * 11
+    check(data.isel(run=slice(1, None)), runs[1:])
+
+
+def test_paths_in_settings_of_lightning_are_text(tmp_path):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        path = "dir: !!python/object/apply:pathlib.PosixPath\n- /\n- data\nloss: !!python/name:torch.nn.MSELoss ''\n"
+        put(tmp_path / "logs" / f"version_{n}" / "hparams.yaml", yaml(settings(run)) + path)
+        put(tmp_path / "logs" / f"version_{n}" / "metrics.csv", csv(log(run)))
+    check(read(tmp_path / "logs").dataset, runs)
+
+
+def test_sgd_of_timm_is_nesterov_s(tmp_path):
+    for word, optimizer in (("sgd", "nesterov"), ("momentum", "momentum")):
+        run = settings(gas_logs()[0]) | {"opt": word, "opt_betas": "null", "momentum": 0.9}
+        put(tmp_path / "args.yaml", yaml(run))
+        put(tmp_path / "summary.csv", csv([{"epoch": i, "train_loss": 1.0, "lr": 0.01} for i in range(20)]))
+        data = survey(tmp_path, "fixed-lr", dimension=D).read().dataset
+        assert data["optimizer"].values.tolist() == [optimizer]
