@@ -143,6 +143,11 @@ def _require(foreign: Foreign, assigned: Assigned, protocol: str, dimension: int
     for choice in KNOBS[protocol]:
         if not any(name in assigned.named for name in choice):
             wanted = " or ".join(choice)
+            if rivals := [column for name in choice for column in assigned.others.get(name, ())]:
+                raise ExperimentError(
+                    f"{foreign.source}: columns {', '.join(rivals)} may all be {wanted} and differ; choose one "
+                    f"with --map {choice[0]}=COLUMN"
+                )
             if any(f"{name}__MIN" in names for name in names):
                 raise ExperimentError(
                     f"{foreign.source} is a chart that was exported from W&B, without the settings of its runs; export "
@@ -187,7 +192,8 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
 
     def refuse(must: str) -> ExperimentError:
         shown = str(run.values.get(one.column, cell))[:60]
-        return ExperimentError(f"{source}, {run.place}, column {one.column}: {shown!r} {must}")
+        given = f" (--map {one.ours})" if one.how == GIVEN else ""
+        return ExperimentError(f"{source}, {run.place}, column {one.column}{given}: {shown!r} {must}")
 
     truth = one.ours in TRUTHS
     try:

@@ -157,16 +157,18 @@ def _joined(found: Foreign) -> list[ForeignRun]:
     dropped = []
     for place, runs in inside.items():
         single = [run for run in runs if all(len(one.step) < 2 for one in run.series.values())]
-        if len(runs) > 1 and len(single) < len(runs) and not homes[place].values:
+        told = {str([(name, value) for name, value in run.values.items() if is_setting(name)]) for run in single}
+        several = len(told) > 1 or any(run.values and run not in single for run in runs)
+        if len(runs) > 1 and (several or not single) and not homes[place].values:
             found.lost.append(f"the log in {place} itself, which is above the runs and has no settings")
             dropped.append(homes[place])
             continue
-        if homes[place].values and (nameless := [run for run in runs if not run.values and run not in single]):
-            found.lost.append(f"logs without settings inside a run: {', '.join(run.place for run in nameless[:3])}")
-            dropped += nameless
         dropped += single
         for run in single:
             homes[place].values = run.values | homes[place].values
+        if homes[place].values and (nameless := [run for run in runs if not run.values and run not in single]):
+            found.lost.append(f"logs without settings inside a run: {', '.join(run.place for run in nameless[:3])}")
+            dropped += nameless
     return [run for run in found.runs if not any(run is one for one in dropped)]
 
 

@@ -72,6 +72,9 @@ LIKE = (
     (r"beta1|beta_1", "momentum", 1, ""),
 )  # fmt: skip
 
+#: Settings that every claim rests on: of two columns that differ, a better name makes neither right.
+RATES = ("lr", "weight_decay", "effective_lr", "radius")
+
 #: What is set in a run; a column of settings is nothing else.
 SET = ("lr", "weight_decay", "effective_lr", "radius", "seed", "optimizer", "momentum", "dimension")
 CONFIGS = frozenset(("config", "cfg", "hparams", "hyperparams", "optimizer_hyperparams", "params", "args"))
@@ -201,12 +204,15 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
     first = best[0]
     rivals = [
         one
-        for one in best[1:]
-        if one.how == first.how and _plain(one.column) != _plain(first.column) and not same(first.column, one.column)
+        for one in (group if ours in RATES else best)
+        if one is not first
+        and one.how == first.how
+        and _plain(one.column) != _plain(first.column)
+        and not same(first.column, one.column)
     ]
     if not rivals:
         found.named[ours] = first
-    found.others[ours] = [one.column for one in group if one is not first]
+    found.others[ours] = [one.column for one in group if rivals or one is not first]
     for one in group:
         if rivals:
             found.aside[one.column] = f"one of {len(group)} columns that may be {ours}; --map {ours}={one} chooses it"

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from gas_logs import D, check, csv, gas_logs, log, put, read, settings, yaml
+from gas_logs import FORMATS, D, check, csv, gas_logs, log, put, read, settings, yaml
 
 from empirics.experiment import ExperimentError
 from empirics.importing import survey
@@ -169,3 +169,57 @@ def test_sgd_of_timm_is_nesterov_s(tmp_path):
         put(tmp_path / "summary.csv", csv([{"epoch": i, "train_loss": 1.0, "lr": 0.01} for i in range(20)]))
         data = survey(tmp_path, "fixed-lr", dimension=D).read().dataset
         assert data["optimizer"].values.tolist() == [optimizer]
+
+
+def test_the_settings_and_the_last_value_of_a_rate_are_not_the_same(tmp_path):
+    rows = [settings(run) | run["means"] for run in gas_logs()]
+    for name, last in (("lr", 0.0), ("summary.lr", 1e-6)):
+        renamed = [
+            {("config.lr" if key == "lr" else key): value for key, value in row.items()} | {name: last} for row in rows
+        ]
+        found = survey(put(tmp_path / "t.csv", csv(renamed)), "fixed-lr", dimension=D)
+        assert f"columns config.lr, {name} may all be lr and differ; choose one with --map lr=COLUMN" in str(
+            found.problem
+        )
+    equal = [row | {"config.lr": f"{row['lr']:.3e}"} for row in rows]
+    check(read(put(tmp_path / "t.csv", csv(equal))).dataset, gas_logs(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("last", "problem"), [(1.0, False), (0.5, True)])
+def test_a_rate_in_the_settings_and_in_the_log(tmp_path, last, problem):
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        put(tmp_path / "runs" / f"r{n}" / "config.json", {"optimizer": settings(run)})
+        put(tmp_path / "runs" / f"r{n}" / "metrics.csv", csv(log(run, **{"train/lr": run["lr"] * last})))
+    found = survey(tmp_path / "runs", "fixed-lr", dimension=D)
+    assert (found.problem is not None) == problem
+    if not problem:
+        check(found.read().dataset, runs)
+
+
+def test_tensorboard_with_hyperparameters_and_several_scalars_in_folders_of_their_own(tmp_path):
+    events = pytest.importorskip("torch.utils.tensorboard")
+    runs = gas_logs()
+    for n, run in enumerate(runs):
+        with events.SummaryWriter(tmp_path / "tb" / f"run{n}") as writer:
+            for row in log(run):
+                for name, value in row.items():
+                    writer.add_scalar(f"train/{name}", value, row["step"])
+                writer.add_scalars("losses", {"train": 1.0, "val": 2.0}, row["step"])
+            writer.add_hparams(settings(run), {"hparam/best": 0.1})
+    check(read(tmp_path / "tb").dataset, runs)
+
+
+def test_final_values_below_a_log_of_the_sweep_stay_runs(tmp_path):
+    runs = gas_logs()
+    FORMATS["wandb"][0](tmp_path / "wandb", runs)
+    put(tmp_path / "wandb" / "sweep.csv", "step,best\n1,2\n2,3\n")
+    check(read(tmp_path / "wandb").dataset, runs, rel=1e-9)
+
+
+def test_an_optimiser_that_is_given_may_be_written_in_any_way(tmp_path):
+    rows = [settings(run) | run["means"] for run in gas_logs()]
+    data = read(put(tmp_path / "t.csv", csv(rows)), optimizer="AdamW").dataset
+    assert set(data["optimizer"].values) == {"adamw"}
+    with pytest.raises(ExperimentError, match=r"column 0 \(--map weight_decay\): '0.0' must be above 0"):
+        read(tmp_path / "t.csv", columns={"weight_decay": "0"})
