@@ -300,7 +300,7 @@ def _state(found: Columns, foreign: Foreign) -> None:
     for word, means in zip(words, found.averaged, strict=True):
         if word and word != "ok" and word.lower() not in FINISHED:
             status.append(word)
-            reason.append("as imported")
+            reason.append("according to the file")
         else:
             status.append(means.status or ("too short" if asked and not told else "ok"))
             reason.append(means.reason or ("its series cannot show a drift" if status[-1] == "too short" else ""))
