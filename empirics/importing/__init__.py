@@ -127,6 +127,7 @@ def survey(
         raise ExperimentError(f"unknown protocol {protocol!r}; known: {', '.join(KNOBS)}")
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
+    optimizer = optimizer.lower()
     if optimizer not in EVERY_OPTIMIZER:
         raise ExperimentError(
             f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"

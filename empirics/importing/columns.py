@@ -19,7 +19,7 @@ from empirics.experiment.registry import nearest
 from empirics.importing.averages import Averages, Balance, averages
 from empirics.importing.copies import refuse_copies
 from empirics.importing.foreign import Foreign, ForeignRun, is_empty
-from empirics.importing.names import CERTAIN, DOUBTFUL, GUESSED, Assigned, Named
+from empirics.importing.names import CERTAIN, DOUBTFUL, GIVEN, GUESSED, Assigned, Named
 from empirics.measure import norm_balance
 from thermo_theory import FixedELR
 
@@ -126,6 +126,7 @@ def in_columns(foreign: Foreign, assigned: Assigned, protocol: str, dimension: i
     _label(found, protocol)
     _doubt(found, assigned, protocol)
     _state(found, foreign)
+    _doubt_temperature(found, assigned)
     _derive(found, protocol, found.dimension)
     return found
 
@@ -142,6 +143,16 @@ def _require(foreign: Foreign, assigned: Assigned, protocol: str, dimension: int
     for choice in KNOBS[protocol]:
         if not any(name in assigned.named for name in choice):
             wanted = " or ".join(choice)
+            if rivals := [column for name in choice for column in assigned.others.get(name, ())]:
+                raise ExperimentError(
+                    f"{foreign.source}: columns {', '.join(rivals)} may all be {wanted} and differ; choose one "
+                    f"with --map {choice[0]}=COLUMN"
+                )
+            if any(f"{name}__MIN" in names for name in names):
+                raise ExperimentError(
+                    f"{foreign.source} is a chart that was exported from W&B, without the settings of its runs; export "
+                    f"the table of runs instead, with {wanted}"
+                )
             raise ExperimentError(
                 f"{foreign.source}: column {wanted} is missing, which every claim at {protocol} requires; if it has "
                 f"another name, use --map {choice[0]}=COLUMN, or a number for all runs (columns: {listed})"
@@ -181,12 +192,13 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
 
     def refuse(must: str) -> ExperimentError:
         shown = str(run.values.get(one.column, cell))[:60]
-        return ExperimentError(f"{source}, {run.place}, column {one.column}: {shown!r} {must}")
+        given = f" (--map {one.ours})" if one.how == GIVEN else ""
+        return ExperimentError(f"{source}, {run.place}, column {one.column}{given}: {shown!r} {must}")
 
     truth = one.ours in TRUTHS
     try:
-        if isinstance(cell, str) and "_" in cell:
-            raise ValueError("Python reads 1_5 as 15")
+        if (isinstance(cell, str) and "_" in cell) or (isinstance(cell, bool) and not truth):
+            raise ValueError("Python reads 1_5 as 15, and True as 1")
         value = math.nan if is_empty(cell) else _truth(cell) if truth else float(cell)
     except (TypeError, ValueError):
         raise refuse("is neither true nor false (yes or no, 1 or 0)" if truth else "is not a number") from None
@@ -198,7 +210,7 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
         raise refuse("must be above 0")
     if one.ours in WHOLE:
         if not math.isfinite(value) or value != int(value):
-            raise refuse("is not a whole number")
+            raise refuse(f"is not a whole number; give every run one, or --map {one.ours}= to take no column")
         return int(value)
     return value
 
@@ -233,7 +245,9 @@ def _optimizers(foreign: Foreign, assigned: Assigned, words: Sequence[str] | Non
         name = known[first] if word else default
         if name == "sgd" and _setting(run, assigned, "momentum") > 0:
             nesterov = [value for column, value in run.values.items() if column.lower().endswith("nesterov")]
-            name = "nesterov" if any(WORDS.get(str(value).lower()) or value == 1 for value in nesterov) else "momentum"
+            timm = "opt_betas" in run.values  # whose sgd is Nesterov's, and whose momentum is not
+            said = any(WORDS.get(str(value).lower()) or value == 1 for value in nesterov)
+            name = "nesterov" if said or timm else "momentum"
         names.append(name)
     return names
 
@@ -286,7 +300,7 @@ def _state(found: Columns, foreign: Foreign) -> None:
     for word, means in zip(words, found.averaged, strict=True):
         if word and word != "ok" and word.lower() not in FINISHED:
             status.append(word)
-            reason.append("as imported")
+            reason.append("according to the file")
         else:
             status.append(means.status or ("too short" if asked and not told else "ok"))
             reason.append(means.reason or ("its series cannot show a drift" if status[-1] == "too short" else ""))
@@ -325,6 +339,15 @@ def _doubt(found: Columns, assigned: Assigned, protocol: str) -> None:
         found.notes.append(
             f"{one}: {usual}; clipped, of all weights, with weight decay added, or the runs were not stationary"
         )
+
+
+def _doubt_temperature(found: Columns, assigned: Assigned) -> None:
+    """Set a temperature aside that is the same in all runs while their rates differ: that of a softmax, say."""
+    one, values = assigned.named.get("temperature"), found.values.get("temperature", np.array([]))
+    rates = [found.values[name] for name in ("lr", "effective_lr") if found.have(name)]
+    if one and one.how != GIVEN and len(values) > 2 and np.ptp(values) == 0 and any(map(np.ptp, rates)):
+        assigned.aside[one.column] = f"a setting, equal in all runs; --map temperature={one} takes it all the same"
+        del assigned.named["temperature"], found.values["temperature"]
 
 
 def _repetition(found: Columns) -> list[int]:

@@ -16,7 +16,9 @@ import numpy as np
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, needs, series
-from empirics.importing.tables import LOGS, parsed, read_grid, read_json, recorded, suffix, text_of
+from empirics.importing.names import is_setting
+from empirics.importing.rows import recorded
+from empirics.importing.tables import LOGS, parsed, read_grid, read_json, suffix, text_of
 
 __all__ = ["has_logs", "read_folder"]
 
@@ -52,17 +54,20 @@ def read_folder(path: Path) -> Foreign:
         If there is none, a file is damaged, or a reader is not installed; the message names the file.
     """
     found = Foreign(str(path), "run folders", [], [])
-    bare: list[str] = []
+    bare: list[Path] = []
+    used: set[Path] = set()
     damaged: list[ExperimentError] = []
     for folder in _folders(path):
-        homes = dict.fromkeys((_home(folder), folder))
+        homes = dict.fromkeys((*_above(folder, path), _home(folder), folder))
         settings = [home / name for home in homes for name in SETTINGS if (home / name).is_file()]
         logs = _logs(folder)
         place = str(_home(folder).relative_to(path.parent))
         if not logs:
-            found.runs += [] if settings else list(_records(folder, path, found, damaged))
-            bare += [place] if settings else []
+            own = any(file.is_relative_to(_home(folder)) for file in settings)
+            found.runs += [] if own else list(_records(folder, path, found, damaged))
+            bare += [folder] if own else []
             continue
+        used.update(homes)
         run = ForeignRun(place)
         for file in settings:
             run.values |= _settings(file)
@@ -70,8 +75,10 @@ def read_folder(path: Path) -> Foreign:
         several = sum(suffix(file) in LOGS for file in logs) > 1
         for file in logs:
             _add(run, file, found, f"{file.stem.partition('.')[0]}/" if several and suffix(file) in LOGS else "")
-        found.configured |= set(told) - set(run.values)
-        run.values = told | run.values
+        found.configured |= set(told) - set(run.values) - set(run.series)
+        run.values = {
+            name: value for name, value in told.items() if name not in run.series or is_setting(name)
+        } | run.values
         found.files += [*settings, *logs]
         found.form = next((form for file, form in FORMS.items() if _has(folder, file)), found.form)
         found.runs.append(run)
@@ -79,10 +86,11 @@ def read_folder(path: Path) -> Foreign:
         raise damaged[0]
     found.lost += [str(error) for error in damaged]
     found.runs = _joined(found)
-    if bare and found.runs:
-        found.lost.append(f"folders with settings and no log: {', '.join(bare[:5])}{' ...' * (len(bare) > 5)}")
+    unused = [str(folder.relative_to(path.parent)) for folder in bare if folder not in used]
+    if unused and found.runs:
+        found.lost.append(f"folders with settings and no log: {', '.join(unused[:5])}{' ...' * (len(unused) > 5)}")
     if not found.runs:
-        seen = f"; settings without a log in {', '.join(bare[:3])}" if bare else ""
+        seen = f"; settings without a log in {', '.join(unused[:3])}" if unused else ""
         raise ExperimentError(
             f"{path} is neither a table nor a folder of runs: no metrics.csv, {STATE}, {SUMMARY}, event file, "
             f"or trace folder (with config.json and trace.pt) in it{seen}"
@@ -118,6 +126,13 @@ def _home(folder: Path) -> Path:
     return folder.parent if folder.name == "files" or folder.name.startswith("checkpoint-") else folder
 
 
+def _above(folder: Path, path: Path) -> list[Path]:
+    """The run of Hydra that a folder of logs is in, if this has no log itself."""
+    return [one for one in folder.parents if one.is_relative_to(path) and (one / ".hydra").is_dir() and not _logs(one)][
+        :1
+    ]
+
+
 def _has(folder: Path, file: str) -> bool:
     return any(folder.glob(f"{file}*"))
 
@@ -142,16 +157,18 @@ def _joined(found: Foreign) -> list[ForeignRun]:
     dropped = []
     for place, runs in inside.items():
         single = [run for run in runs if all(len(one.step) < 2 for one in run.series.values())]
-        if len(runs) > 1 and len(single) < len(runs) and not homes[place].values:
+        told = {str([(name, value) for name, value in run.values.items() if is_setting(name)]) for run in single}
+        several = len(told) > 1 or any(run.values and run not in single for run in runs)
+        if len(runs) > 1 and (several or not single) and not homes[place].values:
             found.lost.append(f"the log in {place} itself, which is above the runs and has no settings")
             dropped.append(homes[place])
             continue
-        if homes[place].values and (nameless := [run for run in runs if not run.values and run not in single]):
-            found.lost.append(f"logs without settings inside a run: {', '.join(run.place for run in nameless[:3])}")
-            dropped += nameless
         dropped += single
         for run in single:
             homes[place].values = run.values | homes[place].values
+        if homes[place].values and (nameless := [run for run in runs if not run.values and run not in single]):
+            found.lost.append(f"logs without settings inside a run: {', '.join(run.place for run in nameless[:3])}")
+            dropped += nameless
     return [run for run in found.runs if not any(run is one for one in dropped)]
 
 
@@ -179,9 +196,12 @@ def _yaml(file: Path) -> Any:
     yaml = needs("yaml", file, "yaml")
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
-        """The safe loader, and tuples, which Lightning writes."""
+        """The safe loader, and tuples, paths and names as text, which Lightning writes."""
 
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node))
+    python = "tag:yaml.org,2002:python/"
+    Loader.add_constructor(f"{python}tuple", lambda loader, node: loader.construct_sequence(node))
+    for tag in (f"{python}object/apply:pathlib.", f"{python}name:"):
+        Loader.add_multi_constructor(tag, lambda loader, rest, node: rest)
     try:
         return yaml.load(text_of(file), Loader=Loader)
     except yaml.constructor.ConstructorError as error:
@@ -206,7 +226,11 @@ def _add(run: ForeignRun, file: Path, found: Foreign, before: str) -> None:
         return
     if file.name == STATE:
         more = _trainer(file)
-        _lose(found, "training_args.bin is a pickle and is not opened: what is only there (weight decay) is not known")
+        _lose(
+            found,
+            "training_args.bin is a pickle and is not opened: what is only there (weight decay, the optimiser) is not "
+            "known; a Trainer's optimiser is AdamW unless another was chosen: give --optimizer",
+        )
     elif suffix(file) == ".json":
         (more, *rest) = read_json(file)
         if rest:

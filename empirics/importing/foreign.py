@@ -21,6 +21,12 @@ from empirics.experiment import ExperimentError
 
 __all__ = ["Foreign", "ForeignRun", "Logged", "checksum", "first_line", "flattened", "is_empty", "needs", "series"]
 
+#: A quantity that is NaN and a number again as often as this is measured at some steps alone: no run diverges so often.
+OFTEN = 3
+
+#: Numbers that differ by less, relatively, are the same: some formats keep single precision.
+SINGLE = 1e-5
+
 #: A table in which the step goes back more often than at this share of its rows is unordered, not restarted.
 UNORDERED = 0.1
 
@@ -70,12 +76,21 @@ class Foreign:
                 run.values[number] = float(number)
 
     def same(self, one: str, other: str) -> bool:
-        """Whether two columns hold the same in every run."""
-        return all(run.values.get(one) == run.values.get(other) for run in self.runs) and all(
-            (first is None) == (second is None)
-            and (first is None or second is None or all(map(np.array_equal, first, second)))
-            for first, second in ((run.series.get(one), run.series.get(other)) for run in self.runs)
-        )
+        """Whether two columns hold the same in every run; a setting is the same as its schedule."""
+        return all(_same(*(run.series.get(name, run.values.get(name)) for name in (one, other))) for run in self.runs)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values, series, or a value and a series that stays there or changes, are the same."""
+    if isinstance(one, Logged) and isinstance(other, Logged):
+        return all(map(np.array_equal, one, other))
+    if isinstance(one, Logged) or isinstance(other, Logged):
+        logged, value = (one, other) if isinstance(one, Logged) else (other, one)
+        return bool(np.ptp(logged.value) > 0) or _same(float(logged.value[-1]), value)
+    try:
+        return bool(np.isclose(float(one), float(other), rtol=SINGLE, atol=0))
+    except (TypeError, ValueError):
+        return bool(one == other)
 
 
 def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
@@ -89,7 +104,8 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
     Returns
     -------
     ordered : Logged
-        Entries of one step are averaged; where the step goes back, the earlier entries from there on are left out.
+        Entries of one step are averaged; where the step goes back, the earlier entries from there on are left out. NaN
+        that stands between numbers again and again is left out, too.
     note : str
         How often the run was restarted; empty if it was not.
 
@@ -106,6 +122,11 @@ def series(step: ArrayLike, value: ArrayLike) -> tuple[Logged, str]:
     steps, values = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
     if not np.isfinite(steps).all():
         raise ValueError("steps must be finite numbers")
+    there = np.flatnonzero(~np.isnan(values))
+    if np.count_nonzero(np.diff(there, prepend=-1) > 1) >= OFTEN:
+        end = len(values) if len(values) - there[-1] > np.diff(there).max() else there[-1] + 1
+        there = np.r_[there, there[-1] + 1 : end]
+        steps, values = steps[there], values[there]
     back, note = np.flatnonzero(np.diff(steps) < 0) + 1, ""
     if 0 < len(back) <= UNORDERED * len(steps) + 1 and len(back) < len(steps) - 1:
         kept = np.ones(len(steps), dtype=bool)

@@ -17,8 +17,20 @@ __all__ = ["NAMES", "Assigned", "Named", "assign", "bare", "is_setting"]
 NAMES = tuple(name for name in VARIABLES if name not in ("step", "block", "snapshot", "parameter", "weights"))
 
 #: Columns that count steps, that name runs, that say which data a row is of, and those of a long table.
-STEPS = ("step", "global_step", "training_step", "iteration", "iter", "trainer_global_step", "epoch")
+STEPS = (
+    *(
+        "step",
+        "global_step",
+        "training_step",
+        "iteration",
+        "training_iteration",
+        "iter",
+        "trainer_global_step",
+        "epoch",
+    ),
+)
 KEYS = ("run", "run_id", "run_uuid", "run_name", "name", "trial", "trial_id", "experiment")
+STATES = ("state", "status")
 SPLITS = ("split", "phase", "mode", "stage", "subset")
 TAGS = ("tag", "metric", "key", "variable")
 VALUES = ("value",)
@@ -41,7 +53,10 @@ SAME = {
 #: Other names that probably mean one of ours: pattern of the whole name, ours, power, and what has to be true.
 LIKE = (
     (r"(num|n|total|number_of)_param(eter)?s|d", "dimension", 1, "if all weights are scale-invariant, on one sphere"),
-    (r"base_lr|initial_lr|max_lr|lr_.*|eta|step_size", "lr", 1, "if it is the rate that was used"),
+    (r"lr_.*weight_decay", "weight_decay", 1, ""),
+    (r"lr_.*momentum", "momentum", 1, ""),
+    (r"base_lr|initial_lr|max_lr|lr_(?!.*(sched|decay|warm|min|final|end|mult|ratio|factor|gamma|noise|cycle|k_))\w*|eta|step_size",
+     "lr", 1, "if it is the rate that was used"),
     (r"lam(bda)?|l2|l2_penalty|decay", "weight_decay", 1, "if it is not multiplied by lr already"),
     (r"elr|eff_lr", "effective_lr", 1, "if it is at unit norm"),
     (r"(w|weights?|params?|parameters?)_(norm|l2)(_sq|_squared|2)|(norm|r|w)(_?sq|_squared|_?2)|radius_squared",
@@ -56,6 +71,9 @@ LIKE = (
     (r"(e?val|valid|validation|test)_acc(urac(y|ies))?(_.*)?", "test_accuracy", 1, ""),
     (r"beta1|beta_1", "momentum", 1, ""),
 )  # fmt: skip
+
+#: Settings that every claim rests on: of two columns that differ, a better name makes neither right.
+RATES = ("lr", "weight_decay", "effective_lr", "radius")
 
 #: What is set in a run; a column of settings is nothing else.
 SET = ("lr", "weight_decay", "effective_lr", "radius", "seed", "optimizer", "momentum", "dimension")
@@ -186,12 +204,15 @@ def _choose(found: Assigned, ours: str, group: list[Named], same: Callable[[str,
     first = best[0]
     rivals = [
         one
-        for one in best[1:]
-        if one.how == first.how and _plain(one.column) != _plain(first.column) and not same(first.column, one.column)
+        for one in (group if ours in RATES else best)
+        if one is not first
+        and one.how == first.how
+        and _plain(one.column) != _plain(first.column)
+        and not same(first.column, one.column)
     ]
     if not rivals:
         found.named[ours] = first
-    found.others[ours] = [one.column for one in group if one is not first]
+    found.others[ours] = [one.column for one in group if rivals or one is not first]
     for one in group:
         if rivals:
             found.aside[one.column] = f"one of {len(group)} columns that may be {ours}; --map {ours}={one} chooses it"
@@ -235,8 +256,11 @@ def _candidate(column: str) -> Named | str | None:
     if name in ("name", "type", "class", "target") and parts[-2:-1] in (["optim"], ["optimizer"], ["opt"]):
         return Named("optimizer", column, CERTAIN)
     if (name in NAMES or name == "dimension") and not name.startswith("test_"):
-        inside = folders <= BOXES
-        return Named(name, column, CERTAIN if inside else GUESSED, 1, "" if inside else f"if {column} is of all that")
+        if folders and name in ("entropy", "temperature"):
+            return Named(name, column, GUESSED, 1, "if it is that of the weights, not of what the network predicts")
+        inside = folders <= (BOXES | {"model"} if name in SET else BOXES)
+        why = "" if inside else "if it is that of all the weights in question"
+        return Named(name, column, CERTAIN if inside else GUESSED, 1, why)
     if gradient and "var" not in words and {"norm", "norms", "sq", "norm2", "total2", "gnorm", "squared", "l2"} & words:
         squared = bool(words & {"sq", "squared", "norm2", "total2"})
         return Named("grad_sq", column, DOUBTFUL, 1 if squared else 2, "if it is unclipped, and of these weights alone")

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+import empirics
+
 D, POINTS, EVERY = 301, 200, 25
 MEASURED = ("radius_sq", "grad_sq", "grad_variance", "loss")
 
@@ -119,6 +121,19 @@ def wide_table(path, runs):
 def arrays(path, runs):
     series = {name: np.stack([run["series"][name] for run in runs]) for name in MEASURED}
     np.savez(path, steps=steps(runs[0]), **{name: [run[name] for run in runs] for name in settings(runs[0])}, **series)
+
+
+def read(path, **options):
+    return empirics.read_runs(path, "fixed-lr", dimension=D, **options)
+
+
+def check(data, runs, rel=0.01):
+    """The runs are those, each with its means."""
+    assert data.sizes["run"] == len(runs)
+    order = np.lexsort((data["weight_decay"], data["lr"]))
+    for name in (*settings(runs[0]), *MEASURED):
+        wanted = [run.get(name, run["means"].get(name)) for run in runs]
+        np.testing.assert_allclose(data[name].values[order], wanted, rtol=1e-6 if name in runs[0] else rel)
 
 
 #: Name of the file or folder, what writes it, and whether it has series.

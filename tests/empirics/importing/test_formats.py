@@ -11,25 +11,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from gas_logs import FORMATS, MEASURED, D, csv, gas_logs, lightning, log, put, settings, yaml
+from gas_logs import FORMATS, MEASURED, D, check, csv, gas_logs, lightning, log, put, read, settings, yaml
 
 import empirics
 from empirics.cli import main
 from empirics.experiment import ExperimentError
 from empirics.importing import survey
-
-
-def read(path, **options):
-    return empirics.read_runs(path, "fixed-lr", dimension=D, **options)
-
-
-def check(data, runs, rel=0.01):
-    """The runs are those, each with its means."""
-    assert data.sizes["run"] == len(runs)
-    order = np.lexsort((data["weight_decay"], data["lr"]))
-    for name in (*settings(runs[0]), *MEASURED):
-        wanted = [run.get(name, run["means"].get(name)) for run in runs]
-        np.testing.assert_allclose(data[name].values[order], wanted, rtol=1e-6 if name in runs[0] else rel)
 
 
 @pytest.mark.parametrize("name", FORMATS)
