@@ -30,8 +30,9 @@ PLACES, SPREAD = 8, 0.5
 #: Differences of losses below this many roundings are not significant.
 ROUNDINGS = 200
 
-#: Share of a gradient that changes from place to place nearby, above which it is rounding. Of independent ones it is 1.
-UNSTABLE = 0.25
+#: Share of a gradient that changes between the weights and places nearby, above which it is rounding: then it is 1. There
+#: are several places, since the roundings of a few numbers may agree by chance.
+UNSTABLE, NEARBY = 0.2, 4
 
 #: Standard deviation of the values put into all-zero tensors, such as biases of a new network.
 STIR = 0.3
@@ -232,15 +233,16 @@ class _Measurement:
         return products
 
     def _rounding(self, nearby: float) -> set[str]:
-        """Return the tensors whose gradient is another one at the next place: 0, but for rounding."""
-        with self._changed(self._whole(), nearby):
-            there = self._gradient()
-        found = set()
-        for name, g in self.gradients.items():
-            size = float(g.double().square().sum() + there[name].double().square().sum())
-            if not float((g.double() - there[name].double()).square().sum()) < UNSTABLE * size:
-                found.add(name)
-        return found
+        """Return the tensors whose gradient is another one at places nearby: 0, but for rounding."""
+        changed, size = dict.fromkeys(self.parameters, 0.0), dict.fromkeys(self.parameters, 0.0)
+        for _ in range(NEARBY):
+            with self._changed(self._whole(), nearby):
+                there = self._gradient()
+            for name, here in self.gradients.items():
+                g, h = here.double(), there[name].double()
+                changed[name] += float((g - h).square().sum())
+                size[name] += float(g.square().sum() + h.square().sum())
+        return {name for name in self.parameters if not changed[name] < UNSTABLE * size[name]}
 
     def without_effect(self) -> list[str]:
         """Return the tensors that do not affect the loss."""
