@@ -30,8 +30,8 @@ PLACES, SPREAD = 8, 0.5
 #: Differences of losses below this many roundings are not significant.
 ROUNDINGS = 200
 
-#: Share of a gradient that changes between the weights and places nearby, above which it is rounding: then it is 1. There
-#: are several places, since the roundings of a few numbers may agree by chance.
+#: Share of a gradient that changes between the weights and places nearby, above which it is rounding, which has 1. At
+#: one place the roundings of a few numbers may agree by chance.
 UNSTABLE, NEARBY = 0.2, 4
 
 #: Standard deviation of the values put into all-zero tensors, such as biases of a new network.

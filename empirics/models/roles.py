@@ -107,19 +107,16 @@ class ParamGroups(list[dict[str, Any]]):
             lines.append((row.name, shape, row.role, decay.get(row.role, "optimiser's"), reason))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-        turning = sum(_size(row) for row in self.rows if row.role == "invariant")
-        total = sum(map(_size, self.rows))
+        groups = set().union(*(row.groups for row in self.rows))
+        turning = sum(group.parameters for group in groups if group.role == "invariant")
+        total = sum(group.parameters for group in groups)
         return "\n".join([*table, f"weight decay sets the rotation of {turning:,} of {total:,} weights"])
-
-
-def _size(row: TensorBlocks) -> int:
-    return sum(piece.parameters for group in row.groups for piece in group.pieces if piece.name == row.name)
 
 
 def _reason(row: TensorBlocks, group: Group) -> str:
     """Say why a tensor, or a part of it, has its role."""
     mine = [piece for piece in group.pieces if piece.name == row.name]
-    part = ", ".join(str(piece) for piece in mine if str(piece) != row.name)
+    part = ", ".join(str(piece).removeprefix(row.name) for piece in mine)  # empty for the whole
     if group.role == "dead":
         return f"no effect on the loss{part and f' of {part}'}"
     if group.role == "penalty":
