@@ -103,7 +103,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
     Raises
     ------
     ValueError
-        If the loss is not a finite scalar, does not depend on the model, or has gradients that are not finite.
+        If the loss is not a finite scalar, is another one the next time, does not depend on the model, or has gradients
+        that are not finite.
 
     Notes
     -----
@@ -199,6 +200,12 @@ class _Measurement:
             raise ValueError("the loss does not depend on the parameters: compute it from the model that is passed in")
         self._here, rounding = float(here.detach()), torch.finfo(here.dtype).eps
         self._noise = ROUNDINGS * rounding * max(abs(self._here), 1e-3)
+        with torch.no_grad():
+            again = float(self._evaluate())
+        if not abs(again - self._here) <= self._noise:
+            raise ValueError(
+                f"the loss of the same weights is {self._here:.6g} and then {again:.6g}: fix its minibatch"
+            )
         self.gradients = self._gradient()
         for name, gradient in self.gradients.items():
             if not torch.isfinite(gradient).all():

@@ -189,7 +189,7 @@ class InnerProducts:
 
     def profiles(self) -> dict[str, list[Profile]]:
         """Return the sums along each axis of every tensor, over the places at which all gradients are finite."""
-        values = torch.stack(self._places, 1).double().cpu().numpy()
+        values = torch.stack(self._places, 1).cpu().double().numpy()
         values = values[:, np.isfinite(values).all((0, 2))]
         found: dict[str, list[Profile]] = {}
         done = 0

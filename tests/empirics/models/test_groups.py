@@ -75,6 +75,18 @@ class Tied(nn.Module):
         return self.head(x + self.head(x) @ self.head.weight)
 
 
+class Embedded(nn.Module):
+    """Words and positions of a text, added and normalised, with nothing else before."""
+
+    def __init__(self):
+        super().__init__()
+        self.word, self.place, self.out = nn.Embedding(50, 16), nn.Embedding(64, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        words = (8 * x).long() % 50
+        return self.out(silu(layer_norm(self.word(words) + self.place.weight, (16,))).mean(1))
+
+
 class Branched(nn.Module):
     """Scale-invariant as long as its matrix is shorter than 1.3 times its initial norm."""
 
@@ -170,6 +182,7 @@ KNOWN = {
     "x @ W": (lambda: seq(Product(), nn.BatchNorm1d(24), nn.SiLU(), nn.Linear(24, 4)), {"0.weight": 24}, set()),
     "DoRA": (Adapted, {"up + base.weight": 24}, set()),
     "gates": (Recurrent, {"cell.weight_ih + cell.weight_hh + cell.bias_ih + cell.bias_hh": 1}, set()),
+    "embeddings": (Embedded, {"word.weight + place.weight": 1}, set()),
     "tied": (Tied, {"mix.weight": 1}, set()),
     "dropout": (
         lambda: seq(nn.Dropout(0.3), nn.Linear(64, 24, bias=False), nn.BatchNorm1d(24), nn.Dropout(), nn.Linear(24, 4)),

@@ -140,11 +140,12 @@ def test_shifts_that_are_still_zero_do_not_make_scales_invariant():
 
 
 def test_wrong_losses_are_refused():
-    model = nn.Linear(3, 2)
+    model, growing = nn.Linear(3, 2), iter(range(9))
     for loss, said in [
         (lambda m: m(torch.ones(1, 3)), "finite number"),
         (lambda m: m(torch.full((1, 3), torch.nan)).sum(), "finite number"),
         (lambda m: torch.tensor(1.0), "does not depend on the parameters"),
+        (lambda m: m(torch.full((1, 3), float(next(growing)))).sum(), "fix its minibatch"),
     ]:
         with pytest.raises(ValueError, match=said):
             scale_invariant_blocks(model, loss)
