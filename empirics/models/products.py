@@ -227,7 +227,7 @@ class InnerProducts:
         """
         profiles = self.profiles()
         found = {name: [profiles[name][0].group("dead", 0)] for name in dead or ()}
-        free = [each for name, each in profiles.items() if name not in found and name in (together or profiles)]
+        free = [each for name, each in profiles.items() if name not in found and (together is None or name in together)]
         for groups in _joint(free, self._least):
             names = [piece.name for piece in groups[0].pieces]
             good = [group for group in groups if not any(name in found for name in names) and confirmed(group)]

@@ -109,9 +109,9 @@ def image(*layers):
 
 
 def nearly():
-    """Scaled together, gain and shift change the loss a little: the bias after them is a tenth of what they give."""
+    """Scaled together, gain and shift change the loss a little: the bias after them is a fifth of what they give."""
     layer = nn.Linear(64, 9)
-    nn.init.normal_(layer.bias, std=0.03)
+    nn.init.normal_(layer.bias, std=0.1)
     return seq(nn.LayerNorm(64), nn.ReLU(), layer, nn.LayerNorm(9), nn.SiLU(), nn.Linear(9, 4))
 
 
@@ -158,10 +158,10 @@ KNOWN = {
     "depthwise filters, gains with shifts": (
         lambda: image(
             conv(4, 6, bias=False),
-            nn.BatchNorm2d(6),
+            nn.BatchNorm2d(6, eps=1e-9),
             nn.ReLU(),
             conv(6, 6, groups=6, bias=False),
-            nn.BatchNorm2d(6),
+            nn.BatchNorm2d(6, eps=1e-9),
             nn.SiLU(),
         ),
         {"1.weight": 6, "2.weight + 2.bias": 6, "4.weight": 6},
@@ -219,7 +219,7 @@ def test_known_symmetries_are_found_and_no_others(name, dtype):
     rows = scale_invariant_blocks(model, loss)
     groups = list(dict.fromkeys(group for row in rows for group in row.groups))
     assert by_role(groups) == (invariant, dead)
-    assert all(group.violation < 2e-3 for group in groups if group.role == "invariant")
+    assert all(group.violation < 1e-3 for group in groups if group.role == "invariant")
     ones = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
     assert [row.name for row in rows] == list(ones)
     assert sum(group.parameters for group in groups) == sum(one.numel() for one in ones.values())
