@@ -297,3 +297,17 @@ def test_a_gradient_that_is_not_finite_is_named():
     model = nn.Linear(3, 2)
     with pytest.raises(ValueError, match="the gradient of weight is not finite"):
         scale_invariant_blocks(model, lambda m: (m.weight - m.weight.detach()).square().sum().sqrt() + m.bias.sum())
+
+
+def test_places_without_finite_gradients_show_nothing():
+    torch.manual_seed(0)
+    places = []
+    for i in range(10):
+        w, x = torch.randn(4, 6), torch.randn(4, 6)
+        g = x - w * (x * w).sum() / w.square().sum()
+        places.append({"w": (w, g if i < 8 else g * torch.nan)})
+    for chosen, role in ((places, "invariant"), (places[8:], "penalty")):
+        products = InnerProducts()
+        for place in chosen:
+            products.add(place)
+        assert [(group.name, group.role) for group in products.groups()] == [("w", role)]
