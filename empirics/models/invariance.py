@@ -90,7 +90,7 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
         restored.
     loss
         Computes a scalar from the model, e.g. ``lambda m: cross_entropy(m(x), y)`` for a fixed minibatch. It is called
-        about ten times, with gradients, and about six times per tensor, with the same random numbers each time.
+        twelve times with gradients and up to seven times per tensor, with the same random numbers each time.
     tolerance
         Largest change of the loss under scaling, over the loss and over its change under a random change of the
         tensor's norm. A larger one than the default allows as much more of the gradient along the weights.
@@ -263,12 +263,13 @@ class _Measurement:
         """Whether the loss agrees that a group is invariant or dead."""
         if group not in self._confirmed:
             views = [piece.of(self.parameters[piece.name]) for piece in group.pieces]
-            effect = self._effect(views)
             if group.role == "dead":
-                self._confirmed[group] = effect <= self._noise
+                self._confirmed[group] = self._effect(views) <= self._noise
             else:
-                allowed = self._tolerance * min(effect, abs(self._here))
-                self._confirmed[group] = self._scaled(views, group.blocks) < max(allowed, self._noise)
+                change = self._scaled(views, group.blocks)
+                self._confirmed[group] = change <= self._noise or (
+                    change < self._tolerance * abs(self._here) and change < self._tolerance * self._effect(views)
+                )
         return self._confirmed[group]
 
     def _whole(self, *names: str) -> list[Tensor]:

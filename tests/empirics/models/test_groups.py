@@ -311,3 +311,18 @@ def test_places_without_finite_gradients_show_nothing():
         for place in chosen:
             products.add(place)
         assert [(group.name, group.role) for group in products.groups()] == [("w", role)]
+
+
+@pytest.mark.parametrize(("extra", "blocks"), [(0.0, 1), (1.0, 0)])
+def test_what_doubles_a_small_loss_is_not_small_beside_that_of_a_random_network(extra, blocks):
+    """The loss is 0.001 at the weights, about 0.3 elsewhere, and depends on the norm where no gradient shows it."""
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4, bias=False)
+    start = model.weight.detach().clone()
+
+    def loss(m):
+        far = 1 - (normalize(m.weight.flatten(), dim=0) * normalize(start.flatten(), dim=0)).sum()
+        return far + 1e-3 * (1 + extra * bool(m.weight.detach().norm() > 1.3 * start.norm()))
+
+    (row,) = scale_invariant_blocks(model, loss)
+    assert row.blocks == blocks
