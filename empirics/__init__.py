@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
-    from empirics.models import dimension
+    from empirics.models import dimension, param_groups
     from empirics.pages import report
     from empirics.probe import ThermoProbe
     from empirics.results import Runs, load
@@ -35,6 +35,7 @@ __all__ = [
     "import_runs",
     "isotropic",
     "load",
+    "param_groups",
     "read_runs",
     "report",
     "resume",
@@ -46,6 +47,7 @@ __all__ = [
 _HOME = {
     "empirics.experiment": ("Experiment", "ExperimentError"),
     "empirics.importing": ("import_runs", "read_runs"),
+    "empirics.models": ("param_groups",),
     "empirics.results": ("Runs", "load"),
     "empirics.running.runner": ("Status", "resume", "run", "status"),
     "empirics.claims": ("Verdict", "Verdicts", "compare"),

@@ -8,9 +8,10 @@ from thermo_theory.renamed import lazily
 if TYPE_CHECKING:
     from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
     from empirics.models.own import network
+    from empirics.models.roles import param_groups
     from empirics.models.spheres import dimension
 
-__all__ = ["MODELS", "TensorBlocks", "dimension", "network", "scale_invariant_blocks"]
+__all__ = ["MODELS", "TensorBlocks", "dimension", "network", "param_groups", "scale_invariant_blocks"]
 
 #: What needs torch is loaded when it is first used.
 __getattr__ = lazily(
@@ -19,5 +20,6 @@ __getattr__ = lazily(
         "empirics.models.invariance": ("TensorBlocks", "scale_invariant_blocks"),
         "empirics.models.own": ("network",),
         "empirics.models.spheres": ("dimension",),
+        "empirics.models.roles": ("param_groups",),
     },
 )
