@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
     from empirics.pages import report
-    from empirics.probe import ThermoProbe
+    from empirics.probe import ThermoProbe, watch
     from empirics.results import Runs, load
     from empirics.running.runner import Status, resume, run, status
 
@@ -39,6 +39,7 @@ __all__ = [
     "run",
     "status",
     "steering",
+    "watch",
 ]
 
 _HOME = {
@@ -48,7 +49,7 @@ _HOME = {
     "empirics.running.runner": ("Status", "resume", "run", "status"),
     "empirics.claims": ("Verdict", "Verdicts", "compare"),
     "empirics.pages": ("report",),
-    "empirics.probe": ("ThermoProbe",),
+    "empirics.probe": ("ThermoProbe", "watch"),
     "empirics": ("isotropic", "steering"),  # rooms that are public as such
 }
 
