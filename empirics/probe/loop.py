@@ -7,12 +7,13 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from empirics.models.groups import Group
 from empirics.models.invariance import scale_invariant_blocks
 from empirics.probe.losses import Losses
 from empirics.probe.noise import Noise
 from empirics.probe.rule import inner_optimizer, nested
 from empirics.probe.state import load_watch, watch_state
-from empirics.probe.tensors import Tensors, Watched
+from empirics.probe.tensors import Tensors
 
 __all__ = ["Loop"]
 
@@ -26,11 +27,12 @@ class Loop:
         if every < 2:
             raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
         self._model, self._optimizer, self._every = _bare(model), inner_optimizer(optimizer), every
-        self._known: dict[str, int] = {}
+        self._groups: list[Group] = []
         if loss is not None:
-            self._known = {found.name: found.blocks for found in scale_invariant_blocks(self._model, loss)}
+            found = (group for tensor in scale_invariant_blocks(self._model, loss) for group in tensor.groups)
+            self._groups = list(dict.fromkeys(found))
         self._watch = self._tensors()
-        if not self._watch.watched:
+        if not self._watch.tensors:
             raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
         self._losses, self._noise = Losses(), Noise()
         self._loss: Tensor | float | None = None
@@ -47,14 +49,15 @@ class Loop:
 
     def _tensors(self) -> Tensors:
         names = {id(p): name for name, p in self._model.named_parameters()}
-        found = []
+        found = {}
         for i, group in enumerate(self._optimizer.param_groups):
             for j, p in enumerate(group["params"]):
                 if p.requires_grad:
-                    name = names.get(id(p), f"parameter {j} of group {i}")
-                    found.append(Watched(name, p, i, self._known.get(name)))
+                    found[names.get(id(p), f"parameter {j} of group {i}")] = p
         order = {name: i for i, name in enumerate(names.values())}
-        return Tensors(sorted(found, key=lambda w: order.get(w.name, len(order))), self._optimizer, self._every)
+        tensors = {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+        groups = [group for group in self._groups if all(piece.name in tensors for piece in group.pieces)]
+        return Tensors(tensors, self._optimizer, self._every, groups)
 
     # In the loop -----------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class Loop:
         if self._depth > 1 or not self._watch.due:
             return
         trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(self._watch.watched) or len(self._optimizer.param_groups) != len(self._watch.decayed):
+        if trained != len(self._watch.tensors) or len(self._optimizer.param_groups) != len(self._watch.decayed):
             steps, self._watch = self._watch.steps, self._tensors()  # parameters were frozen, unfrozen or added
             self._watch.steps = steps
             self._noise.forget()
@@ -134,7 +137,7 @@ class Loop:
                 f"got {len(first)} and {len(second)}"
             )
         both = dict(zip(map(id, parameters), zip(first, second, strict=True), strict=True))
-        watched = [one.parameter for one in self._watch.watched]
+        watched = list(self._watch.tensors.values())
         self._noise.halves(watched, [both.get(id(p), (None, None)) for p in watched])
 
     def microbatch(self) -> None:
@@ -145,7 +148,7 @@ class Loop:
         first.
         """
         if self.due:
-            self._noise.part([watched.parameter for watched in self._watch.watched])
+            self._noise.part(list(self._watch.tensors.values()))
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 

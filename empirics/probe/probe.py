@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import isfinite, sqrt
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, finfo, nn
+from torch import Tensor, nn
 
 from empirics.probe.index import MeasuredIndex, measured_index
 from empirics.probe.loop import Loop
@@ -53,9 +53,6 @@ COLUMNS = (
 
 #: Largest deviation of the balance from 1 in an interval that counts as stationary.
 BALANCED = 0.1
-
-#: Gradient per weight, relative to the median over the tensors and in roundings, below which a tensor has no effect.
-DEAD = 30
 
 
 class ThermoProbe(Loop):
@@ -141,18 +138,15 @@ class ThermoProbe(Loop):
                 "no finite gradient has been measured yet: two or more steps of the optimizer that is watched are "
                 "needed, with gradients that are still there when optimizer.step() returns"
             )
-        unbiased, measured = self._noise.shares(), []
-        slopes = [sqrt(s.grad_sq.mean() / s.size) for s in seen if s is not None]
-        for i, (watched, each, norm_sq) in enumerate(zip(self._watch.watched, seen, norms, strict=True)):
-            if each is None:
-                continue
-            signal = each.signal if unbiased is None or not isfinite(unbiased[i]) else float(np.clip(unbiased[i], 0, 1))
-            dtype, kept = watched.parameter.dtype, self._watch.kept[watched.group]
-            least = DEAD * finfo(dtype).eps * float(np.median(slopes))
-            dead = not sqrt(each.grad_sq.mean() / each.size) > least
-            rule, words = self._watch.rule(watched.group, self._watch.rates), str(dtype).removeprefix("torch.")
-            size, matrix = watched.parameter.numel(), watched.parameter.ndim > 1
-            measured.append(Measured(watched.name, size, each, rule, norm_sq, signal, dead, kept, words, matrix))
+        shares = self._noise.shares()
+        unbiased = {} if shares is None else dict(zip(self._watch.tensors, shares, strict=True))
+        measured = []
+        for watched, each, norm_sq in zip(self._watch.watched, seen, norms, strict=True):
+            if each is not None:
+                share = unbiased.get(watched.group.pieces[0].name, nan)
+                signal = float(np.clip(share, 0, 1)) if isfinite(share) else each.signal
+                rule = self._watch.rule(watched.rates, self._watch.rates)
+                measured.append(Measured(watched, each, rule, norm_sq, signal, self._watch.kept[watched.rates]))
         return rows_of(measured)
 
     def frame(self) -> pd.DataFrame:
@@ -204,8 +198,7 @@ class ThermoProbe(Loop):
         for watched, past in zip(self._watch.watched, self._watch.past(), strict=True):
             for seen in past:
                 steps.append(seen.last)
-                size = watched.parameter.numel()
-                measured.append(Measured(watched.name, size, seen, seen.rule, seen.norm_sq, seen.signal))
+                measured.append(Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal))
         rows = [[step, *(getattr(row, name) for name in COLUMNS)] for step, row in zip(steps, rows_of(measured), strict=True)]
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 

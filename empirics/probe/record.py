@@ -71,6 +71,14 @@ class Seen:
         """Share of the mean gradient in E|g|^2, from consecutive steps."""
         return float(np.clip(abs(self.grad_next) / max(self.grad_sq.mean() * self.blocks, 1e-300), 0, 1))
 
+    def cut(self, blocks: int) -> Seen:
+        """Return the same of a single block, cut into equal scale-invariant ones; not scale-invariant if 0."""
+        n = max(blocks, 1)
+        return replace(
+            self, scale_invariant=blocks > 0, size=self.size // n, blocks=n, radius_sq=self.radius_sq / n,
+            grad_sq=self.grad_sq / n, unit_sq=self.unit_sq / n**2,
+        )  # fmt: skip
+
     def coarse(self) -> Seen:
         """Return the same with one mean block in place of all, as kept for the plot."""
         names = ("radius_sq", "grad_sq", "unit_sq", "angle_sq")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
+from empirics.probe.tensors import Watched
 from thermo_theory import FixedELR, FixedLR, Formula, Protocol
 from thermo_theory.relations import coordinates
 
@@ -34,16 +35,12 @@ FloatArray = NDArray[np.float64]
 class Measured:
     """What was seen of a tensor in a window, and what is now: rates, |w|^2, the share of the mean gradient in E|g|^2."""
 
-    name: str
-    parameters: int
+    watched: Watched
     seen: Seen
     rule: Rule
     norm_sq: float
     signal: float
-    dead: bool = False
     kept: float = 1.0  # share of weight decay that the arithmetic keeps
-    dtype: str = "float32"
-    matrix: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,17 +114,17 @@ def rows_of(measured: Sequence[Measured]) -> list[ProbeRow]:
 
 def _bare(one: Measured) -> ProbeRow:
     """Return what is measured under any rule: angle, norms, balance, and the target and time scale they give."""
-    seen, rule = one.seen, one.rule
+    seen, rule, watched = one.seen, one.rule, one.watched
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     grad_sq = float(seen.grad_sq.mean()) * seen.blocks
     norms = sqrt(seen.norm_sq * grad_sq)
     row = ProbeRow(
-        group=one.name, parameters=one.parameters, blocks=seen.blocks if invariant else 0, scale_invariant=invariant,
-        role="dead" if one.dead else "invariant" if invariant else "penalty", first=seen.first, last=seen.last,
+        group=watched.name, parameters=watched.parameters, blocks=seen.blocks if invariant else 0, scale_invariant=invariant,
+        role="dead" if watched.group.role == "dead" else "invariant" if invariant else "penalty", first=seen.first, last=seen.last,
         lr=rule.lr, weight_decay=rule.weight_decay, norm=sqrt(one.norm_sq), grad_norm=sqrt(grad_sq),
-        update_rms=sqrt(seen.move_sq / one.parameters), angular_update=sqrt(seen.angle_sq.mean()),
+        update_rms=sqrt(seen.move_sq / watched.parameters), angular_update=sqrt(seen.angle_sq.mean()),
         radial=seen.along / norms if norms else nan, volume=one.norm_sq / 2, unknown=rule.why_not, kept=one.kept,
-        dtype=one.dtype, matrix=one.matrix, changed=seen.changed, penalty=seen.penalty, balance=_balance(seen, 1.0),
+        dtype=str(watched.tensor.dtype).removeprefix("torch."), matrix=watched.tensor.ndim > 1, changed=seen.changed, penalty=seen.penalty, balance=_balance(seen, 1.0),
     )  # fmt: skip
     if rule.optimizer or not rule.lr * rule.weight_decay > 0:
         return row

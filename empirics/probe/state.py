@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from empirics.models.groups import Group, Piece
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
 from empirics.probe.tensors import Tensors, Watched
@@ -26,6 +27,8 @@ def _plain(value: Any) -> Any:
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)} | {"rule": asdict(value.rule)}
     if isinstance(value, (list, tuple)):
         return type(value)(_plain(one) for one in value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, np.ndarray):
         return torch.as_tensor(value.copy())
     return value.clone() if isinstance(value, Tensor) else value
@@ -34,6 +37,8 @@ def _plain(value: Any) -> Any:
 def _on(place: torch.device, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_on(place, one) for one in value)
+    if isinstance(value, dict):
+        return {name: _on(place, one) for name, one in value.items()}
     return value.to(place, copy=True) if isinstance(value, Tensor) else value
 
 
@@ -42,8 +47,9 @@ def _seen(values: Mapping[str, Any]) -> Seen:
     return Seen(**{**held, "rule": Rule(**held["rule"])})
 
 
-def _of_tensor(watched: Watched) -> dict[str, Any]:
-    held = {"name": watched.name, "shape": list(watched.parameter.shape), "known": watched.known}
+def _of(watched: Watched) -> dict[str, Any]:
+    held = {"pieces": [tuple(vars(piece).values()) for piece in watched.group.pieces]}
+    held |= {"role": watched.group.role, "blocks": watched.group.blocks}
     return held | {name: _plain(getattr(watched, name)) for name in ("stretches", "history")}
 
 
@@ -53,8 +59,10 @@ def watch_state(watch: Tensors) -> dict[str, Any]:
     It includes a pair of steps that has begun, with the gradients of its first step.
     """
     found = {name: _plain(getattr(watch, name)) for name in _KEPT}
-    found |= {"plan": watch.plan_state(), "tensors": [_of_tensor(watched) for watched in watch.watched]}
-    return found | {"held": _plain(watch.held) if watch.half is not None else []}
+    found |= {"plan": watch.plan_state(), "known": watch.known, "products": _plain(vars(watch.products))}
+    found |= {"tensors": {name: list(tensor.shape) for name, tensor in watch.tensors.items()}}
+    found |= {"groups": [_of(watched) for watched in watch.watched]}
+    return found | {"held": _plain(watch.held) if watch.half is not None else {}}
 
 
 def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
@@ -65,16 +73,16 @@ def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
     ValueError
         If it is the state of other tensors.
     """
-    mine = [(watched.name, list(watched.parameter.shape)) for watched in watch.watched]
-    theirs = [(held["name"], list(held["shape"])) for held in state["tensors"]]
-    if mine != theirs:
-        other = next((str(b) for a, b in zip(mine, theirs, strict=False) if a != b), f"{len(theirs)} tensors")
-        raise ValueError(f"this is the state of a probe on other tensors: {other} is not watched here")
-    place = watch.watched[0].parameter.device
+    mine = {name: list(tensor.shape) for name, tensor in watch.tensors.items()}
+    if other := [f"{name} {shape}" for name, shape in state["tensors"].items() if mine.get(name) != shape]:
+        raise ValueError(f"this is the state of a probe on other tensors: {other[0]} is not watched here")
+    groups = [Group(tuple(Piece(*one) for one in g["pieces"]), g["role"], g["blocks"]) for g in state["groups"]]
+    watch.divide(groups if state["known"] else ())
+    place = watch.watched[0].tensor.device
     for name in _KEPT:
         setattr(watch, name, _on(place, state[name]))
+    vars(watch.products).update(_on(place, state["products"]))
     watch.load_plan(state["plan"])
-    watch.held = [one.to(w.parameter.device, copy=True) for one, w in zip(state["held"], watch.watched, strict=False)]
-    for watched, held in zip(watch.watched, state["tensors"], strict=True):
-        watched.known = held["known"]
+    watch.held = _on(place, state["held"])
+    for watched, held in zip(watch.watched, state["groups"], strict=True):
         watched.stretches, watched.history = ([_seen(one) for one in held[name]] for name in ("stretches", "history"))

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirics.models.orthogonal import CERTAIN, partition
-from empirics.probe.record import Seen, Stat, penalty_in, summarise, together
+from empirics.models.groups import Group, InnerProducts, Piece
+from empirics.models.orthogonal import CERTAIN
+from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.replay import KINDS, Replay, kind_of, local
 from empirics.probe.rule import Rule, rule_as
 
@@ -31,50 +32,52 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Watched:
-    """A watched parameter tensor of parameter group number `group`, which is only read.
+    """Weights that are watched together: a tensor, a part of one, or parts of several; they are only read.
 
-    `known` is its number of blocks (0: not scale-invariant); None if not determined yet.
+    Parameters
+    ----------
+    group
+        Which weights, their role, and the number of scale-invariant blocks (0: none).
+    tensors
+        All watched tensors by name.
+    rates
+        Number of the parameter group of each tensor.
+    known
+        Whether its role is; until then scale invariance of the whole is judged from each interval anew.
     """
 
-    def __init__(self, name: str, parameter: Tensor, group: int, known: int | None = None) -> None:
-        self.name, self.parameter, self.group, self.known = name, parameter, group, known
-        self.sharded = hasattr(parameter, "to_local")
-        self.rows = parameter.shape[0] if parameter.ndim and not self.sharded else 1
+    def __init__(self, group: Group, tensors: Mapping[str, Tensor], rates: Mapping[str, int], known: bool) -> None:
+        self.group, self.known, self.name, self.parameters = group, known, group.name, group.parameters
+        largest = max(group.pieces, key=lambda piece: piece.parameters).name
+        self.tensor, self.rates, self.sharded = tensors[largest], rates[largest], hasattr(tensors[largest], "to_local")
+        self.blocks = max(group.blocks, 1)
         self.stretches: list[Seen] = []
         self.history: list[Seen] = []
 
-    @property
-    def groups(self) -> int:
-        """Number of rows into which it is divided for the measurement."""
-        return self.rows if self.known is None else max(self.known, 1)
-
-    def blocks(self, stats: FloatArray) -> int:
-        """Return the number of scale-invariant blocks, 0 for none: the one place where the probe asks for them.
-
-        `stats` has shape (pair, Stat, row). An L2 penalty within the loss is left out of w·g.
-        """
-        if self.known is not None:
-            return self.known
-        part = stats[np.isfinite(stats).all(axis=(1, 2))]
-        along = part[:, Stat.ALONG] - penalty_in(part) * part[:, Stat.WEIGHT]
-        return partition(along, part[:, Stat.WEIGHT], part[:, Stat.SLOPE], self.parameter.numel())
+    def of(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Return its weights, or gradients, as a matrix (block, weight); half precision as float32."""
+        found = values[self.name].reshape(1, -1) if self.sharded else self.group.of(values)
+        return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
 
     def read(self, stats: FloatArray, steps: Sequence[int], decayed: FloatArray, rule: Rule, steady: bool) -> Seen | None:
-        """Summarise a stretch."""
-        sums, number = decayed[:, self.group], self.parameter.numel()
-        return summarise(stats, steps, list(sums), self.stretches[-1] if self.stretches else None, rule, number, self.blocks(stats), steady)
+        """Summarise a stretch; `stats` has shape (pair, Stat, block)."""
+        since = self.stretches[-1] if self.stretches else None
+        sums = [float(one) for one in decayed[:, self.rates]]
+        blocks = self.group.blocks if self.known else 1
+        return summarise(stats, steps, sums, since, rule, self.parameters, blocks, steady)
 
-    def close(self, seen: Seen | None, stats: FloatArray) -> None:
-        """Keep a finished stretch, and fix the blocks once there are enough gradients."""
+    def close(self, seen: Seen | None) -> None:
+        """Keep a finished stretch."""
         if seen is None:
             return
-        with_gradient = np.isfinite(stats).all(axis=(1, 2)) & (stats[:, Stat.SLOPE] > 0).any(axis=1)
-        if self.known is None and with_gradient.sum() >= CERTAIN:
-            self.known = self.blocks(stats)
         self.stretches = [*self.stretches, seen][-WINDOW:]
         self.history.append(seen.coarse())
         if len(self.history) > HISTORY:
             self.history = self.history[1::2]
+
+    def adopt(self, whole: Watched) -> None:
+        """Take over what was measured of it as a single block."""
+        self.stretches, self.history = ([s.cut(self.group.blocks) for s in some] for some in (whole.stretches, whole.history))
 
     def recent(self, running: Seen | None) -> Seen | None:
         """Average recent stretches: those in the second half of the training, at most `WINDOW`."""
@@ -86,39 +89,52 @@ class Watched:
 
 
 class Tensors:
-    """All watched tensors, and the steps at which they are measured.
+    """All watched weights, and the steps at which they are measured.
 
     One pair of consecutive steps is measured in `every` steps, at random (with a generator of its own), so that it
-    cannot lock to anything periodic in the training. Of other steps only the rates are noted.
+    cannot lock to anything periodic in the training. Of other steps only the rates are noted. `tensors` are the watched
+    ones by name, `groups` those of their weights if known.
     """
 
-    def __init__(self, watched: list[Watched], optimizer: torch.optim.Optimizer, every: int) -> None:
-        self.watched, self.optimizer, self.every = watched, optimizer, every
+    def __init__(
+        self, tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, every: int, groups: Sequence[Group] = ()
+    ) -> None:
+        self.tensors, self.optimizer, self.every = tensors, optimizer, every
+        of = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
+        self._rates = {name: of[id(tensor)] for name, tensor in tensors.items()}
         self.steps = 0
         self.rates: list[tuple[Any, Any]] = []  # lr and weight decay of each parameter group in the last step
         self.decayed: list[Any] = [0.0] * len(optimizer.param_groups)  # sum of lr·wd over all steps
         self._randomly = random.Random(0)
         self._first, self._begun = 0, 0
         self._replays = self._smallest()
-        self.held: list[Tensor] = []  # during the first step of a pair, w before it; after it, g
+        self.held: dict[str, Tensor] = {}  # during the first step of a pair, w before it; after it, g
         self._begins = False
-        self.forget()
+        self.products = InnerProducts()
+        self.kinds: list[str] = [""] * len(self.decayed)
+        self.kept: list[float] = [1.0] * len(self.decayed)
+        self.divide(groups)
 
-    def forget(self) -> None:
-        """Drop the pairs that are not summarised yet, and the open one."""
+    def divide(self, groups: Sequence[Group]) -> None:
+        """Measure these groups of weights from now on; tensors as wholes if there are none."""
+        self.known, whole = bool(groups), [_whole(name, tensor) for name, tensor in self.tensors.items()]
+        self.watched = [Watched(group, self.tensors, self._rates, self.known) for group in groups or whole]
         self.half: tuple[int, list[Any], list[Any]] | None = None  # step, decayed and rates of an open pair
         self.columns: Tensor | None = None  # its inner products
         self.pairs: list[tuple[int, list[Any], list[Any]]] = []
         self.stats: list[Tensor] = []
         self.replayed: list[Tensor] = []
-        self.kinds: list[str] = [""] * len(self.decayed)
-        self.kept: list[float] = [1.0] * len(self.decayed)
+
+    def _groups(self) -> list[Group]:
+        """Return the groups of weights by role: the one place where the probe asks for them."""
+        sharded = [_whole(name, tensor) for name, tensor in self.tensors.items() if hasattr(tensor, "to_local")]
+        return [*(self.products.groups() if len(self.products) else []), *sharded]
 
     def _smallest(self) -> list[Replay | None]:
         """Return a replay for each parameter group, on its smallest matrix."""
         found: list[Replay | None] = []
         for i, group in enumerate(self.optimizer.param_groups):
-            mine = [w.parameter for w in self.watched if w.group == i and w.parameter.numel() > 1]
+            mine = [p for name, p in self.tensors.items() if self._rates[name] == i and p.numel() > 1]
             matrices = [p for p in mine if p.ndim > 1] or mine
             found.append(Replay(min(matrices, key=Tensor.numel), group) if matrices else None)
         return found
@@ -144,13 +160,14 @@ class Tensors:
     @torch.no_grad()
     def before(self) -> None:
         """Copy the weights before a first step; compare their norms with those after it before a second one."""
+        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
         if self.half is not None:
             assert self.columns is not None
-            self.columns[Stat.FOUND] = self._row([_dot(w, local(w.parameter), local(w.parameter)) for w in self.watched])
+            self.columns[Stat.FOUND] = self._row([_dot(one := w.of(now), one) for w in self.watched])
             return
-        now = [local(w.parameter).detach() for w in self.watched]
-        self.held = self.held or [torch.empty_like(one) for one in now]
-        torch._foreach_copy_(self.held, now)
+        if set(self.held) != set(now):
+            self.held = {name: torch.empty_like(one) for name, one in now.items()}
+        torch._foreach_copy_(list(self.held.values()), list(now.values()))
         self._begins = True
         for replay in self._replays:
             if replay is not None:
@@ -169,27 +186,41 @@ class Tensors:
         self.rates = rates
         self.decayed = [total + lr * decay for total, (lr, decay) in zip(self.decayed, rates, strict=True)]
         self.steps += 1
+        if len(self.pairs) >= (STRETCH if self.known else CERTAIN):
+            self._close()
+
+    def _gradients(self) -> dict[str, Tensor]:
+        """Return the dense gradients by name."""
+        found = {name: local(tensor.grad) for name, tensor in self.tensors.items()}
+        return {name: g for name, g in found.items() if g is not None and not g.is_sparse}
+
+    def _missing(self, watched: Watched, gradients: Mapping[str, Tensor]) -> bool:
+        return any(piece.name not in gradients for piece in watched.group.pieces)
 
     def _compare(self) -> None:
         """Compute the inner products of a first step, NaN where there is no gradient, and keep the gradient."""
-        columns = []
-        held = {id(w.parameter): one for w, one in zip(self.watched, self.held, strict=True)}
+        held = {id(tensor): self.held[name] for name, tensor in self.tensors.items()}
         replayed = [
             torch.full((len(KINDS) + 1,), torch.nan) if one is None
             else one.after(held[id(one.parameter)], self.optimizer.state.get(one.parameter, {}))
             for one in self._replays
         ]  # fmt: skip
         self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
-        for watched, w in zip(self.watched, self.held, strict=True):
-            g, now = local(watched.parameter.grad), local(watched.parameter).detach()
-            if g is None or g.is_sparse:
-                columns.append(now.new_full((len(Stat), watched.groups), torch.nan, dtype=torch.float32))
+        gradients, now = self._gradients(), {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        if not self.known:
+            dense = [name for name in gradients if not hasattr(self.tensors[name], "to_local")]
+            self.products.add({name: (self.held[name], gradients[name]) for name in dense})
+        columns = []
+        for watched in self.watched:
+            if self._missing(watched, gradients):
+                columns.append(watched.tensor.new_full((len(Stat), watched.blocks), torch.nan, dtype=torch.float32))
                 continue
-            moved = now.float() - w.float() if now.dtype in (torch.float16, torch.bfloat16) else now - w
-            pairs = ((w, w), (w, g), (g, g), (w, moved), (moved, moved), (now, now))
-            dots = [_dot(watched, a, b) for a, b in pairs]
+            w, g, there = watched.of(self.held), watched.of(gradients), watched.of(now)
+            moved = there - w
+            dots = [_dot(a, b) for a, b in ((w, w), (w, g), (g, g), (w, moved), (moved, moved), (there, there))]
             columns.append(torch.stack([*dots, dots[0], dots[0]]))
-            w.copy_(g)
+        for name, g in gradients.items():
+            self.held[name].copy_(g)
         place = columns[0].device
         self.columns = torch.cat([c.to(device=place, dtype=torch.float32) for c in columns], 1)
 
@@ -200,18 +231,16 @@ class Tensors:
     def _second(self) -> None:
         """Finish a pair with g·g', and choose the next one."""
         assert self.columns is not None and self.half is not None
-        parts = []
-        for watched, before in zip(self.watched, self.held, strict=True):
-            g = local(watched.parameter.grad)
-            missing = g is None or g.is_sparse
-            parts.append(self.columns.new_full((watched.groups,), torch.nan) if missing else _dot(watched, before, g))
+        gradients, parts = self._gradients(), []
+        for watched in self.watched:
+            missing = self._missing(watched, gradients)
+            empty = self.columns.new_full((watched.blocks,), torch.nan)
+            parts.append(empty if missing else _dot(watched.of(self.held), watched.of(gradients)))
         self.columns[Stat.NEXT] = self._row(parts)
         self.stats.append(self.columns)
         self.pairs.append(self.half)
         self.columns, self.half = None, None
         self._plan()
-        if len(self.pairs) >= (CERTAIN if self.steps < self.every else STRETCH):
-            self._close()
 
     def _plan(self) -> None:
         """Choose the next pair: at once at the start, so that the blocks are known soon; later one in `every` steps."""
@@ -224,20 +253,26 @@ class Tensors:
     # On the host -----------------------------------------------------------------------------------------------------
 
     def _fetch(self, now: Tensor | None = None) -> tuple[list[FloatArray], FloatArray]:
-        """Move the inner products to the host at once, and the present norms `now` (row,) if given."""
-        rows = [w.groups for w in self.watched]
-        place = self.watched[0].parameter.device
-        flat = [one.flatten() for one in (*self.stats, *([] if now is None else [now]))]
+        """Move the inner products to the host at once, and the present norms `now` (block,) if given."""
+        rows = [w.blocks for w in self.watched]
+        place = self.watched[0].tensor.device
+        stats = torch.stack(self.stats) if self.stats else torch.zeros(0, len(Stat), sum(rows), device=place)
+        norms = torch.zeros(0, device=place) if now is None else now
+        self._over_processes(stats, norms)
         replayed = [one.flatten().to(place) for one in self.replayed]
-        host = torch.cat([*flat, *replayed]).cpu().double() if flat or replayed else torch.zeros(0).double()
-        pairs, width = len(self.stats), sum(rows)
-        end = pairs * len(Stat) * width
-        stats = host[:end].reshape(pairs, len(Stat), width)
-        present = host[end : end + (0 if now is None else width)]
-        if pairs:
-            table = host[end + len(present) :].reshape(-1, len(self.decayed), len(KINDS) + 1)
-            self._recognise(table)
-        return np.split(stats.numpy(), np.cumsum(rows)[:-1], axis=2), present.numpy()
+        host = torch.cat([stats.flatten(), norms, *replayed]).cpu().double()
+        flat, present, table = host.split([stats.numel(), len(norms), len(host) - stats.numel() - len(norms)])
+        self._recognise(table.reshape(-1, len(self.decayed), len(KINDS) + 1))
+        return np.split(flat.reshape(stats.shape).numpy(), np.cumsum(rows)[:-1], axis=2), present.numpy()
+
+    def _over_processes(self, *values: Tensor) -> None:
+        """Add up the inner products of sharded tensors, whose parts the processes measure."""
+        sharded = torch.tensor([w.sharded for w in self.watched for _ in range(w.blocks)])
+        for one in values if sharded.any() else ():
+            if len(one):
+                part = one[..., sharded].contiguous()
+                torch.distributed.all_reduce(part)
+                one[..., sharded] = part
 
     def _recognise(self, table: Tensor) -> None:
         """Name the rule of each parameter group from the steps that were replayed."""
@@ -257,7 +292,7 @@ class Tensors:
         rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.decayed))]
         steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.decayed))]
         return [
-            w.read(one, steps, decayed, rules[w.group], steady[w.group])
+            w.read(one, steps, decayed, rules[w.rates], steady[w.rates])
             for w, one in zip(self.watched, stats, strict=True)
         ]
 
@@ -265,21 +300,28 @@ class Tensors:
         return np.array([[float(one) for one in pair[1]] for pair in self.pairs])
 
     def _close(self) -> None:
+        """Summarise a stretch; the first one shows the groups that are measured from then on."""
         stats, _ = self._fetch()
-        for watched, seen, one in zip(self.watched, self._summaries(stats), stats, strict=True):
-            watched.close(seen, one)
+        for watched, seen in zip(self.watched, self._summaries(stats), strict=True):
+            watched.close(seen)
         self.pairs, self.stats, self.replayed = [], [], []
+        if not self.known and any(watched.stretches for watched in self.watched):
+            before = {watched.name: watched for watched in self.watched}
+            self.divide(self._groups())
+            for watched in self.watched:
+                if watched.name in before:  # a whole tensor
+                    watched.adopt(before[watched.name])
 
     @torch.no_grad()
     def seen(self) -> tuple[list[Seen | None], list[float]]:
-        """Average recent stretches of each tensor, the running one included, up to now; and the present |w|^2.
+        """Average recent stretches of each group, the running one included, up to now; and the present |w|^2.
 
         One synchronisation with the device.
         """
-        squares = [_dot(w, local(w.parameter).detach(), local(w.parameter).detach()) for w in self.watched]
-        place = squares[0].device
-        stats, now = self._fetch(torch.cat([one.to(device=place, dtype=torch.float32) for one in squares]))
-        parts = np.split(now, np.cumsum([w.groups for w in self.watched])[:-1])
+        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        squares = [_dot(one := w.of(now), one) for w in self.watched]
+        stats, norms = self._fetch(torch.cat([one.to(device=squares[0].device, dtype=torch.float32) for one in squares]))
+        parts = np.split(norms, np.cumsum([w.blocks for w in self.watched])[:-1])
         running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
         found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
         totals = [float(part.sum()) for part in parts]
@@ -293,14 +335,14 @@ class Tensors:
 
     def _to_now(self, watched: Watched, seen: Seen, total: float) -> Seen:
         """Extend a window from its last measured step to the present."""
-        decay = float(self.decayed[watched.group]) - seen.decayed
+        decay = float(self.decayed[watched.rates]) - seen.decayed
         return replace(seen, last=self.steps, after=total, taken=seen.taken + decay * (seen.after + total) / 2)
 
 
-def _dot(watched: Watched, a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(_grouped(a, watched.groups), _grouped(b, watched.groups))
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, b)
 
 
-def _grouped(tensor: Tensor, groups: int) -> Tensor:
-    flat = tensor.reshape(groups, -1)
-    return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+def _whole(name: str, tensor: Tensor) -> Group:
+    shape = tuple(tensor.shape)
+    return Group((Piece(name, shape, 0, 0, shape[0] if shape else 1),), "penalty")
