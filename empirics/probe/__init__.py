@@ -1,7 +1,8 @@
 """A probe for your own training loop: the thermodynamics of its scale-invariant layers, measured as it trains.
 
-:func:`watch` attaches a :class:`ThermoProbe` to an optimiser; :mod:`empirics.probe.sinks` sends its values to TensorBoard or Weights & Biases;
-:mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` are callbacks for those trainers (extras).
+:func:`watch` attaches a :class:`ThermoProbe` to an optimiser; :mod:`empirics.probe.sinks` sends its values to
+TensorBoard or Weights & Biases; :mod:`empirics.probe.lightning` and :mod:`empirics.probe.huggingface` are
+callbacks for those trainers (extras).
 """
 
 from typing import TYPE_CHECKING

@@ -91,7 +91,7 @@ class Loop:
         self.close()
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Copy the weights before a step that is due; of nested calls (a step that calls its parent's) the outermost."""
+        """Copy the weights before a step that is due; of nested calls (a parent's step) the outermost."""
         self._depth += 1
         if self._depth > 1 or not self._watch.due:
             return

@@ -58,9 +58,9 @@ BALANCED = 0.1
 class ThermoProbe(Loop):
     """Measures the thermodynamics of every parameter tensor of a training, without changing anything.
 
-    It listens to the optimiser's own hooks, so nothing is called in the loop, and the gradients are those that are used:
-    after unscaling, clipping and averaging over processes. Once in `every` steps, at random, two consecutive steps are
-    measured; of others only the rates are noted. `empirics.watch` is the same in the words of a function.
+    It listens to the optimiser's own hooks, so nothing is called in the loop, and the gradients are those that are
+    used: after unscaling, clipping and averaging over processes. Once in `every` steps, at random, two consecutive
+    steps are measured; of others only the rates are noted. `empirics.watch` is the same as a function.
 
     Scale-invariant blocks are found by measurement: by default from ``w·g = 0`` in the first 8 measured pairs of steps,
     block by block; with `loss`, by :func:`empirics.models.scale_invariant_blocks`.
@@ -199,7 +199,10 @@ class ThermoProbe(Loop):
             for seen in past:
                 steps.append(seen.last)
                 measured.append(Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal))
-        rows = [[step, *(getattr(row, name) for name in COLUMNS)] for step, row in zip(steps, rows_of(measured), strict=True)]
+        rows = [
+            [step, *(getattr(row, name) for name in COLUMNS)]
+            for step, row in zip(steps, rows_of(measured), strict=True)
+        ]
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 
     def readings(self) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,15 +141,16 @@ def summarise(
     safe = np.where(weight > 0, weight, 1.0)
     tangent = np.sqrt(np.maximum(move - radial**2 / safe, 0) * safe)
     penalty, size = penalty_in(grouped), parameters // number
-    kept = np.flatnonzero(good)
+    kept = [int(i) for i in np.flatnonzero(good)]
     path = [(steps[i], decayed[i], float(r2)) for i, r2 in zip(kept, weight.sum(1), strict=True)]
     path = path if since is None else [(since.last - 1, since.decayed, since.after), *path]
     return Seen(
         first=path[0][0], last=path[-1][0] + 1, pairs=len(kept), scale_invariant=blocks > 0, size=size, blocks=number,
         rule=rule, radius_sq=weight.mean(0), grad_sq=slope.mean(0), unit_sq=(weight * slope).mean(0),
         angle_sq=(np.arctan2(tangent, weight + radial) ** 2).mean(0), grad_next=float(following.sum(1).mean()),
-        along=float(along.sum(1).mean()), move_sq=float(move.sum(1).mean()), before=path[0][2], after=path[-1][2], decayed=path[-1][1],
-        taken=sum((b[1] - a[1]) * (a[2] + b[2]) / 2 for a, b in zip(path, path[1:], strict=False)),
+        along=float(along.sum(1).mean()), move_sq=float(move.sum(1).mean()),
+        before=path[0][2], after=path[-1][2], decayed=path[-1][1],
+        taken=sum((b[1] - a[1]) * (a[2] + b[2]) / 2 for a, b in pairwise(path)),
         violation=violation(along - penalty * weight, weight, slope, size), penalty=penalty,
         changed=float((after.sum(1) != found.sum(1)).mean()), degree=_degree(slope.sum(1), move.sum(1)), steady=steady,
     )  # fmt: skip
@@ -168,8 +171,8 @@ def together(stretches: Sequence[Seen]) -> Seen:
     def mean(name: str) -> FloatArray:
         return np.asarray(np.average([getattr(s, name) for s in alike], axis=0, weights=pairs))
 
-    arrays = {name: mean(name) for name in ("radius_sq", "grad_sq", "unit_sq", "angle_sq")}
-    numbers = {name: float(mean(name)) for name in ("grad_next", "along", "move_sq", "changed")}
+    means: dict[str, Any] = {name: mean(name) for name in ("radius_sq", "grad_sq", "unit_sq", "angle_sq")}
+    means |= {name: float(mean(name)) for name in ("grad_next", "along", "move_sq", "changed")}
     rates = {(s.rule.lr, s.rule.weight_decay) for s in alike}
     return replace(
         last,
@@ -181,9 +184,8 @@ def together(stretches: Sequence[Seen]) -> Seen:
         penalty=float(mean("penalty")) if all(s.penalty for s in alike) else 0.0,
         degree=float(np.nanmedian(degrees)) if any(np.isfinite(degrees := [s.degree for s in alike])) else np.nan,
         steady=all(s.steady for s in alike) and len(rates) == 1,
-        **arrays,
-        **numbers,
-    )  # type: ignore[arg-type]
+        **means,
+    )
 
 
 def _kind(seen: Seen) -> tuple[int, bool, str]:

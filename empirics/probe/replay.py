@@ -1,4 +1,4 @@
-"""Which rule an optimiser follows, by comparing its step with the steps of the known rules; its name does not matter."""
+"""Which rule an optimiser follows, by comparing its step with those of the known rules; names do not matter."""
 
 from __future__ import annotations
 

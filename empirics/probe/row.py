@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf, isfinite, log, nan, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
 from empirics.probe.tensors import Watched
-from thermo_theory import FixedELR, FixedLR, Formula, Protocol
+from thermo_theory import FixedELR, Formula, Protocol
 from thermo_theory.relations import coordinates
 
 __all__ = ["REACHED", "Measured", "ProbeRow", "rows_of"]
@@ -33,7 +34,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen of a tensor in a window, and what is now: rates, |w|^2, the share of the mean gradient in E|g|^2."""
+    """What was seen in a window, and what is now: rates, |w|^2, the share of the mean gradient in E|g|^2."""
 
     watched: Watched
     seen: Seen
@@ -90,6 +91,7 @@ def _call(formula: Formula, values: dict[str, FloatArray]) -> FloatArray:
 def exponents(law: Protocol) -> tuple[float, float]:
     """Return s and e of a law: growth over decay of |w|^2 goes as r^-s, the effective learning rate as r^-e.
 
+    >>> from thermo_theory import FixedLR
     >>> [round(one, 6) for one in exponents(FixedLR)]
     [4.0, 2.0]
     """
@@ -118,18 +120,20 @@ def _bare(one: Measured) -> ProbeRow:
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     grad_sq = float(seen.grad_sq.mean()) * seen.blocks
     norms = sqrt(seen.norm_sq * grad_sq)
+    role = "dead" if watched.group.role == "dead" else "invariant" if invariant else "penalty"
     row = ProbeRow(
-        group=watched.name, parameters=watched.parameters, blocks=seen.blocks if invariant else 0, scale_invariant=invariant,
-        role="dead" if watched.group.role == "dead" else "invariant" if invariant else "penalty", first=seen.first, last=seen.last,
-        lr=rule.lr, weight_decay=rule.weight_decay, norm=sqrt(one.norm_sq), grad_norm=sqrt(grad_sq),
+        group=watched.name, parameters=watched.parameters, blocks=seen.blocks if invariant else 0,
+        scale_invariant=invariant, role=role, first=seen.first, last=seen.last, lr=rule.lr,
+        weight_decay=rule.weight_decay, norm=sqrt(one.norm_sq), grad_norm=sqrt(grad_sq),
         update_rms=sqrt(seen.move_sq / watched.parameters), angular_update=sqrt(seen.angle_sq.mean()),
         radial=seen.along / norms if norms else nan, volume=one.norm_sq / 2, unknown=rule.why_not, kept=one.kept,
-        dtype=str(watched.tensor.dtype).removeprefix("torch."), matrix=watched.tensor.ndim > 1, changed=seen.changed, penalty=seen.penalty, balance=_balance(seen, 1.0),
+        dtype=str(watched.tensor.dtype).removeprefix("torch."), matrix=watched.tensor.ndim > 1, changed=seen.changed,
+        penalty=seen.penalty, balance=_balance(seen, 1.0),
     )  # fmt: skip
     if rule.optimizer or not rule.lr * rule.weight_decay > 0:
         return row
     steepness = 4 if seen.degree > 0.5 and invariant else 2  # 2 + 2k; without scale invariance |u| hardly depends on r
-    found = {"relaxation_steps": 1 / (steepness * rule.lr * rule.weight_decay)}
+    found: dict[str, Any] = {"relaxation_steps": 1 / (steepness * rule.lr * rule.weight_decay)}
     if row.balance > LEAST_BALANCE:  # at the stationary norm gradients add what decay takes: angle^2 goes as 1/balance
         found |= {"angular_equilibrium": row.angular_update / sqrt(row.balance) * sqrt(_change(seen, rule))}
         found |= {"rotation": sqrt(row.balance)}
@@ -137,7 +141,7 @@ def _bare(one: Measured) -> ProbeRow:
             found |= _share(_now(one, row.balance, steepness), 0.5, found["relaxation_steps"], row.balance)
     elif invariant and isfinite(row.balance):
         found |= _share(0.0, 0.5, nan, 0.0)
-    return replace(row, **found)  # type: ignore[arg-type]
+    return replace(row, **found)
 
 
 def _now(one: Measured, balance: float, steepness: float) -> float:
@@ -195,45 +199,64 @@ def _under(law: Protocol, some: Sequence[Measured]) -> list[ProbeRow]:
         there = _call(law.radius, {**values, "sigma": np.sqrt(unit / directions)})
         steepness, power = exponents(law)
         shrink = np.where(values["eta"] > 0, rate * r2 / values["eta"], np.nan)
-        columns = zip(
-            some, mean(rate * r2), mean(r2), mean(constant * heat), mean(constant + 0 * heat), mean(pressure * volume),
-            mean(volume), mean(np.square(angle)), mean((there / values["r"]) ** steepness * r2), mean(shrink), strict=True,
-        )  # fmt: skip
-        return [_row(law, one, *rest, steepness, power) for one, *rest in columns]
+        columns = map(mean, (
+            rate * r2, r2, constant * heat, constant, pressure * volume, volume, np.square(angle),
+            (there / values["r"]) ** steepness * r2, shrink,
+        ))  # fmt: skip
+        table = zip(some, zip(*columns, strict=True), strict=True)
+        return [_row(one, _Means(*means), steepness, power) for one, means in table]
 
 
-def _row(
-    law: Protocol, one: Measured, rate: float, r2: float, warmth: float, constant: float, work: float, volume: float,
-    angle_sq: float, growth: float, shrink: float, steepness: float, power: float,
-) -> ProbeRow:  # fmt: skip
-    """Assemble a row from means over blocks of: rate·r², r², R·T, R, p·V, V, angle², growth, and decay over lr·wd."""
+class _Means(NamedTuple):
+    """Means over the blocks of a tensor."""
+
+    rate: float  # effective learning rate times r^2
+    r2: float
+    warmth: float  # R T
+    constant: float  # R
+    work: float  # p V
+    volume: float
+    angle_sq: float  # stationary
+    growth: float  # of r^2 by gradients, over 2 lr wd
+    shrink: float  # loss of r^2 by coupled weight decay, over 2 lr wd r^2
+
+
+def _row(one: Measured, mean: _Means, steepness: float, power: float) -> ProbeRow:
+    """Assemble the row of a tensor under a law, of which `exponents` returns the steepness and the power."""
     rule, seen, row = one.rule, one.seen, _bare(one)
-    decay, factor = rule.lr * rule.weight_decay, 1.0 if rule.decoupled else shrink
+    decay, factor = rule.lr * rule.weight_decay, 1.0 if rule.decoupled else mean.shrink
     if rule.lr == 0:
-        return replace(row, **({"effective_lr": 0.0, "temperature": 0.0} if row.scale_invariant else {}))
+        return replace(row, effective_lr=0.0, temperature=0.0) if row.scale_invariant else row
     row = replace(row, balance=_balance(seen, factor))
     if decay > 0:
-        target = sqrt(angle_sq)  # which goes as sqrt(lr·wd): the rotation is over that of the window's rates
+        target = sqrt(mean.angle_sq)  # which goes as sqrt(lr·wd): the rotation is over that of the window's rates
         turned = row.angular_update * sqrt(_change(seen, rule)) / target if target > 0 else nan
         time = 1 / ((steepness if row.scale_invariant else 2) * factor * decay)
         row = replace(row, angular_equilibrium=target, rotation=turned, relaxation_steps=time)
     if not row.scale_invariant or seen.size < 2:
         return row
-    row = replace(row, effective_lr=rate / r2, temperature=warmth / constant, volume=seen.blocks * volume)
+    temperature, volume = mean.warmth / mean.constant, seen.blocks * mean.volume
+    row = replace(row, effective_lr=mean.rate / mean.r2, temperature=temperature, volume=volume)
     if not decay > 0:
         return replace(row, pressure=0.0)
-    row = replace(row, pressure=work / volume, pv_over_rt=work / warmth if warmth > 0 else inf)
+    ratio = mean.work / mean.warmth if mean.warmth > 0 else inf
+    row = replace(row, pressure=mean.work / mean.volume, pv_over_rt=ratio)
     # Of a memory of gradients the law knows only that of white ones; at steady rates it is in the measured balance.
-    balance = _now(one, row.balance, steepness) if seen.steady and row.balance > LEAST_BALANCE else growth / r2
-    return replace(row, **_share(balance, power / steepness, row.relaxation_steps, row.balance))  # type: ignore[arg-type]
+    steady = seen.steady and row.balance > LEAST_BALANCE
+    balance = _now(one, row.balance, steepness) if steady else mean.growth / mean.r2
+    return replace(row, **_share(balance, power / steepness, row.relaxation_steps, row.balance))
 
 
-def _share(balance: float, power: float, time: float, said: float) -> dict[str, float | bool]:
+def _share(balance: float, power: float, time: float, said: float) -> dict[str, Any]:
     """Return the distance of the effective learning rate from its stationary value, and the steps to go."""
     if not balance > 0:
         return {"equilibrium_share": 0.0, "rises": True, "to_go": nan, "far": True}
     share = balance**power if balance < 1 else balance**-power
-    found = {"equilibrium_share": share, "rises": balance < 1, "far": share < REACHED or said <= LEAST_BALANCE}
+    found: dict[str, Any] = {
+        "equilibrium_share": share,
+        "rises": balance < 1,
+        "far": share < REACHED or said <= LEAST_BALANCE,
+    }
     if share >= REACHED or not isfinite(time):
         return found | {"to_go": 0.0}
     # r^s - r*^s, relative to r*^s, shrinks by e in `time`; at REACHED it is `away`.

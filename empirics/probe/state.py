@@ -43,13 +43,13 @@ def _on(place: torch.device, value: Any) -> Any:
 
 
 def _seen(values: Mapping[str, Any]) -> Seen:
-    held = {name: v.cpu().numpy().copy() if isinstance(v, Tensor) else v for name, v in values.items()}
+    held: dict[str, Any] = {name: v.cpu().numpy().copy() if isinstance(v, Tensor) else v for name, v in values.items()}
     return Seen(**{**held, "rule": Rule(**held["rule"])})
 
 
 def _of(watched: Watched) -> dict[str, Any]:
-    held = {"pieces": [tuple(vars(piece).values()) for piece in watched.group.pieces]}
-    held |= {"role": watched.group.role, "blocks": watched.group.blocks}
+    pieces = [tuple(vars(piece).values()) for piece in watched.group.pieces]
+    held = {"pieces": pieces, "role": watched.group.role, "blocks": watched.group.blocks}
     return held | {name: _plain(getattr(watched, name)) for name in ("stretches", "history")}
 
 

@@ -59,7 +59,9 @@ class Watched:
         found = values[self.name].reshape(1, -1) if self.sharded else self.group.of(values)
         return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
 
-    def read(self, stats: FloatArray, steps: Sequence[int], decayed: FloatArray, rule: Rule, steady: bool) -> Seen | None:
+    def read(
+        self, stats: FloatArray, steps: Sequence[int], decayed: FloatArray, rule: Rule, steady: bool
+    ) -> Seen | None:
         """Summarise a stretch; `stats` has shape (pair, Stat, block)."""
         since = self.stretches[-1] if self.stretches else None
         sums = [float(one) for one in decayed[:, self.rates]]
@@ -77,7 +79,9 @@ class Watched:
 
     def adopt(self, whole: Watched) -> None:
         """Take over what was measured of it as a single block."""
-        self.stretches, self.history = ([s.cut(self.group.blocks) for s in some] for some in (whole.stretches, whole.history))
+        self.stretches, self.history = (
+            [seen.cut(self.group.blocks) for seen in some] for some in (whole.stretches, whole.history)
+        )
 
     def recent(self, running: Seen | None) -> Seen | None:
         """Average recent stretches: those in the second half of the training, at most `WINDOW`."""
@@ -230,7 +234,8 @@ class Tensors:
 
     def _second(self) -> None:
         """Finish a pair with g·g', and choose the next one."""
-        assert self.columns is not None and self.half is not None
+        assert self.columns is not None
+        assert self.half is not None
         gradients, parts = self._gradients(), []
         for watched in self.watched:
             missing = self._missing(watched, gradients)
@@ -320,18 +325,19 @@ class Tensors:
         """
         now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
         squares = [_dot(one := w.of(now), one) for w in self.watched]
-        stats, norms = self._fetch(torch.cat([one.to(device=squares[0].device, dtype=torch.float32) for one in squares]))
+        stats, norms = self._fetch(torch.cat([one.to(squares[0].device, torch.float32) for one in squares]))
         parts = np.split(norms, np.cumsum([w.blocks for w in self.watched])[:-1])
         running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
         found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
         totals = [float(part.sum()) for part in parts]
-        ends = [None if s is None else self._to_now(w, s, t) for w, s, t in zip(self.watched, found, totals, strict=True)]
-        return ends, totals
+        each = zip(self.watched, found, totals, strict=True)
+        return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals
 
     def past(self) -> list[list[Seen]]:
         """Return the finished stretches of each tensor, and the running one."""
         running = self._summaries(self._fetch()[0]) if self.pairs else [None] * len(self.watched)
-        return [w.history + ([] if one is None else [one.coarse()]) for w, one in zip(self.watched, running, strict=True)]
+        each = zip(self.watched, running, strict=True)
+        return [watched.history + ([] if one is None else [one.coarse()]) for watched, one in each]
 
     def _to_now(self, watched: Watched, seen: Seen, total: float) -> Seen:
         """Extend a window from its last measured step to the present."""

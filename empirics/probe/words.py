@@ -72,8 +72,8 @@ def _measured(rows: Sequence[ProbeRow]) -> list[str]:
                          "applied; keep the weights in float32")  # fmt: skip
     if reset := [row for row in rows if row.changed]:
         share = max(row.changed for row in reset)
-        found.append(f"the norm of {_several(reset)} is changed outside the optimiser, between steps ({100 * share:.0f} "
-                     "% of the measured ones): it is not weight decay that sets it")  # fmt: skip
+        found.append(f"the norm of {_several(reset)} is changed outside the optimiser, between steps "
+                     f"({100 * share:.0f} % of the measured ones): it is not weight decay that sets it")  # fmt: skip
     if l2 := [row for row in rows if row.penalty]:
         found.append(f"the loss of {_several(l2)} contains an L2 penalty: its gradient is {l2[0].penalty:.2g}·w at "
                      "every step; the optimiser's weight_decay does the same without it")  # fmt: skip
@@ -170,8 +170,8 @@ def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
     return [
         {
             "group": row.group, "role": row.role, "lr": f"{row.lr:.3g}", "wd": f"{row.weight_decay:.3g}",
-            "norm": f"{row.norm:.3g}", "effective lr": f"{row.effective_lr:.3g}", "rotation": f"{row.angular_update:.2g}",
-            "stationary": f"{row.angular_equilibrium:.2g}",
+            "norm": f"{row.norm:.3g}", "effective lr": f"{row.effective_lr:.3g}",
+            "rotation": f"{row.angular_update:.2g}", "stationary": f"{row.angular_equilibrium:.2g}",
             "relaxation": _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
             "remark": _remark(row),
         }
@@ -186,4 +186,5 @@ def table(rows: Iterable[ProbeRow]) -> str:
     widths = [min(max(len(one[name]) for one in [*lines, {name: name}]), 48) for name in titles]
     every = [dict(zip(titles, titles, strict=True)), *lines]
     shown = [[f"…{one[n][-47:]}" if len(one[n]) > 48 else one[n] for n in titles] for one in every]
-    return "\n".join("  ".join(f"{cell:{w}s}" for cell, w in zip(one, widths, strict=True)).rstrip()[:160] for one in shown)
+    wide = [[f"{cell:{width}s}" for cell, width in zip(one, widths, strict=True)] for one in shown]
+    return "\n".join("  ".join(one).rstrip()[:160] for one in wide)
