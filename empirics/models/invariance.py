@@ -1,29 +1,37 @@
-"""Find the scale-invariant blocks of a network by scaling them and evaluating the loss, not by their names.
+"""Find the scale-invariant weights of a network by its gradients and by scaling them, not by their names.
 
-A block is a piece of a parameter tensor whose multiplication by any positive number leaves the loss unchanged: a filter
-(row) under BatchNorm, a group of rows under per-head normalisation, a whole matrix under LayerNorm or RMSNorm.
+A block is a set of weights whose multiplication by any positive number leaves the loss unchanged: a filter under
+BatchNorm, a group of rows under per-head normalisation, a whole matrix under LayerNorm or RMSNorm, with its bias.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from empirics.models.orthogonal import partition
+from empirics.models.groups import Group
+from empirics.models.products import InnerProducts, by_itself
 
-#: Maximum change of the loss when the blocks of a tensor are scaled, relative to its change under a random change of
-#: the same norm, for the tensor to have blocks at all. BatchNorm's eps = 1e-5 causes 1e-5 to 1e-4, a dependence on
-#: scale 0.1 to 1. Whether the blocks are good enough, their `violation` says.
+__all__ = ["TOLERANCE", "Loss", "TensorBlocks", "scale_invariant_blocks"]
+
+#: Maximum change of the loss when the blocks of a tensor are scaled by 1/2 to 2, relative to the loss itself and to its
+#: change under a random change of the same norm. BatchNorm's eps = 1e-5 causes 1e-5 to 1e-4, a dependence on scale 0.1
+#: to 1. Whether the blocks are good enough, their `violation` says.
 TOLERANCE = 1e-2
 
 #: Trials with different random factors and directions; in a single one the loss could return to its value by chance.
 TRIALS = 3
 
+#: Places at which gradients are taken: the weights, and random ones that differ from them by half of each norm.
+PLACES, SPREAD = 8, 0.5
+
 #: Differences of losses below this many roundings are not significant.
 ROUNDINGS = 200
+
+#: Share of a gradient that changes from place to place nearby, above which it is rounding. Of independent ones it is 1.
+UNSTABLE = 0.25
 
 #: Standard deviation of the values put into all-zero tensors, such as biases of a new network.
 STIR = 0.3
@@ -33,7 +41,7 @@ Loss = Callable[[nn.Module], Tensor]
 
 @dataclass(frozen=True)
 class TensorBlocks:
-    """The scale-invariant blocks of one parameter tensor.
+    """The scale-invariant blocks of one parameter tensor, and its role.
 
     Attributes
     ----------
@@ -42,14 +50,20 @@ class TensorBlocks:
     shape
         Its shape.
     blocks
-        The maximum number of scale-invariant blocks (equal groups of consecutive rows); 0 if there are none.
+        The maximum number of scale-invariant blocks that the tensor has by itself (equal groups of consecutive rows); 0
+        if there are none.
     scale_invariant
-        Whether there are any. A tensor that does not affect the loss has none.
+        Whether there are any.
     violation
         ``Σ|w·g| / Σ|w||g|`` over the blocks, or over the whole tensor if there are none; NaN if the gradient is 0.
     centred
         Whether the loss is unchanged when the same row is added to all rows of a block, as under LayerNorm: the mean of
         the rows is then flat.
+    role
+        ``"invariant"``, ``"penalty"`` or ``"dead"``, that of most of its weights: invariant if they are in a block,
+        which may be of columns, of a part of the tensor or of several tensors; dead if they do not affect the loss.
+    groups
+        The groups in which its weights are.
     """
 
     name: str
@@ -58,14 +72,15 @@ class TensorBlocks:
     scale_invariant: bool
     violation: float
     centred: bool = False
+    role: str = "penalty"
+    groups: tuple[Group, ...] = ()
 
 
 def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = TOLERANCE) -> list[TensorBlocks]:
     """Find the scale-invariant blocks of every parameter tensor of a network by measurement.
 
-    Each tensor is tested alone: a weight and a bias that can only be scaled together count as not scale-invariant.
-    All-zero tensors are filled with random numbers during the test: before ReLU and another normalised layer, the
-    scales of a BatchNorm are scale-invariant as long as its shifts are zero, but not once it is trained.
+    Groups of weights that can be scaled together are found within a tensor (rows, columns, heads) and over several: the
+    weight and bias of a layer before LayerNorm, the gain and shift of a norm before ReLU and another norm.
 
     Parameters
     ----------
@@ -74,9 +89,10 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
         restored.
     loss
         Computes a scalar from the model, e.g. ``lambda m: cross_entropy(m(x), y)`` for a fixed minibatch. It is called
-        about ten times per tensor, with the same random numbers each time.
+        about ten times, with gradients, and about six times per tensor, with the same random numbers each time.
     tolerance
-        Largest change of the loss under scaling, over that under a random change of the tensor's norm.
+        Largest change of the loss under scaling, over the loss and over its change under a random change of the
+        tensor's norm. A larger one than the default allows as much more of the gradient along the weights.
 
     Returns
     -------
@@ -86,31 +102,54 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
     Raises
     ------
     ValueError
-        If the loss is not a finite scalar, or does not depend on the model.
+        If the loss is not a finite scalar, does not depend on the model, or has gradients that are not finite.
 
     Notes
     -----
-    A block passes if scaling changes the loss by less than `tolerance` (a hundredth) of the effect of a random change
-    of the tensor's norm. Where rounding hides as much (a branch with a small factor, in float32) gradients decide,
-    since they are not differences of nearly equal numbers: ``w·g = 0`` block by block, at the weights and at random
-    ones, within a tenth of the cosine of random vectors. A gradient of pure rounding errors has the cosine of random
-    vectors.
+    Gradients propose: ``w·g = 0`` block by block, summed over the tensors of a group, at the weights and at random
+    ones, within a tenth of the cosine of random vectors. They are precise where rounding hides the effect on the loss
+    (a branch with a small factor, in float32). All-zero tensors are filled with random numbers during the test: before
+    ReLU and another normalised layer, the gains of a BatchNorm are scale-invariant as long as its shifts are zero, but
+    not once it is trained.
+
+    The loss decides: scaling must change it by less than `tolerance` (a hundredth) of itself and of the effect of a
+    random change of the same norm. A trained network's loss is small beside that of a random one, so gains that hardly
+    matter there may matter to it.
 
     Examples
     --------
     >>> from torch.nn.functional import cross_entropy
     >>> _ = torch.manual_seed(0)
-    >>> net = nn.Sequential(nn.Linear(8, 6, bias=False), nn.BatchNorm1d(6, affine=False), nn.ReLU(), nn.Linear(6, 3))
+    >>> net = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6, affine=False), nn.ReLU(), nn.Linear(6, 3))
     >>> x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
     >>> for row in scale_invariant_blocks(net, lambda m: cross_entropy(m(x), y)):
-    ...     print(row.name, row.blocks, row.scale_invariant)
-    0.weight 6 True
-    3.weight 0 False
-    3.bias 0 False
+    ...     print(row.name, row.blocks, row.role)
+    0.weight 6 invariant
+    0.bias 0 dead
+    3.weight 0 penalty
+    3.bias 0 penalty
     """
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     with _left_as_it_was(model), torch.random.fork_rng(devices=_cuda_devices(model)):
-        probe = _Probe(model, loss, tolerance)
-        return [probe.examine(name, parameter) for name, parameter in model.named_parameters()]
+        measurement = _Measurement(model, loss, tolerance)
+        products, profiles = measurement.products, measurement.products.profiles()
+        groups = products.groups(measurement.confirms, dead=measurement.without_effect(), together=trained)
+        rows = []
+        for name, parameter in measurement.parameters.items():
+            row = profiles[name][0]
+            alone = by_itself(row, measurement.confirms, tolerance / TOLERANCE)
+            blocks = alone.blocks if alone else 0
+            mine = tuple(group for group in groups if any(piece.name == name for piece in group.pieces))
+            found = row.group("invariant", blocks).violation
+            centred = blocks > 0 and _adds_up_to_nothing(measurement.gradients[name], blocks)
+            shape = tuple(parameter.shape)
+            rows.append(TensorBlocks(name, shape, blocks, blocks > 0, found, centred, _role(name, mine), mine))
+        return rows
+
+
+def _role(name: str, groups: tuple[Group, ...]) -> str:
+    """Return the role of most weights of a tensor."""
+    return max(groups, key=lambda group: sum(p.parameters for p in group.pieces if p.name == name)).role
 
 
 def _cuda_devices(model: nn.Module) -> list[int]:
@@ -136,34 +175,35 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Probe:
-    """The loss at the given parameters, its gradient, and its changes when one tensor is changed."""
+class _Measurement:
+    """The loss at the given parameters, its gradients there and elsewhere, and its changes when some are changed."""
 
     def __init__(self, model: nn.Module, loss: Loss, tolerance: float) -> None:
         self._model, self._loss, self._tolerance = model, loss, tolerance
         self._buffers = [(b, b.detach().clone()) for b in model.buffers()]
         self._seed = torch.initial_seed()
-        parameters = list(model.parameters())
-        randomly = torch.Generator().manual_seed(1)
-        for parameter in parameters:
+        self._randomly = torch.Generator().manual_seed(1)
+        self._confirmed: dict[Group, bool] = {}
+        self.parameters = dict(model.named_parameters())
+        for parameter in self.parameters.values():
             parameter.requires_grad_()
             if not parameter.detach().any():
-                stirred = STIR * torch.randn(parameter.shape, generator=randomly, dtype=torch.float64)
+                stirred = STIR * torch.randn(parameter.shape, generator=self._randomly, dtype=torch.float64)
                 parameter.data.copy_(stirred / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5)
         with torch.enable_grad():
             here = self._evaluate()
-            if here.numel() != 1 or not torch.isfinite(here).all():
-                raise ValueError("the loss must be a finite number: pass a callable of the model that returns a scalar")
-            if not here.requires_grad:
-                raise ValueError(
-                    "the loss does not depend on the parameters: compute it from the model that is passed in"
-                )
-            found = torch.autograd.grad(here.sum(), parameters, allow_unused=True)
-        zeros = map(torch.zeros_like, parameters)
-        self._gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
-        self._of = {id(p): g for p, g in zip(parameters, self._gradients, strict=True)}
-        self._here = float(here.detach())
-        self._noise = ROUNDINGS * torch.finfo(here.dtype).eps * max(abs(self._here), 1e-3)
+        if here.numel() != 1 or not torch.isfinite(here).all():
+            raise ValueError("the loss must be a finite number: pass a callable of the model that returns a scalar")
+        if not here.requires_grad:
+            raise ValueError("the loss does not depend on the parameters: compute it from the model that is passed in")
+        self._here, rounding = float(here.detach()), torch.finfo(here.dtype).eps
+        self._noise = ROUNDINGS * rounding * max(abs(self._here), 1e-3)
+        self.gradients = self._gradient()
+        for name, gradient in self.gradients.items():
+            if not torch.isfinite(gradient).all():
+                raise ValueError(f"the gradient of {name} is not finite, though the loss is")
+        self.products = self._gathered()
+        self._unstable = self._rounding(rounding**0.5)
 
     def _evaluate(self) -> Tensor:
         """Evaluate the loss, with the same random numbers and buffers every time."""
@@ -173,83 +213,104 @@ class _Probe:
                 buffer.copy_(value)
         return self._loss(self._model)
 
+    def _gradient(self) -> dict[str, Tensor]:
+        parameters = list(self.parameters.values())
+        with torch.enable_grad():
+            found = torch.autograd.grad(self._evaluate().sum(), parameters, allow_unused=True)
+        return {
+            name: torch.zeros_like(parameter) if g is None else g
+            for (name, parameter), g in zip(self.parameters.items(), found, strict=True)
+        }
+
+    def _gathered(self) -> InnerProducts:
+        """Take gradients at the weights, and at random places around them."""
+        products = InnerProducts(least=1)
+        for place in range(PLACES):
+            with self._changed(self._whole(), SPREAD if place else 0.0):
+                gradients = self.gradients if place == 0 else self._gradient()
+                products.add({name: (p.detach(), gradients[name]) for name, p in self.parameters.items()})
+        return products
+
+    def _rounding(self, nearby: float) -> set[str]:
+        """Return the tensors whose gradient is another one at the next place: 0, but for rounding."""
+        with self._changed(self._whole(), nearby):
+            there = self._gradient()
+        found = set()
+        for name, g in self.gradients.items():
+            size = float(g.double().square().sum() + there[name].double().square().sum())
+            if not float((g.double() - there[name].double()).square().sum()) < UNSTABLE * size:
+                found.add(name)
+        return found
+
+    def without_effect(self) -> list[str]:
+        """Return the tensors that do not affect the loss."""
+        return [
+            name
+            for name in self.parameters
+            if name in self._unstable and self._effect(self._whole(name)) <= self._noise
+        ]
+
+    def confirms(self, group: Group) -> bool:
+        """Whether the loss agrees that a group is invariant or dead."""
+        if group not in self._confirmed:
+            views = [piece.of(self.parameters[piece.name]) for piece in group.pieces]
+            effect = self._effect(views)
+            if group.role == "dead":
+                self._confirmed[group] = effect <= self._noise
+            else:
+                allowed = self._tolerance * min(effect, abs(self._here))
+                self._confirmed[group] = self._scaled(views, group.blocks) < max(allowed, self._noise)
+        return self._confirmed[group]
+
+    def _whole(self, *names: str) -> list[Tensor]:
+        return [self.parameters[name] for name in names or self.parameters]
+
+    @contextmanager
+    def _changed(self, views: list[Tensor], share: float) -> Iterator[None]:
+        """Add random numbers of this share of each norm, and restore the old values when the context ends."""
+        with torch.no_grad():
+            before = [view.detach().clone() for view in views]
+            for view in views:
+                added = torch.randn(view.shape, generator=self._randomly, dtype=torch.float64).to(view)
+                size = torch.linalg.vector_norm(view) / torch.linalg.vector_norm(added)
+                view.add_(added * (share * size))
+        try:
+            yield
+        finally:
+            _restore(views, before)
+
     @torch.no_grad()
-    def _change(self, parameter: Tensor, value: Tensor) -> float:
-        """Return the change of the loss for another value of a tensor, and restore the old one."""
-        before = parameter.detach().clone()
-        parameter.copy_(value)
-        try:
-            return float(self._evaluate()) - self._here
-        finally:
-            parameter.copy_(before)
-
-    def examine(self, name: str, parameter: Tensor) -> TensorBlocks:
-        """Test partitions into ever fewer blocks until one is scale-invariant."""
-        randomly = torch.Generator().manual_seed(0)
-        effect = self._effect(parameter, randomly)
-        if self._tolerance * effect > self._noise:
-            blocks = self._by_losses(parameter, effect, randomly)
-        else:
-            blocks = self._by_gradients(parameter, randomly)
-        found = _violation(parameter, self._of[id(parameter)], max(blocks, 1))
-        centred = blocks > 0 and _adds_up_to_nothing(self._of[id(parameter)], blocks)
-        return TensorBlocks(name, tuple(parameter.shape), blocks, blocks > 0, found, centred)
-
-    def _by_losses(self, parameter: Tensor, effect: float, randomly: torch.Generator) -> int:
-        rows = _rows(parameter)
-        for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameter.numel() > n):
-            if self._scaled(parameter, blocks, randomly) < self._tolerance * effect:
-                return blocks
-        return 0
-
-    def _by_gradients(self, parameter: Tensor, randomly: torch.Generator) -> int:
-        places = [parameter.detach().clone() for _ in range(1 + TRIALS)]
-        for place in places[1:]:
-            place += self._as_large(parameter, randomly)
-        pairs = [(place, self._gradient(parameter, place)) for place in places]
-        split = [[t.double().reshape(_rows(parameter), -1).cpu() for t in pair] for pair in pairs]
-        along, weight, slope = (
-            torch.stack([product(w, g).sum(1) for w, g in split]).numpy()
-            for product in (lambda w, g: w * g, lambda w, g: w * w, lambda w, g: g * g)
-        )
-        good = np.isfinite(slope).all(1)
-        return partition(along[good], weight[good], slope[good], parameter.numel())
-
-    def _gradient(self, parameter: Tensor, value: Tensor) -> Tensor:
-        """Return the gradient at another value of a tensor, and restore the old one."""
-        before = parameter.detach().clone()
-        try:
-            with torch.no_grad():
-                parameter.copy_(value)
-            with torch.enable_grad():
-                (found,) = torch.autograd.grad(self._evaluate().sum(), [parameter], allow_unused=True)
-        finally:
-            with torch.no_grad():
-                parameter.copy_(before)
-        return torch.zeros_like(before) if found is None else found
-
-    def _as_large(self, parameter: Tensor, randomly: torch.Generator) -> Tensor:
-        """Return a random tensor with the norm of a tensor."""
-        added = torch.randn(parameter.shape, generator=randomly, dtype=torch.float64).to(parameter)
-        return added * (torch.linalg.vector_norm(parameter.detach()) / torch.linalg.vector_norm(added))
-
-    def _effect(self, parameter: Tensor, randomly: torch.Generator) -> float:
-        """Return the rms change of the loss when a random tensor of the same norm is added."""
+    def _effect(self, views: list[Tensor]) -> float:
+        """Return the rms change of the loss when random numbers of the same norm are added."""
         changes = []
         for _ in range(TRIALS):
-            changes.append(self._change(parameter, parameter.detach() + self._as_large(parameter, randomly)))
+            with self._changed(views, 1.0):
+                changes.append(float(self._evaluate()) - self._here)
         return _rms(changes)
 
-    def _scaled(self, parameter: Tensor, blocks: int, randomly: torch.Generator) -> float:
+    @torch.no_grad()
+    def _scaled(self, views: list[Tensor], blocks: int) -> float:
         """Return the rms change of the loss when each block is multiplied by a different factor, ½ to 2."""
+        before = [view.clone() for view in views]
         changes = []
         for _ in range(TRIALS):
-            factors = torch.exp2(2 * torch.rand(blocks, 1, generator=randomly, dtype=torch.float64) - 1)
+            factors = torch.exp2(2 * torch.rand(blocks, generator=self._randomly, dtype=torch.float64) - 1)
             if blocks == 1:
                 factors = torch.where(factors > 1, factors + 0.5, factors - 0.25)  # away from 1
-            scaled = parameter.detach().reshape(blocks, -1) * factors.to(parameter)
-            changes.append(self._change(parameter, scaled.reshape(parameter.shape)))
+            try:
+                for view in views:
+                    each = factors.repeat_interleave(len(view) // blocks).to(view)
+                    view.mul_(each.reshape(-1, *[1] * (view.ndim - 1)))
+                changes.append(float(self._evaluate()) - self._here)
+            finally:
+                _restore(views, before)
         return _rms(changes)
+
+
+@torch.no_grad()
+def _restore(views: list[Tensor], before: list[Tensor]) -> None:
+    for view, value in zip(views, before, strict=True):
+        view.copy_(value)
 
 
 def _adds_up_to_nothing(gradient: Tensor, blocks: int) -> bool:
@@ -261,16 +322,6 @@ def _adds_up_to_nothing(gradient: Tensor, blocks: int) -> bool:
     return bool(size > 0 and torch.linalg.vector_norm(rows.sum(1)) <= TOLERANCE * size)
 
 
-def _rows(parameter: Tensor) -> int:
-    return parameter.shape[0] if parameter.ndim else 1
-
-
 def _rms(values: list[float]) -> float:
     finite = torch.tensor(values, dtype=torch.float64)
     return float("inf") if not torch.isfinite(finite).all() else float(finite.square().mean().sqrt())
-
-
-def _violation(parameter: Tensor, gradient: Tensor, blocks: int) -> float:
-    w, g = parameter.detach().double().reshape(blocks, -1), gradient.double().reshape(blocks, -1)
-    sizes = (w.norm(dim=1) * g.norm(dim=1)).sum()
-    return float((w * g).sum(1).abs().sum() / sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CERTAIN", "CLOSE", "RANDOM", "partition", "passes", "violation"]
+__all__ = ["CERTAIN", "CLOSE", "RANDOM", "limit", "partition", "passes", "violation"]
 
 #: Maximum cosine of w and g of a scale-invariant tensor, rms over steps and blocks, in units of that of random vectors,
 #: 1/sqrt(d). BatchNorm's eps = 1e-5 and float32 cause 1e-4 to 0.03, bfloat16 1e-2; other tensors have 0.5 or more, from
@@ -43,13 +43,22 @@ def violation(along: FloatArray, weight: FloatArray, slope: FloatArray, size: fl
     return float(np.sqrt(squared[seen].mean())) if seen.any() else float("nan")
 
 
+def limit(size: float) -> float:
+    """Return the largest :func:`violation` of blocks of `size` weights that count as scale-invariant.
+
+    >>> limit(10_000), limit(16)
+    (0.1, 0.012)
+    """
+    return min(RANDOM, CLOSE * size**0.5)
+
+
 def passes(found: float, size: float) -> bool:
     """Whether blocks of `size` weights with this :func:`violation` count as scale-invariant; NaN does not.
 
     >>> passes(0.02, size=144), passes(0.02, size=16)
     (True, False)
     """
-    return found < RANDOM and found < CLOSE * size**0.5
+    return found < limit(size)
 
 
 def partition(along: FloatArray, weight: FloatArray, slope: FloatArray, parameters: int) -> int:
