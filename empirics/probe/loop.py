@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -36,7 +38,7 @@ class Loop:
             raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
         self._losses, self._noise = Losses(), Noise()
         self._loss: Tensor | float | None = None
-        self._depth = 0
+        self._step: FrameType | None = None  # the call of the optimiser's step that is going on
         # Of optimisers inside another one all are listened to: SAM's step may be that of the one inside alone.
         self._hooks = [
             attach(hook)
@@ -92,8 +94,13 @@ class Loop:
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Copy the weights before a step that is due; of nested calls (a parent's step) the outermost."""
-        self._depth += 1
-        if self._depth > 1 or not self._watch.due:
+        frame: FrameType | None = sys._getframe(1)
+        while self._step is not None and frame is not None:  # it may also have ended with an error
+            if frame is self._step:
+                return
+            frame = frame.f_back
+        self._step = sys._getframe(1)
+        if not self._watch.due:
             return
         trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
         if trained != len(self._watch.tensors) or len(self._optimizer.param_groups) != len(self._watch.decayed):
@@ -104,9 +111,9 @@ class Loop:
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Measure a step. The gradients are read here: backward may run inside the step, as a closure does."""
-        self._depth -= 1
-        if self._depth:
+        if sys._getframe(1) is not self._step:
             return
+        self._step = None
         self._losses.add(self._loss)
         self._loss = None
         if self._watch.due:

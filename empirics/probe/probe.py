@@ -26,30 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "ThermoProbe", "watch"]
 
 COLUMNS = (
-    "group",
-    "parameters",
-    "blocks",
-    "scale_invariant",
-    "role",
-    "first",
-    "last",
-    "lr",
-    "weight_decay",
-    "effective_lr",
-    "norm",
-    "grad_norm",
-    "update_rms",
-    "temperature",
-    "pressure",
-    "volume",
-    "pv_over_rt",
-    "balance",
-    "angular_update",
-    "angular_equilibrium",
-    "equilibrium_share",
-    "relaxation_steps",
-    "radial",
-)
+    "group", "parameters", "blocks", "scale_invariant", "role", "first", "last", "lr", "weight_decay", "effective_lr",
+    "norm", "grad_norm", "update_rms", "temperature", "pressure", "volume", "pv_over_rt", "balance", "angular_update",
+    "angular_equilibrium", "equilibrium_share", "relaxation_steps", "radial",
+)  # fmt: skip
 
 #: Largest deviation of the balance from 1 in an interval that counts as stationary.
 BALANCED = 0.1

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirics.models.groups import Group, InnerProducts, Piece
+from empirics.models.groups import Group, Piece
 from empirics.models.orthogonal import CERTAIN
+from empirics.models.products import InnerProducts
 from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.replay import KINDS, Replay, kind_of, local
 from empirics.probe.rule import Rule, rule_as
@@ -212,8 +213,12 @@ class Tensors:
         self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
         gradients, now = self._gradients(), {name: local(tensor).detach() for name, tensor in self.tensors.items()}
         if not self.known:
-            dense = [name for name in gradients if not hasattr(self.tensors[name], "to_local")]
-            self.products.add({name: (self.held[name], gradients[name]) for name in dense})
+            mine = [name for name, tensor in self.tensors.items() if not hasattr(tensor, "to_local")]
+            found = {
+                name: gradients.get(name, torch.zeros(())).nan_to_num(0, 0, 0).expand(self.held[name].shape)
+                for name in mine
+            }
+            self.products.add({name: (self.held[name], found[name].to(self.held[name])) for name in mine})
         columns = []
         for watched in self.watched:
             if self._missing(watched, gradients):
