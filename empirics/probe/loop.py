@@ -38,7 +38,9 @@ class Loop:
             raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
         self._losses, self._noise = Losses(), Noise()
         self._loss: Tensor | float | None = None
-        self._step: FrameType | None = None  # the call of the optimiser's step that is going on
+        self._gap = 0  # steps since the last one with a loss
+        self._depth = 0  # nested calls of step that are going on
+        self._frame: FrameType | None = None  # the outermost
         # Of optimisers inside another one all are listened to: SAM's step may be that of the one inside alone.
         self._hooks = [
             attach(hook)
@@ -94,31 +96,49 @@ class Loop:
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Copy the weights before a step that is due; of nested calls (a parent's step) the outermost."""
-        frame: FrameType | None = sys._getframe(1)
-        while self._step is not None and frame is not None:  # it may also have ended with an error
-            if frame is self._step:
-                return
-            frame = frame.f_back
-        self._step = sys._getframe(1)
-        if not self._watch.due:
+        self._depth += 1
+        if self._depth > 1 and not self._ended():
+            return
+        self._frame = sys._getframe(1)
+        watch = self._watch
+        if watch.steps < watch.next and len(self._optimizer.param_groups) == len(watch.noted):
             return
         trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(self._watch.tensors) or len(self._optimizer.param_groups) != len(self._watch.decayed):
-            steps, self._watch = self._watch.steps, self._tensors()  # parameters were frozen, unfrozen or added
-            self._watch.steps = steps
+        if trained != len(watch.tensors) or len(self._optimizer.param_groups) != len(watch.noted):
+            self._watch = self._tensors()  # parameters were frozen, unfrozen or added
+            self._watch.steps = watch.steps
             self._noise.forget()
         self._watch.before()
 
+    def _ended(self) -> bool:
+        """Whether the outer call is not going on any more: it ended with an error."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and frame is not self._frame:
+            frame = frame.f_back
+        if frame is None:
+            self._depth = 1
+        return frame is None
+
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Measure a step. The gradients are read here: backward may run inside the step, as a closure does."""
-        if sys._getframe(1) is not self._step:
+        """Count a step, and measure it if it is due.
+
+        The gradients are read here: backward may run inside the step, as a closure.
+        """
+        self._depth -= 1
+        if self._depth:
             return
-        self._step = None
-        self._losses.add(self._loss)
-        self._loss = None
-        if self._watch.due:
+        watch = self._watch
+        if self._loss is None:
+            self._gap += 1
+        else:
+            self._losses.skip(self._gap)
+            self._losses.add(self._loss)
+            self._loss, self._gap = None, 0
+        if watch.steps < watch.next:
+            watch.count_step()
+        else:
             self._noise.end_of_parts()
-        self._watch.after()
+            watch.after()
 
     def halves(self, first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> None:
         """Pass the gradients of two independent halves of a minibatch, for an unbiased noise estimate.

@@ -273,7 +273,8 @@ class ThermoProbe(Loop):
         """
         rows = self._rows()
         seen = {row.group for row in rows}
-        return warnings(rows, [watched.name for watched in self._watch.watched if watched.name not in seen])
+        skipped = [w.name for w in self._watch.watched if w.name not in seen] if self._watch.count else []
+        return warnings(rows, skipped)
 
     def line(self) -> str:
         """Return one line for a log: step, loss, medians over the scale-invariant tensors, and the slowest of them."""

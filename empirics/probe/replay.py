@@ -82,7 +82,7 @@ class Replay:
             columns.append(((found.float() - with_decay.float()).square().sum() / near).sqrt())
             if decay and kind != "adam-l2":  # whose decay is rescaled by the second moment
                 kept = ((without.float() - with_decay.float()) * w.float()).sum() / w.float().square().sum()
-                kept = kept / (self.group["lr"] * decay)
+                kept = (kept / (self.group["lr"] * decay)).nan_to_num(1, 1, 1)
         return torch.stack([*columns, kept])
 
 

@@ -108,22 +108,25 @@ class Tensors:
         of = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
         self._rates = {name: of[id(tensor)] for name, tensor in tensors.items()}
         self.steps = 0
-        self.rates: list[tuple[Any, Any]] = []  # lr and weight decay of each parameter group in the last step
-        self.decayed: list[Any] = [0.0] * len(optimizer.param_groups)  # sum of lr·wd over all steps
+        self.next = 0  # first step that is measured; -1 between the two of a pair
+        # Of each parameter group lr and weight decay in the last step, for how many steps they have been so, and the
+        # sum of lr·wd over the steps before.
+        self.noted: list[list[Any]] = [[0.0, 0.0, 0, 0.0] for _ in optimizer.param_groups]
         self._randomly = random.Random(0)
-        self._first, self._begun = 0, 0
+        self._begun = 0
         self._replays = self._smallest()
         self.held: dict[str, Tensor] = {}  # during the first step of a pair, w before it; after it, g
         self._begins = False
         self.products = InnerProducts()
-        self.kinds: list[str] = [""] * len(self.decayed)
-        self.kept: list[float] = [1.0] * len(self.decayed)
+        self.kinds: list[str] = [""] * len(self.noted)
+        self.kept: list[float] = [1.0] * len(self.noted)
         self.divide(groups)
 
     def divide(self, groups: Sequence[Group]) -> None:
         """Measure these groups of weights from now on; tensors as wholes if there are none."""
         self.known, whole = bool(groups), [_whole(name, tensor) for name, tensor in self.tensors.items()]
         self.watched = [Watched(group, self.tensors, self._rates, self.known) for group in groups or whole]
+        self.count = 0  # pairs since then
         self.half: tuple[int, list[Any], list[Any]] | None = None  # step, decayed and rates of an open pair
         self.columns: Tensor | None = None  # its inner products
         self.pairs: list[tuple[int, list[Any], list[Any]]] = []
@@ -147,16 +150,26 @@ class Tensors:
     @property
     def due(self) -> bool:
         """Whether the next step is measured."""
-        return self.half is not None or self.steps >= self._first
+        return self.steps >= self.next
+
+    @property
+    def rates(self) -> list[tuple[Any, Any]]:
+        """Learning rate and weight decay of each parameter group in the last step."""
+        return [(lr, decay) for lr, decay, _, _ in self.noted]
+
+    @property
+    def decayed(self) -> list[Any]:
+        """Sum of lr·wd over all steps, of each parameter group."""
+        return [total + count * (lr * decay) for lr, decay, count, total in self.noted]
 
     def plan_state(self) -> dict[str, Any]:
         """Return the schedule of the next pairs, with the state of the random generator."""
         version, numbers, spare = self._randomly.getstate()
-        return {"first": self._first, "begun": self._begun, "random": [version, list(numbers), spare]}
+        return {"next": self.next, "begun": self._begun, "random": [version, list(numbers), spare]}
 
     def load_plan(self, state: Mapping[str, Any]) -> None:
         """Resume from `plan_state`."""
-        self._first, self._begun = state["first"], state["begun"]
+        self.next, self._begun = state["next"], state["begun"]
         version, numbers, spare = state["random"]
         self._randomly.setstate((version, tuple(numbers), spare))
 
@@ -180,19 +193,30 @@ class Tensors:
 
     @torch.no_grad()
     def after(self) -> None:
-        """Measure the step that was taken if it was due, and count it."""
-        rates = [(group.get("lr", 0.0), group.get("weight_decay", 0.0)) for group in self.optimizer.param_groups]
+        """Measure the step that was taken, and count it."""
         if self.half is not None:
             self._second()
         elif self._begins:
-            self._begins = False
+            self._begins, self.next = False, -1
             self._compare()
-            self.half = self.steps, list(self.decayed), rates
-        self.rates = rates
-        self.decayed = [total + lr * decay for total, (lr, decay) in zip(self.decayed, rates, strict=True)]
-        self.steps += 1
+            begun = self.steps, self.decayed
+            self.count_step()
+            self.half = *begun, self.rates
+            return
+        self.count_step()
         if len(self.pairs) >= (STRETCH if self.known else CERTAIN):
             self._close()
+
+    def count_step(self) -> None:
+        """Count a step and note its rates; this runs in every step."""
+        self.steps += 1
+        for group, noted in zip(self.optimizer.param_groups, self.noted, strict=False):
+            lr, decay = group.get("lr", 0.0), group.get("weight_decay", 0.0)
+            if lr is noted[0] and decay is noted[1] and type(lr) is float:  # a tensor may change in place
+                noted[2] += 1
+            else:
+                total = noted[3] + noted[2] * (noted[0] * noted[1])
+                noted[:] = (lr if type(lr) is float else lr * 1, decay, 1, total)
 
     def _gradients(self) -> dict[str, Tensor]:
         """Return the dense gradients by name."""
@@ -249,16 +273,17 @@ class Tensors:
         self.columns[Stat.NEXT] = self._row(parts)
         self.stats.append(self.columns)
         self.pairs.append(self.half)
+        self.count += 1
         self.columns, self.half = None, None
         self._plan()
 
     def _plan(self) -> None:
         """Choose the next pair: at once at the start, so that the blocks are known soon; later one in `every` steps."""
         if len(self.stats) < CERTAIN and self.steps < 4 * CERTAIN:
-            self._first = self.steps + 1
+            self.next = self.steps + 1
             return
         self._begun = max(self._begun + self.every, self.steps + 1)
-        self._first = self._begun + self._randomly.randrange(max(self.every - 2, 1))
+        self.next = self._begun + self._randomly.randrange(max(self.every - 2, 1))
 
     # On the host -----------------------------------------------------------------------------------------------------
 
@@ -272,7 +297,7 @@ class Tensors:
         replayed = [one.flatten().to(place) for one in self.replayed]
         host = torch.cat([stats.flatten(), norms, *replayed]).cpu().double()
         flat, present, table = host.split([stats.numel(), len(norms), len(host) - stats.numel() - len(norms)])
-        self._recognise(table.reshape(-1, len(self.decayed), len(KINDS) + 1))
+        self._recognise(table.reshape(-1, len(self.noted), len(KINDS) + 1))
         return np.split(flat.reshape(stats.shape).numpy(), np.cumsum(rows)[:-1], axis=2), present.numpy()
 
     def _over_processes(self, *values: Tensor) -> None:
@@ -299,8 +324,8 @@ class Tensors:
 
     def _summaries(self, stats: list[FloatArray]) -> list[Seen | None]:
         steps, decayed = [pair[0] for pair in self.pairs], self._decayed()
-        rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.decayed))]
-        steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.decayed))]
+        rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.noted))]
+        steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.noted))]
         return [
             w.read(one, steps, decayed, rules[w.rates], steady[w.rates])
             for w, one in zip(self.watched, stats, strict=True)
@@ -318,6 +343,7 @@ class Tensors:
         if not self.known and any(watched.stretches for watched in self.watched):
             before = {watched.name: watched for watched in self.watched}
             self.divide(self._groups())
+            self.next = self.steps
             for watched in self.watched:
                 if watched.name in before:  # a whole tensor
                     watched.adopt(before[watched.name])
