@@ -212,7 +212,7 @@ class Tensors:
         self.steps += 1
         for group, noted in zip(self.optimizer.param_groups, self.noted, strict=False):
             lr, decay = group.get("lr", 0.0), group.get("weight_decay", 0.0)
-            if lr is noted[0] and decay is noted[1] and type(lr) is float:  # a tensor may change in place
+            if type(lr) is float and lr == noted[0] and decay == noted[1]:  # a tensor may change in place
                 noted[2] += 1
             else:
                 total = noted[3] + noted[2] * (noted[0] * noted[1])
