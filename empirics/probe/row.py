@@ -192,7 +192,7 @@ def _under(law: Protocol, some: Sequence[Measured]) -> list[ProbeRow]:
     values["beta1"] = values["beta"]
     with np.errstate(all="ignore"):
         rate = _call(coordinates.effective_rate(law, True), values)
-        heat = _call(FixedELR.temperature, {"eta_eff": rate, "sigma": sigma})
+        heat = np.where(sigma == 0, 0, _call(FixedELR.temperature, {"eta_eff": rate, "sigma": sigma}))
         pressure, volume, constant = (_call(formula, values) for formula in coordinates.state(law))
         angle = _call(law.angle, values)
         # With all of |g|^2 and not only its noise, as gradients of any kind add to the norm.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from empirics.models.groups import Group, Piece
-from empirics.models.orthogonal import CERTAIN
+from empirics.models.orthogonal import CERTAIN, passes
 from empirics.models.products import InnerProducts
 from empirics.probe.record import Seen, Stat, summarise, together
 from empirics.probe.replay import KINDS, Replay, kind_of, local
@@ -135,7 +135,12 @@ class Tensors:
 
     def _groups(self) -> list[Group]:
         """Return the groups of weights by role: the one place where the probe asks for them."""
-        sharded = [_whole(name, tensor) for name, tensor in self.tensors.items() if hasattr(tensor, "to_local")]
+        sharded = []
+        for watched in self.watched:
+            if watched.sharded:  # as a whole, from the sums over all processes
+                seen = watched.stretches[-1] if watched.stretches else None
+                invariant = seen is not None and passes(seen.violation, seen.size)
+                sharded.append(replace(watched.group, role="invariant", blocks=1) if invariant else watched.group)
         return [*(self.products.groups() if len(self.products) else []), *sharded]
 
     def _smallest(self) -> list[Replay | None]:
@@ -236,13 +241,10 @@ class Tensors:
         ]  # fmt: skip
         self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
         gradients, now = self._gradients(), {name: local(tensor).detach() for name, tensor in self.tensors.items()}
-        if not self.known:
-            mine = [name for name, tensor in self.tensors.items() if not hasattr(tensor, "to_local")]
-            found = {
-                name: gradients.get(name, torch.zeros(())).nan_to_num(0, 0, 0).expand(self.held[name].shape)
-                for name in mine
-            }
-            self.products.add({name: (self.held[name], found[name].to(self.held[name])) for name in mine})
+        mine = {name: w for name, w in self.held.items() if not hasattr(self.tensors[name], "to_local")}
+        if mine and not self.known:
+            none = {name: torch.zeros_like(w) for name, w in mine.items() if name not in gradients}
+            self.products.add({name: (w, (none | gradients)[name].nan_to_num(0, 0, 0)) for name, w in mine.items()})
         columns = []
         for watched in self.watched:
             if self._missing(watched, gradients):
