@@ -45,7 +45,9 @@ def resnet18():
     """ResNet-18 for images of 8 x 8: 11.2 million weights."""
     stages = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]  # fmt: skip # noqa: E501
     stem = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
-    return nn.Sequential(*stem, *(Block(*one) for one in stages), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return nn.Sequential(
+        *stem, *(Block(*one) for one in stages), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)
+    )
 
 
 class Transformer(nn.Module):
@@ -111,8 +113,8 @@ def main(times):
         watch.values()
         read = time.perf_counter() - start
         print(f"{name:50s} {1e3 * bare / EVERY:8.3f} ms per step; the probe adds {100 * extra.mean():.2f} ± "
-              f"{100 * extra.std() / len(extra) ** 0.5:.2f} %, {100 * (first[1] / bare - 1):.0f} % in the first {EVERY} "
-              f"steps; a reading takes {1e3 * read:.1f} ms", flush=True)  # fmt: skip
+              f"{100 * extra.std() / len(extra) ** 0.5:.2f} %, {100 * (first[1] / bare - 1):.0f} % in the first "
+              f"{EVERY} steps; a reading takes {1e3 * read:.1f} ms", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -166,17 +166,20 @@ def _remark(row: ProbeRow) -> str:
 
 
 def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
-    """Return the table of a training, one dictionary per tensor."""
-    return [
-        {
-            "group": row.group, "role": row.role, "lr": f"{row.lr:.3g}", "wd": f"{row.weight_decay:.3g}",
-            "norm": f"{row.norm:.3g}", "effective lr": f"{row.effective_lr:.3g}",
-            "rotation": f"{row.angular_update:.2g}", "stationary": f"{row.angular_equilibrium:.2g}",
-            "relaxation": _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
-            "remark": _remark(row),
-        }
-        for row in rows
-    ]  # fmt: skip
+    """Return the table of a training, one dictionary per group."""
+    columns: dict[str, Callable[[ProbeRow], str]] = {
+        "group": lambda row: row.group,
+        "role": lambda row: row.role,
+        "lr": lambda row: f"{row.lr:.3g}",
+        "wd": lambda row: f"{row.weight_decay:.3g}",
+        "norm": lambda row: f"{row.norm:.3g}",
+        "effective lr": lambda row: f"{row.effective_lr:.3g}",
+        "rotation": lambda row: f"{row.angular_update:.2g}",
+        "stationary": lambda row: f"{row.angular_equilibrium:.2g}",
+        "relaxation": lambda row: _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
+        "remark": _remark,
+    }
+    return [{name: "" if (text := of(row)) == "nan" else text for name, of in columns.items()} for row in rows]
 
 
 def table(rows: Iterable[ProbeRow]) -> str:

@@ -16,7 +16,7 @@ from watched import data, network, row, trained
 
 import empirics
 from empirics.models import scale_invariant_blocks
-from empirics.probe import COLUMNS, ThermoProbe
+from empirics.probe import ThermoProbe
 from empirics.probe.row import REACHED
 from empirics.probe.rule import rule_of
 from empirics.probe.words import warnings

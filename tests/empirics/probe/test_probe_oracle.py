@@ -1,4 +1,4 @@
-"""The probe against exact bookkeeping in float64, for every optimiser and schedule that the docs name, clipped or not."""
+"""The probe against exact bookkeeping in float64, for every optimiser and schedule that the docs name."""
 
 import itertools
 
@@ -40,7 +40,12 @@ class Oracle:
     def step(self, w, optimizer, gradient=None):
         before, group = w.detach().double().clone(), optimizer.param_groups[0]
         gradient = w.grad if gradient is None else gradient
-        row = [group["lr"], group["weight_decay"], float(before.square().sum()), float(gradient.double().square().sum())]
+        row = [
+            group["lr"],
+            group["weight_decay"],
+            float(before.square().sum()),
+            float(gradient.double().square().sum()),
+        ]
         optimizer.step()
         after = w.detach().double()
         self.chord = (normalize(before.flatten(), dim=0) - normalize(after.flatten(), dim=0)).norm()
@@ -51,7 +56,11 @@ class Oracle:
         """What a row should say of a window, with `decay_of`·lr·wd the decay of |w| per step."""
         lr, wd, r2, g2, angle_sq, move_sq = np.array(self.rows[first:last]).T
         end = self.rows[last][2] if last < len(self.rows) else self.end
-        averages = {"grad_norm": g2.mean() ** 0.5, "angular_update": angle_sq.mean() ** 0.5, "update_rms": move_sq.mean() ** 0.5}
+        averages = {
+            "grad_norm": g2.mean() ** 0.5,
+            "angular_update": angle_sq.mean() ** 0.5,
+            "update_rms": move_sq.mean() ** 0.5,
+        }
         now = {"lr": lr[-1], "weight_decay": wd[-1], "norm": end**0.5}
         return now, averages, 1 + (end - r2[0]) / (2 * decay_of * lr * wd * r2).sum()
 
@@ -91,7 +100,14 @@ def check(watch, oracle, optimizer):
         assert said["balance"] == pytest.approx(balance, rel=0.02, abs=0.01)
     if optimizer in ("sgd", "momentum", "nesterov"):
         assert said["effective_lr"] == pytest.approx(momentum * now["lr"] / now["norm"] ** 2, rel=1e-5)
-        noise = momentum * now["lr"] / now["norm"] ** 2 / 2 * np.mean([r[2] * r[3] for r in oracle.rows[said["first"] :]]) / 191
+        noise = (
+            momentum
+            * now["lr"]
+            / now["norm"] ** 2
+            / 2
+            * np.mean([r[2] * r[3] for r in oracle.rows[said["first"] :]])
+            / 191
+        )
         assert 0.5 * noise < said["temperature"] < 1.1 * noise  # the mean gradient is no noise
         assert said["relaxation_steps"] == pytest.approx(1 / (4 * momentum * now["lr"] * now["weight_decay"]), rel=1e-5)
 
