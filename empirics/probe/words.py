@@ -11,6 +11,9 @@ from empirics.probe.row import REACHED, ProbeRow
 
 __all__ = ["cells", "line", "summary", "table", "warnings"]
 
+#: Longest name of a group in the table.
+NAME = 45
+
 #: Share of weight decay kept by the arithmetic below which it counts as rounded away.
 KEPT = 0.5
 
@@ -55,7 +58,7 @@ def _relaxing(rows: Sequence[ProbeRow]) -> list[str]:
         share = low if low == high else f"{low} to {high}"
         to_go = max((row.to_go for row in some if isfinite(row.to_go)), default=nan)
         found.append(
-            f"{name}: far from equilibrium, the effective learning rate is at {share} % of its stationary value and "
+            f"{name}: not in equilibrium, the effective learning rate is at {share} % of its stationary value and "
             f"{'rising' if some[0].rises else 'falling'}"
             + (f", about {_steps(to_go)} steps to go" if isfinite(to_go) else "")
         )
@@ -121,7 +124,8 @@ def line(step: int, loss: float, rows: Iterable[ProbeRow]) -> str:
     if balanced := [row for row in round_ if isfinite(row.equilibrium_share)]:
         slowest = min(balanced, key=lambda row: row.equilibrium_share)
         said.append(f"{slowest.group} at {_percent(slowest):.0f} % of its stationary value")
-        said.append(f"balance of steps {slowest.first} to {slowest.last} {_median(balanced, lambda r: r.balance):.3f}")
+        balance = round(_median(balanced, lambda row: row.balance), 3) + 0.0  # no -0.000
+        said.append(f"balance of steps {slowest.first} to {slowest.last} {balance:.3f}")
     if isfinite(turning := _median(_matrices(rows), lambda row: row.rotation)):
         said.append(f"rotation {turning:.2f} of stationary")
     return ", ".join(said if len(said) > 2 or round_ else [*said, "no scale-invariant tensor"])
@@ -157,9 +161,11 @@ def _remark(row: ProbeRow) -> str:
         return "weight decay is rounded away"
     if row.scale_invariant and row.far:
         go = f", {_steps(row.to_go)} steps to go" if isfinite(row.to_go) else ""
-        return f"effective lr at {_percent(row):.0f} % of stationary{go}"
+        return f"at {_percent(row):.0f} % of stationary{go}"
     if row.scale_invariant:
         return "stationary" if row.equilibrium_share >= REACHED else ""
+    if not row.matrix:
+        return ""
     if row.rotation < TURNING[0]:
         return f"turns {1 / row.rotation:.1f} times too slowly"
     return f"turns {row.rotation:.1f} times too fast" if row.rotation > TURNING[1] else ""
@@ -173,7 +179,7 @@ def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
         "lr": lambda row: f"{row.lr:.3g}",
         "wd": lambda row: f"{row.weight_decay:.3g}",
         "norm": lambda row: f"{row.norm:.3g}",
-        "effective lr": lambda row: f"{row.effective_lr:.3g}",
+        "effective_lr": lambda row: f"{row.effective_lr:.3g}",
         "rotation": lambda row: f"{row.angular_update:.2g}",
         "stationary": lambda row: f"{row.angular_equilibrium:.2g}",
         "relaxation": lambda row: _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
@@ -185,9 +191,9 @@ def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
 def table(rows: Iterable[ProbeRow]) -> str:
     """Write the table for a terminal; rotations in rad per step, relaxation in steps."""
     lines = cells(rows)
-    titles = list(lines[0])
-    widths = [min(max(len(one[name]) for one in [*lines, {name: name}]), 48) for name in titles]
-    every = [dict(zip(titles, titles, strict=True)), *lines]
-    shown = [[f"…{one[n][-47:]}" if len(one[n]) > 48 else one[n] for n in titles] for one in every]
+    for one in lines:
+        one["group"] = one["group"] if len(one["group"]) <= NAME else f"…{one['group'][1 - NAME :]}"
+    shown = [list(lines[0]), *(list(one.values()) for one in lines)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     wide = [[f"{cell:{width}s}" for cell, width in zip(one, widths, strict=True)] for one in shown]
-    return "\n".join("  ".join(one).rstrip()[:160] for one in wide)
+    return "\n".join("  ".join(one).rstrip() for one in wide)

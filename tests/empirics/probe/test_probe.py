@@ -269,7 +269,7 @@ def test_parameter_groups_frozen_and_added_tensors():
 def test_warnings_in_the_users_words():
     early = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0].warnings()
     assert len(early) == 1
-    assert early[0].startswith("weight: far from equilibrium, the effective learning rate is at ")
+    assert early[0].startswith("weight: not in equilibrium, the effective learning rate is at ")
     assert " % of its stationary value and rising, about " in early[0]
     said = "\n".join(trained(sgd(), 100)[1].warnings())
     assert "is an ordinary penalty, not a pressure: the loss depends on their magnitude" in said
@@ -346,11 +346,11 @@ def test_many_layers_on_the_way_make_one_sentence():
     shares = [dataclasses.replace(some, group=f"layer{i}", equilibrium_share=0.1 * i, rises=i < 6, to_go=1000.0 * i)
               for i in range(1, 8)]  # fmt: skip
     assert warnings(shares, []) == [
-        "layer1 and 4 others: far from equilibrium, the effective learning rate is at 10 to 50 % of its stationary "
+        "layer1 and 4 others: not in equilibrium, the effective learning rate is at 10 to 50 % of its stationary "
         "value and rising, about 5,000 steps to go",
-        "layer6: far from equilibrium, the effective learning rate is at 167 % of its stationary value and falling, "
+        "layer6: not in equilibrium, the effective learning rate is at 167 % of its stationary value and falling, "
         "about 6,000 steps to go",
-        "layer7: far from equilibrium, the effective learning rate is at 143 % of its stationary value and falling, "
+        "layer7: not in equilibrium, the effective learning rate is at 143 % of its stationary value and falling, "
         "about 7,000 steps to go",
     ]
 
