@@ -185,6 +185,8 @@ class Loop:
         Numbers, strings, lists and tensors only, so ``torch.load(weights_only=True)`` reads it. Between the two steps
         of a pair it holds a copy of weights and gradients, as the probe does.
         """
+        self._losses.skip(self._gap)
+        self._gap = 0
         noise = [one.clone() for one in self._noise.measured]
         return {"watch": watch_state(self._watch), "losses": self._losses.state(), "noise": noise}
 
@@ -204,6 +206,7 @@ class Loop:
         load_watch(self._watch, state["watch"])
         self._every = self._watch.every
         self._losses.load(state["losses"])
+        self._gap = 0
         self._noise.forget()
         self._noise.measured.extend(one.clone() for one in state["noise"])
 

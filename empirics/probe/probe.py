@@ -278,7 +278,7 @@ class ThermoProbe(Loop):
 
     def line(self) -> str:
         """Return one line for a log: step, loss, medians over the scale-invariant tensors, and the slowest of them."""
-        return line(self.steps, self._losses.last, self._rows())
+        return line(self.steps, self._losses.last if self._loss is None else float(self._loss), self._rows())
 
     def summary(self) -> dict[str, float]:
         """Return at most 12 finite numbers for a logger, ``thermo/...``; empty as long as nothing has been measured.
