@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
+    from empirics.models import param_groups
     from empirics.pages import report
     from empirics.probe import ThermoProbe, watch
     from empirics.results import Runs, load
@@ -33,6 +34,7 @@ __all__ = [
     "import_runs",
     "isotropic",
     "load",
+    "param_groups",
     "read_runs",
     "report",
     "resume",
@@ -45,6 +47,7 @@ __all__ = [
 _HOME = {
     "empirics.experiment": ("Experiment", "ExperimentError"),
     "empirics.importing": ("import_runs", "read_runs"),
+    "empirics.models": ("param_groups",),
     "empirics.results": ("Runs", "load"),
     "empirics.running.runner": ("Status", "resume", "run", "status"),
     "empirics.claims": ("Verdict", "Verdicts", "compare"),

@@ -8,8 +8,9 @@ from thermo_theory.renamed import lazily
 if TYPE_CHECKING:
     from empirics.models.invariance import TensorBlocks, scale_invariant_blocks
     from empirics.models.own import network
+    from empirics.models.roles import param_groups
 
-__all__ = ["MODELS", "TensorBlocks", "network", "scale_invariant_blocks"]
+__all__ = ["MODELS", "TensorBlocks", "network", "param_groups", "scale_invariant_blocks"]
 
 #: What needs torch is loaded when it is first used.
 __getattr__ = lazily(
@@ -17,5 +18,6 @@ __getattr__ = lazily(
     {
         "empirics.models.invariance": ("TensorBlocks", "scale_invariant_blocks"),
         "empirics.models.own": ("network",),
+        "empirics.models.roles": ("param_groups",),
     },
 )

@@ -30,8 +30,9 @@ PLACES, SPREAD = 8, 0.5
 #: Differences of losses below this many roundings are not significant.
 ROUNDINGS = 200
 
-#: Share of a gradient that changes from place to place nearby, above which it is rounding. Of independent ones it is 1.
-UNSTABLE = 0.25
+#: Share of a gradient that changes between the weights and places nearby, above which it is rounding, which has 1. At
+#: one place the roundings of a few numbers may agree by chance.
+UNSTABLE, NEARBY = 0.2, 4
 
 #: Standard deviation of the values put into all-zero tensors, such as biases of a new network.
 STIR = 0.3
@@ -102,7 +103,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
     Raises
     ------
     ValueError
-        If the loss is not a finite scalar, does not depend on the model, or has gradients that are not finite.
+        If the loss is not a finite scalar, is another one the next time, does not depend on the model, or has gradients
+        that are not finite.
 
     Notes
     -----
@@ -198,6 +200,12 @@ class _Measurement:
             raise ValueError("the loss does not depend on the parameters: compute it from the model that is passed in")
         self._here, rounding = float(here.detach()), torch.finfo(here.dtype).eps
         self._noise = ROUNDINGS * rounding * max(abs(self._here), 1e-3)
+        with torch.no_grad():
+            again = float(self._evaluate())
+        if not abs(again - self._here) <= self._noise:
+            raise ValueError(
+                f"the loss of the same weights is {self._here:.6g} and then {again:.6g}: fix its minibatch"
+            )
         self.gradients = self._gradient()
         for name, gradient in self.gradients.items():
             if not torch.isfinite(gradient).all():
@@ -232,15 +240,16 @@ class _Measurement:
         return products
 
     def _rounding(self, nearby: float) -> set[str]:
-        """Return the tensors whose gradient is another one at the next place: 0, but for rounding."""
-        with self._changed(self._whole(), nearby):
-            there = self._gradient()
-        found = set()
-        for name, g in self.gradients.items():
-            size = float(g.double().square().sum() + there[name].double().square().sum())
-            if not float((g.double() - there[name].double()).square().sum()) < UNSTABLE * size:
-                found.add(name)
-        return found
+        """Return the tensors whose gradient is another one at places nearby: 0, but for rounding."""
+        changed, size = dict.fromkeys(self.parameters, 0.0), dict.fromkeys(self.parameters, 0.0)
+        for _ in range(NEARBY):
+            with self._changed(self._whole(), nearby):
+                there = self._gradient()
+            for name, here in self.gradients.items():
+                g, h = here.double(), there[name].double()
+                changed[name] += float((g - h).square().sum())
+                size[name] += float(g.square().sum() + h.square().sum())
+        return {name for name in self.parameters if not changed[name] < UNSTABLE * size[name]}
 
     def without_effect(self) -> list[str]:
         """Return the tensors that do not affect the loss."""
@@ -290,13 +299,12 @@ class _Measurement:
 
     @torch.no_grad()
     def _scaled(self, views: list[Tensor], blocks: int) -> float:
-        """Return the rms change of the loss when each block is multiplied by a different factor, ½ to 2."""
+        """Return the rms change of the loss when each block has a different factor, ½ to 0.7 or 1.4 to 2."""
         before = [view.clone() for view in views]
         changes = []
-        for _ in range(TRIALS):
-            factors = torch.exp2(2 * torch.rand(blocks, generator=self._randomly, dtype=torch.float64) - 1)
-            if blocks == 1:
-                factors = torch.where(factors > 1, factors + 0.5, factors - 0.25)  # away from 1
+        for trial in range(TRIALS):
+            up = (torch.arange(blocks) + trial) % 2 * 2 - 1  # a block grows in one trial and shrinks in the next
+            factors = torch.exp2(up * (1 + torch.rand(blocks, generator=self._randomly, dtype=torch.float64)) / 2)
             try:
                 for view in views:
                     each = factors.repeat_interleave(len(view) // blocks).to(view)

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 #: Largest sum of w·g over the tensors of a group, in units of the smallest term, both rms over places and blocks.
 CANCELLED = 0.1
 
-#: Factor on the limits of :func:`~empirics.models.orthogonal.passes` for a part of a tensor: there are many parts.
+#: Factor on :func:`~empirics.models.orthogonal.limit` for a part of a tensor: there are many parts.
 PARTIAL = 0.2
 
 #: Share of the places at which a block has to pass.
@@ -71,7 +71,7 @@ class Profile:
         """Return the group of some runs of slices (start, stop), all by default, cut into a number of blocks."""
         runs = runs or ((0, self.slices),)
         pieces = tuple(Piece(p.name, p.shape, p.axis, *run) for p in self.pieces for run in runs)
-        first = np.concatenate([self.products[:, :, 0, start:stop].sum(0) for start, stop in runs], 1)
+        first = np.concatenate([self.products[:, :, :1, start:stop].sum((0, 2)) for start, stop in runs], 1)
         along, weight, slope = first.reshape(3, max(blocks, 1), -1).sum(-1)
         with np.errstate(invalid="ignore"):
             return Group(pieces, role, blocks, float(np.abs(along).sum() / np.sqrt(weight * slope).sum()))
@@ -189,7 +189,7 @@ class InnerProducts:
 
     def profiles(self) -> dict[str, list[Profile]]:
         """Return the sums along each axis of every tensor, over the places at which all gradients are finite."""
-        values = torch.stack(self._places, 1).double().cpu().numpy()
+        values = torch.stack(self._places, 1).cpu().double().numpy()
         values = values[:, np.isfinite(values).all((0, 2))]
         found: dict[str, list[Profile]] = {}
         done = 0
@@ -223,11 +223,13 @@ class InnerProducts:
         Returns
         -------
         list of Group
-            In the order of the tensors.
+            In the order of the tensors. If no place has finite gradients, every tensor is a penalty.
         """
         profiles = self.profiles()
+        if not all(each[0].products.shape[2] for each in profiles.values()):  # no place with finite gradients
+            return [each[0].group("penalty", 0) for each in profiles.values()]
         found = {name: [profiles[name][0].group("dead", 0)] for name in dead or ()}
-        free = [each for name, each in profiles.items() if name not in found and name in (together or profiles)]
+        free = [each for name, each in profiles.items() if name not in found and (together is None or name in together)]
         for groups in _joint(free, self._least):
             names = [piece.name for piece in groups[0].pieces]
             good = [group for group in groups if not any(name in found for name in names) and confirmed(group)]
