@@ -127,6 +127,7 @@ class Loop:
         self._depth -= 1
         if self._depth:
             return
+        self._frame = None
         watch = self._watch
         if self._loss is None:
             self._gap += 1
