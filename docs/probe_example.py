@@ -59,15 +59,13 @@ def train(seed, groups, probed=False):
     optimizer = torch.optim.SGD(groups(model), lr=LR, momentum=MOMENTUM)
     steps = EPOCHS * (len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    probe = empirics.ThermoProbe(model, optimizer, every=10) if probed else None
+    probe = empirics.watch(model, optimizer, every=10) if probed else None
     said = []
     for epoch in range(EPOCHS):
         for rows in torch.randperm(len(x)).split(BATCH)[: len(x) // BATCH]:
             optimizer.zero_grad()
             loss = cross_entropy(model(x[rows]), y[rows])
             loss.backward()
-            if probe:
-                probe.step(loss)
             optimizer.step()
             schedule.step()
         if probe and epoch in (EPOCHS // 3, EPOCHS - 1):

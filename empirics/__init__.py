@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from empirics.importing import import_runs, read_runs
     from empirics.models import dimension, param_groups
     from empirics.pages import report
-    from empirics.probe import ThermoProbe
+    from empirics.probe import ThermoProbe, watch
     from empirics.results import Runs, load
     from empirics.running.runner import Status, resume, run, status
 
@@ -42,18 +42,18 @@ __all__ = [
     "run",
     "status",
     "steering",
+    "watch",
 ]
 
 _HOME = {
     "empirics.experiment": ("Experiment", "ExperimentError"),
     "empirics.importing": ("import_runs", "read_runs"),
-    "empirics.models": ("param_groups",),
     "empirics.results": ("Runs", "load"),
     "empirics.running.runner": ("Status", "resume", "run", "status"),
     "empirics.claims": ("Verdict", "Verdicts", "compare"),
-    "empirics.models": ("dimension",),
+    "empirics.models": ("dimension", "param_groups"),
     "empirics.pages": ("report",),
-    "empirics.probe": ("ThermoProbe",),
+    "empirics.probe": ("ThermoProbe", "watch"),
     "empirics": ("isotropic", "steering"),  # rooms that are public as such
 }
 

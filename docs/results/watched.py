@@ -35,7 +35,7 @@ def train(case, choose, seed, blocks, reading, steps=None):
     torch.manual_seed(seed)
     model, batches = case.build().train(), case.batches(seed)
     optimizer, schedule, average = choose(case, model, blocks, reading)
-    probe, losses, table = empirics.ThermoProbe(model, optimizer, every=case.every), [], None
+    probe, losses, table = empirics.watch(model, optimizer, every=case.every), [], None
     steps = steps or case.steps
     for step in range(steps):
         optimizer.zero_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CERTAIN", "CLOSE", "RANDOM", "limit", "partition", "passes", "violation"]
+__all__ = ["CERTAIN", "CLOSE", "RANDOM", "limit", "passes", "violation"]
 
 #: Maximum cosine of w and g of a scale-invariant tensor, rms over steps and blocks, in units of that of random vectors,
 #: 1/sqrt(d). BatchNorm's eps = 1e-5 and float32 cause 1e-4 to 0.03, bfloat16 1e-2; other tensors have 0.5 or more, from
@@ -59,26 +59,3 @@ def passes(found: float, size: float) -> bool:
     (True, False)
     """
     return found < limit(size)
-
-
-def partition(along: FloatArray, weight: FloatArray, slope: FloatArray, parameters: int) -> int:
-    """Find the maximum number of equal groups of rows that are all scale-invariant.
-
-    Parameters
-    ----------
-    along, weight, slope
-        w·g, |w|^2 and |g|^2 of every row of a tensor, shape (step, row).
-    parameters
-        Number of weights of the tensor.
-
-    Returns
-    -------
-    int
-        0 if not even the whole tensor is, or if it never had a nonzero gradient.
-    """
-    rows = along.shape[1] if len(along) else 0
-    for blocks in (n for n in range(rows, 0, -1) if rows % n == 0 and parameters > n):
-        grouped = [part.reshape(len(part), blocks, -1).sum(2) for part in (along, weight, slope)]
-        if passes(violation(grouped[0], grouped[1], grouped[2], parameters / blocks), parameters / blocks):
-            return blocks
-    return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from empirics.probe.probe import ThermoProbe
+from empirics.probe.probe import ThermoProbe, watch
 
 __all__ = ["ThermoCallback"]
 
@@ -17,7 +17,7 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     Parameters
     ----------
     **settings
-        Passed to :class:`ThermoProbe`.
+        Passed to :func:`empirics.watch`.
 
     Attributes
     ----------
@@ -34,18 +34,24 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.probe = None
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure the step about to be taken; gradients are already clipped."""
-        optimizer = kwargs["optimizer"]
+        """Attach the probe, before the first step."""
         if self.probe is None:
-            scaler = getattr(optimizer, "scaler", None)
-            self.probe = ThermoProbe(kwargs["model"], optimizer, scaler=scaler, **self._settings)
-        self.probe.step()
+            self.probe = watch(kwargs["model"], kwargs["optimizer"], **self._settings)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Add values to the Trainer's log entry, before the loggers after this callback see it."""
-        if logs is None or self.probe is None or "loss" not in logs or self.probe.steps < 2:
+        """Add at most a dozen numbers to the Trainer's log entry, before the loggers after this callback see it.
+
+        The Trainer shows its loss to callbacks here only: a mean since the entry before.
+        """
+        if logs is None or self.probe is None or "loss" not in logs:
             return
-        numbers = self.probe.values()
+        self.probe.step(float(logs["loss"]))
+        numbers = self.probe.summary()
         logs.update(numbers)
         if state.log_history and "loss" in state.log_history[-1]:
             state.log_history[-1].update(numbers)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the probe off the optimiser."""
+        if self.probe is not None:
+            self.probe.close()

@@ -4,75 +4,71 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 try:
     from lightning.pytorch.callbacks import Callback
 except ImportError:
     from pytorch_lightning.callbacks import Callback  # the same under its other name
 
-from empirics.probe.probe import ThermoProbe
+from empirics.probe.probe import ThermoProbe, watch
 
 __all__ = ["ThermoCallback"]
 
 
 class ThermoCallback(Callback):  # type: ignore[misc, unused-ignore]
-    """Attaches a probe to each optimiser and logs its values to the trainer's loggers.
-
-    Lightning clips gradients after this hook, so the effect of clipping by norm is computed beforehand. That of
-    clipping by value is not: the noise is then that of the gradients before clipping.
+    """Attaches a probe to each optimiser and logs at most a dozen numbers of each to the trainer's loggers.
 
     Parameters
     ----------
     every_n_steps
         Optimiser steps between log entries.
     **settings
-        Passed to :class:`ThermoProbe`.
+        Passed to :func:`empirics.watch`.
 
     Attributes
     ----------
     probes : list of ThermoProbe
-        One per optimiser, in the order of their first steps.
+        One per optimiser, in the trainer's order.
     """
 
     def __init__(self, every_n_steps: int = 500, **settings: Any) -> None:
         super().__init__()
         self.every_n_steps, self._settings = every_n_steps, settings
-        self._of: dict[int, ThermoProbe] = {}
+        self.probes: list[ThermoProbe] = []
         self._held: list[dict[str, Any]] = []
+        self._logged = 0
 
-    @property
-    def probes(self) -> list[ThermoProbe]:
-        """The probes."""
-        return list(self._of.values())
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Attach the probes; they resume if there is a checkpoint."""
+        self.probes = [watch(pl_module, optimizer, **self._settings) for optimizer in trainer.optimizers]
+        for probe, held in zip(self.probes, self._held, strict=False):
+            probe.load_state_dict(held)
+        self._held, self._logged = [], max((probe.steps for probe in self.probes), default=0)
 
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Measure the step about to be taken."""
-        probe = self._of.get(id(optimizer))
-        if probe is None:
-            probe = self._of[id(optimizer)] = ThermoProbe(pl_module, optimizer, **self._settings)
-            if self._held:
-                probe.load_state_dict(self._held.pop(0))
-        probe.step(grad_scale=_clipped(trainer, optimizer) if probe.due else None)
-        if probe.steps % self.every_n_steps == 0:
-            for logger in trainer.loggers:
-                logger.log_metrics(probe.values(), step=trainer.global_step)
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """Pass the loss on. Lightning divides it by the number of accumulated minibatches."""
+        for probe in self.probes:
+            probe.step(loss * getattr(trainer, "accumulate_grad_batches", 1))
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        """Log, if it is time."""
+        steps = max((probe.steps for probe in self.probes), default=0)
+        if steps // self.every_n_steps == self._logged // self.every_n_steps:
+            return
+        self._logged = steps
+        for i, probe in enumerate(self.probes):
+            numbers = {(f"{name}/{i}" if i else name): value for name, value in probe.summary().items()}
+            for logger in trainer.loggers if numbers else ():
+                logger.log_metrics(numbers, step=trainer.global_step)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Take the probes off the optimisers."""
+        for probe in self.probes:
+            probe.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for Lightning's checkpoints."""
-        return {"probes": [*(probe.state_dict() for probe in self.probes), *self._held]}
+        return {"probes": [probe.state_dict() for probe in self.probes] or self._held}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume from a checkpoint when the optimisers take their first step."""
+        """Resume from a checkpoint when the training starts."""
         self._held = list(state_dict["probes"])
-
-
-@torch.no_grad()
-def _clipped(trainer: Any, optimizer: Any) -> float:
-    """Return the factor by which the trainer's clipping is about to divide the gradients."""
-    most, by = trainer.gradient_clip_val, getattr(trainer.gradient_clip_algorithm, "value", None) or "norm"
-    if not most or by != "norm":
-        return 1.0
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients])))
-    return max(1.0, (norm + 1e-6) / float(most))

@@ -2,68 +2,72 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 from torch import Tensor, nn
 
+from empirics.models.groups import Group
 from empirics.models.invariance import scale_invariant_blocks
 from empirics.probe.losses import Losses
 from empirics.probe.noise import Noise
-from empirics.probe.rule import Rule, inner_optimizer, rule_of
+from empirics.probe.rule import inner_optimizer, nested
 from empirics.probe.state import load_watch, watch_state
-from empirics.probe.watch import Tensors, Watched
+from empirics.probe.tensors import Tensors
 
 __all__ = ["Loop"]
 
 
 class Loop:
-    """Measures steps of a training loop; `ThermoProbe` documents the parameters and reports the results."""
+    """Measures the steps of an optimiser from its own hooks; `ThermoProbe` documents parameters and reports results."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Any,
-        *,
-        loss: Callable[[nn.Module], Tensor] | None = None,
-        every: int = 100,
-        scaler: Any = None,
+        self, model: nn.Module, optimizer: Any, *, every: int = 100, loss: Callable[[nn.Module], Tensor] | None = None
     ) -> None:
         if every < 2:
             raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
-        self._model, self._optimizer, self._scaler = _bare(model), inner_optimizer(optimizer), scaler
-        known: dict[str, int] = {}
+        self._model, self._optimizer, self._every = _bare(model), inner_optimizer(optimizer), every
+        self._groups: list[Group] = []
         if loss is not None:
-            known = {found.name: found.blocks for found in scale_invariant_blocks(self._model, loss)}
-        self._known, self._every = known, every
-        self._watch = Tensors(self._tensors(), every)
-        if not self._watch.watched:
+            found = (group for tensor in scale_invariant_blocks(self._model, loss) for group in tensor.groups)
+            self._groups = list(dict.fromkeys(found))
+        self._watch = self._tensors()
+        if not self._watch.tensors:
             raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
         self._losses, self._noise = Losses(), Noise()
+        self._loss: Tensor | float | None = None
+        self._gap = 0  # steps since the last one with a loss
+        self._depth = 0  # nested calls of step that are going on
+        self._frame: FrameType | None = None  # the outermost
+        # Of optimisers inside another one all are listened to: SAM's step may be that of the one inside alone.
+        self._hooks = [
+            attach(hook)
+            for one in nested(self._optimizer)
+            for attach, hook in (
+                (one.register_step_pre_hook, self._before),
+                (one.register_step_post_hook, self._after),
+            )
+        ]
 
-    def _tensors(self) -> list[Watched]:
+    def _tensors(self) -> Tensors:
         names = {id(p): name for name, p in self._model.named_parameters()}
-        found = []
+        found = {}
         for i, group in enumerate(self._optimizer.param_groups):
             for j, p in enumerate(group["params"]):
                 if p.requires_grad:
-                    name = names.get(id(p), f"parameter {j} of group {i}")
-                    found.append(Watched(name, p, self._known.get(name)))
+                    found[names.get(id(p), f"parameter {j} of group {i}")] = p
         order = {name: i for i, name in enumerate(names.values())}
-        return sorted(found, key=lambda watched: order.get(watched.name, len(order)))
-
-    def _rules(self) -> list[Rule]:
-        of = {}
-        for group in self._optimizer.param_groups:
-            rule = rule_of(self._optimizer, group)
-            of.update({id(p): rule for p in group["params"]})
-        return [of[id(watched.parameter)] for watched in self._watch.watched]
+        tensors = {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+        groups = [group for group in self._groups if all(piece.name in tensors for piece in group.pieces)]
+        return Tensors(tensors, self._optimizer, self._every, groups)
 
     # In the loop -----------------------------------------------------------------------------------------------------
 
     @property
     def due(self) -> bool:
-        """Whether the next :meth:`step` measures, in case something has to be computed for it."""
+        """Whether the next step is measured."""
         return self._watch.due
 
     @property
@@ -71,41 +75,71 @@ class Loop:
         """Number of steps so far."""
         return self._watch.steps
 
-    def step(self, loss: Tensor | float | None = None, *, grad_scale: float | None = None) -> None:
-        """Measure the step about to be taken; call it right before ``optimizer.step()``.
+    def step(self, loss: Tensor | float | None = None) -> None:
+        """Pass the loss of this minibatch (nat), before ``optimizer.step()``; its graph is not kept.
 
-        With gradient accumulation once per optimiser step, with AMP after ``scaler.unscale_`` (or give the probe the
-        scaler), with clipping after it: the probe should see the gradients that the optimiser sees.
-
-        Parameters
-        ----------
-        loss
-            Loss of this minibatch (nat); its graph is not kept.
-        grad_scale
-            Factor on the gradients, if there is one; the optimiser is assumed to see them divided by it.
+        The steps themselves are seen by the optimiser's hooks: without losses nothing has to be called at all.
         """
+        self._loss = loss
+
+    def close(self) -> None:
+        """Take the probe off the optimiser; what it has measured stays."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Copy the weights before a step that is due; of nested calls (a parent's step) the outermost."""
+        self._depth += 1
+        if self._depth > 1 and not self._ended():
+            return
+        self._frame = sys._getframe(1)
         watch = self._watch
-        self._losses.add(loss)
-        if watch.due:
-            self._measure(grad_scale)
-        self._watch.steps += 1
-
-    def _measure(self, grad_scale: float | None) -> None:
+        if watch.steps < watch.next and len(self._optimizer.param_groups) == len(watch.noted):
+            return
         trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(self._watch.watched):  # parameters were frozen, unfrozen or added
-            steps, self._watch = self._watch.steps, Tensors(self._tensors(), self._every)
-            self._watch.steps = steps
+        if trained != len(watch.tensors) or len(self._optimizer.param_groups) != len(watch.noted):
+            self._watch = self._tensors()  # parameters were frozen, unfrozen or added
+            self._watch.steps = watch.steps
             self._noise.forget()
-        self._watch.look(self._rules(), self._scale() if grad_scale is None else grad_scale)
-        self._noise.end_of_parts()
+        self._watch.before()
 
-    def _scale(self) -> float:
-        """Return the GradScaler's factor on the gradients, 1 if they are already divided by it."""
-        if self._scaler is None or not self._scaler.is_enabled():
-            return 1.0
-        state: Mapping[str, Any] = getattr(self._scaler, "_per_optimizer_states", {}).get(id(self._optimizer), {})
-        unscaled = getattr(state.get("stage"), "name", "READY") == "UNSCALED"
-        return 1.0 if unscaled else float(self._scaler.get_scale())
+    def _ended(self) -> bool:
+        """Whether the outer call is not going on any more: it ended with an error."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and frame is not self._frame:
+            frame = frame.f_back
+        if frame is None:
+            self._depth = 1
+        return frame is None
+
+    def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Count a step, and measure it if it is due.
+
+        The gradients are read here: backward may run inside the step, as a closure.
+        """
+        self._depth -= 1
+        if self._depth:
+            return
+        self._frame = None
+        watch = self._watch
+        if self._loss is None:
+            self._gap += 1
+        else:
+            self._losses.skip(self._gap)
+            self._losses.add(self._loss)
+            self._loss, self._gap = None, 0
+        if watch.steps < watch.next:
+            watch.count_step()
+        else:
+            self._noise.end_of_parts()
+            watch.after()
 
     def halves(self, first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> None:
         """Pass the gradients of two independent halves of a minibatch, for an unbiased noise estimate.
@@ -131,7 +165,7 @@ class Loop:
                 f"got {len(first)} and {len(second)}"
             )
         both = dict(zip(map(id, parameters), zip(first, second, strict=True), strict=True))
-        watched = [one.parameter for one in self._watch.watched]
+        watched = list(self._watch.tensors.values())
         self._noise.halves(watched, [both.get(id(p), (None, None)) for p in watched])
 
     def microbatch(self) -> None:
@@ -142,7 +176,7 @@ class Loop:
         first.
         """
         if self.due:
-            self._noise.part([watched.parameter for watched in self._watch.watched])
+            self._noise.part(list(self._watch.tensors.values()))
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -152,6 +186,8 @@ class Loop:
         Numbers, strings, lists and tensors only, so ``torch.load(weights_only=True)`` reads it. Between the two steps
         of a pair it holds a copy of weights and gradients, as the probe does.
         """
+        self._losses.skip(self._gap)
+        self._gap = 0
         noise = [one.clone() for one in self._noise.measured]
         return {"watch": watch_state(self._watch), "losses": self._losses.state(), "noise": noise}
 
@@ -171,6 +207,7 @@ class Loop:
         load_watch(self._watch, state["watch"])
         self._every = self._watch.every
         self._losses.load(state["losses"])
+        self._gap = 0
         self._noise.forget()
         self._noise.measured.extend(one.clone() for one in state["noise"])
 

@@ -86,6 +86,12 @@ class Losses:
         if len(self._new) >= CHUNK:
             self._close()
 
+    def skip(self, steps: int) -> None:
+        """Leave out a number of steps, whose losses are not known."""
+        if steps:
+            self._close()
+            self._chunks.append(torch.full((steps,), nan, dtype=torch.float64))
+
     def _close(self) -> None:
         if self._new:
             self._chunks.append(_stacked(self._new))

@@ -12,40 +12,44 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn"]
 
-PANELS = {
-    "effective_lr": "effective learning rate",
-    "temperature": "temperature (nat)",
-    "equilibrium_share": "share of the stationary effective learning rate",
-    "turn": "rotation per step, measured / stationary",
-}
+#: Column, title with what it means, and the value at which nothing is left to do.
+PANELS = (
+    ("rotation", "rotation per step / stationary\n1: the norm is where lr and weight decay put it", 1.0),
+    ("balance", "norm balance: growth by gradients / decay\n1: stationary; below 1 the norm shrinks", 1.0),
+    ("effective_lr", "effective learning rate\nthe step size that the direction of w sees", None),
+    ("norm", "norm of the weights", None),
+)
 
 
 def drawn(history: pd.DataFrame) -> Figure:
-    """Plot four panels, one line per scale-invariant tensor.
+    """Plot four panels, one line per tensor: the scale-invariant ones, or all if there are none.
 
     Parameters
     ----------
     history
         From `ThermoProbe.history`.
     """
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(10, 7), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True).ravel()
-    history = history[history["scale_invariant"]]
-    history = history.assign(turn=history["angular_update"] / history["angular_equilibrium"])
+    round_ = history[history["scale_invariant"]]
+    history = round_ if len(round_) else history
+    history = history.assign(rotation=history["angular_update"] / history["angular_equilibrium"])
     names = list(dict.fromkeys(history["group"]))
-    for axis, (column, title) in zip(axes, PANELS.items(), strict=True):
+    for axis, (column, title, goal) in zip(axes, PANELS, strict=True):
         for i, name in enumerate(names):
-            mine = history[history["group"] == name]
-            known = np.isfinite(mine[column]) & (mine[column] > 0)
+            mine = history[(history["group"] == name) & np.isfinite(history[column])]
             shade = 0.15 + 0.7 * i / max(len(names) - 1, 1)
-            axis.plot(mine["step"][known], mine[column][known], lw=1.2, color=(shade, 0.35, 1 - shade), label=name)
-        axis.set_title(title, fontsize=10)
-        if any(len(drawn_line.get_xdata()) for drawn_line in axis.get_lines()):
+            style = {"lw": 1.2, "marker": "." if len(mine) < 20 else "", "color": (shade, 0.35, 1 - shade)}
+            axis.plot(mine["step"], mine[column], label=name, **style)
+        if goal is not None:
+            axis.axhline(goal, color="0.6", lw=0.8, zorder=0)
+        axis.set_title(title, fontsize=10, loc="left")
+        if (history[column].dropna() > 0).all():
             axis.set_yscale("log")
+        if not np.isfinite(history[column]).any():
+            axis.text(0.5, 0.5, "not known here", transform=axis.transAxes, ha="center")
     for axis in axes[2:]:
         axis.set_xlabel("step")
     if 0 < len(names) <= 12:
-        axes[0].legend(fontsize=7, frameon=False)
-    elif not names:
-        figure.suptitle("no scale-invariant tensor found")
+        axes[3].legend(fontsize=7, frameon=False)
     return figure

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from empirics.probe.index import MeasuredIndex, measured_index
 from empirics.probe.loop import Loop
 from empirics.probe.losses import LossRelaxation, relaxation
 from empirics.probe.readings import readings, since
-from empirics.probe.record import Seen
-from empirics.probe.row import ProbeRow, row_of
+from empirics.probe.row import Measured, ProbeRow, rows_of
 from empirics.probe.rule import shared_rule
-from empirics.probe.words import line, warnings
+from empirics.probe.words import cells, line, summary, table, warnings
 from thermo_theory import FixedELR
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMNS", "ThermoProbe"]
+__all__ = ["COLUMNS", "ThermoProbe", "watch"]
 
 COLUMNS = (
-    "group",
-    "parameters",
-    "blocks",
-    "scale_invariant",
-    "effective_lr",
-    "temperature",
-    "pressure",
-    "volume",
-    "pv_over_rt",
-    "balance",
-    "angular_update",
-    "angular_equilibrium",
-    "equilibrium_share",
-    "relaxation_steps",
-)
+    "group", "parameters", "blocks", "scale_invariant", "role", "first", "last", "lr", "weight_decay", "effective_lr",
+    "norm", "grad_norm", "update_rms", "temperature", "pressure", "volume", "pv_over_rt", "balance", "angular_update",
+    "angular_equilibrium", "equilibrium_share", "relaxation_steps", "radial",
+)  # fmt: skip
 
 #: Largest deviation of the balance from 1 in an interval that counts as stationary.
 BALANCED = 0.1
 
 
 class ThermoProbe(Loop):
-    """Measures the thermodynamics of every parameter tensor in a training loop, without changing anything.
+    """Measures the thermodynamics of every parameter tensor of a training, without changing anything.
 
-    Call :meth:`step` right before ``optimizer.step()``. Once in `every` steps, at random, two consecutive steps are
-    measured. The model, the optimiser and torch's random state are not touched, and no graph is kept.
+    It listens to the optimiser's own hooks, so nothing is called in the loop, and the gradients are those that are
+    used: after unscaling, clipping and averaging over processes. Once in `every` steps, at random, two consecutive
+    steps are measured; of others only the rates are noted. `empirics.watch` is the same as a function.
 
     Scale-invariant blocks are found by measurement: by default from ``w·g = 0`` in the first 8 measured pairs of steps,
     block by block; with `loss`, by :func:`empirics.models.scale_invariant_blocks`.
@@ -57,17 +49,16 @@ class ThermoProbe(Loop):
     ----------
     model
         The network, possibly compiled or inside ``DistributedDataParallel``. Under DDP every process sees the same
-        averaged gradients, so a probe on one of them is enough.
+        averaged gradients, so a probe on one of them is enough. Of tensors sharded by FSDP2 every process measures its
+        part, so all of them need a probe, and all must ask it at the same steps.
     optimizer
-        From ``torch.optim``, or wrapped by Lightning or Accelerate. The theory covers SGD (momentum, Nesterov), AdamW
-        and Adam with L2; for others only the directly measured columns are filled.
+        From ``torch.optim`` or derived from it, or wrapped by Lightning or Accelerate. Its rule is recognised by its
+        steps: SGD (momentum, Nesterov), AdamW and Adam with L2, whatever the class is called; of others the measured
+        columns are filled, and the stationary rotation follows from the balance.
+    every
+        One pair of steps is measured per `every` steps, 2 or more. Memory: a copy of the weights.
     loss
         Optional: computes a scalar of the model on a fixed minibatch; called about ten times per tensor, here only.
-    every
-        One pair of steps is measured per `every` steps, 2 or more. Memory: a copy of the weights and their gradients.
-    scaler
-        A ``GradScaler``: gradients are divided by its scale if ``unscale_`` was not called. Without one, gradients
-        must be unscaled.
 
     Raises
     ------
@@ -94,45 +85,52 @@ class ThermoProbe(Loop):
     >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(8, 6, bias=False), nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, 3))
     >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
-    >>> probe = ThermoProbe(net, sgd)
-    >>> for _ in range(100):
-    ...     loss = nn.functional.cross_entropy(net(torch.randn(32, 8)), torch.randint(3, (32,)))
-    ...     sgd.zero_grad()
-    ...     loss.backward()
-    ...     probe.step(loss)
-    ...     sgd.step()
-    >>> probe.frame()[["group", "parameters", "blocks", "scale_invariant", "relaxation_steps"]]
-          group  parameters  blocks  scale_invariant  relaxation_steps
-    0  0.weight          48       1             True             250.0
-    1  2.weight          18       0            False               NaN
-    2    2.bias           3       0            False               NaN
+    >>> with ThermoProbe(net, sgd) as watch:
+    ...     for _ in range(100):
+    ...         loss = nn.functional.cross_entropy(net(torch.randn(32, 8)), torch.randint(3, (32,)))
+    ...         sgd.zero_grad()
+    ...         loss.backward()
+    ...         sgd.step()
+    >>> watch.frame()[["group", "parameters", "blocks", "role", "relaxation_steps"]]  # 1/(4 lr wd), 1/(2 lr wd)
+          group  parameters  blocks       role  relaxation_steps
+    0  0.weight          48       1  invariant             250.0
+    1  2.weight          18       0    penalty             500.0
+    2    2.bias           3       0    penalty             500.0
     """
+
+    _final: list[ProbeRow] | None = None
+
+    def close(self) -> None:
+        """Take the probe off the optimiser; what it reports stays what it is now."""
+        if self._hooks and self._watch.steps:
+            with suppress(ValueError):  # nothing has been measured
+                self._final = self._rows()
+        super().close()
 
     # Results ----------------------------------------------------------------------------------------------------
 
-    def _signal(self, seen: Sequence[Seen | None]) -> list[float]:
-        """Return the share of the mean gradient in E|g|^2 of each tensor."""
-        consecutive = [0.0 if s is None else abs(s.grad_next.sum()) / max(s.grad_sq.sum(), 1e-300) for s in seen]
-        shares, unbiased = np.array(consecutive), self._noise.shares()
-        if unbiased is not None:
-            shares = np.where(np.isfinite(unbiased), unbiased, shares)
-        return [float(share) for share in np.clip(shares, 0, 1)]
-
     def _rows(self) -> list[ProbeRow]:
-        seen = self._watch.seen()
+        if self._final is not None:
+            return self._final
+        seen, norms = self._watch.seen()
         if all(each is None for each in seen):
             raise ValueError(
-                "no finite gradient has been measured yet: call probe.step(loss) between backward and "
-                "optimizer.step(), in two or more steps"
+                "no finite gradient has been measured yet: two or more steps of the optimizer that is watched are "
+                "needed, with gradients that are still there when optimizer.step() returns"
             )
-        rows = []
-        for watched, each, signal in zip(self._watch.watched, seen, self._signal(seen), strict=True):
+        shares = self._noise.shares()
+        unbiased = {} if shares is None else dict(zip(self._watch.tensors, shares, strict=True))
+        measured = []
+        for watched, each, norm_sq in zip(self._watch.watched, seen, norms, strict=True):
             if each is not None:
-                rows.append(row_of(watched.name, watched.parameter.numel(), each, signal))
-        return rows
+                share = unbiased.get(watched.group.pieces[0].name, nan)
+                signal = float(np.clip(share, 0, 1)) if isfinite(share) else each.signal
+                rule = self._watch.rule(watched.rates, self._watch.rates)
+                measured.append(Measured(watched, each, rule, norm_sq, signal, self._watch.kept[watched.rates]))
+        return rows_of(measured)
 
     def frame(self) -> pd.DataFrame:
-        """Return a table of recent measurements: the second half of the training, at most 128 pairs of steps.
+        """Return a table: rates, norms and what follows from them now, and averages over the window that a row names.
 
         Returns
         -------
@@ -140,16 +138,23 @@ class ThermoProbe(Loop):
             One row per parameter tensor with gradients, and the columns
 
             - ``group`` (its name), ``parameters``, ``blocks`` (scale-invariant blocks: rows under BatchNorm, one matrix
-              under LayerNorm; 0 for none), ``scale_invariant``;
-            - ``effective_lr``: lr/r^2, or its equivalent with momentum and Adam, at the blocks' rms norm;
-            - ``temperature`` (nat): half of that times the noise per direction at unit norm, mean over blocks;
-            - ``pressure``, ``volume``, ``pv_over_rt``: as defined for the optimiser; volumes and R T add over blocks.
-              The ratio is 1 if the norm is set by noise only, above 1 if the mean gradient contributes;
-            - ``balance``: growth of the squared norm by gradients over its loss by weight decay; 1 if stationary;
-            - ``angular_update``, ``angular_equilibrium`` (rad per step, rms): measured, and at the stationary norm;
-            - ``equilibrium_share``: effective learning rate over its stationary value, or the inverse: at most 1. Like
-              all columns a mean over recent steps; the warnings and the log line extrapolate it to the present;
-            - ``relaxation_steps``: steps in which the distance to the stationary norm shrinks by a factor e.
+              under LayerNorm; 0 for none), ``scale_invariant``, ``role``: "invariant", "penalty" (its size matters to
+              the loss) or "dead" (no gradient but rounding errors);
+            - ``first``, ``last``: the window of the averages in steps from 0, `last` exclusive: the second half of the
+              training, at most 128 pairs of steps;
+            - now: ``lr``, ``weight_decay`` (of the last step), ``norm``, ``effective_lr`` (lr/r^2, or its equivalent
+              with momentum and Adam, at the blocks' rms norm), ``temperature`` (nat; half of that times the noise per
+              direction at unit norm, mean over blocks; the noise is the window's), ``pressure``, ``volume``,
+              ``pv_over_rt`` (as defined for the optimiser; volumes and R T add over blocks; the ratio is 1 if the norm
+              is set by noise only, above 1 if the mean gradient contributes), ``angular_equilibrium`` (rad per step at
+              the stationary norm; of a tensor that is not scale-invariant, if no force acts along w),
+              ``equilibrium_share`` (effective learning rate over its stationary value, or the inverse: at most 1),
+              ``relaxation_steps``: steps in which the distance to the stationary norm shrinks by a factor e. With
+              decoupled decay and steps that go as r^-k, r^(2+2k) relaxes at (2 + 2k)·lr·wd; k is 0 for tensors that
+              are not scale-invariant;
+            - averages: ``grad_norm``, ``update_rms`` (per weight), ``angular_update`` (rad per step), all rms;
+              ``balance``: growth of |w|^2 by gradients over its loss by weight decay, both summed over every step of
+              the window: 1 if stationary; ``radial``: cosine of w and g, mean: 0 if no force acts along w.
 
             NaN where a column does not apply. ``attrs["noise"]`` is the source of the noise estimate.
 
@@ -164,22 +169,20 @@ class ThermoProbe(Loop):
         table.attrs["noise"] = "halves" if self._noise.measured else "consecutive steps"
         return table
 
+    @property
     def history(self) -> pd.DataFrame:
-        """Return the same columns along the training, with ``step``; the noise is that of consecutive steps.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per tensor and interval of measured steps.
-        """
+        """The same columns along the training, with ``step``; the noise is that of consecutive steps."""
         import pandas as pd
 
-        rows = []
-        for watched in self._watch.watched:
-            for seen in watched.history:
-                signal = float(np.clip(abs(seen.grad_next.sum()) / max(seen.grad_sq.sum(), 1e-300), 0, 1))
-                row = row_of(watched.name, watched.parameter.numel(), seen, signal)
-                rows.append([seen.last, *(getattr(row, name) for name in COLUMNS)])
+        steps, measured = [], []
+        for watched, past in zip(self._watch.watched, self._watch.past(), strict=True):
+            for seen in past:
+                steps.append(seen.last)
+                measured.append(Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal))
+        rows = [
+            [step, *(getattr(row, name) for name in COLUMNS)]
+            for step, row in zip(steps, rows_of(measured), strict=True)
+        ]
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 
     def readings(self) -> pd.DataFrame:
@@ -242,7 +245,7 @@ class ThermoProbe(Loop):
             As :func:`~empirics.steering.weight_decay.convert` and the check of a schedule take them; None without a
             scale-invariant block.
         """
-        rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0]
+        rows = [row for row in self._rows() if row.scale_invariant and row.relaxation_steps > 0 and row.temperature > 0]
         if not rows:
             return None, None
         slowest = max(row.relaxation_steps for row in rows)
@@ -275,35 +278,58 @@ class ThermoProbe(Loop):
         """
         rows = self._rows()
         seen = {row.group for row in rows}
-        rules = self._rules()
-        return warnings(
-            rows,
-            [rule.why_not for rule in rules if rule.why_not],
-            [watched.name for watched in self._watch.watched if watched.name not in seen],
-        )
+        skipped = [w.name for w in self._watch.watched if w.name not in seen] if self._watch.count else []
+        return warnings(rows, skipped)
 
     def line(self) -> str:
         """Return one line for a log: step, loss, medians over the scale-invariant tensors, and the slowest of them."""
-        return line(self.steps, self._losses.last, self._rows())
+        return line(self.steps, self._losses.last if self._loss is None else float(self._loss), self._rows())
+
+    def summary(self) -> dict[str, float]:
+        """Return at most 12 finite numbers for a logger, ``thermo/...``; empty as long as nothing has been measured.
+
+        Medians over the tensors, of the scale-invariant ones for `effective_lr`, `temperature` and `balance`;
+        `rotation` is the angle per step over its stationary value, of matrices, also in the first and the last third of
+        the network; `slowest_share` is the smallest equilibrium share.
+        """
+        try:
+            return summary(self._rows())
+        except ValueError:
+            return {}
 
     def values(self) -> dict[str, float]:
-        """Return the finite numbers of :meth:`frame` under names for a logger, ``thermo/<column>/<tensor>``."""
-        numbers = COLUMNS[4:]
+        """Return all finite numbers of :meth:`frame`, ``thermo/<column>/<tensor>``."""
+        numbers = COLUMNS[7:]
         found = {f"thermo/{name}/{row.group}": float(getattr(row, name)) for row in self._rows() for name in numbers}
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def log(self, sink: Callable[[Mapping[str, float], int], None]) -> None:
-        """Send :meth:`values` to a sink.
+        """Send :meth:`summary` to a sink, if anything has been measured.
 
         Parameters
         ----------
         sink
-            Called with the values and the step; :mod:`empirics.probe.sinks` has some.
+            Called with the numbers and the step; :mod:`empirics.probe.sinks` has some.
         """
-        sink(self.values(), self.steps)
+        if numbers := self.summary():
+            sink(numbers, self.steps)
+
+    def __str__(self) -> str:
+        try:
+            return table(self._rows())
+        except ValueError as error:
+            return str(error)
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        try:
+            return str(pd.DataFrame(cells(self._rows())).to_html(index=False))
+        except ValueError as error:
+            return f"<table><tr><td>{error}</td></tr></table>"
 
     def plot(self) -> Figure:
-        """Plot effective learning rate, temperature, share of the stationary value and rotation over the steps.
+        """Plot rotation, effective learning rate, balance and norm over the steps, with what they mean.
 
         Returns
         -------
@@ -312,4 +338,21 @@ class ThermoProbe(Loop):
         """
         from empirics.probe.plot import drawn
 
-        return drawn(self.history())
+        return drawn(self.history)
+
+
+def watch(
+    model: nn.Module, optimizer: Any, *, every: int = 100, loss: Callable[[nn.Module], Tensor] | None = None
+) -> ThermoProbe:
+    """Watch a training: `ThermoProbe`, attached to the optimiser until it is closed.
+
+    Parameters
+    ----------
+    model, optimizer, every, loss
+        See `ThermoProbe`.
+
+    Returns
+    -------
+    ThermoProbe
+    """
+    return ThermoProbe(model, optimizer, every=every, loss=loss)

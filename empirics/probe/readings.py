@@ -8,8 +8,8 @@ import numpy as np
 
 from empirics.probe.losses import Losses
 from empirics.probe.record import Seen, together
-from empirics.probe.row import row_of
-from empirics.probe.watch import Tensors, Watched
+from empirics.probe.row import Measured, rows_of
+from empirics.probe.tensors import Tensors, Watched
 from thermo_theory.relations import coordinates
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ COLUMNS = ("step", "last", "lr", "weight_decay", "temperature", "loss", "balance
 
 
 def _round(watch: Tensors) -> list[Watched]:
-    return [watched for watched in watch.watched if watched.known]
+    return [watched for watched in watch.watched if watched.group.role == "invariant"]
 
 
 def _stages(history: list[Seen]) -> list[list[int]]:
@@ -29,8 +29,8 @@ def _stages(history: list[Seen]) -> list[list[int]]:
     stages: list[list[int]] = []
     for i, seen in enumerate(history):
         rates = seen.rule.lr, seen.rule.weight_decay
-        before = history[i - 1].rule if i else None
-        if before is not None and np.allclose(rates, (before.lr, before.weight_decay), rtol=1e-6, atol=0):
+        before = history[i - 1] if i and seen.steady and history[i - 1].steady else None
+        if before and np.allclose(rates, (before.rule.lr, before.rule.weight_decay), rtol=1e-6, atol=0):
             stages[-1].append(i)
         else:
             stages.append([i])
@@ -47,19 +47,18 @@ def since(watch: Tensors) -> int:
     return history[stage[0]].first if len(stage) < len(history) else 0
 
 
-def _reading(tensors: list[list[Seen]], losses: Losses) -> list[float]:
+def _reading(tensors: list[tuple[Watched, list[Seen]]], losses: Losses) -> list[float]:
     """Compute a row from the stretches of each tensor; T is weighted by R, so that R T adds."""
     heat = weight = 0.0
     balances = []
-    for stretches in tensors:
+    for watched, stretches in tensors:
         seen = together(stretches)
-        signal = float(np.clip(abs(seen.grad_next.sum()) / max(seen.grad_sq.sum(), 1e-300), 0, 1))
-        row = row_of("", seen.size * seen.blocks, seen, signal)
+        (row,) = rows_of([Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal)])
         constant = seen.blocks * float(coordinates.state(seen.rule.law)[2](d=seen.size))
         heat, weight = heat + constant * row.temperature, weight + constant
         balances.append(row.balance)
-    first, last, rule = tensors[0][0].first, tensors[0][-1].last, tensors[0][-1].rule
-    seen_losses = losses.series(first, last + 1)
+    first, last, rule = tensors[0][1][0].first, tensors[0][1][-1].last, tensors[0][1][-1].rule
+    seen_losses = losses.series(first, last)
     seen_losses = seen_losses[np.isfinite(seen_losses)]
     loss = float(seen_losses.mean()) if len(seen_losses) else np.nan
     return [first, last, rule.lr, rule.weight_decay, heat / weight, loss, float(np.mean(balances))]
@@ -75,5 +74,5 @@ def readings(watch: Tensors, losses: Losses) -> pd.DataFrame:
     for stage in _stages(round_[0].history[-length:]) if length else []:
         kept = stage[(len(stage) + 1) // 2 :]
         if kept:
-            rows.append(_reading([[w.history[-length:][i] for i in kept] for w in round_], losses))
+            rows.append(_reading([(w, [w.history[-length:][i] for i in kept]) for w in round_], losses))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"step": int, "last": int})

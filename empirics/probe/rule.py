@@ -11,7 +11,7 @@ import torch
 
 from thermo_theory import FixedLR, Protocol
 
-__all__ = ["Rule", "inner_optimizer", "rule_of", "shared_rule"]
+__all__ = ["Rule", "inner_optimizer", "nested", "rule_as", "rule_of", "shared_rule"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,16 @@ def inner_optimizer(optimizer: Any) -> torch.optim.Optimizer:
     return optimizer
 
 
+def nested(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """Return an optimiser and those inside it (SAM's, Lookahead's), the outermost first."""
+    found: list[Any] = [optimizer]
+    for name in ("base_optimizer", "optimizer"):
+        inside = getattr(optimizer, name, None)
+        if isinstance(inside, torch.optim.Optimizer):
+            found += nested(inside)
+    return found
+
+
 def _why_not(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str:
     """Name the update rule, if nothing is derived for it."""
     name = type(optimizer).__name__
@@ -78,19 +88,39 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     >>> rule_of(sgd, sgd.param_groups[0])
     Rule(optimizer='momentum', lr=0.1, weight_decay=0.0005, beta=0.9, why_not='')
     """
+    why_not = _why_not(optimizer, group)
+    if why_not or isinstance(optimizer, torch.optim.SGD):
+        return rule_as("" if why_not else "sgd", group, why_not)
+    # Before torch 2.7 AdamW is no Adam, and its groups have no such key.
+    decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
+    return rule_as("adamw" if decoupled else "adam-l2", group)
+
+
+def rule_as(kind: str, group: Mapping[str, Any], name: str = "") -> Rule:
+    """Return a rule with the settings of a parameter group.
+
+    Parameters
+    ----------
+    kind
+        "sgd" with any momentum, "adamw", "adam-l2", or "" where nothing is derived for the rule.
+    group
+        The settings.
+    name
+        What the rule is, where nothing is derived for it.
+
+    Returns
+    -------
+    Rule
+    """
     lr, decay = float(group.get("lr", float("nan"))), float(group.get("weight_decay", 0.0))
     beta = float(group.get("momentum", group.get("betas", (0.0,))[0]))
-    if why_not := _why_not(optimizer, group):
-        return Rule("", lr, decay, beta, why_not)
-    if not isinstance(optimizer, torch.optim.SGD):
-        # Before torch 2.7 AdamW is no Adam, and its groups have no such key.
-        decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
-        return Rule("adamw" if decoupled else "adam-l2", lr, decay, beta)
+    if kind != "sgd":
+        return Rule(kind, lr, decay, beta, "" if kind else name)
     if not beta:  # torch then ignores the dampening
         return Rule("sgd", lr, decay)
-    if group["nesterov"]:
+    if group.get("nesterov"):
         return Rule("nesterov", lr, decay, beta)
-    return Rule("momentum", lr * (1 - float(group["dampening"])), decay, beta)
+    return Rule("momentum", lr * (1 - float(group.get("dampening", 0))), decay, beta)
 
 
 #: The same laws in lr/(1 - beta), with a beta of 0 for SGD: one plan holds for groups of all three.

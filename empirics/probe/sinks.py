@@ -39,6 +39,8 @@ class WeightsAndBiases:
 
     def __init__(self, run: Any) -> None:
         self.run = run
+        if hasattr(run, "define_metric"):  # the panel of each number is over the training's own steps
+            run.define_metric("thermo/*", step_metric="thermo/step")
 
     def __call__(self, values: Mapping[str, float], step: int) -> None:
         """Log the values of a step."""

@@ -8,64 +8,61 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from empirics.models.groups import Group, Piece
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.watch import StepPair, Tensors, Watched
+from empirics.probe.tensors import Tensors, Watched
 
 __all__ = ["load_watch", "watch_state"]
 
+#: What of the measurements is kept as it is; tensors and arrays are copied.
+_KEPT = ("every", "steps", "noted", "count", "half", "columns", "pairs", "stats", "replayed", "kinds", "kept")
 
-def _plain(seen: Seen) -> dict[str, Any]:
-    values = {field.name: getattr(seen, field.name) for field in fields(seen)}
-    values["rule"] = asdict(seen.rule)
-    return {name: torch.as_tensor(v.copy()) if isinstance(v, np.ndarray) else v for name, v in values.items()}
+
+def _plain(value: Any) -> Any:
+    """Copy a value so that later steps do not change it, arrays as tensors."""
+    if isinstance(value, Seen):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)} | {"rule": asdict(value.rule)}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(one) for one in value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.as_tensor(value.copy())
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _on(place: torch.device, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_on(place, one) for one in value)
+    if isinstance(value, dict):
+        return {name: _on(place, one) for name, one in value.items()}
+    return value.to(place, copy=True) if isinstance(value, Tensor) else value
 
 
 def _seen(values: Mapping[str, Any]) -> Seen:
-    held: dict[str, Any] = {
-        name: v.cpu().numpy().copy() if isinstance(v, torch.Tensor) else v for name, v in values.items()
-    }
+    held: dict[str, Any] = {name: v.cpu().numpy().copy() if isinstance(v, Tensor) else v for name, v in values.items()}
     return Seen(**{**held, "rule": Rule(**held["rule"])})
 
 
-def _pair(pair: StepPair) -> dict[str, Any]:
-    return {"step": pair.step, "rules": [asdict(rule) for rule in pair.rules], "scale": pair.scale}
-
-
-def _to_pair(values: Mapping[str, Any]) -> StepPair:
-    return StepPair(values["step"], [Rule(**rule) for rule in values["rules"]], values["scale"])
-
-
-def _of_tensor(watched: Watched) -> dict[str, Any]:
-    return {
-        "name": watched.name,
-        "shape": list(watched.parameter.shape),
-        "known": watched.known,
-        "stretches": [_plain(seen) for seen in watched.stretches],
-        "history": [_plain(seen) for seen in watched.history],
-    }
+def _of(watched: Watched) -> dict[str, Any]:
+    pieces = [tuple(vars(piece).values()) for piece in watched.group.pieces]
+    held = {"pieces": pieces, "role": watched.group.role, "blocks": watched.group.blocks}
+    return held | {name: _plain(getattr(watched, name)) for name in ("stretches", "history")}
 
 
 def watch_state(watch: Tensors) -> dict[str, Any]:
     """Return the state of the measurements.
 
-    It includes a pair of steps that has begun, with the weights and gradients before its first step.
+    It includes a pair of steps that has begun, with the gradients of its first step.
     """
-    before = None
-    if watch.open is not None:
-        before = [None if pair is None else [one.clone() for one in pair] for pair in watch.before]
-    return {
-        "every": watch.every,
-        "steps": watch.steps,
-        "plan": watch.plan_state(),
-        "open": None if watch.open is None else _pair(watch.open),
-        "there": list(watch.there),
-        "before": before,
-        "pairs": [_pair(pair) for pair in watch.pairs],
-        "stats": [one.clone() for one in watch.stats],
-        "tensors": [_of_tensor(watched) for watched in watch.watched],
-    }
+    found = {name: _plain(getattr(watch, name)) for name in _KEPT}
+    found |= {"plan": watch.plan_state(), "known": watch.known, "products": _plain(vars(watch.products))}
+    found |= {"tensors": {name: list(tensor.shape) for name, tensor in watch.tensors.items()}}
+    found |= {"groups": [_of(watched) for watched in watch.watched]}
+    return found | {"held": _plain(watch.held) if watch.half is not None else {}}
 
 
 def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
@@ -76,22 +73,16 @@ def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
     ValueError
         If it is the state of other tensors.
     """
-    mine = [(watched.name, list(watched.parameter.shape)) for watched in watch.watched]
-    theirs = [(held["name"], list(held["shape"])) for held in state["tensors"]]
-    if mine != theirs:
-        other = next((str(b) for a, b in zip(mine, theirs, strict=False) if a != b), f"{len(theirs)} tensors")
-        raise ValueError(f"this is the state of a probe on other tensors: {other} is not watched here")
-    watch.every, watch.steps = state["every"], state["steps"]
+    mine = {name: list(tensor.shape) for name, tensor in watch.tensors.items()}
+    if other := [f"{name} {shape}" for name, shape in state["tensors"].items() if mine.get(name) != shape]:
+        raise ValueError(f"this is the state of a probe on other tensors: {other[0]} is not watched here")
+    groups = [Group(tuple(Piece(*one) for one in g["pieces"]), g["role"], g["blocks"]) for g in state["groups"]]
+    watch.divide(groups if state["known"] else ())
+    place = watch.watched[0].tensor.device
+    for name in _KEPT:
+        setattr(watch, name, _on(place, state[name]))
+    vars(watch.products).update(_on(place, state["products"]))
     watch.load_plan(state["plan"])
-    watch.open = None if state["open"] is None else _to_pair(state["open"])
-    watch.there = list(state["there"])
-    for i, (watched, held) in enumerate(zip(watch.watched, state["tensors"], strict=True)):
-        watched.known = held["known"]
-        watched.stretches = [_seen(one) for one in held["stretches"]]
-        watched.history = [_seen(one) for one in held["history"]]
-        pair = None if state["before"] is None else state["before"][i]
-        place = watched.parameter.device
-        watch.before[i] = None if pair is None else (pair[0].to(place).clone(), pair[1].to(place).clone())
-    watch.pairs = [_to_pair(pair) for pair in state["pairs"]]
-    place = watch.watched[0].parameter.device
-    watch.stats = [one.to(place).clone() for one in state["stats"]]
+    watch.held = _on(place, state["held"])
+    for watched, held in zip(watch.watched, state["groups"], strict=True):
+        watched.stretches, watched.history = ([_seen(one) for one in held[name]] for name in ("stretches", "history"))

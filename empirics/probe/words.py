@@ -1,18 +1,28 @@
-"""The probe's log line and warnings."""
+"""The probe's log line, table, summary and warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import isfinite
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite, nan
 
 import numpy as np
 
 from empirics.probe.row import REACHED, ProbeRow
 
-__all__ = ["line", "warnings"]
+__all__ = ["cells", "line", "summary", "table", "warnings"]
+
+#: Longest name of a group in the table.
+NAME = 45
+
+#: Share of weight decay kept by the arithmetic below which it counts as rounded away.
+KEPT = 0.5
+
+#: Rotation over its stationary value outside which a tensor that is not scale-invariant gets a remark.
+TURNING = (0.5, 2.0)
 
 
-def _several(names: Sequence[str]) -> str:
+def _several(rows: Sequence[ProbeRow] | Sequence[str]) -> str:
+    names = [one if isinstance(one, str) else one.group for one in rows]
     if len(names) <= 3:
         return ", ".join(names)
     return f"{names[0]}, {names[1]} and {len(names) - 2} others"
@@ -32,13 +42,13 @@ def _steps(count: float) -> str:
 
 def _percent(row: ProbeRow) -> float:
     """Return the effective learning rate in per cent of its stationary value."""
-    return 100 * row.share_now if row.rises else 100 / max(row.share_now, 1e-9)
+    return 100 * row.equilibrium_share if row.rises else 100 / max(row.equilibrium_share, 1e-9)
 
 
 def _relaxing(rows: Sequence[ProbeRow]) -> list[str]:
     """Write a sentence on each tensor whose effective learning rate rises, or falls; one for all if there are many."""
     if len(rows) > 3:
-        slowest = min(rows, key=lambda row: row.share_now)
+        slowest = min(rows, key=lambda row: row.equilibrium_share)
         groups = [(f"{slowest.group} and {len(rows) - 1} others", rows)]
     else:
         groups = [(row.group, [row]) for row in rows]
@@ -46,53 +56,144 @@ def _relaxing(rows: Sequence[ProbeRow]) -> list[str]:
     for name, some in groups:
         low, high = (f"{one(map(_percent, some)):,.0f}" for one in (min, max))
         share = low if low == high else f"{low} to {high}"
+        to_go = max((row.to_go for row in some if isfinite(row.to_go)), default=nan)
         found.append(
-            f"{name}: the effective learning rate is at {share} % of its stationary value and "
-            f"{'rising' if some[0].rises else 'falling'}, about {_steps(max(row.to_go for row in some))} steps to go"
+            f"{name}: not in equilibrium, the effective learning rate is at {share} % of its stationary value and "
+            f"{'rising' if some[0].rises else 'falling'}"
+            + (f", about {_steps(to_go)} steps to go" if isfinite(to_go) else "")
         )
     return found
 
 
-def warnings(rows: Iterable[ProbeRow], unknown: Iterable[str], skipped: Iterable[str]) -> list[str]:
-    """Write the warnings, one sentence each.
+def _measured(rows: Sequence[ProbeRow]) -> list[str]:
+    """Write what the measured steps show that the settings do not say."""
+    found = []
+    for dtype in dict.fromkeys(row.dtype for row in rows):
+        if lost := [row for row in rows if row.dtype == dtype and row.weight_decay and row.kept < KEPT]:
+            share = max(0.0, lost[0].kept)
+            found.append(f"weight decay of {_several(lost)} is rounded away in {dtype}: {100 * share:.0f} % of it is "
+                         "applied; keep the weights in float32")  # fmt: skip
+    if reset := [row for row in rows if row.changed]:
+        share = max(row.changed for row in reset)
+        found.append(f"the norm of {_several(reset)} is changed outside the optimiser, between steps "
+                     f"({100 * share:.0f} % of the measured ones): it is not weight decay that sets it")  # fmt: skip
+    if l2 := [row for row in rows if row.penalty]:
+        found.append(f"the loss of {_several(l2)} contains an L2 penalty: its gradient is {l2[0].penalty:.2g}·w at "
+                     "every step; the optimiser's weight_decay does the same without it")  # fmt: skip
+    for name in dict.fromkeys(row.unknown for row in rows if row.unknown):
+        found.append(f"the steps of {name} are not those of SGD, AdamW or Adam with L2: rotations and balances are "
+                     "measured, temperature and pressure are unknown")  # fmt: skip
+    return found
 
-    `unknown` are update rules for which nothing is derived, `skipped` the names of tensors without a gradient so far.
-    """
+
+def warnings(rows: Iterable[ProbeRow], skipped: Iterable[str]) -> list[str]:
+    """Write the warnings, one sentence each; `skipped` are the names of tensors without a gradient so far."""
     rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]
-    away = [row for row in round_ if row.share_now < REACHED]
+    away = [row for row in round_ if row.far and not row.changed]
     found = [words for rises in (True, False) for words in _relaxing([row for row in away if row.rises == rises])]
-    if still := [row.group for row in round_ if row.lr == 0]:
+    if still := [row for row in round_ if row.lr == 0]:
         found.append(f"lr of {_several(still)} is 0: the weights do not move, and there is no stationary state")
-    if bare := [row.group for row in round_ if not row.weight_decay]:
-        found.append(f"{_several(bare)}: no weight decay on scale-invariant weights; the norm grows without bound "
+    if bare := [row for row in round_ if not row.weight_decay and not row.changed and not row.penalty]:
+        found.append(f"{_several(bare)}: no weight decay on scale-invariant weights; the norm grows without end "
                      "and the effective learning rate falls, whatever the schedule")  # fmt: skip
-    if other := [row.group for row in rows if not row.scale_invariant and row.weight_decay]:
+    if other := [row for row in rows if row.role == "penalty" and row.weight_decay]:
         found.append(f"weight decay on {_several(other)} is an ordinary penalty, not a pressure: the loss depends on "
                      "their magnitude")  # fmt: skip
-    if not round_ and rows:
-        found.append("no tensor is scale-invariant: none feeds only a normalisation layer, so nothing here applies")
-    found += [f"nothing is derived for {reason}: rotations are measured, temperature and pressure are unknown"
-              for reason in dict.fromkeys(unknown)]  # fmt: skip
+    if dead := [row for row in rows if row.role == "dead"]:
+        found.append(f"{_several(dead)}: no effect on the loss (gradients are rounding errors); leave them out")
+    found += _measured(rows)
     if left := list(skipped):
-        found.append(f"no finite, dense gradient of {_several(left)} was seen: call probe.step after backward and "
-                     "unscale_, before the gradients are zeroed")  # fmt: skip
+        found.append(f"no finite, dense gradient of {_several(left)} was seen")
     return found
+
+
+def _median(rows: Iterable[ProbeRow], value: Callable[[ProbeRow], float]) -> float:
+    known = [found for row in rows if isfinite(found := value(row))]
+    return float(np.median(known)) if known else nan
 
 
 def line(step: int, loss: float, rows: Iterable[ProbeRow]) -> str:
     """Write one line for a log."""
+    rows = list(rows)
     round_ = [row for row in rows if row.scale_invariant]
     said = [f"step {step}"] + ([f"loss {loss:.4g}"] if isfinite(loss) else [])
-    if not round_:
-        return ", ".join([*said, "no scale-invariant tensor"])
-    warm = [row for row in round_ if isfinite(row.temperature)]
-    if warm:
-        said.append(f"T {np.median([row.temperature for row in warm]):.2g}")
-        said.append(f"effective_lr {np.median([row.effective_lr for row in warm]):.2g}")
-    balanced = [row for row in round_ if isfinite(row.share_now)]
-    if balanced:
-        slowest = min(balanced, key=lambda row: row.share_now)
-        said.append(f"balance {np.median([row.balance for row in balanced]):.3f}")
-        said.append(f"effective_lr of {slowest.group} at {_percent(slowest):.0f} % of its stationary value")
-    return ", ".join(said)
+    if isfinite(rate := _median(round_, lambda row: row.effective_lr)):
+        said.append(f"effective learning rate {rate:.2g}")
+        said.append(f"T {_median(round_, lambda row: row.temperature):.2g}")
+    if balanced := [row for row in round_ if isfinite(row.equilibrium_share)]:
+        slowest = min(balanced, key=lambda row: row.equilibrium_share)
+        said.append(f"{slowest.group} at {_percent(slowest):.0f} % of its stationary value")
+        balance = round(_median(balanced, lambda row: row.balance), 3) + 0.0  # no -0.000
+        said.append(f"balance of steps {slowest.first} to {slowest.last} {balance:.3f}")
+    if isfinite(turning := _median(_matrices(rows), lambda row: row.rotation)):
+        said.append(f"rotation {turning:.2f} of stationary")
+    return ", ".join(said if len(said) > 2 or round_ else [*said, "no scale-invariant tensor"])
+
+
+def _matrices(rows: Iterable[ProbeRow]) -> list[ProbeRow]:
+    return [row for row in rows if row.matrix]
+
+
+def summary(rows: Sequence[ProbeRow]) -> dict[str, float]:
+    """Return the finite numbers of a training as a whole."""
+    round_, matrices = [row for row in rows if row.scale_invariant], _matrices(rows)
+    third = -(-len(matrices) // 3)
+    found = {name: _median(round_, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
+             for name in ("effective_lr", "temperature", "balance")}  # fmt: skip
+    found["slowest_share"] = min((r.equilibrium_share for r in round_ if isfinite(r.equilibrium_share)), default=nan)
+    for name, some in (("", matrices), ("_first", matrices[:third]), ("_last", matrices[-third:])):
+        found[f"rotation{name}"] = _median(some, lambda row: row.rotation)
+    for name in ("lr", "norm", "grad_norm", "update_rms"):
+        found[name] = _median(matrices or rows, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
+    return {f"thermo/{name}": value for name, value in found.items() if isfinite(value)}
+
+
+def _remark(row: ProbeRow) -> str:
+    """Say what an engineer can do about a tensor."""
+    if row.role == "dead":
+        return "no effect on the loss"
+    if row.changed:
+        return "norm changed between steps"
+    if not row.weight_decay:
+        return "no weight decay: the norm grows" if row.scale_invariant else ""
+    if row.kept < KEPT:
+        return "weight decay is rounded away"
+    if row.scale_invariant and row.far:
+        go = f", {_steps(row.to_go)} steps to go" if isfinite(row.to_go) else ""
+        return f"at {_percent(row):.0f} % of stationary{go}"
+    if row.scale_invariant:
+        return "stationary" if row.equilibrium_share >= REACHED else ""
+    if not row.matrix:
+        return ""
+    if row.rotation < TURNING[0]:
+        return f"turns {1 / row.rotation:.1f} times too slowly"
+    return f"turns {row.rotation:.1f} times too fast" if row.rotation > TURNING[1] else ""
+
+
+def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
+    """Return the table of a training, one dictionary per group."""
+    columns: dict[str, Callable[[ProbeRow], str]] = {
+        "group": lambda row: row.group,
+        "role": lambda row: row.role,
+        "lr": lambda row: f"{row.lr:.3g}",
+        "wd": lambda row: f"{row.weight_decay:.3g}",
+        "norm": lambda row: f"{row.norm:.3g}",
+        "effective_lr": lambda row: f"{row.effective_lr:.3g}",
+        "rotation": lambda row: f"{row.angular_update:.2g}",
+        "stationary": lambda row: f"{row.angular_equilibrium:.2g}",
+        "relaxation": lambda row: _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
+        "remark": _remark,
+    }
+    return [{name: "" if (text := of(row)) == "nan" else text for name, of in columns.items()} for row in rows]
+
+
+def table(rows: Iterable[ProbeRow]) -> str:
+    """Write the table for a terminal; rotations in rad per step, relaxation in steps."""
+    lines = cells(rows)
+    for one in lines:
+        one["group"] = one["group"] if len(one["group"]) <= NAME else f"…{one['group'][1 - NAME :]}"
+    shown = [list(lines[0]), *(list(one.values()) for one in lines)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    wide = [[f"{cell:{width}s}" for cell, width in zip(one, widths, strict=True)] for one in shown]
+    return "\n".join("  ".join(one).rstrip() for one in wide)

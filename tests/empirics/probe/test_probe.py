@@ -1,10 +1,13 @@
 """The probe: nothing changes, blocks against the full check, numbers against long-hand ones and exact gases."""
 
+import contextlib
 import copy
+import dataclasses
 import functools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -13,8 +16,8 @@ from watched import data, network, row, trained
 
 import empirics
 from empirics.models import scale_invariant_blocks
-from empirics.probe import COLUMNS, ThermoProbe
-from empirics.probe.row import REACHED, ProbeRow
+from empirics.probe import ThermoProbe
+from empirics.probe.row import REACHED
 from empirics.probe.rule import rule_of
 from empirics.probe.words import warnings
 
@@ -53,6 +56,7 @@ def test_no_graph_is_kept():
     loss = cross_entropy(model(x), y)
     loss.backward()
     probe.step(loss)
+    optimizer.step()
     assert probe._losses._new == [loss.item()]
     assert loss.grad_fn is not None
 
@@ -102,40 +106,9 @@ def test_a_loss_gives_the_blocks_at_once_and_leaves_the_model_as_it_was():
     before, random = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
     x, y = data(torch.Generator().manual_seed(0))
     probe = ThermoProbe(model, sgd()(model.parameters()), loss=lambda m: cross_entropy(m(x), y))
-    assert {w.name: w.known for w in probe._watch.watched if w.known} == {"0.weight": 16}
+    assert {w.name: w.group.blocks for w in probe._watch.watched if w.group.blocks} == {"0.weight": 16}
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), random)
-
-
-def test_the_columns_are_those_worked_out_by_hand():
-    """Every step of its window written down and worked out; the probe, at every other step, sees half of them."""
-    kept = []
-
-    def write_down(model, watch, x, y):
-        w, g = model[0].weight.detach(), model[0].weight.grad
-        kept.append((w.double().clone(), g.double().clone()))
-
-    _, watch = trained(sgd(0.1, 0.02), 1200, each=write_down, every=2)
-    found, frame = row(watch, "0.weight"), watch.frame()
-    assert list(frame.columns) == list(COLUMNS)
-    seen = watch._watch.seen()[0]
-    assert seen.first > 600
-    w, g = (torch.stack(part)[seen.first : seen.last + 2] for part in zip(*kept, strict=True))
-    r2, g2 = w.square().sum((1, 2)), g.square().sum((1, 2))
-    d, ratio = 192, (g[1:] * g[:-1]).sum().abs() / g2.sum()
-    unit = torch.nn.functional.normalize(w.flatten(1))
-    angle = torch.arccos((unit[1:] * unit[:-1]).sum(1).clamp(-1, 1))
-    assert found["parameters"] == d
-    assert found["volume"] == pytest.approx(float(r2.mean() / 2), rel=0.02)
-    assert found["effective_lr"] == pytest.approx(float(0.1 / r2.mean()), rel=0.02)
-    noise = float(g2.mean() * (1 - ratio))
-    assert found["temperature"] == pytest.approx(0.5 * 0.1 * noise / (d - 1), rel=0.1)
-    assert found["angular_update"] == pytest.approx(float(angle.square().mean().sqrt()), rel=0.1)
-    assert found["angular_equilibrium"] == pytest.approx(math.acos(1 - 0.1 * 0.02))
-    assert found["relaxation_steps"] == pytest.approx(1 / (4 * 0.1 * 0.02))
-    assert found["pressure"] == pytest.approx(0.02)
-    assert found["balance"] == pytest.approx(float(0.1 * g2.mean() / (0.02 * (2 - 0.002) * r2.mean())), abs=0.05)
-    assert not frame[frame["group"] == "3.weight"].iloc[0]["scale_invariant"]
 
 
 class Gas(nn.Module):
@@ -160,7 +133,6 @@ def gas(optimizer, steps, start=1.0, **settings):
         made.zero_grad()
         loss = model(torch.randn(200, generator=generator))
         loss.backward()
-        probe.step(loss)
         made.step()
         norms.append(float(model.weight.detach().norm()))
     return probe, norms
@@ -200,13 +172,10 @@ def test_the_share_and_the_time_to_go_come_true(name):
         optimizer, predicted = adamw, (0.01 * 200 / 0.2) ** 0.5
     start = 3 * predicted
     early, norms = gas(optimizer, 200, start, every=2)
-    (row_then,), seen = early._rows(), early._watch.seen()[0]
+    (row_then,) = early._rows()
     power = 2 if name == "sgd" else 1
     assert row_then.rises
-    then = np.sqrt(np.mean(np.square(norms[seen.first : seen.last])))
-    assert row_then.equilibrium_share == pytest.approx((predicted / then) ** power, rel=0.1)
-    assert row_then.share_now == pytest.approx((predicted / norms[-1]) ** power, rel=0.1)
-    assert row_then.share_now > row_then.equilibrium_share
+    assert row_then.equilibrium_share == pytest.approx((predicted / norms[-1]) ** power, rel=0.1)
     norms = np.array(gas(optimizer, 200 + int(2.5 * row_then.to_go), start, every=50)[1])
     reached = int(np.argmax((predicted / norms) ** power > REACHED))
     assert reached == pytest.approx(200 + row_then.to_go, rel=0.2)
@@ -238,9 +207,9 @@ def test_noise_from_halves_and_micro_batches_is_without_bias():
             halves.append([2 * (p.grad - old) for p, old in zip(model.parameters(), before, strict=True)])
             by_parts.microbatch()
         by_halves.halves(*halves)
-        for probe in (by_halves, by_parts, plain):
-            probe.step()
-    found = [probe._signal(probe._watch.seen())[0] for probe in (by_halves, by_parts, plain)]
+        optimizer.step()
+    probes = (by_halves, by_parts, plain)
+    found = [float(probe._noise.shares()[0]) for probe in probes[:2]] + [plain._watch.seen()[0][0].signal]
     assert found == pytest.approx([signal] * 3, abs=0.05)
     assert 0.2 < signal < 0.95
     assert [p.frame().attrs["noise"] for p in (by_halves, plain)] == ["halves", "consecutive steps"]
@@ -248,42 +217,14 @@ def test_noise_from_halves_and_micro_batches_is_without_bias():
         by_halves.halves([None], [None])
 
 
-def test_scaled_gradients_are_divided_by_their_scale():
-    plain = trained(sgd(), 60)[1]
-
-    def scale(model, watch, x, y):
-        for p in model.parameters():
-            p.grad.mul_(1024)
-
-    def unscale(model, watch, x, y):
-        watch.step(grad_scale=1024.0)
-        for p in model.parameters():
-            p.grad.div_(1024)
-
-    torch.manual_seed(0)
-    model = network()
-    made = sgd()(model.parameters())
-    watch, generator = empirics.ThermoProbe(model, made), torch.Generator().manual_seed(1)
-    for _ in range(60):
-        x, y = data(generator)
-        made.zero_grad()
-        cross_entropy(model(x), y).backward()
-        scale(model, watch, x, y)
-        unscale(model, watch, x, y)
-        made.step()
-    a, b = (w.frame().drop(columns="group").to_numpy(dtype=float) for w in (plain, watch))
-    np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
 def test_a_grad_scaler_and_steps_that_it_skips():
     torch.manual_seed(0)
     model = network()
     made = sgd()(model.parameters())
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
-    watch, generator = ThermoProbe(model, made, scaler=scaler, every=2), torch.Generator().manual_seed(1)
     twin = copy.deepcopy(model)
-    other = sgd()(twin.parameters())
-    plain = ThermoProbe(twin, other, every=2)
+    other, generator = sgd()(twin.parameters()), torch.Generator().manual_seed(1)
+    watch, plain = ThermoProbe(model, made, every=2), ThermoProbe(twin, other, every=2)
     for step in range(200):
         x, y = data(generator)
         for m, o in ((model, made), (twin, other)):
@@ -294,17 +235,14 @@ def test_a_grad_scaler_and_steps_that_it_skips():
             model[0].weight.grad[0, 0] = torch.inf
         if step % 2:
             scaler.unscale_(made)
-        watch.step(loss)
-        plain.step(loss)
         scaler.step(made)
         scaler.update()
         if step != 100:
             other.step()
     assert scaler.get_scale() < 2.0**12
     assert torch.equal(model[0].weight, twin[0].weight)
-    a, b = (row(w, "0.weight") for w in (watch, plain))  # the pair of the step that was skipped is left out of one
-    assert a["temperature"] == pytest.approx(b["temperature"], rel=0.05)
-    assert a["equilibrium_share"] == pytest.approx(b["equilibrium_share"], rel=0.1)
+    assert watch.steps == plain.steps == 199
+    pd.testing.assert_frame_equal(watch.frame(), plain.frame(), rtol=1e-4)
 
 
 def test_parameter_groups_frozen_and_added_tensors():
@@ -319,10 +257,7 @@ def test_parameter_groups_frozen_and_added_tensors():
         x, y = data(generator)
         model.zero_grad()
         cross_entropy(model(x), y).backward()
-        watch.step()
         made.step()
-    while not watch._watch.pairs and len(watch._watch.watched[0].stretches) == 0:
-        watch.step()
     frame = watch.frame()
     assert "3.bias" not in set(frame["group"])
     assert set(frame["group"]) >= {"0.weight", "3.weight"}
@@ -334,31 +269,89 @@ def test_parameter_groups_frozen_and_added_tensors():
 def test_warnings_in_the_users_words():
     early = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0].warnings()
     assert len(early) == 1
-    assert early[0].startswith("weight: the effective learning rate is at ")
+    assert early[0].startswith("weight: not in equilibrium, the effective learning rate is at ")
     assert " % of its stationary value and rising, about " in early[0]
     said = "\n".join(trained(sgd(), 100)[1].warnings())
-    assert "weight decay on 1.weight, 1.bias and 2 others is an ordinary penalty, not a pressure" in said
+    assert "is an ordinary penalty, not a pressure: the loss depends on their magnitude" in said
     assert "0.weight: no weight decay on scale-invariant weights" in "\n".join(trained(sgd(wd=0.0), 60)[1].warnings())
     other = trained(OPTIMIZERS["rmsprop"], 60)[1]
-    assert "nothing is derived for RMSprop" in "\n".join(other.warnings())
+    assert "the steps of RMSprop are not those of SGD, AdamW or Adam with L2" in "\n".join(other.warnings())
     assert math.isnan(row(other, "0.weight")["temperature"])
     assert row(other, "0.weight")["angular_update"] > 0
-    plain = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
-    bare = trained(sgd(), 60, plain)[1]
-    assert "no tensor is scale-invariant" in "\n".join(bare.warnings())
-    assert bare.line().endswith("no scale-invariant tensor")
+    bare = trained(sgd(), 60, nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4)))[1]
+    assert not bare.frame()["scale_invariant"].any()
+    assert "rotation" in bare.line()
+
+
+def test_an_l2_penalty_within_the_loss_is_told():
+    def penalised(model, watch, x, y):
+        for p in model.parameters():
+            p.grad.add_(p.detach(), alpha=0.05 if within else 0.0)
+
+    for within in (True, False):
+        watch = trained(sgd(wd=0.0), 60, network(affine=False), each=penalised)[1]
+        told = [words for words in watch.warnings() if "contains an L2 penalty: its gradient is 0.05·w" in words]
+        assert bool(told) == within
+
+
+@pytest.mark.parametrize("every", [2, 100])
+def test_a_step_that_ends_with_an_error_and_one_that_calls_its_parents(every):
+    class Twice(torch.optim.AdamW):
+        broken = False
+
+        def step(self, closure=None):
+            if self.broken:
+                raise RuntimeError
+            return super().step(closure)
+
+    torch.manual_seed(0)
+    model, generator = network(), torch.Generator().manual_seed(1)
+    made = Twice(model.parameters(), lr=0.01)
+    watch = empirics.watch(model, made, every=every)
+    for i in range(60):
+        cross_entropy(model(data(generator)[0]), data(generator)[1]).backward()
+        made.broken = i in (3, 30)
+        with contextlib.suppress(RuntimeError):
+            made.step()
+    assert watch.steps == 58
+    assert watch._watch.kinds == ["adamw"]
+
+
+def test_optimisers_inside_others_are_listened_to():
+    class Sharp(torch.optim.Optimizer):
+        """As SAM is written: its own step is never called, that of the optimiser inside is."""
+
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, {"lr": lr})
+            self.base_optimizer = torch.optim.SGD(self.param_groups, lr=lr)
+            self.param_groups = self.base_optimizer.param_groups
+
+        def second_step(self):
+            self.base_optimizer.step()
+
+    torch.manual_seed(0)
+    model, generator = network(), torch.Generator().manual_seed(1)
+    made = Sharp(model.parameters(), lr=0.01)
+    watch = empirics.watch(model, made)
+    for _ in range(20):
+        made.zero_grad()
+        cross_entropy(model(data(generator)[0]), data(generator)[1]).backward()
+        made.second_step()
+    assert watch.steps == 20
+    assert row(watch, "0.weight")["scale_invariant"]
 
 
 def test_many_layers_on_the_way_make_one_sentence():
-    rows = [
-        ProbeRow(f"layer{i}", 100, 1, True, share_now=0.1 * i, rises=i < 6, to_go=1000.0 * i, weight_decay=0.1)
-        for i in range(1, 8)
-    ]
-    assert warnings(rows, [], []) == [
-        "layer1 and 4 others: the effective learning rate is at 10 to 50 % of its stationary value and rising, "
-        "about 5,000 steps to go",
-        "layer6: the effective learning rate is at 167 % of its stationary value and falling, about 6,000 steps to go",
-        "layer7: the effective learning rate is at 143 % of its stationary value and falling, about 7,000 steps to go",
+    some = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0]._rows()[0]
+    shares = [dataclasses.replace(some, group=f"layer{i}", equilibrium_share=0.1 * i, rises=i < 6, to_go=1000.0 * i)
+              for i in range(1, 8)]  # fmt: skip
+    assert warnings(shares, []) == [
+        "layer1 and 4 others: not in equilibrium, the effective learning rate is at 10 to 50 % of its stationary "
+        "value and rising, about 5,000 steps to go",
+        "layer6: not in equilibrium, the effective learning rate is at 167 % of its stationary value and falling, "
+        "about 6,000 steps to go",
+        "layer7: not in equilibrium, the effective learning rate is at 143 % of its stationary value and falling, "
+        "about 7,000 steps to go",
     ]
 
 
@@ -379,12 +372,13 @@ def test_line_values_sinks_and_plot():
 
     watch.log(TensorBoard(Writer()))
     assert {step for _, _, step in got} == {400}
-    assert {name: value for name, value, _ in got} == watch.values()
+    assert {name: value for name, value, _ in got} == watch.summary()
     watch.log(WeightsAndBiases(Writer()))
     assert got[-1]["thermo/step"] == 400
-    figure = watch.plot()
-    assert len(figure.axes[0].get_lines()) == 1
-    assert len(figure.axes[0].get_lines()[0].get_xdata()) == len(watch._watch.watched[0].history)
+    assert 8 <= len(watch.summary()) <= 12
+    drawn = watch.plot().axes[0].get_lines()[0].get_xdata()
+    assert len(drawn) == len(watch.history[watch.history["group"] == "0.weight"])
+    assert 380 < drawn[-1] <= 400
 
 
 @pytest.mark.parametrize(

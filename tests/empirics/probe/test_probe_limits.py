@@ -37,32 +37,30 @@ def test_a_transformer_as_torch_has_it_has_no_scale_invariant_tensor():
     torch.manual_seed(0)
     watch = trained(lambda p: torch.optim.AdamW(p, lr=0.003, weight_decay=0.1), 40, Net())[1]
     assert not watch.frame()["scale_invariant"].any()
-    assert "no tensor is scale-invariant: none feeds only a normalisation layer, so nothing here applies" in said(watch)
+    assert watch.frame()["relaxation_steps"].tolist() == pytest.approx([1 / (2 * 0.003 * 0.1)] * len(watch.frame()))
     assert watch.readings().empty
     with pytest.raises(ValueError, match="only 0 of 0 intervals"):
         watch.adiabatic_index()
     assert watch.noise() == (None, None)
 
 
-def test_gradients_that_are_not_finite_are_left_out_and_named():
-    def broken(model, watch, x, y):
-        model[3].weight.grad.fill_(math.nan)
-
+def test_gradients_that_are_not_finite_are_left_out():
+    """Every other step is broken, and undone by hand, as a step that a scaler skips is not seen at all."""
     torch.manual_seed(0)
-    watch = ThermoProbe(model := network(), optimizer := sgd()(model.parameters()))
+    watch = ThermoProbe(model := network(), optimizer := sgd()(model.parameters()), every=3)
     generator = torch.Generator().manual_seed(1)
-    for _ in range(40):
+    for i in range(80):
+        held = copy.deepcopy(model.state_dict())
         x, y = data(generator)
         optimizer.zero_grad()
         cross_entropy(model(x), y).backward()
-        broken(model, watch, x, y)
-        watch.step(math.nan)
-        model[3].weight.grad.zero_()  # the training itself goes on
+        if i % 7 == 3:
+            model[3].weight.grad.fill_(math.nan)
         optimizer.step()
-    assert "no finite, dense gradient of 3.weight was seen" in said(watch)
-    assert "3.weight" not in set(watch.frame()["group"])
+        if i % 7 == 3:
+            model.load_state_dict(held)
     assert row(watch, "0.weight")["scale_invariant"]
-    assert "loss" not in watch.line()
+    assert row(watch, "3.weight")["role"] == "penalty"
     assert all(math.isfinite(value) for value in watch.values().values())
 
 
@@ -72,7 +70,6 @@ def test_a_tensor_that_is_frozen_is_not_watched():
     model[0].weight.requires_grad_(False)
     watch = trained(sgd(), 40, model)[1]
     assert "0.weight" not in set(watch.frame()["group"])
-    assert "no tensor is scale-invariant" in said(watch)
     for p in model.parameters():
         p.requires_grad_(False)
     with pytest.raises(ValueError, match="the optimizer has no tensor that requires a gradient"):
@@ -117,19 +114,17 @@ def test_at_a_learning_rate_of_zero_nothing_turns_and_nothing_is_made_up():
     assert "lr of 0.weight is 0: the weights do not move, and there is no stationary state" in said(watch)
 
 
-def test_a_probe_that_is_never_given_a_gradient_says_what_to_do():
+def test_without_any_gradient_it_says_what_is_needed():
     model = network()
     optimizer = sgd()(model.parameters())
     watch = ThermoProbe(model, optimizer)
     for _ in range(10):
-        watch.step()
         optimizer.step()
-    with pytest.raises(ValueError, match=r"no finite gradient has been measured yet: call probe\.step"):
+    with pytest.raises(ValueError, match="no finite gradient has been measured yet: two or more steps"):
         watch.frame()
 
 
-def test_clipping_and_accumulation_are_seen_as_the_optimiser_sees_them():
-    """Two micro-batches and clipping to a small norm: what is measured is what is applied, bit for bit the same."""
+def test_micro_batches_and_clipping_change_nothing():
     torch.manual_seed(0)
     start = network()
     ends = []
@@ -146,13 +141,9 @@ def test_clipping_and_accumulation_are_seen_as_the_optimiser_sees_them():
                 if watch:
                     watch.microbatch()
             nn.utils.clip_grad_norm_(model.parameters(), 0.05)
-            if watch:
-                watch.step()
             optimizer.step()
         ends.append(model)
     assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
-    total = sum(float(seen.grad_sq.sum()) for seen in watch._watch.seen())
-    assert total == pytest.approx(0.05**2, rel=1e-3)
     assert watch.frame().attrs["noise"] == "halves"
 
 
@@ -171,8 +162,6 @@ def test_autocast_to_bfloat16_leaves_the_blocks_to_be_found():
                 loss = cross_entropy(model(x), y)
             optimizer.zero_grad()
             loss.backward()
-            if watch:
-                watch.step(loss)
             optimizer.step()
         ends.append(model)
     assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in ends), strict=True))
@@ -206,32 +195,11 @@ def test_descent_on_the_full_batch_has_hardly_any_noise():
     for _ in range(60):
         made.zero_grad()
         cross_entropy(model(x), y).backward()
-        watch.step()
         all_of_it.append(float(weight.grad.square().sum() * weight.detach().square().sum()))
         made.step()
     found = row(watch, "0.weight")
     uncorrected = found["effective_lr"] / 2 * sum(all_of_it) / len(all_of_it) / (weight.numel() - 1)
     assert 0 <= found["temperature"] < 0.01 * uncorrected
-
-
-def test_gradients_that_a_scaler_has_unscaled_are_divided_once():
-    def watched(scaler):
-        torch.manual_seed(0)
-        model = network()
-        made = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
-        watch, generator = ThermoProbe(model, made, scaler=scaler), torch.Generator().manual_seed(1)
-        for _ in range(40):
-            x, y = data(generator)
-            made.zero_grad()
-            scaler.scale(cross_entropy(model(x), y)).backward()
-            scaler.unscale_(made)
-            watch.step()
-            scaler.step(made)
-            scaler.update()
-        return row(watch, "0.weight")["temperature"]
-
-    scaled, plain = (watched(torch.amp.GradScaler("cpu", init_scale=2.0**12, enabled=on)) for on in (True, False))
-    assert scaled == pytest.approx(plain, rel=1e-4)
 
 
 @pytest.mark.parametrize("far", [0.2, -0.2])

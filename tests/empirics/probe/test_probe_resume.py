@@ -54,7 +54,7 @@ def test_a_resumed_training_has_the_same_frame(stop):
     for i in range(stop, 400):
         step(*second, generator, halves=i % 50 == 0)
     pd.testing.assert_frame_equal(second[2].frame(), whole[2].frame(), check_exact=True)
-    pd.testing.assert_frame_equal(second[2].history(), whole[2].history(), check_exact=True)
+    pd.testing.assert_frame_equal(second[2].history, whole[2].history, check_exact=True)
     pd.testing.assert_frame_equal(second[2].readings(), whole[2].readings(), check_exact=True)
     assert second[2].line() == whole[2].line()
     assert second[2].warnings() == whole[2].warnings()

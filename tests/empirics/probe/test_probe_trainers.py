@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import multiprocessing, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.functional import cross_entropy
 from watched import data, network, row, trained
 
@@ -19,12 +20,13 @@ def samples(count=256):
     return data(torch.Generator().manual_seed(1), count)
 
 
-def _process(rank, port, probed, out):
+def _process(rank, port, probed, out, sharded=False):
     torch.set_num_threads(1)
     store = torch.distributed.TCPStore("127.0.0.1", port, 2, rank == 0)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     torch.manual_seed(0)
-    model = nn.parallel.DistributedDataParallel(network("batch"))
+    start = network("layer" if sharded else "batch")
+    model = fully_shard(start) if sharded else nn.parallel.DistributedDataParallel(start)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.02)
     probe = ThermoProbe(model, optimizer, every=4) if probed else None
     generator = torch.Generator().manual_seed(rank)
@@ -33,11 +35,10 @@ def _process(rank, port, probed, out):
         optimizer.zero_grad()
         loss = cross_entropy(model(x), y)
         loss.backward()
-        if probe:
-            probe.step(loss)
         optimizer.step()
     frame = probe.frame() if probe else None
-    torch.save((frame, {k: v.clone() for k, v in model.module.state_dict().items()}), f"{out}/{probed}-{rank}.pt")
+    whole = {k: v.full_tensor() if sharded else v.clone() for k, v in start.state_dict().items()}
+    torch.save((frame, whole), f"{out}/{probed}-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -49,9 +50,11 @@ def _port():
         return free.getsockname()[1]
 
 
-def test_two_processes_see_the_same_and_are_not_changed(tmp_path):
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_see_the_same_and_are_not_changed(tmp_path, sharded):
+    """Under DDP, and with every tensor sharded by FSDP2."""
     for probed in (False, True):
-        multiprocessing.spawn(_process, (_port(), probed, str(tmp_path)), nprocs=2)
+        multiprocessing.spawn(_process, (_port(), probed, str(tmp_path), sharded), nprocs=2)
     found = {
         (probed, rank): torch.load(tmp_path / f"{probed}-{rank}.pt", weights_only=False)
         for probed in (False, True)
@@ -62,9 +65,11 @@ def test_two_processes_see_the_same_and_are_not_changed(tmp_path):
         assert all(torch.equal(plain[name], watched[name]) for name in plain)
     one, other = found[True, 0][0], found[True, 1][0]
     assert list(one["group"]) == ["0.weight", "1.weight", "1.bias", "3.weight", "3.bias"]
-    assert one["blocks"].tolist() == [16, 0, 0, 0, 0]
+    assert one["blocks"].tolist() == [1 if sharded else 16, 0, 0, 0, 0]
+    norms = [float(found[True, 0][1][name].norm()) for name in one["group"]]
+    assert one["norm"].tolist() == pytest.approx(norms, rel=1e-5)
     np.testing.assert_array_equal(
-        one.drop(columns="group").to_numpy(float), other.drop(columns="group").to_numpy(float)
+        one.drop(columns=["group", "role"]).to_numpy(float), other.drop(columns=["group", "role"]).to_numpy(float)
     )
 
 
@@ -115,9 +120,9 @@ def test_lightning(tmp_path):
     assert probe.steps == 80
     assert row(probe, "net.0.weight")["scale_invariant"]
     # All gradients are clipped to a norm of 0.1 together.
-    squares = [float(seen.grad_sq.sum()) for seen in probe._watch.seen()]
-    assert 0.5 * 0.01 < sum(squares) < 1.01 * 0.01
-    assert "thermo/temperature/net.0.weight" in (tmp_path / "with-1" / "version_0" / "metrics.csv").read_text()
+    assert 0.5 * 0.01 < probe.frame()["grad_norm"].pow(2).sum() < 1.01 * 0.01
+    assert "loss" in probe.line()
+    assert "thermo/temperature" in (tmp_path / "with-1" / "version_0" / "metrics.csv").read_text()
 
 
 def test_lightning_goes_on_from_its_checkpoint(tmp_path):
@@ -179,7 +184,7 @@ def test_hugging_face_trainer(tmp_path):
     found = row(probe, "inside.0.weight")
     assert found["scale_invariant"]
     assert found["relaxation_steps"] > 0
-    assert any("thermo/temperature/inside.0.weight" in entry for entry in trainer.state.log_history)
+    assert any("thermo/temperature" in entry for entry in trainer.state.log_history)
 
 
 def test_tensorboard(tmp_path):
@@ -193,7 +198,7 @@ def test_tensorboard(tmp_path):
     with SummaryWriter(str(tmp_path)) as writer:
         watch.log(TensorBoard(writer))
     events = EventAccumulator(str(tmp_path)).Reload()
-    for name, value in watch.values().items():
+    for name, value in watch.summary().items():
         (event,) = events.Scalars(name)
         assert event.value == pytest.approx(value, rel=1e-6)
         assert event.step == 60
@@ -208,6 +213,6 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     with wandb.init(mode="offline", dir=str(tmp_path), project="probe") as run:
         watch.log(WeightsAndBiases(run))
         assert run.summary["thermo/step"] == 60
-        values = watch.values()
+        values = watch.summary()
         assert {name: run.summary[name] for name in values} == pytest.approx(values)
     assert list(tmp_path.rglob("*.wandb"))

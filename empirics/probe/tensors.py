@@ -1,0 +1,387 @@
+"""Measures two consecutive steps now and then inside the training loop, and changes nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empirics.models.groups import Group, Piece
+from empirics.models.orthogonal import CERTAIN, passes
+from empirics.models.products import InnerProducts
+from empirics.probe.record import Seen, Stat, summarise, together
+from empirics.probe.replay import KINDS, Replay, kind_of, local
+from empirics.probe.rule import Rule, rule_as
+
+__all__ = ["Tensors", "Watched"]
+
+#: Pairs per stretch; their numbers are moved to the host together.
+STRETCH = 16
+
+#: Stretches that a row of the frame averages over, if they lie in the second half of the training so far.
+WINDOW = 8
+
+#: Stretches kept for the plot; when there are more, every other one is dropped.
+HISTORY = 400
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Watched:
+    """Weights that are watched together: a tensor, a part of one, or parts of several; they are only read.
+
+    Parameters
+    ----------
+    group
+        Which weights, their role, and the number of scale-invariant blocks (0: none).
+    tensors
+        All watched tensors by name.
+    rates
+        Number of the parameter group of each tensor.
+    known
+        Whether its role is; until then scale invariance of the whole is judged from each interval anew.
+    """
+
+    def __init__(self, group: Group, tensors: Mapping[str, Tensor], rates: Mapping[str, int], known: bool) -> None:
+        self.group, self.known, self.name, self.parameters = group, known, group.name, group.parameters
+        largest = max(group.pieces, key=lambda piece: piece.parameters).name
+        self.tensor, self.rates, self.sharded = tensors[largest], rates[largest], hasattr(tensors[largest], "to_local")
+        self.blocks = max(group.blocks, 1)
+        self.stretches: list[Seen] = []
+        self.history: list[Seen] = []
+
+    def of(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Return its weights, or gradients, as a matrix (block, weight); half precision as float32."""
+        found = values[self.name].reshape(1, -1) if self.sharded else self.group.of(values)
+        return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
+
+    def read(
+        self, stats: FloatArray, steps: Sequence[int], decayed: FloatArray, rule: Rule, steady: bool
+    ) -> Seen | None:
+        """Summarise a stretch; `stats` has shape (pair, Stat, block)."""
+        since = self.stretches[-1] if self.stretches else None
+        sums = [float(one) for one in decayed[:, self.rates]]
+        blocks = self.group.blocks if self.known else 1
+        return summarise(stats, steps, sums, since, rule, self.parameters, blocks, steady)
+
+    def close(self, seen: Seen | None) -> None:
+        """Keep a finished stretch."""
+        if seen is None:
+            return
+        self.stretches = [*self.stretches, seen][-WINDOW:]
+        self.history.append(seen.coarse())
+        if len(self.history) > HISTORY:
+            self.history = self.history[1::2]
+
+    def adopt(self, whole: Watched) -> None:
+        """Take over what was measured of it as a single block."""
+        self.stretches, self.history = (
+            [seen.cut(self.group.blocks) for seen in some] for some in (whole.stretches, whole.history)
+        )
+
+    def recent(self, running: Seen | None) -> Seen | None:
+        """Average recent stretches: those in the second half of the training, at most `WINDOW`."""
+        stretches = [*self.stretches, *([] if running is None else [running])]
+        if not stretches:
+            return None
+        half = stretches[-1].last / 2
+        return together([s for s in stretches if s.first >= half] or stretches[-1:])
+
+
+class Tensors:
+    """All watched weights, and the steps at which they are measured.
+
+    One pair of consecutive steps is measured in `every` steps, at random (with a generator of its own), so that it
+    cannot lock to anything periodic in the training. Of other steps only the rates are noted. `tensors` are the watched
+    ones by name, `groups` those of their weights if known.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, every: int, groups: Sequence[Group] = ()
+    ) -> None:
+        self.tensors, self.optimizer, self.every = tensors, optimizer, every
+        of = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
+        self._rates = {name: of[id(tensor)] for name, tensor in tensors.items()}
+        self.steps = 0
+        self.next = 0  # first step that is measured; -1 between the two of a pair
+        # Of each parameter group lr and weight decay in the last step, for how many steps they have been so, and the
+        # sum of lr·wd over the steps before.
+        self.noted: list[list[Any]] = [[0.0, 0.0, 0, 0.0] for _ in optimizer.param_groups]
+        self._randomly = random.Random(0)
+        self._begun = 0
+        self._replays = self._smallest()
+        self.held: dict[str, Tensor] = {}  # during the first step of a pair, w before it; after it, g
+        self._begins = False
+        self.products = InnerProducts()
+        self.kinds: list[str] = [""] * len(self.noted)
+        self.kept: list[float] = [1.0] * len(self.noted)
+        self.divide(groups)
+
+    def divide(self, groups: Sequence[Group]) -> None:
+        """Measure these groups of weights from now on; tensors as wholes if there are none."""
+        self.known, whole = bool(groups), [_whole(name, tensor) for name, tensor in self.tensors.items()]
+        self.watched = [Watched(group, self.tensors, self._rates, self.known) for group in groups or whole]
+        self.count = 0  # pairs since then
+        self.half: tuple[int, list[Any], list[Any]] | None = None  # step, decayed and rates of an open pair
+        self.columns: Tensor | None = None  # its inner products
+        self.pairs: list[tuple[int, list[Any], list[Any]]] = []
+        self.stats: list[Tensor] = []
+        self.replayed: list[Tensor] = []
+
+    def _groups(self) -> list[Group]:
+        """Return the groups of weights by role: the one place where the probe asks for them."""
+        sharded = []
+        for watched in self.watched:
+            if watched.sharded:  # as a whole, from the sums over all processes
+                seen = watched.stretches[-1] if watched.stretches else None
+                invariant = seen is not None and passes(seen.violation, seen.size)
+                sharded.append(replace(watched.group, role="invariant", blocks=1) if invariant else watched.group)
+        return [*(self.products.groups() if len(self.products) else []), *sharded]
+
+    def _smallest(self) -> list[Replay | None]:
+        """Return a replay for each parameter group, on its smallest matrix."""
+        found: list[Replay | None] = []
+        for i, group in enumerate(self.optimizer.param_groups):
+            mine = [p for name, p in self.tensors.items() if self._rates[name] == i and p.numel() > 1]
+            matrices = [p for p in mine if p.ndim > 1] or mine
+            found.append(Replay(min(matrices, key=Tensor.numel), group) if matrices else None)
+        return found
+
+    @property
+    def due(self) -> bool:
+        """Whether the next step is measured."""
+        return self.steps >= self.next
+
+    @property
+    def rates(self) -> list[tuple[Any, Any]]:
+        """Learning rate and weight decay of each parameter group in the last step."""
+        return [(lr, decay) for lr, decay, _, _ in self.noted]
+
+    @property
+    def decayed(self) -> list[Any]:
+        """Sum of lr·wd over all steps, of each parameter group."""
+        return [total + count * (lr * decay) for lr, decay, count, total in self.noted]
+
+    def plan_state(self) -> dict[str, Any]:
+        """Return the schedule of the next pairs, with the state of the random generator."""
+        version, numbers, spare = self._randomly.getstate()
+        return {"next": self.next, "begun": self._begun, "random": [version, list(numbers), spare]}
+
+    def load_plan(self, state: Mapping[str, Any]) -> None:
+        """Resume from `plan_state`."""
+        self.next, self._begun = state["next"], state["begun"]
+        version, numbers, spare = state["random"]
+        self._randomly.setstate((version, tuple(numbers), spare))
+
+    # Around a step ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def before(self) -> None:
+        """Copy the weights before a first step; compare their norms with those after it before a second one."""
+        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        if self.half is not None:
+            assert self.columns is not None
+            self.columns[Stat.FOUND] = self._row([_dot(one := w.of(now), one) for w in self.watched])
+            return
+        if set(self.held) != set(now):
+            self.held = {name: torch.empty_like(one) for name, one in now.items()}
+        torch._foreach_copy_(list(self.held.values()), list(now.values()))
+        self._begins = True
+        for replay in self._replays:
+            if replay is not None:
+                replay.before(self.optimizer.state.get(replay.parameter, {}))
+
+    @torch.no_grad()
+    def after(self) -> None:
+        """Measure the step that was taken, and count it."""
+        if self.half is not None:
+            self._second()
+        elif self._begins:
+            self._begins, self.next = False, -1
+            self._compare()
+            begun = self.steps, self.decayed
+            self.count_step()
+            self.half = *begun, self.rates
+            return
+        self.count_step()
+        if len(self.pairs) >= (STRETCH if self.known else CERTAIN):
+            self._close()
+
+    def count_step(self) -> None:
+        """Count a step and note its rates; this runs in every step."""
+        self.steps += 1
+        for group, noted in zip(self.optimizer.param_groups, self.noted, strict=False):
+            lr, decay = group.get("lr", 0.0), group.get("weight_decay", 0.0)
+            if type(lr) is float and lr == noted[0] and decay == noted[1]:  # a tensor may change in place
+                noted[2] += 1
+            else:
+                total = noted[3] + noted[2] * (noted[0] * noted[1])
+                noted[:] = (lr if type(lr) is float else lr * 1, decay, 1, total)
+
+    def _gradients(self) -> dict[str, Tensor]:
+        """Return the dense gradients by name."""
+        found = {name: local(tensor.grad) for name, tensor in self.tensors.items()}
+        return {name: g for name, g in found.items() if g is not None and not g.is_sparse}
+
+    def _missing(self, watched: Watched, gradients: Mapping[str, Tensor]) -> bool:
+        return any(piece.name not in gradients for piece in watched.group.pieces)
+
+    def _compare(self) -> None:
+        """Compute the inner products of a first step, NaN where there is no gradient, and keep the gradient."""
+        held = {id(tensor): self.held[name] for name, tensor in self.tensors.items()}
+        replayed = [
+            torch.full((len(KINDS) + 1,), torch.nan) if one is None
+            else one.after(held[id(one.parameter)], self.optimizer.state.get(one.parameter, {}))
+            for one in self._replays
+        ]  # fmt: skip
+        self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
+        gradients, now = self._gradients(), {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        mine = {name: w for name, w in self.held.items() if not hasattr(self.tensors[name], "to_local")}
+        if mine and not self.known:
+            none = {name: torch.zeros_like(w) for name, w in mine.items() if name not in gradients}
+            self.products.add({name: (w, (none | gradients)[name].nan_to_num(0, 0, 0)) for name, w in mine.items()})
+        columns = []
+        for watched in self.watched:
+            if self._missing(watched, gradients):
+                columns.append(watched.tensor.new_full((len(Stat), watched.blocks), torch.nan, dtype=torch.float32))
+                continue
+            w, g, there = watched.of(self.held), watched.of(gradients), watched.of(now)
+            moved = there - w
+            dots = [_dot(a, b) for a, b in ((w, w), (w, g), (g, g), (w, moved), (moved, moved), (there, there))]
+            columns.append(torch.stack([*dots, dots[0], dots[0]]))
+        for name, g in gradients.items():
+            self.held[name].copy_(g)
+        place = columns[0].device
+        self.columns = torch.cat([c.to(device=place, dtype=torch.float32) for c in columns], 1)
+
+    def _row(self, parts: list[Tensor]) -> Tensor:
+        assert self.columns is not None
+        return torch.cat([one.to(self.columns) for one in parts])
+
+    def _second(self) -> None:
+        """Finish a pair with g·g', and choose the next one."""
+        assert self.columns is not None
+        assert self.half is not None
+        gradients, parts = self._gradients(), []
+        for watched in self.watched:
+            missing = self._missing(watched, gradients)
+            empty = self.columns.new_full((watched.blocks,), torch.nan)
+            parts.append(empty if missing else _dot(watched.of(self.held), watched.of(gradients)))
+        self.columns[Stat.NEXT] = self._row(parts)
+        self.stats.append(self.columns)
+        self.pairs.append(self.half)
+        self.count += 1
+        self.columns, self.half = None, None
+        self._plan()
+
+    def _plan(self) -> None:
+        """Choose the next pair: at once at the start, so that the blocks are known soon; later one in `every` steps."""
+        if len(self.stats) < CERTAIN and self.steps < 4 * CERTAIN:
+            self.next = self.steps + 1
+            return
+        self._begun = max(self._begun + self.every, self.steps + 1)
+        self.next = self._begun + self._randomly.randrange(max(self.every - 2, 1))
+
+    # On the host -----------------------------------------------------------------------------------------------------
+
+    def _fetch(self, now: Tensor | None = None) -> tuple[list[FloatArray], FloatArray]:
+        """Move the inner products to the host at once, and the present norms `now` (block,) if given."""
+        rows = [w.blocks for w in self.watched]
+        place = self.watched[0].tensor.device
+        stats = torch.stack(self.stats) if self.stats else torch.zeros(0, len(Stat), sum(rows), device=place)
+        norms = torch.zeros(0, device=place) if now is None else now
+        self._over_processes(stats, norms)
+        replayed = [one.flatten().to(place) for one in self.replayed]
+        host = torch.cat([stats.flatten(), norms, *replayed]).cpu().double()
+        flat, present, table = host.split([stats.numel(), len(norms), len(host) - stats.numel() - len(norms)])
+        self._recognise(table.reshape(-1, len(self.noted), len(KINDS) + 1))
+        return np.split(flat.reshape(stats.shape).numpy(), np.cumsum(rows)[:-1], axis=2), present.numpy()
+
+    def _over_processes(self, *values: Tensor) -> None:
+        """Add up the inner products of sharded tensors, whose parts the processes measure."""
+        sharded = torch.tensor([w.sharded for w in self.watched for _ in range(w.blocks)])
+        for one in values if sharded.any() else ():
+            if len(one):
+                part = one[..., sharded].contiguous()
+                torch.distributed.all_reduce(part)
+                one[..., sharded] = part
+
+    def _recognise(self, table: Tensor) -> None:
+        """Name the rule of each parameter group from the steps that were replayed."""
+        for i, group in enumerate(self.optimizer.param_groups):
+            if len(seen := table[:, i][~table[:, i].isnan().any(1)]):
+                self.kinds[i] = kind_of(seen[:, :-1], group)
+                self.kept[i] = float(seen[:, -1].mean())
+
+    def rule(self, group: int, rates: Sequence[tuple[Any, Any]]) -> Rule:
+        """Return the rule of a parameter group with the given rates of all groups."""
+        lr, decay = rates[group]
+        settings = {**self.optimizer.param_groups[group], "lr": float(lr), "weight_decay": float(decay)}
+        return rule_as(self.kinds[group], settings, type(self.optimizer).__name__)
+
+    def _summaries(self, stats: list[FloatArray]) -> list[Seen | None]:
+        steps, decayed = [pair[0] for pair in self.pairs], self._decayed()
+        rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.noted))]
+        steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.noted))]
+        return [
+            w.read(one, steps, decayed, rules[w.rates], steady[w.rates])
+            for w, one in zip(self.watched, stats, strict=True)
+        ]
+
+    def _decayed(self) -> FloatArray:
+        return np.array([[float(one) for one in pair[1]] for pair in self.pairs])
+
+    def _close(self) -> None:
+        """Summarise a stretch; the first one shows the groups that are measured from then on."""
+        stats, _ = self._fetch()
+        for watched, seen in zip(self.watched, self._summaries(stats), strict=True):
+            watched.close(seen)
+        self.pairs, self.stats, self.replayed = [], [], []
+        if not self.known and any(watched.stretches for watched in self.watched):
+            before = {watched.name: watched for watched in self.watched}
+            self.divide(self._groups())
+            self.next = self.steps
+            for watched in self.watched:
+                if watched.name in before:  # a whole tensor
+                    watched.adopt(before[watched.name])
+
+    @torch.no_grad()
+    def seen(self) -> tuple[list[Seen | None], list[float]]:
+        """Average recent stretches of each group, the running one included, up to now; and the present |w|^2.
+
+        One synchronisation with the device.
+        """
+        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        squares = [_dot(one := w.of(now), one) for w in self.watched]
+        stats, norms = self._fetch(torch.cat([one.to(squares[0].device, torch.float32) for one in squares]))
+        parts = np.split(norms, np.cumsum([w.blocks for w in self.watched])[:-1])
+        running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
+        found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
+        totals = [float(part.sum()) for part in parts]
+        each = zip(self.watched, found, totals, strict=True)
+        return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals
+
+    def past(self) -> list[list[Seen]]:
+        """Return the finished stretches of each tensor, and the running one."""
+        running = self._summaries(self._fetch()[0]) if self.pairs else [None] * len(self.watched)
+        each = zip(self.watched, running, strict=True)
+        return [watched.history + ([] if one is None else [one.coarse()]) for watched, one in each]
+
+    def _to_now(self, watched: Watched, seen: Seen, total: float) -> Seen:
+        """Extend a window from its last measured step to the present."""
+        decay = float(self.decayed[watched.rates]) - seen.decayed
+        return replace(seen, last=self.steps, after=total, taken=seen.taken + decay * (seen.after + total) / 2)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, b)
+
+
+def _whole(name: str, tensor: Tensor) -> Group:
+    shape = tuple(tensor.shape)
+    return Group((Piece(name, shape, 0, 0, shape[0] if shape else 1),), "penalty")
