@@ -153,7 +153,7 @@ class ThermoProbe(Loop):
               decoupled decay and steps that go as r^-k, r^(2+2k) relaxes at (2 + 2k)·lr·wd; k is 0 for tensors that
               are not scale-invariant;
             - averages: ``grad_norm``, ``update_rms`` (per weight), ``angular_update`` (rad per step), all rms;
-              ``balance``: growth of |w|^2 by gradients over its loss by weight decay, both summed over every step of
+              ``balance``: growth of ``r^2`` by gradients over its loss by weight decay, both summed over every step of
               the window: 1 if stationary; ``radial``: cosine of w and g, mean: 0 if no force acts along w.
 
             NaN where a column does not apply. ``attrs["noise"]`` is the source of the noise estimate.
