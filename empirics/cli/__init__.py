@@ -72,6 +72,12 @@ def _failed(error: Exception, debug: bool) -> int:
     return FAILED
 
 
+def _unread() -> int:
+    """End where the reader of the pipe has closed it: the rest of the buffer must not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -96,10 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = program(words, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the pipe has closed it; the rest of the buffer must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except SystemExit as error:  # of a user's code: the program itself never ends like this
+        return _unread()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # click's way to end then
+            return _unread()
+        # Of a user's code: the program itself never ends like this.
         say(f"{PROGRAM}: a Python file of yours ended the program by sys.exit({error.code!r}); leave that out")
         return FAILED
     except (KeyboardInterrupt, typer.Abort):

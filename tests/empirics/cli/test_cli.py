@@ -255,6 +255,15 @@ def test_ctrl_c_leaves_a_run_that_resume_knows(capsys, tmp_path):
     assert "of the training done" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [["derive", "maxwell", "--protocol", "fixed-lr"], ["list"]])
+def test_a_reader_that_goes_away_is_nobodys_error(words):
+    command = [sys.executable, "-m", "empirics.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 1
+
+
 def test_an_unexpected_failure_is_one_line_and_a_traceback_on_request(capsys, monkeypatch):
     def broken(folder):
         raise RuntimeError("the disk\nis full")
