@@ -20,6 +20,7 @@ from empirics.experiment.registry import nearest
 from empirics.importing.averages import curves
 from empirics.importing.checkpoints import is_checkpoint_folder, read_checkpoints
 from empirics.importing.columns import Columns, in_columns
+from empirics.importing.copies import COORDINATES
 from empirics.importing.folders import has_logs, read_folder
 from empirics.importing.foreign import Foreign, checksum
 from empirics.importing.names import Assigned, assign
@@ -30,9 +31,6 @@ from empirics.results import VARIABLES, Runs
 from empirics.running import provenance
 
 __all__ = ["Survey", "free_folder", "import_runs", "read_runs", "survey"]
-
-#: Columns that label a run; the others are measurements.
-COORDINATES = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
 
 
 def read_runs(

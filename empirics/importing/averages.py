@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from empirics.importing.foreign import ForeignRun, Logged
+from empirics.importing.foreign import SINGLE_PRECISION, ForeignRun, Logged
 from empirics.importing.names import Assigned
 from empirics.measure import (
     autocorrelation_time,
@@ -36,15 +36,12 @@ SINGLE = (*RATES, "seed", "dimension", "path_entropy", "effective_sample_size", 
 #: What decides where the stationary part begins, and what must be finite.
 LEADING = ("radius_sq", "log_radius", "grad_sq", "grad_variance", "loss")
 
-#: Fewest points after burn-in, and fewest independent ones, from which a drift can be told.
+#: Fewest points after burn-in, and fewest independent ones, from which a drift is detected.
 POINTS, INDEPENDENT = 16, 8
 
-#: Blocks of the stationary part: the fewest for a drift, the most, and how many autocorrelation times each should be.
+#: Blocks of the stationary part: the fewest from which a drift is detected, the most, and how many autocorrelation
+#: times each should have.
 FEWEST_BLOCKS, MOST_BLOCKS, LENGTH = 8, 20, 4.0
-
-#: Settings that differ by less, relatively, are the same: some formats keep single precision.
-SAME_SETTING = 1e-5
-
 
 #: Points in which periodic jumps are sought.
 MOST_POINTS = 200
@@ -148,7 +145,7 @@ def _settled(run: ForeignRun, assigned: Assigned) -> tuple[float, str]:
             if column not in run.series:
                 continue
             step, value = run.series[column]
-            changed = np.flatnonzero(~np.isclose(value, value[-1], rtol=SAME_SETTING, atol=0))
+            changed = np.flatnonzero(~np.isclose(value, value[-1], rtol=SINGLE_PRECISION, atol=0))
             if len(changed) and step[changed[-1] + 1] > latest:
                 latest = float(step[changed[-1] + 1])
                 why = (
@@ -201,7 +198,7 @@ def _judge(found: Averages, inside: Mapping[str, Logged], balance: Balance | Non
         found.status = "too short"
         found.reason = (
             f"autocorrelation time {found.time:.0f} points: what is left after burn-in is worth {independent:.1f} "
-            f"independent points, fewer than the {INDEPENDENT} from which a drift can be told"
+            f"independent points, fewer than the {INDEPENDENT} from which a drift is detected"
         )
 
 

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign
 
-__all__ = ["refuse_copies"]
+__all__ = ["COORDINATES", "refuse_copies"]
+
+#: Columns that label a run.
+COORDINATES = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "seed")
 
 #: What is set in a run; runs that differ in one of these are different runs, whatever was measured.
-SETTINGS = ("lr", "weight_decay", "effective_lr", "radius", "protocol", "optimizer", "momentum", "seed")
+SETTINGS = (*COORDINATES, "momentum")
 
 #: What is no measurement.
 LABELS = (*SETTINGS, "dimension", "status", "reason", "diverged_at")

@@ -19,13 +19,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from empirics.experiment import ExperimentError
 
-__all__ = ["Foreign", "ForeignRun", "Logged", "checksum", "first_line", "flattened", "is_empty", "needs", "series"]
+__all__ = [
+    "SINGLE_PRECISION",
+    "Foreign",
+    "ForeignRun",
+    "Logged",
+    "checksum",
+    "first_line",
+    "flattened",
+    "is_empty",
+    "needs",
+    "series",
+]
 
 #: A quantity that is NaN and a number again as often as this is measured at some steps alone: no run diverges so often.
 OFTEN = 3
 
 #: Numbers that differ by less, relatively, are the same: some formats keep single precision.
-SINGLE = 1e-5
+SINGLE_PRECISION = 1e-5
 
 #: A table in which the step goes back more often than at this share of its rows is unordered, not restarted.
 UNORDERED = 0.1
@@ -88,7 +99,7 @@ def _same(one: Any, other: Any) -> bool:
         logged, value = (one, other) if isinstance(one, Logged) else (other, one)
         return bool(np.ptp(logged.value) > 0) or _same(float(logged.value[-1]), value)
     try:
-        return bool(np.isclose(float(one), float(other), rtol=SINGLE, atol=0))
+        return bool(np.isclose(float(one), float(other), rtol=SINGLE_PRECISION, atol=0))
     except (TypeError, ValueError):
         return bool(one == other)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import codecs
 import pickle
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from empirics.experiment import ExperimentError
+from empirics.importing.foreign import needs
 
 __all__ = ["load_safely"]
 
@@ -40,13 +39,10 @@ def load_safely(file: Path) -> Any:
 
     if not file.is_file():
         raise ExperimentError(f"{file} is missing")
-    if (quick := file.suffix == ".safetensors") and find_spec("safetensors") is None:
-        raise ExperimentError(
-            f"{file}: reading this needs safetensors, which is not installed: pip install 'thermo-theory[safetensors]'"
-        )
+    quick = needs("safetensors.torch", file, "safetensors") if file.suffix == ".safetensors" else None
     try:
         if quick:
-            return import_module("safetensors.torch").load(file.read_bytes())
+            return quick.load(file.read_bytes())
         with torch.serialization.safe_globals(_allowed()):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

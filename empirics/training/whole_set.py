@@ -64,11 +64,6 @@ class WholeSet:
         """Gradients of the losses of every run, (run, d)."""
         return _gradient(self.losses, flat)
 
-    def hessian(self, weights: Tensor, reach: float) -> Tensor:
-        """Second derivatives at the weights of one run, shape (d, d), symmetric; see `hessian_times`."""
-        found = self.hessian_times(weights, torch.eye(len(weights), dtype=weights.dtype, device=weights.device), reach)
-        return (found + found.T) / 2
-
     def hessian_times(self, weights: Tensor, vectors: Tensor, reach: float) -> Tensor:
         """Product of the Hessian with unit vectors, by differences of gradients, which see the kinks of ReLU, too.
 

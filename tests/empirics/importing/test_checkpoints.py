@@ -3,6 +3,7 @@
 import doctest
 import json
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -299,7 +300,8 @@ def test_the_page_shows_what_the_command_prints(run, tmp_path, monkeypatch, caps
 
 
 def test_without_the_reader_of_safetensors_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("empirics.importing.torch_files.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.delitem(sys.modules, "safetensors.torch", raising=False)
     (tmp_path / "step_1.safetensors").write_bytes(b"")
     with pytest.raises(ExperimentError, match=r"step_1.safetensors: .* pip install 'thermo-theory\[safetensors\]'"):
         empirics.read_runs(tmp_path, "fixed-lr")
