@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 
@@ -11,12 +12,15 @@ from thermo_theory.engine.derivation import Chain
 from thermo_theory.engine.operations import OperationError
 from thermo_theory.symbols import R, eq, lam, p
 
-ALL = list(derivations())
-BY_TITLE = {derivation.title: derivation for derivation in ALL}
+
+@cache
+def every() -> list[Derivation]:
+    """All of them, made when the first test asks: half a minute that every collection of the tests would take."""
+    return list(derivations())
 
 
 def test_pairs_of_name_and_protocol_are_unique():
-    pairs = [(row.name, str(row.protocol)) for row in ALL]
+    pairs = [(row.name, str(row.protocol)) for row in every()]
     assert len(set(pairs)) == len(pairs) > 100
 
 
@@ -26,7 +30,7 @@ def _starts_from(derivation: Derivation) -> set[str]:
 
 
 def test_claims_form_no_cycle():
-    left = {title: _starts_from(derivation) for title, derivation in BY_TITLE.items()}
+    left = {derivation.title: _starts_from(derivation) for derivation in every()}
     assert set().union(*left.values()) <= set(left)
     assert sum(map(len, left.values())) > 100
     while left:
@@ -37,7 +41,7 @@ def test_claims_form_no_cycle():
 
 def test_each_derivation_starts_from_claims_with_fewer_or_equal_assumptions():
     """Assumptions that a claim rests on enter with it, but for those of which it was given a proof."""
-    for derivation in ALL:
+    for derivation in every():
         for step in derivation.steps:
             if step.shown is not None:
                 assert set(step.shown.rests_on) - set(step.proved) <= set(step.rests_on)
@@ -56,11 +60,11 @@ RAW = re.compile(r"\*\*|\b(?:Eq|Expectation|Derivative|Dot|Generator)\(|\b[a-zA-
 def test_every_step_does_something_and_says_it_in_words():
     idle = [
         f"{row.title} ({step.number})"
-        for row in ALL
+        for row in every()
         for step in row.steps
         if step.equation in [row.steps[number - 1].equation for number in step.parents]
     ]
-    raw = [f"{row.title}: {step.done}" for row in ALL for step in row.steps if RAW.search(step.done)]
+    raw = [f"{row.title}: {step.done}" for row in every() for step in row.steps if RAW.search(step.done)]
     assert (idle, raw) == ([], [])
     assert RAW.search("solve for eta_eff")
     assert RAW.search("put Eq(x, y**2)")
