@@ -1,37 +1,37 @@
 """Augmentation of images on the device: each image of a minibatch is mirrored and shifted by numbers drawn before."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-# A draw is one integer: (down + REACH) · 2^17 + (right + REACH) · 2 + mirrored.
+# A move is one integer: (down + REACH) · 2^17 + (right + REACH) · 2 + mirrored.
 REACH = 2**15
 
 
-def draw(rng: np.random.Generator, size: tuple[int, ...], flip: bool, shift: int) -> NDArray[np.int64]:
-    """Draw for each image whether it is mirrored, with probability 1/2, and its shift down and to the right.
+def packed(down: Tensor, right: Tensor, mirrored: Tensor | int) -> Tensor:
+    """Pack the move of each image into one number for :func:`augment`.
 
-    Shifts are uniform in -shift ... shift (pixels, below 2^15). The result, of shape `size`, is one number per image,
-    for :func:`augment`.
+    Parameters
+    ----------
+    down, right
+        Its shift in pixels, int64 of the same shape, from -2^15 to 2^15 - 1.
+    mirrored
+        Whether it is mirrored, 0 or 1.
     """
-    down, right = rng.integers(-shift, shift + 1, size=(2, *size))
-    mirrored = rng.integers(2, size=size) if flip else np.zeros(size, dtype=np.int64)
     return ((down + REACH) * (2 * REACH) + (right + REACH)) * 2 + mirrored
 
 
-def augment(inputs: Tensor, draws: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Mirror and shift every image of a minibatch by its draw; pixels that move in are zero, the mean of the data.
+def augment(inputs: Tensor, moves: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Mirror and shift every image of a minibatch by its move; pixels that move in are zero, the mean of the data.
 
     This equals a random crop of an image padded with `shift` zeros. The image is mirrored first, then shifted. Nothing
-    waits for the device, and the size of no tensor depends on the draws.
+    waits for the device, and the size of no tensor depends on the moves.
 
     Parameters
     ----------
     inputs
         Shape (run, batch, feature), or any other that ends with features; not changed.
-    draws
-        Result of :func:`draw`, int64, in the order of the images, ``inputs.numel() / feature`` of them.
+    moves
+        Results of :func:`packed`, in the order of the images, ``inputs.numel() / feature`` of them.
     shape
         (channel, height, width) of the features in row-major order.
 
@@ -43,14 +43,14 @@ def augment(inputs: Tensor, draws: Tensor, shape: tuple[int, ...]) -> Tensor:
     Examples
     --------
     >>> images = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
-    >>> mirrored_and_moved_down = torch.tensor([((1 + REACH) * (2 * REACH) + (0 + REACH)) * 2 + 1])
+    >>> mirrored_and_moved_down = packed(down=torch.tensor([1]), right=torch.tensor([0]), mirrored=1)
     >>> augment(images, mirrored_and_moved_down, (1, 2, 2)).tolist()
     [[0.0, 0.0, 2.0, 1.0]]
     """
     channels, height, width = shape
-    mirrored = (draws & 1).view(-1, 1)
-    right = ((draws >> 1) % (2 * REACH) - REACH).view(-1, 1)
-    down = ((draws >> 17) - REACH).view(-1, 1)
+    mirrored = (moves & 1).view(-1, 1)
+    right = ((moves >> 1) % (2 * REACH) - REACH).view(-1, 1)
+    down = ((moves >> 17) - REACH).view(-1, 1)
     # Where each row and each column of the result comes from.
     rows = torch.arange(height, device=inputs.device) - down
     columns = torch.arange(width, device=inputs.device) - right

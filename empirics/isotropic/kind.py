@@ -16,6 +16,7 @@ class IsotropicKind(Kind):
     """Runs of the exactly solvable gas."""
 
     experiment: IsotropicExperiment
+    random = first_random = "xoshiro256++"
 
     def check_device(self, device: str) -> None:
         """Refuse any device but the CPU."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from empirics.experiment.registry import Registry
 
@@ -59,7 +59,18 @@ class Trainer(Protocol[AnyState]):
 
 
 class Kind(ABC):
-    """An experiment of one kind, ready to be computed."""
+    """An experiment of one kind, ready to be computed.
+
+    Attributes
+    ----------
+    random
+        The generator of its random numbers, recorded in the provenance: a run is only continued with the same.
+    first_random
+        That of release 0.1.0, which did not record it.
+    """
+
+    random: ClassVar[str]
+    first_random: ClassVar[str]
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment

@@ -201,6 +201,16 @@ def _check_folder(folder: Path, experiment: Experiment) -> None:
         raise ExperimentError(f"{folder} holds other files: give a new or empty folder, or one with this experiment")
 
 
+def _check_random(folder: Path, kind: Kind) -> None:
+    """Refuse to continue a run with other random numbers than it began with."""
+    record = _recorded(folder)
+    if record and (began := record.get("random", kind.first_random)) != kind.random:
+        raise ExperimentError(
+            f"{folder} is unfinished and was begun with other random numbers ({began}, now {kind.random}): finish it "
+            "with the release that began it, or start again in another folder"
+        )
+
+
 # ----------------------------------------------------------------------------------------------------------- work
 def _tasks(
     experiment: Experiment, folder: Path, device: str, checkpoint_seconds: float, checksum: str | None = None
@@ -238,6 +248,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         _remove_shards(folder)  # left if it was killed at the very end
         return results.load(folder)
     kind = at_work(experiment)
+    _check_random(folder, kind)
     if manner.executor is None:
         kind.check_memory(manner.device)
     else:
@@ -317,7 +328,8 @@ def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device:
     from empirics.claims.registered import registration  # claims load sympy, which `status` does without
 
     experiment = (folder / EXPERIMENT).read_text(encoding="utf-8-sig")
-    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "experiment": experiment, "sessions": []}
+    record: dict[str, Any] = {"seeds": list(kind.experiment.seeds), "random": kind.random, "experiment": experiment}
+    record["sessions"] = []
     if data is not None:
         record["data"] = data
     if (model := kind.model()) is not None:

@@ -89,7 +89,7 @@ class Ensemble:
 
     def _draw(self) -> Tensor:
         radii = [self.experiment.initial_radius(run) for run in self.runs]
-        generators = [generator(run, Stream.INITIAL) for run in self.runs]
+        generators = [generator(run) for run in self.runs]
         tensors = self.model.initial(generators, np.array(radii), self.dtype, self.device)
         return torch.cat([w.flatten(1) for w in tensors], 1)
 

@@ -76,10 +76,13 @@ class Feed:
             is (half · run), and the second is half as long.
         """
         indices = self._indices.at(position)
+        return self._inputs(position, indices), self._labels(position, indices)
+
+    def _inputs(self, position: int, indices: Tensor) -> Tensor:
         inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
         if self._moves is not None:
             inputs = augment(inputs, self._moves.at(position), self._shape)
-        return inputs.view(self._groups, -1, inputs.shape[1]), self._labels(position, indices)
+        return inputs.view(self._groups, -1, inputs.shape[1])
 
     def _labels(self, position: int, indices: Tensor) -> Tensor:
         labels = self.samples.labels.index_select(0, indices)
@@ -92,13 +95,14 @@ class Feed:
         self, model: Model, weights: Sequence[Tensor], frozen: Sequence[Tensor], position: int, out: Sequence[Tensor]
     ) -> Tensor:
         """Losses of minibatch number `position` and its gradients; see :meth:`Model.loss_and_grad`."""
+        indices = self._indices.at(position)
+        labels = self._labels(position, indices)
         if self._moves is None:
-            indices = self._indices.at(position)
-            rows, labels = indices.view(self._groups, -1), self._labels(position, indices)
+            rows = indices.view(self._groups, -1)
             loss = model.loss_and_grad_of(weights, frozen, self.samples.inputs, rows, labels, out)
             if loss is not None:
                 return loss
-        return model.loss_and_grad(weights, frozen, *self.at(position), out)
+        return model.loss_and_grad(weights, frozen, self._inputs(position, indices), labels, out)
 
 
 class Feeds:

@@ -17,6 +17,7 @@ from empirics.running.kind import Kind
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.memory import check_memory, check_sizes
+from empirics.training.philox import RANDOM
 from empirics.training.state import TrainingState
 from empirics.training.summary import summarise
 
@@ -33,6 +34,7 @@ class NetworkKind(Kind):
     """Runs of a network on a data set."""
 
     experiment: NetworkExperiment
+    random, first_random = RANDOM, "numpy's PCG64"
 
     def check_device(self, device: str) -> None:
         """Refuse a device that torch does not know or cannot reach."""

@@ -17,7 +17,6 @@ from empirics.models.registry import MODELS
 from empirics.training.ensemble import HELD_SNAPSHOTS, Ensemble
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Look, SnapshotColumn
-from empirics.training.sampling import CHUNK
 
 #: Copies of the weights besides what the optimiser remembers: themselves, their start, two gradients, the directions,
 #: and what a snapshot multiplies. Halves are four more.
@@ -56,7 +55,7 @@ def check_sizes(experiment: NetworkExperiment, data: Dataset, device: str) -> No
     itemsize = getattr(torch, training.dtype).itemsize
     needs = {
         f"[training] batch_size = {training.batch_size}": training.batch_size
-        * (data.inputs.shape[1] * itemsize + CHUNK * np.dtype(np.int64).itemsize),
+        * (data.inputs.shape[1] * itemsize + np.dtype(np.int64).itemsize),
         f"[measure] snapshots = {measure.snapshots}": 8 * len(SnapshotColumn) * measure.snapshots,
         f"[measure] trace_points = {measure.trace_points}": 8 * len(Look) * measure.trace_points,
     }

@@ -1,8 +1,8 @@
 """Random numbers of a run: they depend only on the run and on where in the run they are used.
 
-Every chunk of a stream has its own generator, seeded by (run, stream, chunk). So the numbers do not depend on the place
-of the run in a shard or on other runs, and a checkpoint need not contain the state of a generator: the step determines
-it.
+Each is a function of (run, stream, step, number), :mod:`empirics.training.philox`, the same on every device. So the
+numbers do not depend on the place of the run in a shard or on other runs, and a checkpoint need not contain the state
+of a generator. Only what is drawn once before the first step, on the CPU, comes from numpy's generators.
 """
 
 import hashlib
@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from empirics.data.augmentation import draw
+from empirics.data.augmentation import packed
 from empirics.experiment import Run
+from empirics.training.philox import below, normals, words
+from empirics.training.philox_formulas import WORD
 
-CHUNK = 256  # draws between two seedings: seeding costs 20 µs per run, a chunk of 49 runs has 6 MB
-NORMALS = 2**20  # maximum of normal numbers per run and chunk: 4 MB
+#: So many numbers are drawn at once (at least those of one step): few calls, and 2 MB.
+TOGETHER = 2**18
 
 
 class Stream(IntEnum):
@@ -61,10 +62,18 @@ def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 
-def generator(run: Run, stream: Stream, chunk: int = 0, shared: bool = False) -> np.random.Generator:
-    """Return the generator of one chunk of one stream of one run, or one `shared` by all runs of its seed."""
-    entropy = _number(f"shared|seed={run.seed}") if shared else identity(run)
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=(stream, chunk))))
+def generator(run: Run) -> np.random.Generator:
+    """Return the generator of the initial weights of a run."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(identity(run), spawn_key=(Stream.INITIAL, 0))))
+
+
+def keys(runs: Sequence[Run], shared: bool = False) -> Tensor:
+    """Return the key of every run, or one `shared` by all runs of its seed: two words, shape (run, 2).
+
+    They are 64 bits of its identity: two of a million runs are the same with probability 3e-8.
+    """
+    numbers = [_number(f"shared|seed={run.seed}") if shared else identity(run) for run in runs]
+    return torch.tensor([[number >> 32 & WORD, number & WORD] for number in numbers])
 
 
 def frozen_generator(seed: int) -> np.random.Generator:
@@ -77,69 +86,118 @@ class Drawing(NamedTuple):
 
     runs: tuple[Run, ...]  # the shard's
     batch: int  # samples of a minibatch
-    device: torch.device  # where the numbers are used; they are drawn on the CPU, the same for every device
+    device: torch.device  # where the numbers are drawn and used
     halves: bool = False  # whether the layout is (half, run, sample of the half) rather than (run, sample)
     shared: bool = False  # whether all runs of a seed get the same numbers
 
 
-class _Chunked(ABC):
-    """Numbers of every run of a shard for every minibatch, drawn in chunks."""
+class _Drawn(ABC):
+    """Numbers of every run of a shard at every position, drawn for consecutive positions together.
 
-    def __init__(self, drawing: Drawing, stream: Stream) -> None:
-        self._drawing, self._stream = drawing, stream
-        self._chunk, self._drawn = -1, torch.empty(0)
+    Parameters
+    ----------
+    keys
+        Of the runs, shape (run, 2), on the device.
+    stream
+        Which stream.
+    count
+        How many random words each run takes at a position.
+    dtype
+        Of what is drawn.
+    """
+
+    def __init__(self, keys: Tensor, stream: Stream, count: int, dtype: torch.dtype = torch.int64) -> None:
+        self._keys, self._stream, self._count = keys, stream, count
+        blocks = -(-count // 4)
+        self._length = max(1, TOGETHER // (len(keys) * 4 * blocks))
+        self._space = torch.empty(self._length, len(keys), 4, blocks, dtype=dtype, device=keys.device)
+        self._first, self._drawn = -1, torch.empty(0)
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """One run's numbers of a chunk, shape (CHUNK, batch)."""
+    def _draw(self, first: int, out: Tensor) -> Tensor:
+        """Numbers of `length` positions, shape (length, ...), from those of `first` on; they may stay in `out`."""
 
-    def _chunk_of(self, chunk: int) -> Tensor:
-        runs, batch, device, halves, shared = self._drawing
-        drawn = np.empty((CHUNK, len(runs), batch), dtype=np.int64)
-        first: dict[int, int] = {}  # the run of each seed that drew for all
-        for i, run in enumerate(runs):
-            if shared and first.setdefault(run.seed, i) != i:
-                drawn[:, i] = drawn[:, first[run.seed]]
-            else:
-                drawn[:, i] = self._draw(generator(run, self._stream, chunk, shared))
-        laid_out = drawn.reshape(CHUNK, len(runs), 2, -1).transpose(0, 2, 1, 3) if halves else drawn
-        return torch.from_numpy(laid_out.reshape(CHUNK, -1)).to(device)
+    def _words(self, first: int, out: Tensor) -> Tensor:
+        """Words, shape (length, run, count), in `out`."""
+        words(self._keys, self._stream, first, out)
+        return out.flatten(2)[..., : self._count]
 
     def at(self, position: int) -> Tensor:
-        """Return the numbers of minibatch number `position`, shape (run · batch,), int64."""
-        chunk, offset = divmod(position, CHUNK)
-        if chunk != self._chunk:
-            self._drawn, self._chunk = self._chunk_of(chunk), chunk
+        """Return the numbers at a position, valid until the next call: for minibatches (run · batch,), int64."""
+        offset = position % self._length
+        if position - offset != self._first:
+            self._first = position - offset
+            self._drawn = self._draw(self._first, self._space)
         return self._drawn[offset]
 
 
-class Minibatches(_Chunked):
+class _Samples(_Drawn):
+    """Numbers of every sample of every minibatch, `each` words for one."""
+
+    def __init__(self, drawing: Drawing, stream: Stream, each: int = 1) -> None:
+        super().__init__(keys(drawing.runs, drawing.shared).to(drawing.device), stream, each * drawing.batch)
+        self._halves, self._each = drawing.halves, each
+
+    @abstractmethod
+    def _of(self, words: Tensor) -> Tensor:
+        """Turn words (each, length, run, sample) into numbers (length, run, sample)."""
+
+    def _draw(self, first: int, out: Tensor) -> Tensor:
+        drawn = self._of(self._words(first, out).unflatten(2, (self._each, -1)).movedim(2, 0))
+        if self._halves:
+            drawn = drawn.unflatten(2, (2, -1)).transpose(1, 2)
+        return drawn.flatten(1)
+
+
+class Minibatches(_Samples):
     """Indices of the minibatches of every run of a shard, drawn with replacement from a data set of `samples`."""
 
     def __init__(self, drawing: Drawing, samples: int, stream: Stream) -> None:
         super().__init__(drawing, stream)
         self._samples = samples
 
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        return rng.integers(self._samples, size=(CHUNK, self._drawing.batch))
+    def _of(self, words: Tensor) -> Tensor:
+        return below(words[0], self._samples)
 
 
-class FreshLabels(_Chunked):
+class FreshLabels(_Samples):
     """Fresh labels for every minibatch that replace those of the data; -1 where the original is kept.
 
-    A label is replaced with probability `share`, by a class drawn from all.
+    A label is replaced with probability `share` (to 2^-32), by a class drawn from all.
     """
 
     def __init__(self, drawing: Drawing, classes: int, share: float, stream: Stream) -> None:
-        super().__init__(drawing, stream)
+        super().__init__(drawing, stream, each=2)
         self._classes, self._share = classes, share
 
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        size = (CHUNK, self._drawing.batch)
-        return np.where(rng.random(size) < self._share, rng.integers(self._classes, size=size), -1)
+    def _of(self, words: Tensor) -> Tensor:
+        kept = words[0] >= round(self._share * 2**32)
+        return below(words[1], self._classes).masked_fill_(kept, -1)
 
 
-class Vectors:
+class Augmentations(_Samples):
+    """Fresh mirrorings and shifts for each image of every minibatch, as :func:`empirics.data.augmentation.packed`.
+
+    Parameters
+    ----------
+    drawing, stream
+        As for :class:`Minibatches`.
+    flip
+        Whether an image is mirrored with probability 1/2.
+    shift
+        Shifts down and to the right are uniform in -shift ... shift (pixels).
+    """
+
+    def __init__(self, drawing: Drawing, flip: bool, shift: int, stream: Stream) -> None:
+        super().__init__(drawing, stream, each=3)
+        self._flip, self._shift = flip, shift
+
+    def _of(self, words: Tensor) -> Tensor:
+        down, right = below(words[:2], 2 * self._shift + 1).sub_(self._shift)
+        return packed(down, right, below(words[2], 2) if self._flip else 0)
+
+
+class Vectors(_Drawn):
     """Random vectors of every run, one per position: standard normal, or of random signs.
 
     Parameters
@@ -153,7 +211,7 @@ class Vectors:
     signs
         Whether the components are -1 or 1.
     dtype
-        Of the vectors; normal numbers are drawn in float32.
+        Of the vectors.
     """
 
     def __init__(
@@ -165,40 +223,11 @@ class Vectors:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._runs, self._dimension, self._stream, self._signs = tuple(runs), dimension, stream, signs
-        self._dtype, self._device = dtype, device
-        self._length = max(1, min(CHUNK, NORMALS // dimension))
-        self._chunk, self._drawn = -1, torch.empty(0)
+        super().__init__(keys(runs).to(device), stream, dimension, torch.int64 if signs else dtype)
+        self._signs, self._wanted = signs, dtype
 
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        size = (self._length, self._dimension)
+    def _draw(self, first: int, out: Tensor) -> Tensor:
         if self._signs:
-            return rng.integers(2, size=size, dtype=np.int8).astype(np.float32) * 2 - 1
-        return rng.standard_normal(size, dtype=np.float32)
-
-    def at(self, position: int) -> Tensor:
-        """Return the vectors number `position`, shape (run, d)."""
-        chunk, offset = divmod(position, self._length)
-        if chunk != self._chunk:
-            drawn = np.stack([self._draw(generator(run, self._stream, chunk)) for run in self._runs], 1)
-            self._drawn, self._chunk = torch.from_numpy(drawn).to(self._device, self._dtype), chunk
-        return self._drawn[offset]
-
-
-class Augmentations(_Chunked):
-    """Fresh mirrorings and shifts for each image of every minibatch.
-
-    Parameters
-    ----------
-    drawing, stream
-        As for :class:`Minibatches`.
-    flip, shift
-        As for :func:`empirics.data.augmentation.draw`, whose numbers :meth:`at` gives.
-    """
-
-    def __init__(self, drawing: Drawing, flip: bool, shift: int, stream: Stream) -> None:
-        super().__init__(drawing, stream)
-        self._flip, self._shift = flip, shift
-
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        return draw(rng, (CHUNK, self._drawing.batch), self._flip, self._shift)
+            return below(self._words(first, out), 2).mul_(2).sub_(1).to(self._wanted)
+        normals(self._keys, self._stream, first, out)
+        return out.flatten(2)[..., : self._count]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, cat, from_numpy
 
 from empirics.models.base import Block, views
+from empirics.training.philox import RANDOM
 
 
 @dataclass
@@ -46,7 +47,8 @@ class TrainingState:
     def arrays(self) -> dict[str, NDArray]:
         """All of it except the step and the snapshots."""
         return {name: value.detach().cpu().numpy() for name, value in self._tensors().items()} | {
-            "filled": np.array(self.filled)
+            "filled": np.array(self.filled),
+            "random": np.array(RANDOM),
         }
 
     def put(self, arrays: Mapping[str, NDArray]) -> None:
@@ -55,8 +57,11 @@ class TrainingState:
         Raises
         ------
         KeyError
-            If an array is missing or has another shape, as from another version of this code.
+            If an array is missing or has another shape, or the random numbers were others, as from another version of
+            this code.
         """
+        if str(arrays["random"]) != RANDOM:
+            raise KeyError("random")
         for name, value in self._tensors().items():
             if arrays[name].shape != value.shape:
                 raise KeyError(name)

@@ -7,12 +7,12 @@ from images_on_disk import write_images
 from scipy import stats
 from tiny import tiny
 
-from empirics.data.augmentation import augment, draw
+from empirics.data.augmentation import augment, packed
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
 from empirics.data.table import Data
 from empirics.experiment import ExperimentError
-from empirics.training.sampling import CHUNK, Augmentations, Drawing, Stream
+from empirics.training.sampling import TOGETHER, Augmentations, Drawing, Stream
 
 CPU = torch.device("cpu")
 
@@ -22,6 +22,12 @@ def read(number):
     rest, mirrored = divmod(int(number), 2)
     down, right = divmod(rest, 2**16)
     return bool(mirrored), down - 2**15, right - 2**15
+
+
+def moves(rng, count, flip, shift):
+    """Random moves, from another generator than the one that training uses."""
+    down, right = torch.from_numpy(rng.integers(-shift, shift + 1, (2, count)))
+    return packed(down, right, torch.from_numpy(rng.integers(2, size=count)) if flip else 0)
 
 
 def augmented_plainly(image, number, shift):
@@ -40,10 +46,10 @@ def augmented_plainly(image, number, shift):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 7), (2, 9, 4)])
 def test_augmented_as_by_a_plain_loop(shape, flip, shift, dtype):
     rng = np.random.default_rng(3)
+    draws = moves(rng, 2 * 3 * 40, flip, shift)
     inputs = torch.from_numpy(rng.standard_normal((2, 3, 40, np.prod(shape)))).to(dtype)
-    draws = draw(rng, (2 * 3 * 40,), flip, shift)
     kept = inputs.clone()
-    found = augment(inputs, torch.from_numpy(draws), shape)
+    found = augment(inputs, draws, shape)
     assert torch.equal(inputs, kept)
     assert found.shape == inputs.shape
     assert found.dtype == dtype
@@ -61,7 +67,7 @@ def test_no_size_depends_on_the_draws():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_cuda_as_on_the_cpu_and_without_waiting():
     inputs = torch.randn(2, 50, 105, generator=torch.Generator().manual_seed(0))
-    draws = torch.from_numpy(draw(np.random.default_rng(0), (100,), True, 2))
+    draws = moves(np.random.default_rng(0), 100, True, 2)
     there, drawn = inputs.cuda(), draws.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -73,25 +79,28 @@ def test_on_cuda_as_on_the_cpu_and_without_waiting():
 
 def test_nothing_drawn_nothing_changed():
     inputs = torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(0))
-    draws = torch.from_numpy(draw(np.random.default_rng(0), (8,), False, 0))
+    draws = moves(np.random.default_rng(0), 8, False, 0)
     assert torch.equal(augment(inputs, draws, (3, 2, 2)), inputs)
 
 
 def test_mirrors_and_moves_are_equally_likely_and_independent():
-    numbers = draw(np.random.default_rng(1), (36_000,), flip=True, shift=1)
-    found, counts = np.unique(numbers, return_counts=True)
+    def drawn(flip, shift, minibatches=500):
+        source = Augmentations(Drawing(tiny().runs, 12, CPU), flip, shift, Stream.AUGMENTATION)
+        return torch.cat([source.at(position) for position in range(minibatches)])
+
+    found, counts = np.unique(drawn(flip=True, shift=1), return_counts=True)
     assert {read(number) for number in found} == {
         (mirrored, down, right) for mirrored in (False, True) for down in (-1, 0, 1) for right in (-1, 0, 1)
     }
     assert stats.chisquare(counts).pvalue > 1e-3
-    assert {read(n)[0] for n in draw(np.random.default_rng(1), (1000,), flip=False, shift=1)} == {False}
-    assert {read(n)[1:] for n in draw(np.random.default_rng(1), (1000,), flip=True, shift=0)} == {(0, 0)}
+    assert {read(n)[0] for n in drawn(flip=False, shift=1, minibatches=14)} == {False}
+    assert {read(n)[1:] for n in drawn(flip=True, shift=0, minibatches=14)} == {(0, 0)}
 
 
 def test_draws_belong_to_the_run_whatever_the_shard():
     runs = tiny().runs
     together = Augmentations(Drawing(runs, 16, CPU), True, 2, Stream.AUGMENTATION)
-    steps = (0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 5, 1)  # back again, too
+    steps = (0, 1, TOGETHER - 1, TOGETHER, 3 * TOGETHER + 5, 1)  # back again, too
     drawn = {step: together.at(step).clone().view(len(runs), 16) for step in steps}
     for group in (runs[:2], runs[2:5], runs[5:]):
         alone = Augmentations(Drawing(group, 16, CPU), True, 2, Stream.AUGMENTATION)

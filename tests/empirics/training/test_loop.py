@@ -7,6 +7,7 @@ from test_networks import NETWORKS, experiment
 
 import empirics
 from empirics.data.loading import load
+from empirics.training import philox
 from empirics.training.ensemble import Ensemble
 from empirics.training.record import SnapshotColumn, Sum
 
@@ -21,8 +22,9 @@ def test_no_step_waits_for_the_device(network, monkeypatch):
     """Snapshots and marks included: whatever brings a number to the host is made to fail."""
     grid = experiment(network, "fixed-sphere", "adamw", dtype="float32")
     ensemble = Ensemble(grid, grid.runs, load(grid.data))
-    # The compiled gradient is for CPUs alone, and reads their memory as numpy's.
+    # The compiled gradient and the compiled random numbers are for CPUs alone, and read their memory as numpy's.
     ensemble.model.compiled = False
+    monkeypatch.setattr(philox, "_compiled", lambda: None)
     state = ensemble.start()
 
     def waited(*_):
