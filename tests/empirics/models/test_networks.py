@@ -14,7 +14,7 @@ from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
 from empirics.experiment import Experiment, ExperimentError
 from empirics.experiment.optimizers import GRADIENT, TRUST
-from empirics.models import scale_invariant_blocks
+from empirics.models import dimension, scale_invariant_blocks
 from empirics.models.base import ModelError
 from empirics.models.convolutional import PaperConvNet, PreActResNet18, ResNet18
 from empirics.models.mlp import EnsembleMLP, NormedMLP
@@ -199,13 +199,17 @@ def test_the_counts_of_the_paper():
 def test_the_papers_resnet_as_modules():
     """Of 20 convolutions 8 are scale-invariant alone, filter by filter; the others in threes, channel by channel."""
     torch.manual_seed(0)
-    model = PreActResNet(PreActResNet18((1, 8, 8), classes=10, width=2, eps=1e-12)).double()
+    ours = PreActResNet18((1, 8, 8), classes=10, width=2, eps=1e-12)
+    model = PreActResNet(ours).double()
     x, y = torch.randn(48, 64, dtype=torch.float64), torch.randint(10, (48,))
     rows = {row.name: row for row in scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))}
-    alone = {name for name, row in rows.items() if row.scale_invariant}
-    assert alone == {f"units.{i}.conv1.weight" for i in range(8)}
-    assert all(rows[name].blocks == rows[name].shape[0] for name in alone)
-    assert len(rows) == 20 + 1
+    alone = {name: row.blocks for name, row in rows.items() if row.scale_invariant}
+    assert alone == {f"units.{i}.conv1.weight": 2 * 2 ** (i // 2) for i in range(8)}
+    together = {group for name, row in rows.items() if name not in alone for group in row.groups if group.blocks}
+    found = {frozenset(piece.name for piece in group.pieces): group.blocks for group in together}
+    assert found == {frozenset(f"{name}.weight" for name in STAGES[i][0]): 2 * 2**i for i in range(4)}
+    assert len(alone) + 3 * len(found) == len(rows) - 1 == 20
+    assert dimension(model, lambda m: cross_entropy(m(x), y)) == 1 + ours.directions
     with torch.no_grad():
         before = cross_entropy(model(x), y)
         for names, *_ in STAGES:
