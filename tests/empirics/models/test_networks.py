@@ -196,6 +196,23 @@ def test_the_counts_of_the_paper():
     resnet.check(10)
 
 
+@pytest.mark.parametrize("network", [PaperConvNet, PreActResNet18])
+def test_gradients_on_pictures_that_do_not_end_as_one_pixel(network):
+    model, cpu = network((3, 21, 18), classes=4, width=2), torch.device("cpu")
+    weights = model.initial([np.random.default_rng(i) for i in (0, 1)], np.array([3.0, 9.0]), torch.float64, cpu)
+    frozen = model.fixed(np.random.default_rng(2), 2, torch.float64, cpu)
+    inputs, labels = torch.randn(2, 24, model.features, dtype=torch.float64), torch.randint(4, (2, 24))
+    gradients = [torch.full_like(w, torch.nan) for w in weights]
+    loss = model.loss_and_grad(weights, frozen, inputs, labels, gradients)
+    for run in (0, 1):
+        plain = plain_network(model, [w[run] for w in weights], [f[run] for f in frozen])
+        expected = cross_entropy(plain(inputs[run]), labels[run])
+        expected.backward()
+        torch.testing.assert_close(loss[run], expected.detach(), rtol=1e-12, atol=0)
+        for ours, theirs in zip(gradients, plain.parameters(), strict=False):
+            assert (ours[run] - theirs.grad).abs().max() <= 1e-10 * theirs.grad.abs().max()
+
+
 def test_the_papers_resnet_as_modules():
     """Of 20 convolutions 8 are scale-invariant alone, filter by filter; the others in threes, channel by channel."""
     torch.manual_seed(0)
