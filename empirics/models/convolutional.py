@@ -1,15 +1,16 @@
-"""A small convolutional network and ResNet-18, with BatchNorm and a frozen last layer, for many runs at once.
+"""Two small convolutional networks and two ResNet-18s, with BatchNorm and a frozen last layer, for many runs at once.
 
 The runs lie side by side as channels, (image, run · channel, height, width): a convolution of the ensemble has one
 group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
 takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
 
-On a CPU with numba, :mod:`empirics.models.kernels.conv` takes ResNet-18's gradient in half to a third of that time;
-``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.
+On a CPU with numba, :mod:`empirics.models.kernels.conv` takes the gradient of :class:`ResNet18` in half to a third of
+that time; ``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +36,14 @@ def _filters(name: str, out: int, into: int, size: int) -> Block:
     return Block(name, (out, into, size, size), parts=out)
 
 
-def _convolved(signal: Tensor, filters: Tensor, stride: int, eps: float) -> Tensor:
-    """Convolve with each run's own filters (run, out, in, size, size), then normalise every channel over the batch."""
+def _convolved(signal: Tensor, filters: Tensor, stride: int = 1) -> Tensor:
+    """Convolve with each run's own filters (run, out, in, size, size)."""
     runs, size = filters.shape[0], filters.shape[-1]
-    signal = functional.conv2d(signal, filters.flatten(0, 1), stride=stride, padding=size // 2, groups=runs)
-    return functional.batch_norm(signal, None, None, training=True, eps=eps)
+    return functional.conv2d(signal, filters.flatten(0, 1), stride=stride, padding=size // 2, groups=runs)
 
 
 class _Convolutional(FunctionalModel):
-    """Base of both networks: images side by side, and a last layer on the mean over the picture.
+    """Base of the networks: images side by side, and a last layer on the mean over the picture.
 
     Parameters
     ----------
@@ -82,6 +82,10 @@ class _Convolutional(FunctionalModel):
         images = inputs.view(runs, batch, *self.shape).transpose(0, 1).reshape(batch, -1, *self.shape[1:])
         return images.contiguous(memory_format=torch.channels_last)
 
+    def _normed(self, signal: Tensor) -> Tensor:
+        """Normalise every channel over the batch."""
+        return functional.batch_norm(signal, None, None, training=True, eps=self.eps)
+
     def _leave(self, signal: Tensor, frozen: Sequence[Tensor]) -> Tensor:
         """Compute logits (run, image, class) from the means of the last channels over the image."""
         batch, runs = signal.shape[0], frozen[0].shape[0]
@@ -93,11 +97,18 @@ class ConvNet(_Convolutional):
 
     A block is a filter.
 
+    Attributes
+    ----------
+    pooled
+        Which convolutions are followed by a pool, where the picture still has 2x2 pixels.
+
     Examples
     --------
     >>> ConvNet((3, 32, 32), classes=10, width=4).dimension
     6156
     """
+
+    pooled: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
     def __init__(
         self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
@@ -110,10 +121,37 @@ class ConvNet(_Convolutional):
         """Compute the outputs, shape (run, batch, class)."""
         signal = self._enter(inputs)
         for i, filters in enumerate(weights):
-            signal = _convolved(signal, filters, 1, self.eps).relu()
-            if i < 3 and min(signal.shape[2:]) >= 2:
+            signal = self._normed(_convolved(signal, filters)).relu()
+            if i in self.pooled and min(signal.shape[2:]) >= 2:
                 signal = functional.max_pool2d(signal, 2)
         return self._leave(signal, frozen)
+
+
+class PaperConvNet(ConvNet):
+    """The ConvNet of arXiv 2511.07308: pools after the last three convolutions, not the first three, and a bias.
+
+    The last layer acts on the maximum over the picture, not the mean; its bias is frozen too. The second convolution
+    acts on whole pictures, so a step takes about three times that of :class:`ConvNet`.
+
+    Examples
+    --------
+    The counts of the paper, for CIFAR-10 and CIFAR-100:
+
+    >>> [PaperConvNet((3, 32, 32), classes, width).dimension for classes, width in ((10, 8), (100, 16))]
+    [24408, 97200]
+    """
+
+    pooled = (1, 2, 3)
+
+    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw the last layer as usual, and its bias uniformly, as torch does."""
+        bias = generator.uniform(-1, 1, self.classes) / np.sqrt(8 * self.width)
+        return [*super().draw_frozen(generator), bias]
+
+    def _leave(self, signal: Tensor, frozen: Sequence[Tensor]) -> Tensor:
+        """Compute logits from the largest values over the picture."""
+        head, bias = frozen
+        return super()._leave(functional.max_pool2d(signal, signal.shape[2:]), [head]) + bias[:, None]
 
 
 class _Unit(NamedTuple):
@@ -145,8 +183,6 @@ class ResNet18(Compiled, _Convolutional):
 
     Examples
     --------
-    The count of arXiv 2511.07308:
-
     >>> ResNet18((3, 32, 32), classes=10, width=4).dimension
     43692
     """
@@ -182,12 +218,12 @@ class ResNet18(Compiled, _Convolutional):
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Compute the outputs, shape (run, batch, class)."""
         filters = iter(weights)
-        signal = _convolved(self._enter(inputs), next(filters), 1, self.eps).relu()
+        signal = self._normed(_convolved(self._enter(inputs), next(filters))).relu()
         for unit in self._units:
-            inner = _convolved(signal, next(filters), unit.stride, self.eps).relu()
-            inner = _convolved(inner, next(filters), 1, self.eps)
+            inner = self._normed(_convolved(signal, next(filters), unit.stride)).relu()
+            inner = self._normed(_convolved(inner, next(filters)))
             if unit.projects:
-                signal = _convolved(signal, next(filters), unit.stride, self.eps)
+                signal = self._normed(_convolved(signal, next(filters), unit.stride))
             signal = (signal + inner).relu()
         return self._leave(signal, frozen)
 
@@ -209,3 +245,67 @@ class ResNet18(Compiled, _Convolutional):
             units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]
             self._plan = ConvPlan.of(self.shape, units, self.classes, batch, dtype)
         return self._plan
+
+
+class PreActResNet18(_Convolutional):
+    """ResNet-18 with normalisations before its convolutions, as in arXiv 2511.07308; K. He et al., arXiv 1603.05027.
+
+    A unit adds ``second * ReLU(norm(first * x))`` with ``x = ReLU(norm(stream))`` to its stream, which nothing
+    normalises in between. Where the picture shrinks, a stage begins with ``shortcut * norm(x)`` in place of the stream,
+    the first one with ``stem * image``. The last layer acts on the mean of x over the picture.
+
+    Scale-invariant by themselves are the filters of the eight first convolutions. Channel c of a stage's stream is a
+    sum of what filters c of three convolutions give, and every reader normalises it: these three filters are one block.
+    They are a row of the tensor of that stage.
+
+    Examples
+    --------
+    The count of the paper, in 120 filters and 60 channels:
+
+    >>> model = PreActResNet18((3, 32, 32), classes=10, width=4)
+    >>> model.dimension, sum(block.parts for block in model.blocks), model.directions
+    (43692, 180, 43512)
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
+    ) -> None:
+        super().__init__(shape, classes, width, eps, head_norm)
+        self._streams: list[list[tuple[int, int, int]]] = []  # channels and size of the filters that add to a stream
+        blocks, into, size = [], shape[0], 3
+        for stage in range(4):
+            out = width * 2**stage
+            self._streams.append([(into, size, size), (out, 3, 3), (out, 3, 3)])
+            blocks.append(Block(f"stage {stage + 1} stream", (out, sum(self._sizes(stage))), parts=out))
+            blocks.append(_filters(f"unit {2 * stage + 1} first", out, into if stage else out, 3))
+            blocks.append(_filters(f"unit {2 * stage + 2} first", out, out, 3))
+            into, size = out, 1
+        self.blocks = tuple(blocks)
+
+    def _sizes(self, stage: int) -> list[int]:
+        """Count the weights of each of the three filters of a row."""
+        return [math.prod(shape) for shape in self._streams[stage]]
+
+    def draw(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw Gaussian weights of one run, with filters of mean square length 1 in every convolution."""
+        drawn = super().draw(generator)
+        for stage in range(4):
+            sizes = self._sizes(stage)
+            drawn[3 * stage] *= np.sqrt(sum(sizes) / np.repeat(sizes, sizes))
+        return drawn
+
+    def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Compute the outputs, shape (run, batch, class)."""
+        signal, stride = self._enter(inputs), 1
+        for stage, shapes in enumerate(self._streams):
+            rows, *firsts = weights[3 * stage : 3 * stage + 3]
+            parts = zip(rows.split(self._sizes(stage), 2), shapes, strict=True)
+            entering, *seconds = [part.unflatten(2, shape) for part, shape in parts]
+            stream = _convolved(self._normed(signal) if stage else signal, entering, stride)
+            signal = signal if stage else self._normed(stream).relu()
+            for first, second in zip(firsts, seconds, strict=True):
+                inner = self._normed(_convolved(signal, first, stride)).relu()
+                stream = stream + _convolved(inner, second)
+                signal, stride = self._normed(stream).relu(), 1
+            stride = 2
+        return self._leave(signal, frozen)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.models.base import Block, Model
-from empirics.models.functional import NEGLIGIBLE, FunctionalModel, frozen_head, linear, normalised
+from empirics.models.functional import FunctionalModel, frozen_head, linear, normalised
 from empirics.models.kernels.compiled import NO_ROWS, Compiled
 
 if TYPE_CHECKING:
@@ -35,15 +35,13 @@ class _Layer(NamedTuple):
     left: Tensor
 
 
-class _Perceptron(Compiled):
+class _Perceptron(Compiled, FunctionalModel):
     """A perceptron without biases; on a CPU with numba, the compiled kernel takes its gradient.
 
     Attributes
     ----------
     hidden
         Widths of the hidden layers.
-    eps
-        Added to the variance.
     tanh
         Whether the activation is tanh instead of ReLU.
     kernel_norm
@@ -51,11 +49,14 @@ class _Perceptron(Compiled):
     """
 
     hidden: tuple[int, ...]
-    eps: float
     tanh: bool = False
     kernel_norm: int = 0
 
     kernel_module = "empirics.models.kernels.mlp"
+
+    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
+        """Draw a Gaussian last layer, scaled to `head_norm`."""
+        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def _call(self, kernel: Callable[..., None], arrays: Sequence[NDArray], found: NDArray, loss: NDArray) -> None:
         flat, *rest = arrays
@@ -102,8 +103,8 @@ class EnsembleMLP(_Perceptron):
         head_norm: float = 10.0,
         compiled: bool = True,
     ) -> None:
-        self.classes, self.hidden, self._features = classes, tuple(hidden), features
-        self.eps, self.affine, self.head_norm, self.compiled = eps, affine, head_norm, compiled and not affine
+        super().__init__(features, classes, eps, head_norm)
+        self.hidden, self.affine, self.compiled = tuple(hidden), affine, compiled and not affine
         widths = (features, *self.hidden)
         linear = tuple(Block(f"layer {i}", (widths[i], widths[i - 1]), parts=widths[i]) for i in range(1, len(widths)))
         scale = tuple(Block(f"scale {i}", (widths[i], 1), scale_invariant=False) for i in range(1, len(widths)))
@@ -117,16 +118,6 @@ class EnsembleMLP(_Perceptron):
             return NormedMLP.of(table, data)
         return cls(data.inputs.shape[1], data.classes, table.hidden, table.eps, table.affine, table.head_norm)
 
-    @property
-    def features(self) -> int:
-        """Number of inputs of one sample."""
-        return self._features
-
-    @property
-    def negligible(self) -> "EnsembleMLP":
-        """The same network with a negligible eps, in plain torch: compiling does not pay for a check."""
-        return EnsembleMLP(self.features, self.classes, self.hidden, NEGLIGIBLE, self.affine, self.head_norm, False)
-
     def draw(self, generator: np.random.Generator) -> list[NDArray]:
         """Draw Gaussian weights of one run; scales are 1 and shifts 0."""
         depth = len(self.hidden)
@@ -135,10 +126,6 @@ class EnsembleMLP(_Perceptron):
             trained += [np.ones(block.shape) for block in self.blocks[depth : 2 * depth]]
             trained += [np.zeros(block.shape) for block in self.blocks[2 * depth :]]
         return trained
-
-    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
-        """Draw a Gaussian last layer, scaled to `head_norm`."""
-        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def _forward(
         self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor
@@ -189,7 +176,7 @@ class EnsembleMLP(_Perceptron):
         return self._forward(weights, frozen, inputs)[0].transpose(1, 2)
 
 
-class NormedMLP(_Perceptron, FunctionalModel):
+class NormedMLP(_Perceptron):
     """``x → [W_l ·, LayerNorm or RMSNorm, activation] × layers → frozen last layer → cross-entropy``, no biases.
 
     Each sample is normalised by itself, so a block is a whole matrix. Under LayerNorm the mean of a matrix's rows is a
@@ -247,10 +234,6 @@ class NormedMLP(_Perceptron, FunctionalModel):
         """Build the network for the data."""
         of_table = (table.hidden, table.norm, table.eps, table.head_norm, table.activation)
         return cls(data.inputs.shape[1], data.classes, *of_table)
-
-    def draw_frozen(self, generator: np.random.Generator) -> list[NDArray]:
-        """Draw a Gaussian last layer, scaled to `head_norm`."""
-        return frozen_head(generator, self.classes, self.hidden[-1], self.head_norm)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Compute the outputs, shape (run, batch, class)."""

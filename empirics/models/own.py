@@ -17,18 +17,19 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
+from torch.func import functional_call, replace_all_batch_norm_modules_, vmap
 from torch.nn.functional import cross_entropy
 
 from empirics.experiment.registry import nearest
 from empirics.measure.stationarity import VIOLATION_MARGIN
-from empirics.models.base import Block, Model, ModelError, not_invariant
+from empirics.models.base import Block, ModelError, not_invariant
+from empirics.models.functional import FunctionalModel
 from empirics.models.invariance import TOLERANCE, TensorBlocks, scale_invariant_blocks
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-class OwnModel(Model):
+class OwnModel(FunctionalModel):
     """A user-defined torch module, stacked over runs.
 
     Parameters
@@ -121,7 +122,7 @@ class OwnModel(Model):
         tolerance: float = VIOLATION_MARGIN,
     ) -> None:
         self._build, self._shape, self._tolerance = build, data.shape or data.inputs.shape[1:], tolerance
-        self._arguments = {"features": data.inputs.shape[1], "classes": data.classes}
+        self._features, self.classes = data.inputs.shape[1], data.classes
         self._module = self._made(seed)
         self.rows = self._measured(data)
         self.blocks = self._sorted(remainder)
@@ -139,12 +140,7 @@ class OwnModel(Model):
     checksum: str = ""
 
     @property
-    def features(self) -> int:
-        """Number of inputs of one sample."""
-        return self._arguments["features"]
-
-    @property
-    def negligible(self) -> Model:
+    def negligible(self) -> Self:
         """The network itself: its eps is left to the user, and shows in the violation."""
         return self
 
@@ -160,7 +156,7 @@ class OwnModel(Model):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                module = self._build(**self._arguments)
+                module = self._build(features=self.features, classes=self.classes)
             except (Exception, SystemExit) as error:
                 raise ModelError(f"the network cannot be made: {_said(error)}") from error
         if not isinstance(module, nn.Module):
@@ -251,26 +247,8 @@ class OwnModel(Model):
         logits: Tensor = functional_call(self._module, names, (inputs.view(-1, *self._shape),))
         return logits
 
-    def _placed(self, like: Tensor) -> None:
-        """Move the module's buffers to the device and type of the ensemble."""
-        self._module.to(device=like.device, dtype=like.dtype)
-
-    def loss_and_grad(
-        self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor, labels: Tensor, out: Sequence[Tensor]
-    ) -> Tensor:
-        """Compute the mean cross-entropy (nat) of each run's minibatch; see :meth:`Model.loss_and_grad`."""
-
-        def loss(mine: tuple[Tensor, ...], fixed: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
-            return cross_entropy(self._logits_of_one(mine, fixed, x), y)
-
-        self._placed(weights[0])
-        gradients, losses = vmap(grad_and_value(loss))(tuple(weights), tuple(frozen), inputs, labels)
-        for target, gradient in zip(out, gradients, strict=True):
-            target.copy_(gradient)
-        return losses.detach()
-
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Compute the outputs of the ensemble, shape (run, batch, class)."""
-        self._placed(weights[0])
+        self._module.to(device=weights[0].device, dtype=weights[0].dtype)  # its buffers
         found: Tensor = vmap(self._logits_of_one)(tuple(weights), tuple(frozen), inputs)
         return found

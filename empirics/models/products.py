@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -36,6 +36,9 @@ SHARE = 1 / 32
 
 #: Most consecutive tensors that are tried together, such as the two matrices and two biases of a recurrent layer.
 WINDOW = 4
+
+#: Square of a sum that counts as 0, of vectors of w·g of length 1: for sets of three tensors or more.
+VANISHES = 1e-4
 
 #: A slice without effect has a gradient below this share (rms per weight) of the same slice of the tensor before it, as
 #: the bias of a layer beside its weight. Rounding leaves 1e-7 to 1e-5.
@@ -279,11 +282,12 @@ def _parts(profile: Profile, least: int) -> list[Group]:
 def _joint(tensors: list[list[Profile]], least: int) -> Iterator[list[Group]]:
     """Yield groups over several tensors, those of most blocks first; then parts of neighbours (a head and its bias)."""
     windows = {tuple(range(i, i + n)) for n in range(2, WINDOW + 1) for i in range(len(tensors) - n + 1)}
+    near = sorted(windows | _opposite([each[0] for each in tensors]))
+    candidates = [profile for chosen in near for profile in _aligned([tensors[i] for i in chosen])]
     whole = []
-    for chosen in sorted(windows | _opposite([each[0] for each in tensors])):
-        for profile in _aligned([tensors[i] for i in chosen]):
-            if profile.whole(1) and (group := by_itself(profile, lambda group: True)):
-                whole.append([group])
+    for profile in [*candidates, *_streams([profile for each in tensors for profile in each])]:
+        if profile.whole(1) and (group := by_itself(profile, lambda group: True)):
+            whole.append([group])
     yield from sorted(whole, key=lambda groups: -groups[0].blocks)
     for pair in pairwise(tensors):
         for profile in _aligned(list(pair)):
@@ -295,8 +299,35 @@ def _aligned(tensors: list[list[Profile]]) -> Iterator[Profile]:
     """Yield the profiles of several tensors along axes of the same length."""
     for profiles in product(*tensors):
         if len({profile.slices for profile in profiles}) == 1:
-            pieces = tuple(piece for profile in profiles for piece in profile.pieces)
-            yield Profile(pieces, np.concatenate([profile.products for profile in profiles]))
+            yield _together(profiles)
+
+
+def _together(profiles: Sequence[Profile]) -> Profile:
+    pieces = tuple(piece for profile in profiles for piece in profile.pieces)
+    return Profile(pieces, np.concatenate([profile.products for profile in profiles]))
+
+
+def _streams(profiles: list[Profile]) -> list[Profile]:
+    """Find sets of three tensors or more whose w·g cancel slice by slice, as of all that is added to one stream.
+
+    Every set is a vector, not 0 for its tensors alone, that the matrix of all w·g maps to 0. Sets are disjoint, so the
+    projector on the space of these vectors has entries only where both tensors are in one set.
+    """
+    found = []
+    for slices in {profile.slices for profile in profiles}:
+        alike = [p for p in profiles if p.slices == slices and p.products[0, 0].any()]
+        along = np.array([profile.products[0, 0].ravel() for profile in alike])
+        if not 2 < len(alike) < along.shape[1]:  # with fewer equations than tensors chance finds sets
+            continue
+        units = along / np.linalg.norm(along, axis=1, keepdims=True)
+        squares, vectors = np.linalg.eigh(units @ units.T)
+        kept = vectors[:, squares < VANISHES]
+        size = np.linalg.norm(kept, axis=1)
+        joined = kept @ kept.T > np.outer(size, size) / 2
+        for row in {tuple(np.flatnonzero(row & (size**2 > VANISHES))) for row in joined[size**2 > VANISHES]}:
+            if len(row) > 2:
+                found.append(_together([alike[i] for i in row]))
+    return found
 
 
 def _opposite(profiles: list[Profile]) -> set[tuple[int, int]]:

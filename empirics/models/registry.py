@@ -7,7 +7,9 @@ MODELS = Registry(
     {
         "mlp": "empirics.models.mlp:EnsembleMLP",
         "convnet": "empirics.models.convolutional:ConvNet",
+        "paper-convnet": "empirics.models.convolutional:PaperConvNet",
         "resnet18": "empirics.models.convolutional:ResNet18",
+        "preact-resnet18": "empirics.models.convolutional:PreActResNet18",
         "transformer": "empirics.models.transformer:Transformer",
     },
 )

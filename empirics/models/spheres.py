@@ -41,11 +41,12 @@ def dimension(
     Parameters
     ----------
     of
-        A torch module, whose scale-invariant blocks are measured, other tensors left out; or a state dict; or a list of
-        ``(shape, norm)``, one entry per weight tensor. There the first axis of `shape` is the layer's outputs, and
-        `norm` is the normalisation that these go through: ``"batch"`` (each filter is a sphere), ``"rms"`` (the tensor
-        is a sphere), ``"layer"`` (likewise, and the mean over the outputs is flat) or None (all such tensors together
-        are one sphere, as in networks that are scale-invariant only as a whole).
+        A torch module, whose scale-invariant blocks are measured: those of a tensor, and those that are rows of several
+        tensors, such as all filters that add to one channel of a residual stream; other weights are left out. Or a
+        state dict; or a list of ``(shape, norm)``, one entry per weight tensor. There the first axis of `shape` is the
+        layer's outputs, and `norm` is the normalisation that these go through: ``"batch"`` (each filter is a sphere),
+        ``"rms"`` (the tensor is a sphere), ``"layer"`` (likewise, and the mean over the outputs is flat) or None (all
+        such tensors together are one sphere, as in networks that are scale-invariant only as a whole).
     loss
         Of a module, as for :func:`scale_invariant_blocks`.
     weights
@@ -68,8 +69,9 @@ def dimension(
 
     Examples
     --------
-    The convolutions of the paper's ResNet-18 of width 4, which it counts as one sphere of 43,692 weights; with
-    BatchNorm after each of them their 300 filters are spheres.
+    The convolutions of a ResNet-18 of width 4 have 43,692 weights, which the paper counts as one sphere; with BatchNorm
+    after each of them, as in our ``resnet18``, their 300 filters are spheres (with BatchNorm before them, as in the
+    paper's ``preact-resnet18``, 120 filters and 60 channels of residual streams).
 
     >>> stages = [(4, 4), (4, 8), (8, 16), (16, 32)]
     >>> convolutions = [(4, 3, 3, 3), *((b, b, 3, 3) for _, b in stages for _ in range(3))]
@@ -98,7 +100,7 @@ def dimension(
 
 
 def _measured(module: nn.Module, loss: Loss | None) -> list[Block]:
-    """Return the scale-invariant tensors of a module."""
+    """Return the scale-invariant tensors of a module, and blocks of rows of several; these have no flat directions."""
     if loss is None:
         raise ValueError(
             "a module needs its loss, for example loss=lambda m: cross_entropy(m(x), y): scale-invariant blocks are "
@@ -106,6 +108,9 @@ def _measured(module: nn.Module, loss: Loss | None) -> list[Block]:
         )
     rows = scale_invariant_blocks(module, loss)
     found = [Block(row.name, row.shape, True, row.blocks, row.centred) for row in rows if row.scale_invariant]
+    for group in dict.fromkeys(group for row in rows if not row.scale_invariant for group in row.groups):
+        if group.blocks and all(piece.stop - piece.start == group.blocks for piece in group.pieces):
+            found.append(Block(group.name, (group.blocks, group.parameters // group.blocks), parts=group.blocks))
     if not found:
         raise ValueError(
             f"no tensor is scale-invariant by itself ({', '.join(row.name for row in rows)}); if they are so together, "

@@ -26,14 +26,15 @@ class ModelTable(TomlTable):
     Attributes
     ----------
     name
-        `mlp`, `convnet`, `resnet18`, `transformer`, or one that `file` registers.
+        `mlp`, `convnet`, `resnet18`, `transformer`; `paper-convnet` and `preact-resnet18`, the networks of arXiv
+        2511.07308; or one that `file` registers.
     file, remainder
         A Python file with a user-defined network (:mod:`empirics.models.own`), and the treatment of its tensors that
         are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
     hidden
         mlp: widths of the hidden layers.
     width
-        convnet and resnet18: channels of the first layer (the multiplier k); transformer: of the residual stream.
+        Convolutional networks: channels of the first layer (the multiplier k); transformer: of the residual stream.
     depth, heads
         transformer: number of layers, and of attention heads per layer.
     norm

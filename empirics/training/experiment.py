@@ -23,8 +23,6 @@ from empirics.training.tables import (
     ScheduleTable,
 )
 
-_BATCH = ("mlp", "batch")
-
 
 @dataclass(frozen=True)
 class NetworkExperiment(Experiment):
@@ -92,7 +90,7 @@ class NetworkExperiment(Experiment):
     def _check_expected_loss(self) -> None:
         """Refuse the loss of the whole set where it is not the mean of the minibatch losses."""
         model = self.model
-        batch_norm = not model.file and (model.name in ("convnet", "resnet18") or (model.name, model.norm) == _BATCH)
+        batch_norm = not model.file and model.name != "transformer" and model.norm == "batch"
         if self.measure.expected_loss and batch_norm:
             raise ExperimentError(
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "

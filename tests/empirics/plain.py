@@ -4,6 +4,7 @@ import itertools
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
 
 
@@ -54,6 +55,21 @@ class PlainConvNet(Images):
         self.features = nn.Sequential(*layers)
 
 
+class PlainPaperConvNet(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.shape, layers, a = model.shape, [], model.shape[0]
+        for i, b in enumerate(model.width * 2**i for i in range(4)):
+            layers += [nn.Conv2d(a, b, 3, 1, 1, bias=False), batch_norm(b, model.eps), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)] * (i > 0)
+            a = b
+        self.features = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        self.head = nn.Linear(a, model.classes)
+
+    def forward(self, x):
+        return self.head(self.features(x.view(-1, *self.shape)))
+
+
 class BasicBlock(nn.Module):
     def __init__(self, conv, a, b, stride):
         super().__init__()
@@ -72,6 +88,67 @@ class PlainResNet18(Images):
             layers += [BasicBlock(self.conv, a, b, stride), BasicBlock(self.conv, b, b, 1)]
             a = b
         self.features = nn.Sequential(*layers)
+
+
+class PreActBlock(nn.Module):
+    def __init__(self, a, b, stride, eps):
+        super().__init__()
+        self.norm1, self.conv1 = batch_norm(a, eps), nn.Conv2d(a, b, 3, stride, 1, bias=False)
+        self.norm2, self.conv2 = batch_norm(b, eps), nn.Conv2d(b, b, 3, 1, 1, bias=False)
+        self.shortcut = None
+        if stride > 1:
+            self.shortcut = nn.Sequential(batch_norm(a, eps), nn.Conv2d(a, b, 1, stride, bias=False))
+
+    def forward(self, x):
+        y = torch.relu(self.norm1(x))
+        x = x if self.shortcut is None else self.shortcut(y)
+        return x + self.conv2(torch.relu(self.norm2(self.conv1(y))))
+
+
+class PreActResNet(nn.Module):
+    """The paper's ResNet-18, every convolution a module."""
+
+    def __init__(self, model):
+        super().__init__()
+        k = a = model.width
+        self.shape, self.stem = model.shape, nn.Conv2d(model.shape[0], k, 3, 1, 1, bias=False)
+        units = []
+        for b, stride in ((k, 1), (2 * k, 2), (4 * k, 2), (8 * k, 2)):
+            units += [PreActBlock(a, b, stride, model.eps), PreActBlock(b, b, 1, model.eps)]
+            a = b
+        self.units, self.norm = nn.Sequential(*units), batch_norm(a, model.eps)
+        self.head = nn.Linear(a, model.classes, bias=False)
+
+    def forward(self, x):
+        x = self.units(self.stem(x.view(-1, *self.shape)))
+        return self.head(torch.relu(self.norm(x)).mean((2, 3)))
+
+
+#: The convolutions of each of our tensors, rows side by side.
+STAGES = [
+    [[entering, f"units.{i}.conv2", f"units.{i + 1}.conv2"], [f"units.{i}.conv1"], [f"units.{i + 1}.conv1"]]
+    for i, entering in ((0, "stem"), *((i, f"units.{i}.shortcut.1") for i in (2, 4, 6)))
+]
+
+
+class PlainPreActResNet18(nn.Module):
+    """The same, its convolutions' weights read from parameters like ours."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner = (PreActResNet(model).double(),)  # in a tuple, so that its parameters are none of ours
+        self.weights = nn.ParameterList(torch.empty(block.shape) for block in model.blocks)
+        self.head = nn.Linear(8 * model.width, model.classes, bias=False)
+
+    def forward(self, x):
+        named = {"head.weight": self.head.weight}
+        for names, rows in zip(itertools.chain(*STAGES), self.weights, strict=True):
+            weights = [self.inner[0].get_parameter(f"{name}.weight") for name in names]
+            for name, w, part in zip(
+                names, weights, rows.flatten(1).split([w[0].numel() for w in weights], 1), strict=True
+            ):
+                named[f"{name}.weight"] = part.reshape(w.shape)
+        return functional_call(self.inner[0], named, (x,))
 
 
 class OnSphere(nn.Linear):
@@ -115,14 +192,15 @@ class PlainTransformer(nn.Module):
         return self.head(self.norm(x).mean(1))
 
 
+KINDS = {"EnsembleMLP": mlp, "NormedMLP": mlp, "ConvNet": PlainConvNet, "PaperConvNet": PlainPaperConvNet}
+KINDS |= {"ResNet18": PlainResNet18, "PreActResNet18": PlainPreActResNet18, "Transformer": PlainTransformer}
+
+
 def plain_network(model, weights, frozen):
     """The plain network of one run, with these weights, in float64, its last layer frozen."""
-    kinds = {"EnsembleMLP": mlp, "NormedMLP": mlp, "ConvNet": PlainConvNet, "ResNet18": PlainResNet18}
-    network = (kinds | {"Transformer": PlainTransformer})[type(model).__name__](model).double()
-    *trained, head = network.parameters()
-    for parameter, w in zip(trained, weights, strict=True):
+    network = KINDS[type(model).__name__](model).double()
+    for parameter, w in zip(network.parameters(), (*weights, *frozen), strict=True):
         assert parameter.shape == w.shape
         parameter.data.copy_(w)
-    head.data.copy_(frozen[0])
-    head.requires_grad_(False)
+    network.head.requires_grad_(False) if hasattr(network, "head") else network[-1].requires_grad_(False)
     return network

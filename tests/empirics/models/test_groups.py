@@ -1,5 +1,7 @@
 """Groups of weights by role, in architectures whose symmetries are known by hand, and faults that must not pass."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -132,7 +134,31 @@ def conv(inputs, outputs, **settings):
     return nn.Conv2d(inputs, outputs, 3, padding=1, **settings)
 
 
+class Streams(nn.Module):
+    """Two pre-activation units, whose stream the last layer reads normalised or, with `raw`, as it is."""
+
+    def __init__(self, raw):
+        super().__init__()
+        self.stem, self.norm, self.out = conv(4, 6, bias=False), nn.BatchNorm2d(6), nn.Linear(6, 4)
+        self.norm = nn.Identity() if raw else self.norm
+        layers = [nn.BatchNorm2d(6), nn.SiLU(), conv(6, 8, bias=False), nn.BatchNorm2d(8), nn.SiLU()]
+        self.units = nn.ModuleList(nn.Sequential(*copy.deepcopy(layers), conv(8, 6, bias=False)) for _ in range(2))
+
+    def forward(self, x):
+        x = self.stem(x.reshape(-1, 4, 4, 4))
+        for unit in self.units:
+            x = x + unit(x)
+        return self.out(silu(self.norm(x)).mean((2, 3)))
+
+
+FIRST = {"units.0.2.weight": 8, "units.1.2.weight": 8}
 KNOWN = {
+    "a residual stream": (
+        lambda: Streams(raw=False),
+        {"stem.weight + units.0.5.weight + units.1.5.weight": 6, **FIRST},
+        set(),
+    ),
+    "a residual stream that is read as it is": (lambda: Streams(raw=True), FIRST, set()),
     "heads of a fused matrix": (lambda: Attention(normed=True), {"qkv.weight[0:32]": 4}, set()),
     "heads with their biases": (
         lambda: Attention(normed=True, bias=True),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from plain import plain_network
+from plain import STAGES, PreActResNet, plain_network
 from reference import plain_loop
 from torch.nn.functional import cross_entropy
 
@@ -14,9 +14,9 @@ from empirics.data import DATASETS
 from empirics.data.dataset import Dataset
 from empirics.experiment import Experiment, ExperimentError
 from empirics.experiment.optimizers import GRADIENT, TRUST
-from empirics.models import scale_invariant_blocks
+from empirics.models import dimension, scale_invariant_blocks
 from empirics.models.base import ModelError
-from empirics.models.convolutional import ResNet18
+from empirics.models.convolutional import PaperConvNet, PreActResNet18, ResNet18
 from empirics.models.mlp import EnsembleMLP, NormedMLP
 from empirics.models.registry import MODELS
 from empirics.training import OPTIMIZERS, PROTOCOLS
@@ -27,7 +27,9 @@ NETWORKS = {
     "mlp, LayerNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "layer"'),
     "mlp, RMSNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "rms"'),
     "convnet": ("digits-images", 'name = "convnet"\nwidth = 2'),
+    "paper-convnet": ("digits-images", 'name = "paper-convnet"\nwidth = 2'),
     "resnet18": ("digits-images", 'name = "resnet18"\nwidth = 2'),
+    "preact-resnet18": ("digits-images", 'name = "preact-resnet18"\nwidth = 2'),
     "transformer": ("digits-images", 'name = "transformer"\nwidth = 8\ndepth = 2\nheads = 2'),
 }
 GRIDS = {
@@ -44,7 +46,9 @@ CHOSEN = dict(
             ("fixed-sphere", "adamw"),
             ("fixed-lr", "adam-l2"),
             ("fixed-lr", "momentum"),
+            ("fixed-elr", "sgd"),
             ("fixed-lr", "adamw"),
+            ("fixed-lr", "sgd"),
             ("fixed-sphere", "momentum"),
         ],
         strict=True,
@@ -136,10 +140,11 @@ def test_the_stated_blocks_are_those_that_are_measured(network):
     state = ensemble.start()
     plain = plain_network(ensemble.model, [w[0] for w in state.weights], [f[0] for f in ensemble.frozen])
     inputs, labels = torch.as_tensor(data.inputs[:40]), torch.as_tensor(data.labels[:40])
-    *rows, head = scale_invariant_blocks(plain, lambda m: cross_entropy(m(inputs), labels))
+    rows = scale_invariant_blocks(plain, lambda m: cross_entropy(m(inputs), labels))
+    rows, head = rows[: len(state.weights)], rows[len(state.weights) :]
     assert [row.blocks for row in rows] == [block.parts for block in ensemble.model.blocks]
     assert [row.shape for row in rows] == [block.shape for block in ensemble.model.blocks]
-    assert not head.scale_invariant
+    assert not any(row.scale_invariant for row in head)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -183,11 +188,57 @@ def test_a_flat_direction_that_is_not_stated_is_refused():
         model.check(3)
 
 
-def test_the_count_of_the_paper():
+def test_the_counts_of_the_paper():
     resnet = ResNet18((3, 32, 32), classes=10, width=4)
-    assert resnet.dimension == 43_692
+    assert resnet.dimension == PreActResNet18((3, 32, 32), classes=10, width=4).dimension == 43_692
+    assert [PaperConvNet((3, 32, 32), n, k).dimension for n, k in ((10, 8), (100, 16))] == [24_408, 97_200]
     assert all(block.scale_invariant and block.parts == block.shape[0] for block in resnet.blocks)
     resnet.check(10)
+
+
+@pytest.mark.parametrize("network", [PaperConvNet, PreActResNet18])
+def test_gradients_on_pictures_that_do_not_end_as_one_pixel(network):
+    model, cpu = network((3, 21, 18), classes=4, width=2), torch.device("cpu")
+    weights = model.initial([np.random.default_rng(i) for i in (0, 1)], np.array([3.0, 9.0]), torch.float64, cpu)
+    frozen = model.fixed(np.random.default_rng(2), 2, torch.float64, cpu)
+    inputs, labels = torch.randn(2, 24, model.features, dtype=torch.float64), torch.randint(4, (2, 24))
+    gradients = [torch.full_like(w, torch.nan) for w in weights]
+    loss = model.loss_and_grad(weights, frozen, inputs, labels, gradients)
+    for run in (0, 1):
+        plain = plain_network(model, [w[run] for w in weights], [f[run] for f in frozen])
+        expected = cross_entropy(plain(inputs[run]), labels[run])
+        expected.backward()
+        torch.testing.assert_close(loss[run], expected.detach(), rtol=1e-12, atol=0)
+        for ours, theirs in zip(gradients, plain.parameters(), strict=False):
+            assert (ours[run] - theirs.grad).abs().max() <= 1e-10 * theirs.grad.abs().max()
+
+
+def test_the_papers_resnet_as_modules():
+    """Of 20 convolutions 8 are scale-invariant alone, filter by filter; the others in threes, channel by channel."""
+    torch.manual_seed(0)
+    ours = PreActResNet18((1, 8, 8), classes=10, width=2, eps=1e-12)
+    model = PreActResNet(ours).double()
+    x, y = torch.randn(48, 64, dtype=torch.float64), torch.randint(10, (48,))
+    rows = {row.name: row for row in scale_invariant_blocks(model, lambda m: cross_entropy(m(x), y))}
+    alone = {name: row.blocks for name, row in rows.items() if row.scale_invariant}
+    assert alone == {f"units.{i}.conv1.weight": 2 * 2 ** (i // 2) for i in range(8)}
+    together = {group for name, row in rows.items() if name not in alone for group in row.groups if group.blocks}
+    found = {frozenset(piece.name for piece in group.pieces): group.blocks for group in together}
+    assert found == {frozenset(f"{name}.weight" for name in STAGES[i][0]): 2 * 2**i for i in range(4)}
+    assert len(alone) + 3 * len(found) == len(rows) - 1 == 20
+    assert dimension(model, lambda m: cross_entropy(m(x), y)) == 1 + ours.directions
+    with torch.no_grad():
+        before = cross_entropy(model(x), y)
+        for names, *_ in STAGES:
+            weights = [model.get_parameter(f"{name}.weight") for name in names]
+            for chosen in (weights, weights[:2], weights[1:], weights[::2]):
+                factors = 2 ** torch.linspace(-1, 2, len(weights[0]), dtype=torch.float64).view(-1, 1, 1, 1)
+                for w in chosen:
+                    w.mul_(factors)
+                change = abs(cross_entropy(model(x), y) - before)
+                for w in chosen:
+                    w.div_(factors)
+                assert change < 1e-10 if chosen is weights else change > 1e-4
 
 
 def test_a_network_that_is_not_what_it_states_is_refused():
@@ -244,7 +295,7 @@ def test_wrong_tables_are_refused(model, said, monkeypatch):
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["convnet", "resnet18", "transformer"])
+@pytest.mark.parametrize("name", ["convnet", "resnet18", "preact-resnet18", "transformer"])
 def test_data_that_do_not_fit_are_refused_before_anything_is_written(name, tmp_path, monkeypatch):
     monkeypatch.setitem(NETWORKS, "wrong", ("digits", f'name = "{name}"'))
     with pytest.raises(ExperimentError, match="but data set 'digits' has"):
@@ -253,4 +304,4 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_written(name, tmp_p
 
 
 def test_every_network_is_listed():
-    assert set(MODELS.names) == {"mlp", "convnet", "resnet18", "transformer"}
+    assert set(MODELS.names) == {"mlp", "convnet", "paper-convnet", "resnet18", "preact-resnet18", "transformer"}
