@@ -1,10 +1,15 @@
 """What is trained on the pretended card: small grids of every network, loop and option, 18 steps of two runs."""
 
+import gc
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from statistics import median_high
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from card_ledger import Event
+from pretended_card import LEDGER
 
 from empirics.data.loading import load
 from empirics.experiment import Experiment
@@ -24,7 +29,7 @@ MLP = 'name = "mlp"\nhidden = [5, 4]\neps = 1e-5'
 RMS = f'{MLP}\nnorm = "rms"'
 
 #: A module of a user's own, with a buffer and with statistics that BatchNorm would keep.
-OWN = '''
+OWN = """
 import torch
 from torch import nn
 from empirics.models import network
@@ -40,11 +45,16 @@ class Own(nn.Module):
 
     def forward(self, x):
         return self.head(torch.relu(self.sign * self.norm(self.first(x))))
-'''
+"""
 
 
 def configuration(
-    model: str = MLP, protocol: str = "fixed-lr", optimizer: str = "sgd", data: str = FLAT, **tables: str
+    model: str = MLP,
+    protocol: str = "fixed-lr",
+    optimizer: str = "sgd",
+    data: str = FLAT,
+    spacing: int = 2,
+    **tables: str,
 ) -> NetworkExperiment:
     """An experiment of two runs; `tables` adds lines to the tables of its file, by their names, or whole tables."""
     lines = {"training": "", "measure": "", "more": ""} | tables
@@ -62,13 +72,13 @@ optimizer = "{optimizer}"
 batch_size = 8
 initial_radius = 8.0
 burn_in = 2
-steps = 16
+steps = {8 * spacing}
 {lines["training"]}
 [grid]
 {GRIDS[protocol]}
 [measure]
 snapshots = 8
-spacing = 2
+spacing = {spacing}
 blocks = 8
 trace_points = 2
 {lines["measure"]}
@@ -137,8 +147,19 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 ALL = NETWORKS | LOOPS | OPTIONS
 
+#: Measured for so many steps, which contain whatever is done once in 256 steps.
+LONG: dict[str, dict[str, Any]] = {
+    "everything in a step, 578 steps": {
+        "data": f"{IMAGES}\nflip = true\nshift = 1\nlabel_noise = 0.2\nfresh_noise = true",
+        "training": "isotropic_noise = 0.5",
+        "spacing": 72,
+    }
+}
+
 #: Those that torch's autograd has no part in: the perceptron with BatchNorm, with its own backward pass.
-WITHOUT_AUTOGRAD = frozenset(name for name, found in ALL.items() if "model" not in found or "affine" in found["model"])
+WITHOUT_AUTOGRAD = frozenset(
+    name for name, found in (ALL | LONG).items() if "model" not in found or "affine" in found["model"]
+)
 
 
 def ensemble(experiment: NetworkExperiment, device: str) -> Ensemble:
@@ -156,22 +177,59 @@ def steps(made: Ensemble, state: TrainingState, number: int | None = None) -> It
             yield state
 
 
-def trained(experiment: NetworkExperiment, device: str) -> tuple[Ensemble, TrainingState]:
-    """Train to the end."""
+def trained(experiment: NetworkExperiment, device: str) -> dict[str, np.ndarray]:
+    """Train to the end; the numbers of the last state."""
     made = ensemble(experiment, device)
     state = made.start()
     for _ in steps(made, state):
         pass
-    return made, state
+    return contents(state)
 
 
-def contents(state: TrainingState) -> dict[str, Any]:
+def contents(state: TrainingState) -> dict[str, np.ndarray]:
     """All numbers of a state, on the host."""
     return state.arrays() | {"snapshots": state.snapshots.cpu().numpy()}
 
 
-def differences(found: TrainingState, expected: TrainingState) -> list[str]:
+def differences(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> list[str]:
     """Names of the arrays that differ in a bit."""
-    left, right = contents(found), contents(expected)
-    assert left.keys() == right.keys()
-    return [name for name in left if not np.array_equal(left[name], right[name], equal_nan=True)]
+    assert found.keys() == expected.keys()
+    return [name for name in found if not np.array_equal(found[name], expected[name], equal_nan=True)]
+
+
+class OnCard(NamedTuple):
+    """A training on the card."""
+
+    contents: dict[str, np.ndarray]  # its last state
+    events: list[Event]  # copies and waits in its steps
+    costs: dict[str, float]  # see card_budgets
+
+
+@cache
+def on_card(name: str) -> OnCard:
+    """Train a configuration on the card, and count what its steps cost.
+
+    Waits and copies are counted between the first snapshot and the last step: what is made once is made by then.
+    """
+    gc.collect()  # what other tests have left
+    before = LEDGER.held
+    made = ensemble(configuration(**(ALL | LONG)[name]), "cuda")
+    state = made.start()
+    LEDGER.clear()
+    launches, waits, copies = [], [], []
+    for _ in steps(made, state):
+        launches.append(LEDGER.launches.total() - sum(launches))
+        waits.append(len(LEDGER.waits))
+        copies.append(len(LEDGER.copies))
+    events = [*LEDGER.waits, *LEDGER.copies]
+    first = made.times.burn_in + made.times.spacing - 1
+    plain = [count for i, count in enumerate(launches) if (i - first) % made.times.spacing]
+    moved, later = LEDGER.copies[copies[first] : copies[-2]], len(launches) - 2 - first
+    costs = {
+        "launches per step": median_high(plain),
+        "launches at a snapshot": median_high(launches[first :: made.times.spacing]),
+        "waits per 1000 steps": round(1000 * (waits[-2] - waits[first]) / later, 1),
+        "bytes per step": round(sum(copy.bytes for copy in moved) / later, 1),
+        "peak bytes": LEDGER.peak - before,
+    }
+    return OnCard(contents(state), events, costs)

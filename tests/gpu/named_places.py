@@ -1,52 +1,69 @@
-"""Where the training loop may wait for the card, or copy between host and card: this list, and nowhere else."""
+"""Where a training may wait for the card, or copy between host and card: this list, and nowhere else."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from card_ledger import Ledger, Place
+from card_ledger import Event
 
 
 class Named(NamedTuple):
-    """A place, why it may wait, and a configuration in which it does: what no longer waits must leave the list."""
+    """A place, why it may wait, and a configuration in which it does; what no longer waits must leave the list."""
 
-    file: str
+    file: str  # from empirics/
     function: str
     reason: str
     seen: str
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, event: Event) -> bool:
         """Whether a wait or copy is of this place."""
-        return (place.file, place.function) == (self.file, self.function)
+        return (event.place.file, event.place.function) == (f"empirics/{self.file}", self.function)
 
 
+#: In a step of our own training.
 LOOP = (
     Named(
-        "empirics/training/sampling.py",
+        "training/sampling.py",
         "_Chunked._chunk_of",
         "to be removed: indices of 256 minibatches are drawn on the host and copied from pageable memory",
         "sgd at fixed-lr",
     ),
     Named(
-        "empirics/training/sampling.py",
+        "training/sampling.py",
         "Vectors.at",
         "to be removed: vectors of noise and of probes are drawn on the host and copied from pageable memory",
         "isotropic noise",
     ),
     Named(
-        "empirics/training/normalised.py",
+        "training/normalised.py",
         "polar_factor",
-        "torch's singular values: the host looks whether the algorithm converged, once per matrix and step of Muon",
+        "torch's singular values: the host looks whether they converged, once per matrix in every step of Muon",
         "muon at fixed-lr",
     ),
     Named(
-        "empirics/models/own.py",
+        "models/own.py",
         "OwnModel._placed",
         "in the first step only: the buffers of a user's module move to the card",
         "own module, frozen head",
     ),
 )
 
+#: In a user's own loop, by the probe.
+PROBE = (
+    Named(
+        "probe/tensors.py",
+        "Tensors._fetch",
+        "the inner products of a stretch go to the host at once, at its end",
+        "watch",
+    ),
+    Named(
+        "models/products.py",
+        "InnerProducts.profiles",
+        "once, after the first eight pairs of steps: the scale-invariant blocks are found",
+        "watch",
+    ),
+)
 
-def unnamed(ledger: Ledger) -> list[str]:
-    """Waits and copies since the ledger was cleared at places that are not on the list."""
-    seen = (event for event in (*ledger.waits, *ledger.copies) if not any(one.holds(event.place) for one in LOOP))
-    return sorted({f"{event.what} at {event.place}" for event in seen})
+
+def unnamed(events: Iterable[Event], places: Iterable[Named] = LOOP) -> list[str]:
+    """Describe the waits and copies at places that are not on a list."""
+    return sorted({f"{one.what} at {one.place}" for one in events if not any(place.holds(one) for place in places)})

@@ -93,6 +93,16 @@ class Card(Tensor):
     def __repr__(self) -> str:
         return f"Card({self.inner})"
 
+    def tolist(self) -> Any:
+        """Torch has none for wrappers."""
+        return self.cpu().tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """Refuse, in torch's words for a real card, unless forced."""
+        if force:
+            return self.detach().cpu().numpy()
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor first")
+
     def __tensor_flatten__(self) -> tuple[list[str], None]:
         return ["inner"], None
 
@@ -153,7 +163,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     there = bool(cards)
     if rule.makes:
         if (wanted := kwargs.get("device")) is not None:
-            there, kwargs = _is_card(wanted), kwargs | {"device": torch.device("cpu")}
+            there, kwargs = _is_card(wanted), kwargs | {"device": _of_inner(wanted)}
         if kwargs.pop("pin_memory", False):
             return _pinned(func(*args, **kwargs))
     if not there and not cards:
@@ -161,7 +171,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if there:
         _check_generators(func, args, kwargs)
     if rule.name in INDEXING:
-        _check_indices(rule.name, args[1])
+        _check_indices(rule.name, *args[1:])
     elif any(not isinstance(one, Card) and one.dim() for one in tensors):
         raise RuntimeError(
             "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! "
@@ -193,15 +203,23 @@ def _is_card(wanted: Any) -> bool:
     return device.type == "cuda"
 
 
+def _of_inner(wanted: Any) -> torch.device:
+    """Where the values are of a tensor that is wanted on a device."""
+    return torch.device("cpu") if _is_card(wanted) else torch.device(wanted)
+
+
 def _check_generators(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
     for one in _collect((args, tuple(kwargs.values())), torch.Generator, []):
         if one.device.type != "cuda":
             raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({func})")
 
 
-def _check_indices(name: str, given: Any) -> None:
+def _check_indices(name: str, given: Any, values: Tensor | None = None, accumulate: bool = False, *_: Any) -> None:
     indices = _collect(given, Tensor, [])
-    if any(one.dtype in (torch.bool, torch.uint8) for one in indices):
+    masks = [one for one in indices if one.dtype in (torch.bool, torch.uint8)]
+    # torch fills where a single mask is set, without looking at it, if the value is one number of the host.
+    filled = len(masks) == len(indices) == 1 and isinstance(values, Tensor) and values.numel() == 1 and not accumulate
+    if masks and not (filled and not isinstance(values, Card)):
         LEDGER.waited(f"{name} by a mask")
     for one in indices:
         if not isinstance(one, Card):
@@ -235,7 +253,7 @@ def _to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     source, wanted = args[0], kwargs.get("device")
     here = isinstance(source, Card)
     there = here if wanted is None else _is_card(wanted)
-    kwargs = kwargs | ({"device": torch.device("cpu")} if wanted is not None else {})
+    kwargs = kwargs | ({"device": _of_inner(wanted)} if wanted is not None else {})
     lock, free = kwargs.pop("pin_memory", False), kwargs.get("non_blocking", False)
     found = _on_host(func, args, kwargs)
     if here != there:
@@ -309,12 +327,17 @@ INSTEAD: dict[str, Any] = {
     "memory_allocated": lambda device=None: LEDGER.held,
     "max_memory_allocated": lambda device=None: LEDGER.peak,
     "reset_peak_memory_stats": _reset_peak,
-    "default_generators": (torch.default_generator,),
+    "get_rng_state": lambda device=None: torch.get_rng_state(),
+    "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
 }
 
 
 def install() -> None:
-    """Put the card into this process, for this thread and those that autograd starts."""
+    """Put the card into this process, for this thread; autograd too stays in it.
+
+    Threads of autograd's own would let go of our tensors when Python has ended, which aborts the process.
+    """
+    torch.autograd.set_multithreading_enabled(False)
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(values, device="cuda") is made on the host, then copied
     for name, instead in INSTEAD.items():
         setattr(torch.cuda, name, instead)

@@ -75,6 +75,7 @@ def load() -> str:
         library = _built(torch, version, os.environ.get("CXX", "g++"))
     except Unavailable as missing:
         return str(missing)
+    os.environ["TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT"] = "0"  # autograd's threads, which stay idle, end with the process
     for name in NEEDED:
         ctypes.CDLL(str(torch / "lib" / name), mode=ctypes.RTLD_GLOBAL)
     if (found := ctypes.CDLL(str(library)).pretend()) != 0:

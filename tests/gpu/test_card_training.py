@@ -1,47 +1,64 @@
-"""Every network, optimiser, protocol and option on the pretended card: the CPU's bits, and no wait but the named."""
+"""Every network, optimiser, protocol and option on the pretended card: the CPU's bits, named waits only, budgets."""
 
+import re
+
+import card_budgets
 import numpy as np
 import pytest
 import torch
-from configurations import ALL, OWN, WITHOUT_AUTOGRAD, configuration, differences, ensemble, steps, trained
+from configurations import (
+    ALL,
+    LONG,
+    OWN,
+    WITHOUT_AUTOGRAD,
+    configuration,
+    differences,
+    ensemble,
+    on_card,
+    steps,
+    trained,
+)
 from named_places import LOOP, unnamed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(autouse=True)
-def own_module(tmp_path, monkeypatch):
+@pytest.fixture
+def needs(card, request, tmp_path, monkeypatch):
+    """Skip what needs autograd where there is none, and write the user's module."""
+    if "name" in request.fixturenames and request.getfixturevalue("name") not in WITHOUT_AUTOGRAD:
+        request.getfixturevalue("autograd")
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_trained_as_on_the_cpu_without_waiting(name, card, request):
-    if name not in WITHOUT_AUTOGRAD:
-        request.getfixturevalue("autograd")
-    experiment = configuration(**ALL[name])
-    made = ensemble(experiment, "cuda")
-    state = made.start()
-    card.clear()
-    for _ in steps(made, state):
-        pass
-    assert unnamed(card) == []
-    assert card.launches.total() > 50 * experiment.total_steps
-    assert differences(state, trained(experiment, "cpu")[1]) == []
-    assert all(np.isfinite(w.detach().cpu().numpy()).all() for w in state.weights)
+def test_trained_to_the_bits_of_the_cpu_without_waiting(name, needs):
+    found = on_card(name)
+    assert unnamed(found.events) == []
+    assert differences(found.contents, trained(configuration(**ALL[name]), "cpu")) == []
+    assert np.isfinite(found.contents["flat"]).all()
 
 
-@pytest.mark.parametrize("place", LOOP, ids=lambda place: place.function)
-def test_a_named_place_still_waits(place, card, request):
+@pytest.mark.parametrize("name", ALL | LONG)
+def test_no_budget_is_exceeded_or_loose(name, needs, request):
+    costs = on_card(name).costs
+    if request.config.getoption("write_budgets"):
+        card_budgets.write(name, costs)
+    table = card_budgets.read()
+    if not re.match(rf"{re.escape(table['torch'])}\b", torch.__version__):
+        pytest.skip(f"the budgets are those of torch {table['torch']}")
+    assert card_budgets.broken(costs, table["budgets"][name]) == []
+
+
+def test_every_budget_is_of_a_configuration():
+    assert set(card_budgets.read()["budgets"]) == set(ALL | LONG)
+
+
+@pytest.mark.parametrize(("name", "place"), [(place.seen, place) for place in LOOP])
+def test_a_named_place_still_waits(name, place, needs):
     """Or else it must leave the list, so that it does not come back unseen."""
-    if place.seen not in WITHOUT_AUTOGRAD:
-        request.getfixturevalue("autograd")
-    made = ensemble(configuration(**ALL[place.seen]), "cuda")
-    state = made.start()
-    card.clear()
-    for _ in steps(made, state, 4):
-        pass
-    assert any(place.holds(event.place) for event in card.waits), f"take it from named_places.LOOP: {place}"
+    assert any(map(place.holds, on_card(name).events)), f"take it from named_places.LOOP: {place}"
 
 
 def test_a_diverged_run_is_frozen_on_the_card(card):
