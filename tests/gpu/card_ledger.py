@@ -112,3 +112,7 @@ class Ledger:
         shared[0] -= 1
         if not shared[0]:
             self.held -= self._shared.pop(storage)[1]
+
+
+#: Of the pretended card.
+LEDGER = Ledger()

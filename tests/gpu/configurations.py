@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from card_ledger import Event
-from pretended_card import LEDGER
+from card_ledger import LEDGER, Event
 
 from empirics.data.loading import load
 from empirics.experiment import Experiment
@@ -155,11 +154,6 @@ LONG: dict[str, dict[str, Any]] = {
         "spacing": 72,
     }
 }
-
-#: Those that torch's autograd has no part in: the perceptron with BatchNorm, with its own backward pass.
-WITHOUT_AUTOGRAD = frozenset(
-    name for name, found in (ALL | LONG).items() if "model" not in found or "affine" in found["model"]
-)
 
 
 def ensemble(experiment: NetworkExperiment, device: str) -> Ensemble:

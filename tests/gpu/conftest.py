@@ -7,8 +7,8 @@ import pretended_library
 import pytest
 
 HOME = Path(__file__).parent
-#: Why there is no card, and why there is none with autograd; empty where there is.
-MISSING = {"card": "", "autograd": ""}
+#: Why there is no card, if so.
+MISSING: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,28 +27,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if any(not (here / arg.partition("::")[0]).resolve().is_relative_to(HOME) for arg in config.args):
         raise pytest.UsageError("tests/gpu pretends a CUDA card before torch is imported: run it by itself")
     try:
-        MISSING["autograd"] = pretended_library.load()
+        pretended_library.load()
         from pretended_card import install
 
         install()
     except pretended_library.Unavailable as reason:
-        MISSING["card"] = str(reason)
+        MISSING.append(str(reason))
 
 
 @pytest.fixture
 def card() -> Iterator["Ledger"]:  # noqa: F821 - it comes after torch
     """The card's ledger, empty."""
-    if MISSING["card"]:
-        pytest.skip(MISSING["card"])
-    from pretended_card import LEDGER
+    if MISSING:
+        pytest.skip(MISSING[0])
+    from card_ledger import LEDGER
 
     LEDGER.clear()
     yield LEDGER
     LEDGER.mode = "default"
-
-
-@pytest.fixture
-def autograd(card: "Ledger") -> None:  # noqa: F821
-    """For tests that differentiate on the card."""
-    if MISSING["autograd"]:
-        pytest.skip(MISSING["autograd"])

@@ -11,14 +11,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from card_ledger import Ledger
+from card_ledger import LEDGER
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CARD = torch.device("cuda", 0)
 #: Bytes of memory that the card reports.
 MEMORY = 80 * 2**30
-LEDGER = Ledger()
 
 #: Operations at which the host waits for the card, by torch's documentation or source: the size of the result depends
 #: on values, the result is on the host, or (linear algebra) the host looks whether the algorithm converged.

@@ -1,4 +1,4 @@
-"""The C++ part of the pretended card, without which torch's autograd refuses it: built once per torch, in two seconds.
+"""The C++ part of the pretended card, without which torch refuses it: built once per torch, in a few seconds.
 
 It is loaded before torch is imported, which looks for a CUDA device once.
 """
@@ -22,7 +22,7 @@ NEEDED = ("libtorch_global_deps.so", "libc10.so", "libtorch_cpu.so")
 
 
 class Unavailable(Exception):
-    """Why there is no pretended card here, or none with autograd."""
+    """Why there is no pretended card here."""
 
 
 def _torch() -> tuple[Path, str]:
@@ -50,34 +50,25 @@ def _built(torch: Path, version: str, compiler: str) -> Path:
     try:
         done = subprocess.run([*command, f"-L{torch / 'lib'}", "-ltorch_cpu", "-lc10"], capture_output=True, text=True)
     except OSError as error:
-        raise Unavailable(f"no compiler {compiler!r} here, which torch's autograd on the card needs") from error
+        raise Unavailable(f"no C++ compiler here: {compiler} is not found, and the pretended card needs one") from error
     if done.returncode:
         raise Unavailable(f"{compiler} cannot build {SOURCE.name} for torch {version}: {done.stderr.strip()[:300]}")
     unfinished.replace(target)
     return target
 
 
-def load() -> str:
+def load() -> None:
     """Load the library into this process.
-
-    Returns
-    -------
-    str
-        Empty, or why there is no compiler: the card is then without autograd.
 
     Raises
     ------
     Unavailable
-        If no card can be pretended at all.
+        If no card can be pretended here.
     """
     torch, version = _torch()
-    try:
-        library = _built(torch, version, os.environ.get("CXX", "g++"))
-    except Unavailable as missing:
-        return str(missing)
+    library = _built(torch, version, os.environ.get("CXX", "g++"))
     os.environ["TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT"] = "0"  # autograd's threads, which stay idle, end with the process
     for name in NEEDED:
         ctypes.CDLL(str(torch / "lib" / name), mode=ctypes.RTLD_GLOBAL)
     if (found := ctypes.CDLL(str(library)).pretend()) != 0:
         raise Unavailable(f"torch {version} does not take the pretended card ({found})")
-    return ""

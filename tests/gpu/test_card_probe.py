@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 import empirics
 from empirics.models import scale_invariant_blocks
 
-pytestmark = pytest.mark.usefixtures("one_thread", "autograd")
+pytestmark = pytest.mark.usefixtures("one_thread", "card")
 
 STEPS, EVERY = 40, 10
 OPTIMIZERS = {

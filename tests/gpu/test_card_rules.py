@@ -122,7 +122,7 @@ def test_memory_is_what_is_alive_at_once(card):
     assert torch.cuda.memory_allocated() == before
 
 
-def test_gradients_are_the_host_s_to_the_bit(autograd, card):
+def test_gradients_are_the_host_s_to_the_bit(card):
     def gradient(device):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4))

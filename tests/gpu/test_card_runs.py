@@ -20,7 +20,7 @@ def same_results(found, expected):
         np.testing.assert_array_equal(found.dataset[name], expected.dataset[name], err_msg=name)
 
 
-def test_results_of_a_run_on_the_card_are_those_of_the_cpu(tmp_path, autograd):
+def test_results_of_a_run_on_the_card_are_those_of_the_cpu(tmp_path, card):
     experiment = configuration(**ALL["convnet"], measure="keep_snapshots = true")
     expected = empirics.run(experiment, tmp_path / "cpu", progress=False)
     found = empirics.run(experiment, tmp_path / "card", device="cuda", progress=False)
@@ -28,8 +28,8 @@ def test_results_of_a_run_on_the_card_are_those_of_the_cpu(tmp_path, autograd):
     assert found.provenance["sessions"][-1]["machine"]["device"] == "cuda"
 
 
-@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")], ids=" then ".join)
-def test_a_run_killed_on_one_device_is_resumed_on_another(devices, tmp_path, autograd, monkeypatch):
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")], ids=" then ".join)
+def test_a_run_killed_on_one_device_is_resumed_on_another(devices, tmp_path, card, monkeypatch):
     experiment = configuration(**ALL["convnet"])
     expected = empirics.run(experiment, tmp_path / "whole", progress=False)
     advance = Ensemble.advance
@@ -39,14 +39,15 @@ def test_a_run_killed_on_one_device_is_resumed_on_another(devices, tmp_path, aut
             raise RuntimeError("killed")
         advance(self, state)
 
-    with monkeypatch.context() as killed, pytest.raises(RuntimeError, match="killed"):
-        killed.setattr(Ensemble, "advance", until_ten)
+    monkeypatch.setattr(Ensemble, "advance", until_ten)
+    with pytest.raises(RuntimeError, match="killed"):
         empirics.run(experiment, tmp_path / "run", device=devices[0], progress=False, checkpoint_seconds=0)
+    monkeypatch.setattr(Ensemble, "advance", advance)
     assert list((tmp_path / "run").glob("shards/000/checkpoints/checkpoint-000000000010.npz"))
     same_results(empirics.resume(tmp_path / "run", device=devices[1], progress=False), expected)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon", "lamb"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "lamb"])
 @pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")], ids=" then ".join)
 def test_a_checkpoint_holds_the_optimiser_on_either_device(devices, optimizer, tmp_path, card):
     experiment = configuration(optimizer=optimizer, training="isotropic_noise = 0.5")
@@ -64,10 +65,8 @@ def test_a_checkpoint_holds_the_optimiser_on_either_device(devices, optimizer, t
     assert differences(contents(restored), trained(experiment, "cpu")) == []
 
 
-@pytest.mark.parametrize("network", ["convnet", "mlp, RMSNorm"])
-def test_snapshots_streamed_from_the_card_are_those_that_were_held(network, tmp_path, autograd, monkeypatch):
-    experiment = configuration(**ALL[network], measure="keep_snapshots = true")
-    monkeypatch.setattr("empirics.models.kernels.compiled._imported", lambda module: None)
+def test_snapshots_streamed_from_the_card_are_those_that_were_held(tmp_path, card, monkeypatch):
+    experiment = configuration(**ALL["convnet"], measure="keep_snapshots = true")
     expected = empirics.run(experiment, tmp_path / "held", progress=False)
     monkeypatch.setattr("empirics.training.ensemble.HELD_SNAPSHOTS", 1)
     made = ensemble(experiment, "cuda")
@@ -87,10 +86,8 @@ LARGER = {
 
 
 @pytest.mark.parametrize("name", LARGER)
-def test_predicted_memory_is_that_of_the_tensors_on_the_card(name, card, request):
+def test_predicted_memory_is_that_of_the_tensors_on_the_card(name, card):
     """What is predicted to fit fits (the prediction may use 90 % of the memory), and is not refused far too early."""
-    if "norm" in LARGER[name]["model"] or "mlp" not in LARGER[name]["model"]:
-        request.getfixturevalue("autograd")
     experiment = configuration(**LARGER[name])
     one = Ensemble(experiment, experiment.runs[:1], load(experiment.data))
     before = card.held

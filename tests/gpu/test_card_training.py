@@ -10,7 +10,6 @@ from configurations import (
     ALL,
     LONG,
     OWN,
-    WITHOUT_AUTOGRAD,
     configuration,
     differences,
     ensemble,
@@ -24,16 +23,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def needs(card, request, tmp_path, monkeypatch):
-    """Skip what needs autograd where there is none, and write the user's module."""
-    if "name" in request.fixturenames and request.getfixturevalue("name") not in WITHOUT_AUTOGRAD:
-        request.getfixturevalue("autograd")
+def own_module(card, tmp_path, monkeypatch):
+    """A user's file in the working folder."""
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_trained_to_the_bits_of_the_cpu_without_waiting(name, needs):
+def test_trained_to_the_bits_of_the_cpu_without_waiting(name, own_module):
     found = on_card(name)
     assert unnamed(found.events) == []
     assert differences(found.contents, trained(configuration(**ALL[name]), "cpu")) == []
@@ -41,7 +38,7 @@ def test_trained_to_the_bits_of_the_cpu_without_waiting(name, needs):
 
 
 @pytest.mark.parametrize("name", ALL | LONG)
-def test_no_budget_is_exceeded_or_loose(name, needs, request):
+def test_no_budget_is_exceeded_or_loose(name, own_module, request):
     costs = on_card(name).costs
     if request.config.getoption("write_budgets"):
         card_budgets.write(name, costs)
@@ -56,7 +53,7 @@ def test_every_budget_is_of_a_configuration():
 
 
 @pytest.mark.parametrize(("name", "place"), [(place.seen, place) for place in LOOP])
-def test_a_named_place_still_waits(name, place, needs):
+def test_a_named_place_still_waits(name, place, own_module):
     """Or else it must leave the list, so that it does not come back unseen."""
     assert any(map(place.holds, on_card(name).events)), f"take it from named_places.LOOP: {place}"
 
