@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,14 @@ collect_ignore = [
     for module, needs in (("lightning", ("lightning", "pytorch_lightning")), ("huggingface", ("transformers",)))
     if not any(find_spec(package) for package in needs)
 ]
+
+
+GPU = Path(__file__).parent / "tests" / "gpu"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out tests/gpu unless it alone is asked for: its pretended card must come before torch."""
+    return True if collection_path == GPU and not config.pluginmanager.has_plugin(str(GPU / "conftest.py")) else None
 
 
 @pytest.fixture
