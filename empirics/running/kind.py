@@ -61,6 +61,9 @@ class Trainer(Protocol[AnyState]):
 class Kind(ABC):
     """An experiment of one kind, ready to be computed."""
 
+    #: Whether torch's deterministic algorithms are asked for.
+    deterministic = False
+
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
 
