@@ -1,18 +1,22 @@
 """Results on disk: a Zarr store readable by xarray, every variable with its meaning and unit."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.experiment import Experiment, ExperimentError, Run
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 STORE = "results.zarr"
 EXPERIMENT = "experiment.toml"
@@ -138,6 +142,8 @@ def label(
     xarray.DataTree
         Groups ``/summary``, ``/trace``, ``/blocks``, ``/components``, ``/snapshots``.
     """
+    import xarray as xr
+
     runs = experiment.told([run for shard in experiment.cut() for run in shard])
     groups: dict[str, dict[str, xr.Variable]] = {}
     for path, values in arrays.items():
@@ -181,6 +187,8 @@ def joined(shards: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
 
 
 def _variable(name: str, dims: Sequence[str], values: NDArray) -> xr.Variable:
+    import xarray as xr
+
     return xr.Variable(dims, values, VARIABLES[name]._asdict())
 
 
@@ -254,8 +262,7 @@ class Runs:
 
     def status_counts(self) -> dict[str, int]:
         """Number of runs per status, the most common first."""
-        names, counts = np.unique(self.dataset["status"].values, return_counts=True)
-        return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+        return _counted(self.dataset["status"].values)
 
     def _facts(self) -> dict[str, str]:
         """Collect the main facts for display."""
@@ -288,6 +295,21 @@ class Runs:
             for key, value in self._facts().items()
         )
         return f"<table><caption>Runs {escape(str(self.dataset.attrs.get('name', '')))}</caption>{rows}</table>"
+
+
+def _counted(statuses: NDArray) -> dict[str, int]:
+    names, counts = np.unique(statuses.astype(str), return_counts=True)
+    return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+
+
+def status_counts(folder: Path) -> dict[str, int]:
+    """Number of runs per status in finished results, of which nothing else is read unless that fails."""
+    import zarr
+
+    try:
+        return _counted(np.asarray(zarr.open_array(folder / STORE, path="summary/status", mode="r")[...]))
+    except Exception:  # a codec may raise anything on damaged bytes
+        return load(folder).status_counts()
 
 
 def has_store(folder: Path) -> bool:
@@ -335,6 +357,8 @@ def load(path: str | Path) -> Runs:
     ExperimentError
         If there is no such folder, or it has no finished results; the message says what it has instead.
     """
+    import xarray as xr
+
     folder = Path(path)
     if not folder.is_dir():
         raise ExperimentError(f"no folder {folder}: give one filled by `run`")
@@ -367,6 +391,8 @@ def current(tree: xr.DataTree) -> None:
     data = tree["summary"].to_dataset()
     if "symmetric" in data.attrs.get("entropy_method", "") and "path_entropy" not in data:
         for name, kind in (("path_entropy", bool), ("entropy_bias", float), ("entropy_bias_error", float)):
+            import xarray as xr
+
             none = np.zeros(data.sizes["run"], dtype=kind)
             tree["summary"][name] = xr.DataArray(none, dims="run", attrs=VARIABLES[name]._asdict())
     needed = ("entropy", "entropy_sphere", "entropy_sphere_theiler", "log_radius")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from empirics.claims.base import Claim, Statement
 from empirics.claims.coordinates import with_momentum
@@ -26,6 +25,9 @@ from empirics.claims.table import Table
 from empirics.claims.verdict import Verdict, judge
 from empirics.claims.verdicts import COLUMNS, Verdicts, survivors
 from thermo_theory.protocols import OPTIMIZERS
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "CLAIMS",

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
-import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.claims.protocol import effective_lr
@@ -26,6 +25,9 @@ from thermo_theory.relations import coordinates
 from thermo_theory.relations.paths import Orbit, law, log_slopes, orbit_of
 from thermo_theory.symbols import D_hat, adam_unit, eta, g, lam, r, stride, taken, tr_Sigma, w
 from thermo_theory.symbols.vectors import Dot, Expectation
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "ADAPTIVE",

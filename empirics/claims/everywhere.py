@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from empirics.claims.clusters import Clusters, clusters_of, critical, levels
 from empirics.claims.fits import Estimate, mean_of, ratio_of
@@ -294,7 +294,7 @@ def in_parts(whole: Estimate, parts: Sequence[Estimate]) -> Estimate:
     """Add to a number those of parts of the region, as a band: their intervals widened to hold at once (Bonferroni)."""
     if not all(np.isfinite(one.low) for one in (whole, *parts)):
         return whole
-    wide = float(student.ppf(1 - 0.025 / len(parts), whole.freedom) / student.ppf(0.975, whole.freedom))
+    wide = float(stdtrit(whole.freedom, 1 - 0.025 / len(parts)) / stdtrit(whole.freedom, 0.975))
     low, value, high = np.array([(one.low, one.value, one.high) for one in parts]).T
     low, high = value + wide * (low - value), value + wide * (high - value)
     return replace(whole, everywhere=Band(low, value, high, bool(low.max() > high.min()), whole.freedom))
@@ -304,7 +304,7 @@ def slopes_in_parts(mean: Estimate, change: Estimate, spread: float, theory: flo
     """Add to the mean of a slope how far its local values stray, from its change along a setting that has a spread."""
     if not np.isfinite(mean.low + change.low):
         return mean
-    wide = float(student.ppf(0.975, mean.freedom))
+    wide = float(stdtrit(mean.freedom, 0.975))
     errors = np.array([(one.high - one.low) / 2 / wide for one in (mean, change)])
     off, gradients = np.array([mean.value - theory, change.value]), np.diag([1.0, spread]) * np.sqrt(2)
     return replace(mean, everywhere=strayed(off, np.diag(errors**2), gradients, int(mean.freedom)))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import BSpline
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from empirics.claims.clusters import Clusters, levels
 from empirics.claims.region import Band, Local
@@ -123,7 +123,7 @@ def fit(design: FloatArray, values: ArrayLike, combination: ArrayLike, clusters:
 
 def _with_interval(value: float, variance: float, freedom: int) -> Estimate:
     """A number with the interval of Student's t."""
-    half = float(student.ppf(0.975, freedom) * np.sqrt(variance))
+    half = float(stdtrit(freedom, 0.975) * np.sqrt(variance))
     return Estimate(value, value - half, value + half, freedom=freedom)
 
 
@@ -206,7 +206,9 @@ class Spline:
         return np.asarray(self._basis(inside, nu=derivative), dtype=float)
 
     @cached_property
-    def _basis(self) -> BSpline:
+    def _basis(self) -> Any:
+        from scipy.interpolate import BSpline
+
         return BSpline(self.knots, np.eye(len(self.knots) - self.degree - 1), self.degree)
 
 

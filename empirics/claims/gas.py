@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from empirics.claims.clusters import Clusters
 from empirics.claims.fits import Estimate, mean_of, no_estimate
@@ -21,6 +20,9 @@ from empirics.measure import run_status
 from thermo_theory import FixedELR, FixedLR, derive
 from thermo_theory.symbols import R1, R, T, V, d1, eta, grad_L, lam, p, r, tr_Sigma
 from thermo_theory.symbols.vectors import Dot, Expectation
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "compressibility",
@@ -189,7 +191,7 @@ def _widened(values: FloatArray, parts: int, clusters: Clusters) -> Estimate:
     plain = mean_of(values[there], clusters.of(there))
     if not np.isfinite(plain.low):
         return no_estimate(plain.why or "no interval could be given", plain.value)
-    wide = student.ppf(1 - 0.025 / parts, plain.freedom) / student.ppf(0.975, plain.freedom)
+    wide = stdtrit(plain.freedom, 1 - 0.025 / parts) / stdtrit(plain.freedom, 0.975)
     half = float(wide) * (plain.high - plain.value)
     return replace(plain, low=plain.value - half, high=plain.value + half)
 

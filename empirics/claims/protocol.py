@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["KNOBS", "check_knobs", "effective_lr", "known"]
 
@@ -49,6 +53,7 @@ def effective_lr(data: xr.Dataset) -> FloatArray | None:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> runs = xr.Dataset({"lr": ("run", [0.5]), "radius_sq": ("run", [2.0])}, attrs={"protocol": "fixed-lr"})
     >>> effective_lr(runs)
     array([0.25])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 __all__ = ["Band", "Local", "p_value"]
 
@@ -22,7 +22,7 @@ def p_value(reach: float, freedom: float) -> float:
     >>> round(p_value(1.0, 10), 12)
     0.025
     """
-    return float(student.sf(reach * student.ppf(0.975, freedom), freedom))
+    return float(stdtr(freedom, -reach * stdtrit(freedom, 0.975)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Local:
     @property
     def ends(self) -> tuple[float, float]:
         """One-sided 95 % bounds of the root mean square."""
-        factor = float(student.ppf(0.95, self.freedom)) ** 2
+        factor = float(stdtrit(self.freedom, 0.95)) ** 2
         middle = self.square + 2 * factor * self.along
         root = math.sqrt(max(middle**2 - self.square**2 + factor * self.spread, 0.0))
         return math.sqrt(max(middle - root, 0.0)), math.sqrt(max(middle + root, 0.0))
@@ -130,7 +130,7 @@ class Local:
         """Return p of "agrees" and of "disagrees"."""
         error = math.sqrt(16 * margin**2 * self.along + self.spread)
         apart = (4 * margin**2 - self.square) / error if error > 0 else math.inf
-        return float(student.sf(apart, self.freedom)), float(student.sf(-apart, self.freedom))
+        return float(stdtr(self.freedom, -apart)), float(stdtr(self.freedom, apart))
 
     @property
     def details(self) -> dict[str, Any]:

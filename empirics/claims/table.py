@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from empirics.claims.precision import precision
 from empirics.claims.protocol import KNOBS, known
 from empirics.measure import norm_balance, radial_share, run_status
 from empirics.measure.rounding import constant
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances", "radial_shares"]
 

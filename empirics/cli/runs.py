@@ -36,13 +36,13 @@ def _resumable(folder: Path, again: str = "") -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _executor(cluster: str | None) -> AbstractContextManager[Executor | None]:
+def _executor(cluster: str | None, device: str) -> AbstractContextManager[Executor | None]:
     """Connect to a cluster, if one is asked for."""
     if cluster is None:
         return nullcontext()
     from empirics.running.cluster import connected
 
-    return connected(cluster)
+    return connected(cluster, device)
 
 
 #: Where the shards of a run are computed.
@@ -51,7 +51,10 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="Run the shards on a Dask cluster: local:N for N local processes, or tcp://HOST:PORT of its scheduler.",
+        help=(
+            "Run the shards on a Dask cluster: local:N for N local processes, with --device cuda on a GPU each, or "
+            "tcp://HOST:PORT of its scheduler."
+        ),
         show_default=False,
     ),
 ]
@@ -110,7 +113,7 @@ def run(
     import empirics
 
     folder = out if out is not None else Path("runs") / experiment.name
-    with _resumable(folder), _executor(cluster) as executor:
+    with _resumable(folder), _executor(cluster, device) as executor:
         empirics.run(experiment, folder, device=device, executor=executor)
         print(empirics.status(folder))
     say(f"next: {PROGRAM} compare {folder}, {PROGRAM} report {folder}")
@@ -131,7 +134,7 @@ def resume(
     if empirics.status(folder).finished:
         say("nothing to do: the run is finished")
         cluster = None
-    with _resumable(folder), _executor(cluster) as executor:
+    with _resumable(folder), _executor(cluster, device) as executor:
         empirics.resume(folder, device=device, executor=executor)
         print(empirics.status(folder))
 

@@ -193,7 +193,7 @@ def _tree(found: Columns, where: Path, foreign: Foreign, assigned: Assigned, pro
     facts = {"dimension": found.dimension, "name": where.stem or where.name, "kind": "imported"}
     coordinates = [name for name in COORDINATES if name in variables]
     summary = xr.Dataset(variables, attrs=facts).set_coords(coordinates)
-    session = provenance.session("none")
+    session = provenance.session("none", {})
     imported = {
         "file": str(where),
         "sha256": checksum(*foreign.files),

@@ -14,7 +14,6 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import lfilter
 
 from empirics.measure.autocorrelation import integrated_time, series_autocorrelation
 from empirics.measure.product import product_entropies
@@ -139,6 +138,8 @@ def _curvature(tangents: FloatArray, sizes: Sequence[int]) -> FloatArray:
 
 def _path(rng: np.random.Generator, keep: FloatArray, rows: int) -> FloatArray:
     """Normal series of variance 1 that forget by these factors from row to row, shape (rows, len(keep))."""
+    from scipy.signal import lfilter
+
     kicks = rng.standard_normal((rows, len(keep)))
     kicks[1:] *= np.sqrt(1 - keep**2)
     return np.stack([lfilter([1.0], [1.0, -k], kick) for k, kick in zip(keep, kicks.T, strict=True)], axis=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from empirics.measure.rounding import constant, scale_of
 
@@ -46,7 +46,7 @@ class MeanDifference:
         >>> print(f"{low:.3f} {high:.3f}")
         -0.114 2.114
         """
-        half = float(student.ppf(1 - (1 - LEVEL) / (2 * comparisons), self.freedom)) * self.error
+        half = float(stdtrit(self.freedom, 1 - (1 - LEVEL) / (2 * comparisons))) * self.error
         return self.value - half, self.value + half
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 from empirics.measure.neighbours import Gram
@@ -98,6 +97,8 @@ def vmf_of_gap(gap: float, d: int) -> tuple[float, float]:
     if gap >= 1:
         return log_sphere_area(d), 0.0
     guess = np.log((d - 1) / (2 * gap))
+    from scipy.optimize import brentq
+
     log_kappa = brentq(lambda t: np.log(_vmf(np.exp(t), d)[1] / gap), guess - 60, guess + 5, xtol=1e-14, rtol=1e-14)
     kappa = float(np.exp(log_kappa))
     log_partition, mean_gap = _vmf(kappa, d)

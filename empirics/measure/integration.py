@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from empirics.measure.rounding import ROUNDING
 
@@ -143,6 +142,8 @@ def _length(states: dict[str, FloatArray]) -> FloatArray:
 
 def _integral(states: dict[str, FloatArray], monotone: bool = False) -> FloatArray:
     """Entropy along one path, by splines or by monotone cubics; no temperature on the way may be 0 or below."""
+    from scipy.interpolate import CubicSpline, PchipInterpolator
+
     interpolate = PchipInterpolator if monotone else CubicSpline
     s = np.r_[0.0, np.cumsum(_length(states))]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
@@ -183,5 +184,5 @@ def _by_replicates(states: dict[str, FloatArray]) -> EntropyDifference:
     values = np.array([_integral(one) for one in each])
     other = np.array([_integral(one, monotone=True) for one in each])
     mean, n = values.mean(axis=0), len(values)
-    half = student.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
+    half = stdtrit(n - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
     return EntropyDifference(mean, mean - half, mean + half, np.abs(other.mean(axis=0) - mean))

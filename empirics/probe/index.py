@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from thermo_theory.relations.coordinates import state
 from thermo_theory.relations.paths import law
@@ -84,7 +84,7 @@ def measured_index(temperature: ArrayLike, loss: ArrayLike, *, dimension: int, o
     error = math.sqrt(float(rest @ rest) / (len(heat) - 2) / float(centred @ centred))
     if slope <= 0:
         raise ValueError(f"the loss does not rise with the temperature: dU/dT = {slope:g}, so there is no index")
-    reach = float(student.ppf(0.975, len(heat) - 2)) * error
+    reach = float(stdtrit(len(heat) - 2, 0.975)) * error
     constant = float(state(law("fixed-lr", optimizer))[2](d=dimension))
     # C_p/C_V with C_p = C_V + R, by the derivation; the ends of the interval from those of C_V.
     low, high = (1 + constant / value if value > 0 else math.inf for value in (slope + reach, slope - reach))

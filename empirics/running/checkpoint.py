@@ -4,8 +4,8 @@ Weight vectors make up most of the data of a run. Each is written once, in a seg
 needs. The last two checkpoints are kept: if the newest, or one of its segments, is damaged, the one before is used.
 
 Several processes may work in one folder (a worker presumed lost may come back). The content of a file follows from its
-name, except for the list of segments in a checkpoint, and segments are removed only once the results of the shard are
-safe. So any process can read what any other wrote: all of them compute the same training.
+name, except for the list of segments in a checkpoint and the layout of a segment, and segments are removed only once
+the results of the shard are safe. So any process can read what any other wrote: all of them compute the same training.
 """
 
 import re
@@ -24,6 +24,13 @@ _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 def _by_run(rows: NDArray) -> dict[str, NDArray]:
     """Snapshots (snapshot, run, d) as one array per run, so that each can be read alone."""
     return {f"run.{i}": np.ascontiguousarray(rows[:, i]) for i in range(rows.shape[1])}
+
+
+def _together(stored: dict[str, NDArray]) -> NDArray:
+    """Snapshots (snapshot, run, d) as they were: the device that wrote them may have had room for all, or not."""
+    if "snapshots" in stored:
+        return stored["snapshots"]
+    return np.stack([stored[f"run.{i}"] for i in range(len(stored))], axis=1)
 
 
 class Checkpoints:
@@ -77,11 +84,11 @@ class Checkpoints:
         return state
 
     def of_run(self, run: int) -> NDArray:
-        """Read all snapshots of one run from segments stored by run, without reading the other runs."""
+        """Read all snapshots of one run, without reading the other runs where they were stored by run."""
         parts = []
         for start, stop in self._segments:
             with np.load(self._segment(start, stop), allow_pickle=False) as segment:
-                parts.append(segment[f"run.{run}"])
+                parts.append(segment[name] if (name := f"run.{run}") in segment else segment["snapshots"][:, run])
         return np.concatenate(parts)
 
     def _newest(self, trainer: Trainer[AnyState]) -> AnyState:
@@ -102,7 +109,7 @@ class Checkpoints:
         for start, stop in segments:
             stored = read_arrays(self._segment(start, stop))
             if not state.streams:  # else it is whole, and will be read a run at a time
-                state.put_kept(start, stored["snapshots"])
+                state.put_kept(start, _together(stored))
         state.put(arrays)
         state.step = int(arrays["step"])
         self._segments = segments

@@ -1,18 +1,19 @@
 """Dask distributed as the executor of a run: a cluster of processes on this machine, or an existing scheduler.
 
 Also a preload of Dask workers (``--preload empirics.running.cluster``): they then leave Ctrl-C to the process that
-leads the run.
+leads the run, which asks the shards to save and stop.
 """
 
 import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 from empirics.experiment import ExperimentError
+from empirics.running.device import SHARED_OUT, cards_of, take_card
 from empirics.running.provenance import PACKAGES, version_of
 
 __all__ = ["connected", "dask_setup"]
@@ -24,7 +25,7 @@ _FORMS = "local:N for N processes on this machine, or tcp://HOST:PORT of a Dask 
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Executor]:
+def connected(address: str, device: str = "cpu") -> Iterator[Executor]:
     """Connect to a Dask cluster, or start one on this machine for as long as the block runs.
 
     Parameters
@@ -32,6 +33,8 @@ def connected(address: str) -> Iterator[Executor]:
     address
         ``local:N`` for N worker processes on this machine, or the address of a scheduler, ``tcp://host:port`` or
         ``tls://host:port``.
+    device
+        Of a cluster on this machine every worker gets a card of its own where the device is ``"cuda"``.
 
     Yields
     ------
@@ -41,7 +44,8 @@ def connected(address: str) -> Iterator[Executor]:
     Raises
     ------
     ExperimentError
-        If there is no such cluster, it has no workers, or its workers are unsuitable.
+        If there is no such cluster, it has no workers, or its workers are unsuitable; before any worker starts, if
+        there are fewer cards than workers.
 
     Examples
     --------
@@ -53,7 +57,7 @@ def connected(address: str) -> Iterator[Executor]:
     """
     kind, _, rest = address.partition(":")
     if kind == "local" and rest.isdecimal() and int(rest) > 0:
-        with _local(int(rest)) as there, _client(there, address) as client:
+        with _local(int(rest), cards_of(int(rest), device)) as there, _client(there, address) as client:
             yield client.get_executor(pure=False)
     elif kind in ("tcp", "tls") and rest.startswith("//") and rest[2:]:
         with _client(address, address) as client:
@@ -63,8 +67,8 @@ def connected(address: str) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
-def _local(workers: int) -> Iterator[Any]:
-    """Start worker processes on this machine, until the block ends."""
+def _local(workers: int, cards: Sequence[str]) -> Iterator[Any]:
+    """Start worker processes on this machine, each with its card if there are any, until the block ends."""
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -75,6 +79,7 @@ def _local(workers: int) -> Iterator[Any]:
         dashboard_address=None,
         silence_logs=logging.ERROR,
         preload=[__name__],
+        env={SHARED_OUT: ",".join(cards)},
     ) as there:
         yield there
 
@@ -123,12 +128,13 @@ def _versions() -> dict[str, str]:
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the process that leads the run, which asks the shards to save and stop; Dask calls this.
+    """Take a card of its own, and leave Ctrl-C to the process that leads the run; Dask calls this in every worker.
 
     Parameters
     ----------
     worker
         The Dask worker, in the main thread of its process.
     """
+    take_card(worker.name)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -72,6 +72,9 @@ class Kind(ABC):
     random: ClassVar[str]
     first_random: ClassVar[str]
 
+    #: Whether torch's deterministic algorithms are asked for.
+    deterministic = False
+
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
 

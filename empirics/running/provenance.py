@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,8 +18,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def session(device: str) -> dict[str, Any]:
-    """Facts about the present session, ready for JSON: command, versions, machine, time."""
+def session(device: str, arithmetic: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts about the present session, ready for JSON: command, versions, machine and its arithmetic, time."""
     versions = {name: version_of(name) for name in PACKAGES}
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv[0] else "interactive Python",
@@ -30,7 +31,7 @@ def session(device: str) -> dict[str, Any]:
             "threads_per_shard": 1,
             "system": f"{platform.system()} {platform.machine()}",
             "device": device,
-            "tf32": False,
+            **arithmetic,
         },
         "started": now(),
         "ended": None,

@@ -25,6 +25,7 @@ from empirics import results
 from empirics.experiment import Experiment, ExperimentError
 from empirics.results import EXPERIMENT, Runs
 from empirics.running import provenance
+from empirics.running.device import facts
 from empirics.running.dispatch import check_there, work_here, work_there
 from empirics.running.files import (
     BusyError,
@@ -257,7 +258,7 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
     data, dimension = kind.data(), kind.dimension()
     kind.check_start()
     if manner.progress:
-        for line in kind.found():
+        for line in [*kind.found(), *_reported(kind, manner.device)]:
             tqdm.write(line, file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,6 +278,16 @@ def _continue(experiment: Experiment, folder: Path, manner: _Manner) -> Runs:
         raise
     _remove_shards(folder)
     return results.load(folder)
+
+
+def _reported(kind: Kind, device: str) -> list[str]:
+    """What a user should know of a device before the first step."""
+    if device == "cpu" or kind.deterministic:
+        return []
+    return [
+        f"deterministic algorithms are off: on {device} a repeated run may differ in its last bits (set [training] "
+        "deterministic = true)"
+    ]
 
 
 @contextmanager
@@ -343,7 +354,9 @@ def _open_session(folder: Path, kind: Kind, data: dict[str, str] | None, device:
             )
         if model is not None and record.get("model", model) != model:
             raise ExperimentError(f"{folder} was started with another network: start again in another folder")
-    record["sessions"].append(provenance.session(device) | {"registered": registration(experiment)})
+    record["sessions"].append(
+        provenance.session(device, facts(device, kind.deterministic)) | {"registered": registration(experiment)}
+    )
     _write_json(folder / PROVENANCE, record)
     return record
 

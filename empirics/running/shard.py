@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from empirics.experiment import Experiment, ExperimentError, Run, Times
 from empirics.results import STORE
 from empirics.running import provenance
 from empirics.running.checkpoint import Checkpoints
+from empirics.running.device import arithmetic, card_of
 from empirics.running.files import DamagedFileError, read_arrays, remove_leftovers, write_arrays
 from empirics.running.kind import AnyState, Trainer, at_work
 from empirics.running.lease import HOST, Beat, Lease
@@ -108,7 +108,8 @@ class ShardTask:
 
     def note(self, event: str, step: int) -> None:
         """Add a line to the diary of the shard; failing to write it does not stop the work."""
-        line = json.dumps({"event": event, "step": step, "host": HOST, "pid": os.getpid(), "at": provenance.now()})
+        facts = {"event": event, "step": step, "host": HOST, "pid": os.getpid(), "at": provenance.now()}
+        line = json.dumps(facts | card_of(self.device))
         with contextlib.suppress(OSError), (self.home / "diary.jsonl").open("a", encoding="utf-8") as diary:
             diary.write(line + "\n")  # one short write to a file opened for appending: lines do not mix
 
@@ -144,12 +145,6 @@ class _Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _full_precision() -> None:
-    """Turn off TF32, which rounds the factors of a product to 10 bits on some GPUs; `provenance` records it as off."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-
-
 class _OneThread:
     """Torch and BLAS on one thread while any shard runs: sums cut differently among threads round differently."""
 
@@ -159,6 +154,8 @@ class _OneThread:
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Set one thread, and restore what was set before when the last shard leaves."""
+        import torch
+
         with self._lock:
             if self._inside == 0:
                 self._before = torch.get_num_threads()
@@ -215,12 +212,13 @@ def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Pat
 
 def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) -> None:
     """Continue a shard from its present state to its results, on the data that the run was started with."""
+    import torch
+
     times, interrupts, kind = task.times, _Interrupts(), at_work(task.experiment)
     if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
         raise ExperimentError(f"{HOST} finds other data under [data] path than the run was started with")
     remove_leftovers(task.home)
-    _full_precision()
-    with _one_thread.hold(), torch.no_grad(), interrupts.listen():
+    with _one_thread.hold(), arithmetic(kind.deterministic), torch.no_grad(), interrupts.listen():
         trainer = kind.trainer(task.runs, task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", times.burn_in, times.spacing)
         state = checkpoints.restore(trainer)

@@ -91,5 +91,5 @@ def tell(experiment: Experiment, tasks: Sequence[ShardTask], signs: Path, second
         workers=tuple(f"{worker.host}:{worker.pid}" if worker else None for worker in workers),
         finished=finished,
         running=not finished and ((lead is not None and lead.live(seconds)) or any(workers)),
-        counts=results.load(folder).status_counts() if finished else {},
+        counts=results.status_counts(folder) if finished else {},
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
 from empirics.probe.index import MeasuredIndex
 from thermo_theory import vmf
@@ -301,6 +300,8 @@ def adiabat(
 def _solved(slope: Callable[[float, float], float], end: float) -> tuple[tuple[float, float], ...]:
     """Return points x, y(x) from 0 to an end, where dy/dx is the slope and y(0) = 0."""
     knots = np.linspace(0, end, KNOTS)
+    from scipy.integrate import solve_ivp
+
     found = solve_ivp(lambda x, y: slope(x, float(y[0])), (0, end), [0.0], t_eval=knots, rtol=1e-9, atol=1e-12)
     return tuple(zip(knots.tolist(), found.y[0].tolist(), strict=True))
 

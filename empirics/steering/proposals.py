@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from thermo_theory.relations.paths import Orbit, law, orbit_of
 
@@ -202,7 +202,7 @@ def propose_temperature(
 
 def _crossing(line: FloatArray, covariance: FloatArray, freedom: int) -> FloatArray | None:
     """Return where a line of fitted level and slope crosses 0, with Fieller's interval; None if it may not slope."""
-    quantile = float(student.ppf((1 + LEVEL) / 2, freedom)) ** 2
+    quantile = float(stdtrit(freedom, (1 + LEVEL) / 2)) ** 2
     (c, b), (_, a) = np.outer(line, line) - quantile * covariance
     if a <= 0:
         return None

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
 from thermo_theory import derive
 
@@ -70,5 +69,7 @@ def _directions(factor: float, speed: float) -> float:
         return [flow, (1 / state[0] - volume) * flow]
 
     long = LONG * max(1.0, math.sqrt(factor) / (2 * speed))
+    from scipy.integrate import solve_ivp
+
     found = solve_ivp(motion, (0, long), [math.sqrt(factor), 0.0], method="LSODA", rtol=1e-9, atol=1e-12)
     return float(found.y[1, -1])

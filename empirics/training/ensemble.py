@@ -30,8 +30,9 @@ from empirics.training.state import Components, TrainingState
 from empirics.training.well import check_network
 from empirics.training.whole_set import WholeSet
 
-#: Snapshots are kept in memory up to this size (bytes per shard); beyond it they are written to disk at once.
-HELD_SNAPSHOTS = 2**28
+#: Snapshots are kept in memory up to this size (bytes per shard), or this share of a card's memory if that is more;
+#: beyond it they are written to disk at once.
+HELD_SNAPSHOTS, HELD_SHARE = 2**28, 0.25
 
 #: Maximum size of a training set that is evaluated as a whole.
 WHOLE_SET = 4096
@@ -136,7 +137,7 @@ class Ensemble:
     def held(self) -> int:
         """Number of snapshots kept in memory at a time."""
         one = len(self.runs) * self.model.dimension * self.dtype.itemsize
-        return min(self.times.snapshots, max(1, HELD_SNAPSHOTS // one))
+        return min(self.times.snapshots, max(1, held_snapshots(self.device) // one))
 
     def full(self, state: TrainingState) -> bool:
         """Whether the snapshots in memory must be written to disk before the next one."""
@@ -242,6 +243,13 @@ class Ensemble:
             inputs, labels = self.feeds.test.at(point)
             scores = self.model.scores(state.weights, self.frozen, inputs, labels)
             row[Look.TEST_LOSS], row[Look.TEST_ACCURACY] = scores
+
+
+def held_snapshots(device: torch.device) -> int:
+    """Bytes of snapshots that a shard keeps in the memory of a device; which are kept does not affect the numbers."""
+    if device.type != "cuda":
+        return HELD_SNAPSHOTS
+    return max(HELD_SNAPSHOTS, int(HELD_SHARE * torch.cuda.mem_get_info(device)[1]))
 
 
 def _looked_at(trace: NDArray[np.int64]) -> dict[int, int]:

@@ -12,7 +12,6 @@ from empirics.data.table import Data
 from empirics.experiment import AXES, Experiment, ExperimentError, Run, Shards, Times
 from empirics.experiment.schema import key, show, table_of
 from empirics.models.table import ModelTable
-from empirics.training import laws
 from empirics.training.tables import (
     ControlTable,
     NetworkGrid,
@@ -141,6 +140,8 @@ class NetworkExperiment(Experiment):
         if not isinstance(rule, NoiseRule):
             return rule
         rate = run.number(AXES[run.protocol][0]) * training.gain
+        from empirics.training import laws  # loads sympy, which a status can do without
+
         return laws.radius(run.protocol, rate, run.number("weight_decay"), training.noise_trace)
 
     def times(self, runs: Sequence[Run]) -> Times:

@@ -36,6 +36,10 @@ class NetworkKind(Kind):
     experiment: NetworkExperiment
     random, first_random = RANDOM, "numpy's PCG64"
 
+    def __init__(self, experiment: NetworkExperiment) -> None:
+        super().__init__(experiment)
+        self.deterministic = experiment.training.deterministic
+
     def check_device(self, device: str) -> None:
         """Refuse a device that torch does not know or cannot reach."""
         try:

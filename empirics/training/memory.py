@@ -14,7 +14,7 @@ from empirics.data.dataset import Dataset
 from empirics.experiment import ExperimentError
 from empirics.experiment.schema import show
 from empirics.models.registry import MODELS
-from empirics.training.ensemble import HELD_SNAPSHOTS, Ensemble
+from empirics.training.ensemble import Ensemble, held_snapshots
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.record import Look, SnapshotColumn
 
@@ -71,8 +71,8 @@ def check_sizes(experiment: NetworkExperiment, data: Dataset, device: str) -> No
         )
 
 
-def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
-    """Peak memory in bytes of a shard of `runs` runs, data included, from an ensemble of one of its runs.
+def needed(experiment: NetworkExperiment, one: Ensemble, runs: int, device: str = "cpu") -> int:
+    """Peak memory in bytes of a shard of `runs` runs on a device, data included, from an ensemble of one.
 
     Counted: copies of the weights, the state of the optimiser, the snapshots in memory, the sums, the minibatch, and
     the tensors of a forward pass, which the backward pass needs. The measured peaks of four networks were 0.8 to 1.2
@@ -86,7 +86,7 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int) -> int:
         inputs, labels = inputs.view(1, -1, inputs.shape[-1]), labels.view(1, -1)
         one.model.scores(state.weights, one.frozen, inputs, labels)
     snapshot = one.model.dimension * one.dtype.itemsize
-    held = max(min(runs * snapshot * one.times.snapshots, HELD_SNAPSHOTS), runs * snapshot)
+    held = max(min(runs * snapshot * one.times.snapshots, held_snapshots(torch.device(device))), runs * snapshot)
     sums = sum(held.nbytes for held in (state.marks, state.pairs, state.components, state.looks, state.raw))
     kept = snapshot * one.times.snapshots if experiment.measure.keep_snapshots else 0
     copies = COPIES_OF_HALVES if experiment.training.halves else COPIES
@@ -122,12 +122,12 @@ def check_memory(experiment: NetworkExperiment, one: Ensemble, device: str) -> N
         With the number of runs per shard that fits.
     """
     runs, room = max(map(len, experiment.cut())), USABLE * free(device)
-    if (wanted := needed(experiment, one, runs)) <= room:
+    if (wanted := needed(experiment, one, runs, device)) <= room:
         return
     fits, too_many = 0, runs
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        fits, too_many = (middle, too_many) if needed(experiment, one, middle) <= room else (fits, middle)
+        fits, too_many = (middle, too_many) if needed(experiment, one, middle, device) <= room else (fits, middle)
     advice = f"must be at most {fits}" if fits else "not even one fits: use a smaller network, minibatch or data set"
     raise ExperimentError(
         f"[shards] runs_per_shard = {experiment.shards.runs_per_shard}: {runs} runs together need about "

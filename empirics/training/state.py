@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, cat, from_numpy
+from torch import Tensor, cat, cuda, empty, from_numpy
 
 from empirics.models.base import Block, views
 from empirics.training.philox import RANDOM
@@ -70,7 +70,7 @@ class TrainingState:
 
     def kept(self, start: int, stop: int) -> NDArray:
         """Snapshots number `start` to `stop`."""
-        return self.snapshots[start - self.held_from : stop - self.held_from].cpu().numpy()
+        return to_host(self.snapshots[start - self.held_from : stop - self.held_from])
 
     def put_kept(self, start: int, values: NDArray) -> None:
         """Restore snapshots from number `start` on."""
@@ -80,7 +80,17 @@ class TrainingState:
         """All snapshots of one run, shape (snapshot, d)."""
         if self.streams and self.stored is not None:
             return self.stored(run)
-        return self.snapshots[:, run].cpu().numpy()
+        return to_host(self.snapshots[:, run])
+
+
+def to_host(values: Tensor) -> NDArray:
+    """Values as an array; those of a card come by one copy into pinned memory, for which its driver makes no other."""
+    if values.device.type != "cuda":
+        return values.cpu().numpy()
+    host = empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values.contiguous(), non_blocking=True)
+    cuda.synchronize(values.device)
+    return host.numpy()
 
 
 class Components:

@@ -134,6 +134,9 @@ class NetworkTraining(OptimizerTable):
         average), and Adam's epsilon. By default 0.9 (muon 0.95; lars 0) and 0.999 (lion 0.99).
     scale
         What multiplies the polar factors in Muon's steps.
+    deterministic
+        Use torch's deterministic algorithms, which on a GPU give the same bits when a run is repeated on the same card,
+        at some cost in speed. On CPUs repeated runs agree in every bit anyway.
     """
 
     TITLE: ClassVar[str] = "training"
@@ -154,6 +157,7 @@ class NetworkTraining(OptimizerTable):
     isotropic_noise: float = key(number(least=0), 0.0)
     isotropic_share: float = key(share, 0.0)
     scale: float = key(number(above=0), 1.0)
+    deterministic: bool = key(flag, False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from thermo_theory.numeric.domain import FloatArray
 from thermo_theory.numeric.zonal import GibbsNumbers
@@ -110,6 +109,8 @@ class _Line:
         low = float(np.max((1 + np.sqrt(1 + 16 * self.squares)) / 4 - self.l))
         high = (d + math.sqrt(d**2 + 16 * whole)) / 4
         ends = low * (1 - 1e-12), high * (1 + 1e-12)
+        from scipy.optimize import brentq
+
         self.saddle = float(brentq(self._slope, *ends, xtol=1e-300, rtol=9e-16, maxiter=500))
         self.y = 1 / (self.l + self.saddle)
         #: phi'' there, and E L from which `means` counts: q, minus the derivative of phi by 1/T.

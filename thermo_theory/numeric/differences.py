@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import exprel
 
 from thermo_theory.numeric.domain import FloatArray
 
@@ -42,6 +41,8 @@ def decayed(rate: FloatArray, t: FloatArray) -> tuple[FloatArray, FloatArray]:
     >>> [float(part) for part in decayed(np.asarray(0.0), np.asarray(3.0))]
     [1.0, 3.0]
     """
+    from scipy.special import exprel
+
     with np.errstate(all="ignore"):
         left = np.exp(-rate * t / 2)
         return left, np.where(rate * t > 1, (1 - left**2) / rate, t * exprel(-rate * t))

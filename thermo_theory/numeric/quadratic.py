@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import qr
 
 __all__ = ["Modes", "dense", "matrix_free", "symmetric"]
 
@@ -261,6 +260,8 @@ def _orthonormal(block: FloatArray, basis: FloatArray) -> FloatArray:
         block = block - basis @ (basis.T @ block)
     if not scale > 0:
         return block[:, :0]
+    from scipy.linalg import qr
+
     new, sizes, _ = qr(block, mode="economic", pivoting=True)
     new = new[:, np.abs(np.diagonal(sizes)) > 1e-10 * scale]
     new = new - basis @ (basis.T @ new)

@@ -37,6 +37,14 @@ def _fact(value: Any) -> str:
     return "not recorded" if value is None or value == "" else str(value)
 
 
+def _varies(facts: Mapping[str, Any]) -> bool:
+    """Whether part of the work was done on a GPU without deterministic algorithms."""
+    machines = [session.get("machine", {}) for session in facts.get("sessions", ())]
+    return any(
+        str(one.get("device")).startswith("cuda") and not one.get("deterministic_algorithms") for one in machines
+    )
+
+
 def provenance(verdicts: Any, evidence: RunEvidence) -> list[object]:
     """Show how the runs were made."""
     facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
@@ -46,7 +54,10 @@ def provenance(verdicts: Any, evidence: RunEvidence) -> list[object]:
     if "imported" in facts:
         return [TableBlock("Where these runs come from", ("Item", "Value"), tuple(rows))]
     blocks: list[object] = [
-        Text("The same experiment file, run again with the same versions on the same machine, gives the same numbers.")
+        Text(
+            "The same experiment file, run again with the same versions on the same machine, gives the same numbers"
+            + (", but not the same last bits: deterministic algorithms were off." if _varies(facts) else ".")
+        )
         if rows
         else Text("Not recorded: these results do not say how they were made.")
     ]

@@ -82,6 +82,29 @@ def test_a_damaged_segment_is_noticed_when_streaming(tmp_path, monkeypatch):
     assert 0 < again.step < state.step - 20
 
 
+def test_a_run_resumes_where_there_is_room_for_more_snapshots_or_fewer(tmp_path, monkeypatch):
+    grid = tiny()
+    whole = Ensemble(grid, grid.runs, load(grid.data))
+    expected = whole.start()
+    for _ in range(grid.total_steps):
+        whole.advance(expected)
+    streamed = []
+    for room, until in ((2**28, 60), (6 * 7 * SNAPSHOT, 110), (2**28, 150), (6 * 5 * SNAPSHOT, grid.total_steps)):
+        monkeypatch.setattr(ensemble_module, "HELD_SNAPSHOTS", room)
+        store = Checkpoints(tmp_path, grid.training.burn_in, grid.measure.spacing)
+        state = store.restore(whole)
+        streamed.append((state.step, state.streams))
+        while state.step < until:
+            whole.advance(state)
+            if whole.full(state):
+                store.save(state)
+        store.save(state)
+    assert streamed == [(0, False), (60, True), (110, False), (150, True)]
+    for run in (0, 5):
+        np.testing.assert_array_equal(state.of_run(run), expected.snapshots[:, run].numpy())
+    assert torch.equal(state.pairs.nan_to_num(-9), expected.pairs.nan_to_num(-9))
+
+
 @pytest.mark.parametrize("network", ["mlp, BatchNorm", "convnet", "transformer"])
 def test_a_grid_too_large_is_refused_with_the_size_that_fits(network, tmp_path, monkeypatch):
     grid = experiment(network)

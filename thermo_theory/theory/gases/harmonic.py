@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from thermo_theory.numeric.quadratic import Modes, dense, matrix_free
 
@@ -114,6 +113,8 @@ class Harmonic:
         krylov: int = 400,
         seed: int = 0,
     ) -> None:
+        from scipy.sparse.linalg import LinearOperator  # which takes as long to load as all derivations
+
         if (Sigma is None) == (factor is None):
             raise ValueError("give either Sigma or factor, a matrix B with Sigma = B B^T")
         self._krylov = isinstance(H, LinearOperator)
@@ -337,6 +338,8 @@ class Harmonic:
         if isinstance(self._parts, _Closed):
             return matrix
         if self._krylov:
+            from scipy.sparse.linalg import aslinearoperator
+
             basis = aslinearoperator(self._parts.basis)
             return basis @ aslinearoperator(matrix) @ basis.T
         return self._parts.back(matrix)

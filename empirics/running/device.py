@@ -1,0 +1,137 @@
+"""Devices: a card for every worker, arithmetic that can be repeated, and what is recorded of both."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from empirics.experiment import ExperimentError
+
+__all__ = ["arithmetic", "card_of", "cards_of", "facts", "take_card"]
+
+#: Name of the environment variable with the cards that a process sees, and of ours with those of all local workers.
+VISIBLE, SHARED_OUT = "CUDA_VISIBLE_DEVICES", "THERMO_THEORY_CARDS"
+
+
+def cards_of(workers: int, device: str) -> list[str]:
+    """Cards for the workers of this machine, one each, in the words of CUDA_VISIBLE_DEVICES; none on a CPU.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no card, or fewer than workers.
+    """
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return []
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise ExperimentError(f"cluster local:{workers}: device {device!r} cannot be used: no card was found; give cpu")
+    if number and workers > 1:
+        raise ExperimentError(
+            f"cluster local:{workers}: {workers} workers cannot share the 1 card of device {device!r}: give local:1, "
+            f"or cuda for a card each ({count} found)"
+        )
+    if workers > count:
+        raise ExperimentError(
+            f"cluster local:{workers}: {workers} workers need a card each, and this machine has {count}: give local:"
+            f"{count}"
+        )
+    seen = os.environ.get(VISIBLE)
+    return (seen.split(",") if seen else list(map(str, range(count))))[:workers] if not number else []
+
+
+def take_card(worker: int) -> None:
+    """Let this process see the card of its worker alone; before CUDA is first used."""
+    if cards := os.environ.get(SHARED_OUT):
+        os.environ[VISIBLE] = cards.split(",")[worker]
+
+
+@contextlib.contextmanager
+def arithmetic(deterministic: bool) -> Iterator[None]:
+    """Compute without TF32, which rounds the factors of a product to 10 bits, and with deterministic algorithms.
+
+    Parameters
+    ----------
+    deterministic
+        Use algorithms that give the same bits again on the same card, and refuse operations that have none, until the
+        block ends. If false, what was set before stays.
+
+    Yields
+    ------
+    None
+        While it holds.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if not deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled, timed = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    # All memory is written before it is read; and the fastest convolution of a trial is another one each time.
+    memory.fill_uninitialized_memory = torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory = filled
+        torch.backends.cudnn.benchmark = timed
+
+
+def facts(device: str, deterministic: bool) -> dict[str, Any]:
+    """What the last bits depend on besides the code: card and driver, CUDA, cuDNN, and how torch computes.
+
+    Examples
+    --------
+    >>> facts("cpu", deterministic=False)
+    {'tf32': False, 'torch_compile': 'off', 'deterministic_algorithms': False}
+    """
+    import torch
+
+    how = {
+        "tf32": False,
+        "torch_compile": "off",
+        "deterministic_algorithms": deterministic or torch.are_deterministic_algorithms_enabled(),
+    }
+    if torch.device(device).type != "cuda":
+        return how
+    if not torch.cuda.is_available():  # this process leads workers elsewhere, whose cards are in the diaries of shards
+        return how | {"card": None}
+    card = torch.cuda.get_device_properties(torch.device(device))
+    return how | {
+        "card": card.name,
+        "card_memory_gib": round(card.total_memory / 2**30, 1),
+        "compute_capability": f"{card.major}.{card.minor}",
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def card_of(device: str) -> dict[str, str]:
+    """Name of the card of a device, for the diary of a shard; nothing on a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"card": torch.cuda.get_device_name(torch.device(device))}
+
+
+def _driver() -> str | None:
+    """Version of NVIDIA's driver, if its program is at hand."""
+    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next(iter(said.split()), None)
