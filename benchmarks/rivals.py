@@ -60,12 +60,12 @@ class Plain(nn.Module):
 
 def loop(start: Start, run: int = 0) -> Rival:
     """One run alone: ``nn.Module`` and ``torch.optim.SGD``; of the numbers of samples it takes its own."""
-    network = Plain([w[run] for w in start.weights], start.head)
+    network = Plain([w[run] for w in start.weights], start.head).to(start.head.device)
     own = list(network.parameters())
     optimizer = torch.optim.SGD(own, lr=float(start.rate[run]), weight_decay=float(start.decay[run]))
 
     def steps(rows: Tensor) -> Tensor:
-        found = torch.empty(len(rows), 4, 1)
+        found = torch.empty(len(rows), 4, 1, device=start.head.device)
         for row, mine in zip(found, rows[:, run], strict=True):
             with torch.enable_grad():
                 loss = functional.cross_entropy(network(start.inputs[mine]), start.labels[mine])
