@@ -3,6 +3,7 @@
 # (make docs does it too). make results-NAME: run what is missing of the experiments of
 # docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
 # IMAGES=folder of CIFAR-10 images).
+# make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
@@ -14,7 +15,10 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: setup demo test lint types unit check-long book results-watched docs pictures dist clean
+# The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
+GPU_PYTHON ?=
+
+.PHONY: setup demo test lint types unit check-long gpu-check book results-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -44,6 +48,12 @@ unit:
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	$(BIN)/python -m pytest -n $(WORKERS) -m long
+
+gpu-check:
+	@if [ -z "$(GPU_PYTHON)" ] && [ ! -x $(BIN)/python ] && command -v nvidia-smi >/dev/null; then $(MAKE) --silent setup; fi; \
+	python="$(or $(GPU_PYTHON),$(BIN)/python)"; \
+	command -v "$$python" >/dev/null || { echo "gpu-check: no CUDA card, or no interpreter $$python" >&2; exit 2; }; \
+	"$$python" -m benchmarks.gpu_check
 
 book: setup
 	$(BIN)/python -m thermo_theory.book docs/book

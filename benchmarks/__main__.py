@@ -20,7 +20,11 @@ def main() -> int:
     asked, rows = parser.parse_args(), []
     try:
         for row in bench(asked.names or NAMES, asked.quick):
-            print(f"{row.name}: {row.ratio:.1f} times as fast as the best of the others", file=sys.stderr, flush=True)
+            print(
+                f"{row.name}: {row.ratio:.1f} times as fast as the strongest of the others, {row.strongest}",
+                file=sys.stderr,
+                flush=True,
+            )
             rows.append(row)
     except LookupError as error:
         parser.error(str(error.args[0]))

@@ -30,6 +30,11 @@ class Contest:
     reference: Callable[[], float]  # the same
     goal: float  # the ratio to reach
     rivals: Mapping[str, Callable[[], float]] = field(default_factory=dict)  # other ways to do the work
+    parts: Mapping[str, Callable[[], float]] = field(
+        default_factory=dict
+    )  # of the work, for scale: they do not compete
+    missing: Sequence[str] = ()  # rivals that are not installed
+    remarks: Callable[[], Mapping[str, str]] = dict  # how the others' results compare with ours, after the last round
     flops: float | None = None  # operations of the matrix products of one unit of work; None without any
     bytes: float | None = None  # that one unit must read or write at least once; None where all fits the cache
     rounds: int = 5  # per program
@@ -63,8 +68,14 @@ class Row:
 
     Attributes
     ----------
-    ours, reference, rivals, ratio
-        Minimum times, and the best of the others divided by ours.
+    ours, reference, rivals, parts
+        Minimum times; `parts` of the work, measured for scale, are not in `ratio`.
+    ratio, strongest
+        The best of the others divided by ours, and its name: ``"reference"`` or a rival's.
+    missing
+        Names of rivals that are not installed.
+    remarks
+        How the results of the others compare with ours.
     gemm_share, memory_share
         Fraction of this machine's measured peak, of matrix products and of memory traffic, that ours reaches; None
         where the work contains hardly any.
@@ -78,7 +89,11 @@ class Row:
     ours: float
     reference: float
     rivals: dict[str, float]
+    parts: dict[str, float]
+    missing: list[str]
+    remarks: dict[str, str]
     ratio: float
+    strongest: str
     unit: str
     threads: int
     device: str
@@ -109,7 +124,7 @@ def held(contest: Contest, peak: Peak, device: str) -> Row:
     clock = time.perf_counter()
     ours = [contest.ours()]
     first = time.perf_counter() - clock
-    others = {"reference": contest.reference, **contest.rivals}
+    others = {"reference": contest.reference, **contest.rivals, **contest.parts}
     theirs = {name: [program()] for name, program in others.items()}
     if contest.warm:
         ours, theirs = [], {name: [] for name in others}
@@ -118,12 +133,17 @@ def held(contest: Contest, peak: Peak, device: str) -> Row:
         for name, program in others.items():
             theirs[name].append(program())
     mine, best = min(ours), {name: min(times) for name, times in theirs.items()}
+    strongest = min(("reference", *contest.rivals), key=best.__getitem__)
     return Row(
         name=contest.name,
         ours=mine,
         reference=best["reference"],
         rivals={name: best[name] for name in contest.rivals},
-        ratio=min(best.values()) / mine,
+        parts={name: best[name] for name in contest.parts},
+        missing=list(contest.missing),
+        remarks=dict(contest.remarks()),
+        ratio=best[strongest] / mine,
+        strongest=strongest,
         unit=contest.unit,
         threads=1,
         device=device,
@@ -183,15 +203,19 @@ def _rows(names: Sequence[str], quick: bool) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Format rows as text: one line per program, and the machine.
+    """Format rows as text: the strongest of the others first, then every one of them, and the machine.
 
-    >>> others = {"torch.compile": 0.08}
-    >>> row = Row("a", 2e-3, 0.1, others, 40.0, "s per step", 1, "cpu", 40.0, 0.25, None, 1e11, 1e10, 5, 0.1, "steps")
+    >>> row = Row("a", 2e-3, 0.1, {"torch.compile": 0.08}, {"a copy": 1e-3}, ["JAX"], {"reference": "1 % off"}, 40.0,
+    ...           "torch.compile", "s per step", 1, "cpu", 40.0, 0.25, None, 1e11, 1e10, 5, 0.1, "steps")
     >>> print(table([row]))
-    name       ours       reference  ratio    goal    of GEMM   of memory  unit
-    a          0.002      0.1        40.0     40      25 %      -          s per step
+    name       ours       strongest  ratio    goal    of GEMM   of memory  unit
+    a          0.002      0.08       40.0     40      25 %      -          s per step
     <BLANKLINE>
-    a: steps; torch.compile 0.08
+    a: steps
+      40.0 times ours (0.08): torch.compile
+      50.0 times ours (0.1): reference (1 % off)
+      0.50 times ours (0.001): a copy, part of the work
+      not installed: JAX
     one thread of cpu; peak: 100 GFLOP/s float32 GEMM, 10 GB/s of memory
     """
     if not rows:
@@ -201,13 +225,24 @@ def table(rows: Sequence[Row]) -> str:
         return "-" if value is None else f"{100 * value:.0f} %"
 
     width = max(9, *(len(row.name) for row in rows))
-    lines = [f"{'name':{width}s}  ours       reference  ratio    goal    of GEMM   of memory  unit"]
+    lines = [f"{'name':{width}s}  ours       strongest  ratio    goal    of GEMM   of memory  unit"]
     for row in rows:
-        numbers = f"{row.ours:<9.3g}  {row.reference:<9.3g}  {row.ratio:<7.1f}  {row.goal:<6g}"
+        numbers = f"{row.ours:<9.3g}  {row.ratio * row.ours:<9.3g}  {row.ratio:<7.1f}  {row.goal:<6g}"
         shares = f"{share(row.gemm_share):8s}  {share(row.memory_share):9s}"
         lines.append(f"{row.name:{width}s}  {numbers}  {shares}  {row.unit}")
-    rivals = [";".join(["", *(f" {name} {time:.3g}" for name, time in row.rivals.items())]) for row in rows]
-    lines += ["", *(f"{row.name}: {row.work}{others}" for row, others in zip(rows, rivals, strict=True))]
     last = rows[-1]
     peaks = f"{last.gemm_peak / 1e9:.0f} GFLOP/s float32 GEMM, {last.memory_peak / 1e9:.0f} GB/s of memory"
-    return "\n".join([*lines, f"one thread of {last.device}; peak: {peaks}"])
+    return "\n".join([*lines, "", *map(_others, rows), f"one thread of {last.device}; peak: {peaks}"])
+
+
+def _others(row: Row) -> str:
+    """All others of a row, the fastest first."""
+
+    def line(name: str, time: float, more: str = "") -> str:
+        remark = f" ({row.remarks[name]})" if name in row.remarks else ""
+        return f"  {time / row.ours:.{1 if time > row.ours else 2}f} times ours ({time:.3g}): {name}{more}{remark}"
+
+    rivals = sorted({"reference": row.reference, **row.rivals}.items(), key=lambda pair: pair[1])
+    lines = [f"{row.name}: {row.work}", *(line(*rival) for rival in rivals)]
+    lines += [line(*part, ", part of the work") for part in row.parts.items()]
+    return "\n".join([*lines, *(f"  not installed: {', '.join(row.missing)}" for _ in row.missing[:1])])

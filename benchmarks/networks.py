@@ -1,6 +1,6 @@
 """What the benchmarks of networks share: an experiment sized to be timed, our step, and one run in plain PyTorch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +23,10 @@ def experiment(
     spacing: int,
     snapshots: int,
     measure: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Sequence[float]] | None = None,
     **training: Any,
 ) -> NetworkExperiment:
-    """Runs of one setting at fixed LR, all in one shard, with a snapshot every `spacing` steps."""
+    """Runs of one setting (or over a `grid`) at fixed LR, all in one shard, with a snapshot every `spacing` steps."""
     held = {"protocol": "fixed-lr", "optimizer": "sgd", "batch_size": batch, "burn_in": 0, "steps": spacing * snapshots}
     found = NetworkExperiment.from_mapping(
         {
@@ -35,9 +36,9 @@ def experiment(
             "data": data,
             "model": model,
             "training": held | training,
-            "grid": {"lr": [LR], "weight_decay": [DECAY]},
+            "grid": grid or {"lr": [LR], "weight_decay": [DECAY]},
             "measure": {"snapshots": snapshots, "spacing": spacing, **(measure or {})},
-            "shards": {"runs_per_shard": runs},
+            "shards": {"runs_per_shard": 1000},
         }
     )
     assert isinstance(found, NetworkExperiment)
@@ -47,8 +48,8 @@ def experiment(
 class Ours:
     """The ensemble's step: draw minibatches, gradients, statistics, update, and snapshots when due."""
 
-    def __init__(self, plan: NetworkExperiment, data: Dataset) -> None:
-        self.ensemble = Ensemble(plan, plan.runs, data)
+    def __init__(self, plan: NetworkExperiment, data: Dataset, device: str = "cpu") -> None:
+        self.ensemble = Ensemble(plan, plan.runs, data, device)
         self.state = self.ensemble.start()
 
     def step(self) -> None:
@@ -61,13 +62,13 @@ class Reference:
 
     def __init__(self, network: Callable[[], nn.Module], inputs: Tensor, labels: Tensor, batch: int) -> None:
         torch.manual_seed(0)
-        self.network, self.inputs, self.labels, self.batch = network(), inputs, labels, batch
+        self.network, self.inputs, self.labels, self.batch = network().to(inputs.device), inputs, labels, batch
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, weight_decay=DECAY)
 
     @torch.enable_grad()
     def gradient(self) -> None:
         """The gradient of a minibatch."""
-        rows = torch.randint(len(self.labels), (self.batch,))
+        rows = torch.randint(len(self.labels), (self.batch,), device=self.labels.device)
         loss = functional.cross_entropy(self.network(self.inputs[rows]), self.labels[rows])
         self.optimizer.zero_grad()
         loss.backward()

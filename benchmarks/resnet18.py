@@ -20,12 +20,12 @@ def images(count: int = 1024) -> Dataset:
     return Dataset("noise", inputs, rng.integers(10, size=count), 10, (3, 32, 32))
 
 
-def ensemble(spacing: int) -> Ours:
-    """Four runs of an ensemble, a snapshot every `spacing` steps."""
+def ensemble(spacing: int, runs: int = TOGETHER, device: str = "cpu") -> Ours:
+    """Some runs of an ensemble, a snapshot every `spacing` steps."""
     # The data are a placeholder: the ensemble is given its images.
     data, model = {"name": "digits-images"}, {"name": "resnet18", "width": WIDTH}
-    plan = experiment(data, model, runs=TOGETHER, batch=BATCH, spacing=spacing, snapshots=40)
-    return Ours(plan, images())
+    plan = experiment(data, model, runs=runs, batch=BATCH, spacing=spacing, snapshots=40)
+    return Ours(plan, images(), device)
 
 
 class _Unit(nn.Module):
@@ -70,14 +70,15 @@ class Plain(nn.Module):
         return functional.linear(self.units(self.norm(self.stem(x)).relu()).mean((2, 3)), self.head)
 
 
-def one_run() -> Reference:
+def one_run(device: str = "cpu") -> Reference:
     """One run of the same network, channels last."""
     data = images()
-    inputs = torch.as_tensor(data.inputs).view(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    there = torch.as_tensor(data.inputs, device=device)
+    inputs = there.view(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     return Reference(
         lambda: Plain().to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         inputs,
-        torch.as_tensor(data.labels),
+        torch.as_tensor(data.labels, device=device),
         BATCH,
     )
 

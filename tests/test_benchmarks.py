@@ -3,12 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from benchmarks import NAMES
+from benchmarks import NAMES, digits, neighbours, rivals
+from benchmarks.contest import Contest, Peak, held
+
+#: torch.compile of torch 2.13 warns about itself.
+COMPILING = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch")
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +33,72 @@ def test_unknown_benchmark_is_refused():
     done = benchmarks("digit")
     assert done.returncode == 2
     assert "no benchmark 'digit'" in done.stderr
+
+
+def test_a_row_leads_with_the_strongest_rival():
+    others = {"slow": lambda: 5.0, "fast": lambda: 2.0}
+    part, remarks = {"a part": lambda: 0.1}, lambda: {"fast": "1 % wrong"}
+    contest = Contest("a", "w", "s", lambda: 1.0, lambda: 3.0, 2.0, others, part, ["JAX"], remarks)
+    row = held(contest, Peak(1.0, 1.0), "cpu")
+    assert (row.ratio, row.strongest) == (2.0, "fast")
+    assert (row.rivals, row.parts) == ({"slow": 5.0, "fast": 2.0}, {"a part": 0.1})
+    assert (row.missing, row.remarks) == (["JAX"], {"fast": "1 % wrong"})
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return digits.ensemble((16,))
+
+
+@pytest.mark.usefixtures("one_thread")
+@torch.no_grad()
+def test_torch_rivals_take_our_steps(ours):
+    start = digits.start_of(ours)
+    for rival in (rivals.loop(start), rivals.vmapped(start)):
+        assert digits.difference(ours, rival) < 1e-6
+
+
+@pytest.mark.parametrize("planted", ["rate", "decay", "labels", "head"])
+@pytest.mark.usefixtures("one_thread")
+@torch.no_grad()
+def test_a_rival_with_a_planted_fault_is_not_timed(ours, planted):
+    start = digits.start_of(ours)
+    value = getattr(start, planted)
+    wrong = value.roll(1) if planted == "labels" else 1.01 * value
+    with pytest.raises(AssertionError, match="differ from ours"):
+        digits.difference(ours, rivals.loop(replace(start, **{planted: wrong})))
+
+
+@COMPILING
+def test_a_rival_that_is_not_installed_is_named(ours, monkeypatch):
+    monkeypatch.setattr(rivals, "find_spec", lambda name: None)
+    found, missing = rivals.perceptrons(digits.start_of(ours))
+    assert missing == ["JAX"]
+    assert not any("JAX" in name for name in found)
+
+
+def test_exact_neighbours_are_those_of_a_slow_path():
+    x = neighbours.slow(40, 500, np.random.default_rng(0))
+    assert (neighbours.exact(x, np.arange(40)) == neighbours.ours(x)).all()
+    assert (neighbours.sklearn(neighbours.unit(x)) == neighbours.ours(x)).all()
+
+
+@COMPILING
+@pytest.mark.long
+@pytest.mark.usefixtures("one_thread")
+@torch.no_grad()
+def test_compiled_rivals_take_our_steps():
+    wide = digits.ensemble((16, 8))
+    found, _ = rivals.perceptrons(digits.start_of(wide))
+    for name, rival in found.items():
+        assert digits.difference(wide, rival) < digits.TOLERANCE, name
+
+
+@pytest.mark.long
+def test_neighbours_of_faiss():
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    x = neighbours.slow(300, 2000, np.random.default_rng(0))
+    assert (neighbours.faiss(neighbours.centred(x)) == neighbours.ours(x)).mean() > 0.98
 
 
 @pytest.mark.long
