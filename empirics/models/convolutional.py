@@ -242,7 +242,7 @@ class ResNet18(Compiled, _Convolutional):
         from empirics.models.kernels.conv_plan import BATCH, ConvPlan  # numba takes a second to import
 
         if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
-            units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]
+            units = [(*unit, unit.projects) for unit in self._units]
             self._plan = ConvPlan.of(self.shape, units, self.classes, batch, dtype)
         return self._plan
 
