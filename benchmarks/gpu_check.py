@@ -91,10 +91,11 @@ def rounding(device: str) -> dict[str, Any]:
     """Compare a few steps of every kind of network in float64: the sums of every step differ by rounding alone."""
     from benchmarks.networks import Ours, experiment
     from empirics.data.loading import load
+    from empirics.models import MODELS
     from empirics.training.record import Raw
 
     apart = {}
-    for model in ("mlp", "convnet", "resnet18", "transformer"):
+    for model in MODELS.names:
         size = {"hidden": [16]} if model == "mlp" else {"width": 8 if model == "transformer" else 2}
         data, table = {"name": "digits-images"}, {"name": model, **size}
         plan = experiment(data, table, runs=3, batch=32, spacing=20, snapshots=20, burn_in=10**7, dtype="float64")

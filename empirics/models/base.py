@@ -84,12 +84,14 @@ def directions(blocks: Sequence[Block]) -> int:
     return sum(block.parts * (block.weights_of_part - 1) for block in blocks)
 
 
-def _is_centred(gradient: Tensor, block: Block) -> bool:
-    """Whether the rows of the gradient (1, ...) of every part sum to 0 up to rounding; False for a single row."""
-    rows = gradient.view(block.parts, block.shape[0] // block.parts, -1)
-    if rows.shape[1] == 1:
-        return False
-    return bool(rows.sum(1).abs().max() <= INVARIANCE_TOLERANCE * rows.abs().sum(1).max())
+def is_centred(gradient: Tensor, parts: int, tolerance: float) -> bool:
+    """Whether the rows of the gradient of every part sum to 0, so that the loss is flat along the mean of the rows.
+
+    False for parts of a single row, and without a gradient.
+    """
+    rows = gradient.detach().double().reshape(parts, len(gradient) // parts, -1)
+    size = rows.norm()
+    return bool(rows.shape[1] > 1 and size > 0 and rows.sum(1).norm() <= tolerance * size)
 
 
 class ModelError(ExperimentError):
@@ -162,7 +164,7 @@ class Model(ABC):
         for i, block in enumerate(self.blocks):
             if not block.scale_invariant:
                 continue
-            if block.centred != _is_centred(gradients[i], block):
+            if block.centred != is_centred(gradients[i][0], block.parts, INVARIANCE_TOLERANCE):
                 stated = "flat along the mean of its rows" if block.centred else "without a flat direction"
                 raise ModelError(f"{block.name} is not {stated} as stated")
             w, g = weights[i].view(block.parts, -1), gradients[i].view(block.parts, -1)

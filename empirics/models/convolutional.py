@@ -9,7 +9,8 @@ that time; ``python -m benchmarks ensembles`` compares both with each other and 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -62,8 +63,13 @@ class _Convolutional(FunctionalModel):
     def __init__(
         self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
     ) -> None:
-        super().__init__(int(np.prod(shape)), classes, eps, head_norm)
+        super().__init__(math.prod(shape), classes, eps, head_norm)
         self.shape, self.width = shape, width
+        self.blocks = tuple(self._layers())
+
+    @abstractmethod
+    def _layers(self) -> Iterator[Block]:
+        """Yield the trained tensors, in order."""
 
     @classmethod
     def of(cls, table: "ModelTable", data: "Dataset") -> Model:
@@ -110,12 +116,11 @@ class ConvNet(_Convolutional):
 
     pooled: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
-    def __init__(
-        self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
-    ) -> None:
-        super().__init__(shape, classes, width, eps, head_norm)
-        channels = (shape[0], width, 2 * width, 4 * width, 8 * width)
-        self.blocks = tuple(_filters(f"convolution {i}", channels[i], channels[i - 1], 3) for i in range(1, 5))
+    def _layers(self) -> Iterator[Block]:
+        into = self.shape[0]
+        for i in range(4):
+            yield _filters(f"convolution {i + 1}", self.width * 2**i, into, 3)
+            into = self.width * 2**i
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Compute the outputs, shape (run, batch, class)."""
@@ -188,6 +193,7 @@ class ResNet18(Compiled, _Convolutional):
     """
 
     kernel_module = "empirics.models.kernels.conv"
+    _units: list[_Unit]
 
     def __init__(
         self,
@@ -201,19 +207,19 @@ class ResNet18(Compiled, _Convolutional):
         super().__init__(shape, classes, width, eps, head_norm)
         self.compiled = compiled
         self._plan: ConvPlan | None = None
-        units, into = [], width
+
+    def _layers(self) -> Iterator[Block]:
+        self._units, into = [], self.width
         for stage in range(4):
-            out = width * 2**stage
-            units += [_Unit(into, out, 1 if stage == 0 else 2), _Unit(out, out, 1)]
+            out = self.width * 2**stage
+            self._units += [_Unit(into, out, 1 if stage == 0 else 2), _Unit(out, out, 1)]
             into = out
-        self._units = tuple(units)
-        blocks = [_filters("stem", width, shape[0], 3)]
-        for i, unit in enumerate(units, start=1):
-            blocks.append(_filters(f"unit {i} first", unit.out, unit.into, 3))
-            blocks.append(_filters(f"unit {i} second", unit.out, unit.out, 3))
+        yield _filters("stem", self.width, self.shape[0], 3)
+        for i, unit in enumerate(self._units, start=1):
+            yield _filters(f"unit {i} first", unit.out, unit.into, 3)
+            yield _filters(f"unit {i} second", unit.out, unit.out, 3)
             if unit.projects:
-                blocks.append(_filters(f"unit {i} shortcut", unit.out, unit.into, 1))
-        self.blocks = tuple(blocks)
+                yield _filters(f"unit {i} shortcut", unit.out, unit.into, 1)
 
     def logits(self, weights: Sequence[Tensor], frozen: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Compute the outputs, shape (run, batch, class)."""
@@ -242,7 +248,7 @@ class ResNet18(Compiled, _Convolutional):
         from empirics.models.kernels.conv_plan import BATCH, ConvPlan  # numba takes a second to import
 
         if self._plan is None or (self._plan.places[BATCH], self._plan.memory.dtype) != (batch, dtype):
-            units = [(unit.into, unit.out, unit.stride, unit.projects) for unit in self._units]
+            units = [(*unit, unit.projects) for unit in self._units]
             self._plan = ConvPlan.of(self.shape, units, self.classes, batch, dtype)
         return self._plan
 
@@ -267,20 +273,16 @@ class PreActResNet18(_Convolutional):
     (43692, 180, 43512)
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], classes: int, width: int, eps: float = 1e-12, head_norm: float = 10.0
-    ) -> None:
-        super().__init__(shape, classes, width, eps, head_norm)
+    def _layers(self) -> Iterator[Block]:
         self._streams: list[list[tuple[int, int, int]]] = []  # channels and size of the filters that add to a stream
-        blocks, into, size = [], shape[0], 3
+        into, size = self.shape[0], 3
         for stage in range(4):
-            out = width * 2**stage
+            out = self.width * 2**stage
             self._streams.append([(into, size, size), (out, 3, 3), (out, 3, 3)])
-            blocks.append(Block(f"stage {stage + 1} stream", (out, sum(self._sizes(stage))), parts=out))
-            blocks.append(_filters(f"unit {2 * stage + 1} first", out, into if stage else out, 3))
-            blocks.append(_filters(f"unit {2 * stage + 2} first", out, out, 3))
+            yield Block(f"stage {stage + 1} stream", (out, sum(self._sizes(stage))), parts=out)
+            yield _filters(f"unit {2 * stage + 1} first", out, into if stage else out, 3)
+            yield _filters(f"unit {2 * stage + 2} first", out, out, 3)
             into, size = out, 1
-        self.blocks = tuple(blocks)
 
     def _sizes(self, stage: int) -> list[int]:
         """Count the weights of each of the three filters of a row."""

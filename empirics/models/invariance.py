@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from empirics.models.base import is_centred
 from empirics.models.groups import Group
 from empirics.models.products import InnerProducts, by_itself
 
@@ -143,7 +144,7 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
             blocks = alone.blocks if alone else 0
             mine = tuple(group for group in groups if any(piece.name == name for piece in group.pieces))
             found = row.group("invariant", blocks).violation
-            centred = blocks > 0 and _adds_up_to_nothing(measurement.gradients[name], blocks)
+            centred = blocks > 0 and is_centred(measurement.gradients[name], blocks, TOLERANCE)
             shape = tuple(parameter.shape)
             rows.append(TensorBlocks(name, shape, blocks, blocks > 0, found, centred, _role(name, mine), mine))
         return rows
@@ -320,15 +321,6 @@ class _Measurement:
 def _restore(views: list[Tensor], before: list[Tensor]) -> None:
     for view, value in zip(views, before, strict=True):
         view.copy_(value)
-
-
-def _adds_up_to_nothing(gradient: Tensor, blocks: int) -> bool:
-    """Whether the rows of every block sum to 0, so that the loss is flat along the mean of the weights' rows."""
-    if gradient.shape[0] == blocks:
-        return False
-    rows = gradient.detach().double().reshape(blocks, gradient.shape[0] // blocks, -1)
-    size = torch.linalg.vector_norm(rows)
-    return bool(size > 0 and torch.linalg.vector_norm(rows.sum(1)) <= TOLERANCE * size)
 
 
 def _rms(values: list[float]) -> float:

@@ -95,7 +95,9 @@ NETWORKS: dict[str, dict[str, str]] = {
     "mlp, RMSNorm": {"model": RMS, "optimizer": "adam-l2"},
     "mlp, tanh": {"model": f'{RMS}\nactivation = "tanh"', "protocol": "fixed-elr", "optimizer": "momentum"},
     "convnet": {"model": 'name = "convnet"\nwidth = 2', "data": IMAGES, "optimizer": "momentum"},
+    "paper-convnet": {"model": 'name = "paper-convnet"\nwidth = 2', "data": IMAGES, "protocol": "fixed-elr"},
     "resnet18": {"model": 'name = "resnet18"\nwidth = 2', "data": IMAGES, "optimizer": "adamw"},
+    "preact-resnet18": {"model": 'name = "preact-resnet18"\nwidth = 2', "data": IMAGES},
     "transformer": {
         "model": 'name = "transformer"\nwidth = 8\ndepth = 1\nheads = 2',
         "data": 'name = "modular-addition"\nmodulus = 7',

@@ -41,7 +41,7 @@ LOOP = (
     ),
     Named(
         "models/own.py",
-        "OwnModel._placed",
+        "OwnModel.logits",
         "in the first step only: the buffers of a user's module move to the card",
         "own module, frozen head",
     ),

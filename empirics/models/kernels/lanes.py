@@ -64,10 +64,38 @@ def _spread(builder: Any, number: Any) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), None))
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Point at the vector that begins at an element of a flat array."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_number(kind.dtype), LANES).as_pointer())
+def _whole(value: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(64), value)
+
+
+class _Lines:
+    """Vectors in flat arrays of one type, in code that is being built."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any) -> None:
+        self.context, self.builder, self.kind = context, builder, kind
+        self.vector = ir.VectorType(_number(kind.dtype), LANES)
+
+    def at(self, array: Any, start: Any, *steps: tuple[Any, Any]) -> Any:
+        """Point at the vector that begins at ``start + step · number + ...``."""
+        for step, number in steps:
+            start = self.builder.add(start, self.builder.mul(step, number))
+        data = self.context.make_array(self.kind)(self.context, self.builder, array).data
+        return self.builder.bitcast(self.builder.gep(data, [start]), self.vector.as_pointer())
+
+    def read(self, place: Any) -> Any:
+        """Read a vector."""
+        found = self.builder.load(place)
+        found.align = self.kind.dtype.bitwidth // 8
+        return found
+
+    def write(self, value: Any, place: Any) -> Any:
+        """Write a vector; returns what a function without a result returns."""
+        self.builder.store(value, place).align = self.kind.dtype.bitwidth // 8
+        return self.context.get_dummy_value()
+
+    def muladd(self, a: Any, b: Any, register: Any) -> None:
+        """Add a product to a register."""
+        self.builder.store(_fused(self.builder, a, b, self.builder.load(register)), register)
 
 
 @intrinsic
@@ -75,9 +103,8 @@ def load(context, x, at):  # type: ignore[no-untyped-def]
     """Read the vector that begins at ``x[at]``."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        found = builder.load(_place(context, builder, signature.args[0], *arguments))
-        found.align = signature.args[0].dtype.bitwidth // 8
-        return found
+        lines = _Lines(context, builder, signature.args[0])
+        return lines.read(lines.at(*arguments))
 
     return Lanes(x.dtype)(x, types.int64), generate
 
@@ -87,10 +114,8 @@ def store(context, x, at, value):  # type: ignore[no-untyped-def]
     """Write a vector to memory, beginning at ``x[at]``."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x, at, value = arguments
-        done = builder.store(value, _place(context, builder, signature.args[0], x, at))
-        done.align = signature.args[0].dtype.bitwidth // 8
-        return context.get_dummy_value()
+        lines = _Lines(context, builder, signature.args[0])
+        return lines.write(arguments[2], lines.at(*arguments[:2]))
 
     return types.void(x, types.int64, value), generate
 
@@ -178,23 +203,19 @@ def _tile(rows: int) -> Any:
     @intrinsic
     def tile(context, y, y0, y_row, x, x0, x_row, x_step, w, w0, w_step, depth):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            kind = signature.args[0]
-            vector, size = ir.VectorType(_number(kind.dtype), LANES), kind.dtype.bitwidth // 8
             y, y0, y_row, x, x0, x_row, x_step, w, w0, w_step, depth = arguments
-            data = context.make_array(kind)(context, builder, x).data
-            sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(rows)]
-            starts = [builder.add(x0, builder.mul(x_row, ir.Constant(x_row.type, i))) for i in range(rows)]
+            lines = _Lines(context, builder, signature.args[0])
+            data = context.make_array(lines.kind)(context, builder, x).data
+            sums = [cgutils.alloca_once_value(builder, ir.Constant(lines.vector, None)) for _ in range(rows)]
+            starts = [builder.add(x0, builder.mul(x_row, _whole(i))) for i in range(rows)]
             with cgutils.for_range(builder, depth) as loop:
-                at = builder.add(w0, builder.mul(loop.index, w_step))
-                line = builder.load(_place(context, builder, kind, w, at))
-                line.align = size
+                line = lines.read(lines.at(w, w0, (loop.index, w_step)))
                 along = builder.mul(loop.index, x_step)
                 for start, one in zip(starts, sums, strict=True):
                     factor = builder.load(builder.gep(data, [builder.add(start, along)]))
-                    builder.store(_fused(builder, _spread(builder, factor), line, builder.load(one)), one)
+                    lines.muladd(_spread(builder, factor), line, one)
             for i, one in enumerate(sums):
-                at = builder.add(y0, builder.mul(y_row, ir.Constant(y_row.type, i)))
-                builder.store(builder.load(one), _place(context, builder, kind, y, at)).align = size
+                lines.write(builder.load(one), lines.at(y, y0, (y_row, _whole(i))))
             return context.get_dummy_value()
 
         wide = types.int64
@@ -211,18 +232,9 @@ def turn(context, y, y0, y_row, x, x0, x_row):  # type: ignore[no-untyped-def]
     """Transpose a square of `LANES` by `LANES` numbers: ``y[y0 + k y_row + i] = x[x0 + i x_row + k]``."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        kind = signature.args[0]
-        size = kind.dtype.bitwidth // 8
         y, y0, y_row, x, x0, x_row = arguments
-
-        def row(array: Any, start: Any, step: Any, i: int) -> Any:
-            at = builder.add(start, builder.mul(step, ir.Constant(step.type, i)))
-            return _place(context, builder, kind, array, at)
-
-        rows = []
-        for i in range(LANES):
-            rows.append(builder.load(row(x, x0, x_row, i)))
-            rows[-1].align = size
+        lines = _Lines(context, builder, signature.args[0])
+        rows = [lines.read(lines.at(x, x0, (x_row, _whole(i)))) for i in range(LANES)]
         # A perfect shuffle of the rows, with the numbers of each two interleaved, moves one bit of the row's number
         # to that of the column; after as many shuffles as it has bits the two have changed places.
         half, masks = LANES // 2, []
@@ -233,7 +245,7 @@ def turn(context, y, y0, y_row, x, x0, x_row):  # type: ignore[no-untyped-def]
             halves = zip(rows[:half], rows[half:], strict=True)
             rows = [builder.shuffle_vector(a, b, mask) for a, b in halves for mask in masks]
         for i, one in enumerate(rows):
-            builder.store(one, row(y, y0, y_row, i)).align = size
+            lines.write(one, lines.at(y, y0, (y_row, _whole(i))))
         return context.get_dummy_value()
 
     wide = types.int64
@@ -254,38 +266,6 @@ def total(context, vector):  # type: ignore[no-untyped-def]
         return builder.extract_element(summed, ir.Constant(_INDEX, 0))
 
     return vector.dtype(vector), generate
-
-
-class _Lines:
-    """Helper of the two functions below: vectors in flat arrays of one type, in code that is being built."""
-
-    def __init__(self, context: Any, builder: Any, kind: Any) -> None:
-        self.context, self.builder, self.kind = context, builder, kind
-        self.vector = ir.VectorType(_number(kind.dtype), LANES)
-
-    def at(self, array: Any, start: Any, *steps: tuple[Any, Any]) -> Any:
-        """Point at the vector that begins at ``start + step · number + ...``."""
-        for step, number in steps:
-            start = self.builder.add(start, self.builder.mul(step, number))
-        return _place(self.context, self.builder, self.kind, array, start)
-
-    def read(self, place: Any) -> Any:
-        """Read a vector."""
-        found = self.builder.load(place)
-        found.align = self.kind.dtype.bitwidth // 8
-        return found
-
-    def write(self, value: Any, place: Any) -> None:
-        """Write a vector."""
-        self.builder.store(value, place).align = self.kind.dtype.bitwidth // 8
-
-    def muladd(self, a: Any, b: Any, register: Any) -> None:
-        """Add a product to a register."""
-        self.builder.store(_fused(self.builder, a, b, self.builder.load(register)), register)
-
-
-def _whole(value: int) -> ir.Constant:
-    return ir.Constant(ir.IntType(64), value)
 
 
 @intrinsic

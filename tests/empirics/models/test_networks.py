@@ -196,6 +196,25 @@ def test_the_counts_of_the_paper():
     resnet.check(10)
 
 
+@pytest.mark.long
+def test_directions_of_the_papers_resnet_are_the_rank_of_its_gradients():
+    """On pictures so large that every weight meets a pixel: filters and channels are all that is flat."""
+    model, runs, cpu = PreActResNet18((1, 32, 32), classes=10, width=1, eps=1e-30), 31, torch.device("cpu")
+    one = model.initial([np.random.default_rng(1)], np.array([50.0]), torch.float64, cpu)
+    weights = [w.expand(runs, *w.shape[1:]).contiguous() for w in one]
+    frozen, rows = model.fixed(np.random.default_rng(0), runs, torch.float64, cpu), []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(95):
+        inputs = torch.randn(runs, 6, model.features, dtype=torch.float64, generator=generator)
+        gradients = [torch.empty_like(w) for w in weights]
+        model.loss_and_grad(weights, frozen, inputs, torch.randint(10, (runs, 6), generator=generator), gradients)
+        rows.append(torch.cat([g.flatten(1) for g in gradients], 1))
+    unit = torch.nn.functional.normalize(torch.cat(rows))
+    squares = torch.linalg.eigvalsh(unit.T @ unit)
+    assert len(unit) > model.dimension
+    assert int((squares > 1e-12 * squares[-1]).sum()) == model.directions == model.dimension - 45
+
+
 @pytest.mark.parametrize("network", [PaperConvNet, PreActResNet18])
 def test_gradients_on_pictures_that_do_not_end_as_one_pixel(network):
     model, cpu = network((3, 21, 18), classes=4, width=2), torch.device("cpu")
