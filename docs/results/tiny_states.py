@@ -43,9 +43,9 @@ def burnt_in(experiment, runs):
 
 def step_gradient(ensemble, state, row, out):
     """Write the gradient that a step from here is taken with, all its noise added, shape (run, d)."""
-    ensemble._step.take(state, row, out)
+    ensemble._step.take(state, state.step, row, out)
     if ensemble._noise is not None:
-        ensemble._noise.add(state, out, torch.linalg.vecdot(state.flat, state.flat))
+        ensemble._noise.add(state, state.step, out, torch.linalg.vecdot(state.flat, state.flat))
 
 
 def middling(rates):

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import TrainingStep, decayed
+from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 
 class Adam(TrainingStep):
@@ -15,10 +15,14 @@ class Adam(TrainingStep):
         """The two averages."""
         return {"average": torch.zeros_like(weights), "square": torch.zeros_like(weights)}
 
-    def normalised(self, gradient: Tensor, state: dict[str, Tensor], step: int) -> Tensor:
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """What the averages are divided by: ``1 − β₁^t``, and the root of ``1 − β₂^t``."""
+        beta1, beta2 = self.settings[:2]
+        return 1 - beta1 ** (step + 1), (1 - beta2 ** (step + 1)) ** 0.5
+
+    def normalised(self, gradient: Tensor, state: dict[str, Tensor], numbers: Numbers) -> Tensor:
         """Average gradient divided by the root of the average squared gradient."""
-        beta1, beta2, eps = self.settings[:3]
-        unbias1, root2 = 1 - beta1 ** (step + 1), (1 - beta2 ** (step + 1)) ** 0.5
+        (beta1, beta2, eps), (unbias1, root2) = self.settings[:3], numbers
         average = state["average"].lerp_(gradient, 1 - beta1)
         square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         return (average / unbias1).div_(square.sqrt().div_(root2).add_(eps))
@@ -30,10 +34,10 @@ class AdamW(Adam):
     name: ClassVar[str] = "adamw"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The normalised gradient, plus the decay."""
-        return self.normalised(gradient, state, step).addcmul_(weights, weight_decay.unsqueeze(1))
+        return self.normalised(gradient, state, numbers).addcmul_(weights, weight_decay.unsqueeze(1))
 
 
 class AdamL2(Adam):
@@ -42,7 +46,7 @@ class AdamL2(Adam):
     name: ClassVar[str] = "adam-l2"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The normalised gradient of the loss with its penalty."""
-        return self.normalised(decayed(weights, gradient, weight_decay), state, step)
+        return self.normalised(decayed(weights, gradient, weight_decay), state, numbers)

@@ -21,9 +21,10 @@ from empirics.training.curvature import Curvature
 from empirics.training.experiment import NetworkExperiment
 from empirics.training.feed import Feeds
 from empirics.training.gradient import Halves, StepGradient, WholeBatch, isotropic_noise, noise_size
-from empirics.training.optimizer import Settings, TrainingStep
+from empirics.training.optimizer import Numbers, Settings, TrainingStep
 from empirics.training.protocol import TrainingProtocol
 from empirics.training.record import WINDOW, Look, Part, Raw, SnapshotColumn, Sum, sums
+from empirics.training.repeated import RepeatedStep
 from empirics.training.sampling import Stream, Vectors, frozen_generator, generator
 from empirics.training.schedule import Schedule
 from empirics.training.state import Components, TrainingState
@@ -84,6 +85,7 @@ class Ensemble:
             drawn = experiment.data.label_noise if experiment.data.fresh_noise else 0.0
             self.whole = WholeSet.of(self.model, self.frozen, self.feeds.samples, data.classes, drawn)
         self._curvature = self._probes()
+        self._repeated: RepeatedStep | None = None
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
@@ -146,40 +148,70 @@ class Ensemble:
 
     def advance(self, state: TrainingState) -> None:
         """Do one step: gradient, statistics at the weights it was taken at, update."""
-        row, flat, gradient = state.rows[state.filled], state.flat, self.gradient
-        self._step.take(state, row, gradient)
+        number, rest = divmod(state.step - self.times.burn_in + 1, self.times.spacing)
+        if number > 0 and rest == 0:
+            self.move(state, state.step, state.rows[state.filled], self.numbers(state.step), number - 1)
+        elif self.experiment.training.graph:
+            if self._repeated is None or self._repeated.state is not state:
+                self._repeated = RepeatedStep(self, state)
+            self._repeated.advance()
+        else:
+            self.move(state, state.step, state.rows[state.filled], self.numbers(state.step))
+        state.step += 1
+        state.filled += 1
+        self._written(state)
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """What changes with the step: factors on the rates if scheduled, and the optimiser's numbers."""
+        return *(() if self.schedule.constant else self.schedule.at(step)), *self.optimizer.numbers(step)
+
+    def prepare(self, step: int) -> None:
+        """Draw the random numbers of a step."""
+        self.feeds.train.prepare(step)
+        if self._noise is not None:
+            self._noise.prepare(step)
+
+    def move(
+        self,
+        state: TrainingState,
+        step: int | Tensor,
+        row: Sequence[Tensor],
+        numbers: Numbers,
+        snapshot: int | None = None,
+    ) -> None:
+        """Take the gradient of a step, write its statistics into the row, and update the weights.
+
+        All that changes from step to step are arguments and memory: with its number, (1,), and its `numbers` in tensors
+        the device can repeat what it did. At a snapshot, given by its number, more is measured.
+        """
+        flat, gradient = state.flat, self.gradient
+        self._step.take(state, step, row, gradient)
         radius_sq = torch.linalg.vecdot(flat, flat, out=row[Raw.RADIUS_SQ])
         if self._noise is not None:
-            self._noise.add(state, gradient, radius_sq)
+            self._noise.add(state, step, gradient, radius_sq)
         torch.linalg.vecdot(gradient, gradient, out=row[Raw.GRAD_SQ])
         torch.linalg.vecdot(flat, gradient, out=row[Raw.RADIAL])
-        number, rest = divmod(state.step - self.times.burn_in + 1, self.times.spacing)
-        at_snapshot = number > 0 and rest == 0
-        if at_snapshot:
-            self._snapshot(state, number - 1, radius_sq)
-        lr, push = self._direction(state, radius_sq)
+        if snapshot is not None:
+            self._snapshot(state, snapshot, radius_sq)
+        lr, push = self._direction(state, numbers, radius_sq)
         if self._norm_counted:
             torch.linalg.vecdot(flat, push, out=row[Raw.PUSH_RADIAL])
             torch.linalg.vecdot(push, push, out=row[Raw.PUSH_SQ])
             row[Raw.LR].copy_(lr)
             if (pull := state.optimizer.get("pull")) is not None:
                 row[Raw.PULL].copy_(pull)
-        if at_snapshot:
-            state.pairs[number - 1, SnapshotColumn.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
+        if snapshot is not None:
+            state.pairs[snapshot, SnapshotColumn.ROTATION_SQ] = _rotation(flat, push, lr, radius_sq).square()
         flat.addcmul_(push, lr.unsqueeze(1), value=-1)
         self.protocol.constrain(flat, self.radius)
-        state.step += 1
-        state.filled += 1
-        self._written(state)
 
-    def _direction(self, state: TrainingState, radius_sq: Tensor) -> tuple[Tensor, Tensor]:
+    def _direction(self, state: TrainingState, numbers: Numbers, radius_sq: Tensor) -> tuple[Tensor, Tensor]:
         """Learning rate (run,) and direction (run, d) of this step."""
         rate, weight_decay = self.rate, self.weight_decay
         if not self.schedule.constant:
-            of_lr, of_decay = self.schedule.at(state.step)
-            rate, weight_decay = rate * of_lr, weight_decay * of_decay
+            rate, weight_decay, numbers = rate * numbers[0], weight_decay * numbers[1], numbers[2:]
         lr = self.protocol.learning_rate(rate, radius_sq)
-        return lr, self.optimizer.direction(state.flat, self.gradient, weight_decay, state.optimizer, state.step)
+        return lr, self.optimizer.direction(state.flat, self.gradient, weight_decay, state.optimizer, numbers)
 
     def _written(self, state: TrainingState) -> None:
         """After a step: sum a window that is full or ends here, and record what is due at this step."""

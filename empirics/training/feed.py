@@ -66,7 +66,13 @@ class Feed:
         self._batch = torch.empty(rows, features, dtype=samples.inputs.dtype, device=drawing.device)
         self._groups = len(drawing.runs) * (2 if drawing.halves else 1)
 
-    def at(self, position: int) -> tuple[Tensor, Tensor]:
+    def prepare(self, position: int) -> None:
+        """Draw the random numbers of a minibatch, so that its number can be given in a tensor, shape (1,)."""
+        for drawn in (self._indices, self._fresh, self._moves):
+            if drawn is not None:
+                drawn.prepare(position)
+
+    def at(self, position: int | Tensor) -> tuple[Tensor, Tensor]:
         """Minibatch number `position` of every run.
 
         Returns
@@ -78,13 +84,13 @@ class Feed:
         indices = self._indices.at(position)
         return self._inputs(position, indices), self._labels(position, indices)
 
-    def _inputs(self, position: int, indices: Tensor) -> Tensor:
+    def _inputs(self, position: int | Tensor, indices: Tensor) -> Tensor:
         inputs = torch.index_select(self.samples.inputs, 0, indices, out=self._batch)
         if self._moves is not None:
             inputs = augment(inputs, self._moves.at(position), self._shape)
         return inputs.view(self._groups, -1, inputs.shape[1])
 
-    def _labels(self, position: int, indices: Tensor) -> Tensor:
+    def _labels(self, position: int | Tensor, indices: Tensor) -> Tensor:
         labels = self.samples.labels.index_select(0, indices)
         if self._fresh is not None:
             fresh = self._fresh.at(position)
@@ -92,7 +98,12 @@ class Feed:
         return labels.view(self._groups, -1)
 
     def loss_and_grad(
-        self, model: Model, weights: Sequence[Tensor], frozen: Sequence[Tensor], position: int, out: Sequence[Tensor]
+        self,
+        model: Model,
+        weights: Sequence[Tensor],
+        frozen: Sequence[Tensor],
+        position: int | Tensor,
+        out: Sequence[Tensor],
     ) -> Tensor:
         """Losses of minibatch number `position` and its gradients; see :meth:`Model.loss_and_grad`."""
         indices = self._indices.at(position)

@@ -43,7 +43,7 @@ class StepGradient(ABC):
         self.model, self.frozen, self.feeds = model, frozen, feeds
 
     @abstractmethod
-    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, step: int | Tensor, row: Sequence[Tensor], out: Tensor) -> None:
         """Write the gradient of this step into `out`, shape (run, d), and its losses into the row."""
 
     @abstractmethod
@@ -59,12 +59,12 @@ class WholeBatch(StepGradient):
         self._loss = torch.empty(0)
         self._out, self._out_parts = torch.empty(0), list[Tensor]()
 
-    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, step: int | Tensor, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
         if out is not self._out:  # it is the same in every step
             self._out, self._out_parts = out, views(out, state.blocks)
         parts = self._out_parts
-        self._loss = self.feeds.train.loss_and_grad(self.model, state.weights, self.frozen, state.step, parts)
+        self._loss = self.feeds.train.loss_and_grad(self.model, state.weights, self.frozen, step, parts)
         row[Raw.LOSS].copy_(self._loss)
 
     def pair(self, state: TrainingState, number: int, gradient: Tensor) -> GradientPair:
@@ -88,10 +88,10 @@ class Halves(StepGradient):
         self._out = views(self._gradients.flatten(0, 1), model.blocks)
         self._losses = torch.empty(0)
 
-    def take(self, state: TrainingState, row: Sequence[Tensor], out: Tensor) -> None:
+    def take(self, state: TrainingState, step: int | Tensor, row: Sequence[Tensor], out: Tensor) -> None:
         """See :meth:`StepGradient.take`."""
         self._copies.copy_(state.flat)
-        losses = self.feeds.train.loss_and_grad(self.model, self._weights, self.frozen, state.step, self._out)
+        losses = self.feeds.train.loss_and_grad(self.model, self._weights, self.frozen, step, self._out)
         self._losses = losses.view(2, -1)
         row[Raw.LOSS].copy_(self._losses[0])
         row[Raw.SECOND_LOSS].copy_(self._losses[1])
@@ -127,9 +127,13 @@ class IsotropicNoise:
         invariant = torch.as_tensor(components.scale_invariant, device=like.device)
         self._mask = components.spread(invariant.unsqueeze(1).to(like.dtype))
 
-    def add(self, state: TrainingState, gradient: Tensor, radius_sq: Tensor) -> None:
+    def prepare(self, step: int) -> None:
+        """Draw the noise of a step, so that its number can be given in a tensor, shape (1,)."""
+        self._vectors.prepare(step)
+
+    def add(self, state: TrainingState, step: int | Tensor, gradient: Tensor, radius_sq: Tensor) -> None:
         """Add the noise of this step to the gradient, both (run, d)."""
-        noise = self._components.without_flat(self._vectors.at(state.step) * self._mask)
+        noise = self._components.without_flat(self._vectors.at(step) * self._mask)
         dot = self._components.dot
         flat = self._components.without_flat(state.flat)
         along = dot(flat, noise) / dot(flat, flat).clamp(min=torch.finfo(noise.dtype).tiny)

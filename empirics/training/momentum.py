@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import TrainingStep, decayed
+from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 
 class Momentum(TrainingStep):
@@ -18,7 +18,7 @@ class Momentum(TrainingStep):
         return {"buffer": torch.zeros_like(weights)}
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The buffer."""
         return state["buffer"].mul_(self.settings.momentum).add_(decayed(weights, gradient, weight_decay))
@@ -30,7 +30,7 @@ class Nesterov(Momentum):
     name: ClassVar[str] = "nesterov"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The gradient with its decay, plus `momentum` times the buffer."""
         pull, momentum = decayed(weights, gradient, weight_decay), self.settings.momentum

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from empirics.experiment import ExperimentError
 from empirics.models.base import views
-from empirics.training.optimizer import TrainingStep
+from empirics.training.optimizer import Numbers, TrainingStep
 
 
 class NormalisedSGD(TrainingStep):
@@ -16,7 +16,7 @@ class NormalisedSGD(TrainingStep):
     name: ClassVar[str] = "normalised-sgd"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The unit vector along the gradient (0 if that is 0), plus the decay."""
         size = torch.linalg.vecdot(gradient, gradient).sqrt_().clamp_(min=torch.finfo(gradient.dtype).tiny)
@@ -75,7 +75,7 @@ class Muon(TrainingStep):
         return {"average": torch.zeros_like(weights)}
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The polar factors of the averages, plus the decay."""
         momentum = self.settings.momentum

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from empirics.models.base import Block
 
+#: Numbers that change with the step.
+Numbers = Sequence[float | Tensor]
+
 
 class Settings(NamedTuple):
     """Constants of the optimisers, the same for all runs, as torch.optim means them; each uses those it needs."""
@@ -39,9 +42,13 @@ class TrainingStep(ABC):
         """
         return {}
 
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """Numbers that a direction needs and that depend on the step alone, from 0; none by default."""
+        return ()
+
     @abstractmethod
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """Direction of the step, weight decay included: the weights decrease by the learning rate times it.
 
@@ -53,8 +60,8 @@ class TrainingStep(ABC):
             Shape (run,).
         state
             The state from :meth:`state`; changed in place.
-        step
-            Number of this step, from 0.
+        numbers
+            :meth:`numbers` of this step; tensors of one number where the step is repeated by the device.
 
         Returns
         -------

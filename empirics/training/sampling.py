@@ -92,7 +92,7 @@ class Drawing(NamedTuple):
 
 
 class _Drawn(ABC):
-    """Numbers of every run of a shard at every position, drawn for consecutive positions together.
+    """Numbers of every run of a shard at every position, drawn for consecutive positions together into one buffer.
 
     Parameters
     ----------
@@ -106,47 +106,54 @@ class _Drawn(ABC):
         Of what is drawn.
     """
 
+    _drawn: Tensor  # the numbers by position, (length, ...): always the same memory
+
     def __init__(self, keys: Tensor, stream: Stream, count: int, dtype: torch.dtype = torch.int64) -> None:
-        self._keys, self._stream, self._count = keys, stream, count
+        self._keys, self._stream = keys, stream
         blocks = -(-count // 4)
-        self._length = max(1, TOGETHER // (len(keys) * 4 * blocks))
+        self._length, self._first = max(1, TOGETHER // (len(keys) * 4 * blocks)), -1
         self._space = torch.empty(self._length, len(keys), 4, blocks, dtype=dtype, device=keys.device)
-        self._first, self._drawn = -1, torch.empty(0)
+        self._of_run = self._space.flatten(2)[..., :count]  # (length, run, count)
 
     @abstractmethod
-    def _draw(self, first: int, out: Tensor) -> Tensor:
-        """Numbers of `length` positions, shape (length, ...), from those of `first` on; they may stay in `out`."""
+    def _draw(self, first: int) -> None:
+        """Fill the buffer with the numbers of the positions from `first` on."""
 
-    def _words(self, first: int, out: Tensor) -> Tensor:
-        """Words, shape (length, run, count), in `out`."""
-        words(self._keys, self._stream, first, out)
-        return out.flatten(2)[..., : self._count]
+    def prepare(self, position: int) -> None:
+        """Draw the numbers at a position, if they are not in the buffer."""
+        if (first := position - position % self._length) != self._first:
+            self._draw(first)
+            self._first = first
 
-    def at(self, position: int) -> Tensor:
-        """Return the numbers at a position, valid until the next call: for minibatches (run · batch,), int64."""
-        offset = position % self._length
-        if position - offset != self._first:
-            self._first = position - offset
-            self._drawn = self._draw(self._first, self._space)
-        return self._drawn[offset]
+    def at(self, position: int | Tensor) -> Tensor:
+        """Return the numbers at a position, valid until others are drawn: for minibatches (run · batch,), int64.
+
+        A position in a tensor, shape (1,), is one that was prepared.
+        """
+        if isinstance(position, Tensor):
+            return self._drawn.index_select(0, position % self._length)[0] if self._length > 1 else self._drawn[0]
+        self.prepare(position)
+        return self._drawn[position % self._length]
 
 
 class _Samples(_Drawn):
     """Numbers of every sample of every minibatch, `each` words for one."""
 
     def __init__(self, drawing: Drawing, stream: Stream, each: int = 1) -> None:
-        super().__init__(keys(drawing.runs, drawing.shared).to(drawing.device), stream, each * drawing.batch)
-        self._halves, self._each = drawing.halves, each
+        runs, batch, device, halves, shared = drawing
+        super().__init__(keys(runs, shared).to(device), stream, each * batch)
+        self._words = self._of_run.unflatten(2, (each, batch)).movedim(2, 0)
+        self._drawn = torch.empty(self._length, len(runs) * batch, dtype=torch.int64, device=device)
+        self._halves = 2 if halves else 1
+        self._by_half = self._drawn.view(self._length, self._halves, len(runs), -1)  # (length, half, run, sample of it)
 
     @abstractmethod
     def _of(self, words: Tensor) -> Tensor:
         """Turn words (each, length, run, sample) into numbers (length, run, sample)."""
 
-    def _draw(self, first: int, out: Tensor) -> Tensor:
-        drawn = self._of(self._words(first, out).unflatten(2, (self._each, -1)).movedim(2, 0))
-        if self._halves:
-            drawn = drawn.unflatten(2, (2, -1)).transpose(1, 2)
-        return drawn.flatten(1)
+    def _draw(self, first: int) -> None:
+        words(self._keys, self._stream, first, self._space)
+        self._by_half.copy_(self._of(self._words).unflatten(2, (self._halves, -1)).transpose(1, 2))
 
 
 class Minibatches(_Samples):
@@ -224,10 +231,11 @@ class Vectors(_Drawn):
         device: torch.device,
     ) -> None:
         super().__init__(keys(runs).to(device), stream, dimension, torch.int64 if signs else dtype)
-        self._signs, self._wanted = signs, dtype
+        self._signs, self._drawn = signs, self._of_run.to(dtype)  # of normal numbers the very buffer
 
-    def _draw(self, first: int, out: Tensor) -> Tensor:
+    def _draw(self, first: int) -> None:
         if self._signs:
-            return below(self._words(first, out), 2).mul_(2).sub_(1).to(self._wanted)
-        normals(self._keys, self._stream, first, out)
-        return out.flatten(2)[..., : self._count]
+            words(self._keys, self._stream, first, self._space)
+            self._drawn.copy_(below(self._of_run, 2).mul_(2).sub_(1))
+        else:
+            normals(self._keys, self._stream, first, self._space)

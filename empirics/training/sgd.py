@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from empirics.training.optimizer import TrainingStep, decayed
+from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 
 class SGD(TrainingStep):
@@ -13,7 +13,7 @@ class SGD(TrainingStep):
     name: ClassVar[str] = "sgd"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The gradient with its decay."""
         return decayed(weights, gradient, weight_decay)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from empirics.training.optimizer import TrainingStep
+from empirics.training.optimizer import Numbers, TrainingStep
 
 
 class SignSGD(TrainingStep):
@@ -14,7 +14,7 @@ class SignSGD(TrainingStep):
     name: ClassVar[str] = "signsgd"
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The signs, plus the decay."""
         return gradient.sign().addcmul_(weights, weight_decay.unsqueeze(1))
@@ -33,7 +33,7 @@ class Lion(TrainingStep):
         return {"average": torch.zeros_like(weights)}
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The signs of an average that weighs the last gradient more, plus the decay."""
         pushed = state["average"].lerp(gradient, 1 - self.settings.momentum).sign_()

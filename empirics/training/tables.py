@@ -137,6 +137,9 @@ class NetworkTraining(OptimizerTable):
     deterministic
         Use torch's deterministic algorithms, which on a GPU give the same bits when a run is repeated on the same card,
         at some cost in speed. On CPUs repeated runs agree in every bit anyway.
+    graph
+        On a CUDA device, record a step once as a CUDA graph and replay it: one launch per step, except at snapshots.
+        Not with Muon, whose singular values wait for the device. On a CPU it gains nothing and gives the same bits.
     """
 
     TITLE: ClassVar[str] = "training"
@@ -158,6 +161,7 @@ class NetworkTraining(OptimizerTable):
     isotropic_share: float = key(share, 0.0)
     scale: float = key(number(above=0), 1.0)
     deterministic: bool = key(flag, False)
+    graph: bool = key(flag, False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,6 +173,8 @@ class NetworkTraining(OptimizerTable):
             )
         if self.noise_gain and not self.halves:
             raise ExperimentError(f"[training] noise_gain = {self.noise_gain:g}: must be 0 without halves = true")
+        if self.graph and self.optimizer == "muon":
+            raise ExperimentError('[training] graph = true: must be false with optimizer = "muon", whose steps wait')
         if self.isotropic_share:
             said = f"[training] isotropic_share = {self.isotropic_share:g}"
             if self.isotropic_noise:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from empirics.models.base import views
 from empirics.training.adam import Adam
-from empirics.training.optimizer import TrainingStep, decayed
+from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 
 class _Trust(TrainingStep):
@@ -44,7 +44,7 @@ class LARS(_Trust):
         return {"buffer": torch.zeros_like(weights), "pull": weights.new_zeros(len(weights))}
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """The buffer of the pulls."""
         momentum, pull = self.settings.momentum, decayed(weights, gradient, weight_decay)
@@ -65,8 +65,8 @@ class LAMB(_Trust, Adam):
         return super().state(weights) | {"pull": weights.new_zeros(len(weights))}
 
     def direction(
-        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], step: int
+        self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
         """Adam's direction with the decay, as long as the weights."""
-        pull = self.normalised(gradient, state, step).addcmul_(weights, weight_decay.unsqueeze(1))
+        pull = self.normalised(gradient, state, numbers).addcmul_(weights, weight_decay.unsqueeze(1))
         return self._trusted(weights, pull, weight_decay, state)

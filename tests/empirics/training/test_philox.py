@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from scipy import stats
 from tiny import tiny
 
-from empirics.training import philox
+from empirics.training import philox, philox_compiled, philox_formulas
 from empirics.training.philox_formulas import WORD, normal_pair, rounds
 from empirics.training.sampling import Drawing, FreshLabels, Minibatches, Stream, Vectors, keys
 
@@ -60,6 +61,11 @@ def way(request, monkeypatch):
 
 
 SOME = torch.tensor([[0, 1], [WORD, WORD], [0x9ABCDEF0, 0x12345678]])
+
+
+def test_a_change_of_the_formulas_is_compiled_anew():
+    found = hashlib.sha256(Path(philox_formulas.__file__).read_bytes()).hexdigest()[:16]
+    assert found == philox_compiled.FORMULAS, "numba would go on with the old formulas from its cache"
 
 
 @pytest.mark.parametrize("first", [0, 2**32 - 2, 2**45 + 3])
@@ -129,7 +135,7 @@ def test_no_number_has_changed():
     }
     found = {}
     for name, source in drawn.items():
-        numbers = [source.at(position).contiguous().numpy() for position in (0, 1, 10**6, 2**33)]
+        numbers = [source.at(position).clone().numpy() for position in (0, 1, 10**6, 2**33)]
         found[name] = hashlib.sha256(np.concatenate(numbers).tobytes()).hexdigest()[:32]
     assert found == FROZEN
 

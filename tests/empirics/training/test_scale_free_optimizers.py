@@ -38,7 +38,7 @@ def steps_of_both(count):
     for step in range(count):
         gradient = torch.as_tensor(rng.standard_normal(flat.shape))
         before = flat
-        flat = flat - RATES[:, None] * ours.direction(flat, gradient, DECAYS, state, step)
+        flat = flat - RATES[:, None] * ours.direction(flat, gradient, DECAYS, state, ours.numbers(step))
         for run, other in enumerate(theirs):
             old = [w.detach().clone() for w in weights[run]]
             for w, g in zip(weights[run], matrices(gradient, run), strict=True):
@@ -104,7 +104,7 @@ def test_a_diverged_run_stays_nan_and_touches_no_other():
 def test_a_gradient_of_zero_is_no_step(name):
     optimizer = OPTIMIZERS.get(name)(Settings(eps=1e-8), BLOCKS)
     flat = torch.ones(3, 41).double()
-    push = optimizer.direction(flat, 0 * flat, 0 * DECAYS, optimizer.state(flat), 0)
+    push = optimizer.direction(flat, 0 * flat, 0 * DECAYS, optimizer.state(flat), optimizer.numbers(0))
     assert torch.equal(push, 0 * flat)
 
 
@@ -117,7 +117,7 @@ def test_the_pull_is_what_the_decay_takes(name, momentum):
     pushes = []
     for decay in (small, 0 * small):
         state = optimizer.state(flat)
-        pushes.append(optimizer.direction(flat, gradient, decay, state, 0))
+        pushes.append(optimizer.direction(flat, gradient, decay, state, optimizer.numbers(0)))
         if decay is small:
             pull = state["pull"].clone()
     difference, along = pushes[0] - pushes[1], pushes[1]

@@ -97,7 +97,7 @@ def test_isotropic_noise_turns_filters_and_lengthens_none(data):
     ensemble = Ensemble(asked, asked.runs, data)
     state, dot = ensemble.start(), ensemble.components.dot
     gradient = torch.zeros_like(state.flat)
-    ensemble._noise.add(state, gradient, torch.linalg.vecdot(state.flat, state.flat))
+    ensemble._noise.add(state, state.step, gradient, torch.linalg.vecdot(state.flat, state.flat))
     assert dot(state.flat, gradient).abs().max() < 1e-12
     assert dot(gradient, gradient).min() > 0
 
@@ -113,7 +113,7 @@ def test_a_share_of_isotropic_noise_is_that_of_the_noise_guessed(data):
     radius_sq = torch.linalg.vecdot(state.flat, state.flat)
     for step in range(STEPS):
         state.step, noise = step, torch.zeros_like(state.flat)
-        ensemble._noise.add(state, noise, radius_sq)
+        ensemble._noise.add(state, state.step, noise, radius_sq)
         sizes.append((radius_sq * torch.linalg.vecdot(noise, noise)).numpy())
         assert noise.view(len(noise), 5, -1).sum(1).abs().max() < 1e-12 * noise.abs().max()
     added = share / (1 - share) * (1 + gain**2) * c
@@ -190,7 +190,7 @@ def test_probes_of_the_hessian_are_those_of_autograd(gain, smooth, data):
     ensemble = Ensemble(asked, asked.runs, data)
     state = ensemble.start()
     row = state.rows[0]
-    ensemble._step.take(state, row, ensemble.gradient)
+    ensemble._step.take(state, state.step, row, ensemble.gradient)
     pair = ensemble._step.pair(state, 0, ensemble.gradient)
     found = ensemble._curvature.measure(state, 7, pair, ensemble.gradient, isotropic)
     x, y = ensemble.feeds.probe.at(7)
@@ -223,7 +223,7 @@ def test_the_noise_of_a_pair_is_that_of_a_step(data):
         state, sizes = ensemble.start(), []
         for number in range(STEPS):
             state.step = number
-            ensemble._step.take(state, state.rows[0], ensemble.gradient)
+            ensemble._step.take(state, state.step, state.rows[0], ensemble.gradient)
             pair = ensemble._step.pair(state, number, ensemble.gradient)
             sizes.append(pair.scale**2 * float((pair.first[0] - pair.second[0]).square().sum()))
         _, noise = exact(ensemble, data, 0, asked.training.batch_size)

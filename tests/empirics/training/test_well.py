@@ -109,7 +109,7 @@ def test_batch_sharpness_is_the_curvature_of_the_steps_own_minibatch(halves, dat
     ensemble = Ensemble(asked, asked.runs[:2], data)
     state = ensemble.start()
     with torch.no_grad():
-        ensemble._step.take(state, state.rows[0], ensemble.gradient)
+        ensemble._step.take(state, state.step, state.rows[0], ensemble.gradient)
         found = ensemble._curvature.along_own(state, ensemble.gradient).numpy()
     inputs, labels = ensemble.feeds.train.at(state.step)
     inputs, labels = (x.view(1 + halves, 2, *x.shape[1:]).transpose(0, 1).flatten(1, 2) for x in (inputs, labels))
