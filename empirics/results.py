@@ -298,7 +298,7 @@ class Runs:
 
 
 def _counted(statuses: NDArray) -> dict[str, int]:
-    names, counts = np.unique(statuses.astype(str), return_counts=True)
+    names, counts = np.unique(np.array(statuses.tolist(), dtype=str), return_counts=True)
     return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
 

@@ -102,7 +102,7 @@ class Protocol:
     @property
     def rule(self) -> Update:
         """The update, read."""
-        return Update.read(self.update)
+        return Update.parsed(self.update)
 
     @property
     def radius(self) -> Formula:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from empirics.measure.autocorrelation import integrated_time, series_autocorrelation
+from empirics.measure.on_device import to_numpy
 from empirics.measure.product import product_entropies
 
 __all__ = ["BIAS_SCALES", "entropy_bias"]
@@ -68,9 +69,9 @@ def entropy_bias(x: ArrayLike, sizes: Sequence[int], directions: int, samples: f
     >>> bool(bias > 2.0), bool(error < 0.2 * bias)
     (True, True)
     """
-    rows = np.asarray(x, dtype=float)
     if samples < SNAPSHOTS_PER_DIRECTION * directions:
         return np.nan, np.nan
+    rows = np.asarray(to_numpy(x), dtype=float)
     # Of the run's own numbers, so that runs are simulated apart and a run is simulated again as it was.
     rng = np.random.default_rng(crc32(rows[-1].tobytes()))
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from scipy.special import digamma
 from empirics.measure.autocorrelation import integrated_time, memory, unbiased
 from empirics.measure.families import gaussian_entropy, vmf_entropy
 from empirics.measure.neighbours import Directions, Gram, autocovariance, nearest, possible_neighbours
+from empirics.measure.on_device import DeviceGram, there, to_numpy
 from empirics.measure.sphere import log_ball, log_cap_area
 
 __all__ = ["SphereEntropy", "sphere_entropies", "sphere_entropy"]
@@ -162,16 +163,24 @@ def sphere_entropies(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
-    rows = _directions(x, k)
-    if directions is not None and (method != "flat" or not 1 <= directions <= rows.d - 1):
-        raise ValueError(f'directions = {directions}: must be 1 to {rows.d - 1} with method "flat", else left out')
-    d, gram = rows.d if directions is None else directions + 1, Gram(rows)
-    covariance = autocovariance(gram)
+    gram: Gram | DeviceGram = _gram(x, k, method)
+    most = gram.rows.d - 1
+    if directions is not None and (method != "flat" or not 1 <= directions <= most):
+        raise ValueError(f'directions = {directions}: must be 1 to {most} with method "flat", else left out')
+    d = (most if directions is None else directions) + 1
+    covariance = autocovariance(gram) if isinstance(gram, Gram) else gram.autocovariance()
     return [_entropy(gram, covariance, d, method, window, k) for window in theiler]
 
 
+def _gram(x: Any, k: int, method: Method) -> Gram | DeviceGram:
+    """The directions where they are: on a card neighbours are looked for there; families of densities take arrays."""
+    if there(x) and method in _VOLUMES:
+        return DeviceGram(x, k)
+    return Gram(_directions(to_numpy(x), k))
+
+
 def _entropy(
-    gram: Gram, covariance: FloatArray, d: int, method: Method, theiler: int | Literal["auto"], k: int
+    gram: Gram | DeviceGram, covariance: FloatArray, d: int, method: Method, theiler: int | Literal["auto"], k: int
 ) -> SphereEntropy:
     """Entropy with one window, of directions on a sphere in d dimensions."""
     n = gram.rows.n
@@ -179,10 +188,10 @@ def _entropy(
     correlation = covariance / covariance[0] if covariance[0] > 0 else np.ones(n)
     window = _window(theiler, correlation, n, k)
     time = integrated_time(correlation, rows=n)
-    neighbours, distance = nearest(gram, window, k)
-    if method == "gaussian":
+    neighbours, distance = nearest(gram, window, k) if isinstance(gram, Gram) else gram.nearest(window, k)
+    if method == "gaussian" and isinstance(gram, Gram):
         value, error = gaussian_entropy(gram, correlation, time)
-    elif method == "vmf":
+    elif method == "vmf" and isinstance(gram, Gram):
         value, error = vmf_entropy(gram, covariance, window, time)
     else:
         value, error = _by_neighbours(neighbours, distance, d, method, window, k)

@@ -339,9 +339,9 @@ class _Winners:
         return np.asarray(far)
 
     def _nearest(self, row: int, index: NDArray[np.int64], far: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-        """Nearest by exact distances, those left out that are too far whatever their round-off."""
+        """Nearest by exact distances, of equal ones the earlier row; those too far in any case left out."""
         rows, wanted = self.gram.rows, self.wanted
-        candidates = index[far <= np.partition(far, wanted - 1)[wanted - 1] + 2 * self.round_off[row]]
+        candidates = np.sort(index[far <= np.partition(far, wanted - 1)[wanted - 1] + 2 * self.round_off[row]])
         here, exact = rows[row], np.empty(len(candidates))
         for i, other in enumerate(candidates):
             apart = rows[int(other)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from empirics.measure.entropy import SphereEntropy, sphere_entropies
+from empirics.measure.on_device import at_unit_norm, norms, there, to_numpy
 
 __all__ = ["product_entropies"]
 
@@ -59,7 +60,7 @@ def product_entropies(
     >>> bool(abs(product_entropies(circles, (2, 2), 2)[0].value - 2 * np.log(2 * np.pi)) < 0.06)
     True
     """
-    rows = np.asarray(x)
+    rows: Any = x if there(x) else to_numpy(x)
     if rows.ndim != 2 or sum(sizes) != rows.shape[1]:
         raise ValueError(f"sizes must add up to the {rows.shape[-1]} columns of x, they are {sum(sizes)} in all")
     if len(sizes) > 1:
@@ -71,15 +72,20 @@ def product_entropies(
     ]
 
 
-def _at_unit_norm(x: NDArray, sizes: Sequence[int]) -> NDArray:
+def _at_unit_norm(x: Any, sizes: Sequence[int]) -> Any:
     """A copy with every part of every row at unit norm."""
     ends = np.cumsum(sizes)
+    if there(x):
+        zero = np.argwhere(norms(x, sizes) == 0)
+        if not len(zero):
+            return at_unit_norm(x, sizes)
+        x = to_numpy(x)  # which part that is, is said below
     found = np.empty(x.shape, dtype=np.result_type(x.dtype, np.float32))
     for start, stop in zip(ends - np.array(sizes), ends, strict=True):
-        norms = np.linalg.norm(x[:, start:stop].astype(np.float64), axis=1, keepdims=True)
-        if not norms.all():
+        lengths = np.linalg.norm(x[:, start:stop].astype(np.float64), axis=1, keepdims=True)
+        if not lengths.all():
             raise ValueError(
-                f"columns {start} to {stop - 1} of row {int(np.argmin(norms))} of x are zero: no direction"
+                f"columns {start} to {stop - 1} of row {int(np.argmin(lengths))} of x are zero: no direction"
             )
-        found[:, start:stop] = x[:, start:stop] / norms
+        found[:, start:stop] = x[:, start:stop] / lengths
     return found

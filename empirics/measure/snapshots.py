@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empirics.measure.calibration import entropy_bias
+from empirics.measure.on_device import norms, there
 from empirics.measure.product import product_entropies
 
 __all__ = ["snapshot_entropies"]
 
 
 def snapshot_entropies(
-    weights: NDArray[np.floating], sizes: Sequence[int], directions: Sequence[int]
+    weights: Any, sizes: Sequence[int], directions: Sequence[int]
 ) -> tuple[dict[str, float], NDArray[np.int64]]:
     """Entropy of the directions of a run by nearest neighbours, and whether it is a path entropy.
 
     Parameters
     ----------
-    weights : numpy.ndarray, shape (n, N)
-        Snapshots in time order, without their components along flat directions.
+    weights : numpy.ndarray or torch.Tensor, shape (n, N)
+        Snapshots in time order, without their components along flat directions. Those of a card are measured there.
     sizes : sequence of int
         Numbers of consecutive columns that form a sphere each; they add up to N.
     directions : sequence of int
@@ -65,9 +67,12 @@ def snapshot_entropies(
     return summary | ({"entropy_lengths": lengths} if len(sizes) > 1 else {}), plain.lags
 
 
-def _lengths(weights: NDArray[np.floating], sizes: Sequence[int], directions: Sequence[int]) -> float:
+def _lengths(weights: Any, sizes: Sequence[int], directions: Sequence[int]) -> float:
     """Contribution of the relative radii of the spheres to the entropy; neighbours are searched on unit spheres."""
+    if there(weights):
+        parts, (whole,) = norms(weights, sizes), norms(weights, (sum(sizes),))
+        return float(np.asarray(directions) @ (np.log(parts).mean(1) - np.log(whole).mean()))
     ends = np.cumsum(sizes)
-    norms = [np.linalg.norm(weights[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
-    logs = np.log(np.stack(norms)).mean(1) - np.log(np.linalg.norm(weights, axis=1)).mean()
+    lengths = [np.linalg.norm(weights[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
+    logs = np.log(np.stack(lengths)).mean(1) - np.log(np.linalg.norm(weights, axis=1)).mean()
     return float(np.asarray(directions) @ logs)

@@ -93,7 +93,9 @@ def needed(experiment: NetworkExperiment, one: Ensemble, runs: int, device: str 
     each = copies * weights + remembered + inputs.nbytes + made.bytes + sums + kept
     test = [one.feeds.test.samples] if one.feeds.test else []
     stored = sum(s.inputs.nbytes + s.labels.nbytes for s in (one.feeds.samples, *test))
-    return runs * each + held + stored
+    # Where snapshots are measured on a card, one run's are copied there, at most in float64.
+    measuring = 2 * snapshot * one.times.snapshots if torch.device(device).type == "cuda" else 0
+    return runs * each + held + stored + measuring
 
 
 def free(device: str) -> int:

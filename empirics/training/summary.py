@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from empirics.measure import (
     block_error,
     drift,
     norm_balance,
+    on_device,
     periodic_jumps,
     radial_share,
     run_status,
@@ -307,8 +309,8 @@ def _entropies(
     numbers = {name: np.full(runs, np.nan) for name in (*ENTROPIES, *(["entropy_lengths"] if len(sizes) > 1 else []))}
     refused: dict[int, str] = {}
     for i in np.flatnonzero(summary["diverged_at"] < 0):
-        weights = state.of_run(int(i))
-        turns[i, 1:] = [angular_update(*pair) for pair in pairwise(weights)]
+        weights = _measured_where(ensemble, state, int(i))
+        turns[i, 1:] = _turns(weights)
         try:
             found, lags[i] = snapshot_entropies(_without_flat(ensemble, weights), sizes, each)
         except ValueError as error:  # a run that does not move has no density
@@ -331,10 +333,28 @@ def _spheres(ensemble: Ensemble) -> tuple[Sequence[int], Sequence[int]]:
     return ensemble.components.sizes, (ensemble.components.parameters - 1).tolist()
 
 
-def _without_flat(ensemble: Ensemble, kept: NDArray) -> NDArray:
+def _measured_where(ensemble: Ensemble, state: TrainingState, run: int) -> Any:
+    """Snapshots of a run: on a card a tensor, read back to it if they streamed to disk; else an array."""
+    if ensemble.device.type == "cpu":
+        return state.of_run(run)
+    if not state.streams:
+        return state.snapshots[:, run]
+    return torch.from_numpy(state.of_run(run)).pin_memory().to(ensemble.device, non_blocking=True)
+
+
+def _turns(weights: Any) -> NDArray:
+    """Angle (rad) between each snapshot and the next."""
+    if on_device.there(weights):
+        return on_device.turns(weights)
+    return np.array([angular_update(*pair) for pair in pairwise(weights)])
+
+
+def _without_flat(ensemble: Ensemble, kept: Any) -> Any:
     """Snapshots of a run, without their components along flat directions (which only decay)."""
     if not ensemble.model.all_spheres:
         return kept
+    if on_device.there(kept):
+        return ensemble.components.without_flat(kept)
     return ensemble.components.without_flat(torch.from_numpy(kept)).numpy()
 
 

@@ -94,6 +94,21 @@ class Update:
         """
         if not isinstance(text, str):
             raise UpdateError(f"expected a text such as 'w = w - eta*g', got {text!r}"[:200])
+        try:
+            return cls.parsed(text)._checked(text)
+        except RecursionError:
+            raise UpdateError(f"cannot read {text[:40]!r}...: it has too many nested parts") from None
+
+    @classmethod
+    @cache
+    def parsed(cls, text: str) -> Update:
+        """Read an update of this package, which need not be asked again whether it has a meaning.
+
+        Raises
+        ------
+        UpdateError
+            If its statements cannot be read.
+        """
         text = re.sub(r"\blambda\b", "lam", text)
         pieces = [piece.strip() for piece in re.split(r"[;\n]", text) if piece.strip()]
         statements: list[tuple[str, str]] = []
@@ -110,10 +125,7 @@ class Update:
             read = tuple((name, term_of(read_expression(right, symbols, FUNCTIONS))) for name, right in statements)
         except ValueError as error:
             raise UpdateError(str(error)) from None
-        try:
-            return cls(read)._checked(text)
-        except RecursionError:
-            raise UpdateError(f"cannot read {text[:40]!r}...: it has too many nested parts") from None
+        return cls(read)
 
     def _checked(self, text: str) -> Update:
         moved = {name for name, _ in self.statements}
@@ -284,8 +296,13 @@ class Update:
         UpdateError
             If there is none: what breaks the symmetry, and where it is restored.
         """
+        changes = {"w": sp.S.One, **self._powers}
+        return {self.symbols[name]: c**power * self.symbols[name] for name, power in changes.items() if power != 0}
+
+    @cached_property
+    def _powers(self) -> dict[str, sp.Expr]:
         try:
-            found = self.exponents(1, -1)
+            return self.exponents(1, -1)
         except UpdateError as error:
             said = [
                 f"{name} breaks it (it would have to be multiplied by c^{power}); it is restored as {name} goes to "
@@ -293,8 +310,6 @@ class Update:
                 for name, (power, limit) in self.breaking.items()
             ]
             raise UpdateError(f"no scaling symmetry: {'; '.join([str(error), *said])}") from None
-        changes = {"w": sp.S.One, **found}
-        return {self.symbols[name]: c**power * self.symbols[name] for name, power in changes.items() if power != 0}
 
     @cached_property
     def invariant(self) -> tuple[sp.Expr, sp.Expr]:
@@ -326,14 +341,16 @@ class Update:
         """
         if len(self.held) != 2:
             raise UpdateError(f"{self} must have a learning rate eta and a weight decay lam (or a norm r0)")
-        changes = self.homogeneous.scaling
-        first, second = (sp.sympify(changes.get(rate, rate).as_powers_dict()[c]) for rate in self.held)
+        powers = self.homogeneous._powers
+        first, second = (powers[name] for name in RATES if name in self.parameters)
         return first, second
 
     @cached_property
     def homogeneous(self) -> Update:
         """The update without eps, if that alone breaks its symmetry; else itself."""
-        return (self.without("eps") or self) if self.breaking.get("eps", (0, ""))[1] == ZERO else self
+        if "eps" not in self.parameters or self.breaking.get("eps", (0, ""))[1] != ZERO:
+            return self
+        return self.without("eps") or self
 
     @cached_property
     def degrees(self) -> tuple[sp.Expr, sp.Expr]:

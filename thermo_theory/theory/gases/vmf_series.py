@@ -170,10 +170,14 @@ def put_many_dimensions(equation: sp.Eq, expansion: sp.Eq) -> sp.Eq:
     near = expansion.rhs.removeO() + size * order.expr
     known = {C_V: near * R} if expansion.lhs == C_V / R else {expansion.lhs: near}
     put = sp.together(equation.rhs.subs(known).subs(d, 1 / small))
-    numerator, denominator = (sp.Poly(sp.expand(part), small) for part in sp.fraction(sp.cancel(put, small)))
+    # Square roots as letters leave polynomials, of which a common factor is found in no time.
+    roots = {root: sp.Dummy() for root in put.atoms(sp.Pow) if root.exp == sp.S.Half}
+    back = {letter: root for root, letter in roots.items()}
+    parts = (part.xreplace(back) for part in sp.fraction(sp.cancel(put.xreplace(roots))))
+    numerator, denominator = (sp.Poly(sp.expand(part), small) for part in parts)
     lowest = denominator.EM()[0]
     top, bottom = numerator.coeff_monomial(small**lowest), denominator.coeff_monomial(small**lowest)
-    if lowest or top.has(size) or bottom.has(size):
+    if numerator.EM()[0] < lowest or top.has(size) or bottom.has(size):
         raise OperationError(f"{expansion} does not go far enough for {equation}")
     return eq(equation.lhs, _tidy(top / bottom) + sp.Order(1 / d, (d, sp.oo)))
 
