@@ -47,18 +47,12 @@ def missing(device: str) -> str:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Versions, and the card, as a run's provenance records them, with the card's name and its libraries."""
-    import torch
-
+    """Versions, and the card, as a run's provenance records them."""
+    from empirics.running.device import facts
     from empirics.running.provenance import session
 
-    found = session(device)
-    facts: dict[str, Any] = {"cudnn_tf32": torch.backends.cudnn.allow_tf32}
-    if device == "cuda":
-        card = torch.cuda.get_device_properties(0)
-        facts |= {"card": card.name, "bytes": card.total_memory, "cuda": torch.version.cuda}
-        facts |= {"capability": f"{card.major}.{card.minor}", "cudnn": torch.backends.cudnn.version()}
-    return {"versions": found["versions"], "commit": found["commit"], **found["machine"], **facts}
+    found = session(device, facts(device, deterministic=False))
+    return {"versions": found["versions"], "commit": found["commit"], **found["machine"]}
 
 
 def tests(device: str) -> dict[str, Any]:
@@ -151,10 +145,8 @@ def steps(device: str, quick: bool) -> dict[str, Any]:
         memory(where)
         moved = traffic(step)
         ours, loop = seconds(step, where, least), runs * seconds(plain, where, least)
-        conv = name.startswith("resnet") and device == "cuda" and torch.backends.cudnn.allow_tf32
-        share = flops / ours / peak["TF32" if conv else "float32"]
         rows[name] = {"runs": runs, "kernels per step": launches(step, where), "seconds per step": ours}
-        rows[name] |= {"flop per second": flops / ours, "share of peak": share, "peak": "TF32" if conv else "float32"}
+        rows[name] |= {"flop per second": flops / ours, "share of GEMM": flops / ours / peak["float32"]}
         rows[name] |= {"bytes per second": moved / ours, "share of memory": moved / ours / peak["memory"]}
         rows[name] |= {"plain loop, seconds per step": loop, "ratio": loop / ours, "memory": memory(where)}
 
@@ -269,7 +261,7 @@ def tables(found: Mapping[str, Any]) -> str:
                 str(row["kernels per step"]),
                 f"{1e3 * row['seconds per step']:.3g}",
                 f"{row['flop per second'] / 1e12:.3g}",
-                f"{100 * row['share of peak']:.2g} % ({row['peak']})",
+                f"{100 * row['share of GEMM']:.2g} %",
                 f"{row['bytes per second'] / 1e12:.3g}",
                 f"{100 * row['share of memory']:.2g} %",
                 held,
@@ -316,9 +308,10 @@ def main() -> int:
         return 2
     import torch
 
-    page = asked.out / PAGE
+    from empirics.running.device import arithmetic
 
-    with torch.no_grad():
+    page = asked.out / PAGE
+    with torch.no_grad(), arithmetic(deterministic=False):
         found = checked(asked.device, asked.quick, asked.minutes)
     path = asked.out / SUMMARIES / f"{'gpu' if asked.device == 'cuda' else 'try'}-{found['date']}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
