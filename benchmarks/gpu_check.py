@@ -176,10 +176,10 @@ def grid(device: str, until: float, quick: bool) -> dict[str, Any]:
     from empirics.training.ensemble import Ensemble
     from empirics.training.record import WINDOW, Sum
 
-    side, width, larger = (2, 2, 1) if quick else (5, 4, 4)
+    side, width, batch, larger = (2, 2, 8, 1) if quick else (5, 4, 128, 4)
     rates = {"lr": np.geomspace(0.01, 0.1, side).tolist(), "weight_decay": np.geomspace(1e-3, 1e-2, side).tolist()}
     data, model = {"name": "digits-images"}, {"name": "resnet18", "width": width}
-    plan = experiment(data, model, runs=1, batch=128, spacing=100, snapshots=40, grid=rates, burn_in=10**7)
+    plan = experiment(data, model, runs=1, batch=batch, spacing=100, snapshots=40, grid=rates, burn_in=10**7)
     small = load(plan.data)
     images = small.inputs.reshape(-1, 8, 8).repeat(larger, 1).repeat(larger, 2)
     shape, flat = (1, *images.shape[1:]), images.reshape(len(images), -1)
