@@ -194,7 +194,7 @@ def _rows(names: Sequence[str], quick: bool) -> Iterator[Row]:
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1), torch.no_grad():
-            peak, device = Peak.measured(), f"cpu: {session('cpu')['machine']['cpu']}"
+            peak, device = Peak.measured(), f"cpu: {session('cpu', {})['machine']['cpu']}"
             for name in names:
                 for contest in import_module(f"benchmarks.{name.replace('-', '_')}").contests(quick):
                     yield held(contest, peak, device)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import NAMES, digits, neighbours, rivals
-from benchmarks.contest import Contest, Peak, held
+from benchmarks import NAMES, bench, digits, neighbours, rivals
+from benchmarks.contest import Contest
 
 #: torch.compile of torch 2.13 warns about itself.
 COMPILING = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch")
@@ -35,11 +35,12 @@ def test_unknown_benchmark_is_refused():
     assert "no benchmark 'digit'" in done.stderr
 
 
-def test_a_row_leads_with_the_strongest_rival():
+def test_a_row_leads_with_the_strongest_rival(monkeypatch):
     others = {"slow": lambda: 5.0, "fast": lambda: 2.0}
     part, remarks = {"a part": lambda: 0.1}, lambda: {"fast": "1 % wrong"}
     contest = Contest("a", "w", "s", lambda: 1.0, lambda: 3.0, 2.0, others, part, ["JAX"], remarks)
-    row = held(contest, Peak(1.0, 1.0), "cpu")
+    monkeypatch.setattr("benchmarks.isotropic.contests", lambda quick: [contest])
+    (row,) = bench(["isotropic"])
     assert (row.ratio, row.strongest) == (2.0, "fast")
     assert (row.rivals, row.parts) == ({"slow": 5.0, "fast": 2.0}, {"a part": 0.1})
     assert (row.missing, row.remarks) == (["JAX"], {"fast": "1 % wrong"})

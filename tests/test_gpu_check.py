@@ -95,8 +95,8 @@ def test_a_part_that_fails_stops_no_other_and_shows_on_the_page(monkeypatch):
     def fails(*_):
         raise RuntimeError("planted")
 
-    row = {"runs": 49, "kernels per step": 48, "seconds per step": 2e-4, "flop per second": 3e12, "share of peak": 0.06}
-    row |= {"peak": "float32", "bytes per second": 4e11, "share of memory": 0.1, "ratio": 40.0, "memory": None}
+    row = {"runs": 49, "kernels per step": 48, "seconds per step": 2e-4, "flop per second": 3e12, "share of GEMM": 0.06}
+    row |= {"bytes per second": 4e11, "share of memory": 0.1, "ratio": 40.0, "memory": None}
     for part in ("tests", "bits", "law", "grid"):
         monkeypatch.setattr(gpu_check, part, lambda *_: {"passes": True})
     monkeypatch.setattr(gpu_check, "rounding", fails)
@@ -109,7 +109,7 @@ def test_a_part_that_fails_stops_no_other_and_shows_on_the_page(monkeypatch):
     assert text.startswith(before)
     assert text.endswith(after)
     assert "| rounding | **fails**: RuntimeError: planted |" in text
-    assert "| mlp [16] | 49 | 48 | 0.2 | 3 | 6 % (float32) | 0.4 | 10 % | - | 40 |" in text
+    assert "| mlp [16] | 49 | 48 | 0.2 | 3 | 6 % | 0.4 | 10 % | - | 40 |" in text
     assert gpu_check.shown(text, found) == text
     with pytest.raises(ValueError, match="must have"):
         gpu_check.shown("no marks", found)
