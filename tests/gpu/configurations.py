@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterator
 from functools import cache
-from statistics import median_high
+from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,27 +206,30 @@ class OnCard(NamedTuple):
 def on_card(name: str) -> OnCard:
     """Train a configuration on the card, and count what its steps cost.
 
-    Waits and copies are counted between the first snapshot and the last step: what is made once is made by then.
+    Counted between the first snapshot and the last step, so without what is made once, or measured at the end.
     """
     gc.collect()  # what other tests have left
     before = LEDGER.held
     made = ensemble(configuration(**(ALL | LONG)[name]), "cuda")
     state = made.start()
     LEDGER.clear()
-    launches, waits, copies = [], [], []
+    launches, waits, copies, peaks = [], [], [], []
+    first, spacing = made.times.burn_in + made.times.spacing - 1, made.times.spacing
     for _ in steps(made, state):
         launches.append(LEDGER.launches.total() - sum(launches))
         waits.append(len(LEDGER.waits))
         copies.append(len(LEDGER.copies))
+        peaks.append(LEDGER.peak)
+        if state.step == first + 1:
+            torch.cuda.reset_peak_memory_stats()
     events = [*LEDGER.waits, *LEDGER.copies]
-    first = made.times.burn_in + made.times.spacing - 1
-    plain = [count for i, count in enumerate(launches) if (i - first) % made.times.spacing]
+    plain = [launches[i] for i in range(first, len(launches) - 1) if (i - first) % spacing]
     moved, later = LEDGER.copies[copies[first] : copies[-2]], len(launches) - 2 - first
     costs = {
-        "launches per step": median_high(plain),
-        "launches at a snapshot": median_high(launches[first :: made.times.spacing]),
+        "launches per step": round(mean(plain), 1),
+        "launches at a snapshot": round(mean(launches[first + spacing : -1 : spacing]), 1),
         "waits per 1000 steps": round(1000 * (waits[-2] - waits[first]) / later, 1),
         "bytes per step": round(sum(copy.bytes for copy in moved) / later, 1),
-        "peak bytes": LEDGER.peak - before,
+        "peak bytes": peaks[-2] - before,
     }
     return OnCard(contents(state), events, costs)

@@ -22,18 +22,6 @@ class Named(NamedTuple):
 #: In a step of our own training.
 LOOP = (
     Named(
-        "training/sampling.py",
-        "_Chunked._chunk_of",
-        "to be removed: indices of 256 minibatches are drawn on the host and copied from pageable memory",
-        "sgd at fixed-lr",
-    ),
-    Named(
-        "training/sampling.py",
-        "Vectors.at",
-        "to be removed: vectors of noise and of probes are drawn on the host and copied from pageable memory",
-        "isotropic noise",
-    ),
-    Named(
         "training/normalised.py",
         "polar_factor",
         "torch's singular values: the host looks whether they converged, once per matrix in every step of Muon",

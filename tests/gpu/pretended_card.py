@@ -8,6 +8,7 @@ than one card.
 
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -312,13 +313,17 @@ def _reset_peak(device: Any = None) -> None:
     LEDGER.peak = LEDGER.held
 
 
+PROPERTIES = SimpleNamespace(
+    name="a pretended card", total_memory=MEMORY, major=9, minor=0, multi_processor_count=132, L2_cache_size=50 * 2**20
+)
 INSTEAD: dict[str, Any] = {
     "_lazy_init": lambda: None,
     "is_available": lambda: True,
     "device_count": lambda: 1,
     "current_device": lambda: 0,
     "is_current_stream_capturing": lambda: False,
-    "get_device_name": lambda device=None: "a pretended card",
+    "get_device_name": lambda device=None: PROPERTIES.name,
+    "get_device_properties": lambda device=None: PROPERTIES,
     "get_sync_debug_mode": lambda: ("default", "warn", "error").index(LEDGER.mode),
     "set_sync_debug_mode": _sync_debug_mode,
     "synchronize": lambda device=None: LEDGER.waited("synchronize"),

@@ -1,5 +1,7 @@
 """Whole runs on the pretended card: results, checkpoints that go from one device to the other, streamed snapshots."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from configurations import ALL, configuration, contents, differences, ensemble, 
 import empirics
 from empirics.data.loading import load
 from empirics.running.checkpoint import Checkpoints
-from empirics.training import memory
+from empirics.training import memory, sampling
 from empirics.training.ensemble import Ensemble
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,7 +70,7 @@ def test_a_checkpoint_holds_the_optimiser_on_either_device(devices, optimizer, t
 def test_snapshots_streamed_from_the_card_are_those_that_were_held(tmp_path, card, monkeypatch):
     experiment = configuration(**ALL["convnet"], measure="keep_snapshots = true")
     expected = empirics.run(experiment, tmp_path / "held", progress=False)
-    monkeypatch.setattr("empirics.training.ensemble.HELD_SNAPSHOTS", 1)
+    monkeypatch.setattr("empirics.training.ensemble.held_snapshots", lambda device: 1)
     made = ensemble(experiment, "cuda")
     assert made.start().streams
     assert made.held == 1
@@ -87,7 +89,12 @@ LARGER = {
 
 @pytest.mark.parametrize("name", LARGER)
 def test_predicted_memory_is_that_of_the_tensors_on_the_card(name, card):
-    """What is predicted to fit fits (the prediction may use 90 % of the memory), and is not refused far too early."""
+    """What is predicted to fit fits (the prediction may use 90 % of the memory), and is not refused far too early.
+
+    Drawing random numbers, once in many steps, takes ten tensors of as many numbers as are drawn together: that much is
+    small on any card, and not part of the prediction.
+    """
+    gc.collect()
     experiment = configuration(**LARGER[name])
     one = Ensemble(experiment, experiment.runs[:1], load(experiment.data))
     before = card.held
@@ -96,6 +103,7 @@ def test_predicted_memory_is_that_of_the_tensors_on_the_card(name, card):
     card.clear()
     for _ in steps(made, state, 4):
         pass
-    peak = card.peak - before
-    assert memory.USABLE * peak < memory.needed(experiment, one, 2) < 1.5 * peak
+    peak, needed = card.peak - before, memory.needed(experiment, one, 2)
+    assert memory.USABLE * peak < needed + 10 * 8 * sampling.TOGETHER
+    assert needed < 1.5 * peak
     assert memory.free("cuda") == torch.cuda.mem_get_info()[0] < torch.cuda.mem_get_info()[1]
