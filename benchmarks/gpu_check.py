@@ -26,6 +26,8 @@ OPENS, CLOSES = "<!-- gpu-check -->", "<!-- end of gpu-check -->"
 NEEDED = ("mpmath", "numpy", "pandas", "scipy", "sklearn", "sympy", "typer", "xarray", "zarr")
 #: Of the ten minutes, those that are not left to the grid (s): the tests may take this long, the rest is short.
 TESTS = 240
+#: Where the tests that need a card are.
+FOLDERS = ("tests/empirics/training", "tests/empirics/data")
 #: Allowed relative difference of float64 sums in `ROUNDED` steps; and standard errors between means of float32, with
 #: which a relative difference of `FINE` is counted: pairs of runs that have not parted yet all round the same way.
 ROUNDING, ROUNDED, ERRORS, FINE = 1e-6, 8, 4.5, 1e-4
@@ -58,7 +60,7 @@ def machine(device: str) -> dict[str, Any]:
 def tests(device: str) -> dict[str, Any]:
     """Run the tests that need a card; all have ``cuda`` in their names."""
     options = ["-k", "cuda", "-o", "filterwarnings=default", "-p", "no:cacheprovider", "--tb=line"]
-    words = [sys.executable, "-m", "pytest", *options, "tests/empirics/training", "tests/empirics/data"]
+    words = [sys.executable, "-m", "pytest", *options, *FOLDERS]
     try:
         done = subprocess.run(words, cwd=HOME, capture_output=True, text=True, timeout=TESTS)
     except subprocess.TimeoutExpired:
@@ -70,12 +72,21 @@ def tests(device: str) -> dict[str, Any]:
 
 
 def bits(device: str) -> dict[str, Any]:
-    """Compare what is promised to be the same on every device: initial weights, and the samples of minibatches."""
+    """Compare what is promised to be the same on every device: initial weights, samples of minibatches, added noise."""
+    import torch
+
     from benchmarks import digits
+    from empirics.training.sampling import Stream, Vectors
 
     here, there = digits.ensemble((16,)), digits.ensemble((16,), device)
+
+    def noise(place: str) -> torch.Tensor:
+        vectors = Vectors(here.runs, 1000, Stream.NOISE, False, torch.float32, torch.device(place))
+        return torch.stack([vectors.at(position) for position in range(20)]).cpu()
+
     same = {
         "initial weights": bool((here.start().flat == there.start().flat.cpu()).all()),
+        "added noise": bool((noise("cpu") == noise(device)).all()),
         "minibatches": bool((digits.minibatches(here, 300) == digits.minibatches(there, 300).cpu()).all()),
     }
     return {"passes": all(same.values()), "same": same}
@@ -259,7 +270,7 @@ def tables(found: Mapping[str, Any]) -> str:
             held = "-" if row["memory"] is None else f"{row['memory'] / 1e6:.0f}"
             cells = (
                 str(row["runs"]),
-                str(row["kernels per step"]),
+                str(row["kernels per step"] or "-"),
                 f"{1e3 * row['seconds per step']:.3g}",
                 f"{row['flop per second'] / 1e12:.3g}",
                 f"{100 * row['share of GEMM']:.2g} %",

@@ -40,6 +40,13 @@ def test_an_interpreter_without_packages_is_named(monkeypatch):
     assert "no torch" in gpu_check.missing("cuda")
 
 
+def test_all_tests_that_need_a_card_are_run():
+    asks = "cuda.is_available" + "()"
+    where = {path for path in (ROOT / "tests").rglob("test_*.py") if asks in path.read_text()}
+    assert where
+    assert all(any(path.is_relative_to(ROOT / folder) for folder in gpu_check.FOLDERS) for path in where)
+
+
 def planted(monkeypatch, change):
     """Every second ensemble, which stands for the card's, is changed before its first step."""
     made = []
@@ -88,7 +95,7 @@ def test_planted_minibatches_are_other_bits(monkeypatch):
 
     monkeypatch.setattr(digits, "ensemble", ensemble)
     found = gpu_check.bits("cpu")
-    assert found == {"passes": False, "same": {"initial weights": True, "minibatches": False}}
+    assert found == {"passes": False, "same": {"initial weights": True, "added noise": True, "minibatches": False}}
 
 
 def test_a_part_that_fails_stops_no_other_and_shows_on_the_page(monkeypatch):
