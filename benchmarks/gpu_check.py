@@ -93,25 +93,30 @@ def bits(device: str) -> dict[str, Any]:
 
 
 def rounding(device: str) -> dict[str, Any]:
-    """Compare a few steps of every kind of network in float64: the sums of every step differ by rounding alone."""
+    """Compare a few steps of every network in float64, plain and as a graph: all sums differ by rounding alone."""
+    import torch
+
     from benchmarks.networks import Ours, experiment
     from empirics.data.loading import load
     from empirics.models import MODELS
     from empirics.training.record import Raw
 
-    apart = {}
-    for model in MODELS.names:
+    def sums(model: str, place: str, graph: bool = False) -> torch.Tensor:
         size = {"hidden": [16]} if model == "mlp" else {"width": 8 if model == "transformer" else 2}
         data, table = {"name": "digits-images"}, {"name": model, **size}
-        plan = experiment(data, table, runs=3, batch=32, spacing=20, snapshots=20, burn_in=10**7, dtype="float64")
-        found = []
-        for place in ("cpu", device):
-            ours = Ours(plan, load(plan.data), place)
-            ours.ensemble.model.compiled = False  # type: ignore[attr-defined]  # torch's own program on both
-            for _ in range(ROUNDED):
-                ours.step()
-            found.append(ours.state.raw[:ROUNDED, [Raw.RADIUS_SQ, Raw.GRAD_SQ, Raw.LOSS]].cpu())
-        apart[model] = float((found[1] / found[0] - 1).abs().max())
+        training = {"burn_in": 10**7, "dtype": "float64", "graph": graph}
+        plan = experiment(data, table, runs=3, batch=32, spacing=20, snapshots=20, **training)
+        ours = Ours(plan, load(plan.data), place)
+        ours.ensemble.model.compiled = False  # type: ignore[attr-defined]  # torch's own program on both
+        for _ in range(ROUNDED):
+            ours.step()
+        return ours.state.raw[:ROUNDED, [Raw.RADIUS_SQ, Raw.GRAD_SQ, Raw.LOSS]].cpu()
+
+    apart = {}
+    for model in MODELS.names:
+        here = sums(model, "cpu")
+        for name, graph in ((model, False), (f"{model} as a graph", True)):
+            apart[name] = float((sums(model, device, graph) / here - 1).abs().max())
     return {"passes": max(apart.values()) <= ROUNDING, "limit": ROUNDING, "relative differences": apart}
 
 
@@ -153,13 +158,23 @@ def steps(device: str, quick: bool) -> dict[str, Any]:
     peak = peaks(where, 256, 2**20, least) if quick else peaks(where, least=least)
     rows: dict[str, Any] = {}
 
-    def row(name: str, runs: int, step: Callable[[], object], plain: Callable[[], object], flops: float) -> None:
+    Step = Callable[[], object]
+
+    def row(name: str, runs: int, step: Step, graph: Step, plain: Step, flops: float) -> None:
         memory(where)
         moved = traffic(step)
-        ours, loop = seconds(step, where, least), runs * seconds(plain, where, least)
+        ours, whole, loop = (
+            seconds(step, where, least),
+            seconds(graph, where, least),
+            runs * seconds(plain, where, least),
+        )
         rows[name] = {"runs": runs, "kernels per step": launches(step, where), "seconds per step": ours}
         rows[name] |= {"flop per second": flops / ours, "share of GEMM": flops / ours / peak["float32"]}
-        rows[name] |= {"bytes per second": moved / ours, "share of memory": moved / ours / peak["memory"]}
+        rows[name] |= {
+            "seconds per step as a graph": whole,
+            "bytes per second": moved / ours,
+            "share of memory": moved / ours / peak["memory"],
+        }
         rows[name] |= {"plain loop, seconds per step": loop, "ratio": loop / ours, "memory": memory(where)}
 
     for hidden in ((16,), (64, 64), (256,))[: 1 if quick else 3]:
@@ -167,10 +182,12 @@ def steps(device: str, quick: bool) -> dict[str, Any]:
         start, state, first = digits.start_of(ours), ours.start(), digits.minibatches(ours, 1)
         alone = partial(rivals.loop(start), first)
         work = digits.RUNS * digits.flops(hidden)
-        row(f"mlp {list(hidden)}", digits.RUNS, partial(ours.advance, state), alone, work)
+        repeated = digits.ensemble(hidden, device, graph=True)
+        graph = partial(repeated.advance, repeated.start())
+        row(f"mlp {list(hidden)}", digits.RUNS, partial(ours.advance, state), graph, alone, work)
     runs = 1 if quick else 25
-    ensemble, one = resnet18.ensemble(10**6, runs, device), resnet18.one_run(device)
-    row("resnet18, width 4", runs, ensemble.step, one.step, runs * resnet18.flops())
+    ours, graph = (resnet18.ensemble(10**6, runs, device, graph=way).step for way in (False, True))
+    row("resnet18, width 4", runs, ours, graph, resnet18.one_run(device).step, runs * resnet18.flops())
     return {"passes": True, "peaks": peak, "rows": rows}
 
 
@@ -272,6 +289,7 @@ def tables(found: Mapping[str, Any]) -> str:
                 str(row["runs"]),
                 str(row["kernels per step"] or "-"),
                 f"{1e3 * row['seconds per step']:.3g}",
+                f"{1e3 * row['seconds per step as a graph']:.3g}",
                 f"{row['flop per second'] / 1e12:.3g}",
                 f"{100 * row['share of GEMM']:.2g} %",
                 f"{row['bytes per second'] / 1e12:.3g}",

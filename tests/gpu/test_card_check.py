@@ -1,5 +1,7 @@
 """`make gpu-check` on the pretended card: its parts run by a CUDA device's rules, and reach the CPU's bits."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -8,8 +10,15 @@ from benchmarks import gpu_check, resnet18
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.fixture(autouse=True)
+def replayed(monkeypatch):
+    """The pretended card records no graph: it calls the step that would be replayed."""
+    monkeypatch.setattr("empirics.training.repeated._Recorded", lambda function: function)
+
+
 @torch.no_grad()
-def test_what_is_compared_with_the_cpu_is_the_same(card):
+def test_what_is_compared_with_the_cpu_is_the_same(card, monkeypatch):
+    monkeypatch.setattr("empirics.models.MODELS", SimpleNamespace(names=("mlp", "convnet")))
     assert gpu_check.bits("cuda")["passes"]
     assert set(gpu_check.rounding("cuda")["relative differences"].values()) == {0.0}
     found = gpu_check.law("cuda", 20)
