@@ -36,3 +36,12 @@ def test_steps_are_timed_beside_a_plain_loop(card, monkeypatch):
         assert row["bytes per second"] > 0
         assert row["memory"] > 0
         assert row["ratio"] > 0
+
+
+@torch.no_grad()
+def test_graphs_are_compared_and_timed(card, monkeypatch):
+    monkeypatch.setattr("empirics.models.MODELS", SimpleNamespace(names=("mlp",)))
+    monkeypatch.setattr(resnet18, "WIDTH", 2)
+    found = gpu_check.graphs("cuda", quick=True)
+    assert found["relative differences"] == {"mlp": 0.0}
+    assert min(found["seconds per step"].values()) > 0
