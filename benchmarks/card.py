@@ -72,8 +72,10 @@ def peaks(device: torch.device, size: int = 8192, length: int = 2**28, least: fl
     return found
 
 
-def launches(work: Callable[[], object], device: torch.device) -> int:
+def launches(work: Callable[[], object], device: torch.device) -> int | None:
     """Kernels and copies that a call gives to a card; on a CPU the operators of torch that call no other.
+
+    None if the profiler sees nothing of the card, as where its counters are reserved for root.
 
     >>> one, two = torch.ones(3), torch.ones(3)
     >>> launches(lambda: one.add_(two).mul_(two), torch.device("cpu"))
@@ -85,7 +87,7 @@ def launches(work: Callable[[], object], device: torch.device) -> int:
         work()
         wait(device)
     if cuda:
-        return sum(event.device_type == DeviceType.CUDA for event in seen.events())
+        return sum(event.device_type == DeviceType.CUDA for event in seen.events()) or None
     return sum(event.name.startswith("aten::") and not event.cpu_children for event in seen.events())
 
 

@@ -29,10 +29,11 @@ TOLERANCE = 1e-5
 SUMS = (Raw.RADIUS_SQ, Raw.GRAD_SQ, Raw.LOSS, Raw.RADIAL)
 
 
-def ensemble(hidden: Sequence[int], device: str = "cpu") -> Ensemble:
+def ensemble(hidden: Sequence[int], device: str = "cpu", graph: bool = False) -> Ensemble:
     """The demo's experiment with other widths; no snapshot is due in the steps that are timed."""
     model = {"name": "mlp", "hidden": list(hidden)}
-    plan = experiment({"name": "digits"}, model, runs=RUNS, batch=BATCH, spacing=60, snapshots=80, burn_in=10**7)
+    times = {"spacing": 60, "snapshots": 80, "burn_in": 10**7}
+    plan = experiment({"name": "digits"}, model, runs=RUNS, batch=BATCH, graph=graph, **times)
     return Ensemble(plan, plan.runs, load(plan.data), device)
 
 

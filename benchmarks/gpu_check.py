@@ -26,6 +26,10 @@ OPENS, CLOSES = "<!-- gpu-check -->", "<!-- end of gpu-check -->"
 NEEDED = ("mpmath", "numpy", "pandas", "scipy", "sklearn", "sympy", "typer", "xarray", "zarr")
 #: Of the ten minutes, those that are not left to the grid (s): the tests may take this long, the rest is short.
 TESTS = 240
+#: Networks whose steps are timed: hidden widths on digits, and as many runs of ResNet-18 together.
+WIDTHS, TOGETHER = ((16,), (64, 64), (256,)), 25
+#: Where the tests that need a card are.
+FOLDERS = ("tests/empirics/training", "tests/empirics/data")
 #: Allowed relative difference of float64 sums in `ROUNDED` steps; and standard errors between means of float32, with
 #: which a relative difference of `FINE` is counted: pairs of runs that have not parted yet all round the same way.
 ROUNDING, ROUNDED, ERRORS, FINE = 1e-6, 8, 4.5, 1e-4
@@ -58,7 +62,7 @@ def machine(device: str) -> dict[str, Any]:
 def tests(device: str) -> dict[str, Any]:
     """Run the tests that need a card; all have ``cuda`` in their names."""
     options = ["-k", "cuda", "-o", "filterwarnings=default", "-p", "no:cacheprovider", "--tb=line"]
-    words = [sys.executable, "-m", "pytest", *options, "tests/empirics/training", "tests/empirics/data"]
+    words = [sys.executable, "-m", "pytest", *options, *FOLDERS]
     try:
         done = subprocess.run(words, cwd=HOME, capture_output=True, text=True, timeout=TESTS)
     except subprocess.TimeoutExpired:
@@ -70,37 +74,49 @@ def tests(device: str) -> dict[str, Any]:
 
 
 def bits(device: str) -> dict[str, Any]:
-    """Compare what is promised to be the same on every device: initial weights, and the samples of minibatches."""
+    """Compare what is promised to be the same on every device: initial weights, samples of minibatches, added noise."""
+    import torch
+
     from benchmarks import digits
+    from empirics.training.sampling import Stream, Vectors
 
     here, there = digits.ensemble((16,)), digits.ensemble((16,), device)
+
+    def noise(place: str) -> torch.Tensor:
+        vectors = Vectors(here.runs, 1000, Stream.NOISE, False, torch.float32, torch.device(place))
+        return torch.stack([vectors.at(position) for position in range(20)]).cpu()
+
     same = {
         "initial weights": bool((here.start().flat == there.start().flat.cpu()).all()),
+        "added noise": bool((noise("cpu") == noise(device)).all()),
         "minibatches": bool((digits.minibatches(here, 300) == digits.minibatches(there, 300).cpu()).all()),
     }
     return {"passes": all(same.values()), "same": same}
 
 
-def rounding(device: str) -> dict[str, Any]:
-    """Compare a few steps of every kind of network in float64: the sums of every step differ by rounding alone."""
+def rounding(device: str, graph: bool = False) -> dict[str, Any]:
+    """Compare a few steps of every network in float64 with the CPU's: all sums differ by rounding alone."""
+    import torch
+
     from benchmarks.networks import Ours, experiment
     from empirics.data.loading import load
     from empirics.models import MODELS
     from empirics.training.record import Raw
 
-    apart = {}
-    for model in MODELS.names:
+    def sums(model: str, place: str, graph: bool) -> torch.Tensor:
         size = {"hidden": [16]} if model == "mlp" else {"width": 8 if model == "transformer" else 2}
         data, table = {"name": "digits-images"}, {"name": model, **size}
-        plan = experiment(data, table, runs=3, batch=32, spacing=20, snapshots=20, burn_in=10**7, dtype="float64")
-        found = []
-        for place in ("cpu", device):
-            ours = Ours(plan, load(plan.data), place)
-            ours.ensemble.model.compiled = False  # type: ignore[attr-defined]  # torch's own program on both
-            for _ in range(ROUNDED):
-                ours.step()
-            found.append(ours.state.raw[:ROUNDED, [Raw.RADIUS_SQ, Raw.GRAD_SQ, Raw.LOSS]].cpu())
-        apart[model] = float((found[1] / found[0] - 1).abs().max())
+        training = {"burn_in": 10**7, "dtype": "float64", "graph": graph}
+        plan = experiment(data, table, runs=3, batch=32, spacing=20, snapshots=20, **training)
+        ours = Ours(plan, load(plan.data), place)
+        ours.ensemble.model.compiled = False  # type: ignore[attr-defined]  # torch's own program on both
+        for _ in range(ROUNDED):
+            ours.step()
+        return ours.state.raw[:ROUNDED, [Raw.RADIUS_SQ, Raw.GRAD_SQ, Raw.LOSS]].cpu()
+
+    apart = {
+        model: float((sums(model, device, graph) / sums(model, "cpu", False) - 1).abs().max()) for model in MODELS.names
+    }
     return {"passes": max(apart.values()) <= ROUNDING, "limit": ROUNDING, "relative differences": apart}
 
 
@@ -144,23 +160,38 @@ def steps(device: str, quick: bool) -> dict[str, Any]:
 
     def row(name: str, runs: int, step: Callable[[], object], plain: Callable[[], object], flops: float) -> None:
         memory(where)
-        moved = traffic(step)
-        ours, loop = seconds(step, where, least), runs * seconds(plain, where, least)
+        moved, ours = traffic(step), seconds(step, where, least)
         rows[name] = {"runs": runs, "kernels per step": launches(step, where), "seconds per step": ours}
-        rows[name] |= {"flop per second": flops / ours, "share of GEMM": flops / ours / peak["float32"]}
-        rows[name] |= {"bytes per second": moved / ours, "share of memory": moved / ours / peak["memory"]}
-        rows[name] |= {"plain loop, seconds per step": loop, "ratio": loop / ours, "memory": memory(where)}
+        rows[name] |= {"memory": memory(where), "flop per second": flops / ours, "bytes per second": moved / ours}
+        rows[name] |= {"share of GEMM": flops / ours / peak["float32"], "share of copy": moved / ours / peak["memory"]}
+        loop = runs * seconds(plain, where, least)
+        rows[name] |= {"plain loop, seconds per step": loop, "ratio": loop / ours}
 
-    for hidden in ((16,), (64, 64), (256,))[: 1 if quick else 3]:
+    for hidden in WIDTHS[: 1 if quick else None]:
         ours = digits.ensemble(hidden, device)
         start, state, first = digits.start_of(ours), ours.start(), digits.minibatches(ours, 1)
-        alone = partial(rivals.loop(start), first)
-        work = digits.RUNS * digits.flops(hidden)
+        alone, work = partial(rivals.loop(start), first), digits.RUNS * digits.flops(hidden)
         row(f"mlp {list(hidden)}", digits.RUNS, partial(ours.advance, state), alone, work)
-    runs = 1 if quick else 25
-    ensemble, one = resnet18.ensemble(10**6, runs, device), resnet18.one_run(device)
-    row("resnet18, width 4", runs, ensemble.step, one.step, runs * resnet18.flops())
+    runs = 1 if quick else TOGETHER
+    step, one = resnet18.ensemble(10**6, runs, device).step, resnet18.one_run(device).step
+    row("resnet18, width 4", runs, step, one, runs * resnet18.flops())
     return {"passes": True, "peaks": peak, "rows": rows}
+
+
+def graphs(device: str, quick: bool) -> dict[str, Any]:
+    """Compare and time the same steps with ``[training] graph = true``."""
+    import torch
+
+    from benchmarks import digits, resnet18
+    from benchmarks.card import seconds
+
+    found, least = rounding(device, graph=True), 0.02 if quick else 0.2
+    ways: dict[str, Callable[[], object]] = {}
+    for hidden in WIDTHS[: 1 if quick else None]:
+        ours = digits.ensemble(hidden, device, graph=True)
+        ways[f"mlp {list(hidden)}"] = partial(ours.advance, ours.start())
+    ways["resnet18, width 4"] = resnet18.ensemble(10**6, 1 if quick else TOGETHER, device, graph=True).step
+    return found | {"seconds per step": {name: seconds(way, torch.device(device), least) for name, way in ways.items()}}
 
 
 def grid(device: str, until: float, quick: bool) -> dict[str, Any]:
@@ -217,6 +248,7 @@ def checked(device: str, quick: bool, minutes: float) -> dict[str, Any]:
         "rounding": partial(rounding, device),
         "law": partial(law, device, 120 if quick else 1200),
         "steps": partial(steps, device, quick),
+        "graphs": partial(graphs, device, quick),
         "grid": lambda: grid(device, 0.0 if quick else until, quick),
     }
     for name, part in parts.items():
@@ -240,7 +272,7 @@ def tables(found: Mapping[str, Any]) -> str:
         "",
     ]
     lines += ["| part | result |", "|---|---|"]
-    for part in ("tests", "bits", "rounding", "law", "steps", "grid"):
+    for part in ("tests", "bits", "rounding", "law", "steps", "graphs", "grid"):
         of = found[part]
         detail = of.get("error") or of.get("summary") or "; ".join(_figures(of))
         lines.append(f"| {part} | {'passes' if of['passes'] else '**fails**'}{f': {detail}' if detail else ''} |")
@@ -255,16 +287,18 @@ def tables(found: Mapping[str, Any]) -> str:
             "plain loop / ours",
         )
         lines += ["", f"| network | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        whole = found["graphs"].get("seconds per step", {})
         for network, row in rows.items():
             held = "-" if row["memory"] is None else f"{row['memory'] / 1e6:.0f}"
             cells = (
                 str(row["runs"]),
-                str(row["kernels per step"]),
+                str(row["kernels per step"] or "-"),
                 f"{1e3 * row['seconds per step']:.3g}",
+                f"{1e3 * whole[network]:.3g}" if network in whole else "-",
                 f"{row['flop per second'] / 1e12:.3g}",
                 f"{100 * row['share of GEMM']:.2g} %",
                 f"{row['bytes per second'] / 1e12:.3g}",
-                f"{100 * row['share of memory']:.2g} %",
+                f"{100 * row['share of copy']:.2g} %",
                 held,
                 f"{row['ratio']:.3g}",
             )

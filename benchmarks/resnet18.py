@@ -20,11 +20,11 @@ def images(count: int = 1024) -> Dataset:
     return Dataset("noise", inputs, rng.integers(10, size=count), 10, (3, 32, 32))
 
 
-def ensemble(spacing: int, runs: int = TOGETHER, device: str = "cpu") -> Ours:
+def ensemble(spacing: int, runs: int = TOGETHER, device: str = "cpu", graph: bool = False) -> Ours:
     """Some runs of an ensemble, a snapshot every `spacing` steps."""
     # The data are a placeholder: the ensemble is given its images.
     data, model = {"name": "digits-images"}, {"name": "resnet18", "width": WIDTH}
-    plan = experiment(data, model, runs=runs, batch=BATCH, spacing=spacing, snapshots=40)
+    plan = experiment(data, model, runs=runs, batch=BATCH, spacing=spacing, snapshots=40, graph=graph)
     return Ours(plan, images(), device)
 
 
