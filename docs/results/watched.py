@@ -1,25 +1,24 @@
-"""Trains four small networks with and without each advice of the probe, and writes docs/results/watched.md.
+"""Trains three small networks with and without each piece of advice, and writes docs/results/watched.md.
 
-python docs/results/watched.py --runs runs --images FOLDER_OR_TAR     an hour of one core
-python docs/results/watched.py --as-is                                from summaries/watched.json
+``make results-watched`` trains what is missing, half an hour of one core; ``--as-is`` takes ``summaries/watched.json``.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
-from tables import HERE, asked
+from tables import HERE, asked, mean_interval, student, table, write
 from torch.nn.utils import clip_grad_norm_
-from watched_choices import CHOICES, applies, prepare
-from watched_networks import DigitsPerceptron, DigitsResNet, Images, Text
+from watched_choices import ADVICE, CHOICES, applies, helps, prepare
+from watched_networks import DigitsPerceptron, DigitsResNet, Text
 
 import empirics
 
 SUMMARY = HERE / "summaries" / "watched.json"
-SEEDS = 8
 #: Share of the run after which the probe is read.
 READ = 1 / 3
+#: What is shown of a training, and in how many digits.
+SHOWN = {"test loss": 4, "accuracy": 4, "share of stationary": 3}
 
 
 def train(case, choice, seed, reading):
@@ -64,24 +63,103 @@ def trained(case, choice, seed, folder):
     return json.loads(kept.read_text())
 
 
-def cases(images, folder):
-    """The four networks, of which the last needs images."""
-    yield from (DigitsPerceptron(), DigitsResNet(), Text(), Images(images, folder / "images.npz"))
+# ------------------------------------------------------------------------------------------------------ what is stored
+def middle(rows):
+    """Geometric mean of the shares of equilibrium in a probe's table; NaN if there is none."""
+    found = [share for row in rows if (share := row["equilibrium_share"]) > 0]
+    return float(np.exp(np.mean(np.log(found)))) if found else float("nan")
+
+
+def summary(case, folder):
+    """What the page needs of a network: scores by choice and seed, and what the probe said to seed 0."""
+    choices = [one for one in CHOICES if applies(case, one)]
+    # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
+    seeds = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(case.seeds)]
+    scores = {}
+    for choice in choices:
+        found = [runs[choice] for runs in seeds]
+        columns = {name: [run["result"][name] for run in found] for name in found[0]["result"]}
+        columns["share of stationary"] = [middle(run["table"]) for run in found]
+        known = {name: values for name, values in columns.items() if np.isfinite(values).all()}
+        scores[choice] = {name: [float(f"{one:.6g}") for one in values] for name, values in known.items()}
+    first = seeds[0]["as found"]
+    weights = sum(row["parameters"] for row in first["table"])
+    turned = sum(row["parameters"] for row in first["table"] if row["scale_invariant"])
+    about = {"steps": case.steps, "weights": weights, "scale_invariant": turned}
+    return about | {"warnings": first["warnings"], "line": first["line"], "scores": scores}
+
+
+# ------------------------------------------------------------------------------------------------------------ the page
+def effects(networks, choice, against):
+    """By network that both were tried on: mean and half interval of the test loss of a choice less that of another."""
+    both = {name: one["scores"] for name, one in networks.items() if {choice, against} <= one["scores"].keys()}
+    return {
+        name: student(np.subtract(scores[choice]["test loss"], scores[against]["test loss"]))
+        for name, scores in both.items()
+    }
+
+
+def shown(effect):
+    """An effect with its interval; nothing where there is none."""
+    return f"{effect[0]:+.4f} ± {effect[1]:.4f}" if effect else ""
+
+
+def verdicts(networks):
+    """The rows of the table of advice."""
+    rows = []
+    for words, choice, against in ADVICE:
+        found = effects(networks, choice, against)
+        verdict = "kept" if helps(found.values()) else "withdrawn"
+        rows.append([words, *(shown(found.get(name)) for name in networks), verdict])
+    return rows
+
+
+def scores(networks):
+    """Lines of the tables of scores, one for each network."""
+    for name, one in networks.items():
+        rows = [
+            [choice, *(mean_interval(found[column], n) if column in found else "" for column, n in SHOWN.items())]
+            for choice, found in one["scores"].items()
+        ]
+        yield f"\n{name[0].upper()}{name[1:]}, {one['steps']:,} steps:\n"
+        yield from table(["trained", *SHOWN], rows)
+
+
+def said(networks):
+    """What the probe said to the first seed of each network."""
+    for name, one in networks.items():
+        share = one["scale_invariant"] / one["weights"]
+        yield f"\n**{name[0].upper()}{name[1:]}**: {share:.0%} of its {one['weights']:,} weights are scale-invariant.\n"
+        yield from (f"    {words}" for words in one["warnings"])
+        yield f"\nAt the end:\n\n    {one['line']}"
+
+
+def page(networks):
+    """The parts of words/watched.md."""
+    rows = verdicts(networks)
+    kept = [row[0] for row in rows if row[-1] == "kept"]
+    everywhere = effects(networks, "decay x 10 on all", "as found")
+    seeds = {name: len(one["scores"]["as found"]["test loss"]) for name, one in networks.items()}
+    tried = sum(len(effects(networks, choice, against)) for _, choice, against in ADVICE)
+    return {
+        "advice": table(["advice", *networks, "verdict"], rows), "said": said(networks), "scores": scores(networks),
+        "tried": str(tried), "kept": f"Kept: {'; '.join(kept)}." if kept else "No advice is kept.",
+        "everywhere": ", ".join(f"{shown(found)} ({name})" for name, found in everywhere.items()),
+        "seeds": ", ".join(f"{number} seeds ({name})" for name, number in seeds.items()),
+    }  # fmt: skip
 
 
 def main():
-    """Train what is not there yet."""
+    """Train what is not there yet, store what the page needs, and write it."""
     torch.set_num_threads(1)
-    given = asked(
-        images={"type": Path, "default": Path("cifar10"), "help": "folder or tar file of CIFAR-10 images"},
-        only={"default": "", "help": "train one network alone, the one whose name contains this"},
-    )
-    folder = given.runs / "watched"
-    for case in cases(given.images, folder):
-        # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
-        for seed in range(SEEDS if given.only in case.name else 0):
-            for choice in (one for one in CHOICES if applies(case, one)):
-                trained(case, choice, seed, folder)
+    given = asked(only={"default": "", "help": "train the networks alone whose name contains this, and write nothing"})
+    if not given.as_is:
+        cases = [case for case in (DigitsPerceptron(), DigitsResNet(), Text()) if given.only in case.name]
+        networks = {case.name: summary(case, given.runs / "watched") for case in cases}
+        if given.only:
+            return
+        SUMMARY.write_text(json.dumps(networks, indent=1) + "\n", encoding="utf-8")
+    write("watched", **page(json.loads(SUMMARY.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

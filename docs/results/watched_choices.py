@@ -105,10 +105,13 @@ def start_stationary(model, reading, power):
 
 
 def converted(case, model, reading):
-    """AdamW at the temperature and norm of each scale-invariant group; 1e-3 and no decay for the others."""
+    """AdamW at the temperature and norm of each scale-invariant group; 1e-3 and no decay for the others.
+
+    So also, since seed 4, for a group whose temperature the probe reads as 0: there is no noise to convert.
+    """
     sgd, groups, taken = Setting(case.lr, case.weight_decay, "momentum", momentum=case.momentum), [], set()
     for row in reading:
-        if row["scale_invariant"]:
+        if row["scale_invariant"] and row["temperature"] > 0:
             sigma = math.sqrt(2 * row["temperature"] / row["effective_lr"])
             adam = convert(sgd, optimizer="adamw", sigma=sigma, dimension=row["parameters"] // row["blocks"])
             params = tensors(model, row)
