@@ -1,8 +1,7 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book: write the pages of the book into docs/book
 # (make docs does it too). make results-NAME: run what is missing of the experiments of
-# docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar; watched:
-# IMAGES=folder of CIFAR-10 images).
+# docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar).
 # make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
@@ -63,7 +62,7 @@ results-%: setup
 
 results-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
-	$(BIN)/python docs/results/watched.py --runs runs --images $(or $(IMAGES),cifar10)
+	$(BIN)/python docs/results/watched.py --runs runs
 
 docs: $(VENV)/.docs book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site

@@ -271,3 +271,37 @@ def test_the_page_on_cifar_has_the_published_values_at_the_centres(script):
     assert len(rows) == 7
     for words, centre, worst in cifar.PAPER.values():
         assert (rows[words]["paper, at the centre"], rows[words]["largest error, paper"]) == (centre, worst)
+
+
+# -------------------------------------------------------------------------------------------- advice, with and without
+def test_the_page_on_advice_is_current_and_every_score_behind_it_counts(script):
+    watched, tables = script("watched"), script("tables")
+    networks = json.loads(watched.SUMMARY.read_text(encoding="utf-8"))
+    current = (PAGES / "watched.md").read_text(encoding="utf-8")
+    assert tables.filled("watched", **watched.page(networks)) == current
+    none = all(row[-1] == "withdrawn" for row in watched.verdicts(networks))
+    assert ("none of it is kept as advice" in (PAGES.parent / "probe.md").read_text(encoding="utf-8")) == none
+    for name, one in networks.items():
+        assert one["scores"].keys() == {
+            choice for choice in script("watched_choices").CHOICES if choice in one["scores"]
+        }
+        others = [("as found", column) for column in one["scores"]["as found"].keys() & watched.SHOWN.keys()]
+        for choice, column in [*((choice, "test loss") for choice in one["scores"]), *others]:
+            changed = planted(networks, (name, "scores", choice, column, 2))
+            assert tables.filled("watched", **watched.page(changed)) != current, (name, choice, column)
+
+
+def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(script):
+    watched, choices = script("watched"), script("watched_choices")
+    losses = {"as found": [0.5, 0.9, 0.7, 0.3], "twice the steps": [0.4, 0.7, 0.6, 0.1]}
+    network = {"scores": {choice: {"test loss": values} for choice, values in losses.items()}}
+    ((mean, half),) = watched.effects({"one": network, "other": {"scores": {}}}, "twice the steps", "as found").values()
+    assert mean == pytest.approx(-0.15)  # of -0.1, -0.2, -0.1, -0.2, standard deviation 0.05774
+    assert half == pytest.approx(3.18245 * 0.057735 / 2, rel=1e-4)
+    better, worse, open_ = (-0.2, 0.1), (0.2, 0.1), (-0.1, 0.2)
+    assert choices.helps([better, better])
+    assert choices.helps([better, better, open_, open_])
+    assert not any(
+        choices.helps(each) for each in ([better], [better, open_], [better, better, worse], [better, worse])
+    )
+    assert not choices.helps([better, better, open_, open_, open_])

@@ -114,7 +114,7 @@ def student(values):
     """Mean over the last axis and half of its 95 % interval by Student's t."""
     values = np.asarray(values, dtype=float)
     n = values.shape[-1]
-    return values.mean(-1), stats.t(n - 1).ppf(0.975) * values.std(-1, ddof=1) / np.sqrt(n)
+    return values.mean(-1), stats.t.ppf(0.975, n - 1) * values.std(-1, ddof=1) / np.sqrt(n)
 
 
 def mean_interval(values, digits=4):

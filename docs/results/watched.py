@@ -1,164 +1,165 @@
-"""Trains two networks of somebody else's design, a probe on them, and writes docs/results/watched.md.
+"""Trains three small networks with and without each piece of advice, and writes docs/results/watched.md.
 
-python docs/results/watched.py --runs runs --images FOLDER_OR_TAR     a quarter of an hour of one core
+``make results-watched`` trains what is missing, half an hour of one core; ``--as-is`` takes ``summaries/watched.json``.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
-from tables import asked, student, table, write
+from tables import HERE, asked, mean_interval, student, table, write
 from torch.nn.utils import clip_grad_norm_
-from watched_choices import CHOICES
-from watched_networks import Images, Text
+from watched_choices import ADVICE, CHOICES, applies, helps, prepare
+from watched_networks import DigitsPerceptron, DigitsResNet, Text
 
 import empirics
-from empirics.models import scale_invariant_blocks
 
-SEEDS = 5  # by default; --seeds for fewer
-#: Share of the run after which the table of the probe is taken.
-READ = 0.6
-SHOWN = ("group", "blocks", "effective_lr", "temperature", "balance", "equilibrium_share", "relaxation_steps",
-         "angular_update", "angular_equilibrium", "pv_over_rt")  # fmt: skip
-
-
-def blocks_of(case):
-    """Scale-invariant blocks by tensor, found once on a new network."""
-    torch.manual_seed(0)
-    model, batch = case.build().train(), next(case.batches(0))
-    return {one.name: one.blocks for one in scale_invariant_blocks(model, lambda m: case.loss(m, batch))}
+SUMMARY = HERE / "summaries" / "watched.json"
+#: Share of the run after which the probe is read.
+READ = 1 / 3
+#: What is shown of a training, and in how many digits.
+SHOWN = {"test loss": 4, "accuracy": 4, "share of stationary": 3}
 
 
-def train(case, choose, seed, blocks, reading, steps=None):
-    """One run: scores, and what the probe said."""
+def train(case, choice, seed, reading):
+    """One run: scores, and what the probe said; the same seed has the same initialisation and minibatches."""
+    settings = dict(CHOICES[choice])
+    steps = case.steps * settings.pop("length", 1)
     torch.manual_seed(seed)
     model, batches = case.build().train(), case.batches(seed)
-    optimizer, schedule, average = choose(case, model, blocks, reading)
-    probe, losses, table = empirics.watch(model, optimizer, every=case.every), [], None
-    steps = steps or case.steps
+    optimizer, schedules, average = prepare(case, model, seed, steps, reading, **settings)
+    batch = next(case.batches(seed))
+    probe = empirics.watch(model, optimizer, every=case.every, loss=lambda m: case.loss(m, batch))
     for step in range(steps):
         optimizer.zero_grad()
         loss = case.loss(model, next(batches))
         loss.backward()
-        if getattr(case, "clip", None):
+        if case.clip:
             clip_grad_norm_(model.parameters(), case.clip)
         probe.step(loss)
         optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
+        for schedule in schedules:
+            schedule.step()
         if step == int(READ * steps):
-            table, warned = probe.frame(), probe.warnings()
+            said = {"table": probe.frame().to_dict("records"), "warnings": probe.warnings()}
         if average is not None and step >= steps // 2 and step % 10 == 0:
             average.update(model)
-    result = {"train loss": float(np.mean(losses[-steps // 10 :]))}
+    result = {}
     if average is not None:
-        result |= {f"{name}, last point": value for name, value in case.judge(model).items()}
+        result["test loss, last point"] = case.judge(model)["test loss"]
         model = average.module
         case.settle(model, seed)
-    result |= case.judge(model)
-    said = {"table": table.to_dict("records"), "warnings": warned, "end": probe.frame().to_dict("records")}
-    said |= {"line": probe.line(), "last warnings": probe.warnings()}
-    return {"result": result, "blocks": blocks, **said}
+    return {"result": result | case.judge(model), "line": probe.line(), **said}
 
 
 def trained(case, choice, seed, folder):
     """A run from the folder, or trained now."""
-    kept = folder / f"{case.name}-{list(CHOICES[case.name]).index(choice)}-{seed}.json"
+    kept = folder / f"{case.name.replace(' ', '-')}-{list(CHOICES).index(choice)}-{seed}.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        first = None if (choice, seed) == ("as found", 0) else trained(case, "as found", 0, folder)
-        blocks = blocks_of(case) if first is None else first["blocks"]
-        found = train(case, CHOICES[case.name][choice], seed, blocks, first and first["table"])
-        kept.write_text(json.dumps(found))
-        print(kept.name, found["result"], flush=True)
+        reading = None if choice == "as found" else trained(case, "as found", seed, folder)["table"]
+        kept.write_text(json.dumps(train(case, choice, seed, reading)))
+        print(kept.name, json.loads(kept.read_text())["result"], flush=True)
     return json.loads(kept.read_text())
 
 
-def of_blocks(run, when, name):
-    """A column of a probe's table, the tensors that the check found scale-invariant."""
-    return [row[name] for row in run[when] if run["blocks"].get(row["group"])]
+# ------------------------------------------------------------------------------------------------------ what is stored
+def middle(rows):
+    """Geometric mean of the shares of equilibrium in a probe's table; NaN if there is none."""
+    found = [share for row in rows if (share := row["equilibrium_share"]) > 0]
+    return float(np.exp(np.mean(np.log(found)))) if found else float("nan")
 
 
-def brief(name):
-    """A tensor's name without what all have in common."""
-    return name.removeprefix("resnet.").removeprefix("model.").removesuffix(".weight")
+def summary(case, folder):
+    """What the page needs of a network: scores by choice and seed, and what the probe said to seed 0."""
+    choices = [one for one in CHOICES if applies(case, one)]
+    # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
+    seeds = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(case.seeds)]
+    scores = {}
+    for choice in choices:
+        found = [runs[choice] for runs in seeds]
+        columns = {name: [run["result"][name] for run in found] for name in found[0]["result"]}
+        columns["share of stationary"] = [middle(run["table"]) for run in found]
+        known = {name: values for name, values in columns.items() if np.isfinite(values).all()}
+        scores[choice] = {name: [float(f"{one:.6g}") for one in values] for name, values in known.items()}
+    first = seeds[0]["as found"]
+    weights = sum(row["parameters"] for row in first["table"])
+    turned = sum(row["parameters"] for row in first["table"] if row["scale_invariant"])
+    about = {"steps": case.steps, "weights": weights, "scale_invariant": turned}
+    return about | {"warnings": first["warnings"], "line": first["line"], "scores": scores}
 
 
-def middle(shares):
-    """Median in two digits, of what is known."""
-    known = np.array(shares, float)
-    return f"{np.nanmedian(known):.2f}" if np.isfinite(known).any() else "not defined"
+# ------------------------------------------------------------------------------------------------------------ the page
+def effects(networks, choice, against):
+    """By network that both were tried on: mean and half interval of the test loss of a choice less that of another."""
+    both = {name: one["scores"] for name, one in networks.items() if {choice, against} <= one["scores"].keys()}
+    return {
+        name: student(np.subtract(scores[choice]["test loss"], scores[against]["test loss"]))
+        for name, scores in both.items()
+    }
 
 
-def scores(case, runs):
-    """The table of what came out, with the differences from the first choice seed by seed."""
-    names = [name for name in ("test loss", "accuracy", "train loss") if name in runs["as found"][0]["result"]]
+def shown(effect):
+    """An effect with its interval; nothing where there is none."""
+    return f"{effect[0]:+.4f} ± {effect[1]:.4f}" if effect else ""
+
+
+def verdicts(networks):
+    """The rows of the table of advice."""
     rows = []
-    for choice, found in runs.items():
-        cells = []
-        for name in names:
-            values = [one["result"][name] for one in found]
-            base = [one["result"][name] for one in runs["as found"]]
-            mean, reach = student(values)
-            apart = student(np.subtract(values, base)) if choice != "as found" else None
-            cells += [f"{mean:.4f} ± {reach:.4f}", f"{apart[0]:+.4f} ± {apart[1]:.4f}" if apart else ""]
-        rows.append([choice, *cells])
-    return table(["trained", *(head for name in names for head in (name, "against as found"))], rows)
+    for words, choice, against in ADVICE:
+        found = effects(networks, choice, against)
+        verdict = "kept" if helps(found.values()) else "withdrawn"
+        rows.append([words, *(shown(found.get(name)) for name in networks), verdict])
+    return rows
 
 
-def rows(run):
-    """Lines of a probe's table, the scale-invariant tensors."""
-    lines = []
-    for row in run["table"]:
-        if run["blocks"].get(row["group"]):
-            short = row | {"group": brief(row["group"])}
-            lines.append([f"{short[n]:.3g}" if isinstance(short[n], float) else str(short[n]) for n in SHOWN])
-    return table(SHOWN, lines)
+def scores(networks):
+    """Lines of the tables of scores, one for each network."""
+    for name, one in networks.items():
+        rows = [
+            [choice, *(mean_interval(found[column], n) if column in found else "" for column, n in SHOWN.items())]
+            for choice, found in one["scores"].items()
+        ]
+        yield f"\n{name[0].upper()}{name[1:]}, {one['steps']:,} steps:\n"
+        yield from table(["trained", *SHOWN], rows)
 
 
-def report(case, runs):
-    """Lines of a network's section."""
-    first = runs["as found"][0]
-    number = sum(count > 0 for count in first["blocks"].values())
-    yield f"### What the probe said, seed 0, after {int(READ * case.steps)} of {case.steps} steps\n"
-    yield f"{number} of {len(first['blocks'])} tensors are scale-invariant. Trained as found:\n"
-    yield from rows(first)
-    yield from ("", *(f"    {words}" for words in first["warnings"]), "", "and at the end:", "")
-    yield from (f"    {first['line']}", "")
-    yield f"### What came of it, {len(runs['as found'])} seeds\n"
-    yield from scores(case, runs)
-    yield ""
-    for choice, found in runs.items():
-        share = [of_blocks(one, "end", "equilibrium_share") for one in found]
-        heat, base = ([of_blocks(one, "table", "temperature") for one in some] for some in (found, runs["as found"]))
-        last = [one["result"].get("test loss, last point", np.nan) for one in found]
-        ratio = np.exp(np.mean(np.log(np.divide(heat, base)), axis=1))
-        yield (
-            f"- {choice}: median share of equilibrium at the end {middle(share)}; T over "
-            f"that of as found, geometric mean over tensors, {ratio.mean():.2f} ± {student(ratio)[1]:.2f}"
-            + (f"; the last point by itself has a test loss of {np.mean(last):.4f} ± {student(last)[1]:.4f}"
-               if np.isfinite(last).all() else "")
-        )  # fmt: skip
-    yield ""
+def said(networks):
+    """What the probe said to the first seed of each network."""
+    for name, one in networks.items():
+        share = one["scale_invariant"] / one["weights"]
+        yield f"\n**{name[0].upper()}{name[1:]}**: {share:.0%} of its {one['weights']:,} weights are scale-invariant.\n"
+        yield from (f"    {words}" for words in one["warnings"])
+        yield f"\nAt the end:\n\n    {one['line']}"
+
+
+def page(networks):
+    """The parts of words/watched.md."""
+    rows = verdicts(networks)
+    kept = [row[0] for row in rows if row[-1] == "kept"]
+    everywhere = effects(networks, "decay x 10 on all", "as found")
+    seeds = {name: len(one["scores"]["as found"]["test loss"]) for name, one in networks.items()}
+    tried = sum(len(effects(networks, choice, against)) for _, choice, against in ADVICE)
+    return {
+        "advice": table(["advice", *networks, "verdict"], rows), "said": said(networks), "scores": scores(networks),
+        "tried": str(tried), "kept": f"Kept: {'; '.join(kept)}." if kept else "No advice is kept.",
+        "everywhere": ", ".join(f"{shown(found)} ({name})" for name, found in everywhere.items()),
+        "seeds": ", ".join(f"{number} seeds ({name})" for name, number in seeds.items()),
+    }  # fmt: skip
 
 
 def main():
-    """Train what is not there yet and write the page."""
+    """Train what is not there yet, store what the page needs, and write it."""
     torch.set_num_threads(1)
-    given = asked(
-        images={"type": Path, "default": Path("cifar10"), "help": "folder or tar file of CIFAR-10 images"},
-        seeds={"type": int, "nargs": 2, "default": (SEEDS, SEEDS), "help": "of the transformer and the ResNet"},
-    )
-    folder, lines = given.runs / "watched", []
-    cases = Text(), Images(given.images, folder / "images.npz")
-    for case, seeds in zip(cases, given.seeds, strict=True):
-        choices = CHOICES[case.name]
-        # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
-        found = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(seeds)]
-        runs = {choice: [one[choice] for one in found] for choice in choices}
-        lines += [f"## The {case.name}, in numbers", "", *report(case, runs)]
-    write("watched", networks=lines)
+    given = asked(only={"default": "", "help": "train the networks alone whose name contains this, and write nothing"})
+    if not given.as_is:
+        cases = [case for case in (DigitsPerceptron(), DigitsResNet(), Text()) if given.only in case.name]
+        networks = {case.name: summary(case, given.runs / "watched") for case in cases}
+        if given.only:
+            return
+        SUMMARY.write_text(json.dumps(networks, indent=1) + "\n", encoding="utf-8")
+    write("watched", **page(json.loads(SUMMARY.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

@@ -1,134 +1,121 @@
-"""What is tried on the networks of watched_networks.py: as found, and what the probe's words suggest.
-
-A choice makes the optimiser, the schedule and, if there is one, an average from a network, the scale-invariant blocks
-that were found of it, and the reading of the first run that was trained as found.
-"""
+"""The advice on trial in docs/results/watched.md, and the trainings that it is tried in."""
 
 import math
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, SequentialLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
-from empirics.steering import Cooldown
+import empirics
+from empirics.steering import DecayFollowsLR
 from empirics.steering.averaging import SphereAverage
 from empirics.steering.weight_decay import Setting, convert
 
-
-def parts(model, blocks, decayed=lambda name, p: True):
-    """Parameters that are scale-invariant, others that decay, and the rest."""
-    named = list(model.named_parameters())
-    round_ = [p for name, p in named if blocks.get(name)]
-    other = [p for name, p in named if not blocks.get(name) and decayed(name, p)]
-    return round_, other, [p for name, p in named if not blocks.get(name) and not decayed(name, p)]
-
-
-# The ResNet --------------------------------------------------------------------------------------
-
-
-def _momentum(case, model, blocks, round_decay, other_decay):
-    round_, other, _ = parts(model, blocks)
-    groups = [{"params": round_, "weight_decay": round_decay}, {"params": other, "weight_decay": other_decay}]
-    return torch.optim.SGD(groups, lr=case.lr, momentum=case.momentum)
-
-
-def images_as_found(case, model, blocks, reading):
-    optimizer = _momentum(case, model, blocks, case.weight_decay, case.weight_decay)
-    return optimizer, CosineAnnealingLR(optimizer, case.steps), None
-
-
-def images_pressure(case, model, blocks, reading):
-    """Five times the weight decay where it is a pressure, none elsewhere: relaxation takes a tenth of the run."""
-    optimizer = _momentum(case, model, blocks, 5 * case.weight_decay, 0.0)
-    return optimizer, CosineAnnealingLR(optimizer, case.steps), None
-
-
-def images_adamw(case, model, blocks, reading):
-    """AdamW at the temperature and norm of each scale-invariant tensor; 1e-3 and no decay for the others."""
-    named = dict(model.named_parameters())
-    groups = [{"params": [p for name, p in named.items() if not blocks.get(name)], "lr": 1e-3, "weight_decay": 0.0}]
-    sgd = Setting(case.lr, case.weight_decay, "momentum", momentum=case.momentum)
-    for row in reading:
-        if blocks.get(row["group"]):
-            sigma = math.sqrt(2 * row["temperature"] / row["effective_lr"])
-            adam = convert(sgd, optimizer="adamw", sigma=sigma, dimension=row["parameters"] // blocks[row["group"]])
-            groups.append({"params": [named[row["group"]]], "lr": adam.lr, "weight_decay": adam.weight_decay})
-    optimizer = torch.optim.AdamW(groups)
-    return optimizer, CosineAnnealingLR(optimizer, case.steps), None
-
-
-def images_average(case, model, blocks, reading):
-    """The learning rate stays, directions are averaged over the second half."""
-    optimizer = _momentum(case, model, blocks, case.weight_decay, case.weight_decay)
-    average = SphereAverage(model, {name: number for name, number in blocks.items() if number})
-    return optimizer, LambdaLR(optimizer, lambda step: 1.0), average
-
-
-# The transformer ---------------------------------------------------------------------------------
-
-
-def _adamw(case, model, blocks, round_decay):
-    round_, other, rest = parts(model, blocks, lambda name, p: p.ndim > 1)
-    groups = [
-        {"params": round_, "weight_decay": round_decay},
-        {"params": other, "weight_decay": case.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=case.lr, betas=(0.9, 0.95))
-
-
-def _rising(case, optimizer):
-    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / case.warm_up))
-
-
-def _warm(case, optimizer):
-    cosine = CosineAnnealingLR(optimizer, case.steps - case.warm_up, eta_min=case.lr / 10)
-    return optimizer, SequentialLR(optimizer, [_rising(case, optimizer), cosine], [case.warm_up]), None
-
-
-def text_as_found(case, model, blocks, reading):
-    return _warm(case, _adamw(case, model, blocks, case.weight_decay))
-
-
-def text_pressure(case, model, blocks, reading):
-    """Ten times the weight decay on what is scale-invariant: relaxation takes a quarter of the run."""
-    return _warm(case, _adamw(case, model, blocks, 10 * case.weight_decay))
-
-
-def text_none(case, model, blocks, reading):
-    """No weight decay on what is scale-invariant: its effective lr is left to the norm that gradients make."""
-    return _warm(case, _adamw(case, model, blocks, 0.0))
-
-
-def text_cooldown(case, model, blocks, reading):
-    """Held, then a cooldown in the last 30 % with the weight decay of what is scale-invariant following."""
-    return _held(case, model, blocks, correct=True)
-
-
-def text_cooldown_alone(case, model, blocks, reading):
-    """The same with weight decay as it is: what of the difference is the schedule's. Added after the first four."""
-    return _held(case, model, blocks, correct=False)
-
-
-def _held(case, model, blocks, correct):
-    optimizer = _adamw(case, model, blocks, case.weight_decay)
-    falling = round(0.3 * case.steps)
-    hold = case.steps - case.warm_up - falling
-    cool = Cooldown(optimizer, falling, factor=0.1, hold=hold, correct=correct, decay_groups=[0])
-    return optimizer, SequentialLR(optimizer, [_rising(case, optimizer), cool], [case.warm_up]), None
-
-
+#: By name, what differs from the training as found: factors on the weight decay of scale-invariant weights and of the
+#: others and on the number of steps, and switches.
 CHOICES = {
-    "resnet": {
-        "as found": images_as_found,
-        "weight decay x 5 where it is a pressure, else none": images_pressure,
-        "AdamW at equal temperature": images_adamw,
-        "lr held, directions averaged": images_average,
-    },
-    "transformer": {
-        "as found": text_as_found,
-        "weight decay x 10 where it is a pressure": text_pressure,
-        "no weight decay where it is a pressure": text_none,
-        "held, then a cooldown with weight decay": text_cooldown,
-        "held, then a cooldown without weight decay": text_cooldown_alone,
-    },
+    "as found": {},
+    "decay x 10 on invariant": {"invariant": 10.0},
+    "decay x 10 on invariant alone": {"invariant": 10.0, "penalty": 0.0},
+    "decay x 10 on all": {"invariant": 10.0, "penalty": 10.0},
+    "decay on invariant alone": {"penalty": 0.0},
+    "no decay on invariant": {"invariant": 0.0},
+    "stationary norm at first": {"stationary": True},
+    "twice the steps": {"length": 2},
+    "decay follows lr": {"follows": True},
+    "lr held, directions averaged": {"held": True},
+    "AdamW at equal temperature": {"adamw": True},
 }
+
+#: What is advised, the training that follows it, and the one that does not.
+ADVICE = [
+    ("ten times the weight decay on scale-invariant weights", "decay x 10 on invariant", "as found"),
+    ("no weight decay on the others", "decay on invariant alone", "as found"),
+    ("both at once", "decay x 10 on invariant alone", "as found"),
+    ("ten times on scale-invariant weights alone, not on all", "decay x 10 on invariant alone", "decay x 10 on all"),
+    ("weight decay on scale-invariant weights that had none", "as found", "no decay on invariant"),
+    ("start at the stationary norm", "stationary norm at first", "as found"),
+    ("train twice as long", "twice the steps", "as found"),
+    ("weight decay of scale-invariant weights follows lr", "decay follows lr", "as found"),
+    ("lr held, directions averaged", "lr held, directions averaged", "as found"),
+    ("AdamW at the temperatures and norms of SGD", "AdamW at equal temperature", "as found"),
+]
+
+
+def applies(case, choice):
+    """Whether a choice is tried on a network; SGD alone is converted to AdamW."""
+    return choice in getattr(case, "tried", CHOICES) and (choice != list(CHOICES)[-1] or hasattr(case, "momentum"))
+
+
+def helps(effects):
+    """The rule by which advice is kept, fixed before the runs.
+
+    `effects` are means and half intervals (95 %) of the test loss with the advice minus without, one pair for each
+    network: at least half of the intervals, and two, lie below 0, and none above.
+    """
+    better = sum(mean + half < 0 for mean, half in effects)
+    return better >= max(2, len(effects) / 2) and not any(mean - half > 0 for mean, half in effects)
+
+
+def prepare(case, model, seed, steps, reading, *, invariant=1.0, penalty=1.0, stationary=False, follows=False,
+            held=False, adamw=False):  # fmt: skip
+    """Optimiser, schedules, and the average if there is one; `reading` is a probe's frame of the training as found."""
+    batch = next(case.batches(seed))
+    roles = empirics.param_groups(
+        model, lambda m: case.loss(m, batch), weight_decay=invariant * case.weight_decay,
+        penalty_decay=penalty * case.weight_decay,
+    )  # fmt: skip
+    groups = []
+    for group in roles:
+        mine = [p for p in group["params"] if case.decays(p)]
+        rest = [p for p in group["params"] if not case.decays(p)]  # vectors under AdamW: as found they do not decay
+        groups += [group | {"params": mine}, group | {"params": rest, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if stationary:
+        start_stationary(model, reading, 1 if hasattr(case, "warm_up") else 2)
+    optimizer = converted(case, model, reading) if adamw else case.optimizer(groups)
+    if adamw:
+        return optimizer, [CosineAnnealingLR(optimizer, steps)], None
+    if held:
+        average = SphereAverage(model, {row.name: row.blocks for row in roles.rows if row.scale_invariant})
+        rising = getattr(case, "warm_up", 1)
+        return optimizer, [LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rising))], average
+    schedules = [case.schedule(optimizer, steps)]
+    if follows:
+        round_ = [i for i, group in enumerate(groups) if group["name"] == "invariant"]
+        schedules.append(DecayFollowsLR(optimizer, decay_groups=round_))
+    return optimizer, schedules, None
+
+
+def tensors(model, row):
+    """Parameters of a group of the probe, `a.weight + a.bias`."""
+    named = dict(model.named_parameters())
+    return [named[name.partition("[")[0]] for name in row["group"].split(" + ")]
+
+
+@torch.no_grad()
+def start_stationary(model, reading, power):
+    """Scale what is scale-invariant to the norm that the probe calls stationary: effective lr goes as norm^-power."""
+    for row in reading:
+        share = row["equilibrium_share"]
+        if row["scale_invariant"] and share > 0:  # neither NaN nor 0
+            wanted = row["norm"] * share ** ((-1 if row["balance"] > 1 else 1) / power)
+            now = math.sqrt(sum(float(p.square().sum()) for p in tensors(model, row)))
+            for p in tensors(model, row):
+                p.mul_(wanted / now)
+
+
+def converted(case, model, reading):
+    """AdamW at the temperature and norm of each scale-invariant group; 1e-3 and no decay for the others.
+
+    So also, since seed 4, for a group whose temperature the probe reads as 0: there is no noise to convert.
+    """
+    sgd, groups, taken = Setting(case.lr, case.weight_decay, "momentum", momentum=case.momentum), [], set()
+    for row in reading:
+        if row["scale_invariant"] and row["temperature"] > 0:
+            sigma = math.sqrt(2 * row["temperature"] / row["effective_lr"])
+            adam = convert(sgd, optimizer="adamw", sigma=sigma, dimension=row["parameters"] // row["blocks"])
+            params = tensors(model, row)
+            groups.append({"params": params, "lr": adam.lr, "weight_decay": adam.weight_decay})
+            taken |= {id(p) for p in params}
+    rest = [p for p in model.parameters() if id(p) not in taken]
+    return torch.optim.AdamW([*groups, {"params": rest, "lr": 1e-3, "weight_decay": 0.0}])

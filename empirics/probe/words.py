@@ -79,7 +79,7 @@ def _measured(rows: Sequence[ProbeRow]) -> list[str]:
                      f"({100 * share:.0f} % of the measured ones): it is not weight decay that sets it")  # fmt: skip
     if l2 := [row for row in rows if row.penalty]:
         found.append(f"the loss of {_several(l2)} contains an L2 penalty: its gradient is {l2[0].penalty:.2g}·w at "
-                     "every step; the optimiser's weight_decay does the same without it")  # fmt: skip
+                     f"every step, as weight_decay={l2[0].penalty:.2g} in SGD or Adam (not in AdamW)")  # fmt: skip
     for name in dict.fromkeys(row.unknown for row in rows if row.unknown):
         found.append(f"the steps of {name} are not those of SGD, AdamW or Adam with L2: rotations and balances are "
                      "measured, temperature and pressure are unknown")  # fmt: skip
@@ -101,7 +101,8 @@ def warnings(rows: Iterable[ProbeRow], skipped: Iterable[str]) -> list[str]:
         found.append(f"weight decay on {_several(other)} is an ordinary penalty, not a pressure: the loss depends on "
                      "their magnitude")  # fmt: skip
     if dead := [row for row in rows if row.role == "dead"]:
-        found.append(f"{_several(dead)}: no effect on the loss (gradients are rounding errors); leave them out")
+        found.append(f"{_several(dead)}: no effect on the loss (gradients are rounding errors); leaving them "
+                     "out changes nothing")  # fmt: skip
     found += _measured(rows)
     if left := list(skipped):
         found.append(f"no finite, dense gradient of {_several(left)} was seen")
@@ -150,7 +151,7 @@ def summary(rows: Sequence[ProbeRow]) -> dict[str, float]:
 
 
 def _remark(row: ProbeRow) -> str:
-    """Say what an engineer can do about a tensor."""
+    """Describe the state of a tensor in a few words."""
     if row.role == "dead":
         return "no effect on the loss"
     if row.changed:
@@ -166,9 +167,7 @@ def _remark(row: ProbeRow) -> str:
         return "stationary" if row.equilibrium_share >= REACHED else ""
     if not row.matrix:
         return ""
-    if row.rotation < TURNING[0]:
-        return f"turns {1 / row.rotation:.1f} times too slowly"
-    return f"turns {row.rotation:.1f} times too fast" if row.rotation > TURNING[1] else ""
+    return f"rotation {row.rotation:.1f} of stationary" if not TURNING[0] <= row.rotation <= TURNING[1] else ""
 
 
 def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from thermo_theory import derive
 
 __all__ = ["Hint", "SphereAverage", "averaged_loss", "effective_samples", "hint"]
 
-#: Averaging over fewer relaxation times than this does not pay.
+#: Number of relaxation times below which averaging is not predicted to gain.
 ENOUGH = 2.0
 
 
@@ -98,7 +98,7 @@ def averaged_loss(temperature: float, gas_constant: float, samples: float) -> fl
 
 @dataclass(frozen=True)
 class Hint:
-    """Whether averaging over an interval of training pays.
+    """Predicted gain from averaging over an interval of training.
 
     Attributes
     ----------
@@ -109,7 +109,8 @@ class Hint:
     lowest : float
         Temperature below which the interval is too short to hold more than one sample.
     pays : bool
-        Whether the temperature is above that.
+        Whether the temperature is above that. In networks averaging also gained below it; against a cosine it did not
+        gain reliably (docs/results/generalisation.md, docs/results/watched.md).
     """
 
     samples: float
@@ -120,17 +121,17 @@ class Hint:
 
     def __str__(self) -> str:
         if not self.pays:
-            return f"averaging does not pay below T = {self.lowest:.3g}: {self.samples:.2g} independent samples"
+            return f"no gain predicted below T = {self.lowest:.3g}: {self.samples:.2g} independent samples"
         return (
-            f"averaging pays: {self.samples:.3g} independent samples, loss above the minimum {self.loss:.3g} -> "
-            f"{self.averaged:.3g}; it pays above T = {self.lowest:.3g}"
+            f"predicted in a quadratic basin: loss above the minimum {self.loss:.3g}, averaged {self.averaged:.3g} "
+            f"({self.samples:.3g} independent samples)"
         )
 
 
 def hint(
     *, temperature: float, gas_constant: float, steps: int, relaxation_steps: float, excess_loss: float | None = None
 ) -> Hint:
-    """Predict whether averaging pays, and above which temperature it does.
+    """Predict the gain from averaging, and the temperature above which there is one.
 
     Parameters
     ----------
@@ -165,9 +166,9 @@ def hint(
     Examples
     --------
     >>> print(hint(temperature=0.001, gas_constant=24.5, steps=10_000, relaxation_steps=500))
-    averaging pays: 10.5 independent samples, loss above the minimum 0.0245 -> 0.00233; it pays above T = 0.0001
+    predicted in a quadratic basin: loss above the minimum 0.0245, averaged 0.00233 (10.5 independent samples)
     >>> print(hint(temperature=0.001, gas_constant=24.5, steps=500, relaxation_steps=500))
-    averaging does not pay below T = 0.002: 1.4 independent samples
+    no gain predicted below T = 0.002: 1.4 independent samples
     """
     for name, value in (
         ("temperature", temperature),

@@ -1,5 +1,7 @@
 """What the probe measures and does not assume: decay that is applied, norms changed by others, any rule's rotation."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -24,6 +26,58 @@ def test_weight_decay_that_rounding_swallows_is_told(dtype):
             optimizer.step()
         said.append(any("is rounded away in bfloat16" in words for words in watch.warnings()))
     assert said == [dtype == torch.bfloat16, False]
+
+
+# What the probe advises that is bookkeeping: doing it removes the fault, and the training is otherwise the same.
+
+
+def test_weights_in_float32_decay_where_those_in_bfloat16_do_not():
+    weights = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        for decay in (0.0, 0.1):
+            torch.manual_seed(0)
+            model, generator = network(affine=False).to(dtype), torch.Generator().manual_seed(1)
+            optimizer = torch.optim.AdamW([model[0].weight], lr=1e-3, weight_decay=decay)
+            for _ in range(60):
+                optimizer.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16):
+                    model(torch.randn(32, 12, generator=generator).to(dtype)).square().mean().backward()
+                optimizer.step()
+            weights[dtype, decay] = model[0].weight.detach().float()
+    assert torch.equal(weights[torch.bfloat16, 0.0], weights[torch.bfloat16, 0.1])
+    shrunk = (weights[torch.float32, 0.1].norm() / weights[torch.float32, 0.0].norm()).log()
+    assert float(shrunk) == pytest.approx(-60 * 1e-3 * 0.1, rel=0.2)
+
+
+@pytest.mark.parametrize(("kind", "same"), [("SGD", True), ("Adam", True), ("AdamW", False)])
+def test_an_l2_penalty_in_the_loss_is_weight_decay_of_sgd_and_adam_and_not_of_adamw(kind, same):
+    def penalised(model, watch, x, y):
+        for p in model.parameters():
+            p.grad.add_(p.detach(), alpha=0.05)
+
+    def made(decay):
+        return lambda p: getattr(torch.optim, kind)(p, lr=0.01, weight_decay=decay)
+
+    torch.manual_seed(0)
+    first = network(affine=False)
+    inside, told = trained(made(0.0), 60, copy.deepcopy(first), each=penalised)
+    outside, other = trained(made(0.05), 60, first)
+    assert any("as weight_decay=0.05 in SGD or Adam (not in AdamW)" in words for words in told.warnings())
+    assert not any("L2 penalty" in words for words in other.warnings())
+    assert torch.allclose(inside[0].weight, outside[0].weight, rtol=1e-3, atol=1e-4) == same
+
+
+def test_leaving_out_what_has_no_effect_changes_nothing():
+    torch.manual_seed(0)
+    bare = network("batch")
+    whole = nn.Sequential(nn.Linear(12, 16), *copy.deepcopy(list(bare)[1:]))
+    with torch.no_grad():
+        whole[0].weight.copy_(bare[0].weight)
+    made = [trained(lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.01), 60, model) for model in (whole, bare)]
+    said = ["0.bias: no effect on the loss" in "\n".join(watch.warnings()) for _, watch in made]
+    assert said == [True, False]
+    kept = [p for p in whole.parameters() if p is not whole[0].bias]
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(kept, bare.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("often", [10, 0])
