@@ -112,14 +112,13 @@ class ThermoProbe(Loop):
     def _rows(self) -> list[ProbeRow]:
         if self._final is not None:
             return self._final
-        seen, norms = self._watch.seen()
+        seen, norms, parts = self._watch.seen(self._noise.all(self._watch.device))
         if all(each is None for each in seen):
             raise ValueError(
                 "no finite gradient has been measured yet: two or more steps of the optimizer that is watched are "
                 "needed, with gradients that are still there when optimizer.step() returns"
             )
-        shares = self._noise.shares()
-        unbiased = {} if shares is None else dict(zip(self._watch.tensors, shares, strict=True))
+        unbiased = dict(zip(self._watch.tensors, self._noise.shares(parts), strict=False))  # empty without halves
         measured = []
         for watched, each, norm_sq in zip(self._watch.watched, seen, norms, strict=True):
             if each is not None:
