@@ -71,6 +71,7 @@ class ProbeRow:
     angular_equilibrium: float = nan
     equilibrium_share: float = nan
     relaxation_steps: float = nan
+    relaxation_epochs: float = nan
     rises: bool = False
     to_go: float = nan
     far: bool = False
@@ -81,6 +82,7 @@ class ProbeRow:
     changed: float = 0.0
     penalty: float = 0.0
     matrix: bool = True
+    convolution: bool = False
 
 
 def _call(formula: Formula, values: dict[str, FloatArray]) -> FloatArray:
@@ -128,7 +130,8 @@ def _bare(one: Measured) -> dict[str, Any]:
         "update_rms": sqrt(seen.move_sq / watched.parameters), "angular_update": sqrt(seen.angle_sq.mean()),
         "radial": seen.along / norms if norms else nan, "volume": one.norm_sq / 2, "unknown": rule.why_not,
         "kept": one.kept, "dtype": str(watched.tensor.dtype).removeprefix("torch."), "matrix": watched.tensor.ndim > 1,
-        "changed": seen.changed, "penalty": seen.penalty, "balance": _balance(seen, 1.0),
+        "convolution": watched.tensor.ndim > 2, "changed": seen.changed, "penalty": seen.penalty,
+        "balance": _balance(seen, 1.0),
     }  # fmt: skip
     if rule.optimizer or not rule.lr * rule.weight_decay > 0:
         return row

@@ -382,10 +382,41 @@ def test_line_values_sinks_and_plot():
     assert 380 < drawn[-1] <= 400
 
 
+def test_times_are_in_epochs_too_where_their_length_is_known():
+    bare, told = (trained(sgd(), 60, steps_per_epoch=n)[1] for n in (None, 40))
+    assert bare.frame()["relaxation_epochs"].isna().all()
+    for table in (told.frame(), told.history):
+        assert table["relaxation_epochs"].tolist() == pytest.approx(
+            (table["relaxation_steps"] / 40).tolist(), nan_ok=True
+        )
+    assert "50 (1.2 epochs)" in str(told)
+    assert "epochs" not in str(bare)
+
+
+def test_the_summary_is_by_type_and_depth():
+    layers = [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(16, 8), nn.Linear(8, 4)]
+    model = nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *layers[:3], nn.Flatten(), *layers[3:])
+    watch, generator = ThermoProbe(model, made := sgd()(model.parameters()), every=2), torch.Generator().manual_seed(1)
+    for _ in range(60):
+        made.zero_grad()
+        model(torch.randn(16, 64, generator=generator)).square().mean().backward()
+        made.step()
+    frame, found = watch.frame().set_index("group"), watch.summary()
+    ratio = frame["angular_update"] / frame["angular_equilibrium"]
+    wanted = {"convolution_first": "1", "convolution_last": "3", "matrix_first": "5", "matrix_last": "6"}
+    assert len(found) <= 12
+    assert {name: found[f"thermo/rotation_{name}"] for name in wanted} == pytest.approx(
+        {name: ratio[f"{layer}.weight"] for name, layer in wanted.items()}, rel=0.01
+    )
+    one = trained(sgd(), 60, nn.Sequential(nn.Linear(12, 4)))[1].summary()
+    assert [name for name in one if "rotation" in name] == ["thermo/rotation_matrix"]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
         (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be 2 or more"),
+        (lambda m: empirics.watch(m, sgd()(m.parameters()), steps_per_epoch=0), ValueError, "must be above 0, got 0"),
         (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
         (
             lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(),
