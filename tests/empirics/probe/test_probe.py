@@ -153,7 +153,7 @@ def test_in_the_exact_gas_all_is_as_derived(name):
         "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
         "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.02),
     }[name]
-    found = gas(optimizer, 4000, start=3.5, every=8)[0].frame().iloc[0]
+    found = gas(optimizer, 2500, start=3.5, every=8)[0].frame().iloc[0]
     assert found["scale_invariant"]
     assert found["balance"] == pytest.approx(1, abs=0.05)
     assert found["pv_over_rt"] == pytest.approx(1, abs=0.1)
@@ -192,7 +192,7 @@ def test_noise_from_halves_and_micro_batches_is_without_bias():
         x, y = data(generator, batch)
         return list(torch.autograd.grad(cross_entropy(model(x), y), list(model.parameters())))
 
-    many = torch.stack([gradient(64)[0].flatten() for _ in range(2000)]).double()
+    many = torch.stack([gradient(64)[0].flatten() for _ in range(1000)]).double()
     signal = 1 - float(many.var(0).sum() / many.square().sum(1).mean())
     by_halves, by_parts = (ThermoProbe(model, optimizer, every=2) for _ in range(2))
     plain = ThermoProbe(model, optimizer, every=2)
