@@ -34,7 +34,10 @@ class Piece:
 
     def of(self, tensor: Tensor) -> Tensor:
         """Return a view of these slices, with `axis` moved to the front."""
-        return tensor.reshape(1) if not self.shape else tensor.movedim(self.axis, 0)[self.start : self.stop]
+        if not self.shape:
+            return tensor.reshape(1)
+        moved = tensor.movedim(self.axis, 0) if self.axis else tensor
+        return moved if self.stop - self.start == len(moved) else moved[self.start : self.stop]
 
     def __str__(self) -> str:
         if self.stop - self.start == length(self.shape, self.axis):

@@ -237,7 +237,7 @@ class InnerProducts:
             names = [piece.name for piece in groups[0].pieces]
             good = [group for group in groups if not any(name in found for name in names) and confirmed(group)]
             found |= dict.fromkeys(names, good) if good else {}
-        for group in _without_effect([each[0] for each in profiles.values()]):
+        for group in _without_effect(list(profiles.values())):
             name = group.pieces[0].name
             known = dead is not None and group.parameters == profiles[name][0].parameters
             if name not in found and not known and confirmed(group):
@@ -342,16 +342,16 @@ def _opposite(profiles: list[Profile]) -> set[tuple[int, int]]:
     return {(int(i), int(j)) for i, j in pairs if i < j}
 
 
-def _without_effect(profiles: list[Profile]) -> list[Group]:
+def _without_effect(tensors: list[list[Profile]]) -> list[Group]:
     """Return the tensors without effect, and such parts of vectors, from the size of their gradients.
 
     A part counts only with some gradient: rows of an embedding whose words were not in the data have none.
     """
     found = []
-    for i, profile in enumerate(profiles):
+    for before, (profile, *_) in zip([[], *tensors], tensors, strict=False):
         squared, allowed = _per_weight(profile), np.zeros((1, 1))
-        if i > 0 and profiles[i - 1].slices == profile.slices:
-            allowed = ROUNDING**2 * _per_weight(profiles[i - 1])
+        if beside := [one for one in before if one.slices == profile.slices]:  # rows, or columns in x @ W
+            allowed = ROUNDING**2 * _per_weight(beside[0])
         if (squared.mean(1) <= allowed.mean(1)).all():
             found.append(profile.group("dead", 0))
         elif len(profile.pieces[0].shape) == 1:

@@ -70,6 +70,11 @@ def measured_index(temperature: ArrayLike, loss: ArrayLike, *, dimension: int, o
     >>> T = np.array([0.001, 0.002, 0.004])
     >>> print(measured_index(T, vmf.energy(d=10, T=T), dimension=10))
     adiabatic index 2.01 [1.99, 2.03]
+
+    Directions without noise that are counted drop out of R T, and so of the index; here 9 where 4 have noise:
+
+    >>> print(measured_index(T * 9 / 4, vmf.energy(d=10, T=T), dimension=1 + 4))
+    adiabatic index 2.01 [1.99, 2.03]
     """
     heat, energy = np.asarray(temperature, dtype=float), np.asarray(loss, dtype=float)
     if heat.ndim != 1 or heat.shape != energy.shape or len(heat) < 3:

@@ -24,11 +24,20 @@ class Loop:
     """Measures the steps of an optimiser from its own hooks; `ThermoProbe` documents parameters and reports results."""
 
     def __init__(
-        self, model: nn.Module, optimizer: Any, *, every: int = 100, loss: Callable[[nn.Module], Tensor] | None = None
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        *,
+        every: int = 100,
+        loss: Callable[[nn.Module], Tensor] | None = None,
+        steps_per_epoch: float | None = None,
     ) -> None:
         if every < 2:
             raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
         self._model, self._optimizer, self._every = _bare(model), inner_optimizer(optimizer), every
+        if steps_per_epoch is not None and not steps_per_epoch > 0:
+            raise ValueError(f"steps_per_epoch must be above 0, got {steps_per_epoch}")
+        self._steps_per_epoch = steps_per_epoch
         self._groups: list[Group] = []
         if loss is not None:
             found = (group for tensor in scale_invariant_blocks(self._model, loss) for group in tensor.groups)

@@ -101,9 +101,11 @@ class Losses:
 
     def _fetch(self) -> None:
         """Move the waiting chunks to the host, and thin."""
-        new = [chunk.cpu().double().numpy() for chunk in self._chunks]
+        new = (
+            torch.cat([chunk.to(self._chunks[-1].device) for chunk in self._chunks]) if self._chunks else torch.zeros(0)
+        )
         self._chunks = []
-        series = np.concatenate([self._rest, *new])
+        series = np.concatenate([self._rest, new.double().cpu().numpy()])
         while len(self.means) + len(series) // self.width > KEPT:
             # An odd mean at the end goes back to those not averaged yet.
             if len(self.means) % 2:

@@ -61,18 +61,21 @@ class Noise:
     def end_of_parts(self) -> None:
         """Estimate the noise from the micro-batches of a step, if there were several."""
         if self._parts is not None and (n := len(self._part_squares)) > 1:
+            squares = torch.stack(self._part_squares).sum(0)
             whole = torch.stack([
-                torch.zeros(()) if g is None else g.float().square().sum().cpu() for g in self._parts
+                squares.new_zeros(()) if g is None else g.float().square().sum().to(squares) for g in self._parts
             ])  # fmt: skip
-            noise = n / (n - 1) * (torch.stack(self._part_squares).sum(0).cpu() - whole / n)
+            noise = n / (n - 1) * (squares - whole / n)
             self.measured.append(torch.stack((whole - noise, noise), 1))
         self._parts, self._part_squares = None, []
 
-    def shares(self) -> NDArray[np.float64] | None:
-        """Share of the mean gradient in E|g|^2, shape (tensor,); NaN where not measured, None if nothing was."""
-        if not self.measured:
-            return None
-        parts = torch.stack([one.cpu() for one in self.measured]).double().numpy()
+    def all(self, place: torch.device) -> Tensor:
+        """Return all measurements, shape (measurement, tensor, 2)."""
+        return torch.stack([one.to(place) for one in self.measured] or [torch.zeros(0, 2, device=place)])
+
+    @staticmethod
+    def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share of the mean gradient in E|g|^2 from :meth:`all`, shape (tensor,); NaN where not measured."""
         with np.errstate(invalid="ignore", divide="ignore"):
             sums = np.where(np.isfinite(parts), parts, 0).sum(0)
             return np.asarray(sums[:, 0] / sums.sum(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ __all__ = ["COLUMNS", "ThermoProbe", "watch"]
 COLUMNS = (
     "group", "parameters", "blocks", "scale_invariant", "role", "first", "last", "lr", "weight_decay", "effective_lr",
     "norm", "grad_norm", "update_rms", "temperature", "pressure", "volume", "pv_over_rt", "balance", "angular_update",
-    "angular_equilibrium", "equilibrium_share", "relaxation_steps", "radial",
+    "angular_equilibrium", "equilibrium_share", "relaxation_steps", "relaxation_epochs", "radial",
 )  # fmt: skip
 
 #: Largest deviation of the balance from 1 in an interval that counts as stationary.
@@ -59,13 +60,15 @@ class ThermoProbe(Loop):
         One pair of steps is measured per `every` steps, 2 or more. Memory: a copy of the weights.
     loss
         Optional: computes a scalar of the model on a fixed minibatch; called about ten times per tensor, here only.
+    steps_per_epoch
+        Optional: optimiser steps per epoch, for times in epochs as well.
 
     Raises
     ------
     TypeError
         If there is no torch optimiser in `optimizer`.
     ValueError
-        If it has no tensor that requires a gradient, or `every` is too small.
+        If it has no tensor that requires a gradient, or `every` or `steps_per_epoch` is too small.
 
     Notes
     -----
@@ -112,14 +115,13 @@ class ThermoProbe(Loop):
     def _rows(self) -> list[ProbeRow]:
         if self._final is not None:
             return self._final
-        seen, norms = self._watch.seen()
+        seen, norms, parts = self._watch.seen(self._noise.all(self._watch.device))
         if all(each is None for each in seen):
             raise ValueError(
                 "no finite gradient has been measured yet: two or more steps of the optimizer that is watched are "
                 "needed, with gradients that are still there when optimizer.step() returns"
             )
-        shares = self._noise.shares()
-        unbiased = {} if shares is None else dict(zip(self._watch.tensors, shares, strict=True))
+        unbiased = dict(zip(self._watch.tensors, self._noise.shares(parts), strict=False))  # empty without halves
         measured = []
         for watched, each, norm_sq in zip(self._watch.watched, seen, norms, strict=True):
             if each is not None:
@@ -127,7 +129,12 @@ class ThermoProbe(Loop):
                 signal = float(np.clip(share, 0, 1)) if isfinite(share) else each.signal
                 rule = self._watch.rule(watched.rates, self._watch.rates)
                 measured.append(Measured(watched, each, rule, norm_sq, signal, self._watch.kept[watched.rates]))
-        return rows_of(measured)
+        return self._in_epochs(rows_of(measured))
+
+    def _in_epochs(self, rows: list[ProbeRow]) -> list[ProbeRow]:
+        if not (steps := self._steps_per_epoch):
+            return rows
+        return [replace(row, relaxation_epochs=row.relaxation_steps / steps) for row in rows]
 
     def frame(self) -> pd.DataFrame:
         """Return a table: rates, norms and what follows from them now, and averages over the window that a row names.
@@ -151,7 +158,7 @@ class ThermoProbe(Loop):
               ``equilibrium_share`` (effective learning rate over its stationary value, or the inverse: at most 1),
               ``relaxation_steps``: steps in which the distance to the stationary norm shrinks by a factor e. With
               decoupled decay and steps that go as r^-k, r^(2+2k) relaxes at (2 + 2k)·lr·wd; k is 0 for tensors that
-              are not scale-invariant;
+              are not scale-invariant; ``relaxation_epochs``: the same in epochs, if `steps_per_epoch` is given;
             - averages: ``grad_norm``, ``update_rms`` (per weight), ``angular_update`` (rad per step), all rms;
               ``balance``: growth of ``r^2`` by gradients over its loss by weight decay, both summed over every step of
               the window: 1 if stationary; ``radial``: cosine of w and g, mean: 0 if no force acts along w.
@@ -181,7 +188,7 @@ class ThermoProbe(Loop):
                 measured.append(Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal))
         rows = [
             [step, *(getattr(row, name) for name in COLUMNS)]
-            for step, row in zip(steps, rows_of(measured), strict=True)
+            for step, row in zip(steps, self._in_epochs(rows_of(measured)), strict=True)
         ]
         return pd.DataFrame(rows, columns=["step", *COLUMNS])
 
@@ -210,6 +217,8 @@ class ThermoProbe(Loop):
         """Measure the adiabatic index from the losses of intervals at three or more temperatures.
 
         Intervals whose balance is not within 0.1 of 1 are left out. ``Adiabat(index=...)`` takes the result.
+        Directions in which the loss is flat, such as the mean of the rows before LayerNorm, have no noise and drop out:
+        R counts them, but R T is measured as a product, and the index is 1 + R dT/dU.
 
         Returns
         -------
@@ -289,8 +298,10 @@ class ThermoProbe(Loop):
         """Return at most 12 finite numbers for a logger, ``thermo/...``; empty as long as nothing has been measured.
 
         Medians over the tensors, of the scale-invariant ones for `effective_lr`, `temperature` and `balance`;
-        `rotation` is the angle per step over its stationary value, of matrices, also in the first and the last third of
-        the network; `slowest_share` is the smallest equilibrium share.
+        `slowest_share` is the smallest equilibrium share. The angle per step over its stationary value is by type and
+        depth: `rotation_matrix_first`, `rotation_matrix_last`, `rotation_convolution_first` and
+        `rotation_convolution_last`, of the first and the last third of the tensors of a type in the model's order;
+        without the place if there is only one.
         """
         try:
             return summary(self._rows())
@@ -342,17 +353,22 @@ class ThermoProbe(Loop):
 
 
 def watch(
-    model: nn.Module, optimizer: Any, *, every: int = 100, loss: Callable[[nn.Module], Tensor] | None = None
+    model: nn.Module,
+    optimizer: Any,
+    *,
+    every: int = 100,
+    loss: Callable[[nn.Module], Tensor] | None = None,
+    steps_per_epoch: float | None = None,
 ) -> ThermoProbe:
     """Watch a training: `ThermoProbe`, attached to the optimiser until it is closed.
 
     Parameters
     ----------
-    model, optimizer, every, loss
+    model, optimizer, every, loss, steps_per_epoch
         See `ThermoProbe`.
 
     Returns
     -------
     ThermoProbe
     """
-    return ThermoProbe(model, optimizer, every=every, loss=loss)
+    return ThermoProbe(model, optimizer, every=every, loss=loss, steps_per_epoch=steps_per_epoch)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import pairwise
-from math import sqrt
+from functools import cached_property
+from math import isfinite, nan, sqrt
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empirics.models.orthogonal import violation
 from empirics.probe.rule import Rule
 
-__all__ = ["Seen", "Stat", "summarise", "together"]
+__all__ = ["Context", "Seen", "Stat", "summaries", "together"]
 
 FloatArray = NDArray[np.float64]
 
@@ -24,13 +24,12 @@ class Stat(IntEnum):
     """Inner products of a block: w and w' before and after a step, g the gradient it used, g' that of the next."""
 
     WEIGHT = 0  # w·w
-    ALONG = 1  # w·g
-    SLOPE = 2  # g·g
-    RADIAL = 3  # w·(w' - w)
-    MOVE = 4  # |w' - w|^2
-    AFTER = 5  # w'·w' right after the step
-    FOUND = 6  # the same right before the next step
-    NEXT = 7  # g·g'
+    SLOPE = 1  # g·g
+    MOVE = 2  # |w' - w|^2
+    ALONG = 3  # w·g
+    RADIAL = 4  # w·(w' - w)
+    CHANGED = 5  # not 0 if the norm of the tensor is another one before the next step than right after this one
+    NEXT = 6  # g·g'
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Seen:
     degree: float  # slope of log |w' - w| over log |g|
     steady: bool  # whether lr and weight decay were the same at all measured steps
 
-    @property
+    @cached_property
     def norm_sq(self) -> float:
         """Mean |w|^2 of the tensor."""
         return float(self.radius_sq.mean()) * self.blocks
@@ -84,78 +83,120 @@ class Seen:
 
     def coarse(self) -> Seen:
         """Return the same with one mean block in place of all, as kept for the plot."""
-        names = ("radius_sq", "grad_sq", "unit_sq", "angle_sq")
-        return replace(self, **{name: getattr(self, name).mean(keepdims=True) for name in names})
+        return replace(self, **{name: getattr(self, name).mean(keepdims=True) for name in BLOCKWISE})
 
+
+#: The fields of `Seen` with a value for each block.
+BLOCKWISE = ("radius_sq", "grad_sq", "unit_sq", "angle_sq")
 
 #: Relative scatter of w·g/|w|^2 over the steps below which it counts as the same at every step.
 SAME = 0.02
 
 
-def penalty_in(stats: FloatArray) -> float:
-    """Return the coefficient of an L2 penalty within the loss; 0 if w·g/|w|^2 varies from step to step."""
-    total = stats.sum(2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = total[:, Stat.ALONG] / total[:, Stat.WEIGHT]
-    ratio = ratio[np.isfinite(ratio)]
-    return float(ratio.mean()) if len(ratio) > 3 and ratio.mean() > 0 and ratio.std() < SAME * ratio.mean() else 0.0
+@dataclass(frozen=True)
+class Context:
+    """What is known of a group of weights beside its inner products."""
+
+    since: Seen | None  # its interval before; None if there is none
+    rule: Rule
+    parameters: int
+    blocks: int
+    scale_invariant: bool
+    steady: bool  # whether lr and weight decay were the same at all measured steps
+    decayed: FloatArray  # sum of lr·wd over all steps before the first one of each pair
 
 
-def _degree(slope: FloatArray, move: FloatArray) -> float:
-    """Fit log |w' - w| over log |g|; NaN if |g| hardly varies."""
-    good = (slope > 0) & (move > 0)
-    x, y = (np.log(one[good]) / 2 for one in (slope, move))
-    away = x - x.mean() if len(x) > 3 else x[:0]
-    return float(away @ y / (away @ away)) if away @ away > 1e-4 * len(away) else float("nan")
-
-
-def summarise(
-    stats: FloatArray,
-    steps: Sequence[int],
-    decayed: Sequence[float],
-    since: Seen | None,
-    rule: Rule,
-    parameters: int,
-    blocks: int,
-    steady: bool,
-) -> Seen | None:
-    """Compute the means over an interval; None if nothing in it is finite.
+def summaries(stats: FloatArray, steps: Sequence[int], groups: Sequence[Context]) -> list[Seen | None]:
+    """Compute the means of every group over an interval; None if nothing of it is finite.
 
     Parameters
     ----------
-    stats : array, shape (pair, Stat, row or block)
-        Inner products; pairs that are not finite are left out.
-    steps, decayed
-        Number of the first step of each pair, and the sum of lr·wd over all steps before it.
-    since
-        The interval before; None if there is none.
-    rule, parameters, steady
-        See `Seen`.
-    blocks
-        Number of blocks into which the rows are combined; 0 if the tensor is not scale-invariant.
+    stats : array, shape (pair, Stat, block)
+        Inner products of the blocks of all groups; of a group, pairs that are not finite are left out.
+    steps
+        Number of the first step of each pair.
+    groups
+        In the order of the blocks.
     """
-    good = np.isfinite(stats).all(axis=(1, 2)) & (stats[:, Stat.WEIGHT] > 0).any(axis=1)
-    if not good.any():
-        return None
-    number = max(blocks, 1)
-    grouped = stats[good].reshape(int(good.sum()), len(Stat), number, -1).sum(3)
-    weight, along, slope, radial, move, after, found, following = np.moveaxis(grouped, 1, 0)
+    counts = np.array([group.blocks for group in groups])
+    starts = _starts(counts)
+    good = np.logical_and.reduceat(np.isfinite(stats).all(1), starts, axis=1)
+    good &= np.logical_or.reduceat(stats[:, Stat.WEIGHT] > 0, starts, axis=1)
+    alike: dict[bytes, list[int]] = {}  # groups with the same good pairs: nearly always all of them
+    for i, column in enumerate(good.T):
+        alike.setdefault(column.tobytes(), []).append(i)
+    found: list[Seen | None] = [None] * len(groups)
+    for some in alike.values():
+        if (pairs := good[:, some[0]]).any():
+            mine = np.repeat(np.isin(np.arange(len(groups)), some), counts)
+            means = _means(stats[pairs][:, :, mine], np.array(steps)[pairs], pairs, [groups[i] for i in some])
+            for i, seen in zip(some, means, strict=True):
+                found[i] = seen
+    return found
+
+
+def _starts(counts: NDArray[Any]) -> NDArray[Any]:
+    return np.cumsum(counts) - counts
+
+
+def _means(stats: FloatArray, steps: NDArray[Any], pairs: NDArray[np.bool_], groups: Sequence[Context]) -> list[Seen]:
+    """Compute the means of groups whose pairs of steps are all finite."""
+    counts = np.array([group.blocks for group in groups])
+    size = np.array([group.parameters // group.blocks for group in groups])
+    starts, n = _starts(counts), len(steps)
+    total = np.add.reduceat(stats, starts, axis=2)
+    weight, slope, move, along, radial = np.moveaxis(stats[:, : Stat.CHANGED], 1, 0)
     safe = np.where(weight > 0, weight, 1.0)
     tangent = np.sqrt(np.maximum(move - radial**2 / safe, 0) * safe)
-    penalty, size = penalty_in(grouped), parameters // number
-    kept = [int(i) for i in np.flatnonzero(good)]
-    path = [(steps[i], decayed[i], float(r2)) for i, r2 in zip(kept, weight.sum(1), strict=True)]
-    path = path if since is None else [(since.last - 1, since.decayed, since.after), *path]
-    return Seen(
-        first=path[0][0], last=path[-1][0] + 1, pairs=len(kept), scale_invariant=blocks > 0, size=size, blocks=number,
-        rule=rule, radius_sq=weight.mean(0), grad_sq=slope.mean(0), unit_sq=(weight * slope).mean(0),
-        angle_sq=(np.arctan2(tangent, weight + radial) ** 2).mean(0), grad_next=float(following.sum(1).mean()),
-        along=float(along.sum(1).mean()), move_sq=float(move.sum(1).mean()),
-        before=path[0][2], after=path[-1][2], decayed=path[-1][1],
-        taken=sum((b[1] - a[1]) * (a[2] + b[2]) / 2 for a, b in pairwise(path)),
-        violation=violation(along - penalty * weight, weight, slope, size), penalty=penalty,
-        changed=float((after.sum(1) != found.sum(1)).mean()), degree=_degree(slope.sum(1), move.sum(1)), steady=steady,
-    )  # fmt: skip
+    angle_sq = (np.arctan2(tangent, weight + radial) ** 2).mean(0)
+    penalty = _penalty(total)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        cosine_sq = (along - np.repeat(penalty, counts) * weight) ** 2 / (weight * slope)
+        known = np.isfinite(cosine_sq)
+        sums = (np.add.reduceat(one.sum(0), starts) for one in (np.where(known, cosine_sq, 0.0), known.astype(float)))
+        violation = np.sqrt(np.divide(*sums) * size)
+    decayed, r2 = np.stack([group.decayed[pairs] for group in groups], 1), total[:, Stat.WEIGHT]
+    first, begun, before = np.transpose([
+        (steps[0], decayed[0, i], r2[0, i]) if since is None else (since.last - 1, since.decayed, since.after)
+        for i, since in enumerate(group.since for group in groups)
+    ])  # fmt: skip
+    ends, norms = np.vstack([begun, decayed]), np.vstack([before, r2])
+    rows = np.split(np.stack([weight.mean(0), slope.mean(0), (weight * slope).mean(0), angle_sq]), starts[1:], axis=1)
+    columns = {
+        "before": before, "after": r2[-1], "decayed": decayed[-1],
+        "taken": (np.diff(ends, axis=0) * (norms[1:] + norms[:-1]) / 2).sum(0),
+        "violation": violation, "penalty": penalty, "degree": _degree(total), "along": total[:, Stat.ALONG].mean(0),
+        "grad_next": total[:, Stat.NEXT].mean(0), "move_sq": total[:, Stat.MOVE].mean(0),
+        "changed": (total[:, Stat.CHANGED] != 0).mean(0),
+    }  # fmt: skip
+    table = [dict(zip(columns, values, strict=True)) for values in np.stack(list(columns.values()), 1).tolist()]
+    return [
+        Seen(
+            first=int(first[i]), last=int(steps[-1]) + 1, pairs=n, scale_invariant=group.scale_invariant,
+            size=int(size[i]), blocks=group.blocks, rule=group.rule, steady=group.steady,
+            **dict(zip(BLOCKWISE, rows[i], strict=True)), **table[i],
+        )
+        for i, group in enumerate(groups)
+    ]  # fmt: skip
+
+
+def _penalty(total: FloatArray) -> FloatArray:
+    """Return the coefficient of an L2 penalty within the loss; 0 if w·g/|w|^2 varies from step to step."""
+    ratio = total[:, Stat.ALONG] / total[:, Stat.WEIGHT]
+    mean = ratio.mean(0)
+    return np.where((mean > 0) & (ratio.std(0) < SAME * mean) & (len(ratio) > 3), mean, 0.0)
+
+
+def _degree(total: FloatArray) -> FloatArray:
+    """Fit log |w' - w| over log |g|; NaN if |g| hardly varies."""
+    slope, move = total[:, Stat.SLOPE], total[:, Stat.MOVE]
+    good = (slope > 0) & (move > 0)
+    x, y = (np.log(np.where(good, one, 1.0)) / 2 for one in (slope, move))
+    n = good.sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.where(good, x - x.sum(0) / n, 0.0)
+        spread = (away**2).sum(0)
+        return np.where((n > 3) & (spread > 1e-4 * n), (away * y).sum(0) / spread, np.nan)
 
 
 def together(stretches: Sequence[Seen]) -> Seen:
@@ -168,23 +209,26 @@ def together(stretches: Sequence[Seen]) -> Seen:
     """
     last = stretches[-1]
     alike = [s for s in stretches if (s.blocks, s.scale_invariant, s.rule.optimizer) == _kind(last)]
-    pairs = [s.pairs for s in alike]
-
-    def mean(name: str) -> Any:  # np.average takes ten times as long
-        return sum(count * getattr(one, name) for count, one in zip(pairs, alike, strict=True)) / sum(pairs)
-
-    means: dict[str, Any] = {name: mean(name) for name in ("radius_sq", "grad_sq", "unit_sq", "angle_sq")}
-    means |= {name: float(mean(name)) for name in ("grad_next", "along", "move_sq", "changed")}
+    if len(alike) == 1:
+        return last
+    pairs = np.array([s.pairs for s in alike])
+    share = pairs / pairs.sum()
+    names = ("grad_next", "along", "move_sq", "changed", "penalty")
+    # The first stretches may have one mean block in place of all.
+    blocks = sum(c * np.array([getattr(s, name) for name in BLOCKWISE]) for c, s in zip(share, alike, strict=True))
+    totals = share @ np.array([[getattr(s, name) for name in names] for s in alike])
+    means: dict[str, Any] = dict(zip(BLOCKWISE, blocks, strict=True)) | dict(zip(names, totals.tolist(), strict=True))
+    if not all(s.penalty for s in alike):
+        means["penalty"] = 0.0
     rates = {(s.rule.lr, s.rule.weight_decay) for s in alike}
     return replace(
         last,
         first=alike[0].first,
-        pairs=sum(pairs),
+        pairs=int(pairs.sum()),
         before=alike[0].before,
         taken=sum(s.taken for s in alike),
-        violation=sqrt(sum(n * s.violation**2 for n, s in zip(pairs, alike, strict=True)) / sum(pairs)),
-        penalty=float(mean("penalty")) if all(s.penalty for s in alike) else 0.0,
-        degree=float(np.nanmedian(degrees)) if any(np.isfinite(degrees := [s.degree for s in alike])) else np.nan,
+        violation=sqrt(float(share @ [s.violation**2 for s in alike])),
+        degree=median(degrees) if (degrees := [s.degree for s in alike if isfinite(s.degree)]) else nan,
         steady=all(s.steady for s in alike) and len(rates) == 1,
         **means,
     )

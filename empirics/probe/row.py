@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import inf, isfinite, log, nan, sqrt
 from typing import Any, NamedTuple
@@ -71,6 +71,7 @@ class ProbeRow:
     angular_equilibrium: float = nan
     equilibrium_share: float = nan
     relaxation_steps: float = nan
+    relaxation_epochs: float = nan
     rises: bool = False
     to_go: float = nan
     far: bool = False
@@ -81,6 +82,7 @@ class ProbeRow:
     changed: float = 0.0
     penalty: float = 0.0
     matrix: bool = True
+    convolution: bool = False
 
 
 def _call(formula: Formula, values: dict[str, FloatArray]) -> FloatArray:
@@ -109,39 +111,41 @@ def rows_of(measured: Sequence[Measured]) -> list[ProbeRow]:
     for name in dict.fromkeys(one.rule.optimizer for one in measured):
         mine = [i for i, one in enumerate(measured) if one.rule.optimizer == name]
         some = [measured[i] for i in mine]
-        found = [_bare(one) for one in some] if not name else _under(some[0].rule.law, some)
+        found = [ProbeRow(**_bare(one)) for one in some] if not name else _under(some[0].rule.law, some)
         rows.update(zip(mine, found, strict=True))
     return [rows[i] for i in range(len(measured))]
 
 
-def _bare(one: Measured) -> ProbeRow:
+def _bare(one: Measured) -> dict[str, Any]:
     """Return what is measured under any rule: angle, norms, balance, and the target and time scale they give."""
     seen, rule, watched = one.seen, one.rule, one.watched
     invariant = seen.scale_invariant and passes(seen.violation, seen.size)
     grad_sq = float(seen.grad_sq.mean()) * seen.blocks
     norms = sqrt(seen.norm_sq * grad_sq)
     role = "dead" if watched.group.role == "dead" else "invariant" if invariant else "penalty"
-    row = ProbeRow(
-        group=watched.name, parameters=watched.parameters, blocks=seen.blocks if invariant else 0,
-        scale_invariant=invariant, role=role, first=seen.first, last=seen.last, lr=rule.lr,
-        weight_decay=rule.weight_decay, norm=sqrt(one.norm_sq), grad_norm=sqrt(grad_sq),
-        update_rms=sqrt(seen.move_sq / watched.parameters), angular_update=sqrt(seen.angle_sq.mean()),
-        radial=seen.along / norms if norms else nan, volume=one.norm_sq / 2, unknown=rule.why_not, kept=one.kept,
-        dtype=str(watched.tensor.dtype).removeprefix("torch."), matrix=watched.tensor.ndim > 1, changed=seen.changed,
-        penalty=seen.penalty, balance=_balance(seen, 1.0),
-    )  # fmt: skip
+    row: dict[str, Any] = {
+        "group": watched.name, "parameters": watched.parameters, "blocks": seen.blocks if invariant else 0,
+        "scale_invariant": invariant, "role": role, "first": seen.first, "last": seen.last, "lr": rule.lr,
+        "weight_decay": rule.weight_decay, "norm": sqrt(one.norm_sq), "grad_norm": sqrt(grad_sq),
+        "update_rms": sqrt(seen.move_sq / watched.parameters), "angular_update": sqrt(seen.angle_sq.mean()),
+        "radial": seen.along / norms if norms else nan, "volume": one.norm_sq / 2, "unknown": rule.why_not,
+        "kept": one.kept, "dtype": str(watched.tensor.dtype).removeprefix("torch."), "matrix": watched.tensor.ndim > 1,
+        "convolution": watched.tensor.ndim > 2, "changed": seen.changed, "penalty": seen.penalty,
+        "balance": _balance(seen, 1.0),
+    }  # fmt: skip
     if rule.optimizer or not rule.lr * rule.weight_decay > 0:
         return row
     steepness = 4 if seen.degree > 0.5 and invariant else 2  # 2 + 2k; without scale invariance |u| hardly depends on r
-    found: dict[str, Any] = {"relaxation_steps": 1 / (steepness * rule.lr * rule.weight_decay)}
-    if row.balance > LEAST_BALANCE:  # at the stationary norm gradients add what decay takes: angle^2 goes as 1/balance
-        found |= {"angular_equilibrium": row.angular_update / sqrt(row.balance) * sqrt(_change(seen, rule))}
-        found |= {"rotation": sqrt(row.balance)}
+    row["relaxation_steps"] = 1 / (steepness * rule.lr * rule.weight_decay)
+    if (balance := row["balance"]) > LEAST_BALANCE:
+        # At the stationary norm gradients add what decay takes: angle^2 goes as 1/balance.
+        row["angular_equilibrium"] = row["angular_update"] / sqrt(balance) * sqrt(_change(seen, rule))
+        row["rotation"] = sqrt(balance)
         if invariant:
-            found |= _share(_now(one, row.balance, steepness), 0.5, found["relaxation_steps"], row.balance)
-    elif invariant and isfinite(row.balance):
-        found |= _share(0.0, 0.5, nan, 0.0)
-    return replace(row, **found)
+            row |= _share(_now(one, balance, steepness), 0.5, row["relaxation_steps"], balance)
+    elif invariant and isfinite(balance):
+        row |= _share(0.0, 0.5, nan, 0.0)
+    return row
 
 
 def _now(one: Measured, balance: float, steepness: float) -> float:
@@ -204,7 +208,7 @@ def _under(law: Protocol, some: Sequence[Measured]) -> list[ProbeRow]:
             (there / values["r"]) ** steepness * r2, shrink,
         ))  # fmt: skip
         table = zip(some, zip(*columns, strict=True), strict=True)
-        return [_row(one, _Means(*means), steepness, power) for one, means in table]
+        return [ProbeRow(**_row(one, _Means(*means), steepness, power)) for one, means in table]
 
 
 class _Means(NamedTuple):
@@ -221,30 +225,32 @@ class _Means(NamedTuple):
     shrink: float  # loss of r^2 by coupled weight decay, over 2 lr wd r^2
 
 
-def _row(one: Measured, mean: _Means, steepness: float, power: float) -> ProbeRow:
+def _row(one: Measured, mean: _Means, steepness: float, power: float) -> dict[str, Any]:
     """Assemble the row of a tensor under a law, of which `exponents` returns the steepness and the power."""
     rule, seen, row = one.rule, one.seen, _bare(one)
     decay, factor = rule.lr * rule.weight_decay, 1.0 if rule.decoupled else mean.shrink
     if rule.lr == 0:
-        return replace(row, effective_lr=0.0, temperature=0.0) if row.scale_invariant else row
-    row = replace(row, balance=_balance(seen, factor))
+        return row | ({"effective_lr": 0.0, "temperature": 0.0} if row["scale_invariant"] else {})
+    row["balance"] = balance = _balance(seen, factor)
     if decay > 0:
         target = sqrt(mean.angle_sq)  # which goes as sqrt(lr·wd): the rotation is over that of the window's rates
-        turned = row.angular_update * sqrt(_change(seen, rule)) / target if target > 0 else nan
-        time = 1 / ((steepness if row.scale_invariant else 2) * factor * decay)
-        row = replace(row, angular_equilibrium=target, rotation=turned, relaxation_steps=time)
-    if not row.scale_invariant or seen.size < 2:
+        row["angular_equilibrium"] = target
+        row["rotation"] = row["angular_update"] * sqrt(_change(seen, rule)) / target if target > 0 else nan
+        row["relaxation_steps"] = 1 / ((steepness if row["scale_invariant"] else 2) * factor * decay)
+    if not row["scale_invariant"] or seen.size < 2:
         return row
-    temperature, volume = mean.warmth / mean.constant, seen.blocks * mean.volume
-    row = replace(row, effective_lr=mean.rate / mean.r2, temperature=temperature, volume=volume)
+    row |= {
+        "effective_lr": mean.rate / mean.r2,
+        "temperature": mean.warmth / mean.constant,
+        "volume": seen.blocks * mean.volume,
+    }
     if not decay > 0:
-        return replace(row, pressure=0.0)
-    ratio = mean.work / mean.warmth if mean.warmth > 0 else inf
-    row = replace(row, pressure=mean.work / mean.volume, pv_over_rt=ratio)
+        return row | {"pressure": 0.0}
+    row["pressure"], row["pv_over_rt"] = mean.work / mean.volume, mean.work / mean.warmth if mean.warmth > 0 else inf
     # Of a memory of gradients the law knows only that of white ones; at steady rates it is in the measured balance.
-    steady = seen.steady and row.balance > LEAST_BALANCE
-    balance = _now(one, row.balance, steepness) if steady else mean.growth / mean.r2
-    return replace(row, **_share(balance, power / steepness, row.relaxation_steps, row.balance))
+    steady = seen.steady and balance > LEAST_BALANCE
+    now = _now(one, balance, steepness) if steady else mean.growth / mean.r2
+    return row | _share(now, power / steepness, row["relaxation_steps"], balance)
 
 
 def _share(balance: float, power: float, time: float, said: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from empirics.probe.tensors import Tensors, Watched
 __all__ = ["load_watch", "watch_state"]
 
 #: What of the measurements is kept as it is; tensors and arrays are copied.
-_KEPT = ("every", "steps", "noted", "count", "half", "columns", "pairs", "stats", "replayed", "kinds", "kept")
+_KEPT = ("every", "steps", "noted", "count", "half", "columns", "norms", "pairs", "stats", "replayed", "kinds", "kept")
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from torch import Tensor
 from empirics.models.groups import Group, Piece
 from empirics.models.orthogonal import CERTAIN, passes
 from empirics.models.products import InnerProducts
-from empirics.probe.record import Seen, Stat, summarise, together
+from empirics.probe.record import Context, Seen, Stat, summaries, together
 from empirics.probe.replay import KINDS, Replay, kind_of, local
 from empirics.probe.rule import Rule, rule_as
+from empirics.probe.small import SMALL, Small
 
 __all__ = ["Tensors", "Watched"]
 
@@ -29,7 +30,12 @@ WINDOW = 8
 #: Stretches kept for the plot; when there are more, every other one is dropped.
 HISTORY = 400
 
+#: Known a role, the rule is checked in one of so many pairs.
+REPLAYED = 4
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+Pairs = list[tuple[Tensor, Tensor]]
 
 
 class Watched:
@@ -60,14 +66,11 @@ class Watched:
         found = values[self.name].reshape(1, -1) if self.sharded else self.group.of(values)
         return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
 
-    def read(
-        self, stats: FloatArray, steps: Sequence[int], decayed: FloatArray, rule: Rule, steady: bool
-    ) -> Seen | None:
-        """Summarise a stretch; `stats` has shape (pair, Stat, block)."""
+    def context(self, decayed: FloatArray, rule: Rule, steady: bool) -> Context:
+        """Return what a summary of its inner products needs."""
         since = self.stretches[-1] if self.stretches else None
-        sums = [float(one) for one in decayed[:, self.rates]]
-        blocks = self.group.blocks if self.known else 1
-        return summarise(stats, steps, sums, since, rule, self.parameters, blocks, steady)
+        invariant = self.group.blocks > 0 or not self.known
+        return Context(since, rule, self.parameters, self.blocks, invariant, steady, decayed)
 
     def close(self, seen: Seen | None) -> None:
         """Keep a finished stretch."""
@@ -128,10 +131,29 @@ class Tensors:
         self.watched = [Watched(group, self.tensors, self._rates, self.known) for group in groups or whole]
         self.count = 0  # pairs since then
         self.half: tuple[int, list[Any], list[Any]] | None = None  # step, decayed and rates of an open pair
-        self.columns: Tensor | None = None  # its inner products
+        self.columns: Tensor | None = None  # its inner products, shape (Stat, block)
+        self.norms: Tensor | None = None  # |w'| of each tensor, right after its first step
         self.pairs: list[tuple[int, list[Any], list[Any]]] = []
         self.stats: list[Tensor] = []
         self.replayed: list[Tensor] = []
+        self.device = self.watched[0].tensor.device if self.watched else torch.device("cpu")
+        number = {id(tensor): i for i, tensor in enumerate(self.tensors.values())}
+        # Of each block, the tensor with most of its weights.
+        self._largest = self._index(number[id(w.tensor)] for w in self.watched for _ in range(w.blocks))
+        small = [self._small(w) for w in self.watched]
+        groups = [w.group for w, one in zip(self.watched, small, strict=True) if one]
+        self._together = Small(groups, self.tensors) if groups else None
+        self._alone = [w for w, one in zip(self.watched, small, strict=True) if not one]
+        place = np.argsort(np.repeat(~np.array(small, dtype=bool), [w.blocks for w in self.watched]), kind="stable")
+        self._order = None if (np.diff(place) > 0).all() else self._index(np.argsort(place).tolist())
+
+    def _index(self, values: Iterable[int]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.int64).to(self.device)
+
+    def _small(self, watched: Watched) -> bool:
+        mine = [self.tensors[piece.name] for piece in watched.group.pieces]
+        plain = all(w.dtype == torch.float32 and w.device == self.device and w.numel() <= SMALL for w in mine)
+        return plain and not watched.sharded
 
     def _groups(self) -> list[Group]:
         """Return the groups of weights by role: the one place where the probe asks for them."""
@@ -183,18 +205,31 @@ class Tensors:
     @torch.no_grad()
     def before(self) -> None:
         """Copy the weights before a first step; compare their norms with those after it before a second one."""
-        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        if not (now := self._now()):  # all are frozen
+            return
         if self.half is not None:
             assert self.columns is not None
-            self.columns[Stat.FOUND] = self._row([_dot(one := w.of(now), one) for w in self.watched])
+            assert self.norms is not None
+            self.columns[Stat.CHANGED] = (self._norms(now) != self.norms).to(self.columns)[self._largest]
             return
         if set(self.held) != set(now):
             self.held = {name: torch.empty_like(one) for name, one in now.items()}
         torch._foreach_copy_(list(self.held.values()), list(now.values()))
         self._begins = True
-        for replay in self._replays:
+        for replay in self._replays if self._replaying else ():
             if replay is not None:
                 replay.before(self.optimizer.state.get(replay.parameter, {}))
+
+    @property
+    def _replaying(self) -> bool:
+        return not self.known or len(self.pairs) % REPLAYED == 0
+
+    def _now(self) -> dict[str, Tensor]:
+        return {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+
+    def _norms(self, now: Mapping[str, Tensor]) -> Tensor:
+        """Return |w| of all tensors, with the same roundings each time."""
+        return torch.stack([one.to(self.device, torch.float32) for one in torch._foreach_norm(list(now.values()))])
 
     @torch.no_grad()
     def after(self) -> None:
@@ -228,55 +263,59 @@ class Tensors:
         found = {name: local(tensor.grad) for name, tensor in self.tensors.items()}
         return {name: g for name, g in found.items() if g is not None and not g.is_sparse}
 
-    def _missing(self, watched: Watched, gradients: Mapping[str, Tensor]) -> bool:
-        return any(piece.name not in gradients for piece in watched.group.pieces)
+    def _or_nan(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add NaN, without memory, where there is no gradient."""
+        none = {name: w for name, w in self.held.items() if name not in gradients}
+        return gradients | {name: w.new_full((), torch.nan).expand(w.shape) for name, w in none.items()}
+
+    def _inner(self, pairs: Callable[..., Pairs], *values: Mapping[str, Tensor]) -> Tensor:
+        """Compute inner products of all blocks, shape (product, block).
+
+        Parameters
+        ----------
+        pairs
+            Returns their factors, computed from weights or gradients.
+        *values
+            These, by name of the tensor.
+        """
+        found = []
+        if self._together:
+            found.append(self._together.sums(torch.stack([a * b for a, b in pairs(*map(self._together.of, values))])))
+        for watched in self._alone:
+            found.append(torch.stack([torch.linalg.vecdot(a, b) for a, b in pairs(*map(watched.of, values))]))
+        every = torch.cat([one.to(self.device, torch.float32) for one in found], 1)
+        return every if self._order is None else every[:, self._order]
 
     def _compare(self) -> None:
         """Compute the inner products of a first step, NaN where there is no gradient, and keep the gradient."""
-        held = {id(tensor): self.held[name] for name, tensor in self.tensors.items()}
-        replayed = [
-            torch.full((len(KINDS) + 1,), torch.nan) if one is None
-            else one.after(held[id(one.parameter)], self.optimizer.state.get(one.parameter, {}))
-            for one in self._replays
-        ]  # fmt: skip
-        self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
-        gradients, now = self._gradients(), {name: local(tensor).detach() for name, tensor in self.tensors.items()}
+        if self._replaying:
+            held = {id(tensor): self.held[name] for name, tensor in self.tensors.items()}
+            replayed = [
+                torch.full((len(KINDS) + 1,), torch.nan) if one is None
+                else one.after(held[id(one.parameter)], self.optimizer.state.get(one.parameter, {}))
+                for one in self._replays
+            ]  # fmt: skip
+            self.replayed.append(torch.stack([one.to(replayed[0].device) for one in replayed]))
+        gradients, now = self._gradients(), self._now()
         mine = {name: w for name, w in self.held.items() if not hasattr(self.tensors[name], "to_local")}
         if mine and not self.known:
             none = {name: torch.zeros_like(w) for name, w in mine.items() if name not in gradients}
             self.products.add({name: (w, (none | gradients)[name].nan_to_num(0, 0, 0)) for name, w in mine.items()})
-        columns = []
-        for watched in self.watched:
-            if self._missing(watched, gradients):
-                columns.append(watched.tensor.new_full((len(Stat), watched.blocks), torch.nan, dtype=torch.float32))
-                continue
-            w, g, there = watched.of(self.held), watched.of(gradients), watched.of(now)
-            moved = there - w
-            dots = [_dot(a, b) for a, b in ((w, w), (w, g), (g, g), (w, moved), (moved, moved), (there, there))]
-            columns.append(torch.stack([*dots, dots[0], dots[0]]))
-        for name, g in gradients.items():
-            self.held[name].copy_(g)
-        place = columns[0].device
-        self.columns = torch.cat([c.to(device=place, dtype=torch.float32) for c in columns], 1)
-
-    def _row(self, parts: list[Tensor]) -> Tensor:
-        assert self.columns is not None
-        return torch.cat([one.to(self.columns) for one in parts])
+        measured = self._inner(_factors, self.held, self._or_nan(gradients), now)
+        self.columns = torch.cat([measured, measured.new_zeros(2, measured.shape[1])])
+        self.norms = self._norms(now)
+        if gradients:
+            torch._foreach_copy_([self.held[name] for name in gradients], list(gradients.values()))
 
     def _second(self) -> None:
         """Finish a pair with g·g', and choose the next one."""
         assert self.columns is not None
         assert self.half is not None
-        gradients, parts = self._gradients(), []
-        for watched in self.watched:
-            missing = self._missing(watched, gradients)
-            empty = self.columns.new_full((watched.blocks,), torch.nan)
-            parts.append(empty if missing else _dot(watched.of(self.held), watched.of(gradients)))
-        self.columns[Stat.NEXT] = self._row(parts)
+        (self.columns[Stat.NEXT],) = self._inner(_product, self.held, self._or_nan(self._gradients()))
         self.stats.append(self.columns)
         self.pairs.append(self.half)
         self.count += 1
-        self.columns, self.half = None, None
+        self.columns, self.norms, self.half = None, None, None
         self._plan()
 
     def _plan(self) -> None:
@@ -289,23 +328,27 @@ class Tensors:
 
     # On the host -----------------------------------------------------------------------------------------------------
 
-    def _fetch(self, now: Tensor | None = None) -> tuple[list[FloatArray], FloatArray]:
-        """Move the inner products to the host at once, and the present norms `now` (block,) if given."""
-        rows = [w.blocks for w in self.watched]
-        place = self.watched[0].tensor.device
-        stats = torch.stack(self.stats) if self.stats else torch.zeros(0, len(Stat), sum(rows), device=place)
-        norms = torch.zeros(0, device=place) if now is None else now
-        self._over_processes(stats, norms)
-        replayed = [one.flatten().to(place) for one in self.replayed]
-        host = torch.cat([stats.flatten(), norms, *replayed]).cpu().double()
-        flat, present, table = host.split([stats.numel(), len(norms), len(host) - stats.numel() - len(norms)])
-        self._recognise(table.reshape(-1, len(self.noted), len(KINDS) + 1))
-        return np.split(flat.reshape(stats.shape).numpy(), np.cumsum(rows)[:-1], axis=2), present.numpy()
+    def _fetch(self, *others: Tensor) -> list[FloatArray]:
+        """Move the inner products (pair, Stat, block) and others to the host: the one place that waits for the device.
+
+        If there are others, the first has the sums of the blocks, which sharded tensors add over processes.
+        """
+        place = self.device
+        stats = torch.stack(self.stats) if self.stats else torch.zeros(0, len(Stat), len(self._largest), device=place)
+        self._over_processes(stats, *others[:1])
+        table = torch.cat([torch.zeros(0, device=place), *(one.flatten().to(place) for one in self.replayed)])
+        moved = stats, *others, table.reshape(-1, len(self.noted), len(KINDS) + 1)
+        host = torch.cat([one.flatten() for one in moved]).cpu().double().split([one.numel() for one in moved])
+        *found, replayed = (one.reshape(like.shape) for one, like in zip(host, moved, strict=True))
+        self._recognise(replayed)
+        return [one.numpy() for one in found]
 
     def _over_processes(self, *values: Tensor) -> None:
         """Add up the inner products of sharded tensors, whose parts the processes measure."""
+        if not any(w.sharded for w in self.watched):
+            return
         sharded = torch.tensor([w.sharded for w in self.watched for _ in range(w.blocks)])
-        for one in values if sharded.any() else ():
+        for one in values:
             if len(one):
                 part = one[..., sharded].contiguous()
                 torch.distributed.all_reduce(part)
@@ -324,21 +367,16 @@ class Tensors:
         settings = {**self.optimizer.param_groups[group], "lr": float(lr), "weight_decay": float(decay)}
         return rule_as(self.kinds[group], settings, type(self.optimizer).__name__)
 
-    def _summaries(self, stats: list[FloatArray]) -> list[Seen | None]:
-        steps, decayed = [pair[0] for pair in self.pairs], self._decayed()
+    def _summaries(self, stats: FloatArray) -> list[Seen | None]:
+        decayed = np.array([[float(one) for one in pair[1]] for pair in self.pairs])
         rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.noted))]
         steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.noted))]
-        return [
-            w.read(one, steps, decayed, rules[w.rates], steady[w.rates])
-            for w, one in zip(self.watched, stats, strict=True)
-        ]
-
-    def _decayed(self) -> FloatArray:
-        return np.array([[float(one) for one in pair[1]] for pair in self.pairs])
+        groups = [w.context(decayed[:, w.rates], rules[w.rates], steady[w.rates]) for w in self.watched]
+        return summaries(stats, [pair[0] for pair in self.pairs], groups)
 
     def _close(self) -> None:
         """Summarise a stretch; the first one shows the groups that are measured from then on."""
-        stats, _ = self._fetch()
+        (stats,) = self._fetch()
         for watched, seen in zip(self.watched, self._summaries(stats), strict=True):
             watched.close(seen)
         self.pairs, self.stats, self.replayed = [], [], []
@@ -351,20 +389,20 @@ class Tensors:
                     watched.adopt(before[watched.name])
 
     @torch.no_grad()
-    def seen(self) -> tuple[list[Seen | None], list[float]]:
+    def seen(self, also: Tensor) -> tuple[list[Seen | None], list[float], FloatArray]:
         """Average recent stretches of each group, the running one included, up to now; and the present |w|^2.
 
-        One synchronisation with the device.
+        One synchronisation with the device, in which `also` is moved to the host as well.
         """
-        now = {name: local(tensor).detach() for name, tensor in self.tensors.items()}
-        squares = [_dot(one := w.of(now), one) for w in self.watched]
-        stats, norms = self._fetch(torch.cat([one.to(squares[0].device, torch.float32) for one in squares]))
-        parts = np.split(norms, np.cumsum([w.blocks for w in self.watched])[:-1])
+        if not (now := self._now()):
+            return [], [], np.zeros(also.shape)
+        stats, norms, other = self._fetch(self._inner(_square, now)[0], also)
         running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
         found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
-        totals = [float(part.sum()) for part in parts]
+        counts = np.array([w.blocks for w in self.watched])
+        totals = np.add.reduceat(norms, np.cumsum(counts) - counts).tolist()
         each = zip(self.watched, found, totals, strict=True)
-        return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals
+        return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals, other
 
     def past(self) -> list[list[Seen]]:
         """Return the finished stretches of each tensor, and the running one."""
@@ -378,8 +416,18 @@ class Tensors:
         return replace(seen, last=self.steps, after=total, taken=seen.taken + decay * (seen.after + total) / 2)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a, b)
+def _square(w: Tensor) -> Pairs:
+    return [(w, w)]
+
+
+def _product(w: Tensor, g: Tensor) -> Pairs:
+    return [(w, g)]
+
+
+def _factors(w: Tensor, g: Tensor, there: Tensor) -> Pairs:
+    """Return the factors of the first products in `Stat`."""
+    moved = there - w
+    return [(w, w), (g, g), (moved, moved), (w, g), (w, moved)]
 
 
 def _whole(name: str, tensor: Tensor) -> Group:

@@ -139,12 +139,14 @@ def _matrices(rows: Iterable[ProbeRow]) -> list[ProbeRow]:
 def summary(rows: Sequence[ProbeRow]) -> dict[str, float]:
     """Return the finite numbers of a training as a whole."""
     round_, matrices = [row for row in rows if row.scale_invariant], _matrices(rows)
-    third = -(-len(matrices) // 3)
     found = {name: _median(round_, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
              for name in ("effective_lr", "temperature", "balance")}  # fmt: skip
     found["slowest_share"] = min((r.equilibrium_share for r in round_ if isfinite(r.equilibrium_share)), default=nan)
-    for name, some in (("", matrices), ("_first", matrices[:third]), ("_last", matrices[-third:])):
-        found[f"rotation{name}"] = _median(some, lambda row: row.rotation)
+    for kind in ("convolution", "matrix"):
+        some = [row for row in matrices if row.convolution == (kind == "convolution")]
+        third = -(-len(some) // 3)
+        places = {"_first": some[:third], "_last": some[-third:]} if len(some) > 1 else {"": some}
+        found |= {f"rotation_{kind}{place}": _median(each, lambda row: row.rotation) for place, each in places.items()}
     for name in ("lr", "norm", "grad_norm", "update_rms"):
         found[name] = _median(matrices or rows, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
     return {f"thermo/{name}": value for name, value in found.items() if isfinite(value)}
@@ -170,6 +172,11 @@ def _remark(row: ProbeRow) -> str:
     return f"rotation {row.rotation:.1f} of stationary" if not TURNING[0] <= row.rotation <= TURNING[1] else ""
 
 
+def _relaxation(row: ProbeRow) -> str:
+    epochs = f" ({row.relaxation_epochs:.2g} epochs)" if isfinite(row.relaxation_epochs) else ""
+    return f"{_steps(row.relaxation_steps)}{epochs}" if isfinite(row.relaxation_steps) else ""
+
+
 def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
     """Return the table of a training, one dictionary per group."""
     columns: dict[str, Callable[[ProbeRow], str]] = {
@@ -181,14 +188,14 @@ def cells(rows: Iterable[ProbeRow]) -> list[dict[str, str]]:
         "effective_lr": lambda row: f"{row.effective_lr:.3g}",
         "rotation": lambda row: f"{row.angular_update:.2g}",
         "stationary": lambda row: f"{row.angular_equilibrium:.2g}",
-        "relaxation": lambda row: _steps(row.relaxation_steps) if isfinite(row.relaxation_steps) else "",
+        "relaxation": _relaxation,
         "remark": _remark,
     }
     return [{name: "" if (text := of(row)) == "nan" else text for name, of in columns.items()} for row in rows]
 
 
 def table(rows: Iterable[ProbeRow]) -> str:
-    """Write the table for a terminal; rotations in rad per step, relaxation in steps."""
+    """Write the table for a terminal; rotations in rad per step, relaxation in steps, and epochs if known."""
     lines = cells(rows)
     for one in lines:
         one["group"] = one["group"] if len(one["group"]) <= NAME else f"…{one['group'][1 - NAME :]}"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import sympy as sp
@@ -266,15 +266,15 @@ class Formula:
                 good = _COMPARED[relation.func](*sides(*numbers))
                 names = [name for name in arrays if sp.Symbol(name) in relation.free_symbols]
                 inside &= good
-                _refuse(
-                    good, f"{self.said(relation)} must hold", {name: arrays[name] for name in names}, shape, invalid
-                )
+                if invalid == "raise" and not np.all(good):  # printing a relation takes longer than the numbers
+                    _refuse(good, f"{self.said(relation)} must hold", {name: arrays[name] for name in names}, shape)
             result = compiled(*numbers) if compiled else self._kernel(**arrays, invalid=invalid)  # type: ignore[misc]
             result = np.broadcast_to(np.asarray(result, dtype=float), shape)
             # A positive number may be too small for a double, a large one too large; one at an end may miss it.
             low, high = self._result.low, self._result.high
             good = (result >= low - _ROUND_OFF * abs(low)) & (result <= high + _ROUND_OFF * abs(high))
-        _refuse(good, f"the result must be {self._result}", arrays, shape, invalid)
+        if invalid == "raise" and not good.all():
+            _refuse(good, f"the result must be {self._result}", arrays, shape)
         result = np.where(inside & good, result, np.nan)
         return result if shape else float(result)
 
@@ -402,22 +402,18 @@ class Formula:
         return text if "\n" in text else f"Formula({text})"
 
 
-def _refuse(
-    good: np.ndarray, wanted: str, arrays: Mapping[str, FloatArray], shape: tuple[int, ...], invalid: Invalid
-) -> None:
+def _refuse(good: np.ndarray, wanted: str, arrays: Mapping[str, FloatArray], shape: tuple[int, ...]) -> NoReturn:
     """Refuse the first place where something does not hold.
 
     Raises
     ------
     ValueError
-        If there is one and `invalid` is "raise"; with what was wanted and the values there.
+        With what was wanted and the values there.
     """
-    bad = np.argwhere(~np.broadcast_to(good, shape))
-    if invalid == "raise" and len(bad):
-        where = tuple(bad[0].tolist())
-        got = ", ".join(f"{name} = {np.broadcast_to(array, shape)[where]}" for name, array in arrays.items())
-        place = f" at index {where if len(where) > 1 else where[0]}" if where else ""
-        raise ValueError(f"{wanted}, got {got}{place}")
+    where = tuple(np.argwhere(~np.broadcast_to(good, shape))[0].tolist())
+    got = ", ".join(f"{name} = {np.broadcast_to(array, shape)[where]}" for name, array in arrays.items())
+    place = f" at index {where if len(where) > 1 else where[0]}" if where else ""
+    raise ValueError(f"{wanted}, got {got}{place}")
 
 
 def _unpickled(equation: Any, kernel: Any, arguments: Any, source: str, domain: Any, origin: Origin) -> Formula:

@@ -14,9 +14,9 @@ from empirics.models.products import InnerProducts
 class Attention(nn.Module):
     """Fused queries, keys and values of two heads of eight; with `normed`, the first two are normalised by head."""
 
-    def __init__(self, normed, bias=False):
+    def __init__(self, normed, bias=False, columns=False):
         super().__init__()
-        self.qkv, self.out = nn.Linear(16, 48, bias=bias), nn.Linear(16, 4)
+        self.qkv, self.out = (Product if columns else nn.Linear)(16, 48, bias=bias), nn.Linear(16, 4)
         self.norm = nn.RMSNorm(8, elementwise_affine=False) if normed else nn.Identity()
 
     def forward(self, x):
@@ -26,14 +26,15 @@ class Attention(nn.Module):
 
 
 class Product(nn.Module):
-    """x @ W."""
+    """x @ W, with a bias if asked."""
 
-    def __init__(self):
+    def __init__(self, inputs=64, outputs=24, bias=False):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(64, 24) / 8)
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else 0.0
 
     def forward(self, x):
-        return x @ self.weight
+        return x @ self.weight + self.bias
 
 
 class Adapted(nn.Module):
@@ -166,6 +167,7 @@ KNOWN = {
         set(),
     ),
     "a bias of keys": (lambda: Attention(normed=False, bias=True), {}, {"qkv.bias[16:32]"}),
+    "a bias of keys in x @ W": (lambda: Attention(normed=False, bias=True, columns=True), {}, {"qkv.bias[16:32]"}),
     "weight and bias under LayerNorm": (
         lambda: seq(nn.Linear(64, 24), nn.LayerNorm(24), nn.SiLU(), nn.Linear(24, 4)),
         {"0.weight + 0.bias": 1},

@@ -153,7 +153,7 @@ def test_in_the_exact_gas_all_is_as_derived(name):
         "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
         "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.02),
     }[name]
-    found = gas(optimizer, 4000, start=3.5, every=8)[0].frame().iloc[0]
+    found = gas(optimizer, 2500, start=3.5, every=8)[0].frame().iloc[0]
     assert found["scale_invariant"]
     assert found["balance"] == pytest.approx(1, abs=0.05)
     assert found["pv_over_rt"] == pytest.approx(1, abs=0.1)
@@ -192,7 +192,7 @@ def test_noise_from_halves_and_micro_batches_is_without_bias():
         x, y = data(generator, batch)
         return list(torch.autograd.grad(cross_entropy(model(x), y), list(model.parameters())))
 
-    many = torch.stack([gradient(64)[0].flatten() for _ in range(2000)]).double()
+    many = torch.stack([gradient(64)[0].flatten() for _ in range(1000)]).double()
     signal = 1 - float(many.var(0).sum() / many.square().sum(1).mean())
     by_halves, by_parts = (ThermoProbe(model, optimizer, every=2) for _ in range(2))
     plain = ThermoProbe(model, optimizer, every=2)
@@ -209,7 +209,8 @@ def test_noise_from_halves_and_micro_batches_is_without_bias():
         by_halves.halves(*halves)
         optimizer.step()
     probes = (by_halves, by_parts, plain)
-    found = [float(probe._noise.shares()[0]) for probe in probes[:2]] + [plain._watch.seen()[0][0].signal]
+    found = [float(probe._noise.shares(probe._noise.all(torch.device("cpu")).numpy())[0]) for probe in probes[:2]]
+    found.append(plain._watch.seen(torch.zeros(0))[0][0].signal)
     assert found == pytest.approx([signal] * 3, abs=0.05)
     assert 0.2 < signal < 0.95
     assert [p.frame().attrs["noise"] for p in (by_halves, plain)] == ["halves", "consecutive steps"]
@@ -381,10 +382,41 @@ def test_line_values_sinks_and_plot():
     assert 380 < drawn[-1] <= 400
 
 
+def test_times_are_in_epochs_too_where_their_length_is_known():
+    bare, told = (trained(sgd(), 60, steps_per_epoch=n)[1] for n in (None, 40))
+    assert bare.frame()["relaxation_epochs"].isna().all()
+    for table in (told.frame(), told.history):
+        assert table["relaxation_epochs"].tolist() == pytest.approx(
+            (table["relaxation_steps"] / 40).tolist(), nan_ok=True
+        )
+    assert "50 (1.2 epochs)" in str(told)
+    assert "epochs" not in str(bare)
+
+
+def test_the_summary_is_by_type_and_depth():
+    layers = [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(16, 8), nn.Linear(8, 4)]
+    model = nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *layers[:3], nn.Flatten(), *layers[3:])
+    watch, generator = ThermoProbe(model, made := sgd()(model.parameters()), every=2), torch.Generator().manual_seed(1)
+    for _ in range(60):
+        made.zero_grad()
+        model(torch.randn(16, 64, generator=generator)).square().mean().backward()
+        made.step()
+    frame, found = watch.frame().set_index("group"), watch.summary()
+    ratio = frame["angular_update"] / frame["angular_equilibrium"]
+    wanted = {"convolution_first": "1", "convolution_last": "3", "matrix_first": "5", "matrix_last": "6"}
+    assert len(found) <= 12
+    assert {name: found[f"thermo/rotation_{name}"] for name in wanted} == pytest.approx(
+        {name: ratio[f"{layer}.weight"] for name, layer in wanted.items()}, rel=0.01
+    )
+    one = trained(sgd(), 60, nn.Sequential(nn.Linear(12, 4)))[1].summary()
+    assert [name for name in one if "rotation" in name] == ["thermo/rotation_matrix"]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
         (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be 2 or more"),
+        (lambda m: empirics.watch(m, sgd()(m.parameters()), steps_per_epoch=0), ValueError, "must be above 0, got 0"),
         (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
         (
             lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(),

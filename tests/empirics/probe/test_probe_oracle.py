@@ -112,7 +112,8 @@ def check(watch, oracle, optimizer):
         assert said["relaxation_steps"] == pytest.approx(1 / (4 * momentum * now["lr"] * now["weight_decay"]), rel=1e-5)
 
 
-PAIRS = [(o, s, HOW[(i + j) % 4]) for i, o in enumerate(OPTIMIZERS) for j, s in enumerate(SCHEDULES)]
+# Two schedules for every optimiser, three optimisers for every schedule, three pairs for every way to train.
+PAIRS = [(o, list(SCHEDULES)[j % 4], HOW[(i + j) % 4]) for i, o in enumerate(OPTIMIZERS) for j in (i, i + 1)]
 REST = [case for case in itertools.product(OPTIMIZERS, SCHEDULES, HOW) if case not in PAIRS]
 
 
