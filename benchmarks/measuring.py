@@ -37,7 +37,8 @@ def bare_step(ensemble, state):
     gradient, parts = ensemble.gradient, views(ensemble.gradient, state.blocks)
     ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, state.step, parts)
     lr = ensemble.protocol.learning_rate(ensemble.rate, torch.linalg.vecdot(state.flat, state.flat))
-    push = ensemble.optimizer.direction(state.flat, gradient, ensemble.weight_decay, state.optimizer, state.step)
+    numbers = ensemble.optimizer.numbers(state.step)
+    push = ensemble.optimizer.direction(state.flat, gradient, ensemble.weight_decay, state.optimizer, numbers)
     state.flat.addcmul_(push, lr.unsqueeze(1), value=-1)
     state.step += 1
 

@@ -20,8 +20,8 @@ from empirics.experiment import Run
 from empirics.training.philox import below, normals, words
 from empirics.training.philox_formulas import WORD
 
-#: So many numbers are drawn at once (at least those of one step): few calls, and 2 MB.
-TOGETHER = 2**18
+#: Positions whose numbers are drawn at once, for few calls, unless these are more than so many numbers (2 MB).
+TOGETHER, NUMBERS = 256, 2**18
 
 
 class Stream(IntEnum):
@@ -111,7 +111,7 @@ class _Drawn(ABC):
     def __init__(self, keys: Tensor, stream: Stream, count: int, dtype: torch.dtype = torch.int64) -> None:
         self._keys, self._stream = keys, stream
         blocks = -(-count // 4)
-        self._length, self._first = max(1, TOGETHER // (len(keys) * 4 * blocks)), -1
+        self._length, self._first = max(1, min(TOGETHER, NUMBERS // (len(keys) * 4 * blocks))), -1
         self._space = torch.empty(self._length, len(keys), 4, blocks, dtype=dtype, device=keys.device)
         self._of_run = self._space.flatten(2)[..., :count]  # (length, run, count)
 

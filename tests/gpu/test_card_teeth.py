@@ -35,9 +35,9 @@ def plant(monkeypatch, fault):
     """Put a fault into every step; on the CPU the loop still runs."""
     original = Ensemble._direction
 
-    def direction(self, state, radius_sq):
+    def direction(self, state, *arguments):
         fault(state)
-        return original(self, state, radius_sq)
+        return original(self, state, *arguments)
 
     monkeypatch.setattr(Ensemble, "_direction", direction)
     trained(configuration(), "cpu")
