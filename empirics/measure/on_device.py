@@ -92,7 +92,7 @@ class DeviceGram:
         for part in _slices(self.n, self.d):
             here = self._units(part)
             self._norms[part] = torch.linalg.vector_norm(here, dim=1)
-            total += (1 / self._norms[part]) @ here
+            total += torch.mv(here.T, 1 / self._norms[part])
         self._mean = total / self.n
         squares = torch.cat([(self._units(p) - self._mean).square().sum(1) for p in _slices(self.n, self.d)])
         mean_square = float(squares.mean())

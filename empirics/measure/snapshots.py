@@ -70,9 +70,9 @@ def snapshot_entropies(
 def _lengths(weights: Any, sizes: Sequence[int], directions: Sequence[int]) -> float:
     """Contribution of the relative radii of the spheres to the entropy; neighbours are searched on unit spheres."""
     if there(weights):
-        parts, (whole,) = norms(weights, sizes), norms(weights, (sum(sizes),))
-        return float(np.asarray(directions) @ (np.log(parts).mean(1) - np.log(whole).mean()))
-    ends = np.cumsum(sizes)
-    lengths = [np.linalg.norm(weights[:, end - size : end], axis=1) for size, end in zip(sizes, ends, strict=True)]
-    logs = np.log(np.stack(lengths)).mean(1) - np.log(np.linalg.norm(weights, axis=1)).mean()
-    return float(np.asarray(directions) @ logs)
+        parts, whole = norms(weights, sizes), norms(weights, (sum(sizes),))[0]
+    else:
+        rows = np.asarray(weights, dtype=float)  # in float32 a norm has seven digits, and m of their logarithms count
+        parts = np.stack([np.linalg.norm(part, axis=1) for part in np.split(rows, np.cumsum(sizes)[:-1], axis=1)])
+        whole = np.linalg.norm(rows, axis=1)
+    return float(np.asarray(directions) @ (np.log(parts).mean(1) - np.log(whole).mean()))

@@ -338,7 +338,7 @@ def _measured_where(ensemble: Ensemble, state: TrainingState, run: int) -> Any:
     if ensemble.device.type == "cpu":
         return state.of_run(run)
     if not state.streams:
-        return state.snapshots[:, run]
+        return state.snapshots[:, run].contiguous()
     return torch.from_numpy(state.of_run(run)).pin_memory().to(ensemble.device, non_blocking=True)
 
 

@@ -104,7 +104,7 @@ def test_the_entropies_of_a_run_are_the_same(sizes, dtype, as_device):
     directions = [size - 1 for size in sizes]
     there, lags = snapshot_entropies(torch.from_numpy(x), sizes, directions)
     here, wanted = snapshot_entropies(x, sizes, directions)
-    assert there == pytest.approx(here, rel=1e-6 if dtype == np.float32 else 1e-11, nan_ok=True)
+    assert there == pytest.approx(here, rel=1e-11, nan_ok=True)
     np.testing.assert_array_equal(lags, wanted)
     np.testing.assert_allclose(
         on_device.turns(torch.from_numpy(x)), [angular_update(*pair) for pair in pairwise(x)], rtol=1e-7
