@@ -22,12 +22,16 @@ def read() -> dict[str, Any]:
 
 def write(name: str, costs: dict[str, float]) -> None:
     """Make the costs of a configuration its budget; memory is rounded up to two digits."""
-    digits = 10 ** max(0, len(str(int(costs["peak bytes"]))) - 2)
-    budget = costs | {"peak bytes": -(-int(costs["peak bytes"]) // digits) * digits}
+    budget = costs | {memory: _two_digits(costs[memory]) for memory in ("bytes taken in a step", "peak bytes")}
     budgets = (read()["budgets"] if TABLE.exists() else {}) | {name: budget}
     version = json.dumps(torch.__version__.partition("+")[0])
     rows = ",\n".join(f"  {json.dumps(one)}: {json.dumps(budgets[one])}" for one in sorted(budgets))
     TABLE.write_text(f'{{"torch": {version}, "budgets": {{\n{rows}\n}}}}\n', encoding="utf-8")
+
+
+def _two_digits(size: float) -> int:
+    unit = 10 ** max(0, len(str(int(size))) - 2)
+    return -(-int(size) // unit) * unit
 
 
 def broken(costs: dict[str, float], budget: dict[str, float]) -> list[str]:

@@ -222,6 +222,7 @@ def on_card(name: str) -> OnCard:
         peaks.append(LEDGER.peak)
         if state.step == first + 1:
             torch.cuda.reset_peak_memory_stats()
+            held = LEDGER.held
     events = [*LEDGER.waits, *LEDGER.copies]
     plain = [launches[i] for i in range(first, len(launches) - 1) if (i - first) % spacing]
     moved, later = LEDGER.copies[copies[first] : copies[-2]], len(launches) - 2 - first
@@ -230,6 +231,7 @@ def on_card(name: str) -> OnCard:
         "launches at a snapshot": round(mean(launches[first + spacing : -1 : spacing]), 1),
         "waits per 1000 steps": round(1000 * (waits[-2] - waits[first]) / later, 1),
         "bytes per step": round(sum(copy.bytes for copy in moved) / later, 1),
+        "bytes taken in a step": peaks[-2] - held,
         "peak bytes": peaks[-2] - before,
     }
     return OnCard(contents(state), events, costs)

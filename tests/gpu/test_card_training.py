@@ -9,6 +9,7 @@ import torch
 from configurations import (
     ALL,
     LONG,
+    NETWORKS,
     OWN,
     configuration,
     differences,
@@ -18,6 +19,8 @@ from configurations import (
     trained,
 )
 from named_places import LOOP, unnamed
+
+from empirics.models.registry import MODELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,6 +49,10 @@ def test_no_budget_is_exceeded_or_loose(name, own_module, request):
     if not re.match(rf"{re.escape(table['torch'])}\b", torch.__version__):
         pytest.skip(f"the budgets are those of torch {table['torch']}")
     assert card_budgets.broken(costs, table["budgets"][name]) == []
+
+
+def test_every_network_is_trained_on_the_card():
+    assert set(MODELS.names) <= {name.partition(",")[0] for name in NETWORKS}
 
 
 def test_every_budget_is_of_a_configuration():
