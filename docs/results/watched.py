@@ -73,7 +73,6 @@ def middle(rows):
 def summary(case, folder):
     """What the page needs of a network: scores by choice and seed, and what the probe said to seed 0."""
     choices = [one for one in CHOICES if applies(case, one)]
-    # All choices of a seed before the next one: what is cut short is a comparison of fewer seeds.
     seeds = [{choice: trained(case, choice, seed, folder) for choice in choices} for seed in range(case.seeds)]
     scores = {}
     for choice in choices:
@@ -145,7 +144,7 @@ def page(networks):
         "advice": table(["advice", *networks, "verdict"], rows), "said": said(networks), "scores": scores(networks),
         "tried": str(tried), "kept": f"Kept: {'; '.join(kept)}." if kept else "No advice is kept.",
         "everywhere": ", ".join(f"{shown(found)} ({name})" for name, found in everywhere.items()),
-        "seeds": ", ".join(f"{number} seeds ({name})" for name, number in seeds.items()),
+        "seeds": ", ".join(f"{number} seeds for the {name}" for name, number in seeds.items()),
     }  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class DigitsPerceptron(Adam, Digits):
 class Text(Adam):
     """Bytes of Python's own library and a language model of two layers: 100,000 weights."""
 
-    name, steps, batch, every, length, seeds = "language model", 600, 16, 20, 64, 6
+    name, steps, batch, every, length, seeds = "language model", 600, 16, 20, 64, 8
     tried = ("as found", "decay x 10 on invariant", "decay on invariant alone", "decay x 10 on invariant alone")
 
     def __init__(self):
