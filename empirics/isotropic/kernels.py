@@ -1,7 +1,6 @@
 """Compiled loops of the isotropic gas; plain references: torch.optim (full vectors), full vectors (two numbers).
 
-Compiled code is in one module because numba's cache on disk watches one file: a change anywhere in it recompiles all.
-After a change of :mod:`empirics.isotropic.layout` or :mod:`empirics.isotropic.steps` save this file too.
+Numba's cache on disk watches the text of this file alone: `SOURCES` is a hash of what else is compiled into it.
 
 Runs are advanced in groups of `LANES`, every array with the lane as its last axis, so that the loops over lanes become
 vector instructions. No lane reads another one, and groups are padded to full width: the numbers of a run do not depend
@@ -17,6 +16,7 @@ from empirics.isotropic import layout as at
 from empirics.isotropic.layout import LANES
 from empirics.isotropic.steps import move
 
+SOURCES = "03af4b6f2425c33c"
 _TWO_53 = 2.0**-53
 _LN2 = math.log(2.0)
 # No "nnan": a run that diverges is NaN from there on, and must stay so.

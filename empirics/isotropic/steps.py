@@ -1,7 +1,7 @@
 """Compiled steps that see the gradients of all coordinates at once; plain reference: formulas in float64, torch's SVD.
 
-Arrays have the lane as their last axis, as in :mod:`empirics.isotropic.kernels`; after a change here save that file
-too. A zero vector has the direction 0, a singular matrix the polar factor of its range.
+Arrays have the lane as their last axis, as in :mod:`empirics.isotropic.kernels`. A zero vector has the
+direction 0, a singular matrix the polar factor of its range.
 """
 
 import math
@@ -12,6 +12,7 @@ from numba import njit
 from empirics.isotropic import layout as at
 from empirics.isotropic.layout import LANES, MOVED_ALONG, MOVED_SQ, PULL, R_SQ, RATE, SHRINK, SLOPES
 
+SOURCES = "999f10b04197425b"  # as there
 _jit = njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
 
 #: Sweeps over all pairs of rows; ten suffice for matrices of any condition, and most need five.

@@ -12,7 +12,7 @@ from numba.extending import overload, register_jitable
 from empirics.training import philox_formulas as formulas
 from empirics.training.philox_formulas import WORD
 
-FORMULAS = "310040cd6f5d6f20"
+SOURCES = "310040cd6f5d6f20"
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}  # and no fastmath: same bits
 
 

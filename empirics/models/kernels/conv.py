@@ -8,7 +8,7 @@ Signals are laid out (block of `WIDE` images, plane of `CHANNELS` channels, row,
 over vectors of images, a window of the picture is contiguous, and BatchNorm works on pieces that are still in the
 cache. The signal inside a unit is not kept but computed twice.
 
-Numba's cache on disk watches this file alone: after a change of `lanes`, `conv_plan` or `mlp` save this file too.
+Numba's cache on disk watches the text of this file alone: `SOURCES` is a hash of `conv_plan`, `lanes` and `mlp`.
 
 Everything is in one array, `m`. The tables of :mod:`empirics.models.kernels.conv_plan` say what begins where in it: `t`
 for the convolutions, of which `i` is one, `units`, and `p` for all other places.
@@ -40,6 +40,7 @@ from empirics.models.kernels.lanes import (
 )
 from empirics.models.kernels.mlp import cross_entropy
 
+SOURCES = "06f561ee1a0a4ca3"
 _INNER: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 _INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called only by compiled code
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}

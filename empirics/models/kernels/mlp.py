@@ -7,7 +7,7 @@ and the result of a run does not depend on the others, bit for bit.
 The normalisation is BatchNorm (over the samples, `COLUMNS`), or LayerNorm or RMSNorm (over the units, `CENTRED_ROWS`
 and `ROWS`); after the latter two the activation may be tanh instead of ReLU.
 
-Numba's cache on disk watches this file alone: after a change of `lanes` save this file too.
+Numba's cache on disk watches the text of this file alone: `SOURCES` is a hash of `lanes`.
 
 Matrices of a few dozen rows are too small for BLAS: packing them takes longer than multiplying them. Here one tile of
 `TILE` rows by `LANES` columns stays in vector registers while a product is summed over its depth; both products of the
@@ -39,6 +39,7 @@ from empirics.models.kernels.lanes import (
     turn,
 )
 
+SOURCES = "de2fea302bf426b4"
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 #: What is normalised: each unit over the samples, or each sample over the units, with or without its mean subtracted.

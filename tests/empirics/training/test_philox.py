@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from scipy import stats
 from tiny import tiny
 
-from empirics.training import philox, philox_compiled, philox_formulas
+from empirics.training import philox
 from empirics.training.philox_formulas import WORD, normal_pair, rounds
 from empirics.training.sampling import Drawing, FreshLabels, Minibatches, Stream, Vectors, keys
 
@@ -61,11 +60,6 @@ def way(request, monkeypatch):
 
 
 SOME = torch.tensor([[0, 1], [WORD, WORD], [0x9ABCDEF0, 0x12345678]])
-
-
-def test_a_change_of_the_formulas_is_compiled_anew():
-    found = hashlib.sha256(Path(philox_formulas.__file__).read_bytes()).hexdigest()[:16]
-    assert found == philox_compiled.FORMULAS, "numba would go on with the old formulas from its cache"
 
 
 @pytest.mark.parametrize("first", [0, 2**32 - 2, 2**45 + 3])
