@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from card_ledger import LEDGER
 from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CARD = torch.device("cuda", 0)
@@ -41,6 +42,7 @@ class _Rule(NamedTuple):
     launches: bool  # at least one kernel
     waits: bool
     makes: bool  # a tensor on a device that it is given
+    reshapes: bool  # its argument, in place
     written: tuple[tuple[int, str], ...]  # arguments that it returns, by position and name
 
 
@@ -61,7 +63,8 @@ def _rule(func: Any) -> _Rule:
     view = any(not alias.is_write for alias in returned)
     waits = name in WAITING or f"{name}.{schema.overload_name}" in WAITING
     makes = any(argument.name == "device" for argument in schema.arguments)
-    return _Rule(name, not view and name not in IDLE, waits, makes, written)
+    reshapes = torch.Tag.inplace_view in func.tags
+    return _Rule(name, not (view or reshapes or name in IDLE), waits, makes, reshapes, written)
 
 
 class Card(Tensor):
@@ -189,10 +192,13 @@ def _done(rule: _Rule, func: Any, args: Any, kwargs: dict[str, Any], there: bool
     found = _on_host(func, args, kwargs)
     if not rule.written:
         return _on_card(found) if there else found
+    if rule.reshapes:
+        with no_dispatch():
+            func(*args, **kwargs)  # the wrapper follows its values
     written = [args[i] if i < len(args) else kwargs[name] for i, name in rule.written]
     for one in _collect(written, Card, []):
         if one.shape != one.inner.shape:
-            raise NotImplementedError(f"the pretended card cannot change the shape of a tensor in place ({func})")
+            raise NotImplementedError(f"the pretended card cannot give another size to a tensor ({func})")
     return written[0] if len(written) == 1 else tuple(written)
 
 

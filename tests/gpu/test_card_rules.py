@@ -105,6 +105,9 @@ def test_views_launch_nothing_and_hold_nothing(card, x):
     views = [x[0], x.T, x.view(3, 2), x.unsqueeze(0), x.expand(4, 2, 3), x.detach(), *x.unbind(), *x.split(1)]
     assert card.launches.total() == 0
     assert card.held == before
+    moved = x.view(1, 6).squeeze_(0)
+    assert (moved.shape, moved.unsqueeze_(1).t_().shape) == ((6,), (1, 6))
+    assert card.launches.total() == 0
     views[0].zero_()
     assert x[0].tolist() == [0, 0, 0]
 
