@@ -49,6 +49,8 @@ PROBE = (
         "once, after the first eight pairs of steps: the scale-invariant blocks are found",
         "watch",
     ),
+    Named("probe/tensors.py", "Tensors._index", "once, then: which tensor each block is of", "watch"),
+    Named("probe/small.py", "Small.__init__", "once, then: where the blocks of small tensors lie", "watch"),
 )
 
 
