@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import sympy as sp
+from cases import ALL, TURNS, derived
 from mutation import Court, same
 
 import thermo_theory
@@ -18,27 +19,10 @@ from thermo_theory.engine.operations import OPERATIONS, OperationError, factor, 
 from thermo_theory.engine.world import World
 from thermo_theory.symbols import R, T, V, d, eq, eta, eta_eff, lam, p, sigma
 
-ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
-
-
-OPTIMIZERS = [row for row in ALL if "," in row.values[1]]  # the protocol's name goes on with the optimiser's
-
-
-def turns(rows=ALL):
-    """Of the derivations of one name one, the first, the second and so on by turns: their worlds differ in the rule."""
-    names = {}
-    for row in rows:
-        names.setdefault(row.values[0], []).append(row)
-    return [rows[place % len(rows)] for place, rows in enumerate(names.values())]
-
-
-# Half of all the time: `make test` verifies one optimiser of each name by turns, CI all of them.
-REST = [row for row in OPTIMIZERS if row not in turns() + turns(OPTIMIZERS)]
-
 
 def held(name, protocol):
     """A derivation, all of whose steps hold."""
-    found = derive(name, registered()[name, protocol].protocol)
+    found = derived(name, protocol)
     evidence = found.verify()
     assert len(evidence) == len(found.steps)
     assert all(one.worlds for one in evidence)
@@ -64,27 +48,17 @@ def nothing_else_holds(found):
     assert tried or not isinstance(claim, sp.Eq)
 
 
-def counted(found, record_property):
-    record_property("derivations verified", 1)
-    record_property("steps verified", len(found.steps))
-
-
-@pytest.mark.parametrize(("name", "protocol"), [row for row in ALL if row not in REST])
+@pytest.mark.parametrize(("name", "protocol"), ALL)
 def test_every_derivation_holds(name, protocol, record_property):
     found = held(name, protocol)
-    counted(found, record_property)
-    if any(row.values == (name, protocol) for row in turns()):  # here, since the two share worlds
+    record_property("derivations verified", 1)
+    record_property("steps verified", len(found.steps))
+    if (name, protocol) in TURNS:  # here, since the two share worlds
         nothing_else_holds(found)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "protocol"), REST)
-def test_every_derivation_of_an_optimizer_holds(name, protocol, record_property):
-    counted(held(name, protocol), record_property)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("name", "protocol"), [row for row in ALL if row not in turns()])
+@pytest.mark.parametrize(("name", "protocol"), [row for row in ALL if row.values not in TURNS])
 def test_nothing_else_holds(name, protocol):
     nothing_else_holds(held(name, protocol))
 

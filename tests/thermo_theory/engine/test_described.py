@@ -5,18 +5,16 @@ import inspect
 import pydoc
 
 import pytest
+from cases import ALL, derived
 
-from thermo_theory import FixedLR, Formula, derive, vmf
-from thermo_theory.engine.derivation import registered
+from thermo_theory import FixedLR, Formula, vmf
 from thermo_theory.engine.described import example
 from thermo_theory.symbols import T, eq, eta, glossary
-
-ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
 
 @pytest.mark.parametrize(("name", "protocol"), ALL)
 def test_every_example_is_executed(name, protocol):
-    found = derive(name, registered()[name, protocol].protocol)
+    found = derived(name, protocol)
     text = inspect.getdoc(found.claim)
     test = doctest.DocTestParser().get_doctest(text, {}, found.title, None, 0)
     assert len(test.examples) == 2

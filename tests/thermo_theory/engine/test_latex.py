@@ -9,15 +9,14 @@ from collections import Counter
 from functools import cache
 
 import pytest
+from cases import ALL, derived
 from matplotlib import rc_context
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
 
-from thermo_theory import derivations, derive
-from thermo_theory.engine.derivation import registered
+from thermo_theory import derivations
 from thermo_theory.engine.printing import latex_words, to_latex
 
-ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 TEX = MathTextParser("path")
 COMPILERS = [name for name in ("pdflatex", "tectonic") if shutil.which(name)]
 
@@ -37,7 +36,7 @@ def balanced(text: str) -> bool:
 
 @pytest.mark.parametrize(("name", "protocol"), ALL)
 def test_latex_is_ascii_and_balanced(name, protocol):
-    found = derive(name, registered()[name, protocol].protocol)
+    found = derived(name, protocol)
     text = found.to_latex()
     assert text.isascii(), sorted({character for character in text if not character.isascii()})
     assert balanced(text)
@@ -70,7 +69,7 @@ def at_most(latex: str) -> float:
 def test_no_row_is_wider_than_a_page(name, protocol):
     # The length of LAMB's pull is one root, in which its inner products are written out.
     page = PAGE if name != "lamb-symmetry" else 2 * PAGE
-    for step in derive(name, registered()[name, protocol].protocol).steps:
+    for step in derived(name, protocol).steps:
         rows = re.sub(r"\\(?:begin|end)\{aligned\} ?&?|\\quad", "", to_latex(step.equation)).split(r" \\ & ")
         for place, row in enumerate(rows):
             if at_most(row) + 10 * (place > 0) > page:  # else there is nothing to measure, which takes 20 ms

@@ -3,14 +3,13 @@
 import mpmath as mp
 import pytest
 import sympy as sp
+from cases import ALL, KEYS, derived
 
 from thermo_theory import DerivationError, FixedLR, FixedSphere, derivations, derive
-from thermo_theory.engine.derivation import Chain, Derivation, registered
+from thermo_theory.engine.derivation import Chain, Derivation
 from thermo_theory.engine.needs import EXACT, find, fingerprint, kind, stored
 from thermo_theory.engine.world import World
 from thermo_theory.symbols import R, T, V, eq, p, sigma
-
-ALL = [pytest.param(name, protocol, id=f"{name}-{protocol}") for name, protocol in registered()]
 
 #: Needs of which no world shows that the claim is false without them, and why.
 NOT_SHOWN = {
@@ -30,13 +29,13 @@ def test_what_is_stored_is_current():
 
 
 def _found_again(name, protocol):
-    found = derive(name, registered()[name, protocol].protocol)
+    found = derived(name, protocol)
     again = find(found)
     assert again.sets == found.needs()
     assert again.without.keys() == found.counterexamples.keys()
 
 
-@pytest.mark.parametrize(("name", "protocol"), ALL[::30])
+@pytest.mark.parametrize(("name", "protocol"), KEYS[::30], ids="-".join)
 def test_a_sample_needs_what_is_stored(name, protocol):
     _found_again(name, protocol)
 
