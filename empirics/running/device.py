@@ -60,7 +60,7 @@ def arithmetic(deterministic: bool) -> Iterator[None]:
     ----------
     deterministic
         Use algorithms that give the same bits again on the same card, and refuse operations that have none, until the
-        block ends. If false, what was set before stays.
+        block ends. If false, what was set before stays. After the block everything is as it was before.
 
     Yields
     ------
@@ -69,23 +69,21 @@ def arithmetic(deterministic: bool) -> Iterator[None]:
     """
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    if not deterministic:
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
-    filled, timed = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    # All memory is written before it is read; and the fastest convolution of a trial is another one each time.
-    memory.fill_uninitialized_memory = torch.backends.cudnn.benchmark = False
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    kept = memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
+        torch.use_deterministic_algorithms(True)
+        # All memory is written before it is read; and the fastest convolution of a trial is another one each time.
+        memory.fill_uninitialized_memory = cudnn.benchmark = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        memory.fill_uninitialized_memory = filled
-        torch.backends.cudnn.benchmark = timed
+        memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32 = kept
 
 
 def facts(device: str, deterministic: bool) -> dict[str, Any]:

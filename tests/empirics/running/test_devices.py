@@ -61,6 +61,7 @@ def test_every_worker_has_a_card_of_its_own(cards, monkeypatch):
     ("count", "workers", "name", "said"),
     [
         (2, 5, "cuda", r"local:5: 5 workers need a card each, and this machine has 2: give local:2$"),
+        (2, 3, "cuda", r"local:3: 3 workers need a card each, and this machine has 2: give local:2$"),
         (2, 3, "cuda:1", r"local:3: 3 workers cannot share the 1 card of device 'cuda:1': .*\(2 found\)$"),
         (0, 4, "cuda", r"local:4: device 'cuda' cannot be used: no card was found; give cpu$"),
     ],
@@ -144,6 +145,25 @@ def test_a_planted_operation_without_a_deterministic_form_is_refused_if_asked_fo
         without_its_like(None)
     with device.arithmetic(deterministic=True), pytest.raises(RuntimeError, match="deterministic implementation"):
         without_its_like(None)
+
+
+def test_there_is_no_tf32_in_a_shard_and_a_user_gets_it_back(tmp_path, monkeypatch):
+    seen, advance = set(), Ensemble.advance
+
+    def watched(self, state):
+        seen.add((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+        advance(self, state)
+
+    monkeypatch.setattr(Ensemble, "advance", watched)
+    products, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
+    products.allow_tf32 = True
+    try:
+        empirics.run(tiny(), tmp_path, progress=False)
+        assert products.allow_tf32
+    finally:
+        products.allow_tf32 = before
+    assert seen == {(False, False)}
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_what_a_user_set_before_is_kept():

@@ -9,8 +9,9 @@ from images_on_disk import CLASSES, packed, picture, write_images
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-from tiny import TINY
+from tiny import TINY, tiny
 
+import empirics
 from empirics import cli
 from empirics.data import DATASETS
 from empirics.data.dataset import DataError
@@ -234,3 +235,14 @@ def test_a_share_that_leaves_a_class_without_samples_is_refused():
         load(Data("digits", test_share=0.001))
     with pytest.raises(DataError, match="holds out 3 of the 3 samples of class 0"):
         load(Data("modular-addition", modulus=3, test_share=0.95))
+
+
+def test_the_test_scores_are_those_of_the_test_set(tmp_path):
+    """Two classes that a network separates, and a test set with their labels exchanged."""
+    labels = np.arange(60) % 2
+    inputs = np.random.default_rng(2).standard_normal((60, 3)) + 4 * labels[:, None]
+    path = saved(tmp_path / "a.npz", inputs=inputs, labels=labels, test_inputs=inputs, test_labels=1 - labels)
+    experiment = tiny(('name = "digits"', f'name = "arrays"\npath = "{path}"'))
+    found = empirics.run(experiment, tmp_path / "out").dataset
+    assert found["test_accuracy"].max() < 0.5 < found["accuracy"].min()
+    assert (found["test_loss"] > found["loss"] + 0.5).all()
