@@ -303,11 +303,13 @@ def _counted(statuses: NDArray) -> dict[str, int]:
 
 
 def status_counts(folder: Path) -> dict[str, int]:
-    """Number of runs per status in finished results, of which nothing else is read unless that fails."""
+    """Number of runs per status in finished results, of which the summary alone is read unless that fails."""
     import zarr
 
     try:
-        return _counted(np.asarray(zarr.open_array(folder / STORE, path="summary/status", mode="r")[...]))
+        summary = zarr.open_group(folder / STORE, mode="r")["summary"]
+        columns = {name: np.asarray(array[...]) for name, array in summary.arrays()}
+        return _counted(columns["status"])
     except Exception:  # a codec may raise anything on damaged bytes
         return load(folder).status_counts()
 
@@ -373,7 +375,9 @@ def load(path: str | Path) -> Runs:
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except Exception as error:  # a codec may raise anything on damaged bytes
         where, reason = _damaged(folder / STORE) or folder / STORE, (str(error) or repr(error)).splitlines()[0]
-        raise ExperimentError(f"cannot read the results {where}: {reason}; copy it again, or run again") from None
+        raise ExperimentError(
+            f"cannot read the results {where}: {reason}; copy it again, or delete {STORE} and resume to train again"
+        ) from None
     experiment = Experiment.from_toml(text, str(folder / STORE)) if text else None
     return Runs(folder, tree, experiment, provenance)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 SMALLEST_COMPONENT = 1e-9
 
 
-@lru_cache(maxsize=1)  # shared by the shards that a process computes one after another
 def load(table: Data) -> Dataset:
     """Load the data described by ``[data]``.
 
@@ -32,13 +33,26 @@ def load(table: Data) -> Dataset:
     Returns
     -------
     Dataset
-        Not to be modified: the next caller gets the same object.
+        Not to be modified: the next caller gets the same object, as long as the files are the same.
 
     Raises
     ------
     DataError
         If the data are unavailable, or do not fit the options.
     """
+    return _loaded(table, _stamp(Path(table.path)) if table.path else ())
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    """Where files are, and their sizes and times: another file under an old name is read anew."""
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    found = [(str(file), (facts := file.stat()).st_size, facts.st_mtime_ns) for file in sorted(files) if file.exists()]
+    return (path.resolve(), *found)
+
+
+@lru_cache(maxsize=1)  # shared by the shards that a process computes one after another
+def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
+    del stamp
     options = {name: getattr(table, name) for name in OPTIONS.get(table.name, ())}
     data: Dataset = DATASETS.get(table.name)(**options)
     if table.test_share and "test_share" not in options:

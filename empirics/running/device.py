@@ -10,10 +10,28 @@ from typing import Any
 
 from empirics.experiment import ExperimentError
 
-__all__ = ["arithmetic", "card_of", "cards_of", "facts", "take_card"]
+__all__ = ["arithmetic", "card_of", "cards_of", "check_device", "facts", "take_card"]
 
 #: Name of the environment variable with the cards that a process sees, and of ours with those of all local workers.
 VISIBLE, SHARED_OUT = "CUDA_VISIBLE_DEVICES", "THERMO_THEORY_CARDS"
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or cannot reach, or that has no numbers.
+
+    Raises
+    ------
+    ExperimentError
+        If it cannot be used; the message names those that can.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ExperimentError(f"device {device!r} cannot be used; available: {', '.join(known)} ({reason})") from None
 
 
 def cards_of(workers: int, device: str) -> list[str]:
@@ -26,6 +44,7 @@ def cards_of(workers: int, device: str) -> list[str]:
     """
     kind, _, number = device.partition(":")
     if kind != "cuda":
+        check_device(device)
         return []
     import torch
 

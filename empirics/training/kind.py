@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from empirics.data.dataset import Dataset
 from empirics.data.loading import load
-from empirics.experiment import ExperimentError, Run
+from empirics.experiment import Run
 from empirics.models.base import ModelError, not_invariant
+from empirics.running.device import check_device
 from empirics.running.kind import Kind
 from empirics.training.ensemble import Ensemble
 from empirics.training.experiment import NetworkExperiment
@@ -42,14 +43,7 @@ class NetworkKind(Kind):
 
     def check_device(self, device: str) -> None:
         """Refuse a device that torch does not know or cannot reach."""
-        try:
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise ExperimentError(
-                f"device {device!r} cannot be used; available: {', '.join(known)} ({reason})"
-            ) from None
+        check_device(device)
 
     def _dataset(self) -> Dataset:
         return load(self.experiment.data)

@@ -134,6 +134,19 @@ def test_a_broken_store_is_named(runs, tmp_path):
         empirics.load(tmp_path)
 
 
+@pytest.mark.parametrize("damaged", ["zarr.json", "summary/loss/c/0"])
+def test_status_does_not_call_finished_what_cannot_be_read(damaged, tmp_path):
+    runs = empirics.run(tiny(), tmp_path, progress=False)
+    assert empirics.status(tmp_path).counts == runs.status_counts()
+    file = tmp_path / "results.zarr" / damaged
+    file.write_bytes(file.read_bytes()[:9])
+    for ask in (empirics.status, empirics.resume):
+        with pytest.raises(
+            ExperimentError, match=r"cannot read the results .* delete results\.zarr and resume to train"
+        ):
+            ask(tmp_path)
+
+
 def test_results_of_0_1_0_are_read_as_what_they_mean(tmp_path):
     arrays = {"summary/loss": np.zeros(6)}
     old = {"entropy_sphere": 3.0, "entropy_sphere_theiler": 2.0, "log_radius": 0.5, "entropy": 3.0 + 316 * 0.5 - 7.0}

@@ -149,12 +149,16 @@ def test_a_folder_with_another_experiment_is_refused(tiny, capsys, tmp_path):
     assert "batch_size" in one_line(capsys.readouterr())
 
 
-def test_an_unknown_device_is_refused(capsys, tmp_path):
+@pytest.mark.parametrize("where", [[], ["--cluster", "local:2"]], ids=["here", "cluster"])
+@pytest.mark.parametrize("device", ["abacus", "meta", "xpu"])
+def test_a_device_that_is_unknown_or_has_no_numbers_is_refused(device, where, capsys, tmp_path):
     file = tmp_path / "tiny.toml"
     file.write_text(TINY)
-    assert cli.main(["run", str(file), "--out", str(tmp_path / "runs"), "--device", "abacus"]) == 2
-    assert "abacus" in one_line(capsys.readouterr())
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "runs"), "--device", device, *where]) == 2
+    assert device in one_line(capsys.readouterr())
     assert list(tmp_path.iterdir()) == [file]
+    assert cli.main(["status", str(file)]) == 2
+    assert f"{file} is a file" in one_line(capsys.readouterr())
 
 
 def test_status_and_resume_of_a_finished_run_say_so(tiny, capsys):

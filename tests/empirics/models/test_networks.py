@@ -324,3 +324,11 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_written(name, tmp_p
 
 def test_every_network_is_listed():
     assert set(MODELS.names) == {"mlp", "convnet", "paper-convnet", "resnet18", "preact-resnet18", "transformer"}
+
+
+@pytest.mark.parametrize("build", [ResNet18, PreActResNet18])
+def test_a_filter_of_one_weight_is_a_sphere_without_directions(build):
+    """Its gradient is rounding, of which w·g is as large as |w||g|: no sign that the network depends on its scale."""
+    model = build((1, 8, 8), classes=10, width=1, eps=1e-12)
+    model.check(10)
+    assert model.directions < model.dimension

@@ -246,3 +246,12 @@ def test_the_test_scores_are_those_of_the_test_set(tmp_path):
     found = empirics.run(experiment, tmp_path / "out").dataset
     assert found["test_accuracy"].max() < 0.5 < found["accuracy"].min()
     assert (found["test_loss"] > found["loss"] + 0.5).all()
+
+
+def test_another_file_under_the_same_name_is_read_anew(tmp_path):
+    arrays = {"inputs": np.eye(4), "labels": [0, 1, 0, 1]}
+    table = Data("arrays", path=saved(tmp_path / "a.npz", **arrays))
+    first = load(table)
+    assert load(table) is first
+    saved(tmp_path / "a.npz", **arrays | {"inputs": 2 * np.eye(4)})
+    assert load(table).checksum != first.checksum
