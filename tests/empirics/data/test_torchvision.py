@@ -12,6 +12,7 @@ from images_on_disk import picture
 from tiny import TINY
 
 from empirics import cli
+from empirics.data import loading
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
 from empirics.data.table import Data
@@ -79,7 +80,7 @@ def torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", module)
     monkeypatch.setitem(sys.modules, "torchvision.datasets", inner)
     monkeypatch.setattr(Vision, "fetched", [])
-    load.cache_clear()
+    loading._loaded.cache_clear()
     return inner
 
 
