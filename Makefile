@@ -42,7 +42,7 @@ types:
 
 unit:
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long"
-	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python -m pytest tests/gpu -n $(WORKERS)
 
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
