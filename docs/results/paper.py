@@ -271,10 +271,10 @@ def network_rows(fits):
         cells += [worst, f"{fit['r_squared']:.3f}"]
         key = fit["network"], fit["protocol"]
         name, row = CIFAR[key]
-        whole = f"`{PAPERS[key]}.toml`"
+        ours, whole = (f"`thermo-theory run experiments/{one}.toml`" for one in (name, PAPERS[key]))
         if fit["data"] == "CIFAR-10":
             columns = ("ours, quadratic fit", "ours", "verdict")
-            yield [*cells, *(stored("cifar", column, {"": row}) for column in columns), f"`{name}.toml`", whole]
+            yield [*cells, *(stored("cifar", column, {"": row}) for column in columns), ours, whole]
         else:
             yield [*cells, "not run", "", "", "–", f"{whole} with {', '.join(changes(fit, ten[key]))}"]
 
