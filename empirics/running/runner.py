@@ -95,14 +95,20 @@ def run(
     KeyboardInterrupt
         On Ctrl-C, after a checkpoint; :func:`resume` continues the run.
     """
+    file = "" if isinstance(experiment, Experiment) else f"{experiment}: "
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
     folder = Path(out) if out is not None else Path("runs") / experiment.name
     manner = _Manner(device, executor, progress, checkpoint_seconds)
-    if executor is None:
-        at_work(experiment).check_device(device)
-    _check_folder(folder, experiment)
-    return _continue(experiment, folder, manner)
+    try:
+        if executor is None:
+            at_work(experiment).check_device(device)
+        _check_folder(folder, experiment)
+        return _continue(experiment, folder, manner)
+    except ExperimentError as error:
+        if str(error).startswith("["):  # it names a table of the file
+            error.args = (f"{file}{error}",)
+        raise
 
 
 def resume(
