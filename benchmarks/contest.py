@@ -5,6 +5,8 @@ machine then affects all of them alike, and little. The first round of each comp
 its duration is reported.
 """
 
+import argparse
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NAMES", "Contest", "Peak", "Row", "bench", "seconds_of", "table"]
+__all__ = ["NAMES", "Contest", "Peak", "Row", "at_least", "bench", "seconds_of", "table"]
 
 #: The benchmarks, each a module of this package with a function ``contests(quick)``.
 NAMES = ("isotropic", "isotropic-1000", "digits", "resnet18", "ensembles", "measured-run", "neighbours")
@@ -246,3 +248,24 @@ def _others(row: Row) -> str:
     lines = [f"{row.name}: {row.work}", *(line(*rival) for rival in rivals)]
     lines += [line(*part, ", part of the work") for part in row.parts.items()]
     return "\n".join([*lines, *(f"  not installed: {', '.join(row.missing)}" for _ in row.missing[:1])])
+
+
+def at_least(least: float) -> Callable[[str], float]:
+    """Type of a number on a command line, for argparse: finite, and not below `least`.
+
+    Examples
+    --------
+    >>> at_least(1)("2.5")
+    2.5
+    """
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number of at least {least:g}")
+        return value
+
+    return read

@@ -50,6 +50,15 @@ def missing(device: str) -> str:
     return f"{sys.executable} lacks {', '.join(packages)}" if packages else ""
 
 
+def unfit(out: Path) -> str:
+    """What a folder lacks for the results; empty if nothing."""
+    if not (out / SUMMARIES).is_dir():
+        return f"--out {out}: there is no folder {SUMMARIES} in it; give a checkout, or a folder with it and {PAGE}"
+    if not (out / PAGE).is_file() or CLOSES not in (out / PAGE).read_text().partition(OPENS)[2]:
+        return f"--out {out}: it needs {PAGE} with {OPENS!r} and {CLOSES!r}, where the tables go"
+    return ""
+
+
 def machine(device: str) -> dict[str, Any]:
     """Versions, and the card, as a run's provenance records them."""
     from empirics.running.device import facts
@@ -338,7 +347,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.device == "cpu" and asked.out == HOME:
         parser.error("--device cpu needs --out: the page of this checkout is for cards")
-    if lacks := missing(asked.device):
+    if lacks := unfit(asked.out) or missing(asked.device):
         print(f"gpu-check: {lacks}", file=sys.stderr)
         return 2
     import torch

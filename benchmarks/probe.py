@@ -1,14 +1,14 @@
 """The cost of a probe, against the same training without it, in turns.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.probe [STEPS]
+    OMP_NUM_THREADS=1 python -m benchmarks.probe [TIMES]
 
 Two copies of a network take the same steps in turns, a block of `every` at a time, one of them watched: the median
 ratio of their processor times, and the time within the probe's hooks over the rest, which other work on the machine
 disturbs less. The first block, in which the probe measures densely to find the groups, is printed by itself.
 """
 
+import argparse
 import copy
-import sys
 import time
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, relu
 
 import empirics
+from benchmarks.contest import at_least
 
 EVERY = 100
 
@@ -138,4 +139,8 @@ def main(times):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.probe")
+    parser.add_argument(
+        "times", nargs="?", type=at_least(0), default=1.0, help="factor on the number of blocks (default: 1)"
+    )
+    main(parser.parse_args().times)

@@ -7,9 +7,9 @@ at constant learning rate and weight decay; with Muon (momentum 0.95, Nesterov) 
 for the rest. Prints, as JSON, the probe's `angular_update` over its stationary value for each kind of matrix.
 """
 
+import argparse
 import json
 import pathlib
-import sys
 import sysconfig
 import time
 
@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention, silu
 
 import empirics
+from benchmarks.contest import at_least
 
 WIDTH, HEADS, DEPTH, LENGTH, BATCH = 64, 4, 2, 64, 8
 LR, RELAXATION = {"adamw": 2e-3, "muon": 2e-2}, 400  # steps, 1/(2 lr wd)
@@ -89,13 +90,13 @@ def made(name, model):
     return found
 
 
-def main(name="adamw", relaxations="10"):
+def main(name, relaxations):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     start, model, data = time.process_time(), Llama(), text()
     optimizers, generator = made(name, model), torch.Generator().manual_seed(1)
     watch, losses = empirics.watch(model, optimizers[-1], every=16), []
-    for _ in range(round(float(relaxations) * RELAXATION)):
+    for _ in range(round(relaxations * RELAXATION)):
         at = torch.randint(len(data) - LENGTH, (BATCH,), generator=generator)
         batch = data[at[:, None] + torch.arange(LENGTH + 1)]
         loss = cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
@@ -130,4 +131,8 @@ def main(name="adamw", relaxations="10"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rotations")
+    parser.add_argument("name", nargs="?", choices=tuple(LR), default="adamw", help="optimiser (default: %(default)s)")
+    parser.add_argument("relaxations", nargs="?", type=at_least(1), default=10.0, help="relaxation times (default: 10)")
+    given = parser.parse_args()
+    main(given.name, given.relaxations)

@@ -77,7 +77,7 @@ def point(case, runs):
             ensemble.advance(state)
         times.append((time.process_time() - began) / length)
     peak = memory("VmHWM") - before
-    return {"case": case, "runs": runs, "seconds_a_step": min(times), "bytes": peak, "foretold": predicted}
+    return {"case": case, "runs": runs, "seconds_a_step": min(times), "bytes": peak, "predicted": predicted}
 
 
 @torch.no_grad()
@@ -127,7 +127,7 @@ def main():
                 print(
                     f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms per step, "
                     f"{1e3 * each['seconds_a_step'] / runs:8.3f} per run   {each['bytes'] / 2**20:8.1f} MiB, "
-                    f"predicted {each['foretold'] / 2**20:8.1f}",
+                    f"predicted {each['predicted'] / 2**20:8.1f}",
                     flush=True,
                 )
     steps = over_steps() if "digits" in chosen else []

@@ -1,6 +1,7 @@
 """The benchmarks start from a checkout, and print what they measured as a table or as JSON."""
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -110,3 +111,19 @@ def test_rows_as_json():
         assert row["ratio"] == pytest.approx(min([row["reference"], *row["rivals"].values()]) / row["ours"])
         assert row["ratio"] > 1
         assert row.keys() >= {"unit", "threads", "device"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["benchmarks.rotations", "nosuch"], "invalid choice: 'nosuch' (choose from 'adamw', 'muon')"),
+        (["benchmarks.rotations", "adamw", "x"], "argument relaxations: 'x' must be a number of at least 1"),
+        (["benchmarks.probe", "nan"], "argument times: 'nan' must be a number of at least 0"),
+    ],
+)
+def test_wrong_words_are_refused_before_training(monkeypatch, capsys, words, said):
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setattr("torch.manual_seed", lambda seed: pytest.fail("it trains"))
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module(words[0], run_name="__main__")
+    assert said in capsys.readouterr().err

@@ -41,6 +41,19 @@ def test_an_interpreter_without_packages_is_named(monkeypatch):
     assert "no torch" in gpu_check.missing("cuda")
 
 
+def test_a_folder_that_cannot_take_the_results_is_refused_first(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["gpu_check", "--device", "cpu", "--quick", "--out", str(tmp_path)])
+    monkeypatch.setattr(gpu_check, "checked", lambda *_: pytest.fail("it measures"))
+    assert gpu_check.main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / gpu_check.SUMMARIES).mkdir(parents=True)
+    (tmp_path / gpu_check.PAGE).write_text(gpu_check.CLOSES + gpu_check.OPENS)
+    assert gpu_check.main() == 2
+    assert "where the tables go" in capsys.readouterr().err
+    (tmp_path / gpu_check.PAGE).write_text(gpu_check.OPENS + gpu_check.CLOSES)
+    assert gpu_check.unfit(tmp_path) == ""
+
+
 def test_all_tests_that_need_a_card_are_run():
     asks = "cuda.is_available" + "()"
     where = {path for path in (ROOT / "tests").rglob("test_*.py") if asks in path.read_text()}

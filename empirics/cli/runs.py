@@ -108,12 +108,13 @@ def run(
 ) -> None:
     """Train a grid of runs."""
     from empirics.experiment import Experiment
+    from empirics.experiment.schema import naming
 
     experiment = Experiment.from_file(file)  # before torch is imported: a wrong file is refused at once
     import empirics
 
     folder = out if out is not None else Path("runs") / experiment.name
-    with _resumable(folder), _executor(cluster, device) as executor:
+    with naming(file), _resumable(folder), _executor(cluster, device) as executor:
         empirics.run(experiment, folder, device=device, executor=executor)
         print(empirics.status(folder))
     say(f"next: {PROGRAM} compare {folder}, {PROGRAM} report {folder}")

@@ -137,7 +137,8 @@ def _content(path: Path) -> tuple[Content, list[str]]:
                     content[name] = file.read()
             _check_end(packed)
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
-        what = "there is no such folder or file" if not path.exists() else f"no folder or intact tar file ({error})"
+        where = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory"
+        what = f"no folder or intact tar file ({error})" if path.exists() else f"no such folder or file{where}"
         raise DataError(f"[data] path = {str(path)!r}: {what}") from None
     return content, [name for name in folders if name not in full]
 

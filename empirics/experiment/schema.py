@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -13,6 +14,17 @@ from empirics.experiment.registry import nearest
 
 class ExperimentError(ValueError):
     """A request that cannot be carried out; one line states what is wrong, where, and what would be right."""
+
+
+@contextmanager
+def naming(file: object) -> Iterator[None]:
+    """Put the name of an experiment file before an :class:`ExperimentError` that names a table, ``[data] path ...``."""
+    try:
+        yield
+    except ExperimentError as error:
+        if str(error).startswith("["):
+            error.args = (f"{file}: {error}",)
+        raise
 
 
 # ---------------------------------------------------------------------------------------------- checks of one value

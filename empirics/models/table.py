@@ -18,6 +18,9 @@ from empirics.experiment.schema import (
 from empirics.measure.stationarity import VIOLATION_MARGIN
 from empirics.models.registry import MODELS
 
+#: What a transformer has by default; no other network has either.
+DEPTH, HEADS = 2, 2
+
 
 @dataclass(frozen=True)
 class ModelTable(TomlTable):
@@ -64,8 +67,8 @@ class ModelTable(TomlTable):
     head_norm: float = key(number(above=0), 10.0)
     head_seed: int = key(integer(0), 0)
     width: int = key(integer(1), 4)
-    depth: int = key(integer(1, 10_000), 2)
-    heads: int = key(integer(1), 2)
+    depth: int = key(integer(1, 10_000), DEPTH)
+    heads: int = key(integer(1), HEADS)
     norm: str = key(one_of(("batch", "layer", "rms")), "batch")
     activation: str = key(one_of(("relu", "tanh")), "relu")
     file: str = key(lambda value: maybe_text(value), "")
@@ -79,11 +82,18 @@ class ModelTable(TomlTable):
         except ValueError as error:
             raise ExperimentError(f"[model] name = {show(self.name)}: {error}") from None
         if self.file:
-            if self.hidden or self.affine or (self.norm, self.activation) != ("batch", "relu"):
+            others = self.norm, self.activation, self.depth, self.heads
+            if self.hidden or self.affine or others != ("batch", "relu", DEPTH, HEADS):
                 raise ExperimentError(
-                    "[model] hidden, affine, norm, activation: not supported for a network from a file; leave them out"
+                    "[model] hidden, affine, norm, activation, depth, heads: not supported for a network from a file; "
+                    "leave them out"
                 )
             return
+        for name, value, default in (("depth", self.depth, DEPTH), ("heads", self.heads, HEADS)):
+            if value != default and self.name != "transformer":
+                raise ExperimentError(
+                    f"[model] {name} = {value}: is only supported for name = 'transformer'; leave it out"
+                )
         if self.name == "mlp" and not self.hidden:
             raise ExperimentError("[model] hidden = []: must be a non-empty list of widths")
         if self.name != "mlp" and self.hidden:

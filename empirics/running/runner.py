@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from empirics import results
 from empirics.experiment import Experiment, ExperimentError
+from empirics.experiment.schema import naming
 from empirics.results import EXPERIMENT, Runs
 from empirics.running import provenance
 from empirics.running.device import facts
@@ -95,14 +96,16 @@ def run(
     KeyboardInterrupt
         On Ctrl-C, after a checkpoint; :func:`resume` continues the run.
     """
+    naming_it = nullcontext() if isinstance(experiment, Experiment) else naming(experiment)
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
     folder = Path(out) if out is not None else Path("runs") / experiment.name
     manner = _Manner(device, executor, progress, checkpoint_seconds)
-    if executor is None:
-        at_work(experiment).check_device(device)
-    _check_folder(folder, experiment)
-    return _continue(experiment, folder, manner)
+    with naming_it:
+        if executor is None:
+            at_work(experiment).check_device(device)
+        _check_folder(folder, experiment)
+        return _continue(experiment, folder, manner)
 
 
 def resume(

@@ -181,6 +181,19 @@ def test_a_path_that_is_not_there_or_is_no_tar_file(tmp_path):
             DATASETS.get("images")(str(path))
 
 
+def test_data_that_are_missing_are_named_with_the_file_and_the_folder_looked_in(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.toml").write_text(TINY.replace('name = "digits"', 'name = "images"\npath = "nowhere.tar"'))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError) as refused:
+        empirics.run("../mine.toml", progress=False)
+    said = f"'nowhere.tar': no such folder or file in {tmp_path / 'here'}, the working directory"
+    assert str(refused.value) == f"../mine.toml: [data] path = {said}"
+    assert cli.main(["run", "../mine.toml"]) == 2
+    assert capsys.readouterr().err == f"thermo-theory: ../mine.toml: [data] path = {said}\n"
+    assert not list((tmp_path / "here").iterdir())
+
+
 def test_images_through_run(tmp_path):
     path = write_images(tmp_path / "images", count=8)
     text = TINY.replace('name = "digits"', f'name = "images"\npath = "{path}"')

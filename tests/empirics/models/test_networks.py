@@ -303,6 +303,9 @@ WRONG = [
     ('name = "transformer"\nwidth = 6\nheads = 4', "[model] heads = 4: must divide width = 6"),
     ('name = "convnet"\naffine = true', "[model] affine = true"),
     ('name = "resnet18"\nnorm = "rms"', "[model] norm"),
+    ('name = "preact-resnet18"\ndepth = 5', "[model] depth = 5: is only supported for name = 'transformer'"),
+    ('name = "mlp"\nhidden = [3]\nheads = 1', "[model] heads = 1: is only supported for name = 'transformer'"),
+    ('name = "mine"\nfile = "mine.py"\ndepth = 3', "depth, heads: not supported for a network from a file"),
 ]
 
 
