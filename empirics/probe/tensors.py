@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.models.groups import Group, Piece
@@ -33,7 +34,7 @@ HISTORY = 400
 #: Known a role, the rule is checked in one of so many pairs.
 REPLAYED = 4
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = NDArray[np.float64]
 
 Pairs = list[tuple[Tensor, Tensor]]
 
@@ -60,6 +61,16 @@ class Watched:
         self.blocks = max(group.blocks, 1)
         self.stretches: list[Seen] = []
         self.history: list[Seen] = []
+        self.gradient = False  # whether a finite one has been seen
+        self.broken: int | None = None  # step by which the weights were no longer finite
+
+    @classmethod
+    def ended(cls, group: Group, history: list[Seen]) -> Watched:
+        """Return the history of weights that are trained no more, without the weights themselves."""
+        shapes = {piece.name: torch.empty(piece.shape, device="meta") for piece in group.pieces}
+        found = cls(group, shapes, dict.fromkeys(shapes, 0), known=True)
+        found.history = history
+        return found
 
     def of(self, values: Mapping[str, Tensor]) -> Tensor:
         """Return its weights, or gradients, as a matrix (block, weight); half precision as float32."""
@@ -71,6 +82,12 @@ class Watched:
         since = self.stretches[-1] if self.stretches else None
         invariant = self.group.blocks > 0 or not self.known
         return Context(since, rule, self.parameters, self.blocks, invariant, steady, decayed)
+
+    def note(self, steps: Sequence[int], weight: FloatArray, slope: FloatArray) -> None:
+        """Note from |w|^2 and |g|^2 of each pair whether g was ever finite, and since when w is not."""
+        self.gradient |= bool(np.isfinite(slope).any())
+        if not np.isfinite(weight[-1]) and self.broken is None:
+            self.broken = steps[int(np.isfinite(weight).argmin())]
 
     def close(self, seen: Seen | None) -> None:
         """Keep a finished stretch."""
@@ -123,7 +140,33 @@ class Tensors:
         self.products = InnerProducts()
         self.kinds: list[str] = [""] * len(self.noted)
         self.kept: list[float] = [1.0] * len(self.noted)
+        self.ended: list[Watched] = []  # weights that are trained no more, with their history
         self.divide(groups)
+
+    def keep(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with some of the tensors, as others were frozen; the windows of groups without those go on, too.
+
+        A group of which a part was frozen ends. The rest of it alone is not scale-invariant, as blocks are the smallest
+        sets of weights that are.
+        """
+        self._finish()
+        groups: list[Group] = []
+        for group in (watched.group for watched in self.watched):
+            left = [piece for piece in group.pieces if piece.name in tensors]
+            groups += [group] if len(left) == len(group.pieces) else [Group((piece,), "penalty") for piece in left]
+        before, self.tensors = {watched.group: watched for watched in self.watched}, tensors
+        self._rates = {name: self._rates[name] for name in tensors}
+        self._replays, self.next = self._smallest(), self.steps
+        self.divide(groups)
+        for watched in self.watched:
+            if (same := before.pop(watched.group, None)) is not None:
+                watched.stretches, watched.history, watched.gradient = same.stretches, same.history, same.gradient
+        self.ended += _ended(before.values())
+
+    def follow(self, other: Tensors) -> None:
+        """Begin where `other` ended: tensors were added, or frozen before their roles were known."""
+        other._finish()
+        self.steps, self.ended = other.steps, [*other.ended, *_ended(other.watched)]
 
     def divide(self, groups: Sequence[Group]) -> None:
         """Measure these groups of weights from now on; tensors as wholes if there are none."""
@@ -372,14 +415,30 @@ class Tensors:
         rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.noted))]
         steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.noted))]
         groups = [w.context(decayed[:, w.rates], rules[w.rates], steady[w.rates]) for w in self.watched]
-        return summaries(stats, [pair[0] for pair in self.pairs], groups)
+        steps = [pair[0] for pair in self.pairs]
+        starts = self._starts()
+        sums = (np.add.reduceat(stats[:, one], starts, axis=1).T for one in (Stat.WEIGHT, Stat.SLOPE))
+        for watched, weight, slope in zip(self.watched, *sums, strict=True):
+            watched.note(steps, weight, slope)
+        return summaries(stats, steps, groups)
 
-    def _close(self) -> None:
-        """Summarise a stretch; the first one shows the groups that are measured from then on."""
+    def _starts(self) -> NDArray[Any]:
+        """Return the place of the first block of each group."""
+        counts = np.array([w.blocks for w in self.watched])
+        return np.cumsum(counts) - counts
+
+    def _finish(self) -> None:
+        """Summarise a stretch."""
+        if not self.pairs:
+            return
         (stats,) = self._fetch()
         for watched, seen in zip(self.watched, self._summaries(stats), strict=True):
             watched.close(seen)
         self.pairs, self.stats, self.replayed = [], [], []
+
+    def _close(self) -> None:
+        """Summarise a stretch; the first one shows the groups that are measured from then on."""
+        self._finish()
         if not self.known and any(watched.stretches for watched in self.watched):
             before = {watched.name: watched for watched in self.watched}
             self.divide(self._groups())
@@ -399,21 +458,28 @@ class Tensors:
         stats, norms, other = self._fetch(self._inner(_square, now)[0], also)
         running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
         found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
-        counts = np.array([w.blocks for w in self.watched])
-        totals = np.add.reduceat(norms, np.cumsum(counts) - counts).tolist()
+        totals = np.add.reduceat(norms, self._starts()).tolist()
+        for watched, total in zip(self.watched, totals, strict=True):
+            finite = np.isfinite(total)
+            watched.broken = None if finite else self.steps if watched.broken is None else watched.broken
         each = zip(self.watched, found, totals, strict=True)
         return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals, other
 
-    def past(self) -> list[list[Seen]]:
-        """Return the finished stretches of each tensor, and the running one."""
+    def past(self) -> list[tuple[Watched, list[Seen]]]:
+        """Return the finished stretches of each tensor, ended ones included, and the running stretch."""
         running = self._summaries(self._fetch()[0]) if self.pairs else [None] * len(self.watched)
         each = zip(self.watched, running, strict=True)
-        return [watched.history + ([] if one is None else [one.coarse()]) for watched, one in each]
+        now = [(watched, watched.history + ([] if one is None else [one.coarse()])) for watched, one in each]
+        return [(watched, watched.history) for watched in self.ended] + now
 
     def _to_now(self, watched: Watched, seen: Seen, total: float) -> Seen:
         """Extend a window from its last measured step to the present."""
         decay = float(self.decayed[watched.rates]) - seen.decayed
         return replace(seen, last=self.steps, after=total, taken=seen.taken + decay * (seen.after + total) / 2)
+
+
+def _ended(some: Iterable[Watched]) -> list[Watched]:
+    return [Watched.ended(watched.group, watched.history) for watched in some if watched.history]
 
 
 def _square(w: Tensor) -> Pairs:
