@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.tensors import Watched
+from empirics.probe.watched import Watched
 from thermo_theory import FixedELR, Formula, Protocol
 from thermo_theory.relations import coordinates
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from empirics.models.groups import Group, Piece
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.tensors import Tensors, Watched
+from empirics.probe.tensors import Tensors
+from empirics.probe.watched import Watched
 
 __all__ = ["load_watch", "watch_state"]
 

@@ -177,6 +177,8 @@ def _remark(row: ProbeRow) -> str:
         return "no effect on the loss"
     if row.changed:
         return "norm changed between steps"
+    if not row.lr:
+        return "lr is 0: the weights do not move" if row.scale_invariant else ""
     if not row.weight_decay:
         return "no weight decay: the norm grows" if row.scale_invariant else ""
     if row.kept < KEPT:

@@ -346,7 +346,7 @@ def test_many_layers_on_the_way_make_one_sentence():
     some = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0]._rows()[0]
     shares = [dataclasses.replace(some, group=f"layer{i}", equilibrium_share=0.1 * i, rises=i < 6, to_go=1000.0 * i)
               for i in range(1, 8)]  # fmt: skip
-    assert warnings(shares, []) == [
+    assert warnings(shares, [], {}) == [
         "layer1 and 4 others: not in equilibrium, the effective learning rate is at 10 to 50 % of its stationary "
         "value and rising, about 5,000 steps to go",
         "layer6: not in equilibrium, the effective learning rate is at 167 % of its stationary value and falling, "

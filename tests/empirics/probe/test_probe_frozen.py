@@ -110,3 +110,16 @@ def test_a_checkpoint_after_freezing_has_the_whole_history():
     pd.testing.assert_frame_equal(again.history, run.watch.history)
     assert "3.weight" in set(again.history["group"])
     assert again.warnings() == run.watch.warnings()
+
+
+def test_a_parameter_group_added_with_pairs_under_way():
+    torch.manual_seed(0)
+    run = Training(network())
+    (group,) = run.optimizer.param_groups
+    late = group["params"].pop()
+    run.go(60)
+    run.optimizer.add_param_group({"params": [late], "lr": 0.01})
+    assert "3.bias" not in set(run.watch.frame()["group"])
+    run.go(60)
+    assert row(run.watch, "3.bias")["lr"] == 0.01
+    assert run.watch.history["step"].min() < 60

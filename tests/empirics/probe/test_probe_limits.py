@@ -122,6 +122,7 @@ def test_without_learning_rate_and_weight_decay_only_the_first_is_reported():
     model = network()
     watch = trained(sgd(lr=0.0, wd=0.0), 60, model)[1]
     assert not model[1].bias.any()
+    assert "the norm grows" not in str(watch)
     assert "1.bias" not in set(watch.frame()["group"])
     assert watch.warnings() == ["lr of 0.weight is 0: the weights do not move, and there is no stationary state"]
 
