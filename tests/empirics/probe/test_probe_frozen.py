@@ -80,6 +80,7 @@ def test_of_blocks_that_are_frozen_in_part_the_rest_is_a_penalty():
     run.freeze("0.bias")
     run.go(60)
     assert row(run.watch, "0.weight")["role"] == "penalty"
+    assert {one.name: one.group.role for one in run.watch._watch.watched}["0.weight"] == "penalty"
     assert "0.weight + 0.bias" in set(run.watch.history["group"])
 
 

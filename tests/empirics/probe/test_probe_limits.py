@@ -140,6 +140,8 @@ def test_weights_that_are_not_finite_are_named_with_the_step():
     assert watch.line().endswith(", weights of 0.weight, 1.weight and 3 others are not finite")
     assert "stationary value" not in watch.line()
     assert "weights are not finite" in str(watch)
+    assert math.isnan(row(watch, "0.weight")["equilibrium_share"])
+    assert "thermo/slowest_share" not in watch.summary()
     again = ThermoProbe(other := network(), sgd()(other.parameters()))
     again.load_state_dict(watch.state_dict())
     assert again._watch.watched[0].broken == first
