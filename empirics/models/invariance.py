@@ -103,6 +103,8 @@ def scale_invariant_blocks(model: nn.Module, loss: Loss, *, tolerance: float = T
 
     Raises
     ------
+    TypeError
+        If the loss does not return a tensor.
     ValueError
         If the loss is not a finite scalar, is another one the next time, does not depend on the model, or has gradients
         that are not finite.
@@ -195,6 +197,8 @@ class _Measurement:
                 parameter.data.copy_(stirred / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5)
         with torch.enable_grad():
             here = self._evaluate()
+        if not isinstance(here, Tensor):
+            raise TypeError(f"loss must return a scalar tensor computed from the model, got {here!r}")
         if here.numel() != 1 or not torch.isfinite(here).all():
             raise ValueError("the loss must be a finite number: pass a callable of the model that returns a scalar")
         if not here.requires_grad:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from numbers import Integral, Real
 from types import FrameType
 from typing import Any, Self
 
@@ -32,11 +34,8 @@ class Loop:
         loss: Callable[[nn.Module], Tensor] | None = None,
         steps_per_epoch: float | None = None,
     ) -> None:
-        if every < 2:
-            raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
-        self._model, self._optimizer, self._every = _bare(model), inner_optimizer(optimizer), every
-        if steps_per_epoch is not None and not steps_per_epoch > 0:
-            raise ValueError(f"steps_per_epoch must be above 0, got {steps_per_epoch}")
+        _check(model, every, steps_per_epoch)
+        self._model, self._optimizer, self._every = _bare(model), inner_optimizer(optimizer), int(every)
         self._steps_per_epoch = steps_per_epoch
         self._groups: list[Group] = []
         if loss is not None:
@@ -45,6 +44,11 @@ class Loop:
         self._watch = self._tensors()
         if not self._watch.tensors:
             raise ValueError("the optimizer has no tensor that requires a gradient: there is nothing to measure")
+        if not set(map(id, self._watch.tensors.values())) & set(map(id, self._model.parameters())):
+            raise ValueError(
+                f"model has none of the {len(self._watch.tensors)} tensors of optimizer: pass the model whose "
+                "parameters() this optimizer was made with"
+            )
         self._losses, self._noise = Losses(), Noise()
         self._loss: Tensor | float | None = None
         self._gap = 0  # steps since the last one with a loss
@@ -60,7 +64,8 @@ class Loop:
             )
         ]
 
-    def _tensors(self) -> Tensors:
+    def _trained(self) -> dict[str, Tensor]:
+        """Return the tensors of the optimiser that require a gradient, by name, in the model's order."""
         names = {id(p): name for name, p in self._model.named_parameters()}
         found = {}
         for i, group in enumerate(self._optimizer.param_groups):
@@ -68,7 +73,10 @@ class Loop:
                 if p.requires_grad:
                     found[names.get(id(p), f"parameter {j} of group {i}")] = p
         order = {name: i for i, name in enumerate(names.values())}
-        tensors = {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+        return {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+
+    def _tensors(self) -> Tensors:
+        tensors = self._trained()
         groups = [group for group in self._groups if all(piece.name in tensors for piece in group.pieces)]
         return Tensors(tensors, self._optimizer, self._every, groups)
 
@@ -112,12 +120,21 @@ class Loop:
         watch = self._watch
         if watch.steps < watch.next and len(self._optimizer.param_groups) == len(watch.noted):
             return
-        trained = sum(p.requires_grad for group in self._optimizer.param_groups for p in group["params"])
-        if trained != len(watch.tensors) or len(self._optimizer.param_groups) != len(watch.noted):
-            self._watch = self._tensors()  # parameters were frozen, unfrozen or added
-            self._watch.steps = watch.steps
-            self._noise.forget()
+        trained = {id(p) for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad}
+        more = len(self._optimizer.param_groups) != len(watch.noted)
+        if more or trained != set(map(id, watch.tensors.values())):
+            self._change(trained, more)
         self._watch.before()
+
+    def _change(self, trained: set[int], more: bool) -> None:
+        """Watch other tensors: some were frozen, unfrozen or added (`more`: in another parameter group)."""
+        watch = self._watch
+        if watch.known and not more and trained and trained < set(map(id, watch.tensors.values())):
+            watch.keep({name: tensor for name, tensor in watch.tensors.items() if id(tensor) in trained})
+        else:
+            self._watch = self._tensors()
+            self._watch.follow(watch)
+        self._noise.forget()
 
     def _ended(self) -> bool:
         """Whether the outer call is not going on any more: it ended with an error."""
@@ -210,15 +227,41 @@ class Loop:
 
         Raises
         ------
+        TypeError
+            If it is not a mapping.
         ValueError
-            If it is the state of a probe on other tensors.
+            If an entry is missing, or it is the state of a probe on other tensors.
         """
+        wanted = ("watch", "losses", "noise")
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be what state_dict() of a probe returned, got {type(state).__name__}")
+        if missing := [name for name in wanted if name not in state]:
+            raise ValueError(
+                f"state must be what state_dict() of a probe returned, with {', '.join(wanted)}; "
+                f"it lacks {', '.join(missing)} and has {', '.join(map(str, list(state)[:3])) or 'no entry'}"
+            )
         load_watch(self._watch, state["watch"])
         self._every = self._watch.every
         self._losses.load(state["losses"])
         self._gap = 0
         self._noise.forget()
         self._noise.measured.extend(one.clone() for one in state["noise"])
+
+
+def _check(model: Any, every: Any, steps_per_epoch: Any) -> None:
+    """Raise for an argument of `Loop` that it cannot use."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {model!r}")
+    if isinstance(every, bool) or not isinstance(every, Integral):
+        raise TypeError(f"every must be an integer, 2 or more: the number of steps per measured pair; got {every!r}")
+    if every < 2:
+        raise ValueError(f"every must be 2 or more, since two consecutive steps are measured; got {every}")
+    if steps_per_epoch is None:
+        return
+    if isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, Real):
+        raise TypeError(f"steps_per_epoch must be a number above 0, such as len(loader); got {steps_per_epoch!r}")
+    if not 0 < float(steps_per_epoch) < inf:
+        raise ValueError(f"steps_per_epoch must be a finite number above 0, got {steps_per_epoch}")
 
 
 def _bare(model: nn.Module) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
@@ -66,9 +65,10 @@ class ThermoProbe(Loop):
     Raises
     ------
     TypeError
-        If there is no torch optimiser in `optimizer`.
+        If an argument is of another type, such as a list of optimisers.
     ValueError
-        If it has no tensor that requires a gradient, or `every` or `steps_per_epoch` is too small.
+        If the optimiser has no tensor that requires a gradient, or none of the model's, or `every` or
+        `steps_per_epoch` is too small.
 
     Notes
     -----
@@ -106,8 +106,7 @@ class ThermoProbe(Loop):
     def close(self) -> None:
         """Take the probe off the optimiser; what it reports stays what it is now."""
         if self._hooks and self._watch.steps:
-            with suppress(ValueError):  # nothing has been measured
-                self._final = self._rows()
+            self._final = self._rows()
         super().close()
 
     # Results ----------------------------------------------------------------------------------------------------
@@ -116,11 +115,6 @@ class ThermoProbe(Loop):
         if self._final is not None:
             return self._final
         seen, norms, parts = self._watch.seen(self._noise.all(self._watch.device))
-        if all(each is None for each in seen):
-            raise ValueError(
-                "no finite gradient has been measured yet: two or more steps of the optimizer that is watched are "
-                "needed, with gradients that are still there when optimizer.step() returns"
-            )
         unbiased = dict(zip(self._watch.tensors, self._noise.shares(parts), strict=False))  # empty without halves
         measured = []
         for watched, each, norm_sq in zip(self._watch.watched, seen, norms, strict=True):
@@ -163,12 +157,8 @@ class ThermoProbe(Loop):
               ``balance``: growth of ``r^2`` by gradients over its loss by weight decay, both summed over every step of
               the window: 1 if stationary; ``radial``: cosine of w and g, mean: 0 if no force acts along w.
 
-            NaN where a column does not apply. ``attrs["noise"]`` is the source of the noise estimate.
-
-        Raises
-        ------
-        ValueError
-            If nothing has been measured yet.
+            NaN where a column does not apply. ``attrs["noise"]`` is the source of the noise estimate. Empty as long as
+            nothing has been measured, which takes two steps with gradients.
         """
         import pandas as pd
 
@@ -178,11 +168,14 @@ class ThermoProbe(Loop):
 
     @property
     def history(self) -> pd.DataFrame:
-        """The same columns along the training, with ``step``; the noise is that of consecutive steps."""
+        """The same columns along the training, with ``step``; the noise is that of consecutive steps.
+
+        Tensors that are frozen keep their rows up to then, and come first.
+        """
         import pandas as pd
 
         steps, measured = [], []
-        for watched, past in zip(self._watch.watched, self._watch.past(), strict=True):
+        for watched, past in self._watch.past():
             for seen in past:
                 steps.append(seen.last)
                 measured.append(Measured(watched, seen, seen.rule, seen.norm_sq, seen.signal))
@@ -204,13 +197,7 @@ class ThermoProbe(Loop):
             Columns ``step`` and ``last`` (first and last measured step), ``lr``, ``weight_decay`` (of the first
             scale-invariant tensor), ``temperature`` (nat; mean over the scale-invariant tensors, weighted by their gas
             constants), ``loss`` (nat; mean over all steps), ``balance`` (mean). Empty if nothing is scale-invariant.
-
-        Raises
-        ------
-        ValueError
-            If nothing has been measured yet.
         """
-        self._rows()
         return readings(self._watch, self._losses)
 
     def adiabatic_index(self) -> MeasuredIndex:
@@ -279,7 +266,7 @@ class ThermoProbe(Loop):
     # Text -----------------------------------------------------------------------------------------------------------
 
     def warnings(self) -> list[str]:
-        """Return warnings, one sentence each; empty if all is well.
+        """Return warnings, one sentence each; empty if all is well, or nothing has been measured yet.
 
         Returns
         -------
@@ -287,12 +274,24 @@ class ThermoProbe(Loop):
         """
         rows = self._rows()
         seen = {row.group for row in rows}
+        broken = {w.name: w.broken for w in self._watch.watched if w.broken is not None}
+        seen |= {w.name for w in self._watch.watched if w.gradient or w.broken is not None}
         skipped = [w.name for w in self._watch.watched if w.name not in seen] if self._watch.count else []
-        return warnings(rows, skipped)
+        return warnings(rows, skipped, broken)
 
     def line(self) -> str:
         """Return one line for a log: step, loss, medians over the scale-invariant tensors, and the slowest of them."""
-        return line(self.steps, self._losses.last if self._loss is None else float(self._loss), self._rows())
+        if not (rows := self._rows()):
+            return self._why_empty()
+        return line(self.steps, self._losses.last if self._loss is None else float(self._loss), rows)
+
+    def _why_empty(self) -> str:
+        if not self._watch.tensors:
+            return f"step {self.steps}: nothing to measure, every tensor of the optimizer is frozen"
+        return (
+            f"step {self.steps}: nothing measured yet (two steps are needed, with finite gradients that are still "
+            "there when optimizer.step() returns)"
+        )
 
     def summary(self) -> dict[str, float]:
         """Return at most 12 finite numbers for a logger, ``thermo/...``; empty as long as nothing has been measured.
@@ -303,10 +302,7 @@ class ThermoProbe(Loop):
         `rotation_convolution_last`, of the first and the last third of the tensors of a type in the model's order;
         without the place if there is only one.
         """
-        try:
-            return summary(self._rows())
-        except ValueError:
-            return {}
+        return summary(self._rows())
 
     def values(self) -> dict[str, float]:
         """Return all finite numbers of :meth:`frame`, ``thermo/<column>/<tensor>``."""
@@ -326,18 +322,14 @@ class ThermoProbe(Loop):
             sink(numbers, self.steps)
 
     def __str__(self) -> str:
-        try:
-            return table(self._rows())
-        except ValueError as error:
-            return str(error)
+        return table(rows) if (rows := self._rows()) else self._why_empty()
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
-        try:
-            return str(pd.DataFrame(cells(self._rows())).to_html(index=False))
-        except ValueError as error:
-            return f"<table><tr><td>{error}</td></tr></table>"
+        if not (rows := self._rows()):
+            return f"<table><tr><td>{self._why_empty()}</td></tr></table>"
+        return str(pd.DataFrame(cells(rows)).to_html(index=False))
 
     def plot(self) -> Figure:
         """Plot rotation, effective learning rate, balance and norm over the steps, with what they mean.

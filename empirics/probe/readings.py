@@ -9,7 +9,8 @@ import numpy as np
 from empirics.probe.losses import Losses
 from empirics.probe.record import Seen, together
 from empirics.probe.row import Measured, rows_of
-from empirics.probe.tensors import Tensors, Watched
+from empirics.probe.tensors import Tensors
+from empirics.probe.watched import Watched
 from thermo_theory.relations import coordinates
 
 if TYPE_CHECKING:

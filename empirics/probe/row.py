@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isfinite, log, nan, sqrt
+from math import inf, isfinite, isnan, log, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from empirics.models.orthogonal import passes
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.tensors import Watched
+from empirics.probe.watched import Watched
 from thermo_theory import FixedELR, Formula, Protocol
 from thermo_theory.relations import coordinates
 
@@ -255,6 +255,8 @@ def _row(one: Measured, mean: _Means, steepness: float, power: float) -> dict[st
 
 def _share(balance: float, power: float, time: float, said: float) -> dict[str, Any]:
     """Return the distance of the effective learning rate from its stationary value, and the steps to go."""
+    if isnan(balance):
+        return {}
     if not balance > 0:
         return {"equilibrium_share": 0.0, "rises": True, "to_go": nan, "far": True}
     share = balance**power if balance < 1 else balance**-power

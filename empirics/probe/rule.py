@@ -51,7 +51,8 @@ def inner_optimizer(optimizer: Any) -> torch.optim.Optimizer:
     wrappers = {"AcceleratedOptimizer", "LightningOptimizer"}
     while not isinstance(optimizer, torch.optim.Optimizer) or wrappers & {k.__name__ for k in type(optimizer).__mro__}:
         if not hasattr(optimizer, "optimizer"):
-            raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+            several = ": make one probe for each" if isinstance(optimizer, (list, tuple)) else ""
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}{several}")
         optimizer = optimizer.optimizer
     return optimizer
 

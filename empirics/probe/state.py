@@ -13,7 +13,8 @@ from torch import Tensor
 from empirics.models.groups import Group, Piece
 from empirics.probe.record import Seen
 from empirics.probe.rule import Rule
-from empirics.probe.tensors import Tensors, Watched
+from empirics.probe.tensors import Tensors
+from empirics.probe.watched import Watched
 
 __all__ = ["load_watch", "watch_state"]
 
@@ -50,7 +51,11 @@ def _seen(values: Mapping[str, Any]) -> Seen:
 def _of(watched: Watched) -> dict[str, Any]:
     pieces = [tuple(vars(piece).values()) for piece in watched.group.pieces]
     held = {"pieces": pieces, "role": watched.group.role, "blocks": watched.group.blocks}
-    return held | {name: _plain(getattr(watched, name)) for name in ("stretches", "history")}
+    return held | {name: _plain(getattr(watched, name)) for name in ("stretches", "history", "gradient", "broken")}
+
+
+def _group(held: Mapping[str, Any]) -> Group:
+    return Group(tuple(Piece(*one) for one in held["pieces"]), held["role"], held["blocks"])
 
 
 def watch_state(watch: Tensors) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def watch_state(watch: Tensors) -> dict[str, Any]:
     found = {name: _plain(getattr(watch, name)) for name in _KEPT}
     found |= {"plan": watch.plan_state(), "known": watch.known, "products": _plain(vars(watch.products))}
     found |= {"tensors": {name: list(tensor.shape) for name, tensor in watch.tensors.items()}}
-    found |= {"groups": [_of(watched) for watched in watch.watched]}
+    found |= {"groups": [_of(one) for one in watch.watched], "ended": [_of(one) for one in watch.ended]}
     return found | {"held": _plain(watch.held) if watch.half is not None else {}}
 
 
@@ -76,9 +81,9 @@ def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
     mine = {name: list(tensor.shape) for name, tensor in watch.tensors.items()}
     if other := [f"{name} {shape}" for name, shape in state["tensors"].items() if mine.get(name) != shape]:
         raise ValueError(f"this is the state of a probe on other tensors: {other[0]} is not watched here")
-    groups = [Group(tuple(Piece(*one) for one in g["pieces"]), g["role"], g["blocks"]) for g in state["groups"]]
-    watch.divide(groups if state["known"] else ())
-    place = watch.watched[0].tensor.device
+    watch.divide([_group(held) for held in state["groups"]] if state["known"] else ())
+    watch.ended = [Watched.ended(_group(one), list(map(_seen, one["history"]))) for one in state.get("ended", ())]
+    place = watch.device
     for name in _KEPT:
         setattr(watch, name, _on(place, state[name]))
     vars(watch.products).update(_on(place, state["products"]))
@@ -86,3 +91,4 @@ def load_watch(watch: Tensors, state: Mapping[str, Any]) -> None:
     watch.held = _on(place, state["held"])
     for watched, held in zip(watch.watched, state["groups"], strict=True):
         watched.stretches, watched.history = ([_seen(one) for one in held[name]] for name in ("stretches", "history"))
+        watched.gradient, watched.broken = held.get("gradient", bool(watched.history)), held.get("broken")

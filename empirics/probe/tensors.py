@@ -9,91 +9,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from empirics.models.groups import Group, Piece
 from empirics.models.orthogonal import CERTAIN, passes
 from empirics.models.products import InnerProducts
-from empirics.probe.record import Context, Seen, Stat, summaries, together
+from empirics.probe.record import Seen, Stat, summaries
 from empirics.probe.replay import KINDS, Replay, kind_of, local
 from empirics.probe.rule import Rule, rule_as
 from empirics.probe.small import SMALL, Small
+from empirics.probe.watched import Watched, ended
 
-__all__ = ["Tensors", "Watched"]
+__all__ = ["Tensors"]
 
 #: Pairs per stretch; their numbers are moved to the host together.
 STRETCH = 16
 
-#: Stretches that a row of the frame averages over, if they lie in the second half of the training so far.
-WINDOW = 8
-
-#: Stretches kept for the plot; when there are more, every other one is dropped.
-HISTORY = 400
-
 #: Known a role, the rule is checked in one of so many pairs.
 REPLAYED = 4
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = NDArray[np.float64]
 
 Pairs = list[tuple[Tensor, Tensor]]
-
-
-class Watched:
-    """Weights that are watched together: a tensor, a part of one, or parts of several; they are only read.
-
-    Parameters
-    ----------
-    group
-        Which weights, their role, and the number of scale-invariant blocks (0: none).
-    tensors
-        All watched tensors by name.
-    rates
-        Number of the parameter group of each tensor.
-    known
-        Whether its role is; until then scale invariance of the whole is judged from each interval anew.
-    """
-
-    def __init__(self, group: Group, tensors: Mapping[str, Tensor], rates: Mapping[str, int], known: bool) -> None:
-        self.group, self.known, self.name, self.parameters = group, known, group.name, group.parameters
-        largest = max(group.pieces, key=lambda piece: piece.parameters).name
-        self.tensor, self.rates, self.sharded = tensors[largest], rates[largest], hasattr(tensors[largest], "to_local")
-        self.blocks = max(group.blocks, 1)
-        self.stretches: list[Seen] = []
-        self.history: list[Seen] = []
-
-    def of(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Return its weights, or gradients, as a matrix (block, weight); half precision as float32."""
-        found = values[self.name].reshape(1, -1) if self.sharded else self.group.of(values)
-        return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
-
-    def context(self, decayed: FloatArray, rule: Rule, steady: bool) -> Context:
-        """Return what a summary of its inner products needs."""
-        since = self.stretches[-1] if self.stretches else None
-        invariant = self.group.blocks > 0 or not self.known
-        return Context(since, rule, self.parameters, self.blocks, invariant, steady, decayed)
-
-    def close(self, seen: Seen | None) -> None:
-        """Keep a finished stretch."""
-        if seen is None:
-            return
-        self.stretches = [*self.stretches, seen][-WINDOW:]
-        self.history.append(seen.coarse())
-        if len(self.history) > HISTORY:
-            self.history = self.history[1::2]
-
-    def adopt(self, whole: Watched) -> None:
-        """Take over what was measured of it as a single block."""
-        self.stretches, self.history = (
-            [seen.cut(self.group.blocks) for seen in some] for some in (whole.stretches, whole.history)
-        )
-
-    def recent(self, running: Seen | None) -> Seen | None:
-        """Average recent stretches: those in the second half of the training, at most `WINDOW`."""
-        stretches = [*self.stretches, *([] if running is None else [running])]
-        if not stretches:
-            return None
-        half = stretches[-1].last / 2
-        return together([s for s in stretches if s.first >= half] or stretches[-1:])
 
 
 class Tensors:
@@ -123,7 +61,33 @@ class Tensors:
         self.products = InnerProducts()
         self.kinds: list[str] = [""] * len(self.noted)
         self.kept: list[float] = [1.0] * len(self.noted)
+        self.ended: list[Watched] = []  # weights that are trained no more, with their history
         self.divide(groups)
+
+    def keep(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with some of the tensors, as others were frozen; the windows of groups without those go on, too.
+
+        A group of which a part was frozen ends. The rest of it alone is not scale-invariant, as blocks are the smallest
+        sets of weights that are.
+        """
+        self._finish()
+        groups: list[Group] = []
+        for group in (watched.group for watched in self.watched):
+            left = [piece for piece in group.pieces if piece.name in tensors]
+            groups += [group] if len(left) == len(group.pieces) else [Group((piece,), "penalty") for piece in left]
+        before, self.tensors = {watched.group: watched for watched in self.watched}, tensors
+        self._rates = {name: self._rates[name] for name in tensors}
+        self._replays, self.next = self._smallest(), self.steps
+        self.divide(groups)
+        for watched in self.watched:
+            if (same := before.pop(watched.group, None)) is not None:
+                watched.stretches, watched.history, watched.gradient = same.stretches, same.history, same.gradient
+        self.ended += ended(before.values())
+
+    def follow(self, other: Tensors) -> None:
+        """Begin where `other` ended: tensors were added, or frozen before their roles were known."""
+        other._finish()
+        self.steps, self.ended = other.steps, [*other.ended, *ended(other.watched)]
 
     def divide(self, groups: Sequence[Group]) -> None:
         """Measure these groups of weights from now on; tensors as wholes if there are none."""
@@ -356,7 +320,7 @@ class Tensors:
 
     def _recognise(self, table: Tensor) -> None:
         """Name the rule of each parameter group from the steps that were replayed."""
-        for i, group in enumerate(self.optimizer.param_groups):
+        for i, group in enumerate(self.optimizer.param_groups[: len(self.noted)]):  # not one added just now
             if len(seen := table[:, i][~table[:, i].isnan().any(1)]):
                 self.kinds[i] = kind_of(seen[:, :-1], group)
                 self.kept[i] = float(seen[:, -1].mean())
@@ -372,14 +336,30 @@ class Tensors:
         rules = [self.rule(i, self.pairs[-1][2]) for i in range(len(self.noted))]
         steady = [all(pair[2][i] == self.pairs[0][2][i] for pair in self.pairs) for i in range(len(self.noted))]
         groups = [w.context(decayed[:, w.rates], rules[w.rates], steady[w.rates]) for w in self.watched]
-        return summaries(stats, [pair[0] for pair in self.pairs], groups)
+        steps = [pair[0] for pair in self.pairs]
+        starts = self._starts()
+        sums = (np.add.reduceat(stats[:, one], starts, axis=1).T for one in (Stat.WEIGHT, Stat.SLOPE))
+        for watched, weight, slope in zip(self.watched, *sums, strict=True):
+            watched.note(steps, weight, slope)
+        return summaries(stats, steps, groups)
 
-    def _close(self) -> None:
-        """Summarise a stretch; the first one shows the groups that are measured from then on."""
+    def _starts(self) -> NDArray[Any]:
+        """Return the place of the first block of each group."""
+        counts = np.array([w.blocks for w in self.watched])
+        return np.cumsum(counts) - counts
+
+    def _finish(self) -> None:
+        """Summarise a stretch."""
+        if not self.pairs:
+            return
         (stats,) = self._fetch()
         for watched, seen in zip(self.watched, self._summaries(stats), strict=True):
             watched.close(seen)
         self.pairs, self.stats, self.replayed = [], [], []
+
+    def _close(self) -> None:
+        """Summarise a stretch; the first one shows the groups that are measured from then on."""
+        self._finish()
         if not self.known and any(watched.stretches for watched in self.watched):
             before = {watched.name: watched for watched in self.watched}
             self.divide(self._groups())
@@ -399,16 +379,19 @@ class Tensors:
         stats, norms, other = self._fetch(self._inner(_square, now)[0], also)
         running = self._summaries(stats) if self.pairs else [None] * len(self.watched)
         found = [w.recent(one) for w, one in zip(self.watched, running, strict=True)]
-        counts = np.array([w.blocks for w in self.watched])
-        totals = np.add.reduceat(norms, np.cumsum(counts) - counts).tolist()
+        totals = np.add.reduceat(norms, self._starts()).tolist()
+        for watched, total in zip(self.watched, totals, strict=True):
+            finite = np.isfinite(total)
+            watched.broken = None if finite else self.steps if watched.broken is None else watched.broken
         each = zip(self.watched, found, totals, strict=True)
         return [None if seen is None else self._to_now(w, seen, total) for w, seen, total in each], totals, other
 
-    def past(self) -> list[list[Seen]]:
-        """Return the finished stretches of each tensor, and the running one."""
+    def past(self) -> list[tuple[Watched, list[Seen]]]:
+        """Return the finished stretches of each tensor, ended ones included, and the running stretch."""
         running = self._summaries(self._fetch()[0]) if self.pairs else [None] * len(self.watched)
         each = zip(self.watched, running, strict=True)
-        return [watched.history + ([] if one is None else [one.coarse()]) for watched, one in each]
+        now = [(watched, watched.history + ([] if one is None else [one.coarse()])) for watched, one in each]
+        return [(watched, watched.history) for watched in self.ended] + now
 
     def _to_now(self, watched: Watched, seen: Seen, total: float) -> Seen:
         """Extend a window from its last measured step to the present."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite, nan
 
 import numpy as np
@@ -86,15 +86,29 @@ def _measured(rows: Sequence[ProbeRow]) -> list[str]:
     return found
 
 
-def warnings(rows: Iterable[ProbeRow], skipped: Iterable[str]) -> list[str]:
-    """Write the warnings, one sentence each; `skipped` are the names of tensors without a gradient so far."""
-    rows = list(rows)
+def _broken(steps: Mapping[str, int]) -> list[str]:
+    """Write a sentence on weights that are not finite, for each step by which they were not."""
+    return [
+        f"weights of {_several([name for name in steps if steps[name] == step])} are not finite, "
+        f"since step {step:,} at the latest"
+        for step in dict.fromkeys(steps.values())
+    ]
+
+
+def warnings(rows: Iterable[ProbeRow], skipped: Iterable[str], broken: Mapping[str, int]) -> list[str]:
+    """Write the warnings, one sentence each.
+
+    `skipped` are the names of tensors without a gradient so far, `broken` those whose weights are not finite, with the
+    first step at which this was seen.
+    """
+    rows = [row for row in rows if row.group not in broken]
     round_ = [row for row in rows if row.scale_invariant]
     away = [row for row in round_ if row.far and not row.changed]
-    found = [words for rises in (True, False) for words in _relaxing([row for row in away if row.rises == rises])]
+    found = _broken(broken)
+    found += [words for rises in (True, False) for words in _relaxing([row for row in away if row.rises == rises])]
     if still := [row for row in round_ if row.lr == 0]:
         found.append(f"lr of {_several(still)} is 0: the weights do not move, and there is no stationary state")
-    if bare := [row for row in round_ if not row.weight_decay and not row.changed and not row.penalty]:
+    if bare := [row for row in round_ if row.lr and not (row.weight_decay or row.changed or row.penalty)]:
         found.append(f"{_several(bare)}: no weight decay on scale-invariant weights; the norm grows without end "
                      "and the effective learning rate falls, whatever the schedule")  # fmt: skip
     if other := [row for row in rows if row.role == "penalty" and row.weight_decay]:
@@ -116,7 +130,8 @@ def _median(rows: Iterable[ProbeRow], value: Callable[[ProbeRow], float]) -> flo
 
 def line(step: int, loss: float, rows: Iterable[ProbeRow]) -> str:
     """Write one line for a log."""
-    rows = list(rows)
+    every = list(rows)
+    rows = [row for row in every if isfinite(row.norm)]
     round_ = [row for row in rows if row.scale_invariant]
     said = [f"step {step}"] + ([f"loss {loss:.4g}"] if isfinite(loss) else [])
     if isfinite(rate := _median(round_, lambda row: row.effective_lr)):
@@ -129,7 +144,9 @@ def line(step: int, loss: float, rows: Iterable[ProbeRow]) -> str:
         said.append(f"balance of steps {slowest.first} to {slowest.last} {balance:.3f}")
     if isfinite(turning := _median(_matrices(rows), lambda row: row.rotation)):
         said.append(f"rotation {turning:.2f} of stationary")
-    return ", ".join(said if len(said) > 2 or round_ else [*said, "no scale-invariant tensor"])
+    if broken := [row for row in every if not isfinite(row.norm)]:
+        said.append(f"weights of {_several(broken)} are not finite")
+    return ", ".join(said if len(said) > 2 or round_ or broken else [*said, "no scale-invariant tensor"])
 
 
 def _matrices(rows: Iterable[ProbeRow]) -> list[ProbeRow]:
@@ -154,10 +171,14 @@ def summary(rows: Sequence[ProbeRow]) -> dict[str, float]:
 
 def _remark(row: ProbeRow) -> str:
     """Describe the state of a tensor in a few words."""
+    if not isfinite(row.norm):
+        return "weights are not finite"
     if row.role == "dead":
         return "no effect on the loss"
     if row.changed:
         return "norm changed between steps"
+    if not row.lr:
+        return "lr is 0: the weights do not move" if row.scale_invariant else ""
     if not row.weight_decay:
         return "no weight decay: the norm grows" if row.scale_invariant else ""
     if row.kept < KEPT:
@@ -173,7 +194,8 @@ def _remark(row: ProbeRow) -> str:
 
 
 def _relaxation(row: ProbeRow) -> str:
-    epochs = f" ({row.relaxation_epochs:.2g} epochs)" if isfinite(row.relaxation_epochs) else ""
+    count = row.relaxation_epochs
+    epochs = f" ({_steps(count) if count >= 10 else f'{count:.2g}'} epochs)" if isfinite(count) else ""
     return f"{_steps(row.relaxation_steps)}{epochs}" if isfinite(row.relaxation_steps) else ""
 
 

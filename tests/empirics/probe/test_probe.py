@@ -19,7 +19,7 @@ from empirics.models import scale_invariant_blocks
 from empirics.probe import ThermoProbe
 from empirics.probe.row import REACHED
 from empirics.probe.rule import rule_of
-from empirics.probe.words import warnings
+from empirics.probe.words import cells, warnings
 
 
 def sgd(lr=0.1, wd=0.05, **more):
@@ -346,7 +346,7 @@ def test_many_layers_on_the_way_make_one_sentence():
     some = gas(sgd(0.05, 0.02), 60, 10.0, every=2)[0]._rows()[0]
     shares = [dataclasses.replace(some, group=f"layer{i}", equilibrium_share=0.1 * i, rises=i < 6, to_go=1000.0 * i)
               for i in range(1, 8)]  # fmt: skip
-    assert warnings(shares, []) == [
+    assert warnings(shares, [], {}) == [
         "layer1 and 4 others: not in equilibrium, the effective learning rate is at 10 to 50 % of its stationary "
         "value and rising, about 5,000 steps to go",
         "layer6: not in equilibrium, the effective learning rate is at 167 % of its stationary value and falling, "
@@ -390,6 +390,9 @@ def test_times_are_in_epochs_too_where_their_length_is_known():
             (table["relaxation_steps"] / 40).tolist(), nan_ok=True
         )
     assert "50 (1.2 epochs)" in str(told)
+    (one,) = [one for one in told._rows() if one.group == "0.weight"]
+    long = cells([dataclasses.replace(one, relaxation_steps=1700.0, relaxation_epochs=220.4)])
+    assert long[0]["relaxation"] == "1,700 (220 epochs)"
     assert "epochs" not in str(bare)
 
 
@@ -416,13 +419,52 @@ def test_the_summary_is_by_type_and_depth():
     ("make", "error", "words"),
     [
         (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=1), ValueError, "every must be 2 or more"),
-        (lambda m: empirics.watch(m, sgd()(m.parameters()), steps_per_epoch=0), ValueError, "must be above 0, got 0"),
-        (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
         (
-            lambda m: ThermoProbe(m, sgd()(m.parameters())).frame(),
+            lambda m: empirics.watch(m, sgd()(m.parameters()), steps_per_epoch=0),
             ValueError,
-            "no finite gradient has been measured yet",
+            "must be a finite number above 0, got 0",
         ),
+        (lambda m: ThermoProbe(m, 0.1), TypeError, "must be a torch.optim.Optimizer, got float"),
+        (lambda m: ThermoProbe(m, 2 * [sgd()(m.parameters())]), TypeError, "got list: make one probe for each"),
+        (lambda m: ThermoProbe(3, sgd()(m.parameters())), TypeError, "model must be a torch.nn.Module, got 3"),
+        (
+            lambda m: ThermoProbe(network(), sgd()(m.parameters())),
+            ValueError,
+            r"model has none of the 5 tensors of optimizer: pass the model whose parameters\(\)",
+        ),
+        *[
+            (
+                lambda m, bad=bad: ThermoProbe(m, sgd()(m.parameters()), every=bad),
+                TypeError,
+                f"every must be an integer, 2 or more: the number of steps per measured pair; got {bad!r}",
+            )
+            for bad in ("x", 2.5, True)
+        ],
+        (lambda m: ThermoProbe(m, sgd()(m.parameters()), every=0), ValueError, "every must be 2 or more.*; got 0"),
+        *[
+            (
+                lambda m, bad=bad: ThermoProbe(m, sgd()(m.parameters()), steps_per_epoch=bad),
+                TypeError,
+                f"steps_per_epoch must be a number above 0, such as .*; got {bad!r}",
+            )
+            for bad in ("a", True)
+        ],
+        *[
+            (
+                lambda m, bad=bad: ThermoProbe(m, sgd()(m.parameters()), steps_per_epoch=bad),
+                ValueError,
+                f"steps_per_epoch must be a finite number above 0, got {bad}",
+            )
+            for bad in (math.inf, math.nan)
+        ],
+        (
+            lambda m: ThermoProbe(m, sgd()(m.parameters())).load_state_dict({"a": 1, "noise": []}),
+            ValueError,
+            r"state must be what state_dict\(\) .*; it lacks watch, losses and has a, noise",
+        ),
+        (lambda m: ThermoProbe(m, sgd()(m.parameters())).load_state_dict({}), ValueError, "and has no entry"),
+        (lambda m: ThermoProbe(m, sgd()(m.parameters())).load_state_dict(3), TypeError, "state must be .*, got int"),
+        (lambda m: empirics.param_groups(m, lambda _: None), TypeError, "loss must return a scalar tensor .* got None"),
     ],
 )
 def test_bad_input_is_told_in_one_line(make, error, words):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from watched import data, network, row, trained
 
-from empirics.probe import ThermoProbe
+from empirics.probe import COLUMNS, ThermoProbe
 
 
 def said(watch):
@@ -103,6 +104,7 @@ def test_without_weight_decay_there_is_no_equilibrium():
     assert found["temperature"] > 0
     assert all(math.isnan(found[name]) for name in ("equilibrium_share", "relaxation_steps", "pv_over_rt"))
     assert "no weight decay on scale-invariant weights" in said(watch)
+    assert "do not move" not in said(watch)
 
 
 def test_at_a_learning_rate_of_zero_nothing_turns_and_nothing_is_made_up():
@@ -114,14 +116,53 @@ def test_at_a_learning_rate_of_zero_nothing_turns_and_nothing_is_made_up():
     assert "lr of 0.weight is 0: the weights do not move, and there is no stationary state" in said(watch)
 
 
+def test_without_learning_rate_and_weight_decay_only_the_first_is_reported():
+    """A bias that begins at 0 stays there: its gradients are finite, though it has no row."""
+    torch.manual_seed(0)
+    model = network()
+    watch = trained(sgd(lr=0.0, wd=0.0), 60, model)[1]
+    assert not model[1].bias.any()
+    assert "the norm grows" not in str(watch)
+    assert "1.bias" not in set(watch.frame()["group"])
+    assert watch.warnings() == ["lr of 0.weight is 0: the weights do not move, and there is no stationary state"]
+
+
+def test_weights_that_are_not_finite_are_named_with_the_step():
+    def spoil(model, watch, x, y):
+        if watch.steps == 50:
+            model[0].weight.data[0, 0] = math.nan
+
+    watch = trained(sgd(), 55, each=spoil, every=2)[1]
+    words = watch.warnings()
+    first = int(re.match(r"weights of 0.weight.* are not finite, since step (\d+) at the latest$", words[0])[1])
+    assert 50 <= first <= 53  # pairs begin 2 to 4 steps apart
+    assert not any("equilibrium" in one or "penalty" in one for one in words)
+    assert watch.line().endswith(", weights of 0.weight, 1.weight and 3 others are not finite")
+    assert "stationary value" not in watch.line()
+    assert "weights are not finite" in str(watch)
+    assert math.isnan(row(watch, "0.weight")["equilibrium_share"])
+    assert "thermo/slowest_share" not in watch.summary()
+    again = ThermoProbe(other := network(), sgd()(other.parameters()))
+    again.load_state_dict(watch.state_dict())
+    assert again._watch.watched[0].broken == first
+
+
 def test_without_any_gradient_it_says_what_is_needed():
     model = network()
     optimizer = sgd()(model.parameters())
     watch = ThermoProbe(model, optimizer)
-    for _ in range(10):
+    for step in range(10):
+        words = f"step {step}: nothing measured yet (two steps are needed, with finite gradients"
+        assert watch.line().startswith(words)
+        assert str(watch) == watch.line()
+        assert watch.line() in watch._repr_html_()
+        assert list(watch.frame().columns) == list(COLUMNS)
+        assert len(watch.frame()) == len(watch.history) == len(watch.readings()) == 0
+        needed = "no finite, dense gradient of 0.weight, 1.weight and 3 others was seen"
+        assert watch.warnings() == ([] if step < 2 else [needed])
+        assert watch.summary() == watch.values() == {}
+        assert watch.noise() == (None, None)
         optimizer.step()
-    with pytest.raises(ValueError, match="no finite gradient has been measured yet: two or more steps"):
-        watch.frame()
 
 
 def test_micro_batches_and_clipping_change_nothing():
