@@ -123,6 +123,7 @@ def test_rows_as_json():
 )
 def test_wrong_words_are_refused_before_training(monkeypatch, capsys, words, said):
     monkeypatch.setattr("sys.argv", words)
+    monkeypatch.delitem(sys.modules, words[0], raising=False)  # another test may have imported it
     monkeypatch.setattr("torch.manual_seed", lambda seed: pytest.fail("it trains"))
     with pytest.raises(SystemExit, match="2"):
         runpy.run_module(words[0], run_name="__main__")
