@@ -45,8 +45,10 @@ def load(table: Data) -> Dataset:
 
 def _stamp(path: Path) -> tuple[object, ...]:
     """Where files are, and their sizes and times: another file under an old name is read anew."""
-    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
-    found = [(str(file), (facts := file.stat()).st_size, facts.st_mtime_ns) for file in sorted(files) if file.exists()]
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names] or [str(path)]
+    found = [
+        (file, (facts := os.stat(file)).st_size, facts.st_mtime_ns) for file in sorted(files) if os.path.exists(file)
+    ]
     return (path.resolve(), *found)
 
 

@@ -149,11 +149,11 @@ class DeviceGram:
             rounded = self._rounded(window)
             for rows in _slices(self.n, max(self.n, keep * self.d)):
                 far = rounded(rows)
-                furthest, near = torch.topk(far, keep, dim=1, largest=False)
+                kept, near = torch.topk(far, keep, dim=1, largest=False)
                 index, distance = self._exact(rows, near.sort(dim=1).values)
                 found[rows, 0], found[rows, 1] = index[:, :wanted].double(), distance[:, :wanted]
-                # Beyond the furthest candidate, less round-off, others may hide that were not kept.
-                hidden = distance[:, wanted - 1].square() > self._unit * (furthest.amax(1) - round_off[rows])
+                # Beyond the last candidate, less round-off, may lie others that were not kept.
+                hidden = distance[:, wanted - 1].square() > self._unit * (kept.amax(1) - round_off[rows])
                 for row in torch.nonzero(hidden & (keep < others[rows])).flatten().tolist():
                     limit = torch.topk(far[row], wanted, largest=False).values[-1] + 2 * round_off[rows.start + row]
                     one = slice(rows.start + row, rows.start + row + 1)
