@@ -170,15 +170,11 @@ def status(out: str | Path) -> Status:
 # --------------------------------------------------------------------------------------------------------- checks
 def _experiment_in(folder: Path) -> Experiment:
     """Read the experiment in a folder; refuse one that was edited after the run began."""
+    if folder.is_file():
+        raise ExperimentError(f"{folder} is a file: give a folder made by `run`")
     if not (folder / EXPERIMENT).is_file():
-        what = (
-            f"no run in {folder}"
-            if folder.is_dir()
-            else f"{folder} is a file"
-            if folder.exists()
-            else f"no folder {folder}"
-        )
-        raise ExperimentError(f"{what}: give a folder made by `run` ({EXPERIMENT} is missing)")
+        what = "no run in" if folder.is_dir() else "no folder"
+        raise ExperimentError(f"{what} {folder}: give a folder made by `run` ({EXPERIMENT} is missing)")
     found, began = Experiment.from_file(folder / EXPERIMENT), _recorded(folder).get("experiment")
     if began is not None and (edited := Experiment.from_toml(began, PROVENANCE).difference(found)):
         raise ExperimentError(
