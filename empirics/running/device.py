@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,38 +72,58 @@ def take_card(worker: int) -> None:
         os.environ[VISIBLE] = cards.split(",")[worker]
 
 
-@contextlib.contextmanager
-def arithmetic(deterministic: bool) -> Iterator[None]:
-    """Compute without TF32, which rounds the factors of a product to 10 bits, and with deterministic algorithms.
+class _Arithmetic:
+    """How torch computes while any shard of this process runs; shards may run in threads, side by side."""
 
-    Parameters
-    ----------
-    deterministic
-        Use algorithms that give the same bits again on the same card, and refuse operations that have none, until the
-        block ends. If false, what was set before stays. After the block everything is as it was before.
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: tuple[Any, ...] = ()
 
-    Yields
-    ------
-    None
-        While it holds.
-    """
-    import torch
+    @contextlib.contextmanager
+    def __call__(self, deterministic: bool) -> Iterator[None]:
+        """Compute without TF32, which rounds the factors of a product to 10 bits, and with deterministic algorithms.
 
-    memory: Any = torch.utils.deterministic
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    kept = memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
-        torch.use_deterministic_algorithms(True)
-        # All memory is written before it is read; and the fastest convolution of a trial is another one each time.
-        memory.fill_uninitialized_memory = cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32 = kept
+        Parameters
+        ----------
+        deterministic
+            Use algorithms that give the same bits again on the same card, and refuse operations that have none, until
+            the block ends. If false, what was set before stays. When the last block ends everything is as it was
+            before the first.
+
+        Yields
+        ------
+        None
+            While it holds.
+        """
+        import torch
+
+        memory: Any = torch.utils.deterministic
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        with self._lock:
+            if self._inside == 0:
+                warn = torch.is_deterministic_algorithms_warn_only_enabled()
+                self._before = torch.are_deterministic_algorithms_enabled(), warn
+                self._before += memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32
+            self._inside += 1
+            matmul.allow_tf32 = cudnn.allow_tf32 = False
+            if deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may add in another order
+                torch.use_deterministic_algorithms(True)
+                # Memory is written before it is read; and the fastest convolution of a trial is another one each time.
+                memory.fill_uninitialized_memory = cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    on, warn, *kept = self._before
+                    torch.use_deterministic_algorithms(on, warn_only=warn)
+                    memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32 = kept
+
+
+#: The one of this process.
+arithmetic = _Arithmetic()
 
 
 def facts(device: str, deterministic: bool) -> dict[str, Any]:

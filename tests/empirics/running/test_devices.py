@@ -155,15 +155,32 @@ def test_there_is_no_tf32_in_a_shard_and_a_user_gets_it_back(tmp_path, monkeypat
         advance(self, state)
 
     monkeypatch.setattr(Ensemble, "advance", watched)
-    products, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
-    products.allow_tf32 = True
+    kinds = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [kind.allow_tf32 for kind in kinds]
     try:
+        for kind in kinds:
+            kind.allow_tf32 = True
         empirics.run(tiny(), tmp_path, progress=False)
-        assert products.allow_tf32
+        assert [kind.allow_tf32 for kind in kinds] == [True, True]
     finally:
-        products.allow_tf32 = before
+        for kind, was in zip(kinds, before, strict=True):
+            kind.allow_tf32 = was
     assert seen == {(False, False)}
-    assert torch.backends.cudnn.allow_tf32
+
+
+def test_of_two_shards_side_by_side_the_first_to_end_leaves_tf32_off_and_the_last_restores_it():
+    matmul, first, last = torch.backends.cuda.matmul, device.arithmetic(False), device.arithmetic(False)
+    before = matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = True
+        first.__enter__()
+        last.__enter__()
+        first.__exit__(None, None, None)
+        assert not matmul.allow_tf32
+        last.__exit__(None, None, None)
+        assert matmul.allow_tf32
+    finally:
+        matmul.allow_tf32 = before
 
 
 def test_what_a_user_set_before_is_kept():
