@@ -46,7 +46,8 @@ class Data(TomlTable):
     classes
         Classes that are kept, by name or number; all by default.
     groups
-        Lists of classes, by name or number, each of which becomes one class; the other classes are left out.
+        Lists of classes, by name or number, that are merged into one class each; other classes are left out. `samples`
+        counts those of the classes before they are merged.
     samples
         Number of training samples, taking the first of every class in turn; 0 for all.
     components, whiten

@@ -284,6 +284,8 @@ def test_classes_are_merged_into_groups():
         kept = labels[np.isin(labels, [0, 8, 1, 3, 5])]
         np.testing.assert_array_equal(merged, kept % 2)
         assert len(inputs) == len(kept)
+    even = load(Data("digits", groups=[[1], [0, 2]], samples=30))
+    assert np.bincount(even.labels).tolist() == [10, 20]  # as many of each class, however large its group
     with pytest.raises(DataError, match=r"\[data\] groups: no class 'ten' in 'digits'"):
         load(Data("digits", groups=[[1], ["ten"]]))
 
