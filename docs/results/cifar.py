@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from digits import reduce, verdict_table
+from stored import SUMMARIES
 from tables import counts, directions, find, folded, save, span, svg_style, table, usable
 
 from empirics.claims.clusters import levels
@@ -17,7 +18,8 @@ GRIDS = {
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
     "cifar-convnet-orbits": "ConvNet, fixed LR",
 }
-NAMES = tuple(GRIDS)
+#: Those that have been run.
+NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())
 INKS = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
 
 
@@ -110,13 +112,13 @@ def parts(found):
         if status != "ok"
     ]
     notes = [f"- {GRIDS[name]}: {note}" for name, stored in found.items() for note in stored.notes]
-    first = found["cifar-resnet18-orbits"]
+    first = usable(found["cifar-convnet-orbits"])
     return {
         "relations": relations(found),
         "states": folded("What the runs are like, smallest to largest", states(found)),
         "verdicts": folded("Every claim on every grid", verdict_table(found, GRIDS)),
         "notes": folded("Runs left out, and what else was noted", [*left_out, *notes]),
-        "accuracy": span(usable(first)["test_accuracy"], ".2f"),
-        "path": f"{float(usable(first)['path_entropy'].mean()):.0%}",
-        "gradient": span(usable(first)["grad_mean_sq_unit"] / usable(first)["grad_variance_unit"], ".2f"),
+        "accuracy": span(first["test_accuracy"], ".2f"),
+        "path": f"{float(first['path_entropy'].mean()):.0%}",
+        "gradient": span(first["grad_mean_sq_unit"] / first["grad_variance_unit"], ".2f"),
     }
