@@ -50,13 +50,17 @@ def maxwell_forms(stored):
 
 def relations(found):
     """The relation in every grid, and how far apart the runs of an orbit are."""
-    head = ["network", "directions", "runs", "lr·wd, or effective lr", "log across an orbit spans"]
+    head = ["network", "directions", "runs", "lr·wd, or effective lr", "predicted S/R along an orbit spans"]
+    head += ["scatter of S/R per run"]
     rows = []
     for name, stored in found.items():
-        held, across, _ = orbits(stored)
+        held, across, entropy = orbits(stored)
         verdict = find(stored.verdicts, "V3", "").verdict
+        rest = entropy - across * (across @ entropy) / (across @ across)
+        scatter = np.sqrt(rest @ rest / (len(rest) - levels(np.log(held)).max() - 2))
         cells = [GRIDS[name], f"{directions(stored.dataset):,}", counts(stored.dataset), span(held, ".3g")]
-        rows.append([*cells, f"{np.ptp(across):.1f}", *maxwell_forms(stored), verdict])
+        cells += [f"{np.ptp(across):.1f}", f"{scatter:.2f}"]
+        rows.append([*cells, *maxwell_forms(stored), verdict])
     return table([*head, "V3 by orbits", "by spline", "by quadratic", "verdict"], rows)
 
 
@@ -84,7 +88,7 @@ def states(found):
 def draw(found):
     """S/R along every orbit with the prediction subtracted: a slope within the margin stays in the wedge."""
     svg_style("cifar")
-    figure, panels = plt.subplots(1, len(found), figsize=(2.6 * len(found), 3.0), sharey=True)
+    figure, panels = plt.subplots(1, len(found), figsize=(2.6 * len(found), 3.6), sharey=True)
     for panel, (name, stored) in zip(np.atleast_1d(panels), found.items(), strict=True):
         held, across, entropy = orbits(stored)
         ends = np.array([across.min(), across.max()]) * 1.05
@@ -94,8 +98,8 @@ def draw(found):
             panel.plot(across[one], (entropy - across)[one], "o", ms=4, color=ink, label=f"{value:.3g}")
         panel.set(title=GRIDS[name].replace(", ", "\n", 1), xlabel="predicted S/R along the orbit")
         panel.title.set_fontsize(8)
-        panel.legend(frameon=False, fontsize=6)
-    np.atleast_1d(panels)[0].set_ylabel("measured minus predicted S/R")
+        panel.legend(frameon=False, fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    np.atleast_1d(panels)[0].set(ylim=(-0.3, 0.3), ylabel="measured minus predicted S/R")
     save(figure, "cifar-orbits")
 
 
