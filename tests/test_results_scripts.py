@@ -308,3 +308,13 @@ def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(s
         choices.helps(each) for each in ([better], [better, open_], [better, better, worse], [better, worse])
     )
     assert not choices.helps([better, better, open_, open_, open_])
+
+
+# ------------------------------------------------------------------------------------------------ edge of stability
+def test_the_largest_eigenvalue_by_lanczos_is_that_of_the_matrix(script):
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((3, 40, 40))
+    matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1))
+    start = torch.from_numpy(rng.standard_normal((3, 40)))
+    found = script("edge_states").largest(lambda v: torch.einsum("rij,rj->ri", matrices, v), start, 25)
+    assert found.numpy() == pytest.approx(np.linalg.eigvalsh(matrices.numpy())[:, -1], rel=1e-3)

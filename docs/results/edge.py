@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from edge_states import looked
-from tables import folded, mean_interval, save, student, svg_style, table
+from tables import folded, mean_interval, save, span, student, svg_style, table
 
 WIDTHS = (4, 8, 16, 32, 64)
 LR = tuple(f"width-{width}-lr" for width in WIDTHS)
@@ -109,17 +109,27 @@ def interpolating(found):
     return np.concatenate([ratio(data)[data["status"].values == "interpolating"] for data in all_runs])
 
 
-def pinned(found):
-    """What becomes of the rate, and of its product with λ_max, where wide networks learn every image: a text."""
+def learning(found):
+    """Wide networks at a fixed learning rate, and which of their runs have an lr·wd at which they learn every image."""
     for name in WIDE:
-        low, more = product(found[name].dataset) <= LEARNT, found[name].more["edge"]
-        rates = rate(found[name].dataset)[low]
-        medians, shares = (np.array(more[key])[low] for key in ("lr·λ_max, median", "share above 2"))
-        yield (
-            f"width {name.split('-')[1]}: effective learning rates {rates.min():.2g} to {rates.max():.2g}, median of "
-            f"η_eff·λ_max {np.median(medians):.2g} ({medians.min():.2g} to {medians.max():.2g} over {len(medians)} "
-            f"runs), above 2 in {shares.mean():.0%} of the snapshots"
-        )
+        yield found[name], product(found[name].dataset) <= LEARNT
+
+
+def pinned(one, low):
+    """What becomes of the rate and of its product with λ_max in some runs: a text."""
+    rates, more, width = rate(one.dataset)[low], one.more["edge"], one.experiment.model.hidden[0]
+    medians, shares = (np.array(more[key])[low] for key in ("lr·λ_max, median", "share above 2"))
+    return (
+        f"Width {width}: effective learning rates {rates.min():.2g} to {rates.max():.2g}, median of "
+        f"η_eff·λ_max {np.median(medians):.2g} ({medians.min():.2g} to {medians.max():.2g} over {len(medians)} runs), "
+        f"above 2 in {shares.mean():.0%} of the snapshots"
+    )
+
+
+def own(one):
+    """Mean change of the loss of a step's own minibatch over the runs of one experiment, with its interval."""
+    change = step(one)[1].mean(1)
+    return f"{mean_interval(change[one.dataset['status'].values != 'diverged'], 2)} ({one.name})"
 
 
 # -------------------------------------------------------------------------------------------------------------- figure
@@ -154,6 +164,10 @@ def parts(found):
     median = ends(digits, np.array(digits.more["edge"]["lr·λ_max, median"]))
     half = student(change)[1]
     learnt = interpolating(found)
+    of_rate, above_two = (
+        [np.array(one.more["edge"][name])[low] for one, low in learning(found)]
+        for name in ("lr·λ_max, median", "share above 2")
+    )
     return {
         "low": f"{low:.2f}",
         "high": f"{high:.2f}",
@@ -167,7 +181,15 @@ def parts(found):
         "falling": str(int((change.mean(1) + half < 0).sum())),
         "median_low": f"{median[0]:.2f}",
         "median_high": f"{median[1]:.2f}",
-        "pinned": "; ".join(pinned(found)),
+        "pinned": "; ".join(pinned(*each) for each in learning(found)),
+        "pinned_median": " and ".join(f"{np.median(medians):.2g}" for medians in of_rate),
+        "pinned_share": " and ".join(f"{np.mean(shares):.0%}" for shares in above_two),
+        "spikes": "; ".join(
+            f"over the edge it is {np.median(ratio(one.dataset)[low]):.2g} in the median run at width "
+            f"{one.experiment.model.hidden[0]} and {span(ratio(one.dataset)[low])} over the runs"
+            for one, low in learning(found)
+        ),
+        "own_wide": "In units of lr·E|g|² it changes by " + ", ".join(own(found[name]) for name in WIDE),
         "learnt": f"{np.median(learnt):.2g}",
         "learnt_span": f"{learnt.min():.1g} to {learnt.max():.1g}",
         "learnt_runs": str(len(learnt)),

@@ -126,9 +126,9 @@ def draw(found):
         more, elr = one.more["width"], title == "fixed ELR"
         good, ink = np.array(more["regime"]) != "diverged", f"C{WIDTHS.index(int(width))}"
         x, heat = knobs(one.dataset)[good], np.array(more["temperature"], float)[good]
-        axes[0 if elr else 1].plot(x, heat, "o", ms=3, color=ink, label=f"width {width}")
+        axes[0 if elr else 1].plot(x, heat, "o", ms=3, color=ink)
         if not elr:
-            axes[2].plot(x, rate(one.dataset)[good], "o", ms=3, color=ink)
+            axes[2].plot(x, rate(one.dataset)[good], "o", ms=3, color=ink, label=f"width {width}")
     for ax, (x, y, title) in zip(
         axes,
         (
@@ -139,13 +139,13 @@ def draw(found):
         strict=True,
     ):
         ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
-    axes[0].legend(fontsize=7)
+    axes[2].legend(fontsize=7)
     save(figure, "width-temperature")
 
 
 def _draw_map(found):
     """Regimes over width and rate; where runs of one cell differ, the marker is shared."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     for one in found.values():
         title, width = named(one)
         ax, knob, labels = axes[0 if title == "fixed ELR" else 1], knobs(one.dataset), one.more["width"]["regime"]
@@ -159,9 +159,8 @@ def _draw_map(found):
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
     shown = [n for n in REGIMES if any(n in one.more["width"]["regime"] for one in found.values())]
     handles = [plt.Line2D([], [], marker="s", ls="", color=COLOURS[n], label=n) for n in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(shown), fontsize=8)
-    figure.set_layout_engine("none")
-    save(figure, "width-map")
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(shown), fontsize=8)
+    save(figure, "width-map", bbox_inches="tight")
 
 
 # ------------------------------------------------------------------------------------------------------ what is quoted
