@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from edge_states import looked
+from edge_states import BATCHES, LOOKS, STEPS, looked
 from tables import folded, mean_interval, save, span, student, svg_style, table
 
 WIDTHS = (4, 8, 16, 32, 64)
@@ -169,6 +169,9 @@ def parts(found):
         for name in ("lr·λ_max, median", "share above 2")
     )
     return {
+        "looks": f"{LOOKS}",
+        "batches": f"{BATCHES}",
+        "steps": f"{STEPS}",
         "low": f"{low:.2f}",
         "high": f"{high:.2f}",
         "crossing": f"{below:.1e} and {above:.1e}",

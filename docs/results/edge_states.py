@@ -13,9 +13,9 @@ from empirics.models.base import views
 from empirics.training.ensemble import Ensemble
 
 #: Snapshots at which H is looked at, minibatches in its mean, products with it, and half the interval (rad).
-LOOKS, BATCHES, PRODUCTS, REACH = 20, 32, 25, 0.01
+LOOKS, BATCHES, PRODUCTS, REACH = 10, 32, 20, 0.01
 #: Steps of single minibatches that are tried in each run, and parts from which their error comes.
-STEPS, PARTS = 800, 20
+STEPS, PARTS = 400, 20
 
 
 def largest(product, start, number):
