@@ -210,6 +210,7 @@ def parts(found):
         "fixed_lr": folded("Every width and rate at a fixed learning rate", details([found[name] for name in LR])),
         "interpolating": per_width(ELR, lambda name: labels[name]["interpolating"]),
         "interpolating_lr": str(sum(labels[name]["interpolating"] for name in LR)),
+        "runs_lr": str(sum(len(one) for one in rates.values())),
         "floors": per_width(ELR, lambda name: f"{np.nanmin(found[name].dataset['loss'].values):.2g}"),
         "highest_32": f"{highest(found[ELR[3]]):.2g}",
         "highest_64": f"{highest(found[ELR[4]]):.2g}",
