@@ -61,7 +61,7 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
         data = _held_out(data, table)
     if table.classes:
         data = _of_classes(data, table.classes)
-    if table.samples:
+    if table.samples and "samples" not in options:
         data = _fewer(data, table.samples)
     if table.components or table.whiten:
         data = _principal(data, table.components, table.whiten)
@@ -71,7 +71,8 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     return data
 
 
-#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part.
+#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part; those with `samples`
+#: choose the samples.
 OPTIONS = {
     "digits": ("test_share", "test_seed"),
     "digits-images": ("test_share", "test_seed"),
@@ -79,6 +80,8 @@ OPTIONS = {
     "arrays": ("path",),
     "torchvision": ("dataset", "path", "download"),
     "modular-addition": ("modulus",),
+    "permutations": ("letters",),
+    "library-text": ("context", "samples"),
 }
 
 
