@@ -2,12 +2,13 @@
 
 The schedules and what is compared were written down here before any was run.
 
-A schedule by entropy that is not constant: the entropy falls as share^exponent of the steps. Exponent, total and learning
-rate are chosen on seeds 1 to 12 (lowest mean test loss at the end), and judged on seeds 13 to 24 and another split of the
-digits, which nothing was run on before, against cosine and the constant entropy rates, whose learning rate (and total) is
-chosen alike. Paired by seed, 95 % by Student's t: "better" if the interval of the difference of test losses lies below
-0, "worse" if above, "as good" if within ± MARGIN, else inconclusive. Predicted: the constant rate is worse than cosine
-because it is cold too early, an exponent of 3 or more puts that right, and then it is as good as cosine, not better.
+A schedule by entropy that is not constant: the entropy falls as share^exponent of the steps. Exponent, total and
+learning rate are chosen on seeds 1 to 12 (lowest mean test loss at the end), and judged on seeds 13 to 24 and another
+split of the digits, which nothing was run on before, against cosine and the constant entropy rates, whose learning
+rate (and total) is chosen alike. Paired by seed, 95 % by Student's t: "better" if the interval of the difference of
+test losses lies below 0, "worse" if above, "as good" if within ± MARGIN, else inconclusive. Predicted: the constant
+rate is worse than cosine because it is cold too early, an exponent of 3 or more puts that right, and then it is as
+good as cosine, not better.
 """
 
 import dataclasses
