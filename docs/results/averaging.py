@@ -1,19 +1,25 @@
 """Averages of snapshots on the sphere against their predicted loss, for docs/results/generalisation.md."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from plain_network import Network
-from tables import directions, student, table
+from tables import EXPERIMENTS, directions, student, table
 
+import empirics
+from empirics import Experiment
 from empirics.measure import autocorrelation, integrated_time, unbiased
 from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
 
 #: Numbers of snapshots that are averaged.
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
+
+#: Splits of the digits for the best rate, and the decimal logarithm of two rates' ratio that counts as no difference.
+SPLITS = range(1, 7)
+SAME_RATE = 0.1
 
 #: Steps of L-BFGS.
 SEARCH = 150
@@ -184,3 +190,51 @@ def large_lines(runs, found):
         cells = [f"{rate:.3g}", f"{heat:.3g}", f"{steps:,.0f} (hint: {hinted})", train, f"{guess:.4f}", test]
         page.append([*cells, f"{results[0, 2]:.4f}, {results[-1, 2]:.4f}"])
     return table(head, page)
+
+
+def best_rates(folder):
+    """Test loss of single snapshots and of averages of all of a run's, by split: rates, and losses (split, 2, rate)."""
+    base, rates, losses = Experiment.from_file(EXPERIMENTS / "averaging-rates.toml"), None, []
+    for split in SPLITS:
+        asked = replace(base, name=f"{base.name}-{split}", data=replace(base.data, test_seed=split))
+        runs = empirics.run(asked, folder / asked.name, progress=False)
+        found, of_run = large(runs, (LARGE[0], LARGE[-1])), runs.dataset["effective_lr"].values
+        rates = np.unique(of_run)
+        each = [[one["results"][:, 1] for i, one in found.items() if of_run[i] == rate] for rate in rates]
+        losses.append(np.transpose([np.mean(one, axis=0) for one in each]))
+    return rates, np.array(losses)
+
+
+def optimum(rates, losses):
+    """Best rate and the loss there: the parabola in log rate through the lowest loss and its neighbours.
+
+    >>> rate, loss = optimum([0.01, 0.1, 1.0, 10.0], [3.0, 1.0, 1.0, 3.0])
+    >>> round(rate, 4), round(loss, 4)
+    (0.3162, 0.75)
+    """
+    k = int(np.argmin(losses))
+    if k in (0, len(losses) - 1):
+        return float(rates[k]), float(losses[k])
+    x, y = np.log(rates[k - 1 : k + 2]), losses[k - 1 : k + 2]
+    a, b, c = np.polyfit(x - x[1], y, 2)
+    return float(np.exp(x[1] - b / (2 * a))), float(c - b**2 / (4 * a))
+
+
+def best_rate_verdict(rates, losses):
+    """Judge whether averages do best at a higher rate than single snapshots: numbers over the splits, and a verdict."""
+    single, averaged = (np.array([optimum(rates, one[k]) for one in losses]) for k in (0, 1))
+    # What it would cost to average at the rate that is best for a single snapshot.
+    there = [np.interp(np.log(rate), np.log(rates), one[1]) for rate, one in zip(single[:, 0], losses, strict=True)]
+    ratio, half = student(np.log10(averaged[:, 0] / single[:, 0]))
+    if abs(ratio) + half <= SAME_RATE:
+        said = "the same"
+    else:
+        said = "higher" if ratio - half > SAME_RATE else "lower" if ratio + half < -SAME_RATE else "inconclusive"
+    return {
+        "single": single,
+        "averaged": averaged,
+        "ratio": (ratio, half),
+        "gain": student(single[:, 1] - averaged[:, 1]),
+        "cost": student(there - averaged[:, 1]),
+        "said": said,
+    }
