@@ -116,8 +116,9 @@ def ends(number, steps, folder, fresh=False):
 
 
 def study(folder):
-    """Ends of all schedules by number of steps and name."""
-    return {steps: {name: ends(number, steps, folder) for number, name in enumerate(plans(steps))} for steps in BUDGETS}
+    """What the page keeps: ends of all schedules by number of steps and name, and of the rivals on fresh seeds."""
+    found = {steps: {name: ends(k, steps, folder) for k, name in enumerate(plans(steps))} for steps in BUDGETS}
+    return {"tuned": found, "judged": judge(found, folder)}
 
 
 def chosen(by_name):
@@ -147,34 +148,34 @@ def judge(found, folder):
     return judged
 
 
-def verdict_lines(judged):
+def verdicts(kept):
+    """Of the chosen exponent against each rival, by number of steps: (steps, rival, mean, half, what is said)."""
+    for steps, rivals in kept["judged"].items():
+        mine, *others = rivals
+        for rival in others:
+            mean, half = student(np.subtract(rivals[mine][2], rivals[rival][2]))
+            yield int(steps), rival, mean, half, said(mean, half)
+
+
+def verdict_lines(kept):
     """Table of the rivals on fresh seeds: one row per number of steps and rival."""
+    apart = {(steps, rival): (mean, half, word) for steps, rival, mean, half, word in verdicts(kept)}
     rows = []
-    for steps, rivals in judged.items():
-        first = next(iter(rivals))
+    for steps, rivals in kept["judged"].items():
         for rival, (name, rate, losses) in rivals.items():
-            cells = [f"{steps:,}", rival, name, f"{rate:g}", "{:.4f} ± {:.4f}".format(*student(losses)), "", ""]
-            if rival != first:
-                mean, half = student(rivals[first][2] - losses)
-                cells[5:] = f"{mean:+.4f} ± {half:.4f}", f"exponent chosen is {said(mean, half)}"
-            rows.append(cells)
-    head = [
-        "steps",
-        "rival",
-        "schedule",
-        "lr",
-        "test loss, fresh seeds and split",
-        "exponent chosen minus this",
-        "said",
-    ]
-    return table(head, rows)
+            cells = [f"{int(steps):,}", rival, name, f"{rate:g}", "{:.4f} ± {:.4f}".format(*student(losses))]
+            mean, half, word = apart.get((int(steps), rival), (0, 0, ""))
+            rows.append([*cells, f"{mean:+.4f} ± {half:.4f}" if word else "", word])
+    head = ["steps", "rival", "schedule", "lr", "test loss, fresh seeds and split", "chosen exponent minus this"]
+    return table([*head, "chosen exponent is"], rows)
 
 
-def lines(found):
-    """Tables of the page, one a number of steps."""
+def lines(kept):
+    """Tables of the seeds that choices were made on, one per number of steps."""
     rates = Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr
     page = []
-    for steps, by_name in found.items():
+    for steps, by_name in kept["tuned"].items():
+        by_name = {name: np.array(values) for name, values in by_name.items()}
         rows = []
         for name, values in by_name.items():
             for i, rate in enumerate(rates):
@@ -183,5 +184,5 @@ def lines(found):
                 apart = "" if name == REFERENCE else f"{mean:+.4f} ± {error:.4f}"
                 rows.append([name, f"{rate:g}", *cells[:2], apart, cells[2]])
         head = ["schedule", "lr", "training loss", "test loss", "minus that of cosine", "test accuracy"]
-        page += [f"### {steps:,} steps", "", *table(head, rows), ""]
+        page += [f"{int(steps):,} steps:", "", *table(head, rows), ""]
     return page
