@@ -79,7 +79,8 @@ def missed(form, given, one):
 
 def volume_at(form, given, pressure, work):
     """The volume at a pressure and a temperature, V(p, T), by halving intervals of log V."""
-    low, high = (np.full_like(work, np.log(edge)) for edge in WITHIN)
+    pole = {WAALS: 1, DERIVED: -1}.get(form, 0) * (given[-1] if len(given) else 0)  # nothing is smaller
+    low, high = (np.full_like(work, np.log(max(edge, pole * (1 + 1e-9)))) for edge in WITHIN)
     for _ in range(60):
         middle = (low + high) / 2
         above = log_of(pressure * np.exp(middle) / work) > log_of(FORMS[form][0](np.exp(middle), work, *given))
@@ -99,20 +100,40 @@ def root(squares):
     return f"{np.sqrt(np.mean(squares)):.3f}"
 
 
-def comparison(found):
-    """Table: every form fitted to one experiment and judged on others."""
-    rows = []
+REMAINDER = "measured remainder, no fit"
+
+
+def held_out(found):
+    """Of every gas and held-out experiment: errors by form, also of V(p, T), and the verdict on van der Waals."""
     for fitted, held, words in GASES.values():
+        fits = {form: constants(form, found[fitted]) for form in FORMS}
         for name, length in held.items():
             one, together = found[name], grid(found[name])
-            given = {form: scaled(form, constants(form, found[fitted]), length) for form in FORMS}
+            given = {form: scaled(form, fit, length) for form, fit in fits.items()}
             errors = {form: missed(form, given[form], one) for form in FORMS}
-            errors["measured remainder, no fit"] = (np.log(state(one)[3]) - np.log(state(one)[2])) ** 2
-            for form, squares in errors.items():
-                cells = [words, f"`{fitted}`", f"`{name}`", form]
-                cells += [root(missed(form, constants(form, found[fitted]), found[fitted])) if form in FORMS else ""]
-                cells += [root(squares), f"{volume_error(form, given[form], one):.3f}" if form in FORMS else ""]
-                rows.append([*cells, better(errors[WAALS] - squares, together) if form != WAALS else ""])
+            errors[REMAINDER] = (np.log(state(one)[3]) - np.log(state(one)[2])) ** 2
+            said = {form: better(errors[WAALS] - of, together) for form, of in errors.items() if form != WAALS}
+            volumes = {form: f"{volume_error(form, given[form], one):.3f}" for form in FORMS}
+            fit = {form: root(missed(form, fits[form], found[fitted])) for form in FORMS}
+            yield words, fitted, name, fit, {form: root(of) for form, of in errors.items()}, volumes, said
+
+
+def comparison(found):
+    """Table: every form fitted to one experiment and judged on others."""
+    rows = [
+        [
+            words,
+            f"`{fitted}`",
+            f"`{name}`",
+            form,
+            fit.get(form, ""),
+            errors[form],
+            volumes.get(form, ""),
+            said.get(form, ""),
+        ]
+        for words, fitted, name, fit, errors, volumes, said in held_out(found)
+        for form in errors
+    ]
     head = ["length from", "fitted to", "judged on", "form", "error of log(pV/W): fit", "held out"]
     return table([*head, "error of log V(p, T), held out", "van der Waals is"], rows)
 
@@ -132,12 +153,17 @@ def constant_table(found):
             cells = [words, f"`{name}`"]
             for form in (WAALS, DERIVED):
                 cells += [number(each) for each in estimates(form, one)]
-            factor = one.dataset["weight_decay"] * one.dataset["radius_sq"] / 2
-            factor = factor / (one.dataset["lr"] * one.dataset["grad_variance"] / 4)
-            cells.insert(2, f"{float(factor.min()):.2f} to {float(factor.max()):.2f}")
+            cells.insert(2, compressibility(one))
             rows.append(cells)
     head = ["length from", "experiment", "Z = pV/(RT)", "van der Waals a", "b", "length scale a", "c"]
     return table(head, rows)
+
+
+def compressibility(one):
+    """Range of p V/(R T), T read off the noise."""
+    data = one.dataset
+    factor = (2 * data["weight_decay"] * data["radius_sq"] / (data["lr"] * data["grad_variance"])).values
+    return f"{factor.min():.2f} to {factor.max():.2f}"
 
 
 def estimates(form, one):
@@ -247,7 +273,35 @@ def draw(found):
 
 def parts(found):
     """What words/departures.md asks for."""
-    return {
+    named = {}
+    for fitted, held, _ in GASES.values():
+        for name in (fitted, *held):
+            named[f"Z_{name}"] = compressibility(found[name])
+            for form, letters in ((WAALS, "ab"), (DERIVED, "dc")):
+                named |= {
+                    f"{letter}_{name}": number(one)
+                    for letter, one in zip(letters, estimates(form, found[name]), strict=True)
+                }
+    for _, _, name, _, errors, volumes, said in held_out(found):
+        for form, error in errors.items():
+            key = f"{form.split()[0]}_{name}"
+            named |= {key: error, f"V_{key}": volumes.get(form, ""), f"than_{key}": said.get(form, "")}
+    still, noisy = (found[name] for name in WIDE)
+    ratio = heat(noisy) / heat(still)
+    for key, one in (("still", still), ("noisy", noisy)):
+        course = one.more["departures"]["course"]
+        labels = [row["label"] for row in course]
+        falls = [row["exponent"] for row in course if np.isfinite(row["exponent"])]
+        balance = one.dataset["balance"].values
+        named |= {
+            f"regimes_{key}": ", ".join(f"{labels.count(one)} {one}" for one in dict.fromkeys(labels)),
+            f"exponents_{key}": f"{min(falls):.2f} to {max(falls):.2f}",
+            f"power_{key}": "{:.2f} ± {:.2f}".format(*power(one)),
+            f"balance_{key}": f"{np.nanmin(balance):.2g} to {np.nanmax(balance):.2g}",
+            f"heat_{key}": f"{np.nanmin(heat(one)):.1g} to {np.nanmax(heat(one)):.1g}",
+        }
+    return named | {
+        "ratio": f"{np.nanmin(ratio):.3g} to {np.nanmax(ratio):.3g}",
         "comparison": folded("Every form, fitted to one seed and judged on another", comparison(found)),
         "constants": folded("Constants with intervals", constant_table(found)),
         "wide": folded("Width 32, every run", wide(found)),
