@@ -34,12 +34,12 @@ def gas(form, *given, size=5):
     return SimpleNamespace(dataset=xr.Dataset({name: ("run", of) for name, of in columns.items()}))
 
 
-@pytest.mark.parametrize(("form", "given"), [("van der Waals", (0.03, 0.4)), ("length scale", (-0.05, 0.4))])
+@pytest.mark.parametrize(("form", "given"), [("van der Waals", (0.005, 0.4)), ("length scale", (-0.05, 0.4))])
 def test_constants_of_a_real_gas_are_found_again_and_its_volume_at_a_pressure(script, form, given):
     module = script("departures")
     one = gas(module.FORMS[form][0], *given)
     assert module.constants(form, one) == pytest.approx(given, rel=1e-4)
-    assert np.sqrt(module.missed("ideal gas", (), one).mean()) > 0.05
+    assert np.sqrt(module.missed("ideal gas", (), one).mean()) > 0.05  # and above its critical temperature
     assert module.volume_error(form, given, one) < 1e-6
     # (w, lr, wd, length²) -> (c w, c² lr, wd/c², c² length²): the same state of a gas with a tenth of the length
     volume, work, factor, _ = module.state(one)
