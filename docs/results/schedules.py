@@ -40,8 +40,8 @@ TOTALS = {"6.9": END, "4.6": 0.01}
 
 #: The rivals: what their schedules' names begin with.
 RIVALS = {
-    "entropy, exponent chosen": "entropy as share^",
-    "entropy, constant rate": "entropy rate",
+    "exponent chosen": "entropy as share^",
+    "constant rate": "entropy rate",
     "cosine": REFERENCE,
 }
 
