@@ -114,7 +114,9 @@ def temperature_table(grids):
 # -------------------------------------------------------------------------------------------------------------- study
 def study(folder):
     """Train under every schedule and on every split, and store the losses."""
-    more = {"schedules": schedules.study(folder), "rates": averaging.best_rates(folder)}
+    more = {"schedules": schedules.study(folder)}
+    more |= {"first": averaging.best_rates(folder, averaging.FIRST)}
+    more |= {"rates": averaging.best_rates(folder, averaging.SPLITS)}
     sources = (EXPERIMENTS / "schedules.toml", EXPERIMENTS / "averaging-rates.toml", schedules.__file__)
     record_study(STUDY, more, sources)
 
@@ -239,6 +241,7 @@ def parts(found):
     return (
         headline(found)
         | averaging.best_rate(kept["rates"])
+        | {f"first_{name}": words for name, words in averaging.best_rate(kept["first"]).items()}
         | averaging.ranges(basin.dataset, basin.more["generalisation"])
         | {f"schedule_{rival.split()[0]}_{steps}": f"{mean:+.4f} ± {half:.4f}" for steps, rival, mean, half, _ in said}
         | {f"schedule_{rival.split()[0]}_{steps}_said": word for steps, rival, _, _, word in said}
