@@ -10,9 +10,14 @@ from empirics.claims.clusters import Clusters, levels
 from empirics.claims.fits import jackknife, mean_of
 from empirics.measure import regime
 
-#: What makes the length: experiment that is fitted, those held out with their length over that of the fit, its name.
+#: What makes the length: the experiment that is fitted; those held out, with the square of their length over that of the
+#: fit, by which volumes are divided since (w, lr, wd, eps) -> (c w, c² lr, wd/c², c² eps) is a symmetry; its name.
 GASES = {
-    "eps": ("control-eps", {"waals-eps": 1.0, "waals-eps-small": 0.1}, "eps of BatchNorm"),
+    "eps": (
+        "control-eps",
+        {"waals-eps": 1.0, "waals-eps-orbit": 0.1, "waals-eps-small": 0.1, "waals-eps-large": 10.0},
+        "eps of BatchNorm",
+    ),
     "affine": ("control-affine", {"waals-affine": 1.0}, "scales and shifts trained"),
     "head": ("remainder-head-1", {"waals-head": 1.0}, "last layer trained"),
 }
@@ -26,9 +31,10 @@ FORMS = {
     "virial": (lambda v, w, b: 1 + b / v, (0.1,), ("B",)),
     "van der Waals": (lambda v, w, a, b: v / (v - b) - a / (w * v), (-0.01, 0.0), ("a", "b")),
     "length scale": (lambda v, w, a, c: 1 - a / (w * (v + c)), (-0.01, 0.1), ("a", "c")),
+    "power law": (lambda v, w, k, m: 1 + k / (w * v**m), (0.05, 0.7), ("k", "m")),
     "log-linear": (lambda v, w, k, n, m: np.exp(k + n * np.log(v) + m * np.log(w)), (0.0, 0.0, 0.0), ("k", "n", "m")),
 }
-WAALS, DERIVED = "van der Waals", "length scale"
+WAALS, DERIVED, POWER = "van der Waals", "length scale", "power law"
 
 #: Log residual of a form that is not positive, or not defined, at a run.
 IMPOSSIBLE = 5.0
@@ -57,41 +63,38 @@ def log_of(values):
     return np.log(np.where(np.isfinite(values) & (values > 0), values, np.exp(-IMPOSSIBLE)))
 
 
-def constants(form, one, chosen=slice(None)):
-    """Constants of a form that fit the runs best, by least squares of log(p V/W)."""
+def constants(form, one, chosen=slice(None), length=1.0):
+    """Constants of a form that fit the runs best, by least squares of log(p V/W); volumes over a length squared."""
     function, start, _ = FORMS[form]
     volume, work, factor, _ = (values[chosen] for values in state(one))
+    volume = volume / length
     if not start:
         return np.zeros(0)
     return least_squares(lambda given: log_of(function(volume, work, *given)) - np.log(factor), start).x
 
 
-def scaled(form, found, length):
-    """Constants of the same gas with another length: (w, lr, wd, eps) -> (c w, c² lr, wd/c², c² eps) is a symmetry."""
-    return found if form == "log-linear" else found * length
-
-
-def missed(form, given, one):
+def missed(form, given, one, length=1.0):
     """Squared error of log(p V/W) of every run."""
     volume, work, factor, _ = state(one)
-    return (log_of(FORMS[form][0](volume, work, *given)) - np.log(factor)) ** 2
+    return (log_of(FORMS[form][0](volume / length, work, *given)) - np.log(factor)) ** 2
 
 
-def volume_at(form, given, pressure, work):
+def volume_at(form, given, pressure, work, length=1.0):
     """The volume at a pressure and a temperature, V(p, T), by halving intervals of log V."""
     pole = {WAALS: 1, DERIVED: -1}.get(form, 0) * (given[-1] if len(given) else 0)  # nothing is smaller
     low, high = (np.full_like(work, np.log(max(edge, pole * (1 + 1e-9)))) for edge in WITHIN)
     for _ in range(60):
         middle = (low + high) / 2
-        above = log_of(pressure * np.exp(middle) / work) > log_of(FORMS[form][0](np.exp(middle), work, *given))
+        volume = np.exp(middle)
+        above = log_of(pressure * volume * length / work) > log_of(FORMS[form][0](volume, work, *given))
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.exp(low)
+    return np.exp(low) * length
 
 
-def volume_error(form, given, one):
+def volume_error(form, given, one, length=1.0):
     """Root mean square of the error of log V(p, T)."""
     volume, work, _, _ = state(one)
-    found = volume_at(form, given, one.dataset["weight_decay"].values, work)
+    found = volume_at(form, given, one.dataset["weight_decay"].values, work, length)
     return np.sqrt(np.mean(np.log(found / volume) ** 2))
 
 
@@ -109,11 +112,10 @@ def held_out(found):
         fits = {form: constants(form, found[fitted]) for form in FORMS}
         for name, length in held.items():
             one, together = found[name], grid(found[name])
-            given = {form: scaled(form, fit, length) for form, fit in fits.items()}
-            errors = {form: missed(form, given[form], one) for form in FORMS}
+            errors = {form: missed(form, fits[form], one, length) for form in FORMS}
             errors[REMAINDER] = (np.log(state(one)[3]) - np.log(state(one)[2])) ** 2
             said = {form: better(errors[WAALS] - of, together) for form, of in errors.items() if form != WAALS}
-            volumes = {form: f"{volume_error(form, given[form], one):.3f}" for form in FORMS}
+            volumes = {form: f"{volume_error(form, fits[form], one, length):.3f}" for form in FORMS}
             fit = {form: root(missed(form, fits[form], found[fitted])) for form in FORMS}
             yield words, fitted, name, fit, {form: root(of) for form, of in errors.items()}, volumes, said
 
@@ -148,14 +150,15 @@ def constant_table(found):
     """Table of the constants with their intervals."""
     rows = []
     for fitted, held, words in GASES.values():
-        for name in (fitted, *held):
+        for name, length in ((fitted, 1.0), *held.items()):
             one = found[name]
             cells = [words, f"`{name}`"]
-            for form in (WAALS, DERIVED):
-                cells += [number(each) for each in estimates(form, one)]
+            for form in (WAALS, DERIVED, POWER):
+                cells += [number(each) for each in estimates(form, one, length)]
             cells.insert(2, compressibility(one))
             rows.append(cells)
     head = ["length from", "experiment", "Z = pV/(RT)", "van der Waals a", "b", "length scale a", "c"]
+    head += ["power law k", "m"]
     return table(head, rows)
 
 
@@ -275,13 +278,11 @@ def parts(found):
     """What words/departures.md asks for."""
     named = {}
     for fitted, held, _ in GASES.values():
-        for name in (fitted, *held):
+        for name, length in ((fitted, 1.0), *held.items()):
             named[f"Z_{name}"] = compressibility(found[name])
-            for form, letters in ((WAALS, "ab"), (DERIVED, "dc")):
-                named |= {
-                    f"{letter}_{name}": number(one)
-                    for letter, one in zip(letters, estimates(form, found[name]), strict=True)
-                }
+            for form, letters in ((WAALS, "ab"), (DERIVED, "dc"), (POWER, "km")):
+                given = zip(letters, estimates(form, found[name], length), strict=True)
+                named |= {f"{letter}_{name}": number(one) for letter, one in given}
     for _, _, name, _, errors, volumes, said in held_out(found):
         for form, error in errors.items():
             key = f"{form.split()[0]}_{name}"
