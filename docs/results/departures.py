@@ -10,8 +10,8 @@ from empirics.claims.clusters import Clusters, levels
 from empirics.claims.fits import jackknife, mean_of
 from empirics.measure import regime
 
-#: What makes the length: the experiment that is fitted; those held out, with the square of their length over that of the
-#: fit, by which volumes are divided since (w, lr, wd, eps) -> (c w, c² lr, wd/c², c² eps) is a symmetry; its name.
+#: What makes the length: the experiment that is fitted; those held out, with the square of their length over that of
+#: the fit, by which volumes are divided since (w, lr, wd, eps) -> (c w, c² lr, wd/c², c² eps) is a symmetry; its name.
 GASES = {
     "eps": (
         "control-eps",
