@@ -228,12 +228,45 @@ def headline(found):
     }
 
 
+def of_schedules(kept):
+    """What the text says of the schedules, while it is so."""
+    said = list(schedules.verdicts(kept))
+    named = {
+        f"schedule_{rival.split()[0]}_{steps}": f"{mean:+.4f} ± {half:.4f}" for steps, rival, mean, half, _ in said
+    }
+    named |= {f"schedule_{rival.split()[0]}_{steps}_said": word for steps, rival, _, _, word in said}
+    constant = schedules.apart(kept, schedules.BUDGETS[0], "entropy rate, 6.9 R in all, isobar")
+    known = ("steps of 1/10 at 1/2 and 3/4", "linear", "cooldown over the last half", "the same, weight decay with it")
+    beside = np.concatenate([schedules.apart(kept, steps, name) for steps in schedules.BUDGETS for name in known])
+    largest = [
+        name for rivals in kept["judged"].values() for name, *_ in rivals.values() if name.startswith("entropy as")
+    ]
+    falls = f"share^{schedules.EXPONENTS[-1]},"
+    return named | {
+        "constant_fails": still((constant[:, 0] > constant[:, 1]).all(), "fails"),
+        "constant_by": f"{constant[:, 0].min():.3f} to {constant[:, 0].max():.3f}",
+        "known_zero": f"{(np.abs(beside[:, 0]) <= beside[:, 1]).sum()} of {len(beside)}",
+        "known_most": f"{np.abs(beside[:, 0]).max():.3f}",
+        "largest": still(all(falls in name for name in largest), "The largest exponent was chosen at both lengths"),
+    }
+
+
+def of_averages(one):
+    """What averages gain in test loss by rate, means over runs, while it is a gain at all rates but the highest."""
+    rates = one.dataset["effective_lr"].values
+    kept = {int(i): run["results"] for i, run in one.more["generalisation"]["averages"].items()}
+    found = {rate: [of[0][1] - of[-1][1] for i, of in kept.items() if rates[i] == rate] for rate in np.unique(rates)}
+    gains = [float(np.mean(of)) for of in found.values() if of]
+    words = "averages of 64 gain at every rate but the highest"
+    return {"gain_by_rate": still(min(gains[:-1]) > 0 > gains[-1], words)}
+
+
 def parts(found):
     """What words/generalisation.md asks for."""
     kept = found[STUDY].more[STUDY]
     grids = {title: found[name] for title, name in (GRIDS | FEW).items()}
     few = [one.more["generalisation"]["correlations"]["laplacian"][1] for title, one in grids.items() if title in FEW]
-    basin, said = found[BASIN], list(schedules.verdicts(kept["schedules"]))
+    basin = found[BASIN]
     averages = []
     for name in AVERAGED:
         lines = averaging.large_lines(found[name].dataset, found[name].more["generalisation"]["averages"])
@@ -243,8 +276,8 @@ def parts(found):
         | averaging.best_rate(kept["rates"])
         | {f"first_{name}": words for name, words in averaging.best_rate(kept["first"]).items()}
         | averaging.ranges(basin.dataset, basin.more["generalisation"])
-        | {f"schedule_{rival.split()[0]}_{steps}": f"{mean:+.4f} ± {half:.4f}" for steps, rival, mean, half, _ in said}
-        | {f"schedule_{rival.split()[0]}_{steps}_said": word for steps, rival, _, _, word in said}
+        | of_schedules(kept["schedules"])
+        | of_averages(found[AVERAGED[0]])
         | {
             "few": " and ".join(bracketed(*one, "+.2f") for one in few),
             "correlations": folded("Rank correlations of test accuracy", correlation_table(grids)),

@@ -157,14 +157,20 @@ def verdicts(kept):
             yield int(steps), rival, mean, half, said(mean, half)
 
 
+def apart(kept, steps, name):
+    """Test loss of a schedule minus that of cosine on the seeds of the choice: mean and half, by learning rate."""
+    tuned = {key: np.array(values) for key, values in kept["tuned"][str(steps)].items()}
+    return np.transpose(student(tuned[name][:, :, 1] - tuned[REFERENCE][:, :, 1]))
+
+
 def verdict_lines(kept):
     """Table of the rivals on fresh seeds: one row per number of steps and rival."""
-    apart = {(steps, rival): (mean, half, word) for steps, rival, mean, half, word in verdicts(kept)}
+    reached = {(steps, rival): (mean, half, word) for steps, rival, mean, half, word in verdicts(kept)}
     rows = []
     for steps, rivals in kept["judged"].items():
         for rival, (name, rate, losses) in rivals.items():
             cells = [f"{int(steps):,}", rival, name, f"{rate:g}", "{:.4f} ± {:.4f}".format(*student(losses))]
-            mean, half, word = apart.get((int(steps), rival), (0, 0, ""))
+            mean, half, word = reached.get((int(steps), rival), (0, 0, ""))
             rows.append([*cells, f"{mean:+.4f} ± {half:.4f}" if word else "", word])
     head = ["steps", "rival", "schedule", "lr", "test loss, fresh seeds and split", "chosen exponent minus this"]
     return table([*head, "chosen exponent is"], rows)
@@ -180,9 +186,8 @@ def lines(kept):
         for name, values in by_name.items():
             for i, rate in enumerate(rates):
                 cells = [f"{m:.4f} ± {e:.4f}" for m, e in (student(values[i, :, k]) for k in range(3))]
-                mean, error = student(values[i, :, 1] - by_name[REFERENCE][i, :, 1])
-                apart = "" if name == REFERENCE else f"{mean:+.4f} ± {error:.4f}"
-                rows.append([name, f"{rate:g}", *cells[:2], apart, cells[2]])
+                beside = "" if name == REFERENCE else "{:+.4f} ± {:.4f}".format(*apart(kept, steps, name)[i])
+                rows.append([name, f"{rate:g}", *cells[:2], beside, cells[2]])
         head = ["schedule", "lr", "training loss", "test loss", "minus that of cosine", "test accuracy"]
         page += [f"{int(steps):,} steps:", "", *table(head, rows), ""]
     return page
