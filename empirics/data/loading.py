@@ -61,7 +61,7 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
         data = _held_out(data, table)
     if wanted := table.classes or tuple(name for group in table.groups for name in group):
         data = _of_classes(data, wanted, "classes" if table.classes else "groups")
-    if table.samples:
+    if table.samples and "samples" not in options:
         data = _fewer(data, table.samples)
     if table.groups:
         data = _grouped(data, table.groups)
@@ -73,7 +73,8 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     return data
 
 
-#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part.
+#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part; those with `samples`
+#: choose the samples.
 OPTIONS = {
     "digits": ("test_share", "test_seed"),
     "digits-images": ("test_share", "test_seed"),
@@ -81,6 +82,8 @@ OPTIONS = {
     "arrays": ("path",),
     "torchvision": ("dataset", "path", "download"),
     "modular-addition": ("modulus",),
+    "permutations": ("letters",),
+    "library-text": ("context", "samples"),
 }
 
 
