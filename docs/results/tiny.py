@@ -1,4 +1,4 @@
-"""Networks small enough to mix: what fails of the Gibbs claims, and what of it the gas in its own potential predicts."""
+"""Networks small enough to mix: how the Gibbs claims fail, and what the gas in its own potential predicts of it."""
 
 from tables import cell, directions, find, folded, reached, section, table
 from unit import FORMS, beside, drawn

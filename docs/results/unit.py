@@ -1,4 +1,4 @@
-"""One unit whose minibatch noise is that of a Gibbs law, and what becomes of it on raw inputs or with a hidden layer."""
+"""One unit whose minibatch noise is that of a Gibbs law, and what raw inputs or a hidden layer make of it."""
 
 import matplotlib.pyplot as plt
 import numpy as np
