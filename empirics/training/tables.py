@@ -109,10 +109,10 @@ class NetworkTraining(OptimizerTable):
         Samples per step.
     minibatches
         ``"independent"``: every run draws its own, with replacement; ``"epochs"``: its own without replacement, all
-        samples in a new order in every epoch (the noise of the steps of an epoch then adds up to zero, and the steps of
-        a run measure no mean gradient: use `expected_loss`); ``"shared"``: all runs of a seed see the same samples in
-        the same order (differences over the grid are then free of shared noise, but no evidence for a Maxwell
-        relation).
+        samples in a new order in every epoch (the noise of an epoch then adds up to zero; a step takes samples that the
+        weights have not been fitted to since the last epoch, so its loss is above that of the whole set, and its
+        gradient is not centred on that of the set); ``"shared"``: all runs of a seed see the same samples in the same
+        order (differences over the grid are then free of shared noise, but no evidence for a Maxwell relation).
     halves
         Compute the gradient of a minibatch as the mean of the gradients of its two halves. Measuring the noise then
         needs no extra pass. Without BatchNorm nothing else changes; BatchNorm uses the statistics of each half.
