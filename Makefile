@@ -1,7 +1,8 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
 # make check-long: the rest. make book: write the pages of the book into docs/book
-# (make docs does it too). make results-NAME: run what is missing of the experiments of
-# docs/results/NAME.md and write that page again (cifar: an hour and more, with the images at cifar10.tar).
+# (make docs does it too). make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
+# make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
+# (cifar: an hour and more, with the images at cifar10.tar). make check-pages: is every page what the summaries say?
 # make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
 # make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
@@ -17,7 +18,7 @@ WORKERS ?= 2
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
 GPU_PYTHON ?=
 
-.PHONY: setup demo test lint types unit check-long gpu-check book results-watched docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long gpu-check book check-pages measure-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -30,7 +31,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/thermo-theory demo
 
-test: setup lint types unit
+test: setup lint types check-pages unit
 
 lint:
 	$(BIN)/ruff check --quiet --output-format concise
@@ -57,14 +58,20 @@ gpu-check:
 book: setup
 	$(BIN)/python -m thermo_theory.book docs/book
 
+check-pages: setup
+	$(BIN)/python docs/results/pages.py check
+
 results-%: setup
-	$(BIN)/python docs/results/$*.py --runs runs
+	$(BIN)/python docs/results/pages.py build $*
 
-results-watched: setup
+measure-%: setup
+	$(BIN)/python docs/results/pages.py measure $* --runs runs
+
+measure-watched: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[transformers]"
-	$(BIN)/python docs/results/watched.py --runs runs
+	$(BIN)/python docs/results/pages.py measure watched --runs runs
 
-docs: $(VENV)/.docs book
+docs: $(VENV)/.docs check-pages book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
 
 $(VENV)/.docs: $(VENV)/.ready

@@ -1,13 +1,10 @@
-"""Runs the digits network under three protocols and five optimisers and writes docs/results/digits.md.
+"""The digits network under three protocols and five optimisers."""
 
-python docs/results/digits.py --runs runs
-
-What is not in the folder of runs yet is run first: a quarter of an hour of one core in all.
-"""
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import asked, available, cell, counts, find, judged, save, shown, span, svg_style, table, usable, write
+from tables import cell, counts, find, folded, reached, save, shown, span, svg_style, table, usable
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
@@ -39,7 +36,9 @@ NOT_DERIVED = {
     "digits-sphere-adamw": "sphere, both Adams",
 }
 
+#: Experiments by the steps between two snapshots.
 SPACINGS = {12: "digits-spacing-12", 60: "digits", 400: "digits-spacing-400"}
+NAMES = tuple(dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()]))
 
 #: Rows of the table of verdicts: claim, a regular expression for the form's title, what it is called.
 FORMS = {
@@ -79,7 +78,7 @@ def form_of(verdict):
 
 def verdict_table(found):
     """One table of all: one row per form, one column per experiment."""
-    columns = [{form_of(one): one for one in verdicts} for _, verdicts, _ in found.values()]
+    columns = [{form_of(one): one for one in reached(stored.verdicts)} for stored in found.values()]
     head = ["claim", "form", "kind", "theory", *(JUDGED[name] for name in found)]
     rows = []
     for form, words in FORMS.items():
@@ -93,14 +92,16 @@ def verdict_table(found):
 
 def reasons(found):
     """Why forms of symmetry and physics are inconclusive, or disagree, by experiment."""
-    for name, (_, verdicts, notes) in found.items():
-        said = dict.fromkeys(f"{one.claim}: {one.reason}" for one in verdicts if one.verdict != "agrees")
+    for name, stored in found.items():
+        said = dict.fromkeys(
+            f"{one.claim}: {one.reason}" for one in reached(stored.verdicts) if one.verdict != "agrees"
+        )
         by_reason: dict = {}
         for line in said:
             claim, _, reason = line.partition(": ")
             by_reason.setdefault(reason, []).append(claim)
         listed = [f"{', '.join(dict.fromkeys(claims))}: {reason}" for reason, claims in by_reason.items()]
-        listed += [note for note in notes if "steps are too large" in note]
+        listed += [note for note in stored.notes if "steps are too large" in note]
         yield f"- **{JUDGED[name]}**: {'; '.join(listed)}."
 
 
@@ -169,27 +170,24 @@ def spacing(found):
     """The table and the figure of what the spacing of snapshots does to the entropy."""
     head = ["steps between snapshots", "neighbours next in time", "path entropies", "independent samples, median"]
     head += [f"{words}: log lr, log wd" for words in ("all neighbours", "window")] + ["difference: all", "window"]
-    rows, series = [], []
+    rows = []
     for steps, name in SPACINGS.items():
-        if name not in found:
-            continue
-        runs = found[name]
-        data = usable(runs)
-        lags = runs.tree["snapshots"]["neighbour_lag"].values[runs.dataset["status"].values == "ok"]
-        next_in_time = float((np.abs(lags) == 1).mean())
+        data, next_in_time = usable(found[name]), found[name].more["digits"]["next in time"]
         plain, apart = slopes(data, "entropy_sphere"), slopes(data, "entropy_sphere_theiler")
-        series.append((steps, plain, apart, next_in_time))
         cells = [f"{steps}", f"{next_in_time:.0%}", f"{float(data['path_entropy'].mean()):.0%}"]
         cells += [f"{float(data['effective_sample_size'].median()):.0f}"]
         cells += [f"{shown(one[0])}, {shown(one[1])}" for one in (plain, apart)]
         rows.append([*cells, shown(plain[2]), shown(apart[2])])
-    if series:
-        draw(series)
     return table(head, rows)
 
 
-def draw(series):
+def draw(found):
     """Slopes and share of path neighbours over the spacing."""
+    svg_style("digits")
+    series = []
+    for steps, name in SPACINGS.items():
+        data, share = usable(found[name]), found[name].more["digits"]["next in time"]
+        series.append((steps, slopes(data, "entropy_sphere"), slopes(data, "entropy_sphere_theiler"), share))
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[2, 1])
     steps = [one[0] for one in series]
     names = ("log lr", "log wd", "difference")
@@ -215,25 +213,28 @@ def draw(series):
     save(figure, "digits-spacing")
 
 
-def main():
-    """Run what is not there yet and write the page."""
-    given = asked()
-    svg_style("digits")
-    there, missing = available(dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()]), given)
-    found = {name: judged(name, given.runs) for name in JUDGED if name in there}
-    others = {name: judged(name, given.runs)[0] for name in NOT_DERIVED if name in there}
-    close = {name: judged(name, given.runs)[0] for name in SPACINGS.values() if name in there}
-    every = {name: runs for name, (runs, *_) in found.items()} | others | close
-    write(
-        "digits",
-        verdicts=verdict_table(found),
-        symmetries=symmetries(others),
-        spacing=spacing(close),
-        states=states(every),
-        reasons=reasons(found),
-        missing=missing,
-    )
+def reduce(runs):
+    """How many of the nearest neighbours are next in time, in runs that count."""
+    lags = runs.tree["snapshots"]["neighbour_lag"].values[runs.dataset["status"].values == "ok"]
+    return {"next in time": float((np.abs(lags) == 1).mean())}
 
 
-if __name__ == "__main__":
-    main()
+def parts(found):
+    """What words/digits.md asks for."""
+    judged = {name: found[name] for name in JUDGED}
+    sgd, steps = found["digits"], usable(found["digits-spacing-400"])
+    mixing = sgd.dataset["effective_sample_size"].values[sgd.dataset["status"].values == "ok"]
+    blocks = next(one for one in sgd.notes if one.startswith("mixture of"))
+    return {
+        "verdicts": folded("Every claim under every protocol and optimiser", verdict_table(judged)),
+        "symmetries": symmetries({name: found[name] for name in NOT_DERIVED}),
+        "spacing": spacing(found),
+        "states": folded("What the runs are like", states(found)),
+        "reasons": folded("Reasons for what does not agree", reasons(judged)),
+        "path": f"{float(usable(sgd)['path_entropy'].mean()):.0%}",
+        "mixing": f"{(mixing < 50).mean():.0%}",
+        "temperatures": re.search(r"ranges from ([\d.]+) .* to ([\d.]+) ", blocks).expand(r"\1 to \2"),
+        "thermometer": thermometer(steps),
+        "diverged": str(int((found["digits-elr"].dataset["status"] == "diverged").sum())),
+        "warm": str(int((found["digits-elr-warm"].dataset["status"] == "diverged").sum())),
+    }

@@ -97,6 +97,11 @@ def find(verdicts, claim, words):
     return next((one for one in verdicts if one.claim == claim and re.search(words, one.title)), None)
 
 
+def reached(verdicts):
+    """Verdicts on what was measured."""
+    return [one for one in verdicts if one.verdict != "not measured"]
+
+
 def cell(verdict, marks=MARKS, theory=None):
     """A verdict in a table: the number with half its interval, and a mark; its own theory where the row has another."""
     if verdict is None:
@@ -133,17 +138,22 @@ def table(head, rows):
     return [first, "|" + "---|" * len(head), *rest]
 
 
-def section(name, runs, verdicts, *lines):
-    """Lines of a section of the page: statuses, the table of verdicts, and why what does not agree does not."""
+def folded(title, lines):
+    """Lines of a block that is closed until a reader opens it."""
+    return ["<details>", f"<summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
+def section(stored, verdicts):
+    """Lines on an experiment: statuses, the table of verdicts, and why what does not agree does not."""
     rows = []
     for one in verdicts:
         measured, title = bracketed(one.measured, one.low, one.high), one.title.replace("|", "\\|")
         rows.append([one.claim, title, one.kind, f"{one.theory:.4g}", measured, one.verdict])
     reasons = dict.fromkeys(one.reason for one in verdicts if one.verdict != "agrees")
     return [
-        *(f"## {name}", "", f"Runs: {counts(runs.dataset)}.", *lines, ""),
+        *(f"Runs: {counts(stored.dataset)}.", ""),
         *table(["claim", "form", "kind", "theory", "measured", "verdict"], rows),
-        *("", *(f"- {reason}" for reason in reasons), ""),
+        *("", *(f"- {reason}" for reason in reasons)),
     ]
 
 
@@ -187,9 +197,14 @@ def svg_style(salt):
     mpl.rcParams |= {"svg.hashsalt": salt, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def save(figure, name):
-    """Write a figure as SVG."""
+#: Hash of what the figures show, which they carry; pages.py sets it.
+DRAWN_FROM = ""
+
+
+def save(figure, name, ending="svg", **settings):
+    """Write a figure, with the hash of what it was drawn from."""
     figure.tight_layout()
     FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
+    kept = {"Description": DRAWN_FROM} | ({"Date": None} if ending == "svg" else {})
+    figure.savefig(FIGURES / f"{name}.{ending}", metadata=kept, **settings)
     plt.close(figure)

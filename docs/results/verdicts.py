@@ -1,70 +1,69 @@
-"""Judges all results in a folder of runs and writes docs/results/verdicts.md: claim, system, protocol, optimiser.
+"""Every verdict in one table: claim by system, protocol and optimiser."""
 
-python docs/results/verdicts.py --runs runs
-"""
+from stored import EXPERIMENTS, SUMMARIES
+from tables import MARKS, counts, directions, folded, table
 
-from tables import EXPERIMENTS, MARKS, asked, counts, directions, finished, table, write
-
-import empirics
-
-CLAIMS = tuple(f"V{i}" for i in range(10))
-
-#: Which page tells of an experiment: by the beginning of its name, the longest first.
-PAGES = ("averaging", "cifar", "control", "digits", "generalisation", "grokking", "isotropic", "remainder", "sphere")
-PAGES += ("tiny", "width")
-NAMED = {"averaging": "generalisation", "control": "controls"}
+CLAIMS = tuple(f"V{i}" for i in range(12))
+FILES = {path.stem for path in EXPERIMENTS.glob("*.toml")}
+NAMES = tuple(sorted(FILES & {path.stem for path in SUMMARIES.glob("*.json")}))
 
 
-def linked(name):
-    """The experiment's name, with a link to the page that tells of it."""
-    start = next((page for page in PAGES if name.startswith(page)), None)
-    return f"[{name}]({NAMED.get(start, start)}.md)" if start else name
+def pages_of(names):
+    """Which page shows an experiment: of those that name it, the one with the fewest experiments."""
+    import pages  # which imports this file
+
+    others = [pages.page(name) for name in pages.every_page() if name not in ("verdicts", "README")]
+    shown = {name: one.name for one in sorted(others, key=lambda one: -len(one.names)) for name in one.names}
+    return {name: shown[name] for name in names if name in shown}
 
 
-def system(runs):
+def system(stored):
     """Network or gas, and its number m of directions."""
-    experiment = runs.experiment
-    model = getattr(experiment, "model", None)
-    return f"{model.name if model else 'gas'}, m = {directions(runs.dataset):,}"
+    model = getattr(stored.experiment, "model", None)
+    return f"{model.name if model else 'gas'}, m = {directions(stored.dataset):,}"
 
 
-def rows(name, runs, verdicts):
-    """Lines of the table: one a protocol and optimiser."""
-    pairs = list(dict.fromkeys((one.protocol, one.optimizer) for one in verdicts))
-    found = []
-    for protocol, optimizer in pairs:
-        cells = []
-        for claim in CLAIMS:
-            forms = [
-                one for one in verdicts if (one.claim, one.protocol, one.optimizer) == (claim, protocol, optimizer)
+def rows(stored, page):
+    """Lines of the table: one per protocol and optimiser."""
+    for protocol, optimizer in dict.fromkeys((one.protocol, one.optimizer) for one in stored.verdicts):
+        of = [one for one in stored.verdicts if (one.protocol, one.optimizer) == (protocol, optimizer)]
+        cells = ["".join(MARKS[one.verdict] for one in of if one.claim == claim) for claim in CLAIMS]
+        name = f"[{stored.name}]({page}.md)" if page else stored.name
+        yield [name, system(stored), protocol, optimizer, counts(stored.dataset), *cells]
+
+
+def parts(found):
+    """What words/verdicts.md asks for."""
+    page, titles = pages_of(found), {}
+    for one in (verdict for stored in found.values() for verdict in stored.verdicts):
+        titles.setdefault(one.claim, {}).setdefault(one.title, one.kind)
+    body = [row for name, stored in found.items() for row in rows(stored, page.get(name))]
+    words = [one for stored in found.values() for one in stored.verdicts if one.kind != "identity"]
+    missing = sorted(FILES - found.keys())
+    return {
+        "verdicts": table(["experiment", "system", "protocol", "optimiser", "runs", *CLAIMS], body),
+        "missing": ", ".join(f"`{name}`" for name in missing),
+        "forms": folded("Forms of the claims, in the order of their signs", [
+            f"- {claim}: " + "; ".join(f"{title} ({kind})" for title, kind in titles[claim].items())
+            for claim in CLAIMS if claim in titles
+        ]),
+        "experiments": str(len(found)),
+        "counted": ", ".join(f"{sum(one.verdict == word for one in words):,} {word}" for word in MARKS),
+        "networks": network_counts(found),
+    }  # fmt: skip
+
+
+def network_counts(found):
+    """Table of verdicts on symmetry and on physics, for networks and for the gas."""
+    body = []
+    for kind in ("symmetry", "physics"):
+        for where, gas in (("the exact gas", True), ("networks", False)):
+            of = [
+                one
+                for name, stored in found.items()
+                if (stored.attrs["kind"] == "isotropic") == gas and not name.startswith("control-")
+                for one in stored.verdicts
+                if one.kind == kind
             ]
-            cells.append("".join(MARKS[one.verdict] for one in forms))
-        found.append([linked(name), system(runs), protocol, optimizer, counts(runs.dataset), *cells])
-    return found
-
-
-def main():
-    """Write the page."""
-    folder = asked().runs
-    body, forms, missing = [], {}, []
-    for name in sorted(path.stem for path in EXPERIMENTS.glob("*.toml")):
-        if not finished(name, folder):
-            missing.append(f"`{name}`")
-            continue
-        runs = empirics.load(folder / name)
-        verdicts = list(empirics.compare(runs))
-        body += rows(name, runs, verdicts)
-        for one in verdicts:
-            forms.setdefault((one.claim, one.protocol, one.optimizer), {}).setdefault(one.title, one.kind)
-    titles = {}
-    for (claim, _, _), of_claim in sorted(forms.items(), key=lambda item: item[0]):
-        for title, kind in of_claim.items():
-            titles.setdefault(claim, {}).setdefault(title, kind)
-    lines = table(["experiment", "system", "protocol", "optimiser", "runs", *CLAIMS], body)
-    legend = [f"- {claim}: " + "; ".join(f"{t} ({k})" for t, k in of.items()) for claim, of in titles.items()]
-    rest = [f"Files without finished runs here: {', '.join(missing)}."] if missing else []
-    write("verdicts", verdicts=lines, missing=rest, forms=legend)
-
-
-if __name__ == "__main__":
-    main()
+            body.append([f"{kind}, {where}", *(f"{sum(one.verdict == word for one in of)}" for word in MARKS)])
+    return table(["forms of", *MARKS], body)
