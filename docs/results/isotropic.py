@@ -5,7 +5,7 @@ import isotropic_processes
 import matplotlib.pyplot as plt
 import numpy as np
 import stored
-from paper import ISOTROPIC, LR, excess, isotropic_rows, published, straight_lines, with_steps
+from paper import ISOTROPIC, excess, isotropic_rows, published, straight_lines, with_steps
 from tables import cell, folded, save, shown, svg_style, table
 
 from empirics.claims import judge, tables_of
