@@ -61,6 +61,8 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
         data = _held_out(data, table)
     if table.classes:
         data = _of_classes(data, table.classes)
+    if table.groups:
+        data = _grouped(data, table.groups)
     if table.samples:
         data = _fewer(data, table.samples)
     if table.components or table.whiten:
@@ -107,12 +109,23 @@ def _check_augmentation(data: Dataset, table: Data) -> None:
         raise DataError(f"[data] shift = {table.shift}: must be below {side}, the shorter side of the images")
 
 
-def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
+def _grouped(data: Dataset, groups: tuple[tuple[str, ...], ...]) -> Dataset:
+    """Merge the classes of each group into one, named after them, and leave out the others."""
+    found = _of_classes(data, tuple(name for group in groups for name in group), "groups")
+    group_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    test = None if found.test_labels is None else group_of[found.test_labels]
+    names = tuple("+".join(group) for group in groups)
+    return dataclasses.replace(
+        found, labels=group_of[found.labels], test_labels=test, classes=len(groups), class_names=names
+    )
+
+
+def _of_classes(data: Dataset, wanted: tuple[str, ...], key: str = "classes") -> Dataset:
     """Keep some classes, in the given order; refuse one that does not exist."""
     names = data.class_names or tuple(map(str, range(data.classes)))
     for name in wanted:
         if name not in names:
-            raise DataError(f"[data] classes: no class {name!r} in {data.name!r} (there are {', '.join(names)})")
+            raise DataError(f"[data] {key}: no class {name!r} in {data.name!r} (there are {', '.join(names)})")
     numbers = np.array([names.index(name) for name in wanted])
     inputs, labels = _renumbered(data.inputs, data.labels, numbers)
     found = dataclasses.replace(data, inputs=inputs, labels=labels, classes=len(wanted), class_names=wanted)
@@ -120,7 +133,7 @@ def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
         return found
     inputs, labels = _renumbered(data.test_inputs, data.test_labels, numbers)
     if not len(labels):
-        raise DataError(f"[data] classes: the test set of {data.name!r} has no sample of {', '.join(wanted)}")
+        raise DataError(f"[data] {key}: the test set of {data.name!r} has no sample of {', '.join(wanted)}")
     return dataclasses.replace(found, test_inputs=inputs, test_labels=labels)
 
 
