@@ -37,7 +37,7 @@ NUMBERS = {
 MARGIN = 0.1
 
 
-# ----------------------------------------------------------------------------------------------- seeds as random effects
+# --------------------------------------------------------------------------------------- seeds as random effects
 def variants():
     """The Latin square: levels of head, split and initialisation, and the experiment made from digits-seeds.toml."""
     base = Experiment.from_file(EXPERIMENTS / "digits-seeds.toml")
@@ -122,7 +122,7 @@ def effects(found):
     return parts | {"components": table([*head[:-1], "grids that agree"], lines)}
 
 
-# ------------------------------------------------------------------------------------------ with and without replacement
+# --------------------------------------------------------------------------------------- with and without replacement
 def same_rates(found, name):
     """Mean over runs of a number by epochs over that with replacement, at the same rates."""
     plain, epochs = (usable(found[one]).sortby(["lr", "weight_decay"]) for one in ("digits", "digits-epochs"))
