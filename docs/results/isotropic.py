@@ -18,7 +18,9 @@ from thermo_theory import FixedELR, FixedLR, derive, vmf
 DIMENSIONS = {"paper": 3, "20": 20, "200": 200, "1000": 1000, "43692": 43692}
 #: Noise that breaks one assumption.
 BROKEN = ("anisotropic", "axis", "inhomogeneous", "heavy-tailed")
-OPTIMISERS = ("momentum", "nesterov", "adamw", "adam-l2", "normalised-sgd", "signsgd")
+#: Optimisers, those first of which a temperature is derived.
+HEATED = ("momentum", "nesterov", "adamw", "adam-l2")
+OPTIMISERS = (*HEATED, "normalised-sgd", "signsgd")
 STUDIES = ("isotropic-processes", "homogeneous-gas")
 NAMES = (*(f"isotropic-{name}" for name in (*DIMENSIONS, "starts", *BROKEN, *OPTIMISERS)), *STUDIES)
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed", "#525252")
@@ -236,7 +238,7 @@ def optimisers(gas):
         slow = rates["eta"] * rates["lam"] < 1e-4
         radius = law.radius(**{key: rates[key] for key in law.radius.arguments})
         cells = [shown(mean_of((np.sqrt(data["radius_sq"].values) / radius)[slow]), 3), "–"]
-        if hasattr(law, "temperature"):
+        if name in HEATED:
             heat = law.temperature(**{key: rates[key] for key in law.temperature.arguments})
             cells[1] = shown(mean_of((data["loss"].values / vmf.energy(d=d, T=heat))[slow]), 3)
         u, v = np.log(rates["eta"]), np.log(rates["lam"])
