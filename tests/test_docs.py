@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Pages whose Python is a session, and the least number of examples in it.
 SESSIONS = {
-    "refresher": 17,
     "own-estimator": 7,
     "glossary": 4,
 }
