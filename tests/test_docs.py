@@ -26,6 +26,10 @@ SESSIONS = {
 }
 
 
+#: Entries of the navigation, each with its table of contents.
+ENTRIES = ("learn", "use", "evidence", "reference")
+
+
 def blocks(page, language):
     """The code blocks of a page in a language."""
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -59,8 +63,8 @@ def test_the_network_of_the_how_to_is_trained(tmp_path, monkeypatch, one_thread)
 
 
 def test_every_page_is_in_a_table_of_contents():
-    index = (DOCS / "index.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
+    tables = "".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("index", *ENTRIES))
+    named = set(re.findall(r"^([\w/-]+)$", tables, flags=re.MULTILINE))
     assert {page.stem for ending in ("md", "ipynb") for page in DOCS.glob(f"*.{ending}")} - {"index"} <= named
 
 
@@ -81,7 +85,7 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site, built by what `make docs` says, with the book's pages as they are now."""
-    if not all(find_spec(name) for name in ("sphinx", "myst_parser", "furo", "numpydoc", "latex2mathml")):
+    if not all(find_spec(name) for name in ("sphinx", "myst_nb", "furo", "numpydoc", "latex2mathml")):
         pytest.skip("the extra docs is not installed (make docs installs it)")
     out = tmp_path_factory.mktemp("site")
     book.write(DOCS / "book")
