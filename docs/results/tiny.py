@@ -6,13 +6,10 @@ from unit import FORMS, beside, drawn
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
     "tiny-rms": ("its own noise", "o", "#d55e00"),
-    "tiny-rms-gain": ("the same, five times as large", "s", "#e69f00"),
     "tiny-rms-tanh": ("tanh", "^", "#cc79a7"),
     "tiny-layer": ("LayerNorm", "v", "#000000"),
-    "tiny-rms-added-50": ("isotropic noise added, 0.5", "D", "#56b4e9"),
     "tiny-rms-added-90": ("isotropic noise added, 0.9", "P", "#0072b2"),
     "tiny-rms-added-99": ("isotropic noise added, 0.99", "X", "#009e73"),
-    "tiny-rms-200": ("200 weights", "", "#999999"),
 }
 NAMES = tuple(SHOWN)
 
@@ -28,7 +25,7 @@ def matrix(found):
 
 def draw(found):
     """Measured moments over those that H and Sigma predict."""
-    drawn(found, {name: one for name, one in SHOWN.items() if one[1]}, "tiny")
+    drawn(found, SHOWN, "tiny")
 
 
 def parts(found):
