@@ -255,11 +255,14 @@ def planted(tree, path):
     return copy
 
 
-def test_the_page_on_advice_is_current_and_every_score_behind_it_counts(script):
-    watched, tables = script("watched"), script("tables")
-    networks = json.loads(watched.SUMMARY.read_text(encoding="utf-8"))
-    current = (PAGES / "watched.md").read_text(encoding="utf-8")
-    assert tables.filled("watched", **watched.page(networks)) == current
+def test_every_score_behind_the_page_on_advice_counts(script):
+    watched, networks = script("watched"), script("stored").load("watched").more["watched"]
+
+    def shown(of):
+        parts = watched.parts({"watched": SimpleNamespace(more={"watched": of})})
+        return ["".join(lines) for lines in parts.values()]
+
+    current = shown(networks)
     none = all(row[-1] == "withdrawn" for row in watched.verdicts(networks))
     assert ("none of it is kept as advice" in (PAGES.parent / "probe.md").read_text(encoding="utf-8")) == none
     for name, one in networks.items():
@@ -269,7 +272,7 @@ def test_the_page_on_advice_is_current_and_every_score_behind_it_counts(script):
         others = [("as found", column) for column in one["scores"]["as found"].keys() & watched.SHOWN.keys()]
         for choice, column in [*((choice, "test loss") for choice in one["scores"]), *others]:
             changed = planted(networks, (name, "scores", choice, column, 2))
-            assert tables.filled("watched", **watched.page(changed)) != current, (name, choice, column)
+            assert shown(changed) != current, (name, choice, column)
 
 
 def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(script):
@@ -286,3 +289,13 @@ def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(s
         choices.helps(each) for each in ([better], [better, open_], [better, better, worse], [better, worse])
     )
     assert not choices.helps([better, better, open_, open_, open_])
+
+
+# ------------------------------------------------------------------------------------------------ edge of stability
+def test_the_largest_eigenvalue_by_lanczos_is_that_of_the_matrix(script):
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((3, 40, 40))
+    matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1))
+    start = torch.from_numpy(rng.standard_normal((3, 40)))
+    found = script("edge_states").largest(lambda v: torch.einsum("rij,rj->ri", matrices, v), start, 25)
+    assert found.numpy() == pytest.approx(np.linalg.eigvalsh(matrices.numpy())[:, -1], rel=1e-3)

@@ -89,7 +89,7 @@ class NetworkExperiment(Experiment):
     def _check_expected_loss(self) -> None:
         """Refuse the loss of the whole set where it is not the mean of the minibatch losses."""
         model = self.model
-        batch_norm = not model.file and model.name != "transformer" and model.norm == "batch"
+        batch_norm = not model.file and model.name not in ("transformer", "unit") and model.norm == "batch"
         if self.measure.expected_loss and batch_norm:
             raise ExperimentError(
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
