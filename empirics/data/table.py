@@ -49,6 +49,9 @@ class Data(TomlTable):
         their own test set (torchvision has one; images with a folder ``test``, and arrays, may have one).
     classes
         Classes that are kept, by name or number; all by default.
+    groups
+        Lists of classes, by name or number, that are merged into one class each; other classes are left out. `samples`
+        counts those of the classes before they are merged.
     samples
         Number of training samples, taking the first of every class in turn; 0 for all. For library-text the number of
         places in the text, evenly spaced; 0 for 16,384.
@@ -73,6 +76,7 @@ class Data(TomlTable):
     letters: int = key(integer(2, 5), 4)
     context: int = key(integer(1), 8)
     classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
+    groups: tuple[tuple[str, ...], ...] = key(lambda value: _groups(value), ())
     samples: int = key(integer(0), 0)
     components: int = key(integer(0), 0)
     whiten: bool = key(flag, False)
@@ -96,6 +100,8 @@ class Data(TomlTable):
             raise ExperimentError("[data] fresh_noise = true: must be false without label_noise")
         if self.test_seed and not self.test_share:
             raise ExperimentError(f"[data] test_seed = {self.test_seed}: must be left out without test_share")
+        if self.classes and self.groups:
+            raise ExperimentError("[data] classes: must be left out with groups, which selects the classes")
         self._check_torchvision()
         self._check_augmentation()
 
@@ -122,11 +128,27 @@ class Data(TomlTable):
 
 
 def _class_names(value: Any) -> tuple[str, ...]:
+    names = _names(value)
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise ValueError("must be two or more different classes")
+    return names
+
+
+def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(
         isinstance(each, (str, int)) and not isinstance(each, bool) for each in value
     ):
         raise ValueError("must be a list of names or numbers of classes")
-    names = tuple(map(str, value))
-    if len(names) == 1 or len(set(names)) < len(names):
-        raise ValueError("must be two or more different classes")
-    return names
+    return tuple(map(str, value))
+
+
+def _groups(value: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(each, (list, tuple)) and each for each in value):
+        raise ValueError("must be lists of names or numbers of classes, one for each group")
+    groups = tuple(map(_names, value))
+    names = [name for group in groups for name in group]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"must have every class in one group only; {twice[0]!r} is there twice")
+    if len(groups) == 1:
+        raise ValueError("must be two or more groups")
+    return groups
