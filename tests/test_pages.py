@@ -12,7 +12,8 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEXT = """<!-- typed: 0.125 -->
 # A page
 
-The relation {{ digits V3 "^Maxwell" agrees: holds }}: {{ digits V3 "^Maxwell" value.2 }} for rates up to 10 to the -0.75, or 0.125.
+The relation {{ digits V3 "^Maxwell" agrees: holds }}: {{ digits V3 "^Maxwell" value.2 }}
+for rates up to 10 to the -0.75, or 0.125.
 
 ![nothing](figures/made.svg)
 """
@@ -61,7 +62,7 @@ def test_a_page_as_it_was_built_is_right_and_says_what_it_stands_on(house):
     assert wrong(house) == ""
     text = (house.HERE / "made.md").read_text()
     one = house.summary("digits")
-    assert re.search(r"The relation holds: \d\.\d\d ± \d\.\d\d for rates", text)
+    assert re.search(r"The relation holds: \d\.\d\d ± \d\.\d\d\nfor rates", text)
     assert one.experiment_sha256[:12] in text
     assert one.commit[:9] in text
     assert "typed" not in text

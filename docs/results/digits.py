@@ -77,10 +77,10 @@ def form_of(verdict):
     return found
 
 
-def verdict_table(found):
+def verdict_table(found, names=JUDGED):
     """One table of all: one row per form, one column per experiment."""
     columns = [{form_of(one): one for one in reached(stored.verdicts)} for stored in found.values()]
-    head = ["claim", "form", "kind", "theory", *(JUDGED[name] for name in found)]
+    head = ["claim", "form", "kind", "theory", *(names[name] for name in found)]
     rows = []
     for form, words in FORMS.items():
         there = [column[form] for column in columns if form in column]

@@ -59,12 +59,12 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     data: Dataset = DATASETS.get(table.name)(**options)
     if table.test_share and "test_share" not in options:
         data = _held_out(data, table)
-    if table.classes:
-        data = _of_classes(data, table.classes)
+    if wanted := table.classes or tuple(name for group in table.groups for name in group):
+        data = _of_classes(data, wanted, "classes" if table.classes else "groups")
+    if table.samples and "samples" not in options:
+        data = _fewer(data, table.samples)
     if table.groups:
         data = _grouped(data, table.groups)
-    if table.samples:
-        data = _fewer(data, table.samples)
     if table.components or table.whiten:
         data = _principal(data, table.components, table.whiten)
     if table.label_noise and not table.fresh_noise:
@@ -73,7 +73,8 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     return data
 
 
-#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part.
+#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part; those with `samples`
+#: choose the samples.
 OPTIONS = {
     "digits": ("test_share", "test_seed"),
     "digits-images": ("test_share", "test_seed"),
@@ -81,6 +82,8 @@ OPTIONS = {
     "arrays": ("path",),
     "torchvision": ("dataset", "path", "download"),
     "modular-addition": ("modulus",),
+    "permutations": ("letters",),
+    "library-text": ("context", "samples"),
 }
 
 
@@ -110,17 +113,16 @@ def _check_augmentation(data: Dataset, table: Data) -> None:
 
 
 def _grouped(data: Dataset, groups: tuple[tuple[str, ...], ...]) -> Dataset:
-    """Merge the classes of each group into one, named after them, and leave out the others."""
-    found = _of_classes(data, tuple(name for group in groups for name in group), "groups")
+    """Merge classes, which are in the order of the groups, into one for each group, named after them."""
     group_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    test = None if found.test_labels is None else group_of[found.test_labels]
+    test = None if data.test_labels is None else group_of[data.test_labels]
     names = tuple("+".join(group) for group in groups)
     return dataclasses.replace(
-        found, labels=group_of[found.labels], test_labels=test, classes=len(groups), class_names=names
+        data, labels=group_of[data.labels], test_labels=test, classes=len(groups), class_names=names
     )
 
 
-def _of_classes(data: Dataset, wanted: tuple[str, ...], key: str = "classes") -> Dataset:
+def _of_classes(data: Dataset, wanted: tuple[str, ...], key: str) -> Dataset:
     """Keep some classes, in the given order; refuse one that does not exist."""
     names = data.class_names or tuple(map(str, range(data.classes)))
     for name in wanted:

@@ -30,8 +30,8 @@ class Data(TomlTable):
     Attributes
     ----------
     name
-        A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition` or
-        `torchvision`.
+        A data set of :mod:`empirics.data`: `digits`, `digits-images`, `images`, `arrays`, `modular-addition`,
+        `permutations`, `library-text` or `torchvision`.
     path
         For images the folder or tar file, for torchvision its data folder (`root`), for arrays the .npz file, written
         by ``numpy.savez(path, inputs=..., labels=...)``: `inputs` (sample, feature), (sample, token, entry) or
@@ -40,15 +40,21 @@ class Data(TomlTable):
         For torchvision: the class, e.g. ``"CIFAR100"``, and whether missing data may be downloaded.
     modulus
         For modular-addition: the modulus of the sums.
+    letters
+        For permutations: the number of letters, 2 to 5; all pairs of permutations are composed.
+    context
+        For library-text: the number of characters from which the next one is predicted.
     test_share, test_seed
         Share of the samples of every class that is held out as a test set, and the seed of the draw; for data without
         their own test set (torchvision has one; images with a folder ``test``, and arrays, may have one).
     classes
         Classes that are kept, by name or number; all by default.
     groups
-        Lists of classes, by name or number, each of which becomes one class; the other classes are left out.
+        Lists of classes, by name or number, that are merged into one class each; other classes are left out. `samples`
+        counts those of the classes before they are merged.
     samples
-        Number of training samples, taking the first of every class in turn; 0 for all.
+        Number of training samples, taking the first of every class in turn; 0 for all. For library-text the number of
+        places in the text, evenly spaced; 0 for 16,384.
     components, whiten
         Number of principal components onto which inputs are projected (0: all if whitened, else no projection), and
         whether each is scaled to variance 1.
@@ -67,6 +73,8 @@ class Data(TomlTable):
     name: str = key(one_of(DATASETS.names))
     path: str = key(maybe_text, "")
     modulus: int = key(integer(2), 97)
+    letters: int = key(integer(2, 5), 4)
+    context: int = key(integer(1), 8)
     classes: tuple[str, ...] = key(lambda value: _class_names(value), ())
     groups: tuple[tuple[str, ...], ...] = key(lambda value: _groups(value), ())
     samples: int = key(integer(0), 0)
@@ -115,7 +123,7 @@ class Data(TomlTable):
         key = "flip = true" if self.flip else f"shift = {self.shift}"
         if self.components or self.whiten:
             raise ExperimentError(f"[data] {key}: must be left out with components or whiten: no images remain")
-        if self.name in ("digits", "modular-addition"):
+        if self.name in ("digits", "modular-addition", "permutations", "library-text"):
             raise ExperimentError(f"[data] {key}: must be left out; the samples of {self.name!r} are not images")
 
 
