@@ -135,7 +135,7 @@ def record(name, folder, page, reduce):
         experiment_sha256=began["registered"]["experiment_sha256"],
         version=began["versions"]["thermo-theory"],
         commit=began["commit"] or "unknown",
-        measured=began["ended"][:10],
+        measured=next(one["ended"] for one in runs.provenance["sessions"] if one["ended"])[:10],  # others were stopped
         toml=runs.experiment.to_toml(),
         attrs={key: value for key, value in data.attrs.items() if key != "name"},
         verdicts=[{key: value for key, value in asdict(one).items() if key not in DERIVED} for one in verdicts],
