@@ -8,7 +8,7 @@ from typing import Any
 
 from empirics.pages.blocks import Cell, Section, TableBlock, Text, number
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.sections.verdicts import claim_words, known_claims, measured_cell
+from empirics.pages.sections.verdicts import measured_cell
 from empirics.pages.sections.wording import plural
 from empirics.pages.words import typeset
 
@@ -80,12 +80,12 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
         counts = ", ".join(f"{count} {status}" for status, count in one.statuses().items())
         folders.append((Cell(names[i], section=slugs[i]), plural(len(one), "run"), counts, _against(evidence, i)))
     rows: list[tuple[str | Cell, ...]] = []
-    known = {name: claim for verdicts in every for name, claim in known_claims(verdicts).items()}
+    labels = {line.claim: line.label for verdicts in every for line in verdicts.lines}
     for (claim, form, kind, protocol, optimizer), found in matrix(every):
         where = protocol + ("" if optimizer == "sgd" else f", {optimizer}")
         theory = next(row.theory for row in found if row is not None)
         cells = (measured_cell(row) if row is not None else Cell("not judged") for row in found)
-        rows.append((claim_words(claim, known), Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
+        rows.append((labels[claim], Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
     head = ("Claim", "Quantity tested", *names, "Theory", "Kind", "Protocol")
     return Section(
         "comparison",
