@@ -17,7 +17,8 @@ from empirics.experiment import Experiment
 from empirics.pages import drawing, evidence, figures, formulas, report, sections
 from empirics.results import Runs, label
 
-SECTIONS = ["verdicts", "v1", "v3", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+BACKGROUND = ["diagnostics", "kinds", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+SECTIONS = ["verdicts", "claims", "v1", "v3", "not-measured", *BACKGROUND]
 DIMENSION = 41
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -161,6 +162,7 @@ def test_every_verdict_is_there_in_words(page, runs):
 def test_the_figures_are_there_each_with_its_message(page):
     labels = " ".join(Reader(page).labels)
     for part in (
+        "runs in the plane of pressure and volume",
         "over the grid runs from",
         "percent of the prediction",
         "over the norm balance from",
@@ -252,7 +254,7 @@ def test_several_experiments_share_a_page(runs, tmp_path):
 
 def test_markdown_says_the_same_without_figures(runs, tmp_path):
     text = report(judged(runs), tmp_path / "page.md", format="markdown").read_text(encoding="utf-8")
-    assert text.count("\n## ") == len(SECTIONS)
+    assert text.count("\n## ") == 2 + len(BACKGROUND)
     # What the figures show is said in words.
     assert "Status of 12 runs over 4 values of learning rate" in text
     assert "minus its slope in log weight decay is the gas constant" in text
@@ -358,7 +360,7 @@ def test_formulas_are_those_of_the_derivations():
 def test_a_claim_that_is_not_known_has_a_section_that_says_its_form(runs, tmp_path):
     verdicts = Verdicts([dataclasses.replace(judged(runs)[0], claim="V99", title="all is well")], [], runs)
     text = report(verdicts, tmp_path / "page.md", format="markdown").read_text(encoding="utf-8")
-    section = text.split("## V99")[1].split("## The norm")[0]
+    section = text.split("### V99")[1].split("## Three kinds")[0]
     assert "all is well." in section
 
 

@@ -107,7 +107,8 @@ def test_a_page_tells_optimizers_apart(text):
     for words in (
         "# Is training an ideal gas?",
         "fixed learning rate, Adam with L2 decay",
-        "| Claim | Verdict, measured ± half the 95 % interval | Quantity tested | Kind | Protocol | Theory |",
+        "| Claim | Verdict | Measured | Predicted | Kind | Quantity tested |",
+        "| Radius law, fixed learning rate, AdamW (V1) | ",
         "in log lr minus 2 × slope in log weight decay is 2 R with",
         "The two slopes of its logarithm (¼ and −¼ in the simplest theory) must differ by exactly ½",
         "S/R − ½ log(lr/wd) depends on lr·wd alone",
