@@ -16,18 +16,7 @@ from empirics.claims.verdict import KINDS, Verdict
 if TYPE_CHECKING:
     from empirics.claims.base import Claim
 
-__all__ = [
-    "KIND_NAMES",
-    "MARKS",
-    "SEVERITY",
-    "Line",
-    "Tally",
-    "answer",
-    "lines_of",
-    "shown_first",
-    "tallies",
-    "unmeasured",
-]
+__all__ = ["KIND_NAMES", "MARKS", "SEVERITY", "Line", "Tally", "answer", "lines_of", "tallies", "unmeasured"]
 
 #: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
 MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "–"}
@@ -46,32 +35,20 @@ MEASURED_BY |= {"harmonic_": "implicit"}
 _REPEATED = ("the interval ", "the band ", "a significant trend ", "the local slopes ")
 
 
-def shown_first(row: Verdict) -> tuple[bool, int, int]:
-    """Sort verdicts: primary ones first, then the most severe, then physics before symmetry and identities."""
-    return not row.primary, SEVERITY.index(row.verdict), tuple(KIND_NAMES).index(row.kind)
-
-
 @dataclass(frozen=True)
 class Line:
-    """A claim with its verdicts.
+    """A claim with its verdicts."""
 
-    Attributes
-    ----------
-    claim, title, label : str
-        Its code, its human name, and both.
-    rows : tuple of Verdict
-        One for each of its forms.
-    """
-
-    claim: str
-    title: str
-    label: str
-    rows: tuple[Verdict, ...]
+    claim: str  # its code
+    title: str  # its human name
+    label: str  # both
+    rows: tuple[Verdict, ...]  # one for each of its forms
 
     @property
     def headline(self) -> Verdict:
-        """The verdict that stands for the claim."""
-        return min(self.rows, key=shown_first)
+        """The verdict that stands for the claim: of the primary ones the most severe, physics before the others."""
+        order = (SEVERITY, tuple(KIND_NAMES))
+        return min(self.rows, key=lambda r: (not r.primary, order[0].index(r.verdict), order[1].index(r.kind)))
 
     def marks(self, kind: str) -> str:
         """Signs of the verdicts of one kind; empty if it has none."""
@@ -107,11 +84,10 @@ class Tally:
 
     Examples
     --------
-    >>> print(Tally("symmetry", {"agrees": 3, "refused": 1, "not measured": 2}))
+    >>> print(Tally({"agrees": 3, "refused": 1, "not measured": 2}))
     3 of 4 agree; 1 refused; 2 not measured
     """
 
-    kind: str
     counts: Mapping[str, int]
 
     @property
@@ -124,17 +100,12 @@ class Tally:
         """Number that were measured."""
         return sum(self.counts.values()) - self.counts.get("not measured", 0)
 
-    @property
-    def others(self) -> str:
-        """Count the verdicts that are not agreement, in words."""
-        parts = ((word, self.counts.get(word, 0)) for word in MARKS if word != "agrees")
-        return "; ".join(
-            f"{count} {word.replace('disagrees', 'disagree') if count > 1 else word}" for word, count in parts if count
-        )
-
     def __str__(self) -> str:
-        agree = f"{self.agree} of {self.judged} agree{'s' * (self.judged == 1)}" if self.judged else ""
-        return "; ".join(filter(None, (agree, self.others))) or "none stated"
+        verb = {"disagrees": "disagree"}
+        parts = [f"{self.agree} of {self.judged} agree{'s' * (self.judged == 1)}"] if self.judged else []
+        for word, count in ((word, self.counts.get(word, 0)) for word in MARKS if word != "agrees"):
+            parts += [f"{count} {verb.get(word, word) if count > 1 else word}"] if count else []
+        return "; ".join(parts) or "none stated"
 
 
 def tallies(rows: Iterable[Verdict]) -> dict[str, Tally]:
@@ -143,7 +114,7 @@ def tallies(rows: Iterable[Verdict]) -> dict[str, Tally]:
     for row in rows:
         if row.primary or row.kind == "identity":
             counted[row.kind][row.verdict] = counted[row.kind].get(row.verdict, 0) + 1
-    return {kind: Tally(kind, counts) for kind, counts in counted.items()}
+    return {kind: Tally(counts) for kind, counts in counted.items()}
 
 
 def answer(rows: Iterable[Verdict]) -> str:
@@ -177,11 +148,7 @@ def answer(rows: Iterable[Verdict]) -> str:
 def unmeasured(found: Iterable[Line], experiment: Any = None) -> str:
     """Name the claims of which a form was not measured, and what would measure it; empty if there are none.
 
-    Parameters
-    ----------
-    found : iterable of Line
-    experiment : Experiment, optional
-        What was run: an option of its `[measure]` is named in place of the columns that it gives.
+    An option of the `[measure]` of the experiment is named in place of the columns that it gives.
     """
     by_need: dict[str, dict[str, None]] = {}
     for line in found:

@@ -330,12 +330,6 @@ class RunEvidence:
         radius[runs] = np.exp((_log(self.column("radius_sq")[runs]) - _log(ratio)) / 2)
         return radius if len(runs) else None
 
-    @cached_property
-    def radius_slopes(self) -> Slopes | None:
-        """Slopes of log r."""
-        squared = self.get("radius_sq")
-        return self.slopes_of(None if squared is None else 0.5 * _log(squared))
-
     def entropy_slopes(self, theiler: bool) -> Slopes | None:
         """Slopes of the entropy in units of R, with or without the Theiler window."""
         values = self.entropy_theiler if theiler else self.get("entropy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from empirics.claims.coordinates import Orbit
 from empirics.claims.exhibit import typeset
 from empirics.claims.overview import MARKS, Line
 from empirics.pages.blocks import Card, Strip, fixed, number, with_interval
@@ -17,7 +16,6 @@ __all__ = [
     "PROTOCOL_WORDS",
     "card",
     "sentence",
-    "slope_difference_words",
     "typeset",
     "where_words",
 ]
@@ -65,14 +63,6 @@ OPTIMIZER_WORDS = {
     "lars": "LARS",
     "lamb": "LAMB",
 }
-
-
-def slope_difference_words(orbit: Orbit) -> str:
-    """Name the difference of two slopes that symmetry fixes."""
-    by_rate, by_decay = orbit.slopes
-    if not by_rate:
-        return "−second"
-    return "difference" if by_decay == -1 else f"first − {-by_decay:g} × second"
 
 
 def where_words(protocol: str, optimizer: str) -> str:

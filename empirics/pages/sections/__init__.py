@@ -21,7 +21,7 @@ from empirics.pages.sections.wording import protocol_words, summary
 
 __all__ = ["runs_table", "sections", "summary"]
 
-Builder = Callable[[Any, RunEvidence], list[object]]
+Builder = Callable[[RunEvidence], list[object]]
 #: Identifier, title and builder of the sections that follow those of the claims, in the page's order.
 BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
@@ -66,16 +66,9 @@ def _experiment(verdicts: Any, evidence: RunEvidence, prefix: str = "") -> Itera
             continue
         parts = evidence.parts() if name in BY_PROTOCOL else [evidence]
         for part in parts:
-            mine = verdicts
-            if len(parts) > 1:
-                words = protocol_words(part)
-                blocks.append(Heading(words[:1].upper() + words[1:]))
-                mine = [
-                    verdict
-                    for verdict in verdicts
-                    if (verdict.protocol, getattr(verdict, "optimizer", "sgd")) == (part.protocol, part.optimizer)
-                ]
-            blocks += build(mine, part)
+            words = protocol_words(part)
+            blocks += [Heading(words[:1].upper() + words[1:])] if len(parts) > 1 else []
+            blocks += build(part)
         yield Section(prefix + name, title, tuple(blocks), folded=True)
 
 

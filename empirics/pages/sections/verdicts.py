@@ -70,9 +70,8 @@ def _tiles(verdicts: Any, evidence: RunEvidence) -> Tiles:
     tiles = []
     names = {"identity": "identities", "symmetry": "symmetry relations", "physics": "predictions of the gas"}
     for kind, one in tallies(verdicts).items():
-        share = f"{one.agree}/{one.judged}" if one.judged else "–"
         tone = next((word for word in SEVERITY if one.counts.get(word)), "not measured")
-        words = f"{'agree; ' if one.others and one.judged else 'agree' if one.judged else ''}{one.others}"
+        share, words = f"{one.agree}/{one.judged}", str(one).split(" ", 3)[-1] if one.judged else str(one)
         tiles.append(Tile(names[kind], share, f"{words}. {KIND_NAMES[kind]}: {KIND_SHORT[kind]}", tone))
     ok, others = int(evidence.ok.sum()), [f"{n} {name}" for name, n in evidence.statuses().items() if name != "ok"]
     tone = "disagrees" if others else "agrees"
