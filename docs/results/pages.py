@@ -123,7 +123,7 @@ def answer(query, asking):
     Raises
     ------
     ValueError
-        If it cannot be answered, or asserts a verdict that is another one.
+        If it cannot be answered, or asserts another verdict than the one that was reached.
     """
     if asked := VERDICT.fullmatch(query):
         return _of_verdict(query, *asked.groups())
@@ -247,10 +247,16 @@ def main():
         wrong = list(check())
         print(*wrong, sep="\n", file=sys.stderr)
         sys.exit(f"{len(wrong)} wrong" if wrong else 0)
-    for name in given.names or every_page():
-        if given.verb == "measure":
+    names, failed = given.names or every_page(), []
+    if given.verb == "measure":
+        for name in names:
             measure(name, given.runs, given.as_is)
-        build(name)
+    for name in names:
+        try:
+            build(name)
+        except ValueError as error:
+            failed.append(f"{name}: cannot be built: {error}")
+    sys.exit("\n".join(failed) or None)
 
 
 if __name__ == "__main__":
