@@ -185,6 +185,21 @@ def test_figures_follow_the_readers_colours(page):
         assert colour not in page
 
 
+def test_words_signs_and_series_have_contrast_in_every_setting(page):
+    def luminance(colour):
+        parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    settings = re.findall(r":root \{(.*?)\}", page, flags=re.DOTALL)
+    assert len(settings) == 3  # light, dark, print
+    for colours in (dict(re.findall(r"--([\w-]+): (#\w{6})", setting)) for setting in settings):
+        for name in set(colours) - {"paper", "card", "faint", "line"}:
+            for ground in ("paper", "card"):
+                dark, light = sorted(luminance(colours[one]) for one in (name, ground))
+                assert (light + 0.05) / (dark + 0.05) >= (3 if name.startswith("series") else 4.5), (name, ground)
+
+
 def test_what_comes_from_the_results_is_escaped(page):
     assert "norm balance &lt;1.002&gt; &amp; drifting" in page
 
