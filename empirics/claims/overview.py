@@ -102,7 +102,7 @@ class Tally:
 
     def __str__(self) -> str:
         verb = {"disagrees": "disagree"}
-        parts = [f"{self.agree} of {self.judged} agree{'s' * (self.judged == 1)}"] if self.judged else []
+        parts = [f"{self.agree} of {self.judged} agree"] if self.judged else []
         for word, count in ((word, self.counts.get(word, 0)) for word in MARKS if word != "agrees"):
             parts += [f"{count} {verb.get(word, word) if count > 1 else word}"] if count else []
         return "; ".join(parts) or "none stated"

@@ -71,7 +71,7 @@ def _tiles(verdicts: Any, evidence: RunEvidence) -> Tiles:
     names = {"identity": "identities", "symmetry": "symmetry relations", "physics": "predictions of the gas"}
     for kind, one in tallies(verdicts).items():
         tone = next((word for word in SEVERITY if one.counts.get(word)), "not measured")
-        share, words = f"{one.agree}/{one.judged}", str(one).split(" ", 3)[-1] if one.judged else str(one)
+        share, words = (f"{one.agree}/{one.judged}", str(one).split(" ", 3)[-1]) if one.judged else ("–", str(one))
         tiles.append(Tile(names[kind], share, f"{words}. {KIND_SHORT[kind].capitalize()}", tone))
     ok, others = int(evidence.ok.sum()), [f"{n} {name}" for name, n in evidence.statuses().items() if name != "ok"]
     tone = "disagrees" if others else "agrees"
