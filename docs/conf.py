@@ -18,6 +18,7 @@ extensions = [
     "numpydoc",
     "mathml",  # _ext/
     "generated",  # _ext/
+    "explorers",  # _ext/
 ]
 exclude_patterns = ["_ext", "_static", "results/words", "**/.*"]
 root_doc = "index"

@@ -81,8 +81,7 @@ const KEPT = {isotherm: "temperature", adiabat: "entropy", isobar: "weight decay
 function unwatchable(v) {
   if (v.optimizer !== "sgd") return `The walkers run plain SGD; the numbers below are those of ${LAWS[v.optimizer].title}.`;
   if (v.d > 50) return `The walkers have up to 50 weights; the numbers below are those of ${written(v.d)}.`;
-  const steps = warning(stationary(v));
-  if (steps) return steps;
+  if (warning(stationary(v))) return "No walkers: the formulas would not describe them.";
   const slow = RELAXATION["fixed-lr"].norm(v);
   return slow > SLOWEST ? `The norm relaxes in ${written(slow)} iterations: too slow to watch. Raise η or λ.` : "";
 }

@@ -68,7 +68,7 @@ function rule(v) {
 function pace(late, next, iterations) {
   const place = byId("pace");
   place.textContent = "";
-  if (!late.length) return;
+  if (!late.length || warning(late[0])) return;
   const end = late[late.length - 1], behind = Math.log(end.r / next.r), cell = document.createElement("span");
   const lag = `(log r is ${written(Math.abs(behind))} too ${behind < 0 ? "small" : "large"})`;
   fill(cell, end.V);

@@ -17,7 +17,7 @@ from thermo_theory.interactive import gas, page
 from thermo_theory.interactive.model import NAMES, formulas
 from thermo_theory.interactive.tracing import Trace, arrow, traced
 
-# Ensembles at several settings: states so far apart that they are independent; then a button, and what the address says.
+# Ensembles at several settings: states so far apart that they are independent.
 WALKERS = """<pre id="found"></pre><script>
 const runs = SETTINGS.map(v => {
   gas.set({optimizer: "sgd", ...v}, "isobar", 0.25);
@@ -318,7 +318,8 @@ def test_processes_of_the_part_for_other_pages(_, tmp_path):
 def test_the_part_for_other_pages_is_small_and_keeps_its_names():
     (code,) = re.findall(r"<script>(.*?)</script>", gas(), flags=re.DOTALL)
     assert len(code.encode()) < 40_000
-    assert code.startswith("(() => {") and code.endswith("})();")
+    assert code.startswith("(() => {")
+    assert code.endswith("})();")
     assert "prefers-reduced-motion" in code
 
 
@@ -338,7 +339,7 @@ def test_the_address_holds_the_state(tmp_path):
     document, _ = browse(tmp_path / "page.html", tmp_path)
     first, address = found_in(document)
     assert (first["eta"], first["process"]) == (0.01, "adiabat")
-    assert "eta=-2&lam=-1.5" in address and "sigma=0.5" in address and "process=adiabat" in address
+    assert [part in address for part in ("eta=-2&lam=-1.5", "sigma=0.5", "process=adiabat")] == [True] * 3
 
 
 @pytest.mark.parametrize("options", [pytest.param((), marks=needed), pytest.param(("dark",), marks=needed)])
