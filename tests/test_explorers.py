@@ -58,9 +58,9 @@ def found(explorers, tmp_path_factory):
 def difference(data, surface, rates=slice(None), decays=slice(None)):
     """The slope along the orbits as the claims fit it; S/R gains half of it in log(lr/wd)."""
     lr, decay = np.meshgrid(np.log(data["lr"]), np.log(data["wd"]), indexing="ij")
-    values = np.array(surface["values"], float).reshape(lr.shape)
-    lr, decay, values = (one[rates, decays].ravel() for one in (lr, decay, values))
-    return within_orbits(lr + decay, (lr - decay) / 2, values)
+    values, orbit = np.array(surface["values"], float).reshape(lr.shape), np.add.outer(*map(np.arange, lr.shape))
+    columns = (orbit.astype(float), (lr - decay) / 2, values)
+    return within_orbits(*(one[rates, decays].ravel() for one in columns))
 
 
 @pytest.mark.parametrize("_", [pytest.param(None, marks=needed)])
@@ -85,6 +85,8 @@ def test_runs_are_found_by_the_keyboard(_, explorers, found):
 
 
 def test_places_are_those_of_the_summaries(explorers):
+    for one in explorers.grids()["grids"]:  # a network without weight decay has no place on a log scale
+        assert min(*one["p"], *one["V"], *one["RT"], 1) > 0, one["name"]
     (grid,) = [one for one in explorers.grids()["grids"] if one["name"] == "digits"]
     runs = explorers.summary("digits")["runs"]
     assert grid["p"] == pytest.approx(runs["weight_decay"], rel=1e-3)

@@ -95,7 +95,7 @@ def grids():
         place = [one(**{name: values[name] for name in one.arguments}, invalid="nan") for one in (pressure, volume)]
         heat = constant(d=d) * runs["temperature"]
         rate = "lr" if "lr" in runs else "effective_lr"
-        keep = np.isfinite(place[0]) & np.isfinite(place[1]) & np.isfinite(heat) & (runs["temperature"] > 0)
+        keep = np.all([np.isfinite(one) & (one > 0) for one in (*place, heat)], axis=0)  # all are shown as logarithms
         keep &= np.char.not_equal(runs["status"].astype(str), "diverged")
         if not keep.any():
             continue

@@ -208,7 +208,7 @@ function liveGas(root, options) {
   function number(name, key, theory) {
     const size = Math.abs(mean[key]) < 0.01 ? 1 : 2;
     const text = x => key === "Z" ? x.toFixed(2) : size === 1 ? written(x) : x.toPrecision(size);
-    return `<span><i>${name}</i> ${text(mean[key])} <small>(${text(theory[key])})</small></span>`;
+    return `<span><i>${name}</i> ${text(mean[key])} <span class="gas-theory">(${text(theory[key])})</span></span>`;
   }
 
   function draw() {

@@ -111,7 +111,7 @@ function show(keep) {
   const late = v.optimizer === "sgd" ? lagging(now, v.process, v.factor, v.iterations) : [];
   byId("iterations").disabled = v.optimizer !== "sgd";
   byId("iterations").parentElement.classList.toggle("off", v.optimizer !== "sgd");
-  pace(late, next, v.iterations);
+  pace(keep === true ? [] : late, next, v.iterations);  // what has run is in the words of the gas
   if (keep !== true) gas.set(v, v.process, v.factor, {paths, late});
   const state = [...INPUTS, "optimizer", "process"].map(name => `${name}=${byId(name).value}`).join("&");
   clearTimeout(saving);
