@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from test_results_cifar import small
 
 import empirics
 from empirics import Experiment
@@ -136,6 +136,18 @@ def test_the_command_line_is_the_same_for_all_scripts(script, monkeypatch, tmp_p
     assert tables.available(["digits"], given) == (["digits"], [])
 
 
+def small():
+    """A grid of digits that takes a second."""
+    digits = Experiment.from_file(EXPERIMENTS / "digits.toml")
+    return replace(
+        digits,
+        name="small",
+        grid=replace(digits.grid, lr=(0.05, 0.1, 0.2), weight_decay=(0.02, 0.05, 0.1)),
+        training=replace(digits.training, burn_in=20, steps=60),
+        measure=replace(digits.measure, snapshots=20, spacing=3),
+    )
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
     """Every form of every claim that a network has."""
@@ -143,7 +155,7 @@ def verdicts(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "columns", "first"), [("digits", "FORMS", 0), ("tiny", "COLUMNS", 1), ("remainder", "COLUMNS", 0)]
+    ("name", "columns", "first"), [("digits", "FORMS", 0), ("unit", "FORMS", 0), ("remainder", "COLUMNS", 0)]
 )
 def test_every_form_that_a_table_shows_is_one_that_the_claims_have(script, verdicts, name, columns, first):
     forms = getattr(script(name), columns)
@@ -208,52 +220,6 @@ def test_straight_lines_are_means_over_rows_and_their_interval_is_that_of_the_me
     assert paper.straight_lines(Table.of(cut), "fixed-lr")[paper.BY_DECAY]["rows"] == 5
 
 
-def planted(tree, path):
-    """The same tree with one number a twentieth further from 0, or 0.05 where it is small."""
-    copy = json.loads(json.dumps(tree))
-    place = copy
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] += np.copysign(0.05 * max(1, abs(place[path[-1]])), place[path[-1]])
-    return copy
-
-
-def test_the_page_on_the_paper_is_current_and_every_number_behind_it_counts(script, monkeypatch):
-    paper, tables = script("paper"), script("tables")
-    current = (PAGES / "paper.md").read_text(encoding="utf-8")
-    assert tables.filled("paper", **paper.page()) == current
-    published, ours = paper.published(), paper.kept()
-    shown = [
-        *(("isotropic", "table", i, name) for i in range(3) for name in ("value", "std_between_rows")),
-        *(("networks", "fits", i, "coefficients", name) for i in range(8) for name in ("c0", "c1", "c2")),
-        *(("networks", "fits", i, name) for i in range(8) for name in ("dimension", "runs", "r_squared", "theory")),
-    ]
-    for path in shown:
-        monkeypatch.setattr(paper, "published", lambda path=path: planted(published, path))
-        assert tables.filled("paper", **paper.page()) != current, path
-    monkeypatch.setattr(paper, "published", lambda: published)
-    rows = ours[paper.GAS]["verdicts"]
-    shown = [
-        *((name, "lines", key, paper.RELATION[key][0], "value") for name, one in ours.items() for key in one["lines"]),
-        *((name, "r_squared", key) for name, one in ours.items() for key in one["lines"]),
-    ]
-    for _, _, _, (protocol, claim, words), _ in paper.STATEMENTS:
-        (first, *_) = (
-            i
-            for i, row in enumerate(rows)
-            if (row["protocol"], row["claim"]) == (protocol, claim) and re.search(words, row["title"])
-        )
-        shown += [(paper.GAS, "verdicts", first, "measured")]
-        shown += [
-            (paper.GAS, "verdicts", first, "other_forms", i, "low")
-            for i, form in enumerate(rows[first]["other_forms"])
-            if any(words in form["title"] for words in paper.FORMS)
-        ]
-    for path in shown:
-        monkeypatch.setattr(paper, "kept", lambda path=path: paper.Ours(planted(ours, path)))
-        assert tables.filled("paper", **paper.page()) != current, path
-
-
 def test_commands_on_the_page_on_the_paper_exist(script):
     text = (PAGES / "paper.md").read_text(encoding="utf-8").replace("\n", " ")
     derived = set(re.findall(r"thermo-theory derive ([\w-]+)", text)) - {"NAME"}
@@ -265,20 +231,38 @@ def test_commands_on_the_page_on_the_paper_exist(script):
         Experiment.from_file(PAGES.parents[1] / file)
 
 
-def test_the_page_on_cifar_has_the_published_values_at_the_centres(script):
-    cifar = script("cifar")
-    rows = {row[""]: row for row in script("paper").page_rows("cifar") if "paper, at the centre" in row}
-    assert len(rows) == 7
-    for words, centre, worst in cifar.PAPER.values():
-        assert (rows[words]["paper, at the centre"], rows[words]["largest error, paper"]) == (centre, worst)
+def test_runs_of_an_orbit_lie_on_the_predicted_line_about_their_mean(script):
+    lr, decay = np.array([0.1, 0.4, 1.6, 0.2, 0.8]), np.array([0.1, 0.025, 0.00625, 0.1, 0.025])
+    gas = 50.0  # d = 101
+    entropy = gas * (3 * np.log(lr * decay) + np.log(lr / decay) / 2)
+    columns = {"lr": lr, "weight_decay": decay, "entropy": entropy, "status": np.array(["ok"] * 5)}
+    data = xr.Dataset({name: ("run", values) for name, values in columns.items()}, attrs={"dimension": 101})
+    found = script("cifar").orbits(SimpleNamespace(dataset=data, toml='protocol = "fixed-lr"'))
+    held, across, measured = found
+    np.testing.assert_allclose(held, [0.01, 0.01, 0.01, 0.02, 0.02])
+    np.testing.assert_allclose(across[:3], [-np.log(4), 0, np.log(4)], atol=1e-12)
+    np.testing.assert_allclose(measured, across, atol=1e-12)
 
 
 # -------------------------------------------------------------------------------------------- advice, with and without
-def test_the_page_on_advice_is_current_and_every_score_behind_it_counts(script):
-    watched, tables = script("watched"), script("tables")
-    networks = json.loads(watched.SUMMARY.read_text(encoding="utf-8"))
-    current = (PAGES / "watched.md").read_text(encoding="utf-8")
-    assert tables.filled("watched", **watched.page(networks)) == current
+def planted(tree, path):
+    """The same tree with one number a twentieth further from 0, or 0.05 where it is small."""
+    copy = json.loads(json.dumps(tree))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] += np.copysign(0.05 * max(1, abs(place[path[-1]])), place[path[-1]])
+    return copy
+
+
+def test_every_score_behind_the_page_on_advice_counts(script):
+    watched, networks = script("watched"), script("stored").load("watched").more["watched"]
+
+    def shown(of):
+        parts = watched.parts({"watched": SimpleNamespace(more={"watched": of})})
+        return ["".join(lines) for lines in parts.values()]
+
+    current = shown(networks)
     none = all(row[-1] == "withdrawn" for row in watched.verdicts(networks))
     assert ("none of it is kept as advice" in (PAGES.parent / "probe.md").read_text(encoding="utf-8")) == none
     for name, one in networks.items():
@@ -288,7 +272,7 @@ def test_the_page_on_advice_is_current_and_every_score_behind_it_counts(script):
         others = [("as found", column) for column in one["scores"]["as found"].keys() & watched.SHOWN.keys()]
         for choice, column in [*((choice, "test loss") for choice in one["scores"]), *others]:
             changed = planted(networks, (name, "scores", choice, column, 2))
-            assert tables.filled("watched", **watched.page(changed)) != current, (name, choice, column)
+            assert shown(changed) != current, (name, choice, column)
 
 
 def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(script):
@@ -305,3 +289,13 @@ def test_an_effect_is_the_mean_difference_of_pairs_and_decides_by_its_interval(s
         choices.helps(each) for each in ([better], [better, open_], [better, better, worse], [better, worse])
     )
     assert not choices.helps([better, better, open_, open_, open_])
+
+
+# ------------------------------------------------------------------------------------------------ edge of stability
+def test_the_largest_eigenvalue_by_lanczos_is_that_of_the_matrix(script):
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((3, 40, 40))
+    matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1))
+    start = torch.from_numpy(rng.standard_normal((3, 40)))
+    found = script("edge_states").largest(lambda v: torch.einsum("rij,rj->ri", matrices, v), start, 25)
+    assert found.numpy() == pytest.approx(np.linalg.eigvalsh(matrices.numpy())[:, -1], rel=1e-3)

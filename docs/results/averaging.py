@@ -1,19 +1,26 @@
 """Averages of snapshots on the sphere against their predicted loss, for docs/results/generalisation.md."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from plain_network import Network
-from tables import directions, student, table
+from tables import EXPERIMENTS, directions, student, table
 
+import empirics
+from empirics import Experiment
 from empirics.measure import autocorrelation, integrated_time, unbiased
 from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, effective_samples
 
 #: Numbers of snapshots that are averaged.
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
+
+#: Splits of the digits for the best rate: a first set, and the one that is judged. And the decimal logarithm of two
+#: rates' ratio that counts as no difference.
+FIRST, SPLITS = range(1, 7), range(7, 19)
+SAME_RATE = 0.1
 
 #: Steps of L-BFGS.
 SEARCH = 150
@@ -101,7 +108,7 @@ def _units(weights):
 
 
 def tiny(runs):
-    """Clouds of all runs, and the lowest loss that L-BFGS reaches from the average of any."""
+    """What the page keeps: clouds of all runs, and the lowest loss that L-BFGS reaches from the average of any."""
     data, weights = runs.dataset, runs.tree["snapshots"]["weights"].values
     network, gas_constant = Network(runs.experiment), directions(data) / 2
     lowest, place = min(
@@ -118,7 +125,7 @@ def tiny(runs):
         middle = _units(units.mean(0))
         apart = ((middle - _units(place)) ** 2).sum(), ((units - middle) ** 2).sum(1).mean()
         found.append(Cloud(excess[0] / unit, centre / unit, (excess - centre) * worth / (excess[0] - centre), *apart))
-    return found, lowest
+    return {"lowest": lowest, "clouds": [asdict(one) for one in found]}
 
 
 def _cell(values):
@@ -126,23 +133,38 @@ def _cell(values):
     return f"{mean:.2f} ± {half:.2f}"
 
 
-def tiny_lines(runs):
+def tiny_lines(data, kept):
     """Table of the tiny network, one row per temperature."""
-    clouds, lowest = tiny(runs)
-    data, shown = runs.dataset, range(1, TINY.index(16) + 1)
+    shown = range(1, TINY.index(16) + 1)
     head = ["lr·wd", "T", "loss of a sample / RT", "sample over centre / RT", "centre / RT", "offset², spread² (rad²)"]
     rows = []
     for rate in np.unique(data["lr"].values):
         here = np.flatnonzero(data["lr"].values == rate)
-        some = [clouds[i] for i in here]
+        some = [Cloud(**kept["clouds"][i]) for i in here]
         cells = [_cell([one.sample for one in some]), _cell([one.sample - one.centre for one in some])]
         cells += [_cell([one.centre for one in some])]
         cells += [f"{np.mean([one.offset_sq for one in some]):.2f}, {np.mean([one.spread_sq for one in some]):.3f}"]
         cells += [_cell([one.ratios[k] for one in some]) for k in shown]
         product, heat = rate * float(data["weight_decay"][here[0]]), data["temperature"].values[here].mean()
         rows.append([f"{product:.2g}", f"{heat:.3g}", *cells])
-    lines = table([*head, *(f"N = {TINY[k]}" for k in shown)], rows)
-    return [f"Lowest loss that L-BFGS reached from the average of any run: {lowest:.5f} nat.", "", *lines]
+    return table([*head, *(f"N = {TINY[k]}" for k in shown)], rows)
+
+
+def ranges(data, kept):
+    """Means over the runs of a temperature, as the lowest and the highest: what a sample, a centre, an average lose."""
+    some = [Cloud(**one) for one in kept["clouds"]]
+    numbers = {
+        "sample": [one.sample - one.centre for one in some],
+        "centre": [one.centre for one in some],
+        "offset": [one.offset_sq for one in some],
+        "law": [np.asarray(one.ratios)[1 : TINY.index(16) + 1] for one in some],
+    }
+    rates = data["lr"].values
+    means = {
+        key: [np.mean(np.asarray(of)[rates == rate], axis=0) for rate in np.unique(rates)]
+        for key, of in numbers.items()
+    }
+    return {key: f"{np.min(of):.2f} to {np.max(of):.2f}" for key, of in means.items()}
 
 
 def large(runs, counts=LARGE):
@@ -152,19 +174,22 @@ def large(runs, counts=LARGE):
     for i in np.flatnonzero(data["diverged_at"].values < 0):
         weights = runs.tree["snapshots"]["weights"].values[i]
         results, worth, time = course(network, weights, counts)
-        found[int(i)] = {"results": results, "worth": worth, "memory": time * spacing, "times": len(weights) / time}
+        found[str(i)] = {"results": results, "worth": worth, "memory": time * spacing, "times": len(weights) / time}
     return found
 
 
-def large_lines(runs, found):
+def _arrays(one):
+    return one | {name: np.array(one[name], dtype=float) for name in ("results", "worth")}
+
+
+def large_lines(data, kept):
     """Table of a network whose directions do not mix: one row per effective learning rate, means over its runs."""
-    data = runs.dataset
-    rates = data["effective_lr"].values
+    rates, found = data["effective_lr"].values, {int(i): _arrays(one) for i, one in kept.items()}
     sizes, page = ", ".join(map(str, LARGE[1:])), []
     head = ["effective lr", "T", "memory (steps)", f"training loss: one, {sizes}", "predicted for the last"]
     head += [f"test loss: one, {sizes}", "test accuracy: one, last"]
     for rate in np.unique(rates):
-        here = [i for i in np.flatnonzero(rates == rate) if int(i) in found]
+        here = [int(i) for i in np.flatnonzero(rates == rate) if i in found]
         if not here:
             page.append([f"{rate:.3g}", "diverged", *[""] * 5])
             continue
@@ -184,3 +209,68 @@ def large_lines(runs, found):
         cells = [f"{rate:.3g}", f"{heat:.3g}", f"{steps:,.0f} (hint: {hinted})", train, f"{guess:.4f}", test]
         page.append([*cells, f"{results[0, 2]:.4f}, {results[-1, 2]:.4f}"])
     return table(head, page)
+
+
+def rate_experiment(split):
+    """The experiment on the best rate with one of the splits."""
+    base = Experiment.from_file(EXPERIMENTS / "averaging-rates.toml")
+    return replace(base, name=f"{base.name}-{split}", data=replace(base.data, test_seed=split))
+
+
+def best_rates(folder, splits):
+    """Test losses of single snapshots and of averages of all of a run's, as the page keeps them: (split, 2, rate)."""
+    rates, losses = None, []
+    for split in splits:
+        asked = rate_experiment(split)
+        runs = empirics.run(asked, folder / asked.name, progress=False)
+        found, of_run = large(runs, (LARGE[0], LARGE[-1])), runs.dataset["effective_lr"].values
+        rates = np.unique(of_run)
+        each = [[one["results"][:, 1] for i, one in found.items() if of_run[int(i)] == rate] for rate in rates]
+        losses.append(np.transpose([np.mean(one, axis=0) for one in each]))
+    return {"rates": rates, "losses": np.array(losses)}
+
+
+def optimum(rates, losses):
+    """Best rate and the loss there: the parabola in log rate through the lowest loss and its neighbours."""
+    k = int(np.argmin(losses))
+    if k in (0, len(losses) - 1):
+        return float(rates[k]), float(losses[k])
+    x, y = np.log(rates[k - 1 : k + 2]), losses[k - 1 : k + 2]
+    a, b, c = np.polyfit(x - x[1], y, 2)
+    return float(np.exp(x[1] - b / (2 * a))), float(c - b**2 / (4 * a))
+
+
+def best_rate(kept):
+    """Judge whether averages do best at a higher rate than single snapshots: numbers over the splits, and a verdict."""
+    rates, losses = np.array(kept["rates"]), np.array(kept["losses"])
+    single, averaged = (np.array([optimum(rates, one[k]) for one in losses]) for k in (0, 1))
+    # What it would cost to average at the rate that is best for a single snapshot.
+    there = [np.interp(np.log(rate), np.log(rates), one[1]) for rate, one in zip(single[:, 0], losses, strict=True)]
+    ratio, half = student(np.log10(averaged[:, 0] / single[:, 0]))
+    if abs(ratio) + half <= SAME_RATE:
+        said = "the same"
+    else:
+        said = "higher" if ratio - half > SAME_RATE else "lower" if ratio + half < -SAME_RATE else "inconclusive"
+    numbers = {"gain": single[:, 1] - averaged[:, 1], "cost": there - averaged[:, 1]}
+    return {
+        "best_single": _spread(single[:, 0]),
+        "best_averaged": _spread(averaged[:, 0]),
+        "best_ratio": f"{ratio:+.2f} ± {half:.2f}",
+        "best_said": said,
+        **{f"best_{key}": "{:.4f} ± {:.4f}".format(*student(of)) for key, of in numbers.items()},
+    }
+
+
+def _spread(rates):
+    """Geometric mean and range of rates."""
+    return f"{np.exp(np.log(rates).mean()):.4f} ({rates.min():.4f} to {rates.max():.4f})"
+
+
+def best_rate_lines(kept):
+    """Table of the best rate: one row per effective learning rate, means and intervals over the splits."""
+    rows = []
+    for k, rate in enumerate(kept["rates"]):
+        single, averaged = np.array(kept["losses"])[:, :, k].T
+        cells = [single, averaged, single - averaged]
+        rows.append([f"{rate:.3g}", *("{:.4f} ± {:.4f}".format(*student(one)) for one in cells)])
+    return table(["effective lr", "test loss of a snapshot", f"of the average of {LARGE[-1]}", "difference"], rows)

@@ -1,27 +1,20 @@
-"""Runs what generalisation is judged on and writes docs/results/generalisation.md; a quarter of an hour of one core.
-
-python docs/results/generalisation.py --runs runs
-"""
+"""Test accuracy against temperature, entropy and curvature; schedules at equal steps; averages of weights."""
 
 import averaging
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import schedules
-import tables
 from scipy import stats
-from tables import EXPERIMENTS, FIGURES, asked, available, bracketed, counts, directions, mean_interval, table, write
-
-import empirics
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.ticker import FormatStrFormatter, NullFormatter
+from stored import EXPERIMENTS, record_study
+from tables import bracketed, directions, folded, mean_interval, save, student, table
 
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
 FEW = {"fixed ELR, width 32, 128 samples": "width-32-elr", "fixed ELR, width 64, 128 samples": "width-64-elr"}
 
-#: Whose snapshots are averaged.
+#: Whose snapshots are averaged; the network of one basin; and the study of schedules and of the best rate.
 AVERAGED = ("generalisation-elr", "width-32-elr")
+BASIN, STUDY = "averaging-tiny", "generalisation"
+NAMES = (*GRIDS.values(), *FEW.values(), BASIN, STUDY)
 
 #: What test accuracy is compared with.
 QUANTITIES = {
@@ -35,6 +28,7 @@ QUANTITIES = {
 RESAMPLES = 2_000
 
 
+# ----------------------------------------------------------------------------------------------------- over the grid
 def orbit(data):
     """What the runs' directions depend on by symmetry: lr x weight decay, or the effective lr."""
     protocol = str(np.atleast_1d(data["protocol"].values)[0])
@@ -65,53 +59,81 @@ def rank_correlation(x, y):
 
 
 def correlations(data):
-    """By quantity: over all runs, and along orbits alone."""
-    orbits, accuracy = orbit(data), data["test_accuracy"].values
-    for name, words in QUANTITIES.items():
+    """By quantity: number of runs, over all runs, and along orbits alone."""
+    orbits, accuracy, found = orbit(data), data["test_accuracy"].values, {}
+    for name in QUANTITIES:
         values = data[name].values
-        there = np.isfinite(values)
-        if there.sum() < 8:
-            continue
-        whole = rank_correlation(values[there], accuracy[there])
-        left = [within(one[there], orbits[there]) for one in (values, accuracy)]
-        yield words, int(there.sum()), whole, rank_correlation(*left)
+        there = np.isfinite(values) & np.isfinite(accuracy)
+        if there.sum() >= 8:
+            left = [within(one[there], orbits[there]) for one in (values, accuracy)]
+            pair = (rank_correlation(values[there], accuracy[there]), rank_correlation(*left))
+            found[name] = [int(there.sum()), *pair]
+    return found
 
 
-def correlation_lines(grids):
+def usable(name, data):
+    """The runs that count; of the widths' all that are finite, since those that interpolate are what is asked about."""
+    status = data["status"].values
+    return data.isel(run=np.flatnonzero(status != "diverged" if "width" in name else status == "ok"))
+
+
+def reduce(runs):
+    """Rank correlations, and losses of averages where snapshots are kept."""
+    name = runs.experiment.name
+    if name == BASIN:
+        return averaging.tiny(runs)
+    averages = {"averages": averaging.large(runs)} if name in AVERAGED else {}
+    return {"correlations": correlations(usable(name, runs.dataset))} | averages
+
+
+def correlation_table(grids):
     """Table of rank correlations of test accuracy, at fixed protocol."""
     rows = [
-        [title, words, str(n), bracketed(*whole, "+.2f"), bracketed(*left, "+.2f")]
-        for title, data in grids.items()
-        for words, n, whole, left in correlations(data)
+        [title, QUANTITIES[quantity], str(n), bracketed(*whole, "+.2f"), bracketed(*left, "+.2f")]
+        for title, one in grids.items()
+        for quantity, (n, whole, left) in one.more["generalisation"]["correlations"].items()
     ]
     return table(["protocol", "quantity", "runs", "all runs", "along orbits (equal T)"], rows)
 
 
-def temperature_lines(grids):
+def temperature_table(grids):
     """Table of means by orbit, that is, by T."""
     shown = ("temperature", "loss", "accuracy", "test_accuracy", "test_loss", "laplacian", "entropy_sphere_theiler")
     head = ["protocol", "runs", "T", "training loss", "accuracy", "test accuracy", "test loss", "tr H"]
     rows = []
-    for title, data in grids.items():
+    for title, one in grids.items():
+        data = usable(one.name, one.dataset)
         orbits, gas_constant = orbit(data), directions(data) / 2
-        for one in np.unique(orbits):
-            here = orbits == one
+        for each in np.unique(orbits):
+            here = orbits == each
             cells = [data[name].values[here] / (gas_constant if "entropy" in name else 1) for name in shown]
             rows.append([title, str(here.sum()), *map(mean_interval, cells)])
     return table([*head, "S of directions / R"], rows)
 
 
-def usable(runs):
-    """The runs that count; of the widths' all that are finite, since those that interpolate are what is asked about."""
-    data = runs.dataset
-    status = data["status"].values
-    return data.isel(run=np.flatnonzero(status != "diverged" if "width" in runs.experiment.name else status == "ok"))
+# -------------------------------------------------------------------------------------------------------------- study
+def study(folder):
+    """Train under every schedule and on every split, and store the losses."""
+    more = {"schedules": schedules.study(folder)}
+    more |= {"first": averaging.best_rates(folder, averaging.FIRST)}
+    more |= {"rates": averaging.best_rates(folder, averaging.SPLITS)}
+    sources = (EXPERIMENTS / "schedules.toml", EXPERIMENTS / "averaging-rates.toml", schedules.__file__)
+    record_study(STUDY, more, sources)
 
 
-def draw(grids, path):
+# ------------------------------------------------------------------------------------------------------------ figures
+def draw(found):
+    """All figures of the page."""
+    kept = found[STUDY].more[STUDY]
+    draw_grid({title: usable(name, found[name].dataset) for title, name in GRIDS.items()})
+    draw_averages({name: found[name] for name in AVERAGED}, kept["rates"])
+    draw_schedules(kept["schedules"]["tuned"])
+
+
+def draw_grid(grids):
     """Test accuracy and tr H against T, and test accuracy against S, by protocol."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
-    for (title, data), marker in zip(grids.items(), "os^", strict=False):
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+    for (title, data), marker in zip(grids.items(), "os^", strict=True):
         style = {"marker": marker, "ls": "", "ms": 4, "mfc": "none", "label": title}
         axes[0].plot(data["temperature"], data["test_accuracy"], **style)
         axes[1].plot(data["temperature"], data["laplacian"], **style)
@@ -123,81 +145,148 @@ def draw(grids, path):
     axes[0].set_xscale("log")
     axes[1].set(xscale="log", yscale="log")
     axes[0].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, "generalisation-grid", "png", dpi=110)
 
 
-def draw_averages(named, path):
+def draw_averages(named, rates):
     """Test loss of one snapshot and of averages against the effective learning rate."""
-    figure, axes = plt.subplots(1, len(named), figsize=(3.8 * len(named), 3.2), layout="constrained", squeeze=False)
-    for ax, (title, (runs, found)) in zip(axes[0], named.items(), strict=True):
-        rates = runs.dataset["effective_lr"].values
-        shown = np.unique(rates[list(found)])
+    figure, axes = plt.subplots(1, len(named) + 1, figsize=(11, 3.2))
+    for ax, (title, one) in zip(axes, named.items(), strict=False):
+        of_run, kept = one.dataset["effective_lr"].values, one.more["generalisation"]["averages"]
+        shown = np.unique(of_run[[int(i) for i in kept]])
         for k, count in enumerate(averaging.LARGE):
-            values = [[found[i]["results"][k, 1] for i in found if rates[i] == rate] for rate in shown]
-            spread = [np.std(v, ddof=1) / np.sqrt(len(v)) for v in values]
-            ax.errorbar(shown, [np.mean(v) for v in values], spread, marker="o", ms=3, lw=1, label=f"N = {count}")
-        ax.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="test loss (nat)", title=title)
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.yaxis.set_minor_formatter(FormatStrFormatter("%.2g"))
-        ax.title.set_fontsize(9)
-    axes[0, 0].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+            values = [[run["results"][k][1] for i, run in kept.items() if of_run[int(i)] == rate] for rate in shown]
+            ax.errorbar(shown, *student_of(values), marker="o", ms=3, lw=1, label=f"N = {count}")
+        ax.set_title(title, fontsize=9)
+    for k, count in enumerate((averaging.LARGE[0], averaging.LARGE[-1])):
+        mean, half = student(np.array(rates["losses"])[:, k].T)
+        axes[-1].errorbar(rates["rates"], mean, half, marker="o", ms=3, lw=1, label=f"N = {count}", color=f"C{3 * k}")
+    axes[-1].set_title(f"{len(rates['losses'])} splits x 6 seeds", fontsize=9)
+    for ax in axes:
+        ax.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="test loss (nat)")
+        ax.yaxis.set_major_formatter("{x:.2g}")
+        ax.yaxis.set_minor_formatter("{x:.2g}")
+        ax.legend(fontsize=7)
+    save(figure, "generalisation-averages", "png", dpi=110)
 
 
-def draw_schedules(found, path):
+def student_of(values):
+    """Means and half intervals of lists of unequal length."""
+    return np.transpose([student(one) if len(one) > 1 else (one[0], 0.0) for one in values])
+
+
+def draw_schedules(tuned):
     """Test loss at the end by schedule, the best learning rate of each and all of them."""
-    figure, axes = plt.subplots(1, len(found), figsize=(11, 3.6), layout="constrained", sharey=True)
-    for ax, (steps, by_name) in zip(axes, found.items(), strict=True):
+    figure, axes = plt.subplots(1, len(tuned), figsize=(11, 5.2), sharey=True)
+    for ax, (steps, by_name) in zip(axes, tuned.items(), strict=True):
         for k, rate in enumerate(schedules.Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr):
-            pairs = [tables.student(values[k, :, 1]) for values in by_name.values()]
+            pairs = [student(np.array(values)[k, :, 1]) for values in by_name.values()]
             places = np.arange(len(by_name)) + 0.2 * (k - 1)
             ax.errorbar([m for m, _ in pairs], places, xerr=[e for _, e in pairs], fmt="o", ms=4, label=f"lr {rate:g}")
         ax.set_yticks(range(len(by_name)), list(by_name), fontsize=7)
-        ax.set(xlabel="test loss at the end (nat)", title=f"{steps:,} steps")
+        ax.set(xlabel="test loss at the end (nat)", title=f"{int(steps):,} steps")
     axes[0].legend(fontsize=7)
     axes[0].invert_yaxis()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, "generalisation-schedules", "png", dpi=110)
 
 
-def main():
-    """Run what is not there yet and write the page."""
-    given = asked()
-    named, parts = GRIDS | FEW, dict.fromkeys(("schedules", "basin"), ())
-    planned = [schedules.experiment(k, n).name for n in schedules.BUDGETS for k in schedules.NUMBERS]
-    everything = (*named.values(), "averaging-tiny", *planned)
-    shown, missing = available(everything, given)
-    runs = {
-        name: empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name) for name in shown if name not in planned
+# --------------------------------------------------------------------------------------------------------------- page
+def still(condition, words):
+    """Words that say a condition, while it is met.
+
+    Raises
+    ------
+    ValueError
+        If it no longer is: then the page is to be rewritten.
+    """
+    if not condition:
+        raise ValueError(f"no longer so: {words}")
+    return words
+
+
+def headline(found):
+    """Numbers of the first finding: correlations over the grid, and what is left at equal T."""
+    tables = {title: found[name].more["generalisation"]["correlations"] for title, name in GRIDS.items()}
+    shown = {}
+    for quantity, key in (
+        ("temperature", "heat"),
+        ("laplacian", "sharp"),
+        ("loss", "fit"),
+        ("entropy_sphere", "order"),
+    ):
+        values = [one[quantity][1] for one in tables.values()]
+        shown[key] = "{:+.2f}, {:+.2f} and {:+.2f}".format(*(value for value, *_ in values))
+        shown[f"{key}_interval"] = bracketed(*values[0], "+.2f")
+    left = [one[2] for each in tables.values() for one in each.values()]
+    zero = sum(low <= 0 <= high for _, low, high in left)
+    sharper = [one["laplacian"][1][1] > 0 for one in tables.values()]
+    return shown | {
+        "left": f"{zero} of {len(left)}",
+        "left_sharp": bracketed(*tables["fixed LR"]["laplacian"][2], "+.2f"),
+        "sharper": still(all(sharper), "sharper minima generalise better"),
+        "nothing_left": still(zero == len(left), "nothing is left at equal T"),
     }
-    grids = {title: usable(runs[name]) for title, name in named.items() if name in runs}
-    listed = [f"- {title} (`{named[title]}`): {counts(runs[named[title]].dataset)}" for title in grids]
-    draw({title: grids[title] for title in GRIDS if title in grids}, FIGURES / "generalisation-grid.png")
-    if set(planned) <= set(shown):
-        found = schedules.study(given.runs)
-        parts["schedules"] = ["## Schedules", "", "![schedules](figures/generalisation-schedules.png)", ""]
-        parts["schedules"] += schedules.lines(found)
-        draw_schedules(found, FIGURES / "generalisation-schedules.png")
-    if "averaging-tiny" in runs:
-        parts["basin"] = ["## Averages in one basin", "", *averaging.tiny_lines(runs["averaging-tiny"])]
-    large, averages = {name: (runs[name], averaging.large(runs[name])) for name in AVERAGED if name in runs}, []
-    for name, (one, numbers) in large.items():
-        averages += [f"## Averages: {name}", "", *averaging.large_lines(one, numbers), ""]
-    if large:
-        draw_averages(large, FIGURES / "generalisation-averages.png")
-        averages += ["![averages](figures/generalisation-averages.png)"]
-    write(
-        "generalisation",
-        grids=listed,
-        correlations=correlation_lines(grids),
-        temperatures=temperature_lines(grids),
-        **parts,
-        averages=averages,
-        missing=missing,
+
+
+def of_schedules(kept):
+    """What the text says of the schedules, while it is so."""
+    said = list(schedules.verdicts(kept))
+    named = {
+        f"schedule_{rival.split()[0]}_{steps}": f"{mean:+.4f} ± {half:.4f}" for steps, rival, mean, half, _ in said
+    }
+    named |= {f"schedule_{rival.split()[0]}_{steps}_said": word for steps, rival, _, _, word in said}
+    constant = schedules.apart(kept, schedules.BUDGETS[0], "entropy rate, 6.9 R in all, isobar")
+    known = ("steps of 1/10 at 1/2 and 3/4", "linear", "cooldown over the last half", "the same, weight decay with it")
+    beside = np.concatenate([schedules.apart(kept, steps, name) for steps in schedules.BUDGETS for name in known])
+    largest = [
+        name for rivals in kept["judged"].values() for name, *_ in rivals.values() if name.startswith("entropy as")
+    ]
+    falls = f"share^{schedules.EXPONENTS[-1]},"
+    return named | {
+        "constant_fails": still((constant[:, 0] > constant[:, 1]).all(), "fails"),
+        "constant_by": f"{constant[:, 0].min():.3f} to {constant[:, 0].max():.3f}",
+        "known_zero": f"{(np.abs(beside[:, 0]) <= beside[:, 1]).sum()} of {len(beside)}",
+        "known_most": f"{np.abs(beside[:, 0]).max():.3f}",
+        "largest": still(all(falls in name for name in largest), "The largest exponent was chosen at both lengths"),
+    }
+
+
+def of_averages(one):
+    """What averages gain in test loss by rate, means over runs, while it is a gain at all rates but the highest."""
+    rates = one.dataset["effective_lr"].values
+    kept = {int(i): run["results"] for i, run in one.more["generalisation"]["averages"].items()}
+    found = {rate: [of[0][1] - of[-1][1] for i, of in kept.items() if rates[i] == rate] for rate in np.unique(rates)}
+    gains = [float(np.mean(of)) for of in found.values() if of]
+    words = "averages of 64 gain at every rate but the highest"
+    return {"gain_by_rate": still(min(gains[:-1]) > 0 > gains[-1], words)}
+
+
+def parts(found):
+    """What words/generalisation.md asks for."""
+    kept = found[STUDY].more[STUDY]
+    grids = {title: found[name] for title, name in (GRIDS | FEW).items()}
+    few = [one.more["generalisation"]["correlations"]["laplacian"][1] for title, one in grids.items() if title in FEW]
+    basin = found[BASIN]
+    averages = []
+    for name in AVERAGED:
+        lines = averaging.large_lines(found[name].dataset, found[name].more["generalisation"]["averages"])
+        averages += folded(f"Averages, {name}", lines)
+    return (
+        headline(found)
+        | averaging.best_rate(kept["rates"])
+        | {f"first_{name}": words for name, words in averaging.best_rate(kept["first"]).items()}
+        | averaging.ranges(basin.dataset, basin.more["generalisation"])
+        | of_schedules(kept["schedules"])
+        | of_averages(found[AVERAGED[0]])
+        | {
+            "few": " and ".join(bracketed(*one, "+.2f") for one in few),
+            "correlations": folded("Rank correlations of test accuracy", correlation_table(grids)),
+            "temperatures": folded("Means by temperature", temperature_table(grids)),
+            "schedule_verdicts": schedules.verdict_lines(kept["schedules"]),
+            "schedules": folded("Every schedule, on the seeds of the choice", schedules.lines(kept["schedules"])),
+            "basin": folded("Averages in one basin", averaging.tiny_lines(basin.dataset, basin.more["generalisation"])),
+            "lowest": f"{basin.more['generalisation']['lowest']:.5f}",
+            "averages": averages,
+            "rates": folded("The best rate for averages", averaging.best_rate_lines(kept["rates"])),
+        }
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,12 @@
-"""Runs a network that generalises long after it has memorised, and writes docs/results/grokking.md.
+"""A network that generalises long after it has memorised: its gas over the steps, and whether it ages like a glass."""
 
-python docs/results/grokking.py --runs runs
-"""
-
-import io
-from functools import cached_property
-
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from PIL import Image
-from tables import EXPERIMENTS, FIGURES, asked, table, write
+from tables import bracketed, folded, save, student, svg_style, table
 
-import empirics
-from empirics.data.loading import load
-from empirics.models.base import views
-from empirics.training.ensemble import Ensemble
+from empirics.claims import judge
+from empirics.claims.fits import fit
+from empirics.measure import ageing_exponent, forgetting_lag, two_time_correlation
 from thermo_theory import FixedELR
 from thermo_theory.relations import coordinates
 from thermo_theory.relations.paths import law
@@ -24,290 +14,354 @@ from thermo_theory.relations.paths import law
 LAW = law("fixed-lr", "adamw")
 MEMORISED, GENERALISED = 0.99, 0.9  # accuracy of training and of test samples from which on we say so
 HOT = 1e-8  # T (nat) above which an interval between snapshots counts as part of a burst; chosen on seeing the curves
+
+# Ageing, as it stood before the runs: ages in steps, levels of the correlation, and the margin of every exponent.
+AGES = 100 * 2 ** np.arange(7)
+LEVELS = (0.9, 0.8)
+MARGIN = 0.25
+
+TASKS = {"grokking": "addition modulo 23", "grokking-permutations": "permutations of four letters"}
+BESIDE = {"grokking-noisy": "the same, noise that stays", "grokking-undecayed": "the same, no weight decay"}
 CONTROLS = ("grokking-float64", "grokking-float64-eps")
+NAMES = (*TASKS, *BESIDE, *CONTROLS)
 INK = ("#0b62ab", "#e08a5b", "#8fb8a8")
 
-
-class Curves:
-    """What was measured over the steps, arrays (run, step), for one of the two experiments."""
-
-    def __init__(self, runs):
-        self.runs, self.data = runs, runs.dataset
-        times, training = runs.experiment.times(runs.experiment.runs), runs.experiment.training
-        self.step = times.burn_in + times.spacing * np.arange(1, times.snapshots + 1)
-        self.lr, self.decay = (self.data[name].values[:, None] for name in ("lr", "weight_decay"))
-        self.tangents = self.data.attrs["dimension"] - 1
-        self.beta = training.momentum
-
-    def block(self, name):
-        """Means over the steps since the snapshot before; there is a block for each."""
-        return self.runs.tree["blocks"][name].values
-
-    def snapshot(self, name):
-        """What was measured at the snapshots."""
-        return self.runs.tree["snapshots"][name].values
-
-    @cached_property
-    def noise(self):
-        """Trace of the covariance of gradients at unit norm, nat^2."""
-        return (self.block("grad_sq") - self.block("grad_mean_sq")) * self.block("radius_sq")
-
-    @cached_property
-    def norm(self):
-        """Root mean square norm, Adam's volume."""
-        return np.sqrt(self.block("radius_sq"))
-
-    @cached_property
-    def _settings(self):
-        sigma = np.sqrt(np.where(self.noise > 0, self.noise, np.nan) / self.tangents)
-        return {"sigma": sigma, "r": self.norm, "eta": self.lr, "lam": self.decay, "d": self.tangents + 1}
-
-    def of(self, formula):
-        """A derived formula at what was measured."""
-        return formula(**{name: self._settings[name] for name in formula.arguments}, invalid="nan")
-
-    @cached_property
-    def temperature(self):
-        """T of the noise, nat: half the effective rate times the variance of the noise along a tangent."""
-        rate = self.of(coordinates.effective_rate(LAW))
-        return FixedELR.temperature(eta_eff=rate, sigma=self._settings["sigma"], invalid="nan")
-
-    @cached_property
-    def compression(self):
-        """pV/(RT), in Adam's coordinates."""
-        pressure, volume, constant = (self.of(one) for one in coordinates.state(LAW))
-        return pressure * volume / (constant * self.temperature)
-
-    @cached_property
-    def work(self):
-        """pV, nat, in Adam's coordinates."""
-        pressure, volume, _ = (self.of(one) for one in coordinates.state(LAW))
-        return pressure * volume
-
-    @cached_property
-    def turn_share(self):
-        """Angle of a step over that in equilibrium with weight decay."""
-        formula = LAW.angle
-        known = {"eta": self.lr, "lam": self.decay, "beta1": self.beta, "d": self.tangents + 1}
-        return self.snapshot("rotation") / formula(**{name: known[name] for name in formula.arguments})
-
-    @cached_property
-    def speed(self):
-        """Angle between snapshots over the steps between them, rad per step: e^(S/2R) of the path's entropy S."""
-        return self.snapshot("turn") / self.runs.experiment.measure.spacing
-
-    @cached_property
-    def curvature(self):
-        """Mean curvature on the sphere at unit norm, nat."""
-        return self.snapshot("laplacian") / self.tangents
-
-    @cached_property
-    def loss(self):
-        """Mean loss, nat."""
-        return self.block("loss")
-
-    @cached_property
-    def loss_share(self):
-        """Mean loss over R T, R = (d - 1)/2."""
-        return self.loss / (self.temperature * self.tangents / 2)
-
-
-def accuracies(runs):
-    """Share of all training and of all test samples classified rightly at the snapshots, each (run, snapshot)."""
-    experiment, data = runs.experiment, load(runs.experiment.data)
-    ensemble = Ensemble(experiment, experiment.runs, data)
-    weights = torch.as_tensor(runs.tree["snapshots"]["weights"].values)
-    found = []
-    for inputs, labels in ((data.inputs, data.labels), (data.test_inputs, data.test_labels)):
-        samples = torch.as_tensor(inputs, dtype=weights.dtype).expand(len(weights), -1, -1)
-        right = torch.as_tensor(labels).expand(len(weights), -1)
-        scores = [
-            ensemble.model.scores(views(flat.contiguous(), ensemble.model.blocks), ensemble.frozen, samples, right)[1]
-            for flat in weights.unbind(1)
-        ]
-        found.append(torch.stack(scores, 1).numpy())
-    return found
-
-
-def events(step, training, test):
-    """Steps at which each run has memorised and has generalised, inf where it has not; accuracies (run, step)."""
-
-    def first(accuracy, level):
-        reached = accuracy >= level
-        return np.where(reached.any(1), step[reached.argmax(1)], np.inf)
-
-    return first(training, MEMORISED), first(test, GENERALISED)
-
-
-class Story:
-    """Both experiments, the early steps from the one that looked at them often."""
-
-    def __init__(self, folder):
-        names = ("grokking-start", "grokking")
-        self.start, self.whole = (Curves(empirics.run(EXPERIMENTS / f"{n}.toml", folder / n)) for n in names)
-        self.late = self.whole.step > self.start.step[-1]
-        self.step = np.concatenate([self.start.step, self.whole.step[self.late]])
-        trace = self.whole.runs.tree["trace"]
-        early = accuracies(self.start.runs)
-        late = [trace[name].values[:, self.late] for name in ("accuracy", "test_accuracy")]
-        self.training, self.test = (np.concatenate(pair, axis=1) for pair in zip(early, late, strict=True))
-        self.memorised, self.generalised = events(self.step, self.training, self.test)
-        self.decays = np.unique(self.whole.decay)
-
-    def curve(self, name):
-        """A quantity of `Curves` over all steps."""
-        early, late = (getattr(one, name) for one in (self.start, self.whole))
-        return np.concatenate([early, late[:, self.late]], axis=1)
-
-    @property
-    def same(self):
-        """Whether both experiments are the same runs: the norm where the first ends, to the bit."""
-        place = int(np.flatnonzero(self.whole.step == self.start.step[-1])[0])
-        return np.array_equal(self.start.snapshot("radius_sq")[:, -1], self.whole.snapshot("radius_sq")[:, place])
-
-    def members(self, decay):
-        """Numbers of the runs with this weight decay."""
-        return np.flatnonzero(self.whole.decay[:, 0] == decay)
-
-
-PANELS = {
-    "temperature": "T (nat)",
-    "work": "pV (nat)",
-    "speed": "angle between snapshots\n(rad per step)",
-    "curvature": "mean curvature (nat)",
-}
 STAGES = {
     "temperature": "T (nat)",
     "work": "pV (nat)",
     "compression": "pV/(RT)",
     "loss": "loss (nat)",
     "loss_share": "loss/(RT)",
-    "turn_share": "rotation per step over equilibrium's",
+    "turn_share": "rotation per step / in equilibrium",
     "speed": "angle between snapshots (rad per step)",
     "curvature": "mean curvature (nat)",
 }
 
 
-def draw(story, path):
-    """Accuracies and the gas over the steps: one column per weight decay, one shade per seed, a dot at generalising."""
-    mpl.rcParams |= {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    figure, axes = plt.subplots(5, 3, figsize=(9, 9), sharex=True, sharey="row", constrained_layout=True)
-    for column, decay in zip(axes.T, story.decays, strict=True):
-        column[0].set_title(f"weight decay {decay:g}", fontsize=8)
-        for i, ink in zip(story.members(decay), INK, strict=True):
-            _lines(story, i, column, ink)
-        column[-1].set_xlabel("step")
-    axes[0, 0].set_xscale("log")
-    axes[0, 0].set_ylabel("accuracy\n(dashed: training)")
-    for axis, label in zip(axes[1:, 0], PANELS.values(), strict=True):
-        axis.set_ylabel(label)
-        axis.set_yscale("log")
-    image = io.BytesIO()
-    figure.savefig(image, dpi=100)
-    plt.close(figure)
-    Image.open(image).convert("RGB").quantize(32).save(path, optimize=True)
+# ------------------------------------------------------------------------------------------ what is kept of the runs
+def reduce(runs):
+    """Curves over the steps, shape (run, step), and correlations and lags of every run."""
+    times, lr, decay = runs.experiment.times(runs.experiment.runs), *rates(runs.dataset)
+    trace, series = runs.tree["trace"], runs.tree["snapshots"]
+    step = times.spacing * np.arange(1, times.snapshots + 1)
+    kept = {name: trace[name].values for name in ("accuracy", "test_accuracy")}
+    kept |= thermodynamics(runs, lr, decay) | {"norm": np.sqrt(series["radius_sq"].values)}
+    sizes = runs.tree["components"]["parameters"].values[0].astype(int).tolist()
+    found = [two_time_correlation(one, sizes) for one in series["weights"].values]
+    free = [free_correlation(step, *one) for one in zip(kept["norm"], (lr * decay)[:, 0], strict=True)]
+    for level in LEVELS:
+        for words, each in (("", found), ("free ", free)):
+            kept[f"{words}lag to {level}"] = np.array([forgetting_lag(one, step, level) for one in each])
+    kept["correlation"] = np.array([one[np.searchsorted(step, AGES)] for one in found])
+    return {"step": step.tolist()} | {name: rounded(values) for name, values in kept.items()}
 
 
-def _lines(story, run, axes, ink):
-    """One run in all panels."""
-    step, when = story.step, story.generalised[run]
-    axes[0].plot(step, story.test[run], color=ink, lw=0.8)
-    axes[0].plot(step, story.training[run], color=ink, lw=0.8, ls="--")
-    for axis, name in zip(axes[1:], PANELS, strict=True):
-        curve = np.where(story.curve(name)[run] > 0, story.curve(name)[run], np.nan)
-        axis.plot(step, curve, color=ink, lw=0.7)
-        if np.isfinite(when):
-            axis.plot(when, curve[step == when], "o", color=ink, ms=3.5)
+def rates(data):
+    """Learning rate and weight decay as columns."""
+    return data["lr"].values[:, None], data["weight_decay"].values[:, None]
+
+
+def thermodynamics(runs, lr, decay):
+    """T of the noise in Adam's coordinates (p = wd sigma, V = |w|, R = d - 1: derivation "adamw-gas"), and the rest."""
+    block, series = runs.tree["blocks"], runs.tree["snapshots"]
+    tangents, spacing = runs.dataset.attrs["dimension"] - 1, runs.experiment.measure.spacing
+    noise = (block["grad_sq"] - block["grad_mean_sq"]).values * block["radius_sq"].values
+    sigma, norm = np.sqrt(np.where(noise > 0, noise, np.nan) / tangents), np.sqrt(block["radius_sq"].values)
+    known = {"sigma": sigma, "r": norm, "eta": lr, "lam": decay, "d": tangents + 1}
+    known["beta1"] = runs.experiment.training.momentum
+
+    def of(formula):
+        return formula(**{name: known[name] for name in formula.arguments}, invalid="nan")
+
+    temperature = FixedELR.temperature(eta_eff=of(coordinates.effective_rate(LAW)), sigma=sigma, invalid="nan")
+    pressure, volume, constant = (of(one) for one in coordinates.state(LAW))
+    return {
+        "temperature": temperature,
+        "work": pressure * volume,
+        "compression": pressure * volume / (constant * temperature),
+        "loss": block["loss"].values,
+        "loss_share": block["loss"].values / (temperature * tangents / 2),
+        "turn_share": series["rotation"].values / of(LAW.angle),
+        "speed": series["turn"].values / spacing,
+    } | ({"curvature": series["laplacian"].values / tangents} if "laplacian" in series else {})
+
+
+def free_correlation(step, norm, decay):
+    """Correlation of free directions at these norms: a step is orthogonal to what was, so only the decay counts."""
+    lag = np.maximum(step - step[:, None], 0)
+    return (1 - decay) ** lag * norm[:, None] / norm
+
+
+def rounded(values):
+    """To four digits, which pages need no more of; what is not finite is missing."""
+    if np.ndim(values) > 1:
+        return [rounded(one) for one in values]
+    return [float(f"{one:.4g}") if np.isfinite(one) else None for one in values]
+
+
+# ----------------------------------------------------------------------------------------------------------- one grid
+class Story:
+    """One experiment: curves as arrays (run, step), and when its runs memorise and generalise."""
+
+    def __init__(self, stored):
+        self.stored, self.data = stored, stored.dataset
+        more = stored.more["grokking"]
+        self.step = np.array(more["step"])
+        self.curve = {name: np.array(rows, dtype=float) for name, rows in more.items() if name != "step"}
+        self.decay, self.seed = self.data["weight_decay"].values, self.data["seed"].values.astype(int)
+        self.rate = self.data["lr"].values * self.decay
+        self.memorised = self._first("accuracy", MEMORISED)
+        self.generalised = self._first("test_accuracy", GENERALISED)
+        self.hot = self.curve["temperature"] > HOT
+
+    def _first(self, name, level):
+        """Step at which an accuracy first reaches a level, inf where it does not."""
+        reached = self.curve[name] >= level
+        return np.where(reached.any(1), self.step[reached.argmax(1)], np.inf)
+
+    @property
+    def order(self):
+        """Runs by weight decay and seed."""
+        return np.lexsort((self.seed, self.decay))
+
+    def lags(self, level, words=""):
+        """Lag at every age, shape (run, step)."""
+        return self.curve[f"{words}lag to {level}"]
+
+    def exponents(self, level, begin=AGES[0], end=AGES[-1], every=None):
+        """Exponent of each run over its own range of ages, at doubling ages or at every so many snapshots."""
+        found = []
+        for i, lags in enumerate(self.lags(level)):
+            low, high = (np.broadcast_to(one, len(self.decay))[i] for one in (begin, end))
+            ages = self.step[::every] if every else AGES
+            ages = ages[(ages >= low) & (ages <= high)]
+            found.append(ageing_exponent(ages, lags[np.searchsorted(self.step, ages)]))
+        return np.array(found)
+
+    def turned_in_bursts(self):
+        """Share of the squared angles between snapshots, and of the intervals, in bursts after the memorising."""
+        late = self.step[None] > np.minimum(self.memorised, self.step[-1])[:, None]
+        squared = np.where(late, np.nan_to_num(self.curve["speed"]) ** 2, 0)
+        return (squared * self.hot).sum(1) / squared.sum(1), (late & self.hot).sum(1) / late.sum(1)
+
+    def overlap(self):
+        """Correlation of the memorising state (first age) with the generalising one: measured, and if free."""
+        places = np.searchsorted(self.step, self.generalised[(known := np.isfinite(self.generalised))])
+        norm, rate = self.curve["norm"][known], self.rate[known]
+        free = [free_correlation(self.step, *one)[0, k] for *one, k in zip(norm, rate, places, strict=True)]
+        return self.curve["correlation"][known][np.arange(len(places)), 0, places], np.array(free)
+
+
+def interval(values):
+    """Mean and the ends of its 95 % interval over runs that have one."""
+    mean, half = student(np.asarray(values)[np.isfinite(values)])
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def judged(values, theory):
+    """Mean over runs with its interval, and the verdict."""
+    mean, low, high = interval(values)
+    return bracketed(mean, low, high, ".2f"), judge(theory, low, high, MARGIN)[0]
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+def ageing(stories):
+    """Exponents, lags against those of free directions, and their slope in weight decay."""
+    head = ["experiment", "lag to", "μ", "stationary, μ = 0?", "ages fully, μ = 1?", "lag at age 100", "at 800"]
+    head += ["at 6,400", "lag / free, all ages", "slope of log lag in log weight decay", "free, -1?"]
+    rows = []
+    for name, story in stories.items():
+        for level in LEVELS:
+            lags, free = paired(story, level)
+            value, still = judged(story.exponents(level), 0)
+            cells = [f"`{name}`", f"{level}", value, still, judged(story.exponents(level), 1)[1]]
+            cells += [f"{np.nanmean(lags[:, k]):,.0f}" if np.isfinite(lags[:, k]).any() else "-" for k in (0, 3, 6)]
+            cells.append(bracketed(*np.exp(interval(ratios(lags, free))), ".2f"))
+            rows.append([*cells, *slope_in_decay(story, lags)])
+    return table(head, rows)
+
+
+def paired(story, level):
+    """Lags at the ages, measured and of free directions."""
+    return [story.lags(level, words)[:, np.searchsorted(story.step, AGES)] for words in ("", "free ")]
+
+
+def ratios(lags, free):
+    """Mean log of measured over free lags, a number per run."""
+    return np.array([np.log(a / b)[np.isfinite(a / b)].mean() for a, b in zip(lags, free, strict=True)])
+
+
+def slope_in_decay(story, lags):
+    """Slope of the mean log lag of runs in log weight decay, and whether it is that of free directions."""
+    if len(np.unique(story.decay)) < 3:
+        return ["-", "-"]
+    plane = np.c_[np.ones(len(lags)), np.log(story.decay)]
+    one = fit(plane, np.nanmean(np.log(lags), 1), [0, 1])
+    return [bracketed(one.value, one.low, one.high, ".2f"), judge(-1, one.low, one.high, MARGIN)[0]]
+
+
+def times(stories):
+    """When each run has memorised and generalised, in steps and in units of 1/(lr·wd), and what bursts do."""
+    head = ["experiment", "weight decay", "seed", "memorised by", "generalised", "in 1/(lr·wd)", "last test accuracy"]
+    head += ["bursts before", "share of steps in bursts", "test accuracy gained in bursts", "between them"]
+    rows = []
+    for name, story in stories.items():
+        test = story.curve["test_accuracy"]
+        for i in story.order:
+            when, later = story.generalised[i], story.step > story.memorised[i]
+            inside = later & (story.step <= when)
+            begins = story.hot[i] & ~np.append(True, story.hot[i][:-1])
+            gain = np.append(0, np.diff(test[i]))
+            cells = [f"`{name}`", f"{story.decay[i]:g}", str(story.seed[i]), steps(story.memorised[i]), steps(when)]
+            cells += [f"{when * story.rate[i]:.2f}" if np.isfinite(when) else "-", f"{test[i, -10:].mean():.3f}"]
+            cells += [str((begins & inside).sum()), f"{story.hot[i][inside].mean():.2f}"]
+            rows.append(
+                [*cells, f"{gain[story.hot[i] & inside].sum():.2f}", f"{gain[~story.hot[i] & inside].sum():.2f}"]
+            )
+    return table(head, rows)
+
+
+def steps(when):
+    return f"{when:,.0f}" if np.isfinite(when) else "not"
+
+
+def precise(stories):
+    """The controls of precision: when they generalise, and what the coldest intervals are by then."""
+    head = ["experiment", "seed", "generalised", "bursts", "lowest T (nat)", "lowest loss (nat)", "last test accuracy"]
+    rows = []
+    for name, story in stories.items():
+        for i, when in enumerate(story.generalised):
+            cells = [f"`{name}`", str(story.seed[i]), steps(when), str(late_bursts(story)[i])]
+            cells += [f"{np.nanmin(story.curve['temperature'][i]):.2g}", f"{story.curve['loss'][i].min():.2g}"]
+            rows.append([*cells, f"{story.curve['test_accuracy'][i, -10:].mean():.3f}"])
+    return table(head, rows)
+
+
+def late_bursts(story):
+    """How many bursts begin once the first eight intervals, which are hot, are over."""
+    return (story.hot[:, 8:] & ~story.hot[:, 7:-1]).sum(1)
 
 
 def stages(story):
     """Where each run stands when it has memorised, half way (in log steps) to generalising, then, and at the end."""
-    head = ["weight decay", "seed", "stage", "step", *STAGES.values(), "test accuracy"]
-    rows, curves = [], {name: story.curve(name) for name in STAGES}
-    for decay in story.decays:
-        for i in story.members(decay):
-            for stage, k in _places(story, i):
-                cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), stage, f"{story.step[k]:,}"]
-                cells += [f"{curve[i, k]:.3g}" for curve in curves.values()]
-                rows.append([*cells, f"{story.test[i, k]:.2f}"])
-    return table(head, rows)
-
-
-def _places(story, run):
-    """Names of the stages and numbers of the points."""
-    memorised, generalised = story.memorised[run], story.generalised[run]
-    marks = {"memorised": memorised, "half way": np.sqrt(memorised * generalised), "generalised": generalised}
-    found = [(name, int(np.argmin(abs(story.step - when)))) for name, when in marks.items() if np.isfinite(when)]
-    return [*found, ("end", len(story.step) - 1)]
-
-
-def times(story):
-    """When each run has memorised and generalised, in steps and in units of 1/(lr wd)."""
-    head = ["weight decay", "seed", "memorised", "generalised", "generalised, in 1/(lr·wd)", "test accuracy at the end"]
     rows = []
-    for decay in story.decays:
-        for i in story.members(decay):
-            when, rate = story.generalised[i], float(story.whole.lr[i, 0] * decay)
-            cells = [f"{decay:g}", str(story.whole.data["seed"].values[i]), f"{story.memorised[i]:,.0f}"]
-            cells += [f"{when:,.0f}", f"{when * rate:.2f}"] if np.isfinite(when) else ["not", "-"]
-            rows.append([*cells, f"{story.test[i, -10:].mean():.3f}"])
-    return table(head, rows)
+    for i in story.order:
+        memorised, generalised = story.memorised[i], story.generalised[i]
+        marks = {"memorised": memorised, "half way": np.sqrt(memorised * generalised), "generalised": generalised}
+        marks = {words: when for words, when in marks.items() if np.isfinite(when)} | {"end": story.step[-1]}
+        for words, when in marks.items():
+            k = int(np.argmin(abs(story.step - when)))
+            cells = [f"{story.decay[i]:g}", str(story.seed[i]), words, f"{story.step[k]:,}"]
+            cells += [f"{story.curve[name][i, k]:.3g}" for name in STAGES if name in story.curve]
+            rows.append([*cells, f"{story.curve['test_accuracy'][i, k]:.2f}"])
+    kept = [words for name, words in STAGES.items() if name in story.curve]
+    return table(["weight decay", "seed", "stage", "step", *kept, "test accuracy"], rows)
 
 
-def bursts(story):
-    """What the hot and the cold intervals between memorising and generalising do to the test accuracy."""
-    head = ["weight decay", "seed", "bursts before it generalises", "share of steps in bursts"]
-    head += ["test accuracy gained in bursts", "and between them", "largest loss in a burst (nat)"]
-    rows, whole = [], story.whole
-    test = whole.runs.tree["trace"]["test_accuracy"].values
-    for decay in story.decays:
-        for i in story.members(decay):
-            inside = (whole.step > story.start.step[-1]) & (whole.step <= story.generalised[i])
-            hot = whole.temperature[i] > HOT
-            begins = hot & ~np.append(True, hot[:-1])
-            gain = np.append(0, np.diff(test[i]))
-            cells = [f"{decay:g}", str(whole.data["seed"].values[i]), str((begins & inside).sum())]
-            cells += [
-                f"{hot[inside].mean():.2f}",
-                f"{gain[hot & inside].sum():.2f}",
-                f"{gain[~hot & inside].sum():.2f}",
-            ]
-            rows.append([*cells, f"{whole.loss[i, inside].max():.2g}"])
-    return table(head, rows)
+# --------------------------------------------------------------------------------------------------------------- page
+def parts(found):
+    """What words/grokking.md asks for."""
+    stories = {name: Story(one) for name, one in found.items()}
+    first, second, noisy, bare = (stories[name] for name in (*TASKS, *BESIDE))
+    early = noisy.exponents(0.9, end=0.5 / noisy.rate)
+    late = noisy.exponents(0.9, 2 / noisy.rate, np.inf, every=1)
+    given = {
+        "ageing": folded("Exponents and lags", ageing({name: stories[name] for name in (*TASKS, *BESIDE)})),
+        "times": folded("When every run generalises", times({name: stories[name] for name in TASKS})),
+        "precise": folded("Precision", precise({name: stories[name] for name in CONTROLS})),
+        "stages": folded("The gas at four stages, addition modulo 23", stages(first)),
+        "noisy_early": judged(early, 0)[0],
+        "noisy_late": ", ".join(judged(late, 0)),
+        "noisy_heat": span_of(np.nanmedian(noisy.curve["temperature"], 1), ".1g"),
+        "noisy_free": bracketed(*np.exp(interval(ratios(*paired(noisy, 0.9)))), ".1f"),
+        "noisy_generalised": said_of(noisy),
+        "bare_mu": judged(bare.exponents(0.8), 0)[0],
+        "bare_generalised": said_of(bare),
+    }
+    return given | facts("first", first) | facts("second", second)
 
 
-def precise(folder):
-    """The controls of precision: when they generalise, and what the coldest and hottest intervals are by then."""
-    head = ["experiment", "seed", "generalised", "bursts", "lowest T (nat)", "lowest loss (nat)", "last test accuracy"]
-    rows = []
-    for name in CONTROLS:
-        curves = Curves(empirics.run(EXPERIMENTS / f"{name}.toml", folder / name))
-        trace = curves.runs.tree["trace"]
-        _, generalised = events(trace["step"].values, trace["accuracy"].values, trace["test_accuracy"].values)
-        for i, when in enumerate(generalised):
-            hot = curves.temperature[i] > HOT
-            cells = [name, str(curves.data["seed"].values[i]), f"{when:,.0f}" if np.isfinite(when) else "not"]
-            cells += [str((hot[8:] & ~hot[7:-1]).sum()), f"{np.nanmin(curves.temperature[i]):.2g}"]
-            cells += [f"{curves.loss[i].min():.2g}", f"{trace['test_accuracy'].values[i, -10:].mean():.3f}"]
-            rows.append(cells)
-    return table(head, rows)
+def facts(key, story):
+    """Numbers on one task for the text, their names beginning with the key."""
+    lags, free = paired(story, 0.8)
+    value, still = judged(story.exponents(0.8), 0)
+    turned, share = story.turned_in_bursts()
+    measured, predicted = story.overlap()
+    slope, as_free = slope_in_decay(story, lags)
+    found = {
+        "mu": value,
+        "still": still,
+        "lag": f"{np.nanmean(lags):,.0f}",
+        "free": bracketed(*np.exp(interval(ratios(lags, free))), ".2f"),
+        "slope": slope,
+        "as_free": as_free,
+        "turned": f"{turned.mean():.0%}",
+        "share": f"{share.mean():.0%}",
+        "overlap": span_of(measured),
+        "overlap_free": span_of(predicted),
+        "generalised": said_of(story),
+        "when": span_of(story.generalised, ",.0f"),
+        "units": span_of(story.generalised * story.rate),
+        "coldest": f"{np.nanmin(story.curve['temperature']):.0e}",
+    }
+    return {f"{key}_{name}": text for name, text in found.items()}
 
 
-def main():
-    """Run what is not there yet, draw the figure and write the page."""
-    folder = asked().runs
-    story = Story(folder)
-    draw(story, FIGURES / "grokking.png")
-    write(
-        "grokking",
-        times=times(story),
-        bursts=bursts(story),
-        precise=precise(folder),
-        stages=stages(story),
-        same="to the bit" if story.same else "NOT",
-        last=f"{story.start.step[-1]}",
-    )
+def said_of(story):
+    """How many runs generalise."""
+    return f"{np.isfinite(story.generalised).sum()} of {len(story.generalised)}"
 
 
-if __name__ == "__main__":
-    main()
+def span_of(values, form=".2f"):
+    """Smallest and largest of those that are finite."""
+    finite = np.asarray(values)[np.isfinite(values)]
+    return f"{finite.min():{form}} to {finite.max():{form}}" if len(finite) else "none"
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+def draw(found):
+    """Accuracies and the gas over the steps; lags over the age, against free directions and full ageing."""
+    svg_style("grokking")
+    stories = {name: Story(one) for name, one in found.items()}
+    _course(stories["grokking"])
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3.1), sharey=True)
+    for axis, (name, words) in zip(axes, (TASKS | BESIDE).items(), strict=True):
+        _lags(axis, stories[name], words)
+    axes[0].set_ylabel("lag until the correlation is 0.9 (steps)")
+    save(figure, "grokking-ageing")
+
+
+def _lags(axis, story, title):
+    """Geometric means over seeds, one colour per weight decay; dashed: free directions at the same norms."""
+    places = np.searchsorted(story.step, AGES)
+    for decay, ink in zip(np.unique(story.decay), INK, strict=False):
+        for words, style in (("", "o-"), ("free ", "--")):
+            lags = np.log(story.lags(0.9, words)[story.decay == decay][:, places])
+            known = np.isfinite(lags).any(0)
+            label = f"weight decay {decay:g}" if style == "o-" else None
+            axis.plot(AGES[known], np.exp(np.nanmean(lags[:, known], 0)), style, color=ink, ms=3, lw=1, label=label)
+    axis.plot(AGES, AGES, ":", color="0.5", lw=1)
+    axis.set(xscale="log", yscale="log", title=title, xlabel="age (steps)")
+    axis.title.set_fontsize(8)
+    axis.legend(frameon=False, fontsize=6)
+
+
+def _course(story):
+    """One column per weight decay, one shade per seed, a dot at generalising."""
+    panels = {"test_accuracy": "test accuracy", "temperature": "T (nat)", "speed": STAGES["speed"]}
+    decays = np.unique(story.decay)
+    figure, axes = plt.subplots(len(panels), len(decays), figsize=(9, 6), sharex=True, sharey="row")
+    for column, decay in zip(axes.T, decays, strict=True):
+        column[0].set_title(f"weight decay {decay:g}", fontsize=8)
+        for i, ink in zip(np.flatnonzero(story.decay == decay), INK, strict=True):
+            for axis, name in zip(column, panels, strict=True):
+                axis.plot(story.step, story.curve[name][i], color=ink, lw=0.7)
+                if np.isfinite(when := story.generalised[i]):
+                    axis.plot(when, story.curve[name][i, story.step == when], "o", color=ink, ms=3.5)
+        column[-1].set_xlabel("step")
+    for axis, words in zip(axes[:, 0], panels.values(), strict=True):
+        axis.set_ylabel(words.replace(" (rad", "\n(rad"), fontsize=7)
+    for axis in axes[1:, 0]:
+        axis.set_yscale("log")
+    axes[0, 0].set_xscale("log")
+    save(figure, "grokking", "png", dpi=100)

@@ -1,42 +1,28 @@
-"""Write docs/results/paper.md, the paper claim by claim, and the summary of our runs behind it: ``make results-paper``.
-
-``--as-is`` runs nothing and writes the page from what is stored: ``summaries/paper.json``, the published figures and
-where each stands; ``summaries/paper-ours.json``, our verdicts; and the tables of the pages on other systems.
-"""
+"""The paper, claim by claim: what it published, in ``summaries/paper.json``, beside our runs."""
 
 import json
-import re
-from functools import cache
 
 import numpy as np
 from scipy import stats
-from tables import EXPERIMENTS, HERE, MARKS, asked, bracketed, cell, find, student, table, write
+from stored import SUMMARIES
+from tables import MARKS, bracketed, cell, find, folded, student, table
 
-import empirics
 from empirics.claims import tables_of
 from empirics.claims.clusters import levels
 from empirics.claims.fits import quadratic
 from empirics.claims.protocol import effective_lr
-from empirics.claims.verdict import Verdict
 from empirics.isotropic import processes
 
-SUMMARIES = HERE / "summaries"
 LR, ELR, SPHERE = "fixed-lr", "fixed-elr", "fixed-sphere"
 #: Our runs that the page rests on, each some minutes of one core.
 GAS, NEIGHBOURS = "isotropic-paper", "isotropic-paper-neighbours"
 NETWORK = {LR: "digits", ELR: "digits-elr", SPHERE: "digits-sphere"}
-#: Our grid beside each published fit on CIFAR-10, and its name in the first table of that page.
+#: Our grid beside each published fit on CIFAR-10, where there is one.
 CIFAR = {
-    ("ConvNet", LR): ("cifar-convnet-long", "ConvNet, fixed LR"),
-    ("ConvNet", ELR): ("cifar-convnet-elr-long", "ConvNet, fixed ELR"),
-    ("ResNet-18", LR): ("cifar-resnet18-long", "ResNet-18, fixed LR"),
-    ("ResNet-18", ELR): ("cifar-resnet18-elr", "ResNet-18, fixed ELR"),
+    ("ConvNet", LR): "cifar-convnet-orbits",
+    ("ResNet-18", LR): "cifar-resnet18-orbits",
 }
-#: The experiment with the network, grid and length of each published fit on CIFAR-10.
-PAPERS = {
-    (network, protocol): f"paper-{network.lower().replace('-', '')}{'-elr' if protocol == ELR else ''}"
-    for network, protocol in CIFAR
-}
+NAMES = (GAS, NEIGHBOURS, *NETWORK.values(), *CIFAR.values())
 
 BY_DECAY, BY_RATE, DIFFERENCE = (
     "dS/dlog wd at equal lr",
@@ -128,6 +114,8 @@ def straight_lines(judged, protocol):
         x, row = knob(judged, varied), levels(knob(judged, held))
         rows = [np.flatnonzero(row == one) for one in range(row.max() + 1)]
         slopes = np.array([np.polyfit(x[one], entropy[one], 1)[0] for one in rows if len(one) >= FEWEST])
+        if len(slopes) < 2:  # orbits have no rows
+            return {}
         mean, half = student(slopes)
         found[name] = {"value": mean, "half": half, "std": slopes.std(ddof=1), "rows": len(slopes)}
     if protocol == LR:
@@ -148,81 +136,32 @@ def explained(judged, protocol):
     return float(1 - rest.var() / entropy.var())
 
 
-# --------------------------------------------------------------------------------------------------------- our summary
-#: What is stored of a verdict.
-KEPT = ("claim", "title", "protocol", "kind", "theory", "measured", "low", "high", "verdict", "details", "other_forms")
-
-
-def summary(runs):
-    """What the page needs of an experiment: verdicts, and by protocol straight lines and R²."""
-    rows = json.loads(empirics.compare(runs).to_json())["verdicts"]
-    for row in rows:
-        row["details"] = {name: value for name, value in row["details"].items() if "over the grid" in name}
+# ------------------------------------------------------------------------------------------------------------ our runs
+def reduce(runs):
+    """What the page needs of an experiment besides its verdicts: straight lines and R², by protocol."""
     tables = {one.data.attrs["protocol"]: one for one, _ in tables_of(runs, ())}
     return {
-        "verdicts": [{name: row[name] for name in KEPT} for row in rows if row["low"] is not None],
         "lines": {protocol: straight_lines(one, protocol) for protocol, one in tables.items()},
         "r_squared": {protocol: explained(one, protocol) for protocol, one in tables.items()},
     }
 
 
-def store(folder):
-    """Run what is missing, and write the summary of all, to six digits, a line for each verdict."""
-    names = (GAS, NEIGHBOURS, *NETWORK.values())
-    found = {name: summary(empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)) for name in names}
-    short = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.6g}"))
-    text = re.sub(r'(?=\{"(claim|verdicts)"|"lines")', "\n", json.dumps(short, ensure_ascii=False))
-    (SUMMARIES / "paper-ours.json").write_text(text + "\n", encoding="utf-8")
+def verdict(stored, protocol, claim, words):
+    """The verdict on a form of a claim; None if there is no number."""
+    return find([one for one in stored.verdicts if one.protocol == protocol], claim, words)
 
 
-class Ours(dict):
-    """A summary of our runs, by experiment."""
-
-    def verdict(self, name, protocol, claim, words):
-        """The verdict on a form of a claim; None if there is no number."""
-        return find([Verdict(**row) for row in self[name]["verdicts"] if row["protocol"] == protocol], claim, words)
-
-    def lines(self, name):
-        """Straight lines under all protocols, by name."""
-        return {line: one for lines in self[name]["lines"].values() for line, one in lines.items()}
-
-
-def kept():
-    """The stored summary of our runs."""
-    return Ours(json.loads((SUMMARIES / "paper-ours.json").read_text(encoding="utf-8")))
-
-
-@cache
-def page_rows(page):
-    """Rows of all tables of a page by their heads, each with the heading above the table as its "section"."""
-    head, section, found = None, "", []
-    for line in (HERE / f"{page}.md").read_text(encoding="utf-8").splitlines():
-        cells = [one.strip() for one in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if line.startswith("#"):
-            section = line.strip("# ")
-        if not cells or head is None:
-            head = cells or None
-        elif set("".join(cells)) - set("-:"):
-            found.append(dict(zip(head, cells, strict=True), section=section))
-    return found
-
-
-def stored(page, column, cells):
-    """The one cell of a column of a page's tables in whose row the cells of other columns match these patterns."""
-    (found,) = (
-        row[column]
-        for row in page_rows(page)
-        if column in row and all(re.fullmatch(words, row.get(name, "-")) for name, words in cells.items())
-    )
-    return found
+def lines_of(stored):
+    """Straight lines under all protocols, by name."""
+    return {name: line for lines in stored.more["paper"]["lines"].values() for name, line in lines.items()}
 
 
 # ----------------------------------------------------------------------------------------------------------- the page
 ISOTROPIC = ["quantity, in R", "theory", "with finite steps", "published mean", "± (between rows)", "its 95 %", "ours"]
 NETWORKS = [
     "network", "data", "protocol", "d", "runs", "at lr = wd = 1 (printed)", "at the centre", "over the grid",
-    "largest error", "R²", "ours at the centre", "ours, largest error", "verdict",
-    "ours from (other network and length)", "as published, not run here",
+    "largest error", "R²", "ours, along orbits", "verdict", "ours from (other network and length)",
+    "as published, not run here",
 ]  # fmt: skip
 ONE_BESIDE = ["runs", "protocol", "straight lines", "quadratic", "spline", "orbits", "largest error", "R²", "verdict"]
 STATED = ["statement", "where", "tests", "derived by", "claim", "theory", "gas, d = 3", "digits network", "remark"]
@@ -261,8 +200,8 @@ def interval(line):
     return f"{line['value']:.4f} ± {line['half']:.4f}"
 
 
-def network_rows(fits):
-    """Rows of the table of published fits."""
+def network_rows(fits, ours):
+    """Rows of the table of published fits, beside the Maxwell relation in our runs."""
     ten = {(fit["network"], fit["protocol"]): fit for fit in fits if fit["data"] == "CIFAR-10"}
     for fit in fits:
         found, (centre, worst) = ratios(fit), beside(fit)
@@ -270,13 +209,16 @@ def network_rows(fits):
         cells += [f"{fit['coefficients']['c0'] / fit['theory']:.3f}", centre, f"{found.min():.3f} to {found.max():.3f}"]
         cells += [worst, f"{fit['r_squared']:.3f}"]
         key = fit["network"], fit["protocol"]
-        name, row = CIFAR[key]
-        ours, whole = (f"`thermo-theory run experiments/{one}.toml`" for one in (name, PAPERS[key]))
-        if fit["data"] == "CIFAR-10":
-            columns = ("ours, quadratic fit", "ours", "verdict")
-            yield [*cells, *(stored("cifar", column, {"": row}) for column in columns), ours, whole]
+        theirs = f"paper-{fit['network'].lower().replace('-', '')}{'-elr' if key[1] == ELR else ''}"
+        whole = f"`thermo-theory run experiments/{theirs}.toml`"
+        if fit["data"] != "CIFAR-10":
+            whole += f" with {', '.join(changes(fit, ten[key]))}"
+        if fit["data"] == "CIFAR-10" and key in CIFAR:
+            one = verdict(ours[CIFAR[key]], key[1], *MAXWELL)
+            cells += [over(one.theory, one.measured, one.low, one.high), one.verdict]
+            yield [*cells, f"`thermo-theory run experiments/{CIFAR[key]}.toml`", whole]
         else:
-            yield [*cells, "not run", "", "", "–", f"{whole} with {', '.join(changes(fit, ten[key]))}"]
+            yield [*cells, "not run", "", "–", whole]
 
 
 def changes(fit, ten):
@@ -296,48 +238,46 @@ def over(theory, measured, low, high):
 
 def form_rows(ours):
     """Rows of the four forms on the same runs, each over its theory."""
-    for name, protocol in ((name, protocol) for name, one in ours.items() for protocol in one["lines"]):
-        maxwell, (line, theory) = ours.verdict(name, protocol, *MAXWELL), RELATION[protocol]
-        one = ours.lines(name)[line]
-        found = [vars(maxwell), *maxwell.other_forms]
-        chosen = [next(form for form in found if words in form["title"]) for words in FORMS]
-        cells = [over(theory, one["value"], one["value"] - one["half"], one["value"] + one["half"])]
-        cells += [over(maxwell.theory, form["measured"], form["low"], form["high"]) for form in chosen]
-        (worst,) = maxwell.details.values()
-        yield [name, protocol, *cells, f"{worst:.1%}", f"{ours[name]['r_squared'][protocol]:.4f}", maxwell.verdict]
-    for (_, protocol), (name, row) in CIFAR.items():
-        titles = [{"section": name, "form": f"Maxwell relation,.*{words}.*"} for words in FORMS]
-        texts = [stored("cifar", "measured", title) for title in titles]
-        cells = [over(RELATION[protocol][1], *map(float, re.findall(r"-?\d[\d.]*", text))) for text in texts]
-        worst, verdict = (stored("cifar", column, {"": row}) for column in ("ours", "verdict"))
-        yield [name, protocol, "not stored", *cells, worst, "not stored", verdict]
+    for name, stored in ours.items():
+        for protocol, lines in stored.more["paper"]["lines"].items():
+            maxwell, (line, theory) = verdict(stored, protocol, *MAXWELL), RELATION[protocol]
+            forms = [vars(maxwell), *maxwell.other_forms]
+            cells = ["no rows"]
+            if one := lines.get(line):
+                cells = [over(theory, one["value"], one["value"] - one["half"], one["value"] + one["half"])]
+            for words in FORMS:
+                form = next(form for form in forms if words in form["title"])
+                cells.append(over(maxwell.theory, form["measured"], form["low"], form["high"]))
+            worst = maxwell.details["largest relative error over the grid"]
+            r_squared = stored.more["paper"]["r_squared"][protocol]
+            yield [name, protocol, *cells, f"{worst:.1%}", f"{r_squared:.4f}", maxwell.verdict]
 
 
 def statement_rows(ours):
     """Rows of the statements: what each tests, the derivation, our numbers on the gas and on a network."""
     words = {name: name for name in MARKS}
     for statement, where, derivation, (protocol, claim, form), remark in STATEMENTS:
-        gas, network = (ours.verdict(name, protocol, claim, form) for name in (GAS, NETWORK[protocol]))
+        gas, network = (verdict(ours[name], protocol, claim, form) for name in (GAS, NETWORK[protocol]))
         numbers = [cell(gas, words), cell(network, words, gas.theory) or "not measured"]
         command = f"`thermo-theory derive {derivation}`"
         yield [statement, where, gas.kind, command, claim, f"{gas.theory:g}", *numbers, remark]
 
 
-def page():
-    """The parts of the page, from what is stored."""
-    found, ours = published(), kept()
+def parts(ours):
+    """What words/paper.md asks for."""
+    found = published()
     model, fits = found["isotropic"], found["networks"]["fits"]
-    gas, near = ours.lines(GAS), ours.lines(NEIGHBOURS)
-    judged = [ours.verdict(GAS, *JUDGED_BY[row["quantity"]]) for row in model["table"]]
+    gas, near = lines_of(ours[GAS]), lines_of(ours[NEIGHBOURS])
+    judged = [verdict(ours[GAS], *JUDGED_BY[row["quantity"]]) for row in model["table"]]
     rows = [[*row, one.kind, one.verdict] for row, one in zip(isotropic_rows(model, gas, near), judged, strict=True)]
     above_rate, above_decay = excess(model)
     off = {(fit["network"], fit["data"], fit["protocol"]): abs(ratios(fit) - 1) for fit in fits}
     centres = {key: abs(ratios(fit).mean() - 1) for key, fit in zip(off, fits, strict=True)}
     return {
         "isotropic": table([*ISOTROPIC, "ours, published estimator", "tests", "verdict"], rows),
-        "networks": table(NETWORKS, network_rows(fits)),
-        "forms": table(ONE_BESIDE, form_rows(ours)),
-        "statements": table(STATED, statement_rows(ours)),
+        "networks": folded("All published fits, and ours", table(NETWORKS, network_rows(fits, ours))),
+        "forms": folded("Four forms of the Maxwell relation", table(ONE_BESIDE, form_rows(ours))),
+        "statements": folded("Every statement, on the gas and on a network", table(STATED, statement_rows(ours))),
         "above_rate": above_rate,
         "above_decay": above_decay,
         "near_rate": interval(near[BY_RATE]),
@@ -348,21 +288,4 @@ def page():
         "furthest_100": f"{max(one for key, one in centres.items() if 'CIFAR-100' in key):.1%}",
         "largest_elr": f"{off['ResNet-18', 'CIFAR-10', ELR].max():.1%}",
         "largest_lr": f"{off['ResNet-18', 'CIFAR-10', LR].max():.1%}",
-        "fluctuations": cell(ours.verdict(NETWORK[LR], LR, "V5", "Fluctuations"), dict.fromkeys(MARKS, "")),
-        "start_lr": stored("isotropic", "ratio (theory 1)", {"protocol": LR}),
-        "start_elr": stored("isotropic", "ratio (theory 1)", {"protocol": ELR}),
-        "gamma": stored("isotropic", "measured over exact (mean of 12 temperatures)", {"d": "3"}),
-        "wide": stored("width", "V3, spline", {"protocol": "fixed ELR", "width": "32", "regime": "interpolating"}),
     }
-
-
-def main():
-    """Write the page."""
-    given = asked()
-    if not given.as_is:
-        store(given.runs)
-    write("paper", **page())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,18 @@
-"""Trains three small networks with and without each piece of advice, and writes docs/results/watched.md.
-
-``make results-watched`` trains what is missing, half an hour of one core; ``--as-is`` takes ``summaries/watched.json``.
-"""
+"""Three small networks trained with and without each piece of advice; half an hour of one core."""
 
 import json
 
 import numpy as np
 import torch
-from tables import HERE, asked, mean_interval, student, table, write
+from stored import HERE, record_study
+from tables import folded, mean_interval, student, table
 from torch.nn.utils import clip_grad_norm_
 from watched_choices import ADVICE, CHOICES, applies, helps, prepare
 from watched_networks import DigitsPerceptron, DigitsResNet, Text
 
 import empirics
 
-SUMMARY = HERE / "summaries" / "watched.json"
+NAMES = ("watched",)
 #: Share of the run after which the probe is read.
 READ = 1 / 3
 #: What is shown of a training, and in how many digits.
@@ -114,7 +112,7 @@ def verdicts(networks):
 
 
 def scores(networks):
-    """Lines of the tables of scores, one for each network."""
+    """Lines of the tables of scores, one per network."""
     for name, one in networks.items():
         rows = [
             [choice, *(mean_interval(found[column], n) if column in found else "" for column, n in SHOWN.items())]
@@ -125,7 +123,7 @@ def scores(networks):
 
 
 def said(networks):
-    """What the probe said to the first seed of each network."""
+    """What the probe printed for the first seed of each network."""
     for name, one in networks.items():
         share = one["scale_invariant"] / one["weights"]
         yield f"\n**{name[0].upper()}{name[1:]}**: {share:.0%} of its {one['weights']:,} weights are scale-invariant.\n"
@@ -133,33 +131,36 @@ def said(networks):
         yield f"\nAt the end:\n\n    {one['line']}"
 
 
-def page(networks):
-    """The parts of words/watched.md."""
+def study(folder):
+    """Train what is not there yet, and store what the page needs."""
+    torch.set_num_threads(1)
+    networks = {case.name: summary(case, folder / "watched") for case in (DigitsPerceptron(), DigitsResNet(), Text())}
+    record_study("watched", networks, [HERE / "watched_choices.py", HERE / "watched_networks.py"])
+
+
+def parts(found):
+    """What words/watched.md asks for."""
+    networks = found["watched"].more["watched"]
     rows = verdicts(networks)
     kept = [row[0] for row in rows if row[-1] == "kept"]
     everywhere = effects(networks, "decay x 10 on all", "as found")
-    seeds = {name: len(one["scores"]["as found"]["test loss"]) for name, one in networks.items()}
-    tried = sum(len(effects(networks, choice, against)) for _, choice, against in ADVICE)
+    seeds = {len(one["scores"]["as found"]["test loss"]) for one in networks.values()}
+    compared = [
+        (mean, half, f"{words} ({name})")
+        for words, choice, against in ADVICE
+        for name, (mean, half) in effects(networks, choice, against).items()
+    ]
+    gain, loss = min(compared), max(compared)
     return {
-        "advice": table(["advice", *networks, "verdict"], rows), "said": said(networks), "scores": scores(networks),
-        "tried": str(tried), "kept": f"Kept: {'; '.join(kept)}." if kept else "No advice is kept.",
-        "everywhere": ", ".join(f"{shown(found)} ({name})" for name, found in everywhere.items()),
-        "seeds": ", ".join(f"{number} seeds for the {name}" for name, number in seeds.items()),
-    }  # fmt: skip
-
-
-def main():
-    """Train what is not there yet, store what the page needs, and write it."""
-    torch.set_num_threads(1)
-    given = asked(only={"default": "", "help": "train the networks alone whose name contains this, and write nothing"})
-    if not given.as_is:
-        cases = [case for case in (DigitsPerceptron(), DigitsResNet(), Text()) if given.only in case.name]
-        networks = {case.name: summary(case, given.runs / "watched") for case in cases}
-        if given.only:
-            return
-        SUMMARY.write_text(json.dumps(networks, indent=1) + "\n", encoding="utf-8")
-    write("watched", **page(json.loads(SUMMARY.read_text(encoding="utf-8"))))
-
-
-if __name__ == "__main__":
-    main()
+        "advice": table(["advice", *networks, "verdict"], rows),
+        "said": folded("What the probe printed for the first seed of each network", said(networks)),
+        "scores": folded("Scores of every training", scores(networks)),
+        "tried": str(len(compared)),
+        "below": str(sum(mean + half < 0 for mean, half, _ in compared)),
+        "above": str(sum(mean - half > 0 for mean, half, _ in compared)),
+        "kept": f"Kept: {'; '.join(kept)}" if kept else f"Of {len(rows)} pieces of advice none is kept",
+        "everywhere": ", ".join(f"{shown(effect)} ({name})" for name, effect in everywhere.items()),
+        "gain": f"{gain[2]}, {shown(gain)}",
+        "loss": f"{loss[2]}, {shown(loss)}",
+        "seeds": f"{min(seeds)} seeds each" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds",
+    }

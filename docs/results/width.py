@@ -1,193 +1,229 @@
-"""Runs networks of width 4 to 64 on few data and writes docs/results/width.md; ten minutes of one core.
-
-python docs/results/width.py --runs runs
-"""
+"""Networks of width 4 to 64 on few data: the regimes of training, and what holds in each."""
 
 from collections import Counter
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
-from tables import EXPERIMENTS, FIGURES, asked, available, bracketed, directions, mean_interval, table, weights, write
+from edge import ELR, LR, WIDTHS, product, rate
+from tables import bracketed, directions, folded, mean_interval, save, svg_style, table, weights
 
 import empirics
 from empirics.measure import REGIMES, regime
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
-WIDTHS = (4, 8, 16, 32, 64)
-PROTOCOLS = {"fixed ELR": "elr", "fixed LR": "lr"}
+NAMES = (*ELR, *LR)
+PROTOCOLS = {"fixed-elr": "fixed ELR", "fixed-lr": "fixed LR"}
 CLASSES = 10
 COLOURS = dict(
     zip(REGIMES, ("0.75", "tab:pink", "tab:red", "tab:blue", "tab:orange", "tab:green", "tab:olive"), strict=True)
 )
-
 #: Forms of V1 and V3 that are shown for each regime.
-FORMS = (("V1", "identity"), ("V1", "symmetry"), ("V1", "physics"), ("V3", "symmetry"))
-
-
-#: The course of the noise is looked at from this share of the run on: after the warm-up, the burn-in included.
+FORMS = {"V1 slope": ("V1", "symmetry"), "V1 formula": ("V1", "physics"), "V3, spline": ("V3", "symmetry")}
+#: The noise is looked at from this share of the run on: after the warm-up, the burn-in included.
 FROM = 0.1
 
 
-def noise_of(runs):
-    """Steps of the course and the squared gradient at unit norm there, shapes (point,) and (run, point)."""
-    trace = runs.tree["trace"].to_dataset()
+# ------------------------------------------------------------------------------------- what summaries keep for the page
+def reduce(runs):
+    """Regime of every run, how its noise falls, its temperature at the end, and V1 and V3 in each regime."""
+    trace, data = runs.tree["trace"].to_dataset(), runs.dataset
     step = trace["step"].values
-    seen = step > FROM * step[-1]
-    return step[seen], (trace["grad_sq"] * trace["radius_sq"]).values[:, seen]
-
-
-def regimes(runs):
-    """The regime of every run."""
-    step, noise = noise_of(runs)
-    trace = runs.tree["trace"].to_dataset()
-    trace = trace.isel(step=trace["step"].values > runs.experiment.training.burn_in)
-    loss, accuracy = trace["loss"].values, trace["accuracy"].values
-    return [
-        regime(status=str(status), step=step, loss=loss[i], noise=noise[i], accuracy=accuracy[i], classes=CLASSES)
-        for i, status in enumerate(runs.dataset["status"].values)
+    seen, measured = step > FROM * step[-1], step > runs.experiment.training.burn_in
+    noise = (trace["grad_sq"] * trace["radius_sq"]).values[:, seen]
+    loss, accuracy = (trace[name].values[:, measured] for name in ("loss", "accuracy"))
+    found = [
+        regime(status=status, step=step[seen], loss=loss[i], noise=noise[i], accuracy=accuracy[i], classes=CLASSES)
+        for i, status in enumerate(map(str, data["status"].values))
     ]
-
-
-def rates(runs):
-    """What the directions depend on by symmetry: the effective lr, or lr x weight decay."""
-    data = runs.dataset
-    return data["effective_lr"].values if "effective_lr" in data.coords else (data["lr"] * data["weight_decay"]).values
-
-
-def effective(runs):
-    """Effective learning rate of every run."""
-    data = runs.dataset
-    return data["effective_lr"].values if "effective_lr" in data.coords else (data["lr"] / data["radius_sq"]).values
-
-
-def bound(runs):
-    """Upper bound of the temperature at the end, from the whole second moment of the gradient, of every run."""
-    noise = noise_of(runs)[1]
-    last = noise[:, -len(noise[0]) // 4 :].mean(1)
-    return effective(runs) * last / (2 * directions(runs.dataset))
-
-
-def census(results):
-    """Table of how many runs are in which regime, and what the engine's own status says of them."""
-    rows = []
-    for (title, width), (runs, found) in results.items():
-        seen = Counter(one.label for one in found)
-        statuses = ", ".join(f"{n} {name}" for name, n in Counter(map(str, runs.dataset["status"].values)).items())
-        numbers = (str(seen.get(name, "")) for name in REGIMES)
-        rows.append([title, str(width), f"{weights(runs.dataset):,}", *numbers, statuses])
-    return table(["protocol", "width", "d", *REGIMES, "statuses"], rows)
-
-
-def details(results, title):
-    """Table of one protocol: one row per width and rate."""
-    named = "effective lr" if title == "fixed ELR" else "lr·wd"
-    head = ["width", named, "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
-    head += ["training accuracy", "test accuracy", "tr H", "effective lr × tr H per direction"]
-    rows = []
-    for (protocol, width), (runs, found) in results.items():
-        if protocol != title:
-            continue
-        data, knob, heat, rate = runs.dataset, np.round(np.log10(rates(runs)), 6), bound(runs), effective(runs)
-        for one in np.unique(knob):
-            here = np.flatnonzero(knob == one)
-            labels = ", ".join(f"{n} {name}" for name, n in Counter(found[i].label for i in here).items())
-            here = [i for i in here if found[i].label != "diverged"]
-            if not here:
-                rows.append([str(width), f"{10**one:.3g}", labels, *[""] * 8])
-                continue
-            sharp = data["laplacian"].values[here] / directions(data)
-            columns = [rate[here], heat[here], [found[i].exponent for i in here]]
-            columns += [data[name].values[here] for name in ("loss", "accuracy", "test_accuracy", "laplacian")]
-            cells = (mean_interval(one, 3) for one in (*columns, rate[here] * sharp))
-            rows.append([str(width), f"{10**one:.3g}", labels, *cells])
-    return table(head, rows)
-
-
-def by_regime(results):
-    """Table of V1 and V3 on the runs of each regime alone."""
-    head = ["protocol", "width", "regime", "runs", "V1 balance, range", "V1 slope", "V1 formula", "V3, spline"]
-    rows = []
-    for (title, width), (runs, found) in results.items():
-        labels = np.array([one.label for one in found])
-        for name in REGIMES:
-            members = np.flatnonzero(labels == name)
-            if name == "diverged" or not len(members):
-                continue
-            rows.append([title, str(width), name, str(len(members)), *_judged(runs.dataset.isel(run=members))])
-    return table([*head, "verdicts"], rows)
+    labels = np.array([one.label for one in found])
+    return {
+        "regime": labels,
+        "exponent": np.array([one.exponent for one in found]),
+        # An upper bound: the whole second moment of the gradient counts as noise.
+        "temperature": rate(data) * noise[:, -len(noise[0]) // 4 :].mean(1) / (2 * directions(data)),
+        "judged": {name: _judged(data.isel(run=labels == name)) for name in REGIMES[1:] if (labels == name).any()},
+    }
 
 
 def _judged(data):
-    """V1 and V3 of some runs, as the table has them; the numbers stand also where a gate forbids a verdict."""
-    balance = data["balance"].values
-    cells, said = [f"{balance.min():.3f}, {balance.max():.3f}"], []
-    verdicts = list(empirics.compare(data))
-    for claim, kind in FORMS[1:]:
-        one = next(each for each in verdicts if (each.claim, each.kind) == (claim, kind))
-        number = f"{bracketed(one.measured, one.low, one.high, '.3g')}, theory {one.theory:g}"
-        cells.append(number if np.isfinite(one.measured) else "")
-        said.append(one.verdict)
-    return [*cells, ", ".join(said)]
+    """V1 and V3 of some runs; the numbers stand also where a gate forbids a verdict."""
+    rows, found = list(empirics.compare(data)), {"runs": data.sizes["run"]}
+    for name, (claim, kind) in FORMS.items():
+        one = next(row for row in rows if (row.claim, row.kind) == (claim, kind))
+        found[name] = [one.measured, one.low, one.high, one.theory, one.verdict]
+    return found | {"balance": [data["balance"].values.min(), data["balance"].values.max()]}
 
 
-def draw_map(results, path):
+# --------------------------------------------------------------------------------------------------------------- tables
+def named(stored):
+    """Protocol and width of an experiment, in words."""
+    return PROTOCOLS[stored.experiment.training.protocol], str(stored.experiment.model.hidden[0])
+
+
+def census(found):
+    """Table of how many runs are in which regime, and what their status is."""
+    rows = []
+    for one in found.values():
+        seen = Counter(one.more["width"]["regime"])
+        statuses = ", ".join(f"{n} {name}" for name, n in Counter(map(str, one.dataset["status"].values)).items())
+        numbers = (str(seen.get(name, "")) for name in REGIMES)
+        rows.append([*named(one), f"{weights(one.dataset):,}", *numbers, statuses])
+    return table(["protocol", "width", "weights", *REGIMES, "statuses"], rows)
+
+
+def number(judged):
+    """A measured number and its interval, as bracketed; nothing where there is none."""
+    measured, low, high = (np.nan if value is None else value for value in judged[:3])
+    return bracketed(measured, low, high, ".3g") if np.isfinite(low) else ""
+
+
+def by_regime(found):
+    """Table of V1 and V3 on the runs of each regime alone."""
+    rows = []
+    for one in found.values():
+        for name, judged in one.more["width"]["judged"].items():
+            low, high = judged["balance"]
+            cells = [f"{number(judged[form])}, theory {judged[form][3]:g}".removeprefix(", ") for form in FORMS]
+            verdicts = ", ".join(judged[form][4] for form in FORMS)
+            rows.append([*named(one), name, str(judged["runs"]), f"{low:.3f}, {high:.3f}", *cells, verdicts])
+    return table(["protocol", "width", "regime", "runs", "V1 balance, range", *FORMS, "verdicts"], rows)
+
+
+def knobs(data):
+    """What the directions depend on by symmetry: the effective learning rate, or lr·wd."""
+    return np.float64([f"{one:.4g}" for one in data["effective_lr"].values]) if "effective_lr" in data.coords else (
+        product(data)
+    )  # fmt: skip
+
+
+def details(found):
+    """Table of one protocol: one row per width and rate."""
+    head = ["width", "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
+    head += ["training accuracy", "test accuracy", "η_eff·tr H per direction"]
+    rows = []
+    for one in found:
+        data, more, knob = one.dataset, one.more["width"], knobs(one.dataset)
+        sharp = rate(data) * data["laplacian"].values / directions(data)
+        columns = [rate(data), np.array(more["temperature"], float), np.array(more["exponent"], float)]
+        columns += [data[name].values for name in ("loss", "accuracy", "test_accuracy")]
+        for value in np.unique(knob):
+            here = np.flatnonzero(knob == value)
+            labels = ", ".join(f"{n} {name}" for name, n in Counter(more["regime"][i] for i in here).items())
+            here = [i for i in here if more["regime"][i] != "diverged"]
+            cells = [mean_interval(column[here], 3) for column in (*columns, sharp)] if here else [""] * 7
+            rows.append([named(one)[1], f"{value:.3g}", labels, *cells])
+    fixed = "effective lr, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
+    return table([head[0], fixed, *head[1:]], rows)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
+def draw(found):
+    """Regimes over width and rate; temperature at the end; the effective learning rate that fixed LR finds."""
+    svg_style("width")
+    _draw_map(found)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+    for one in found.values():
+        title, width = named(one)
+        more, elr = one.more["width"], title == "fixed ELR"
+        good, ink = np.array(more["regime"]) != "diverged", f"C{WIDTHS.index(int(width))}"
+        x, heat = knobs(one.dataset)[good], np.array(more["temperature"], float)[good]
+        axes[0 if elr else 1].plot(x, heat, "o", ms=3, color=ink)
+        if not elr:
+            axes[2].plot(x, rate(one.dataset)[good], "o", ms=3, color=ink, label=f"width {width}")
+    for ax, (x, y, title) in zip(
+        axes,
+        (
+            ("effective lr", "T at the end, at most", "fixed ELR"),
+            ("lr·wd", "T at the end, at most", "fixed LR"),
+            ("lr·wd", "effective lr", "fixed LR"),
+        ),
+        strict=True,
+    ):
+        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
+    axes[2].legend(fontsize=7)
+    save(figure, "width-temperature")
+
+
+def _draw_map(found):
     """Regimes over width and rate; where runs of one cell differ, the marker is shared."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-    for ax, title in zip(axes, PROTOCOLS, strict=True):
-        for (protocol, width), (runs, found) in results.items():
-            if protocol != title:
-                continue
-            knob = np.round(np.log10(rates(runs)), 6)
-            for one in np.unique(knob):
-                labels = sorted((found[i].label for i in np.flatnonzero(knob == one)), key=REGIMES.index)
-                places = np.log2(width) + 0.8 * ((np.arange(len(labels)) + 0.5) / len(labels) - 0.5)
-                ax.scatter(
-                    [10**one] * len(labels), places, s=130 / len(labels), marker="s", c=[COLOURS[n] for n in labels]
-                )
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    for one in found.values():
+        title, width = named(one)
+        ax, knob, labels = axes[0 if title == "fixed ELR" else 1], knobs(one.dataset), one.more["width"]["regime"]
+        for value in np.unique(knob):
+            here = sorted((labels[i] for i in np.flatnonzero(knob == value)), key=REGIMES.index)
+            places = np.log2(int(width)) + 0.8 * ((np.arange(len(here)) + 0.5) / len(here) - 0.5)
+            ax.scatter([value] * len(here), places, s=130 / len(here), marker="s", c=[COLOURS[n] for n in here])
+    for ax, title in zip(axes, PROTOCOLS.values(), strict=True):
         ax.set(xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr·wd")
         ax.set(ylim=(1.4, 6.6))
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
-    shown = [n for n in REGIMES if any(one.label == n for _, found in results.values() for one in found)]
+    shown = [n for n in REGIMES if any(n in one.more["width"]["regime"] for one in found.values())]
     handles = [plt.Line2D([], [], marker="s", ls="", color=COLOURS[n], label=n) for n in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(shown), fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(shown), fontsize=8)
+    save(figure, "width-map", bbox_inches="tight")
 
 
-def draw_heat(results, path):
-    """Temperature at the end against the rate, and the effective learning rate that fixed LR finds."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
-    for (title, width), (runs, found) in results.items():
-        good = np.array([one.label != "diverged" for one in found])
-        ax, colour = axes[0 if title == "fixed ELR" else 1], f"C{WIDTHS.index(width)}"
-        x = effective(runs) if title == "fixed ELR" else rates(runs)
-        ax.plot(x[good], bound(runs)[good], "o", ms=3, color=colour, label=f"width {width}")
-        if title == "fixed LR":
-            axes[2].plot(x[good], effective(runs)[good], "o", ms=3, color=colour)
-    axes[0].set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most", title="fixed ELR")
-    axes[1].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="T at the end, at most", title="fixed LR")
-    axes[2].set(xscale="log", yscale="log", xlabel="lr·wd", ylabel="effective lr", title="fixed LR")
-    axes[0].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+# ------------------------------------------------------------------------------------------------------ what is quoted
+def per_width(names, of):
+    """A text per width, in one line."""
+    return ", ".join(f"{of(name)} at width {width}" for name, width in zip(names, WIDTHS, strict=True))
 
 
-def main():
-    """Run what is not there yet and write the page."""
-    given, results = asked(), {}
-    names = {f"width-{width}-{short}": (title, width) for title, short in PROTOCOLS.items() for width in WIDTHS}
-    shown, missing = available(names, given)
-    for name in shown:
-        runs = empirics.run(EXPERIMENTS / f"{name}.toml", given.runs / name)
-        results[names[name]] = runs, regimes(runs)
-    draw_map(results, FIGURES / "width-map.png")
-    draw_heat(results, FIGURES / "width-temperature.png")
-    elr, lr = (details(results, title) for title in PROTOCOLS)
-    tables = {"census": census(results), "by_regime": by_regime(results), "fixed_elr": elr, "fixed_lr": lr}
-    write("width", **tables, missing=missing)
+def highest(one):
+    """Highest effective learning rate at which all runs of an experiment interpolate."""
+    knob, labels = knobs(one.dataset), np.array(one.more["width"]["regime"])
+    return max((value for value in np.unique(knob) if (labels[knob == value] == "interpolating").all()), default=np.nan)
 
 
-if __name__ == "__main__":
-    main()
+def slopes(found, names, label, form, digits=3):
+    """A form of V1 or V3 in one regime, at all widths at which it is determined, in one line."""
+    cells = []
+    for name in names:
+        judged = found[name].more["width"]["judged"].get(label)
+        if judged and number(judged[form]):
+            measured, low, high = judged[form][:3]
+            cells.append(f"{measured:.{digits}f} ± {(high - low) / 2:.{digits}f} (width {named(found[name])[1]})")
+    return ", ".join(cells)
+
+
+def power(one):
+    """Power of lr·wd with which T at the end goes, over all runs that did not diverge."""
+    more = one.more["width"]
+    good = np.array(more["regime"]) != "diverged"
+    return np.polyfit(np.log(product(one.dataset)[good]), np.log(np.array(more["temperature"], float)[good]), 1)[0]
+
+
+def parts(found):
+    """What words/width.md asks for."""
+    labels = {name: Counter(one.more["width"]["regime"]) for name, one in found.items()}
+    rates = {name: rate(found[name].dataset) for name in LR}
+    wide = {name: found[name].more["width"] for name in ELR[3:]}
+    falls = {
+        name: np.array(more["exponent"])[np.array(more["regime"]) == "interpolating"] for name, more in wide.items()
+    }
+    return {
+        "census": folded("How many runs are in which regime", census(found)),
+        "by_regime": folded("Radius (V1) and Maxwell relation (V3) by regime", by_regime(found)),
+        "fixed_elr": folded(
+            "Every width and rate at a fixed effective learning rate", details([found[n] for n in ELR])
+        ),
+        "fixed_lr": folded("Every width and rate at a fixed learning rate", details([found[name] for name in LR])),
+        "interpolating": per_width(ELR, lambda name: labels[name]["interpolating"]),
+        "interpolating_lr": str(sum(labels[name]["interpolating"] for name in LR)),
+        "runs_lr": str(sum(len(one) for one in rates.values())),
+        "floors": per_width(ELR, lambda name: f"{np.nanmin(found[name].dataset['loss'].values):.2g}"),
+        "highest_32": f"{highest(found[ELR[3]]):.2g}",
+        "highest_64": f"{highest(found[ELR[4]]):.2g}",
+        "falls": "; ".join(f"{n.split('-')[1]}: {v.min():.1f} to {v.max():.1f}" for n, v in falls.items()),
+        "interpolating_slope": slopes(found, ELR, "interpolating", "V1 slope", 2),
+        "interpolating_maxwell": slopes(found, ELR, "interpolating", "V3, spline", 2),
+        "unsettled_slope": slopes(found, ELR, "unsettled", "V1 slope", 2),
+        "gas_slope": slopes(found, LR, "gas", "V1 slope"),
+        "gas_maxwell": slopes(found, LR, "gas", "V3, spline", 2),
+        "pinned_4": f"{rates[LR[0]].max() / rates[LR[0]].min():.0f}",
+        "pinned_64": f"{rates[LR[4]].min():.3f} to {rates[LR[4]].max():.3f}",
+        "power_4": f"{power(found[LR[0]]):.2f}",
+        "power_64": f"{power(found[LR[4]]):.2f}",
+        "jumps": per_width(LR, lambda name: labels[name]["periodic jumps"]),
+        "jumps_elr": per_width(ELR, lambda name: labels[name]["periodic jumps"]),
+    }

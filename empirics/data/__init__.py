@@ -11,5 +11,7 @@ DATASETS = Registry(
         "arrays": "empirics.data.arrays:load_arrays",
         "torchvision": "empirics.data.vision:load_torchvision",
         "modular-addition": "empirics.data.modular:load_modular_addition",
+        "permutations": "empirics.data.permutations:load_permutations",
+        "library-text": "empirics.data.text:load_library_text",
     },
 )

@@ -59,10 +59,12 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     data: Dataset = DATASETS.get(table.name)(**options)
     if table.test_share and "test_share" not in options:
         data = _held_out(data, table)
-    if table.classes:
-        data = _of_classes(data, table.classes)
-    if table.samples:
+    if wanted := table.classes or tuple(name for group in table.groups for name in group):
+        data = _of_classes(data, wanted, "classes" if table.classes else "groups")
+    if table.samples and "samples" not in options:
         data = _fewer(data, table.samples)
+    if table.groups:
+        data = _grouped(data, table.groups)
     if table.components or table.whiten:
         data = _principal(data, table.components, table.whiten)
     if table.label_noise and not table.fresh_noise:
@@ -71,7 +73,8 @@ def _loaded(table: Data, stamp: tuple[object, ...]) -> Dataset:
     return data
 
 
-#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part.
+#: Options of the loaders. Those with `test_share` fit the preprocessing to the training part; those with `samples`
+#: choose the samples.
 OPTIONS = {
     "digits": ("test_share", "test_seed"),
     "digits-images": ("test_share", "test_seed"),
@@ -79,6 +82,8 @@ OPTIONS = {
     "arrays": ("path",),
     "torchvision": ("dataset", "path", "download"),
     "modular-addition": ("modulus",),
+    "permutations": ("letters",),
+    "library-text": ("context", "samples"),
 }
 
 
@@ -107,12 +112,22 @@ def _check_augmentation(data: Dataset, table: Data) -> None:
         raise DataError(f"[data] shift = {table.shift}: must be below {side}, the shorter side of the images")
 
 
-def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
+def _grouped(data: Dataset, groups: tuple[tuple[str, ...], ...]) -> Dataset:
+    """Merge classes, which are in the order of the groups, into one for each group, named after them."""
+    group_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    test = None if data.test_labels is None else group_of[data.test_labels]
+    names = tuple("+".join(group) for group in groups)
+    return dataclasses.replace(
+        data, labels=group_of[data.labels], test_labels=test, classes=len(groups), class_names=names
+    )
+
+
+def _of_classes(data: Dataset, wanted: tuple[str, ...], key: str) -> Dataset:
     """Keep some classes, in the given order; refuse one that does not exist."""
     names = data.class_names or tuple(map(str, range(data.classes)))
     for name in wanted:
         if name not in names:
-            raise DataError(f"[data] classes: no class {name!r} in {data.name!r} (there are {', '.join(names)})")
+            raise DataError(f"[data] {key}: no class {name!r} in {data.name!r} (there are {', '.join(names)})")
     numbers = np.array([names.index(name) for name in wanted])
     inputs, labels = _renumbered(data.inputs, data.labels, numbers)
     found = dataclasses.replace(data, inputs=inputs, labels=labels, classes=len(wanted), class_names=wanted)
@@ -120,7 +135,7 @@ def _of_classes(data: Dataset, wanted: tuple[str, ...]) -> Dataset:
         return found
     inputs, labels = _renumbered(data.test_inputs, data.test_labels, numbers)
     if not len(labels):
-        raise DataError(f"[data] classes: the test set of {data.name!r} has no sample of {', '.join(wanted)}")
+        raise DataError(f"[data] {key}: the test set of {data.name!r} has no sample of {', '.join(wanted)}")
     return dataclasses.replace(found, test_inputs=inputs, test_labels=labels)
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 
+from empirics.measure.ageing import ageing_exponent, forgetting_lag, two_time_correlation
 from empirics.measure.autocorrelation import autocorrelation, integrated_time, memory, series_autocorrelation, unbiased
 from empirics.measure.calibration import entropy_bias
 from empirics.measure.checks import check_entropy_estimator
@@ -43,6 +44,7 @@ __all__ = [
     "MonteCarloEstimate",
     "Regime",
     "SphereEntropy",
+    "ageing_exponent",
     "angular_update",
     "autocorrelation",
     "autocorrelation_time",
@@ -57,6 +59,7 @@ __all__ = [
     "effective_sample_size",
     "entropy_bias",
     "entropy_by_integration",
+    "forgetting_lag",
     "furthest_difference",
     "gradient_noise",
     "hessian_noise",
@@ -77,6 +80,7 @@ __all__ = [
     "sphere_entropies",
     "sphere_entropy",
     "sphere_laplacian",
+    "two_time_correlation",
     "unbiased",
 ]
 

@@ -5,6 +5,7 @@ from empirics.experiment.registry import Registry
 MODELS = Registry(
     "model",
     {
+        "unit": "empirics.models.unit:Unit",
         "mlp": "empirics.models.mlp:EnsembleMLP",
         "convnet": "empirics.models.convolutional:ConvNet",
         "paper-convnet": "empirics.models.convolutional:PaperConvNet",

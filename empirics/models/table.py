@@ -29,8 +29,9 @@ class ModelTable(TomlTable):
     Attributes
     ----------
     name
-        `mlp`, `convnet`, `resnet18`, `transformer`; `paper-convnet` and `preact-resnet18`, the networks of arXiv
-        2511.07308; or one that `file` registers.
+        `mlp`, `convnet`, `resnet18`, `transformer`; `unit`, a softmax classifier without hidden layers whose weights
+        are divided by their norm (of two classes, logistic regression with weights of norm ``√2 head_norm``);
+        `paper-convnet` and `preact-resnet18`, the networks of arXiv 2511.07308; or one that `file` registers.
     file, remainder
         A Python file with a user-defined network (:mod:`empirics.models.own`), and the treatment of its tensors that
         are not scale-invariant: ``"freeze"``, ``"refuse"`` or ``"train"``.
@@ -54,7 +55,8 @@ class ModelTable(TomlTable):
     head_norm
         Frobenius norm of the frozen last layer.
     head_seed
-        Seed of the frozen last layer. It belongs to the loss, so all runs of the experiment share it.
+        Seed of the frozen last layer, which belongs to the loss, so that all runs of the experiment share it. That of a
+        unit is not random.
     """
 
     TITLE: ClassVar[str] = "model"

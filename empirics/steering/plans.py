@@ -326,19 +326,22 @@ def entropy_rate(
     optimizer: str = "sgd",
     hold: int = 0,
     along: str = "isobar",
+    exponent: float = 1.0,
     index: float | MeasuredIndex | None = None,
     heat_capacity: HeatCapacity | None = None,
 ) -> Plan:
-    """Plan a path along which the stationary entropy changes at a constant rate.
+    """Plan a path along which the stationary entropy changes at a given rate.
 
     Parameters
     ----------
     rate : float
-        dS/dt, in units of (d-1)/2 nats per step; negative cools.
+        Mean dS/dt, in units of (d-1)/2 nats per step; negative cools.
     steps, optimizer, hold
         As for `plan`.
     along : str
         The path: "isotherm" (constant temperature), "isobar" (constant weight decay) or "isochore" (constant norm).
+    exponent : float
+        After a share s of the steps the entropy has changed by the share s^exponent; 1 or more. 1: at a constant rate.
     index, heat_capacity
         As for `adiabat`.
 
@@ -355,9 +358,13 @@ def entropy_rate(
     --------
     >>> entropy_rate(rate=-0.01, steps=100).at(100)  # C_p = 2R: lr/e
     (0.36787944117144233, 1.0)
+    >>> round(entropy_rate(rate=-0.01, steps=100, exponent=2.0).at(50)[0], 4)  # a quarter of the change: exp(-1/4)
+    0.7788
     """
     if not (math.isfinite(rate) and rate != 0):
         raise ValueError(f"entropy-rate: rate = {rate!r}: must be a number other than 0")
+    if not 1 <= exponent < math.inf:
+        raise ValueError(f"entropy-rate: exponent = {exponent!r}: must be 1 or more")
     of, power = law("fixed-lr", optimizer), _follow_lr(along, optimizer)
     heat = _heat(index, heat_capacity, optimizer)
 
@@ -368,9 +375,9 @@ def entropy_rate(
         return by_rate + power * by_decay
 
     made = Plan("entropy-rate", optimizer, "lr", 1.0, steps, hold, "log", power)
-    if not callable(heat):
+    if not callable(heat) and exponent == 1:
         return replace(made, factor=math.exp(rate * steps / gain(0.0)))
-    pace = _solved(lambda _, log_rate: rate * steps / gain(log_rate), 1.0)
+    pace = _solved(lambda s, log_rate: exponent * s ** (exponent - 1) * rate * steps / gain(log_rate), 1.0)
     return replace(made, factor=math.exp(pace[-1][1]), pace=pace)
 
 

@@ -164,13 +164,13 @@ class Cooldown(_Process):
 
 
 class EntropyRate(_Process):
-    """Changes the stationary entropy at a constant rate, along an isobar, isochore or isotherm.
+    """Changes the stationary entropy at a given rate, along an isobar, isochore or isotherm.
 
     Parameters
     ----------
     optimizer, **options
         As for `Isotherm`.
-    rate, steps, along, index, heat_capacity, hold
+    rate, steps, along, exponent, index, heat_capacity, hold
         As for `entropy_rate`.
 
     Examples
@@ -189,12 +189,13 @@ class EntropyRate(_Process):
         steps: int,
         *,
         along: str = "isobar",
+        exponent: float = 1.0,
         index: float | MeasuredIndex | None = None,
         heat_capacity: HeatCapacity | None = None,
         hold: int = 0,
         **options: Unpack[_Common],
     ) -> None:
-        asked = {"rate": rate, "steps": steps, "hold": hold, "along": along}
+        asked = {"rate": rate, "steps": steps, "hold": hold, "along": along, "exponent": exponent}
         super().__init__(optimizer, plans.entropy_rate, options, index=index, heat_capacity=heat_capacity, **asked)
 
 

@@ -71,13 +71,13 @@ class NetworkExperiment(Experiment):
         super().__post_init__()
         training = self.training
         self.grid.check(training.protocol)
-        axes = (getattr(self.grid, name) for name in AXES[training.protocol])
-        self._check_count(len(self.seeds) * math.prod(map(len, axes)))
+        self._check_count(len(self.seeds) * self.grid.count(training.protocol))
         self._check_times()
         self._check_expected_loss()
         if self.schedule.weight_decay and training.protocol == "fixed-sphere":
             raise ExperimentError("[schedule] weight_decay: must be left out on the sphere, where there is none")
-        if training.protocol == "fixed-lr" and (largest := max(self.grid.lr) * max(self.grid.weight_decay)) >= 2:
+        largest = max(lr * decay for lr, decay in self.grid.of(training.protocol))
+        if training.protocol == "fixed-lr" and largest >= 2:
             raise ExperimentError(f"[grid] lr·wd reaches {largest:g}: must be below 2, or the decay alone diverges")
         free = training.protocol != "fixed-sphere"
         if training.adaptive and free and isinstance(training.initial_radius, NoiseRule):
@@ -89,7 +89,7 @@ class NetworkExperiment(Experiment):
     def _check_expected_loss(self) -> None:
         """Refuse the loss of the whole set where it is not the mean of the minibatch losses."""
         model = self.model
-        batch_norm = not model.file and model.name != "transformer" and model.norm == "batch"
+        batch_norm = not model.file and model.name not in ("transformer", "unit") and model.norm == "batch"
         if self.measure.expected_loss and batch_norm:
             raise ExperimentError(
                 "[measure] expected_loss = true: must be false under BatchNorm, where the loss of all samples together "
@@ -184,8 +184,7 @@ class NetworkExperiment(Experiment):
                 optimizer=training.optimizer,
             )
             for seed in self.seeds
-            for one in getattr(self.grid, outer)
-            for other in getattr(self.grid, inner)
+            for one, other in self.grid.of(training.protocol)
         )
 
     def told(self, runs: Sequence[Run]) -> list[Run]:

@@ -1,7 +1,7 @@
 """From the sums of a trained shard to the numbers of each run, by the estimators of :mod:`empirics.measure`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from empirics.measure import (
     on_device,
     periodic_jumps,
     radial_share,
+    regime,
     run_status,
     snapshot_entropies,
 )
@@ -31,6 +32,12 @@ Arrays = dict[str, NDArray]
 
 #: Minimum number of points in a trace to distinguish jumps from noise.
 FEWEST_POINTS = 16
+
+#: Share of a run whose noise is not looked at for whether it vanishes: there the weights leave their initial values.
+BEFORE = 0.1
+
+#: Curves that show whether the samples have been learnt.
+LEARNT = ("loss", "accuracy")
 
 #: What the snapshots of a run tell.
 ENTROPIES = (
@@ -80,8 +87,7 @@ def summarise(experiment: NetworkExperiment, ensemble: Ensemble, state: Training
     entropies, snapshots, refused = _entropies(experiment, ensemble, state, summary)
     summary |= entropies | _wells(ensemble, state, summary)
     trace = _trace(ensemble, marks, looks)
-    measured = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
-    summary |= _statuses(experiment, ensemble, summary, blocks["loss"], measured, refused)
+    summary |= _statuses(experiment, ensemble, summary, blocks["loss"], trace, refused)
     groups = {"summary": summary, "trace": trace, "blocks": blocks, "snapshots": snapshots | _series(pairs)}
     groups["components"] = _components(ensemble, state)
     return {f"{group}/{name}": value for group, variables in groups.items() for name, value in variables.items()}
@@ -363,7 +369,7 @@ def _statuses(
     ensemble: Ensemble,
     summary: Arrays,
     loss: NDArray,
-    log_radius: NDArray,
+    trace: Arrays,
     refused: dict[int, str],
 ) -> Arrays:
     """Status and reason of every run; without an entropy it cannot be ok. On the sphere there is no norm balance."""
@@ -371,6 +377,7 @@ def _statuses(
         runs = len(summary["loss"])
         summary = summary | {"balance": np.ones(runs), "balance_error": np.zeros(runs)}
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
+    log_radius = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = summary["grad_mean_sq"] / summary["grad_variance"]
         loss_drift, loss_drift_error = drift(loss)
@@ -394,7 +401,24 @@ def _statuses(
     for i, reason in refused.items():
         status, why = found[i]
         found[i] = ("not stationary" if status == "ok" else status, "; ".join(filter(None, (why, reason))))
+    for i, reason in _interpolating(ensemble, trace, [status for status, _ in found]):
+        found[i] = "interpolating", reason
     return {"status": np.array([status for status, _ in found]), "reason": np.array([reason for _, reason in found])}
+
+
+def _interpolating(ensemble: Ensemble, trace: Arrays, statuses: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Runs that interpolate by `regime`, with the numbers that show it, whatever else their status says of them."""
+    step, classes = trace["step"], int(ensemble.feeds.samples.labels.max()) + 1
+    late = step > max(BEFORE * step[-1], ensemble.experiment.schedule.settled)
+    measured = step > ensemble.times.burn_in
+    for i, status in enumerate(statuses):
+        noise = (trace["grad_sq"][i] * trace["radius_sq"][i])[late]
+        loss, accuracy = (curve[~np.isnan(curve)] for curve in (trace[name][i, measured] for name in LEARNT))
+        if classes > 1 and min(map(len, (noise, loss, accuracy))) >= FEWEST_POINTS and (noise > 0).all():
+            curves = {"noise": noise, "loss": loss, "accuracy": accuracy}
+            found = regime(status=status, step=step[late], classes=classes, **curves)
+            if found.label == "interpolating":
+                yield i, found.reason
 
 
 def _jumps_periodically(log_radius: NDArray) -> bool:

@@ -2,7 +2,6 @@
 
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, with the check of its values
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from empirics.experiment.schema import (
     number,
     one_of,
     optional_axis,
+    rate,
     share,
 )
 from empirics.training import OPTIMIZERS, PROTOCOLS
@@ -106,9 +106,12 @@ class NetworkTraining(OptimizerTable):
         of every tensor, a convolution being a matrix with one row per output, a scale or shift one of one column); at
         fixed LR also `lars` or `lamb`, with the decay inside the direction, which is scaled to the norm of each tensor.
     batch_size
-        Samples per step, drawn with replacement.
+        Samples per step.
     minibatches
-        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same samples in the same
+        ``"independent"``: every run draws its own, with replacement; ``"epochs"``: its own without replacement, all
+        samples in a new order in every epoch (the noise of an epoch then adds up to zero; a step takes samples that the
+        weights have not been fitted to since the last epoch, so its loss is above that of the whole set, and its
+        gradient is not centred on that of the set); ``"shared"``: all runs of a seed see the same samples in the same
         order (differences over the grid are then free of shared noise, but no evidence for a Maxwell relation).
     halves
         Compute the gradient of a minibatch as the mean of the gradients of its two halves. Measuring the noise then
@@ -154,7 +157,7 @@ class NetworkTraining(OptimizerTable):
     momentum: float = key(own_share, None)
     beta2: float = key(own_share, None)
     optimizer_eps: float = key(number(least=0), 1e-8)
-    minibatches: str = key(one_of(("independent", "shared")), "independent")
+    minibatches: str = key(one_of(("independent", "epochs", "shared")), "independent")
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)
@@ -208,13 +211,16 @@ class NetworkTraining(OptimizerTable):
 
 @dataclass(frozen=True)
 class NetworkGrid(TomlTable):
-    """``[grid]``: the two axes that the protocol fixes. Every pair is a run; the other axes are left out.
+    """``[grid]``: the two axes that the protocol fixes, every pair a run, or `pairs`; the other axes are left out.
 
     Attributes
     ----------
     lr, weight_decay, effective_lr, radius
         Lists of numbers: `lr` and `weight_decay` for `fixed-lr`, `effective_lr` and `weight_decay` for `fixed-elr`,
         `lr` and `radius` for `fixed-sphere`.
+    pairs
+        In place of the axes, a list of pairs of their values, for grids that are no rectangle: symmetry orbits, say,
+        along which lr·wd is constant and lr/wd varies by orders of magnitude.
     """
 
     TITLE: ClassVar[str] = "grid"
@@ -223,19 +229,39 @@ class NetworkGrid(TomlTable):
     weight_decay: tuple[float, ...] = key(optional_axis, ())
     effective_lr: tuple[float, ...] = key(optional_axis, ())
     radius: tuple[float, ...] = key(optional_axis, ())
+    pairs: tuple[tuple[float, float], ...] = key(lambda value: _pairs(value), ())
 
     def check(self, protocol: str) -> None:
         """Refuse the first axis that is missing, or that the protocol does not use."""
-        for field in dataclasses.fields(self):
-            values, used = getattr(self, field.name), field.name in AXES[protocol]
+        axes = dict.fromkeys(name for names in AXES.values() for name in names)
+        if self.pairs:
+            if given := [name for name in axes if getattr(self, name)]:
+                raise ExperimentError(f"[grid] {given[0]}: must be left out with pairs, which replace the axes")
+            return
+        for name in axes:
+            values, used = getattr(self, name), name in AXES[protocol]
             if used and not values:
                 raise ExperimentError(
-                    f"[grid] {field.name} = []: must be a list of numbers that is not empty; {protocol} needs it"
+                    f"[grid] {name} = []: must be a list of numbers that is not empty; {protocol} needs it"
                 )
             if values and not used:
                 raise ExperimentError(
-                    f"[grid] {field.name}: must be left out; {protocol} uses {' and '.join(AXES[protocol])}"
+                    f"[grid] {name}: must be left out; {protocol} uses {' and '.join(AXES[protocol])}"
                 )
+
+    def count(self, protocol: str) -> int:
+        """Number of runs per seed, without a list of them."""
+        return len(self.pairs) or math.prod(len(getattr(self, name)) for name in AXES[protocol])
+
+    def of(self, protocol: str) -> tuple[tuple[float, float], ...]:
+        """Values of the protocol's axes in every run of a seed; the second axis varies fastest.
+
+        Examples
+        --------
+        >>> NetworkGrid(lr=(0.1, 0.2), weight_decay=(0.01,)).of("fixed-lr")
+        ((0.1, 0.01), (0.2, 0.01))
+        """
+        return self.pairs or tuple(itertools.product(*(getattr(self, name) for name in AXES[protocol])))
 
 
 @dataclass(frozen=True)
@@ -327,6 +353,16 @@ class ScheduleTable(TomlTable):
             changes = [i for i in range(1, len(factors)) if factors[i] != factors[i - 1]]
             found = max(found, self.step[changes[-1]] if changes else 0)
         return found
+
+
+def _pair(value: Any) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("must be a list of pairs of numbers above 0")
+    return rate(value[0]), rate(value[1])
+
+
+def _pairs(value: Any) -> tuple[tuple[float, float], ...]:
+    return tuple(list_of(_pair, "pairs")(value)) if value or not isinstance(value, (list, tuple)) else ()
 
 
 def _knots(value: Any) -> tuple[int, ...]:

@@ -165,6 +165,18 @@ class OnSphere(nn.Linear):
         return functional.linear(x, self.direction())
 
 
+class PlainUnit(nn.Module):
+    """Softmax regression with a weight matrix of norm 1, and a corner of a simplex for every class."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.empty(model.blocks[0].shape)), model.eps
+        self.head = nn.Linear(model.classes - 1, model.classes, bias=False)
+
+    def forward(self, x):
+        return self.head(x @ self.weight.T) / (self.weight.pow(2).sum() + self.eps).sqrt()
+
+
 class PlainTransformer(nn.Module):
     def __init__(self, model):
         super().__init__()
@@ -193,7 +205,12 @@ class PlainTransformer(nn.Module):
 
 
 KINDS = {"EnsembleMLP": mlp, "NormedMLP": mlp, "ConvNet": PlainConvNet, "PaperConvNet": PlainPaperConvNet}
-KINDS |= {"ResNet18": PlainResNet18, "PreActResNet18": PlainPreActResNet18, "Transformer": PlainTransformer}
+KINDS |= {
+    "ResNet18": PlainResNet18,
+    "PreActResNet18": PlainPreActResNet18,
+    "Transformer": PlainTransformer,
+    "Unit": PlainUnit,
+}
 
 
 def plain_network(model, weights, frozen):

@@ -16,11 +16,12 @@ COMPILED = {
         "empirics.models.kernels.mlp",
     ),
     "empirics.models.kernels.mlp": ("empirics.models.kernels.lanes",),
+    "empirics.models.kernels.unit": (),
     "empirics.training.philox_compiled": ("empirics.training.philox_formulas",),
 }
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [name for name, sources in COMPILED.items() if sources])
 def test_a_change_of_the_sources_is_compiled_anew(name):
     texts = [Path(import_module(source).__file__).read_bytes() for source in COMPILED[name]]
     found = hashlib.sha256(b"".join(texts)).hexdigest()[:16]

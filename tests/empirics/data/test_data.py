@@ -18,6 +18,7 @@ from empirics.data import DATASETS
 from empirics.data.dataset import DataError
 from empirics.data.loading import load
 from empirics.data.table import Data
+from empirics.data.text import library_sources
 from empirics.experiment import Experiment, ExperimentError
 from empirics.training.ensemble import Ensemble
 from empirics.training.sampling import Drawing, FreshLabels, Stream
@@ -213,6 +214,34 @@ def test_modular_addition_through_run_with_the_transformer(tmp_path):
     assert found["violation"].max() < 1e-3
 
 
+def test_permutations_form_a_group_that_is_not_commutative():
+    data = DATASETS.get("permutations")(letters=4)
+    product = data.labels.reshape(24, 24)
+    assert data.classes == 24
+    assert (np.sort(product, 0) == np.arange(24)[:, None]).all()
+    assert (np.sort(product, 1) == np.arange(24)).all()
+    np.testing.assert_array_equal(product[product], product[:, product])  # (ab)c = a(bc)
+    assert 0.2 < (product == product.T).mean() < 0.25  # 5 conjugacy classes of 24 elements: 5/24
+
+
+def test_text_is_that_of_the_standard_library():
+    data = load(Data("library-text", context=5, samples=3000))
+    letters = np.array(data.class_names)
+    said = ["".join(letters[one.reshape(5, 64).argmax(1)]) for one in data.inputs]
+    whole = library_sources()
+    known = [(before, letters[label]) for before, label in zip(said, data.labels, strict=True) if label < 63]
+    known = [(before, after) for before, after in known if "other" not in before]
+    assert len(known) > 2700
+    assert all(before + after in whole for before, after in known[::50])
+    counts = np.bincount(data.labels, minlength=64)
+    assert counts[0] > counts[5] > counts[40]  # in the order of frequency
+
+
+def test_more_places_than_the_text_has_are_refused():
+    with pytest.raises(DataError, match="too few for 1,000,000,000 places"):
+        load(Data("library-text", samples=1_000_000_000))
+
+
 def saved(path, **arrays):
     np.savez(path, **arrays)
     return str(path)
@@ -271,6 +300,25 @@ def test_fewer_classes_and_samples():
         load(Data("digits", samples=5000))
 
 
+def test_classes_are_merged_into_groups():
+    whole, some = (
+        load(Data("digits", test_share=0.2)),
+        load(Data("digits", groups=[[0, 8], ["1", 3, 5]], test_share=0.2)),
+    )
+    assert (some.classes, some.class_names) == (2, ("0+8", "1+3+5"))
+    for merged, inputs, labels in (
+        (some.labels, some.inputs, whole.labels),
+        (some.test_labels, some.test_inputs, whole.test_labels),
+    ):
+        kept = labels[np.isin(labels, [0, 8, 1, 3, 5])]
+        np.testing.assert_array_equal(merged, kept % 2)
+        assert len(inputs) == len(kept)
+    even = load(Data("digits", groups=[[1], [0, 2]], samples=30))
+    assert np.bincount(even.labels).tolist() == [10, 20]  # as many of each class, however large its group
+    with pytest.raises(DataError, match=r"\[data\] groups: no class 'ten' in 'digits'"):
+        load(Data("digits", groups=[[1], ["ten"]]))
+
+
 def test_fixed_label_noise():
     clean, noisy = load(Data("digits")), load(Data("digits", label_noise=0.3))
     changed = (clean.labels != noisy.labels).mean()
@@ -307,6 +355,11 @@ WRONG = [
     ({"name": "digits", "path": "x"}, "[data] path: must be left out"),
     ({"name": "digits", "classes": [3]}, "[data] classes = [3]: must be two"),
     ({"name": "digits", "classes": [3, "3"]}, "must be two or more different"),
+    ({"name": "digits", "groups": [3, 4]}, "[data] groups = [3, 4]: must be lists of names or numbers of classes"),
+    ({"name": "digits", "groups": [[3], []]}, "must be lists of names or numbers of classes, one for each group"),
+    ({"name": "digits", "groups": [[1, 3], [2, "3"]]}, "must have every class in one group only; '3' is there twice"),
+    ({"name": "digits", "groups": [[1, 3]]}, "must be two or more groups"),
+    ({"name": "digits", "groups": [[1], [2]], "classes": [1, 2]}, "[data] classes: must be left out with groups"),
     ({"name": "digits", "label_noise": 1.5}, "[data] label_noise = 1.5"),
     ({"name": "digits", "fresh_noise": True}, "[data] fresh_noise"),
     ({"name": "modular-addition", "modulus": 1}, "[data] modulus = 1"),
@@ -322,8 +375,9 @@ def test_wrong_tables_are_refused(table, said):
 
 def test_tables_survive_the_round_trip():
     table = Data("images", path='a "b"', classes=("cat", "3"), samples=7, components=2, whiten=True, label_noise=0.25)
-    experiment = dataclasses.replace(tiny(), data=table)
-    assert Experiment.from_toml(experiment.to_toml()) == experiment
+    for one in (table, Data("digits", groups=((1, "3"), (2,)))):
+        experiment = dataclasses.replace(tiny(), data=one)
+        assert Experiment.from_toml(experiment.to_toml()) == experiment
 
 
 def test_loading_needs_no_torch():

@@ -102,6 +102,11 @@ REFUSED = [
     (("lr = [0.05, 0.1]", "lr = {log10 = [-1, 400], count = 2}"), ["[grid] lr", "-30"]),
     (("lr = [0.05, 0.1]", "learning_rate = [0.05]"), ["unknown key [grid] learning_rate"]),
     (("lr = [0.05, 0.1]", "lr = [50.0]"), ["lr·wd reaches 2.5"]),
+    (("lr = [0.05, 0.1]", "pairs = [[0.1, 0.2]]"), ["[grid] weight_decay", "left out with pairs"]),
+    (("lr = [0.05, 0.1]", "pairs = [0.1, 0.2]"), ["[grid] pairs", "a list of pairs"]),
+    (("lr = [0.05, 0.1]", "pairs = [[0.1, 0]]"), ["[grid] pairs", "above 0"]),
+    (("lr = [0.05, 0.1]", "pairs = [[0.1, 0.2], [0.1, 0.2]]"), ["[grid] pairs", "twice"]),
+    (("lr = [0.05, 0.1]", "pairs = 3"), ["[grid] pairs", "list"]),
     (("blocks = 10", "blocks = 9"), ["[measure] blocks = 9", "divide"]),
     (("runs_per_shard = 4", "runs_per_shard = 0"), ["[shards] runs_per_shard = 0"]),
     (("[shards]\nruns_per_shard = 4\n", ""), ["shards is missing"]),
@@ -138,6 +143,14 @@ def test_no_rate_that_is_not_a_positive_number(key, value):
     grid = {"lr": [0.1], "weight_decay": [0.1]} | {key: [0.1, value]}
     with pytest.raises(ExperimentError, match=rf"\[grid\] {key}"):
         dataclasses.replace(tiny(), grid=grid)
+
+
+def test_pairs_stand_for_the_axes():
+    along = dataclasses.replace(tiny(), grid={"pairs": [[0.1, 0.2], [0.4, 0.05]]})
+    assert [(run.lr, run.weight_decay) for run in along.runs] == [(0.1, 0.2), (0.4, 0.05)]
+    assert Experiment.from_toml(along.to_toml()) == along
+    with pytest.raises(ExperimentError, match="reaches 8"):
+        dataclasses.replace(along, grid={"pairs": [[2.0, 4.0]]})
 
 
 def test_difference_names_the_first_key():

@@ -23,6 +23,7 @@ from empirics.training import OPTIMIZERS, PROTOCOLS
 from empirics.training.ensemble import Ensemble
 
 NETWORKS = {
+    "unit": ("digits", 'name = "unit"\nhead_norm = 3.0'),
     "mlp, BatchNorm": ("digits-images", 'name = "mlp"\nhidden = [12, 10]'),
     "mlp, LayerNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "layer"'),
     "mlp, RMSNorm": ("digits", 'name = "mlp"\nhidden = [6, 5]\nnorm = "rms"'),
@@ -42,6 +43,7 @@ CHOSEN = dict(
     zip(
         NETWORKS,
         [
+            ("fixed-lr", "nesterov"),
             ("fixed-elr", "nesterov"),
             ("fixed-sphere", "adamw"),
             ("fixed-lr", "adam-l2"),
@@ -326,7 +328,8 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_written(name, tmp_p
 
 
 def test_every_network_is_listed():
-    assert set(MODELS.names) == {"mlp", "convnet", "paper-convnet", "resnet18", "preact-resnet18", "transformer"}
+    listed = {"unit", "mlp", "convnet", "paper-convnet", "resnet18", "preact-resnet18", "transformer"}
+    assert set(MODELS.names) == listed
 
 
 @pytest.mark.parametrize("build", [ResNet18, PreActResNet18])

@@ -1,0 +1,202 @@
+"""The edge of stochastic stability: curvature against 2/(effective learning rate), on digits and over the width."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from edge_states import BATCHES, LOOKS, STEPS, looked
+from tables import folded, mean_interval, save, span, student, svg_style, table
+
+WIDTHS = (4, 8, 16, 32, 64)
+LR = tuple(f"width-{width}-lr" for width in WIDTHS)
+ELR = tuple(f"width-{width}-elr" for width in WIDTHS)
+NAMES = ("digits-edge", *LR, *ELR)
+#: Networks that are wide enough to learn all 128 images under their last layer.
+WIDE = ("width-32-lr", "width-64-lr")
+#: What lr·wd has to be at most for them to do so.
+LEARNT = 1.5e-3
+
+
+def reduce(runs):
+    """Largest eigenvalues and single steps, at a fixed learning rate with weights kept."""
+    kept = "weights" in runs.tree["snapshots"] and runs.experiment.training.protocol == "fixed-lr"
+    return looked(runs) if kept else {}
+
+
+# ------------------------------------------------------------------------------------------------------------ numbers
+def rate(data):
+    """Effective learning rate of every run."""
+    if "effective_lr" in data.coords:
+        return data["effective_lr"].values
+    return data["lr"].values / data["radius_sq"].values
+
+
+def ratio(data):
+    """Batch sharpness over that at the edge, of every run."""
+    return data["batch_sharpness"].values * rate(data) / 2
+
+
+def product(data):
+    """lr·wd of every run, the same for the same cells of the grid."""
+    return np.float64([f"{one:.4g}" for one in (data["lr"] * data["weight_decay"]).values])
+
+
+def step(stored):
+    """Of single steps, by run and part: batch sharpness over the edge, change of the minibatch's loss in lr·|g|²."""
+    size, bent, change = (np.array(stored.more["edge"][name]) for name in ("size", "bent", "change"))
+    return bent / size.mean(1, keepdims=True), change / size.mean(1, keepdims=True)
+
+
+def trend(stored, values):
+    """Change of a number of the runs per decade of lr·wd and of lr/wd, each with half its interval."""
+    data = stored.dataset
+    x, y = np.log10(data["lr"] * data["weight_decay"]).values, np.log10(data["lr"] / data["weight_decay"]).values
+    design = np.stack([np.ones_like(x), x - x.mean(), y - y.mean()], 1)
+    found, residual, *_ = np.linalg.lstsq(design, values, rcond=None)
+    error = np.sqrt(residual[0] / (len(x) - 3) * np.diag(np.linalg.inv(design.T @ design)))
+    return [f"{value:z.2f} ± {2 * one:.2f}" for value, one in zip(found, error, strict=True)][1:]
+
+
+def ends(stored, values):
+    """A number at the lowest and at the highest lr·wd, and the two lr·wd between which it passes a level of 1."""
+    lr_wd = product(stored.dataset)
+    cells = np.unique(lr_wd)
+    means = np.array([np.mean(values[lr_wd == one]) for one in cells])
+    above = int(np.argmax(means > 1))
+    return means[0], means[-1], cells[above - 1], cells[above]
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+HEAD = ["lr·wd", "runs", "effective lr", "accuracy", "batch sharpness / edge", "change of the minibatch's loss"]
+HEAD += ["η_eff·λ_max, median", "lowest to highest tenth", "share of snapshots above 2"]
+
+
+def by_product(stored):
+    """Rows of one experiment: one per lr·wd, with means over its runs."""
+    data, lr_wd = stored.dataset, product(stored.dataset)
+    more = {name: np.array(values) for name, values in stored.more["edge"].items()}
+    for one in np.unique(lr_wd):
+        here = np.flatnonzero((lr_wd == one) & (data["status"].values != "diverged"))
+        cells = [mean_interval(values[here], 3) for values in (rate(data), data["accuracy"].values, ratio(data))]
+        row = [f"{one:.2g}", str(len(here)), *cells]
+        if more:
+            change = step(stored)[1].mean(1)
+            tenths = (more[f"lr·λ_max, {name}"][here].mean() for name in ("lowest tenth", "highest tenth"))
+            row += [mean_interval(change[here], 2), mean_interval(more["lr·λ_max, median"][here], 2)]
+            row += [" to ".join(f"{value:.2g}" for value in tenths), f"{more['share above 2'][here].mean():.0%}"]
+        yield row + [""] * (len(HEAD) - len(row))
+
+
+def at_fixed_elr(found):
+    """Batch sharpness over the edge by width and effective learning rate, with the states of the runs."""
+    head = ["effective lr", *(f"width {width}" for width in WIDTHS)]
+    rates = np.unique([f"{one:.3g}" for name in ELR for one in found[name].dataset["effective_lr"].values])
+    rows = []
+    for one in sorted(rates, key=float):
+        row = [one]
+        for name in ELR:
+            data = found[name].dataset
+            near = np.isclose(data["effective_lr"].values, float(one), rtol=0.01)
+            here = np.flatnonzero(near & (data["status"].values != "diverged"))
+            interpolating = int((data["status"].values[here] == "interpolating").sum())
+            cell = mean_interval(ratio(data)[here], 2) if len(here) else "diverged"
+            row.append(cell + (f" ({interpolating} of {len(here)} interpolate)" if interpolating else ""))
+        rows.append(row)
+    return table(head, rows)
+
+
+def interpolating(found):
+    """Batch sharpness over the edge of the runs at a fixed effective learning rate that interpolate."""
+    all_runs = (found[name].dataset for name in ELR)
+    return np.concatenate([ratio(data)[data["status"].values == "interpolating"] for data in all_runs])
+
+
+def learning(found):
+    """Wide networks at a fixed learning rate, and which of their runs have an lr·wd at which they learn every image."""
+    for name in WIDE:
+        yield found[name], product(found[name].dataset) <= LEARNT
+
+
+def pinned(one, low):
+    """What becomes of the rate and of its product with λ_max in some runs: a text."""
+    rates, more, width = rate(one.dataset)[low], one.more["edge"], one.experiment.model.hidden[0]
+    medians, shares = (np.array(more[key])[low] for key in ("lr·λ_max, median", "share above 2"))
+    return (
+        f"Width {width}: effective learning rates {rates.min():.2g} to {rates.max():.2g}, median of "
+        f"η_eff·λ_max {np.median(medians):.2g} ({medians.min():.2g} to {medians.max():.2g} over {len(medians)} runs), "
+        f"above 2 in {shares.mean():.0%} of the snapshots"
+    )
+
+
+def own(one):
+    """Mean change of the loss of a step's own minibatch over the runs of one experiment, with its interval."""
+    change = step(one)[1].mean(1)
+    return f"{mean_interval(change[one.dataset['status'].values != 'diverged'], 2)} ({one.name})"
+
+
+# -------------------------------------------------------------------------------------------------------------- figure
+def draw(found):
+    """Curvature over that at the edge against lr·wd: the digits grid, and width 64."""
+    svg_style("edge")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
+    for ax, name, title in zip(axes, ("digits-edge", "width-64-lr"), ("Digits", "Width 64, 128 images"), strict=True):
+        stored = found[name]
+        lr_wd, more = product(stored.dataset), stored.more["edge"]
+        whole = 1 + step(stored)[1].mean(1)
+        curves = {
+            "λ_max of the mean Hessian, median": np.array(more["lr·λ_max, median"]) / 2,
+            "minibatch along its gradient, at the start of a step": ratio(stored.dataset),
+            "the same, mean over the whole step": whole,
+        }
+        for (words, values), ink in zip(curves.items(), ("#7c7c7c", "#c2410c", "#0b62ab"), strict=True):
+            ax.plot(lr_wd, values, "o", ms=3.5, alpha=0.8, color=ink, label=words)
+        ax.axhline(1, color="k", lw=0.8)
+        ax.set(xscale="log", yscale="log", xlabel="lr·wd", title=title)
+    axes[0].set_ylabel("curvature × effective lr / 2")
+    axes[0].legend(frameon=False, fontsize=7)
+    save(figure, "edge")
+
+
+def parts(found):
+    """What words/edge.md asks for."""
+    digits = found["digits-edge"]
+    start, (_, change) = ratio(digits.dataset), step(digits)
+    low, high, below, above = ends(digits, start)
+    own_low, own_high, *_ = ends(digits, change.mean(1))
+    median = ends(digits, np.array(digits.more["edge"]["lr·λ_max, median"]))
+    half = student(change)[1]
+    learnt = interpolating(found)
+    of_rate, above_two = (
+        [np.array(one.more["edge"][name])[low] for one, low in learning(found)]
+        for name in ("lr·λ_max, median", "share above 2")
+    )
+    return {
+        "looks": f"{LOOKS}",
+        "batches": f"{BATCHES}",
+        "steps": f"{STEPS}",
+        "low": f"{low:.2f}",
+        "high": f"{high:.2f}",
+        "crossing": f"{below:.1e} and {above:.1e}",
+        "per_decade": trend(digits, start)[0],
+        "per_ratio": trend(digits, start)[1],
+        "own_low": f"{own_low:.2f} ± {half[np.argmin(product(digits.dataset))]:.2f}",
+        "own_high": f"{own_high:.2f} ± {half[np.argmax(product(digits.dataset))]:.2f}",
+        "whole_low": f"{1 + own_low:.2f}",
+        "whole_high": f"{1 + own_high:.2f}",
+        "falling": str(int((change.mean(1) + half < 0).sum())),
+        "median_low": f"{median[0]:.2f}",
+        "median_high": f"{median[1]:.2f}",
+        "pinned": "; ".join(pinned(*each) for each in learning(found)),
+        "pinned_median": " and ".join(f"{np.median(medians):.2g}" for medians in of_rate),
+        "pinned_share": " and ".join(f"{np.mean(shares):.0%}" for shares in above_two),
+        "spikes": "; ".join(
+            f"over the edge it is {np.median(ratio(one.dataset)[low]):.2g} in the median run at width "
+            f"{one.experiment.model.hidden[0]} and {span(ratio(one.dataset)[low])} over the runs"
+            for one, low in learning(found)
+        ),
+        "own_wide": "In units of lr·E|g|² it changes by " + ", ".join(own(found[name]) for name in WIDE),
+        "learnt": f"{np.median(learnt):.2g}",
+        "learnt_span": f"{learnt.min():.1g} to {learnt.max():.1g}",
+        "learnt_runs": str(len(learnt)),
+        "digits": folded("Digits, by lr·wd", table(HEAD, by_product(digits))),
+        "widths": [line for name in LR for line in folded(f"{name}, by lr·wd", table(HEAD, by_product(found[name])))],
+        "fixed_elr": folded("Batch sharpness over the edge at a fixed effective learning rate", at_fixed_elr(found)),
+    }
