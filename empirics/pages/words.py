@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from empirics.claims.exhibit import typeset
+from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.overview import MARKS, Line
 from empirics.pages.blocks import Card, Strip, fixed, number, with_interval
 
 __all__ = [
     "KIND_SHORT",
     "KIND_WORDS",
+    "MAXWELL",
     "OPTIMIZER_WORDS",
     "PROTOCOL_WORDS",
     "card",
@@ -36,6 +38,9 @@ KIND_WORDS = {
         "law). Only here does agreement support the thermodynamic picture, and disagreement contradict it."
     ),
 }
+
+#: Name of the claim that figures and sections refer to.
+MAXWELL = MaxwellRelation().label
 
 #: The same in a few words.
 KIND_SHORT = {

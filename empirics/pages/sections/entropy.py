@@ -9,6 +9,7 @@ from empirics.pages import figures
 from empirics.pages.blocks import Text, number
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.wording import MISSING, shown
+from empirics.pages.words import MAXWELL
 
 __all__ = ["entropy", "neighbours"]
 
@@ -39,7 +40,7 @@ def entropy(evidence: RunEvidence) -> list[object]:
     return [
         *start,
         Text(
-            f"What the collapse under the Maxwell relation (V3) tests: by scale invariance S/R − {taken} depends on "
+            f"What the collapse under the {MAXWELL} tests: by scale invariance S/R − {taken} depends on "
             f"{equal} alone, so runs with very different lr and wd must fall on one curve. No other assumption is "
             "needed and none is tested: the bias of the estimator is constant along such a line and cancels. The shape "
             "of the curve is the physics; its slopes are among the diagnostics."
@@ -62,7 +63,7 @@ def _trap(evidence: RunEvidence) -> str:
     count = f" ({paths} of {used} runs)" if paths is not None else ""
     if is_path:
         return (
-            f"Here it is a path entropy{count}.{measured} It still tests the Maxwell relation (V3), which scale "
+            f"Here it is a path entropy{count}.{measured} It still tests the {MAXWELL}, which scale "
             "invariance fixes for either kind of entropy, but not the entropy itself, its separate slopes or a heat "
             "capacity."
         )
