@@ -129,13 +129,13 @@ def record(name, folder, page, reduce):
         What that page needs besides, made from the runs: a dict of what JSON can hold.
     """
     runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
-    verdicts, data, sessions = empirics.compare(runs), runs.dataset, runs.provenance["sessions"]
+    verdicts, data, began = empirics.compare(runs), runs.dataset, runs.provenance["sessions"][0]
     found = Stored(
         name=name,
-        experiment_sha256=sessions[0]["registered"]["experiment_sha256"],
-        version=sessions[0]["versions"]["thermo-theory"],
-        commit=sessions[0]["commit"] or "unknown",
-        measured=next(one["ended"] for one in reversed(sessions) if one["ended"])[:10],
+        experiment_sha256=began["registered"]["experiment_sha256"],
+        version=began["versions"]["thermo-theory"],
+        commit=began["commit"] or "unknown",
+        measured=began["started"][:10],  # a session that was cut off has no end
         toml=runs.experiment.to_toml(),
         attrs={key: value for key, value in data.attrs.items() if key != "name"},
         verdicts=[{key: value for key, value in asdict(one).items() if key not in DERIVED} for one in verdicts],
