@@ -21,7 +21,7 @@ LEVELS = (0.9, 0.8)
 MARGIN = 0.25
 
 TASKS = {"grokking": "addition modulo 23", "grokking-permutations": "permutations of four letters"}
-BESIDE = {"grokking-noisy": "the same, noise that stays", "grokking-undecayed": "the same, no weight decay"}
+BESIDE = {"grokking-noisy": "permutations, lasting noise", "grokking-undecayed": "permutations, no decay"}
 CONTROLS = ("grokking-float64", "grokking-float64-eps")
 FROZEN = ("frozen", "eps")  # what the text calls them
 NAMES = (*TASKS, *BESIDE, *CONTROLS)
@@ -325,7 +325,8 @@ def said_of(story):
 def span_of(values, form=".2f"):
     """Smallest and largest of those that are finite."""
     finite = np.asarray(values)[np.isfinite(values)]
-    return f"{finite.min():{form}} to {finite.max():{form}}" if len(finite) else "none"
+    ends = [f"{one:{form}}" for one in (finite.min(), finite.max())] if len(finite) else ["none"]
+    return " to ".join(dict.fromkeys(ends))
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
