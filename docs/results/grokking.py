@@ -21,8 +21,9 @@ LEVELS = (0.9, 0.8)
 MARGIN = 0.25
 
 TASKS = {"grokking": "addition modulo 23", "grokking-permutations": "permutations of four letters"}
-BESIDE = {"grokking-noisy": "the same, noise that stays", "grokking-undecayed": "the same, no weight decay"}
+BESIDE = {"grokking-noisy": "permutations, lasting noise", "grokking-undecayed": "permutations, no decay"}
 CONTROLS = ("grokking-float64", "grokking-float64-eps")
+FROZEN = ("frozen", "eps")  # what the text calls them
 NAMES = (*TASKS, *BESIDE, *CONTROLS)
 INK = ("#0b62ab", "#e08a5b", "#8fb8a8")
 
@@ -172,11 +173,11 @@ def ageing(stories):
     rows = []
     for name, story in stories.items():
         for level in LEVELS:
-            lags, free = paired(story, level)
+            lags, _ = paired(story, level)
             value, still = judged(story.exponents(level), 0)
             cells = [f"`{name}`", f"{level}", value, still, judged(story.exponents(level), 1)[1]]
             cells += [f"{np.nanmean(lags[:, k]):,.0f}" if np.isfinite(lags[:, k]).any() else "-" for k in (0, 3, 6)]
-            cells.append(bracketed(*np.exp(interval(ratios(lags, free))), ".2f"))
+            cells.append(over_free(story, level))
             rows.append([*cells, *slope_in_decay(story, lags)])
     return table(head, rows)
 
@@ -186,9 +187,12 @@ def paired(story, level):
     return [story.lags(level, words)[:, np.searchsorted(story.step, AGES)] for words in ("", "free ")]
 
 
-def ratios(lags, free):
-    """Mean log of measured over free lags, a number per run."""
-    return np.array([np.log(a / b)[np.isfinite(a / b)].mean() for a, b in zip(lags, free, strict=True)])
+def over_free(story, level):
+    """Geometric mean over ages and runs of the lags over those of free directions, with its interval over runs."""
+    lags, free = paired(story, level)
+    logs = np.where(np.isfinite(lags / free), np.log(lags / free), np.nan)
+    each = [one[np.isfinite(one)].mean() for one in logs if np.isfinite(one).any()]
+    return bracketed(*np.exp(interval(each)), ".2f") if len(each) > 1 else "-"
 
 
 def slope_in_decay(story, lags):
@@ -266,15 +270,21 @@ def parts(found):
     early = noisy.exponents(0.9, end=0.5 / noisy.rate)
     late = noisy.exponents(0.9, 2 / noisy.rate, np.inf, every=1)
     given = {
-        "ageing": folded("Exponents and lags", ageing({name: stories[name] for name in (*TASKS, *BESIDE)})),
+        "ageing": folded("Exponents and lags", ageing(stories)),
         "times": folded("When every run generalises", times({name: stories[name] for name in TASKS})),
         "precise": folded("Precision", precise({name: stories[name] for name in CONTROLS})),
         "stages": folded("The gas at four stages, addition modulo 23", stages(first)),
         "noisy_early": judged(early, 0)[0],
         "noisy_late": ", ".join(judged(late, 0)),
         "noisy_heat": span_of(np.nanmedian(noisy.curve["temperature"], 1), ".1g"),
-        "noisy_free": bracketed(*np.exp(interval(ratios(*paired(noisy, 0.9)))), ".1f"),
+        "noisy_free": over_free(noisy, 0.9),
         "noisy_generalised": said_of(noisy),
+        **{f"{key}_mu": judged(stories[name].exponents(0.8), 1)[0] for key, name in zip(FROZEN, CONTROLS, strict=True)},
+        "frozen_word": judged(stories[CONTROLS[0]].exponents(0.8), 1)[1],
+        "frozen_generalised": said_of(stories[CONTROLS[0]]),
+        "eps_bursts": span_of(late_bursts(stories[CONTROLS[1]]).astype(float), ".0f"),
+        "eps_test": span_of(stories[CONTROLS[1]].curve["test_accuracy"][:, -10:].mean(1)),
+        "frozen_test": span_of(stories[CONTROLS[0]].curve["test_accuracy"][:, -10:].mean(1)),
         "bare_mu": judged(bare.exponents(0.8), 0)[0],
         "bare_generalised": said_of(bare),
     }
@@ -283,7 +293,7 @@ def parts(found):
 
 def facts(key, story):
     """Numbers on one task for the text, their names beginning with the key."""
-    lags, free = paired(story, 0.8)
+    lags, _ = paired(story, 0.8)
     value, still = judged(story.exponents(0.8), 0)
     turned, share = story.turned_in_bursts()
     measured, predicted = story.overlap()
@@ -292,7 +302,7 @@ def facts(key, story):
         "mu": value,
         "still": still,
         "lag": f"{np.nanmean(lags):,.0f}",
-        "free": bracketed(*np.exp(interval(ratios(lags, free))), ".2f"),
+        "free": over_free(story, 0.8),
         "slope": slope,
         "as_free": as_free,
         "turned": f"{turned.mean():.0%}",
@@ -315,7 +325,8 @@ def said_of(story):
 def span_of(values, form=".2f"):
     """Smallest and largest of those that are finite."""
     finite = np.asarray(values)[np.isfinite(values)]
-    return f"{finite.min():{form}} to {finite.max():{form}}" if len(finite) else "none"
+    ends = [f"{one:{form}}" for one in (finite.min(), finite.max())] if len(finite) else ["none"]
+    return " to ".join(dict.fromkeys(ends))
 
 
 # ------------------------------------------------------------------------------------------------------------- figures

@@ -10,12 +10,12 @@ from empirics.claims.protocol import effective_lr
 from empirics.data.loading import load
 from empirics.measure import mean_difference, pooled_difference
 
-NAMES = ("text", "text-elr", "text-lr")
+NAMES = ("text", "text-elr")
 
 # As it stood before the runs: mean over the shared rates of the difference of the mean losses, text-elr less text.
 MARGIN = 0.05  # nat
 SHARED = 10.0 ** np.array([-3.25, -3.0, -2.75])
-WHAT = {"text": "on the sphere", "text-elr": "fixed ELR", "text-lr": "fixed LR"}
+WHAT = {"text": "on the sphere", "text-elr": "fixed ELR"}
 
 
 def reduce(runs):
@@ -35,11 +35,8 @@ def entropy(counts):
 
 
 def rate_of(one):
-    """Effective learning rate of every run as it was set; that of fixed LR follows from the norm it came to."""
-    data = one.dataset.assign_attrs(protocol=str(one.dataset["protocol"].values[0]))
-    if data.attrs["protocol"] == "fixed-lr":
-        return data["lr"].values * np.exp(-2 * data["log_radius"].values)
-    return effective_lr(data)
+    """Effective learning rate of every run, as it was set."""
+    return effective_lr(one.dataset.assign_attrs(protocol=str(one.dataset["protocol"].values[0])))
 
 
 def difference(sphere, free):
@@ -70,6 +67,11 @@ def first(name):
     return "effective_lr" if name == "text-elr" else "lr"
 
 
+def unsettled(one):
+    """How many runs are not stationary."""
+    return f"{int((one.dataset['status'] == 'not stationary').sum())} of {one.dataset.sizes['run']}"
+
+
 def parts(found):
     """What words/text.md asks for."""
     one, more = difference(found["text"], found["text-elr"]), found["text"].more["text"]
@@ -82,6 +84,8 @@ def parts(found):
     return {
         "tables": body,
         "difference": bracketed(one.value, low, high, ".3f"),
+        "unsettled": unsettled(found["text-elr"]),
+        "diverged": str(int((found["text-elr"].dataset["status"] == "diverged").sum())),
         "word": judge(0.0, low, high, MARGIN)[0],
         "frequency": f"{more['frequency']:.2f}",
         "pairs": f"{more['pairs']:.2f}",
