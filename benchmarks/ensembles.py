@@ -69,7 +69,7 @@ def contest(width: int, runs: int, batch: int, rounds: int) -> Contest:
 
 
 def contests(quick: bool) -> list[Contest]:
-    """The ensembles of resnet18-cifar10.toml; 5 runs in halves of 32 images, as on the page on CIFAR-10; then width 8."""
+    """The ensembles of resnet18-cifar10.toml; 5 runs in halves of 32 images, as on the CIFAR-10 page; then width 8."""
     if quick:
         return [contest(4, 8, 128, 3)]
     return [contest(4, 8, 128, 5), contest(4, 10, 16, 5), contest(8, 8, 128, 5)]

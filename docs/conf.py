@@ -13,11 +13,15 @@ project_copyright = author
 release = version = installed("thermo-theory")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # Markdown, and notebooks
     "sphinx.ext.autodoc",
     "numpydoc",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinxext.opengraph",
     "mathml",  # _ext/
     "generated",  # _ext/
+    "explorers",  # _ext/
 ]
 exclude_patterns = ["_ext", "_static", "results/words", "**/.*"]
 root_doc = "index"
@@ -27,6 +31,12 @@ myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
 suppress_warnings = ["myst.header"]
+
+nb_execution_mode = "off"  # notebooks keep their outputs; a test executes them and compares
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+ogp_site_url = ""
+ogp_social_cards = {"enable": False}
 
 # Every reference has to be found, but for the types of other packages in signatures: their pages are not ours.
 nitpicky = True

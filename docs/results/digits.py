@@ -2,6 +2,7 @@
 
 import re
 
+import any_optimiser
 import matplotlib.pyplot as plt
 import numpy as np
 from tables import cell, counts, find, folded, reached, save, shown, span, svg_style, table, usable
@@ -38,7 +39,7 @@ NOT_DERIVED = {
 
 #: Experiments by the steps between two snapshots.
 SPACINGS = {12: "digits-spacing-12", 60: "digits", 400: "digits-spacing-400"}
-NAMES = tuple(dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values()]))
+NAMES = tuple(dict.fromkeys([*JUDGED, *NOT_DERIVED, *SPACINGS.values(), *any_optimiser.NAMES]))
 
 #: Rows of the table of verdicts: claim, a regular expression for the form's title, what it is called.
 FORMS = {
@@ -227,6 +228,7 @@ def parts(found):
     blocks = next(one for one in sgd.notes if one.startswith("mixture of"))
     return {
         "verdicts": folded("Every claim under every protocol and optimiser", verdict_table(judged)),
+        "any_optimiser": any_optimiser.judged(found),
         "symmetries": symmetries({name: found[name] for name in NOT_DERIVED}),
         "spacing": spacing(found),
         "states": folded("What the runs are like", states(found)),

@@ -93,12 +93,10 @@ def free_correlation(step, norm, decay):
 
 
 def rounded(values):
-    """To four digits, which pages need no more of."""
-    return [[rounded(one) for one in row] if np.ndim(row) > 1 else short(row) for row in values]
-
-
-def short(row):
-    return [float(f"{one:.4g}") if np.isfinite(one) else None for one in np.ravel(row)]
+    """To four digits, which pages need no more of; what is not finite is missing."""
+    if np.ndim(values) > 1:
+        return [rounded(one) for one in values]
+    return [float(f"{one:.4g}") if np.isfinite(one) else None for one in values]
 
 
 # ----------------------------------------------------------------------------------------------------------- one grid
@@ -174,13 +172,18 @@ def ageing(stories):
     rows = []
     for name, story in stories.items():
         for level in LEVELS:
-            lags, free = (story.lags(level, words)[:, np.searchsorted(story.step, AGES)] for words in ("", "free "))
+            lags, free = paired(story, level)
             value, still = judged(story.exponents(level), 0)
             cells = [f"`{name}`", f"{level}", value, still, judged(story.exponents(level), 1)[1]]
             cells += [f"{np.nanmean(lags[:, k]):,.0f}" if np.isfinite(lags[:, k]).any() else "-" for k in (0, 3, 6)]
             cells.append(bracketed(*np.exp(interval(ratios(lags, free))), ".2f"))
             rows.append([*cells, *slope_in_decay(story, lags)])
     return table(head, rows)
+
+
+def paired(story, level):
+    """Lags at the ages, measured and of free directions."""
+    return [story.lags(level, words)[:, np.searchsorted(story.step, AGES)] for words in ("", "free ")]
 
 
 def ratios(lags, free):
@@ -267,8 +270,11 @@ def parts(found):
         "times": folded("When every run generalises", times({name: stories[name] for name in TASKS})),
         "precise": folded("Precision", precise({name: stories[name] for name in CONTROLS})),
         "stages": folded("The gas at four stages, addition modulo 23", stages(first)),
-        "noisy_early": " ".join(judged(early, 0)[:1]),
+        "noisy_early": judged(early, 0)[0],
         "noisy_late": ", ".join(judged(late, 0)),
+        "noisy_heat": span_of(np.nanmedian(noisy.curve["temperature"], 1), ".1g"),
+        "noisy_free": bracketed(*np.exp(interval(ratios(*paired(noisy, 0.9)))), ".1f"),
+        "noisy_generalised": said_of(noisy),
         "bare_mu": judged(bare.exponents(0.8), 0)[0],
         "bare_generalised": said_of(bare),
     }
@@ -277,7 +283,7 @@ def parts(found):
 
 def facts(key, story):
     """Numbers on one task for the text, their names beginning with the key."""
-    lags, free = (story.lags(0.8, words)[:, np.searchsorted(story.step, AGES)] for words in ("", "free "))
+    lags, free = paired(story, 0.8)
     value, still = judged(story.exponents(0.8), 0)
     turned, share = story.turned_in_bursts()
     measured, predicted = story.overlap()

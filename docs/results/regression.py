@@ -1,15 +1,16 @@
-"""Runs SGD on quadratic losses and writes docs/results/regression.md; half a minute of one core, once.
+"""SGD on quadratic losses, simulated and on real data: covariance, potential, fluctuations and currents."""
 
-python docs/results/regression.py --runs runs
-"""
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
-from regression_sgd import GROUPS, Quadratic, Regression, kept, self_consistent
-from tables import asked, save, shown, svg_style, table, write
+import regression_sgd
+import stored
+from regression_sgd import GROUPS, Quadratic, Regression, self_consistent, simulate
+from tables import save, shown, svg_style, table
 
 from empirics.claims import judge
-from empirics.claims.fits import jackknife
+from empirics.claims.fits import Estimate, jackknife
 from thermo_theory.theory.gases.lyapunov import circulation, implicit_hessian, noise_temperature, stationary_covariance
 
 # Fixed before the runs: sizes, seeds and what counts as equal.
@@ -21,6 +22,9 @@ SIMULATED = {"chains": 512, "burn_in": 2_500, "steps": 6_000}
 BATCH, REAL_STEEPNESS = 4, (0.2, 0.4, 0.7, 1.0)
 REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
 INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
+NAMES = ("regression",)
+#: Judged columns of the table of real data.
+WORDS_OF = {"covariance": 3, "circulation": 6}
 
 
 def turned(angle):
@@ -86,83 +90,56 @@ def strength(problem, covariance, eta):
     return eta * float(np.linalg.norm(both + both.T))
 
 
-# ---------------------------------------------------------------------------------------------------------- the tables
-def against(theory, one, margin=MARGIN):
-    """A number with its interval, what theory says, and the verdict."""
-    return f"{theory:.3f}: {shown(one)}, {judge(theory, one.low, one.high, margin)[0]}"
+# ----------------------------------------------------------------------------------------------------------- the study
+@cache
+def diabetes():
+    """The regression on real data."""
+    return Regression.of_diabetes(BATCH)
 
 
-def simulated(folder):
-    """The four cases: rows of the two tables, and points of the figure."""
-    covariances, conditions, points = [], [], []
-    for number, (name, problem) in enumerate(cases().items()):
-        for steepness in STEEPNESS:
-            eta = steepness / np.linalg.eigvalsh(problem.hessian)[-1]
-            file = folder / f"case-{number}-{steepness:g}.npz"
-            seed = [8, 75, number, round(100 * steepness)]
-            found = kept(file, problem=problem, eta=eta, seed=seed, **SIMULATED)
-            small = stationary_covariance(problem.hessian, problem.noise, eta=eta)
-            exact = stationary_covariance(problem.hessian, problem.noise, eta=eta, steps=True)
-            heat = noise_temperature(problem.noise, eta=eta)
-            gibbs = stretch(implicit_hessian(small, heat), problem.hessian)
-            sharp = stretch(implicit_hessian(exact, heat), problem.hessian)
-            covariances.append(
-                [name, f"{steepness:g}", against(1, ratio(found, small)), against(1, ratio(found, exact))]
-                + [f"{a:.3f}; {b:.3f}" for a, b in zip(gibbs, sharp, strict=True)]
-                + [shown(one) for one in potential(found, problem, heat)]
-            )
-            expected = circulation(problem.hessian, exact, eta=eta)
-            # Where theory has no circulation it is looked for in the plane in which the last case turns.
-            last = list(cases().values())[-1]
-            plane = circulation(last.hessian, stationary_covariance(last.hessian, last.noise, eta=eta), eta=eta)
-            scale = strength(problem, exact, eta)
-            along = float(np.sum(plane * expected) / np.linalg.norm(plane)) / scale
-            variance = np.trace(np.linalg.matrix_power(problem.hessian @ exact, 2)) / 2 / (3 * heat**2 / 2)
-            spread = against(variance, fluctuation(found, heat), MARGIN * variance)
-            flow = against(along, turning(found, plane, scale), MARGIN * along if along > NOTHING else NOTHING)
-            conditions.append([name, f"{steepness:g}", spread, flow])
-            points += pairs(found, expected, scale, number)
-    return covariances, conditions, points
+def rate(problem, steepness):
+    """The learning rate of this steepness."""
+    return steepness / np.linalg.eigvalsh(problem.hessian)[-1]
 
 
-def pairs(found, expected, scale, number):
-    """Circulation in each plane of two weights: the case, theory, measured."""
-    for i, j in zip(*np.triu_indices(len(expected), 1), strict=True):
-        (one,) = over_groups(found, lambda m, i=i, j=j: [(m["moved"][i, j] - m["moved"][j, i]) / scale])
-        yield number, expected[i, j] / scale, one
+def theory(problem, eta):
+    """Covariances for small steps, for exact steps, and for exact steps with noise where the weights are."""
+    small, steps = (stationary_covariance(problem.hessian, problem.noise, eta=eta, steps=one) for one in (False, True))
+    return small, steps, steps if isinstance(problem, Quadratic) else self_consistent(problem, eta)
 
 
-def real(folder):
-    """Minibatches of the diabetes data: rows of the table, and points of the figure."""
-    problem, rows, points = Regression.of_diabetes(BATCH), [], []
-    for steepness in REAL_STEEPNESS:
-        eta = steepness / np.linalg.eigvalsh(problem.hessian)[-1]
-        found = kept(
-            folder / f"diabetes-{steepness:g}.npz",
-            problem=problem,
-            eta=eta,
-            seed=[8, 75, 9, round(100 * steepness)],
-            **REAL,
+def plane_of(problem, exact, eta):
+    """Where to look for circulation: along that of theory; if that has none, along that of the last case."""
+    if isinstance(problem, Quadratic):
+        problem = list(cases().values())[-1]
+        exact = stationary_covariance(problem.hessian, problem.noise, eta=eta)
+    return circulation(problem.hessian, exact, eta=eta)
+
+
+def measured(problem, steepness, seed, sizes):
+    """Simulate at one steepness: estimates by name, each a list of value, low, high."""
+    eta = rate(problem, steepness)
+    found = simulate(problem, eta, seed=[*seed, round(100 * steepness)], **sizes)
+    covariances = theory(problem, eta)
+    exact = covariances[-1]
+    heat, scale = noise_temperature(problem.mean_noise(exact), eta=eta), strength(problem, exact, eta)
+    estimates = {
+        "covariance": [ratio(found, one) for one in covariances],
+        "potential": potential(found, problem, heat),
+        "fluctuation": [fluctuation(found, heat)],
+        "turning": [turning(found, plane_of(problem, exact, eta), scale)],
+        "loss": over_groups(found, lambda one: [one["loss"]]),
+    }
+    if isinstance(problem, Quadratic):
+        estimates["pairs"] = [
+            over_groups(found, lambda m, i=i, j=j: [(m["moved"][i, j] - m["moved"][j, i]) / scale])[0]
+            for i, j in zip(*np.triu_indices(len(exact), 1), strict=True)
+        ]
+    else:
+        estimates["kurtosis"] = over_groups(
+            found, lambda one: one["fourth"][-1:] / mode_variance(problem, one["second"])[-1:] ** 2
         )
-        small = stationary_covariance(problem.hessian, problem.noise, eta=eta)
-        steps = stationary_covariance(problem.hessian, problem.noise, eta=eta, steps=True)
-        exact = self_consistent(problem, eta)
-        heat = noise_temperature(problem.mean_noise(exact), eta=eta)
-        expected = circulation(problem.hessian, exact, eta=eta)
-        scale = strength(problem, exact, eta)
-        turns = np.linalg.norm(expected) / scale
-        kurtosis = over_groups(found, lambda one: one["fourth"] / mode_variance(problem, one["second"]) ** 2)
-        bounds = zip(
-            stretch(implicit_hessian(exact, heat), problem.hessian), potential(found, problem, heat), strict=True
-        )
-        rows.append(
-            [f"{steepness:g}", *(shown(ratio(found, one)) for one in (small, steps)), against(1, ratio(found, exact))]
-            + [f"{theory:.2f}: {shown(measured, 2)}" for theory, measured in bounds]
-            + [against(turns, turning(found, expected, scale), MARGIN * turns), shown(kurtosis[-1], 2)]
-        )
-        losses = [np.trace(problem.hessian @ one) / 2 for one in (small, steps, exact)]
-        points.append((steepness, over_groups(found, lambda one: [one["loss"]])[0], losses))
-    return problem, rows, points
+    return {name: [[one.value, one.low, one.high] for one in of] for name, of in estimates.items()}
 
 
 def mode_variance(problem, second):
@@ -171,9 +148,79 @@ def mode_variance(problem, second):
     return np.diag(modes.T @ second @ modes)
 
 
+def study(folder):
+    """Simulate all cases: a minute on one core."""
+    found = {
+        name: {f"{one:g}": measured(problem, one, [8, 75, number], SIMULATED) for one in STEEPNESS}
+        for number, (name, problem) in enumerate(cases().items())
+    }
+    found["diabetes"] = {f"{one:g}": measured(diabetes(), one, [8, 75, 9], REAL) for one in REAL_STEEPNESS}
+    stored.record_study("regression", found, [__file__, regression_sgd.__file__])
+
+
+# ---------------------------------------------------------------------------------------------------------- the tables
+def against(theory, one, margin=MARGIN):
+    """A number with its interval, what theory says, and the verdict."""
+    return f"{theory:.3f}: {shown(one)}, {judge(theory, one.low, one.high, margin)[0]}"
+
+
+def estimates_of(kept):
+    """Estimates by name."""
+    return {name: [Estimate(*one) for one in of] for name, of in kept.items()}
+
+
+def simulated(kept):
+    """The four cases: rows of the two tables, and points of the figure."""
+    covariances, conditions, points = [], [], []
+    for number, (name, problem) in enumerate(cases().items()):
+        for steepness in STEEPNESS:
+            eta, found = rate(problem, steepness), estimates_of(kept[name][f"{steepness:g}"])
+            small, exact, _ = theory(problem, eta)
+            heat = noise_temperature(problem.noise, eta=eta)
+            gibbs, sharp = (stretch(implicit_hessian(one, heat), problem.hessian) for one in (small, exact))
+            covariances.append(
+                [name, f"{steepness:g}", *(against(1, one) for one in found["covariance"][:2])]
+                + [f"{a:.3f}; {b:.3f}" for a, b in zip(gibbs, sharp, strict=True)]
+                + [shown(one) for one in found["potential"]]
+            )
+            expected, scale = circulation(problem.hessian, exact, eta=eta), strength(problem, exact, eta)
+            plane = plane_of(problem, exact, eta)
+            along = float(np.sum(plane * expected) / np.linalg.norm(plane)) / scale
+            variance = np.trace(np.linalg.matrix_power(problem.hessian @ exact, 2)) / 2 / (3 * heat**2 / 2)
+            spread = against(variance, found["fluctuation"][0], MARGIN * variance)
+            flow = against(along, found["turning"][0], MARGIN * along if along > NOTHING else NOTHING)
+            conditions.append([name, f"{steepness:g}", spread, flow])
+            planes = expected[np.triu_indices(len(expected), 1)] / scale
+            points += [(number, *pair) for pair in zip(planes, found["pairs"], strict=True)]
+    return covariances, conditions, points
+
+
+def real(kept):
+    """Minibatches of the diabetes data: rows of the table, and points of the figure."""
+    problem, rows, points = diabetes(), [], []
+    for steepness in REAL_STEEPNESS:
+        eta, found = rate(problem, steepness), estimates_of(kept["diabetes"][f"{steepness:g}"])
+        covariances = theory(problem, eta)
+        exact = covariances[-1]
+        heat = noise_temperature(problem.mean_noise(exact), eta=eta)
+        turns = np.linalg.norm(circulation(problem.hessian, exact, eta=eta)) / strength(problem, exact, eta)
+        bounds = zip(stretch(implicit_hessian(exact, heat), problem.hessian), found["potential"], strict=True)
+        rows.append(
+            [f"{steepness:g}", *map(shown, found["covariance"][:2]), against(1, found["covariance"][2])]
+            + [f"{value:.2f}: {shown(one, 2)}" for value, one in bounds]
+            + [against(turns, found["turning"][0], MARGIN * turns), shown(found["kurtosis"][0], 2)]
+        )
+        losses = [np.trace(problem.hessian @ one) / 2 for one in covariances]
+        points.append((steepness, found["loss"][0], losses))
+    return rows, points
+
+
 # ------------------------------------------------------------------------------------------------------------ the page
-def draw(points, losses):
+def draw(found):
     """Circulations against theory, and the loss of the regression against three theories."""
+    svg_style("regression")
+    kept = found["regression"].more["regression"]
+    (*_, points), (_, losses) = simulated(kept), real(kept)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     for number, name in enumerate(cases()):
         mine = [(theory, one) for which, theory, one in points if which == number]
@@ -196,34 +243,42 @@ def draw(points, losses):
     save(figure, "regression")
 
 
-def main():
-    """Simulate what is not there yet and write the page."""
-    folder = asked().runs / "regression"
-    svg_style("regression")
-    covariances, conditions, points = simulated(folder)
-    problem, rows, losses = real(folder)
-    draw(points, losses)
-    write("regression", **parts(covariances, conditions, problem, rows))
-
-
-def parts(covariances, conditions, problem, rows):
-    """The tables, and what the page says of the real data."""
+def parts(found):
+    """The tables, and what the page says of them."""
+    kept, problem = found["regression"].more["regression"], diabetes()
+    (covariances, conditions, _), (rows, _) = simulated(kept), real(kept)
     commutator = problem.hessian @ problem.noise - problem.noise @ problem.hessian
     both = problem.hessian @ problem.noise + problem.noise @ problem.hessian
     curvatures = np.linalg.eigvalsh(problem.hessian)
-    first = ["noise", "η h", "C over small steps", "C over exact", "minimum: small steps; exact", "maximum"]
-    third = ["η h", "C over small steps", "C over exact step, noise of the minimum"]
-    third += ["C over exact step, noise where w is", "smallest curvature of T C^-1 over H's", "largest", "circulation"]
+    first = ["noise", "η h", "C / small steps", "C / exact", "minimum: small steps; exact", "maximum"]
+    third = ["η h", "C / small steps", "C / exact step, noise of the minimum"]
+    third += ["C / exact step, noise where w is", "smallest curvature of T C^-1 over H's", "largest", "circulation"]
+    judged = [(f"{words}, {row[0]} at η h = {row[1]}", row[k]) for words, k, of in (
+        ("covariance", 3, covariances), ("variance of the loss", 2, conditions), ("circulation", 3, conditions),
+    ) for row in of]  # fmt: skip
+    judged += [(f"{words}, diabetes at η h = {row[0]}", row[k]) for row in rows for words, k in WORDS_OF.items()]
+    other = [f"{words} ({found})" for words, found in judged if not found.endswith(", agrees")]
+    of = {key: estimates_of(one) for key, one in kept["diabetes"].items()}
+    turns = [of[f"{one:g}"]["turning"][0].value for one in REAL_STEEPNESS]
+    steep = [of["1"]["potential"][k].value for k in (0, 1)]
     return {
         "covariances": table([*first, "minimum, measured", "maximum, measured"], covariances),
-        "conditions": table(["noise", "η h", "Var L over d T²/2", "circulation"], conditions),
+        "conditions": table(["noise", "η h", "Var L / (d T²/2)", "circulation"], conditions),
         "minibatches": table([*third, "kurtosis, steepest"], rows),
         "flattest": f"{curvatures[0]:.2g}",
         "steepest": f"{curvatures[-1]:.2g}",
+        "spanned": f"{curvatures[-1] / curvatures[0]:.0f}",
         "batch": f"{BATCH}",
         "share": f"{np.linalg.norm(commutator) / np.linalg.norm(both):.3f}",
+        "agreeing": f"{len(judged) - len(other)} of {len(judged)}",
+        "others": "; ".join(other) or "none",
+        "minimum_slow": shown(of["0.2"]["covariance"][1]),
+        "minimum_fast": shown(of["1"]["covariance"][1]),
+        "exact_slow": shown(of["0.2"]["covariance"][2]),
+        "exact_fast": shown(of["1"]["covariance"][2]),
+        "small_fast": ", ".join(shown(estimates_of(kept[name]["1"])["covariance"][0]) for name in cases()),
+        "kurtosis": shown(of["1"]["kurtosis"][0], 1),
+        "turns": f"{min(turns):.3f} to {max(turns):.3f}",
+        "shallow": f"{steep[0]:.2f}",
+        "steep": f"{steep[1]:.0f}",
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
 """SGD on quadratic losses, many independent chains at once: simulated noise of any shape, or minibatches of data."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -121,13 +120,3 @@ def simulate(problem, eta, *, chains, burn_in, steps, seed):
             sums["fourth"] += ((of_group @ modes) ** 4).sum(1)
         w = w + moved
     return {name: total / (steps * chains / GROUPS) for name, total in sums.items()}
-
-
-def kept(path, **arguments):
-    """What `simulate` gives, from the file if it is there."""
-    path = Path(path)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **simulate(**arguments))
-    with np.load(path) as found:
-        return dict(found)

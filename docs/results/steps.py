@@ -1,20 +1,20 @@
-"""Looks at the loss along single steps of settled runs, and writes docs/results/steps.md.
+"""The loss along single steps of stationary runs: is it quadratic there?
 
-python docs/results/steps.py --runs runs
-
-Nothing is read from the folder of runs: a few runs of each experiment are trained again and looked at on the way.
-The images must be where the experiments of docs/results/cifar.md want them; without them that network is left out.
+Nothing is read from the folder of runs: a few runs of each experiment are trained again and looked at on the way. The
+images must be where the experiments of docs/results/cifar.md want them.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import stored
 import torch
-from tables import EXPERIMENTS, asked, save, svg_style, table, write
+from stored import EXPERIMENTS
+from tables import save, svg_style, table
 from tiny_states import burnt_in, step_gradient
 
-from empirics import Experiment, ExperimentError
+from empirics import Experiment
 from empirics.models.base import views
 from empirics.training.ensemble import Raw
 
@@ -23,6 +23,7 @@ NETWORKS = {
     "digits": ("digits MLP", 2400),
     "cifar-convnet-long": ("ConvNet, CIFAR-10", 400),
 }
+NAMES = ("steps",)
 #: Where along the step slopes are taken, in steps; the two around 0 give the curvature at its start.
 NEAR = 1 / 16
 PLACES = np.concatenate([[-NEAR], np.linspace(0, 1, 9), [NEAR]])
@@ -115,15 +116,33 @@ def look(name):
         yield Line(words, rate, decay, float(np.mean(angles)), parts / -parts[:, 1].mean())
 
 
+def study(folder):
+    """Train and look: five minutes on one core."""
+    lines = [asdict(line) for name in NETWORKS for line in look(name)]
+    stored.record_study("steps", {"lines": lines}, [__file__, *(EXPERIMENTS / f"{name}.toml" for name in NETWORKS)])
+
+
+def lines_of(found):
+    """What was looked at."""
+    kept = found["steps"].more["steps"]["lines"]
+    return [Line(**one | {"shape": np.array(one["shape"])}) for one in kept]
+
+
+def shown(value, error):
+    """A number with two standard errors."""
+    return f"{value:z.3f} ± {error:.3f}"
+
+
 def cells_of(line):
     """A row of the table."""
-    numbers = [line.of(number) for number in (integral, slope, lowest, end)]
-    shown = [f"{value:.3f} ± {error:.3f}" for value, error in numbers]
-    return [line.network, f"{line.rate:.3g}", f"{line.decay:.3g}", f"{line.angle:.3f}", *shown]
+    numbers = [shown(*line.of(number)) for number in (integral, slope, lowest, end)]
+    return [line.network, f"{line.rate:.3g}", f"{line.decay:.3g}", f"{line.angle:.3f}", *numbers]
 
 
-def draw(lines):
+def draw(found):
     """f along the step, one panel per network."""
+    svg_style("steps")
+    lines = lines_of(found)
     names = list(dict.fromkeys(line.network for line in lines))
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names), 2.7), sharey=True)
     for axis, name in zip(np.atleast_1d(axes), names, strict=True):
@@ -137,21 +156,22 @@ def draw(lines):
     save(figure, "steps")
 
 
-def main():
-    """Write the page."""
-    asked()
-    svg_style("steps")
-    lines, left_out = [], []
-    for name in NETWORKS:
-        try:
-            lines += look(name)
-        except ExperimentError as error:
-            left_out += [f"- `{name}`: {error}"]
+def parts(found):
+    """What words/steps.md asks for."""
+    lines = lines_of(found)
     head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope at the start (2)"]
     head += ["minimum of the loss at, in steps", "slope at the end (1)"]
-    draw(lines)
-    write("steps", lines=table(head, map(cells_of, lines)), left_out=left_out)
-
-
-if __name__ == "__main__":
-    main()
+    integrals, starts, ends = ([line.of(one) for line in lines] for one in (integral, slope, end))
+    digits, images = starts[:3], starts[3:]
+    return {
+        "lines": table(head, map(cells_of, lines)),
+        "zero": f"{sum(abs(value) <= error for value, error in integrals)} of {len(integrals)}",
+        "best": f"{min(error for _, error in integrals):.3f}",
+        "coldest": shown(*digits[0]),
+        "hottest": shown(*digits[2]),
+        "balances": f"{2 / digits[0][0]:.2f} to {2 / digits[2][0]:.2f}",
+        "images": f"{min(value for value, _ in images):.2f} to {max(value for value, _ in images):.2f}",
+        "images_error": f"{max(error for _, error in images):.2f}",
+        "images_end": shown(*ends[-1]),
+        "quadratic": "disagrees" if digits[2][0] - digits[2][1] > 2 else "agrees",
+    }

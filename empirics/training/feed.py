@@ -12,7 +12,7 @@ from empirics.data.dataset import Dataset
 from empirics.experiment import Run
 from empirics.models.base import Model
 from empirics.training.experiment import NetworkExperiment
-from empirics.training.sampling import Augmentations, Drawing, FreshLabels, Minibatches, Stream
+from empirics.training.sampling import Augmentations, Drawing, Epochs, FreshLabels, Minibatches, Stream
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Feed:
         Labels that replace those of the data, with fresh label noise.
     moves, shape
         Augmentation of images, if any, and their (channel, height, width).
+    epochs
+        Whether the samples are drawn without replacement, epoch by epoch.
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class Feed:
         labels: FreshLabels | None = None,
         moves: Augmentations | None = None,
         shape: tuple[int, ...] = (),
+        epochs: bool = False,
     ) -> None:
         self.samples, self._drawing, self._fresh = samples, drawing, labels
         self._moves, self._shape = moves, shape
-        self._indices = Minibatches(drawing, len(samples), stream)
+        self._indices = (Epochs if epochs else Minibatches)(drawing, len(samples), stream)
         rows, features = len(drawing.runs) * drawing.batch, samples.inputs.shape[1]
         # One buffer for all steps: allocating pages for each minibatch would cost more than the copy itself.
         self._batch = torch.empty(rows, features, dtype=samples.inputs.dtype, device=drawing.device)
@@ -142,7 +145,8 @@ class Feeds:
         def feed(drawing: Drawing, stream: Stream, labels: Stream, moves: Stream) -> Feed:
             fresh = FreshLabels(drawing, *noise, labels) if table.fresh_noise else None
             moved = Augmentations(drawing, table.flip, table.shift, moves) if table.flip or table.shift else None
-            return Feed(self.samples, drawing, stream, fresh, moved, data.shape)
+            epochs = training.minibatches == "epochs" and stream == Stream.MINIBATCH
+            return Feed(self.samples, drawing, stream, fresh, moved, data.shape, epochs)
 
         #: For training.
         self.train = feed(whole._replace(halves=training.halves), Stream.MINIBATCH, Stream.LABELS, Stream.AUGMENTATION)

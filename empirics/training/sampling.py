@@ -167,6 +167,41 @@ class Minibatches(_Samples):
         return below(words[0], self._samples)
 
 
+class Epochs(Minibatches):
+    """Indices of minibatches without replacement: each run goes through all samples, in a new order in every epoch.
+
+    Minibatch number t is the places t · batch to (t + 1) · batch - 1 of the epochs in a row: no sample is left out, and
+    a minibatch may end one epoch and begin the next. The order of an epoch is that of its random words, so its number
+    alone is needed for any place in it.
+    """
+
+    def __init__(self, drawing: Drawing, samples: int, stream: Stream) -> None:
+        super().__init__(drawing, samples, stream)
+        runs, device = len(drawing.runs), drawing.device
+        self._batch, self._epoch = drawing.batch, -1
+        self._epoch_words = torch.empty(1, runs, 4, -(-samples // 4), dtype=torch.int64, device=device)
+        self._order = torch.empty(0)
+        self._places = torch.empty(runs, self._length * drawing.batch, dtype=torch.int64, device=device)
+
+    def _order_of(self, epoch: int) -> Tensor:
+        """Return the samples of an epoch in the order of each run, (run, sample); equal words stay in order."""
+        if epoch != self._epoch:
+            words(self._keys, self._stream, epoch, self._epoch_words)
+            self._order = self._epoch_words[0].flatten(1)[:, : self._samples].argsort(dim=1, stable=True)
+            self._epoch = epoch
+        return self._order
+
+    def _draw(self, first: int) -> None:
+        start, done = first * self._batch, 0
+        while done < self._places.shape[1]:
+            epoch, place = divmod(start + done, self._samples)
+            part = self._order_of(epoch)[:, place : place + self._places.shape[1] - done]
+            self._places[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+        by_position = self._places.unflatten(1, (self._length, -1)).transpose(0, 1)  # (length, run, sample)
+        self._by_half.copy_(by_position.unflatten(2, (self._halves, -1)).transpose(1, 2))
+
+
 class FreshLabels(_Samples):
     """Fresh labels for every minibatch that replace those of the data; -1 where the original is kept.
 

@@ -106,9 +106,12 @@ class NetworkTraining(OptimizerTable):
         of every tensor, a convolution being a matrix with one row per output, a scale or shift one of one column); at
         fixed LR also `lars` or `lamb`, with the decay inside the direction, which is scaled to the norm of each tensor.
     batch_size
-        Samples per step, drawn with replacement.
+        Samples per step.
     minibatches
-        ``"independent"``: every run draws its own; ``"shared"``: all runs of a seed see the same samples in the same
+        ``"independent"``: every run draws its own, with replacement; ``"epochs"``: its own without replacement, all
+        samples in a new order in every epoch (the noise of an epoch then adds up to zero; a step takes samples that the
+        weights have not been fitted to since the last epoch, so its loss is above that of the whole set, and its
+        gradient is not centred on that of the set); ``"shared"``: all runs of a seed see the same samples in the same
         order (differences over the grid are then free of shared noise, but no evidence for a Maxwell relation).
     halves
         Compute the gradient of a minibatch as the mean of the gradients of its two halves. Measuring the noise then
@@ -154,7 +157,7 @@ class NetworkTraining(OptimizerTable):
     momentum: float = key(own_share, None)
     beta2: float = key(own_share, None)
     optimizer_eps: float = key(number(least=0), 1e-8)
-    minibatches: str = key(one_of(("independent", "shared")), "independent")
+    minibatches: str = key(one_of(("independent", "epochs", "shared")), "independent")
     halves: bool = key(flag, False)
     noise_gain: float = key(number(least=0), 0.0)
     isotropic_noise: float = key(number(least=0), 0.0)

@@ -12,7 +12,7 @@ from tiny import tiny
 
 from empirics.training import philox
 from empirics.training.philox_formulas import WORD, normal_pair, rounds
-from empirics.training.sampling import Drawing, FreshLabels, Minibatches, Stream, Vectors, keys
+from empirics.training.sampling import Drawing, Epochs, FreshLabels, Minibatches, Stream, Vectors, keys
 
 CPU = torch.device("cpu")
 
@@ -109,6 +109,7 @@ def test_the_ends_of_the_words():
 #: `philox.RANDOM`: the runs of before cannot be repeated, and unfinished ones not continued.
 FROZEN = {
     "minibatches": "415c51bd41df2daffd47bd01caf78901",
+    "epochs": "909c554fe23f36683e8657c1c3bcded2",
     "labels": "ef21dd38682b6fb0ace13974e61a223f",
     "float32": "8e5b83b7a9fe395d1fc8f85110afd053",
     "float64": "ec303fe7b520264335161da59538d98e",
@@ -122,6 +123,7 @@ def test_no_number_has_changed():
     drawing = Drawing(runs, 10, CPU, halves=True)
     drawn = {
         "minibatches": Minibatches(drawing, 1797, Stream.MINIBATCH),
+        "epochs": Epochs(drawing, 1797, Stream.MINIBATCH),
         "labels": FreshLabels(drawing, 10, 0.3, Stream.LABELS),
         "float32": Vectors(runs, 31, Stream.NOISE, False, torch.float32, CPU),
         "float64": Vectors(runs, 31, Stream.NOISE, False, torch.float64, CPU),

@@ -118,6 +118,7 @@ OPTIONS = {
     "noise": "isotropic_noise = 0.5",
     "float64": 'dtype = "float64"',
     "shared": 'minibatches = "shared"',
+    "epochs": 'minibatches = "epochs"',
 }
 
 
