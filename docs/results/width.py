@@ -10,7 +10,7 @@ from tables import bracketed, directions, folded, mean_interval, save, svg_style
 import empirics
 from empirics.measure import REGIMES, regime
 
-ELR = ("width-32-elr", "width-64-elr")
+ELR = ("width-32-elr",)
 LR = ("width-8-lr", "width-16-lr", "width-32-lr", "width-64-lr")
 NAMES = (*ELR, *LR)
 WIDTHS = (8, 16, 32, 64)
