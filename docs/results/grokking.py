@@ -301,6 +301,7 @@ def facts(key, story):
     found = {
         "mu": value,
         "still": still,
+        "span": span_of(story.exponents(0.8)),
         "lag": f"{np.nanmean(lags):,.0f}",
         "free": over_free(story, 0.8),
         "slope": slope,
