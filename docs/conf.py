@@ -21,6 +21,7 @@ extensions = [
     "sphinxext.opengraph",
     "mathml",  # _ext/
     "generated",  # _ext/
+    "explorers",  # _ext/
 ]
 exclude_patterns = ["_ext", "_static", "results/words", "**/.*"]
 root_doc = "index"

@@ -127,7 +127,8 @@ def test_formulas_and_symbols_are_there(site):
     assert (site / "book" / "radius.html").read_text(encoding="utf-8").count("<math") >= 10
     glossary = (site / "glossary.html").read_text(encoding="utf-8")
     assert "gas constant, (d - 1)/2" in glossary
-    assert (site / "interactive.html").exists()
+    assert (site / "gas.html").exists()
+    assert "<canvas" in (site / "interactive.html").read_text(encoding="utf-8")
 
 
 # A page stands in a frame as wide as a small phone; code, tables and formulas may scroll by themselves.

@@ -155,7 +155,7 @@ def verdicts(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "columns", "first"), [("digits", "FORMS", 0), ("tiny", "COLUMNS", 1), ("remainder", "COLUMNS", 0)]
+    ("name", "columns", "first"), [("digits", "FORMS", 0), ("unit", "FORMS", 0), ("remainder", "COLUMNS", 0)]
 )
 def test_every_form_that_a_table_shows_is_one_that_the_claims_have(script, verdicts, name, columns, first):
     forms = getattr(script(name), columns)

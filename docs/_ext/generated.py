@@ -1,4 +1,4 @@
-"""What of the site is made from the code at every build: the table of symbols, and the interactive page."""
+"""What of the site is made from the code at every build: the table of symbols, and the live gas."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from thermo_theory import interactive
 from thermo_theory.engine.printing import to_latex
-from thermo_theory.interactive import page
 from thermo_theory.symbols import REAL, glossary
 
 HEAD = ("symbol", "argument", "meaning", "unit", "domain", "twin")
@@ -25,6 +25,15 @@ class Symbols(SphinxDirective):
             cells = [f"${to_latex(symbol)}$", f"`{info.argument}`", info.meaning, info.unit, domain, info.twin]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return self.parse_text_to_nodes("\n".join(lines))
+
+
+class LiveGas(SphinxDirective):
+    """``{live-gas}``: the gas that moves; ``{gas-panel}``: the gas with its sliders and tables. One of them a page."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the part of the page."""
+        part = interactive.gas() if self.name == "live-gas" else interactive.panel()
+        return [nodes.raw("", part, format="html")]
 
 
 #: Pages of the site for the files at the top of the repository, to which pages in docs/ link as a code host has them.
@@ -44,14 +53,16 @@ def stand_alone(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def write_page(app: Sphinx, error: Exception | None) -> None:
-    """Put the interactive page beside the others."""
+    """Put the gas as one file beside the others."""
     if error is None and app.builder.format == "html":
-        Path(app.outdir, "interactive.html").write_text(page(), encoding="utf-8")
+        Path(app.outdir, "gas.html").write_text(interactive.page(), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them."""
     app.add_directive("symbols", Symbols)
+    app.add_directive("live-gas", LiveGas)
+    app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
     app.connect("doctree-read", stand_alone)
     app.connect("build-finished", write_page)

@@ -17,9 +17,8 @@ from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, ef
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
 
-#: Splits of the digits for the best rate: a first set, and the one that is judged. And the decimal logarithm of two
-#: rates' ratio that counts as no difference.
-FIRST, SPLITS = range(1, 7), range(7, 19)
+#: Splits of the digits for the best rate, and the decimal logarithm of two rates' ratio that counts as no difference.
+SPLITS = range(1, 7)
 SAME_RATE = 0.1
 
 #: Steps of L-BFGS.
@@ -217,10 +216,10 @@ def rate_experiment(split):
     return replace(base, name=f"{base.name}-{split}", data=replace(base.data, test_seed=split))
 
 
-def best_rates(folder, splits):
+def best_rates(folder):
     """Test losses of single snapshots and of averages of all of a run's, as the page keeps them: (split, 2, rate)."""
     rates, losses = None, []
-    for split in splits:
+    for split in SPLITS:
         asked = rate_experiment(split)
         runs = empirics.run(asked, folder / asked.name, progress=False)
         found, of_run = large(runs, (LARGE[0], LARGE[-1])), runs.dataset["effective_lr"].values
@@ -257,6 +256,7 @@ def best_rate(kept):
         "best_averaged": _spread(averaged[:, 0]),
         "best_ratio": f"{ratio:+.2f} ± {half:.2f}",
         "best_said": said,
+        "best_hotter": "above 0" if ratio > half else "below 0" if ratio < -half else "an interval that contains 0",
         **{f"best_{key}": "{:.4f} ± {:.4f}".format(*student(of)) for key, of in numbers.items()},
     }
 

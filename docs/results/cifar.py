@@ -1,5 +1,7 @@
 """Networks on CIFAR-10 along symmetry orbits: the Maxwell relation where its interval can decide."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 from digits import reduce, verdict_table
@@ -13,6 +15,7 @@ __all__ = ["NAMES", "draw", "parts", "reduce"]
 #: What each grid is.
 GRIDS = {
     "cifar-resnet18-orbits": "ResNet-18, fixed LR",
+    "cifar-resnet18-slow-orbits": "ResNet-18, fixed LR, lower lr·wd",
     "cifar-resnet18-orbits-elr": "ResNet-18, fixed ELR",
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
@@ -116,13 +119,21 @@ def parts(found):
         if status != "ok"
     ]
     notes = [f"- {GRIDS[name]}: {note}" for name, stored in found.items() for note in stored.notes]
-    first = usable(found["cifar-convnet-orbits"])
+    first, conv = (usable(found[f"cifar-{name}-orbits"]) for name in ("resnet18", "convnet"))
+    errors = found["cifar-resnet18-orbits"].dataset["balance_error"]
+    mixture = next(note for note in found["cifar-resnet18-orbits"].notes if note.startswith("mixture of"))
     return {
         "relations": relations(found),
         "states": folded("What the runs are like, smallest to largest", states(found)),
         "verdicts": folded("Every claim on every grid", verdict_table(found, GRIDS)),
         "notes": folded("Runs left out, and what else was noted", [*left_out, *notes]),
         "accuracy": span(first["test_accuracy"], ".2f"),
+        "accuracy_conv": span(conv["test_accuracy"], ".2f"),
         "path": f"{float(first['path_entropy'].mean()):.0%}",
         "gradient": span(first["grad_mean_sq_unit"] / first["grad_variance_unit"], ".2f"),
+        "unknown": str(int((found["cifar-resnet18-orbits"].dataset["status"] == "balance unknown").sum())),
+        "drifting": str(int((found["cifar-resnet18-orbits"].dataset["status"] == "not stationary").sum())),
+        "drifting_conv": str(int((found["cifar-convnet-orbits"].dataset["status"] == "not stationary").sum())),
+        "balance_error": f"{float(errors.max()):.2f}",
+        "temperatures": re.search(r"ranges from ([\d.]+) .* to ([\d.]+) ", mixture).expand(r"\1 to \2"),
     }

@@ -169,10 +169,10 @@ def compressibility(one):
     return f"{factor.min():.2f} to {factor.max():.2f}"
 
 
-def estimates(form, one):
+def estimates(form, one, length=1.0):
     """Constants of a form with intervals from leaving out cells of the grid."""
     return jackknife(
-        lambda chosen: constants(form, one, chosen), one.dataset.sizes["run"], len(FORMS[form][1]), grid(one)
+        lambda chosen: constants(form, one, chosen, length), one.dataset.sizes["run"], len(FORMS[form][1]), grid(one)
     )
 
 

@@ -5,12 +5,10 @@ import numpy as np
 from edge_states import BATCHES, LOOKS, STEPS, looked
 from tables import folded, mean_interval, save, span, student, svg_style, table
 
-WIDTHS = (4, 8, 16, 32, 64)
-LR = tuple(f"width-{width}-lr" for width in WIDTHS)
-ELR = tuple(f"width-{width}-elr" for width in WIDTHS)
-NAMES = ("digits-edge", *LR, *ELR)
+LR = ("width-16-lr", "width-32-lr")
+NAMES = ("digits-edge", *LR)
 #: Networks that are wide enough to learn all 128 images under their last layer.
-WIDE = ("width-32-lr", "width-64-lr")
+WIDE = ("width-32-lr",)
 #: What lr·wd has to be at most for them to do so.
 LEARNT = 1.5e-3
 
@@ -85,30 +83,6 @@ def by_product(stored):
         yield row + [""] * (len(HEAD) - len(row))
 
 
-def at_fixed_elr(found):
-    """Batch sharpness over the edge by width and effective learning rate, with the states of the runs."""
-    head = ["effective lr", *(f"width {width}" for width in WIDTHS)]
-    rates = np.unique([f"{one:.3g}" for name in ELR for one in found[name].dataset["effective_lr"].values])
-    rows = []
-    for one in sorted(rates, key=float):
-        row = [one]
-        for name in ELR:
-            data = found[name].dataset
-            near = np.isclose(data["effective_lr"].values, float(one), rtol=0.01)
-            here = np.flatnonzero(near & (data["status"].values != "diverged"))
-            interpolating = int((data["status"].values[here] == "interpolating").sum())
-            cell = mean_interval(ratio(data)[here], 2) if len(here) else "diverged"
-            row.append(cell + (f" ({interpolating} of {len(here)} interpolate)" if interpolating else ""))
-        rows.append(row)
-    return table(head, rows)
-
-
-def interpolating(found):
-    """Batch sharpness over the edge of the runs at a fixed effective learning rate that interpolate."""
-    all_runs = (found[name].dataset for name in ELR)
-    return np.concatenate([ratio(data)[data["status"].values == "interpolating"] for data in all_runs])
-
-
 def learning(found):
     """Wide networks at a fixed learning rate, and which of their runs have an lr·wd at which they learn every image."""
     for name in WIDE:
@@ -137,7 +111,7 @@ def draw(found):
     """Curvature over that at the edge against lr·wd: the digits grid, and width 64."""
     svg_style("edge")
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
-    for ax, name, title in zip(axes, ("digits-edge", "width-64-lr"), ("Digits", "Width 64, 128 images"), strict=True):
+    for ax, name, title in zip(axes, ("digits-edge", WIDE[-1]), ("Digits", "128 images, wider"), strict=True):
         stored = found[name]
         lr_wd, more = product(stored.dataset), stored.more["edge"]
         whole = 1 + step(stored)[1].mean(1)
@@ -163,7 +137,6 @@ def parts(found):
     own_low, own_high, *_ = ends(digits, change.mean(1))
     median = ends(digits, np.array(digits.more["edge"]["lr·λ_max, median"]))
     half = student(change)[1]
-    learnt = interpolating(found)
     of_rate, above_two = (
         [np.array(one.more["edge"][name])[low] for one, low in learning(found)]
         for name in ("lr·λ_max, median", "share above 2")
@@ -193,10 +166,6 @@ def parts(found):
             for one, low in learning(found)
         ),
         "own_wide": "In units of lr·E|g|² it changes by " + ", ".join(own(found[name]) for name in WIDE),
-        "learnt": f"{np.median(learnt):.2g}",
-        "learnt_span": f"{learnt.min():.1g} to {learnt.max():.1g}",
-        "learnt_runs": str(len(learnt)),
         "digits": folded("Digits, by lr·wd", table(HEAD, by_product(digits))),
         "widths": [line for name in LR for line in folded(f"{name}, by lr·wd", table(HEAD, by_product(found[name])))],
-        "fixed_elr": folded("Batch sharpness over the edge at a fixed effective learning rate", at_fixed_elr(found)),
     }

@@ -6,15 +6,13 @@ import numpy as np
 import schedules
 from scipy import stats
 from stored import EXPERIMENTS, record_study
-from tables import bracketed, directions, folded, mean_interval, save, student, table
+from tables import bracketed, directions, folded, mean_interval, save, student, table, usable
 
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
-FEW = {"fixed ELR, width 32, 128 samples": "width-32-elr", "fixed ELR, width 64, 128 samples": "width-64-elr"}
 
 #: Whose snapshots are averaged; the network of one basin; and the study of schedules and of the best rate.
-AVERAGED = ("generalisation-elr", "width-32-elr")
-BASIN, STUDY = "averaging-tiny", "generalisation"
-NAMES = (*GRIDS.values(), *FEW.values(), BASIN, STUDY)
+AVERAGED, BASIN, STUDY = "generalisation-elr", "averaging-tiny", "generalisation"
+NAMES = (*GRIDS.values(), BASIN, STUDY)
 
 #: What test accuracy is compared with.
 QUANTITIES = {
@@ -71,19 +69,13 @@ def correlations(data):
     return found
 
 
-def usable(name, data):
-    """The runs that count; of the widths' all that are finite, since those that interpolate are what is asked about."""
-    status = data["status"].values
-    return data.isel(run=np.flatnonzero(status != "diverged" if "width" in name else status == "ok"))
-
-
 def reduce(runs):
     """Rank correlations, and losses of averages where snapshots are kept."""
     name = runs.experiment.name
     if name == BASIN:
         return averaging.tiny(runs)
-    averages = {"averages": averaging.large(runs)} if name in AVERAGED else {}
-    return {"correlations": correlations(usable(name, runs.dataset))} | averages
+    averages = {"averages": averaging.large(runs)} if name == AVERAGED else {}
+    return {"correlations": correlations(usable(runs))} | averages
 
 
 def correlation_table(grids):
@@ -102,7 +94,7 @@ def temperature_table(grids):
     head = ["protocol", "runs", "T", "training loss", "accuracy", "test accuracy", "test loss", "tr H"]
     rows = []
     for title, one in grids.items():
-        data = usable(one.name, one.dataset)
+        data = usable(one)
         orbits, gas_constant = orbit(data), directions(data) / 2
         for each in np.unique(orbits):
             here = orbits == each
@@ -114,9 +106,7 @@ def temperature_table(grids):
 # -------------------------------------------------------------------------------------------------------------- study
 def study(folder):
     """Train under every schedule and on every split, and store the losses."""
-    more = {"schedules": schedules.study(folder)}
-    more |= {"first": averaging.best_rates(folder, averaging.FIRST)}
-    more |= {"rates": averaging.best_rates(folder, averaging.SPLITS)}
+    more = {"schedules": schedules.study(folder), "rates": averaging.best_rates(folder)}
     sources = (EXPERIMENTS / "schedules.toml", EXPERIMENTS / "averaging-rates.toml", schedules.__file__)
     record_study(STUDY, more, sources)
 
@@ -125,8 +115,8 @@ def study(folder):
 def draw(found):
     """All figures of the page."""
     kept = found[STUDY].more[STUDY]
-    draw_grid({title: usable(name, found[name].dataset) for title, name in GRIDS.items()})
-    draw_averages({name: found[name] for name in AVERAGED}, kept["rates"])
+    draw_grid({title: usable(found[name]) for title, name in GRIDS.items()})
+    draw_averages(found[AVERAGED], kept["rates"])
     draw_schedules(kept["schedules"]["tuned"])
 
 
@@ -148,16 +138,15 @@ def draw_grid(grids):
     save(figure, "generalisation-grid", "png", dpi=110)
 
 
-def draw_averages(named, rates):
+def draw_averages(one, rates):
     """Test loss of one snapshot and of averages against the effective learning rate."""
-    figure, axes = plt.subplots(1, len(named) + 1, figsize=(11, 3.2))
-    for ax, (title, one) in zip(axes, named.items(), strict=False):
-        of_run, kept = one.dataset["effective_lr"].values, one.more["generalisation"]["averages"]
-        shown = np.unique(of_run[[int(i) for i in kept]])
-        for k, count in enumerate(averaging.LARGE):
-            values = [[run["results"][k][1] for i, run in kept.items() if of_run[int(i)] == rate] for rate in shown]
-            ax.errorbar(shown, *student_of(values), marker="o", ms=3, lw=1, label=f"N = {count}")
-        ax.set_title(title, fontsize=9)
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2))
+    of_run, kept = one.dataset["effective_lr"].values, one.more["generalisation"]["averages"]
+    shown = np.unique(of_run[[int(i) for i in kept]])
+    for k, count in enumerate(averaging.LARGE):
+        values = [[run["results"][k][1] for i, run in kept.items() if of_run[int(i)] == rate] for rate in shown]
+        axes[0].errorbar(shown, *student_of(values), marker="o", ms=3, lw=1, label=f"N = {count}")
+    axes[0].set_title(one.name, fontsize=9)
     for k, count in enumerate((averaging.LARGE[0], averaging.LARGE[-1])):
         mean, half = student(np.array(rates["losses"])[:, k].T)
         axes[-1].errorbar(rates["rates"], mean, half, marker="o", ms=3, lw=1, label=f"N = {count}", color=f"C{3 * k}")
@@ -264,29 +253,23 @@ def of_averages(one):
 def parts(found):
     """What words/generalisation.md asks for."""
     kept = found[STUDY].more[STUDY]
-    grids = {title: found[name] for title, name in (GRIDS | FEW).items()}
-    few = [one.more["generalisation"]["correlations"]["laplacian"][1] for title, one in grids.items() if title in FEW]
+    grids = {title: found[name] for title, name in GRIDS.items()}
     basin = found[BASIN]
-    averages = []
-    for name in AVERAGED:
-        lines = averaging.large_lines(found[name].dataset, found[name].more["generalisation"]["averages"])
-        averages += folded(f"Averages, {name}", lines)
+    averages = averaging.large_lines(found[AVERAGED].dataset, found[AVERAGED].more["generalisation"]["averages"])
     return (
         headline(found)
         | averaging.best_rate(kept["rates"])
-        | {f"first_{name}": words for name, words in averaging.best_rate(kept["first"]).items()}
         | averaging.ranges(basin.dataset, basin.more["generalisation"])
         | of_schedules(kept["schedules"])
-        | of_averages(found[AVERAGED[0]])
+        | of_averages(found[AVERAGED])
         | {
-            "few": " and ".join(bracketed(*one, "+.2f") for one in few),
             "correlations": folded("Rank correlations of test accuracy", correlation_table(grids)),
             "temperatures": folded("Means by temperature", temperature_table(grids)),
             "schedule_verdicts": schedules.verdict_lines(kept["schedules"]),
             "schedules": folded("Every schedule, on the seeds of the choice", schedules.lines(kept["schedules"])),
             "basin": folded("Averages in one basin", averaging.tiny_lines(basin.dataset, basin.more["generalisation"])),
             "lowest": f"{basin.more['generalisation']['lowest']:.5f}",
-            "averages": averages,
+            "averages": folded("Averages in the digits network", averages),
             "rates": folded("The best rate for averages", averaging.best_rate_lines(kept["rates"])),
         }
     )

@@ -9,7 +9,8 @@ The text of a page is ``words/NAME.md``; ``{{ ... }}`` in it is a query:
 =========================================== ==============================================================
 ``{{ part }}``                              what ``parts(found)`` of NAME.py returns under this name
 ``{{ page:part }}``                         the same of another page
-``{{ digits runs }}``                       numbers of runs by status; ``ok`` those that count, ``stamp``
+``{{ digits runs }}``                       numbers of runs by status; ``ok``: of those that count; ``stamp``: hash and
+                                            version; ``answer``: the first five lines of ``thermo-theory compare``
 ``{{ digits V3 "^Maxwell" value }}``        measured ± half its interval; ``interval``, ``measured``, ``theory``,
                                             ``low``, ``high``, ``margin``, ``verdict``; ``value.1``: one decimal
 ``{{ digits V3 "^Maxwell" agrees }}``       the word, if that is the verdict; else the page cannot be built
@@ -30,6 +31,7 @@ import importlib
 import json
 import re
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -39,9 +41,10 @@ from stored import EXPERIMENTS, HERE, SUMMARIES
 
 import empirics
 from empirics.claims.verdict import VERDICTS, decimals
+from empirics.claims.verdicts import Verdicts
 
 WORDS, ROOT = HERE / "words", HERE.parents[1]
-ELSEWHERE = {"README": ROOT / "README.md"}
+ELSEWHERE = {"README": ROOT / "README.md"} | {name: ROOT / "docs" / f"{name}.md" for name in ("index", "limitations")}
 QUERY = re.compile(r"{{ (.*?) }}")
 VERDICT = re.compile(r'([\w.-]+) (V\d+)(?: (fixed-\w+))? "([^"]*)" ([a-z_]+)(?:\.(\d))?(?:: (.*))?')
 NUMBERS = ("theory", "measured", "low", "high", "margin")
@@ -127,15 +130,24 @@ def answer(query, asking):
     """
     if asked := VERDICT.fullmatch(query):
         return _of_verdict(query, *asked.groups())
-    if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp)", query):
-        one = summary(plain[1])
-        counted = {"runs": tables.counts(one.dataset), "ok": str(int((one.dataset["status"] == "ok").sum()))}
-        return (counted | {"stamp": one.stamp})[plain[2]]
+    if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp|answer)", query):
+        return _of_experiment(summary(plain[1]), plain[2])
     of, _, name = query.rpartition(":")
     parts = (page(of) if of else asking).parts()
     if name not in parts:
         raise ValueError(f"{{{{ {query} }}}}: no such part; there are {', '.join(parts) or 'none'}")
     return parts[name]
+
+
+def _of_experiment(one, asked):
+    """The answer to a query about an experiment."""
+    if asked == "stamp":
+        return one.stamp
+    if asked == "runs":
+        return tables.counts(one.dataset)
+    statuses = Counter(one.dataset["status"].values.tolist())
+    found = Verdicts(one.verdicts, one.notes, statuses=statuses)
+    return "\n".join(found.summary()) if asked == "answer" else str(statuses["ok"])
 
 
 def _of_verdict(query, name, claim, protocol, title, asked, places, words):

@@ -21,7 +21,6 @@ NETWORK = {LR: "digits", ELR: "digits-elr", SPHERE: "digits-sphere"}
 CIFAR = {
     ("ConvNet", LR): "cifar-convnet-orbits",
     ("ResNet-18", LR): "cifar-resnet18-orbits",
-    ("ResNet-18", ELR): "cifar-resnet18-orbits-elr",
 }
 NAMES = (GAS, NEIGHBOURS, *NETWORK.values(), *CIFAR.values())
 

@@ -1,15 +1,10 @@
-"""Runs networks that are not scale-invariant in all that is trained and writes docs/results/remainder.md.
-
-python docs/results/remainder.py --runs runs
-
-From the root of the repository; what is not in the folder of runs yet is run first, eight minutes of one core in all.
-"""
+"""Networks that are not scale-invariant in all that is trained."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
-from tables import MARKS, asked, available, cell, counts, find, judged, save, span, svg_style, table, weights, write
+from tables import cell, counts, find, folded, save, span, svg_style, table, weights
 
 from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
@@ -18,6 +13,7 @@ INK = {"none": "#525252", "biases": "#7c3aed", "affine": "#0b62ab", "head": "#c2
 
 #: Controls of docs/results/controls.md that are not scale-invariant either, on the whole grid of digits.toml.
 CONTROLS = ("control-affine", "control-eps")
+NAMES = (*(f"remainder-{name}" for name in SETTINGS), *CONTROLS)
 
 DEFECT = "^What is not|[Dd]efect E"
 
@@ -31,46 +27,45 @@ COLUMNS = (
     ("V3", "^Maxwell relation", "V3"),
 )
 
-#: Verdicts stand under "Gates", not in the table.
-UNMARKED = dict.fromkeys(MARKS, "")
-
 #: Remainders below this are drawn here.
 LEAST = 1e-4
 
 
-def virial(runs):
+def virial(stored):
     """1 - remainder and p V/(R T) of every run, as claim V9 has them."""
-    ((table, _),) = tables_of(runs, claims().values())
-    drawn = claims()["V9"].exhibits(table)[0].series[0]
-    return np.asarray(drawn.x), np.asarray(drawn.y), whatever_the_loss(table)
+    ((of_runs, _),) = tables_of(stored.dataset, claims().values())
+    drawn = claims()["V9"].exhibits(of_runs)[0].series[0]
+    return np.asarray(drawn.x), np.asarray(drawn.y), whatever_the_loss(of_runs)
 
 
-def rows(found):
-    """Lines of the table: one line per setting."""
-    head = ["trained beside the matrices", "weights", "runs", "pV/(RT)", *(one[2] for one in COLUMNS)]
+def matrix(found):
+    """A line for each experiment."""
+    head = ["experiment", "weights", "runs", "pV/(RT)", "\\|∇L\\|²/tr Σ", *(one[2] for one in COLUMNS)]
     lines = []
-    for name, (runs, verdicts, _) in found.items():
-        _, factor, _ = virial(runs)
-        cells = [cell(find(verdicts, *one), UNMARKED) for *one, _ in COLUMNS]
-        lines.append([name, f"{weights(runs.dataset):,}", counts(runs.dataset), span(factor, ".2f"), *cells])
+    for name, stored in found.items():
+        _, factor, runs = virial(stored)
+        share = runs.values("grad_mean_sq") / runs.values("grad_variance")
+        cells = [span(factor, ".2f"), span(share, ".2f")]
+        cells += [cell(find(stored.verdicts, *one)) for *one, _ in COLUMNS]
+        lines.append([f"`{name}`", f"{weights(stored.dataset):,}", counts(stored.dataset), *cells])
     return table(head, lines)
 
 
 def gates(found):
-    """What the claims' gate says, and what the mean gradient makes of p V/(R T)."""
-    for name, (runs, verdicts, _) in found.items():
-        _, _, table = virial(runs)
-        share = table.values("grad_mean_sq") / table.values("grad_variance")
-        said = find(verdicts, "V3", "^Maxwell relation")
-        yield f"- **{name}**: |∇L|²/tr Σ {span(share, '.2f')}. V3 {said.verdict}: {said.reason}."
+    """Why there is a verdict on the Maxwell relation, or none."""
+    for name, stored in found.items():
+        said = find(stored.verdicts, "V3", "^Maxwell relation")
+        yield f"- `{name}`: V3 {said.verdict}: {said.reason}."
 
 
 def draw(found):
     """Left: p V/(R T) of every run over what the remainder makes of it. Right: drifts over the mean remainder."""
+    svg_style("remainder")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
-    for name, (runs, verdicts, _) in found.items():
+    for experiment, stored in found.items():
+        name, verdicts = experiment.removeprefix("remainder-"), stored.verdicts
         part, size = SETTINGS.get(name, ("control", 1.0))
-        predicted, factor, _ = virial(runs)
+        predicted, factor, _ = virial(stored)
         fill = INK[part] if size in (0.0, 1.0) else "w"
         marker = "x" if part == "control" else {0.03: "^", 0.1: "s", 0.3: "D"}.get(size, "o")
         left.plot(predicted, factor, marker, color=INK[part], mfc=fill, ms=4, label=name)
@@ -104,16 +99,10 @@ def draw(found):
     save(figure, "remainder")
 
 
-def main():
-    """Run what is not there yet and write the page."""
-    given = asked()
-    svg_style("remainder")
-    names = {f"remainder-{name}": name for name in SETTINGS} | {name: name for name in CONTROLS}
-    there, missing = available(names, given)
-    found = {names[experiment]: judged(experiment, given.runs) for experiment in there}
-    draw(found)
-    write("remainder", rows=rows(found), gates=gates(found), missing=missing)
-
-
-if __name__ == "__main__":
-    main()
+def parts(found):
+    """What words/remainder.md asks for."""
+    return {
+        "matrix": folded("Every experiment", matrix(found)),
+        "gates": folded("Reasons for the verdicts on the Maxwell relation", gates(found)),
+        "factors": span(np.concatenate([virial(found[f"remainder-{name}"])[1] for name in SETTINGS]), ".1f"),
+    }

@@ -13,7 +13,7 @@ from tables import find, save, shown, svg_style, table, usable
 
 import empirics
 from empirics import Experiment
-from empirics.claims import judge
+from empirics.claims import CLAIMS, judge, tables_of
 from empirics.claims.fits import Estimate, fit, mean_of
 from empirics.data.loading import load
 from empirics.training.ensemble import Ensemble
@@ -51,23 +51,25 @@ def variants():
 
 def study(folder):
     """Train the sixteen grids, and keep of each the numbers with their intervals."""
-    rows = []
-    for levels, experiment in variants():
-        runs = empirics.run(experiment, folder / experiment.name)
-        verdicts, data = list(empirics.compare(runs)), usable(runs)
-        rate, decay = np.log(data["lr"].values), np.log(data["weight_decay"].values)
-        plane = np.c_[np.ones_like(rate), rate, decay]
-        slopes = {"lr": [0, 1, 0], "wd": [0, 0, 1]}
-        row = {"levels": levels, "ok": len(rate)}
-        for name, form in NUMBERS.items():
-            if isinstance(form, str):
-                one = fit(plane, data["log_radius"].values, slopes[form])
-                row[name] = [one.value, one.low, one.high]
-            else:
-                one = find(verdicts, *form)
-                row[name] = [one.measured, one.low, one.high, one.verdict]
-        rows.append(row)
+    rows = [row_of(levels, empirics.run(one, folder / one.name)) for levels, one in variants()]
     stored.record_study("seeds", {"rows": rows}, [__file__, EXPERIMENTS / "digits-seeds.toml"])
+
+
+def row_of(levels, runs):
+    """What is kept of a grid: of every number its value, interval and verdict."""
+    ((judged, claims),) = tables_of(runs, [claim for claim in CLAIMS if claim.name in ("V1", "V3")])
+    verdicts, data = [one for claim in claims for one in claim.verdicts(judged)], usable(runs)
+    rate, decay = np.log(data["lr"].values), np.log(data["weight_decay"].values)
+    plane, slopes = np.c_[np.ones_like(rate), rate, decay], {"lr": [0, 1, 0], "wd": [0, 0, 1]}
+    row = {"levels": levels, "ok": len(rate)}
+    for name, form in NUMBERS.items():
+        if isinstance(form, str):
+            one = fit(plane, data["log_radius"].values, slopes[form])
+            row[name] = [one.value, one.low, one.high]
+        else:
+            one = find(verdicts, *form)
+            row[name] = [one.measured, one.low, one.high, one.verdict]
+    return row
 
 
 def components(rows, name):
@@ -173,7 +175,7 @@ def reduce(runs):
                 "variance": ((at.snapshots @ basis) @ modes).var(0),
                 "independent": independent,
                 "epochs": independent * left,
-                "loss": float(np.mean([whole.losses(one)[0] for one in expected.split(1)])),
+                "loss": float(torch.cat([whole.losses(some) for some in expected.split(50)]).mean()),
                 "bottom": float(whole.losses(weights[None])[0]),
                 "of steps": float(data["loss"][i]),
             }

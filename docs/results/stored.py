@@ -135,7 +135,7 @@ def record(name, folder, page, reduce):
         experiment_sha256=began["registered"]["experiment_sha256"],
         version=began["versions"]["thermo-theory"],
         commit=began["commit"] or "unknown",
-        measured=began["ended"][:10],
+        measured=began["started"][:10],  # a session that was cut off has no end
         toml=runs.experiment.to_toml(),
         attrs={key: value for key, value in data.attrs.items() if key != "name"},
         verdicts=[{key: value for key, value in asdict(one).items() if key not in DERIVED} for one in verdicts],

@@ -4,13 +4,16 @@ from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
-from edge import ELR, LR, WIDTHS, product, rate
+from edge import product, rate, ratio
 from tables import bracketed, directions, folded, mean_interval, save, svg_style, table, weights
 
 import empirics
 from empirics.measure import REGIMES, regime
 
+ELR = ("width-32-elr", "width-64-elr")
+LR = ("width-8-lr", "width-16-lr", "width-32-lr", "width-64-lr")
 NAMES = (*ELR, *LR)
+WIDTHS = (8, 16, 32, 64)
 PROTOCOLS = {"fixed-elr": "fixed ELR", "fixed-lr": "fixed LR"}
 CLASSES = 10
 COLOURS = dict(
@@ -98,18 +101,18 @@ def knobs(data):
 def details(found):
     """Table of one protocol: one row per width and rate."""
     head = ["width", "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
-    head += ["training accuracy", "test accuracy", "η_eff·tr H per direction"]
+    head += ["training accuracy", "test accuracy", "batch sharpness / edge", "η_eff·tr H per direction"]
     rows = []
     for one in found:
         data, more, knob = one.dataset, one.more["width"], knobs(one.dataset)
         sharp = rate(data) * data["laplacian"].values / directions(data)
         columns = [rate(data), np.array(more["temperature"], float), np.array(more["exponent"], float)]
-        columns += [data[name].values for name in ("loss", "accuracy", "test_accuracy")]
+        columns += [data[name].values for name in ("loss", "accuracy", "test_accuracy")] + [ratio(data)]
         for value in np.unique(knob):
             here = np.flatnonzero(knob == value)
             labels = ", ".join(f"{n} {name}" for name, n in Counter(more["regime"][i] for i in here).items())
             here = [i for i in here if more["regime"][i] != "diverged"]
-            cells = [mean_interval(column[here], 3) for column in (*columns, sharp)] if here else [""] * 7
+            cells = [mean_interval(column[here], 3) for column in (*columns, sharp)] if here else [""] * 8
             rows.append([named(one)[1], f"{value:.3g}", labels, *cells])
     fixed = "effective lr, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
     return table([head[0], fixed, *head[1:]], rows)
@@ -165,8 +168,8 @@ def _draw_map(found):
 
 # ------------------------------------------------------------------------------------------------------ what is quoted
 def per_width(names, of):
-    """A text per width, in one line."""
-    return ", ".join(f"{of(name)} at width {width}" for name, width in zip(names, WIDTHS, strict=True))
+    """A text per experiment, in one line."""
+    return ", ".join(f"{of(name)} at width {name.split('-')[1]}" for name in names)
 
 
 def highest(one):
@@ -197,7 +200,7 @@ def parts(found):
     """What words/width.md asks for."""
     labels = {name: Counter(one.more["width"]["regime"]) for name, one in found.items()}
     rates = {name: rate(found[name].dataset) for name in LR}
-    wide = {name: found[name].more["width"] for name in ELR[3:]}
+    wide = {name: found[name].more["width"] for name in ELR}
     falls = {
         name: np.array(more["exponent"])[np.array(more["regime"]) == "interpolating"] for name, more in wide.items()
     }
@@ -208,22 +211,18 @@ def parts(found):
             "Every width and rate at a fixed effective learning rate", details([found[n] for n in ELR])
         ),
         "fixed_lr": folded("Every width and rate at a fixed learning rate", details([found[name] for name in LR])),
-        "interpolating": per_width(ELR, lambda name: labels[name]["interpolating"]),
+        "interpolating": per_width(ELR, lambda name: f"{labels[name]['interpolating']} of {labels[name].total()}"),
         "interpolating_lr": str(sum(labels[name]["interpolating"] for name in LR)),
         "runs_lr": str(sum(len(one) for one in rates.values())),
-        "floors": per_width(ELR, lambda name: f"{np.nanmin(found[name].dataset['loss'].values):.2g}"),
-        "highest_32": f"{highest(found[ELR[3]]):.2g}",
-        "highest_64": f"{highest(found[ELR[4]]):.2g}",
-        "falls": "; ".join(f"{n.split('-')[1]}: {v.min():.1f} to {v.max():.1f}" for n, v in falls.items()),
+        "floors": per_width(LR, lambda name: f"{np.nanmin(found[name].dataset['loss'].values):.2g}"),
+        "highest": per_width(ELR, lambda name: f"{highest(found[name]):.2g}"),
+        "falls": per_width(ELR, lambda name: f"{falls[name].min():.1f} to {falls[name].max():.1f}"),
         "interpolating_slope": slopes(found, ELR, "interpolating", "V1 slope", 2),
         "interpolating_maxwell": slopes(found, ELR, "interpolating", "V3, spline", 2),
-        "unsettled_slope": slopes(found, ELR, "unsettled", "V1 slope", 2),
         "gas_slope": slopes(found, LR, "gas", "V1 slope"),
         "gas_maxwell": slopes(found, LR, "gas", "V3, spline", 2),
-        "pinned_4": f"{rates[LR[0]].max() / rates[LR[0]].min():.0f}",
-        "pinned_64": f"{rates[LR[4]].min():.3f} to {rates[LR[4]].max():.3f}",
-        "power_4": f"{power(found[LR[0]]):.2f}",
-        "power_64": f"{power(found[LR[4]]):.2f}",
-        "jumps": per_width(LR, lambda name: labels[name]["periodic jumps"]),
-        "jumps_elr": per_width(ELR, lambda name: labels[name]["periodic jumps"]),
+        "pinned": per_width(LR, lambda name: f"{rates[name].min():.2g} to {rates[name].max():.2g}"),
+        "power": per_width(LR, lambda name: f"{power(found[name]):.2f}"),
+        "jumps": per_width(LR, lambda name: str(labels[name]["periodic jumps"])),
+        "jumps_elr": per_width(ELR, lambda name: str(labels[name]["periodic jumps"])),
     }

@@ -6,6 +6,7 @@ One file per claim; `compare` judges them all.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +109,11 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     rows: list[Verdict] = []
     notes: list[str] = []
     errors: list[str] = []
+    statuses: Counter[str] = Counter()
     several = len(_groups(data)) > 1
     for table, fitting in tables_of(runs, known.values()):
         protocol, optimizer = str(table.data.attrs["protocol"]), table.optimizer
+        statuses.update(table.status.tolist())
         if not fitting:
             alone = optimizer in OPTIMIZERS and protocol in KNOBS
             why = ": optimisers other than SGD are derived only for fixed-lr" if alone else ""
@@ -131,13 +134,13 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     notes += changes(runs, known.values())
     for error in dict.fromkeys(errors):
         warnings.warn(error, ClaimWarning, stacklevel=2)
-    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)), known)
+    return Verdicts(rows, notes, runs, tuple(dict.fromkeys(errors)), known, dict(statuses.most_common()))
 
 
 def _not_stated(known: Iterable[Claim], fitting: list[Claim], protocol: str, optimizer: str) -> list[str]:
     """Say which claims are not judged because nothing is derived that they could be compared with."""
     absent = [one for one in known if protocol in one.protocols and one not in fitting]
-    return [f"{one.name} ({one.title.lower()}) is not judged: it is not derived for {optimizer}" for one in absent]
+    return [f"{one.label} is not judged: it is not derived for {optimizer}" for one in absent]
 
 
 def tables_of(runs: Any, known: Iterable[Claim]) -> Iterator[tuple[Table, list[Claim]]]:

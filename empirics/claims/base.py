@@ -104,9 +104,9 @@ class Claim(ABC):
     Attributes
     ----------
     name : str
-        "V0" ... "V6".
+        Its code, as "V3".
     title : str
-        The claim in words.
+        Its human name, as "Maxwell relation": the one place where that stands.
     protocols : tuple of str
         The protocols it can be judged under, by key ("fixed-lr").
     optimizers : tuple of str
@@ -127,6 +127,11 @@ class Claim(ABC):
     takes: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[Statement, ...]] = ()
     origin: str = BUILT_IN
+
+    @property
+    def label(self) -> str:
+        """Its human name, the code in brackets."""
+        return f"{self.title} ({self.name})"
 
     def stated(self, protocol: str, optimizer: str) -> bool:
         """Whether the claim is stated for a protocol with an optimiser, by their names."""

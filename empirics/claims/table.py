@@ -19,7 +19,7 @@ from empirics.measure.rounding import constant
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "Table", "balances", "radial_shares"]
+__all__ = ["FEWEST_RUNS", "MOST_LEFT_OUT", "NOT_IN_RUNS", "Table", "balances", "radial_shares"]
 
 #: A grid of which more than this share had to be left out is not judged: what is left is a selection.
 MOST_LEFT_OUT = 0.1
@@ -32,6 +32,9 @@ ESSENTIAL = ("radius_sq", "grad_sq", "entropy")
 
 #: Numbers beyond this, or below one over it, are no measurements, nor are logarithms of such: their powers overflow.
 LARGEST = 1e75
+
+#: How the reason of a verdict begins that lacks columns.
+NOT_IN_RUNS = "not in the runs: "
 
 #: For the status of a run of which only the norm balance is checked.
 NOTHING_ELSE_WRONG: dict[str, Any] = {
@@ -157,7 +160,7 @@ class Table:
         found = {name: self._measured(name) for name in names if name in self.data.variables}
         partly = [name for name, finite in found.items() if finite.any() and not finite.all()]
         nowhere = [name for name in names if name not in partly]
-        said = [f"not in the runs: {', '.join(nowhere)}"] if nowhere else []
+        said = [f"{NOT_IN_RUNS}{', '.join(nowhere)}"] if nowhere else []
         return "; ".join(
             said + [f"{name} is missing in {(~found[name]).sum()} of {self.used.sum()} runs" for name in partly]
         )

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from empirics.claims.overview import KIND_NAMES, Line, answer, lines_of, tallies, unmeasured
+from empirics.claims.suite import CLAIMS
 from empirics.claims.verdict import Verdict, decimals
 
 if TYPE_CHECKING:
@@ -32,8 +34,12 @@ SCHEMA = 2
 #: Level of Holm's correction.
 LEVEL = 0.05
 
-#: Columns of the table in a terminal.
+#: Characters of a line in a terminal.
 WIDTH = 100
+WIDEST = 120
+
+#: Columns of the table there: claim, verdict, physics, symmetry, identities, measured, theory.
+_TABLE = "{:<36.35}{:<14}{:<9}{:<10}{:<12}{:<28}{}"
 
 
 class Verdicts(Sequence[Verdict]):
@@ -50,7 +56,9 @@ class Verdicts(Sequence[Verdict]):
     errors : sequence of str
         One line for each claim that could not be judged because its code failed.
     claims : mapping from str to Claim, optional
-        The claims that were known, by name: what the rows test and show, for a page.
+        The claims that were known, by name: what the rows test and show, for a page; default: those of the package.
+    statuses : mapping from str to int, optional
+        How many runs have each status.
     """
 
     def __init__(
@@ -60,19 +68,21 @@ class Verdicts(Sequence[Verdict]):
         runs: Any = None,
         errors: Sequence[str] = (),
         claims: Mapping[str, Claim] | None = None,
+        statuses: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = tuple(rows)
         self.notes = tuple(notes)
         self.runs = runs
         self.errors = tuple(errors)
-        self.claims = dict(claims or {})
+        self.claims = dict(claims or {one.name: one for one in CLAIMS})
+        self.statuses = dict(statuses or {})
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Verdicts(self._rows[index], self.notes, self.runs, self.errors, self.claims)
+            return Verdicts(self._rows[index], self.notes, self.runs, self.errors, self.claims, self.statuses)
         return self._rows[index]
 
     def __iter__(self) -> Iterator[Verdict]:
@@ -125,30 +135,63 @@ class Verdicts(Sequence[Verdict]):
             for row in self
         ]
 
+    @property
+    def lines(self) -> list[Line]:
+        """The claims with their verdicts, in the order in which they were judged."""
+        return lines_of(self, self.claims)
+
+    def summary(self) -> list[str]:
+        """Five lines: whether this is an ideal gas, how many verdicts of each kind agree, and how many runs count."""
+        found = tallies(self)
+        runs = f"{self.statuses.get('ok', 0)} of {sum(self.statuses.values())} count" if self.statuses else "not known"
+        others = "; ".join(f"{count} {name}" for name, count in self.statuses.items() if name != "ok")
+        counted = [f"{f'{name}:':<12}{found[kind]}" for kind, name in KIND_NAMES.items()]
+        return [
+            f"Ideal gas?  {answer(self)}",
+            *reversed(counted),
+            f"{'Runs:':<12}{'; '.join(filter(None, (runs, others)))}",
+        ]
+
+    def unmeasured(self) -> str:
+        """Name, in one line, what was not measured and what would measure it; empty if there is nothing."""
+        return unmeasured(self.lines, getattr(self.runs, "experiment", None))
+
     def to_markdown(self) -> str:
-        """Return the table and the notes as Markdown."""
-        lines = ["| " + " | ".join(_HEADER) + " |", "|" + " --- |" * len(_HEADER)]
+        """Return the summary, the table and the notes as Markdown."""
+        lines = [*(f"{line}  " for line in self.summary()), ""]
+        lines += ["| " + " | ".join(_HEADER) + " |", "|" + " --- |" * len(_HEADER)]
         lines += ["| " + " | ".join(cells) + " |" for cells in self._cells()]
         return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)]) + "\n"
 
+    def to_text(self, verbose: bool = False) -> str:
+        """Return what a terminal shows: the summary, a line for each claim, what was not measured.
+
+        Parameters
+        ----------
+        verbose : bool
+            Show every form of every claim with its reason, and the notes, too.
+        """
+        several = len({(row.protocol, row.optimizer) for row in self}) > 1
+        head = _TABLE.format("claim", "verdict", "physics", "symmetry", "identities", "measured [95 %]", "theory")
+        first, *counted = self.summary()
+        lines = [*textwrap.wrap(first, WIDEST, subsequent_indent=" " * 12), *counted, "", head]
+        lines += [_row(line, several) for line in self.lines]
+        if missing := self.unmeasured():
+            lines += ["", *textwrap.wrap(missing.replace("`", ""), WIDEST, break_on_hyphens=False)]
+        if verbose:
+            lines += ["", *(line for row in self for line in _in_full(row))]
+            lines += [line for note in self.notes for line in _wrapped(note, "note: ")]
+        return "\n".join(lines)
+
     def __repr__(self) -> str:
-        lines = []
-        for row in self:
-            lines += _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
-            if math.isfinite(row.measured):
-                lines += _wrapped(
-                    f"measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}{_needed(row)}",
-                    "      ",
-                )
-            lines += [line for form in row.other_forms for line in _wrapped(_other(form), "      also ")]
-            lines += _wrapped(row.reason, "      ")
-        return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(note, "note: "))])
+        return self.to_text()
 
     def _repr_html_(self) -> str:
+        said = "<br>".join(map(escape, self.summary()))
         head = "".join(f"<th>{name}</th>" for name in _HEADER)
         rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"<table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>"
+        return f"<p>{said}</p><table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>"
 
 
 def _verdict(row: dict[str, Any]) -> Verdict:
@@ -193,6 +236,26 @@ _HEADER = ("claim", "kind", "title", "theory", "measured (95 %)", "margin", "ver
 def _wrapped(text: str, head: str) -> list[str]:
     """Lines of at most `WIDTH` characters, the first with a head, the others indented by its width."""
     return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
+
+
+def _row(line: Line, several: bool) -> str:
+    """One claim in the table of a terminal, by the verdict that stands for it."""
+    row, marks = line.headline, (line.marks(kind) for kind in KIND_NAMES)
+    where = f" [{row.protocol}, {row.optimizer}]" if several else ""
+    margin = f" ± {_number(row.margin)}" if math.isfinite(row.margin) else ""
+    name = f"{line.claim:<4} {line.title}"
+    measured = _interval(row) if math.isfinite(row.measured) else ""
+    return _TABLE.format(name, row.verdict, *marks, measured, f"{_number(row.theory)}{margin}{where}")[:WIDEST]
+
+
+def _in_full(row: Verdict) -> list[str]:
+    """One form of a claim, with its numbers and its reason."""
+    lines = _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
+    if math.isfinite(row.measured):
+        numbers = f"measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}{_needed(row)}"
+        lines += _wrapped(numbers, "      ")
+    lines += [line for form in row.other_forms for line in _wrapped(_other(form), "      also ")]
+    return lines + _wrapped(row.reason, "      ")
 
 
 def _number(value: float) -> str:

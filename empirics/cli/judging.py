@@ -174,9 +174,13 @@ def _mapping(words: Sequence[str]) -> dict[str, str]:
 
 
 @app.command(
-    help="Judge runs against the theory. Prints every claim with its interval and verdict.",
+    help=(
+        "Judge runs against the theory. Prints what the verdicts come to and a line for each claim; with --verbose "
+        "every form of each claim, its reason and the diagnostics."
+    ),
     epilog=examples(
         "compare runs/digits",
+        "compare runs/digits --verbose",
         "compare runs/digits --format json",
         "compare runs/digits --strict",
         "compare runs/digits --claims mine.py",
@@ -188,6 +192,9 @@ def compare(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a symmetry or physics claim disagrees.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every form of each claim, its reason and the diagnostics.")
+    ] = False,
     claims: ClaimFiles = None,
 ) -> None:
     """Print verdicts.
@@ -198,12 +205,8 @@ def compare(
         With 1 if --strict is given and a claim disagrees, or if the code of a claim fails.
     """
     verdicts = _compared(folder, claims or ())
-    printed = {
-        TableFormat.TABLE: verdicts.__repr__,
-        TableFormat.JSON: verdicts.to_json,
-        TableFormat.MARKDOWN: verdicts.to_markdown,
-    }
-    print(printed[form]())
+    others = {TableFormat.JSON: verdicts.to_json, TableFormat.MARKDOWN: verdicts.to_markdown}
+    print(others[form]() if form in others else verdicts.to_text(verbose))
     for error in verdicts.errors:
         say(f"{PROGRAM}: {error}")
     against = verdicts.strict_failures if strict else []

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from empirics.claims.overview import MARKS
+
 __all__ = [
-    "MARKS",
     "Card",
     "Cell",
     "Details",
     "Figures",
+    "Forest",
     "Formulas",
     "Heading",
     "Items",
@@ -23,6 +25,8 @@ __all__ = [
     "TableBlock",
     "Tested",
     "Text",
+    "Tile",
+    "Tiles",
     "decimals",
     "fixed",
     "number",
@@ -119,10 +123,6 @@ class Items:
     items: tuple[str, ...]
 
 
-#: A sign for each verdict; the shapes differ, so that colour is not needed to tell them apart.
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "–"}
-
-
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table that is more than text."""
@@ -165,27 +165,36 @@ class Figures:
     pictures: tuple[object, ...]
 
 
+#: So many margins to either side of the theory are drawn.
+_REACH = 4.0
+
+
 @dataclass(frozen=True)
 class Strip:
-    """A verdict drawn on a line: the band theory ± margin, the interval, the measured value; places in percent."""
+    """A verdict drawn on a line in units of its margin: interval and measured value, places in percent of the width.
 
-    band_low: float
-    band_high: float
-    theory: float
+    Examples
+    --------
+    >>> Strip.of(1.0, 0.05, 1.1, 1.05, 1.15)
+    Strip(low=62.0, high=86.0, measured=74.0, beyond=0)
+    >>> Strip.of(1.0, 0.05, 44.0, 26.0, 61.0)
+    Strip(low=98.0, high=98.0, measured=98.0, beyond=1)
+    """
+
     low: float
     high: float
     measured: float
+    beyond: int  # -1 or 1 if the value lies off the line to the left or right, else 0
 
     @classmethod
     def of(cls, theory: float, margin: float, measured: float, low: float, high: float) -> Strip | None:
         """Place the numbers of a verdict on a line, None where one is missing."""
-        values = (theory - margin, theory + margin, theory, low, high, measured)
-        if not all(math.isfinite(value) for value in values) or margin <= 0:
+        if not all(math.isfinite(value) for value in (theory, margin, measured, low, high)) or margin <= 0:
             return None
-        left, right = min(low, theory - 1.6 * margin), max(high, theory + 1.6 * margin)
-        if not 0 < right - left < math.inf:
-            return None  # a margin that is lost beside the theory
-        return cls(*(round(3 + 94 * (value - left) / (right - left), 2) for value in values))
+        places = [min(_REACH, max(-_REACH, (value - theory) / margin)) for value in (low, high, measured)]
+        off = 0 if abs(places[2]) < _REACH else int(math.copysign(1, places[2]))
+        left, right, middle = (round(50 + 48 * place / _REACH, 2) for place in places)
+        return cls(left, right, middle, off)
 
 
 @dataclass(frozen=True)
@@ -193,15 +202,45 @@ class Card:
     """A verdict in words."""
 
     claim: str
+    label: str  # the human name of the claim, its code in brackets
     title: str
     protocol: str
     family: str  # the verdict's kind: identity, symmetry or physics
     verdict: str  # the word
     mark: str  # a sign of a shape of its own for each word
+    measured: str  # with half the interval
+    expected: str  # theory and margin
     numbers: tuple[tuple[str, str, float | None], ...]  # label, text and the number itself
     reason: str  # why, where there is more to say
     strip: Strip | None  # the drawing
     message: str  # the drawing in words
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A count that is seen at once."""
+
+    label: str
+    number: str
+    words: str
+    tone: str  # the verdict whose colour it has
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Counts beside each other."""
+
+    kind: ClassVar[str] = "tiles"
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Verdicts below each other in units of their margins."""
+
+    kind: ClassVar[str] = "forest"
+    title: str
+    groups: tuple[tuple[str, tuple[Card, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -263,4 +302,7 @@ class Section:
     title: str
     blocks: tuple[object, ...] = field(default_factory=tuple)
     parts: tuple[Section, ...] = ()  # sections within it
-    label: str = ""  # a short title for the list of sections, by default the name
+    folded: bool = False  # whether a reader opens it
+    card: Card | None = None  # what a folded one shows beside its title: a verdict,
+    marks: str = ""  # those of its kinds in signs,
+    note: str = ""  # and a sentence

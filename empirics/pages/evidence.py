@@ -18,6 +18,7 @@ from empirics.claims.exhibit import over_grid, typeset
 from empirics.claims.fits import Estimate, fit
 from empirics.claims.protocol import effective_lr
 from empirics.claims.radius import radius_lacks, radius_ratios
+from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 from thermo_theory import FixedELR, FixedLR, Protocol
 
@@ -280,6 +281,18 @@ class RunEvidence:
         return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok], sum_of)
 
     @cached_property
+    def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
+        """Volume, pressure and temperature of the runs that are judged by them, and R; None where one is not known."""
+        table = self._table
+        if self.law is None or not self.protocol or table.missing("radius_sq", *self.axes):
+            return None
+        if StateVariables.missing(table) or self.protocol == "fixed-sphere":
+            return None
+        found = StateVariables.of(table)
+        pressure, volume, gas_constant = found.mechanics(table)
+        return (volume, pressure, found.noise_temperature, gas_constant) if len(volume) else None
+
+    @cached_property
     def radius(self) -> np.ndarray | None:
         """Root mean square norm of every run's weights."""
         squared = self.get("radius_sq")
@@ -316,12 +329,6 @@ class RunEvidence:
         radius, runs = np.full(len(self), np.nan), np.flatnonzero(self._table.used)[chosen]
         radius[runs] = np.exp((_log(self.column("radius_sq")[runs]) - _log(ratio)) / 2)
         return radius if len(runs) else None
-
-    @cached_property
-    def radius_slopes(self) -> Slopes | None:
-        """Slopes of log r."""
-        squared = self.get("radius_sq")
-        return self.slopes_of(None if squared is None else 0.5 * _log(squared))
 
     def entropy_slopes(self, theiler: bool) -> Slopes | None:
         """Slopes of the entropy in units of R, with or without the Theiler window."""

@@ -19,7 +19,7 @@ from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures import lag_shares
 from empirics.pages.sections.comparison import differences, matrix, names_of
 from empirics.pages.sections.stationarity import runs_table
-from empirics.pages.sections.verdicts import Shown, known_claims, shown_by_claim, statements_of
+from empirics.pages.sections.verdicts import Shown, shown_by_claim, statements_of
 from empirics.pages.sections.wording import summary
 from thermo_theory.engine.printing import to_latex
 
@@ -94,7 +94,7 @@ def _experiment(verdicts: Any, name: str) -> dict[str, Any]:
 
 def _claims(verdicts: Any, shown: Mapping[str, list[Shown]]) -> list[dict[str, Any]]:
     """What every claim tests, and what it shows."""
-    known, found = known_claims(verdicts), []
+    known, found = verdicts.claims, []
     for name in dict.fromkeys(str(verdict.claim) for verdict in verdicts):
         rows = [verdict for verdict in verdicts if verdict.claim == name]
         statements = [

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from empirics.claims.coordinates import Orbit
 from empirics.claims.exhibit import typeset
-from empirics.pages.blocks import MARKS, Card, Strip, fixed, number
+from empirics.claims.maxwell import MaxwellRelation
+from empirics.claims.overview import MARKS, Line
+from empirics.pages.blocks import Card, Strip, fixed, number, with_interval
 
 __all__ = [
     "KIND_SHORT",
     "KIND_WORDS",
+    "MAXWELL",
     "OPTIMIZER_WORDS",
     "PROTOCOL_WORDS",
     "card",
-    "gist",
-    "slope_difference_words",
-    "tally",
+    "sentence",
     "typeset",
     "where_words",
 ]
@@ -38,6 +38,9 @@ KIND_WORDS = {
         "law). Only here does agreement support the thermodynamic picture, and disagreement contradict it."
     ),
 }
+
+#: Name of the claim that figures and sections refer to.
+MAXWELL = MaxwellRelation().label
 
 #: The same in a few words.
 KIND_SHORT = {
@@ -67,14 +70,6 @@ OPTIMIZER_WORDS = {
 }
 
 
-def slope_difference_words(orbit: Orbit) -> str:
-    """Name the difference of two slopes that symmetry fixes."""
-    by_rate, by_decay = orbit.slopes
-    if not by_rate:
-        return "−second"
-    return "difference" if by_decay == -1 else f"first − {-by_decay:g} × second"
-
-
 def where_words(protocol: str, optimizer: str) -> str:
     """Name a protocol, and the optimiser where it is not SGD; a key that is not known stands for itself.
 
@@ -87,38 +82,13 @@ def where_words(protocol: str, optimizer: str) -> str:
     return words if optimizer == "sgd" else f"{words}, {OPTIMIZER_WORDS.get(optimizer, optimizer)}"
 
 
-def gist(verdicts: Iterable[Any]) -> str:
-    """Sum up the verdicts in a sentence.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as V
-    >>> gist([V(kind="symmetry", verdict="disagrees")])
-    'In short: a consequence of scale invariance alone is not observed.'
-    """
-    found: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        found.setdefault(str(verdict.kind), []).append(str(verdict.verdict))
-
-    def judged(kind: str) -> str:
-        words = [word for word in found.get(kind, []) if word != "not measured"]
-        if "disagrees" in words:
-            return "no"
-        return "yes" if words and set(words) == {"agrees"} else "open" if words else ""
-
-    symmetry = {
-        "yes": "the consequences of scale invariance alone are observed",
-        "no": "a consequence of scale invariance alone is not observed",
-        "open": "the consequences of scale invariance could not be decided",
-        "": "the consequences of scale invariance were not tested",
-    }[judged("symmetry")]
-    physics = {
-        "yes": "; so are the predictions that need further assumptions",
-        "no": "; predictions that need further assumptions are off by more than their margin",
-        "open": "; these runs do not decide the predictions that need further assumptions",
-        "": "",
-    }[judged("physics")]
-    return f"In short: {symmetry}{physics}."
+def sentence(line: Line) -> str:
+    """Say in a sentence what came of a claim."""
+    row, reason = line.headline, typeset(line.reason)
+    if row.verdict == "refused":
+        return f"Not judged: {reason}."
+    found, more = card(row), f"; {reason}" if reason else ""
+    return f"{found.title.split(':')[0]}: {found.measured}, predicted {found.expected}{more}."
 
 
 def _finite(value: Any) -> float:
@@ -129,13 +99,15 @@ def _finite(value: Any) -> float:
         return float("nan")
 
 
-def card(verdict: Any) -> Card:
+def card(verdict: Any, label: str = "") -> Card:
     """Put one verdict into words.
 
     Parameters
     ----------
     verdict : empirics.claims.Verdict
         Anything with its attributes.
+    label : str
+        The human name of the claim, its code in brackets.
     """
     theory, measured, low, high, margin = (
         _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
@@ -154,11 +126,14 @@ def card(verdict: Any) -> Card:
         numbers.append(("Smallest margin at which it agrees", number(needed), needed))
     return Card(
         claim=str(verdict.claim),
+        label=label or str(verdict.claim),
         title=typeset(str(verdict.title)),
         protocol=where_words(str(verdict.protocol), str(getattr(verdict, "optimizer", "sgd"))),
         family=str(verdict.kind),
         verdict=str(verdict.verdict),
         mark=MARKS.get(str(verdict.verdict), "–"),
+        measured=with_interval(measured, low, high) if measured == measured else "not measured",
+        expected=f"{number(theory)} ± {number(margin)}" if margin == margin else number(theory),
         numbers=(*numbers, *_others(verdict), *_details(getattr(verdict, "details", None) or {})),
         reason=typeset(str(getattr(verdict, "reason", "") or "")),
         strip=Strip.of(theory, margin, measured, low, high),
@@ -201,26 +176,3 @@ def _span_by_name(found: Mapping[str, float]) -> str:
     """Name the smallest and the largest of several numbers."""
     low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
     return f"{number(found[low], 3)} ({low}) to {number(found[high], 3)} ({high}), {len(found)} in all"
-
-
-def tally(verdicts: list[Any]) -> str:
-    """Count the verdicts in a sentence, the gate apart from the claims it guards.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as V
-    >>> tally([V(kind="identity", verdict="agrees"), V(kind="symmetry", verdict="agrees")])
-    'Gates: 1 agrees. Symmetry claims: 1 agrees.'
-    """
-    sentences = []
-    for kind, words in (("identity", "Gates"), ("symmetry", "Symmetry claims"), ("physics", "Physics claims")):
-        found = [str(verdict.verdict) for verdict in verdicts if verdict.kind == kind]
-        counts = [(found.count(mark), mark) for mark in MARKS if found.count(mark)]
-        if counts:
-            parts = [f"{count} {_plural(word) if count > 1 else word}" for count, word in counts]
-            sentences.append(f"{words}: {', '.join(parts)}.")
-    return " ".join(sentences) or "No claim was compared."
-
-
-def _plural(word: str) -> str:
-    return {"agrees": "agree", "disagrees": "disagree"}.get(word, word)

@@ -4,6 +4,6 @@
 are printed from the derivations and traced from the kernels of the exact gas (`thermo_theory.interactive.model`).
 """
 
-from thermo_theory.interactive.document import page
+from thermo_theory.interactive.document import gas, page, panel
 
-__all__ = ["page"]
+__all__ = ["gas", "page", "panel"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
@@ -22,9 +23,9 @@ from thermo_theory.numeric import vmf as numeric
 from thermo_theory.protocols import OPTIMIZERS, PROTOCOLS, FixedELR, FixedLR, FixedSphere
 from thermo_theory.relations.coordinates import effective_rate, said, state
 from thermo_theory.relations.paths import entropy_slopes, forgetting, holding, law, log_slopes
-from thermo_theory.symbols import C_V, S, eq, gamma
+from thermo_theory.symbols import C_V, S, T, eq, gamma, h, r
 
-__all__ = ["NAMES", "formulas", "processes", "relaxation", "script"]
+__all__ = ["NAMES", "formulas", "processes", "relaxation", "script", "stepped"]
 
 #: The optimisers of the page, by key: those whose temperature is derived from the noise alone.
 NAMES = {"sgd": "SGD"} | {
@@ -119,8 +120,38 @@ def _kernel(branch: Any) -> str:
     return traced(program, ("d", "T"))
 
 
-def script() -> str:
-    """Return the page's formulas as JavaScript: the constants GAS, LAWS, INDEX, RELAXATION, TRAJECTORY and BATH."""
+def stepped() -> dict[str, Formula]:
+    """Return norm and temperature of the cold gas of SGD with finite steps, as walkers show them.
+
+    Returns
+    -------
+    dict of str to Formula
+        Of eta, lam, sigma and d: the norm, and ``p V/R``, the temperature of the law that the directions follow.
+
+    Examples
+    --------
+    >>> {name: round(of(eta=0.05, lam=0.05, sigma=1.5, d=3), 4) for name, of in stepped().items()}
+    {'norm': 1.2299, 'heat': 0.0378}
+    """
+    pressure, volume, gas_constant = state(FixedLR)
+    finite = derive("finite-step", FixedLR).claim.equation.rhs.subs(h, 1)  # the gas has the curvature 1
+    (norm,) = sp.solve(eq(volume.equation.rhs, finite), r)
+    heat = pressure.equation.rhs * finite / gas_constant.equation.rhs
+    return {"norm": Formula(eq(r, norm)), "heat": Formula(eq(T, heat))}
+
+
+def script(keys: Iterable[str] = tuple(NAMES)) -> str:
+    """Return the page's formulas as JavaScript: GAS, LAWS, INDEX, RELAXATION, TRAJECTORY, BATH and STEPPED.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        Optimisers to have the laws of.
+
+    Returns
+    -------
+    str
+    """
     order = repr(2 * bessel.ORDER_MIN + 2)
     gas = {"expansion": _kernel(bessel.expansion), "recurrence": _kernel(bessel.recurrence)}
     gas["state"] = (
@@ -128,10 +159,10 @@ def script() -> str:
         f"  return d < {order} && t > {bessel.COLD!r} ? GAS.recurrence(d, t) : GAS.expansion(d, t);\n}}"
     )
     laws = {}
-    for key, title in NAMES.items():
+    for key in keys:
         of = law("fixed-lr", key)
         parts = {name: arrow(formula) for name, formula in formulas(key).items()}
-        parts["title"], parts["update"] = json.dumps(title), json.dumps(of.update)
+        parts["title"], parts["update"] = json.dumps(NAMES[key]), json.dumps(of.update)
         parts["uses_momentum"] = json.dumps("beta" in of.temperature.arguments)
         powers = {name: None if math.isinf(power) else power for name, power in processes(key).items()}
         parts["processes"] = json.dumps(powers)
@@ -149,6 +180,7 @@ def script() -> str:
             f"const RELAXATION = {_object(times)};",
             f"const TRAJECTORY = {arrow(FixedLR.trajectory)};",
             f"const BATH = {arrow(FixedSphere.temperature)};",
+            f"const STEPPED = {_object({name: arrow(formula) for name, formula in stepped().items()})};",
         ]
     )
 

@@ -5,14 +5,14 @@
 ({eta_eff, sigma}) => (1/2)*eta_eff*Math.pow(sigma, 2)
 >>> print(traced(lambda x, y: {"length": np.hypot(x, 2.0 * y)}, ("x", "y")))
 (x, y) => {
-  const v0 = 2.0*y;
-  const v1 = Math.hypot(x, v0);
-  return {length: v1};
+  return {length: Math.hypot(x, (2.0*y))};
 }
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,7 +72,7 @@ class Trace(np.lib.mixins.NDArrayOperatorsMixin):
     name : str
         The JavaScript variable or number that it is.
     lines : list of str
-        The statements so far; shared by all traces of a program.
+        The value of each variable so far; shared by all traces of a program.
     """
 
     def __init__(self, name: str, lines: list[str]) -> None:
@@ -80,9 +80,8 @@ class Trace(np.lib.mixins.NDArrayOperatorsMixin):
         self._lines = lines
 
     def _make(self, code: str) -> Trace:
-        name = f"v{len(self._lines)}"
-        self._lines.append(f"const {name} = {code};")
-        return Trace(name, self._lines)
+        self._lines.append(code)
+        return Trace(f"v{len(self._lines) - 1}", self._lines)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Write down an operation; one in place makes a new variable, to which Python binds the name."""
@@ -129,5 +128,18 @@ def traced(program: Callable[..., Mapping[str, Any]], names: tuple[str, ...]) ->
     lines: list[str] = []
     results = program(*(Trace(name, lines) for name in names))
     found = ", ".join(f"{name}: {value.name}" for name, value in results.items())
-    body = "\n".join(f"  {line}" for line in [*lines, f"return {{{found}}};"])
-    return f"({', '.join(names)}) => {{\n{body}\n}}"
+    uses = Counter(re.findall(r"\bv\d+\b", " ".join([*lines, found])))
+    inside: dict[str, str] = {}  # what is used once stands where it is used: a page of half the size
+
+    def put(code: str) -> str:
+        return re.sub(r"\bv\d+\b", lambda name: inside.get(name[0], name[0]), code)
+
+    body = []
+    for i, line in enumerate(lines):
+        name, code = f"v{i}", put(line)
+        if uses[name] == 1:
+            inside[name] = code if line.startswith("Math.") else f"({code})"
+        elif uses[name]:
+            body.append(f"const {name} = {code};")
+    body.append(f"return {{{put(found)}}};")
+    return "\n".join([f"({', '.join(names)}) => {{", *(f"  {line}" for line in body), "}"])

@@ -10,7 +10,7 @@ from empirics.pages.blocks import number
 from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import MARKERS, decimals_of, heat_map
-from empirics.pages.words import slope_difference_words
+from empirics.pages.words import MAXWELL
 
 __all__ = ["entropy_map", "slope_plane"]
 
@@ -56,7 +56,6 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
         return None
     (by_rate, by_decay), difference = evidence.orbit.slopes, maxwell_ratio("fixed-lr", evidence.law.optimizer)
     gas, path = (tuple(round(one, 6) for one in pair) for pair in references)
-    words = slope_difference_words(evidence.orbit)
     with canvas() as figure:
         axes = figure.subplots()
         horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
@@ -64,7 +63,7 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
         line = [(difference - by_rate * x) / by_decay for x in (low, high)]
         axes.plot([low, high], line, color=INK, linewidth=1)
         axes.annotate(
-            f"line: {words} = {difference:g},\nthe Maxwell relation (V3)",
+            f"line: the {MAXWELL}",
             (0.04, 0.96),
             xycoords="axes fraction",
             va="top",
@@ -95,8 +94,8 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
             "Two slopes, one line",
             f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {seen}. "
             f"Low-temperature gas ({gas[0]:.3g}, {gas[1]:.3g}), path entropy ({path[0]:.3g}, {path[1]:.3g}); both lie "
-            f"on the line where {words} is {difference:g}.",
-            "Every scale-invariant network lies on the line; the Maxwell relation (V3) tests that and nothing else. "
+            f"on the line of the {MAXWELL}.",
+            f"Every scale-invariant network lies on the line; the {MAXWELL} tests that and nothing else. "
             "The position along the line is the physics, to which V3 is blind: both references lie on the line.",
         )
 

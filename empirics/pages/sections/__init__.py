@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from empirics.claims.overview import answer
 from empirics.pages.blocks import Figures, Heading, Section
 from empirics.pages.drawing import Picture, renamed
 from empirics.pages.evidence import RunEvidence
@@ -15,12 +16,12 @@ from empirics.pages.sections.learning import learning, learnt
 from empirics.pages.sections.provenance import provenance, sources
 from empirics.pages.sections.radius import radius
 from empirics.pages.sections.stationarity import runs_table, stationarity
-from empirics.pages.sections.verdicts import claim_sections, verdicts_section
+from empirics.pages.sections.verdicts import claims_section, diagnostics, opening
 from empirics.pages.sections.wording import protocol_words, summary
 
 __all__ = ["runs_table", "sections", "summary"]
 
-Builder = Callable[[Any, RunEvidence], list[object]]
+Builder = Callable[[RunEvidence], list[object]]
 #: Identifier, title and builder of the sections that follow those of the claims, in the page's order.
 BACKGROUND: tuple[tuple[str, str, Builder], ...] = (
     ("radius", "The norm of the weights", radius),
@@ -38,8 +39,8 @@ BY_PROTOCOL = ("radius", "entropy", "accuracy", "stationarity", "neighbours")
 def sections(every: Sequence[Any]) -> tuple[Section, ...]:
     """Make the sections of a page from the verdicts of each folder, with their `.runs`.
 
-    Of one folder: the verdicts, a section for each claim, what was measured, how it was run. Of several: how they
-    compare, and a section for each folder that holds the same.
+    Of one folder: the answer, a line for each claim, and folded up what was measured and how it was run. Of several:
+    how they compare, and folded up for each folder the same.
     """
     evidence = [RunEvidence(verdicts.runs) for verdicts in every]
     if len(every) == 1:
@@ -47,34 +48,28 @@ def sections(every: Sequence[Any]) -> tuple[Section, ...]:
     else:
         names, slugs = names_of(every), [f"folder-{i}" for i in range(1, len(every) + 1)]
         folders = (
-            Section(slug, name, parts=tuple(_experiment(verdicts, one, f"{slug}-")), label=name)
+            Section(slug, name, parts=tuple(_experiment(verdicts, one, f"{slug}-")), folded=True, note=answer(verdicts))
             for verdicts, one, name, slug in zip(every, evidence, names, slugs, strict=True)
         )
         body = (comparison(every, names, slugs), *folders)
-    return _told_apart((*body, Section("sources", "Sources", tuple(sources(evidence)))))
+    return _told_apart((*body, Section("sources", "Sources", tuple(sources(evidence)), folded=True)))
 
 
 def _experiment(verdicts: Any, evidence: RunEvidence, prefix: str = "") -> Iterator[Section]:
     """Make the sections of one folder."""
-    yield verdicts_section(verdicts, evidence, prefix)
-    yield from claim_sections(verdicts, prefix)
+    yield opening(verdicts, evidence, prefix)
+    yield claims_section(verdicts, prefix)
+    yield from diagnostics(verdicts, prefix)
     for name, title, build in BACKGROUND:
         blocks: list[object] = []
         if name == "accuracy" and not learnt(evidence):
             continue
         parts = evidence.parts() if name in BY_PROTOCOL else [evidence]
         for part in parts:
-            mine = verdicts
-            if len(parts) > 1:
-                words = protocol_words(part)
-                blocks.append(Heading(words[:1].upper() + words[1:]))
-                mine = [
-                    verdict
-                    for verdict in verdicts
-                    if (verdict.protocol, getattr(verdict, "optimizer", "sgd")) == (part.protocol, part.optimizer)
-                ]
-            blocks += build(mine, part)
-        yield Section(prefix + name, title, tuple(blocks), label=name.capitalize())
+            words = protocol_words(part)
+            blocks += [Heading(words[:1].upper() + words[1:])] if len(parts) > 1 else []
+            blocks += build(part)
+        yield Section(prefix + name, title, tuple(blocks), folded=True)
 
 
 def _told_apart(made: tuple[Section, ...]) -> tuple[Section, ...]:

@@ -6,9 +6,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from empirics.pages.blocks import Cell, Section, TableBlock, Text, number
+from empirics.claims.overview import KIND_NAMES, Line
+from empirics.pages.blocks import Cell, Details, Section, TableBlock, Text, number
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.sections.verdicts import claim_words, known_claims, measured_cell
+from empirics.pages.sections.verdicts import measured_cell
 from empirics.pages.sections.wording import plural
 from empirics.pages.words import typeset
 
@@ -80,12 +81,14 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
         counts = ", ".join(f"{count} {status}" for status, count in one.statuses().items())
         folders.append((Cell(names[i], section=slugs[i]), plural(len(one), "run"), counts, _against(evidence, i)))
     rows: list[tuple[str | Cell, ...]] = []
-    known = {name: claim for verdicts in every for name, claim in known_claims(verdicts).items()}
+    lines = [{line.claim: line for line in verdicts.lines} for verdicts in every]
+    labels = {claim: line.label for one in lines for claim, line in one.items()}
+    brief = tuple((labels[name], *(_brief(one.get(name)) for one in lines)) for name in labels)
     for (claim, form, kind, protocol, optimizer), found in matrix(every):
         where = protocol + ("" if optimizer == "sgd" else f", {optimizer}")
         theory = next(row.theory for row in found if row is not None)
         cells = (measured_cell(row) if row is not None else Cell("not judged") for row in found)
-        rows.append((claim_words(claim, known), Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
+        rows.append((labels[claim], Cell(typeset(form), wraps=True), *cells, number(theory), kind, where))
     head = ("Claim", "Quantity tested", *names, "Theory", "Kind", "Protocol")
     return Section(
         "comparison",
@@ -98,9 +101,18 @@ def comparison(every: Sequence[Any], names: Sequence[str], slugs: Sequence[str])
             TableBlock(
                 "What was run", ("Folder", "Runs", "Status", f"Differs from {names[0]} in"), tuple(folders), "facts"
             ),
-            TableBlock("Every claim in every folder", head, tuple(rows), "matrix"),
+            TableBlock("Every claim in every folder", ("Claim", *names), brief, "matrix"),
+            Details("Every form of every claim", TableBlock("Every form of every claim", head, tuple(rows), "matrix")),
         ),
     )
+
+
+def _brief(line: Line | None) -> Cell:
+    """The verdict that stands for a claim, and the signs of all."""
+    if line is None:
+        return Cell("not judged")
+    marks = ", ".join(f"{kind} {line.marks(kind)}" for kind in KIND_NAMES if line.marks(kind))
+    return Cell(marks, line.headline.verdict, wraps=True)
 
 
 def _against(evidence: Sequence[RunEvidence], i: int) -> str:

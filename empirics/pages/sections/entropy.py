@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from empirics.claims.fits import Estimate
-from empirics.claims.maxwell import orbit_words, reference_slopes
+from empirics.claims.maxwell import orbit_words
 from empirics.pages import figures
-from empirics.pages.blocks import TableBlock, Text, number
-from empirics.pages.evidence import RunEvidence, Slopes
-from empirics.pages.sections.wording import MISSING, interval, judged_estimate, shown, slope_difference_words
-from thermo_theory import FixedLR
+from empirics.pages.blocks import Text, number
+from empirics.pages.evidence import RunEvidence
+from empirics.pages.sections.wording import MISSING, shown
+from empirics.pages.words import MAXWELL
 
 __all__ = ["entropy", "neighbours"]
 
@@ -20,64 +17,7 @@ __all__ = ["entropy", "neighbours"]
 _MOSTLY = 0.5
 
 
-def _slope_rows(label: str, fit: Slopes | None, judged: Estimate | None = None) -> tuple[str, ...]:
-    if fit is None:
-        return (label, "not measured", "not measured", "not measured")
-    return (
-        label,
-        interval(fit.lr),
-        interval(fit.weight_decay),
-        interval(judged or fit.difference),
-    )
-
-
-def _reference(label: str, pair: tuple[float, float], sum_of: tuple[float, float]) -> tuple[str, ...]:
-    return (label, *(number(round(one, 6)) for one in (*pair, np.dot(sum_of, pair))))
-
-
-def slope_table(verdicts: Any, evidence: RunEvidence) -> TableBlock:
-    references = reference_slopes(evidence.law or FixedLR) or ()
-    sum_of = evidence.orbit.slopes
-    return TableBlock(
-        "Slopes of S/R, with 95 % intervals from the scatter of the runs; Theiler window: neighbours in time excluded",
-        ("Entropy", "in log lr", "in log wd", slope_difference_words(evidence.orbit)),
-        (
-            _slope_rows("All neighbours", evidence.entropy_slopes(False), judged_estimate(verdicts, "V3")),
-            _slope_rows("Theiler window", evidence.entropy_slopes(True)),
-            *(
-                _reference(f"Reference: {name}", pair, sum_of)
-                for name, pair in zip(("low-temperature gas", "path entropy"), references, strict=False)
-            ),
-        ),
-    )
-
-
-def _slope_table_at_fixed_rate(verdicts: Any, evidence: RunEvidence) -> TableBlock:
-    """Slopes where the effective learning rate is set: that in what scales the weights alone is exact."""
-    fit, judged, sphere = (
-        evidence.entropy_slopes(False),
-        judged_estimate(verdicts, "V3"),
-        evidence.protocol == "fixed-sphere",
-    )
-    if judged is not None and sphere:
-        # On the sphere the relation is judged in units of d - 1.
-        judged = Estimate(2 * judged.value, 2 * judged.low, 2 * judged.high)
-    measured = ("not measured",) * 2
-    if fit is not None:
-        measured = (interval(fit.lr), interval(judged or fit.weight_decay))
-    elif judged is not None:
-        measured = ("not measured", interval(judged))
-    return TableBlock(
-        "Slopes of S/R, with 95 % intervals from the scatter of the runs",
-        ("Slope of S/R", "Measured", "Theory", "Exact?"),
-        (
-            (f"in log {evidence.names[0]}", measured[0], f"{1 if sphere else 2} for a low-temperature gas", "no"),
-            (f"in log {evidence.names[1]}", measured[1], "2" if sphere else "−1", "yes, by symmetry"),
-        ),
-    )
-
-
-def entropy(verdicts: Any, evidence: RunEvidence) -> list[object]:
+def entropy(evidence: RunEvidence) -> list[object]:
     """Show the entropy over the grid and its slopes."""
     if evidence.get("entropy") is None or not evidence.dimension:
         return [MISSING]
@@ -94,24 +34,16 @@ def entropy(verdicts: Any, evidence: RunEvidence) -> list[object]:
         ),
         *shown(figures.entropy_map(evidence), figures.slope_plane(evidence)),
     ]
-    if not evidence.free:
-        return [*start, _slope_table_at_fixed_rate(verdicts, evidence)]
-    if evidence.law is None:
+    if not evidence.free or evidence.law is None:
         return start
-    (equal, _, taken), references = orbit_words(evidence.law), reference_slopes(evidence.law)
-    slopes = ""
-    if references:
-        (gas, path) = ([number(one, 3) for one in pair] for pair in references)
-        slopes = f" A low-temperature gas has the slopes {gas[0]} and {gas[1]}, diffusion between snapshots "
-        slopes += f"{path[0]} and {path[1]}."
+    equal, _, taken = orbit_words(evidence.law)
     return [
         *start,
-        slope_table(verdicts, evidence),
         Text(
-            f"What the collapse under the Maxwell relation (V3) tests: by scale invariance S/R − {taken} depends on "
+            f"What the collapse under the {MAXWELL} tests: by scale invariance S/R − {taken} depends on "
             f"{equal} alone, so runs with very different lr and wd must fall on one curve. No other assumption is "
             "needed and none is tested: the bias of the estimator is constant along such a line and cancels. The shape "
-            f"of the curve is the physics.{slopes}"
+            "of the curve is the physics; its slopes are among the diagnostics."
         ),
     ]
 
@@ -131,14 +63,14 @@ def _trap(evidence: RunEvidence) -> str:
     count = f" ({paths} of {used} runs)" if paths is not None else ""
     if is_path:
         return (
-            f"Here it is a path entropy{count}.{measured} It still tests the Maxwell relation (V3), which scale "
+            f"Here it is a path entropy{count}.{measured} It still tests the {MAXWELL}, which scale "
             "invariance fixes for either kind of entropy, but not the entropy itself, its separate slopes or a heat "
             "capacity."
         )
     return f"Here it is mostly not a path entropy{count}.{measured}"
 
 
-def neighbours(verdicts: Any, evidence: RunEvidence) -> list[object]:
+def neighbours(evidence: RunEvidence) -> list[object]:
     """Show how far away in time nearest neighbours are."""
     if not evidence.neighbours:
         return [
@@ -160,13 +92,4 @@ def neighbours(verdicts: Any, evidence: RunEvidence) -> list[object]:
     found = shown(figures.lag_histogram(evidence), figures.adjacency(evidence))
     if not found:
         blocks.append(Text("Lags of the neighbours: not measured."))
-    blocks += found
-    if evidence.get("entropy") is not None and evidence.dimension and evidence.free and evidence.law is not None:
-        blocks.append(slope_table(verdicts, evidence))
-        blocks.append(
-            Text(
-                "If the first row is near the path entropy and the second moves towards the gas, the first row is the "
-                "trap. The differences agree in either case."
-            )
-        )
-    return blocks
+    return blocks + list(found)

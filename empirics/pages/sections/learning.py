@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from empirics.pages import figures
@@ -27,7 +25,7 @@ def learnt(evidence: RunEvidence) -> bool:
     return evidence.get("test_accuracy") is not None
 
 
-def learning(verdicts: Any, evidence: RunEvidence) -> list[object]:
+def learning(evidence: RunEvidence) -> list[object]:
     """Show the accuracy on the test set over the grid."""
     accuracy = evidence.get("test_accuracy")
     if accuracy is None:

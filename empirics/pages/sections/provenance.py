@@ -45,7 +45,7 @@ def _varies(facts: Mapping[str, Any]) -> bool:
     )
 
 
-def provenance(verdicts: Any, evidence: RunEvidence) -> list[object]:
+def provenance(evidence: RunEvidence) -> list[object]:
     """Show how the runs were made."""
     facts: Mapping[str, Any] = getattr(evidence.runs, "provenance", None) or {}
     experiment: Any = getattr(evidence.runs, "experiment", None)

@@ -37,7 +37,7 @@ def _run_table(evidence: RunEvidence) -> TableBlock:
     return TableBlock("Every run", ("Run", *knobs, *words, "status", "reason"), tuple(rows))
 
 
-def stationarity(verdicts: Any, evidence: RunEvidence) -> list[object]:
+def stationarity(evidence: RunEvidence) -> list[object]:
     """Show the status of every run."""
     counts = ", ".join(f"{count} {status}" for status, count in evidence.statuses().items())
     own = "In a stationary run the weight decay in the optimiser's own step removes as much of r² as the rest adds; "

@@ -6,22 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from empirics.claims.fits import Estimate
-from empirics.pages.blocks import Figures, Text, number, with_interval
+from empirics.pages.blocks import Figures, Text, number
 from empirics.pages.drawing import Picture
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, slope_difference_words, where_words
+from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
 
 __all__ = [
     "MISSING",
-    "interval",
-    "judged_estimate",
     "plural",
     "protocol_words",
     "shown",
-    "slope_difference_words",
     "summary",
-    "superscript",
 ]
 
 MISSING = Text("Not measured: these results lack the quantities of this section.")
@@ -30,11 +25,6 @@ MISSING = Text("Not measured: these results lack the quantities of this section.
 def plural(count: int, word: str) -> str:
     """Write a count with its noun."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
-
-
-def interval(estimate: Estimate) -> str:
-    """Write an estimate with half the width of its interval."""
-    return with_interval(estimate.value, estimate.low, estimate.high)
 
 
 def summary(evidence: RunEvidence) -> str:
@@ -76,23 +66,6 @@ def grid_words(evidence: RunEvidence) -> str:
         reach = f" from {number(levels[0], 3)} to {number(levels[-1], 3)}" if len(levels) else ""
         spans.append(f"{len(levels)} {plural}{reach}")
     return f"{spans[0]}, each with {spans[1]}"
-
-
-def superscript(power: float) -> str:
-    """Write an exponent; nothing for 1.
-
-    >>> superscript(2), superscript(-2), superscript(1)
-    ('²', '⁻²', '')
-    """
-    return "" if power == 1 else f"{power:g}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def judged_estimate(verdicts: Any, claim: str) -> Estimate | None:
-    """Return the number that was judged for a claim of symmetry, so that no second one stands beside it."""
-    for verdict in verdicts:
-        if verdict.claim == claim and verdict.kind == "symmetry" and np.isfinite([verdict.low, verdict.high]).all():
-            return Estimate(verdict.measured, verdict.low, verdict.high)
-    return None
 
 
 def shown(*pictures: Picture | None) -> tuple[Figures, ...]:

@@ -243,9 +243,12 @@ def test_formats():
     assert parsed["verdicts"][6]["measured"] is None
     assert parsed["verdicts"][1]["measured"] == pytest.approx(1, abs=0.01)
     assert verdicts.to_markdown().count("\n| V") == 20
-    assert "V1  AGREES" in repr(verdicts)
-    assert max(map(len, repr(verdicts).splitlines())) <= 100
-    assert verdicts._repr_html_().startswith("<table>")
+    short, full = repr(verdicts).splitlines(), verdicts.to_text(verbose=True).splitlines()
+    assert max(map(len, short)) <= max(map(len, full)) <= 120
+    assert full[: len(short)] == short
+    assert [line.split()[0] for line in short if line.startswith("V")] == list(dict.fromkeys(v.claim for v in verdicts))
+    assert any(line.startswith("V1  AGREES") for line in full)
+    assert f"<p>{short[0]}" in verdicts._repr_html_()
     assert verdicts.strict_failures == []
 
 

@@ -141,7 +141,7 @@ def test_the_truth_agrees(optimizer):
     assert {row.claim for row in verdicts if row.kind == "symmetry"} == {"V1", "V3"}
     assert [row.title for row in verdicts if row.kind == "identity"] == [BALANCE]
     assert all(row.source for row in verdicts)
-    assert f"V0 (radius trajectory) is not judged: it is not derived for {optimizer}" in verdicts.notes
+    assert f"Radius trajectory (V0) is not judged: it is not derived for {optimizer}" in verdicts.notes
     assert any("tr(H Sigma) is not judged" in note for note in verdicts.notes)
 
 

@@ -48,4 +48,4 @@ def test_the_smallest_margin_is_the_far_end_of_the_interval(verdicts):
     assert agreed
     assert all(0 < row.margin_needed <= row.margin for row in agreed)
     assert all(np.isnan(row.margin_needed) for row in verdicts if row.verdict in ("refused", "not measured"))
-    assert "agrees from a margin of" in repr(verdicts)
+    assert "agrees from a margin of" in verdicts.to_text(verbose=True)

@@ -12,7 +12,8 @@ from empirics import cli
 from empirics.pages.words import typeset
 
 CLAIMS = [f"v{number}" for number in range(12)]
-SECTIONS = ["verdicts", *CLAIMS, "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+BACKGROUND = ["diagnostics", "kinds", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+SECTIONS = ["verdicts", "claims", *BACKGROUND]
 WIDTHS = (320, 390, 1280)
 
 # Nine runs that settle within few steps, so that there is something to judge.
@@ -33,17 +34,19 @@ pytestmark = needed
 HARNESS = """<!DOCTYPE html><html><meta charset="utf-8"><body>{frames}<pre id="found"></pre><script>
 addEventListener("load", () => {{
   const found = [...document.querySelectorAll("iframe")].map(frame => {{
-    const page = frame.contentDocument, root = page.documentElement;
+    const page = frame.contentDocument, root = page.documentElement, closed = root.scrollHeight;
+    const first = [...page.querySelectorAll("main *")].filter(part => part.getClientRects().length
+      && part.getBoundingClientRect().top < 800).map(part => part.className.baseVal ?? part.className).join(" ");
     for (const details of page.querySelectorAll("details")) details.open = true;
     const wide = [...page.querySelectorAll("main *")].filter(part => !part.closest(".scroll, pre, svg, .formula")
       && part.getBoundingClientRect().right > root.clientWidth + 1).map(part => part.tagName + "." + part.className);
     return {{
-      width: root.clientWidth, scroll: root.scrollWidth, wide,
-      sections: [...page.querySelectorAll("main > section")].filter(p => p.offsetHeight > 60).map(p => p.id),
-      titles: [...page.querySelectorAll(".card h3")].map(part => part.innerText),
-      words: [...page.querySelectorAll(".card .word")].map(part => part.innerText.trim()),
-      numbers: [...page.querySelectorAll(".card data")].map(part => Number(part.value)),
-      figures: [...page.querySelectorAll("figure svg")].map(part => {{
+      width: root.clientWidth, scroll: root.scrollWidth, wide, closed, first,
+      sections: [...page.querySelectorAll("main > *")].filter(p => p.offsetHeight > 60).map(p => p.id),
+      claims: [...page.querySelectorAll("details[id]:not(main > *)")].map(p => p.id),
+      cards: [...page.querySelectorAll(".card")].map(part => [part.querySelector("h4, h5").innerText,
+        part.querySelector(".word").innerText.trim(), [...part.querySelectorAll("data")].map(one => +one.value)]),
+      figures: [...page.querySelectorAll(".figures svg")].map(part => {{
         const box = part.getBoundingClientRect(), ink = part.getBBox();
         return [box.width, box.height, ink.width, ink.height];
       }}),
@@ -95,8 +98,16 @@ def seen(page, folder):
     return measured(page, folder)
 
 
-def test_the_browser_shows_every_section(seen):
-    assert [frame["sections"] for frame in seen] == [SECTIONS] * len(WIDTHS)
+def test_the_browser_shows_every_section_and_claim(seen):
+    for frame in seen:
+        assert frame["sections"] == SECTIONS
+        assert sorted(frame["claims"]) == sorted([*CLAIMS, "not-measured"])
+
+
+def test_the_first_screen_answers_and_the_rest_is_folded(seen):
+    wide = seen[WIDTHS.index(1280)]
+    assert wide["closed"] < 4000
+    assert {"tiles", "figures", "forest", "strip", "axis"} <= set(wide["first"].split())
 
 
 def test_the_page_never_scrolls_sideways(seen):
@@ -122,11 +133,10 @@ def test_a_page_of_two_folders_never_scrolls_sideways(page, folder):
 def test_verdicts_in_the_browser_are_those_of_compare(seen, folder, page, capsys):
     assert cli.main(["compare", str(folder / "runs"), "--format", "json"]) == 0
     verdicts = verdicts_of(json.loads(capsys.readouterr().out))
-    numbers = [v[n] for v in verdicts for n in SHOWN if v[n] is not None]
+    wanted = [(typeset(v["title"]), v["verdict"], [v[n] for n in SHOWN if v[n] is not None]) for v in verdicts]
     for frame in seen:
-        assert frame["titles"] == [typeset(verdict["title"]) for verdict in verdicts]
-        assert frame["words"] == [verdict["verdict"] for verdict in verdicts]
-        assert frame["numbers"] == pytest.approx(numbers)
+        for (title, word, numbers), card in zip(sorted(wanted), sorted(frame["cards"]), strict=True):
+            assert card == [title, word, pytest.approx(numbers)]
 
 
 def verdicts_of(made):
@@ -135,9 +145,9 @@ def verdicts_of(made):
 
 def test_every_figure_and_formula_is_drawn(seen):
     for frame in seen:
-        # V1 to V3 show one, three and one, V7 to V9 one each; the norm and the entropy two, stationarity three,
-        # neighbours two.
-        assert len(frame["figures"]) == 17
+        # The p-V plane; V1 to V3 show one, three and one, V7 to V9 one each; the norm and the entropy two, stationarity
+        # three, neighbours two.
+        assert len(frame["figures"]) == 18
         for width, height, ink_width, ink_height in frame["figures"]:
             assert 250 < width <= frame["width"]
             assert 0.6 < height / width < 1

@@ -17,7 +17,8 @@ from empirics.experiment import Experiment
 from empirics.pages import drawing, evidence, figures, formulas, report, sections
 from empirics.results import Runs, label
 
-SECTIONS = ["verdicts", "v1", "v3", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+BACKGROUND = ["diagnostics", "kinds", "radius", "entropy", "stationarity", "neighbours", "provenance", "sources"]
+SECTIONS = ["verdicts", "claims", "v1", "v3", "not-measured", *BACKGROUND]
 DIMENSION = 41
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -161,6 +162,7 @@ def test_every_verdict_is_there_in_words(page, runs):
 def test_the_figures_are_there_each_with_its_message(page):
     labels = " ".join(Reader(page).labels)
     for part in (
+        "runs in the plane of pressure and volume",
         "over the grid runs from",
         "percent of the prediction",
         "over the norm balance from",
@@ -181,6 +183,21 @@ def test_figures_follow_the_readers_colours(page):
     assert page.count("var(--ink)") > 20
     for colour in (drawing.INK, drawing.MUTED, drawing.PAPER, *drawing.SERIES):
         assert colour not in page
+
+
+def test_words_signs_and_series_have_contrast_in_every_setting(page):
+    def luminance(colour):
+        parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    settings = re.findall(r":root \{(.*?)\}", page, flags=re.DOTALL)
+    assert len(settings) == 3  # light, dark, print
+    for colours in (dict(re.findall(r"--([\w-]+): (#\w{6})", setting)) for setting in settings):
+        for name in set(colours) - {"paper", "card", "faint", "line"}:
+            for ground in ("paper", "card"):
+                dark, light = sorted(luminance(colours[one]) for one in (name, ground))
+                assert (light + 0.05) / (dark + 0.05) >= (3 if name.startswith("series") else 4.5), (name, ground)
 
 
 def test_what_comes_from_the_results_is_escaped(page):
@@ -252,7 +269,7 @@ def test_several_experiments_share_a_page(runs, tmp_path):
 
 def test_markdown_says_the_same_without_figures(runs, tmp_path):
     text = report(judged(runs), tmp_path / "page.md", format="markdown").read_text(encoding="utf-8")
-    assert text.count("\n## ") == len(SECTIONS)
+    assert text.count("\n## ") == 2 + len(BACKGROUND)
     # What the figures show is said in words.
     assert "Status of 12 runs over 4 values of learning rate" in text
     assert "minus its slope in log weight decay is the gas constant" in text
@@ -358,7 +375,7 @@ def test_formulas_are_those_of_the_derivations():
 def test_a_claim_that_is_not_known_has_a_section_that_says_its_form(runs, tmp_path):
     verdicts = Verdicts([dataclasses.replace(judged(runs)[0], claim="V99", title="all is well")], [], runs)
     text = report(verdicts, tmp_path / "page.md", format="markdown").read_text(encoding="utf-8")
-    section = text.split("## V99")[1].split("## The norm")[0]
+    section = text.split("### V99")[1].split("## Three kinds")[0]
     assert "all is well." in section
 
 

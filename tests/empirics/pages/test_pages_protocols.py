@@ -59,7 +59,7 @@ def test_the_page_says_of_each_protocol_what_it_sets(verdicts, tmp_path):
         "at fixed effective learning rate 9 effective learning rates",
         "at fixed norm 9 effective learning rates",
         "radii from",
-        "In short: the consequences of scale invariance alone are observed; so are the predictions that need",
+        "Yes, as far as tested: the symmetry relations hold, and ",
         "the slope of its logarithm must be exactly −½",
         "the slope of the entropy of the weights in log weight decay is −R",
         "The norm is fixed",

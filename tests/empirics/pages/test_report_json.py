@@ -150,7 +150,7 @@ def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path):
     verdicts = compare(made_up_runs(), claims=Heavier())
     assert verdicts[-1].claim == "U1"
     page = report(verdicts, tmp_path / "page.html").read_text(encoding="utf-8")
-    section = page.split('id="u1"')[1].split("<section")[0]
+    section = page.split('<details id="u1"')[1].split('<details id="diagnostics"')[0]
     for words in (
         "Light weights (U1)",
         "No norm is above one &amp; a half.",
@@ -196,7 +196,8 @@ def test_a_claim_whose_code_fails_is_named_and_the_page_is_made(tmp_path):
     part("report").validate(made)
     assert made["experiments"][0]["errors"] == [unjudged, unshown, mistaken]
     text = report(verdicts, tmp_path / "page.md", "markdown").read_text(encoding="utf-8")
-    first, *sections = text.split("\n## ")[1:]
+    first, claims = text.split("\n## ")[1:3]
+    sections = re.split(r"\n#+ (?=[^\n]*\(\w+\)\n)", claims)
     assert f"### Claims that could not be judged because their code failed\n\n- {unjudged}\n" in first
     by_claim = {name[1]: each for each in sections if (name := re.match(r".*\((\w+)\)\n", each))}
     assert unshown in by_claim["U2"]

@@ -8,14 +8,40 @@ import re
 
 import numpy as np
 import pytest
-from chromium import browse, needed
+from chromium import CHROMIUM, browse, needed
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from thermo_theory import FixedELR, FixedLR, FixedSphere, derive, vmf
-from thermo_theory.interactive import page
+from thermo_theory.interactive import gas, page
 from thermo_theory.interactive.model import NAMES, formulas
 from thermo_theory.interactive.tracing import Trace, arrow, traced
+
+# Ensembles at several settings: states so far apart that they are independent.
+WALKERS = """<pre id="found"></pre><script>
+const runs = SETTINGS.map(v => {
+  gas.set({optimizer: "sgd", ...v}, "isobar", 0.25);
+  gas.settle(4 / (v.eta * v.lam));
+  return gas.states(16, Math.round(1 / (v.eta * v.lam))).map(({T, V, U, S, Z}) => ({T, V, U, S, Z}));
+});
+byId("found").textContent = JSON.stringify(runs);
+</script></body>"""
+
+# One process in the part for other pages, without motion: it ends before the click returns.
+CLICK = """<pre id="found"></pre><script>
+const root = document.querySelector(".live-gas"), picture = () => root.querySelector("canvas").toDataURL();
+const found = {start: {...root.gas.mean()}, states: {}};
+const one = picture();
+setTimeout(() => {
+  found.still = one === picture();
+  for (const name of ["isotherm", "isotherm", "adiabat", "adiabat", "isobar", "isobar", "quench"]) {
+    root.querySelector(`[data-process=${name}]`).click();
+    (found.states[name] ||= []).push({...root.gas.mean()});
+  }
+  found.words = root.querySelector(".gas-words").textContent;
+  document.getElementById("found").textContent = JSON.stringify(found);
+}, 1000);
+</script></body>"""
 
 # Moves the sliders as a hand does, and reads what the page shows after each move.
 HARNESS = """<pre id="found"></pre><script>
@@ -30,7 +56,8 @@ const found = SETTINGS.map(setting => {
   const late = byId("pace").querySelector("data");
   const number = data => data && Number(data.value);
   const shown = {state: table("state"), times: table("times"), forgetting: number(data), late: number(late)};
-  return {read: read(), ...shown};
+  const warned = byId("valid").textContent;
+  return {read: read(), ...shown, warned, off: document.querySelector(".gas-off .gas-words")?.textContent};
 });
 byId("found").textContent = JSON.stringify(found);
 </script></body>"""
@@ -48,6 +75,7 @@ addEventListener("load", () => {{
       labels: [...page.querySelectorAll("input, select")].map(part => part.labels.length),
       lines: [...page.querySelectorAll("svg")].map(part => part.querySelectorAll("polyline").length),
       spoken: [...page.querySelectorAll("svg")].map(part => part.getAttribute("aria-label")),
+      stays: [...page.querySelectorAll(".lead")].map(part => page.defaultView.getComputedStyle(part).position),
     }};
   }});
   document.getElementById("found").textContent = JSON.stringify(found);
@@ -74,7 +102,17 @@ def settings():
         out.append(
             {"optimizer": "sgd", "process": "adiabat", "beta": 0} | {name: ends[end] for name, ends in ranges.items()}
         )
+    # Steps that are large: by lr·wd, and by the effective learning rate.
+    for eta, lam, sigma in ((0.5, -0.3, 0), (-1, -1, -2)):
+        more = {"eta": eta, "lam": lam, "sigma": sigma, "d": 1, "factor": -0.5, "iterations": 3}
+        out.append({"optimizer": "sgd", "process": "isobar", "beta": 0} | more)
     return out
+
+
+def few(text, count):
+    """The same with fewer walkers: a test waits for them."""
+    assert 'data-count="800"' in text
+    return text.replace('data-count="800"', f'data-count="{count}"')
 
 
 def found_in(document):
@@ -85,7 +123,7 @@ def found_in(document):
 def moved(tmp_path_factory):
     """What the page shows at every setting."""
     folder = tmp_path_factory.mktemp("interactive")
-    text = page().replace("</body>", HARNESS.replace("SETTINGS", json.dumps(settings())))
+    text = few(page(), 10).replace("</body>", HARNESS.replace("SETTINGS", json.dumps(settings())))
     (folder / "page.html").write_text(text, encoding="utf-8")
     document, console = browse(folder / "page.html", folder)
     assert console == []
@@ -204,9 +242,113 @@ def test_relaxation_times(_, moved):
     assert seen_sgd >= 8
 
 
+@pytest.mark.parametrize("_", browser)
+def test_where_steps_are_large_a_warning_stands_above_the_numbers(_, moved):
+    warned = 0
+    for seen in moved:
+        v = seen["read"]
+        product = v["eta"] * v["lam"]
+        if v["optimizer"] == "sgd":
+            norm = FixedLR.radius(eta=v["eta"], lam=v["lam"], sigma=v["sigma"], d=v["d"])
+            large = max(product, v["eta"] / norm**2) > 0.1
+            assert bool(seen["warned"]) == large, v
+            assert ("Nothing is stationary" in seen["warned"]) == (product >= 2)
+            assert not large or seen["off"]  # and no walkers
+            warned += large
+    assert warned >= 3
+
+
+#: Walkers at these settings, at low temperature and with small steps.
+ENSEMBLES = [
+    {"eta": 0.05, "lam": 0.05, "sigma": 1.5, "d": 3},
+    {"eta": 0.02, "lam": 0.1, "sigma": 1.5, "d": 3},
+    {"eta": 0.06, "lam": 0.06, "sigma": 3.0, "d": 10},
+]
+
+
+@pytest.mark.parametrize("_", browser)
+def test_walkers_means_are_those_of_theory(_, tmp_path):
+    text = few(page(), 400).replace("</body>", WALKERS.replace("SETTINGS", json.dumps(ENSEMBLES)))
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    document, console = browse(tmp_path / "page.html", tmp_path)
+    assert console == []
+    for v, states in zip(ENSEMBLES, found_in(document), strict=True):
+        volume = derive("finite-step", FixedLR).claim(**v, h=1.0)
+        gas_constant = (v["d"] - 1) / 2
+        heat = v["lam"] * volume / gas_constant  # p V/R: the law that steps of this size sample
+        noise = v["eta"] * v["sigma"] ** 2 / (4 * volume)
+        wanted = {
+            "V": volume, "T": noise, "Z": heat / noise, "U": vmf.energy(d=v["d"], T=heat),
+            "S": vmf.entropy(d=v["d"], T=heat) + gas_constant * math.log(2 * volume),
+        }  # fmt: skip
+        for name, value in wanted.items():
+            found = np.array([state[name] for state in states])
+            error = found.std(ddof=1) / math.sqrt(len(found))
+            # The correction for finite steps is of first order: its square is left.
+            room = 4 * error + (v["eta"] / (2 * volume)) ** 2 * (gas_constant if name == "S" else value)
+            assert found.mean() == pytest.approx(value, abs=room), (v, name, error)
+            assert error < 0.02 * (gas_constant if name == "S" else value)
+
+
+@pytest.mark.parametrize("_", browser)
+def test_processes_of_the_part_for_other_pages(_, tmp_path):
+    text = f'<!DOCTYPE html><meta charset="utf-8"><body><div style="width:360px">{few(gas(), 100)}</div>{CLICK}'
+    (tmp_path / "part.html").write_text(text, encoding="utf-8")
+    document, console = browse(tmp_path / "part.html", tmp_path, "--force-prefers-reduced-motion")
+    assert console == []
+    seen = found_in(document)
+    assert seen["still"]
+    start, states = seen["start"], seen["states"]
+
+    def ratio(name, key):
+        before = {"isotherm": start, "adiabat": states["isotherm"][1], "isobar": states["adiabat"][1]}[name]
+        there, back = (state[key] / before[key] for state in states[name])
+        assert back == pytest.approx(1, rel=0.1)  # the second press leads back
+        return there
+
+    # Slow processes, by a factor of 4 (from the formulas in words: V ~ (eta/lam)^1/2, T ~ (eta lam)^1/2).
+    changes = {
+        ("isotherm", "T"): 1, ("isotherm", "V"): 1 / 4, ("isotherm", "p"): 4,
+        ("adiabat", "T"): 1 / 2, ("adiabat", "V"): 2, ("adiabat", "p"): 1 / 4,
+        ("isobar", "T"): 1 / 2, ("isobar", "V"): 1 / 2, ("isobar", "p"): 1,
+    }  # fmt: skip
+    for (name, key), factor in changes.items():
+        assert ratio(name, key) == pytest.approx(factor, rel=0.06), (name, key)
+    # A quench ends where the isobar ends.
+    assert states["quench"][0]["V"] == pytest.approx(states["isobar"][0]["V"], rel=0.05)
+    assert "Quench" in seen["words"]
+
+
+def test_the_part_for_other_pages_is_small_and_keeps_its_names():
+    (code,) = re.findall(r"<script>(.*?)</script>", gas(), flags=re.DOTALL)
+    assert len(code.encode()) < 40_000
+    assert code.startswith("(() => {")
+    assert code.endswith("})();")
+    assert "prefers-reduced-motion" in code
+
+
+def test_the_address_holds_the_state(tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
+    ends = """<pre id="found"></pre><script>
+    location.hash = "eta=-2&lam=-1.5&process=adiabat";
+    setTimeout(() => {
+      const first = read();
+      byId("sigma").value = 0.5;
+      byId("sigma").dispatchEvent(new Event("input", {bubbles: true}));
+      setTimeout(() => { byId("found").textContent = JSON.stringify([first, location.hash]); }, 1000);
+    }, 500);
+    </script></body>"""
+    (tmp_path / "page.html").write_text(few(page(), 10).replace("</body>", ends), encoding="utf-8")
+    document, _ = browse(tmp_path / "page.html", tmp_path)
+    first, address = found_in(document)
+    assert (first["eta"], first["process"]) == (0.01, "adiabat")
+    assert [part in address for part in ("eta=-2&lam=-1.5", "sigma=0.5", "process=adiabat")] == [True] * 3
+
+
 @pytest.mark.parametrize("options", [pytest.param((), marks=needed), pytest.param(("dark",), marks=needed)])
 def test_it_fits_phones_and_nights(options, tmp_path):
-    source = html.escape(page(), quote=True)
+    source = html.escape(few(page(), 10), quote=True)
     frames = "".join(f'<iframe style="width:{w}px;height:800px;border:0" srcdoc="{source}"></iframe>' for w in WIDTHS)
     (tmp_path / "frames.html").write_text(SHAPES.format(frames=frames), encoding="utf-8")
     night = ["--blink-settings=preferredColorScheme=0"] if options else []
@@ -214,7 +356,8 @@ def test_it_fits_phones_and_nights(options, tmp_path):
     assert console == []
     for width, seen in zip(WIDTHS, found_in(document), strict=True):
         assert (seen["width"], seen["scroll"], seen["wide"], seen["loaded"]) == (width, width, [], 0)
-        assert seen["lines"] == [5, 5]
+        assert seen["lines"] == [6, 6]
+        assert seen["stays"] == ["static" if width > 1200 else "sticky"]  # on a phone the sliders stay in view
         assert all("isobar" in words for words in seen["spoken"])
         assert seen["labels"] == [1] * 9  # each control is a native one with a label: keys and readers know it
         ink, paper = (np.mean([float(x) for x in re.findall(r"[\d.]+", seen[of])[:3]]) for of in ("ink", "paper"))
@@ -237,7 +380,7 @@ def test_a_trace_in_place_makes_a_new_variable():
         y += -2.0
         return {"y": y}
 
-    assert traced(program, ("x",)).splitlines()[1:3] == ["  const v0 = 3.0*x;", "  const v1 = v0+(-2.0);"]
+    assert traced(program, ("x",)).splitlines()[1] == "  return {y: ((3.0*x)+(-2.0))};"
     assert isinstance(np.ones_like(Trace("x", [])), Trace)
 
 

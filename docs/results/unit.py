@@ -1,0 +1,115 @@
+"""One unit whose minibatch noise is that of a Gibbs law, and what raw inputs or a hidden layer make of it."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from tables import cell, directions, find, folded, reached, save, section, svg_style, table
+
+#: Experiments: what each is, and its looks in the figure.
+SHOWN = {
+    "unit-digits": ("even or odd digits, white", "o", "#0072b2"),
+    "unit-cifar": ("animals or vehicles, white", "s", "#56b4e9"),
+    "unit-cifar-batch-64": ("the same, batch 64", "^", "#009e73"),
+    "unit-cifar-classes": ("three classes, white", "v", "#cc79a7"),
+    "unit-cifar-epochs": ("the same, by epochs", "x", "#999999"),
+    "unit-digits-raw": ("digits, raw", "o", "#d55e00"),
+    "unit-cifar-raw": ("animals or vehicles, raw", "s", "#e69f00"),
+    "unit-cifar-hidden": ("white, a hidden layer", "D", "#000000"),
+}
+NAMES = tuple(SHOWN)
+
+#: Columns of the table: claim, a regular expression for the form's title, what it is called.
+FORMS = (
+    ("V1", "^Slope of log r", "slope of log r (V1), theory 0.5"),
+    ("V3", "^Maxwell relation", "Maxwell relation (V3)"),
+    ("V2", "U [-−] T ?S", "minimum of U − TS (V2), theory 0"),
+    ("V4", "", "adiabat (V4), theory 0"),
+    ("V5", "^First law", "first law (V5)"),
+    ("V5", "^Fluctuations", "fluctuations (V5)"),
+    ("V6", "gradient over T", "thermometer (V6)"),
+)
+COLUMNS = (
+    *FORMS,
+    ("V10", "^Variance of the loss", "fluctuations over V10"),
+    ("V10", "^Mean squared gradient", "thermometer over V10"),
+    ("V10", "^Covariance", "covariance off V10, mean square"),
+)
+#: Both moments that tell a Gibbs law from others: their forms under V10, the Gibbs form, and axes.
+MOMENTS = {
+    "^Variance of the loss": (("V5", "^Fluctuations"), "Var L/(R T²)"),
+    "^Mean squared gradient": (("V6", "gradient over T"), "E|∇L|²/(T tr H)"),
+}
+
+
+def sides(one, form):
+    """What H and Sigma give and what was measured, in the runs that V10 judges; two empty arrays without a verdict."""
+    details = getattr(find(one.verdicts, "V10", form), "details", {})
+    return np.array(details.get("predicted", [])), np.array(details.get("measured", []))
+
+
+def matrix(found, words):
+    """A line for each experiment with the claims of the page."""
+    head = ["experiment", "", "m", *(name for *_, name in COLUMNS)]
+    rows = []
+    for name, one in found.items():
+        cells = (cell(find(one.verdicts, *asked)) for *asked, _ in COLUMNS)
+        rows.append([f"`{name}`", words[name], str(directions(one.dataset)), *cells])
+    return table(head, rows)
+
+
+def beside(found):
+    """The harmonic prediction beside the measurement, and what it makes of a form that disagrees with a Gibbs law."""
+    head = ["experiment", *(f"{name}: {what}" for _, name in MOMENTS.values() for what in ("V10", "measured", "Gibbs"))]
+    rows = []
+    for name, one in found.items():
+        cells = [f"`{name}`"]
+        for form, (gibbs, _) in MOMENTS.items():
+            numbers = [f"{np.mean(side):.3g}" if len(side) else "" for side in sides(one, form)]
+            cells += [*numbers, _explained(find(one.verdicts, *gibbs), find(one.verdicts, "V10", form))]
+        rows.append(cells)
+    return table(head, rows)
+
+
+def _explained(gibbs, own):
+    """The verdict on a Gibbs form, and whether V10 explains that it disagrees."""
+    if gibbs is None or gibbs.verdict != "disagrees":
+        return gibbs.verdict if gibbs else ""
+    if own is None or not np.isfinite(own.low):
+        return "disagrees, V10 is not judged"
+    left = {"agrees": "explained", "disagrees": "not all explained"}
+    return f"disagrees, {left.get(own.verdict, 'explained within ' + format((own.high - own.low) / 2, '.0%'))}"
+
+
+def drawn(found, shown, name):
+    """Draw measured moments over those that H and Sigma predict, a point for each run."""
+    svg_style(name)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
+    for axis, (form, (_, label)) in zip(axes, MOMENTS.items(), strict=True):
+        for one, (words, marker, ink) in shown.items():
+            axis.plot(*sides(found[one], form), marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words)
+        ends = np.array(axis.get_xlim())
+        axis.plot(ends, ends, color="0.6", lw=1, zorder=0, label="predicted by V10")
+        axis.axhline(1, color="0.6", lw=1, ls="--", zorder=0, label="Gibbs law of the loss")
+        axis.set(xscale="log", yscale="log", xlabel=f"{label} from H and Σ", ylabel=f"{label} measured")
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_major_locator(plt.FixedLocator([0.5, 1, 2, 5, 10, 20]))
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_locator(plt.NullLocator())
+    axes[0].legend(frameon=False, fontsize=7)
+    save(figure, name)
+
+
+def draw(found):
+    """The figure of the page."""
+    drawn(found, SHOWN, "unit")
+
+
+def parts(found):
+    """What words/unit.md asks for."""
+    every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
+    words = {name: words for name, (words, *_) in SHOWN.items()}
+    return {
+        "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words)),
+        "beside": beside(found),
+        "every": every,
+        "raw": f"{np.mean(sides(found['unit-cifar-raw'], '^Variance of the loss')[0]):.2f}",
+    }
