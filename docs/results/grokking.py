@@ -301,6 +301,7 @@ def facts(key, story):
     found = {
         "mu": value,
         "still": still,
+        "span": span_of(story.exponents(0.8)),
         "lag": f"{np.nanmean(lags):,.0f}",
         "free": over_free(story, 0.8),
         "slope": slope,
@@ -335,8 +336,9 @@ def draw(found):
     svg_style("grokking")
     stories = {name: Story(one) for name, one in found.items()}
     _course(stories["grokking"])
-    figure, axes = plt.subplots(1, 4, figsize=(11, 3.1), sharey=True)
-    for axis, (name, words) in zip(axes, (TASKS | BESIDE).items(), strict=True):
+    figure, axes = plt.subplots(1, 5, figsize=(13, 3.1), sharey=True)
+    shown = TASKS | {CONTROLS[0]: "addition, float64: no bursts"} | BESIDE
+    for axis, (name, words) in zip(axes, shown.items(), strict=True):
         _lags(axis, stories[name], words)
     axes[0].set_ylabel("lag until the correlation is 0.9 (steps)")
     save(figure, "grokking-ageing")
