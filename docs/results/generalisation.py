@@ -18,7 +18,7 @@ NAMES = (*GRIDS.values(), BASIN, STUDY)
 QUANTITIES = {
     "temperature": "T",
     "entropy_sphere": "S of the directions",
-    "entropy_sphere_theiler": "the same, Theiler window",
+    "entropy_sphere_theiler": "S with a Theiler window",
     "entropy": "S of the weights",
     "laplacian": "tr H",
     "loss": "training loss",
@@ -155,6 +155,7 @@ def draw_averages(one, rates):
         ax.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="test loss (nat)")
         ax.yaxis.set_major_formatter("{x:.2g}")
         ax.yaxis.set_minor_formatter("{x:.2g}")
+        ax.xaxis.set_minor_formatter("")
         ax.legend(fontsize=7)
     save(figure, "generalisation-averages", "png", dpi=110)
 
