@@ -247,26 +247,15 @@ def draw(found):
     svg_style("departures")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     fitted, held, _ = GASES["eps"]
-    form = {one: constants(one, found[fitted]) for one in (WAALS, DERIVED)}
-    for name, length, marker in (
-        (fitted, 1.0, "o"),
-        *((one, size, "s^"[i]) for i, (one, size) in enumerate(held.items())),
-    ):
+    form = {one: constants(one, found[fitted]) for one in (WAALS, DERIVED, POWER)}
+    for (name, length), marker in zip(((fitted, 1.0), *held.items()), "ox+s^", strict=True):
         volume, work, factor, _ = state(found[name])
-        shown = left.scatter(
-            volume / length,
-            (factor - 1) * work / -form[DERIVED][0] * 1.0,
-            c=np.log10(work),
-            marker=marker,
-            s=14,
-            label=name,
-        )
-    over = np.geomspace(*left.get_xlim(), 200) if left.get_xlim()[0] > 0 else np.geomspace(0.5, 50, 200)
-    left.plot(over, 1 / (over + form[DERIVED][1]), "k-", lw=1, label="1/(V + c)")
-    left.plot(over, form[WAALS][0] / form[DERIVED][0] / over, "k--", lw=1, label="van der Waals, b = 0")
-    left.set(xscale="log", yscale="log", xlabel="V · 0.01/eps", ylabel="(pV/W − 1) W/|a|")
-    left.legend(frameon=False, fontsize=7)
-    figure.colorbar(shown, ax=left, label="log10 W")
+        left.plot(volume / length, (factor - 1) * work, marker, ms=3, mfc="none", label=name)
+    over = np.geomspace(0.05, 60, 100)
+    for (one, given), style in zip(form.items(), ("k--", "k:", "k-"), strict=True):
+        left.plot(over, FORMS[one][0](over, 1.0, *given) - 1, style, lw=1, label=f"{one} (W = 1)")
+    left.set(xscale="log", yscale="log", xlabel="V · 0.01/eps", ylabel="(pV/W − 1) W (nat)", ylim=(1e-3, 1))
+    left.legend(frameon=False, fontsize=6)
     for name, marker in zip(WIDE, "os", strict=True):
         right.plot(found[name].dataset["effective_lr"], heat(found[name]), marker + "-", label=name)
     right.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most")

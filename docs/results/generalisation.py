@@ -18,7 +18,7 @@ NAMES = (*GRIDS.values(), BASIN, STUDY)
 QUANTITIES = {
     "temperature": "T",
     "entropy_sphere": "S of the directions",
-    "entropy_sphere_theiler": "the same, Theiler window",
+    "entropy_sphere_theiler": "S with a Theiler window",
     "entropy": "S of the weights",
     "laplacian": "tr H",
     "loss": "training loss",
@@ -155,6 +155,7 @@ def draw_averages(one, rates):
         ax.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="test loss (nat)")
         ax.yaxis.set_major_formatter("{x:.2g}")
         ax.yaxis.set_minor_formatter("{x:.2g}")
+        ax.xaxis.set_minor_formatter("")
         ax.legend(fontsize=7)
     save(figure, "generalisation-averages", "png", dpi=110)
 
@@ -206,14 +207,16 @@ def headline(found):
         values = [one[quantity][1] for one in tables.values()]
         shown[key] = "{:+.2f}, {:+.2f} and {:+.2f}".format(*(value for value, *_ in values))
         shown[f"{key}_interval"] = bracketed(*values[0], "+.2f")
-    left = [one[2] for each in tables.values() for one in each.values()]
-    zero = sum(low <= 0 <= high for _, low, high in left)
+    left = {(title, key): one[2] for title, each in tables.items() for key, one in each.items()}
+    beyond = {pair: one for pair, one in left.items() if not one[1] <= 0 <= one[2]}
+    plain = not {key for _, key in beyond} & {"temperature", "laplacian", "loss"}
     sharper = [one["laplacian"][1][1] > 0 for one in tables.values()]
     return shown | {
-        "left": f"{zero} of {len(left)}",
+        "left": f"{len(left) - len(beyond)} of {len(left)}",
+        "beyond": "; ".join(f"{QUANTITIES[key]}, {of}: {bracketed(*one, '+.2f')}" for (of, key), one in beyond.items()),
         "left_sharp": bracketed(*tables["fixed LR"]["laplacian"][2], "+.2f"),
         "sharper": still(all(sharper), "sharper minima generalise better"),
-        "nothing_left": still(zero == len(left), "nothing is left at equal T"),
+        "nothing_left": still(plain, "nothing of it is left at equal temperature"),
     }
 
 
