@@ -10,7 +10,6 @@ SHOWN = {
     "unit-cifar": ("animals or vehicles, white", "s", "#56b4e9"),
     "unit-cifar-batch-64": ("the same, batch 64", "^", "#009e73"),
     "unit-cifar-classes": ("three classes, white", "v", "#cc79a7"),
-    "unit-cifar-epochs": ("the same, by epochs", "x", "#999999"),
     "unit-digits-raw": ("digits, raw", "o", "#d55e00"),
     "unit-cifar-raw": ("animals or vehicles, raw", "s", "#e69f00"),
     "unit-cifar-hidden": ("white, a hidden layer", "D", "#000000"),
