@@ -49,7 +49,7 @@ def draw(found):
         for axis, moment in zip(axes, moments, strict=True):
             axis.plot(heat, moment, marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words)
     for axis, label in zip(axes, ("Var L/(R T²)", "E|∇L|²/(T E ΔL)"), strict=True):
-        axis.axhline(1, color="0.6", lw=1, ls="--", zorder=0, label="Gibbs law of the loss")
+        axis.axhline(1, color="0.6", lw=1, ls="--", zorder=0, label="Gibbs law, low temperature")
         axis.set(xscale="log", yscale="log", xlabel="temperature T (nat)", ylabel=label)
         axis.yaxis.set_major_locator(plt.FixedLocator([1, 2, 5, 10, 20]))
         axis.yaxis.set_major_formatter("{x:g}")
