@@ -58,7 +58,9 @@ def matrix(found, words):
 
 def beside(found):
     """The harmonic prediction beside the measurement, and what it makes of a form that disagrees with a Gibbs law."""
-    head = ["experiment", *(f"{name}: {what}" for _, name in MOMENTS.values() for what in ("V10", "measured", "Gibbs"))]
+    head = ["experiment"]
+    for _, name in MOMENTS.values():
+        head += [f"{name}: {what}".replace("|", "\\|") for what in ("V10", "measured", "Gibbs")]
     rows = []
     for name, one in found.items():
         cells = [f"`{name}`"]
@@ -85,7 +87,9 @@ def drawn(found, shown, name):
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     for axis, (form, (_, label)) in zip(axes, MOMENTS.items(), strict=True):
         for one, (words, marker, ink) in shown.items():
-            axis.plot(*sides(found[one], form), marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words)
+            points = sides(found[one], form)
+            if len(points[0]):
+                axis.plot(*points, marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words)
         ends = np.array(axis.get_xlim())
         axis.plot(ends, ends, color="0.6", lw=1, zorder=0, label="predicted by V10")
         axis.axhline(1, color="0.6", lw=1, ls="--", zorder=0, label="Gibbs law of the loss")
