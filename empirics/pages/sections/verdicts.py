@@ -86,7 +86,8 @@ def _forest(verdicts: Any, several: bool) -> Forest:
         rows = [(line, row) for line in verdicts.lines for row in line.rows if row.kind == kind and _leads(row)]
         cards = []
         for line, row in rows:
-            alone = sum(one.claim == row.claim and one.protocol == row.protocol for _, one in rows) == 1
+            same = (row.claim, row.protocol, row.optimizer)
+            alone = sum((one.claim, one.protocol, one.optimizer) == same for _, one in rows) == 1
             name = line.title if alone else typeset(row.title).split(":")[0].split(",")[0]
             where = f", {where_words(row.protocol, row.optimizer)}" if several else ""
             cards.append(card(row, f"{name}{where} ({row.claim})"))
