@@ -203,6 +203,14 @@ def soft(found):
         mean = mean_of((one["variance"] / one[law]).mean(1))
         verdict = judge(1.0, mean.low, mean.high, MARGIN)[0]
         parts |= {f"{key}_ratio": shown(mean), f"{key}_verdict": verdict}
+    # Looked at after the runs: without the softest mode, which is no well at the mean direction of most runs.
+    for key, (one, law) in judged.items():
+        mean = mean_of((one["variance"] / one[law])[:, 1:].mean(1))
+        parts |= {f"{key}_others": shown(mean), f"{key}_others_verdict": judge(1.0, mean.low, mean.high, MARGIN)[0]}
+    left = epochs["epochs"] / epochs["independent"]
+    mean = mean_of((epochs["variance"] / plain["variance"] / left)[:, 1:].mean(1))
+    parts |= {"relative": shown(mean), "relative_verdict": judge(1.0, mean.low, mean.high, MARGIN)[0]}
+    parts["no_well"] = f"{(np.abs(plain['variance'] / plain['independent'] - 1)[:, 0] > 1).sum()} of {len(plain['lr'])}"
     steps = epochs["steps"]
     for rate in np.unique(plain["lr"]):
         chosen = [one["lr"] == rate for one in (plain, epochs)]
@@ -218,6 +226,7 @@ def soft(found):
             )
     ends = {words: (epochs["variance"] / plain["variance"])[:, k] for words, k in (("softest", 0), ("stiffest", -1))}
     parts |= {f"{words}_share": shown(mean_of(values)) for words, values in ends.items()}
+    parts["soft_share"] = shown(mean_of((epochs["variance"] / plain["variance"])[:, 1:4].mean(1)))
     above = [one["loss"] - one["bottom"] for one in (plain, epochs)]
     parts["above"] = shown(mean_of(above[1] / above[0]))
     parts["above_predicted"] = shown(mean_of(
