@@ -58,7 +58,8 @@ def at(one, rate):
 
 def values(one, rates, quantity, span):
     """Values of a quantity, an array per rate."""
-    found = np.asarray(QUANTITIES[quantity](one, span), dtype=float)
+    with np.errstate(invalid="ignore"):  # no logarithm: counted by `row_of`
+        found = np.asarray(QUANTITIES[quantity](one, span), dtype=float)
     return [found[at(one, rate)] for rate in rates]
 
 
@@ -108,7 +109,8 @@ def by_rate(sphere, free, span):
     for rate in RATES:
         cells = [f"{rate:.4g}", f"{achieved(free, rate).mean():.3f}"]
         for name in BY_RATE:
-            one = mean_difference(*(values(runs, [rate], name, span)[0] for runs in (sphere, free)))
+            both = (values(runs, [rate], name, span)[0] for runs in (sphere, free))
+            one = mean_difference(*(found[np.isfinite(found)] for found in both))
             cells.append(bracketed(one.value, *one.interval(), ".3f"))
         rows.append(cells)
     return table(["η_eff", "reached / intended", *BY_RATE], rows)

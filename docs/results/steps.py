@@ -21,7 +21,7 @@ from empirics.training.ensemble import Raw
 #: What is looked at, its words, and how often during the measured part.
 NETWORKS = {
     "digits": ("digits MLP", 2400),
-    "cifar-convnet-long": ("ConvNet, CIFAR-10", 400),
+    "cifar-convnet-orbits": ("ConvNet, CIFAR-10", 400),
 }
 NAMES = ("steps",)
 #: Where along the step slopes are taken, in steps; the two around 0 give the curvature at its start.
@@ -94,13 +94,19 @@ def along(ensemble, state, number, lr):
     return np.array(found), angle.double().numpy()
 
 
+def chosen_cells(grid):
+    """Pairs of lr and weight decay with the lowest, middle and highest product: of a square grid its diagonal."""
+    pairs = grid.pairs or tuple(zip(sorted(grid.lr), sorted(grid.weight_decay), strict=True))
+    first = {round(lr * decay, 6): (lr, decay) for lr, decay in reversed(pairs)}
+    ordered = [first[product] for product in sorted(first)]
+    return ordered[0], ordered[len(ordered) // 2], ordered[-1]
+
+
 def look(name):
-    """Lines of the coldest, middle and hottest cell of the grid's diagonal; all seeds of a cell in one."""
+    """Lines of three cells; all seeds of a cell in one."""
     words, looks = NETWORKS[name]
     experiment = Experiment.from_file(EXPERIMENTS / f"{name}.toml")
-    rates, decays = sorted(experiment.grid.lr), sorted(experiment.grid.weight_decay)
-    cells = [(rates[i], decays[i]) for i in (0, len(rates) // 2, -1)]
-    for rate, decay in cells:
+    for rate, decay in chosen_cells(experiment.grid):
         chosen = [run for run in experiment.runs if (run.lr, run.weight_decay) == (rate, decay)]
         ensemble, state = burnt_in(experiment, chosen)
         spacing = ensemble.times.snapshots * ensemble.times.spacing // looks
