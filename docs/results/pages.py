@@ -203,7 +203,9 @@ def _check_page(one):
 
 def _typed(one):
     """Decimals in the text of a page, outside queries, code and addresses, that are no setting of its experiments."""
-    prose = re.sub(r"```\w+\n.*?```|`[^`\n]+`|{{.*?}}|\]\([^)]*\)|https?://\S+|arXiv[: ]\S+", " ", one.text, flags=re.DOTALL)
+    prose = re.sub(
+        r"```\w+\n.*?```|`[^`\n]+`|{{.*?}}|\]\([^)]*\)|https?://\S+|arXiv[: ]\S+", " ", one.text, flags=re.DOTALL
+    )
     files = [EXPERIMENTS / f"{name}.toml" for name in one.names]
     settings = " ".join(path.read_text(encoding="utf-8") for path in files if path.exists())
     known = {float(number) for number in re.findall(r"\d+\.\d+", settings)} | {float(number) for number in one.typed}
