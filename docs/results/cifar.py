@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from digits import reduce, verdict_table
 from stored import SUMMARIES
-from tables import counts, directions, find, folded, save, span, svg_style, table, usable
+from tables import INKS, counts, directions, find, folded, save, span, svg_style, table, usable
 
 from empirics.claims.clusters import levels
 
@@ -23,7 +23,6 @@ GRIDS = {
 }
 #: Those that have been run.
 NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())
-INKS = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
 
 
 def orbits(stored):

@@ -256,9 +256,10 @@ def draw(found):
         left.plot(over, FORMS[one][0](over, 1.0, *given) - 1, style, lw=1, label=f"{one} (W = 1)")
     left.set(xscale="log", yscale="log", xlabel="V · 0.01/eps", ylabel="(pV/W − 1) W (nat)", ylim=(1e-3, 1))
     left.legend(frameon=False, fontsize=6)
-    for name, marker in zip(WIDE, "os", strict=True):
-        right.plot(found[name].dataset["effective_lr"], heat(found[name]), marker + "-", label=name)
+    for name, marker, words in zip(WIDE, "os", ("labels learnt by heart", "labels drawn afresh"), strict=True):
+        right.plot(found[name].dataset["effective_lr"], heat(found[name]), marker + "-", label=words)
     right.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most")
+    right.minorticks_off()
     right.legend(frameon=False, fontsize=7)
     save(figure, "departures")
 

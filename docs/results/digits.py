@@ -5,7 +5,7 @@ import re
 import any_optimiser
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import cell, counts, find, folded, reached, save, shown, span, svg_style, table, usable
+from tables import INKS, cell, counts, find, folded, reached, save, shown, span, svg_style, table, usable
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
@@ -192,7 +192,7 @@ def draw(found):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[2, 1])
     steps = [one[0] for one in series]
     names = ("log lr", "log wd", "difference")
-    for which, (name, ink) in enumerate(zip(names, ("#0b62ab", "#c2410c", "#0f766e"), strict=True)):
+    for which, (name, ink) in enumerate(zip(names, INKS, strict=False)):
         for part, (marker, style, words) in enumerate((("o", "-", "all neighbours"), ("s", "--", "Theiler window"))):
             found = [one[1 + part][which] for one in series]
             half = [(one.high - one.low) / 2 for one in found]
@@ -201,7 +201,7 @@ def draw(found):
             left.errorbar(steps, values, half, label=f"{name}, {words}", **looks)
     gas, path = reference_slopes(law("fixed-lr"))
     for values, words in ((gas, "cold gas"), (path, "path")):
-        for value, ink in zip(values, ("#0b62ab", "#c2410c"), strict=True):
+        for value, ink in zip(values, INKS, strict=False):
             left.axhline(value, color=ink, lw=0.8, ls=":")
             left.annotate(words, (steps[0], value), xytext=(2, 2), textcoords="offset points", fontsize=7, color=ink)
     left.set(xscale="log", xlabel="steps between snapshots", ylabel="slope of S/R")

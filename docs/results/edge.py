@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from edge_states import BATCHES, LOOKS, STEPS, looked
-from tables import folded, mean_interval, save, span, student, svg_style, table
+from tables import INKS, folded, mean_interval, save, span, student, svg_style, table
 
 LR = ("width-16-lr", "width-32-lr")
 NAMES = ("digits-edge", *LR)
@@ -120,7 +120,7 @@ def draw(found):
             "minibatch along its gradient, at the start of a step": ratio(stored.dataset),
             "the same, mean over the whole step": whole,
         }
-        for (words, values), ink in zip(curves.items(), ("#7c7c7c", "#c2410c", "#0b62ab"), strict=True):
+        for (words, values), ink in zip(curves.items(), (INKS[6], INKS[1], INKS[0]), strict=True):
             ax.plot(lr_wd, values, "o", ms=3.5, alpha=0.8, color=ink, label=words)
         ax.axhline(1, color="k", lw=0.8)
         ax.set(xscale="log", yscale="log", xlabel="lr·wd", title=title)

@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import bracketed, folded, save, student, svg_style, table
+from tables import INKS, bracketed, folded, save, student, svg_style, table
 
 from empirics.claims import judge
 from empirics.claims.fits import fit
@@ -25,7 +25,7 @@ BESIDE = {"grokking-noisy": "permutations, lasting noise", "grokking-undecayed":
 CONTROLS = ("grokking-float64", "grokking-float64-eps")
 FROZEN = ("frozen", "eps")  # what the text calls them
 NAMES = (*TASKS, *BESIDE, *CONTROLS)
-INK = ("#0b62ab", "#e08a5b", "#8fb8a8")
+INK = INKS[:3]
 
 STAGES = {
     "temperature": "T (nat)",

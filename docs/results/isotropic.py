@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import stored
 from paper import ISOTROPIC, excess, isotropic_rows, published, straight_lines, with_steps
-from tables import cell, folded, save, shown, svg_style, table
+from tables import INKS, cell, folded, save, shown, svg_style, table
 
 from empirics.claims import judge, tables_of
 from empirics.claims.curves import Curves
@@ -23,7 +23,7 @@ HEATED = ("momentum", "nesterov", "adamw", "adam-l2")
 OPTIMISERS = (*HEATED, "normalised-sgd", "signsgd")
 STUDIES = ("isotropic-processes", "homogeneous-gas")
 NAMES = (*(f"isotropic-{name}" for name in (*DIMENSIONS, "starts", *BROKEN, *OPTIMISERS)), *STUDIES)
-INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed", "#525252")
+INK = (*INKS[:4], INKS[6])
 
 
 def study(folder):

@@ -7,7 +7,7 @@ import numpy as np
 import regression_sgd
 import stored
 from regression_sgd import GROUPS, Quadratic, Regression, self_consistent, simulate
-from tables import save, shown, svg_style, table
+from tables import INKS, save, shown, svg_style, table
 
 from empirics.claims import judge
 from empirics.claims.fits import Estimate, jackknife
@@ -21,7 +21,7 @@ STEEPNESS = (0.02, 0.2, 1.0)  # eta x the largest curvature
 SIMULATED = {"chains": 512, "burn_in": 2_500, "steps": 6_000}
 BATCH, REAL_STEEPNESS = 4, (0.2, 0.4, 0.7, 1.0)
 REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
-INK = ("#0b62ab", "#c2410c", "#0f766e", "#7c3aed")
+INK = INKS[:4]
 NAMES = ("regression",)
 #: Judged columns of the table of real data.
 WORDS_OF = {"covariance": 3, "circulation": 6}

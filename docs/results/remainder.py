@@ -4,12 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 from remainder_networks import SETTINGS
-from tables import cell, counts, find, folded, save, span, svg_style, table, weights
+from tables import INKS, cell, counts, find, folded, save, span, svg_style, table, weights
 
 from empirics.claims import claims, tables_of
 from empirics.claims.gas import whatever_the_loss
 
-INK = {"none": "#525252", "biases": "#7c3aed", "affine": "#0b62ab", "head": "#c2410c", "control": "#0f766e"}
+INK = dict(zip(("affine", "head", "control", "biases", "none"), (*INKS[:4], INKS[6]), strict=True))
 
 #: Controls of docs/results/controls.md that are not scale-invariant either, on the whole grid of digits.toml.
 CONTROLS = ("control-affine", "control-eps")

@@ -9,7 +9,7 @@ import torch
 from epochs import share_left
 from scipy import stats
 from stored import EXPERIMENTS
-from tables import find, save, shown, svg_style, table, usable
+from tables import INKS, find, save, shown, svg_style, table, usable
 
 import empirics
 from empirics import Experiment
@@ -242,14 +242,14 @@ def draw(found):
     """Variances of all modes over those of independent minibatches, over curvature."""
     svg_style("seeds")
     figure, axis = plt.subplots(figsize=(6, 3.6))
-    for (words, name), ink in zip(SOFT.items(), ("#525252", "#0b62ab"), strict=True):
+    for (words, name), ink in zip(SOFT.items(), (INKS[6], INKS[0]), strict=True):
         one = of_modes(found[name])
         x, y = one["moved"] * one["steps"], one["variance"] / one["independent"]
         axis.plot(x.ravel(), y.ravel(), "o", ms=3, alpha=0.7, color=ink, label=f"measured, {words}")
     fine = np.geomspace(0.1, 60, 200)
     steps = int(one["steps"])
     law = [share_left(a, a, steps, 8 * steps) for a in fine / steps]
-    axis.plot(fine, law, color="#c2410c", label="predicted, by epochs")
+    axis.plot(fine, law, color=INKS[1], label="predicted, by epochs")
     axis.axhline(1, color="#999", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="curvature × effective learning rate × steps per epoch")
     axis.set(ylabel="variance / that of independent minibatches")

@@ -11,7 +11,7 @@ import numpy as np
 import stored
 import torch
 from stored import EXPERIMENTS
-from tables import save, svg_style, table
+from tables import INKS, save, svg_style, table
 from tiny_states import burnt_in, step_gradient
 
 from empirics import Experiment
@@ -152,7 +152,7 @@ def draw(found):
     names = list(dict.fromkeys(line.network for line in lines))
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names), 2.7), sharey=True)
     for axis, name in zip(np.atleast_1d(axes), names, strict=True):
-        for line, colour in zip([one for one in lines if one.network == name], ("C0", "C1", "C3"), strict=True):
+        for line, colour in zip([one for one in lines if one.network == name], INKS, strict=False):
             axis.plot(PLACES[1:-1], line.shape.mean(0)[1:-1], color=colour, label=f"{line.angle:.2f} rad")
         axis.plot([0, 1], [-1, 1], color="0.5", ls="--", lw=0.8)
         axis.axhline(0, color="0.8", lw=0.8)

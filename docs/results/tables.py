@@ -192,6 +192,11 @@ def write(name, **parts):
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
+#: Okabe and Ito's colours, which the colour-blind can tell apart: blue, vermilion, green, purple, orange, sky, grey.
+INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
+mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=INKS)
+
+
 def svg_style(salt):
     """Looks of SVG figures; with the salt the same figure is the same file."""
     mpl.rcParams |= {"svg.hashsalt": salt, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}

@@ -1,16 +1,16 @@
 """Networks small enough to mix: how the Gibbs claims fail, and that V10, which knows wells alone, has none there."""
 
 import matplotlib.pyplot as plt
-from tables import cell, directions, find, folded, reached, save, section, svg_style, table, usable
+from tables import INKS, cell, directions, find, folded, reached, save, section, svg_style, table, usable
 from unit import FORMS
 
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
-    "tiny-rms": ("its own noise", "o", "#d55e00"),
-    "tiny-rms-tanh": ("tanh", "^", "#cc79a7"),
+    "tiny-rms": ("its own noise", "o", INKS[1]),
+    "tiny-rms-tanh": ("tanh", "^", INKS[3]),
     "tiny-layer": ("LayerNorm", "v", "#000000"),
-    "tiny-rms-added-90": ("isotropic noise added, 0.9 of all", "s", "#0072b2"),
-    "tiny-rms-added-99": ("isotropic noise added, 0.99 of all", "D", "#009e73"),
+    "tiny-rms-added-90": ("isotropic noise added, 0.9 of all", "s", INKS[0]),
+    "tiny-rms-added-99": ("isotropic noise added, 0.99 of all", "D", INKS[2]),
 }
 NAMES = tuple(SHOWN)
 

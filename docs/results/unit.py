@@ -2,17 +2,17 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import cell, directions, find, folded, reached, save, section, svg_style, table
+from tables import INKS, cell, directions, find, folded, reached, save, section, svg_style, table
 
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
-    "unit-digits": ("even or odd digits, white", "o", "#0072b2"),
-    "unit-cifar": ("animals or vehicles, white", "s", "#56b4e9"),
-    "unit-cifar-batch-64": ("the same, batch 64", "^", "#009e73"),
-    "unit-cifar-classes": ("three classes, white", "v", "#cc79a7"),
-    "unit-cifar-epochs": ("the same, by epochs", "x", "#999999"),
-    "unit-digits-raw": ("digits, raw", "o", "#d55e00"),
-    "unit-cifar-raw": ("animals or vehicles, raw", "s", "#e69f00"),
+    "unit-digits": ("even or odd digits, white", "o", INKS[0]),
+    "unit-cifar": ("animals or vehicles, white", "s", INKS[5]),
+    "unit-cifar-batch-64": ("the same, batch 64", "^", INKS[2]),
+    "unit-cifar-classes": ("three classes, white", "v", INKS[3]),
+    "unit-cifar-epochs": ("the same, by epochs", "x", INKS[6]),
+    "unit-digits-raw": ("digits, raw", "o", INKS[1]),
+    "unit-cifar-raw": ("animals or vehicles, raw", "s", INKS[4]),
     "unit-cifar-hidden": ("white, a hidden layer", "D", "#000000"),
 }
 NAMES = tuple(SHOWN)

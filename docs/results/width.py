@@ -5,7 +5,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 import numpy as np
 from edge import product, rate, ratio
-from tables import bracketed, directions, folded, mean_interval, save, svg_style, table, weights
+from tables import INKS, bracketed, directions, folded, mean_interval, save, svg_style, table, weights
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -16,9 +16,8 @@ NAMES = (*ELR, *LR)
 WIDTHS = (8, 16, 32, 64)
 PROTOCOLS = {"fixed-elr": "fixed ELR", "fixed-lr": "fixed LR"}
 CLASSES = 10
-COLOURS = dict(
-    zip(REGIMES, ("0.75", "tab:pink", "tab:red", "tab:blue", "tab:orange", "tab:green", "tab:olive"), strict=True)
-)
+COLOURS = dict(zip(REGIMES, ("0.6", INKS[3], INKS[1], INKS[5], INKS[4], INKS[2], INKS[6]), strict=True))
+MARKERS = dict(zip(REGIMES, "xP^vDos", strict=True))
 #: Forms of V1 and V3 that are shown for each regime.
 FORMS = {"V1 slope": ("V1", "symmetry"), "V1 formula": ("V1", "physics"), "V3, spline": ("V3", "symmetry")}
 #: The noise is looked at from this share of the run on: after the warm-up, the burn-in included.
@@ -155,13 +154,14 @@ def _draw_map(found):
         for value in np.unique(knob):
             here = sorted((labels[i] for i in np.flatnonzero(knob == value)), key=REGIMES.index)
             places = np.log2(int(width)) + 0.8 * ((np.arange(len(here)) + 0.5) / len(here) - 0.5)
-            ax.scatter([value] * len(here), places, s=130 / len(here), marker="s", c=[COLOURS[n] for n in here])
+            for place, name in zip(places, here, strict=True):
+                ax.scatter(value, place, s=110 / len(here), marker=MARKERS[name], color=COLOURS[name])
     for ax, title in zip(axes, PROTOCOLS.values(), strict=True):
         ax.set(xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr·wd")
         ax.set(ylim=(1.4, 6.6))
         ax.set_yticks(np.log2(WIDTHS), WIDTHS)
     shown = [n for n in REGIMES if any(n in one.more["width"]["regime"] for one in found.values())]
-    handles = [plt.Line2D([], [], marker="s", ls="", color=COLOURS[n], label=n) for n in shown]
+    handles = [plt.Line2D([], [], marker=MARKERS[n], ls="", color=COLOURS[n], label=n) for n in shown]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(shown), fontsize=8)
     save(figure, "width-map", bbox_inches="tight")
 
