@@ -1,7 +1,6 @@
 """The README's examples print what they show; the long experiment in them is exchanged for a tiny one."""
 
 import re
-import shlex
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from tiny import TINY
-
-from empirics import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -44,24 +41,13 @@ def test_scripts_that_show_their_output_print_it():
 
 
 def without_noise(text):
-    """A text without what rounding, and another processor, may change: residuals, and counts of steps to go."""
-    return re.sub(r"differ by \S+|about \d+ steps", "", text)
+    """A text without what rounding, and another processor, may change: residuals, and what training came to."""
+    return re.sub(r"differ by \S+|at \d+ %|about [\d,]+ steps", "", text)
 
 
 def test_the_experiment(tiny, tmp_path):
     (text,) = [text for language, text in BLOCKS if language == "python" and "experiments/" in text]
     assert "Maxwell relation" in run(tiny(text))
-    assert (tmp_path / "runs" / "report.html").exists()
-
-
-def test_command_line(tiny, tmp_path):
-    text = "".join(text for language, text in BLOCKS if language == "sh" and "thermo-theory" in text)
-    lines = [line for line in tiny(text).splitlines() if line]
-    assert len(lines) == 3
-    for line in lines:
-        program, *words = shlex.split(line)
-        assert program == ".venv/bin/thermo-theory"
-        assert cli.main(words) == 0
     assert (tmp_path / "runs" / "report.html").exists()
 
 
