@@ -7,6 +7,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from empirics.claims import CLAIMS
 from thermo_theory import interactive
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.symbols import REAL, glossary
@@ -24,6 +25,18 @@ class Symbols(SphinxDirective):
             domain = "" if info.domain is REAL else str(info.domain)
             cells = [f"${to_latex(symbol)}$", f"`{info.argument}`", info.meaning, info.unit, domain, info.twin]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+class Claims(SphinxDirective):
+    """``{claims}``: the claims with their names and what each says, the first sentence of its description."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        lines = ["| claim | what it says |", "|---|---|"]
+        for one in CLAIMS:
+            first = (type(one).__doc__ or "").split("\n\n")[0].replace("``", "`").replace("\n", " ").replace("|", "\\|")
+            lines.append(f"| {one.label} | {' '.join(first.split())} |")
         return self.parse_text_to_nodes("\n".join(lines))
 
 
@@ -61,6 +74,7 @@ def write_page(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them."""
     app.add_directive("symbols", Symbols)
+    app.add_directive("claims", Claims)
     app.add_directive("live-gas", LiveGas)
     app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
