@@ -73,6 +73,10 @@ def surfaces():
 
 
 # ------------------------------------------------------------------------------------------------------- all runs
+#: Of a grid with more runs every second, third, ... is drawn, so that the page stays light.
+MOST = 60
+
+
 def grids():
     """Return, for every summary with runs, their places in the p-V plane and their temperatures times R."""
     found = []
@@ -84,7 +88,7 @@ def grids():
         protocol, optimizer = str(runs["protocol"][0]), str(runs["optimizer"][0])
         try:
             pressure, volume, constant = state(law(protocol, optimizer))
-        except LookupError:
+        except (LookupError, ValueError):
             continue  # no equation of state is derived
         d = content["attrs"]["dimension"]
         with np.errstate(invalid="ignore"):
@@ -97,13 +101,15 @@ def grids():
         rate = "lr" if "lr" in runs else "effective_lr"
         keep = np.all([np.isfinite(one) & (one > 0) for one in (*place, heat)], axis=0)  # all are shown as logarithms
         keep &= np.char.not_equal(runs["status"].astype(str), "diverged")
-        if not keep.any():
+        keep = np.flatnonzero(keep)
+        if not keep.size:
             continue
+        keep = keep[:: -(-keep.size // MOST)]
         found.append({
             "name": path.stem, "protocol": protocol, "optimizer": optimizer,
             "ok": [int(x) for x in (runs["status"][keep] == "ok")],
             "R": constant(d=d),
-            **{key: rounded(value[keep], 4) for key, value in
+            **{key: rounded(value[keep], 3) for key, value in
                {"p": place[0], "V": place[1], "RT": heat, "rate": runs[rate]}.items()},
         })  # fmt: skip
     return {

@@ -12,7 +12,7 @@ def pages_of(names):
     """Which page shows an experiment: of those that name it, the one with the fewest experiments."""
     import pages  # which imports this file
 
-    others = [pages.page(name) for name in pages.every_page() if name not in ("verdicts", "README")]
+    others = [pages.page(name) for name in pages.every_page() if name not in ("verdicts", *pages.ELSEWHERE)]
     shown = {name: one.name for one in sorted(others, key=lambda one: -len(one.names)) for name in one.names}
     return {name: shown[name] for name in names if name in shown}
 
