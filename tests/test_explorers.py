@@ -89,6 +89,6 @@ def test_places_are_those_of_the_summaries(explorers):
         assert min(*one["p"], *one["V"], *one["RT"], 1) > 0, one["name"]
     (grid,) = [one for one in explorers.grids()["grids"] if one["name"] == "digits"]
     runs = explorers.summary("digits")["runs"]
-    assert grid["p"] == pytest.approx(runs["weight_decay"], rel=1e-3)
-    assert grid["V"] == pytest.approx(runs["radius_sq"] / 2, rel=1e-3)
-    assert grid["RT"] == pytest.approx(600 * runs["temperature"], rel=1e-3)  # R = 1,200 directions/2
+    assert grid["p"] == pytest.approx(runs["weight_decay"], rel=5e-3)
+    assert grid["V"] == pytest.approx(runs["radius_sq"] / 2, rel=5e-3)
+    assert grid["RT"] == pytest.approx(600 * runs["temperature"], rel=5e-3)  # R = 1,200 directions/2

@@ -124,18 +124,6 @@ def test_numbers_with_intervals(script):
     assert tables.table(["a", "b"], [["1", ""]]) == ["| a | b |", "|---|---|", "| 1 |  |"]
 
 
-def test_the_command_line_is_the_same_for_all_scripts(script, monkeypatch, tmp_path):
-    tables = script("tables")
-    monkeypatch.setattr(sys, "argv", ["script", "--runs", str(tmp_path), "--as-is", "--seeds", "5", "4"])
-    given = tables.asked(seeds={"type": int, "nargs": 2})
-    assert (given.runs, given.as_is, given.seeds) == (tmp_path, True, [5, 4])
-    found, lines = tables.available(["digits"], given)
-    assert found == []
-    assert "`digits`" in lines[2]
-    given.as_is = False
-    assert tables.available(["digits"], given) == (["digits"], [])
-
-
 def small():
     """A grid of digits that takes a second."""
     digits = Experiment.from_file(EXPERIMENTS / "digits.toml")
@@ -163,25 +151,6 @@ def test_every_form_that_a_table_shows_is_one_that_the_claims_have(script, verdi
         assert script("tables").find(verdicts, claim, words) is not None, (claim, words, [v.title for v in verdicts])
     if name == "digits":
         assert {script(name).form_of(one) for one in verdicts} == set(forms)
-
-
-def test_a_page_is_its_text_with_every_part_in_its_place(script, monkeypatch, tmp_path):
-    tables = script("tables")
-    monkeypatch.setattr(tables, "HERE", tmp_path)
-    (tmp_path / "words").mkdir()
-    (tmp_path / "words" / "page.md").write_text("# Of {{ n }}\n\n{{ table }}\n\n{{ none }}\n\nEnd.\n", encoding="utf-8")
-    tables.write("page", n="two", table=iter(["| a |", "| b |"]), none=[])
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == "# Of two\n\n| a |\n| b |\n\nEnd.\n"
-    with pytest.raises(ValueError, match=r"words/page\.md .* differ in more, none"):
-        tables.write("page", n="two", table=[], more=[])
-
-
-@pytest.mark.parametrize("page", sorted(path.stem for path in PAGES.glob("*.md")))
-def test_a_page_says_what_its_text_says(page):
-    text = (PAGES / "words" / f"{page}.md").read_text(encoding="utf-8")
-    pieces = [re.escape(piece.strip()) for piece in re.split(r"{{ \w+ }}", text)]
-    written = (PAGES / f"{page}.md").read_text(encoding="utf-8").strip()
-    assert re.fullmatch(r"\s*.*?\s*".join(pieces), written, re.DOTALL)
 
 
 # ----------------------------------------------------------------------------------------- the paper, claim by claim

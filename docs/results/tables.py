@@ -1,6 +1,5 @@
-"""What the scripts of the result pages share: the command line, runs and verdicts, numbers, tables and figures."""
+"""What the scripts of the result pages share: numbers, tables and figures."""
 
-import argparse
 import re
 from pathlib import Path
 
@@ -9,50 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-import empirics
-
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
 EXPERIMENTS = HERE.parents[1] / "experiments"
 
 #: Signs of the verdicts in a cell.
 MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "·"}
-
-
-# ------------------------------------------------------------------------------------------------------- what is asked
-def asked(**more):
-    """The command line: `runs`, the folder of runs, and `as_is`, to run nothing and show what is there.
-
-    Parameters
-    ----------
-    **more : dict
-        Further options by name, each with the arguments of ``add_argument``.
-    """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are, or will be")
-    parser.add_argument("--as-is", action="store_true", help="run nothing: judge what is finished, list the rest")
-    for name, settings in more.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-    return parser.parse_args()
-
-
-def finished(name, folder):
-    """Whether an experiment has been run to its end."""
-    return (folder / name).exists() and empirics.status(folder / name).finished
-
-
-def available(names, given):
-    """Names of the experiments to show, and lines that name those that are missing and are not to be run."""
-    found = [name for name in names if not given.as_is or finished(name, given.runs)]
-    listed = ", ".join(f"`{name}`" for name in names if name not in found)
-    return found, ["## Not run", "", f"Their files are there, no results: {listed}.", ""] if listed else []
-
-
-def judged(name, folder):
-    """Run an experiment, or read it if it is there: its results, the verdicts that were reached, and notes."""
-    runs = empirics.run(EXPERIMENTS / f"{name}.toml", folder / name)
-    verdicts = empirics.compare(runs)
-    return runs, [one for one in verdicts if one.verdict != "not measured"], verdicts.notes
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -161,34 +122,6 @@ def passed(verdicts):
     """Claims with a form that says something, is no identity, and agrees."""
     found = sorted({one.claim for one in verdicts if one.verdict == "agrees" and one.kind != "identity"})
     return ", ".join(found) or "none"
-
-
-def filled(name, **parts):
-    """A page: its text, words/NAME.md, with what was measured in place of each ``{{ part }}``.
-
-    Parameters
-    ----------
-    name : str
-        Of the page, without its ending.
-    **parts : str or iterable of str
-        Words, or lines, for every part that the text names; a part without lines leaves no gap.
-
-    Raises
-    ------
-    ValueError
-        If a part has no place in the text, or a place no part.
-    """
-    text = (HERE / "words" / f"{name}.md").read_text(encoding="utf-8")
-    if unlike := set(re.findall(r"{{ (\w+) }}", text)) ^ parts.keys():
-        raise ValueError(f"words/{name}.md and what is measured for it differ in {', '.join(sorted(unlike))}")
-    given = {part: lines if isinstance(lines, str) else "\n".join(lines) for part, lines in parts.items()}
-    page = re.sub(r"{{ (\w+) }}", lambda part: given[part[1]], text)
-    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
-
-
-def write(name, **parts):
-    """Write a page, as `filled` fills it."""
-    (HERE / f"{name}.md").write_text(filled(name, **parts), encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------- figures

@@ -17,7 +17,7 @@ from empirics.claims.verdict import KINDS
 from thermo_theory import ASSUMPTIONS, FixedLR, derive
 
 #: Where a kind may stand by itself: what kinds are, and claims of the user's own.
-WORDS_OF_KINDS = {"base.py", "guard.py", "own.py", "verdict.py", "verdicts.py", "ground.py"}
+WORDS_OF_KINDS = {"base.py", "guard.py", "overview.py", "own.py", "verdict.py", "verdicts.py", "ground.py"}
 
 
 def typed(call):

@@ -204,7 +204,7 @@ def test_several_optimisers_in_one_table():
     together = compare(xr.concat(tables, "run"))
     alone = [row for table in tables for row in compare(table)]
     assert [(row.title, row.measured) for row in together] == [(row.title, row.measured) for row in alone]
-    assert any(note.startswith("fixed-lr, adamw: V0") for note in together.notes)
+    assert any(note.startswith("fixed-lr, adamw: ") for note in together.notes)
 
 
 def test_an_imported_table_is_not_given_the_balance_and_temperature_of_sgd(tmp_path):

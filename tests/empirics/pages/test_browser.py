@@ -44,7 +44,7 @@ addEventListener("load", () => {{
       width: root.clientWidth, scroll: root.scrollWidth, wide, closed, first,
       sections: [...page.querySelectorAll("main > *")].filter(p => p.offsetHeight > 60).map(p => p.id),
       claims: [...page.querySelectorAll("details[id]:not(main > *)")].map(p => p.id),
-      cards: [...page.querySelectorAll(".card")].map(part => [part.querySelector("h4, h5").innerText,
+      cards: [...page.querySelectorAll(".card")].map(part => [part.querySelector("h4, h5, h6").innerText,
         part.querySelector(".word").innerText.trim(), [...part.querySelectorAll("data")].map(one => +one.value)]),
       figures: [...page.querySelectorAll(".figures svg")].map(part => {{
         const box = part.getBoundingClientRect(), ink = part.getBBox();

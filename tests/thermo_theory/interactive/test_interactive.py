@@ -195,9 +195,10 @@ def test_fast_schedules_lag_as_their_equation_of_motion_has_it(_, moved):
         if v["optimizer"] != "sgd":
             assert seen["late"] is None
             continue
-        if (
-            v["process"] == "adiabat" or v["eta"] * v["lam"] > 1
-        ):  # no power law between the ends; or settled in every stretch
+        if v["process"] == "adiabat":  # no power law between the ends
+            continue
+        if max(v["eta"] / start**2, v["eta"] * v["lam"]) > 0.1:  # a warning stands in its place
+            assert seen["late"] is None
             continue
         ends = {name: seen["state"][name] for name in ("eta", "lam")}
 
