@@ -104,6 +104,7 @@ NETWORKS: dict[str, dict[str, str]] = {
         "protocol": "fixed-sphere",
         "optimizer": "momentum",
     },
+    "unit": {"model": 'name = "unit"', "protocol": "fixed-elr"},
     "own module, frozen head": {"model": 'name = "own"\nfile = "own.py"'},
     "own module, trained head": {"model": 'name = "own"\nfile = "own.py"\nremainder = "train"', "optimizer": "lamb"},
 }
@@ -124,6 +125,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "halves, more noise": {"training": "halves = true\nnoise_gain = 2.0"},
     "isotropic noise": {"training": "isotropic_noise = 0.5"},
     "shared minibatches": {"training": 'minibatches = "shared"'},
+    "minibatches by epochs": {"training": 'minibatches = "epochs"'},
     "probes of the Hessian": {"measure": "hessian_probes = 2"},
     "probes of the Hessian, halves": {"training": "halves = true", "measure": "hessian_probes = 1\nhessian_every = 2"},
     "label noise": {"data": f"{FLAT}\nlabel_noise = 0.2"},
