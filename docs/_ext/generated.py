@@ -1,6 +1,7 @@
 """What of the site is made from the code at every build: the table of symbols, and the live gas."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from docutils import nodes
@@ -8,10 +9,13 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from empirics.claims import CLAIMS
-from thermo_theory import interactive
+from thermo_theory import FixedELR, FixedLR, FixedSphere, interactive
 from thermo_theory.engine.printing import to_latex
+from thermo_theory.protocols import OPTIMIZERS, Protocol
 from thermo_theory.symbols import REAL, glossary
 
+#: Formulas of the cheat sheet: attributes of a protocol.
+CENTRAL = ("radius", "temperature", "ideal_gas_law", "relaxation_time", "maxwell", "angle")
 HEAD = ("symbol", "argument", "meaning", "unit", "domain", "twin")
 
 
@@ -38,6 +42,30 @@ class Claims(SphinxDirective):
             first = (type(one).__doc__ or "").split("\n\n")[0].replace("``", "`").replace("\n", " ").replace("|", "\\|")
             lines.append(f"| {one.label} | {' '.join(first.split())} |")
         return self.parse_text_to_nodes("\n".join(lines))
+
+
+class Formulas(SphinxDirective):
+    """``{formulas}``: the central formulas of every protocol, and under every optimiser, each with what it assumes."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table for every formula."""
+        lines = []
+        for name in CENTRAL:
+            lines += [f"## {name.replace('_', ' ').capitalize()}", "", "| | formula | assumes |", "|---|---|---|"]
+            for title, protocol in self.protocols():
+                try:
+                    formula = getattr(protocol, name)
+                except LookupError:  # not derived for it
+                    continue
+                lines.append(f"| {title} | ${formula.latex()}$ | {', '.join(formula.assumptions)} |")
+            lines.append("")
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+    def protocols(self) -> Iterator[tuple[str, Protocol]]:
+        """Yield the three protocols, then fixed LR under every other optimiser."""
+        yield from ((str(one), one) for one in (FixedLR, FixedELR, FixedSphere))
+        for key, (title, _) in OPTIMIZERS.items():
+            yield f"fixed LR, {title}", FixedLR.with_optimizer(key)
 
 
 class LiveGas(SphinxDirective):
@@ -75,6 +103,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register them."""
     app.add_directive("symbols", Symbols)
     app.add_directive("claims", Claims)
+    app.add_directive("formulas", Formulas)
     app.add_directive("live-gas", LiveGas)
     app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
