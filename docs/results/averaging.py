@@ -17,8 +17,8 @@ from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, ef
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
 
-#: Splits of the digits for the best rate, and the decimal logarithm of two rates' ratio that counts as no difference.
-SPLITS = range(1, 7)
+#: Splits of the digits for the best rate, those that were judged first and those that decide, and the decimal logarithm of two rates' ratio that counts as no difference.
+FIRST, AGAIN = range(1, 7), range(7, 19)
 SAME_RATE = 0.1
 
 #: Steps of L-BFGS.
@@ -216,10 +216,10 @@ def rate_experiment(split):
     return replace(base, name=f"{base.name}-{split}", data=replace(base.data, test_seed=split))
 
 
-def best_rates(folder):
+def best_rates(folder, splits):
     """Test losses of single snapshots and of averages of all of a run's, as the page keeps them: (split, 2, rate)."""
     rates, losses = None, []
-    for split in SPLITS:
+    for split in splits:
         asked = rate_experiment(split)
         runs = empirics.run(asked, folder / asked.name, progress=False)
         found, of_run = large(runs, (LARGE[0], LARGE[-1])), runs.dataset["effective_lr"].values

@@ -106,7 +106,8 @@ def temperature_table(grids):
 # -------------------------------------------------------------------------------------------------------------- study
 def study(folder):
     """Train under every schedule and on every split, and store the losses."""
-    more = {"schedules": schedules.study(folder), "rates": averaging.best_rates(folder)}
+    more = {"schedules": schedules.study(folder), "rates": averaging.best_rates(folder, averaging.FIRST)}
+    more["rates again"] = averaging.best_rates(folder, averaging.AGAIN)
     sources = (EXPERIMENTS / "schedules.toml", EXPERIMENTS / "averaging-rates.toml", schedules.__file__)
     record_study(STUDY, more, sources)
 
@@ -262,6 +263,7 @@ def parts(found):
     return (
         headline(found)
         | averaging.best_rate(kept["rates"])
+        | {f"again_{name[5:]}": words for name, words in averaging.best_rate(kept["rates again"]).items()}
         | averaging.ranges(basin.dataset, basin.more["generalisation"])
         | of_schedules(kept["schedules"])
         | of_averages(found[AVERAGED])
