@@ -17,7 +17,8 @@ from empirics.steering.averaging import ENOUGH, SphereAverage, averaged_loss, ef
 TINY = (1, 2, 4, 8, 16, 32, 64)
 LARGE = (1, 4, 16, 64)
 
-#: Splits of the digits for the best rate, those that were judged first and those that decide, and the decimal logarithm of two rates' ratio that counts as no difference.
+#: Splits of the digits for the best rate, judged first and by themselves afterwards; and the decimal logarithm of two
+#: rates' ratio that counts as no difference.
 FIRST, AGAIN = range(1, 7), range(7, 19)
 SAME_RATE = 0.1
 
