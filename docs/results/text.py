@@ -10,12 +10,12 @@ from empirics.claims.protocol import effective_lr
 from empirics.data.loading import load
 from empirics.measure import mean_difference, pooled_difference
 
-NAMES = ("text", "text-elr")
+NAMES = ("text", "text-elr", "text-lr")
 
 # As it stood before the runs: mean over the shared rates of the difference of the mean losses, text-elr less text.
 MARGIN = 0.05  # nat
 SHARED = 10.0 ** np.array([-3.25, -3.0, -2.75])
-WHAT = {"text": "on the sphere", "text-elr": "fixed ELR"}
+WHAT = {"text": "on the sphere", "text-elr": "fixed ELR", "text-lr": "fixed LR"}
 
 
 def reduce(runs):
