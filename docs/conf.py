@@ -52,6 +52,7 @@ numpydoc_xref_param_type = False
 html_theme = "furo"
 html_title = "thermo-theory"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -130,7 +130,7 @@ class Update:
     def _checked(self, text: str) -> Update:
         moved = {name for name, _ in self.statements}
         if "w" not in moved:
-            raise UpdateError(f"{text!r} does not say how the weights move: it needs a statement w = ...")
+            raise UpdateError(f"{text!r} does not say how the weights move: it needs a statement that begins with w =")
         if "g" not in {name for _, term in self.statements for name in term.names()}:
             raise UpdateError(f"{text!r} does not use the gradient g of the minibatch")
         meaning: dict[str, Any] = dict(self.symbols)

@@ -374,7 +374,7 @@ def test_nothing_is_executed(text: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "needs a statement w"),
+        ("", "needs a statement that begins with w ="),
         ("v = g", "does not say how the weights move"),
         ("w = w - eta*lam*w", "does not use the gradient g"),
         ("w = w - eta*(", r"eta\*\("),
