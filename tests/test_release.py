@@ -102,7 +102,7 @@ def test_the_commands_are_used_away_from_the_source(python, tmp_path):
         assert "Usage" in done(program, *words, cwd=tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY)
     done(program, "run", "tiny.toml", "--out", "runs", cwd=tmp_path, OMP_NUM_THREADS="1")
-    assert "Norm balance" in done(program, "compare", "runs", cwd=tmp_path)
+    assert "Radius law" in done(program, "compare", "runs", cwd=tmp_path)
     done(program, "report", "runs", "--out", "page.html", cwd=tmp_path)
     assert "<main>" in (tmp_path / "page.html").read_text()
 
