@@ -191,7 +191,7 @@ class Claim(ABC):
         unasked = table.unasked() if row.kind == "physics" else ""
         gate = ((table.gate() or unasked) if gated else "") or refused
         if gate:
-            verdict, reason = "refused", gate
+            verdict, reason = "refused", f"{gate}; {estimate.why}" if estimate.why else gate
         elif gated and not table.gated:
             reason += "; whether the runs were stationary is not measured"
         return replace(
