@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from plain_network import Network
-from tables import EXPERIMENTS, directions, student, table
+from stored import EXPERIMENTS
+from tables import directions, student, table
 
 import empirics
 from empirics import Experiment

@@ -15,7 +15,8 @@ import dataclasses
 
 import numpy as np
 from plain_network import Network
-from tables import EXPERIMENTS, student, table
+from stored import EXPERIMENTS
+from tables import student, table
 
 import empirics
 from empirics import Experiment

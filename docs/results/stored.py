@@ -16,7 +16,7 @@ import xarray as xr
 
 import empirics
 from empirics import Experiment
-from empirics.claims.verdict import Verdict
+from empirics.claims.verdicts import verdict_of
 from empirics.running import provenance
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ def load(name):
     if not path.exists():
         raise ValueError(f"{name}: docs/results/summaries has none of this name; `make measure-PAGE` writes it")
     content = json.loads(path.read_text(encoding="utf-8"))
-    found = Stored(**content | {"verdicts": [_verdict(row) for row in content["verdicts"]]})
+    found = Stored(**content | {"verdicts": [verdict_of(row | {"needs": ()}) for row in content["verdicts"]]})
     if found.name != name:
         raise ValueError(f"{name}: the summary of this name is that of {found.name}")
     if found.toml and (changed := Experiment.from_file(EXPERIMENTS / f"{name}.toml").difference(found.experiment)):
@@ -99,12 +99,6 @@ def load(name):
     for one in found.verdicts:
         _check(name, one)
     return found
-
-
-def _verdict(row):
-    numbers = ("measured", "low", "high", "margin", "margin_needed", "p_value")
-    given = {key: np.nan if key in numbers and value is None else value for key, value in row.items()}
-    return Verdict(**given | {"other_forms": tuple(row["other_forms"])})
 
 
 def _check(name, one):

@@ -8,12 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
+from empirics.claims import overview
+
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
-EXPERIMENTS = HERE.parents[1] / "experiments"
 
-#: Signs of the verdicts in a cell.
-MARKS = {"agrees": "✓", "disagrees": "✗", "inconclusive": "?", "refused": "⊘", "not measured": "·"}
+#: Signs of the verdicts in a cell, those of a terminal but for a smaller one where there is nothing.
+MARKS = overview.MARKS | {"not measured": "·"}
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -102,6 +103,15 @@ def table(head, rows):
 def folded(title, lines):
     """Lines of a block that is closed until a reader opens it."""
     return ["<details>", f"<summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
+def matrix(found, words, forms):
+    """Lines of a table: an experiment each, with its description, directions, and forms (claim, title, head)."""
+    rows = []
+    for name, one in found.items():
+        cells = (cell(find(one.verdicts, *asked)) for *asked, _ in forms)
+        rows.append([f"`{name}`", words[name], str(directions(one.dataset)), *cells])
+    return table(["experiment", "", "m", *(head for *_, head in forms)], rows)
 
 
 def section(stored, verdicts):

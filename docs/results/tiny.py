@@ -1,7 +1,7 @@
 """Networks small enough to mix: how the Gibbs claims fail, and that V10, which knows wells alone, has none there."""
 
 import matplotlib.pyplot as plt
-from tables import INKS, cell, directions, find, folded, reached, save, section, svg_style, table, usable
+from tables import INKS, directions, folded, matrix, reached, save, section, svg_style, table, usable
 from unit import FORMS
 
 #: Experiments: what each is, and its looks in the figure.
@@ -13,15 +13,6 @@ SHOWN = {
     "tiny-rms-added-99": ("isotropic noise added, 0.99 of all", "D", INKS[2]),
 }
 NAMES = tuple(SHOWN)
-
-
-def matrix(found):
-    """A line for each experiment with the claims of the page."""
-    rows = []
-    for name, one in found.items():
-        cells = [f"`{name}`", SHOWN[name][0], str(directions(one.dataset))]
-        rows.append([*cells, *(cell(find(one.verdicts, *asked)) for *asked, _ in FORMS)])
-    return table(["experiment", "", "m", *(name for *_, name in FORMS)], rows)
 
 
 def wells(found):
@@ -61,4 +52,10 @@ def draw(found):
 def parts(found):
     """What words/tiny.md asks for."""
     every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
-    return {"matrix": folded("Every experiment: V1 to V6", matrix(found)), "wells": wells(found), "every": every}
+    return {
+        "matrix": folded(
+            "Every experiment: V1 to V6", matrix(found, {name: words for name, (words, *_) in SHOWN.items()}, FORMS)
+        ),
+        "wells": wells(found),
+        "every": every,
+    }

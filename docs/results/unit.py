@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from tables import INKS, cell, directions, find, folded, reached, save, section, svg_style, table
+from tables import INKS, find, folded, matrix, reached, save, section, svg_style, table
 
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
@@ -44,16 +44,6 @@ def sides(one, form):
     """What H and Sigma give and what was measured, in the runs that V10 judges; two empty arrays without a verdict."""
     details = getattr(find(one.verdicts, "V10", form), "details", {})
     return np.array(details.get("predicted", [])), np.array(details.get("measured", []))
-
-
-def matrix(found, words):
-    """A line for each experiment with the claims of the page."""
-    head = ["experiment", "", "m", *(name for *_, name in COLUMNS)]
-    rows = []
-    for name, one in found.items():
-        cells = (cell(find(one.verdicts, *asked)) for *asked, _ in COLUMNS)
-        rows.append([f"`{name}`", words[name], str(directions(one.dataset)), *cells])
-    return table(head, rows)
 
 
 def beside(found):
@@ -112,7 +102,7 @@ def parts(found):
     every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
     words = {name: words for name, (words, *_) in SHOWN.items()}
     return {
-        "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words)),
+        "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words, COLUMNS)),
         "beside": beside(found),
         "every": every,
         "raw": f"{np.mean(sides(found['unit-cifar-raw'], '^Variance of the loss')[0]):.2f}",

@@ -9,7 +9,7 @@ NAMES = tuple(sorted(FILES & {path.stem for path in SUMMARIES.glob("*.json")}))
 
 
 def pages_of(names):
-    """Which page shows an experiment: of those that name it, the one with the fewest experiments."""
+    """The page that shows an experiment: of those that name it, the one that shows the smallest number of them."""
     import pages  # which imports this file
 
     others = [pages.page(name) for name in pages.every_page() if name not in ("verdicts", *pages.ELSEWHERE)]

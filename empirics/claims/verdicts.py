@@ -122,7 +122,7 @@ class Verdicts(Sequence[Verdict]):
         """
         try:
             parts = json.loads(text)
-            version, rows = parts["schema"], [_verdict(row) for row in parts["verdicts"]]
+            version, rows = parts["schema"], [verdict_of(row) for row in parts["verdicts"]]
             if version in range(1, SCHEMA + 1):
                 return cls(rows, parts["notes"], errors=parts["errors"])
         except (ValueError, KeyError, TypeError) as error:
@@ -194,7 +194,7 @@ class Verdicts(Sequence[Verdict]):
         return f"<p>{said}</p><table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>"
 
 
-def _verdict(row: dict[str, Any]) -> Verdict:
+def verdict_of(row: dict[str, Any]) -> Verdict:
     """Read a verdict; numbers that are null were not measured."""
     numbers = ("theory", "measured", "low", "high", "margin", "margin_needed", "p_value")
     read = row | {name: math.nan for name in numbers if row.get(name) is None}

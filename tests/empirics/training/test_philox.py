@@ -180,7 +180,7 @@ def test_runs_steps_and_numbers_are_independent(sample):
         }
         for name, (a, b) in pairs.items():
             assert abs((a * b).mean()) < SIGMAS / math.sqrt(a.size), name
-    # All directions of a step are alike: the sum of squares over a step and run is chi-squared.
+    # The noise is isotropic: its sum of squares per step and per run is chi-squared.
     lengths = (sample**2).sum(2).ravel()
     assert stats.kstest(lengths, "chi2", args=(count,)).pvalue > UNLIKELY
 
