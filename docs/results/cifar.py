@@ -21,6 +21,7 @@ GRIDS = {
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
     "cifar-convnet-orbits": "ConvNet, fixed LR",
+    "cifar-convnet-long-orbits": "ConvNet, fixed LR, 14,000 steps",
 }
 #: Those that have been run.
 NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())
