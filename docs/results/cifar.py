@@ -17,6 +17,7 @@ GRIDS = {
     "cifar-resnet18-orbits": "ResNet-18, fixed LR",
     "cifar-resnet18-slow-orbits": "ResNet-18, fixed LR, lower lr·wd",
     "cifar-resnet18-long-orbits": "ResNet-18, fixed LR, 12,000 steps",
+    "cifar-resnet18-fast-orbits": "ResNet-18, fixed LR, higher lr·wd, 12,000 steps",
     "cifar-resnet18-orbits-elr": "ResNet-18, fixed ELR",
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
