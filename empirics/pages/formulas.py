@@ -40,9 +40,20 @@ def readable(equation: sp.Basic) -> sp.Basic:
 
 
 def _address(source: str) -> str:
-    """Return the address of the first arXiv paper that a source names."""
-    found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
-    return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
+    """Return the address of the first source that is named: of others it would be the wrong one.
+
+    Examples
+    --------
+    >>> _address("Yaida 2018, arXiv 1810.00004; Rugh 1997, Phys. Rev. Lett. 78, 772")
+    'https://arxiv.org/abs/1810.00004'
+    >>> _address("Rugh 1997, Phys. Rev. Lett. 78, 772; Yaida 2018, arXiv 1810.00004")
+    'https://doi.org/10.1103/PhysRevLett.78.772'
+    """
+    first = source.split(";")[0]
+    if found := re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", first):
+        return f"https://arxiv.org/abs/{found[1]}"
+    found = re.search(r"Phys\. Rev\. Lett\. (\d+), (\d+)", first)
+    return f"https://doi.org/10.1103/PhysRevLett.{found[1]}.{found[2]}" if found else ""
 
 
 def _law(derivation: Derivation) -> Law:
