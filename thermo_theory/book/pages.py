@@ -15,6 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
 from thermo_theory.book.dictionary import dictionary
 from thermo_theory.book.gases import gases
 from thermo_theory.book.introductions import INTRODUCTIONS
@@ -27,7 +30,7 @@ from thermo_theory.engine.assumptions import ASSUMPTIONS
 from thermo_theory.engine.derivation import Derivation, derivations
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import OPTIMIZERS, FixedLR
-from thermo_theory.symbols import glossary
+from thermo_theory.symbols import SymbolInfo, glossary
 
 __all__ = ["names", "pages", "pages_of", "write"]
 
@@ -182,13 +185,19 @@ def _section(found: Derivation, beside: Sequence[str] = ()) -> Iterator[str]:
     checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
     yield f"{_prose(found.summary)}.\n"
     yield f"$$ {to_latex(found.claim.equation)} $$\n"
-    if known := [glossary[symbol] for symbol in found.claim.equation.free_symbols if symbol in glossary]:
-        known.sort(key=lambda info: info.argument.lower())
+    if known := _symbols(found.claim.equation):
         yield f"**Symbols.** {'; '.join(f'${to_latex(info.symbol)}$ {_shown(info.meaning)}' for info in known)}.\n"
     yield from _needed(found, beside)
     yield f"**A number.**\n\n{number(found)}\n"
     yield f"**Steps.**\n\n(1) {_with_links(found, steps)}"
     yield f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n"
+
+
+def _symbols(equation: sp.Basic) -> list[SymbolInfo]:
+    """What the glossary says of the symbols of an equation, and of those that stand in it as functions."""
+    functions = {call.func.__name__ for call in equation.atoms(AppliedUndef)}
+    known = [info for symbol, info in glossary.items() if symbol in equation.free_symbols or str(symbol) in functions]
+    return sorted(known, key=lambda info: info.argument.lower())
 
 
 def _needed(found: Derivation, beside: Sequence[str]) -> Iterator[str]:
@@ -204,7 +213,7 @@ def _needed(found: Derivation, beside: Sequence[str]) -> Iterator[str]:
         yield f"**Starts from** {', '.join(map(_linked, sources))}.\n"
     if against := found.counterexamples:
         lines = [f"- without *{name}*: `{_FALSE.sub('', why)}`" for name, why in against.items()]
-        yield _folded("Without one of these it is false", lines)
+        yield _folded("Counterexamples: without one of these assumptions it is false", lines)
     if taken := found.roots():
         lines = [
             f"- {root.kind}: ${to_latex(root.step.equation)}$, {_linked(root.step.chain.title)} ({root.step.number})"
