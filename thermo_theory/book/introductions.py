@@ -17,9 +17,9 @@ INTRODUCTIONS = {
     "Thermodynamics from Gibbs": (
         "From the Gibbs density to the ideal-gas law: temperature, pressure and volume of a network in training, free "
         "energies, heat capacities and the Maxwell relations. The dictionary is set here: the learning rate gives the "
-        "temperature, weight decay the pressure, half the squared norm the volume. Three ways of training are told "
-        "apart: fixed learning rate, fixed effective learning rate, and fixed norm. Most claims that are measured "
-        "compare with a formula of this chapter."
+        "temperature, weight decay the pressure, half the squared norm the volume. Three protocols are distinguished: "
+        "fixed learning rate, fixed effective learning rate, and fixed norm (fixed sphere). Most claims that are "
+        "measured compare with a formula of this chapter."
     ),
     "The von Mises-Fisher gas": (
         "A gas that can be solved in full: a loss of one minus a cosine, whose Gibbs density is the von Mises–Fisher "
@@ -28,11 +28,13 @@ INTRODUCTIONS = {
         "entropy are checked against it before they are trusted on a network."
     ),
     "Exact, without the stochastic differential equation": (
-        "What holds for any noise and any step size, because it follows from one discrete step and its symmetry. No "
-        "Gibbs law and no small steps are used: the scaling symmetry gives the Maxwell relation, stationarity of the "
-        "norm gives the norm balance and the virial theorem, stationarity of the loss gives the balance of gradients "
-        "and curvature. These are the gates and the symmetry claims: a run that breaks them is not stationary or not "
-        "scale-invariant, and agreement with them is no evidence for thermodynamics."
+        "What holds for any noise and any step size, because it follows from one discrete step and its symmetry. The "
+        "scaling symmetry gives the Maxwell relation, and stationarity of the norm the norm balance and the virial "
+        "theorem, without a Gibbs law and without small steps: these are the gates and the symmetry claims. A run "
+        "that breaks them is not stationary or not scale-invariant; agreement with them is no evidence for "
+        "thermodynamics. Stationarity of the loss relates gradients to curvature. Against that the configurational "
+        "temperature is measured, which does need the Gibbs law; the edge of stability and finite steps close the "
+        "chapter."
     ),
     "Beyond the ideal gas": (
         "What changes when an assumption fails: a length scale, noise that is not isotropic, several blocks, a well "
@@ -44,7 +46,7 @@ INTRODUCTIONS = {
     "Other optimisers": (
         "The same questions for momentum, Nesterov, AdamW, Adam with L2, signSGD, Lion, normalised SGD, Muon, LARS "
         "and LAMB. Each optimiser has a scaling symmetry of its own, read off its update rule, and with it a Maxwell "
-        "relation; where the noise is uncorrelated the stationary norm, the temperature and the angle per step "
+        "relation; where gradients are uncorrelated the stationary norm, the temperature and the angle per step "
         "follow. The tables of the [dictionary](dictionary.md) put the gases side by side."
     ),
     "Any optimiser: gases of degree k": (

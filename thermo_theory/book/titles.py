@@ -24,7 +24,7 @@ _TITLES = {
     "vmf-low-temperature": "The von Mises–Fisher gas at low temperature",
     "vmf-large-dimension": "The von Mises–Fisher gas in many dimensions",
     "vmf-adiabat": "Adiabat of the von Mises–Fisher gas",
-    "finite-step": "Pressure at finite step size",
+    "finite-step": "Finite step size",
     "path-entropy": "Entropy of a path",
     "edge-of-mean-square-stability": "Edge of mean-square stability",
     "pinned-norm": "Pinned norm at full batch",
