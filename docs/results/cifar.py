@@ -16,10 +16,13 @@ __all__ = ["NAMES", "draw", "parts", "reduce"]
 GRIDS = {
     "cifar-resnet18-orbits": "ResNet-18, fixed LR",
     "cifar-resnet18-slow-orbits": "ResNet-18, fixed LR, lower lr·wd",
+    "cifar-resnet18-long-orbits": "ResNet-18, fixed LR, 12,000 steps",
+    "cifar-resnet18-fast-orbits": "ResNet-18, fixed LR, higher lr·wd, 12,000 steps",
     "cifar-resnet18-orbits-elr": "ResNet-18, fixed ELR",
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
     "cifar-convnet-orbits": "ConvNet, fixed LR",
+    "cifar-convnet-long-orbits": "ConvNet, fixed LR, 14,000 steps",
 }
 #: Those that have been run.
 NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())

@@ -15,6 +15,7 @@ The text of a page is ``words/NAME.md``; ``{{ ... }}`` in it is a query:
                                             ``low``, ``high``, ``margin``, ``verdict``; ``value.1``: one decimal
 ``{{ digits V3 "^Maxwell" agrees }}``       the word, if that is the verdict; else the page cannot be built
 ``{{ digits V3 "^Maxwell" agrees: holds }}`` other words for it
+``{{ plans table.2 }}``                     the second table that a program printed; ``cell.2.1.5``; ``made``
 =========================================== ==============================================================
 
 A claim of several protocols is named with one: ``V3 fixed-elr "^Maxwell"``. Decimals that are typed must be settings of
@@ -35,6 +36,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import printed
 import stored
 import tables
 from stored import EXPERIMENTS, HERE, SUMMARIES
@@ -44,7 +46,8 @@ from empirics.claims.verdict import VERDICTS, decimals
 from empirics.claims.verdicts import Verdicts
 
 WORDS, ROOT = HERE / "words", HERE.parents[1]
-ELSEWHERE = {"README": ROOT / "README.md"} | {name: ROOT / "docs" / f"{name}.md" for name in ("index", "limitations")}
+DOCS = ("index", "limitations", "performance", "probe", "scaling", "schedules", "validation")
+ELSEWHERE = {"README": ROOT / "README.md"} | {name: ROOT / "docs" / f"{name}.md" for name in DOCS}
 QUERY = re.compile(r"{{ (.*?) }}")
 VERDICT = re.compile(r'([\w.-]+) (V\d+)(?: (fixed-\w+))? "([^"]*)" ([a-z_]+)(?:\.(\d))?(?:: (.*))?')
 NUMBERS = ("theory", "measured", "low", "high", "margin")
@@ -132,6 +135,8 @@ def answer(query, asking):
         return _of_verdict(query, *asked.groups())
     if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp|answer)", query):
         return _of_experiment(summary(plain[1]), plain[2])
+    if made := re.fullmatch(r"([\w-]+) (made|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
+        return printed.asked(made[1], made[2])
     of, _, name = query.rpartition(":")
     parts = (page(of) if of else asking).parts()
     if name not in parts:

@@ -1,12 +1,13 @@
-"""What a claim needs, in words."""
+"""What a claim needs, in words, and where it is from."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from thermo_theory.engine.derivation import ASSUMPTIONS
 
-__all__ = ["needs_in_words"]
+__all__ = ["cited", "needs_in_words"]
 
 
 def needs_in_words(needs: Iterable[Iterable[str]], assumptions: Sequence[str] = ()) -> str:
@@ -38,3 +39,32 @@ def needs_in_words(needs: Iterable[Iterable[str]], assumptions: Sequence[str] = 
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "nothing"
+
+
+#: Author, year and number of a paper, as sources name it; no text of another source between them.
+_ON_ARXIV = re.compile(r"[A-Z][^;()]*?arXiv (\d{4}\.\d{4,5})")
+
+
+def cited(source: str) -> list[tuple[str, str]]:
+    """Cut a source into parts, each with the address where it can be read; empty where there is none.
+
+    Parameters
+    ----------
+    source : str
+        As a derivation has it: papers and books, between semicolons.
+
+    Returns
+    -------
+    list of (str, str)
+        Text and address; the texts joined are the source.
+
+    Examples
+    --------
+    >>> cited("Callen 1985, Ch. 5; Yaida 2018, arXiv 1810.00004")
+    [('Callen 1985, Ch. 5; ', ''), ('Yaida 2018, arXiv 1810.00004', 'https://arxiv.org/abs/1810.00004')]
+    """
+    parts, end = [], 0
+    for found in _ON_ARXIV.finditer(source):
+        parts += [(source[end : found.start()], ""), (found[0], f"https://arxiv.org/abs/{found[1]}")]
+        end = found.end()
+    return [part for part in (*parts, (source[end:], "")) if part[0]]
