@@ -25,9 +25,12 @@ from thermo_theory.engine.derivation import Derivation, derivations
 from thermo_theory.engine.evaluate import evaluate
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.engine.world import DIGITS, NotInterpreted
-from thermo_theory.protocols import FixedLR
+from thermo_theory.protocols import OPTIMIZERS, FixedLR
 
-__all__ = ["names", "number", "page", "pages", "write"]
+__all__ = ["files", "names", "number", "page", "pages", "write"]
+
+#: Names under which each optimiser has a page of its own: on one page their steps are up to 500 kB.
+_LONG = ("temperature", "maxwell-from-symmetry")
 
 #: What numbers are put into claims that can be called, by argument.
 _EXAMPLES: dict[str, float] = {
@@ -91,6 +94,21 @@ def names() -> dict[str, list[Derivation]]:
     for one in derivations():
         found.setdefault(one.name, []).append(one)
     return found
+
+
+def files(same_name: list[Derivation]) -> dict[str, list[Derivation]]:
+    """Distribute the derivations of a name over pages, by file without its ending."""
+    found: dict[str, list[Derivation]] = {}
+    for one in same_name:
+        found.setdefault(_file(one.title), []).append(one)
+    return found
+
+
+def _file(title: str) -> str:
+    """The page of a derivation, by its title."""
+    name, *rest = title.split(", ")
+    own = [key for key, (optimizer, _) in OPTIMIZERS.items() if name in _LONG and rest[1:] == [optimizer]]
+    return "-".join([name, *own])
 
 
 def number(found: Derivation) -> str:
@@ -157,23 +175,24 @@ def _sentence(maker: Any) -> str:
     return " ".join((maker.__doc__ or "an explicit example").split("\n\n")[0].split()).rstrip(".")
 
 
-def page(name: str, same_name: list[Derivation]) -> str:
-    """Write the page of a derivation.
+def page(file: str, same_name: list[Derivation]) -> str:
+    """Write a page of derivations of one name.
 
     Parameters
     ----------
-    name : str
-        Its name.
+    file : str
+        Its file without the ending: the name, or with an optimiser, as `files` has it.
     same_name : list of Derivation
-        One for each protocol it is derived for.
+        One for each protocol on the page.
 
     Returns
     -------
     str
         Markdown.
     """
-    parts = [f"# {name}\n", *_links(name)]
-    if name in PLOTS:
+    name = same_name[0].name
+    parts = [f"# {name if file == name else same_name[0].title}\n", *_links(file, name)]
+    if file in PLOTS:
         parts.append(f"![{PLOTS[name]().says}](plots/{name}.svg)\n\n*{PLOTS[name]().says}*\n")
     for found in same_name:
         head, steps = found.to_markdown().replace("### ", "## ", 1).split("\n\n(1) ", 1)
@@ -217,7 +236,7 @@ def _folded(title: str, lines: list[str]) -> str:
 
 def _linked(title: str) -> str:
     """Lead to the page of a derivation."""
-    return f"[{title}]({title.split(',')[0]}.md)"
+    return f"[{title}]({_file(title)}.md)"
 
 
 def _with_links(found: Derivation, steps: str) -> str:
@@ -227,14 +246,18 @@ def _with_links(found: Derivation, steps: str) -> str:
     return steps
 
 
-def _links(name: str) -> Iterator[str]:
-    """Back to the chapter, and on to the neighbours."""
-    order = list(names())
+def _links(file: str, name: str) -> Iterator[str]:
+    """Back to the chapter, on to the neighbours, and to what other optimisers make of the same."""
+    known = names()
+    order = list(known)
     here = order.index(name)
     links = ["[contents](README.md)"]
     links += [f"before: [{order[here - 1]}]({order[here - 1]}.md)"] if here else []
     links += [f"next: [{order[here + 1]}]({order[here + 1]}.md)"] if here + 1 < len(order) else []
     yield " · ".join(links) + "\n"
+    others = {other: found[0].title for other, found in files(known[name]).items() if other != file}
+    if others:
+        yield f"Also: {', '.join(f'[{title}]({other}.md)' for other, title in others.items())}.\n"
 
 
 def _contents() -> str:
@@ -273,7 +296,8 @@ def pages() -> Iterator[tuple[str, str]]:
     tables = f"{dictionary().to_markdown()}\n{_GASES}\n{gases().to_markdown()}"
     yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[contents](README.md)\n\n{tables}"
     for name, same_name in names().items():
-        yield f"{name}.md", page(name, same_name)
+        for file, here in files(same_name).items():
+            yield f"{file}.md", page(file, here)
         if name in PLOTS:
             yield f"plots/{name}.svg", to_svg(PLOTS[name]())
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from thermo_theory import book, derivations
+from thermo_theory.book.pages import files as book_files
 from thermo_theory.book.pages import pages as book_pages
 from thermo_theory.book.plots import PLOTS, to_svg
 from thermo_theory.chapters import CHAPTERS
@@ -20,7 +21,8 @@ NAMES = list(dict.fromkeys(entry.name for entry in registered().values()))
 STALE = "is not what the derivations give now: run `make book` and commit docs/book"
 #: The index and the dictionary lie in the repository, the other files are made with the site.
 KEPT = ("README.md", "dictionary.md")
-FILES = (*KEPT, *(f"{name}.md" for name in NAMES), *(f"plots/{name}.svg" for name in PLOTS if name in NAMES))
+PAGES = [file for same_name in book.names().values() for file in book_files(same_name)]
+FILES = (*KEPT, *(f"{name}.md" for name in PAGES), *(f"plots/{name}.svg" for name in PLOTS if name in NAMES))
 
 
 def test_every_derivation_is_in_one_chapter():
