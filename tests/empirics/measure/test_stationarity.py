@@ -14,7 +14,6 @@ GOOD = {
     "radius_drift_error": 0.002,
     "violation": 1e-8,
     "diverged_at": -1,
-    "snr": 0.1,
     "loss": 0.5,
 }
 
@@ -42,7 +41,6 @@ def test_balance_with_a_gradient_along_the_weights(radial):
         ({"diverged_at": 12}, "diverged", "step 12"),
         ({"violation": 0.05}, "not scale-invariant", "0.05"),
         ({"violation": float("nan")}, "not scale-invariant", "nan"),
-        ({"snr": 3.0, "loss": 1e-4}, "interpolating", "3"),
         ({"balance": 1.4}, "not stationary", "1.400"),
         ({"balance": float("nan")}, "not stationary", "nan"),
         ({"balance": 1.03, "balance_error": 0.0095}, "ok", ""),
