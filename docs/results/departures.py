@@ -231,7 +231,7 @@ def wide(found):
             rows.append(cells)
     head = [
         "experiment",
-        "effective lr",
+        "effective learning rate",
         "regime",
         "noise ~ step^-a: a ± error",
         "noise by quarters (nat²)",

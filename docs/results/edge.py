@@ -62,7 +62,14 @@ def ends(stored, values):
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
-HEAD = ["lr·wd", "runs", "effective lr", "accuracy", "batch sharpness / edge", "change of the minibatch's loss"]
+HEAD = [
+    "lr·wd",
+    "runs",
+    "effective learning rate",
+    "accuracy",
+    "batch sharpness / edge",
+    "change of the minibatch's loss",
+]
 HEAD += ["η_eff·λ_max, median", "lowest to highest tenth", "share of snapshots above 2"]
 
 

@@ -100,7 +100,7 @@ def knobs(data):
 
 def details(found):
     """Table of one protocol: one row per width and rate."""
-    head = ["width", "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
+    head = ["width", "regimes", "effective learning rate", "T at most, at the end", "noise ~ step^-a: a", "loss"]
     head += ["training accuracy", "test accuracy", "batch sharpness / edge", "η_eff·tr H per direction"]
     rows = []
     for one in found:
@@ -114,7 +114,7 @@ def details(found):
             here = [i for i in here if more["regime"][i] != "diverged"]
             cells = [mean_interval(column[here], 3) for column in (*columns, sharp)] if here else [""] * 8
             rows.append([named(one)[1], f"{value:.3g}", labels, *cells])
-    fixed = "effective lr, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
+    fixed = "effective learning rate, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
     return table([head[0], fixed, *head[1:]], rows)
 
 

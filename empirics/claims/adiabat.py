@@ -37,7 +37,7 @@ ENDS = 0.1
 
 
 class AdiabatSlope(Claim):
-    """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 for a cold gas, where ``lr = const`` is the adiabat.
+    """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 at low temperature, where ``lr = const`` is the adiabat.
 
     At fixed effective learning rate its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the
     two slopes there give gamma = C_p/C_V. C_V is measured, as the slope of the mean loss in T, and slope and C_V are

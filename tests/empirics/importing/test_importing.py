@@ -84,6 +84,9 @@ def test_what_follows_is_filled_in_and_says_so(frame, tmp_path):
     assert data["log_radius"].attrs["origin"].startswith("derived")
     assert data["radius_sq"].attrs["origin"] == "column radius_sq"
     assert data["seed"].values.tolist() == [0] * 35
+    of_directions = frame.assign(entropy_sphere=data["entropy_sphere"].values).drop(columns="entropy")
+    again = empirics.read_runs(write(of_directions, tmp_path / "s.csv"), "fixed-lr").dataset
+    np.testing.assert_allclose(again["entropy"], frame["entropy"])
 
 
 def test_other_protocols_and_repeated_runs(frame, tmp_path):

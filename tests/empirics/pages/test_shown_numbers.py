@@ -117,7 +117,7 @@ def test_slopes_and_gas_constant_are_of_included_runs_and_all_directions():
     values[EXCLUDED] += 1e4
     before, after = (RunEvidence(one).entropy_slopes(False) for one in (RUNS, changed(entropy=values)))
     assert after == before
-    assert f"gas constant R = (d − 1)/2 = {(DIMENSION - 1) // 2}." in words_of(entropy(RunEvidence(RUNS)))
+    assert f"gas constant R = (d − 1)/2 = {(DIMENSION - 1) // 2}. " in words_of(entropy(RunEvidence(RUNS)))
 
 
 def test_a_card_has_the_margin_of_the_claim_and_the_interval_of_the_measurement():

@@ -72,6 +72,12 @@ def test_a_measured_relaxation_time_grows_as_the_temperature_falls():
     assert found.lag_energy == pytest.approx(np.log(2) / 1e6 * 2000, rel=1e-3)
 
 
+def test_within_an_interval_the_slower_end_counts():
+    """Two steps, each by 10: at the end of the second log r relaxes at 4 lr wd = 4e-5 and moves by log(10)/4."""
+    found = quasi_static(plan("isobar", factor=0.01, steps=2), lr=0.1, weight_decay=0.01)
+    assert found.lag_norm == pytest.approx(np.log(10) / 4 / 4e-5)
+
+
 def test_the_steps_needed_do_not_grow_with_those_that_a_plan_holds():
     short, held = (plan("isobar", factor=0.25, steps=1000, hold=hold) for hold in (0, 5000))
     needed = [quasi_static(one, lr=0.1, weight_decay=0.01).needed for one in (short, held)]
