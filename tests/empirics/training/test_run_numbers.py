@@ -109,3 +109,18 @@ def test_runs_that_differ_in_anything_have_numbers_of_their_own():
         for change in ({"seed": 4}, {"lr": 0.2}, {"weight_decay": 0.2}, {"optimizer": "momentum"})
     ]
     assert len({identity(one) for one in (run, *others)}) == 5
+
+
+def test_steps_that_were_not_summed_yet_are_in_a_checkpoint(data):
+    experiment = tiny(NETWORK, TEN)
+    ensemble = Ensemble(experiment, experiment.runs, data)
+    state = ensemble.start()
+    for _ in range(5):
+        ensemble.advance(state)
+    assert state.filled == 5
+    again = ensemble.start()
+    again.put(state.arrays())
+    for one in (state, again):
+        ensemble.flush(one)
+    assert state.total.any()
+    torch.testing.assert_close(again.total, state.total, rtol=0, atol=0)
