@@ -2,6 +2,8 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import stored
+import unit_choice
 from tables import INKS, find, folded, matrix, reached, save, section, svg_style, table
 
 #: Experiments: what each is, and its looks in the figure.
@@ -15,7 +17,7 @@ SHOWN = {
     "unit-cifar-raw": ("animals or vehicles, raw", "s", INKS[4]),
     "unit-cifar-hidden": ("white, a hidden layer", "D", "#000000"),
 }
-NAMES = tuple(SHOWN)
+NAMES = (*SHOWN, "unit-choice")
 
 #: Columns of the table: claim, a regular expression for the form's title, what it is called.
 FORMS = (
@@ -38,6 +40,11 @@ MOMENTS = {
     "^Variance of the loss": (("V5", "^Fluctuations"), "Var L/(R T²)"),
     "^Mean squared gradient": (("V6", "gradient over T"), "E|∇L|²/(T tr H)"),
 }
+
+
+def study(folder):
+    """Ask the data alone which scale and flips the unit needs."""
+    stored.record_study("unit-choice", unit_choice.measured(), [unit_choice.__file__])
 
 
 def sides(one, form):
@@ -97,13 +104,40 @@ def draw(found):
     drawn(found, SHOWN, "unit")
 
 
+def scales(rows):
+    """Scales and flips at which snapshots are two relaxation times apart, and what they predict."""
+    head = ["flips", "snapshots apart", "scale", "basins", "fluctuations (V5), lowest lr·wd", "highest"]
+    head += ["curvature missing over the cloud, highest", "within 2 % up to an lr·wd of"]
+    lines = []
+    for row in rows:
+        cells = [f"{row['flips']:.1f}", f"{row['spacing']:.0f}/η_eff"]
+        if "scale" in row:
+            ends = [row[end]["fluctuations"] for end in ("cold", "hot")]
+            cells += [f"{row['scale']:.2f}", str(row["basins"]), *(f"{one:.3f}" for one in ends)]
+            cells += [f"{row['hot']['bend']:.3f}", f"{row['most']:.1g}"]
+        lines.append([*cells, *["none"] * (3 - len(cells)), *[""] * (len(head) - max(len(cells), 3))])
+    return table(head, lines)
+
+
+def runs_needed(verdict):
+    """How many times as many runs would put a band within its margin, if it is as wide everywhere."""
+    low, high = (verdict.details[f"{end} of the band over the runs"] for end in ("lowest", "highest"))
+    return ((high - low) / 2 / (verdict.margin - abs(verdict.measured - verdict.theory))) ** 2
+
+
 def parts(found):
     """What words/unit.md asks for."""
+    choice, found = found["unit-choice"].more["unit-choice"], {name: found[name] for name in SHOWN}
+    exact = choice["exact"]
     every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
     words = {name: words for name, (words, *_) in SHOWN.items()}
     return {
         "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words, COLUMNS)),
         "beside": beside(found),
         "every": every,
+        "scales": scales(choice["rows"]),
+        "scatter": f"{min(exact['scatter']):.3f} to {max(exact['scatter']):.3f}",
+        "agree": f"{min(exact['agree']):.0%} to {max(exact['agree']):.0%}",
+        "more": f"{runs_needed(find(found['unit-digits'].verdicts, 'V5', '^Fluctuations')):.0f}",
         "raw": f"{np.mean(sides(found['unit-cifar-raw'], '^Variance of the loss')[0]):.2f}",
     }
