@@ -6,9 +6,8 @@ import pytest
 
 from empirics.claims import claims
 from empirics.pages.formulas import compared
+from empirics.pages.mathml import mathml
 from thermo_theory import PROTOCOLS, FixedLR, derive
-
-MATHML = "{http://www.w3.org/1998/Math/MathML}"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -23,7 +22,7 @@ def test_every_formula_that_is_compared_is_set(protocol):
     assert laws
     for law in laws.values():
         formula = ET.fromstring(law.mathml)
-        assert (formula.tag, formula.get("display")) == (f"{MATHML}math", "block")
+        assert (formula.tag, formula.get("display")) == ("math", "block")
         # A command that is not known is left in the text.
         assert "\\" not in "".join(formula.itertext()), law.latex
 
@@ -47,3 +46,8 @@ def test_vectors_and_means_are_set_as_in_the_book():
     assert law.latex.startswith(r"\mathbb{E}\left[\nabla L_{u} \cdot \nabla L_{u}\right] = T")
     text = "".join(ET.fromstring(law.mathml).itertext())
     assert text == "𝔼[∇Lu·∇Lu]=T𝔼[ΔL]"
+
+
+def test_rows_of_a_long_formula_stand_below_one_another():
+    formula = ET.fromstring(mathml(r"\begin{aligned} & a_{\mathrm{eff}} = [b] \\ & \quad < c \end{aligned}", "block"))
+    assert ["".join(row.itertext()) for row in formula.iter("mtr")] == ["aeff=[b]", "<c"]
