@@ -129,7 +129,7 @@ def scales(rows):
         if "scale" in row:
             ends = [row[end]["fluctuations"] for end in ("cold", "hot")]
             cells += [f"{row['scale']:.2f}", str(row["basins"]), *(f"{one:.3f}" for one in ends)]
-            cells += [f"{row['hot']['bend']:.3f}", f"{row['most']:.1g}"]
+            cells += [f"{row['hot']['bend']:.3f}", f"{row['most']:.1g}".replace("e-0", "e-")]
         lines.append([*cells, *["none"] * (3 - len(cells)), *[""] * (len(head) - max(len(cells), 3))])
     return table(head, lines)
 
