@@ -191,7 +191,7 @@ def page(file: str, same_name: list[Derivation]) -> str:
         Markdown.
     """
     name = same_name[0].name
-    parts = [f"# {name if file == name else same_name[0].title}\n", *_links(file, name)]
+    parts = [f"# {name if file == name else same_name[0].title}\n"]
     if file in PLOTS:
         parts.append(f"![{PLOTS[name]().says}](plots/{name}.svg)\n\n*{PLOTS[name]().says}*\n")
     for found in same_name:
@@ -201,12 +201,13 @@ def page(file: str, same_name: list[Derivation]) -> str:
         checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
         parts += [
             f"{head}\n",
+            *(_beside(file, name) if found is same_name[0] else ()),
             *_needed(found),
             f"**A number.**\n\n{number(found)}\n",
             f"**Steps.**\n\n(1) {_with_links(found, steps)}",
             f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n",
         ]
-    return "\n".join(parts)
+    return "\n".join([*parts, *_links(name)])
 
 
 def _needed(found: Derivation) -> Iterator[str]:
@@ -246,18 +247,21 @@ def _with_links(found: Derivation, steps: str) -> str:
     return steps
 
 
-def _links(file: str, name: str) -> Iterator[str]:
-    """Back to the chapter, on to the neighbours, and to what other optimisers make of the same."""
-    known = names()
-    order = list(known)
+def _beside(file: str, name: str) -> Iterator[str]:
+    """Lead to the other pages of a name."""
+    others = {other: found[0].title for other, found in files(names()[name]).items() if other != file}
+    if others:
+        yield f"Other pages: {', '.join(f'[{title}]({other}.md)' for other, title in others.items())}.\n"
+
+
+def _links(name: str) -> Iterator[str]:
+    """Back to the chapter, and on to the neighbours."""
+    order = list(names())
     here = order.index(name)
     links = ["[contents](README.md)"]
     links += [f"before: [{order[here - 1]}]({order[here - 1]}.md)"] if here else []
     links += [f"next: [{order[here + 1]}]({order[here + 1]}.md)"] if here + 1 < len(order) else []
     yield " · ".join(links) + "\n"
-    others = {other: found[0].title for other, found in files(known[name]).items() if other != file}
-    if others:
-        yield f"Also: {', '.join(f'[{title}]({other}.md)' for other, title in others.items())}.\n"
 
 
 def _contents() -> str:
