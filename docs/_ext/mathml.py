@@ -5,20 +5,20 @@ from typing import Any
 from docutils.nodes import Element, SkipNode
 from sphinx.application import Sphinx
 
-from empirics.pages.formulas import mathml
+from empirics.pages.mathml import mathml
 
 #: Letters of LaTeX from which on a formula in a line may be wider than a phone, and scrolls.
 WIDE = 90
 
 
 def _inline(writer: Any, node: Element) -> None:
-    formula = mathml(node.astext(), "inline")
+    formula = mathml(node.astext())
     writer.body.append(f'<span class="formula">{formula}</span>' if len(node.astext()) > WIDE else formula)
     raise SkipNode
 
 
 def _block(writer: Any, node: Element) -> None:
-    writer.body.append(f'<div class="formula">{mathml(node.astext())}</div>\n')
+    writer.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>\n')
     raise SkipNode
 
 

@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Literal
 
 import sympy as sp
-from latex2mathml.converter import convert
 
 from empirics.claims.ground import Ground, derived
 from empirics.pages.blocks import Law, Paper
+from empirics.pages.mathml import mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation
-from thermo_theory.book.wording import needs_in_words
+from thermo_theory.book.wording import cited, needs_in_words
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS
 
-__all__ = ["compared", "laws", "mathml", "papers"]
+__all__ = ["compared", "laws", "papers"]
 
 _PAPER = "https://arxiv.org/abs/2511.07308"
-
-
-def _word(letters: re.Match[str]) -> str:
-    """An identifier of several letters is upright by itself."""
-    return f"<mi>{re.sub('<.*?>', '', letters[0])}</mi>"
-
-
-#: What the converter writes and a browser does not need: defaults, empty cells, codes of letters, words letter by
-#: letter; and rows of one sign. Without it the longest pages of the book have half their size.
-_NEEDLESS = (
-    (re.compile(r' xmlns="[^"]*"| display="inline"'), ""),
-    (re.compile(r' stretchy="true" fence="true" form="(?:pre|post)fix"(?=>[\[\](){}])'), ""),
-    (re.compile(r"<mi />|<mtd[^>]* />|(?<=<mtd)[^>]+"), ""),
-    (re.compile(r"&#x(?!0*(?:22|26|3C|3E);)([0-9A-F]+);"), lambda found: chr(int(found[1], 16))),
-    (re.compile(r'(?<=<mrow>)(?:<mi mathvariant="normal">\w</mi>){2,}(?=</mrow>)'), _word),
-)
-_ONE_SIGN = re.compile(r"<mrow>(<(m[ino]|mrow)>[^<]*</\2>)</mrow>")
-
-
-def mathml(latex: str, display: Literal["block", "inline"] = "block") -> str:
-    r"""Return a formula as MathML, the rows of an ``aligned`` below one another.
-
-    >>> mathml(r"\eta_{\mathrm{eff}}", display="inline")
-    '<math><mrow><msub><mi>η</mi><mi>eff</mi></msub></mrow></math>'
-    """
-    text = convert(latex.replace("{aligned}", "{split}"), display=display)  # the converter does not know the former
-    for pattern, instead in _NEEDLESS:
-        text = pattern.sub(instead, text)
-    while (shorter := _ONE_SIGN.sub(r"\1", text)) != text:
-        text = shorter
-    return text
 
 
 def readable(equation: sp.Basic) -> sp.Basic:
@@ -71,12 +38,6 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
-def _address(source: str) -> str:
-    """Return the address of the first arXiv paper that a source names."""
-    found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
-    return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
-
-
 def _law(derivation: Derivation) -> Law:
     """Turn a derivation's claim into a row of the page."""
     formula = to_latex(readable(derivation.claim.equation))
@@ -86,11 +47,10 @@ def _law(derivation: Derivation) -> Law:
     title = words if symbols else words[:1].upper() + words[1:]
     return Law(
         typeset(title),
-        mathml(formula),
+        mathml(formula, "block"),
         formula,
         needs_in_words(Ground.of(derivation).needs, derivation.assumptions),
-        derivation.source,
-        _address(derivation.source),
+        tuple(cited(derivation.source)),
         derivation.name,
     )
 
