@@ -1,10 +1,13 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book: write the pages of the book into docs/book
-# (make docs does it too). make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
+# make check-long: the rest. make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that
+# the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
+# make book: write the pages of the book into docs/book (make docs does it too).
+# make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
 # make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
 # (cifar: an hour and more, with the images at cifar10.tar). make check-pages: is every page what the summaries say?
 # make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
-# make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
+# make docs: the site, into build/site, warnings are errors. make check-site: can everybody use it? Every kind of page in
+# Chromium, by the rules of axe-core, which npm puts into build/axe. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
 
@@ -18,7 +21,7 @@ WORKERS ?= 2
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
 GPU_PYTHON ?=
 
-.PHONY: setup demo test lint types unit check-long gpu-check book check-pages measure-watched docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs check-site pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -48,6 +51,10 @@ unit:
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	$(BIN)/python -m pytest -n $(WORKERS) -m long
+	$(MAKE) check-mutants
+
+check-mutants: setup
+	$(BIN)/python tests/mutants/battery.py --workers $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ROOM),--room $(ROOM))
 
 gpu-check:
 	@if [ -z "$(GPU_PYTHON)" ] && [ ! -x $(BIN)/python ] && command -v nvidia-smi >/dev/null; then $(MAKE) --silent setup; fi; \
@@ -73,6 +80,14 @@ measure-watched: setup
 
 docs: $(VENV)/.docs check-pages book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
+
+check-site: $(VENV)/.docs build/axe/.ready
+	$(BIN)/python -m pytest tests/test_docs.py tests/empirics/pages/test_browser.py -m browser
+
+build/axe/.ready: tests/site/package-lock.json
+	@mkdir -p build/axe && cp tests/site/package*.json build/axe
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix build/axe && touch $@; \
+	else echo "check-site: no npm, so the rules of accessibility are skipped"; fi
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"

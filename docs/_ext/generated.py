@@ -1,5 +1,6 @@
 """What of the site is made from the code at every build: the table of symbols, and the live gas."""
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -121,6 +122,15 @@ def write_page(app: Sphinx, error: Exception | None) -> None:
         Path(app.outdir, "gas.html").write_text(interactive.page(), encoding="utf-8")
 
 
+def describe(app: Sphinx, doctree: nodes.document) -> None:
+    """Give every figure the sentence that it carries for a reader who does not see it, made when it was drawn."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir) / image["uri"]
+        if path.suffix == ".svg" and path.exists():
+            found = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
+            image["alt"] = html.unescape(found[1]) if found else image.get("alt", "")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them."""
     app.add_directive("symbols", Symbols)
@@ -130,5 +140,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
     app.connect("source-read", claims_of_the_book)
+    app.connect("doctree-read", describe)
     app.connect("build-finished", write_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
