@@ -21,7 +21,8 @@ WORKERS ?= 2
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
 GPU_PYTHON ?=
 
-.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs check-site pictures dist clean
+.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs check-site \
+	pictures dist clean
 
 setup: $(VENV)/.ready
 
