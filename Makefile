@@ -83,7 +83,7 @@ docs: $(VENV)/.docs check-pages book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
 
 check-site: $(VENV)/.docs build/axe/.ready
-	$(BIN)/python -m pytest tests/test_docs.py tests/empirics/pages/test_browser.py -m browser
+	$(BIN)/python -m pytest -rs tests/test_docs.py tests/empirics/pages/test_browser.py -m "long or browser" -k "not trained"
 
 build/axe/.ready: tests/site/package-lock.json
 	@mkdir -p build/axe && cp tests/site/package*.json build/axe
