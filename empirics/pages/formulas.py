@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import sympy as sp
-from latex2mathml.converter import convert
 
 from empirics.claims.ground import Ground, derived
 from empirics.pages.blocks import Law, Paper
+from empirics.pages.mathml import mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation
-from thermo_theory.book.wording import needs_in_words
+from thermo_theory.book.wording import cited, needs_in_words
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS
 
@@ -39,23 +38,6 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
-def _address(source: str) -> str:
-    """Return the address of the first source that is named: of others it would be the wrong one.
-
-    Examples
-    --------
-    >>> _address("Yaida 2018, arXiv 1810.00004; Rugh 1997, Phys. Rev. Lett. 78, 772")
-    'https://arxiv.org/abs/1810.00004'
-    >>> _address("Rugh 1997, Phys. Rev. Lett. 78, 772; Yaida 2018, arXiv 1810.00004")
-    'https://doi.org/10.1103/PhysRevLett.78.772'
-    """
-    first = source.split(";")[0]
-    if found := re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", first):
-        return f"https://arxiv.org/abs/{found[1]}"
-    found = re.search(r"Phys\. Rev\. Lett\. (\d+), (\d+)", first)
-    return f"https://doi.org/10.1103/PhysRevLett.{found[1]}.{found[2]}" if found else ""
-
-
 def _law(derivation: Derivation) -> Law:
     """Turn a derivation's claim into a row of the page."""
     formula = to_latex(readable(derivation.claim.equation))
@@ -65,11 +47,10 @@ def _law(derivation: Derivation) -> Law:
     title = words if symbols else words[:1].upper() + words[1:]
     return Law(
         typeset(title),
-        convert(formula, display="block"),
+        mathml(formula, "block"),
         formula,
         needs_in_words(Ground.of(derivation).needs, derivation.assumptions),
-        derivation.source,
-        _address(derivation.source),
+        tuple(cited(derivation.source)),
         derivation.name,
     )
 
