@@ -123,15 +123,20 @@ def adaptive(svg: str) -> str:
         The same with colours as variables, coordinates to a hundredth of a point, and each style written once.
     """
     svg = in_variables(re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL))
-    svg = re.sub(r'(?<= (?:d|x|y)=")[^"]*', lambda found: _rounded(found[0]), svg)
+    svg = re.sub(r'(?<= (?:d|x|y)=")[^"]*|(?<=translate\()[^)]*', lambda found: _rounded(found[0]), svg)
+    names = {name: f"i{i}" for i, name in enumerate(dict.fromkeys(re.findall(r' id="([^"]*)"', svg)))}
+    svg = re.sub(r'( id="|"#|url\(#)([^")]*)', lambda found: found[1] + names.get(found[2], found[2]), svg)
     styles = {text: f"s{i}" for i, text in enumerate(dict.fromkeys(re.findall(r' style="([^"]*)"', svg)))}
     svg = re.sub(r' style="([^"]*)"', lambda found: f' class="{styles[found[1]]}"', svg)
+    # Markers of one series say once how they look.
+    alike = r'<g( clip-path="[^"]*")?>((?:\s*<use [^>]*( class="\w+")/>)(?:\s*<use [^>]*\3/>)*\s*)</g>'
+    svg = re.sub(alike, lambda found: f"<g{found[1] or ''}{found[3]}>{found[2].replace(found[3], '')}</g>", svg)
     rules = [f":root {{ {css(LIGHT)} }}", f"@media (prefers-color-scheme: dark) {{ :root {{ {css(DARK)} }} }}"]
     rules += [f".{name} {{ {text} }}" for text, name in styles.items()]
     opening = re.search(r"<svg\b[^>]*>", svg)
     assert opening, "no SVG"
     svg = svg[: opening.end()] + "\n<style>" + "\n".join(rules) + "</style>" + svg[opening.end() :]
-    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+    return "\n".join(line.strip() for line in svg.splitlines()) + "\n"
 
 
 def _rounded(numbers: str) -> str:

@@ -9,6 +9,7 @@ The text of a page is ``words/NAME.md``; ``{{ ... }}`` in it is a query:
 =========================================== ==============================================================
 ``{{ part }}``                              what ``parts(found)`` of NAME.py returns under this name
 ``{{ page:part }}``                         the same of another page
+``{{ alt figures/unit.svg }}``              what a figure says to a reader who does not see it
 ``{{ digits runs }}``                       numbers of runs by status; ``ok``: of those that count; ``stamp``: hash and
                                             version; ``answer``: the first five lines of ``thermo-theory compare``
 ``{{ digits V3 "^Maxwell" value }}``        measured ± half its interval; ``interval``, ``measured``, ``theory``,
@@ -67,7 +68,7 @@ class Page:
     @property
     def names(self):
         """Experiments that are shown, or that the text asks."""
-        asked = [query.split()[0] for query in QUERY.findall(self.text) if " " in query]
+        asked = [query.split()[0] for query in QUERY.findall(self.text) if " " in query and query[:4] != "alt "]
         return list(dict.fromkeys([*getattr(self.script, "NAMES", ()), *asked]))
 
     @property
@@ -135,6 +136,8 @@ def answer(query, asking):
         return _of_verdict(query, *asked.groups())
     if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp|answer)", query):
         return _of_experiment(summary(plain[1]), plain[2])
+    if query.startswith("alt "):
+        return tables.alt_of(asking.path.parent / query.removeprefix("alt "))
     if made := re.fullmatch(r"([\w-]+) (made|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
         return printed.asked(made[1], made[2])
     of, _, name = query.rpartition(":")

@@ -16,7 +16,7 @@ from empirics.running import provenance
 ROOT = stored.HERE.parents[1]
 #: By name: the words after ``python`` that print the tables, from the root of a checkout.
 PROGRAMS = {
-    "attacks": "tests/empirics/claims/study_attack.py 20",
+    "attacks": "tests/empirics/claims/study_attack.py",
     "averages": "tests/empirics/steering/study_averaging.py",
     "benchmarks": "-m benchmarks",
     "coverage": "tests/empirics/claims/test_coverage.py",
