@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 STORE = "results.zarr"
 EXPERIMENT = "experiment.toml"
+
+#: Suffix of what is still being written.
+ASIDE = ".partial"
 
 
 class Variable(NamedTuple):
@@ -202,13 +206,15 @@ def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
 
 def write(tree: xr.DataTree, folder: Path) -> None:
     """Write the results into `folder`, completely or not at all; existing results are replaced."""
-    store, aside = folder / STORE, folder / f"{STORE}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
+    store, aside, old = folder / STORE, folder / f"{STORE}{ASIDE}", folder / f"{STORE}.old{ASIDE}"
+    for left in (aside, old):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
         if store.exists():
-            shutil.rmtree(store)
+            store.rename(old)  # at once: half a removed store would look like a damaged one
         aside.rename(store)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)  # it may be what fills the disk
         raise
@@ -314,6 +320,14 @@ def status_counts(folder: Path) -> dict[str, int]:
         return load(folder).status_counts()
 
 
+def _read(dataset: xr.Dataset) -> xr.Dataset:
+    """Read all of a group into memory, but the weights at the snapshots."""
+    for name, variable in dataset.variables.items():
+        if name != "weights":
+            variable.load()
+    return _texts_for_numpy(dataset)
+
+
 def has_store(folder: Path) -> bool:
     """Whether a folder has finished results.
 
@@ -352,7 +366,7 @@ def load(path: str | Path) -> Runs:
     Returns
     -------
     Runs
-        All results, in memory.
+        All results, in memory; the weights at the snapshots, which may not fit there, are read where they are used.
 
     Raises
     ------
@@ -369,8 +383,10 @@ def load(path: str | Path) -> Runs:
             raise ExperimentError(f"the run in {folder} is not finished: resume it first")
         raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
     try:
-        with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
-            tree = stored.load().map_over_datasets(_texts_for_numpy)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of zarr's, on what in the folder is no group: what lacks is refused below
+            stored = xr.open_datatree(folder / STORE, engine="zarr", consolidated=False)
+        tree = stored.map_over_datasets(_read)
         current(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except Exception as error:  # a codec may raise anything on damaged bytes
