@@ -1,6 +1,8 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make book: write the pages of the book into docs/book
-# (make docs does it too). make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
+# make check-long: the rest. make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that
+# the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
+# make book: write the pages of the book into docs/book (make docs does it too).
+# make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
 # make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
 # (cifar: an hour and more, with the images at cifar10.tar). make check-pages: is every page what the summaries say?
 # make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
@@ -18,7 +20,7 @@ WORKERS ?= 2
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
 GPU_PYTHON ?=
 
-.PHONY: setup demo test lint types unit check-long gpu-check book check-pages measure-watched docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -48,6 +50,10 @@ unit:
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	$(BIN)/python -m pytest -n $(WORKERS) -m long
+	$(MAKE) check-mutants
+
+check-mutants: setup
+	$(BIN)/python tests/mutants/battery.py --workers $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ROOM),--room $(ROOM))
 
 gpu-check:
 	@if [ -z "$(GPU_PYTHON)" ] && [ ! -x $(BIN)/python ] && command -v nvidia-smi >/dev/null; then $(MAKE) --silent setup; fi; \

@@ -205,19 +205,23 @@ def _rows(names: Sequence[str], quick: bool) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Format rows as text: the strongest of the others first, then every one of them, and the machine.
+    """Format rows as tables in Markdown: the ratio to the strongest of the others, then every one of them.
 
     >>> row = Row("a", 2e-3, 0.1, {"torch.compile": 0.08}, {"a copy": 1e-3}, ["JAX"], {"reference": "1 % off"}, 40.0,
     ...           "torch.compile", "s per step", 1, "cpu", 40.0, 0.25, None, 1e11, 1e10, 5, 0.1, "steps")
     >>> print(table([row]))
-    name       ours       strongest  ratio    goal    of GEMM   of memory  unit
-    a          0.002      0.08       40.0     40      25 %      -          s per step
+    | benchmark | ours | strongest of the others | ratio | goal | of GEMM | of memory | unit |
+    |---|---|---|---|---|---|---|---|
+    | `a` | 0.002 | 0.08 | 40.0 | 40 | 25 % | - | s per step |
     <BLANKLINE>
-    a: steps
-      40.0 times ours (0.08): torch.compile
-      50.0 times ours (0.1): reference (1 % off)
-      0.50 times ours (0.001): a copy, part of the work
-      not installed: JAX
+    | benchmark | program | time | times ours | remark |
+    |---|---|---|---|---|
+    | `a` | torch.compile | 0.08 | 40.0 | |
+    | `a` | reference | 0.1 | 50.0 | 1 % off |
+    | `a` | a copy | 0.001 | 0.50 | part of the work |
+    <BLANKLINE>
+    `a`: steps
+    not installed: JAX
     one thread of cpu; peak: 100 GFLOP/s float32 GEMM, 10 GB/s of memory
     """
     if not rows:
@@ -226,28 +230,31 @@ def table(rows: Sequence[Row]) -> str:
     def share(value: float | None) -> str:
         return "-" if value is None else f"{100 * value:.0f} %"
 
-    width = max(9, *(len(row.name) for row in rows))
-    lines = [f"{'name':{width}s}  ours       strongest  ratio    goal    of GEMM   of memory  unit"]
+    lines = [
+        "| benchmark | ours | strongest of the others | ratio | goal | of GEMM | of memory | unit |",
+        "|---" * 8 + "|",
+    ]
     for row in rows:
-        numbers = f"{row.ours:<9.3g}  {row.ratio * row.ours:<9.3g}  {row.ratio:<7.1f}  {row.goal:<6g}"
-        shares = f"{share(row.gemm_share):8s}  {share(row.memory_share):9s}"
-        lines.append(f"{row.name:{width}s}  {numbers}  {shares}  {row.unit}")
+        numbers = f"{row.ours:.3g} | {row.ratio * row.ours:.3g} | {row.ratio:.1f} | {row.goal:g}"
+        lines.append(f"| `{row.name}` | {numbers} | {share(row.gemm_share)} | {share(row.memory_share)} | {row.unit} |")
+    lines += ["", "| benchmark | program | time | times ours | remark |", "|---" * 5 + "|", *map(_others, rows), ""]
+    lines += [f"`{row.name}`: {row.work}" for row in rows]
+    missing = dict.fromkeys(name for row in rows for name in row.missing)
     last = rows[-1]
     peaks = f"{last.gemm_peak / 1e9:.0f} GFLOP/s float32 GEMM, {last.memory_peak / 1e9:.0f} GB/s of memory"
-    return "\n".join([*lines, "", *map(_others, rows), f"one thread of {last.device}; peak: {peaks}"])
+    lines += [f"not installed: {', '.join(missing)}"] * bool(missing)
+    return "\n".join([*lines, f"one thread of {last.device}; peak: {peaks}"])
 
 
 def _others(row: Row) -> str:
-    """All others of a row, the fastest first."""
-
-    def line(name: str, time: float, more: str = "") -> str:
-        remark = f" ({row.remarks[name]})" if name in row.remarks else ""
-        return f"  {time / row.ours:.{1 if time > row.ours else 2}f} times ours ({time:.3g}): {name}{more}{remark}"
-
+    """All others of a row, the fastest first, then parts of the work."""
     rivals = sorted({"reference": row.reference, **row.rivals}.items(), key=lambda pair: pair[1])
-    lines = [f"{row.name}: {row.work}", *(line(*rival) for rival in rivals)]
-    lines += [line(*part, ", part of the work") for part in row.parts.items()]
-    return "\n".join([*lines, *(f"  not installed: {', '.join(row.missing)}" for _ in row.missing[:1])])
+    remarks = dict.fromkeys(row.parts, "part of the work") | row.remarks
+    return "\n".join(
+        f"| `{row.name}` | {name} | {time:.3g} | {time / row.ours:.{1 if time > row.ours else 2}f} | "
+        f"{f'{remarks[name]} ' if name in remarks else ''}|"
+        for name, time in [*rivals, *row.parts.items()]
+    )
 
 
 def at_least(least: float) -> Callable[[str], float]:

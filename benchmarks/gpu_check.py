@@ -2,7 +2,7 @@
 
 The tests that need a card; our numbers there against those of the CPU; what a step reaches of the card's measured
 peaks, and how it compares with a plain loop; and a grid of ResNet-18 for as long as fits. All of it goes into a dated
-file in docs/results/summaries, and its tables into docs/performance.md. Exit code 1 if a part failed, 2 without a card.
+file in docs/results/summaries, and its tables into docs/gpu.md. Exit code 1 if a part failed, 2 without a card.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).parents[1]
-PAGE, SUMMARIES = Path("docs/performance.md"), Path("docs/results/summaries")
+PAGE, SUMMARIES = Path("docs/gpu.md"), Path("docs/results/summaries")
 #: The tables on the page stand between these.
 OPENS, CLOSES = "<!-- gpu-check -->", "<!-- end of gpu-check -->"
 NEEDED = ("mpmath", "numpy", "pandas", "scipy", "sklearn", "sympy", "typer", "xarray", "zarr")

@@ -127,15 +127,16 @@ def cost(build, batch, size, kind, blocks):
 
 def main(times):
     torch.set_num_threads(1)
+    print("| network | ms per step | in the probe's hooks | with it over without it, median (quartiles) "
+          f"| first {EVERY} steps | a reading, ms |\n|---|---|---|---|---|---|")  # fmt: skip
     for name, (build, batch, size, kind, blocks) in CASES.items():
         found, inside, read = cost(build, batch, size, kind, max(round(times * blocks), 1))
         bare, watched = found[1:].T
         ratio = 100 * (watched / bare - 1)
-        middle, third = np.median(ratio), np.quantile(ratio, [0.25, 0.75])
+        low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
         first = 100 * (found[0, 1] / np.median(bare) - 1)
-        print(f"{name:50s} {1e3 * np.median(bare) / EVERY:8.3f} ms per step; with the probe {middle:+.1f} % (quartiles "
-              f"{third[0]:+.1f}, {third[1]:+.1f}), {100 * inside:.2f} % within its hooks; {first:.0f} % in the first "
-              f"{EVERY} steps; a reading takes {1e3 * read:.1f} ms", flush=True)  # fmt: skip
+        print(f"| {name} | {1e3 * np.median(bare) / EVERY:.3g} | {100 * inside:.2f} % | {middle:+.1f} % ({low:+.1f}, "
+              f"{high:+.1f}) | {first:+.0f} % | {1e3 * read:.1f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

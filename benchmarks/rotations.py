@@ -4,11 +4,10 @@
 
 A Llama of 2 layers of width 64 (RMSNorm, rotary positions, SwiGLU, no biases), on bytes of Python's standard library,
 at constant learning rate and weight decay; with Muon (momentum 0.95, Nesterov) for the matrices of the layers and AdamW
-for the rest. Prints, as JSON, the probe's `angular_update` over its stationary value for each kind of matrix.
+for the rest. Prints the probe's `angular_update` over its stationary value for each kind of matrix.
 """
 
 import argparse
-import json
 import pathlib
 import sysconfig
 import time
@@ -115,19 +114,14 @@ def main(name, relaxations):
     columns |= {"balance": frame["balance"], "radial": frame["radial"]}
     kinds = {"q, k": (".q.", ".k."), "v, o": (".v.", ".o."), "MLP": (".gate.", ".up.", ".down.")}
     kinds |= {"embedding, head": ("words.", "head.")} if name == "adamw" else {}
-    found = {
-        "optimizer": name,
-        "steps": len(losses),
-        "window": [int(frame["first"].iloc[0]), int(frame["last"].iloc[0])],
-    }
-    found |= {"loss": round(float(np.mean(losses[-200:])), 3), "relaxation": RELAXATION, "kinds": {}}
+    first, last = (int(frame[end].iloc[0]) for end in ("first", "last"))
+    print(f"| {name}, steps {first:,} to {last:,} | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
+
     for kind, parts in kinds.items():
         mine = [group for group in frame.index if any(part in group for part in parts)]
-        found["kinds"][kind] = {
-            name: [round(float(one), 3) for one in values[mine]] for name, values in columns.items()
-        }
-    found["processor seconds"] = round(time.process_time() - start)
-    print(json.dumps(found, indent=1), flush=True)
+        spans = [f"{values[mine].min():.2f} to {values[mine].max():.2f}" for values in columns.values()]
+        print(f"| {kind} | {' | '.join(spans)} |", flush=True)
+    print(f"\nloss {np.mean(losses[-200:]):.3f}, {time.process_time() - start:.0f} s of processor time", flush=True)
 
 
 if __name__ == "__main__":

@@ -117,29 +117,33 @@ def main():
     found = []
     chosen = given.case or tuple(CASES)
     for case in chosen:
-        most = CASES[case][-1]
-        for runs in (runs for runs in RUNS if runs <= most):
+        for runs in (runs for runs in RUNS if runs <= CASES[case][-1]):
             words = [sys.executable, "-m", "benchmarks.scaling", "--point", case, str(runs)]
             done = subprocess.run(words, check=True, capture_output=True, text=True)
             found.append(json.loads(done.stdout))
-            if given.format == "table":
-                each = found[-1]
-                print(
-                    f"{case:9s} {runs:4d} runs {1e3 * each['seconds_a_step']:9.3f} ms per step, "
-                    f"{1e3 * each['seconds_a_step'] / runs:8.3f} per run   {each['bytes'] / 2**20:8.1f} MiB, "
-                    f"predicted {each['predicted'] / 2**20:8.1f}",
-                    flush=True,
-                )
     steps = over_steps() if "digits" in chosen else []
     if given.format == "json":
         print(json.dumps({"runs": found, "steps": steps}, indent=1))
         return
-    for case in chosen:
+    print(*tables(found, steps), sep="\n")
+
+
+def tables(found, steps):
+    """Lines in Markdown: a table of every case over runs, the straight lines through them, and a table over steps."""
+    cases = dict.fromkeys(each["case"] for each in found)
+    for case in cases:
+        yield "| runs in one shard | ms per step | per run | memory, MiB | predicted |\n|---|---|---|---|---|"
+        for each in (each for each in found if each["case"] == case):
+            taken, sizes = 1e3 * each["seconds_a_step"], (each["bytes"] / 2**20, each["predicted"] / 2**20)
+            yield f"| {each['runs']} | {taken:.3g} | {taken / each['runs']:.3g} | {sizes[0]:.0f} | {sizes[1]:.0f} |"
+        yield ""
+    yield "| case | ms per step | per run | largest deviation |\n|---|---|---|---|"
+    for case in cases:
         offset, slope, worst = line([each for each in found if each["case"] == case])
-        print(f"{case}: {1e3 * offset:.3f} + {1e3 * slope:.4f} x runs ms per step, largest deviation {worst:.0%}")
+        yield f"| {case} | {1e3 * offset:.3g} | {1e3 * slope:.3g} | {worst:.0%} |"
+    yield "\n| steps | µs per step |\n|---|---|"
     for each in steps:
-        cost = 1e6 * each["seconds"] / each["steps"]
-        print(f"{each['case']} {each['runs']} runs {each['steps']:6d} steps: {cost:.0f} us per step")
+        yield f"| {each['steps']:,} | {1e6 * each['seconds'] / each['steps']:.0f} |"
 
 
 if __name__ == "__main__":

@@ -125,11 +125,25 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 
 @pytest.mark.long
 def test_formulas_and_symbols_are_there(site):
-    assert (site / "book" / "radius.html").read_text(encoding="utf-8").count("<math") >= 10
+    assert (site / "book" / "radius-fixed-lr.html").read_text(encoding="utf-8").count("<math") >= 10
     glossary = (site / "glossary.html").read_text(encoding="utf-8")
     assert "gas constant, (d - 1)/2" in glossary
     assert (site / "gas.html").exists()
     assert "<canvas" in (site / "interactive.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
+def test_the_book_is_a_tree_with_neighbours_and_says_what_is_measured(site):
+    page = (site / "book" / "maxwell-from-symmetry.html").read_text(encoding="utf-8")
+    tree = page[page.index('class="sidebar-tree"') : page.index("</aside>")]
+    current = [
+        re.sub("<.*?>", "", item) for item in re.findall(r'<li class="[^"]*current[^"]*"[^>]*>(<a.*?</a>)', tree)
+    ]
+    assert current[-2:] == ["Exact, without the stochastic differential equation", "Maxwell relation from symmetry"]
+    around = re.findall(r'<a class="(?:next|prev)-page" href="([^"#]+)"', page)
+    assert around == ["maxwell-from-symmetry-fixed-sphere.html", "scaling-symmetry.html"]
+    assert "<strong>Measured by</strong>" in page
+    assert "Maxwell relation (V3)" in page
 
 
 # A page stands in a frame as wide as a small phone; code, tables and formulas may scroll by themselves.
@@ -151,8 +165,8 @@ addEventListener("load", () => {{
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)")
 def test_no_page_scrolls_sideways_on_a_phone(site, tmp_path):
-    book = ("README", "dictionary", "radius", "momentum-balance", "vmf-entropy")
-    pages = [page for page in site.rglob("*.html") if page.parent.name != "book" or page.stem in book]
+    chosen = ("README", "chapter-processes", "dictionary", "radius", "momentum-balance", "vmf-entropy")
+    pages = [page for page in site.rglob("*.html") if page.parent.name != "book" or page.stem in chosen]
     frames = "".join(
         f'<iframe style="width:320px;height:700px;border:0" src="{page.as_uri()}"></iframe>' for page in pages
     )

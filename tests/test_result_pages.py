@@ -23,7 +23,7 @@ for rates up to 10 to the -0.75, or 0.125.
 def house(tmp_path, monkeypatch):
     """The driver of the pages, in a folder with one page on the digits, its figure, and one control."""
     monkeypatch.syspath_prepend(str(RESULTS))
-    for name in ("pages", "stored", "tables"):
+    for name in ("pages", "printed", "stored", "tables"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     pages, stored = __import__("pages"), __import__("stored")
     for folder in ("words", "summaries", "figures"):
@@ -38,7 +38,7 @@ def house(tmp_path, monkeypatch):
     (tmp_path / "figures" / "made.svg").write_text(f"<svg>{pages.page('made').digest}</svg>")
     pages.build("made")
     yield pages
-    for name in ("pages", "stored", "tables"):
+    for name in ("pages", "printed", "stored", "tables"):
         sys.modules.pop(name, None)
 
 
@@ -75,6 +75,17 @@ def test_a_number_that_changed_in_a_summary(house):
 
     edit(house.SUMMARIES / "digits.json", change)
     assert "made: made.md is not what its summaries" in wrong(house)
+
+
+def test_a_number_that_a_study_printed_since(house):
+    shutil.copy(RESULTS / "summaries" / "plans.json", house.SUMMARIES)
+    (house.WORDS / "made.md").write_text("# A page\n\n{{ plans cell.1.2.1 }}: {{ plans cell.1.2.2 }}\n")
+    house.page.cache_clear()
+    house.build("made")
+    assert not wrong(house)
+    table = ["no table", "| plan | needs |", "|---|---|", "| a | 1 |", r"| b \| c | 1.5 |"]
+    edit(house.SUMMARIES / "plans.json", lambda content: content["more"]["plans"].update(lines=table))
+    assert "would be\n    b \\| c: 1.5\n" in wrong(house)
 
 
 def test_a_number_that_was_edited_on_a_page(house):

@@ -1,7 +1,10 @@
 """What of the site is made from the code at every build: the table of symbols, and the live gas."""
 
+import html
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -9,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from empirics.claims import CLAIMS
+from empirics.claims.ground import entries
 from thermo_theory import FixedELR, FixedLR, FixedSphere, interactive
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import OPTIMIZERS, Protocol
@@ -87,16 +91,44 @@ def links_above(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(?=[)#])", f"]({page_of}", source[0])
 
 
-def stand_alone(app: Sphinx, doctree: nodes.document) -> None:
-    """The book's pages lead to one another; a table of contents of eighty would bury the rest."""
-    if app.env.docname.startswith("book/"):
-        app.env.metadata[app.env.docname]["orphan"] = "true"
+@cache
+def measured_by() -> dict[str, list[str]]:
+    """Return the claims that compare with each derivation, by its name."""
+    found: dict[str, dict[str, None]] = {}
+    for claim in CLAIMS:
+        for said in claim.statements:
+            for protocol in said.protocols or claim.protocols:
+                for optimizer in said.optimizers or ("sgd", *OPTIMIZERS):
+                    with suppress(LookupError):  # not derived for it
+                        for law in entries(said.derivations, protocol, optimizer):
+                            found.setdefault(law.name, {})[claim.label] = None
+    return {name: list(labels) for name, labels in found.items()}
+
+
+def claims_of_the_book(app: Sphinx, name: str, source: list[str]) -> None:
+    """Say on pages of the book which claims measure what is derived there."""
+
+    def said(found: re.Match[str]) -> str:
+        labels = dict.fromkeys(label for one in found[1].split(", ") for label in measured_by().get(one, ()))
+        listed = ", ".join(sorted(labels, key=[claim.label for claim in CLAIMS].index))
+        return f"**Measured by** [{listed}](../glossary.md#the-claims-v0-to-v11)." if labels else ""
+
+    source[0] = re.sub(r"<!-- measured by: (.*?) -->", said, source[0])
 
 
 def write_page(app: Sphinx, error: Exception | None) -> None:
     """Put the gas as one file beside the others."""
     if error is None and app.builder.format == "html":
         Path(app.outdir, "gas.html").write_text(interactive.page(), encoding="utf-8")
+
+
+def describe(app: Sphinx, doctree: nodes.document) -> None:
+    """Give every figure the sentence that it carries for a reader who does not see it, made when it was drawn."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir) / image["uri"]
+        if path.suffix == ".svg" and path.exists():
+            found = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
+            image["alt"] = html.unescape(found[1]) if found else image.get("alt", "")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -107,6 +139,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("live-gas", LiveGas)
     app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
+    app.connect("source-read", claims_of_the_book)
     app.connect("doctree-read", stand_alone)
+    app.connect("doctree-read", describe)
     app.connect("build-finished", write_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,21 +3,22 @@
 from typing import Any
 
 from docutils.nodes import Element, SkipNode
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+
+from empirics.pages.mathml import mathml
 
 #: Letters of LaTeX from which on a formula in a line may be wider than a phone, and scrolls.
 WIDE = 90
 
 
 def _inline(writer: Any, node: Element) -> None:
-    formula = convert(node.astext())
+    formula = mathml(node.astext())
     writer.body.append(f'<span class="formula" tabindex="0">{formula}</span>' if len(node.astext()) > WIDE else formula)
     raise SkipNode
 
 
 def _block(writer: Any, node: Element) -> None:
-    writer.body.append(f'<div class="formula" tabindex="0">{convert(node.astext(), display="block")}</div>\n')
+    writer.body.append(f'<div class="formula" tabindex="0">{mathml(node.astext(), "block")}</div>\n')
     raise SkipNode
 
 

@@ -187,7 +187,7 @@ def large_lines(data, kept):
     """Table of a network whose directions do not mix: one row per effective learning rate, means over its runs."""
     rates, found = data["effective_lr"].values, {int(i): _arrays(one) for i, one in kept.items()}
     sizes, page = ", ".join(map(str, LARGE[1:])), []
-    head = ["effective lr", "T", "memory (steps)", f"training loss: one, {sizes}", "predicted for the last"]
+    head = ["effective learning rate", "T", "memory (steps)", f"training loss: one, {sizes}", "predicted for the last"]
     head += [f"test loss: one, {sizes}", "test accuracy: one, last"]
     for rate in np.unique(rates):
         here = [int(i) for i in np.flatnonzero(rates == rate) if i in found]
@@ -275,4 +275,6 @@ def best_rate_lines(kept):
         single, averaged = np.array(kept["losses"])[:, :, k].T
         cells = [single, averaged, single - averaged]
         rows.append([f"{rate:.3g}", *("{:.4f} ± {:.4f}".format(*student(one)) for one in cells)])
-    return table(["effective lr", "test loss of a snapshot", f"of the average of {LARGE[-1]}", "difference"], rows)
+    return table(
+        ["effective learning rate", "test loss of a snapshot", f"of the average of {LARGE[-1]}", "difference"], rows
+    )

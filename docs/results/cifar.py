@@ -1,14 +1,15 @@
 """Networks on CIFAR-10 along symmetry orbits: the Maxwell relation where its interval can decide."""
 
 import re
+from collections import Counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 from digits import reduce, verdict_table
 from stored import SUMMARIES
-from tables import INKS, counts, directions, find, folded, save, span, svg_style, table, usable
+from tables import INKS, bare, counts, directions, find, folded, panels, save, span, table, usable
 
 from empirics.claims.clusters import levels
+from thermo_theory.palette import FAINT, MARKERS
 
 __all__ = ["NAMES", "draw", "parts", "reduce"]
 
@@ -16,10 +17,13 @@ __all__ = ["NAMES", "draw", "parts", "reduce"]
 GRIDS = {
     "cifar-resnet18-orbits": "ResNet-18, fixed LR",
     "cifar-resnet18-slow-orbits": "ResNet-18, fixed LR, lower lr·wd",
+    "cifar-resnet18-long-orbits": "ResNet-18, fixed LR, 12,000 steps",
+    "cifar-resnet18-fast-orbits": "ResNet-18, fixed LR, higher lr·wd, 12,000 steps",
     "cifar-resnet18-orbits-elr": "ResNet-18, fixed ELR",
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
     "cifar-convnet-orbits": "ConvNet, fixed LR",
+    "cifar-convnet-long-orbits": "ConvNet, fixed LR, 14,000 steps",
 }
 #: Those that have been run.
 NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())
@@ -89,20 +93,29 @@ def states(found):
 
 def draw(found):
     """S/R along every orbit with the prediction subtracted: a slope within the margin stays in the wedge."""
-    svg_style("cifar")
-    figure, panels = plt.subplots(1, len(found), figsize=(2.6 * len(found), 3.6), sharey=True)
-    for panel, (name, stored) in zip(np.atleast_1d(panels), found.items(), strict=True):
+    said = {name: find(stored.verdicts, "V3", "") for name, stored in found.items()}
+    words = ", ".join(f"{n} {name}" for name, n in Counter(one.verdict for one in said.values()).items())
+    title = (
+        f"Maxwell relation (V3) along symmetry orbits: {span([one.measured for one in said.values()], '.3f')} of theory"
+    )
+    title += f" in {len(said)} grids; verdicts: {words}"
+    figure, axes = panels(title, columns=len(found), height=4.6, sharey=True)
+    for axis, (name, stored) in zip(axes, found.items(), strict=True):
         held, across, entropy = orbits(stored)
-        ends = np.array([across.min(), across.max()]) * 1.05
-        panel.fill_between(ends, -0.05 * ends, 0.05 * ends, color="0.9", label="slope within 5 %")
-        for value, ink in zip(np.unique(held.round(6)), INKS, strict=False):
+        ends = np.array([across.min(), across.max()]) * 1.1
+        axis.fill_between(ends, -0.05 * ends, 0.05 * ends, color=FAINT, lw=0, label="slope within 5 %")
+        for value, ink, marker in zip(np.unique(held.round(6)), INKS, (*MARKERS, "v"), strict=False):
             one = np.isclose(held, value, rtol=1e-3)
-            panel.plot(across[one], (entropy - across)[one], "o", ms=4, color=ink, label=f"{value:.3g}")
-        panel.set(title=GRIDS[name].replace(", ", "\n", 1), xlabel="predicted S/R along the orbit")
-        panel.title.set_fontsize(8)
-        panel.legend(frameon=False, fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    np.atleast_1d(panels)[0].set(ylim=(-0.3, 0.3), ylabel="measured minus predicted S/R")
-    save(figure, "cifar-orbits")
+            axis.plot(across[one], (entropy - across)[one], marker, ms=4.5, color=ink, label=f"lr·wd {value:.3g}")
+        network, _, what = GRIDS[name].partition(", ")
+        axis.set_title(f"{network}\n{what}\n{bare(said[name])}\n{said[name].verdict}", fontsize=8)
+        axis.set_xlabel("predicted $S/R$ − mean")
+        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(-0.08, -0.2))
+    axes[0].set(ylim=(-0.3, 0.3), ylabel="measured − predicted $S/R$")
+    listed = "; ".join(f"{GRIDS[name]}: {bare(one)}, {one.verdict}" for name, one in said.items())
+    alt = "Measured minus predicted entropy along symmetry orbits, with the wedge of a slope within 5 %; "
+    alt += "slope over theory"
+    save(figure, "cifar-orbits", f"{alt}: {listed}.")
 
 
 def parts(found):

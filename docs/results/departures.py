@@ -1,10 +1,9 @@
 """Where the ideal gas ends: a length scale makes a real gas, and a network that interpolates has no temperature."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 from scipy.optimize import least_squares
-from tables import directions, folded, save, svg_style, table
+from tables import INK, INKS, SERIES, directions, folded, panels, save, says, table
 
 from empirics.claims.clusters import Clusters, levels
 from empirics.claims.fits import jackknife, mean_of
@@ -232,7 +231,7 @@ def wide(found):
             rows.append(cells)
     head = [
         "experiment",
-        "effective lr",
+        "effective learning rate",
         "regime",
         "noise ~ step^-a: a ± error",
         "noise by quarters (nat²)",
@@ -244,24 +243,48 @@ def wide(found):
 # ---------------------------------------------------------------------------------------------------------------- page
 def draw(found):
     """Left: p V/W over V/length at several W, with van der Waals and the derived form. Right: T over the rate."""
-    svg_style("departures")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     fitted, held, _ = GASES["eps"]
     form = {one: constants(one, found[fitted]) for one in (WAALS, DERIVED, POWER)}
-    for (name, length), marker in zip(((fitted, 1.0), *held.items()), "ox+s^", strict=True):
+    errors = {
+        one: np.sqrt(
+            np.mean(np.concatenate([missed(one, given, found[name], length) for name, length in held.items()]))
+        )
+        for one, given in form.items()
+    }
+    volumes = np.concatenate([state(found[name])[0] / length for name, length in ((fitted, 1.0), *held.items())])
+    said = ", ".join(f"{one} {error:.3f}" for one, error in errors.items())
+    title = f"One power law carries the excess of pV/W over {np.log10(volumes.max() / volumes.min()):.1f} "
+    title += "decades of volume\n"
+    title += f"error of log(pV/W) on gases that were held out: {said}"
+    figure, (left, right) = panels(title, height=4.1, width_ratios=(3, 2))
+    for (name, length), marker, ink in zip(((fitted, 1.0), *held.items()), "ov^sD", INKS, strict=True):
         volume, work, factor, _ = state(found[name])
-        left.plot(volume / length, (factor - 1) * work, marker, ms=3, mfc="none", label=name)
-    over = np.geomspace(0.05, 60, 100)
-    for (one, given), style in zip(form.items(), ("k--", "k:", "k-"), strict=True):
-        left.plot(over, FORMS[one][0](over, 1.0, *given) - 1, style, lw=1, label=f"{one} (W = 1)")
-    left.set(xscale="log", yscale="log", xlabel="V · 0.01/eps", ylabel="(pV/W − 1) W (nat)", ylim=(1e-3, 1))
-    left.legend(frameon=False, fontsize=6)
-    for name, marker, words in zip(WIDE, "os", ("labels learnt by heart", "labels drawn afresh"), strict=True):
-        right.plot(found[name].dataset["effective_lr"], heat(found[name]), marker + "-", label=words)
-    right.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="T at the end, at most")
+        label = name.replace("waals-", "") + (", fitted" if name == fitted else "")
+        left.plot(volume / length, (factor - 1) * work, marker, ms=3.5, mfc="none", color=ink, label=label)
+    over = np.geomspace(volumes.min() * 0.8, volumes.max() * 1.3, 100)
+    for (one, given), style in zip(form.items(), ("--", ":", "-"), strict=True):
+        values = FORMS[one][0](over, 1.0, *given) - 1
+        left.plot(over, values, ls=style, color=INK, lw=1, label=f"{one} at W = 1 nat")
+    left.set(xscale="log", yscale="log", xlabel="$V$ × 0.01/eps", ylabel="$(pV/W - 1)\\,W$ (nat)", ylim=(1e-3, 1))
+    left.set_title("BatchNorm with a length scale eps; nothing below 0.001 is shown", fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+    words = ("labels learnt by heart", "labels drawn afresh")
+    for name, marker, label, ink in zip(WIDE, "os", words, SERIES, strict=False):
+        rate, hot = found[name].dataset["effective_lr"].values, heat(found[name])
+        right.plot(rate, hot, marker + "-", color=ink)
+        says(right, label, (rate[0], hot[:3].max()), ink, (0, 12 if marker == "s" else 10))
+    right.set(xscale="log", yscale="log", xlabel="effective learning rate", ylabel="$T$ at the end (nat), upper bound")
+    right.set_title("a network of width 32 on few data", fontsize=8)
+    right.margins(y=0.15)
     right.minorticks_off()
-    right.legend(frameon=False, fontsize=7)
-    save(figure, "departures")
+    alt = f"Left: excess of pV/W against volume; errors of log(pV/W) where held out: {said}. Right: "
+    alt += "temperature at the end, "
+    low, high = (float(np.max(heat(found[name]))) for name in WIDE)
+    save(
+        figure,
+        "departures",
+        f"{alt}at most {low:.1g} with labels learnt by heart, {high:.1g} with labels drawn afresh.",
+    )
 
 
 def parts(found):

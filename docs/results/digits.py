@@ -3,15 +3,31 @@
 import re
 
 import any_optimiser
-import matplotlib.pyplot as plt
 import numpy as np
-from tables import INKS, cell, counts, find, folded, reached, save, shown, span, svg_style, table, usable
+from tables import (
+    INK,
+    MUTED,
+    SERIES,
+    cell,
+    counts,
+    find,
+    folded,
+    panels,
+    reached,
+    save,
+    says,
+    shown,
+    span,
+    table,
+    usable,
+)  # fmt: skip
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
 from empirics.claims.fits import fit, mean_of, ratio_of, within_orbits
 from empirics.claims.maxwell import reference_slopes
 from empirics.claims.thermometer import by_temperature
+from thermo_theory.palette import PAPER
 
 #: Columns of the table of verdicts: experiment, what it is.
 JUDGED = {
@@ -184,34 +200,46 @@ def spacing(found):
 
 def draw(found):
     """Slopes and share of path neighbours over the spacing."""
-    svg_style("digits")
     series = []
     for steps, name in SPACINGS.items():
         data, share = usable(found[name]), found[name].more["digits"]["next in time"]
         series.append((steps, slopes(data, "entropy_sphere"), slopes(data, "entropy_sphere_theiler"), share))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[2, 1])
-    steps = [one[0] for one in series]
-    names = ("log lr", "log wd", "difference")
-    for which, (name, ink) in enumerate(zip(names, INKS, strict=False)):
-        for part, (marker, style, words) in enumerate((("o", "-", "all neighbours"), ("s", "--", "Theiler window"))):
-            found = [one[1 + part][which] for one in series]
-            half = [(one.high - one.low) / 2 for one in found]
-            values = [one.value for one in found]
-            looks = {"fmt": marker + style, "color": ink, "mfc": "w" if part else ink, "ms": 5}
-            left.errorbar(steps, values, half, label=f"{name}, {words}", **looks)
+    steps, last = [one[0] for one in series], series[-1]
+    differences = [(one[which][2].value, one[0]) for one in series for which in (1, 2)]
+    lowest, highest = min(differences)[0], max(differences)[0]
+    title = f"At any spacing the difference is that of scale invariance, 1 ({lowest:.2f} to {highest:.2f})\n"
+    title += f"the slopes move from a path's towards a gas's as neighbours next in time fall to {last[3]:.0%}"
+    figure, (left, right) = panels(title, height=3.9, width_ratios=(2, 1))
+    names = ("slope in log lr", "slope in log wd", "their difference")
+    for which, (name, ink) in enumerate(zip(names, (SERIES[0], SERIES[1], INK), strict=True)):
+        for part, (marker, style) in enumerate((("o", "-"), ("s", "--"))):
+            of = [one[1 + part][which] for one in series]
+            half = [(one.high - one.low) / 2 for one in of]
+            looks = {"fmt": marker + style, "color": ink, "mfc": PAPER if part else ink, "ms": 5}
+            left.errorbar(steps, [one.value for one in of], half, **looks)
+        says(left, name, (steps[-1], last[1][which].value), ink, (8, -8 if which == 2 else 0))
     gas, path = reference_slopes(law("fixed-lr"))
-    for values, words in ((gas, "cold gas"), (path, "path")):
-        for value, ink in zip(values, INKS, strict=False):
-            left.axhline(value, color=ink, lw=0.8, ls=":")
-            left.annotate(words, (steps[0], value), xytext=(2, 2), textcoords="offset points", fontsize=7, color=ink)
-    left.set(xscale="log", xlabel="steps between snapshots", ylabel="slope of S/R")
-    left.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    right.plot(steps, [one[3] for one in series], "ko-")
-    right.set(xscale="log", ylim=(0, 1.05), xlabel="steps between snapshots", ylabel="nearest neighbours next in time")
+    for values, words in ((gas, "low-temperature gas"), (path, "path")):
+        for value, ink in zip(values, SERIES, strict=False):
+            left.axhline(value, color=ink, lw=0.8, ls=":", zorder=0)
+            says(left, f"{words}: {value:g}", (1, value), ink, (-2, 6), xycoords=left.get_yaxis_transform(), ha="right")
+    for part, words in enumerate(("full, solid: all neighbours", "empty, dashed: outside a Theiler window")):
+        left.plot([], [], "s" if part else "o", color=MUTED, mfc=PAPER if part else MUTED, label=words)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    left.set(
+        xscale="log", xlabel="steps between snapshots", ylabel="slope of $S/R$", xlim=(steps[0] * 0.8, steps[-1] * 4.5)
+    )
+    right.plot(steps, [100 * one[3] for one in series], "o-", color=INK)
+    for step, *_, share in series:
+        says(right, f"{share:.0%}", (step, 100 * share), INK, (0, -11), ha="center")
+    right.set(xscale="log", ylim=(0, 105), xlabel="steps between snapshots", ylabel="neighbours next in time, %")
+    right.margins(x=0.15)
     for axes in (left, right):
         axes.set_xticks(steps, [str(one) for one in steps])
         axes.minorticks_off()
-    save(figure, "digits-spacing")
+    alt = f"Slopes of the entropy against the spacing of snapshots: their difference is {lowest:.2f} to {highest:.2f} "
+    alt += f"everywhere; the share of neighbours next in time falls from {series[0][3]:.0%} to {last[3]:.0%}."
+    save(figure, "digits-spacing", alt)
 
 
 def reduce(runs):

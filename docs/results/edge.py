@@ -1,9 +1,8 @@
 """The edge of stochastic stability: curvature against 2/(effective learning rate), on digits and over the width."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from edge_states import BATCHES, LOOKS, STEPS, looked
-from tables import INKS, folded, mean_interval, save, span, student, svg_style, table
+from tables import INK, MUTED, SERIES, folded, mean_interval, panels, save, says, span, student, table
 
 LR = ("width-16-lr", "width-32-lr")
 NAMES = ("digits-edge", *LR)
@@ -63,7 +62,14 @@ def ends(stored, values):
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
-HEAD = ["lr·wd", "runs", "effective lr", "accuracy", "batch sharpness / edge", "change of the minibatch's loss"]
+HEAD = [
+    "lr·wd",
+    "runs",
+    "effective learning rate",
+    "accuracy",
+    "batch sharpness / edge",
+    "change of the minibatch's loss",
+]
 HEAD += ["η_eff·λ_max, median", "lowest to highest tenth", "share of snapshots above 2"]
 
 
@@ -108,25 +114,31 @@ def own(one):
 
 # -------------------------------------------------------------------------------------------------------------- figure
 def draw(found):
-    """Curvature over that at the edge against lr·wd: the digits grid, and width 64."""
-    svg_style("edge")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
-    for ax, name, title in zip(axes, ("digits-edge", WIDE[-1]), ("Digits", "128 images, wider"), strict=True):
-        stored = found[name]
-        lr_wd, more = product(stored.dataset), stored.more["edge"]
-        whole = 1 + step(stored)[1].mean(1)
+    """Curvature over that at the edge against lr·wd: the digits grid, and 128 images."""
+    digits = found["digits-edge"]
+    low, high, below, above = ends(digits, ratio(digits.dataset))
+    whole = 1 + step(digits)[1].mean(1)
+    title = f"Batch sharpness crosses the edge of stability (1) between lr·wd = {below:.2g} and {above:.2g}\n"
+    title += f"averaged over a whole step the same curvature stays below it on the digits: {span(whole)}"
+    figure, axes = panels(title, height=3.8, sharey=True)
+    for axis, name, words in zip(axes, ("digits-edge", WIDE[-1]), ("digits", "128 images, wider"), strict=True):
+        lr_wd, more = product(found[name].dataset), found[name].more["edge"]
         curves = {
-            "λ_max of the mean Hessian, median": np.array(more["lr·λ_max, median"]) / 2,
-            "minibatch along its gradient, at the start of a step": ratio(stored.dataset),
-            "the same, mean over the whole step": whole,
+            "$\\lambda_{\\max}$ of the mean Hessian, median": (np.array(more["lr·λ_max, median"]) / 2, "s", MUTED),
+            "minibatch along its gradient (batch sharpness)": (ratio(found[name].dataset), "^", SERIES[1]),
+            "the same, mean over the whole step": (1 + step(found[name])[1].mean(1), "o", SERIES[0]),
         }
-        for (words, values), ink in zip(curves.items(), (INKS[6], INKS[1], INKS[0]), strict=True):
-            ax.plot(lr_wd, values, "o", ms=3.5, alpha=0.8, color=ink, label=words)
-        ax.axhline(1, color="k", lw=0.8)
-        ax.set(xscale="log", yscale="log", xlabel="lr·wd", title=title)
+        for label, (values, marker, ink) in curves.items():
+            axis.plot(lr_wd, values, marker, ms=4, alpha=0.85, mfc="none", color=ink, label=label)
+        axis.axhline(1, color=INK, lw=0.8)
+        axis.set(xscale="log", yscale="log", xlabel="lr·wd")
+        axis.set_title(words)
+    says(axes[0], "edge of stability", (0.02, 1), INK, (0, 6), xycoords=axes[0].get_yaxis_transform())
     axes[0].set_ylabel("curvature × effective lr / 2")
-    axes[0].legend(frameon=False, fontsize=7)
-    save(figure, "edge")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    alt = "Curvature over that at the edge of stability against lr·wd. On the digits batch sharpness rises from "
+    save(figure, "edge", f"{alt}{low:.2f} to {high:.2f} and passes 1 between {below:.2g} and {above:.2g}; "
+         f"its mean over a whole step is {span(whole)}.")  # fmt: skip
 
 
 def parts(found):

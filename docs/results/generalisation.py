@@ -1,12 +1,25 @@
 """Test accuracy against temperature, entropy and curvature; schedules at equal steps; averages of weights."""
 
 import averaging
-import matplotlib.pyplot as plt
 import numpy as np
 import schedules
 from scipy import stats
 from stored import EXPERIMENTS, record_study
-from tables import bracketed, directions, folded, mean_interval, save, student, table, usable
+from tables import (
+    MUTED,
+    SERIES,
+    bracketed,
+    directions,
+    folded,
+    mean_interval,
+    panels,
+    save,
+    span,
+    student,
+    table,
+    ticks,
+    usable,
+)  # fmt: skip
 
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
 
@@ -116,49 +129,72 @@ def study(folder):
 def draw(found):
     """All figures of the page."""
     kept = found[STUDY].more[STUDY]
-    draw_grid({title: usable(found[name]) for title, name in GRIDS.items()})
+    correlated = [found[name].more["generalisation"]["correlations"] for name in GRIDS.values()]
+    said = {key: span([one[key][1][0] for one in correlated], "+.2f") for key in ("temperature", "laplacian")}
+    draw_grid({title: usable(found[name]) for title, name in GRIDS.items()}, said)
     draw_averages(found[AVERAGED], kept["rates"])
     draw_schedules(kept["schedules"]["tuned"])
 
 
-def draw_grid(grids):
+def draw_grid(grids, said):
     """Test accuracy and tr H against T, and test accuracy against S, by protocol."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
-    for (title, data), marker in zip(grids.items(), "os^", strict=True):
-        style = {"marker": marker, "ls": "", "ms": 4, "mfc": "none", "label": title}
-        axes[0].plot(data["temperature"], data["test_accuracy"], **style)
+    title = "Over the grid test accuracy falls as temperature rises, and so does curvature\n"
+    title += f"rank correlation of accuracy with T: {said['temperature']}; with tr H: {said['laplacian']}"
+    figure, axes = panels(title, columns=3, height=3.5)
+    for (words, data), marker, ink in zip(grids.items(), "os^", SERIES, strict=False):
+        style = {"marker": marker, "ls": "", "ms": 4, "mfc": "none", "color": ink, "label": words}
+        axes[0].plot(data["temperature"], 100 * data["test_accuracy"], **style)
         axes[1].plot(data["temperature"], data["laplacian"], **style)
-        axes[2].plot(data["entropy_sphere_theiler"] / (directions(data) / 2), data["test_accuracy"], **style)
-    for ax, (x, y) in zip(
-        axes, (("T", "test accuracy"), ("T", "tr H (nat)"), ("S of directions / R", "")), strict=True
-    ):
-        ax.set(xlabel=x, ylabel=y)
-    axes[0].set_xscale("log")
-    axes[1].set(xscale="log", yscale="log")
-    axes[0].legend(fontsize=7)
-    save(figure, "generalisation-grid", "png", dpi=110)
+        axes[2].plot(data["entropy_sphere_theiler"] / (directions(data) / 2), 100 * data["test_accuracy"], **style)
+    heat = "temperature $T$ (nat)"
+    axes[0].set(xlabel=heat, ylabel="test accuracy, %", xscale="log")
+    axes[1].set(xlabel=heat, ylabel="$\\mathrm{tr}\\,H$ at unit norm (nat)", xscale="log", yscale="log")
+    ticks(axes[1].yaxis, [500, 1000, 2000, 5000], "{x:,.0f}")
+    axes[2].set(xlabel="entropy of directions, $S/R$", ylabel="test accuracy, %")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    alt = "Test accuracy and tr H against temperature, test accuracy against entropy. Rank correlation of "
+    alt += "accuracy with T: "
+    save(
+        figure,
+        "generalisation-grid",
+        f"{alt}{said['temperature']}; with tr H: {said['laplacian']} ({', '.join(grids)}).",
+    )
 
 
 def draw_averages(one, rates):
-    """Test loss of one snapshot and of averages against the effective learning rate."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2))
+    """What an average of N snapshots gains in test loss over one, against the effective learning rate."""
     of_run, kept = one.dataset["effective_lr"].values, one.more["generalisation"]["averages"]
     shown = np.unique(of_run[[int(i) for i in kept]])
-    for k, count in enumerate(averaging.LARGE):
-        values = [[run["results"][k][1] for i, run in kept.items() if of_run[int(i)] == rate] for rate in shown]
-        axes[0].errorbar(shown, *student_of(values), marker="o", ms=3, lw=1, label=f"N = {count}")
-    axes[0].set_title(one.name, fontsize=9)
-    for k, count in enumerate((averaging.LARGE[0], averaging.LARGE[-1])):
-        mean, half = student(np.array(rates["losses"])[:, k].T)
-        axes[-1].errorbar(rates["rates"], mean, half, marker="o", ms=3, lw=1, label=f"N = {count}", color=f"C{3 * k}")
-    axes[-1].set_title(f"{len(rates['losses'])} splits x 6 seeds", fontsize=9)
-    for ax in axes:
-        ax.set(xscale="log", yscale="log", xlabel="effective lr", ylabel="test loss (nat)")
-        ax.yaxis.set_major_formatter("{x:.2g}")
-        ax.yaxis.set_minor_formatter("{x:.2g}")
-        ax.xaxis.set_minor_formatter("")
-        ax.legend(fontsize=7)
-    save(figure, "generalisation-averages", "png", dpi=110)
+    gains = {}
+    for k, count in enumerate(averaging.LARGE[1:], start=1):
+        of_rate = [[run for i, run in kept.items() if of_run[int(i)] == rate] for rate in shown]
+        each = [[run["results"][0][1] - run["results"][k][1] for run in runs] for runs in of_rate]
+        gains[count] = student_of(each)
+    losses = np.array(rates["losses"])
+    paired = student((losses[:, 0] - losses[:, -1]).T)
+    last, (best, half) = averaging.LARGE[-1], (one[np.argmax(paired[0])] for one in paired)
+    title = f"An average of {last} snapshots gains up to {best:.3f} ± {half:.3f} nat of test loss over one;\n"
+    title += f"far above the best rate it loses ({gains[last][0][-1]:+.2f} nat at an effective learning rate "
+    title += f"of {shown[-1]:.2g})"
+    figure, axes = panels(title, height=3.6)
+    for (count, pair), ink, marker in zip(gains.items(), SERIES, "^so", strict=False):
+        shift = 1.04 ** (list(gains).index(count) - 1)
+        axes[0].errorbar(shown * shift, *pair, marker=marker, ms=4, lw=1, color=ink, label=f"N = {count}")
+    axes[0].set_title("one split")
+    axes[0].set_yscale("symlog", linthresh=0.02)
+    axes[1].errorbar(rates["rates"], *paired, marker="o", ms=4, lw=1, color=SERIES[2], label=f"N = {last}")
+    axes[1].set_title(f"{len(losses)} splits, 6 seeds each")
+    for axis in axes:
+        axis.axhline(0, color=MUTED, lw=0.8)
+        axis.set(xscale="log", xlabel="effective learning rate", ylabel="gain in test loss over N = 1 (nat)")
+        axis.legend(loc="lower left" if axis is axes[0] else "upper left")
+    ticks(axes[0].xaxis, [0.003, 0.01, 0.03])
+    ticks(axes[0].yaxis, [-1, -0.3, -0.1, -0.02, 0, 0.02, 0.1])
+    alt = (
+        f"Gain in test loss of averages over single snapshots, with 95 % intervals: up to {best:.3f} ± {half:.3f} nat "
+    )
+    alt += f"for {last} snapshots, {gains[last][0][-1]:+.2f} nat at the highest rate."
+    save(figure, "generalisation-averages", alt)
 
 
 def student_of(values):
@@ -167,18 +203,42 @@ def student_of(values):
 
 
 def draw_schedules(tuned):
-    """Test loss at the end by schedule, the best learning rate of each and all of them."""
-    figure, axes = plt.subplots(1, len(tuned), figsize=(11, 5.2), sharey=True)
-    for ax, (steps, by_name) in zip(axes, tuned.items(), strict=True):
-        for k, rate in enumerate(schedules.Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr):
+    """Test loss at the end by schedule, at every learning rate."""
+    rates = schedules.Experiment.from_file(EXPERIMENTS / "schedules.toml").grid.lr
+    best = {
+        steps: {name: np.array(values)[:, :, 1].mean(1).min() for name, values in by_name.items()}
+        for steps, by_name in tuned.items()
+    }
+    above = {
+        name: [one[name] - min(one.values()) for one in best.values()]
+        for name in dict.fromkeys(n for one in best.values() for n in one)
+    }
+    lag = next(name for name in above if name.startswith("equal lag"))
+    rest = max(max(of) for name, of in above.items() if name not in ("constant", lag))
+    title = "At its best learning rate each schedule ends close to the best one\n"
+    title += f"within {rest:.3f} nat, but for equal lag ({span(above[lag], '.3f')} above it) and constant "
+    title += f"({span(above['constant'], '.3f')})"
+    figure, axes = panels(title, columns=len(tuned), height=5.6, sharey=True)
+    for axis, (steps, by_name) in zip(axes, tuned.items(), strict=True):
+        for k, (rate, ink, marker) in enumerate(zip(rates, SERIES, "os^", strict=False)):
             pairs = [student(np.array(values)[k, :, 1]) for values in by_name.values()]
-            places = np.arange(len(by_name)) + 0.2 * (k - 1)
-            ax.errorbar([m for m, _ in pairs], places, xerr=[e for _, e in pairs], fmt="o", ms=4, label=f"lr {rate:g}")
-        ax.set_yticks(range(len(by_name)), list(by_name), fontsize=7)
-        ax.set(xlabel="test loss at the end (nat)", title=f"{int(steps):,} steps")
-    axes[0].legend(fontsize=7)
+            places, looks = np.arange(len(by_name)) + 0.2 * (k - 1), {"fmt": marker, "ms": 3.5, "color": ink}
+            axis.errorbar([m for m, _ in pairs], places, xerr=[e for _, e in pairs], label=f"lr {rate:g}", **looks)
+        axis.set_yticks(range(len(by_name)), [name.replace("^", " to the ") for name in by_name], fontsize=7.5)
+        axis.set(xlabel="test loss at the end (nat)")
+        axis.set_title(f"{int(steps):,} steps")
+        axis.grid(axis="y", lw=0.4)
     axes[0].invert_yaxis()
-    save(figure, "generalisation-schedules", "png", dpi=110)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    listed = "; ".join(
+        f"{int(steps):,} steps: best {min(one.values()):.3f}, constant {one['constant']:.3f}"
+        for steps, one in best.items()
+    )
+    save(
+        figure,
+        "generalisation-schedules",
+        f"Test loss at the end of {len(best[next(iter(best))])} schedules, with 95 % intervals. {listed}.",
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- page

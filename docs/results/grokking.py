@@ -1,13 +1,13 @@
 """A network that generalises long after it has memorised: its gas over the steps, and whether it ages like a glass."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from tables import INKS, bracketed, folded, save, student, svg_style, table
+from tables import INK, MUTED, SERIES, bracketed, folded, panels, save, says, student, table, ticks
 
 from empirics.claims import judge
 from empirics.claims.fits import fit
 from empirics.measure import ageing_exponent, forgetting_lag, two_time_correlation
 from thermo_theory import FixedELR
+from thermo_theory.palette import MARKERS
 from thermo_theory.relations import coordinates
 from thermo_theory.relations.paths import law
 
@@ -25,7 +25,6 @@ BESIDE = {"grokking-noisy": "permutations, lasting noise", "grokking-undecayed":
 CONTROLS = ("grokking-float64", "grokking-float64-eps")
 FROZEN = ("frozen", "eps")  # what the text calls them
 NAMES = (*TASKS, *BESIDE, *CONTROLS)
-INK = INKS[:3]
 
 STAGES = {
     "temperature": "T (nat)",
@@ -333,48 +332,90 @@ def span_of(values, form=".2f"):
 # ------------------------------------------------------------------------------------------------------------- figures
 def draw(found):
     """Accuracies and the gas over the steps; lags over the age, against free directions and full ageing."""
-    svg_style("grokking")
     stories = {name: Story(one) for name, one in found.items()}
     _course(stories["grokking"])
-    figure, axes = plt.subplots(1, 5, figsize=(13, 3.1), sharey=True)
+    _, low, high, mean = _ageing(stories["grokking"])
+    title = f"Directions do not age like a glass: lag against age with exponent {mean:.2f} on "
+    title += f"{TASKS['grokking']} ({low:.2f} to "
+    title += f"{high:.2f} over runs; full ageing 1)"
+    figure, axes = panels(title, rows=2, columns=3, height=5.4, sharey=True, sharex=True)
     shown = TASKS | {CONTROLS[0]: "addition, float64: no bursts"} | BESIDE
-    for axis, (name, words) in zip(axes, shown.items(), strict=True):
+    for axis, (name, words) in zip(axes, shown.items(), strict=False):
         _lags(axis, stories[name], words)
-    axes[0].set_ylabel("lag until the correlation is 0.9 (steps)")
-    save(figure, "grokking-ageing")
+    for axis in axes[2:5]:
+        axis.set_xlabel("age (steps)")
+        axis.tick_params(labelbottom=True)
+    for axis in (axes[0], axes[3]):
+        axis.set_ylabel("lag until the correlation is 0.9 (steps)")
+    key = axes[5]
+    key.set_axis_off()
+    key.plot([], [], "o-", color=INK, label="measured, mean over seeds")
+    key.plot([], [], "--", color=INK, label="free directions, same norms")
+    key.plot([], [], ":", color=MUTED, label="full ageing: lag = age")
+    key.legend(loc="center left")
+    alt = "Lag until the correlation of directions is 0.9 against their age, on five tasks and controls; "
+    alt += f"on {TASKS['grokking']} "
+    save(figure, "grokking-ageing", f"{alt}its exponent is {mean:.2f}, {low:.2f} to {high:.2f} over runs.")
+
+
+def _ageing(story):
+    """Exponents of the lags of all runs that have one, lowest, highest and mean."""
+    found = story.exponents(0.9)
+    known = found[np.isfinite(found)]
+    return known, known.min(), known.max(), known.mean()
 
 
 def _lags(axis, story, title):
     """Geometric means over seeds, one colour per weight decay; dashed: free directions at the same norms."""
     places = np.searchsorted(story.step, AGES)
-    for decay, ink in zip(np.unique(story.decay), INK, strict=False):
-        for words, style in (("", "o-"), ("free ", "--")):
+    for decay, ink, marker in zip(np.unique(story.decay), SERIES, MARKERS, strict=False):
+        for words, style in (("", f"{marker}-"), ("free ", "--")):
             lags = np.log(story.lags(0.9, words)[story.decay == decay][:, places])
             known = np.isfinite(lags).any(0)
-            label = f"weight decay {decay:g}" if style == "o-" else None
-            axis.plot(AGES[known], np.exp(np.nanmean(lags[:, known], 0)), style, color=ink, ms=3, lw=1, label=label)
-    axis.plot(AGES, AGES, ":", color="0.5", lw=1)
-    axis.set(xscale="log", yscale="log", title=title, xlabel="age (steps)")
-    axis.title.set_fontsize(8)
-    axis.legend(frameon=False, fontsize=6)
+            label = f"weight decay {decay:g}" if words == "" else None
+            axis.plot(AGES[known], np.exp(np.nanmean(lags[:, known], 0)), style, color=ink, ms=4, lw=1, label=label)
+    axis.plot(AGES, AGES, ":", color=MUTED, lw=1)
+    axis.set(xscale="log", yscale="log")
+    axis.set_title(title, fontsize=8.5)
+    axis.legend(fontsize=7.5)
 
 
 def _course(story):
-    """One column per weight decay, one shade per seed, a dot at generalising."""
-    panels = {"test_accuracy": "test accuracy", "temperature": "T (nat)", "speed": STAGES["speed"]}
-    decays = np.unique(story.decay)
-    figure, axes = plt.subplots(len(panels), len(decays), figsize=(9, 6), sharex=True, sharey="row")
-    for column, decay in zip(axes.T, decays, strict=True):
-        column[0].set_title(f"weight decay {decay:g}", fontsize=8)
-        for i, ink in zip(np.flatnonzero(story.decay == decay), INK, strict=True):
-            for axis, name in zip(column, panels, strict=True):
-                axis.plot(story.step, story.curve[name][i], color=ink, lw=0.7)
-                if np.isfinite(when := story.generalised[i]):
-                    axis.plot(when, story.curve[name][i, story.step == when], "o", color=ink, ms=3.5)
-        column[-1].set_xlabel("step")
-    for axis, words in zip(axes[:, 0], panels.values(), strict=True):
-        axis.set_ylabel(words.replace(" (rad", "\n(rad"), fontsize=7)
-    for axis in axes[1:, 0]:
-        axis.set_yscale("log")
-    axes[0, 0].set_xscale("log")
-    save(figure, "grokking", "png", dpi=100)
+    """One seed of the middle weight decay in five panels, the others as a band; events and bursts are marked."""
+    decay = np.unique(story.decay)[1]
+    mine = np.flatnonzero(story.decay == decay)
+    first, step = mine[0], story.step
+    learnt, general, hot = story.memorised[first], story.generalised[first], story.hot[first]
+    turned, lasted = (share[first] for share in story.turned_in_bursts())
+    title = f"Learnt by heart at step {learnt:,.0f}, generalised at step {general:,.0f}, with bursts of heat between\n"
+    title += f"they last {lasted:.0%} of the time after memorising and hold {turned:.0%} of the squared rotation"
+    figure, axes = panels(title, rows=5, columns=1, height=7.2, sharex=True)
+    drawn = {
+        "test_accuracy": "accuracy", "temperature": "$T$ (nat)", "compression": "$pV/(RT)$",
+        "speed": "angle between\nsnapshots\n(rad per step)", "norm": "norm $r$",
+    }  # fmt: skip
+    ends = [*np.flatnonzero(np.diff(hot.astype(int), prepend=0, append=0))]
+    for axis, (name, words) in zip(axes, drawn.items(), strict=True):
+        band = story.curve[name][mine]
+        axis.fill_between(step, np.fmin.reduce(band), np.fmax.reduce(band), color=SERIES[0], alpha=0.25, lw=0)
+        axis.plot(step, band[0], color=SERIES[0], lw=0.9)
+        for when, marker in ((learnt, ":"), (general, "--")):
+            axis.axvline(when, color=INK, lw=0.9, ls=marker)
+        for begin, end in zip(ends[::2], ends[1::2], strict=True):
+            if step[begin] > learnt:
+                axis.axvspan(step[begin], step[min(end, len(step) - 1)], color=SERIES[1], alpha=0.18, lw=0)
+        axis.set_ylabel(words)
+        axis.set(xscale="log", yscale="linear" if name in ("test_accuracy", "norm") else "log")
+    axes[0].plot(step, story.curve["accuracy"][first], color=MUTED, lw=0.9)
+    top = axes[0].get_xaxis_transform()
+    says(axes[0], "memorised", (learnt, 1.06), INK, (-3, 0), xycoords=top)
+    says(axes[0], "generalised", (general, 1.06), INK, (-3, 0), ha="right", xycoords=top)
+    says(axes[0], "training", (step[1], 0.85), MUTED, (0, 0))
+    says(axes[0], "test", (step[1], 0.1), SERIES[0], (0, 0))
+    ticks(axes[2].yaxis, [0.1, 0.2, 0.3])
+    ticks(axes[3].yaxis, [3e-4, 1e-3, 3e-3])
+    axes[-1].set_xlabel(f"step ({TASKS['grokking']}, weight decay {decay:g}; line: seed {story.seed[first]}, "
+                        f"band: all {len(mine)} seeds; shaded: T above {HOT:g} nat)")  # fmt: skip
+    alt = f"Accuracy, T, pV/(RT), rotation and norm over the steps at weight decay {decay:g}: memorised at "
+    alt += f"step {learnt:,.0f}, "
+    save(figure, "grokking", f"{alt}generalised at {general:,.0f}; bursts hold {turned:.0%} of the squared rotation.")

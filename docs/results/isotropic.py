@@ -2,11 +2,10 @@
 
 import homogeneous_gas
 import isotropic_processes
-import matplotlib.pyplot as plt
 import numpy as np
 import stored
 from paper import ISOTROPIC, excess, isotropic_rows, published, straight_lines, with_steps
-from tables import INKS, cell, folded, save, shown, svg_style, table
+from tables import INK, INKS, MUTED, bare, cell, folded, panels, save, says, shown, span, table
 
 from empirics.claims import judge, tables_of
 from empirics.claims.curves import Curves
@@ -14,6 +13,7 @@ from empirics.claims.fits import fit, mean_of
 from empirics.claims.state import StateVariables, finite_step_factor
 from empirics.claims.table import Table
 from thermo_theory import FixedELR, FixedLR, derive, vmf
+from thermo_theory.palette import MARKERS
 
 DIMENSIONS = {"paper": 3, "20": 20, "200": 200, "1000": 1000, "43692": 43692}
 #: Noise that breaks one assumption.
@@ -23,7 +23,6 @@ HEATED = ("momentum", "nesterov", "adamw", "adam-l2")
 OPTIMISERS = (*HEATED, "normalised-sgd", "signsgd")
 STUDIES = ("isotropic-processes", "homogeneous-gas")
 NAMES = (*(f"isotropic-{name}" for name in (*DIMENSIONS, "starts", *BROKEN, *OPTIMISERS)), *STUDIES)
-INK = (*INKS[:4], INKS[6])
 
 
 def study(folder):
@@ -108,16 +107,23 @@ def _apart(value):
 
 def draw_adiabatic(gas):
     """Gamma over temperature."""
-    figure, axis = plt.subplots(figsize=(7, 4.2))
-    for ink, (name, d) in zip(INK, DIMENSIONS.items(), strict=True):
-        heat, measured, _ = indices(at(gas[name], "fixed-elr"), d)
-        axis.plot(heat * d / 2, measured, "o", color=ink, label=f"d = {d:,}", markersize=5)
-        fine = np.geomspace(heat[0], heat[-1], 200)
-        axis.plot(fine * d / 2, vmf.adiabatic_index(d=d, T=fine), color=ink)
-    axis.set(xscale="log", xlabel="T d/2", ylabel="adiabatic index γ")
-    axis.axhline(2, color="#999", linewidth=0.8)
-    axis.legend(frameon=False)
-    save(figure, "isotropic-gamma")
+    found = {d: indices(at(gas[name], "fixed-elr"), d) for name, d in DIMENSIONS.items()}
+    worst = max(np.abs(measured / exact - 1).max() for _, measured, exact in found.values())
+    highest = max(measured.max() for _, measured, _ in found.values())
+    title = f"The adiabatic index is 2 at low temperature only; measured within {worst:.1%} of theory"
+    figure, (axis,) = panels(title, columns=1, height=3.7)
+    for (d, (heat, measured, _)), ink, marker in zip(found.items(), INKS, (*MARKERS, "v"), strict=True):
+        axis.plot(heat * d / 2, measured, marker, color=ink, label=f"d = {d:,}", markersize=5, mfc="none")
+        fine = np.geomspace(heat[0], heat[-1], 100)
+        axis.plot(fine * d / 2, vmf.adiabatic_index(d=d, T=fine), color=ink, lw=1)
+    axis.set(xscale="log", xlabel="temperature per direction, $T\\,d/2$")
+    axis.set(ylabel="adiabatic index $\\gamma = 1 + R/C_V$")
+    axis.axhline(2, color=MUTED, lw=0.8)
+    axis.set_ylim(bottom=1.9)
+    says(axis, "low-temperature limit, γ = 2", (1, 2), MUTED, (-4, -7), ha="right", xycoords=axis.get_yaxis_transform())
+    axis.legend(title="dots: measured; lines: exact;\nfrom d = 200 on they coincide", alignment="left")
+    alt = f"Adiabatic index against T d/2 for d = {span(list(found), ',')}: measured dots within {worst:.1%} of the "
+    save(figure, "isotropic-gamma", f"{alt}exact lines, 2 at low temperature and up to {highest:.2f}.")
 
 
 # ------------------------------------------------------------------------------------------------------ finite steps
@@ -180,17 +186,30 @@ def starts(gas):
 
 def draw_starts(gas):
     """Norms of single runs, and the derived trajectories."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+    ratio = [one for one in gas["starts"].verdicts if one.claim == "V0" and np.isfinite(one.measured)]
+    numbers = " and ".join(f"{bare(one)} ({one.protocol})" for one in ratio)
+    title = f"From any start the norm relaxes as derived\narea under log(r/r*), measured / predicted: {numbers}"
+    figure, axes = panels(title, sharey=True)
     for axis, (protocol, of) in zip(axes, gas["starts"].more["isotropic"].items(), strict=True):
         rate = {"eta": of["rate"]} if protocol == "fixed-lr" else {"eta_eff": of["rate"]}
-        law, fine = FixedLR if protocol == "fixed-lr" else FixedELR, np.arange(0.0, of["step"][-1], 25.0)
+        law, step = FixedLR if protocol == "fixed-lr" else FixedELR, np.array(of["step"], dtype=float)
+        seen = np.unique(np.searchsorted(step, np.linspace(0, step[-1], 25)))
         for norms in of["norms"]:
-            axis.plot(of["step"], norms, "o", markersize=2.5, color=INK[0])
-            path = law.trajectory(t=fine, r0=norms[0], lam=0.01, sigma=1.0, d=50, **rate)
-            axis.plot(fine, path, color="black", linewidth=0.9)
-        axis.set(xlim=(-500, 30000), yscale="log", xlabel="step", title=f"{protocol}, d = 50")
-    axes[0].set_ylabel("norm r of the weights")
-    save(figure, "isotropic-starts")
+            path = law.trajectory(
+                t=(fine := np.linspace(0, step[-1], 200)), r0=norms[0], lam=0.01, sigma=1.0, d=50, **rate
+            )
+            axis.plot(fine, path, color=INK, lw=0.9)
+            axis.plot(step[seen], np.array(norms)[seen], "o", markersize=3, color=INKS[0])
+            says(axis, f"{norms[0]:.2g}", (0, norms[0]), INKS[0], (-5, 0), ha="right")
+        axis.set(xlim=(-4000, step[-1]), yscale="log", xlabel="step")
+        axis.set_title(f"{protocol.replace('-lr', ' LR').replace('-elr', ' ELR')}, d = 50")
+    says(
+        axes[0], "dots: single runs, with r(0)\nlines: derived", (0.98, 0.92), INK, ha="right", xycoords="axes fraction"
+    )
+    axes[0].set_ylabel("norm of the weights $r$")
+    alt = "Norms of single runs over the steps on the derived trajectories, from starts at "
+    starts = [norms[0] for norms in gas["starts"].more["isotropic"]["fixed-lr"]["norms"]]
+    save(figure, "isotropic-starts", f"{alt}{span(starts)}. Area under the relaxation over theory: {numbers}.")
 
 
 # ------------------------------------------------------------------------------------------------ volume fluctuations
@@ -279,8 +298,7 @@ def parts(found):
 
 def draw(found):
     """The three figures."""
-    svg_style("isotropic")
     gas = {name.removeprefix("isotropic-"): one for name, one in found.items()}
     draw_adiabatic(gas)
     draw_starts(gas)
-    isotropic_processes.draw(found["isotropic-processes"].more["isotropic-processes"], INK)
+    isotropic_processes.draw(found["isotropic-processes"].more["isotropic-processes"])

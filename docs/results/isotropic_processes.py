@@ -1,8 +1,7 @@
 """Processes of the isotropic gas for its page: isotherm, isobar, isochore and adiabat at three speeds, and quenches."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from tables import save, table
+from tables import INK, INKS, panels, save, says, table, ticks
 
 from empirics.claims.state import finite_step_factor
 from empirics.isotropic import processes
@@ -78,14 +77,37 @@ def _row(found):
     return [f"{factor:g}", f"{2 * ideal:.2f}", f"{directions + volume:.2f}", measured]
 
 
-def draw(kept, inks):
-    """The slowest of each process in two planes."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
-    for ink, (name, one) in zip(inks, kept["paths"].items(), strict=False):
+def draw(kept):
+    """The slowest of each process in two planes, with arrows."""
+    adiabat = kept["paths"]["adiabat"]
+    slow, falls = adiabat["speeds"][str(SPEEDS[-1])], adiabat["weight_decay"][0] / adiabat["weight_decay"][-1]
+    change = f"{slow['gain']:.2f} ± {1.96 * slow['error']:.2f} nat"
+    rises = "falls" if falls > 1 else "rises"
+    title = f"On the adiabat pressure {rises} {max(falls, 1 / falls):.2g}-fold and the entropy changes by {change}"
+    figure, (left, right) = panels(title, height=3.4)
+    for ink, (name, one) in zip(INKS, kept["paths"].items(), strict=False):
         volume, entropy = np.exp(2 * np.array(one["log_radius"])) / 2, np.array(one["entropy"])
-        axes[0].plot(np.log(volume), np.log(one["weight_decay"]), color=ink, label=name)
-        axes[1].plot(np.log(one["temperature"]), entropy - entropy[0], color=ink, label=name)
-    axes[0].set(xlabel="log V", ylabel="log p", title="pressure and volume, measured")
-    axes[1].set(xlabel="log T", ylabel="S − S at the start (nats)", title="temperature and entropy, measured")
-    axes[0].legend(frameon=False)
-    save(figure, "isotropic-processes")
+        for axis, x, y in (
+            (left, volume, np.array(one["weight_decay"])),
+            (right, np.array(one["temperature"]) * 1e3, entropy - entropy[0]),
+        ):
+            axis.plot(x, y, color=ink, lw=1.8)
+            middle = len(x) // 2
+            arrow = {"arrowstyle": "-|>", "color": ink, "mutation_scale": 13, "lw": 0}
+            axis.annotate("", (x[middle + 2], y[middle + 2]), (x[middle - 2], y[middle - 2]), arrowprops=arrow)
+            side = {"isochore": (5, -4), "isotherm": (5, -4)}.get(name, (2, 8))
+            says(axis, name, (x[-1], y[-1]), ink, side, ha="left" if name in ("isotherm", "isochore") else "center")
+    left.set(xscale="log", yscale="log", xlabel="volume $V = r^2/2$", ylabel="pressure $p$ (weight decay)")
+    right.set(xscale="log", xlabel="temperature $T$ (10⁻³ nat)", ylabel="entropy $S - S_0$ (nat)")
+    ticks(left.xaxis, [2, 3, 5, 10])
+    ticks(left.yaxis, [0.01, 0.02, 0.05, 0.1, 0.2])
+    ticks(right.xaxis, [2, 3, 4, 5, 6])
+    left.set_title("pressure and volume, measured")
+    right.set_title("temperature and entropy, measured")
+    says(left, "start", (volume[0], adiabat["weight_decay"][0]), INK, (6, 7))
+    for axis in (left, right):
+        axis.margins(0.14)
+    gains = ", ".join(f"{name} {one['speeds'][str(SPEEDS[-1])]['gain']:+.1f}" for name, one in kept["paths"].items())
+    alt = "Isotherm, isobar, isochore and adiabat from one start, in the planes of p and V and of T and "
+    alt += "S; gain of entropy"
+    save(figure, "isotropic-processes", f"{alt} in nat: {gains}.")

@@ -9,12 +9,14 @@ The text of a page is ``words/NAME.md``; ``{{ ... }}`` in it is a query:
 =========================================== ==============================================================
 ``{{ part }}``                              what ``parts(found)`` of NAME.py returns under this name
 ``{{ page:part }}``                         the same of another page
+``{{ alt figures/unit.svg }}``              what a figure says to a reader who does not see it
 ``{{ digits runs }}``                       numbers of runs by status; ``ok``: of those that count; ``stamp``: hash and
                                             version; ``answer``: the first five lines of ``thermo-theory compare``
 ``{{ digits V3 "^Maxwell" value }}``        measured ± half its interval; ``interval``, ``measured``, ``theory``,
                                             ``low``, ``high``, ``margin``, ``verdict``; ``value.1``: one decimal
 ``{{ digits V3 "^Maxwell" agrees }}``       the word, if that is the verdict; else the page cannot be built
 ``{{ digits V3 "^Maxwell" agrees: holds }}`` other words for it
+``{{ plans table.2 }}``                     the second table that a program printed; ``cell.2.1.5``; ``made``
 =========================================== ==============================================================
 
 A claim of several protocols is named with one: ``V3 fixed-elr "^Maxwell"``. Decimals that are typed must be settings of
@@ -35,6 +37,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import printed
 import stored
 import tables
 from stored import EXPERIMENTS, HERE, SUMMARIES
@@ -44,7 +47,8 @@ from empirics.claims.verdict import VERDICTS, decimals
 from empirics.claims.verdicts import Verdicts
 
 WORDS, ROOT = HERE / "words", HERE.parents[1]
-ELSEWHERE = {"README": ROOT / "README.md"} | {name: ROOT / "docs" / f"{name}.md" for name in ("index", "limitations")}
+DOCS = ("index", "limitations", "performance", "probe", "scaling", "schedules", "validation")
+ELSEWHERE = {"README": ROOT / "README.md"} | {name: ROOT / "docs" / f"{name}.md" for name in DOCS}
 QUERY = re.compile(r"{{ (.*?) }}")
 VERDICT = re.compile(r'([\w.-]+) (V\d+)(?: (fixed-\w+))? "([^"]*)" ([a-z_]+)(?:\.(\d))?(?:: (.*))?')
 NUMBERS = ("theory", "measured", "low", "high", "margin")
@@ -64,7 +68,7 @@ class Page:
     @property
     def names(self):
         """Experiments that are shown, or that the text asks."""
-        asked = [query.split()[0] for query in QUERY.findall(self.text) if " " in query]
+        asked = [query.split()[0] for query in QUERY.findall(self.text) if " " in query and query[:4] != "alt "]
         return list(dict.fromkeys([*getattr(self.script, "NAMES", ()), *asked]))
 
     @property
@@ -132,6 +136,10 @@ def answer(query, asking):
         return _of_verdict(query, *asked.groups())
     if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp|answer)", query):
         return _of_experiment(summary(plain[1]), plain[2])
+    if query.startswith("alt "):
+        return tables.alt_of(asking.path.parent / query.removeprefix("alt "))
+    if made := re.fullmatch(r"([\w-]+) (made|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
+        return printed.asked(made[1], made[2])
     of, _, name = query.rpartition(":")
     parts = (page(of) if of else asking).parts()
     if name not in parts:

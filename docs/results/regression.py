@@ -2,12 +2,11 @@
 
 from functools import cache
 
-import matplotlib.pyplot as plt
 import numpy as np
 import regression_sgd
 import stored
 from regression_sgd import GROUPS, Quadratic, Regression, self_consistent, simulate
-from tables import INKS, save, shown, svg_style, table
+from tables import INK, INKS, MUTED, panels, save, shown, table
 
 from empirics.claims import judge
 from empirics.claims.fits import Estimate, jackknife
@@ -21,7 +20,6 @@ STEEPNESS = (0.02, 0.2, 1.0)  # eta x the largest curvature
 SIMULATED = {"chains": 512, "burn_in": 2_500, "steps": 6_000}
 BATCH, REAL_STEEPNESS = 4, (0.2, 0.4, 0.7, 1.0)
 REAL = {"chains": 128, "burn_in": 12_000, "steps": 20_000}
-INK = INKS[:4]
 NAMES = ("regression",)
 #: Judged columns of the table of real data.
 WORDS_OF = {"covariance": 3, "circulation": 6}
@@ -218,29 +216,43 @@ def real(kept):
 # ------------------------------------------------------------------------------------------------------------ the page
 def draw(found):
     """Circulations against theory, and the loss of the regression against three theories."""
-    svg_style("regression")
     kept = found["regression"].more["regression"]
     (*_, points), (_, losses) = simulated(kept), real(kept)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    off = max(abs(one.value - theory) for _, theory, one in points)
+    steepest, measured, predicted = losses[-1][0], losses[-1][1], losses[-1][2]
+    title = f"Currents flow only where H and Σ do not commute, within {off:.3f} of theory; at η·h = {steepest:g} "
+    title += f"the loss is {measured.value / predicted[0]:.1f} times that for small steps, "
+    title += f"{measured.value / predicted[2]:.2f} "
+    title += "times that with noise where w is"
+    figure, (left, right) = panels(title, height=3.7)
     for number, name in enumerate(cases()):
         mine = [(theory, one) for which, theory, one in points if which == number]
         theory, value, half = (
             np.array(part) for part in zip(*((t, o.value, (o.high - o.low) / 2) for t, o in mine), strict=True)
         )
-        left.errorbar(theory, value, half, fmt="o", ms=4, color=INK[number], label=name)
-    ends = np.array(left.get_xlim())
-    left.plot(ends, ends, color="0.6", lw=1, zorder=0)
-    left.set(xlabel="theory, η[H, C]", ylabel="measured", title="E[wᵢ dwⱼ − wⱼ dwᵢ] / η|HC + CH|")
-    left.legend(frameon=False, fontsize=8)
+        label = name.replace("Sigma", "Σ")
+        left.errorbar(theory, value, half, fmt="os^D"[number], ms=4.5, mfc="none", color=INKS[number], label=label)
+    reach = np.array(left.get_xlim())
+    left.plot(reach, reach, color=MUTED, lw=1, zorder=0)
+    left.set(xlabel="theory, $\\eta\\,[H, C]$", ylabel="measured")
+    left.set_title("circulation, in units of η|HC + CH|")
+    left.legend(fontsize=8, title="without a current: all three at 0", alignment="left")
     steepness = [one[0] for one in losses]
-    for column, words in enumerate(("small steps", "exact step, noise of the minimum", "exact step, noise where w is")):
-        right.plot(steepness, [one[2][column] for one in losses], color=INK[column], label=words)
-    found = [one[1] for one in losses]
-    halves = [(one.high - one.low) / 2 for one in found]
-    right.errorbar(steepness, [one.value for one in found], halves, fmt="ko", ms=4, label="measured")
-    right.set(xlabel="η × largest curvature", ylabel="E L − L at the minimum (nat)", title="Diabetes, batches of 4")
-    right.legend(frameon=False, fontsize=8)
-    save(figure, "regression")
+    names = ("small steps", "exact step, noise of the minimum", "exact step, noise where w is")
+    for column, (words, style) in enumerate(zip(names, ("-", (0, (5, 1.5)), (0, (2, 1))), strict=True)):
+        right.plot(steepness, [one[2][column] for one in losses], color=INKS[column], ls=style, label=words)
+    halves = [(one[1].high - one[1].low) / 2 for one in losses]
+    right.errorbar(steepness, [one[1].value for one in losses], halves, fmt="o", color=INK, ms=4, label="measured")
+    right.set(xlabel="$\\eta$ × largest curvature", ylabel="$E\\,L - L_{\\min}$ (nat)")
+    right.set_title("regression on diabetes, batches of 4")
+    right.legend(fontsize=8, title="theory", alignment="left")
+    alt = f"Left: circulation against theory, at most {off:.3f} apart. Right: loss of a regression against "
+    alt += "the step; at the "
+    save(
+        figure,
+        "regression",
+        f"{alt}largest step it is {measured.value:.3f}, theories give {', '.join(f'{one:.3f}' for one in predicted)}.",
+    )
 
 
 def parts(found):

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import stored
 import torch
 from epochs import share_left
 from scipy import stats
 from stored import EXPERIMENTS
-from tables import INKS, find, save, shown, svg_style, table, usable
+from tables import INK, MUTED, SERIES, find, panels, save, says, shown, table, usable
 
 import empirics
 from empirics import Experiment
@@ -240,21 +239,27 @@ def soft(found):
 
 def draw(found):
     """Variances of all modes over those of independent minibatches, over curvature."""
-    svg_style("seeds")
-    figure, axis = plt.subplots(figsize=(6, 3.6))
-    for (words, name), ink in zip(SOFT.items(), (INKS[6], INKS[0]), strict=True):
+    one = of_modes(found[SOFT["by epochs"]])
+    soft_part = mean_of((one["variance"] / one["independent"])[:, 1:4].mean(1))
+    title = "By epochs the soft modes fluctuate less than with independent minibatches, as derived\n"
+    title += f"three softest modes but one: {shown(soft_part)} of the independent variance"
+    figure, (axis,) = panels(title, columns=1, height=3.9)
+    for (words, name), ink, marker in zip(SOFT.items(), (MUTED, SERIES[0]), "so", strict=True):
         one = of_modes(found[name])
         x, y = one["moved"] * one["steps"], one["variance"] / one["independent"]
-        axis.plot(x.ravel(), y.ravel(), "o", ms=3, alpha=0.7, color=ink, label=f"measured, {words}")
+        axis.plot(x.ravel(), y.ravel(), marker, ms=3.5, alpha=0.8, mfc="none", color=ink, label=f"measured, {words}")
     fine = np.geomspace(0.1, 60, 200)
     steps = int(one["steps"])
     law = [share_left(a, a, steps, 8 * steps) for a in fine / steps]
-    axis.plot(fine, law, color=INKS[1], label="predicted, by epochs")
-    axis.axhline(1, color="#999", lw=0.8)
+    axis.plot(fine, law, color=SERIES[1], label="predicted, by epochs")
+    axis.axhline(1, color=INK, lw=0.8)
+    says(axis, "independent", (60, 1), INK, (0, 6), ha="right")
     axis.set(xscale="log", yscale="log", xlabel="curvature × effective learning rate × steps per epoch")
     axis.set(ylabel="variance / that of independent minibatches")
-    axis.legend(frameon=False, fontsize=8)
-    save(figure, "seeds-epochs")
+    axis.legend(loc="lower right")
+    alt = "Variance along the modes of the Hessian over that of independent minibatches, against "
+    alt += "curvature. By epochs the "
+    save(figure, "seeds-epochs", f"{alt}soft modes have {shown(soft_part)} of it, on the predicted curve.")
 
 
 def parts(found):

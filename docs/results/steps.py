@@ -6,12 +6,11 @@ images must be where the experiments of docs/results/cifar.md want them.
 
 from dataclasses import asdict, dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 import stored
 import torch
 from stored import EXPERIMENTS
-from tables import INKS, save, svg_style, table
+from tables import INK, INKS, MUTED, panels, save, says, table
 from tiny_states import burnt_in, step_gradient
 
 from empirics import Experiment
@@ -147,19 +146,27 @@ def cells_of(line):
 
 def draw(found):
     """f along the step, one panel per network."""
-    svg_style("steps")
     lines = lines_of(found)
     names = list(dict.fromkeys(line.network for line in lines))
-    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names), 2.7), sharey=True)
-    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
-        for line, colour in zip([one for one in lines if one.network == name], INKS, strict=False):
-            axis.plot(PLACES[1:-1], line.shape.mean(0)[1:-1], color=colour, label=f"{line.angle:.2f} rad")
-        axis.plot([0, 1], [-1, 1], color="0.5", ls="--", lw=0.8)
-        axis.axhline(0, color="0.8", lw=0.8)
-        axis.set(title=name, xlabel="share of the step")
-        axis.legend(frameon=False, fontsize=7, title="rotation per step", title_fontsize=7)
-    np.atleast_1d(axes)[0].set_ylabel("slope of the loss, first = -1")
-    save(figure, "steps")
+    of = {name: [line for line in lines if line.network == name] for name in names}
+    bent = [of[names[0]][k].of(slope) for k in (0, -1)]
+    title = "The loss along a step is quadratic (slope of f 2 at its start) only at small rotation per step: "
+    title += (
+        f"{shown(*bent[0])} at {of[names[0]][0].angle:.2f} rad, {shown(*bent[1])} at {of[names[0]][-1].angle:.2f} rad"
+    )
+    figure, axes = panels(title, columns=len(names), height=3.3, sharey=True)
+    for axis, name in zip(axes, names, strict=True):
+        for line, ink, style in zip(of[name], INKS, ("-", (0, (5, 1.5)), (0, (2, 1))), strict=False):
+            axis.plot(PLACES[1:-1], line.shape.mean(0)[1:-1], color=ink, ls=style, label=f"{line.angle:.2f} rad")
+        axis.plot([0, 1], [-1, 1], color=INK, lw=0.8)
+        says(axis, "quadratic", (0.86, 0.78), INK, (-3, 3), ha="right")
+        axis.axhline(0, color=MUTED, lw=0.8)
+        axis.set(xlabel="share of the step")
+        axis.set_title(name)
+        axis.legend(title="rotation per step", loc="lower right", alignment="left")
+    axes[0].set_ylabel("slope of the loss $f$, −1 at the start")
+    listed = "; ".join(f"{one.network}, {one.angle:.2f} rad: {shown(*one.of(slope))}" for one in lines)
+    save(figure, "steps", f"Slope of the loss along single steps; 2 times its start if quadratic. Measured: {listed}.")
 
 
 def parts(found):

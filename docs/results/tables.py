@@ -1,14 +1,19 @@
 """What the scripts of the result pages share: numbers, tables and figures."""
 
+import html
 import re
+import textwrap
+from io import StringIO
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from scipy import stats
 
 from empirics.claims import overview
+from thermo_theory.palette import INK, MUTED, SERIES, STYLE, adaptive
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
@@ -47,6 +52,11 @@ def span(values, form=".2g"):
 def shown(one, places=3):
     """An estimate with half its interval."""
     return f"{one.value:z.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
+
+
+def bare(verdict, places=3):
+    """What a verdict measured with half its interval."""
+    return f"{verdict.measured:z.{places}f} ± {(verdict.high - verdict.low) / 2:.{places}f}"
 
 
 def bracketed(value, low, high, form=".4g"):
@@ -135,24 +145,58 @@ def passed(verdicts):
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
-#: Okabe and Ito's colours, which the colour-blind can tell apart: blue, vermilion, green, purple, orange, sky, grey.
-INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
-mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=INKS)
+mpl.rcParams.update(STYLE)
+
+#: What one figure can tell apart: the series of the palette, then the grey of axes.
+INKS = (*SERIES, MUTED)
+#: Width of the text of a page, in inches.
+WIDTH = 7.4
+#: Letters in a line of a title.
+LETTERS = 90
 
 
-def svg_style(salt):
-    """Looks of SVG figures; with the salt the same figure is the same file."""
-    mpl.rcParams |= {"svg.hashsalt": salt, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+def panels(title, rows=1, columns=2, height=3.2, **options):
+    """A figure as wide as the page under a title that says what was found, and its axes in one list."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    title = "\n".join(
+        line
+        for part in title.replace(" -", " −").replace("(-", "(−").splitlines()
+        for line in textwrap.wrap(part, _even(part))
+    )
+    figure.suptitle(title, x=0.005, ha="left", fontsize=9.5, fontweight="bold", linespacing=1.25)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
+
+
+def _even(words):
+    """Letters in a line, so that all lines of a title are about as long."""
+    return min(LETTERS, len(words) // -(-len(words) // LETTERS) + 12)
+
+
+def says(axis, words, place, ink=INK, shift=(0, 0), **looks):
+    """Write a label beside what it names, in the colour of that."""
+    axis.annotate(words, place, shift, textcoords="offset points", color=ink, **{"fontsize": 8, "va": "center"} | looks)
+
+
+def ticks(axis, values, form="{x:g}"):
+    """Label an axis at these values and nowhere else."""
+    axis.set_major_locator(FixedLocator(values))
+    axis.set_major_formatter(form)
+    axis.set_minor_locator(NullLocator())
 
 
 #: Hash of what the figures show, which they carry; pages.py sets it.
 DRAWN_FROM = ""
 
 
-def save(figure, name, ending="svg", **settings):
-    """Write a figure, with the hash of what it was drawn from."""
-    figure.tight_layout()
-    FIGURES.mkdir(exist_ok=True)
-    kept = {"Description": DRAWN_FROM} | ({"Date": None} if ending == "svg" else {})
-    figure.savefig(FIGURES / f"{name}.{ending}", metadata=kept, **settings)
-    plt.close(figure)
+def save(figure, name, alt, folder=FIGURES):
+    """Write a figure with a sentence for a reader who does not see it, and the hash of what it was drawn from."""
+    folder.mkdir(exist_ok=True)
+    written = StringIO()
+    figure.savefig(written, format="svg", metadata={"Title": alt, "Description": DRAWN_FROM, "Date": None})
+    (folder / f"{name}.svg").write_text(adaptive(written.getvalue()), encoding="utf-8")
+
+
+def alt_of(path):
+    """The sentence that a figure carries for a reader who does not see it."""
+    found = re.search(r"<title>(.*?)</title>", Path(path).read_text(encoding="utf-8"), re.DOTALL)
+    return html.unescape(found[1])

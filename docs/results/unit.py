@@ -1,19 +1,18 @@
 """One unit whose minibatch noise is that of a Gibbs law, and what raw inputs or a hidden layer make of it."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from tables import INKS, find, folded, matrix, reached, save, section, svg_style, table
+from tables import INK, MUTED, SERIES, find, folded, matrix, panels, reached, save, says, section, table, ticks
 
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
-    "unit-digits": ("even or odd digits, white", "o", INKS[0]),
-    "unit-cifar": ("animals or vehicles, white", "s", INKS[5]),
-    "unit-cifar-batch-64": ("the same, batch 64", "^", INKS[2]),
-    "unit-cifar-classes": ("three classes, white", "v", INKS[3]),
-    "unit-cifar-epochs": ("the same, by epochs", "x", INKS[6]),
-    "unit-digits-raw": ("digits, raw", "o", INKS[1]),
-    "unit-cifar-raw": ("animals or vehicles, raw", "s", INKS[4]),
-    "unit-cifar-hidden": ("white, a hidden layer", "D", "#000000"),
+    "unit-digits": ("even or odd digits, white", "o", SERIES[0]),
+    "unit-cifar": ("animals or vehicles, white", "s", SERIES[0]),
+    "unit-cifar-batch-64": ("the same, batch 64", "^", SERIES[0]),
+    "unit-cifar-classes": ("three classes, white", "v", SERIES[0]),
+    "unit-cifar-epochs": ("the same, by epochs", "x", SERIES[2]),
+    "unit-digits-raw": ("digits, raw", "P", SERIES[1]),
+    "unit-cifar-raw": ("animals or vehicles, raw", "X", SERIES[1]),
+    "unit-cifar-hidden": ("white, a hidden layer", "D", SERIES[3]),
 }
 NAMES = tuple(SHOWN)
 
@@ -38,6 +37,10 @@ MOMENTS = {
     "^Variance of the loss": (("V5", "^Fluctuations"), "Var L/(R T²)"),
     "^Mean squared gradient": (("V6", "gradient over T"), "E|∇L|²/(T tr H)"),
 }
+
+#: Of an experiment with more runs every second, third, ... is drawn, so that the figure stays light.
+MOST = 100
+AXES = ("$\\mathrm{Var}\\,L/(R\\,T^2)$", "$E|\\nabla L|^2/(T\\,\\mathrm{tr}\\,H)$")
 
 
 def sides(one, form):
@@ -73,23 +76,35 @@ def _explained(gibbs, own):
 
 def drawn(found, shown, name):
     """Draw measured moments over those that H and Sigma predict, a point for each run."""
-    svg_style(name)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
-    for axis, (form, (_, label)) in zip(axes, MOMENTS.items(), strict=True):
+    every = {one: [sides(found[one], form) for form in MOMENTS] for one in shown}
+    means = {
+        one: [f"{np.mean(side):.2f}" for pair in pairs for side in pair if len(side)] for one, pairs in every.items()
+    }
+    white, raw = means["unit-digits"], means["unit-cifar-raw"]
+    title = "A Gibbs law (1) where inputs are white; raw inputs leave it as H and Σ predict\n"
+    title += f"Var L/(R T²), predicted and measured: white digits {white[0]}, {white[1]}; raw images {raw[0]}, {raw[1]}"
+    figure, axes = panels(title, height=4.1)
+    for axis, label, which in zip(axes, AXES, (0, 1), strict=True):
         for one, (words, marker, ink) in shown.items():
-            points = sides(found[one], form)
-            if len(points[0]):
-                axis.plot(*points, marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words)
+            predicted, measured = every[one][which]
+            if len(predicted):
+                some = slice(None, None, -(-len(predicted) // MOST))
+                axis.plot(
+                    predicted[some], measured[some], marker, color=ink, ms=3.5, mfc="none", alpha=0.7, label=words
+                )
         ends = np.array(axis.get_xlim())
-        axis.plot(ends, ends, color="0.6", lw=1, zorder=0, label="predicted by V10")
-        axis.axhline(1, color="0.6", lw=1, ls="--", zorder=0, label="Gibbs law of the loss")
-        axis.set(xscale="log", yscale="log", xlabel=f"{label} from H and Σ", ylabel=f"{label} measured")
+        axis.plot(ends, ends, color=INK, lw=1, zorder=0)
+        axis.axhline(1, color=MUTED, lw=1, ls="--", zorder=0)
+        axis.set(xscale="log", yscale="log", xlabel=f"{label} from $H$ and $\\Sigma$", ylabel=f"{label} measured")
         for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_locator(plt.FixedLocator([0.5, 1, 2, 5, 10, 20]))
-            scale.set_major_formatter("{x:g}")
-            scale.set_minor_locator(plt.NullLocator())
-    axes[0].legend(frameon=False, fontsize=7)
-    save(figure, name)
+            ticks(scale, [0.5, 1, 2, 5, 10, 20])
+        says(axis, "measured = predicted (V10)", (0.5, 0.95), INK, ha="center", xycoords="axes fraction")
+        says(axis, "Gibbs law", (0.99, 1), MUTED, (0, -6), ha="right", xycoords=axis.get_yaxis_transform())
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
+    listed = "; ".join(f"{shown[one][0]}: {', '.join(numbers)}" for one, numbers in means.items() if numbers)
+    alt = "Measured against predicted Var L/(R T²) and E|∇L|²/(T tr H), a point for each run. Means, "
+    alt += "predicted and measured: "
+    save(figure, name, f"{alt}{listed}.")
 
 
 def draw(found):

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 from edge import product, rate, ratio
-from tables import INKS, bracketed, directions, folded, mean_interval, save, svg_style, table, weights
+from matplotlib.lines import Line2D
+from tables import INK, MUTED, SERIES, bracketed, directions, folded, mean_interval, panels, save, table, weights
 
 import empirics
 from empirics.measure import REGIMES, regime
@@ -16,8 +16,9 @@ NAMES = (*ELR, *LR)
 WIDTHS = (8, 16, 32, 64)
 PROTOCOLS = {"fixed-elr": "fixed ELR", "fixed-lr": "fixed LR"}
 CLASSES = 10
-COLOURS = dict(zip(REGIMES, ("0.6", INKS[3], INKS[1], INKS[5], INKS[4], INKS[2], INKS[6]), strict=True))
+COLOURS = dict(zip(REGIMES, (MUTED, INK, SERIES[1], SERIES[2], SERIES[3], SERIES[0], MUTED), strict=True))
 MARKERS = dict(zip(REGIMES, "xP^vDos", strict=True))
+MARKERS_OF = "os^D"
 #: Forms of V1 and V3 that are shown for each regime.
 FORMS = {"V1 slope": ("V1", "symmetry"), "V1 formula": ("V1", "physics"), "V3, spline": ("V3", "symmetry")}
 #: The noise is looked at from this share of the run on: after the warm-up, the burn-in included.
@@ -99,7 +100,7 @@ def knobs(data):
 
 def details(found):
     """Table of one protocol: one row per width and rate."""
-    head = ["width", "regimes", "effective lr", "T at most, at the end", "noise ~ step^-a: a", "loss"]
+    head = ["width", "regimes", "effective learning rate", "T at most, at the end", "noise ~ step^-a: a", "loss"]
     head += ["training accuracy", "test accuracy", "batch sharpness / edge", "η_eff·tr H per direction"]
     rows = []
     for one in found:
@@ -113,57 +114,83 @@ def details(found):
             here = [i for i in here if more["regime"][i] != "diverged"]
             cells = [mean_interval(column[here], 3) for column in (*columns, sharp)] if here else [""] * 8
             rows.append([named(one)[1], f"{value:.3g}", labels, *cells])
-    fixed = "effective lr, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
+    fixed = "effective learning rate, set" if found[0].experiment.training.protocol == "fixed-elr" else "lr·wd"
     return table([head[0], fixed, *head[1:]], rows)
 
 
 # -------------------------------------------------------------------------------------------------------------- figures
 def draw(found):
     """Regimes over width and rate; temperature at the end; the effective learning rate that fixed LR finds."""
-    svg_style("width")
     _draw_map(found)
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+    powers = [power(found[name]) for name in LR]
+    title = f"At a fixed learning rate T at the end goes as lr·wd to the power {min(powers):.2f} to {max(powers):.2f}"
+    title += "\nthe wider the network, the lower its temperature"
+    figure, axes = panels(title, columns=3, height=3.4)
     for one in found.values():
-        title, width = named(one)
-        more, elr = one.more["width"], title == "fixed ELR"
-        good, ink = np.array(more["regime"]) != "diverged", f"C{WIDTHS.index(int(width))}"
+        protocol, width = named(one)
+        more, elr = one.more["width"], protocol == "fixed ELR"
+        good, k = np.array(more["regime"]) != "diverged", WIDTHS.index(int(width))
+        looks = {"marker": MARKERS_OF[k], "ls": "", "ms": 3.5, "color": SERIES[k], "mfc": "none"}
         x, heat = knobs(one.dataset)[good], np.array(more["temperature"], float)[good]
-        axes[0 if elr else 1].plot(x, heat, "o", ms=3, color=ink)
+        axes[0 if elr else 1].plot(x, heat, **looks)
         if not elr:
-            axes[2].plot(x, rate(one.dataset)[good], "o", ms=3, color=ink, label=f"width {width}")
-    for ax, (x, y, title) in zip(
-        axes,
-        (
-            ("effective lr", "T at the end, at most", "fixed ELR"),
-            ("lr·wd", "T at the end, at most", "fixed LR"),
-            ("lr·wd", "effective lr", "fixed LR"),
-        ),
-        strict=True,
-    ):
-        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
-    axes[2].legend(fontsize=7)
-    save(figure, "width-temperature")
+            axes[2].plot(x, rate(one.dataset)[good], label=f"width {width}", **looks)
+    elr, lr = "effective learning rate", "lr·wd"
+    words = (
+        (elr, "$T$ at the end (nat), upper bound", "fixed ELR, width 32"),
+        (lr, "", "fixed LR"),
+        (lr, elr, "fixed LR"),
+    )
+    for axis, (x, y, of) in zip(axes, words, strict=True):
+        axis.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+        axis.set_title(of)
+        axis.yaxis.set_minor_formatter("")
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower left", ncols=4)
+    listed = "; ".join(f"width {named(found[name])[1]}: lr·wd^{one:.2f}" for name, one in zip(LR, powers, strict=True))
+    save(
+        figure,
+        "width-temperature",
+        f"Temperature at the end of every run against its rate. At a fixed learning rate {listed}.",
+    )
 
 
 def _draw_map(found):
-    """Regimes over width and rate; where runs of one cell differ, the marker is shared."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    """Regimes over width and rate; where runs of one cell differ, each has its own marker."""
+    labels = [(named(one)[0], name) for one in found.values() for name in one.more["width"]["regime"]]
+    count = {protocol: Counter(name for of, name in labels if of == protocol) for protocol in PROTOCOLS.values()}
+    said = {
+        protocol: ", ".join(f"{n} {name}" for name, n in sorted(of.items(), key=lambda pair: -pair[1]))
+        for protocol, of in count.items()
+    }
+    title = f"At a fixed learning rate {count['fixed LR']['gas']} of {count['fixed LR'].total()} runs are a gas, "
+    title += (
+        f"at a fixed effective one {count['fixed ELR']['interpolating']} of {count['fixed ELR'].total()} interpolate"
+    )
+    figure, axes = panels(title, height=3.7, width_ratios=(2, 3))
     for one in found.values():
-        title, width = named(one)
-        ax, knob, labels = axes[0 if title == "fixed ELR" else 1], knobs(one.dataset), one.more["width"]["regime"]
+        protocol, width = named(one)
+        axis, knob, mine = axes[0 if protocol == "fixed ELR" else 1], knobs(one.dataset), one.more["width"]["regime"]
         for value in np.unique(knob):
-            here = sorted((labels[i] for i in np.flatnonzero(knob == value)), key=REGIMES.index)
+            here = sorted((mine[i] for i in np.flatnonzero(knob == value)), key=REGIMES.index)
             places = np.log2(int(width)) + 0.8 * ((np.arange(len(here)) + 0.5) / len(here) - 0.5)
             for place, name in zip(places, here, strict=True):
-                ax.scatter(value, place, s=110 / len(here), marker=MARKERS[name], color=COLOURS[name])
-    for ax, title in zip(axes, PROTOCOLS.values(), strict=True):
-        ax.set(xscale="log", title=title, ylabel="width", xlabel="effective lr" if "ELR" in title else "lr·wd")
-        ax.set(ylim=(1.4, 6.6))
-        ax.set_yticks(np.log2(WIDTHS), WIDTHS)
-    shown = [n for n in REGIMES if any(n in one.more["width"]["regime"] for one in found.values())]
-    handles = [plt.Line2D([], [], marker=MARKERS[n], ls="", color=COLOURS[n], label=n) for n in shown]
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(shown), fontsize=8)
-    save(figure, "width-map", bbox_inches="tight")
+                axis.plot(value, place, MARKERS[name], ms=6 if len(here) < 4 else 4, color=COLOURS[name])
+    for axis, protocol in zip(axes, said, strict=True):
+        axis.set_xscale("log")
+        axis.set_title(f"{protocol}, {count[protocol].total()} runs")
+        axis.set(ylabel="width of the network", xlabel="effective learning rate" if "ELR" in protocol else "lr·wd")
+        widths = sorted({int(named(one)[1]) for one in found.values() if named(one)[0] == protocol})
+        axis.set_yticks(np.log2(widths), widths)
+        axis.margins(y=0.08 if len(widths) > 1 else 0.6)
+    every = Counter(name for _, name in labels)
+    seen = [name for name in REGIMES if every[name]]
+    handles = [
+        Line2D([], [], marker=MARKERS[name], ls="", color=COLOURS[name], label=f"{name} ({every[name]})")
+        for name in seen
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(seen), fontsize=8, columnspacing=1)
+    listed = "; ".join(f"{protocol}: {words}" for protocol, words in said.items())
+    save(figure, "width-map", f"Regimes of training over width and rate. {listed}.")
 
 
 # ------------------------------------------------------------------------------------------------------ what is quoted

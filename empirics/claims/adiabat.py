@@ -34,10 +34,12 @@ FIXED_ELR = "Slope of S in log effective learning rate at fixed weight decay, mi
 
 #: Runs in this share at each end of the temperatures are fitted and not judged: slopes there have data on one side.
 ENDS = 0.1
+#: Points of each curve that is shown.
+DRAWN = 30
 
 
 class AdiabatSlope(Claim):
-    """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 for a cold gas, where ``lr = const`` is the adiabat.
+    """At fixed lr ``dS/dlog wd = (C_V - R)/2``: 0 at low temperature, where ``lr = const`` is the adiabat.
 
     At fixed effective learning rate its twin is ``dS/dlog eta_eff = C_p = C_V + R`` at fixed weight decay, so that the
     two slopes there give gamma = C_p/C_V. C_V is measured, as the slope of the mean loss in T, and slope and C_V are
@@ -320,11 +322,22 @@ def _compare(table: Table, state: StateVariables) -> tuple[Estimate, dict[str, A
 
 def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
     """Slope of S/R, and what C_V gives for it, over the temperatures of the runs judged."""
-    curves = Curves.over(state.temperature, state.along)
-    slope, capacity = comparison.slopes(curves, np.arange(len(state.temperature)))
     order = np.flatnonzero(comparison.judged)
     order = order[np.argsort(state.temperature[order])]
-    heat, slope, predicted = state.temperature[order], slope[order], comparison.predict(capacity)[order]
+    order = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), DRAWN)).round().astype(int))]
+
+    def build(curves: Curves) -> Statistic:
+        def both(chosen: NDArray[np.intp]) -> FloatArray:
+            slope, capacity = comparison.slopes(curves, chosen)
+            return np.r_[slope[order], comparison.predict(capacity)[order]]
+
+        return both
+
+    together = clusters_of(table, state.within)
+    found = estimates(build, state.temperature, state.along, comparison.design.shape[1], together)
+    value, half = np.array([(one.value, (one.high - one.low) / 2) for one in found]).T
+    (slope, predicted), (error, off) = value.reshape(2, -1), half.reshape(2, -1)
+    heat = state.temperature[order]
     free = _free(table)
     name, gives = (
         ("log weight decay", _small_slope(law_of(table))) if free else ("log effective learning rate", "C_V + R")
@@ -336,8 +349,11 @@ def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
         f"From the lowest to the highest temperature judged, the slope of S/R in {name} goes from {slope[0]:.3g} to "
         f"{slope[-1]:.3g}, and {gives} from the mean loss from {predicted[0]:.3g} to {predicted[-1]:.3g}.",
         f"Measured: the slope of a smooth fit to the entropies. Expected: {gives} in units of R, with C_V from a "
-        "smooth fit to the mean losses. Both at the runs that are judged.",
-        "temperature T",
+        "smooth fit to the mean losses. Both where runs are judged, with 95 % intervals.",
+        "temperature T (nat)",
         f"slope of S/R in {name}",
-        (Series("measured", heat, slope), Series(f"expected, {gives}", heat, predicted, line=True)),
+        (
+            Series("measured", heat, slope, line=True, error=error),
+            Series(f"expected, {gives}", heat, predicted, line=True, error=off),
+        ),
     )

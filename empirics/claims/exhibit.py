@@ -31,12 +31,15 @@ class Series:
         Points; those that are not finite are not drawn.
     line : bool
         A line, as of a formula or a fit, in place of points, as of runs.
+    error : numpy.ndarray, shape (n,), optional
+        Halves of the 95 % intervals of y.
     """
 
     label: str
     x: FloatArray
     y: FloatArray
     line: bool = False
+    error: FloatArray | None = None
 
 
 @dataclass(frozen=True)

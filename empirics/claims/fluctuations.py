@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ FLUCTUATIONS = "Fluctuations: integral of (variance of the loss/T^2) dT over the
 ENDS = 0.05
 #: Points of the integrals in each half of log T.
 POINTS = 100
+#: Points of each curve that is shown, and how far runs are above a medium heat capacity when the axis is logarithmic.
+DRAWN, WIDE = 25, 5
 
 
 class HeatCapacity(Claim):
@@ -123,30 +125,50 @@ def _ratio(table: Table, other: str) -> Estimate:
 
 
 def _plot(table: Table, state: StateVariables) -> Plot:
-    """C_V in units of R by mean loss, entropy and fluctuations."""
+    """C_V in units of R by mean loss, entropy and fluctuations, with their intervals."""
     heat, unit = state.temperature, (table.dimension - 1) / 2
     low, high = np.quantile(np.log(heat), [ENDS, 1 - ENDS])
-    at, every = np.linspace(float(low), float(high), POINTS // 2), np.arange(len(heat))
-    curves = Curves.over(heat, state.along)
-    _, slope = curves.energy(state.values(table, "loss"), every, at)
-    ways = {"mean loss, dU/dT": slope / np.exp(at) / unit}
-    series = [Series("mean loss, dU/dT", np.exp(at), ways["mean loss, dU/dT"], line=True)]
+    at = np.linspace(float(low), float(high), DRAWN)
+    loss, variance = state.values(table, "loss"), None
+    ways = {"mean loss, dU/dT": lambda curves, chosen: curves.energy(loss, chosen, at)[1] / np.exp(at)}
     if not table.missing("entropy_sphere"):
-        ways["entropy, T dS/dT"] = curves.smooth(state.entropy(table), every, at, 1) / unit
-        series.append(Series("entropy, T dS/dT", np.exp(at), ways["entropy, T dS/dT"], line=True))
+        entropy = state.entropy(table)
+        ways["entropy, T dS/dT"] = lambda curves, chosen: curves.smooth(entropy, chosen, at, 1)
     if not table.missing("loss_variance"):
-        capacity = state.values(table, "loss_variance") / heat**2 / unit
-        ways["fluctuations, Var L/T²"] = curves.smooth(capacity, every, at)
-        series.append(Series("fluctuations, Var L/T²", heat, capacity))
+        variance = state.values(table, "loss_variance") / heat**2
+        ways["fluctuations, Var L/T²"] = lambda curves, chosen: curves.smooth(variance, chosen, at)
+    found = {name: _curve(way, table, state, unit) for name, way in ways.items()}
+    series = [Series(name, np.exp(at), value, line=True, error=half) for name, (value, half) in found.items()]
+    hidden, wide = "", False
+    if variance is not None:
+        runs, medium = variance / unit, np.median(found["mean loss, dU/dT"][0])
+        wide = bool(np.abs(runs).max() > WIDE * medium > 0)
+        if wide and (gone := int((runs <= 0).sum())):
+            hidden = f" Not shown on the logarithmic axis: {gone} of {len(runs)} runs with Var L ≤ 0."
+        series.insert(-1, Series("fluctuations, single runs", heat, runs))
     middle = len(at) // 2
-    words = "; ".join(f"{name}: {values[middle]:.3g} R" for name, values in ways.items())
+    words = "; ".join(f"{name}: {value[middle]:.3g} ± {half[middle]:.2g} R" for name, (value, half) in found.items())
     return Plot(
         "heat-capacity",
         "Heat capacity, three ways",
         f"Heat capacity at a medium temperature (T = {np.exp(at[middle]):.2g}): {words}.",
-        "Heat capacity C_V in units of R against temperature. Lines are fits over runs, points are runs. Under the "
-        "Gibbs law all agree; the low-temperature limit is 1.",
-        "temperature T",
+        "Heat capacity C_V in units of R against temperature. Lines are fits over runs with 95 % intervals, points are "
+        f"runs. Under the Gibbs law all agree; the low-temperature limit is 1.{hidden}",
+        "temperature T (nat)",
         "C_V/R",
         tuple(series),
+        logarithmic=(True, wide),
+        level=1.0,
     )
+
+
+def _curve(
+    way: Callable[[Curves, NDArray[np.intp]], FloatArray], table: Table, state: StateVariables, unit: float
+) -> tuple[FloatArray, FloatArray]:
+    """A curve in units of R and halves of its intervals."""
+
+    def build(curves: Curves) -> Statistic:
+        return lambda chosen: way(curves, chosen) / unit
+
+    found = estimates(build, state.temperature, state.along, clusters=clusters_of(table, state.within))
+    return np.array([one.value for one in found]), np.array([(one.high - one.low) / 2 for one in found])

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from empirics.claims.clusters import Clusters
 from empirics.claims.fits import Estimate, mean_of, no_estimate
 from empirics.claims.protocol import known
-from empirics.claims.table import NOTHING_ELSE_WRONG, Table, balances
+from empirics.claims.table import Table, balances
 from empirics.measure import run_status
 from thermo_theory import FixedELR, FixedLR, derive
 from thermo_theory.symbols import R1, R, T, V, d1, eta, grad_L, lam, p, r, tr_Sigma
@@ -200,7 +200,7 @@ def whatever_the_loss(table: Table) -> Table:
     """The same runs, those that are merely not scale-invariant among them: for claims on just that.
 
     Their status is worked out anew, without asking for scale invariance: by the norm balance with the remainder and
-    by the drift, signal-to-noise ratio and loss that the summary has.
+    by the drift and the loss that the summary has.
     """
     measured = balances(table.data)
     again = np.flatnonzero(table.status == "not scale-invariant")
@@ -208,8 +208,8 @@ def whatever_the_loss(table: Table) -> Table:
         return table
     status, reason = table.status.astype(object), table.reason.astype(object)
     for i in again:
-        numbers = NOTHING_ELSE_WRONG | dict(_known_numbers(table.data, int(i)))
-        status[i], reason[i] = run_status(**numbers | {"balance": float(measured[i]), "violation": 0.0})
+        numbers = dict(_known_numbers(table.data, int(i)))
+        status[i], reason[i] = run_status(balance=float(measured[i]), **numbers)
     return replace(table, status=status.astype(str), reason=reason.astype(str))
 
 
@@ -219,5 +219,3 @@ def _known_numbers(data: xr.Dataset, run: int) -> Iterator[tuple[str, Any]]:
     for name in ("balance_error", "radius_drift", "radius_drift_error", "diverged_at", "loss"):
         if known(data, name) and np.isfinite(value := float(data[name].values[run])):
             yield name, value
-    if known(data, "grad_mean_sq") and known(data, "grad_variance") and data["grad_variance"].values[run] > 0:
-        yield "snr", float(data["grad_mean_sq"].values[run] / data["grad_variance"].values[run])

@@ -77,7 +77,7 @@ RELATIONS = {
 
 
 class MaxwellRelation(Claim):
-    """The slopes of the entropy that scale invariance alone predicts.
+    """The combination of slopes of the entropy that scale invariance alone predicts.
 
     - fixed LR: ``dS/dlog lr - dS/dlog wd = R``, with R = (d - 1)/2;
     - fixed ELR: ``dS/dlog wd = -R`` at fixed effective learning rate;

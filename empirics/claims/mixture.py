@@ -44,7 +44,7 @@ DRIVEN = "unequal T_l with coupled blocks is a driven steady state, not an equil
 
 
 class GasMixture(Claim):
-    """The blocks of which a network is scale-invariant (a filter under BatchNorm, a matrix under LayerNorm).
+    """Each scale-invariant block (a filter under BatchNorm, a matrix under LayerNorm) is a gas, all at one pressure.
 
     Each block l has ``R_l = (d_l - 1)/2`` and, from the noise of its own gradient, ``T_l = lr tr Cov_l/(2 (d_l - 1))``;
     at fixed ELR lr is its mean eta_eff E r^2. With these ``p V_l = R_l T_l`` is the norm balance of the block, up to

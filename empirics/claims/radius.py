@@ -65,7 +65,7 @@ def slope_difference(protocol: str = "fixed-lr", optimizer: str = "sgd") -> floa
 
 
 class RadiusLaw(Claim):
-    """The stationary radius, in three statements that stand on different ground.
+    """The stationary radius, in three statements with different assumptions.
 
     The norm balance is true of every stationary run: a gate, no evidence. At fixed LR it is exact; at fixed ELR it is
     that of log r, to first order in eta_eff wd r^2. That the slopes of log r differ by 1/2 (at fixed ELR: that the one

@@ -36,16 +36,6 @@ LARGEST = 1e75
 #: How the reason of a verdict begins that lacks columns.
 NOT_IN_RUNS = "not in the runs: "
 
-#: For the status of a run of which only the norm balance is checked.
-NOTHING_ELSE_WRONG: dict[str, Any] = {
-    "radius_drift": 0.0,
-    "radius_drift_error": 0.0,
-    "violation": 0.0,
-    "diverged_at": -1,
-    "snr": 0.0,
-    "loss": 1.0,
-}
-
 
 @dataclass(frozen=True)
 class Table:
@@ -330,7 +320,6 @@ def _mark_unbalanced(data: xr.Dataset, status: NDArray[Any], reason: NDArray[Any
             balance_error=float(errors[i]),
             remainder=float(remainders[i]),
             shared_balance=(float(shared[i]), float(shared_errors[i])),
-            **NOTHING_ELSE_WRONG,
         )
     return bool(finite.mean() >= 1 - MOST_LEFT_OUT)
 

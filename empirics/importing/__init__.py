@@ -1,4 +1,4 @@
-"""Import runs trained elsewhere: what people have becomes results like our own, checked cell by cell.
+"""Import runs trained elsewhere: tables, logs and checkpoints become results in our own format, checked cell by cell.
 
 Foreign files are data only: no reader used here executes anything in them.
 """
@@ -103,7 +103,7 @@ def survey(
     weights: Sequence[str] = (),
     spheres: str | None = None,
 ) -> Survey:
-    """Say what a file or folder holds, and what can be made of it; `thermo-theory import --dry-run` prints this.
+    """Describe what a file or folder holds and what can be judged with it, as `thermo-theory import --dry-run` does.
 
     Parameters
     ----------

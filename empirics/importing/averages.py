@@ -182,13 +182,9 @@ def _judge(found: Averages, inside: Mapping[str, Logged], balance: Balance | Non
     if "loss" in inside:
         loss = _drift("loss", blocks["loss"])
         hidden |= _hidden(inside["loss"].value, times["loss"]) > LOSS_DRIFT_MARGIN * abs(found.values["loss"])
-    noise = found.values.get("grad_variance", math.nan)
     found.status, found.reason = run_status(
         balance=1.0,  # left to the claims, which know of runs nearby
         balance_error=0.0,
-        violation=0.0,
-        diverged_at=-1,
-        snr=found.values.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
         loss=found.values.get("loss", 1.0),
         periodic_jumps=jumps,
         **radius,

@@ -228,13 +228,7 @@ def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str)
     status, reason = run_status(
         balance=balance,
         balance_error=math.sqrt(2) * scatter.std() / lost,
-        radius_drift=0.0,  # is judged as that of every series
-        radius_drift_error=0.0,
-        violation=0.0,
-        diverged_at=-1,
-        snr=0.0,
-        loss=1.0,
-    )
+    )  # drift is judged as that of every series
     if status == "balance unknown":
         reason = f"norm balance {balance:.3f}: its checkpoints span too few steps ({steps:g}) to tell it from 1"
     if status != "ok":

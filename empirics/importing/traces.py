@@ -243,14 +243,10 @@ def _status(
         known = {"radius_drift": float(change), "radius_drift_error": float(error)}
         jumps = periodic_jumps(log_radius[:: max(1, len(log_radius) // POINTS)]).periodic
     broken = np.flatnonzero(~np.isfinite(loss))
-    noise = row.get("grad_variance", math.nan)
     status, reason = run_status(
         **known,
         balance=1.0,
         balance_error=0.0,
-        violation=0.0,
-        diverged_at=-1,
-        snr=row.get("grad_mean_sq", 0.0) / noise if noise > 0 else 0.0,
         loss=float(row["loss"]),
         periodic_jumps=jumps,
     )

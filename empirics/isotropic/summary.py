@@ -187,4 +187,4 @@ def _status(trainer: GasTrainer, summary: Arrays, i: int) -> tuple[str, str]:
     numbers = {name: summary[name][i].item() for name in names}
     if run.protocol == "fixed-sphere":
         numbers |= {"balance": 1.0, "balance_error": 0.0, "radius_drift": 0.0, "radius_drift_error": 0.0}
-    return run_status(snr=float(summary["grad_mean_sq"][i] / summary["grad_variance"][i]), **numbers)
+    return run_status(**numbers)

@@ -32,10 +32,6 @@ SIGNIFICANT = 4.0
 #: its runs are judged, unless its file gives another ([model] tolerance); float32 alone gives 1e-7.
 VIOLATION_MARGIN = 1e-3
 
-#: Signal-to-noise ratio |grad L|^2/tr Cov g above which, with next to no loss, a network has interpolated its data.
-INTERPOLATING_SNR = 1.0
-INTERPOLATING_LOSS = 1e-2
-
 
 def norm_balance(
     lr: ArrayLike,
@@ -127,12 +123,11 @@ def run_status(
     *,
     balance: float,
     balance_error: float,
-    radius_drift: float,
-    radius_drift_error: float,
-    violation: float,
-    diverged_at: int,
-    snr: float,
-    loss: float,
+    radius_drift: float = 0.0,
+    radius_drift_error: float = 0.0,
+    violation: float = 0.0,
+    diverged_at: int = -1,
+    loss: float = 1.0,
     loss_drift: float = 0.0,
     loss_drift_error: float = 0.0,
     periodic_jumps: bool = False,
@@ -152,10 +147,8 @@ def run_status(
         Mean ``|w.g|/(|w||g|)``.
     diverged_at : int
         Step at which a number stopped being finite, or -1.
-    snr : float
-        ``|grad L|^2/tr Cov g``.
     loss : float
-        Mean training loss.
+        Mean training loss, with which its drift is compared.
     loss_drift, loss_drift_error : float
         Change of the loss over the measured part and its standard error.
     periodic_jumps : bool
@@ -171,15 +164,14 @@ def run_status(
     Returns
     -------
     status, reason : str
-        "ok", "diverged", "not scale-invariant", "interpolating", "periodic jumps", "not stationary", or "balance
-        unknown" if the balance is not known well enough to tell; the reason is empty if ok.
+        "ok", "diverged", "not scale-invariant", "periodic jumps", "not stationary", or "balance unknown" if the
+        balance is not known well enough to tell; the reason is empty if ok.
 
     Examples
     --------
-    >>> fine = dict(balance_error=0.001, radius_drift=0.0, radius_drift_error=0.01, violation=1e-8, diverged_at=-1)
-    >>> run_status(balance=1.001, snr=0.1, loss=0.5, **fine)
+    >>> run_status(balance=1.001, balance_error=0.001)
     ('ok', '')
-    >>> run_status(balance=1.4, snr=0.1, loss=0.5, **fine)
+    >>> run_status(balance=1.4, balance_error=0.001)
     ('not stationary', 'norm balance 1.400 is off 1 by more than 0.02')
     """
     if diverged_at >= 0:
@@ -190,8 +182,6 @@ def run_status(
         return "not scale-invariant", (
             f"E[w.g] adds {remainder:+.3f} times the decay by weight decay to the norm, more than {BALANCE_MARGIN:g}"
         )
-    if snr > INTERPOLATING_SNR and loss < INTERPOLATING_LOSS:
-        return "interpolating", f"signal-to-noise ratio {snr:.2g} at a loss of {loss:.2g}: the noise has vanished"
     if periodic_jumps:
         return "periodic jumps", "log r falls slowly and jumps back repeatedly: no stationary state"
     if (of_balance := _balance_status(balance, balance_error, *(shared_balance or (balance, balance_error))))[1]:

@@ -2,7 +2,7 @@
 
 The runs lie side by side as channels, (image, run · channel, height, width): a convolution of the ensemble has one
 group per run, and BatchNorm's statistics are per channel in any case. On a CPU, with channels last in memory, this
-takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``docs/performance.md``).
+takes two thirds of the time of a loop over the runs or of ``torch.func.vmap`` (``python -m benchmarks ensembles``).
 
 On a CPU with numba, :mod:`empirics.models.kernels.conv` takes the gradient of :class:`ResNet18` in half to a third of
 that time; ``python -m benchmarks ensembles`` compares both with each other and with ``torch.compile``.

@@ -251,8 +251,7 @@ class Law:
     mathml: str  # the formula
     latex: str  # the same
     needs: str  # what it needs, in words
-    source: str  # paper
-    url: str = ""  # where to read it, if known
+    source: tuple[tuple[str, str], ...]  # papers and books: parts of a text, and where each can be read, if known
     name: str = ""  # of its derivation, as `thermo-theory derive` takes it
 
 

@@ -1,7 +1,7 @@
 """From a matplotlib figure to SVG inside a page: readable in light, in dark and in print, with no file beside it.
 
-Figures are drawn in a few stand-in colours. In the SVG each becomes a CSS variable of the page, so that the reader's
-light or dark setting reaches the figures too.
+Figures are drawn in the light colours of the palette. In the SVG each becomes a CSS variable of the page, so that the
+reader's light or dark setting reaches the figures too.
 """
 
 from __future__ import annotations
@@ -18,42 +18,20 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "PAPER", "SERIES", "Picture", "canvas", "picture", "renamed", "symbols_on"]
+from thermo_theory.palette import STYLE, in_variables
 
-# Colours that appear nowhere else; the page's style sheet says what each one means in light and in dark.
-INK, MUTED, FAINT, PAPER = "#010203", "#010204", "#010205", "#010206"
-SERIES = ("#0102a1", "#0102a2", "#0102a3", "#0102a4")
-_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper"} | {
-    colour: f"series-{i}" for i, colour in enumerate(SERIES, start=1)
-}
+__all__ = ["Picture", "canvas", "picture", "renamed", "symbols_on"]
 
 # Points of type against a width of 281 points: drawn at 350 px on a phone, text comes out a quarter larger, in px.
-_STYLE: dict[Any, Any] = {
-    "axes.edgecolor": MUTED,
+_STYLE: dict[Any, Any] = STYLE | {
     "axes.facecolor": "none",
-    "axes.labelcolor": INK,
     "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
     "figure.facecolor": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
     "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "mathtext.fontset": "dejavusans",
     "savefig.facecolor": "none",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "thermo-theory",
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "xtick.labelcolor": INK,
     "xtick.labelsize": 8.5,
-    "ytick.color": MUTED,
-    "ytick.labelcolor": INK,
     "ytick.labelsize": 8.5,
 }
 
@@ -98,8 +76,7 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'xlink:href="#', rf'xlink:href="#{name}-', text)
     text = re.sub(r"url\(#", rf"url(#{name}-", text)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{variable})")
+    text = in_variables(text)
     viewbox = re.search(r'viewBox="[^"]+"', text)
     opening = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox.group(0) if viewbox else ""} role="img"'
     opening += f' aria-label="{html.escape(message, quote=True)}">'

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import sympy as sp
-from latex2mathml.converter import convert
 
 from empirics.claims.ground import Ground, derived
 from empirics.pages.blocks import Law, Paper
+from empirics.pages.mathml import mathml
 from empirics.pages.words import typeset
 from thermo_theory import Derivation
-from thermo_theory.book.wording import needs_in_words
+from thermo_theory.book.wording import cited, needs_in_words
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS
 
@@ -39,12 +38,6 @@ def readable(equation: sp.Basic) -> sp.Basic:
     return sp.Eq(equation.lhs**power, sp.powsimp(sp.expand_power_base(equation.rhs**power, force=True)), evaluate=False)
 
 
-def _address(source: str) -> str:
-    """Return the address of the first arXiv paper that a source names."""
-    found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5})", source)
-    return f"https://arxiv.org/abs/{found.group(1)}" if found else ""
-
-
 def _law(derivation: Derivation) -> Law:
     """Turn a derivation's claim into a row of the page."""
     formula = to_latex(readable(derivation.claim.equation))
@@ -54,11 +47,10 @@ def _law(derivation: Derivation) -> Law:
     title = words if symbols else words[:1].upper() + words[1:]
     return Law(
         typeset(title),
-        convert(formula, display="block"),
+        mathml(formula, "block"),
         formula,
         needs_in_words(Ground.of(derivation).needs, derivation.assumptions),
-        derivation.source,
-        _address(derivation.source),
+        tuple(cited(derivation.source)),
         derivation.name,
     )
 

@@ -147,7 +147,11 @@ def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
         "y": exhibit.y,
     }
     if isinstance(exhibit, Plot):
-        series = [{"label": one.label, "line": one.line, "x": one.x, "y": one.y} for one in exhibit.series]
+        series = [
+            {"label": one.label, "line": one.line, "x": one.x, "y": one.y}
+            | ({} if one.error is None else {"error": one.error})
+            for one in exhibit.series
+        ]
         return {"kind": "plot", **common, "level": exhibit.level, "margin": exhibit.margin, "series": series}
     assert isinstance(exhibit, Map)
     numbers = {"columns": exhibit.columns, "rows": exhibit.rows, "values": exhibit.values, "unit": exhibit.unit}

@@ -16,6 +16,7 @@ from empirics.pages.jsonform import made_by, to_json
 from empirics.pages.sections import sections
 from empirics.pages.words import OPTIMIZER_WORDS
 from empirics.running.files import write_atomic
+from thermo_theory.palette import DARK, LIGHT, css
 
 __all__ = ["FORMATS", "report"]
 
@@ -51,8 +52,7 @@ def _title(every: Sequence[Any]) -> str:
 
 
 def _html(every: Sequence[Any]) -> str:
-    loader = jinja2.PackageLoader("empirics.pages", "templates")
-    style = loader.get_source(jinja2.Environment(autoescape=True), "style.css")[0]
+    style = _template("style.css", escaped=False).render(light=css(LIGHT), dark=css(DARK))
     return _template("page.html", escaped=True).render(
         title=_title(every),
         version=made_by(),

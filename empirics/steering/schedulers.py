@@ -202,7 +202,7 @@ class EntropyRate(_Process):
 class DecayFollowsLR(KeepsRates):
     """Sets weight decay to a power of the learning rate that other schedulers set.
 
-    Make it after them, and step it after them. Weight decay has its given value where lr has its full one, torch's
+    Create it after them, and step it after them. Weight decay has its given value when lr has its full value, torch's
     ``initial_lr``, so it also rises in a warm-up.
 
     Parameters
@@ -211,7 +211,7 @@ class DecayFollowsLR(KeepsRates):
         Its groups' weight decays are the given values.
     power : float
         ``wd = wd_0 (lr/lr_0)^power``, above 0. 1: proportional to lr, the correction of AdamC (Defazio 2025, arXiv
-        2506.02285) for scale-invariant layers, by which the norm stays while lr changes ("isochore"). 2: as lr².
+        2506.02285) for scale-invariant layers, which keeps the norm constant while lr changes ("isochore"). 2: as lr².
     decay_groups : collection of int, optional
         Groups whose weight decay follows; default: all.
     last_epoch : int
@@ -253,7 +253,7 @@ class DecayFollowsLR(KeepsRates):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
-        """Return the learning rates as they are, and set the weight decays: torch calls this once a step."""
+        """Return the learning rates as they are, and set the weight decays: torch calls this once per step."""
         groups = self.optimizer.param_groups
         for i in self._decay_groups:
             share = float(groups[i]["lr"] / self.base_lrs[i]) if self.base_lrs[i] else 1.0

@@ -23,8 +23,8 @@ from empirics.training.state import TrainingState
 from empirics.training.summary import summarise
 
 #: Before the training a network must be scale-invariant at this share of its initial norm, on average over so many
-#: minibatches: runs shrink, and a bias counts with 1/|w|, an eps with 1/|w|². In a trial (docs/validation.md) what was
-#: found so was 1.2 to 2.2 times what the worst run showed in the end; a single minibatch may show a tenth of the mean.
+#: minibatches: runs shrink, and a bias counts with 1/|w|, an eps with 1/|w|². In trials what
+#: was found so was more than the worst run showed in the end; a single minibatch may show a tenth of the mean.
 SHRUNK, TRIED = 1 / 3, 16
 
 #: An eps of our networks with which these minibatches, slow in a large network on a CPU, can be saved.

@@ -379,12 +379,10 @@ def _statuses(
     names = ("balance", "balance_error", "radius_drift", "radius_drift_error", "violation", "diverged_at", "loss")
     log_radius = trace["log_radius"][:, trace["step"] > ensemble.times.burn_in]
     with np.errstate(invalid="ignore", divide="ignore"):
-        snr = summary["grad_mean_sq"] / summary["grad_variance"]
         loss_drift, loss_drift_error = drift(loss)
         remainder = _remainder(ensemble, summary)
     found = [
         run_status(
-            snr=float(snr[i]),
             loss_drift=float(loss_drift[i]),
             loss_drift_error=float(loss_drift_error[i]),
             periodic_jumps=_jumps_periodically(log_radius[i]),
@@ -393,7 +391,7 @@ def _statuses(
             tolerance=experiment.model.tolerance,
             **{name: summary[name][i].item() for name in names},
         )
-        for i in range(len(snr))
+        for i in range(len(summary["loss"]))
     ]
     if (settled := experiment.schedule.settled) > ensemble.times.burn_in:
         why = f"lr or weight decay changes until step {settled}, but measuring began at step {ensemble.times.burn_in}"

@@ -7,7 +7,7 @@ from tiny import tiny
 
 import empirics
 from empirics.experiment import ExperimentError
-from empirics.results import VARIABLES, label, write
+from empirics.results import VARIABLES, joined, label, write
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,24 @@ def test_weights_are_kept_when_asked(tmp_path):
     turn = kept.tree["snapshots"]["turn"].values
     np.testing.assert_allclose(turn[2, 7], np.arccos(cosine), rtol=1e-6)
     assert np.isnan(turn[:, 0]).all()
+
+
+def test_shards_of_different_length_keep_the_steps_of_each_run():
+    shards = [
+        {"trace/step": np.array([10, 20]), "trace/loss": np.array([[1.0, 2.0], [3.0, 4.0]])},
+        {"trace/step": np.array([15, 30]), "trace/loss": np.array([[5.0, 6.0]])},
+    ]
+    found = joined(shards)
+    assert found["trace/step"].tolist() == [1, 2]
+    assert found["trace/training_step"].tolist() == [[10, 20], [10, 20], [15, 30]]
+    assert found["trace/loss"][:, 0].tolist() == [1.0, 3.0, 5.0]
+
+
+def test_the_most_common_status_comes_first():
+    words = ["diverged", "ok", "too short", "ok", "too short", "ok"]
+    summary = xr.Dataset({"status": ("run", words)})
+    runs = empirics.Runs(None, xr.DataTree.from_dict({"/summary": summary}), None, {})
+    assert list(runs.status_counts().items()) == [("ok", 3), ("too short", 2), ("diverged", 1)]
 
 
 def test_a_broken_store_is_named(runs, tmp_path):

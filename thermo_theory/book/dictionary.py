@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import sympy as sp
 
 from thermo_theory import symbols as s
+from thermo_theory.book.wording import typeset
 from thermo_theory.engine.printing import to_latex, to_text
 from thermo_theory.engine.rendering import html_table, text_table
 from thermo_theory.symbols import glossary
@@ -73,7 +75,8 @@ class ShownRows(Sequence[Row]):
     def to_markdown(self) -> str:
         """Return the table in Markdown, with the formulas in LaTeX."""
         head = [f"| {' | '.join(self.head)} |", "|---" * len(self.head) + "|"]
-        return "\n".join([*head, *(f"| {' | '.join(self.cells(row, _in_latex))} |" for row in self)]) + "\n"
+        rows = (map(_around_latex, self.cells(row, _in_latex)) for row in self)
+        return "\n".join([*head, *(f"| {' | '.join(cells)} |" for cells in rows)]) + "\n"
 
     def _repr_html_(self) -> str:
         return html_table(self.head, [[*map(escape, self.cells(row, _in_latex))] for row in self])
@@ -81,6 +84,11 @@ class ShownRows(Sequence[Row]):
 
 def _in_a_line(formula: sp.Basic) -> str:
     return to_text(formula, one_line=True)
+
+
+def _around_latex(cell: str) -> str:
+    """A cell with its words as they are shown, and its LaTeX as it is."""
+    return "".join(part if part.startswith("$") else typeset(part) for part in re.split(r"(\$[^$]*\$)", cell))
 
 
 def _in_latex(formula: sp.Basic) -> str:

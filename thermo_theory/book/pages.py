@@ -1,80 +1,41 @@
 """The book: a page for each derivation, generated from the derivations themselves.
 
-``python -m thermo_theory.book docs/book`` (``make book``) writes it. A page has the claim, what it assumes and needs,
-what it rests on and where it is from, a number, a plot where one helps, and all steps; nothing in it is written by
-hand. The index and the dictionary are kept with the source, the other pages are made whenever the site is.
+``python -m thermo_theory.book docs/book`` (``make book``) writes it. A page has the claim, what its symbols are, what
+it needs and where it is from, what it rests on and where it is used, a number, a plot where one helps, and all steps.
+What is derived for more than three protocols has a page for each of them, behind one that compares them. The index and
+the dictionary are kept with the source, the other pages are made whenever the site is.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import mpmath as mp
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from thermo_theory.book.dictionary import dictionary
 from thermo_theory.book.gases import gases
+from thermo_theory.book.introductions import INTRODUCTIONS
+from thermo_theory.book.numbers import number
 from thermo_theory.book.plots import PLOTS, to_svg
-from thermo_theory.book.wording import needs_in_words
+from thermo_theory.book.titles import in_words
+from thermo_theory.book.wording import cited, needs_in_words, typeset
 from thermo_theory.chapters import CHAPTERS
+from thermo_theory.engine.assumptions import ASSUMPTIONS
 from thermo_theory.engine.derivation import Derivation, derivations
-from thermo_theory.engine.evaluate import evaluate
 from thermo_theory.engine.printing import to_latex
-from thermo_theory.engine.world import DIGITS, NotInterpreted
-from thermo_theory.protocols import FixedLR
+from thermo_theory.protocols import OPTIMIZERS, FixedLR
+from thermo_theory.symbols import SymbolInfo, glossary
 
-__all__ = ["names", "number", "page", "pages", "write"]
+__all__ = ["names", "pages", "pages_of", "write"]
 
-#: What numbers are put into claims that can be called, by argument.
-_EXAMPLES: dict[str, float] = {
-    "B": 32,
-    "C_V": 60.0,
-    "D_hat": 101,
-    "N": 4,
-    "R": 50.0,
-    "R1": 20.0,
-    "R2": 30.0,
-    "Sigma1_ij": 3.0,
-    "Sigma_ii": 3.0,
-    "T": 0.002,
-    "T1": 0.004,
-    "T2": 0.002,
-    "V": 1.5,
-    "V0": 1.0,
-    "V_trial": 1.8,
-    "Z": 2.5,
-    "beta": 0.9,
-    "beta1": 0.9,
-    "coupling": 0.3,
-    "d": 101,
-    "eps": 0.1,
-    "eta": 0.1,
-    "eta0": 0.2,
-    "eta1": 0.1,
-    "eta2": 0.05,
-    "eta_eff": 0.01,
-    "gamma": 2.0,
-    "h": 1.0,
-    "h_i": 0.5,
-    "h_j": 1.5,
-    "lam": 0.001,
-    "lam0": 0.001,
-    "p": 0.001,
-    "p0": 0.001,
-    "r": 1.2,
-    "r0": 3.0,
-    "ramp": 0.0001,
-    "sigma": 2.0,
-    "sigma1": 8.0,
-    "stretch": -0.2,
-    "t": 1000.0,
-    "tr_Sigma": 400.0,
-}
-
+#: Derivations of one name that stand on one page.
+TOGETHER = 3
 
 #: What stands above the table of gases.
 _GASES = """## The gas of each optimiser
@@ -82,6 +43,27 @@ _GASES = """## The gas of each optimiser
 At fixed learning rate p V = R T holds with these p, V and R; k is the degree of the step in the gradient, and a its
 mean gain at unit norm. γ and the adiabat hold at low temperature, where the heat capacity is (d − 1)/2. Every cell is
 computed from the derivation named in its last column.
+"""
+
+#: How to read a page; kinds are explained once.
+_READING = """## How to read a page
+
+A page opens with its claim and the symbols in it. *Needs* are the smallest sets of assumptions under which the claim
+holds; they are found by putting the claim into examples that break one assumption at a time, and the page shows such a
+counterexample for each. Steps say what was done to which earlier lines; a line from another derivation links to it.
+*Kind* is computed from what the claim needs:
+
+definition
+: names something, and claims nothing.
+
+identity
+: holds in any stationary run, whatever the noise. A run that fails it is not used; passing it is no evidence.
+
+symmetry
+: follows from scale invariance and stationarity alone. Agreement does not test thermodynamics.
+
+physics
+: needs assumptions that a network can break, such as isotropic noise, small steps or the Gibbs law.
 """
 
 
@@ -93,72 +75,64 @@ def names() -> dict[str, list[Derivation]]:
     return found
 
 
-def number(found: Derivation) -> str:
-    """Give a number to a claim: call it, or evaluate both of its sides in an example it is checked in.
-
-    Parameters
-    ----------
-    found : Derivation
-        Whose claim.
-
-    Returns
-    -------
-    str
-        One or a few lines of Markdown.
-
-    Raises
-    ------
-    ValueError
-        If no example knows it.
-    """
-    arguments = found.claim.arguments
-    if arguments and set(arguments) <= set(_EXAMPLES):
-        values: dict[str, Any] = {name: _EXAMPLES[name] for name in arguments}
-        try:
-            result = found.claim(**values)
-        except TypeError:  # functions, series and inequalities have nothing to put numbers in
-            return _number_in_a_world(found)
-        call = ", ".join(f"{name}={value:g}" for name, value in values.items())
-        protocol = "" if found.protocol is None else f', "{found.protocol.key}"'
-        shown = f'derive("{found.name}"{protocol}).claim({call})'
-        return f"```python\n>>> {shown}  # to six digits\n{result:.6g}\n```"
-    return _number_in_a_world(found)
+# Where a page is ---------------------------------------------------------------------------------
 
 
-def _number_in_a_world(found: Derivation) -> str:
-    """Both sides of a claim in the first of its worlds that knows them; of a series near the point it is about."""
-    equation = found.claim.equation
-    left, right = (side.removeO() if isinstance(side, sp.Expr) else side for side in equation.args)
-    for maker in found.worlds:
-        world, where = maker(0, found.assumptions), ""
-        for order in equation.atoms(sp.Order):
-            variable, value = order.variables[0], mp.mpf(1000 if order.point[0] is sp.oo else 0.001)
-            world, where = world.at({variable: value}), f" at {variable} = {mp.nstr(value, 4)}, the order term left out"
-        try:
-            with mp.workdps(DIGITS):
-                sides = [_shown(evaluate(side, world)) for side in (left, right)]
-        except (NotInterpreted, ArithmeticError, ValueError, TypeError):
-            continue
-        return f"In one of the examples below{where}: left side {sides[0]}, right side {sides[1]}."
-    raise ValueError(f"no example gives the claim of {found.title} a number")
+def _chapter_file(chapter: str) -> str:
+    return f"chapter-{re.sub('[^a-z]+', '-', chapter.lower()).strip('-')}"
 
 
-def _shown(value: Any) -> str:
-    """A number to six digits; of a vector or matrix its size."""
-    if isinstance(value, mp.matrix):
-        return f"of size {mp.nstr(mp.norm(value, 2), 6)}"
-    if isinstance(value, mp.mpc):
-        value = value.real
-    return str(mp.nstr(value, 6))
+def _own_file(found: Derivation) -> str:
+    """The page of a derivation that has one for itself; what is of no protocol is of plain SGD."""
+    return f"{found.name}-{getattr(found.protocol, 'key', 'sgd').replace('/', '-')}"
 
 
-def _sentence(maker: Any) -> str:
-    """The first sentence on a world, on one line."""
-    return " ".join((maker.__doc__ or "an explicit example").split("\n\n")[0].split()).rstrip(".")
+def _protocol(found: Derivation) -> str:
+    return "SGD" if found.protocol is None else str(found.protocol)
 
 
-def page(name: str, same_name: list[Derivation]) -> str:
-    """Write the page of a derivation.
+@cache
+def _files() -> dict[str, tuple[str, str]]:
+    """The title in words and the page of each derivation, by its title."""
+    places = {}
+    for name, same_name in names().items():
+        for found in same_name:
+            words = in_words(name) + (f", {found.protocol}" if found.protocol is not None else "")
+            places[found.title] = (words, _own_file(found) if len(same_name) > TOGETHER else name)
+    return places
+
+
+def _linked(title: str) -> str:
+    """Lead to the page of a derivation."""
+    words, file = _files()[title]
+    return f"[{words}]({file}.md)"
+
+
+def _sources(found: Derivation) -> list[str]:
+    """Titles of the derivations whose claims are steps of this one."""
+    return list(dict.fromkeys(step.done.removeprefix("from ") for step in found.steps if step.operation == "claim"))
+
+
+@cache
+def _uses() -> dict[str, list[str]]:
+    """Names of the derivations that use the claim of a name."""
+    found: dict[str, dict[str, None]] = {}
+    for name, same_name in names().items():
+        for title in (title for one in same_name for title in _sources(one)):
+            if (used := title.split(",")[0]) != name:
+                found.setdefault(used, {})[name] = None
+    return {used: list(users) for used, users in found.items()}
+
+
+def _toctree(entries: Sequence[str]) -> str:
+    return "\n".join(["```{toctree}", ":hidden:", "", *entries, "```\n"])
+
+
+# A derivation ------------------------------------------------------------------------------------
+
+
+def pages_of(name: str, same_name: list[Derivation]) -> Iterator[tuple[str, str]]:
+    """Write the page of a name, and of each of its derivations if they are many.
 
     Parameters
     ----------
@@ -167,39 +141,80 @@ def page(name: str, same_name: list[Derivation]) -> str:
     same_name : list of Derivation
         One for each protocol it is derived for.
 
-    Returns
-    -------
-    str
-        Markdown.
+    Yields
+    ------
+    str, str
+        A file's name in the folder of the book, and its text in Markdown.
     """
-    parts = [f"# {name}\n", *_links(name)]
+    chapter = next((title for title, members in CHAPTERS.items() if name in members), "")
+    above = ["[The book](README.md)"] + ([f"[{chapter}]({_chapter_file(chapter)}.md)"] if chapter else [])
+    parts = [f"# {in_words(name)}\n", " · ".join(above) + f" · `{name}`\n"]
     if name in PLOTS:
-        parts.append(f"![{PLOTS[name]().says}](plots/{name}.svg)\n\n*{PLOTS[name]().says}*\n")
+        plot = PLOTS[name]()
+        parts.append(f"![{plot.alt}](plots/{name}.svg)\n\n*{plot.says}*\n")
+    beside = [f"<!-- measured by: {name} -->\n"]
+    if users := _uses().get(name):
+        beside.append(f"**Used in** {', '.join(f'[{in_words(one)}]({one}.md)' for one in users)}.\n")
+    if len(same_name) == 1:
+        yield f"{name}.md", "\n".join([*parts, *_section(same_name[0], beside)])
+        return
+    if len(same_name) <= TOGETHER:
+        for found in same_name:
+            parts += [f"## {_protocol(found)[:1].upper()}{_protocol(found)[1:]}\n", *_section(found)]
+        yield f"{name}.md", "\n".join([*parts[:2], *beside, *parts[2:]])
+        return
+    shown = next((found for found in same_name if found.protocol is FixedLR), same_name[0])
+    parts += [f"{_prose(shown.summary)} ({_protocol(shown)}).\n", *beside]
+    parts += ["| protocol | claim | kind |", "|---|---|---|"]
     for found in same_name:
-        head, steps = found.to_markdown().replace("### ", "## ", 1).split("\n\n(1) ", 1)
-        if len(same_name) == 1:
-            head = head.split("\n\n", 1)[1]
-        checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
-        parts += [
-            f"{head}\n",
-            *_needed(found),
-            f"**A number.**\n\n{number(found)}\n",
-            f"**Steps.**\n\n(1) {_with_links(found, steps)}",
-            f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n",
+        formula = to_latex(found.claim.equation).replace("|", r"\vert ")
+        parts.append(f"| [{_protocol(found)}]({_own_file(found)}.md) | ${formula}$ | {found.kind} |")
+    entries = [f"{_protocol(found)} <{_own_file(found)}>" for found in same_name]
+    yield f"{name}.md", "\n".join([*parts, "", _toctree(entries)])
+    for found in same_name:
+        head = [
+            f"# {in_words(name)}: {_protocol(found)}\n",
+            " · ".join([*above, f"[{in_words(name)}]({name}.md)"]) + "\n",
         ]
-    return "\n".join(parts)
+        yield f"{_own_file(found)}.md", "\n".join([*head, *_section(found)])
 
 
-def _needed(found: Derivation) -> Iterator[str]:
+def _section(found: Derivation, beside: Sequence[str] = ()) -> Iterator[str]:
+    """A claim, what is known of it and of others beside it, and its steps."""
+    steps = found.to_markdown().split("\n\n(1) ", 1)[1]
+    checked = "\n".join(f"- {_sentence(maker)}" for maker in found.worlds)
+    yield f"{_prose(found.summary)}.\n"
+    yield f"$$ {to_latex(found.claim.equation)} $$\n"
+    if known := _symbols(found.claim.equation):
+        yield f"**Symbols.** {'; '.join(f'${to_latex(info.symbol)}$ {_shown(info.meaning)}' for info in known)}.\n"
+    yield from _needed(found, beside)
+    yield f"**A number.**\n\n{number(found)}\n"
+    yield f"**Steps.**\n\n(1) {_with_links(found, steps)}"
+    yield f"**Each step is checked** by `verify()` in examples that do not use these formulas:\n\n{checked}\n"
+
+
+def _symbols(equation: sp.Basic) -> list[SymbolInfo]:
+    """What the glossary says of the symbols of an equation, and of those that stand in it as functions."""
+    functions = {call.func.__name__ for call in equation.atoms(AppliedUndef)}
+    known = [info for symbol, info in glossary.items() if symbol in equation.free_symbols or str(symbol) in functions]
+    return sorted(known, key=lambda info: info.argument.lower())
+
+
+def _needed(found: Derivation, beside: Sequence[str]) -> Iterator[str]:
     """What the claim needs with an example against it without each, and what it rests on without proof."""
-    if found.kind != "definition":
-        yield f"**Needs.** {needs_in_words(found.needs(), found.assumptions)}.\n"
-    against = found.counterexamples
-    if against:
+    needs = needs_in_words(found.needs(), found.assumptions) if found.kind != "definition" else ""
+    source = "".join(f"[{text}]({address})" if address else text for text, address in cited(found.source))
+    yield (
+        f"**Needs** {needs or ', '.join(found.assumptions) or 'nothing'}. "
+        f"**Kind:** [{found.kind}](README.md#how-to-read-a-page). **Source:** {source}.\n"
+    )
+    yield from beside
+    if sources := _sources(found):
+        yield f"**Starts from** {', '.join(map(_linked, sources))}.\n"
+    if against := found.counterexamples:
         lines = [f"- without *{name}*: `{_FALSE.sub('', why)}`" for name, why in against.items()]
-        yield _folded("Without one of these it is false", lines)
-    taken = found.roots()
-    if taken:
+        yield _folded("Counterexamples: without one of these assumptions it is false", lines)
+    if taken := found.roots():
         lines = [
             f"- {root.kind}: ${to_latex(root.step.equation)}$, {_linked(root.step.chain.title)} ({root.step.number})"
             for root in taken
@@ -215,30 +230,44 @@ def _folded(title: str, lines: list[str]) -> str:
     return "\n".join([f"<details><summary>{title}</summary>\n", *lines, "\n</details>\n"])
 
 
-def _linked(title: str) -> str:
-    """Lead to the page of a derivation."""
-    return f"[{title}]({title.split(',')[0]}.md)"
-
-
 def _with_links(found: Derivation, steps: str) -> str:
-    """Lead from the steps that are other derivations' claims to the pages of those."""
-    for title in {step.done.removeprefix("from ") for step in found.steps if step.operation == "claim"}:
-        steps = re.sub(rf"from {re.escape(title)}$", f"from {_linked(title)}", steps, flags=re.M)
+    """Show what was done in each step, and lead from other derivations' claims to their pages."""
+    steps = re.sub(r"^(?:\(\d+\) )?(?!\$\$).+$", lambda line: _shown(line[0]), steps, flags=re.M)
+    for title in _sources(found):
+        steps = re.sub(rf"from {re.escape(title)}$", lambda _: f"from {_linked(title)}", steps, flags=re.M)  # noqa: B023
     return steps
 
 
-def _links(name: str) -> Iterator[str]:
-    """Back to the chapter, and on to the neighbours."""
-    order = list(names())
-    here = order.index(name)
-    links = ["[contents](README.md)"]
-    links += [f"before: [{order[here - 1]}]({order[here - 1]}.md)"] if here else []
-    links += [f"next: [{order[here + 1]}]({order[here + 1]}.md)"] if here + 1 < len(order) else []
-    yield " · ".join(links) + "\n"
+def _shown(text: str) -> str:
+    """Words for Markdown, their formulas as they are shown."""
+    return re.sub(r"([*<|])", r"\\\1", typeset(text))
+
+
+def _prose(text: str) -> str:
+    """The same as the beginning of a sentence."""
+    shown = _shown(text)
+    return shown[:1].upper() + shown[1:] if shown[1:2].islower() else shown
+
+
+def _sentence(maker: Any) -> str:
+    """The first sentence on an example, on one line, with protocols and optimisers by their names."""
+    text = " ".join((maker.__doc__ or "an explicit example").split("\n\n")[0].split()).rstrip(".")
+    text = re.sub(r"\bfixed (e?lr)\b", lambda key: f"fixed {key[1].upper()}", text)
+    first, space, rest = text.partition(" ")
+    title, _ = OPTIMIZERS.get(first, ("SGD" if first == "sgd" else first, ""))
+    return _prose(title + space + rest)
+
+
+# Contents ----------------------------------------------------------------------------------------
+
+
+def _members(chapter: str) -> list[str]:
+    known = names()
+    return [name for name in CHAPTERS[chapter] if name in known]
 
 
 def _contents() -> str:
-    """The first page: chapters, and a line for each derivation."""
+    """The first page: how to read the others, the chapters with their derivations, the assumptions."""
     known = names()
     count = sum(len(same_name) for same_name in known.values())
     lines = [
@@ -248,17 +277,44 @@ def _contents() -> str:
         "The pages are on the site; `make book` writes them here, `thermo-theory derive NAME` prints one. "
         "The words of optimisation and those of thermodynamics are in the [dictionary](dictionary.md).\n",
     ]
-    for title, members in CHAPTERS.items():
-        lines += [f"## {title}\n", "| derivation | protocols | kind | claim |", "|---|---|---|---|"]
-        for name in members:
-            if name not in known:
-                continue
-            protocols = "; ".join(str(found.protocol) for found in known[name] if found.protocol is not None)
-            kinds = ", ".join(dict.fromkeys(found.kind for found in known[name]))
-            shown = next((found for found in known[name] if found.protocol is FixedLR), known[name][0])
-            lines.append(f"| [{name}]({name}.md) | {protocols} | {kinds} | {shown.summary} |")
-        lines.append("")
-    return "\n".join(lines)
+    for title in CHAPTERS:
+        opening = INTRODUCTIONS[title].partition(". ")[0].rstrip(".")
+        listed = " · ".join(f"[{in_words(name)}]({name}.md)" for name in _members(title))
+        lines.append(f"## [{title}]({_chapter_file(title)}.md)\n\n{opening}.\n\n{listed}\n")
+    lines += [_READING, "## Assumptions\n", "| assumption | what it allows |", "|---|---|"]
+    lines += [f"| {name} | {_prose(says)} |" for name, says in ASSUMPTIONS.items()]
+    return "\n".join([*lines, "", _toctree([_chapter_file(title) for title in CHAPTERS])])
+
+
+def _chapter(title: str) -> str:
+    """The page of a chapter: what it derives and from what, and a line for each derivation."""
+    known = names()
+    uses = {used: users for used, users in _uses().items() if used in CHAPTERS[title]}
+    users = {user for every in uses.values() for user in every}
+    later = [
+        f"[{other}]({_chapter_file(other)}.md)" for other in CHAPTERS if other != title and users & {*CHAPTERS[other]}
+    ]
+    needed = {title.split(",")[0] for name in _members(title) for one in known[name] for title in _sources(one)}
+    basis = [
+        f"[{other}]({_chapter_file(other)}.md)" for other in CHAPTERS if other != title and needed & {*CHAPTERS[other]}
+    ]
+    parts = [f"# {title}\n", "[The book](README.md)\n", INTRODUCTIONS[title] + "\n"]
+    parts += [f"**Starts from** {', '.join(basis)}.\n"] * bool(basis)
+    parts += [f"**Used in** {', '.join(later)}.\n"] * bool(later)
+    parts += [f"<!-- measured by: {', '.join(_members(title))} -->\n"]
+    parts += ["| derivation | claim | protocols | kind |", "|---|---|---|---|"]
+    for name in _members(title):
+        protocols = "; ".join(str(found.protocol) for found in known[name] if found.protocol is not None)
+        kinds = ", ".join(dict.fromkeys(found.kind for found in known[name]))
+        shown = next((found for found in known[name] if found.protocol is FixedLR), known[name][0])
+        parts.append(f"| [{in_words(name)}]({name}.md) | {_prose(shown.summary)} | {protocols} | {kinds} |")
+    return "\n".join([*parts, "", _toctree(_members(title))])
+
+
+def _to_pages(cell: re.Match[str]) -> str:
+    """The last cell of a row, its names of derivations as links."""
+    listed = cell[0].strip().split(", ")
+    return f" {', '.join(f'[{in_words(one)}]({one}.md)' if one in names() else one for one in listed)}"
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -271,9 +327,12 @@ def pages() -> Iterator[tuple[str, str]]:
     """
     yield "README.md", _contents()
     tables = f"{dictionary().to_markdown()}\n{_GASES}\n{gases().to_markdown()}"
-    yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[contents](README.md)\n\n{tables}"
+    linked = re.sub(r"[^|]+(?= \|$)", _to_pages, tables, flags=re.M)
+    yield "dictionary.md", f"# Optimisation and thermodynamics\n\n[The book](README.md)\n\n{linked}"
+    for title in CHAPTERS:
+        yield f"{_chapter_file(title)}.md", _chapter(title)
     for name, same_name in names().items():
-        yield f"{name}.md", page(name, same_name)
+        yield from pages_of(name, same_name)
         if name in PLOTS:
             yield f"plots/{name}.svg", to_svg(PLOTS[name]())
 

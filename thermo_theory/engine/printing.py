@@ -166,11 +166,16 @@ _NEXT_ROW = r" \\ & \quad "
 _ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot"}
 
 
+#: A word as index of a function, which sympy leaves slanted.
+_WORD = re.compile(r"_\{([a-z]{3,})(\d?)\}")
+
+
 def _ascii(text: str) -> str:
-    """Write accented letters as LaTeX does."""
+    """Write accented letters as LaTeX does, and words upright."""
     plain = unicodedata.normalize("NFD", text)
     for combining, accent in _ACCENTS.items():
         plain = re.sub(f"(.){combining}", rf"\\{accent}{{\1}}", plain)
+    plain = _WORD.sub(r"_{\\mathrm{\1}\2}", plain)
     return plain.replace("∇", r"\nabla ").replace("Δ", r"\Delta ")
 
 

@@ -118,6 +118,7 @@ _LATEX_NAMES = {
     "w̄": r"\bar{w}",
     "tr_Sigma": r"\operatorname{tr} \Sigma",
     "S_sphere": r"S_{\mathrm{sphere}}",
+    "D_hat": r"\hat{D}",
     "eta_eff": r"\eta_{\mathrm{eff}}",
     "b_S": "b",
     "Z_c": "Z",

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
-from empirics.pages.drawing import MUTED, PAPER, symbols_on
+from empirics.pages.drawing import symbols_on
 from empirics.pages.evidence import RunEvidence
+from thermo_theory.palette import MUTED, PAPER
 
 __all__ = [
     "CELLS_WITH_NUMBERS",
-    "MARKERS",
     "SHORT",
     "by_status",
     "decimals_of",
@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 SHORT = {"lr": "lr", "effective_lr": "eff. lr", "weight_decay": "wd", "radius": "radius"}
-# Marker shapes go with colours everywhere, so that neither is needed to tell series apart.
-MARKERS = ("o", "^", "s", "D")
 CELLS_WITH_NUMBERS = 9
 # Numbers with more zeros than this do not fit into a cell.
 _PLAIN = 5
@@ -90,14 +88,15 @@ def grid_axes(axes: Axes, columns: np.ndarray, rows: np.ndarray, names: tuple[st
 
 
 def heat_map(axes: Axes, figure: Figure, grid: Grid, names: tuple[str, str], form: str | None, label: str) -> None:
-    """Draw a map over the grid: numbers in the cells where they fit and have a form, else a scale beside it."""
+    """Draw a map over the grid with its scale, and numbers in the cells where they fit and have a form."""
     columns, rows, table = grid
     mesh = axes.pcolormesh(
         edges(columns), edges(rows), np.ma.masked_invalid(table), cmap="cividis", edgecolors=PAPER, linewidth=1.2
     )
     grid_axes(axes, columns, rows, names)
+    bar = figure.colorbar(mesh, ax=axes, label=label, drawedges=False, aspect=35, pad=0.02)
+    bar.outline.set_visible(False)
     if form is None or max(len(columns), len(rows)) > CELLS_WITH_NUMBERS:
-        figure.colorbar(mesh, ax=axes, label=label, drawedges=False).outline.set_visible(False)
         return
     for (row, column), value in np.ndenumerate(table):
         _cell_number(axes, mesh, float(columns[column]), float(rows[row]), float(value), form)
@@ -113,7 +112,7 @@ def _cell_number(axes: Axes, mesh: Any, x: float, y: float, value: float, form: 
     text = text if text.strip("+−0.") else text.lstrip("+−")
     # The box in the cell's own colour keeps lines across the map from running through the number.
     box = {"facecolor": fill, "linewidth": 0, "boxstyle": "round,pad=0.12"}
-    axes.text(x, y, text, ha="center", va="center", size=7.5, color=symbols_on(fill), bbox=box, zorder=4)
+    axes.text(x, y, text, ha="center", va="center", size=7, color=symbols_on(fill), bbox=box, zorder=4)
 
 
 def largest(values: np.ndarray) -> float:

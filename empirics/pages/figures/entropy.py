@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 
 from empirics.claims.maxwell import maxwell_ratio, reference_slopes
 from empirics.pages.blocks import number
-from empirics.pages.drawing import INK, MUTED, SERIES, Picture, canvas, picture
+from empirics.pages.drawing import Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.figures.axes import MARKERS, decimals_of, heat_map
+from empirics.pages.figures.axes import decimals_of, heat_map
 from empirics.pages.words import MAXWELL
+from thermo_theory.palette import INK, MARKERS, MUTED, SERIES
 
 __all__ = ["entropy_map", "slope_plane"]
 

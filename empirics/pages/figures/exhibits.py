@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from empirics.claims.exhibit import Map, Plot
-from empirics.pages.drawing import FAINT, INK, SERIES, Picture, canvas, picture
-from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, MARKERS, decimals_of, heat_map, log_axis
+from empirics.pages.drawing import Picture, canvas, picture
+from empirics.pages.figures.axes import CELLS_WITH_NUMBERS, decimals_of, heat_map, log_axis
+from thermo_theory.palette import DASHES, FAINT, INK, MARKERS, SERIES
 
 __all__ = ["drawn"]
 
-_STYLES = ("-", (0, (5, 1.5)), (0, (2, 1)), "-.")
 # Longer labels do not fit beside each other above a plot.
 _LONG = 24
 
@@ -39,8 +39,11 @@ def _plot(plot: Plot, name: str) -> Picture:
             colour += 0 if paired else 1
             look: dict[str, Any] = {"color": SERIES[colour % len(SERIES)], "label": one.label}
             if one.line:
-                axes.plot(one.x, one.y, linestyle=_STYLES[i % len(_STYLES)], **look)
-            else:
+                axes.plot(one.x, one.y, linestyle=DASHES[colour % len(DASHES)], **look)
+            if one.line and one.error is not None:
+                ends = one.y - one.error, one.y + one.error
+                axes.fill_between(one.x, *ends, color=look["color"], alpha=0.18, linewidth=0)
+            if not one.line:
                 axes.plot(
                     one.x, one.y, MARKERS[colour % len(MARKERS)], markerfacecolor="none", markeredgewidth=1.2,
                     markersize=_size(len(one.x)), alpha=0.9, **look,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from empirics.pages.blocks import number
-from empirics.pages.drawing import SERIES, Picture, canvas, picture
+from empirics.pages.drawing import Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import by_status, decimals_of, heat_map, log_axis
+from thermo_theory.palette import SERIES
 
 __all__ = ["accuracy_map", "accuracy_plot"]
 

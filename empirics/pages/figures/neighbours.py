@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from empirics.pages.drawing import INK, SERIES, Picture, canvas, picture
+from empirics.pages.drawing import Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import by_status, log_axis
+from thermo_theory.palette import INK, SERIES
 
 __all__ = ["adjacency", "lag_histogram", "lag_shares"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from empirics.pages.drawing import INK, MUTED, Picture, canvas, picture
+from empirics.pages.drawing import Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import log_axis
+from thermo_theory.palette import INK, MUTED
 
 __all__ = ["pressure_volume"]
 

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from empirics.measure.stationarity import BALANCE_MARGIN, SIGNIFICANT
-from empirics.pages.drawing import FAINT, INK, MUTED, SERIES, Picture, canvas, picture
+from empirics.pages.drawing import Picture, canvas, picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.axes import SHORT, edges, grid_axes, log_axis, plain
+from thermo_theory.palette import FAINT, INK, MUTED, SERIES
 
 __all__ = ["balance_plot", "status_map", "traces"]
 

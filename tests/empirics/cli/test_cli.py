@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kill_and_resume import ended, until
@@ -207,6 +208,36 @@ def test_report_writes_beside_the_results_or_where_told(tiny, capsys, tmp_path):
     assert made[0]["verdicts"]
 
 
+@pytest.mark.parametrize(("errors", "code"), [((), 0), (("V9: its code failed",), 1)])
+def test_the_report_of_several_folders_is_in_the_first_and_a_failed_claim_ends_with_1(
+    errors, code, capsys, monkeypatch
+):
+    monkeypatch.setattr(empirics, "load", lambda folder: folder, raising=False)
+    monkeypatch.setattr(empirics, "compare", lambda runs, claims: SimpleNamespace(errors=errors), raising=False)
+    monkeypatch.setattr(empirics, "report", lambda verdicts, path, **form: path, raising=False)
+    assert cli.main(["report", "one", "two"]) == code
+    said = capsys.readouterr()
+    assert said.out.strip() == str(Path("one") / "report.html")
+    assert all(error in said.err for error in errors)
+
+
+def test_a_schedule_is_checked_with_momentum_and_index(capsys):
+    shared = ["--weight-decay", "0.01", "--steps", "1000", "--format", "json"]
+
+    def said(kind, *words):
+        assert cli.main(["schedule", kind, *shared, *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    plain = said("isobar", "--lr", "0.1", "--factor", "0.5")
+    fast = said("isobar", "--lr", "0.01", "--factor", "0.5", "--optimizer", "momentum", "--momentum", "0.9")
+    needed = [one["quasi_static"]["needed_steps"] for one in (plain, fast)]
+    assert needed[0] == pytest.approx(needed[1], rel=1e-3)
+    assert said("cooldown", "--lr", "0.1", "--factor", "0")["quasi_static"]["needed_steps"] is None
+    held = said("adiabat", "--lr", "0.1", "--factor", "4", "--index", "1.7")
+    assert [row["entropy"] for row in held["points"]] == pytest.approx([0] * len(held["points"]), abs=1e-9)
+    assert held["points"][-1]["lr"] != pytest.approx(0.1, rel=0.1)
+
+
 def test_demo_ends_with_the_path_of_the_page(capsys, tmp_path, monkeypatch):
     (tmp_path / "digits.toml").write_text(TINY)
     monkeypatch.setattr("empirics.cli.runs.shipped", lambda: {"digits": tmp_path / "digits.toml"})
@@ -237,6 +268,8 @@ def test_an_interrupted_run_says_how_to_go_on(started, capsys, tmp_path, monkeyp
     monkeypatch.setattr(empirics, "run", interrupted, raising=False)
     assert cli.main(["run", str(tmp_path / "tiny.toml"), "--out", str(folder)]) == 130
     assert (f"thermo-theory resume {folder}" in capsys.readouterr().err) is started
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 130
+    assert (f"thermo-theory demo --out {tmp_path / 'demo'}\n" in capsys.readouterr().err) is started
 
 
 def test_ctrl_c_leaves_a_run_that_resume_knows(capsys, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny import TINY, tiny
 
 from empirics.experiment import Experiment, ExperimentError, Run
+from empirics.experiment.schema import axis
 from empirics.isotropic.experiment import GasRun
 from empirics.isotropic.loop import identity as gas_identity
 from empirics.training.sampling import identity
@@ -157,6 +158,11 @@ def test_difference_names_the_first_key():
     other = tiny(("batch_size = 16", "batch_size = 32"), ("blocks = 10", "blocks = 8"))
     assert tiny().difference(other) == "[training] batch_size = 32, not 16"
     assert tiny().difference(tiny()) is None
+    assert tiny(("seeds = [3]", "seeds = [4]")).difference(tiny()) == "seeds = [3], not [4]"
+
+
+def test_rates_of_an_axis_have_twelve_digits_on_every_machine():
+    assert axis({"log10": [-2, -1], "count": 3}) == (0.01, 0.0316227766017, 0.1)
 
 
 @pytest.mark.parametrize("rates", [{"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "weight_decay": None, "radius": 2.0}])

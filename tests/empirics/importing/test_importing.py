@@ -16,6 +16,7 @@ from gas_table import gas_table
 import empirics
 from empirics.cli import main
 from empirics.experiment import ExperimentError
+from empirics.importing import survey
 from empirics.importing.foreign import needs
 from thermo_theory import FixedELR
 
@@ -83,6 +84,9 @@ def test_what_follows_is_filled_in_and_says_so(frame, tmp_path):
     assert data["log_radius"].attrs["origin"].startswith("derived")
     assert data["radius_sq"].attrs["origin"] == "column radius_sq"
     assert data["seed"].values.tolist() == [0] * 35
+    of_directions = frame.assign(entropy_sphere=data["entropy_sphere"].values).drop(columns="entropy")
+    again = empirics.read_runs(write(of_directions, tmp_path / "s.csv"), "fixed-lr").dataset
+    np.testing.assert_allclose(again["entropy"], frame["entropy"])
 
 
 def test_other_protocols_and_repeated_runs(frame, tmp_path):
@@ -112,6 +116,16 @@ def test_the_command_says_which_claims_a_missing_column_takes_away(frame, tmp_pa
     assert main(["import", str(path), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().err
     assert any("V3 cannot be judged" in line and "entropy" in line for line in said.splitlines()), said
+
+
+def test_claims_that_are_refused_on_these_runs_are_said_not_to_be_judged(frame, tmp_path):
+    found = survey(write(frame[:3], tmp_path / "t.csv"), "fixed-lr")
+    refused = {row.claim: row.reason for row in empirics.compare(found.read()) if row.verdict == "refused"}
+    said = found.judged()
+    assert refused
+    assert all(
+        any(line.startswith(f"{name} cannot be") and why in line for line in said) for name, why in refused.items()
+    )
 
 
 def change(text, old, new):

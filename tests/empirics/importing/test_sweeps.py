@@ -116,6 +116,17 @@ def test_a_chart_of_wandb_has_no_settings(tmp_path):
     assert "is a chart that was exported from W&B" in str(found.problem)
 
 
+def test_of_a_status_that_changes_along_a_log_the_last_counts(tmp_path):
+    run = gas_logs()[0]
+    put(tmp_path / "run" / "config.json", settings(run))
+    rows = log(run)
+    put(
+        tmp_path / "run" / "metrics.csv",
+        csv([row | {"status": "running"} for row in rows[:-1]] + [rows[-1] | {"status": "crashed"}]),
+    )
+    assert read(tmp_path / "run").dataset["status"].values.tolist() == ["crashed"]
+
+
 def test_a_trainer_says_that_its_optimiser_is_not_known(tmp_path):
     run = gas_logs()[0]
     put(tmp_path / "run" / "config.json", settings(run))

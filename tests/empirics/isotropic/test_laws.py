@@ -46,6 +46,79 @@ def test_two_numbers_have_the_law_of_the_vectors(options, dimension):
             assert abs(one.mean() - other.mean()) <= 6 * error + 1e-11 * abs(one.mean()), name
 
 
+LARGE = {"dimension": 4, "lr": [1.0], "weight_decay": [0.4], "steps": 40_000, "burn_in": 200, "spacing": 100}
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_large_steps_are_in_balance(vectors):
+    data = moments(**LARGE, seeds=range(4), vectors=vectors).dataset
+    np.testing.assert_allclose(data["balance"], 1, atol=2e-3)
+
+
+def test_both_ways_agree_in_everything_at_large_steps():
+    both = [moments(**LARGE, seeds=range(8), vectors=vectors).dataset for vectors in (False, True)]
+    names = [*MEANS, "temperature", "rotation", "laplacian", "loss_variance", "radius_sq_variance", "entropy"]
+    for name in names:
+        one, other = (data[name].values for data in both)
+        error = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 8)
+        assert abs(one.mean() - other.mean()) <= 6 * error + 1e-11 * abs(one.mean()), name
+
+
+@pytest.mark.parametrize(
+    ("rate", "knob"),
+    [
+        (2e-3, {"polar": 5.0}),
+        (2e-3, {"axis": 5.0}),
+        (2e-3, {"degrees_of_freedom": 9.0}),
+        (0.2, {}),
+        (0.2, {"inhomogeneity": 8.0}),
+    ],
+)
+def test_the_trace_of_the_noise_and_the_temperature_it_gives(rate, knob):
+    """tr Σ = sigma² (d - 1), whatever its shape, but for the growth with the loss; the mean gradient is no noise."""
+    data = isotropic.simulate(
+        dimension=6, sigma=2.0, steps=20_000, burn_in=5000, spacing=100, protocols="fixed-sphere",
+        effective_lr=[rate], radius=[1.0], seeds=range(4), **knob,
+    ).dataset  # fmt: skip
+    trace = data["grad_variance_unit"].values
+    wanted = 2.0**2 * 5 * (1 + knob.get("inhomogeneity", 0) * data["loss"].values.mean())
+    assert trace.mean() == pytest.approx(wanted, rel=0.02)
+    np.testing.assert_allclose(data["temperature"], rate * trace / (2 * 5), rtol=1e-9)
+
+
+def test_the_loss_of_a_very_cold_gas_keeps_its_digits():
+    experiment = small()
+    trainer = GasTrainer(experiment, experiment.cut()[0])
+    angle = np.array([1e-2, 1e-9, 1e-14, np.pi - 1e-3])
+    vectors = 3.0 * np.stack([np.cos(angle), 0 * angle, np.sin(angle)], axis=1)
+    np.testing.assert_allclose(trainer.losses(vectors), 2 * np.sin(angle / 2) ** 2, rtol=1e-12)
+
+
+def test_the_variance_of_the_loss_of_short_runs_lacks_nothing():
+    """Five to ten independent losses per run: about their own mean they scatter too little, by a fifth."""
+    temperature, rate = 0.03, 2e-3
+    data = isotropic.simulate(
+        dimension=20, steps=2000, burn_in=4000, spacing=5, protocols="fixed-sphere", effective_lr=[rate],
+        radius=[1.0], sigma=(2 * temperature / rate) ** 0.5, seeds=range(160),
+    ).dataset  # fmt: skip
+    exact = temperature**2 * vmf.heat_capacity(d=20, T=temperature)
+    assert data["effective_sample_size"].values.mean() < 15
+    assert abs(data["loss_variance"].values.mean() / exact - 1) < 0.16
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
+def test_momentum_multiplies_radius_and_temperature(optimizer):
+    """At fixed ELR by 1/(1 - beta) in r² and T; runs begin at that radius."""
+    data = isotropic.simulate(
+        dimension=30, steps=8000, burn_in=2000, protocols="fixed-elr", optimizer=optimizer, effective_lr=[4e-4],
+        weight_decay=[0.05], seeds=range(8),
+    ).dataset  # fmt: skip
+    radius_sq, temperature = 4e-3 * 29 / (2 * 0.05), 4e-3 / 2
+    assert np.allclose(data["initial_radius"] ** 2, radius_sq)
+    assert data["radius_sq"].values.mean() == pytest.approx(radius_sq, rel=0.05)
+    assert data["temperature"].values.mean() == pytest.approx(temperature, rel=0.05)
+
+
 @pytest.mark.parametrize("dimension", [2, 3, 20, 1000])
 def test_cold_gas_on_the_sphere_against_the_exact_theory(dimension):
     temperature = 0.6 / dimension
@@ -72,8 +145,9 @@ def test_cold_gas_on_the_sphere_against_the_exact_theory(dimension):
 
 
 def test_volume_hardly_fluctuates():
-    """Var V = (lr wd/2) R T²/p²: Var r²/(E r²)² = lr wd/2/R, for Gaussian noise."""
-    runs = moments(dimension=20, steps=300_000, burn_in=20_000, seeds=range(8), lr=[0.1], weight_decay=[0.01])
+    """Var V = (lr wd/2) R T²/p²: Var r²/(E r²)² = lr wd/2/R, for Gaussian noise, wherever a run began."""
+    start = {"initial_radius": {"stationary": [1.3]}}
+    runs = moments(dimension=20, steps=300_000, burn_in=20_000, seeds=range(8), lr=[0.1], weight_decay=[0.01], **start)
     data = runs.dataset
     ratio = data["radius_sq_variance"].values / data["radius_sq"].values ** 2 / (0.1 * 0.01 / 2 / 9.5)
     assert abs(ratio.mean() - 1) < 0.05
@@ -120,6 +194,7 @@ def test_trace_starts_at_the_start():
     )
     trace, data = runs.tree["trace"], runs.dataset
     assert trace["step"].values[0] == 0
+    assert np.allclose(np.exp(2 * trace["log_radius"]), trace["radius_sq"], rtol=1e-12)
     assert np.allclose(np.sqrt(trace["radius_sq"].values[:, 0]), data["initial_radius"].values, rtol=1e-12)
     assert np.allclose(data["initial_radius"].values[1] / data["initial_radius"].values[0], 25, rtol=1e-12)
     # r^4 relaxes at 4 lr wd: after 8,000 steps both have forgotten where they came from.
@@ -147,6 +222,21 @@ def test_other_optimisers_settle_at_their_radius(optimizer):
     assert abs(data["balance"].item() - 1) < 0.01
 
 
+def test_directions_are_random_at_the_start():
+    """In three dimensions the cosine is then uniform, E cos² = 1/3."""
+    runs = isotropic.simulate(
+        dimension=3, steps=80, snapshots=8, blocks=8, lr=[0.1], weight_decay=[0.1], seeds=range(999)
+    )
+    cosines = 1 - runs.tree["trace"]["loss"].values[:, 0]
+    assert abs(cosines.mean()) < 0.08
+    assert np.mean(cosines**2) == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_simulate_finds_a_spacing_for_any_number_of_steps():
+    runs = isotropic.simulate(dimension=3, steps=20_100, lr=[0.1], weight_decay=[0.1])
+    assert (runs.experiment.measure.snapshots, runs.experiment.measure.spacing) == (6700, 3)
+
+
 def test_results_are_labelled():
     data = isotropic.simulate_experiment(small()).dataset
     assert data.attrs["dimension"] == 3
@@ -165,6 +255,14 @@ def test_nearest_neighbours_where_there_is_no_symmetry():
     runs = isotropic.simulate(dimension=3, steps=20_000, snapshots=200, axis=10.0, lr=[0.05], weight_decay=[0.05])
     assert "nearest neighbour" in runs.dataset.attrs["entropy_method"]
     assert np.isfinite(runs.dataset["entropy"]).all()
+
+
+def test_the_error_of_a_neighbour_entropy_is_its_scatter_or_a_little_more():
+    data = isotropic.simulate(
+        dimension=3, steps=20_000, snapshots=200, axis=10.0, lr=[0.05], weight_decay=[0.5], seeds=range(24)
+    ).dataset
+    scatter, error = data["entropy_sphere"].values.std(ddof=1), data["entropy_sphere_error"].values.mean()
+    assert 0.45 < scatter / error < 1.05
 
 
 def test_simulate_refuses_what_an_experiment_file_refuses():

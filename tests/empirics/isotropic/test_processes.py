@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from empirics import ExperimentError
+from empirics.isotropic import simulate
 from empirics.isotropic.processes import PATHS, Path, follow, path, quench, stationary_entropy
 from thermo_theory import FixedELR, FixedLR, derive, vmf
 
@@ -38,6 +39,13 @@ def test_slow_processes_gain_the_difference_of_stationary_entropies(name):
     assert abs(gained - predicted) < 4 * error + 0.1, (gained, predicted, error)
     assert error < 0.6
     assert float(out["entropy_produced"][-1]) < 1.5 + 4 * error
+
+
+def test_the_stationary_entropy_has_the_correction_for_steps_of_finite_size():
+    """To first order it is 0.1 nats here, in the temperature, and 0.2 in the radius."""
+    data = simulate(dimension=D, steps=200_000, burn_in=2000, lr=[0.1], weight_decay=[0.1], seeds=range(8)).dataset
+    route = Path("standing", np.full(2, 0.1), np.full(2, 0.1))
+    assert data["entropy"].values.mean() == pytest.approx(stationary_entropy(route, dimension=D)[0], abs=0.1)
 
 
 def test_a_fast_process_produces_entropy():

@@ -40,6 +40,19 @@ def test_the_error_bar_is_honest():
     assert abs(off.mean()) < 0.55
 
 
+def test_the_error_bar_is_that_of_correlated_samples():
+    """Every sample stands there ten times in turn: the error is that of a tenth as many."""
+    found = [symmetric_entropy(np.repeat(losses(20, 0.01, 400, seed), 10), 20, 20) for seed in range(60)]
+    off = np.array([(one.value - vmf.entropy(d=20, T=0.01)) / one.error for one in found])
+    assert 0.75 < off.std() < 1.35
+
+
+def test_few_samples_are_without_bias():
+    """The series of a density has noise in its coefficients, which lowers the entropy by half their variance."""
+    found = [symmetric_entropy(losses(3, 0.1, 200, seed), 3, 20).value for seed in range(400)]
+    assert abs(np.mean(found) - vmf.entropy(d=3, T=0.1)) < 0.01
+
+
 def test_no_form_of_the_density_is_assumed():
     """Two rings on the sphere in three dimensions: nothing like a von Mises-Fisher law."""
     rng = np.random.default_rng(0)

@@ -7,11 +7,11 @@ gas whose spread differs between directions by a power law.
 import numpy as np
 
 from empirics.measure import entropy_by_integration, sphere_entropy
-from empirics.measure.sphere import log_sphere_area
 from thermo_theory.numeric.vmf import entropy as vmf_exact
 from thermo_theory.numeric.vmf_sampling import sample
 
 METHODS = (("flat", 0), ("flat", "auto"), ("cap", "auto"), ("gaussian", "auto"), ("vmf", "auto"))
+SPREADS = {0.0: "equal", 1.0: "1/i"}
 
 
 def cold(n, d, temperature, memory, rng, power=0.0):
@@ -140,29 +140,32 @@ def _mean_cosine(d, kappa):
 
 
 def main():
-    print("log area of the sphere, d = 3:", log_sphere_area(3))
-    print("exponent of the bias in n")
+    print("| d | theory | flat, on the uniform law | cap, on the von Mises-Fisher law |\n|---|---|---|---|")
     for d, sizes, repetitions in (
         (3, (50, 100, 200, 400, 800), 300),
         (4, (50, 100, 200, 400, 800), 150),
         (6, (50, 200, 800), 100),
     ):
-        for name, (exponent, error, mean) in bias_exponent(d, sizes, repetitions).items():
-            print(
-                f"  d = {d} {name}: {exponent:.3f} +- {error:.3f}, theory {-2 / (d - 1):.3f}; bias {np.round(mean, 4)}"
-            )
-    print("absolute error, nats (half-width)")
+        found = bias_exponent(d, sizes, repetitions)
+        flat, cap = (f"{exponent:.3f} ± {error:.3f}" for exponent, error, _ in found.values())
+        print(f"| {d} | {-2 / (d - 1):.3f} | {flat if d > 3 else 'no bias'} | {cap} |", flush=True)
+    print("\n| d | n | flat | cap | gaussian | vmf |\n|---|---|---|---|---|---|")
     for d, n, found in absolute():
-        print(f"  d = {d}, n = {n}: " + ", ".join(f"{m} {e:+.2f} ({h:.2f})" for m, (e, h) in found.items()))
+        print(f"| {d:,} | {n:,} | " + " | ".join(f"{e:+.2f} ({h:.2f})" for e, h in found.values()) + " |", flush=True)
+    methods = " | ".join(f"{method}{', window' if theiler else ''}" for method, theiler in METHODS)
+    print(f"\n| d | spreads | memory | {methods} |\n|---|---|---{'|---' * len(METHODS)}|")
     for d in (300, 2000):
-        print(f"d = {d}, n = 1000: error per dimension, slope in log T")
-        for power, memory, method, theiler, error, slope, scatter in correlated(d, repetitions=3 if d > 1000 else 4):
-            name = f"power {power:g} memory {memory:2d} {method:8s} theiler {theiler!s:4s}"
-            print(f"  {name}: {error:+.4f}, {slope:.4f} +- {scatter:.4f}")
-    print("slope where the memory changes with T: gas 1, path 3")
-    for power, method, theiler, slope, scatter in slope_against_memory():
-        print(f"  power {power:g} {method:8s} theiler {theiler!s:4s}: {slope:.4f} +- {scatter:.4f}")
-    print("integration: relative error, scatter, coverage", integration())
+        rows = correlated(d, repetitions=3 if d > 1000 else 4)
+        for i in range(0, len(rows), len(METHODS)):
+            errors = " | ".join(f"{row[4]:+.2f}" for row in rows[i : i + len(METHODS)])
+            print(f"| {d:,} | {SPREADS[rows[i][0]]} | {rows[i][1]} | {errors} |", flush=True)
+    print(f"\n| spreads | {methods} |\n|---{'|---' * len(METHODS)}|")
+    rows = slope_against_memory()
+    for i in range(0, len(rows), len(METHODS)):
+        slopes = " | ".join(f"{row[3]:.2f} ± {row[4]:.2f}" for row in rows[i : i + len(METHODS)])
+        print(f"| {SPREADS[rows[i][0]]} | {slopes} |", flush=True)
+    print("\n| relative error | scatter | inside the interval |\n|---|---|---|")
+    print("| {:.2%} | {:.2%} | {:.0%} |".format(*integration()))
 
 
 if __name__ == "__main__":

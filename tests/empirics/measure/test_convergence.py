@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from empirics.measure import autocorrelation_time, drift, effective_sample_size, periodic_jumps, r_hat
+from empirics.measure import autocorrelation_time, burn_in, drift, effective_sample_size, periodic_jumps, r_hat
 
 
 def chain(n, keep, rng, chains=1):
@@ -112,3 +112,21 @@ def test_one_jump_is_no_period():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_burn_in_is_that_of_the_transient():
+    rng = np.random.default_rng(30)
+    none = [burn_in(rng.standard_normal(400)) for _ in range(40)]
+    assert np.median(none) < 20
+    decay = 20 * np.exp(-np.arange(400) / 20)
+    found = [burn_in(decay + rng.standard_normal(400)) for _ in range(40)]
+    assert 30 < np.median(found) < 120
+
+
+def test_jumps_without_a_fall_between_them_are_no_period():
+    steps = 1e-4 + 1e-5 * np.random.default_rng(31).standard_normal(400)
+    steps[50::60] = 0.1
+    rising = periodic_jumps(np.cumsum(steps))
+    assert rising.count == 6
+    assert not rising.periodic
+    assert periodic_jumps(np.cumsum(np.where(steps > 0.05, steps, -steps))).periodic

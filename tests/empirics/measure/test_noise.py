@@ -28,6 +28,12 @@ def test_noise_and_signal_have_no_bias():
         assert abs(values.mean() - exact) < 4 * values.std() / np.sqrt(len(values)), name
 
 
+def test_the_ratio_is_that_of_signal_to_noise():
+    # |mean|^2 = 4 over tr Sigma = 1.
+    found = gradient_noise(np.array([2.0, 0, 0]) + np.random.default_rng(20).standard_normal((20_000, 3)) / np.sqrt(3))
+    assert found.snr == pytest.approx(4, rel=0.05)
+
+
 def test_it_is_the_mean_over_all_halves():
     g = np.random.default_rng(2).standard_normal((4, 5))
     pairs = [(0, 1), (0, 2), (0, 3)]  # the three ways to halve four rows
@@ -157,6 +163,12 @@ def test_error_of_the_configurational_temperature_is_its_scatter():
         for _ in range(400)
     ]
     assert np.mean([one.error for one in found]) == pytest.approx(np.std([one.value for one in found]), rel=0.15)
+
+
+def test_samples_worth_a_quarter_double_the_error():
+    squares, laplacians = np.random.default_rng(21).uniform(1, 2, (2, 50))
+    one, four = (configurational_temperature(squares, laplacians, time=time).error for time in (1.0, 4.0))
+    assert four == pytest.approx(2 * one)
 
 
 @pytest.mark.parametrize("angle", [1e-9, 1e-4, 0.3, 1.6, 3.0, np.pi])

@@ -14,7 +14,6 @@ GOOD = {
     "radius_drift_error": 0.002,
     "violation": 1e-8,
     "diverged_at": -1,
-    "snr": 0.1,
     "loss": 0.5,
 }
 
@@ -26,6 +25,15 @@ def test_balance_is_one_where_the_norm_stays(lr, wd, radius):
     assert norm_balance(lr, wd, grad_sq, radius**2) == pytest.approx(1, rel=1e-6)
 
 
+@pytest.mark.parametrize("radial", [-0.3, 0.2])
+def test_balance_with_a_gradient_along_the_weights(radial):
+    # |(1 - lr wd) w - lr g|^2 = |w|^2 with w.g as given.
+    lr, wd, squared = 0.4, 0.5, 2.0
+    keep = 1 - lr * wd
+    grad_sq = ((1 - keep**2) * squared + 2 * lr * keep * radial) / lr**2
+    assert norm_balance(lr, wd, grad_sq, squared, radial) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("change", "status", "reason"),
     [
@@ -33,7 +41,6 @@ def test_balance_is_one_where_the_norm_stays(lr, wd, radius):
         ({"diverged_at": 12}, "diverged", "step 12"),
         ({"violation": 0.05}, "not scale-invariant", "0.05"),
         ({"violation": float("nan")}, "not scale-invariant", "nan"),
-        ({"snr": 3.0, "loss": 1e-4}, "interpolating", "3"),
         ({"balance": 1.4}, "not stationary", "1.400"),
         ({"balance": float("nan")}, "not stationary", "nan"),
         ({"balance": 1.03, "balance_error": 0.0095}, "ok", ""),
@@ -48,6 +55,24 @@ def test_balance_is_one_where_the_norm_stays(lr, wd, radius):
         ({"radius_drift": 0.1}, "not stationary", "drifts by \\+0.100"),
         ({"radius_drift": -0.05, "radius_drift_error": 0.02}, "ok", ""),
         ({"radius_drift": float("nan")}, "not stationary", "nan"),
+        # Just inside and just outside of every limit.
+        ({"balance": 1.019}, "ok", ""),
+        ({"balance": 1.021}, "not stationary", "1.021"),
+        ({"radius_drift": -0.019}, "ok", ""),
+        ({"radius_drift": -0.021}, "not stationary", "drifts by -0.021"),
+        ({"violation": 0.9e-3}, "ok", ""),
+        ({"violation": 1.1e-3}, "not scale-invariant", "0.0011"),
+        ({"remainder": 0.019}, "ok", ""),
+        ({"remainder": -0.021}, "not scale-invariant", "-0.021"),
+        ({"snr": 3.0, "loss": 0.5}, "ok", ""),
+        ({"snr": 0.9, "loss": 1e-4}, "ok", ""),
+        # The loss may drift by a twentieth of itself, however large it is.
+        ({"loss": 100.0, "loss_drift": 4.9}, "ok", ""),
+        ({"loss": 100.0, "loss_drift": -5.1}, "not stationary", "the loss drifts by -5.1"),
+        ({"loss": 1e-3, "loss_drift": 4.9e-5}, "ok", ""),
+        ({"loss": 1e-3, "loss_drift": 5.1e-5}, "not stationary", "the loss drifts"),
+        ({"loss": 1e-3, "loss_drift": 3.9e-3, "loss_drift_error": 1e-3}, "ok", ""),
+        ({"loss": 1e-3, "loss_drift": 4.1e-3, "loss_drift_error": 1e-3}, "not stationary", "the loss drifts"),
     ],
 )
 def test_status(change, status, reason):

@@ -24,7 +24,8 @@ def runs():
     summary = xr.concat([t.assign(balance=t.get("balance", blank)) for t in padded], "run")
     summary.attrs["entropy_method"] = "symmetric about mu: from the law of the loss"
     coordinates = {"run": np.arange(135), "step": [0, 10, 20]}
-    trace = xr.Dataset({"log_radius": (("run", "step"), np.zeros((135, 3)))}, {"step": coordinates["step"]})
+    own = np.tile(0.01 * np.arange(135)[:, None], 3)
+    trace = xr.Dataset({"log_radius": (("run", "step"), own)}, {"step": coordinates["step"]})
     return Runs(None, xr.DataTree.from_dict({"/summary": summary, "/trace": trace}), None, {})
 
 
@@ -45,7 +46,8 @@ def test_the_evidence_of_a_protocol_is_its_own(runs):
         assert np.isfinite(part.lr).all()
         assert np.isfinite(part.weight_decay).all()
         assert np.isfinite(part.product).all()
-        assert part.node("trace").sizes["run"] == 45
+        runs_of_it = np.flatnonzero(runs.dataset["protocol"].values == part.protocol)
+        np.testing.assert_allclose(part.node("trace")["log_radius"][:, 0], 0.01 * runs_of_it)
     np.testing.assert_allclose(parts["fixed-elr"].radius / parts["fixed-elr"].sde_radius, 1, atol=0.03)
     assert parts["fixed-sphere"].sde_radius is None
     # One protocol is one part, whole.

@@ -121,6 +121,39 @@ def test_a_damaged_checkpoint_is_not_believed(tmp_path, whole, monkeypatch, dama
     assert [line["step"] for line in diary if line["event"] == "begun"] == [0, {"newest": 119}.get(which, 0)]
 
 
+class Number:
+    """The state of a shard that does nothing but count its steps."""
+
+    streams, held_from, stored = False, 0, None
+
+    def __init__(self):
+        self.step, self.value = 0, np.zeros(1)
+
+    def arrays(self):
+        return {"value": self.value}
+
+    def put(self, arrays):
+        self.value[...] = arrays["value"]
+
+
+class Counting:
+    start = Number
+
+
+def test_damaged_checkpoints_do_not_count_among_those_kept(tmp_path):
+    def at(store, step):
+        state = Number()
+        state.step, state.value[0] = step, step
+        store.save(state)
+        return tmp_path / f"checkpoint-{step:012d}.npz"
+
+    at(store := checkpoint.Checkpoints(tmp_path, 10**9, 1), 10)
+    for damaged in (20, 30):  # one after another: the intact one stays
+        flip(at(store, damaged))
+        found = (store := checkpoint.Checkpoints(tmp_path, 10**9, 1)).restore(Counting())
+        assert (found.step, found.value[0]) == (10, 10)
+
+
 class Full:
     """A disk, or a quota, that takes so many more writes."""
 
@@ -322,6 +355,7 @@ def test_somebody_at_work_on_another_machine(tmp_path, whole, monkeypatch):
     (signs.parent / "001" / "progress.json").write_text(beat % time.time())
     told = str(empirics.status(tmp_path / "run"))
     assert "running\n" in told
+    assert "11% of the training done" in told  # 40 steps of 190 in one of two shards
     assert "shard 000: missing" in told
     assert "shard 001: running on elsewhere:7, step 40 of 190" in told
     with pytest.raises(

@@ -56,6 +56,34 @@ def test_what_stays_along_isotherm_isobar_and_isochore(name, shape):
     assert rate[0] == rate[2]  # held for ten steps
 
 
+@pytest.mark.parametrize(
+    ("shape", "quarter", "half"),
+    [("log", 0.04**0.25, 0.2), ("linear", 0.76, 0.52), ("cosine", 0.8594, 0.52), ("sqrt", 0.52, 0.3212)],
+)
+def test_schedules_have_their_shape(shape, quarter, half):
+    made = plan("isobar", factor=0.04, steps=100, shape=shape)
+    assert [made.at(step)[0] for step in (0, 25, 50, 100)] == pytest.approx([1, quarter, half, 0.04], rel=1e-4)
+
+
+def test_a_measured_relaxation_time_grows_as_the_temperature_falls():
+    """With lr by 4, T falls by 2, and the relaxation of the loss takes twice as long at the end."""
+    made = plan("isobar", factor=0.25, steps=10**6)
+    found = quasi_static(made, lr=0.1, weight_decay=0.01, relaxation_steps=1000)
+    assert found.lag_energy == pytest.approx(np.log(2) / 1e6 * 2000, rel=1e-3)
+
+
+def test_within_an_interval_the_slower_end_counts():
+    """Two steps, each by 10: at the end of the second log r relaxes at 4 lr wd = 4e-5 and moves by log(10)/4."""
+    found = quasi_static(plan("isobar", factor=0.01, steps=2), lr=0.1, weight_decay=0.01)
+    assert found.lag_norm == pytest.approx(np.log(10) / 4 / 4e-5)
+
+
+def test_the_steps_needed_do_not_grow_with_those_that_a_plan_holds():
+    short, held = (plan("isobar", factor=0.25, steps=1000, hold=hold) for hold in (0, 5000))
+    needed = [quasi_static(one, lr=0.1, weight_decay=0.01).needed for one in (short, held)]
+    assert needed[0] == pytest.approx(needed[1], rel=1e-2)
+
+
 def test_sgd_follows_the_derived_processes():
     for kind in ("isotherm", "isobar", "isochore"):
         claim = derive(kind).claim

@@ -86,6 +86,18 @@ def test_other_optimisers_have_the_temperature_and_norm_of_the_first(source):
         assert measured(other, sigma, d, 100_000) == pytest.approx((heat, square), rel=0.03), other
 
 
+def test_another_momentum_of_one_optimiser_has_the_rates_that_keep_temperature_and_norm():
+    before = Setting(0.1, 1e-3, "momentum", momentum=0.9)
+    after = convert(before, momentum=0.5)
+    of = FixedLR.with_optimizer("momentum")
+    values = [
+        {"eta": one.lr, "lam": one.weight_decay, "beta": one.momentum, "sigma": 0.7, "d": 50} for one in (before, after)
+    ]
+    for formula in (of.temperature, of.radius):
+        first, second = (formula(**{name: one[name] for name in formula.arguments}) for one in values)
+        assert first == pytest.approx(second, rel=1e-9)
+
+
 def test_equal_temperature_of_sgd_and_adamw_is_equal_product():
     sgd = Setting(0.1, 1e-3)
     adam = convert(sgd, optimizer="adamw", sigma=2.0, dimension=1001)

@@ -1,0 +1,260 @@
+"""Hand-written changes of behaviour in empirics, one at a time: do the fast tests of the room notice?
+
+``python tests/mutants/battery.py`` (``make check-mutants``) runs the mutants of the TOML files beside it, one file for
+each folder of empirics (`top.toml` for its single modules). Of a mutant, `before` stands exactly once in `file`,
+`notice` says what a user would notice, `tests` are run first and, if they pass, all fast tests of the room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import queue
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 600  # seconds of one run of tests, after which a mutant counts as caught: it hangs
+#: A test that fails with one of these has met a file that is no program, not a change of behaviour.
+BROKEN = ("SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
+
+
+class BatteryError(Exception):
+    """The battery itself is wrong: a stale mutant, a broken one, tests that fail without any."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of behaviour, and what a user would notice."""
+
+    room: str
+    file: str
+    before: str
+    after: str
+    notice: str
+    tests: str
+    survives: str = ""  # the reason why no fast test notices, which is rare
+
+    def tests_of(self, root: Path, whole: bool) -> list[str]:
+        """The tests that are run first, or all of the room: its folder of tests and the doctests of its sources."""
+        if not whole:
+            return self.tests.split()
+        if self.room == "top":
+            return [str(path.relative_to(root)) for path in sorted((root / "tests/empirics").glob("test_*.py"))]
+        return [f"tests/empirics/{self.room}", f"empirics/{self.room}"]
+
+    def mutated(self, root: Path) -> str:
+        """The text of the mutant's file."""
+        text = (root / self.file).read_text(encoding="utf-8")
+        if (count := text.count(self.before)) != 1:
+            raise BatteryError(f"stale mutant: {self.file} has {count} times {self.before!r} ({self.notice})")
+        return text.replace(self.before, self.after)
+
+
+def read(folder: Path, room: str = "") -> list[Mutant]:
+    """The mutants of a folder's TOML files, or of one room's."""
+    return [
+        Mutant(path.stem, **entry)
+        for path in sorted(folder.glob("*.toml"))
+        if room in ("", path.stem)
+        for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
+    ]
+
+
+def wrong(mutants: list[Mutant], root: Path) -> list[str]:
+    """What is wrong with mutants before any is run: stale, equal to the code, no Python, in another room's file."""
+    found = []
+    for mutant in mutants:
+        try:
+            compile(mutant.mutated(root), mutant.file, "exec")
+        except (BatteryError, OSError) as error:
+            found.append(str(error))
+        except SyntaxError as error:
+            found.append(f"no Python: {mutant.file}, line {error.lineno}: {error.msg} ({mutant.notice})")
+        parts = Path(mutant.file).parts
+        if mutant.room != (parts[1] if len(parts) > 2 else "top"):
+            found.append(f"{mutant.file} does not belong into {mutant.room}.toml")
+        if mutant.before == mutant.after:
+            found.append(f"{mutant.file}: nothing is changed ({mutant.notice})")
+        missing = [one for one in mutant.tests.split() if not (root / one.split("::")[0]).exists()]
+        found += [f"{mutant.file}: there is no {one} ({mutant.notice})" for one in missing]
+    return found
+
+
+def key(mutant: Mutant, root: Path, whole: bool) -> str:
+    """Hash of all that decides an outcome: the mutant, the room's sources, and its first tests or all of them."""
+    folder = "empirics" if mutant.room == "top" else f"empirics/{mutant.room}"
+    tests = [root / one.split("::")[0] for one in mutant.tests_of(root, whole)]
+    made = hashlib.sha256(repr((mutant.file, mutant.before, mutant.after, mutant.tests)).encode())
+    for path in (root / folder, *tests):
+        files = sorted(path.glob("*.py" if mutant.room == "top" else "**/*.py")) if path.is_dir() else [path]
+        for one in files:
+            made.update(one.read_bytes())
+    return made.hexdigest()[:20]
+
+
+def compiled(path: Path) -> bool:
+    """Whether numba compiles a file or what stands in it; its cache on disk does not see every change of that."""
+    jitted = [text for one in path.parent.glob("*.py") if "njit(" in (text := one.read_text(encoding="utf-8"))]
+    return any(re.search(rf"\b{path.stem}\b", text) for text in jitted) or "njit(" in path.read_text(encoding="utf-8")
+
+
+class Copy:
+    """A copy of the files that git tracks or would, in which one mutant at a time is put and taken out."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder, self.numba, self.changes = folder, folder.with_name(f"{folder.name}-numba"), 0
+        listed = subprocess.run(
+            ["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True, check=True
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (root / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, folder / name)
+        if (root / ".venv").exists():
+            (folder / ".venv").symlink_to((root / ".venv").resolve())
+
+    def pytest(self, tests: list[str], cache: Path) -> tuple[int, str]:
+        """Run fast tests up to the first that fails: exit code (-1: hangs) and what was printed."""
+        words = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
+        here = {"PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
+        try:
+            done = subprocess.run(
+                words, cwd=self.folder, env=os.environ | here, capture_output=True, text=True, timeout=LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return -1, f"after {LIMIT} s"
+        return done.returncode, done.stdout + done.stderr
+
+    def caught_by(self, mutant: Mutant) -> tuple[str, bool]:
+        """The test that notices a mutant, empty if none does; and whether all tests of the room were needed."""
+        path, text = self.folder / mutant.file, mutant.mutated(self.folder)
+        before, stamp = path.read_bytes(), path.stat().st_mtime
+        numba = self.folder.with_name(f"{self.folder.name}-{self.changes}") if compiled(path) else self.numba
+        try:
+            path.write_text(text, encoding="utf-8")
+            self.changes += 1  # another second for every change, or Python takes the code it has stored
+            os.utime(path, (stamp + self.changes, stamp + self.changes))
+            for whole in (False, True):
+                code, said = self.pytest(mutant.tests_of(self.folder, whole), numba)
+                if code != 0:
+                    return self._test(mutant, code, said), whole
+        finally:
+            path.write_bytes(before)
+            os.utime(path, (stamp, stamp))
+        return "", True
+
+    def _test(self, mutant: Mutant, code: int, said: str) -> str:
+        """Name of the test that failed."""
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+)(?: - (\w+))?", said, re.MULTILINE)
+        if code == -1:
+            return f"a time limit: hangs {said}"
+        if code != 1 or failed is None or failed[2] in BROKEN:
+            raise BatteryError(f"{mutant.file} ({mutant.notice}): pytest ended with {code}: {said[-1500:]}")
+        return failed[1]
+
+
+def passes_unchanged(copy: Copy, mutants: list[Mutant]) -> str:
+    """Why the first tests of mutants fail without any, when nothing that fails means anything; empty if they pass."""
+    tests = sorted({one for mutant in mutants for one in mutant.tests.split()})
+    code, said = copy.pytest(tests, copy.numba)
+    return f"without a mutant, {' '.join(tests)} fails: {said[-1500:]}" if code else ""
+
+
+def stored(mutants: list[Mutant], root: Path, progress: Path) -> dict[Mutant, str]:
+    """The outcomes that are known from before."""
+    lines = progress.read_text(encoding="utf-8").splitlines() if progress.exists() else []
+    known = {one["key"]: one["caught"] for one in map(json.loads, lines)}
+    keys = {mutant: [key(mutant, root, whole) for whole in (False, True)] for mutant in mutants}
+    return {mutant: known[name] for mutant, names in keys.items() for name in names if name in known}
+
+
+def run(mutants: list[Mutant], root: Path, workers: int, progress: Path) -> int:
+    """Run mutants, print a line for each and the counts; the exit code."""
+    outcomes = stored(mutants, root, progress)
+    todo = [mutant for mutant in mutants if mutant not in outcomes]
+    rooms = {mutant.room: [one for one in todo if one.room == mutant.room] for mutant in todo}
+    errors: list[str] = []
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
+        copies: queue.Queue[Copy] = queue.Queue()
+        for number in range(workers if todo else 0):
+            copies.put(Copy(root, Path(scratch) / str(number)))
+
+        def lent(work: Callable[[Copy, Any], Any], what: Any) -> Any:
+            copy = copies.get()
+            try:
+                return work(copy, what)
+            except BatteryError as error:
+                errors.append(str(error))
+                return None
+            finally:
+                copies.put(copy)
+
+        def one(mutant: Mutant) -> None:
+            if (found := lent(Copy.caught_by, mutant)) is None:
+                return
+            caught, whole = found
+            outcomes[mutant] = caught
+            print(f"{mutant.file}: {mutant.notice} {'Caught by ' + caught if caught else 'SURVIVED'}", flush=True)
+            with progress.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key(mutant, root, whole), "caught": caught}) + "\n")
+
+        errors += filter(None, pool.map(lambda some: lent(passes_unchanged, some), rooms.values()))
+        list(pool.map(one, [] if errors else todo))
+    return summary(mutants, outcomes, errors)
+
+
+def summary(mutants: list[Mutant], outcomes: dict[Mutant, str], errors: list[str]) -> int:
+    """Print the counts, who survived and what is wrong; the exit code."""
+    survivors = [mutant for mutant in mutants if outcomes.get(mutant) == ""]
+    risen = [mutant for mutant in mutants if mutant.survives and outcomes.get(mutant)]
+    print(f"{len(mutants)} mutants, {sum(map(bool, outcomes.values()))} caught")
+    for mutant in survivors:
+        print(f"  survived: {mutant.file}: {mutant.notice} Reason: {mutant.survives or 'none is given'}")
+    for mutant in risen:
+        print(f"  listed as a survivor, but caught by {outcomes[mutant]}: {mutant.file}: {mutant.notice}")
+    for error in errors:
+        print(f"  error of the battery: {error}")
+    return int(bool(errors or risen or [mutant for mutant in survivors if not mutant.survives]))
+
+
+def main(words: list[str] | None = None, root: Path = ROOT, folder: Path = Path(__file__).parent) -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Run hand-written mutants of empirics against its fast tests.")
+    parser.add_argument("--sample", type=int, help="how many to draw (default: all); 0 lists all and runs none")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--workers", type=int, default=2, help="how many to run at a time")
+    parser.add_argument("--room", default="", help="one room only")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier outcomes (build/mutants.jsonl)")
+    asked = parser.parse_args(words)
+    mutants = read(folder, asked.room)
+    if errors := wrong(mutants, root):
+        return summary(mutants, {}, errors)
+    if asked.sample == 0:
+        for mutant in mutants:
+            print(f"{mutant.file}: {mutant.notice}")
+        print(f"{len(mutants)} mutants")
+        return 0
+    if asked.sample:
+        mutants = random.Random(asked.seed).sample(mutants, min(asked.sample, len(mutants)))
+    progress = root / "build/mutants.jsonl"
+    if asked.fresh:
+        progress.unlink(missing_ok=True)
+    return run(mutants, root, asked.workers, progress)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Figures of the site: each says what it shows, in numbers, is light and dark, and stands on a page."""
+
+import html
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from thermo_theory import palette
+
+DOCS = Path(__file__).parents[1] / "docs"
+DRAWN = sorted([*(DOCS / "results" / "figures").iterdir(), *(DOCS / "images").glob("*.svg")])
+PAGES = {path: path.read_text(encoding="utf-8") for path in [*DOCS.glob("*.md"), *DOCS.glob("results/*.md")]}
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """What the scripts of the result pages share."""
+    sys.path.insert(0, str(DOCS / "results"))
+    try:
+        import tables
+
+        yield tables
+    finally:
+        sys.path.remove(str(DOCS / "results"))
+
+
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
+def test_a_figure_says_what_it_shows_in_numbers_and_has_a_page(path, tables):
+    alt = tables.alt_of(path)
+    assert len(alt.split()) >= 12, alt
+    assert re.search(r"\d", alt), alt
+    shown = [page.name for page, text in PAGES.items() if f"{path.parent.name}/{path.name})" in text]
+    assert shown, f"{path.name} is drawn and stands on no page"
+
+
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
+def test_a_figure_is_light_and_dark_and_of_little_weight(path):
+    svg = path.read_text(encoding="utf-8")
+    assert len(svg.encode()) < 150_000
+    assert all(palette.css(setting) in svg for setting in (palette.LIGHT, palette.DARK))
+
+
+def test_every_picture_of_the_result_pages_has_the_words_of_its_figure(tables):
+    count = 0
+    for page, text in PAGES.items():
+        for alt, name in re.findall(r"!\[([^]]*)\]\((figures/[^)]*)\)", text):
+            assert html.unescape(alt) == tables.alt_of(page.parent / name), f"{page.name}: {name}"
+            count += 1
+    assert count >= 20
+
+
+def test_titles_break_into_even_lines(tables):
+    figure, axes = tables.panels("one word after another, " * 8, columns=3)
+    lines = figure.get_suptitle().split("\n")
+    assert len(axes) == 3
+    assert max(map(len, lines)) <= tables.LETTERS
+    assert min(map(len, lines)) > max(map(len, lines)) / 2
