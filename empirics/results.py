@@ -26,6 +26,10 @@ EXPERIMENT = "experiment.toml"
 ASIDE = ".partial"
 
 
+#: What zarr warns of where an array, or a group, has lost its description: its numbers would silently be left out.
+NO_NODE = "Object at .* is not recognized as a component of a Zarr hierarchy"
+
+
 class Variable(NamedTuple):
     """Meaning and unit of a name in the results."""
 
@@ -347,7 +351,11 @@ def _damaged(store: Path) -> Path | None:
 
     for group in sorted({path.parent for path in store.rglob("zarr.json")} - {store}):
         try:
-            found = zarr.open(group, mode="r")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", NO_NODE)
+                found = zarr.open(group, mode="r")
+                if isinstance(found, zarr.Group):
+                    list(found.members())
             if isinstance(found, zarr.Array):
                 found[...]
         except Exception:
@@ -384,7 +392,7 @@ def load(path: str | Path) -> Runs:
         raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of zarr's, on what in the folder is no group: what lacks is refused below
+            warnings.filterwarnings("error", NO_NODE)
             stored = xr.open_datatree(folder / STORE, engine="zarr", consolidated=False)
         tree = stored.map_over_datasets(_read)
         current(tree)

@@ -212,9 +212,10 @@ LINES = {
     "schedule": (
         ["schedule", *SCHEDULE],
         dict.fromkeys(
-            ["--lr", "--weight-decay", "--factor", "--steps", "--hold", "--momentum", "--index", "--relaxation-steps", "--sigma", "--dimension", "--points", "--rate"],
+            ["--lr", "--weight-decay", "--factor", "--steps", "--hold", "--momentum", "--index", "--relaxation-steps"],
             NUMBERS,
         )
+        | dict.fromkeys(["--sigma", "--dimension", "--points", "--rate"], NUMBERS)
         | dict.fromkeys(["--shape", "--optimizer", "--along", "--format", "--out"], WORDS),
     ),
     "import": (

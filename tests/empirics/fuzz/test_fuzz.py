@@ -84,7 +84,8 @@ def contents(folder):
 def numbers(out):
     """What was understood: the experiment and its data, or the runs."""
     if (out / "results.zarr").is_dir():
-        return empirics.load(out).dataset.to_dataframe().sort_index(axis=1).to_csv()
+        data = empirics.load(out).dataset
+        return data.to_dataframe().sort_index(axis=1).to_csv() + str(data.attrs["dimension"])
     record = out / "provenance.json"
     data = re.findall(r'"sha256": "(\w+)"', record.read_text()) if record.exists() else []
     return (out / "experiment.toml").read_text() + "".join(data)
